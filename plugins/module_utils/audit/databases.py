@@ -1,0 +1,214 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find databases and other state while a tree is walked: which file to look into, and what the finds add up to.
+
+Looking costs an open and a read, so a file is only opened when its name or its size makes it a candidate
+(:mod:`engines` has the tables), and never below a folder that is already known to be a database.
+"""
+import os
+import stat
+from typing import NamedTuple, Optional
+
+from ..storage.model import path_fields
+from . import engines, noise
+
+MAX_FOUND = 200                         # longest list one tree gets; what is cut is counted
+MAX_LOOKS = 20000                       # files opened in one tree; planted candidates must not cost hours
+UPLOADS_FROM = 30                       # so many media files in one place are no decoration
+UPLOADS_SHARE = 0.8                     # of the bytes below the place
+
+
+class Found(NamedTuple):
+    """One database (or repository, mail folder, ...). `path` is relative to the walk's root, b'' is the root.
+
+    `clean_shutdown` is None where the files do not tell. `noise` is the reason why nobody would miss it, or None.
+    `files`: how many files of the kind, for keys and uploads. `empty`: the engine ran, nothing is stored.
+    """
+    engine: str
+    kind: str
+    version: Optional[str]
+    path: bytes
+    bytes: int
+    clean_shutdown: Optional[bool]
+    state: Optional[str]
+    evidence: str
+    empty: bool
+    noise: Optional[str]
+    files: int
+    single: bool                        # path is a file
+
+    def as_dict(self, prefix=b'/'):
+        """JSON-ready; the path begins with PREFIX, e.g. where the volume is mounted."""
+        fields = {'engine': self.engine, 'title': engines.TITLES[self.engine], 'kind': self.kind,
+                  'version': self.version, 'bytes': self.bytes, 'clean_shutdown': self.clean_shutdown,
+                  'state': self.state, 'evidence': self.evidence, 'empty': self.empty, 'noise': self.noise,
+                  'single_file': self.single}
+        if self.kind in (engines.KEYS, engines.UPLOADS):
+            fields['files'] = self.files
+        fields.update(path_fields(os.path.join(prefix, self.path) if self.path else prefix))
+        return fields
+
+
+class Detector(object):
+    """One for each tree. :func:`usage.scan` calls :meth:`see`, :meth:`enclosed` and :meth:`leave`; read :meth:`found`
+    or :meth:`records`.
+
+    IMAGE_VOLUMES: paths that the image declares as volumes; what is found at or below one says so in its evidence.
+    """
+
+    def __init__(self, image_volumes=(), max_found=MAX_FOUND, max_looks=MAX_LOOKS):
+        self.image_volumes = tuple(path.strip('/').encode('utf-8', 'surrogateescape') for path in image_volumes or ())
+        self.max_found = max_found
+        self.looks_left = max_looks
+        self.total = 0
+        self._found = {}                # (engine, path) -> Found
+        self._open = {}                 # folder prefix whose bytes are not known yet -> [key of _found]
+        self._enclosures = set()        # prefixes of databases; nothing below them is news
+
+    @property
+    def complete(self):
+        """False: there were more candidates than may be opened."""
+        return self.looks_left > 0
+
+    # -- called during the walk -----------------------------------------------------------------------------------
+
+    def see(self, entry, reason=None):
+        """Look at a tree.Entry, if its name or size makes it a candidate. REASON: why its folder is noise."""
+        prefix = entry.path[:entry.path.rfind(b'/') + 1]
+        mode = entry.st.st_mode
+        look = None
+        if entry.name in engines.MARKERS:
+            look = engines.Look(entry.folder, prefix, entry)
+            self.marker(look, entry.name, reason)
+        if stat.S_ISREG(mode) and not self.enclosed(prefix):
+            tail = entry.name[-4:]
+            if tail in engines.TAILS or self.paged(entry.st.st_size):
+                self.file(look or engines.Look(entry.folder, prefix, entry), entry.name, entry.st, reason)
+
+    def enclosed(self, prefix):
+        """Whether the folder PREFIX is a database or lies in one."""
+        while self._enclosures:
+            if prefix in self._enclosures:
+                return True
+            if not prefix:
+                return False
+            prefix = prefix[:prefix.rfind(b'/', 0, -1) + 1]
+        return False
+
+    @staticmethod
+    def paged(size):
+        return size >= 512 and not size & 511
+
+    def marker(self, look, name, reason=None):
+        """NAME is in engines.MARKERS."""
+        if self.looks_left > 0:
+            self.looks_left -= 1
+            match = engines.MARKERS[name](look, name)
+            if match is not None:
+                self._add(look, match, reason)
+
+    def file(self, look, name, st, reason=None):
+        """NAME ends like one of engines.TAILS, or has whole pages."""
+        if self.looks_left <= 0:
+            return
+        self.looks_left -= 1
+        probe = engines.TAILS.get(name[-4:])
+        match = probe(look, name) if probe is not None else None
+        if match is None and self.paged(st.st_size):
+            if engines.PAGED_SIGNS.match(look.head(name, 32)):
+                for probe in engines.PAGED:
+                    match = probe(look, name)
+                    if match is not None:
+                        break
+        if match is not None:
+            self._add(look, match, reason, st)
+
+    def _add(self, look, match, reason, st=None):
+        if match.kind == engines.KEYS and reason:
+            return                      # keys of packages' own tests and of temporary folders
+        prefix = look.prefix
+        for dummy in range(match.up):
+            prefix = prefix[:prefix.rfind(b'/', 0, -1) + 1]
+        single = match.name is not None and match.kind != engines.KEYS
+        path = look.prefix + match.name if single else prefix[:-1]
+        key = (match.engine, path)
+        size = 0
+        if match.name is not None:
+            size = (st or look.stat(match.name)).st_size
+            size += sum(max(look.size(name), 0) for name in match.sidecars)
+        known = self._found.get(key)
+        if known is not None:
+            if match.kind == engines.KEYS:
+                evidence = sorted(set(known.evidence.split(', ') + [match.evidence]))
+                self._found[key] = known._replace(bytes=known.bytes + size, files=known.files + 1,
+                                                  evidence=', '.join(evidence))
+            elif match.version and not known.version:
+                self._found[key] = known._replace(version=match.version)
+            return
+        part = match.engine in engines.BUILDING_BLOCKS or match.name is not None
+        if match.kind in (engines.DATABASE, engines.REPOSITORY) and self.enclosed(look.prefix) and \
+                (part or self._within_same(match.engine, prefix)):
+            return
+        evidence = match.evidence
+        for volume in self.image_volumes:
+            if path == volume or path.startswith(volume + b'/'):
+                evidence += ', in a folder that the image declares as a volume'
+        if not single and match.kind != engines.KEYS:
+            self._swallow(prefix, match.engine)
+            self._enclosures.add(prefix)
+            self._open.setdefault(prefix, []).append(key)
+        self.total += 1
+        if len(self._found) < self.max_found:
+            self._found[key] = Found(match.engine, match.kind, match.version, path, size, match.clean, match.state,
+                                     evidence, match.empty, reason, 1, single)
+
+    def _within_same(self, engine, prefix):
+        return any(one.engine == engine and not one.single and prefix.startswith(one.path + b'/' if one.path else b'')
+                   for one in self._found.values())
+
+    def _swallow(self, prefix, engine):
+        """Drop what was met below PREFIX before its owner was known."""
+        for key, one in list(self._found.items()):
+            if one.path.startswith(prefix) and one.kind == engines.DATABASE and \
+                    (one.single or one.engine == engine or one.engine in engines.BUILDING_BLOCKS):
+                del self._found[key]
+                self.total -= 1
+
+    def leave(self, prefix, size):
+        """The walk has left the folder PREFIX, SIZE bytes lie in it. True: it is a database, nothing in it is noise."""
+        keys = self._open.pop(prefix, None)
+        if keys is None:
+            return False
+        for key in keys:
+            if key in self._found:
+                self._found[key] = self._found[key]._replace(bytes=size)
+        return True
+
+    def uploads(self, prefix, files, size):
+        """FILES media files of SIZE bytes lie in the folder PREFIX."""
+        path = prefix[:-1]
+        self.total += 1
+        if len(self._found) < self.max_found:
+            self._found[('uploads', path)] = Found('uploads', engines.UPLOADS, None, path, size, None, None,
+                                                   '%d media and document files' % files, False, None, files, False)
+
+    # -- afterwards -------------------------------------------------------------------------------------------------
+
+    def records(self):
+        """Found records, largest first."""
+        return sorted(self._found.values(), key=lambda one: (-one.bytes, one.path, one.engine))
+
+    def found(self, prefix=b'/'):
+        """JSON-ready dicts, largest first; paths begin with PREFIX."""
+        return [one.as_dict(prefix) for one in self.records()]
+
+
+def ignored(path, name):
+    """Whether nothing in this folder (text, no slashes at the ends) can be somebody's state: package managers'
+    own databases, and dependencies that are installed again."""
+    return name in noise_names or path in noise.PACKAGE_MANAGERS
+
+
+noise_names = frozenset(('node_modules', 'site-packages', 'dist-packages', '.npm', '.pnpm-store', '.m2', '.gradle',
+                         '.nuget', '__pycache__', '.cache'))

@@ -1,0 +1,399 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
+import os
+import re
+
+from ..storage import metadata, model, select
+from ..storage.changes import changes as compare
+from ..storage.codes import problem
+from ..storage.tree import Failure, PlainTree
+from ..storage.union import View
+
+SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
+DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
+LAYERS_UP_TO = 50                       # matching containers for which paths of layers are listed unasked
+REDACTED = 'VALUE_REDACTED'
+SECRET_OPTION = re.compile(r'(?i)(pass(word|wd)?|secret|credentials?|token)=[^,]*')
+
+
+def subsets(wanted):
+    """The set of subsets that gather_subset means; ``!x`` leaves x out. LifeboatError for an unknown one."""
+    chosen = set()
+    plain = [item for item in wanted if not item.startswith('!')]
+    for item in plain or DEFAULT:
+        if item == 'all':
+            chosen.update(SUBSETS)
+        elif item in SUBSETS:
+            chosen.add(item)
+        else:
+            raise model.LifeboatError('gather_subset has no "%s"; it has: %s, all.' % (item, ', '.join(SUBSETS)))
+    for item in wanted:
+        if item.startswith('!'):
+            if item[1:] not in SUBSETS + ('all',):
+                raise model.LifeboatError('gather_subset has no "%s"; it has: %s, all.' % (item[1:], ', '.join(SUBSETS)))
+            chosen.difference_update(SUBSETS if item == '!all' else (item[1:],))
+    return frozenset(chosen)
+
+
+class Options(object):
+    """What the caller wants: see the module's options of the same names."""
+
+    def __init__(self, containers=(), gather_subset=DEFAULT, redact_env=True, changes_limit=1000, top_count=10,
+                 images=(), top_depth=2, scan_timeout=0, scan_max_files=0):
+        self.containers = list(containers)
+        self.named = any(pattern != '*' for pattern in containers)
+        self.subsets = subsets(gather_subset)
+        self.redact_env = redact_env
+        self.changes_limit = changes_limit
+        self.top_count = top_count
+        self.top_depth = top_depth
+        self.images = list(images)
+        self.scan_timeout = scan_timeout
+        self.scan_max_files = scan_max_files
+
+
+def gather(host, options):
+    """The facts of an inventory.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
+    wanted = options.subsets
+    chosen = select.containers(host, options.containers)
+    with_layers = 'layers' in wanted and (options.named or len(chosen) <= LAYERS_UP_TO)
+    problems = list(host.problems)
+    records, facts_of = [], []
+    if 'containers' in wanted:
+        for root, ident in chosen:
+            container = root.container(ident)
+            records.append(container)
+            facts_of.append(_container(root, container, options, with_layers))
+        problems.extend(_name_conflicts(records, facts_of))
+    facts = {'roots': [_root(root) for root in host.roots], 'containers': facts_of}
+    if 'images' in wanted or 'integrity' in wanted:
+        facts['images'] = [_image(image, options) for image in _chosen_images(host, options)]
+    if 'volumes' in wanted:
+        names = frozenset(mount.name for record in records for mount in record.mounts) if options.named else None
+        facts['volumes'] = [_volume(volume, options) for root in host.roots
+                            for name, volume in sorted(root.volumes().items()) if names is None or name in names]
+    if 'orphans' in wanted and not options.named:
+        facts['orphans'] = _orphans(host, options)
+    for root in host.roots:
+        problems.extend(root.problems)
+    if os.geteuid() != 0:
+        problems.append(problem('PRIVILEGES_MISSING', model.text(host.root.path), 'Not run as root: what other users own '
+                                'and trusted.* attributes cannot be read.', 'Use become: true.'))
+    facts['problems'] = _problems(problems)
+    facts['summary'] = _summary(records, facts)
+    return facts
+
+
+def _problems(items):
+    seen, found = set(), []
+    for item in items:
+        if item not in seen:
+            seen.add(item)
+            found.append(dict(item._asdict()))
+    return found
+
+
+def _root(root):
+    fields = model.path_fields(root.path)
+    fields.update({
+        'recorded_path': model.text(root.recorded_path) or None,
+        'drivers': sorted(root.graphdrivers) + sorted(
+            name for store in root.stores for name, shots in store.snapshotters().items() if shots.numbers()),
+        'daemon': {'state': root.liveness.state, 'pid': root.liveness.pid},
+        'userns': '%d:%d' % tuple(root.candidate.userns) if root.candidate.userns else None,
+        'rootless': root.candidate.rootless_uid is not None,
+        'containerd_roots': [model.text(store.path) for store in root.stores],
+        'found_by': list(root.candidate.why),
+        'containers': len(root.container_ids()),
+    })
+    return fields
+
+
+def _container(root, record, options, with_layers):
+    state = record.state
+    fields = {
+        'id': record.id, 'name': record.name, 'created': record.created,
+        'image': {'id': record.image_id, 'reference': record.image_reference},
+        'labels': record.labels,
+        'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
+        'root': model.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
+        'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
+        'restart_policy': metadata.text_of(record.hostconfig, 'RestartPolicy', 'Name') or 'no',
+        'env': _env(record, options.redact_env),
+        'mounts': [_mount(mount) for mount in record.mounts],
+        'log': {'driver': record.log.driver, 'files': [model.text(path) for path in record.log.files],
+                'bytes': record.log.bytes, 'max_size': record.log.max_size} if record.log is not None else None,
+    }
+    if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
+        fields['sources'] = dict(record.sources)
+    problems = list(record.problems)
+    if with_layers:
+        fields['layers'] = _layers(record.stack)
+    if record.stack is not None and record.stack.writable is not None:
+        if 'usage' in options.subsets or 'databases' in options.subsets:
+            usage, databases, failures = _scan_layer(root, record, options)
+            if 'usage' in options.subsets:
+                fields['usage'] = usage
+            if 'databases' in options.subsets:
+                fields['databases'] = databases + _mount_databases(record, options)
+            problems.extend(failures)
+        if 'changes' in options.subsets:
+            problems.extend(_changes(record, options, fields))
+    fields['problems'] = _problems(problems)
+    return fields
+
+
+def _env(record, redact):
+    found = {}
+    for item in metadata.list_of(record.config, 'Config', 'Env'):
+        if isinstance(item, str):
+            name, dummy, value = item.partition('=')
+            found[name] = REDACTED if redact else value
+    return found
+
+
+def _mount(mount):
+    fields = {'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
+              'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status}
+    fields.update(model.path_fields(mount.path))
+    if mount.subpath:
+        fields['subpath'] = mount.subpath
+    return fields
+
+
+def _layers(stack):
+    if stack is None:
+        return None
+    view = stack.view()
+    below = [layer for layer in (view[1:] if stack.writable is not None else view) if layer.path is not None]
+    return {
+        'writable': model.text(stack.writable.path) if stack.writable is not None else None,
+        'init': model.text(stack.init.path) if stack.init is not None else None,
+        'work': model.text(stack.work), 'merged': model.text(stack.merged),
+        'image': [model.text(layer.path) for layer in stack.image],
+        'lowerdir': ':'.join(escape_lowerdir(model.text(layer.path)) for layer in below),
+    }
+
+
+def escape_lowerdir(path):
+    """A path as overlay's lowerdir= takes it: backslash and colon are escaped (fs/overlayfs/params.c)."""
+    return path.replace('\\', '\\\\').replace(':', '\\:')
+
+
+def _scan_layer(root, record, options):
+    """(usage, databases, problems) of a writable layer in one walk."""
+    try:
+        with View(record.stack.view()) as view:
+            if view.encodings[0].hides_all:
+                return _scan(_changed_entries(record.stack), options, 'writable', record)
+            return _scan(view.layer_entries(), options, 'writable', record)
+    except OSError as exc:
+        return None, [], [problem('READ_ERROR', record.name or record.id, 'The writable layer of %s cannot be read: %s.' % (
+            record.name or record.id[:12], metadata.describe(exc)), '')]
+
+
+def _changed_entries(stack):
+    for change in compare(stack):
+        if isinstance(change, Failure):
+            yield change
+        elif change.entry is not None:
+            yield change.entry
+
+
+def _scan(entries, options, where, record=None):
+    from .usage import scan
+    detector = None
+    if 'databases' in options.subsets:
+        from .databases import Detector
+        detector = Detector()
+    found = scan(entries, options.top_depth, options.top_count, detector, _limits(options))
+    usage = {'bytes': found.bytes, 'allocated': found.allocated, 'files': found.files, 'newest_mtime': found.newest_mtime,
+             'top': list(found.top), 'complete': found.complete}
+    for extra in ('data_bytes', 'noise_bytes'):
+        if getattr(found, extra, None) is not None:
+            usage[extra] = getattr(found, extra)
+    problems = []
+    if found.failures:
+        first = found.failures[0]
+        problems.append(problem('READ_ERROR', record.name or record.id if record else '', '%d files or folders could not be '
+                                'read, the first: %s.' % (len(found.failures), model.text(first[0])
+                                                          if isinstance(first, tuple) else first), ''))
+    databases = []
+    for item in (detector.found() if detector is not None else ()):
+        item = dict(item)
+        item['where'] = where
+        databases.append(item)
+    return usage, databases, problems
+
+
+def _limits(options):
+    if not options.scan_timeout and not options.scan_max_files:
+        return None
+    from .usage import Limits
+    return Limits(options.scan_timeout or None, options.scan_max_files or None)
+
+
+def _mount_databases(record, options):
+    found = []
+    for mount in record.mounts:
+        if mount.path is None or mount.type not in ('volume', 'bind') or not os.path.isdir(mount.path):
+            continue
+        if mount.type == 'bind' and mount.path in (b'/',):
+            continue
+        try:
+            dummy, databases, dummy = _scan(PlainTree(mount.path).entries(), options, mount.type, record)
+        except OSError:
+            continue
+        for item in databases:
+            item['path'] = os.path.join(mount.destination, item['path'].lstrip('/'))
+            if mount.name:
+                item['volume'] = mount.name
+        found.extend(databases)
+    return found
+
+
+def _changes(record, options, fields):
+    """Fill `changes`, `changes_total`, `changes_truncated`; returns the problems met."""
+    found, total, failures = [], 0, []
+    limit = options.changes_limit
+    try:
+        for change in compare(record.stack):
+            if isinstance(change, Failure):
+                failures.append(change)
+                continue
+            total += 1
+            if not limit or total <= limit:
+                item = {'kind': change.kind}
+                item.update(model.path_fields(b'/' + change.path))
+                found.append(item)
+    except OSError as exc:
+        failures.append(Failure(b'', exc, True))
+    fields['changes'] = found
+    fields['changes_total'] = total
+    fields['changes_truncated'] = total > len(found)
+    return [problem('READ_ERROR', record.name or record.id, '/%s of %s could not be compared: %s.' % (
+        model.text(item.path), record.name or record.id[:12], metadata.describe(item.error)), '') for item in failures[:20]]
+
+
+def _name_conflicts(records, fields):
+    """Two containers of one name: the one whose layer is there is the likely live one."""
+    by_name = {}
+    for record, shown in zip(records, fields):
+        if record.name:
+            by_name.setdefault((record.root, record.name), []).append((record, shown))
+    found = []
+    for (dummy, name), holders in sorted(by_name.items()):
+        if len(holders) < 2:
+            continue
+        live = [record.id[:12] for record, dummy in holders if record.stack is not None and record.stack.writable is not None]
+        note = problem('NAME_CONFLICT', name, '%d containers are called %s: %s.' % (
+            len(holders), name, ', '.join(record.id[:12] for record, dummy in holders)),
+            'The live one is probably %s: its layer is there.' % live[0] if len(live) == 1 else
+            'Tell them apart by created and by what is in their layers.')
+        found.append(note)
+        for dummy, shown in holders:
+            shown['problems'].append(dict(note._asdict()))
+    return found
+
+
+def _chosen_images(host, options):
+    everything = [image for root in host.roots for image in root.images()]
+    if not options.images:
+        return everything
+    named = {}
+    for image in everything:
+        for name in image.references + (image.id, image.id[7:19]):
+            named.setdefault(name, []).append(image)
+    hits = [image for name in select.by_glob('image', options.images, list(named)) for image in named[name]]
+    return [image for image in everything if image in hits]
+
+
+def _image(image, options):
+    fields = {
+        'id': image.id, 'references': list(image.references), 'created': image.created,
+        'architecture': image.architecture, 'os': image.os, 'status': image.status, 'store': image.store,
+        'layers': [{'diff_id': layer.diff_id, 'chain_id': layer.chain_id, 'cache_id': layer.cache_id,
+                    'path': model.text(layer.path), 'bytes': layer.bytes, 'status': layer.status}
+                   for layer in image.layers],
+        'problems': _problems(image.problems),
+    }
+    if image.variant:
+        fields['variant'] = image.variant
+    if 'integrity' in options.subsets:
+        from ..rescue import integrity
+        fields['integrity'] = integrity.check_image(image)
+        if fields['integrity']['status'] != model.COMPLETE and fields['status'] == model.COMPLETE:
+            fields['status'] = fields['integrity']['status']
+    return fields
+
+
+def redact_options(options):
+    """Volume options without the passwords that mount options may carry (cifs, nfs with krb5)."""
+    return {key: SECRET_OPTION.sub(lambda hit: hit.group(0).split('=')[0] + '=' + REDACTED, value)
+            for key, value in options.items()}
+
+
+def _volume(volume, options):
+    fields = {'name': volume.name, 'driver': volume.driver, 'options': redact_options(volume.options),
+              'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
+              'status': volume.status, 'root': model.text(volume.root)}
+    fields.update(model.path_fields(volume.path))
+    problems = list(volume.problems)
+    if volume.path is not None and os.path.isdir(volume.path) and not os.path.islink(volume.path):
+        if 'usage' in options.subsets or 'databases' in options.subsets:
+            try:
+                usage, databases, failures = _scan(PlainTree(volume.path).entries(), options, 'volume')
+                problems.extend(failures)
+            except OSError as exc:
+                usage, databases = None, []
+                problems.append(problem('READ_ERROR', volume.name, 'Volume %s cannot be read: %s.' % (
+                    volume.name, metadata.describe(exc)), 'Use become: true.'))
+            if 'usage' in options.subsets:
+                fields['usage'] = usage
+            if 'databases' in options.subsets:
+                fields['databases'] = databases
+    fields['problems'] = _problems(problems)
+    return fields
+
+
+def _orphans(host, options):
+    layers, names = [], []
+    for root in host.roots:
+        for orphan in root.orphans():
+            fields = model.path_fields(orphan.path)
+            fields.update({'image': {'id': orphan.image_id, 'reference': orphan.image_reference}, 'name': orphan.name,
+                           'store': orphan.store, 'driver': orphan.driver, 'owner_hint': orphan.owner_hint,
+                           'root': model.text(orphan.root), 'usage': None, 'newest_mtime': None,
+                           'problems': _problems(orphan.problems)})
+            if 'usage' in options.subsets or 'databases' in options.subsets:
+                usage, databases, dummy = _scan_orphan(orphan, options)
+                fields['usage'] = usage if 'usage' in options.subsets else None
+                fields['newest_mtime'] = usage['newest_mtime'] if usage else None
+                if 'databases' in options.subsets:
+                    fields['databases'] = databases
+            layers.append(fields)
+        names.extend(name for name, volume in root.volumes().items() if not volume.used_by)
+    return {'writable_layers': layers, 'volumes': sorted(names)}
+
+
+def _scan_orphan(orphan, options):
+    try:
+        with View(orphan.stack.view()) as view:
+            if view.encodings[0].hides_all:
+                return _scan(_changed_entries(orphan.stack), options, 'writable')
+            return _scan(view.layer_entries(), options, 'writable')
+    except OSError:
+        return None, [], []
+
+
+def _summary(records, facts):
+    counts = {status: sum(1 for record in records if record.status == status) for status in model.STATUSES}
+    volumes = facts.get('volumes', [])
+    return {
+        'containers': len(records), 'complete': counts[model.COMPLETE], 'partial': counts[model.PARTIAL],
+        'lost': counts[model.LOST], 'unsupported': counts[model.UNSUPPORTED],
+        'writable_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in facts['containers']),
+        'volumes': len(volumes), 'volume_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in volumes),
+    }

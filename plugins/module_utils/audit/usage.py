@@ -1,0 +1,506 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much lies in a tree, where, how old, how much of it matters, and which databases are in it. One walk for all.
+
+Two walks give the same numbers. :func:`scan` takes any stream of tree.Entry (merged views, full-copy drivers).
+:func:`scan_folder` reads a folder itself: a layer of a union file system or a volume. It makes no record for each
+file, which is what keeps it near the speed of du(1).
+
+Sizes are bytes. `bytes` counts what is not a folder, a file with several names once (as `docker ps -s` does);
+`allocated` counts blocks of folders too, but for the root's own (as du does).
+"""
+import errno
+import heapq
+import os
+import stat
+import time
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ..storage import model, safeio
+from ..storage.tree import Failure
+from . import databases, engines, noise
+
+MAX_FAILURES = 20                       # kept of those that are counted
+BIG_FOLDER = 4 << 20                    # st_size from which a folder's names are not all held in memory
+CHUNK = 20000                           # names between two looks at the clock
+MAX_PATH = 16384                        # four times what a program can name; a deeper nest is there to do harm
+_NOISE, _MEDIA, _PROBE = 1, 2, 3        # what the last four characters of a name can mean
+
+
+class Usage(NamedTuple):
+    """`complete` is False when a limit ended the walk, or something could not be read: the numbers are then a floor.
+
+    `files` counts names that are not folders. `top`: ``{path, bytes}`` of disjoint places, largest first: a folder
+    at `top_depth` stands for all below it, one above for the files right in it. `noise_bytes` + `data_bytes` = `bytes`.
+    `failures`: ``path: error``, the first of `failures_total`. `cut`: which limit ended the walk.
+    """
+    bytes: int
+    allocated: int
+    files: int
+    newest_mtime: Optional[str]
+    top: List[Dict[str, Any]]
+    complete: bool
+    failures: List[str]
+    databases: List[databases.Found]
+    noise_bytes: int
+    data_bytes: int
+    data_files: int
+    failures_total: int = 0
+    cut: Optional[str] = None
+    databases_total: int = 0
+
+    def as_dict(self):
+        """The keys of `usage` in the facts; databases stand beside it."""
+        fields = {key: getattr(self, key) for key in ('bytes', 'allocated', 'files', 'newest_mtime', 'top', 'complete',
+                                                      'noise_bytes', 'data_bytes', 'data_files')}
+        if self.failures_total:
+            fields['failures'] = self.failures
+            fields['failures_total'] = self.failures_total
+        if self.cut:
+            fields['cut'] = self.cut
+        return fields
+
+
+class Budget(object):
+    """Limits of one walk, or of several that share them. None or 0: no limit."""
+
+    def __init__(self, scan_timeout=None, scan_max_files=None):
+        self.scan_timeout = scan_timeout
+        self.files_left = scan_max_files or None
+        self._end = time.monotonic() + scan_timeout if scan_timeout else None
+
+    @classmethod
+    def of(cls, limits):
+        """LIMITS: None, a dict with the two options, or a Budget."""
+        return limits if isinstance(limits, cls) else cls(**(limits or {}))
+
+    def spend(self, files):
+        """None, or the name of the limit that is reached."""
+        if self.files_left is not None:
+            self.files_left -= files
+            if self.files_left < 0:
+                return 'scan_max_files'
+        if self._end is not None and time.monotonic() > self._end:
+            return 'scan_timeout'
+        return None
+
+
+Limits = Budget                         # positional: seconds, files
+
+
+class _Folder(object):
+    """A folder on the path from the root to where the walk is."""
+    __slots__ = ('parent', 'prefix', 'depth', 'noise', 'ignored', 'quiet', 'special', 'own', 'bytes', 'files',
+                 'noise_bytes', 'noise_files', 'media', 'media_bytes', 'uploads')
+
+    def __init__(self, parent, prefix, depth):
+        self.parent = parent
+        self.prefix = prefix            # bytes, b'' or with a slash at the end
+        self.depth = depth
+        self.noise = None               # why all in it is noise
+        self.ignored = False            # nothing in it can be state
+        self.quiet = False              # lies in a database
+        self.special = None             # names of single files that are noise here
+        self.own = self.bytes = self.files = 0
+        self.noise_bytes = self.noise_files = self.media = self.media_bytes = 0
+        self.uploads = None
+
+
+class _Tally(object):
+    """What both walks add to."""
+
+    def __init__(self, top_depth, top_count, detector, limits, table):
+        self.top_depth = max(top_depth, 0)
+        self.top_count = top_count
+        self.detector = detector
+        self.budget = Budget.of(limits)
+        self.noise = table if isinstance(table, noise.Compiled) else noise.Compiled(table)
+        self.allocated = 0              # blocks of 512 bytes
+        self.newest = None
+        self.links = set()              # (device, inode) of files with several names
+        self.failures = []
+        self.failures_total = 0
+        self.cut = None
+        self.tops = []                  # heap of (bytes, prefix)
+        self.root = _Folder(None, b'', 0)
+
+    def enter(self, parent, name):
+        """The _Folder for NAME (bytes) in PARENT."""
+        folder = _Folder(parent, parent.prefix + name + b'/', parent.depth + 1)
+        text, path = os.fsdecode(name), os.fsdecode(folder.prefix[:-1])
+        folder.noise = parent.noise or self.noise.folder(path, text)
+        folder.special = self.noise.files.get(path)
+        if self.detector is not None:
+            folder.ignored = parent.ignored or databases.ignored(path, text)
+            folder.quiet = parent.quiet or self.detector.enclosed(folder.prefix)
+        return folder
+
+    def leave(self, folder):
+        """All below FOLDER is counted; add it to its parent."""
+        if folder.depth <= self.top_depth:
+            size = folder.bytes if folder.depth == self.top_depth else folder.own
+            if size:
+                heapq.heappush(self.tops, (size, folder.prefix))
+                if self.top_count and len(self.tops) > self.top_count:
+                    heapq.heappop(self.tops)
+        if self.detector is not None:
+            if self.detector.leave(folder.prefix, folder.bytes) and not folder.noise:
+                folder.noise_bytes = folder.noise_files = 0
+                folder.media = folder.media_bytes = 0
+                folder.uploads = None
+            elif folder.media >= databases.UPLOADS_FROM and \
+                    folder.media_bytes >= folder.bytes * databases.UPLOADS_SHARE:
+                folder.uploads = [(folder.prefix, folder.media, folder.media_bytes)]
+        parent = folder.parent
+        if parent is None:
+            return
+        parent.bytes += folder.bytes
+        parent.files += folder.files
+        parent.noise_bytes += folder.noise_bytes
+        parent.noise_files += folder.noise_files
+        parent.media += folder.media
+        parent.media_bytes += folder.media_bytes
+        if folder.uploads:
+            parent.uploads = (parent.uploads or []) + folder.uploads
+
+    def fail(self, path, error):
+        self.failures_total += 1
+        if len(self.failures) < MAX_FAILURES:
+            self.failures.append('%s: %s' % (model.text(b'/' + path), error.strerror or error))
+
+    def result(self):
+        root = self.root
+        found, total = [], 0
+        if self.detector is not None:
+            for prefix, files, size in (root.uploads or [])[:databases.MAX_FOUND]:
+                self.detector.uploads(prefix, files, size)
+            found, total = self.detector.records(), self.detector.total
+            if not self.detector.complete:
+                self.cut = self.cut or 'candidates'
+        top = [dict(model.path_fields(b'/' + prefix.rstrip(b'/')), bytes=size)
+               for size, prefix in sorted(self.tops, key=lambda one: (-one[0], one[1]))]
+        return Usage(root.bytes, self.allocated * 512, root.files, rfc3339(self.newest), top,
+                     not self.cut and not self.failures_total, self.failures, found, root.noise_bytes,
+                     root.bytes - root.noise_bytes, root.files - root.noise_files, self.failures_total, self.cut, total)
+
+
+def rfc3339(seconds):
+    """RFC 3339 UTC text of a time stamp from a disk, None for None. A year no calendar has becomes its nearest one."""
+    if seconds is None:
+        return None
+    low, high = -62135596800, 253402300799
+    moment = datetime(1970, 1, 1) + timedelta(seconds=min(max(int(seconds), low), high))
+    return moment.strftime('%Y-%m-%dT%H:%M:%SZ') if moment.year >= 1000 else moment.isoformat() + 'Z'
+
+
+# -- any stream of entries -----------------------------------------------------------------------------------------
+
+def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE):
+    """:class:`Usage` of ENTRIES, a stream of tree.Entry and tree.Failure in the house's order.
+
+    TABLE: what counts as noise (noise.TABLE, noise.extended(...), or a noise.Compiled); () for nothing.
+    LIMITS: see :meth:`Budget.of`.
+    """
+    tally = _Tally(top_depth, top_count, detector, limits, table)
+    tails = _tails(tally, False)
+    names = {os.fsencode(name) for name in tally.noise.names}
+    markers = engines.MARKERS if detector is not None else ()
+    suffixes = tuple(os.fsencode(suffix) for suffix in tally.noise.suffixes)
+    links = tally.links
+    here = tally.root
+    here.special = tally.noise.files.get('')
+    unspent = 0
+    for entry in entries:
+        if entry.__class__ is Failure:
+            tally.fail(entry.path, entry.error)
+            continue
+        if entry.whiteout:
+            continue
+        unspent += 1
+        if unspent > 255:
+            tally.cut = tally.budget.spend(unspent)
+            unspent = 0
+            if tally.cut:
+                if hasattr(entries, 'close'):
+                    entries.close()
+                break
+        path = entry.path
+        prefix = path[:path.rfind(b'/') + 1]
+        if prefix != here.prefix:
+            here = _move(tally, here, prefix)
+        st = entry.st
+        kind = stat.S_IFMT(st.st_mode)
+        name = path[len(prefix):]
+        if name in markers and not here.ignored:
+            detector.see(entry, here.noise)
+            here.quiet = here.quiet or detector.enclosed(prefix)
+        if kind == stat.S_IFDIR:
+            tally.allocated += st.st_blocks
+            continue
+        here.files += 1
+        size = st.st_size
+        if st.st_nlink > 1:
+            key = (st.st_dev, st.st_ino)
+            if key in links:
+                here.noise_files += bool(here.noise)
+                continue
+            links.add(key)
+        here.bytes += size
+        here.own += size
+        tally.allocated += st.st_blocks
+        if tally.newest is None or st[stat.ST_MTIME] > tally.newest:
+            tally.newest = st[stat.ST_MTIME]
+        means = tails.get(name[-4:])
+        if here.noise or means == _NOISE or name in names or (suffixes and name.endswith(suffixes)) \
+                or (here.special and os.fsdecode(name) in here.special):
+            here.noise_bytes += size
+            here.noise_files += 1
+        if detector is None or here.ignored or here.quiet or kind != stat.S_IFREG:
+            continue
+        if means == _MEDIA and not here.noise:
+            here.media += 1
+            here.media_bytes += size
+        if name not in markers and (means == _PROBE or (not size & 511 and size)):
+            detector.see(entry, here.noise)
+    if unspent and not tally.cut:
+        tally.cut = tally.budget.spend(unspent)
+    _move(tally, here, b'')
+    tally.leave(tally.root)
+    return tally.result()
+
+
+def _move(tally, here, prefix):
+    """Leave and enter folders until the walk stands in PREFIX."""
+    while not prefix.startswith(here.prefix):
+        tally.leave(here)
+        here = here.parent
+    for name in prefix[len(here.prefix):].split(b'/')[:-1]:
+        here = tally.enter(here, name)
+    return here
+
+
+def _tails(tally, as_text):
+    """{last four characters: what they mean}"""
+    tails = {os.fsencode(tail): _NOISE for tail in tally.noise.tails}
+    if tally.detector is not None:
+        tails.update((tail, _MEDIA) for tail in engines.MEDIA)
+        tails.update((tail, _PROBE) for tail in engines.TAILS)
+    return {os.fsdecode(tail): means for tail, means in tails.items()} if as_text else tails
+
+
+# -- a folder, fast --------------------------------------------------------------------------------------------------
+
+def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE,
+                trace=None):
+    """:class:`Usage` of the folder PATH (bytes, absolute): a layer of the given model ENCODING, or a volume.
+
+    Full-copy layers (model.PLAIN from vfs or btrfs) hold the image too: give :func:`scan` the changed entries instead.
+    TRACE, a :class:`Trace`, learns by what a later run can tell that nothing changed. Raises OSError if PATH can't
+    be opened.
+    """
+    tally = _Tally(top_depth, top_count, detector, limits, table)
+    walk = _Walk(tally, encoding, trace)
+    with safeio.Dir.root(path) as root:
+        walk.run(root)
+    return tally.result()
+
+
+class Trace(object):
+    """Every folder of a walk, and the files that changed last (a file that is written in place leaves its folder as
+    it is, but what is written is mostly what was written before)."""
+    NEWEST = 512
+
+    def __init__(self):
+        self.folders = []               # (prefix, lstat)
+        self.newest = []                # heap of (mtime, path)
+        self.floor = -1 << 62           # an older file is not among the newest
+
+    def folder(self, prefix, st):
+        self.folders.append((prefix, st))
+
+    def file(self, mtime, path):
+        heapq.heappush(self.newest, (mtime, path))
+        if len(self.newest) > self.NEWEST:
+            heapq.heappop(self.newest)
+            self.floor = self.newest[0][0] + 1
+
+
+class _Walk(object):
+    """The fast walk. Names are text here (surrogateescape), as os.listdir gives them for a descriptor."""
+
+    def __init__(self, tally, encoding, trace):
+        self.tally = tally
+        self.trace = trace
+        self.devices_hide = encoding in (model.OVERLAY, model.FUSE_OVERLAYFS)
+        self.names_hide = encoding in (model.AUFS, model.FUSE_OVERLAYFS)
+        self.tails = _tails(tally, True)
+        self.markers = frozenset(os.fsdecode(name) for name in engines.MARKERS) if tally.detector else frozenset()
+        self.wanted = set(self.markers).union(tally.noise.names)
+
+    def run(self, root):
+        tally = self.tally
+        here = tally.root
+        here.special = tally.noise.files.get('')
+        st = os.fstat(root.fd)
+        if self.trace is not None:
+            self.trace.folder(b'', st)
+        pending = [(here, root, iter(self.read(here, root, st.st_size)))]
+        while pending:
+            here, folder, inner = pending[-1]
+            for name, st in inner:
+                raw = os.fsencode(name)
+                below = tally.enter(here, raw)
+                if self.trace is not None:
+                    self.trace.folder(below.prefix, st)
+                if len(below.prefix) > MAX_PATH:
+                    tally.fail(below.prefix[:1024], OSError(errno.ENAMETOOLONG, 'folders are nested too deeply'))
+                    continue
+                try:
+                    child = folder.child(raw)
+                    pending.append((below, child, iter(self.read(below, child, st.st_size))))
+                except OSError as exc:
+                    tally.fail(below.prefix[:-1], exc)
+                    continue
+                break
+            else:
+                folder.close()
+                tally.leave(here)
+                pending.pop()
+
+    def read(self, here, folder, listing_size):
+        """Count what is right in FOLDER; [(name, lstat)] of its sub-folders. OSError if it can't be listed."""
+        tally = self.tally
+        if tally.cut:
+            return []
+        inner = []
+        for names in _listing(folder, listing_size):
+            if self.names_hide:
+                names = [name for name in names if not name.startswith('.wh.')]
+            hits = self.wanted.intersection(names)
+            if hits and tally.detector is not None and not here.ignored:
+                self.look_at_markers(here, folder, hits)
+            if here.special:
+                hits.update(here.special)
+            self.count(here, folder, names, hits, inner)
+            tally.cut = tally.budget.spend(len(names))
+            if tally.cut:
+                return []
+        return inner
+
+    def look_at_markers(self, here, folder, hits):
+        detector = self.tally.detector
+        look = engines.Look(folder, here.prefix)
+        for name in sorted(hits.intersection(self.markers)):
+            detector.marker(look, os.fsencode(name), here.noise)
+        here.quiet = here.quiet or detector.enclosed(here.prefix)
+
+    def count(self, here, folder, names, noisy, inner):
+        # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
+        # attributes (mode 0, inode 1, device 2, links 3, size 6, mtime 8), sums kept in locals.
+        tally = self.tally
+        lstat, fd, links, tail_means = os.stat, folder.fd, tally.links, self.tails.get
+        suffixes, all_noise = tally.noise.suffixes, here.noise is not None
+        noisy = noisy.difference(self.markers) if noisy else None
+        probing = tally.detector is not None and not here.ignored and not here.quiet
+        files = total = blocks = noise_bytes = noise_files = 0
+        trace, floor = self.trace, 1 << 62 if self.trace is None else self.trace.floor
+        newest = tally.newest if tally.newest is not None else -1 << 62
+        for name in names:
+            try:
+                st = lstat(name, dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:
+                continue                # removed by a live container since the listing
+            except OSError as exc:
+                tally.fail(here.prefix + os.fsencode(name), exc)
+                continue
+            kind = st[0] & 0o170000
+            if kind == 0o040000:
+                blocks += st.st_blocks
+                inner.append((name, st))
+                continue
+            if kind == 0o020000 and self.devices_hide and not st.st_rdev:
+                continue
+            files += 1
+            if st[3] > 1:
+                key = (st[2], st[1])
+                if key in links:
+                    noise_files += all_noise
+                    continue
+                links.add(key)
+            size = st[6]
+            total += size
+            blocks += st.st_blocks
+            mtime = st[8]
+            if mtime > newest:
+                newest = mtime
+            if mtime >= floor:
+                trace.file(mtime, here.prefix + os.fsencode(name))
+                floor = trace.floor
+            means = tail_means(name[-4:])
+            if means or noisy or suffixes:
+                if means == _NOISE or (noisy and name in noisy) or (suffixes and name.endswith(suffixes)):
+                    if not all_noise:
+                        noise_bytes += size
+                        noise_files += 1
+                if means == _MEDIA and probing and not all_noise and kind == 0o100000:
+                    here.media += 1
+                    here.media_bytes += size
+            if probing and (means == _PROBE or (not size & 511 and size)) and kind == 0o100000 \
+                    and name not in self.markers:
+                raw = os.fsencode(name)
+                tally.detector.file(engines.Look(folder, here.prefix), raw, st, here.noise)
+                fd = folder.fd          # looking may have had it reopened
+        here.files += files
+        here.bytes += total
+        here.own += total
+        if all_noise:
+            here.noise_bytes += total
+            here.noise_files = here.files
+        else:
+            here.noise_bytes += noise_bytes
+            here.noise_files += noise_files
+        tally.allocated += blocks
+        if files and newest > -1 << 62:
+            tally.newest = newest
+
+
+def _listing(folder, listing_size):
+    """Lists of names (text) of a folder, one after the other."""
+    if listing_size < BIG_FOLDER or os.scandir not in os.supports_fd:
+        names = os.listdir(folder.fd)
+        if len(names) <= CHUNK:
+            return [names]
+        return (names[at:at + CHUNK] for at in range(0, len(names), CHUNK))
+    return _slices(os.scandir(folder.fd))
+
+
+def _slices(found):
+    with found:
+        while True:
+            names = [one.name for one in islice(found, CHUNK)]
+            if not names:
+                return
+            yield names
+
+
+# -- manners -----------------------------------------------------------------------------------------------------------
+
+def be_idle():
+    """Give way to everybody else: lowest CPU priority, idle I/O class (ioprio_set(2)). Whether the latter worked."""
+    try:
+        os.nice(19)
+    except OSError:
+        pass
+    number = {'x86_64': 251, 'aarch64': 30, 'riscv64': 30, 'ppc64le': 273, 's390x': 282, 'i686': 289,
+              'armv7l': 314}.get(os.uname().machine)
+    if number is None:
+        return False
+    try:
+        import ctypes
+        # IOPRIO_WHO_PROCESS, this process, class 3 (idle) in the bits from 13 upwards
+        return ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, 3 << 13) == 0
+    except (ImportError, OSError, AttributeError):
+        return False

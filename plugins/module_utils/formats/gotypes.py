@@ -1,0 +1,138 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values as programs written in Go put them into files: varints, times, protobuf messages.
+
+Every reader raises ValueError with one clause about what is wrong; none trusts a length that it read.
+"""
+import datetime
+import re
+import struct
+
+ZERO_TIME = '0001-01-01T00:00:00Z'      # how Go writes "never"
+UNIX_EPOCH = 62135596800                # seconds from year 1 to 1970
+NEVER = (-UNIX_EPOCH, 0)                # ZERO_TIME as parse_time() gives it; earlier than every other time
+_TIME = re.compile(r'(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))\Z', re.ASCII)
+
+
+def uvarint(raw, pos=0):
+    """Unsigned varint at POS -> (value below 2**64, position after it)."""
+    value = shift = 0
+    for end in range(pos, min(pos + 10, len(raw))):
+        byte = raw[end]
+        value |= (byte & 0x7f) << shift
+        if byte < 0x80:
+            if value >> 64:
+                break
+            return value, end + 1
+        shift += 7
+    else:
+        if len(raw) < pos + 10:
+            raise ValueError('varint is cut off at byte %d' % len(raw))
+    raise ValueError('varint at byte %d has more than 64 bits' % pos)
+
+
+def varint(raw, pos=0):
+    """Signed (zigzag) varint at POS, as encoding/binary's PutVarint writes it -> (value, position after it)."""
+    value, end = uvarint(raw, pos)
+    return (value >> 1) ^ -(value & 1), end
+
+
+def binary_time(raw):
+    """The bytes of ``time.Time.MarshalBinary`` -> RFC 3339 UTC string, None for Go's zero time.
+
+    Byte 0 is the version (1 or 2), then seconds since year 1 (int64), nanoseconds (int32), the zone's offset in
+    minutes (int16, -1: UTC), all big-endian; version 2 has one byte more for the offset's seconds. The seconds are
+    UTC whatever the offset says.
+    """
+    raw = bytes(raw)
+    if raw[:1] not in (b'\x01', b'\x02') or len(raw) != 14 + raw[0]:
+        raise ValueError('not a binary time (%d bytes)' % len(raw))
+    seconds, nanos = struct.unpack_from('>qi', raw, 1)
+    if seconds == 0 and nanos == 0:
+        return None
+    return format_time(seconds - UNIX_EPOCH, nanos)
+
+
+def parse_time(text):
+    """RFC 3339 with any number of fractional digits -> (seconds since 1970, nanoseconds), which sorts by time."""
+    found = _TIME.match(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError('not an RFC 3339 time: %.40r' % (text,))
+    year, month, day, hour, minute, second, fraction, sign, off_hour, off_minute = found.groups()
+    hour, minute, second = int(hour), int(minute), int(second)
+    if hour > 23 or minute > 59 or second > 60:
+        raise ValueError('not an RFC 3339 time: %.40r' % text)
+    try:
+        days = datetime.date(int(year), int(month), int(day)).toordinal() - 1
+    except ValueError:
+        raise ValueError('not an RFC 3339 time: %.40r' % text)
+    seconds = days * 86400 + hour * 3600 + minute * 60 + second - UNIX_EPOCH
+    if sign:
+        offset = int(off_hour) * 3600 + int(off_minute) * 60
+        seconds += offset if sign == '-' else -offset
+    return seconds, int((fraction or '')[:9].ljust(9, '0'))
+
+
+def time_key(text):
+    """A sort key for any value that should be a time: what is none sorts like "never", before every real time."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        return NEVER
+
+
+def format_time(seconds, nanos=0, fixed=False):
+    """(seconds since 1970, nanoseconds) -> RFC 3339 UTC, trailing zeros trimmed as Go's RFC3339Nano does.
+
+    FIXED: always nine digits (what `docker logs --timestamps` prints). ValueError outside the years 1 to 9999.
+    """
+    days, rest = divmod(seconds + UNIX_EPOCH, 86400)
+    if not 0 <= nanos < 1000000000 or not 0 <= days < datetime.date.max.toordinal():
+        raise ValueError('time out of range: %d s, %d ns' % (seconds, nanos))
+    date = datetime.date.fromordinal(days + 1)
+    fraction = '.%09d' % nanos
+    if not fixed:
+        fraction = fraction.rstrip('0').rstrip('.')
+    # no strftime: it does not pad years below 1000 everywhere
+    return '%04d-%02d-%02dT%02d:%02d:%02d%sZ' % (date.year, date.month, date.day, rest // 3600, rest // 60 % 60,
+                                                 rest % 60, fraction)
+
+
+def fields(raw):
+    """Yield (field number, wire type, value) of a protobuf message: int for types 0, 1 and 5, bytes for type 2."""
+    pos = 0
+    while pos < len(raw):
+        tag, pos = uvarint(raw, pos)
+        number, kind = tag >> 3, tag & 7
+        if number == 0:
+            raise ValueError('protobuf field number 0 at byte %d' % pos)
+        if kind == 0:
+            value, pos = uvarint(raw, pos)
+        elif kind == 2:
+            size, pos = uvarint(raw, pos)
+            if size > len(raw) - pos:
+                raise ValueError('protobuf field %d is cut off at byte %d' % (number, len(raw)))
+            value = bytes(raw[pos:pos + size])
+            pos += size
+        elif kind in (1, 5):
+            layout = '<Q' if kind == 1 else '<I'
+            size = struct.calcsize(layout)
+            if size > len(raw) - pos:
+                raise ValueError('protobuf field %d is cut off at byte %d' % (number, len(raw)))
+            value = struct.unpack_from(layout, raw, pos)[0]
+            pos += size
+        else:
+            raise ValueError('protobuf wire type %d at byte %d' % (kind, pos))
+        yield number, kind, value
+
+
+def any_message(raw):
+    """A ``google.protobuf.Any`` -> (type_url as str, value as bytes)."""
+    type_url, value = b'', b''
+    for number, kind, content in fields(raw):
+        if kind == 2 and number == 1:
+            type_url = content
+        elif kind == 2 and number == 2:
+            value = content
+    return type_url.decode('utf-8', 'replace'), value

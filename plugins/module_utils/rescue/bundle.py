@@ -1,0 +1,500 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One bundle: its components streamed into files, then manifest, README and checksums, then its final name.
+
+The manifest (schema_version 1) is described in docs/design.md. A component's `fingerprint` covers what stat tells of
+its source: while it is the same, the file that is already there is the answer.
+"""
+import hashlib
+import json
+import os
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ..formats import checksums
+from ..restore import bundle as bundles
+from ..storage import metadata, model
+from ..storage.codes import problem
+from . import archive, compress, plan, texts
+
+SCHEMA_VERSION = 1
+TOOL = 'lifeboat.docker'
+VERSION = '1.0.0'
+MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
+
+
+class Job(NamedTuple):
+    """What one bundle is to hold. `subject` goes into the manifest under `kind`."""
+    name: str                           # of the folder
+    kind: str                           # container | volume | orphan
+    subject: Dict[str, Any]
+    source: Dict[str, Any]
+    status: str                         # of the object itself, before anything is read
+    items: Tuple[plan.Item, ...]
+    problems: Tuple[model.Problem, ...]
+    idmap: Any = None
+    container: Optional[model.Container] = None
+    image: Optional[model.Image] = None
+    with_config: bool = False
+    with_logs: bool = False
+    mounts: Tuple[Dict[str, Any], ...] = ()
+    volume_info: Dict[str, Any] = {}
+    consistency: str = 'stopped'
+
+
+class Outcome(NamedTuple):
+    path: bytes
+    changed: bool
+    status: str
+    bytes: int
+    files: int
+    components: List[Dict[str, Any]]
+    problems: Tuple[model.Problem, ...]
+
+
+class Settings(NamedTuple):
+    """What holds for the whole run."""
+    codec: compress.Codec
+    include: Tuple[str, ...]
+    owner_ids: str = 'container'
+    on_error: str = 'continue'
+    force: bool = False
+    progress: Any = None                # callable(phase, job name, component name, bytes)
+
+
+class ReadFailed(model.LifeboatError):
+    """on_error is fail and something could not be read."""
+
+
+def fingerprints(job):
+    """{component name: plan.Estimate or OSError}: one walk of each item, no data read."""
+    found = {}
+    for item in job.items:
+        try:
+            found[item.name] = plan.measure(item)
+        except OSError as exc:
+            found[item.name] = exc
+    return found
+
+
+def existing(path, job, settings, measured):
+    """The manifest of the bundle at PATH if it is whole, verified and of an unchanged source; else None."""
+    if settings.force or not os.path.isdir(path):
+        return None
+    try:
+        info = bundles.inspect_bundle(path, True)
+    except model.LifeboatError:
+        return None
+    manifest = info.manifest
+    if info.status != bundles.VERIFIED or manifest.get('schema_version') != SCHEMA_VERSION:
+        return None
+    if any(isinstance(item, dict) and item.get('code') == 'READ_ERROR' for item in manifest.get('problems', ())):
+        return None                     # perhaps it can be read now
+    wanted = expected(job, settings, measured)
+    have = {item['name']: (item['kind'], item.get('fingerprint')) for item in manifest.get('components', ())
+            if isinstance(item, dict)}
+    return manifest if have == wanted and manifest.get('options') == options(settings) else None
+
+
+def expected(job, settings, measured):
+    """{component name: (kind, fingerprint)} that an up-to-date bundle has."""
+    wanted = {}
+    for item in job.items:
+        mark = measured[item.name]
+        wanted[item.name] = (item.kind, mark.fingerprint if isinstance(mark, plan.Estimate) else None)
+    if job.with_config:
+        wanted['config'] = ('config', config_fingerprint(job))
+    if job.with_logs and job.container.log is not None and job.container.log.files:
+        wanted['log'] = ('log', plan.log_fingerprint(job.container))
+    return wanted
+
+
+def config_fingerprint(job):
+    """Also changes with what is found about the object: its status and its problems."""
+    digest = hashlib.sha256(plan.records_fingerprint(plan.records(job.container)).encode() if job.container else b'')
+    digest.update(json.dumps([job.status, job.subject.get('image'), list(job.problems)], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def options(settings):
+    return {'compression': settings.codec.name, 'owner_ids': settings.owner_ids, 'include': sorted(settings.include)}
+
+
+def write(store, job, settings, measured, shared):
+    """Write one bundle -> Outcome. SHARED: {(data path, owner_ids): (absolute file, component record)} of this run, so
+    that a volume of two containers is read once. Raises ReadFailed, CompressError, SinkError."""
+    bundle = store.begin(job.name)
+    work = _Work(bundle, job, settings, measured, shared)
+    for item in job.items:
+        work.tree(item)
+    if job.with_logs:
+        work.logs()
+    if job.with_config:
+        work.config()
+    return work.finish(store)
+
+
+class _Work(object):
+    """A bundle while it is written: what is done is in `records`."""
+
+    def __init__(self, bundle, job, settings, measured, shared):
+        self.bundle = bundle
+        self.job = job
+        self.settings = settings
+        self.measured = measured
+        self.shared = shared
+        self.done = bundle.progress()
+        self.earlier = _components_of(bundle.final)
+        self.records = []
+        self.files = {}                 # relative name -> sha256
+        self.problems = list(job.problems)
+
+    # -- archives ----------------------------------------------------------------------------------------------------------
+
+    def tree(self, item):
+        mark = self.measured[item.name]
+        if isinstance(mark, OSError):
+            self._lost(item, mark)
+            return
+        file = item.stem + '.tar' + self.settings.codec.suffix
+        if self._reuse(item, file, mark.fingerprint):
+            return
+        if self.settings.progress:
+            self.settings.progress(item.kind, self.job.name, item.name, mark.bytes)
+        sums_name = item.stem + '.sha256'
+        sums = self.bundle.sink(sums_name)
+        try:
+            sink = self.bundle.sink(file)
+        except BaseException:
+            sums.abort()
+            raise
+        summer = _Hashing(sums)
+        try:
+            with compress.Compressor(self.settings.codec, sink) as packed:
+                try:
+                    with item.tree.opened() as (root, entries):
+                        result = archive.write_tar(
+                            entries, packed, item.form, self._idmap(), summer, item.kind == 'rootfs', False, root,
+                            True, self._on_failure)
+                except OSError as exc:
+                    if isinstance(exc, model.LifeboatError):
+                        raise
+                    packed.abort()
+                    self._lost(item, exc)
+                    sums.abort()
+                    return
+                written = packed.close()
+            sums.commit()
+        except BaseException:
+            sums.abort()
+            raise
+        status = model.PARTIAL if result.failures_total or item.status != model.COMPLETE else model.COMPLETE
+        record = {'name': item.name, 'kind': item.kind, 'file': file, 'bytes': written.bytes, 'sha256': written.sha256,
+                  'entries': result.entries, 'files': result.files, 'source_bytes': result.source_bytes,
+                  'tar_bytes': result.tar_bytes, 'status': status, 'fingerprint': result.fingerprint, 'sums': sums_name,
+                  'sums_sha256': summer.hexdigest(), 'problems': self._notes(item, result)}
+        record.update(item.about)
+        self._keep(record)
+        if item.shared is not None:
+            self.shared[item.shared] = (self.bundle, dict(record))
+
+    def _on_failure(self, lost):
+        if self.settings.on_error == 'fail':
+            raise ReadFailed('%s of %s could not be read: %s. Nothing of it was kept; on_error: continue rescues the rest.' % (
+                model.text(lost.path), self.job.name, lost.message))
+
+    def _idmap(self):
+        return self.job.idmap if self.settings.owner_ids == 'container' else None
+
+    def _notes(self, item, result):
+        """The problems of one archive as plain dicts."""
+        found = []
+        who = '%s of %s' % (item.name, self.job.name)
+        for lost in result.failures[:20]:
+            where = ' at byte %d' % lost.offset if lost.offset is not None else ''
+            found.append(problem('READ_ERROR', self.job.name, '%s: /%s%s: %s.' % (
+                who, model.text(lost.path), where, lost.message),
+                'Everything else was read; try again from a copy of the disk.'))
+        if result.failures_total > 20:
+            found.append(problem('READ_ERROR', self.job.name, '%s: %d places could not be read.' % (
+                who, result.failures_total), ''))
+        if result.skipped_sockets:
+            found.append(problem('SOCKET_SKIPPED', self.job.name, '%s: %d sockets left out.' % (who, result.skipped_sockets),
+                                 ''))
+        if result.markers_total:
+            found.append(problem('WHITEOUT_NAME', self.job.name, '%s: %d real files are named .wh.*, the first /%s.' % (
+                who, result.markers_total, model.text(result.markers[0])),
+                'Take them from rootfs; a layer would read them as deletions.'))
+        return [dict(note._asdict()) for note in found]
+
+    def _lost(self, item, exc):
+        self.problems.append(problem('READ_ERROR', self.job.name, '%s of %s cannot be opened: %s.' % (
+            item.name, self.job.name, metadata.describe(exc)), 'Use become: true, or read a copy of the disk.'))
+        record = {'name': item.name, 'kind': item.kind, 'file': '', 'bytes': 0, 'sha256': None, 'entries': 0, 'files': 0,
+                  'source_bytes': 0, 'status': model.LOST, 'fingerprint': None, 'problems': []}
+        record.update(item.about)
+        self.records.append(record)
+
+    def _reuse(self, item, file, fingerprint):
+        """Take over a whole archive: of a killed run, of another bundle of this run, of the bundle that is replaced."""
+        if self.settings.force and item.name not in self.done:
+            candidates = []
+        else:
+            candidates = [(None, self.done.get(item.name))]
+            earlier = self.earlier.get(item.name)
+            candidates.append((self.bundle.final, earlier))
+        if item.shared in self.shared:
+            holder, record = self.shared[item.shared]
+            candidates.append((holder, record))
+        for holder, record in candidates:
+            if not isinstance(record, dict) or record.get('status') != item.status \
+                    or record.get('fingerprint') != fingerprint or not record.get('sha256') \
+                    or not str(record.get('file', '')).endswith('.tar' + self.settings.codec.suffix):
+                continue
+            names = ((record['file'], file, record['sha256'], record.get('bytes')),
+                     (record.get('sums', ''), item.stem + '.sha256', record.get('sums_sha256'), None))
+            if all(self._take(holder, *name) for name in names):
+                record = dict(record)
+                record.update(item.about)
+                record.update({'name': item.name, 'file': file, 'sums': item.stem + '.sha256'})
+                self._keep(record)
+                return True
+        return False
+
+    def _take(self, holder, source, target, digest, size):
+        if holder is None:
+            path = self.bundle.absolute(target)
+            return source == target and digest is not None and file_sha256(path) == digest
+        folder = holder if isinstance(holder, bytes) else (
+            holder.path if os.path.isdir(holder.path) else holder.final)
+        path = os.path.join(folder, os.fsencode(source))
+        return digest is not None and file_sha256(path) == digest and self.bundle.adopt(path, target)
+
+    def _keep(self, record):
+        self.records.append(record)
+        self.files[record['file']] = record['sha256']
+        if record.get('sums'):
+            self.files[record['sums']] = record['sums_sha256']
+        self.bundle.note({item['name']: item for item in self.records})
+
+    # -- logs and config -----------------------------------------------------------------------------------------------------
+
+    def logs(self):
+        container = self.job.container
+        if container.log is None or not container.log.files:
+            return
+        total, count, notes = 0, 0, []
+        for path in container.log.files:
+            relative = 'logs/' + model.text(os.path.basename(path))
+            sink = self.bundle.sink(relative)
+            try:
+                digest, size = texts.copy_log(path, sink)
+                sink.commit()
+            except OSError as exc:
+                sink.abort()
+                if isinstance(exc, model.LifeboatError):
+                    raise
+                notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
+                    model.text(path), metadata.describe(exc)), ''))
+                continue
+            except BaseException:
+                sink.abort()
+                raise
+            self.files[relative] = digest
+            total += size
+            count += 1
+        sink = self.bundle.sink('logs/container.log')
+        digest, size, lines = hashlib.sha256(), 0, 0
+        try:
+            pieces, held = [], 0
+            for line in texts.readable(container, notes):
+                pieces.append(line)
+                held += len(line)
+                lines += 1
+                if held > 1 << 18:
+                    size += _flush(pieces, digest, sink)
+                    held = 0
+            size += _flush(pieces, digest, sink)
+            sink.commit()
+        except BaseException:
+            sink.abort()
+            raise
+        self.files['logs/container.log'] = digest.hexdigest()
+        self.records.append({
+            'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'bytes': size, 'sha256': digest.hexdigest(),
+            'entries': lines, 'files': count, 'source_bytes': total,
+            'status': model.PARTIAL if any(note.code == 'READ_ERROR' for note in notes) else model.COMPLETE,
+            'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
+
+    def config(self):
+        job, container = self.job, self.job.container
+        found = plan.records(container) if container is not None else {}
+        made = dict(('config/' + name, raw) for name, raw in found.items())
+        notes = []
+        if container is not None:
+            made.update(self._definitions(notes))
+        if job.image is not None and job.image.config_raw:
+            made['config/image.json'] = job.image.config_raw
+        for relative, raw in sorted(made.items()):
+            self.bundle.write(relative, raw)
+            self.files[relative] = hashlib.sha256(raw).hexdigest()
+        main = 'config/config.v2.json' if 'config/config.v2.json' in made else 'config/create.json'
+        whole = container is not None and not any(item.code in ('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED')
+                                                  for item in job.problems)
+        self.records.append({
+            'name': 'config', 'kind': 'config', 'file': main if main in made else '', 'bytes': len(made.get(main, b'')),
+            'sha256': self.files.get(main), 'entries': len(made), 'files': len(made),
+            'source_bytes': sum(map(len, found.values())),
+            'status': model.COMPLETE if whole else model.PARTIAL if made else model.LOST,
+            'fingerprint': config_fingerprint(job), 'problems': [dict(note._asdict()) for note in notes]})
+
+    def _definitions(self, notes):
+        """compose.yaml, run.sh and the API body; what can't be made from the records is said, never guessed."""
+        from . import recreate
+        container, image = self.job.container, self.job.image
+        reference = container.image_reference or container.image_id or 'unknown-image'
+        try:
+            definition = recreate.define(
+                container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
+                reference, container.mounts, container.name, container.id, volume_info=self.job.volume_info)
+            made = {'config/' + name: content.encode('utf-8', 'surrogateescape')
+                    for name, content in recreate.files(definition).items()}
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            notes.append(problem('CONFIG_DAMAGED', self.job.name, 'No compose file could be made from the records of %s '
+                                 '(%s).' % (self.job.name, exc), 'The records as found are in config/.'))
+            return {}
+        return made
+
+    # -- the end -----------------------------------------------------------------------------------------------------------
+
+    def finish(self, store):
+        for record in self.records:
+            for note in record.pop('problems', ()):
+                self.problems.append(model.Problem(**note))
+        status = _status(self.job, self.records)
+        manifest = {
+            'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
+            'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
+            'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
+            'container': None, 'volume': None, 'orphan': None,
+            'mounts': self._mounts(), 'components': self.records,
+            'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
+        manifest[self.job.kind] = self.job.subject
+        for name, raw in (('README.txt', texts.readme(manifest).encode('utf-8', 'backslashreplace')),
+                          ('manifest.json', json.dumps(manifest, indent=1, sort_keys=True).encode('utf-8') + b'\n')):
+            self.bundle.write(name, raw)
+            self.files[name] = hashlib.sha256(raw).hexdigest()
+        self.bundle.write('SHA256SUMS', checksums.lines(
+            (digest, os.fsencode(name)) for name, digest in sorted(self.files.items())))
+        self.bundle.drop_others(list(self.files) + ['SHA256SUMS'])
+        changed = self._changed(manifest)
+        if changed:
+            self.bundle.finish(self._aside(status))
+        else:
+            self.bundle.discard()
+        total = sum(record['bytes'] for record in self.records)
+        return Outcome(self.bundle.final, changed, status, total, len(self.files) + 1, self.records,
+                       tuple(_unique(self.problems)))
+
+    def _changed(self, manifest):
+        """False if the bundle that is there says the same: a partial one was read again, with the same result."""
+        before = _manifest_of(self.bundle.final)
+        same = [before.get(key) == manifest[key] for key in ('status', 'options', 'problems', 'consistency')]
+        old = {name: item.get('sha256') for name, item in self.earlier.items()}
+        return self.settings.force or not all(same) or old != {item['name']: item['sha256'] for item in self.records} or \
+            bundles.inspect_bundle(self.bundle.final, True).status != bundles.VERIFIED
+
+    def _aside(self, status):
+        """Suffix under which the bundle that is replaced stays, if it was better than this one: a rescue must never
+        replace good data by worse."""
+        rank = (model.COMPLETE, model.PARTIAL, model.UNSUPPORTED, model.LOST)
+        before = _manifest_of(self.bundle.final)
+        old = before.get('status')
+        lost = {item.get('name') for item in before.get('components', ()) if isinstance(item, dict)
+                and item.get('status') == model.COMPLETE} - {item['name'] for item in self.records
+                                                             if item['status'] == model.COMPLETE}
+        if old in rank and (rank.index(old) < rank.index(status) or lost):
+            return '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
+        return ''
+
+    def _mounts(self):
+        by_volume = {record.get('volume'): record['file'] for record in self.records if record['kind'] == 'volume'}
+        by_dest = {record.get('destination'): record['file'] for record in self.records if record['kind'] == 'bind'}
+        found = []
+        for mount in self.job.mounts:
+            mount = dict(mount)
+            mount['component'] = by_volume.get(mount['name']) if mount['type'] == 'volume' else \
+                by_dest.get(mount['destination']) if mount['type'] == 'bind' else None
+            found.append(mount)
+        return found
+
+
+class _Hashing(object):
+    """A sink that also keeps the SHA-256 of what goes through; gathers small lines into larger writes."""
+
+    def __init__(self, sink):
+        self._sink = sink
+        self._digest = hashlib.sha256()
+
+    def write(self, data):
+        self._digest.update(data)
+        self._sink.write(data)
+
+    def hexdigest(self):
+        return self._digest.hexdigest()
+
+
+def _flush(pieces, digest, sink):
+    data = b''.join(pieces)
+    del pieces[:]
+    digest.update(data)
+    if data:
+        sink.write(data)
+    return len(data)
+
+
+def _status(job, records):
+    """Of the whole bundle: complete only if every component is and the object itself was."""
+    if job.status == model.UNSUPPORTED:
+        return model.UNSUPPORTED
+    own = [record['status'] for record in records]
+    if job.status == model.LOST and not any(record['status'] != model.LOST and record['kind'] in (
+            'writable', 'rootfs', 'volume', 'bind') for record in records):
+        return model.LOST
+    return model.worst([job.status] + own) if job.status != model.LOST else model.PARTIAL
+
+
+def _unique(items):
+    found = []
+    seen = set()
+    for item in items:
+        if item not in seen:
+            seen.add(item)
+            found.append(item)
+    return found
+
+
+def _manifest_of(path):
+    try:
+        with open(os.path.join(path, b'manifest.json'), 'rb') as found:
+            value = json.loads(found.read().decode('utf-8'))
+        return value if isinstance(value, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _components_of(path):
+    return {item.get('name'): item for item in _manifest_of(path).get('components', ()) if isinstance(item, dict)}
+
+
+def file_sha256(path):
+    """SHA-256 of a file, None where it can't be read."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, 'rb') as found:
+            for piece in iter(lambda: found.read(1 << 20), b''):
+                digest.update(piece)
+    except OSError:
+        return None
+    return digest.hexdigest()

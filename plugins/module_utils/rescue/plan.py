@@ -1,0 +1,218 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a rescue of one container, volume or orphan consists of: a list of items, each a stream that can be archived.
+
+Nothing is read here but names; sizes come from :func:`measure`, data from the writer in `bundle`.
+"""
+import contextlib
+import hashlib
+import os
+import re
+import stat
+from typing import Any, Dict, NamedTuple, Optional
+
+from ..storage import model, safeio
+from ..storage.changes import changes as compare
+from ..storage.codes import problem
+from ..storage.tree import Entry, Failure, PlainTree
+from ..storage.union import View
+from . import archive
+
+KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs')
+DEFAULT = ('config', 'writable', 'volumes', 'logs')
+# A bind of one of these is a window on the running system, not data of the container
+SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/var/lib/docker', b'/var/lib/containerd', b'/etc',
+          b'/usr', b'/lib', b'/lib64', b'/bin', b'/sbin', b'/boot', b'/var', b'/var/lib', b'/tmp')
+
+
+class Item(NamedTuple):
+    """One component to write. `stem` is its file below the bundle without the suffixes of archive and compression."""
+    name: str                           # writable | rootfs | volume:NAME | bind:NN | orphan
+    kind: str                           # writable | rootfs | volume | bind
+    stem: str
+    tree: Any                           # a context manager factory, see the classes below
+    form: str
+    about: Dict[str, Any]               # further fields of the component in the manifest
+    status: str = model.COMPLETE        # the best that the component can reach
+    shared: Optional[bytes] = None      # path of the data, for what several bundles share
+
+
+class Estimate(NamedTuple):
+    bytes: int                          # apparent size of regular files
+    allocated: int                      # on the disk, so without holes
+    entries: int
+    fingerprint: str
+
+
+class LayerTree(object):
+    """The writable layer as an OCI layer."""
+
+    def __init__(self, stack):
+        self.stack = stack
+
+    @contextlib.contextmanager
+    def opened(self):
+        """Yield (root entry or None, stream of Entry and Failure)."""
+        with View(self.stack.view()) as view:
+            if view.encodings[0].hides_all:
+                yield None, _difference(self.stack)
+            else:
+                yield None, view.layer_entries()
+
+
+class MergedTree(object):
+    """The merged file system."""
+
+    def __init__(self, stack):
+        self.stack = stack
+
+    @contextlib.contextmanager
+    def opened(self):
+        layers = [layer for layer in self.stack.view() if layer.path is not None and layer.status == model.COMPLETE]
+        with View(layers) as view:
+            yield None, view.entries()
+
+
+class FolderTree(object):
+    """A volume or a bind: a folder, a single file, or a link that is kept as a link."""
+
+    def __init__(self, path):
+        self.path = path
+
+    @contextlib.contextmanager
+    def opened(self):
+        tree = PlainTree(self.path)
+        root = tree.root_entry()
+        try:
+            if stat.S_ISDIR(root.st.st_mode):
+                yield root, tree.entries()
+            else:
+                # under its own name: an archive of one member
+                yield None, iter((Entry(root.name, root.st, root.folder, root.name, tree),))
+        finally:
+            root.folder.close_all()
+
+
+def _difference(stack):
+    """A full-copy driver's writable layer: what differs from the init layer, deletions as whiteouts."""
+    from ..storage.union import NO_STAT
+    for change in compare(stack):
+        if isinstance(change, Failure):
+            yield change
+        elif change.kind == 'D':
+            yield Entry(change.path, NO_STAT, None, os.path.basename(change.path), None, True)
+        else:
+            yield change.entry
+
+
+def container_items(container, include, kept_binds):
+    """(list of Item, problems) of one container. KEPT_BINDS(mount) -> '' or why a bind is left out."""
+    items, problems = [], []
+    stack = container.stack
+    if stack is not None and stack.writable is not None:
+        if 'writable' in include:
+            items.append(Item('writable', 'writable', 'writable', LayerTree(stack), archive.LAYER, {}))
+        if 'rootfs' in include:
+            whole = stack.known() and not any(item.code in ('IMAGE_LAYER_UNKNOWN',) for item in container.problems)
+            items.append(Item('rootfs', 'rootfs', 'rootfs', MergedTree(stack), archive.TREE, {},
+                              model.COMPLETE if whole else model.PARTIAL))
+    number = 0
+    seen = set()
+    for mount in container.mounts:
+        if mount.type == 'volume' and 'volumes' in include and mount.path is not None and mount.name not in seen:
+            seen.add(mount.name)
+            items.append(volume_item(mount.name, mount.path, mount.status, {'destination': mount.destination}))
+        elif mount.type == 'bind' and 'binds' in include and mount.path is not None:
+            number += 1
+            why = kept_binds(mount)
+            if why:
+                problems.append(problem('BIND_TOO_WIDE', container.name or container.id, 'The bind %s of %s is left out: '
+                                        '%s.' % (mount.source, container.name or container.id[:12], why),
+                                        'Archive by hand the part of it that you need.'))
+                continue
+            stem = 'binds/%02d-%s' % (number, slug(mount.source or mount.destination))
+            items.append(Item('bind:%02d' % number, 'bind', stem, FolderTree(mount.path), archive.TREE,
+                              {'source': mount.source, 'destination': mount.destination}, mount.status, mount.path))
+    return items, problems
+
+
+def volume_item(name, path, status, about=None):
+    fields = {'volume': name}
+    fields.update(about or {})
+    return Item('volume:' + name, 'volume', 'volumes/' + name, FolderTree(path), archive.TREE, fields, status, path)
+
+
+def orphan_items(orphan, include):
+    items = []
+    if 'writable' in include or not include:
+        items.append(Item('writable', 'writable', 'writable', LayerTree(orphan.stack), archive.LAYER, {}))
+    if 'rootfs' in include and orphan.stack.image:
+        items.append(Item('rootfs', 'rootfs', 'rootfs', MergedTree(orphan.stack), archive.TREE, {},
+                          model.COMPLETE if orphan.stack.known() else model.PARTIAL))
+    return items
+
+
+def slug(path):
+    """A short file name made of a path."""
+    return re.sub(r'[^A-Za-z0-9_.-]+', '-', path).strip('-.')[:60] or 'root'
+
+
+def measure(item):
+    """Walk an item without reading data -> Estimate. Raises OSError if it cannot be opened."""
+    totals = [0, 0, 0]
+    seen = set()
+
+    def counted(stream):
+        for entry in stream:
+            if not isinstance(entry, Failure):
+                st = entry.st
+                totals[2] += 1
+                if stat.S_ISREG(st.st_mode) and not entry.whiteout:
+                    if st.st_nlink > 1:
+                        key = (st.st_dev, st.st_ino)
+                        if key in seen:
+                            yield entry
+                            continue
+                        if len(seen) < archive.MAX_LINKS:
+                            seen.add(key)
+                    totals[0] += st.st_size
+                    totals[1] += min(st.st_blocks * 512, st.st_size + 4096)
+            yield entry
+
+    with item.tree.opened() as (root, entries):
+        mark = archive.fingerprint(counted(entries), root)
+    return Estimate(totals[0], totals[1], totals[2], mark)
+
+
+def records(container):
+    """{name: bytes} of the container's records as found: config.v2.json, hostconfig.json and the small files beside."""
+    found = {}
+    try:
+        with safeio.Dir.root(container.folder) as folder:
+            for name in (b'config.v2.json', b'hostconfig.json', b'config.json', b'hostname', b'hosts', b'resolv.conf'):
+                try:
+                    found[name.decode()] = folder.read(name)
+                except OSError:
+                    continue
+    except (OSError, TypeError):        # no folder at all
+        pass
+    return found
+
+
+def records_fingerprint(found):
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(b'%s %d\0' % (name.encode(), len(found[name])) + found[name])
+    return digest.hexdigest()
+
+
+def log_fingerprint(container):
+    digest = hashlib.sha256()
+    for path in container.log.files if container.log is not None else ():
+        try:
+            st = os.lstat(path)
+            digest.update(b'%s %d %d\n' % (os.path.basename(path), st.st_size, st.st_mtime_ns))
+        except OSError:
+            continue
+    return digest.hexdigest()

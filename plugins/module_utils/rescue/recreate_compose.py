@@ -1,0 +1,409 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""compose.yaml: create bodies in the words of the Compose specification.
+
+One file is for containers of one compose project (then volumes and networks of that project are its own, and Compose
+finds on them the labels it expects), for a lone container, or for a whole host (then what was made elsewhere is
+`external`). Compose interpolates `$` in every value, so it is doubled; keys are not interpolated.
+"""
+import re
+
+from . import recreate, recreate_env, yamlout
+from .recreate import as_dict, as_int, as_list, as_str, strings
+from .recreate_run import comment, decimal, device_text, duration, published, restart_text, security_options
+
+# HostConfig key -> service key
+SAME = (('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'), ('CgroupParent', 'cgroup_parent'), ('CgroupnsMode', 'cgroup'),
+        ('CpuPeriod', 'cpu_period'), ('CpuQuota', 'cpu_quota'), ('CpuRealtimePeriod', 'cpu_rt_period'),
+        ('CpuRealtimeRuntime', 'cpu_rt_runtime'), ('CpuShares', 'cpu_shares'), ('CpusetCpus', 'cpuset'),
+        ('DeviceCgroupRules', 'device_cgroup_rules'), ('Dns', 'dns'), ('DnsOptions', 'dns_opt'),
+        ('DnsSearch', 'dns_search'), ('ExtraHosts', 'extra_hosts'), ('GroupAdd', 'group_add'), ('Init', 'init'),
+        ('Memory', 'mem_limit'), ('MemoryReservation', 'mem_reservation'), ('MemorySwap', 'memswap_limit'),
+        ('MemorySwappiness', 'mem_swappiness'), ('OomKillDisable', 'oom_kill_disable'),
+        ('OomScoreAdj', 'oom_score_adj'), ('PidsLimit', 'pids_limit'), ('Privileged', 'privileged'),
+        ('ReadonlyRootfs', 'read_only'), ('Runtime', 'runtime'), ('ShmSize', 'shm_size'), ('StorageOpt', 'storage_opt'),
+        ('Sysctls', 'sysctls'), ('UTSMode', 'uts'), ('UsernsMode', 'userns_mode'), ('Annotations', 'annotations'))
+BYTES = frozenset(('Memory', 'MemoryReservation', 'MemorySwap', 'ShmSize'))
+RATES = (('BlkioDeviceReadBps', 'device_read_bps'), ('BlkioDeviceWriteBps', 'device_write_bps'),
+         ('BlkioDeviceReadIOps', 'device_read_iops'), ('BlkioDeviceWriteIOps', 'device_write_iops'))
+PROJECT = re.compile(r'[^a-z0-9_-]+')
+
+
+def compose(definitions, name=None):
+    """Text of one compose.yaml with the containers of DEFINITIONS as services.
+
+    NAME is the project's; without it that of the one compose project (or the container) that they belong to.
+    """
+    projects = set(recreate.project_of(definition) for definition in definitions)
+    own_project = projects.pop() if len(projects) == 1 else ''
+    if name is None:
+        name = own_project or (definitions[0].name if definitions else 'rescued')
+    document = _Document(own_project, definitions)
+    document.fill()
+    head = ['Made from the recorded configuration of %s.' % ', '.join(definition.name for definition in definitions[:20]),
+            'Load the images and fill the volumes first; then: docker compose up -d (Compose v2; for docker-compose 1.x '
+            'remove the line "name:" and give it with -p).']
+    for kind, names in (('volumes', document.external_volumes), ('networks', document.external_networks)):
+        if names:
+            head.append('These %s have to exist (docker %s create NAME): %s' % (kind, kind[:-1], ', '.join(sorted(names))))
+    for definition in definitions:
+        head.extend('NOTE %s: %s' % (definition.name, note) for note in recreate.warnings(definition))
+        head.extend('NOTE %s: %s' % (definition.name, note) for note in notes(definition))
+    value = {'name': PROJECT.sub('-', name.lower()).strip('-_') or 'rescued', 'services': document.services}
+    if document.volumes:
+        value['volumes'] = document.volumes
+    if document.networks:
+        value['networks'] = document.networks
+    return ''.join(comment(line) + '\n' for line in head) + yamlout.dump(interpolation_safe(value))
+
+
+def notes(definition):
+    """What only Compose cannot say."""
+    host = recreate.create_body(definition)['HostConfig']
+    found = []
+    if host.get('AutoRemove'):
+        found.append('Compose has no --rm.')
+    if host.get('PublishAllPorts'):
+        found.append('Compose has no -P: publish the ports that are needed.')
+    for key in ('CpusetMems', 'VolumeDriver'):
+        if host.get(key):
+            found.append('%s %s is in create.json and run.sh only.' % (key, host[key]))
+    if recreate.network_mode(definition) != 'bridge' and 'bridge' in definition.networks:
+        found.append('The container was on the default bridge too: Compose cannot say that.')
+    return found
+
+
+def interpolation_safe(value):
+    """`$` doubled in every string value, as Compose wants it."""
+    if isinstance(value, str):
+        return value.replace('$', '$$')
+    if isinstance(value, dict):
+        return dict((key, interpolation_safe(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return [interpolation_safe(item) for item in value]
+    return value
+
+
+class _Document(object):
+    """Services, volumes and networks of one file, and who is called what in it."""
+
+    def __init__(self, project, definitions):
+        self.project = project
+        self.services, self.volumes, self.networks = {}, {}, {}
+        self.external_volumes, self.external_networks = set(), set()
+        self.entries = []               # [(service, Definition)]
+        taken = set()
+        for definition in definitions:
+            name = base = service_name(definition)
+            number = 2
+            while name in taken:
+                name = '%s-%d' % (base, number)
+                number += 1
+            taken.add(name)
+            self.entries.append((name, definition))
+        self.by_container = dict((definition.name, name) for name, definition in self.entries)
+
+    def fill(self):
+        for name, definition in self.entries:
+            self.services[name] = self._service(name, definition)
+
+    def _service(self, name, definition):
+        body = recreate.create_body(definition)
+        host = body['HostConfig']
+        service = {'image': body['Image']}
+        if definition.name != '%s-%s-1' % (self.project, name):
+            service['container_name'] = definition.name
+        _container_keys(definition, body, service)
+        _host_keys(host, service)
+        for key, target in (('IpcMode', 'ipc'), ('PidMode', 'pid')):
+            if as_str(host.get(key)):
+                service[target] = self._peer(host[key])
+        mounts = self._mounts(definition, host)
+        if mounts:
+            service['volumes'] = mounts
+        self._join(name, definition, body, service)
+        depends = self._depends(name, definition)
+        if depends:
+            service['depends_on'] = depends
+        return service
+
+    def _peer(self, mode):
+        if mode.startswith('container:') and mode[10:] in self.by_container:
+            return 'service:' + self.by_container[mode[10:]]
+        return mode
+
+    def _depends(self, own, definition):
+        """From Compose's own label, 'db:service_started:false,cache:...', what is in this file."""
+        found = {}
+        for item in as_str(as_dict(definition.config.get('Labels')).get(recreate.DEPENDS_LABEL)).split(','):
+            parts = item.split(':')
+            if parts[0] != own and parts[0] in [name for name, dummy in self.entries]:
+                condition = parts[1] if len(parts) > 1 and parts[1] in (
+                    'service_started', 'service_healthy', 'service_completed_successfully') else 'service_started'
+                found[parts[0]] = {'condition': condition}
+        return found
+
+    def _mounts(self, definition, host):
+        found = []
+        volumes = dict((item['name'], item) for item in recreate.volumes(definition))
+        for bind in strings(host.get('Binds')):
+            source, place, mode = recreate.split_bind(bind)
+            modes = [item for item in mode.split(',') if item]
+            if source.startswith('/'):
+                # the long form would refuse a missing path, the short one cannot hold a colon: neither can a bind
+                found.append(bind)
+                continue
+            key = self._volume(source, volumes)
+            found.append(':'.join([key, place] + ([','.join(modes)] if modes else [])))
+        for mount in map(as_dict, as_list(host.get('Mounts'))):
+            found.append(self._long_mount(mount, volumes))
+        return found
+
+    def _long_mount(self, mount, volumes):
+        kind = as_str(mount.get('Type'))
+        item = {'type': kind}
+        source = as_str(mount.get('Source'))
+        if source:
+            item['source'] = self._volume(source, volumes) if kind == 'volume' else source
+        item['target'] = as_str(mount.get('Target'))
+        if mount.get('ReadOnly') is True:
+            item['read_only'] = True
+        bind, volume, tmpfs = (as_dict(mount.get(key)) for key in ('BindOptions', 'VolumeOptions', 'TmpfsOptions'))
+        if as_str(bind.get('Propagation')):
+            item['bind'] = {'propagation': bind['Propagation']}
+        options = {}
+        if volume.get('NoCopy') is True:
+            options['nocopy'] = True
+        if as_str(volume.get('Subpath')):
+            options['subpath'] = volume['Subpath']
+        if options:
+            item['volume'] = options
+        limits = {}
+        if as_int(tmpfs.get('SizeBytes')):
+            limits['size'] = tmpfs['SizeBytes']
+        if as_int(tmpfs.get('Mode')):
+            limits['mode'] = tmpfs['Mode']
+        if limits:
+            item['tmpfs'] = limits
+        return item
+
+    def _volume(self, name, volumes):
+        """The key under `volumes:` for the volume NAME; it is entered there."""
+        info = volumes.get(name, {'name': name, 'driver': 'local', 'labels': {}, 'options': {}})
+        labels = info['labels']
+        mine = self.project and (labels.get(recreate.PROJECT_LABEL) == self.project
+                                 or not labels and name.startswith(self.project + '_'))
+        key = name
+        if mine:
+            key = labels.get(recreate.VOLUME_LABEL) or name[len(self.project) + 1:]
+        entry = {'name': name}
+        if mine:
+            if info['driver'] != 'local':
+                entry['driver'] = info['driver']
+            if info['options']:
+                entry['driver_opts'] = info['options']
+            kept = own_labels(labels)
+            if kept:
+                entry['labels'] = kept
+        else:
+            entry['external'] = True
+            self.external_volumes.add(name)
+        self.volumes[key] = entry
+        return key
+
+    def _join(self, own, definition, body, service):
+        mode = recreate.network_mode(definition)
+        if mode in ('host', 'none', 'bridge') or mode.startswith('container:'):
+            service['network_mode'] = self._peer(mode)
+            if 'bridge' in self._endpoints(body):
+                self._mac(self._endpoints(body)['bridge'], service)
+            links = strings(as_dict(body['HostConfig']).get('Links'))
+            if links:
+                service['external_links'] = links
+            return
+        infos = recreate.user_networks(definition)
+        joined = {}
+        linked = []
+        endpoints = dict((name, endpoint) for name, endpoint in self._endpoints(body).items() if name in infos)
+        for name, endpoint in endpoints.items():
+            entry = {}
+            addresses = as_dict(endpoint.get('IPAMConfig'))
+            for key, target in (('IPv4Address', 'ipv4_address'), ('IPv6Address', 'ipv6_address')):
+                if as_str(addresses.get(key)):
+                    entry[target] = addresses[key]
+            if strings(addresses.get('LinkLocalIPs')):
+                entry['link_local_ips'] = strings(addresses['LinkLocalIPs'])
+            aliases = [alias for alias in strings(endpoint.get('Aliases'))
+                       if alias not in (definition.name, own)]
+            if aliases:
+                entry['aliases'] = aliases
+            if name == mode and len(endpoints) > 1:
+                entry['priority'] = 100
+            self._mac(endpoint, service)
+            linked.extend(strings(endpoint.get('Links')))
+            joined[self._network(name, infos[name])] = entry or None
+        service['networks'] = joined
+        if linked:
+            service['external_links'] = linked
+
+    @staticmethod
+    def _endpoints(body):
+        return as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
+
+    @staticmethod
+    def _mac(endpoint, service):
+        if as_str(endpoint.get('MacAddress')):
+            service.setdefault('mac_address', endpoint['MacAddress'])
+
+    def _network(self, name, info):
+        labels = as_dict(info.get('labels'))
+        mine = self.project and (labels.get(recreate.PROJECT_LABEL) == self.project
+                                 or not labels and name.startswith(self.project + '_'))
+        entry = {'name': name}
+        if not mine:
+            entry['external'] = True
+            self.external_networks.add(name)
+            self.networks[name] = entry
+            return name
+        key = as_str(labels.get('com.docker.compose.network')) or name[len(self.project) + 1:] or name
+        if as_str(info.get('driver')) not in ('', 'bridge'):
+            entry['driver'] = info['driver']
+        options = dict((name_, as_str(value)) for name_, value in as_dict(info.get('options')).items())
+        if options:
+            entry['driver_opts'] = options
+        for flag in ('internal', 'attachable', 'enable_ipv6'):
+            if info.get(flag) is True:
+                entry[flag] = True
+        pools = [dict((field, as_str(item[field])) for field in ('subnet', 'gateway', 'ip_range')
+                      if as_str(item.get(field))) for item in map(as_dict, as_list(info.get('ipam')))]
+        if any(pools):
+            entry['ipam'] = {'config': pools}
+        kept = own_labels(labels)
+        if kept:
+            entry['labels'] = kept
+        self.networks[key] = entry
+        return key
+
+
+def service_name(definition):
+    wanted = as_str(as_dict(definition.config.get('Labels')).get(recreate.SERVICE_LABEL)) or definition.name
+    return re.sub(r'[^a-zA-Z0-9._-]+', '-', wanted).strip('-') or 'rescued'
+
+
+def own_labels(labels):
+    """Without those that Compose writes by itself."""
+    return dict((key, as_str(value)) for key, value in sorted(as_dict(labels).items())
+                if not key.startswith(recreate.COMPOSE_PREFIX))
+
+
+def _container_keys(definition, body, service):
+    for key, target in (('Hostname', 'hostname'), ('Domainname', 'domainname'), ('User', 'user'),
+                        ('WorkingDir', 'working_dir'), ('StopSignal', 'stop_signal'), ('Tty', 'tty'),
+                        ('OpenStdin', 'stdin_open')):
+        if key in body:
+            service[target] = body[key]
+    if 'StopTimeout' in body:
+        service['stop_grace_period'] = '%ds' % body['StopTimeout']
+    if 'Entrypoint' in body:
+        # [] is Compose's word for "none"
+        service['entrypoint'] = [] if body['Entrypoint'] == [''] else body['Entrypoint']
+    if 'Cmd' in body:
+        service['command'] = body['Cmd']
+    if 'compose.env' in recreate_env.files(definition):
+        service['env_file'] = ['%s/compose.env' % definition.env_path]
+    labels = own_labels(body.get('Labels'))
+    if labels:
+        service['labels'] = labels
+    bindings = as_dict(as_dict(body.get('HostConfig')).get('PortBindings'))
+    exposed = [port for port in sorted(as_dict(body.get('ExposedPorts'))) if port not in bindings]
+    if exposed:
+        service['expose'] = [port[:-4] if port.endswith('/tcp') else port for port in exposed]
+    health = as_dict(body.get('Healthcheck'))
+    if health:
+        service['healthcheck'] = _healthcheck(health)
+
+
+def _healthcheck(health):
+    if strings(health.get('Test')) == ['NONE']:
+        return {'disable': True}
+    found = {}
+    if strings(health.get('Test')):
+        found['test'] = strings(health['Test'])
+    for key, target in (('Interval', 'interval'), ('Timeout', 'timeout'), ('StartPeriod', 'start_period'),
+                        ('StartInterval', 'start_interval')):
+        if as_int(health.get(key)):
+            nanoseconds = health[key]
+            # Compose knows no unit below the microsecond
+            found[target] = duration(nanoseconds - nanoseconds % 1000)
+    if as_int(health.get('Retries')):
+        found['retries'] = health['Retries']
+    return found
+
+
+def _host_keys(host, service):
+    for key, target in SAME:
+        if key in host:
+            value = host[key]
+            if isinstance(value, dict):
+                value = dict((name, as_str(item)) for name, item in sorted(value.items()))
+            elif key in BYTES:
+                value = value if value == -1 else '%db' % value
+            service[target] = value
+    if as_int(host.get('NanoCpus')):
+        service['cpus'] = float(decimal(host['NanoCpus']))
+    if host.get('Devices'):
+        service['devices'] = [device_text(item) for item in as_list(host['Devices'])]
+    if host.get('Ulimits'):
+        service['ulimits'] = dict(
+            (as_str(item.get('Name')), {'soft': as_int(item.get('Soft')) or 0, 'hard': as_int(item.get('Hard')) or 0})
+            for item in map(as_dict, as_list(host['Ulimits'])))
+    if host.get('Tmpfs'):
+        service['tmpfs'] = [place + (':' + as_str(mode) if as_str(mode) else '')
+                            for place, mode in sorted(as_dict(host['Tmpfs']).items())]
+    options = security_options(host)
+    if options:
+        service['security_opt'] = options
+    log = as_dict(host.get('LogConfig'))
+    if log:
+        service['logging'] = {'driver': as_str(log.get('Type'))}
+        if log.get('Config'):
+            service['logging']['options'] = dict((key, as_str(value)) for key, value in sorted(as_dict(log['Config']).items()))
+    if host.get('RestartPolicy'):
+        service['restart'] = restart_text(host['RestartPolicy'])
+    ports = published(host)
+    if ports:
+        service['ports'] = ports
+    blkio = {}
+    if as_int(host.get('BlkioWeight')):
+        blkio['weight'] = host['BlkioWeight']
+    weights = [{'path': as_str(item.get('Path')), 'weight': as_int(item.get('Weight')) or 0}
+               for item in map(as_dict, as_list(host.get('BlkioWeightDevice')))]
+    if weights:
+        blkio['weight_device'] = weights
+    for key, target in RATES:
+        rates = [{'path': as_str(item.get('Path')), 'rate': as_int(item.get('Rate')) or 0}
+                 for item in map(as_dict, as_list(host.get(key)))]
+        if rates:
+            blkio[target] = rates
+    if blkio:
+        service['blkio_config'] = blkio
+    requests = [_device_request(as_dict(item)) for item in as_list(host.get('DeviceRequests'))]
+    if requests:
+        service['deploy'] = {'resources': {'reservations': {'devices': requests}}}
+
+
+def _device_request(request):
+    found = {}
+    if as_str(request.get('Driver')):
+        found['driver'] = request['Driver']
+    if strings(request.get('DeviceIDs')):
+        found['device_ids'] = strings(request['DeviceIDs'])
+    else:
+        count = as_int(request.get('Count')) or 0
+        found['count'] = 'all' if count < 0 else count
+    found['capabilities'] = [name for group in as_list(request.get('Capabilities')) for name in strings(group)] or ['gpu']
+    options = dict((key, as_str(value)) for key, value in sorted(as_dict(request.get('Options')).items()))
+    if options:
+        found['options'] = options
+    return found

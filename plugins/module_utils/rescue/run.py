@@ -1,0 +1,332 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole rescue: what is to be written, in which order, whether there is room, and then one bundle after another."""
+import os
+import re
+import socket
+from typing import NamedTuple, Optional, Tuple
+
+from ..audit.facts import redact_options
+from ..storage import fsinfo, liveness, metadata, model, select
+from ..storage.codes import problem
+from . import bundle, compress, plan
+from .store import FolderStore
+
+# What a compressed archive needs at least, as a share of its data: below that the target is surely too small.
+LEAST = {'none': 1.0}
+USUAL = 0.5
+RESERVE = 16 * 1024 * 1024
+SAFE = re.compile(r'[^A-Za-z0-9_.-]')
+
+
+class Request(NamedTuple):
+    """The module's options of the same names; paths are bytes."""
+    dest: bytes
+    host_name: Optional[str] = None
+    containers: Tuple[str, ...] = ()
+    include: Tuple[str, ...] = plan.DEFAULT
+    volumes: Tuple[str, ...] = ()
+    orphans: bool = False
+    compression: str = 'auto'
+    on_error: str = 'continue'
+    owner_ids: str = 'container'
+    force: bool = False
+    check_space: bool = True
+    check_mode: bool = False
+
+
+def rescue(host, request, store=None, progress=None):
+    """Write the bundles that REQUEST asks for -> the module's result. Raises model.LifeboatError before anything is read
+    where the request itself is wrong; trouble with single bundles is in the result."""
+    settings = _settings(request, progress)
+    folder = _host_folder(host, request)
+    _refuse_inside(host, request.dest)
+    jobs, problems = _jobs(host, request)
+    measured = [bundle.fingerprints(job) for job in jobs]
+    order = sorted(range(len(jobs)), key=lambda index: _urgency(jobs[index], measured[index]))
+    jobs, measured = [jobs[index] for index in order], [measured[index] for index in order]
+    store = store or FolderStore(request.dest, folder, request.check_mode)
+    done = {index: bundle.existing(store.bundle_path(job.name), job, settings, measured[index])
+            for index, job in enumerate(jobs)}
+    needed = _needed(jobs, measured, done, settings)
+    problems.extend(_room(request, needed))
+    if request.check_mode:
+        return _forecast(store, jobs, measured, done, problems)
+    if not os.access(store.path, os.W_OK | os.X_OK):
+        raise model.LifeboatError('The folder %s cannot be written by this user. Choose another dest or use become: true.'
+                                  % model.text(store.path))
+    outcomes, shared = [], {}
+    for index, job in enumerate(jobs):
+        if done[index] is not None:
+            outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
+            continue
+        try:
+            outcomes.append(bundle.write(store, job, settings, measured[index], shared))
+        except bundle.ReadFailed:
+            raise
+        except model.LifeboatError as exc:
+            problems.append(problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
+                job.name, str(exc).rstrip('.')), 'What is whole of it is kept and taken up by the next run.'))
+            outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
+    return _result(jobs, outcomes, problems)
+
+
+def _settings(request, progress):
+    for name in request.include:
+        if name not in plan.KINDS:
+            raise model.LifeboatError('include has no "%s"; it has: %s.' % (name, ', '.join(plan.KINDS)))
+    return bundle.Settings(compress.pick(request.compression), tuple(request.include), request.owner_ids,
+                           request.on_error, request.force, progress)
+
+
+def _host_folder(host, request):
+    name = request.host_name
+    if not name and not host.root.is_live:
+        try:
+            name = host.root.read(b'/etc/hostname', 4096).strip().decode('utf-8', 'replace')
+        except OSError:
+            name = ''
+    name = SAFE.sub('-', name or socket.gethostname()).strip('.-') or 'host'
+    return os.fsencode(name[:200])
+
+
+def _refuse_inside(host, dest):
+    """dest must not lie in what is rescued."""
+    if os.path.lexists(dest) and not os.path.isdir(dest):
+        raise model.LifeboatError('dest %s is a file, not a folder. Choose another dest.' % model.text(dest))
+    for root in host.roots:
+        inside = [root.path] + [store.path for store in root.stores]
+        inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
+        for folder in inside:
+            if fsinfo.lies_inside(dest, folder):
+                raise model.LifeboatError(
+                    'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
+                    % (model.text(dest), model.text(folder)))
+
+
+# -- what to write -------------------------------------------------------------------------------------------------------------
+
+
+def _jobs(host, request):
+    chosen = select.containers(host, request.containers)
+    problems = list(host.problems)
+    jobs, names = [], set()
+    for root, ident in chosen:
+        container = root.container(ident)
+        jobs.append(_container_job(host, root, container, request))
+    everything = {}
+    for root in host.roots:
+        for name, volume in root.volumes().items():
+            everything.setdefault(name, (root, volume))
+        problems.extend(root.problems)
+    for name in select.by_glob('volume', request.volumes, list(everything)):
+        root, volume = everything[name]
+        jobs.append(_volume_job(host, root, volume))
+    if request.orphans:
+        for root in host.roots:
+            for orphan in root.orphans():
+                jobs.append(_orphan_job(host, root, orphan, request))
+    if not jobs and not any(item.severity == model.CRITICAL for item in problems):
+        problems.append(problem('DATA_ROOT_EMPTY', model.text(host.root.path), 'Nothing was rescued: %s.' % (
+            'the data roots hold no container' if host.roots else 'no data root was found'),
+            'Name the right folder with data_roots, or volumes to rescue with volumes.'))
+    for job in jobs:
+        if job.name in names:           # two roots with one container: never into one folder
+            raise model.LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
+                                      % job.name)
+        names.add(job.name)
+    return jobs, problems
+
+
+def _source(host, root, store, driver, request):
+    return {
+        'hostname': request.host_name or socket.gethostname(), 'host_root': model.text(host.root.path),
+        'data_root': model.text(root.path), 'recorded_path': model.text(root.recorded_path) or None, 'store': store,
+        'driver': driver, 'owner_ids': request.owner_ids, 'daemon': root.liveness.state,
+        'idmap': {'uid': [list(item) for item in root.idmap.uid_ranges], 'gid': [list(item) for item in
+                                                                                 root.idmap.gid_ranges]}
+        if root.idmap is not None else None}
+
+
+def _container_job(host, root, container, request):
+    problems = list(container.problems)
+    items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
+    problems.extend(notes)
+    consistency = 'stopped'
+    if host.root.is_live and liveness.container_alive(host.root, container.id, container.state['pid']):
+        consistency = 'crash-consistent'
+        problems.append(problem('CRASH_CONSISTENT', container.name or container.id, 'Container %s is still running: its '
+                                'files are rescued as after a power cut.' % (container.name or container.id[:12]),
+                                'quiesce: freeze stops it while it is read.'))
+    image = root.image_of(container)
+    volumes = root.volumes()
+    mounts = []
+    for mount in container.mounts:
+        volume = volumes.get(mount.name)
+        mounts.append({'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
+                       'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status,
+                       'subpath': mount.subpath, 'labels': volume.labels if volume else {},
+                       'options': redact_options(volume.options) if volume else {}})
+    subject = {'id': container.id, 'name': container.name, 'created': container.created,
+               'image': {'id': container.image_id, 'reference': container.image_reference,
+                         'architecture': image.architecture if image else None, 'os': image.os if image else None},
+               'state': {key: container.state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at',
+                                                               'finished_at')},
+               'labels': container.labels, 'log_driver': container.log.driver if container.log else None,
+               'sources': container.sources}
+    info = {name: {'driver': volume.driver, 'options': volume.options, 'labels': volume.labels}
+            for name, volume in volumes.items() if any(mount.name == name for mount in container.mounts)}
+    name = SAFE.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
+    return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
+                      _source(host, root, container.store, container.driver, request), container.status, tuple(items),
+                      tuple(problems), root.idmap, container, image, 'config' in request.include,
+                      'logs' in request.include, tuple(mounts), info, consistency)
+
+
+def _too_wide(host, request, mount):
+    """'' or why a bind is not archived."""
+    seen = os.path.normpath(host.root.to_host(mount.path))
+    if seen in plan.SYSTEM:
+        return 'it is a part of the system itself'
+    if not os.path.isdir(mount.path):
+        return ''
+    for root in host.roots:
+        if fsinfo.lies_inside(root.path, mount.path):
+            return 'the data root lies in it'
+    if fsinfo.lies_inside(request.dest, mount.path):
+        return 'dest lies in it'
+    return ''
+
+
+def _volume_job(host, root, volume):
+    subject = {'name': volume.name, 'driver': volume.driver, 'options': redact_options(volume.options),
+               'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
+    items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
+    return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,
+                      _source(host, root, None, volume.driver, Request(b'')), volume.status, items, volume.problems,
+                      root.idmap)
+
+
+def _orphan_job(host, root, orphan, request):
+    subject = {'name': orphan.name, 'image': {'id': orphan.image_id, 'reference': orphan.image_reference},
+               'owner_hint': orphan.owner_hint, 'path': model.text(orphan.path)}
+    items = tuple(plan.orphan_items(orphan, request.include))
+    return bundle.Job('orphan-' + SAFE.sub('-', orphan.name)[:64], 'orphan', subject,
+                      _source(host, root, orphan.store, orphan.driver, request), model.COMPLETE, items, orphan.problems,
+                      root.idmap)
+
+
+def _urgency(job, measured):
+    """First what the next start of dockerd deletes, then the smallest."""
+    doomed = any(item.code in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED') for item in job.problems)
+    size = sum(item.bytes for item in measured.values() if isinstance(item, plan.Estimate))
+    return (not doomed, size, job.name)
+
+
+# -- room ------------------------------------------------------------------------------------------------------------------------
+
+
+def _needed(jobs, measured, done, settings):
+    """Bytes that the target surely needs. A volume of several containers counts once."""
+    share = LEAST.get(settings.codec.name, USUAL)
+    total, counted = 0, set()
+    for index, job in enumerate(jobs):
+        if done[index] is not None:
+            continue
+        for item in job.items:
+            mark = measured[index][item.name]
+            if isinstance(mark, plan.Estimate) and item.shared not in counted:
+                total += int(mark.allocated * share) + 512 * mark.entries // (1 if share == 1.0 else 8)
+            if item.shared is not None:
+                counted.add(item.shared)
+        if job.with_logs and job.container.log is not None:
+            total += 2 * job.container.log.bytes
+    return total
+
+
+def _room(request, needed):
+    try:
+        free = fsinfo.free(request.dest)
+    except OSError as exc:
+        raise model.LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
+            model.text(request.dest), metadata.describe(exc)))
+    if request.check_space and needed and needed + RESERVE > free.bytes:
+        raise model.LifeboatError(
+            'dest %s has %s free, and this rescue needs at least %s. Choose another dest, rescue fewer containers or '
+            'components, or set check_space: false to try all the same.' % (
+                model.text(request.dest), human(free.bytes), human(needed + RESERVE)))
+    return []
+
+
+def human(size):
+    """1536 -> '1.5 KiB'."""
+    size = float(size)
+    for unit in ('bytes', 'KiB', 'MiB', 'GiB', 'TiB'):
+        if size < 1024 or unit == 'TiB':
+            return '%d bytes' % size if unit == 'bytes' else '%.1f %s' % (size, unit)
+        size /= 1024
+
+
+# -- results ---------------------------------------------------------------------------------------------------------------------
+
+
+def _unchanged(path, manifest):
+    components = [item for item in manifest.get('components', ()) if isinstance(item, dict)]
+    return bundle.Outcome(path, False, manifest.get('status'), sum(item.get('bytes') or 0 for item in components),
+                          sum(item.get('files') or 0 for item in components), components,
+                          tuple(model.Problem(**item) for item in manifest.get('problems', ())))
+
+
+def _forecast(store, jobs, measured, done, problems):
+    """What check mode says: sizes are those of the data, before compression."""
+    outcomes = []
+    for index, job in enumerate(jobs):
+        if done[index] is not None:
+            outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
+            continue
+        components = []
+        for item in job.items:
+            mark = measured[index][item.name]
+            whole = isinstance(mark, plan.Estimate)
+            components.append({'name': item.name, 'kind': item.kind, 'file': item.stem + '.tar', 'sha256': None,
+                               'bytes': mark.bytes if whole else 0, 'entries': mark.entries if whole else 0, 'files': None,
+                               'status': item.status if whole else model.LOST})
+        if job.with_logs and job.container.log is not None and job.container.log.files:
+            components.append({'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'sha256': None,
+                               'bytes': job.container.log.bytes, 'entries': None, 'files': len(job.container.log.files),
+                               'status': model.COMPLETE})
+        if job.with_config:
+            components.append({'name': 'config', 'kind': 'config', 'file': 'config/config.v2.json', 'sha256': None, 'bytes': 0,
+                               'entries': None, 'files': None, 'status': model.COMPLETE})
+        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status,
+                                       sum(item['bytes'] for item in components), 0, components, job.problems))
+    return _result(jobs, outcomes, problems)
+
+
+SHOWN = ('name', 'kind', 'file', 'bytes', 'sha256', 'entries', 'status')
+
+
+def _result(jobs, outcomes, problems):
+    bundles, seen = [], []
+    for job, outcome in zip(jobs, outcomes):
+        container = job.container
+        fields = model.path_fields(outcome.path)
+        fields.update({
+            'name': job.name, 'kind': job.kind, 'container': container.name if container is not None else None,
+            'id': container.id if container is not None else None,
+            'image': job.subject.get('image', {}).get('reference') if isinstance(job.subject.get('image'), dict) else None,
+            'status': outcome.status, 'changed': outcome.changed, 'bytes': outcome.bytes, 'files': outcome.files,
+            'components': [{key: item.get(key) for key in SHOWN} for item in outcome.components]})
+        bundles.append(fields)
+        seen.extend(outcome.problems)
+    everything = bundle._unique(problems + seen)
+    statuses = [item['status'] for item in bundles]
+    return {
+        'bundles': bundles, 'changed': any(item['changed'] for item in bundles),
+        'problems': [dict(item._asdict()) for item in everything[:bundle.MANIFEST_PROBLEMS]],
+        'summary': {'bundles': len(bundles), 'written': sum(1 for item in bundles if item['changed']),
+                    'complete': statuses.count(model.COMPLETE), 'partial': statuses.count(model.PARTIAL),
+                    'lost': statuses.count(model.LOST), 'unsupported': statuses.count(model.UNSUPPORTED),
+                    'bytes': sum(item['bytes'] for item in bundles),
+                    'problems': len(everything)}}

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A YAML writer for what a Compose file needs; hosts have no PyYAML.
+
+Every string value is double-quoted, so that none turns into a number, a date, a boolean ("no") or a comment in
+YAML 1.1 or 1.2. Keys stay bare where they are harmless words.
+"""
+import re
+
+SIMPLE_KEY = 1000
+BARE_KEY = re.compile(r'[A-Za-z_][A-Za-z0-9_.-]*\Z')
+# YAML 1.1 takes these for booleans and null, whatever their case
+WORDS = frozenset(('y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'))
+SHORT = {'"': '\\"', '\\': '\\\\', '\n': '\\n', '\t': '\\t', '\r': '\\r', '\0': '\\0'}
+# everything that YAML 1.1 does not call printable, and the line separators, which parsers fold
+UNPRINTABLE = re.compile(u'["\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]')
+
+
+def quoted(string):
+    """A double-quoted YAML scalar on one line."""
+    return '"%s"' % UNPRINTABLE.sub(_escape, string)
+
+
+def dump(value):
+    """Text of a document: nested dicts (in their order) and lists of str, int, float, bool, None; ends in a newline."""
+    lines = []
+    _node(value, '', lines)
+    return '\n'.join(lines) + '\n'
+
+
+def _escape(match):
+    char = match.group()
+    code = ord(char)
+    if char in SHORT:
+        return SHORT[char]
+    if 0xd800 <= code <= 0xdfff:
+        return u'\ufffd'                # half a surrogate pair has no form in UTF-8
+    return '\\x%02x' % code if code < 0x100 else '\\u%04x' % code
+
+
+def _key(key):
+    return key if BARE_KEY.match(key) and key.lower() not in WORDS else quoted(key)
+
+
+def _scalar(value):
+    if value is None:
+        return 'null'
+    if isinstance(value, bool):
+        return 'true' if value else 'false'
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return quoted(value)
+
+
+def _node(value, indent, lines):
+    if isinstance(value, dict):
+        items = [(_key(key) + ':', inner) for key, inner in value.items()]
+        if any(len(head) > SIMPLE_KEY for head, dummy in items):
+            _long_keys(items, indent, lines)
+            return
+    else:
+        items = [('-', inner) for inner in value]
+    for head, inner in items:
+        if isinstance(inner, (dict, list, tuple)):
+            if not inner:
+                lines.append('%s%s %s' % (indent, head, '{}' if isinstance(inner, dict) else '[]'))
+            elif head == '-':
+                _under_dash(inner, indent, lines)
+            else:
+                lines.append(indent + head)
+                _node(inner, indent + '  ', lines)
+        else:
+            lines.append('%s%s %s' % (indent, head, _scalar(inner)))
+
+
+def _long_keys(items, indent, lines):
+    """YAML limits `key: value` to keys of 1024 characters; longer ones need the explicit form."""
+    for head, inner in items:
+        lines.append('%s? %s' % (indent, head[:-1]))
+        if isinstance(inner, (dict, list, tuple)) and inner:
+            lines.append(indent + ':')
+            _node(inner, indent + '  ', lines)
+        else:
+            lines.append('%s: %s' % (indent, _scalar(inner) if not isinstance(inner, (dict, list, tuple))
+                                     else '{}' if isinstance(inner, dict) else '[]'))
+
+
+def _under_dash(value, indent, lines):
+    """A mapping or list as a list item: its first line stands on the line of the dash."""
+    start = len(lines)
+    _node(value, indent + '  ', lines)
+    lines[start] = indent + '- ' + lines[start][len(indent) + 2:]

@@ -1,0 +1,337 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading and checking bundles.
+
+A bundle is data from elsewhere: whoever wrote it may have been the dead host's intruder. So a file counts only
+if SHA256SUMS lists it, every name stays below the bundle's folder, nothing is opened through a link, and nothing
+in manifest.json is believed before its type was looked at.
+"""
+import hashlib
+import json
+import os
+import re
+import stat
+from typing import Any, Dict, NamedTuple, Tuple
+
+from ..storage import safeio
+from ..storage.model import LifeboatError, text
+
+SCHEMA_VERSION = 1
+KINDS = ('container', 'volume', 'orphan')
+MANIFEST = b'manifest.json'
+SUMS = b'SHA256SUMS'
+
+VERIFIED = 'verified'
+UNVERIFIED = 'unverified'               # only with verify=False: there, of the right size, content not read
+DAMAGED = 'damaged'
+INCOMPLETE = 'incomplete'
+
+CHUNK = 1 << 20
+MAX_DEPTH = 3                           # <dest>/<host>/<bundle>
+SUM_LINE = re.compile(br'(\\?)([0-9a-f]{64}) [ *](.+)\Z', re.DOTALL)
+ESCAPES = {b'\\n': b'\n', b'\\r': b'\r', b'\\\\': b'\\'}
+
+
+class BundleInfo(NamedTuple):
+    """One bundle as found. `differences`: ({'file': str, 'problem': str}, ...); empty if there are none.
+
+    `extra` names files that SHA256SUMS does not list: nothing reads them, so they do not change the status.
+    `sums` is {name (bytes): hex SHA-256}.
+    """
+    path: bytes
+    status: str
+    differences: Tuple[Dict[str, str], ...]
+    manifest: Dict[str, Any]
+    extra: Tuple[str, ...] = ()
+    sums: Dict[bytes, str] = {}
+
+
+def find_bundles(path):
+    """Paths (bytes, sorted) of the bundles at or below PATH: PATH itself, or folders up to three levels down.
+
+    Folders whose names begin with a dot (a rescue still at work, or killed) are left out.
+    Raises LifeboatError where PATH is no folder.
+    """
+    path = os.path.abspath(os.fsencode(path))
+    if not os.path.isdir(path):
+        raise LifeboatError('%s is not a folder; give a bundle (a folder with manifest.json) or a folder of bundles.'
+                            % text(path))
+    found = []
+    pending = [(path, 0)]
+    while pending:
+        folder, depth = pending.pop()
+        try:
+            names = os.listdir(folder)
+        except OSError as exc:
+            raise LifeboatError('Cannot list %s: %s.' % (text(folder), exc.strerror))
+        if MANIFEST in names or SUMS in names:
+            found.append(folder)
+        elif depth < MAX_DEPTH:
+            for name in names:
+                inner = os.path.join(folder, name)
+                if not name.startswith(b'.') and not os.path.islink(inner) and os.path.isdir(inner):
+                    pending.append((inner, depth + 1))
+    return sorted(found)
+
+
+def inspect_bundle(path, verify=True):
+    """Check one bundle against its SHA256SUMS and manifest.json -> BundleInfo.
+
+    `damaged`: something is there but differs; `incomplete`: something that belongs to it is missing. VERIFY false
+    compares only presence and sizes and never answers `verified`. Raises LifeboatError if PATH cannot be opened.
+    """
+    path = os.path.abspath(os.fsencode(path))
+    check = _Check()
+    try:
+        # the path that the user gave may be a link; what is below it may not
+        root = safeio.Dir.root(os.path.realpath(path))
+    except OSError as exc:
+        raise LifeboatError('Cannot open the bundle %s: %s.' % (text(path), exc.strerror))
+    with root:
+        sums = _read_sums(root, check)
+        manifest = _read_manifest(root, check)
+        sizes = _component_sizes(manifest, sums, check)
+        present = dict(_files(root, check))
+        for name in sorted(sums):
+            _check_file(root, name, sums[name], sizes.get(name), name in present, verify, check)
+    extra = tuple(text(name) for name in sorted(present) if name not in sums and name != SUMS)
+    if check.damaged:
+        status = DAMAGED
+    elif check.missing:
+        status = INCOMPLETE
+    else:
+        status = VERIFIED if verify else UNVERIFIED
+    return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums)
+
+
+def open_file(info, name):
+    """Descriptor of a bundle's file that SHA256SUMS lists (NAME bytes). Raises LifeboatError."""
+    if name not in info.sums:
+        raise LifeboatError('The bundle %s has no %s in its SHA256SUMS.' % (text(info.path), text(name)))
+    try:
+        with safeio.Dir.root(os.path.realpath(info.path)) as root:
+            return _open_below(root, name)
+    except OSError as exc:
+        raise LifeboatError('Cannot open %s of the bundle %s: %s.' % (text(name), text(info.path), exc.strerror))
+
+
+def read_file(info, name, limit=safeio.MAX_METADATA):
+    """The bytes of a small file of a bundle. Raises LifeboatError."""
+    fd = open_file(info, name)
+    try:
+        return safeio.read_all(fd, limit)
+    except OSError as exc:
+        raise LifeboatError('Cannot read %s of the bundle %s: %s.' % (text(name), text(info.path), exc.strerror))
+    finally:
+        os.close(fd)
+
+
+def components(manifest, kind=None):
+    """The manifest's components as a list of dicts, those of one KIND if given."""
+    found = [item for item in as_list(manifest.get('components')) if isinstance(item, dict)]
+    return [item for item in found if kind is None or kind_of(item) == kind]
+
+
+def kind_of(component):
+    """writable, rootfs, image, volume, bind, log or config: `kind`, or the part of `name` before the colon."""
+    kind = component.get('kind') or component.get('name')
+    return kind.split(':', 1)[0] if isinstance(kind, str) else ''
+
+
+def component_file(component):
+    """The component's file as bytes relative to the bundle, None where nothing was written."""
+    name = component.get('file')
+    return os.fsencode(name) if isinstance(name, str) and name else None
+
+
+def as_list(value):
+    return value if isinstance(value, list) else []
+
+
+def as_dict(value):
+    return value if isinstance(value, dict) else {}
+
+
+class _Check(object):
+    """Collects what differs."""
+
+    def __init__(self):
+        self.differences = []
+        self.damaged = self.missing = False
+
+    def wrong(self, name, problem):
+        self.damaged = True
+        self.differences.append({'file': text(name), 'problem': problem})
+
+    def lacking(self, name, problem='is missing'):
+        self.missing = True
+        self.differences.append({'file': text(name), 'problem': problem})
+
+
+def safe_name(name):
+    """True if NAME (bytes) is relative and stays below its folder, in the plain form without empty parts."""
+    return (bool(name) and b'\0' not in name
+            and all(part not in (b'', b'.', b'..') for part in name.split(b'/')))
+
+
+def parse_sums(raw):
+    """Lines of a checksum file -> ({name (bytes): hex}, [(line number, problem)]).
+
+    sha256sum(1): two characters between sum and name, a leading backslash where the name has \\n, \\r or \\\\ in it.
+    """
+    sums = {}
+    problems = []
+    for number, line in enumerate(raw.split(b'\n'), 1):
+        if not line:
+            continue
+        match = SUM_LINE.match(line)
+        if not match:
+            problems.append((number, 'is not "<sha256>  <name>"'))
+            continue
+        name = match.group(3)
+        if match.group(1):
+            name = re.sub(br'\\[nr\\]', lambda found: ESCAPES[found.group()], name)
+        if name.startswith(b'./'):
+            name = name[2:]
+        if not safe_name(name):
+            problems.append((number, 'names a path outside the bundle'))
+        elif sums.setdefault(name, match.group(2).decode('ascii')) != match.group(2).decode('ascii'):
+            problems.append((number, 'gives a second sum for %s' % text(name)))
+    return sums, problems
+
+
+def _read_sums(root, check):
+    try:
+        raw = root.read(SUMS)
+    except FileNotFoundError:
+        check.lacking(SUMS)
+        return {}
+    except OSError as exc:
+        check.wrong(SUMS, 'cannot be read: %s' % exc.strerror)
+        return {}
+    sums, problems = parse_sums(raw)
+    for number, problem in problems:
+        check.wrong(SUMS, 'line %d %s' % (number, problem))
+    if raw and not raw.endswith(b'\n'):
+        check.wrong(SUMS, 'ends in the middle of a line')
+    if MANIFEST not in sums and not problems:
+        check.wrong(SUMS, 'does not list manifest.json')
+    return sums
+
+
+def _read_manifest(root, check):
+    """manifest.json as a dict; {} if it is missing or makes no sense (then `check` knows)."""
+    try:
+        manifest = json.loads(root.read(MANIFEST).decode('utf-8'))
+    except FileNotFoundError:
+        check.lacking(MANIFEST)
+        return {}
+    except OSError as exc:
+        check.wrong(MANIFEST, 'cannot be read: %s' % exc.strerror)
+        return {}
+    except (ValueError, RecursionError):
+        check.wrong(MANIFEST, 'is not JSON')
+        return {}
+    problem = _manifest_problem(manifest)
+    if problem:
+        check.wrong(MANIFEST, problem)
+        return manifest if isinstance(manifest, dict) else {}
+    return manifest
+
+
+def _manifest_problem(manifest):
+    if not isinstance(manifest, dict):
+        return 'is not a JSON object'
+    version = manifest.get('schema_version')
+    if version != SCHEMA_VERSION:
+        return ('has schema_version %r; this collection reads %d (use the version of the collection that wrote it, '
+                'see "tool" in the manifest)' % (version, SCHEMA_VERSION))
+    if manifest.get('kind') not in KINDS:
+        return 'has kind %r instead of one of %s' % (manifest.get('kind'), ', '.join(KINDS))
+    for key in ('components', 'mounts', 'problems'):
+        value = manifest.get(key)
+        if value is not None and not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
+            return '%s is not a list of objects' % key
+    for key in ('container', 'volume', 'source'):
+        value = manifest.get(key)
+        if value is not None and not isinstance(value, dict):
+            return '%s is not an object' % key
+    return None
+
+
+def _component_sizes(manifest, sums, check):
+    """{file (bytes): size} of the manifest's components; compares their sums with SHA256SUMS."""
+    sizes = {}
+    for item in components(manifest):
+        name = component_file(item)
+        if name is None:
+            continue
+        if not safe_name(name):
+            check.wrong(MANIFEST, 'component %r names a path outside the bundle' % (item.get('name'),))
+            continue
+        if name not in sums:
+            if sums:
+                check.wrong(SUMS, 'does not list %s, which manifest.json names' % text(name))
+            continue
+        if isinstance(item.get('sha256'), str) and item['sha256'] != sums[name]:
+            check.wrong(name, 'has one SHA-256 in manifest.json and another one in SHA256SUMS')
+        if isinstance(item.get('bytes'), int):
+            sizes[name] = item['bytes']
+    return sizes
+
+
+def _files(root, check):
+    """Yield (name, stat) of everything below ROOT that is not a folder."""
+    pending = [(b'', root)]
+    while pending:
+        prefix, folder = pending.pop()
+        try:
+            names = folder.names()
+        except OSError as exc:
+            check.wrong(prefix or b'.', 'cannot be listed: %s' % exc.strerror)
+            continue
+        for name in names:
+            try:
+                st = folder.stat(name)
+                if stat.S_ISDIR(st.st_mode):
+                    pending.append((prefix + name + b'/', folder.child(name)))
+                else:
+                    yield prefix + name, st
+            except OSError as exc:
+                check.wrong(prefix + name, 'cannot be opened: %s' % exc.strerror)
+
+
+def _check_file(root, name, expected, size, present, verify, check):
+    if not present:
+        check.lacking(name)
+        return
+    try:
+        fd = _open_below(root, name)
+    except OSError as exc:
+        check.wrong(name, 'cannot be opened: %s' % exc.strerror)
+        return
+    try:
+        actual = os.fstat(fd).st_size
+        if size is not None and actual != size:
+            check.wrong(name, 'has %d bytes instead of %d' % (actual, size))
+        elif verify and _sha256(fd) != expected:
+            check.wrong(name, 'has another SHA-256 than SHA256SUMS says')
+    except OSError as exc:
+        check.wrong(name, 'cannot be read: %s' % exc.strerror)
+    finally:
+        os.close(fd)
+
+
+def _open_below(root, name):
+    folder, dummy, last = name.rpartition(b'/')
+    return root.descend(folder).open(last)
+
+
+def _sha256(fd):
+    digest = hashlib.sha256()
+    while True:
+        piece = os.read(fd, CHUNK)
+        if not piece:
+            return digest.hexdigest()
+        digest.update(piece)

@@ -1,0 +1,346 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unpacking an archive below one folder, and nowhere else.
+
+Every folder is opened relative to the descriptor of the one that holds it, without following links, and every file is
+made with O_EXCL: so a link in the archive can never lead a later member out, not even with somebody who changes the
+folder meanwhile. Folders get their modes, times and ACLs at the end: a read-only folder would refuse its content, and
+a default ACL or set-group-ID bit would be handed down to it.
+"""
+import errno
+import os
+import stat
+from collections import OrderedDict
+from typing import NamedTuple, Tuple
+
+from . import tarread
+from .tarread import BLOCKDEV, CHARACTER, FIFO, FILE, FOLDER, HARDLINK, SYMLINK, Reader, shown
+
+MAX_OPEN = 64                           # folders held open
+MAX_NOTES = 20
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Belong to the old host: labels of its policy, signatures with its keys.
+HOST_XATTRS = (b'security.selinux', b'security.ima', b'security.evm')
+SMALL = 128 * 1024
+SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+
+
+class Unpacked(NamedTuple):
+    """What was made. `notes` are sentences on what could not be kept (the first MAX_NOTES; all are counted)."""
+    entries: int
+    files: int
+    bytes: int                          # apparent size of regular files
+    notes: Tuple[str, ...]
+    notes_total: int
+
+
+class Scan(NamedTuple):
+    """What is in an archive, found without writing anything."""
+    entries: int
+    files: int
+    bytes: int                          # apparent size
+    sparse: int                         # files with holes
+    xattrs: int                         # members with extended attributes
+    devices: int
+    first: Tuple[str, ...]              # a few names
+
+
+def scan(stream, what, allow_devices=False, check=True):
+    """Read a whole archive as unpack() would, and refuse what it would refuse -> Scan. Raises ArchiveError."""
+    reader = Reader(stream, what)
+    kinds = {}                          # only of what can matter to later members: links and folders
+    files = size = sparse = xattrs = devices = 0
+    first = []
+    for member in reader:
+        if check:
+            _foresee(reader, member, kinds, allow_devices)
+        if member.kind == FILE:
+            files += 1
+            size += member.realsize
+            sparse += member.sparse is not None
+        elif member.kind == HARDLINK:
+            files += 1
+        devices += member.kind in (CHARACTER, BLOCKDEV)
+        xattrs += member.xattrs is not None
+        if len(first) < 10 and member.name:
+            first.append(tarread.text(member.name))
+    return Scan(reader.members, files, size, sparse, xattrs, devices, tuple(first))
+
+
+def _foresee(reader, member, links, allow_devices):
+    """Refuse a member that goes through a link of the same archive, as openat() would."""
+    _refuse_device(reader, member, allow_devices)
+    for name in (member.name, member.link if member.kind == HARDLINK else b''):
+        at = name.find(b'/')
+        while links and at >= 0:
+            if name[:at] in links:
+                raise reader.fail('goes through %s, which the archive makes a link' % shown(name[:at]), member.name)
+            at = name.find(b'/', at + 1)
+    if member.kind == SYMLINK:
+        links[member.name] = True
+
+
+def _refuse_device(reader, member, allow_devices):
+    # character device 0/0 is how overlay file systems mark a deletion: it cannot be opened, by nobody
+    if member.kind == BLOCKDEV or member.kind == CHARACTER and member.device != (0, 0):
+        if not allow_devices:
+            raise reader.fail('is a device node (%d:%d), which is not expected here' % member.device, member.name)
+
+
+def unpack(stream, folder, what='the archive', allow_devices=False, limit=None, owners=None):
+    """Unpack STREAM (decompressed, read(n)) into FOLDER (bytes, an existing empty folder) -> Unpacked.
+
+    LIMIT: bytes of file content that are expected at most. OWNERS: False leaves all to the user who runs this
+    (default: as in the archive for root). Raises ArchiveError for what is refused, OSError for what the system
+    refuses; then FOLDER has a part of the content, and whoever made it removes it.
+    """
+    job = _Job(stream, folder, what, allow_devices, limit, os.geteuid() == 0 if owners is None else owners)
+    before = os.umask(0)
+    try:
+        job.run()
+    finally:
+        os.umask(before)
+        job.close()
+    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total)
+
+
+class _Job(object):
+    def __init__(self, stream, folder, what, allow_devices, limit, owners):
+        self.reader = Reader(stream, what)
+        self.what = what
+        self.allow_devices = allow_devices
+        self.limit = limit
+        self.owners = owners
+        self.files = self.bytes = 0
+        self.notes = []
+        self.notes_total = 0
+        self.folders = []               # members, to be finished last
+        # the folder's own path is trusted; it may be reached through links
+        self.open_folders = OrderedDict()
+        self.root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self):
+        for fd in self.open_folders.values():
+            os.close(fd)
+        self.open_folders.clear()
+        os.close(self.root)
+
+    def note(self, sentence):
+        self.notes_total += 1
+        if len(self.notes) < MAX_NOTES:
+            self.notes.append(sentence)
+
+    # --- folders
+
+    def descriptor(self, path):
+        """Descriptor of the folder PATH (relative), opened part by part."""
+        if not path:
+            return self.root
+        fd = self.open_folders.get(path)
+        if fd is not None:
+            self.open_folders.move_to_end(path)
+            return fd
+        parent, dummy, name = path.rpartition(b'/')
+        if parent.count(b'/') > 200:
+            fd = self._walk(path)       # too deep to recurse and to hold every parent open
+        else:
+            fd = os.open(name, DIR, dir_fd=self.descriptor(parent))
+        self.open_folders[path] = fd
+        while len(self.open_folders) > MAX_OPEN:
+            os.close(self.open_folders.popitem(last=False)[1])
+        return fd
+
+    def _walk(self, path):
+        fd = os.dup(self.root)
+        for name in path.split(b'/'):
+            try:
+                inner = os.open(name, DIR, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = inner
+        return fd
+
+    def forget(self, path):
+        fd = self.open_folders.pop(path, None)
+        if fd is not None:
+            os.close(fd)
+
+    # --- members
+
+    def run(self):
+        reader, descriptor, owners = self.reader, self.descriptor, self.owners
+        take, write, utime, chown, fchmod = reader.take, os.write, os.utime, os.fchown, os.fchmod
+        opener, closer = os.open, os.close
+        last = None
+        last_fd = -1
+        member = None
+        try:
+            for member in reader:
+                name = member.name
+                if member.kind is FILE and member.sparse is None and member.size <= SMALL:
+                    # nearly every member; nothing that is not needed
+                    parent, dummy, base = name.rpartition(b'/')
+                    if last_fd < 0 or parent != last:
+                        last_fd = descriptor(parent)
+                        last = parent
+                    mode = member.mode
+                    fd = opener(base, NEW, mode & 0o777, dir_fd=last_fd)
+                    try:
+                        if member.size:
+                            data = take()
+                            written = write(fd, data)
+                            if written < len(data):
+                                _write_all(fd, data[written:])
+                            self.count(member)
+                        if owners:
+                            chown(fd, member.uid, member.gid)
+                        if mode & SPECIAL:
+                            fchmod(fd, mode)
+                        if member.xattrs:
+                            self.xattrs(member, fd)
+                        utime(fd, ns=(member.mtime, member.mtime))
+                    finally:
+                        closer(fd)
+                    self.files += 1
+                else:
+                    last_fd = -1
+                    self.member(member)
+            while self.folders:
+                member = self.folders.pop()
+                self.finish(member)
+        except OSError as exc:
+            raise self.translated(exc, member)
+
+    def translated(self, exc, member):
+        """An error of the system in words; what only a hostile archive can cause is a refusal."""
+        name = member.name if member is not None else None
+        if exc.errno in (errno.ELOOP, errno.ENOTDIR):
+            return self.reader.fail('goes through something that is no folder but a link or a file', name)
+        if exc.errno == errno.EEXIST:
+            return self.reader.fail('is in the archive twice, or its place is taken', name)
+        if exc.errno == errno.ENOENT and member is not None:
+            if member.kind == HARDLINK:
+                return self.reader.fail('is a hard link to %s, which is not there' % shown(member.link), name)
+            return self.reader.fail('stands before its folder', name)
+        where = ' %s of' % shown(name) if name is not None else ''
+        return tarread.ArchiveError('Cannot unpack%s %s: %s.' % (where, self.what, exc.strerror))
+
+    def member(self, member):
+        kind = member.kind
+        if kind == FOLDER:
+            self.folder(member)
+            return
+        parent, dummy, base = member.name.rpartition(b'/')
+        folder = self.descriptor(parent)
+        if kind == FILE:
+            self.file(member, base, folder)
+            return
+        if kind == HARDLINK:
+            source, dummy, last = member.link.rpartition(b'/')
+            origin = self.descriptor(source)
+            # looking up the second folder may have closed the first
+            folder = self.descriptor(parent)
+            if source and source not in self.open_folders:
+                origin = self.descriptor(source)
+            os.link(last, base, src_dir_fd=origin, dst_dir_fd=folder, follow_symlinks=False)
+            self.files += 1
+            return
+        _refuse_device(self.reader, member, self.allow_devices)
+        if kind == SYMLINK:
+            os.symlink(member.link, base, dir_fd=folder)
+        elif kind == FIFO:
+            os.mkfifo(base, member.mode & 0o777, dir_fd=folder)
+        else:
+            self.device(member, base, folder)
+        self.finish_node(member, base, folder)
+
+    def device(self, member, base, folder):
+        node = stat.S_IFCHR if member.kind == CHARACTER else stat.S_IFBLK
+        try:
+            os.mknod(base, node | member.mode & 0o777, os.makedev(*member.device), dir_fd=folder)
+        except PermissionError:
+            raise self.reader.fail('is a device node, which only root can make', member.name)
+
+    def count(self, member):
+        self.bytes += member.realsize
+        if self.limit is not None and self.bytes > self.limit:
+            raise self.reader.fail('has more content than the manifest says (%d bytes)' % self.limit, member.name)
+
+    def file(self, member, base, folder):
+        self.count(member)
+        fd = os.open(base, NEW, member.mode & 0o777, dir_fd=folder)
+        try:
+            if member.sparse is None:
+                for piece in self.reader.pieces():
+                    _write_all(fd, piece)
+            else:
+                os.ftruncate(fd, member.realsize)
+                for offset, length in member.sparse:
+                    if length:
+                        os.lseek(fd, offset, os.SEEK_SET)
+                        for piece in self.reader.pieces(length):
+                            _write_all(fd, piece)
+            if self.owners:
+                os.fchown(fd, member.uid, member.gid)
+            if member.mode & SPECIAL:
+                os.fchmod(fd, member.mode)
+            if member.xattrs:
+                self.xattrs(member, fd)
+            os.utime(fd, ns=(member.mtime, member.mtime))
+        finally:
+            os.close(fd)
+        self.files += 1
+
+    def folder(self, member):
+        name = member.name
+        if name:
+            parent, dummy, base = name.rpartition(b'/')
+            folder = self.descriptor(parent)
+            os.mkdir(base, 0o700, dir_fd=folder)
+        self.folders.append(member)
+
+    def finish(self, member):
+        """Folders come last, the deepest first, so that no later change touches a time again."""
+        fd = self.descriptor(member.name)
+        if self.owners:
+            os.fchown(fd, member.uid, member.gid)
+        elif not member.name:
+            return                      # somebody else's folder that was given to us
+        os.fchmod(fd, member.mode)
+        if member.xattrs:
+            self.xattrs(member, fd)
+        os.utime(fd, ns=(member.mtime, member.mtime))
+        self.forget(member.name)
+
+    def finish_node(self, member, base, folder):
+        """Owner, mode, attributes and time of what cannot be opened without harm."""
+        if self.owners:
+            os.chown(base, member.uid, member.gid, dir_fd=folder, follow_symlinks=False)
+        if member.kind != SYMLINK and member.mode & SPECIAL:
+            os.chmod(base, member.mode, dir_fd=folder)      # made by us just now, and no link
+        if member.xattrs:
+            self.xattrs(member, b'/proc/self/fd/%d/%s' % (folder, base))
+        os.utime(base, ns=(member.mtime, member.mtime), dir_fd=folder, follow_symlinks=False)
+
+    def xattrs(self, member, where):
+        for name, value in sorted(member.xattrs.items()):
+            if name in HOST_XATTRS:
+                continue
+            try:
+                if isinstance(where, int):
+                    os.setxattr(where, name, value)
+                else:
+                    os.setxattr(where, name, value, follow_symlinks=False)
+            except OSError as exc:
+                if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                    raise
+                self.note('%s of %s could not get its attribute %s: %s.'
+                          % (shown(member.name or b'.'), self.what, shown(name), exc.strerror))
+
+
+def _write_all(fd, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view):]

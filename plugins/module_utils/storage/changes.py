@@ -1,0 +1,157 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`docker diff` without a daemon: two merged views compared, name by name.
+
+Rules from go-archive's changes.go, changes_linux.go and changes_unix.go (FORMATS 4.9.1): a path only in the new
+view is A, with each path below it; only in the old one D, without what was below; in both C if mode, owner, device
+number or security.capability differ, and for what is no folder also if size or mtime differ. A folder with any
+change below is C. The root is never listed. Content is not compared.
+"""
+import stat
+from typing import NamedTuple, Optional
+
+from .tree import Entry, Failure
+from .union import View, _Everywhere, _Folder
+
+CAPABILITY = 'security.capability'
+
+
+class Change(NamedTuple):
+    kind: str                           # A | C | D
+    path: bytes                         # relative, no leading slash
+    entry: Optional[Entry]              # in the newer view (None for D); usable until the stream advances
+
+
+def changes(stack):
+    """Yield Change and tree.Failure for a model.Stack, in tree order. Raises OSError if a layer can't be opened."""
+    with View(stack.view()) as new:
+        base = stack.base()
+        if not base:
+            for entry in new.entries():
+                yield entry if isinstance(entry, Failure) else Change('A', entry.path, entry)
+            return
+        with View(base) as old:
+            for change in _Comparison(new, old, not stack.copied_init).run():
+                yield change
+
+
+class _Comparison(object):
+    def __init__(self, new, old, stacked):
+        self.new = new
+        self.old = old
+        # the old view is the new one without its top layer: what the top layer does not touch is the same
+        self.stacked = stacked and len(new.layers) == len(old.layers) + 1 and not new.encodings[0].hides_all
+        self.by_name = any(encoding.by_name for encoding in new.encodings)
+
+    def run(self):
+        pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), b'', None, None)]
+        while pending:
+            here = pending[-1]
+            for failure in here.failures:
+                yield failure
+            here.failures = ()
+            for name in here.names:
+                path = here.prefix + name
+                try:
+                    after = self.new._find(here.new, name) if name in here.new.where else None
+                    before = self.old._find(here.old, name) if name in here.old.where else None
+                    if after is None and before is None:
+                        continue
+                    if after is None:
+                        yield from here.listed()
+                        yield Change('D', path, None)
+                        continue
+                    part, st = after
+                    entry = Entry(path, st, part.folder, name, self.new, False, False, (here.new, part))
+                    folder = stat.S_ISDIR(st.st_mode)
+                    if before is None:
+                        yield from here.listed()
+                        yield Change('A', path, entry)
+                        if folder:
+                            yield from self._added(here, name, path)
+                        continue
+                    differs = self._differs(entry, before, here.old, name)
+                    was_folder = stat.S_ISDIR(before[1].st_mode)
+                    inner = None
+                    if folder and was_folder:
+                        inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
+                                      path + b'/', here, entry)
+                    if differs:
+                        yield from here.listed()
+                        yield Change('C', path, entry)
+                        if inner is not None:
+                            inner.reported = True
+                    if folder and not was_folder:
+                        yield from self._added(here, name, path)
+                    if inner is not None and not inner.same:
+                        pending.append(inner)
+                        break
+                except OSError as exc:
+                    yield Failure(path, exc, False)
+            else:
+                pending.pop()
+
+    def _added(self, here, name, path):
+        for entry in self.new._walk(self.new._collect(here.new, name), path + b'/'):
+            yield entry if isinstance(entry, Failure) else Change('A', entry.path, entry)
+
+    def _differs(self, entry, before, old_folder, name):
+        st, (part, was) = entry.st, before
+        if st.st_mode != was.st_mode or st.st_uid != was.st_uid or st.st_gid != was.st_gid \
+                or st.st_rdev != was.st_rdev:
+            return True
+        if not stat.S_ISDIR(st.st_mode):
+            if st.st_size != was.st_size or not same_time(st.st_mtime_ns, was.st_mtime_ns):
+                return True
+        if (st.st_dev, st.st_ino) == (was.st_dev, was.st_ino):
+            return False
+        older = Entry(entry.path, was, part.folder, name, self.old, False, False, (old_folder, part))
+        return entry.xattrs().get(CAPABILITY) != older.xattrs().get(CAPABILITY)
+
+
+def same_time(one, other):
+    """Nanosecond times, equal also if within one second and one of the two was written without fractions."""
+    if one == other:
+        return True
+    return one // 1000000000 == other // 1000000000 and (one % 1000000000 == 0 or other % 1000000000 == 0)
+
+
+class _Pair(object):
+    """A folder of both views while it is compared."""
+
+    def __init__(self, comparison, new_parts, old_parts, prefix, parent, entry):
+        new, old = comparison.new, comparison.old
+        self.prefix = prefix
+        self.parent = parent
+        self.entry = entry
+        self.reported = parent is None  # the root is never listed
+        self.failures = ()
+        self.names = iter(())
+        aligned = comparison.stacked and \
+            [(part.index - 1, part.folder.identity) for part in new_parts if part.index > 0] == \
+            [(part.index, part.folder.identity) for part in old_parts]
+        self.same = aligned and new_parts[0].index > 0
+        if self.same:
+            return
+        if aligned and not new_parts[0].marks.opaque and not comparison.by_name:
+            # what the top layer does not name is the same on both sides
+            self.new = new._layer_folder(new_parts, prefix)
+            self.old = _Folder(prefix, old_parts, _Everywhere(old_parts), None, ())
+            self.names = self.new.names
+        else:
+            self.new = new._merge(new_parts, prefix)
+            self.old = old._merge(old_parts, prefix)
+            self.names = iter(sorted(set(self.new.where).union(self.old.where)))
+        self.failures = tuple(side.failure for side in (self.new, self.old) if side.failure is not None)
+
+    def listed(self):
+        """The C of this folder and of every one above it that was not listed yet, outermost first."""
+        chain = []
+        folder = self
+        while folder is not None and not folder.reported:
+            chain.append(folder)
+            folder = folder.parent
+        for folder in reversed(chain):
+            folder.reported = True
+            yield Change('C', folder.prefix[:-1], folder.entry)

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every problem code: its severity and what it means. docs/codes.md is made from this table."""
+from .model import CRITICAL, INFO, WARNING, Problem
+
+CODES = {
+    # the host and its roots
+    'NO_DATA_ROOT': (CRITICAL, 'No Docker data root was found in any of the places where one can be.'),
+    'DATA_ROOT_EMPTY': (CRITICAL, 'A data root holds no container, image or volume; usually its disk is not mounted or '
+                                  'another path is the real one.'),
+    'DATA_ROOT_NOT_MOUNTED': (CRITICAL, 'fstab names a disk for this path, but it is not mounted.'),
+    'DATA_ROOT_MISSING': (CRITICAL, 'A configuration names a data root that does not exist on this disk.'),
+    'CONFIG_UNREADABLE': (WARNING, 'A configuration file that may name the data root cannot be read.'),
+    'DATA_ROOT_UNREADABLE': (CRITICAL, 'The data root exists but may not be read by this user.'),
+    'DRIVER_FOLDER_EMPTY': (CRITICAL, 'Containers are recorded, but the folder of their storage driver is empty: '
+                                      'probably a file system of its own that is not mounted.'),
+    'DAEMON_JSON_DAMAGED': (WARNING, 'daemon.json cannot be parsed; what it may say about the data root is unknown.'),
+    'HIDDEN_STORE': (INFO, 'Containers of a storage driver that the daemon does not use now. Docker does not list them; '
+                           'they are hidden, not lost.'),
+    'PRIVILEGES_MISSING': (WARNING, 'Without root, trusted.* attributes and other users\' files cannot be read: opaque '
+                                    'folders look transparent and files are missing.'),
+    'OTHER_ENGINE': (INFO, 'Data of another container engine are on this host; this collection does not read them.'),
+    'VM_DISK': (INFO, 'A virtual machine disk of Docker Desktop: its containers lie inside.'),
+    # a container's records
+    'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.'),
+    'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.'),
+    'CONFIG_MISMATCH': (WARNING, 'config.v2.json carries the ID of another container; dockerd rejects it.'),
+    'CONFIG_FROM_TEMP': (INFO, 'The newest complete record was in a temporary file of an interrupted write.'),
+    'NAME_UNKNOWN': (WARNING, 'The container\'s name stood only in the damaged record.'),
+    'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.'),
+    'IMAGE_UNKNOWN': (WARNING, 'Which image the container was made from could not be found out.'),
+    'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of dockerd deletes this container and its anonymous volumes.'),
+    'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone, and the next '
+                                      'start of dockerd removes the rest.'),
+    'CONTAINER_ALIVE': (WARNING, 'A process of the container is still running: what is read now is crash-consistent only.'),
+    # layers
+    'WRITABLE_LAYER_LOST': (CRITICAL, 'The folder of the writable layer does not exist.'),
+    'WRITABLE_LAYER_LIKELY': (WARNING, 'The record of which writable layer belongs to this container is lost; the named '
+                                       'one fits by the evidence given. Compare before you trust it.'),
+    'WRITABLE_LAYER_UNKNOWN': (CRITICAL, 'Which writable layer belongs to this container is not recorded, and none fits '
+                                         'alone.'),
+    'LAYER_LINKS_DAMAGED': (INFO, 'link, lower or l/ of overlay2 are damaged; the order was taken from layerdb instead.'),
+    'LAYER_ORDER_FALLBACK': (WARNING, 'layerdb is damaged; the order of layers was taken from another source.'),
+    'LAYER_ORDER_CONFLICT': (WARNING, 'Two sources disagree about the order of layers.'),
+    'IMAGE_LAYER_LOST': (WARNING, 'The folder of an image layer is missing or empty: files of the image are missing in '
+                                  'the merged file system. The writable layer is not affected.'),
+    'IMAGE_LAYER_UNKNOWN': (WARNING, 'An image layer is not recorded on this disk.'),
+    'IMAGE_CONFIG_LOST': (WARNING, 'The image\'s config is missing or does not match its digest.'),
+    'LAYER_METADATA_DAMAGED': (INFO, 'An entry of layerdb is damaged; dockerd ignores it.'),
+    'LAYER_REMOVING': (INFO, 'A layer whose removal was interrupted; its data may still be complete.'),
+    'STORE_UNREACHABLE': (CRITICAL, 'The layers lie in containerd\'s store, which is not on this disk.'),
+    'DRIVER_UNSUPPORTED': (WARNING, 'The storage driver keeps layers in a form that plain file reading cannot reach.'),
+    'METADATA_DB_DAMAGED': (WARNING, 'A bbolt database is damaged; what it holds was taken from folders instead.'),
+    'REFERENCES_DAMAGED': (WARNING, 'repositories.json is damaged: images keep their IDs but lose their tags; dockerd '
+                                    'does not start with it.'),
+    'INVALID_REDIRECT': (WARNING, 'An overlay redirect is invalid; the kernel would refuse the folder.'),
+    # mounts, volumes, logs
+    'VOLUME_LOST': (CRITICAL, 'The volume\'s folder does not exist.'),
+    'VOLUME_OPTIONS_DAMAGED': (WARNING, 'opts.json is empty or damaged; dockerd does not start with it. The data are '
+                                        'not affected.'),
+    'VOLUME_NOT_ON_DISK': (WARNING, 'The volume\'s data lie on another server or with a plugin.'),
+    'VOLUME_IS_LINK': (WARNING, 'The volume\'s folder is a symbolic link: kept as a link, not followed.'),
+    'VOLUME_EMPTY_SIBLING': (WARNING, 'The named volume is empty while an anonymous one of the same container holds '
+                                      'data: probably the wrong mount path.'),
+    'BIND_MISSING': (WARNING, 'The source of a bind mount does not exist on this disk.'),
+    'BIND_THROUGH_LINK': (WARNING, 'A bind source leads through a link that a container could have made: not followed.'),
+    'BIND_TOO_WIDE': (WARNING, 'A bind source contains the data root or the system itself: left out.'),
+    'TMPFS_LOST': (INFO, 'tmpfs data were in memory only.'),
+    'LOG_NOT_ON_DISK': (INFO, 'The log driver keeps nothing under the data root.'),
+    'LOG_DAMAGED': (INFO, 'Parts of a log file could not be parsed.'),
+    # the rescue itself
+    'DEST_ON_SOURCE_DISK': (WARNING, 'The bundles are written to the file system that is being rescued.'),
+    'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.'),
+    'OLD_BUNDLE_KEPT': (WARNING, 'An earlier bundle was better than the new one and stays beside it.'),
+    # reading
+    'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.'),
+    'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),
+    'CRASH_CONSISTENT': (WARNING, 'Read while the container was running: as after a power cut.'),
+    'SOCKET_SKIPPED': (INFO, 'Sockets hold no data and are left out.'),
+    'WHITEOUT_NAME': (WARNING, 'A real file is named .wh.*: in a layer archive this name means a deletion.'),
+    'IDS_UNMAPPED': (INFO, 'Owners outside the user namespace\'s range were kept as they are on the disk.'),
+}
+
+
+def problem(code, obj, message, next_step=''):
+    """A model.Problem with the severity of the table. KeyError for a code that is not in it."""
+    return Problem(code, CODES[code][0], obj, message, next_step)

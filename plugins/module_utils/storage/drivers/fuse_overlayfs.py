@@ -1,0 +1,37 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fuse-overlayfs: overlay2's folders; its layers may use any of three ways to mark a deletion (moby:
+graphdriver/fuse-overlayfs)."""
+from .. import model
+from . import overlay2
+
+ENCODING = model.FUSE_OVERLAYFS
+FOLDER = b'fuse-overlayfs'
+
+
+def layer(ident):
+    return overlay2.layer(ident, FOLDER)
+
+
+writable = layer
+
+
+def work(ident):
+    return FOLDER + b'/' + ident + b'/work'
+
+
+def merged(ident):
+    return FOLDER + b'/' + ident + b'/merged'
+
+
+def ids(root):
+    return overlay2.ids(root, FOLDER)
+
+
+def lowers(root, ident):
+    return overlay2.lowers(root, ident, FOLDER)
+
+
+def link_damage(root, ident):
+    return overlay2.link_damage(root, ident, FOLDER)

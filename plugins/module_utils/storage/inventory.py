@@ -1,0 +1,281 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Docker host's disk, opened: its data roots and what is in them."""
+import os
+import re
+
+from . import containerd, containers, discovery, idmap, liveness, metadata, model, orphans, safeio
+from . import volumes as volume_store
+from .codes import problem
+from .drivers import driver as driver_named
+from .graphdriver import Graphdriver, Resolution
+from .host import HostRoot
+
+CONTAINER_FOLDER = re.compile(rb'[0-9a-f]{64}\Z')
+DRIVER_NAME = re.compile(rb'[a-z0-9-]{2,32}\Z')
+
+
+class Host(object):
+    """Everything below a host root. Use as a context manager; close() ends it.
+
+    HOST_ROOT, DATA_ROOTS, CONTAINERD_ROOT are bytes as the user gave them. Raises model.LifeboatError when what was
+    asked for cannot be opened at all; all other trouble is in `problems`, here and in the records.
+    """
+
+    def __init__(self, host_root=b'/', data_roots=(), containerd_root=None):
+        self.root = HostRoot(host_root)
+        found = discovery.find_roots(self.root, list(data_roots), containerd_root)
+        self.problems = list(found.problems)
+        self.roots = []
+        for candidate in found.roots:
+            try:
+                self.roots.append(DataRoot(self.root, candidate))
+            except OSError as exc:
+                self.problems.append(problem(
+                    'DATA_ROOT_UNREADABLE', model.text(candidate.path), 'The data root %s cannot be read: %s.' % (
+                        model.text(candidate.path), metadata.describe(exc)), 'Run as root (become: true).'))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *dummy):
+        self.close()
+
+    def close(self):
+        for root in self.roots:
+            root.close()
+
+
+class DataRoot(object):
+    """One effective data root (FORMATS 1.3, 1.5)."""
+
+    def __init__(self, host, candidate):
+        self.host = host
+        self.candidate = candidate
+        self.path = candidate.path
+        self.dir = safeio.Dir.root(candidate.path)
+        self.userxattr = candidate.rootless_uid is not None or self._owned_by_user()
+        self.suffix = candidate.namespace_suffix or ''
+        self.idmap = self._idmap()
+        self.liveness = liveness.daemon_state(host, candidate)
+        self.graphdrivers = {}
+        self._find_graphdrivers()
+        self.stores = []
+        for path in candidate.containerd_roots:
+            try:
+                self.stores.append(containerd.ContainerdStore(path, self.userxattr))
+            except OSError:
+                continue
+        self.active_drivers = frozenset(self.graphdrivers)
+        self.problems = []
+        self._recorded = None
+        self._volumes = None
+        self._used_by = None
+        self._containers = {}
+
+    def close(self):
+        self.dir.close_all()
+        for store in self.stores:
+            store.close()
+
+    def _owned_by_user(self):
+        """Rootless Docker: everything it made belongs to the user, so the root is not root's."""
+        return os.fstat(self.dir.fd).st_uid != 0 and not self.candidate.userns
+
+    def _idmap(self):
+        """storage.idmap.IdMap of a user-namespace root, None for an ordinary one."""
+        if self.candidate.userns:
+            return idmap.from_root_name(os.path.basename(self.path), *self._subids())
+        if self.userxattr:
+            st = os.fstat(self.dir.fd)
+            return idmap.from_rootless(st.st_uid, st.st_gid, self._user(st.st_uid), *self._subids())
+        return None
+
+    def _subids(self):
+        found = []
+        for name in (b'/etc/subuid', b'/etc/subgid'):
+            try:
+                found.append(self.host.read(name, 1 << 20))
+            except OSError:
+                found.append(b'')
+        return found
+
+    def _user(self, uid):
+        try:
+            for line in self.host.read(b'/etc/passwd', 1 << 22).split(b'\n'):
+                parts = line.split(b':')
+                if len(parts) > 3 and parts[2] == b'%d' % uid:
+                    return parts[0]
+        except OSError:
+            pass
+        return b''
+
+    def _find_graphdrivers(self):
+        try:
+            names = self.dir.descend(b'image').names()
+        except OSError:
+            names = []
+        for raw in names:
+            if DRIVER_NAME.match(raw):
+                name = raw.decode('ascii')
+                try:
+                    self.dir.descend(b'image/' + raw + b'/layerdb').close()
+                except OSError:
+                    if driver_named(name) is None:
+                        continue
+                self.graphdrivers[name] = Graphdriver(self.dir, name, self.userxattr)
+        for name in ('overlay2', 'fuse-overlayfs', 'aufs', 'btrfs', 'overlay', 'vfs', 'devicemapper', 'zfs',
+                     'windowsfilter'):
+            if name not in self.graphdrivers:
+                module = driver_named(name)
+                if module.ids(self.dir):
+                    self.graphdrivers[name] = Graphdriver(self.dir, name, self.userxattr)
+
+    # -- containers --------------------------------------------------------------------------------------------------------
+
+    def container_ids(self):
+        """Ids with a folder below containers/."""
+        try:
+            names = self.dir.descend(b'containers').names()
+        except OSError:
+            return []
+        return [name.decode('ascii') for name in names if CONTAINER_FOLDER.match(name)]
+
+    def container(self, ident):
+        """model.Container by its full id."""
+        if ident not in self._containers:
+            self._containers[ident] = containers.read(self, ident)
+        return self._containers[ident]
+
+    def names(self):
+        """{id: name or None}: one read a container, for matching patterns."""
+        found = {}
+        for ident in self.container_ids():
+            config = self.config(ident)
+            found[ident] = metadata.text_of(config, 'Name').lstrip('/') or None
+        return found
+
+    def config(self, ident):
+        """config.v2.json of a container as a dict, {} if it can't be parsed."""
+        try:
+            folder = self.dir.descend(b'containers').child(ident.encode('ascii'))
+        except OSError:
+            return {}
+        value = metadata.read_record(folder, b'config.v2.json').value
+        folder.close()
+        return value or {}
+
+    @property
+    def recorded_path(self):
+        """The data root's path as the dead daemon knew it (bytes), from the paths its containers recorded (FORMATS 1.7)."""
+        if self._recorded is None:
+            self._recorded = self.candidate.recorded_path or b''
+            for ident in self.container_ids()[:50]:
+                config = self.config(ident)
+                tail = '/containers/%s/' % ident
+                path = metadata.text_of(config, 'HostnamePath') or metadata.text_of(config, 'LogPath')
+                if tail in path:
+                    self._recorded = os.fsencode(path[:path.index(tail)])
+                    break
+        return self._recorded
+
+    def spec(self, ident):
+        for store in self.stores:
+            found = store.spec(ident, self.suffix)
+            if found is not None:
+                return found
+        return None
+
+    def has_snapshot(self, ident, snapshotter):
+        return snapshotter in self.snapshotters_with(ident)
+
+    def snapshotters_with(self, ident):
+        """Names of the snapshotters that have a snapshot of this container."""
+        found = []
+        for store in self.stores:
+            for name in store.snapshotters():
+                for namespace in store.namespaces(self.suffix):
+                    if any(ident in names for names in store.names_of(namespace, name)):
+                        found.append(name)
+        return found
+
+    def resolve_snapshot(self, ident, snapshotter):
+        first = None
+        for store in self.stores:
+            if snapshotter in store.snapshotters():
+                found = store.resolve(ident, snapshotter, self.suffix)
+                if found.stack is not None or found.status == model.UNSUPPORTED:
+                    return found
+                first = first or found
+        if first is not None:
+            return first
+        return Resolution(None, model.LOST, (problem(
+            'STORE_UNREACHABLE', ident, 'The layers of %s lie in containerd\'s store (%s), which is not on this disk.' % (
+                ident[:12], snapshotter),
+            'Fetch /var/lib/containerd of the same host too and name it with containerd_root.'),), {})
+
+    def claimed(self, driver):
+        """Mount ids that layerdb gives to some container or other layer."""
+        graph = self.graphdrivers[driver]
+        records = [graph.mount(name) for name in graph.mount_names()]
+        return [record.mount_id for record in records if record.mount_id is not None]
+
+    def references(self, store, driver, image_id):
+        if store == 'graphdriver' and driver in self.graphdrivers:
+            return self.graphdrivers[driver].references()[0].get(image_id, [])
+        for container_store in self.stores:
+            names = container_store.image_targets(self.suffix).get(image_id)
+            if names:
+                return containerd.references_of(names)
+        return []
+
+    # -- volumes and images ------------------------------------------------------------------------------------------------
+
+    def volumes(self):
+        """{name: model.Volume}."""
+        if self._volumes is None:
+            used_by = {}
+            for ident in self.container_ids():
+                for point in metadata.dict_of(self.config(ident), 'MountPoints').values():
+                    name = metadata.text_of(point, 'Name')
+                    if name and metadata.text_of(point, 'Type') in ('', 'volume'):
+                        used_by.setdefault(name, []).append(ident)
+            self._volumes, notes = volume_store.volumes(self.dir, self.host, used_by)
+            self.problems.extend(notes)
+            self._volumes = {name: volume._replace(idmap=self.idmap) for name, volume in self._volumes.items()}
+        return self._volumes
+
+    def images(self):
+        """Yield model.Image of every image in every store."""
+        for name in sorted(self.graphdrivers):
+            graph = self.graphdrivers[name]
+            for image_id in graph.image_ids():
+                yield graph.image(image_id)
+        for store in self.stores:
+            for digest, names in sorted(store.image_targets(self.suffix).items()):
+                yield store.image(digest, names, self.suffix)
+
+    def image_of(self, container):
+        """model.Image that a container was made from, None if no store knows it."""
+        if container.store == 'graphdriver':
+            graph = self.graphdrivers.get(container.driver)
+            if graph is None or container.image_id is None:
+                return None
+            image = graph.image(container.image_id)
+            return image if image.config else None
+        manifest = metadata.text_of(container.config, 'ImageManifest', 'digest') or None
+        for store in self.stores:
+            names = store.image_targets(self.suffix).get(container.image_id, [])
+            image = store.image(container.image_id or '', names, self.suffix, manifest)
+            if image.config:
+                return image
+            if manifest:
+                image = store.image(manifest, names, self.suffix, manifest)
+                if image.config:
+                    return image._replace(id=container.image_id or manifest)
+        return None
+
+    def orphans(self):
+        """Yield model.Orphan: writable layers that no container owns."""
+        return orphans.find(self)

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Metadata files of Docker's: JSON that may be empty, cut, or another's; small text files that may be empty."""
+import errno
+import os
+from typing import Any, NamedTuple, Optional
+
+from ..formats import jsonish
+
+
+class Found(NamedTuple):
+    """What a metadata file gave. `value` is None when nothing could be read; `damage` says why, '' if all is well."""
+    value: Any
+    damage: str
+    source: str
+    raw: Optional[bytes] = None
+
+
+def describe(exc):
+    """An OSError in words."""
+    if exc.errno == errno.ENOENT:
+        return 'missing'
+    if exc.errno == errno.ELOOP:
+        return 'a symbolic link, not followed'
+    return os.strerror(exc.errno) if exc.errno else str(exc)
+
+
+def read_json(folder, name, kind=dict):
+    """Parse NAME in FOLDER (safeio.Dir); Found.value is of type KIND or None."""
+    try:
+        raw = folder.read(name)
+    except OSError as exc:
+        return Found(None, describe(exc), '')
+    try:
+        value = jsonish.loads(raw)
+    except ValueError as exc:
+        return Found(None, str(exc), '', raw)
+    if not isinstance(value, kind):
+        return Found(None, 'not the kind of JSON that belongs here', '', raw)
+    return Found(value, '', name.decode('ascii', 'replace'), raw)
+
+
+def read_record(folder, name, names=None, accept=None):
+    """Like :func:`read_json`, then the temporary files of interrupted writes (FORMATS 0.1: ``.tmp-NAME*`` may hold the
+    newest complete content). ACCEPT(value) -> '' or why the content cannot be used."""
+    found = read_json(folder, name)
+    if found.value is not None:
+        why = accept(found.value) if accept else ''
+        if not why:
+            return found
+        found = Found(None, why, '', found.raw)
+    if names is None:
+        try:
+            names = folder.names()
+        except OSError:
+            names = []
+    leftovers = []
+    for other in names:
+        if other.startswith(b'.tmp-' + name):
+            try:
+                leftovers.append((folder.stat(other).st_mtime_ns, other))
+            except OSError:
+                continue
+    for dummy, other in sorted(leftovers, reverse=True):
+        spare = read_json(folder, other)
+        if spare.value and not (accept and accept(spare.value)):
+            return Found(spare.value, found.damage, other.decode('utf-8', 'replace'), spare.raw)
+    return found
+
+
+def read_text(folder, name, limit=65536):
+    """A one-line text file without its white space; '' if it is missing, empty, zero-filled or unreadable."""
+    try:
+        raw = folder.read(name, limit)
+    except OSError:
+        return ''
+    return raw.replace(b'\0', b'').strip().decode('utf-8', 'replace')
+
+
+def get(value, *keys):
+    """Nested look-up in parsed JSON that never raises: None where the path does not exist or is of another type.
+    Go reads keys without regard to case; so does this, exact spelling first."""
+    for key in keys:
+        if not isinstance(value, dict):
+            return None
+        if key in value:
+            value = value[key]
+            continue
+        low = key.lower()
+        for name in value:
+            if isinstance(name, str) and name.lower() == low:
+                value = value[name]
+                break
+        else:
+            return None
+    return value
+
+
+def text_of(value, *keys):
+    found = get(value, *keys)
+    return found if isinstance(found, str) else ''
+
+
+def dict_of(value, *keys):
+    found = get(value, *keys)
+    return found if isinstance(found, dict) else {}
+
+
+def list_of(value, *keys):
+    found = get(value, *keys)
+    return found if isinstance(found, list) else []
+
+
+def strings_of(value, *keys):
+    """A dict of str to str, everything else left out."""
+    return {key: item for key, item in dict_of(value, *keys).items() if isinstance(key, str) and isinstance(item, str)}

@@ -1,0 +1,192 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that opens anything on the rescued disk.
+
+Read-only, without following links, without changing access times (open(2): O_NOATIME needs ownership or
+CAP_FOWNER; where the kernel refuses it we read without). A container can plant a link anywhere below its
+layer or volume, and can swap a folder for a link while we look: so everything below a :class:`Dir` is opened
+relative to the descriptor of the folder that holds it, never by a path of several components.
+"""
+import errno
+import os
+import stat
+from collections import OrderedDict
+
+O_NOATIME = getattr(os, 'O_NOATIME', 0)
+# O_NONBLOCK: a FIFO must not hang us. O_NOCTTY: nor a terminal adopt us.
+FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+MAX_OPEN = 200                          # folders held open at once; deeper ones are reopened, see Dir.fd
+MAX_METADATA = 64 * 1024 * 1024         # no JSON of Docker's comes near; a sparse giant must not fill memory
+
+
+def openat(name, dir_fd=None, flags=FLAGS):
+    """Open NAME (bytes, one component when DIR_FD is given) for reading. Raises OSError."""
+    try:
+        return os.open(name, flags | O_NOATIME, dir_fd=dir_fd)
+    except PermissionError:
+        return os.open(name, flags, dir_fd=dir_fd)
+
+
+class Dir(object):
+    """A folder below a fixed starting point. `fd` is opened on demand and may be closed and reopened:
+    so a tree that is deeper than the limit of open files can still be walked. A reopened folder must be
+    the same inode, otherwise OSError(ESTALE)."""
+    __slots__ = ('parent', 'name', '_fd', '_pool', '_id')
+
+    def __init__(self, parent, name, fd=None, pool=None):
+        self.parent = parent
+        self.name = name
+        self._pool = parent._pool if pool is None else pool
+        self._fd = None
+        self._id = None
+        if fd is not None:
+            self._adopt(fd)
+
+    @classmethod
+    def root(cls, path, pool=None):
+        """Open PATH (bytes, absolute; its own components are trusted, e.g. already resolved) as a root.
+        Roots that share POOL (an OrderedDict) share one limit of open folders."""
+        return cls(None, path, openat(path, flags=FLAGS | os.O_DIRECTORY), OrderedDict() if pool is None else pool)
+
+    def _adopt(self, fd):
+        st = os.fstat(fd)
+        if self._id is not None and self._id != (st.st_dev, st.st_ino):
+            os.close(fd)
+            raise OSError(errno.ESTALE, 'folder was replaced while it was read', self.path())
+        self._id = (st.st_dev, st.st_ino)
+        self._fd = fd
+        self._pool[id(self)] = self
+        while len(self._pool) > MAX_OPEN:
+            self._pool.popitem(last=False)[1]._close()
+
+    def _close(self):
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    @property
+    def identity(self):
+        """(st_dev, st_ino): the same for two Dirs of one folder."""
+        return self._id
+
+    @property
+    def fd(self):
+        """The descriptor; valid until the next use of any other Dir of the same root."""
+        if self._fd is not None:
+            self._pool.move_to_end(id(self))
+            return self._fd
+        chain = [self]
+        while chain[-1]._fd is None and chain[-1].parent is not None:
+            chain.append(chain[-1].parent)
+        if chain[-1]._fd is None:
+            chain[-1]._adopt(openat(chain[-1].name, flags=FLAGS | os.O_DIRECTORY))
+        for folder in reversed(chain[:-1]):
+            folder._adopt(openat(folder.name, folder.parent._fd, FLAGS | os.O_DIRECTORY))
+        return self._fd
+
+    def close(self):
+        self._pool.pop(id(self), None)
+        self._close()
+
+    def close_all(self):
+        """Close every folder that was opened below the same root."""
+        while self._pool:
+            self._pool.popitem()[1]._close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *dummy):
+        self.close_all()
+
+    def child(self, name):
+        """Open a sub-folder (never through a link)."""
+        return Dir(self, name, openat(name, self.fd, FLAGS | os.O_DIRECTORY))
+
+    def descend(self, path):
+        """Open a folder several levels down, e.g. ``b'image/overlay2/layerdb'``; no component may be a link."""
+        folder = self
+        for part in path.split(b'/'):
+            if part in (b'', b'.'):
+                continue
+            if part == b'..':
+                raise OSError(errno.EINVAL, 'path leaves its folder', path)
+            folder = folder.child(part)
+        return folder
+
+    def names(self):
+        """Names in the folder as sorted bytes."""
+        # listdir on a descriptor always gives str; fsencode restores the bytes
+        return sorted(map(os.fsencode, os.listdir(self.fd)))
+
+    def stat(self, name):
+        return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+
+    def readlink(self, name):
+        return os.readlink(name, dir_fd=self.fd)
+
+    def open(self, name):
+        """A descriptor of a *regular* file. OSError(EINVAL) for anything else."""
+        fd = openat(name, self.fd)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, 'not a regular file', os.path.join(self.path(), name))
+        return fd
+
+    def read(self, name, limit=MAX_METADATA):
+        """The bytes of a small metadata file. OSError(EFBIG) above LIMIT."""
+        fd = self.open(name)
+        try:
+            return read_all(fd, limit)
+        finally:
+            os.close(fd)
+
+    def node(self, name):
+        """A path that reaches NAME in this very folder for calls without dir_fd (getxattr)."""
+        return b'/proc/self/fd/%d/%s' % (self.fd, name)
+
+    def path(self):
+        parts = []
+        folder = self
+        while folder is not None:
+            parts.append(folder.name)
+            folder = folder.parent
+        return os.path.join(*reversed(parts))
+
+
+def read_all(fd, limit=MAX_METADATA):
+    """Everything from FD; OSError(EFBIG) above LIMIT bytes."""
+    pieces = []
+    left = limit + 1
+    while left > 0:
+        piece = os.read(fd, min(left, 1 << 20))
+        if not piece:
+            return b''.join(pieces)
+        pieces.append(piece)
+        left -= len(piece)
+    raise OSError(errno.EFBIG, 'larger than %d bytes' % limit)
+
+
+def xattrs_of(where, follow_symlinks=True):
+    """{name (str): value (bytes)} of a descriptor or a path; {} where the file system has none.
+
+    trusted.* is listed only for CAP_SYS_ADMIN in the initial user namespace (xattr(7)).
+    """
+    try:
+        names = os.listxattr(where, follow_symlinks=follow_symlinks) if not isinstance(where, int) else os.listxattr(where)
+    except OSError as exc:
+        if exc.errno in (errno.ENOTSUP, errno.EPERM, errno.EACCES):
+            return {}
+        raise
+    found = {}
+    for name in names:
+        try:
+            if isinstance(where, int):
+                found[name] = os.getxattr(where, name)
+            else:
+                found[name] = os.getxattr(where, name, follow_symlinks=follow_symlinks)
+        except OSError as exc:
+            if exc.errno not in (errno.ENODATA, errno.ENOTSUP, errno.EPERM, errno.EACCES):
+                raise
+    return found

@@ -1,0 +1,100 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Entries of a tree, and the stream of them for a plain folder (a volume, a bind mount).
+
+The order is the same everywhere: names sorted as bytes within a folder, a folder before what is in it, so the
+order of paths compared component by component. The root of a tree is not an entry; see :func:`root_entry`.
+"""
+import os
+import stat
+from typing import Any, NamedTuple
+
+from . import safeio
+
+
+class Entry(NamedTuple):
+    """One name of a tree. Usable only until its stream is advanced: `folder` may then be closed.
+
+    `path` is relative to the tree's root, without leading or trailing slash; `st` is its lstat.
+    `whiteout` and `opaque` occur only in streams of a single layer (union.layer_entries).
+    """
+    path: bytes
+    st: os.stat_result
+    folder: safeio.Dir                  # the folder (of its own layer) that holds it
+    name: bytes                         # its name in there; differs from path's last part after a redirect
+    tree: Any                           # gives open() and xattrs() their meaning
+    whiteout: bool = False
+    opaque: bool = False
+    below: Any = None                   # the tree's own note for open(): where a metacopy's data may lie
+
+    def open(self):
+        """Descriptor of a regular file's data, at offset 0; the caller closes it. Raises OSError."""
+        return self.tree.open(self)
+
+    def xattrs(self, fd=None):
+        """{name: value}; FD of the open file saves a look-up. Overlay's own ones are removed. Raises OSError."""
+        return self.tree.xattrs(self, fd)
+
+    def readlink(self):
+        return self.folder.readlink(self.name)
+
+
+class Failure(NamedTuple):
+    """Stands in a stream for something that could not be read."""
+    path: bytes
+    error: OSError
+    folder: bool                        # a whole folder's content is missing, not one file
+
+
+class PlainTree(object):
+    """A folder as it is: no layer semantics."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def open(self, entry):
+        return entry.folder.open(entry.name)
+
+    def xattrs(self, entry, fd=None):
+        if fd is not None:
+            return safeio.xattrs_of(fd)
+        return safeio.xattrs_of(entry.folder.node(entry.name), follow_symlinks=False)
+
+    def root_entry(self):
+        """The tree's own folder as an Entry with path ``b''`` (archived as ``./``)."""
+        parent = safeio.Dir.root(os.path.dirname(self.path) or b'/')
+        name = os.path.basename(self.path)
+        return Entry(b'', parent.stat(name), parent, name, self)
+
+    def entries(self, prune=None):
+        """Yield Entry and Failure. PRUNE(entry) true: do not go into that folder. OSError if the root can't be opened."""
+        with safeio.Dir.root(self.path) as root:
+            pending = [(b'', root, iter(root.names()))]
+            while pending:
+                prefix, folder, names = pending[-1]
+                for name in names:
+                    path = prefix + name
+                    try:
+                        st = folder.stat(name)
+                    except FileNotFoundError:
+                        continue        # removed by a live container since the listing
+                    except OSError as exc:
+                        yield Failure(path, exc, False)
+                        continue
+                    entry = Entry(path, st, folder, name, self)
+                    yield entry
+                    if stat.S_ISDIR(st.st_mode) and not (prune and prune(entry)):
+                        try:
+                            child = folder.child(name)
+                            inner = child.names()
+                        except OSError as exc:
+                            yield Failure(path, exc, True)
+                            continue
+                        pending.append((path + b'/', child, iter(inner)))
+                        break
+                else:
+                    folder.close()
+                    pending.pop()
+
+
