@@ -1,0 +1,99 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: docker_bundle_info
+short_description: Verify and describe bundles of rescued Docker data
+version_added: 1.0.0
+author:
+  - Lifeboat maintainers (@lifeboat-docker)
+description:
+  - Reads bundles that M(lifeboat.docker.docker_data_rescue) wrote, checks every file against its checksum and says what differs.
+options:
+  path:
+    description: A bundle, or a folder that holds bundles up to three levels below it.
+    type: path
+    required: true
+  verify:
+    description:
+      - Reads every file and compares its checksum. Without it only the presence and the size of files are compared, and no bundle is
+        called V(verified).
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - lifeboat.docker.docker_disk.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+seealso:
+  - module: lifeboat.docker.docker_data_rescue
+"""
+
+EXAMPLES = r"""
+- name: Are all rescued bundles whole
+  lifeboat.docker.docker_bundle_info:
+    path: /srv/rescued
+  register: rescued
+
+- name: Stop if one is not
+  ansible.builtin.assert:
+    that: rescued.bundles | rejectattr('status', 'equalto', 'verified') | length == 0
+"""
+
+RETURN = r"""
+bundles:
+  description: One entry for each bundle that was found.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path: {description: Folder of the bundle., type: str, returned: always}
+    status:
+      description:
+        - V(verified), V(damaged) (a file differs) or V(incomplete) (a file is missing).
+        - V(unverified) if O(verify=false) and nothing was found wrong.
+      type: str
+      returned: always
+    differences: {description: 'C(file) and C(problem) of each difference.', type: list, elements: dict, returned: always}
+    extra: {description: Files that do not belong to the bundle., type: list, elements: str, returned: always}
+    kind: {description: 'V(container), V(volume) or V(orphan).', type: str, returned: always}
+    name: {description: Name of the container or volume., type: str, returned: always}
+    id: {description: ID of the container., type: str, returned: always}
+    created: {description: When the bundle was written., type: str, returned: always}
+    rescue_status: {description: 'Status of the rescue: V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
+    source: {description: Whence it comes., type: dict, returned: always}
+    components: {description: 'C(name), C(kind), C(file), C(bytes), C(sha256), C(status).', type: list, elements: dict, returned: always}
+    problems: {description: What the rescue reported., type: list, elements: dict, returned: always}
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info
+
+
+def inspect(module):
+    path = os.path.abspath(os.fsencode(module.params['path']))
+    return dict(changed=False, bundles=info.inspect(path, module.params['verify']))
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            path=dict(type='path', required=True),
+            verify=dict(type='bool', default=True),
+        ),
+        supports_check_mode=True,
+    )
+    shared.run(module, inspect)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,180 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: docker_data_rescue
+short_description: Bring the data of containers out of a Docker host that does not run
+version_added: 1.0.0
+author:
+  - Lifeboat maintainers (@lifeboat-docker)
+description:
+  - Writes for every container a bundle, a folder with its writable layer, volumes, logs and configuration, which can be verified
+    with C(sha256sum -c) and restored with nothing but C(tar).
+  - Reads the disk only. No daemon is asked or started, and nothing is written below the data root.
+  - A bundle appears under its name only when it is whole. A run that was ended in the middle is taken up by the next one.
+options:
+  dest:
+    description:
+      - Folder that receives the bundles, as C(<dest>/<host>/<container>-<first 12 digits of its ID>).
+      - It must not lie inside a data root. It is created if it does not exist.
+    type: path
+    required: true
+  host_name:
+    description: Name of the folder for this host below O(dest). The default is the inventory name of the host.
+    type: str
+  include:
+    description:
+      - What a bundle holds.
+      - V(rootfs) is the merged file system as C(docker export) gives it. V(binds) are the host folders that were bind-mounted.
+    type: list
+    elements: str
+    choices: [config, writable, rootfs, image, volumes, binds, logs]
+    default: [config, writable, volumes, logs]
+  volumes:
+    description: Further volumes to rescue, by name or glob, each into a bundle of its own. V(*) means every volume.
+    type: list
+    elements: str
+    default: []
+  orphans:
+    description: Also rescues writable layers that no container owns.
+    type: bool
+    default: false
+  compression:
+    description: V(auto) takes the fastest good one that the managed node has.
+    type: str
+    choices: [auto, zstd, gzip, xz, none]
+    default: auto
+  on_error:
+    description:
+      - What happens when a file cannot be read. V(continue) records it and rescues everything else; V(fail) ends the module.
+    type: str
+    choices: [continue, fail]
+    default: continue
+  owner_ids:
+    description:
+      - For roots of user namespaces (userns-remap, rootless). V(container) writes owners as the container saw them, V(disk) as they
+        are on the disk.
+    type: str
+    choices: [container, disk]
+    default: container
+  check_space:
+    description: Refuses to start when O(dest) has surely too little room.
+    type: bool
+    default: true
+  force:
+    description: Writes again what is already there and verified.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - lifeboat.docker.docker_disk
+  - lifeboat.docker.docker_disk.attributes
+  - lifeboat.docker.docker_disk.actiongroup
+attributes:
+  check_mode:
+    support: full
+    details: Says what would be written, and how large its data are before compression.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+    details: An unchanged source is recognised by what C(stat) tells of every file; the bundle that is there is verified.
+seealso:
+  - module: lifeboat.docker.docker_layer_facts
+  - module: lifeboat.docker.docker_bundle_info
+"""
+
+EXAMPLES = r"""
+- name: Rescue everything that a dead Docker host holds
+  lifeboat.docker.docker_data_rescue:
+    dest: /srv/rescued
+  become: true
+
+- name: One database from the disk of another machine, with its whole file system
+  lifeboat.docker.docker_data_rescue:
+    host_root: /mnt/dead
+    containers: [shop-db]
+    include: [config, writable, rootfs, volumes, binds, logs]
+    dest: /srv/rescued
+  become: true
+
+- name: Every volume, whoever used it
+  lifeboat.docker.docker_data_rescue:
+    volumes: ['*']
+    include: [config]
+    dest: /srv/rescued
+  become: true
+"""
+
+RETURN = r"""
+bundles:
+  description: One entry for each bundle.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path: {description: Folder of the bundle., type: str, returned: always}
+    kind: {description: 'V(container), V(volume) or V(orphan).', type: str, returned: always}
+    container: {description: Name of the container., type: str, returned: always}
+    id: {description: Its full ID., type: str, returned: always}
+    status: {description: 'V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
+    changed: {description: Whether it was written., type: bool, returned: always}
+    bytes: {description: 'Size of its components; in check mode of their data before compression.', type: int, returned: always}
+    files: {description: Number of files in the bundle., type: int, returned: always}
+    components: {description: 'C(name), C(kind), C(file), C(bytes), C(sha256), C(entries), C(status).', type: list, elements: dict,
+                 returned: always}
+problems:
+  description: What is missing or uncertain, with the next step.
+  returned: always
+  type: list
+  elements: dict
+summary:
+  description: Counts.
+  returned: always
+  type: dict
+  sample: {bundles: 3, written: 3, complete: 3, partial: 0, lost: 0, unsupported: 0, bytes: 4096, problems: 0}
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import plan, run
+
+
+def rescue(module):
+    params = module.params
+    request = run.Request(
+        dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
+        containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']),
+        orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
+        owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
+        check_mode=module.check_mode)
+    with shared.open_host(params) as host:
+        return run.rescue(host, request)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            dest=dict(type='path', required=True),
+            host_name=dict(type='str'),
+            include=dict(type='list', elements='str', choices=list(plan.KINDS), default=list(plan.DEFAULT)),
+            volumes=dict(type='list', elements='str', default=[]),
+            orphans=dict(type='bool', default=False),
+            compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
+            on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),
+            owner_ids=dict(type='str', choices=['container', 'disk'], default='container'),
+            check_space=dict(type='bool', default=True),
+            force=dict(type='bool', default=False),
+            **shared.SOURCE_ARGUMENTS
+        ),
+        supports_check_mode=True,
+    )
+    os.umask(0o077)
+    shared.run(module, rescue)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,210 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: docker_layer_facts
+short_description: Read what a Docker host holds from its disk, without a daemon
+version_added: 1.0.0
+author:
+  - Lifeboat maintainers (@lifeboat-docker)
+description:
+  - Reads containers, image layers, volumes and their state straight from the data root of a Docker host, whose daemon may
+    be dead, or from the disk of another machine.
+  - Knows the overlay2, overlay, aufs, fuse-overlayfs, vfs and btrfs storage drivers and the containerd image store.
+  - Every object has a C(status), V(complete), V(partial), V(lost) or V(unsupported), and everything that is missing or uncertain
+    is in C(problems) with the next step. Nothing is written anywhere.
+options:
+  gather_subset:
+    description:
+      - What to gather. V(!NAME) leaves a subset out; with only such entries the default is taken without them.
+      - The subset V(layers) (paths of layers of each container) takes effect for up to 50 matching containers, and always when
+        O(containers) names them.
+      - V(changes) compares each container with its image as C(docker diff) does. V(databases) looks for database files.
+        V(integrity) reads every image layer and checks it against its digest, which takes as long as reading the images.
+    type: list
+    elements: str
+    default: [containers, layers, images, volumes, usage, orphans]
+  images:
+    description: Restricts the images that are returned to these references, IDs or globs. Empty means all.
+    type: list
+    elements: str
+    default: []
+  redact_env:
+    description: Replaces the values of environment variables.
+    type: bool
+    default: true
+  changes_limit:
+    description: The longest list of changes a container gets; what is cut is counted. V(0) means no limit.
+    type: int
+    default: 1000
+  top_count:
+    description: How many of the largest folders are listed for a container or volume.
+    type: int
+    default: 10
+  top_depth:
+    description: How deep in the tree the folders in C(top) may lie.
+    type: int
+    default: 2
+  scan_timeout:
+    description: Seconds after which counting a tree ends; C(usage.complete) is then V(false). V(0) means no limit.
+    type: int
+    default: 0
+  scan_max_files:
+    description: Number of files after which counting a tree ends; C(usage.complete) is then V(false). V(0) means no limit.
+    type: int
+    default: 0
+extends_documentation_fragment:
+  - lifeboat.docker.docker_disk
+  - lifeboat.docker.docker_disk.attributes
+  - lifeboat.docker.docker_disk.actiongroup
+  - lifeboat.docker.docker_disk.facts
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+seealso:
+  - module: lifeboat.docker.docker_data_rescue
+"""
+
+EXAMPLES = r"""
+- name: See what is on a host whose dockerd does not start
+  lifeboat.docker.docker_layer_facts:
+  become: true
+
+- name: Read the disk of another machine, mounted read-only
+  lifeboat.docker.docker_layer_facts:
+    host_root: /mnt/dead
+    gather_subset: [containers, volumes, orphans]
+  become: true
+
+- name: What did this container change, as docker diff would say it
+  lifeboat.docker.docker_layer_facts:
+    containers: [shop-db]
+    gather_subset: [containers, layers, changes]
+    changes_limit: 0
+  become: true
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: Facts to add to the host.
+  returned: always
+  type: dict
+  contains:
+    docker_layers:
+      description: What is on the disk.
+      returned: always
+      type: dict
+      contains:
+        roots:
+          description: The data roots that were read.
+          returned: always
+          type: list
+          elements: dict
+          contains:
+            path: {description: Path on the managed node., type: str, returned: always}
+            recorded_path: {description: Path as the dead daemon knew it., type: str, returned: always}
+            drivers: {description: Storage drivers and snapshotters with layers here., type: list, elements: str, returned: always}
+            daemon: {description: 'C(state) (V(running), V(stopped) or V(unknown)) and C(pid).', type: dict, returned: always}
+            userns: {description: 'C(uid:gid) of a userns-remap root.', type: str, returned: always}
+            containers: {description: Number of containers., type: int, returned: always}
+        containers:
+          description: The containers that match O(containers).
+          returned: if the subset V(containers) is gathered
+          type: list
+          elements: dict
+          contains:
+            id: {description: Full ID., type: str, returned: always}
+            name: {description: Name without slash; null if it is lost., type: str, returned: always}
+            created: {description: When it was created., type: str, returned: always}
+            image: {description: 'C(id) and C(reference) of its image.', type: dict, returned: always}
+            labels: {description: Its labels., type: dict, returned: always}
+            state: {description: 'C(status), C(running), C(exit_code), C(dead), C(started_at), C(finished_at).', type: dict, returned: always}
+            root: {description: Its data root., type: str, returned: always}
+            store: {description: V(graphdriver) or V(containerd)., type: str, returned: always}
+            driver: {description: Storage driver or snapshotter., type: str, returned: always}
+            status: {description: 'V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
+            env: {description: Environment variables., type: dict, returned: always}
+            layers:
+              description: 'C(writable), C(init), C(work), C(merged), C(image) (top first), and C(lowerdir), the string that a
+                read-only overlay mount takes.'
+              type: dict
+              returned: if the subset V(layers) is gathered
+            mounts: {description: 'C(type), C(name), C(source), C(path), C(destination), C(rw), C(driver), C(anonymous), C(status).',
+                     type: list, elements: dict, returned: always}
+            log: {description: 'C(driver), C(files), C(bytes), C(max_size).', type: dict, returned: always}
+            usage: {description: 'C(bytes), C(allocated), C(files), C(newest_mtime), C(top) of the writable layer.', type: dict,
+                    returned: if the subset V(usage) is gathered}
+            changes: {description: 'C(kind) (V(A), V(C) or V(D)) and C(path).', type: list, elements: dict,
+                      returned: if the subset V(changes) is gathered}
+            changes_total: {description: Number of changes., type: int, returned: if the subset V(changes) is gathered}
+            changes_truncated: {description: Whether the list was cut., type: bool, returned: if the subset V(changes) is gathered}
+            databases: {description: 'C(engine), C(version), C(path), C(where), C(bytes).', type: list, elements: dict,
+                        returned: if the subset V(databases) is gathered}
+            problems: {description: What is missing or uncertain., type: list, elements: dict, returned: always}
+        images:
+          description: The images of all stores; their layers bottom first.
+          returned: if the subset V(images) is gathered
+          type: list
+          elements: dict
+        volumes:
+          description: The volumes.
+          returned: if the subset V(volumes) is gathered
+          type: list
+          elements: dict
+        orphans:
+          description: Writable layers and volumes that no container owns.
+          returned: if the subset V(orphans) is gathered and O(containers) names none
+          type: dict
+        problems:
+          description: 'What is wrong with the host: C(code), C(severity), C(object), C(message), C(next_step).'
+          returned: always
+          type: list
+          elements: dict
+        summary:
+          description: Counts of containers by status and sums of bytes.
+          returned: always
+          type: dict
+          sample: {containers: 3, complete: 3, partial: 0, lost: 0, unsupported: 0, writable_bytes: 1024, volumes: 2, volume_bytes: 4096}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
+from ansible_collections.lifeboat.docker.plugins.module_utils.audit import facts
+
+
+def gather(module):
+    params = module.params
+    options = facts.Options(
+        containers=params['containers'], gather_subset=params['gather_subset'], redact_env=params['redact_env'],
+        changes_limit=params['changes_limit'], top_count=params['top_count'], images=params['images'],
+        top_depth=params['top_depth'], scan_timeout=params['scan_timeout'], scan_max_files=params['scan_max_files'])
+    with shared.open_host(params) as host:
+        return dict(changed=False, ansible_facts=dict(docker_layers=facts.gather(host, options)))
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            gather_subset=dict(type='list', elements='str', default=list(facts.DEFAULT)),
+            images=dict(type='list', elements='str', default=[]),
+            redact_env=dict(type='bool', default=True),
+            changes_limit=dict(type='int', default=1000),
+            top_count=dict(type='int', default=10),
+            top_depth=dict(type='int', default=2),
+            scan_timeout=dict(type='int', default=0),
+            scan_max_files=dict(type='int', default=0),
+            **shared.SOURCE_ARGUMENTS
+        ),
+        supports_check_mode=True,
+    )
+    shared.run(module, gather)
+
+
+if __name__ == '__main__':
+    main()
