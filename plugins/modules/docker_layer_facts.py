@@ -13,6 +13,8 @@ description:
   - Reads containers, image layers, volumes and their state straight from the data root of a Docker host, whose daemon may
     be dead, or from the disk of another machine.
   - Knows the overlay2, overlay, aufs, fuse-overlayfs, vfs and btrfs storage drivers and the containerd image store.
+  - For more than 50 containers, unless O(containers) names them, the result is kept short, since AWX drops large ones. Paths of layers,
+    mounts and log files and environment variables are then left out.
   - Every object has a C(status), V(complete), V(partial), V(lost) or V(unsupported), and everything that is missing or uncertain
     is in C(problems) with the next step. Nothing is written anywhere.
 options:
@@ -40,7 +42,9 @@ options:
     type: int
     default: 1000
   top_count:
-    description: How many of the largest folders are listed for a container or volume.
+    description:
+      - How many of the largest folders are listed for a container or volume.
+      - At most two if more than 50 containers match and O(containers) names none, so that the result stays small.
     type: int
     default: 10
   top_depth:
@@ -129,7 +133,7 @@ ansible_facts:
             store: {description: V(graphdriver) or V(containerd)., type: str, returned: always}
             driver: {description: Storage driver or snapshotter., type: str, returned: always}
             status: {description: 'V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
-            env: {description: Environment variables., type: dict, returned: always}
+            env: {description: Environment variables., type: dict, returned: for up to 50 containers or if O(containers) names them}
             layers:
               description: 'C(writable), C(init), C(work), C(merged), C(image) (top first), and C(lowerdir), the string that a
                 read-only overlay mount takes.'

@@ -13,7 +13,8 @@ from ..storage.union import View
 
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
-LAYERS_UP_TO = 50                       # matching containers for which paths of layers are listed unasked
+LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
+SHORT_TOP = 2                           # folders in usage.top of the short form
 REDACTED = 'VALUE_REDACTED'
 SECRET_OPTION = re.compile(r'(?i)(pass(word|wd)?|secret|credentials?|token)=[^,]*')
 
@@ -58,26 +59,30 @@ def gather(host, options):
     """The facts of an inventory.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
     wanted = options.subsets
     chosen = select.containers(host, options.containers)
-    with_layers = 'layers' in wanted and (options.named or len(chosen) <= LAYERS_UP_TO)
+    at_length = options.named or len(chosen) <= LAYERS_UP_TO
+    if not at_length:
+        # AWX drops results above 700,000 characters
+        options.top_count = min(options.top_count, SHORT_TOP)
     problems = list(host.problems)
     records, facts_of = [], []
     if 'containers' in wanted:
         for root, ident in chosen:
             container = root.container(ident)
             records.append(container)
-            facts_of.append(_container(root, container, options, with_layers))
+            facts_of.append(_container(root, container, options, at_length))
         problems.extend(_name_conflicts(records, facts_of))
     facts = {'roots': [_root(root) for root in host.roots], 'containers': facts_of}
     if 'images' in wanted or 'integrity' in wanted:
-        facts['images'] = [_image(image, options) for image in _chosen_images(host, options)]
+        facts['images'] = [_image(image, options, at_length) for image in _chosen_images(host, options)]
     if 'volumes' in wanted:
         names = frozenset(mount.name for record in records for mount in record.mounts) if options.named else None
-        facts['volumes'] = [_volume(volume, options) for root in host.roots
-                            for name, volume in sorted(root.volumes().items()) if names is None or name in names]
+        facts['volumes'] = [_volume(volume, options, at_length) for root in host.roots
+                            for name, volume in sorted(root.volumes_with_users().items()) if names is None or name in names]
     if 'orphans' in wanted and not options.named:
         facts['orphans'] = _orphans(host, options)
     for root in host.roots:
         problems.extend(root.problems)
+        problems.extend(root.findings())
     if os.geteuid() != 0:
         problems.append(problem('PRIVILEGES_MISSING', model.text(host.root.path), 'Not run as root: what other users own '
                                 'and trusted.* attributes cannot be read.', 'Use become: true.'))
@@ -111,7 +116,7 @@ def _root(root):
     return fields
 
 
-def _container(root, record, options, with_layers):
+def _container(root, record, options, at_length):
     state = record.state
     fields = {
         'id': record.id, 'name': record.name, 'created': record.created,
@@ -121,16 +126,16 @@ def _container(root, record, options, with_layers):
         'root': model.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
         'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
         'restart_policy': metadata.text_of(record.hostconfig, 'RestartPolicy', 'Name') or 'no',
-        'env': _env(record, options.redact_env),
-        'mounts': [_mount(mount) for mount in record.mounts],
-        'log': {'driver': record.log.driver, 'files': [model.text(path) for path in record.log.files],
-                'bytes': record.log.bytes, 'max_size': record.log.max_size} if record.log is not None else None,
+        'mounts': [_mount(mount, at_length) for mount in record.mounts],
+        'log': _log(record.log, at_length),
     }
     if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
         fields['sources'] = dict(record.sources)
     problems = list(record.problems)
-    if with_layers:
-        fields['layers'] = _layers(record.stack)
+    if at_length:
+        fields['env'] = _env(record, options.redact_env)
+        if 'layers' in options.subsets:
+            fields['layers'] = _layers(record.stack)
     if record.stack is not None and record.stack.writable is not None:
         if 'usage' in options.subsets or 'databases' in options.subsets:
             usage, databases, failures = _scan_layer(root, record, options)
@@ -154,10 +159,22 @@ def _env(record, redact):
     return found
 
 
-def _mount(mount):
+def _log(log, at_length):
+    if log is None:
+        return None
+    fields = {'driver': log.driver, 'bytes': log.bytes, 'max_size': log.max_size}
+    if at_length:
+        fields['files'] = [model.text(path) for path in log.files]
+    return fields
+
+
+def _mount(mount, at_length):
     fields = {'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
               'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status}
-    fields.update(model.path_fields(mount.path))
+    if at_length:
+        fields.update(model.path_fields(mount.path))
+    elif mount.type == 'volume':
+        del fields['source']            # a path that its name gives
     if mount.subpath:
         fields['subpath'] = mount.subpath
     return fields
@@ -310,13 +327,11 @@ def _chosen_images(host, options):
     return [image for image in everything if image in hits]
 
 
-def _image(image, options):
+def _image(image, options, at_length):
     fields = {
         'id': image.id, 'references': list(image.references), 'created': image.created,
         'architecture': image.architecture, 'os': image.os, 'status': image.status, 'store': image.store,
-        'layers': [{'diff_id': layer.diff_id, 'chain_id': layer.chain_id, 'cache_id': layer.cache_id,
-                    'path': model.text(layer.path), 'bytes': layer.bytes, 'status': layer.status}
-                   for layer in image.layers],
+        'layers': [_image_layer(layer, at_length) for layer in image.layers],
         'problems': _problems(image.problems),
     }
     if image.variant:
@@ -329,17 +344,26 @@ def _image(image, options):
     return fields
 
 
+def _image_layer(layer, at_length):
+    fields = {'diff_id': layer.diff_id, 'chain_id': layer.chain_id, 'cache_id': layer.cache_id, 'bytes': layer.bytes,
+              'status': layer.status}
+    if at_length:
+        fields['path'] = model.text(layer.path)
+    return fields
+
+
 def redact_options(options):
     """Volume options without the passwords that mount options may carry (cifs, nfs with krb5)."""
     return {key: SECRET_OPTION.sub(lambda hit: hit.group(0).split('=')[0] + '=' + REDACTED, value)
             for key, value in options.items()}
 
 
-def _volume(volume, options):
+def _volume(volume, options, at_length):
     fields = {'name': volume.name, 'driver': volume.driver, 'options': redact_options(volume.options),
               'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
               'status': volume.status, 'root': model.text(volume.root)}
-    fields.update(model.path_fields(volume.path))
+    if at_length:
+        fields.update(model.path_fields(volume.path))
     problems = list(volume.problems)
     if volume.path is not None and os.path.isdir(volume.path) and not os.path.islink(volume.path):
         if 'usage' in options.subsets or 'databases' in options.subsets:
@@ -374,7 +398,8 @@ def _orphans(host, options):
                 if 'databases' in options.subsets:
                     fields['databases'] = databases
             layers.append(fields)
-        names.extend(name for name, volume in root.volumes().items() if not volume.used_by)
+        users = root.used_by()
+        names.extend(name for name in root.volumes() if name not in users)
     return {'writable_layers': layers, 'volumes': sorted(names)}
 
 

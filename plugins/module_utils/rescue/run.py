@@ -117,9 +117,10 @@ def _jobs(host, request):
         jobs.append(_container_job(host, root, container, request))
     everything = {}
     for root in host.roots:
-        for name, volume in root.volumes().items():
+        for name, volume in (root.volumes_with_users() if request.volumes else {}).items():
             everything.setdefault(name, (root, volume))
         problems.extend(root.problems)
+        problems.extend(root.findings())
     for name in select.by_glob('volume', request.volumes, list(everything)):
         root, volume = everything[name]
         jobs.append(_volume_job(host, root, volume))

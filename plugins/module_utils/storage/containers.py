@@ -12,6 +12,7 @@ from .graphdriver import Resolution, chain_ids, diff_ids_of
 
 NEVER = '0001-01-01T00:00:00Z'
 CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
+ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
 LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
 CACHED_LOG = re.compile(rb'container-cached\.log(\.\d+)?(\.gz)?\Z')
 
@@ -45,6 +46,8 @@ def read(root, ident):
     found = _resolve(root, ident, store, driver, image_id, created, points, log, spec)
     sources.update(found.sources)
     problems.extend(found.problems)
+    if store == 'graphdriver' and driver in root.graphdrivers and image_id:
+        problems.extend(root.graphdrivers[driver].config_problems(image_id))
     mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path)
     problems.extend(notes)
     state = _state(config)
@@ -166,9 +169,6 @@ def _driver(root, ident, config, sources):
     if recorded:
         if metadata.dict_of(config, 'ImageManifest'):
             return 'containerd', recorded
-        if recorded in root.graphdrivers and (root.graphdrivers[recorded].mount(ident).exists or
-                                              recorded in root.active_drivers):
-            return 'graphdriver', recorded
         if recorded in root.graphdrivers:
             return 'graphdriver', recorded
         if root.has_snapshot(ident, recorded) or recorded in ('overlayfs', 'native', 'stargz', 'blockfile', 'erofs'):
@@ -238,8 +238,8 @@ def _log(folder, names, ident, hostconfig, spec, problems):
     files = []
     if folder is not None:
         base = ident.encode('ascii') + b'-json.log'
-        plain = re.compile(re.escape(base) + rb'(\.\d+)?(\.gz)?\Z')
-        files = _ordered(folder, [name for name in names if plain.match(name)])
+        files = _ordered(folder, [name for name in names if name == base or (
+            name.startswith(base) and ROTATED.match(name, len(base)))])
         if not files and b'local-logs' in names:
             try:
                 inner = folder.child(b'local-logs')
@@ -249,8 +249,7 @@ def _log(folder, names, ident, hostconfig, spec, problems):
                 pass
         if not files:
             files = _ordered(folder, [name for name in names if CACHED_LOG.match(name)])
-    if not driver:
-        driver = 'json-file' if files or not hostconfig else 'json-file'
+    driver = driver or 'json-file'
     size = 0
     for path in files:
         try:

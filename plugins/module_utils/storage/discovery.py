@@ -213,11 +213,11 @@ class _Scan(object):
     def _unreadable(self, path, exc):
         if exc.errno in (errno.EACCES, errno.EPERM):
             self.problem('CONFIG_UNREADABLE', path, '%s may not be read by this user; what it says about the data root '
-                         'is unknown.' % model.text(path), 'Run as root (become: true), or name the data root in '
+                         'is unknown.' % show(path), 'Run as root (become: true), or name the data root in '
                          'data_roots.')
         else:
             self.problem('CONFIG_UNREADABLE', path, '%s cannot be read (%s); what it says about the data root is '
-                         'unknown.' % (model.text(path), exc.strerror or exc),
+                         'unknown.' % (show(path), exc.strerror or exc),
                          'If you know the data root, name it in data_roots.')
 
     def daemon_json(self, path):
@@ -246,7 +246,7 @@ class _Scan(object):
                 return {}, True
             damage = exc.strerror
         settings = jsonish.salvage(raw)
-        text = model.text(path)
+        text = show(path)
         self.problem('DAEMON_JSON_DAMAGED', path, '%s is damaged (%s); what it says about the data root is %s.'
                      % (text, damage, 'taken from its readable beginning' if _json_root(settings)[0] else 'unknown'),
                      'Repair it before dockerd is started again; if you know the data root, name it in data_roots.')
@@ -322,20 +322,19 @@ class _Scan(object):
                 values = dict(parse_unit(self.read(origin) or b'', 'Mount'))
                 where, what = values.get('Where', ''), values.get('What', '')
                 if where.startswith('/'):
-                    yield fsinfo.clean(to_bytes(where)), to_bytes(what), model.text(origin)
+                    yield fsinfo.clean(to_bytes(where)), to_bytes(what), show(origin)
 
     def no_root(self):
         """Says where was looked. An empty result must not look like success."""
-        message = 'No Docker data root was found under %s; looked at %s.' % (model.text(self.host.path),
-                                                                          ', '.join(self.looked))
+        message = 'No Docker data root was found under %s; looked at %s.' % (
+            show(self.host.path), ', '.join(self.looked))
         lost = [item for item in self.fstab if item.point != b'/' and not item.is_bind
                 and item.fstype not in ('swap', 'proc', 'sysfs', 'tmpfs', 'devpts', 'debugfs')
                 and b'noauto' not in item.options and not self.is_mounted(item.point)]
         if lost:
             step = ('These file systems of its fstab are not mounted: %s. Mount those that can hold the data, or name '
-                    'the data root in data_roots.' % ', '.join('%s at %s' % (model.text(item.source),
-                                                                             model.text(_below(self.host, item.point)))
-                                                               for item in lost[:10]))
+                    'the data root in data_roots.' % ', '.join(
+                        '%s at %s' % (show(item.source), show(_below(self.host, item.point))) for item in lost[:10]))
         elif not self.names(b'/etc'):
             step = ('There is no /etc in this host root: mount the root file system of the dead host there, or, if '
                     'this disk holds only the data, name the data root on it in data_roots.')
@@ -353,7 +352,7 @@ def _all_claims(scan):
     claims = []
     for source in (_from_processes, _from_units, _from_json, _from_snap, _from_homes, _from_sysconfig, _from_fstab):
         claims.extend(itertools.islice(source(scan, claims), MAX_CLAIMS))
-    scan.looked.append(model.text(DEFAULT_ROOT))
+    scan.looked.append(show(DEFAULT_ROOT))
     claims.append(_Claim(DEFAULT_ROOT, 'default', default=True))
     claims.extend(_from_layout(scan))
     return claims
@@ -368,7 +367,7 @@ def _claim(scan, flags, where, env, user=None, snap=None, required=True):
         kind = 'rootless'
         default = os.path.join(_env_path(env, 'XDG_DATA_HOME', user.home, b'.local/share'), b'docker')
         config = os.path.join(_env_path(env, 'XDG_CONFIG_HOME', user.home, b'.config'), b'docker/daemon.json')
-        why = 'rootless home of %s' % user.name
+        why = 'rootless home of %s' % show(user.name)
     elif snap is not None:
         kind, why = 'snap', 'snap'
         default, config = snap + b'/common/var-lib-docker', snap + b'/current/config/daemon.json'
@@ -386,7 +385,7 @@ def _claim(scan, flags, where, env, user=None, snap=None, required=True):
             path = _absolute(value)
             why = 'daemon.json %s' % key
             if config != DEFAULT_JSON:
-                why += ' (%s)' % model.text(config)
+                why += ' (%s)' % show(config)
             if not whole:
                 why += ', damaged file'
     if path is None:
@@ -468,7 +467,7 @@ def _from_units(scan, dummy):
 
 
 def _from_json(scan, claims):
-    scan.looked.append(model.text(DEFAULT_JSON))
+    scan.looked.append(show(DEFAULT_JSON))
     claim = _claim(scan, {}, '', {})
     # that file may be the settings of a daemon whose flags put its root elsewhere: then it says nothing of the default
     taken = any(other.settings is claim.settings for other in claims)
@@ -499,7 +498,7 @@ def _from_homes(scan, dummy):
             if scan.names(folder):
                 for name in _service_names(scan, folders, (folder,)):
                     for flags, where, env, owner in _unit_daemons(scan, name, folders, user):
-                        claim = _claim(scan, flags, '%s of user %s' % (where, owner.name), env, owner)
+                        claim = _claim(scan, flags, '%s of user %s' % (where, show(owner.name)), env, owner)
                         if not claim.default or claim.flags or env.get('XDG_DATA_HOME'):
                             yield claim
             claim = _claim(scan, {}, '', {}, user)
@@ -507,7 +506,7 @@ def _from_homes(scan, dummy):
                 yield claim
         if b'.local' in found:
             yield _claim(scan, {}, '', {}, user)._replace(
-                path=user.home + b'/.local/share/docker', why='rootless home of %s' % user.name, required=False,
+                path=user.home + b'/.local/share/docker', why='rootless home of %s' % show(user.name), required=False,
                 default=True)
 
 
@@ -534,7 +533,7 @@ def _dot_folders(scan, home):
 
 def _from_sysconfig(scan, dummy):
     for path in SYSCONFIG:
-        scan.looked.append(model.text(path))
+        scan.looked.append(show(path))
         raw = scan.read(path)
         if not raw:
             continue
@@ -543,18 +542,18 @@ def _from_sysconfig(scan, dummy):
                 continue
             flags = flags_of(shell_words(value, {}))
             if flags.get('data-root') or flags.get('config-file'):
-                claim = _claim(scan, flags, 'sysconfig %s' % model.text(path), {}, required=False)
+                claim = _claim(scan, flags, 'sysconfig %s' % show(path), {}, required=False)
                 if not claim.default:
                     yield claim
     for path in SCRIPTS:
         for flags in script_flags(scan.read(path) or b'', {}):
-            yield _claim(scan, flags, 'sysconfig %s' % model.text(path), {}, required=False)
+            yield _claim(scan, flags, 'sysconfig %s' % show(path), {}, required=False)
 
 
 def _from_fstab(scan, claims):
     """A root that fstab binds from elsewhere: on a dead disk the content is at the source."""
     roots = [DEFAULT_ROOT] + [claim.path for claim in claims]
-    return [_Claim(entry.source, 'fstab bind mount of %s' % model.text(entry.point))
+    return [_Claim(entry.source, 'fstab bind mount of %s' % show(entry.point))
             for entry in scan.fstab
             if entry.is_bind and entry.source.startswith(b'/') and entry.point in roots]
 
@@ -597,10 +596,10 @@ def _users(scan):
 
 def _given(host, path, option):
     """An option's path -> as the dead host saw it. LifeboatError in one sentence if it cannot be used."""
-    text = model.text(path)
+    text = show(path)
     if not path.startswith(b'/') or b'\0' in path:
         raise model.LifeboatError('%s: %s is not an absolute path.' % (option, text))
-    where = '' if host.path == b'/' else ' under host_root %s' % model.text(host.path)
+    where = '' if host.path == b'/' else ' under host_root %s' % show(host.path)
     try:
         st = host.stat(path)
     except OSError as exc:
@@ -659,7 +658,7 @@ def _candidates(scan, claims, explicit, only_given):
         if not stat.S_ISDIR(st.st_mode):
             if claim.required and not only_given:
                 scan.problem('DATA_ROOT_MISSING', claim.path, '%s (%s) is not a folder.'
-                             % (model.text(claim.path), claim.why), 'Find out what became of it, or name the data root '
+                             % (show(claim.path), claim.why), 'Find out what became of it, or name the data root '
                              'in data_roots.')
             continue
         identity = (st.st_dev, st.st_ino)
@@ -712,7 +711,7 @@ def _missing(scan, claim, exc, severity):
             scan.no_access.append(claim.path)
             return
         scan.problem('DATA_ROOT_UNREADABLE', claim.path, 'The data root %s (%s) may not be read by this user.'
-                     % (model.text(claim.path), claim.why), 'Run as root (become: true).', severity)
+                     % (show(claim.path), claim.why), 'Run as root (become: true).', severity)
         return
     dangling = False
     try:
@@ -725,14 +724,14 @@ def _missing(scan, claim, exc, severity):
     if lost:
         for point, source, where in lost:
             _not_mounted(scan, point, source, where, 'the data root %s (%s) is not there'
-                         % (model.text(claim.path), claim.why), severity)
+                         % (show(claim.path), claim.why), severity)
     elif claim.required or dangling:
         scan.problem('DATA_ROOT_MISSING', claim.path, 'The data root %s (%s) does not exist under %s%s.'
-                     % (model.text(claim.path), claim.why, model.text(host.path),
-                        ': it is a link to %s, which is not there' % model.text(_target(host, claim.path))
+                     % (show(claim.path), claim.why, show(host.path),
+                        ': it is a link to %s, which is not there' % show(_target(host, claim.path))
                         if dangling else ''),
                      'If it is on a disk of its own, mount that at %s (read-only) and run again; if it has moved, name '
-                     'the folder in data_roots.' % model.text(_below(host, claim.path)), severity)
+                     'the folder in data_roots.' % show(_below(host, claim.path)), severity)
 
 
 def _target(host, path):
@@ -775,10 +774,10 @@ def _inspect_claims(scan, place, claims, containerd, outer):
 def _unreadable_root(scan, place, claims, exc):
     if exc.errno in (errno.EACCES, errno.EPERM):
         scan.problem('DATA_ROOT_UNREADABLE', place, 'The data root %s (%s) may not be read by this user.'
-                     % (model.text(place), claims[0].why), 'Run as root (become: true).')
+                     % (show(place), claims[0].why), 'Run as root (become: true).')
     else:
         scan.problem('DATA_ROOT_UNREADABLE', place, 'The data root %s (%s) cannot be read: %s.'
-                     % (model.text(place), claims[0].why, exc.strerror or exc),
+                     % (show(place), claims[0].why, exc.strerror or exc),
                      'If the disk is failing, copy it first (ddrescue) and work on the copy.')
 
 
@@ -845,7 +844,7 @@ def _inspect(scan, path):
         except OSError as exc:
             if exc.errno == errno.EIO:
                 scan.problem('READ_ERROR', os.path.join(path, name), '%s cannot be read: %s.'
-                             % (model.text(os.path.join(path, name)), exc.strerror),
+                             % (show(os.path.join(path, name)), exc.strerror),
                              'Copy the disk first (ddrescue) and work on the copy.')
             return ()
 
@@ -883,7 +882,7 @@ def _inspect(scan, path):
 def _judge(scan, candidate, content, others):
     """Problems of one candidate. OTHERS: all of them."""
     host = scan.host
-    text = model.text(candidate.path)
+    text = show(candidate.path)
     views = [candidate.recorded_path, host.to_host(candidate.path)]
     if candidate.containers:
         views.extend(candidate.containerd_missing[:1])
@@ -904,36 +903,35 @@ def _judge(scan, candidate, content, others):
         folder = os.path.join(candidate.path, dict(TREES)[driver].split(b'/')[0])
         scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %d containers and layers of the driver %s are recorded, '
                      'but %s is empty or missing: the driver directory is probably an unmounted file system.'
-                     % (text, candidate.containers, driver, model.text(folder)), _remount(scan, folder, driver))
+                     % (text, candidate.containers, driver, show(folder)), _remount(scan, folder, driver))
     if candidate.containers and (content.snapshotters or not content.layers and not content.hollow):
         _no_layers(scan, candidate, content)
     if len(content.filled) > 1:
         scan.problem('HIDDEN_STORE', candidate.path, '%s holds layers of several stores: %s. Docker lists only the '
                      'containers of the one in use; the others are hidden, not lost.'
-                     % (text, ', '.join(content.filled)),
+                     % (text, show(', '.join(content.filled))),
                      'Nothing needs to be done: containers of every store are read.')
 
 
 def _not_mounted(scan, point, source, where, consequence, severity=None):
-    place = model.text(_below(scan.host, point))
+    place = show(_below(scan.host, point))
     scan.problem('DATA_ROOT_NOT_MOUNTED', point, '%s says that %s is mounted at %s, but it is not; %s.'
-                 % (where, model.text(source), model.text(point), consequence),
+                 % (where, show(source), show(point), consequence),
                  'Mount it read-only (mount -o ro %s %s) and run again.'
-                 % (shlex.quote(model.text(source)), shlex.quote(place)), severity)
+                 % (shlex.quote(show(source)), shlex.quote(place)), severity)
 
 
 def _empty(scan, candidate, content, others, explained):
     """Never "0 containers, all is well"."""
-    text = model.text(candidate.path)
+    text = show(candidate.path)
     better = [other for other, dummy in others if other.score > 1 and other.path != candidate.path]
     seen = 'is new or empty: it holds no container, image or volume' if content.names & set(_SIGNS) else \
         'is empty' if not content.names - set((b'lost+found',)) else 'does not look like a Docker data root'
     steps = []
     severity = None
     if better:
-        steps.append('Another root holds data: %s.' % ', '.join('%s (%d containers)' % (model.text(other.path),
-                                                                                       other.containers)
-                                                               for other in better[:3]))
+        places = ['%s (%d containers)' % (show(other.path), other.containers) for other in better[:3]]
+        steps.append('Another root holds data: %s.' % ', '.join(places))
         severity = model.WARNING
     if explained:
         steps.append('Mount what is missing first.')
@@ -943,7 +941,7 @@ def _empty(scan, candidate, content, others, explained):
     own = fsinfo.mounted_at(candidate.path, scan.mounts)
     if own is not None and candidate.path != b'/':
         steps.append('A file system (%s) is mounted here; data from before may lie below the mount point: bind-mount '
-                     'the file system above it elsewhere (mount --bind) and look there.' % model.text(own.source))
+                     'the file system above it elsewhere (mount --bind) and look there.' % show(own.source))
     if not steps:
         steps.append('If its disk is not mounted, mount it (read-only) and run again; if the data lie elsewhere, name '
                      'that folder in data_roots. If this host never ran a container, there is nothing to rescue.')
@@ -963,16 +961,16 @@ def _near(scan, candidate):
         except OSError:
             continue
         if b'containers' in names and names & set((b'image', b'volumes', b'overlay2')):
-            return '%s looks like one: give that in data_roots.' % model.text(path)
+            return '%s looks like one: give that in data_roots.' % show(path)
     return ''
 
 
 def _remount(scan, folder, driver):
     if driver == 'zfs':
         return ('Import the pool read-only (zpool import -o readonly=on) and mount its datasets below %s.'
-                % model.text(folder))
+                % show(folder))
     return ('Find its file system (lsblk -f, fstab, the mount units), mount it at %s (mount -o ro DEVICE %s) and run '
-            'again.' % (model.text(folder), shlex.quote(model.text(folder))))
+            'again.' % (show(folder), shlex.quote(show(folder))))
 
 
 def _no_layers(scan, candidate, content):
@@ -992,7 +990,7 @@ def _no_layers(scan, candidate, content):
         folder = os.path.join(candidate.path, dict(TREES)[driver].split(b'/')[0])
         scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %d containers of the driver %s, but %s is empty or '
                      'missing: the driver directory is probably an unmounted file system.'
-                     % (model.text(candidate.path), candidate.containers, driver, model.text(folder)),
+                     % (show(candidate.path), candidate.containers, driver, show(folder)),
                      _remount(scan, folder, driver))
     for name in sorted(snapshotters):
         wanted = _SNAPSHOTTER + to_bytes(name)
@@ -1000,9 +998,9 @@ def _no_layers(scan, candidate, content):
             continue
         places = candidate.containerd_missing[:3] or (DEFAULT_CONTAINERD,)
         scan.problem('STORE_UNREACHABLE', candidate.path, '%s holds containers of the containerd store (%s), whose '
-                     'layers are not below any containerd root found here.' % (model.text(candidate.path), name),
+                     'layers are not below any containerd root found here.' % (show(candidate.path), show(name)),
                      'Their layers lie on the dead host in %s: bring that folder here too, and name it in '
-                     'containerd_root if it is elsewhere.' % ' or '.join(model.text(path) for path in places))
+                     'containerd_root if it is elsewhere.' % ' or '.join(show(path) for path in places))
 
 
 def _elsewhere(scan):
@@ -1026,7 +1024,7 @@ def _elsewhere(scan):
         except OSError:
             continue
         if any(name.endswith(b'-containers') for name in names) or b'libpod' in names:
-            place = model.text(_below(scan.host, path))
+            place = show(_below(scan.host, path))
             scan.problem('OTHER_ENGINE', place, '%s holds containers of Podman or CRI-O; this collection does not read '
                          'them.' % place, 'Copy the folder before you start podman or crio on it (starting them '
                          'deletes unfinished layers), then use podman --root on the copy.')
@@ -1034,18 +1032,18 @@ def _elsewhere(scan):
         homes = sorted(set(scan.no_access))
         scan.problem('PRIVILEGES_MISSING', scan.host.path, 'Folders of %d users may not be read by this user (%s): '
                      'rootless Docker in them is not seen.'
-                     % (len(homes), ', '.join(model.text(path) for path in homes[:3])), 'Run as root (become: true).')
+                     % (len(homes), ', '.join(show(path) for path in homes[:3])), 'Run as root (become: true).')
 
 
 def _desktop(scan, path, user):
-    place = model.text(_below(scan.host, path))
+    place = show(_below(scan.host, path))
     attach = ('losetup --find --show --read-only --partscan %s' if path.endswith(b'.raw') else
               'qemu-nbd --read-only --connect=/dev/nbd0 %s') % shlex.quote(place)
     scan.problem('VM_DISK', place, '%s is the virtual machine disk of Docker Desktop (user %s): its containers lie '
-                 'inside.' % (place, user.name),
-                 'Attach it read-only (%s), mount its Linux file system read-only (mount -o ro,noload for ext4) and give '
-                 'the mount point as host_root; if nothing is found there, look for the folder that holds containers/ '
-                 'and name it in data_roots.' % attach)
+                 'inside.' % (place, show(user.name)),
+                 'Attach it read-only (%s), mount its Linux file system read-only (mount -o ro,noload for ext4) and '
+                 'give the mount point as host_root; if nothing is found there, look for the folder that holds '
+                 'containers/ and name it in data_roots.' % attach)
 
 
 def _below(host, path):
@@ -1247,12 +1245,10 @@ def _load(scan, name, folders):
         if not raw or not raw.strip():
             return None                 # masked
         lines.append((fragment, raw))
-    stems = [name] + ([template] if template else [])
-    parts = name[:-len(b'.service')].split(b'-')
-    stems.extend(b'-'.join(parts[:count]) + b'-.service' for count in range(len(parts) - 1, 0, -1))
+    stems = _dropin_stems(name)
     files = {}
-    for folder, stem in [(folder, stem) for folder in folders for stem in stems] + [(folder, b'service')
-                                                                                   for folder in folders]:
+    places = [(folder, stem) for folder in folders for stem in stems] + [(folder, b'service') for folder in folders]
+    for folder, stem in places:
         if stem + b'.d' in scan.names(folder):
             inner = os.path.join(folder, stem + b'.d')
             for conf in scan.names(inner):
@@ -1262,6 +1258,19 @@ def _load(scan, name, folders):
         path = os.path.join(files[conf], conf)
         lines.append((path, scan.read(path) or b''))
     return _service(lines, fragment)
+
+
+def _dropin_stems(name):
+    """Unit names whose drop-in folders count for NAME, most specific first (systemd.unit(5)): a-b@i.service has
+    those of a-b@.service and a-@i.service too."""
+    prefix, at, instance = name[:-len(b'.service')].partition(b'@')
+    stems = [name]
+    if instance:
+        stems.extend(_dropin_stems(prefix + b'@.service'))
+    shorter = prefix.rstrip(b'-').rpartition(b'-')[0]
+    if shorter:
+        stems.extend(_dropin_stems(shorter + b'-' + (at + instance if instance else b'') + b'.service'))
+    return stems
 
 
 def _service(lines, fragment):
@@ -1297,8 +1306,8 @@ def _unit_commands(scan, name, folders, user):
         for found in _glob(scan, to_bytes(path)) if path.startswith('/') else ():
             env.update(parse_env(scan.read(found) or b''))
     for value, path in service.commands:
-        where = 'systemd unit %s ExecStart' % model.text(name) if path == service.fragment else \
-            'systemd drop-in %s ExecStart' % model.text(path)
+        where = 'systemd unit %s ExecStart' % show(name) if path == service.fragment else \
+            'systemd drop-in %s ExecStart' % show(path)
         for words in command_words(value, env, specifiers):
             yield words, where, env, service
 
@@ -1316,7 +1325,7 @@ def _unit_daemons(scan, name, folders, user):
             yield flags, where, env, owner
         elif b'docker' in name and words[0].startswith('/'):
             for flags in script_flags(_script(scan, to_bytes(words[0])), env):
-                yield flags, '%s (%s)' % (where, words[0]), env, owner
+                yield flags, '%s (%s)' % (where, show(words[0])), env, owner
 
 
 def _script(scan, path):
@@ -1329,7 +1338,7 @@ def _script(scan, path):
 
 
 def _specifiers(name, user):
-    text = model.text(name)
+    text = name.decode('utf-8', 'surrogateescape')
     stem = text[:-len('.service')]
     prefix, dummy, instance = stem.partition('@')
     found = {'n': text, 'N': stem, 'p': prefix, 'i': instance, 'I': _unit_unescape(instance), '%': '%',
@@ -1627,6 +1636,12 @@ def _keep(found, key, value):
         found.setdefault(key, []).append(value)
     else:
         found[key] = value
+
+
+def show(raw):
+    """A name found on the disk -> text for a sentence: one line, nothing that a terminal would act on."""
+    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii')
+                   for char in model.text(raw))
 
 
 def to_bytes(text):

@@ -79,6 +79,9 @@ class Graphdriver(object):
         self._configs = {}
         self._references = None
         self._present = {}
+        self._empty = {}
+        self._mounts = {}
+        self._image_layers_of = {}
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -164,6 +167,12 @@ class Graphdriver(object):
         return [name.decode('utf-8', 'backslashreplace') for name in self._names(b'layerdb/mounts')]
 
     def mount(self, name):
+        """MountRecord of layerdb/mounts/NAME; every part of it may be missing."""
+        if name not in self._mounts:
+            self._mounts[name] = self._mount(name)
+        return self._mounts[name]
+
+    def _mount(self, name):
         try:
             folder = self._folder(b'layerdb/mounts').child(os.fsencode(name))
         except (OSError, AttributeError):
@@ -176,7 +185,9 @@ class Graphdriver(object):
                            parent if DIGEST.match(parent) else None, True)
 
     def image_ids(self):
-        return ['sha256:' + name.decode('ascii') for name in self._names(b'imagedb/content/sha256') if HEX.match(name)]
+        """Ids of every image that has a config here, or a name without one."""
+        found = {'sha256:' + name.decode('ascii') for name in self._names(b'imagedb/content/sha256') if HEX.match(name)}
+        return sorted(found.union(image_id for image_id in self.references()[0] if DIGEST.match(image_id)))
 
     def image_config(self, image_id):
         """metadata.Found of an image's config; `damage` also if its bytes do not have the digest that names them."""
@@ -192,6 +203,14 @@ class Graphdriver(object):
         if found.raw is not None and hashlib.sha256(found.raw).hexdigest() != image_id[7:]:
             return found._replace(damage=found.damage or 'does not match its digest')
         return found
+
+    def config_problems(self, image_id):
+        """() or what is wrong with an image's config."""
+        found = self.image_config(image_id)
+        if found.value is not None and not found.damage:
+            return ()
+        return (problem('IMAGE_CONFIG_LOST', image_id, 'The config of image %s: %s.' % (image_id, found.damage),
+                        self.pull_hint(image_id)),)
 
     def image_parent(self, image_id):
         """The image this one was built from by the classic builder or commit; '' if none is recorded."""
@@ -224,26 +243,47 @@ class Graphdriver(object):
     def present(self, relative, ident):
         """True if a layer's folder exists, as a folder and not through a link."""
         if relative not in self._present:
-            try:
-                folder = self.root.descend(relative)
-                folder.close()
-                self._present[relative] = True
-            except OSError:
-                self._present[relative] = False
+            found = False
+            top, dummy, below = relative.partition(b'/')
+            holder = self._holder(top)
+            if holder is not None:
+                try:
+                    parts = below.split(b'/')
+                    found = all(stat.S_ISDIR(holder.stat(b'/'.join(parts[:depth])).st_mode)
+                                for depth in range(1, len(parts) + 1))
+                except OSError:
+                    pass
+            self._present[relative] = found
         return self._present[relative]
 
+    def _holder(self, top):
+        if top not in self._folders:
+            try:
+                self._folders[top] = self.root.child(top)
+            except OSError:
+                self._folders[top] = None
+        return self._folders[top]
+
     def empty(self, relative):
-        try:
-            folder = self.root.descend(relative)
-            with os.scandir(folder.fd) as names:
-                found = next(names, None) is None
-            folder.close()
-            return found
-        except OSError:
-            return False
+        """True if a layer's folder (that is present) has nothing in it."""
+        if relative not in self._empty:
+            try:
+                folder = self.root.descend(relative)
+                with os.scandir(folder.fd) as names:
+                    self._empty[relative] = next(names, None) is None
+                folder.close()
+            except OSError:
+                self._empty[relative] = False
+        return self._empty[relative]
 
     def image_layer(self, record):
         """model.Layer of a read-only layer, and why it is not whole ('' if it is)."""
+        key = record.chain_id if record is not None else None
+        if key not in self._image_layers_of:
+            self._image_layers_of[key] = self._image_layer(record)
+        return self._image_layers_of[key]
+
+    def _image_layer(self, record):
         if record is None or record.cache_id is None:
             return model.Layer(None, self.encoding, model.LOST, record.diff_id if record else None,
                                record.chain_id if record else None), 'its folder is not recorded'
@@ -452,11 +492,8 @@ class Graphdriver(object):
         """model.Image of one image of imagedb; its layers bottom first."""
         found = self.image_config(image_id)
         config = found.value or {}
-        problems = []
-        usable = found.value is not None and not found.damage
-        if not usable:
-            problems.append(problem('IMAGE_CONFIG_LOST', image_id, 'The config of image %s: %s.' % (image_id, found.damage),
-                                    self.pull_hint(image_id)))
+        problems = list(self.config_problems(image_id))
+        usable = not problems
         diff_ids = diff_ids_of(config)
         layers = []
         for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids)):

@@ -5,7 +5,7 @@
 import os
 import re
 
-from . import containerd, containers, discovery, idmap, liveness, metadata, model, orphans, safeio
+from . import containerd, containers, discovery, idmap, liveness, metadata, model, orphans, rootcheck, safeio
 from . import volumes as volume_store
 from .codes import problem
 from .drivers import driver as driver_named
@@ -67,11 +67,9 @@ class DataRoot(object):
                 self.stores.append(containerd.ContainerdStore(path, self.userxattr))
             except OSError:
                 continue
-        self.active_drivers = frozenset(self.graphdrivers)
         self.problems = []
         self._recorded = None
         self._volumes = None
-        self._used_by = None
         self._containers = {}
 
     def close(self):
@@ -166,6 +164,13 @@ class DataRoot(object):
         folder.close()
         return value or {}
 
+    def driver_and_birth(self, ident):
+        """(Driver, Created) of a container as recorded, '' where unknown."""
+        if ident in self._containers:
+            return self._containers[ident].driver or '', self._containers[ident].created or ''
+        config = self.config(ident)
+        return metadata.text_of(config, 'Driver'), metadata.text_of(config, 'Created')
+
     @property
     def recorded_path(self):
         """The data root's path as the dead daemon knew it (bytes), from the paths its containers recorded (FORMATS 1.7)."""
@@ -233,18 +238,36 @@ class DataRoot(object):
     # -- volumes and images ------------------------------------------------------------------------------------------------
 
     def volumes(self):
-        """{name: model.Volume}."""
+        """{name: model.Volume}, without `used_by`; see :meth:`volumes_with_users`."""
         if self._volumes is None:
-            used_by = {}
-            for ident in self.container_ids():
-                for point in metadata.dict_of(self.config(ident), 'MountPoints').values():
-                    name = metadata.text_of(point, 'Name')
-                    if name and metadata.text_of(point, 'Type') in ('', 'volume'):
-                        used_by.setdefault(name, []).append(ident)
-            self._volumes, notes = volume_store.volumes(self.dir, self.host, used_by)
+            self._volumes, notes = volume_store.volumes(self.dir, self.host)
             self.problems.extend(notes)
             self._volumes = {name: volume._replace(idmap=self.idmap) for name, volume in self._volumes.items()}
         return self._volumes
+
+    def used_by(self):
+        """{volume name: [container ids]} over all containers of the root."""
+        found = {}
+        for ident in self.container_ids():
+            if ident in self._containers:
+                names = [mount.name for mount in self._containers[ident].mounts if mount.type == 'volume']
+            else:
+                names = [metadata.text_of(point, 'Name') for point in
+                         metadata.dict_of(self.config(ident), 'MountPoints').values()
+                         if metadata.text_of(point, 'Type') in ('', 'volume')]
+            for name in names:
+                if name and ident not in found.setdefault(name, []):
+                    found[name].append(ident)
+        return found
+
+    def volumes_with_users(self):
+        """{name: model.Volume} with `used_by`, and volumes that containers name but that have no folder."""
+        users = self.used_by()
+        found = {name: volume._replace(used_by=tuple(users.get(name, ()))) for name, volume in self.volumes().items()}
+        for name in users:
+            if name not in found:
+                found[name] = volume_store.lost_volume(self.dir, name, {}, users[name])
+        return found
 
     def images(self):
         """Yield model.Image of every image in every store."""
@@ -255,6 +278,14 @@ class DataRoot(object):
         for store in self.stores:
             for digest, names in sorted(store.image_targets(self.suffix).items()):
                 yield store.image(digest, names, self.suffix)
+
+    def active_driver(self):
+        """The storage driver that the daemon used last: the configured one, else that of the newest container record."""
+        for settings in (self.candidate.flags, self.candidate.daemon_json):
+            named = metadata.text_of(settings, 'storage-driver')
+            if named:
+                return named
+        return None
 
     def image_of(self, container):
         """model.Image that a container was made from, None if no store knows it."""
@@ -275,6 +306,10 @@ class DataRoot(object):
                 if image.config:
                     return image._replace(id=container.image_id or manifest)
         return None
+
+    def findings(self):
+        """model.Problem of the root as a whole: damaged indexes, half-removed layers, stores that Docker does not show."""
+        return rootcheck.findings(self)
 
     def orphans(self):
         """Yield model.Orphan: writable layers that no container owns."""

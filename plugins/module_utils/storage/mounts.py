@@ -7,7 +7,7 @@ import stat
 
 from . import metadata, model
 from .codes import problem
-from .volumes import ANONYMOUS_NAME, ANONYMOUS_LABEL
+from .volumes import ANONYMOUS_NAME
 
 # Sources that live in memory or belong to the running system: absent on a dead disk, and nothing is lost with them.
 EPHEMERAL = (b'/run', b'/var/run', b'/proc', b'/sys', b'/dev')
@@ -82,8 +82,10 @@ def mounts(points, volumes, host, recorded_root, root_path):
             if volume is not None:
                 path, status, anonymous = volume.path, volume.status, volume.anonymous
                 problems.extend(volume.problems)
-                if ANONYMOUS_LABEL not in volume.labels and not ANONYMOUS_NAME.match(name or ''):
-                    anonymous = False
+            else:
+                anonymous = bool(ANONYMOUS_NAME.match(name or ''))
+                problems.append(problem('VOLUME_LOST', name or dest, 'Volume %s (mounted at %s) does not exist in this data '
+                                        'root.' % (name, dest), 'Look for it in other data roots and backups.'))
         elif kind == 'bind':
             path, status, note = bind_path(source or '', host, recorded_root, root_path)
             if note is not None:

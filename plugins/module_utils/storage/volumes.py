@@ -31,8 +31,8 @@ def records(root):
     return table, damage
 
 
-def volumes(root, host, used_by):
-    """({name: model.Volume}, problems) of an open data root. USED_BY: {name: (container ids)}."""
+def volumes(root, host):
+    """({name: model.Volume}, problems) of an open data root."""
     table, damage = records(root)
     problems = []
     if damage and 'missing' not in damage:
@@ -46,7 +46,7 @@ def volumes(root, host, used_by):
     for raw in names:
         name = raw.decode('utf-8', 'backslashreplace')
         if VOLUME_NAME.match(raw):
-            volume = _local(root, raw, name, table.get(name, {}), host, used_by.get(name, ()))
+            volume = _local(root, raw, name, table.get(name, {}), host)
             if volume is not None:
                 found[name] = volume
     for name, record in table.items():
@@ -54,12 +54,9 @@ def volumes(root, host, used_by):
         if name not in found and driver != 'local':
             found[name] = model.Volume(
                 name, None, driver, metadata.strings_of(record, 'Options'), metadata.strings_of(record, 'Labels'),
-                False, tuple(used_by.get(name, ())), model.LOST, root.path(), (problem(
+                False, (), model.LOST, root.path(), (problem(
                     'VOLUME_NOT_ON_DISK', name, 'Volume %s belongs to the plugin %s; its data are not in this data root.'
                     % (name, driver), 'Fetch it through the plugin, or look below plugins/*/propagated-mount.'),))
-    for name in used_by:
-        if name not in found:
-            found[name] = lost_volume(root, name, table.get(name, {}), used_by[name])
     return found, problems
 
 
@@ -72,7 +69,7 @@ def lost_volume(root, name, record, used_by):
                                 name, model.text(path)), 'Look for it in other data roots and backups.'),))
 
 
-def _local(root, raw, name, record, host, used_by):
+def _local(root, raw, name, record, host):
     try:
         folder = root.descend(b'volumes').child(raw)
         names = folder.names()
@@ -96,7 +93,7 @@ def _local(root, raw, name, record, host, used_by):
             options[option] = value
     path, status, notes = _data(folder, name, options, host)
     folder.close()
-    return model.Volume(name, path, 'local', options, labels, anonymous, tuple(used_by), status, root.path(),
+    return model.Volume(name, path, 'local', options, labels, anonymous, (), status, root.path(),
                         tuple(problems) + notes)
 
 
