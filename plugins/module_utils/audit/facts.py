@@ -202,7 +202,7 @@ def escape_lowerdir(path):
 def _scan_layer(root, record, options):
     """(usage, databases, problems) of a writable layer in one walk."""
     try:
-        with View(record.stack.view()) as view:
+        with View(record.stack.readable().view()) as view:
             if view.encodings[0].hides_all:
                 return _scan(_changed_entries(record.stack), options, 'writable', record)
             return _scan(view.layer_entries(), options, 'writable', record)
@@ -290,6 +290,8 @@ def _changes(record, options, fields):
     fields['changes'] = found
     fields['changes_total'] = total
     fields['changes_truncated'] = total > len(found)
+    if not record.stack.known():
+        fields['changes_complete'] = False  # compared with what is left of the image
     return [problem('READ_ERROR', record.name or record.id, '/%s of %s could not be compared: %s.' % (
         model.text(item.path), record.name or record.id[:12], metadata.describe(item.error)), '') for item in failures[:20]]
 
@@ -405,7 +407,7 @@ def _orphans(host, options):
 
 def _scan_orphan(orphan, options):
     try:
-        with View(orphan.stack.view()) as view:
+        with View(orphan.stack.readable().view()) as view:
             if view.encodings[0].hides_all:
                 return _scan(_changed_entries(orphan.stack), options, 'writable')
             return _scan(view.layer_entries(), options, 'writable')

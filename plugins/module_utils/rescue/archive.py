@@ -86,8 +86,9 @@ class _Fingerprint(object):
         try:
             seen.append(_STAT(entry.whiteout, entry.opaque, st.st_mode, st.st_uid, st.st_gid, st.st_size,
                               st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
-        except struct.error:            # a time beyond the year 2262
-            seen.append(b'%d %d %d %d' % (st.st_mode, st.st_size, st.st_mtime_ns, st.st_ctime_ns))
+        except struct.error:            # a time beyond the year 2262, or none: a deletion that is no inode
+            seen.append(repr((entry.whiteout, entry.opaque, st.st_mode, st.st_uid, st.st_gid, st.st_size,
+                              st.st_mtime_ns, st.st_ctime_ns, st.st_ino)).encode('ascii'))
         if len(seen) >= 2048:
             self._flush()
 
@@ -140,9 +141,14 @@ def data_map(fd, size):
                 raise
             if start >= size:
                 break
-            end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+            end = os.lseek(fd, start, os.SEEK_HOLE)
             if not position <= start < end:
                 return [(0, size)]
+            # whole blocks of the archive, whatever unit the file system has
+            start -= start % tarwriter.BLOCK
+            end = min(end + -end % tarwriter.BLOCK, size)
+            if found and start <= found[-1][1]:
+                start = found.pop()[0]
             found.append((start, end))
             position = end
             while len(found) > MAX_EXTENTS:
@@ -392,8 +398,8 @@ class _Archive(object):
                 data = self._small(fd, path, size)
                 if self._sums is not None:
                     sha = hashlib.sha256(data)
-                self._put(self._header(entry, path, tarwriter.REGULAR, size, xattrs))
-                self._put(data + tarwriter.padding(size))
+                self._put(b'%b%b%b' % (self._header(entry, path, tarwriter.REGULAR, size, xattrs),
+                                       data, tarwriter.padding(size)))
             else:
                 if self._sums is not None:
                     sha = hashlib.sha256()

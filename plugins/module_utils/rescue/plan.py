@@ -54,7 +54,7 @@ class LayerTree(object):
     @contextlib.contextmanager
     def opened(self):
         """Yield (root entry or None, stream of Entry and Failure)."""
-        with View(self.stack.view()) as view:
+        with View(self.stack.readable().view()) as view:
             if view.encodings[0].hides_all:
                 yield None, _difference(self.stack)
             else:
@@ -69,8 +69,7 @@ class MergedTree(object):
 
     @contextlib.contextmanager
     def opened(self):
-        layers = [layer for layer in self.stack.view() if layer.path is not None and layer.status == model.COMPLETE]
-        with View(layers) as view:
+        with View(self.stack.readable().view()) as view:
             yield None, view.entries()
 
 

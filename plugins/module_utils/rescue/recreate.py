@@ -225,9 +225,10 @@ def user_networks(definition):
             continue
         info = dict(as_dict(definition.network_info.get(name)))
         if not info.get('ipam'):
-            subnet = _subnet(as_dict(definition.networks.get(name)))
             # only a fixed address needs its subnet again; otherwise the engine chooses a free one
-            if subnet and as_dict(endpoint.get('IPAMConfig')).get('IPv4Address'):
+            fixed = as_str(as_dict(endpoint.get('IPAMConfig')).get('IPv4Address'))
+            subnet = _subnet(as_dict(definition.networks.get(name))) or _subnet({'IPAddress': fixed, 'IPPrefixLen': 24})
+            if subnet and fixed:
                 info['ipam'] = [subnet]
         found[name] = info
     return found

@@ -24,7 +24,11 @@ class Change(NamedTuple):
 
 
 def changes(stack):
-    """Yield Change and tree.Failure for a model.Stack, in tree order. Raises OSError if a layer can't be opened."""
+    """Yield Change and tree.Failure for a model.Stack, in tree order. Raises OSError if a layer can't be opened.
+
+    Lost image layers are left out on both sides: then what they held and the container changed reads as added.
+    """
+    stack = stack.readable()
     with View(stack.view()) as new:
         base = stack.base()
         if not base:

@@ -198,14 +198,12 @@ class _Scan(object):
         return self._names[folder]
 
     def read(self, path):
-        """A configuration file; None if there is none, b'' for a device (systemd masks by a link to /dev/null)."""
+        """A configuration file; None if there is none, or something else (systemd masks by a link to /dev/null)."""
         try:
             raw = self.host.read(path, max(0, min(MAX_CONFIG, self._left)))
             self._left -= len(raw)
             return raw
         except OSError as exc:
-            if exc.errno == errno.EINVAL:
-                return b''
             if exc.errno in (errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG):
                 self._unreadable(path, exc)
             return None

@@ -409,7 +409,7 @@ class Graphdriver(object):
             if why:
                 problems.append(problem('IMAGE_LAYER_LOST', name, 'Image layer %s (cache-id %s) of %s: %s.' % (
                     chain_id, layer.cache_id or 'unknown', name[:12], why), self.pull_hint(image_id)))
-        if sources['layers'] != 'layerdb':
+        if sources.get('layers', 'layerdb') != 'layerdb':
             problems.append(problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not tell the whole chain of %s; used: %s.'
                                     % (name[:12], sources['layers']), ''))
         elif from_config and from_config != chain:

@@ -69,6 +69,10 @@ class Stack(NamedTuple):
         """Every read-only layer, top first: what `docker diff` compares the merged file system with."""
         return ((self.init,) if self.init is not None else ()) + self.image
 
+    def readable(self):
+        """The same without layers that are lost: what a view can be made of."""
+        return self._replace(image=tuple(layer for layer in self.image if layer.path and layer.status == COMPLETE))
+
     def known(self):
         """True if every layer has a folder."""
         return self.writable is not None and all(layer.path and layer.status == COMPLETE for layer in self.view())

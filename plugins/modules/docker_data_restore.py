@@ -1,0 +1,327 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: docker_data_restore
+short_description: Bring a rescued container back to life on a healthy host
+version_added: 1.0.0
+author:
+  - Lifeboat maintainers (@lifeboat-docker)
+description:
+  - Takes a bundle that M(lifeboat.docker.docker_data_rescue) wrote and makes of it, on a running Docker engine, the image, the
+    networks, the volumes with their data and the container as it was defined. Needs nothing but Python on the managed node.
+  - Also unpacks a bundle into plain folders (O(target=directory)), or its volumes into the data root of a stopped engine
+    (O(offline=true)).
+  - Everything is verified and planned first. When something speaks against it, nothing is changed, and all reasons are said.
+  - When a step fails, what the steps before it had made is taken back (see O(keep_partial)).
+options:
+  path:
+    description:
+      - The bundle, a folder with a C(manifest.json). Bundles that are damaged or incomplete are refused.
+      - On the managed node, or on the controller if O(remote_src=false).
+    type: path
+    required: true
+  remote_src:
+    description:
+      - With V(false) O(path) is on the controller. The bundle is copied to the managed node in pieces, first into a temporary
+        folder (see O(spool)) that is removed afterwards.
+    type: bool
+    default: true
+  spool:
+    description:
+      - Folder on the managed node under which the copy of a bundle from the controller lies while it is restored.
+      - Only with O(remote_src=false).
+    type: path
+    default: /var/tmp
+  restore:
+    description:
+      - What is restored. V(image) loads the image with what the container had changed in it, V(volumes) makes and fills the volumes,
+        V(container) creates the container and the networks it needs.
+      - V(container) needs an image, from the bundle or by O(image).
+    type: list
+    elements: str
+    choices: [image, volumes, container]
+    default: [image, volumes, container]
+  name:
+    description:
+      - New name of the container; for the bundle of a lone volume that of the volume. The default is the recorded name.
+    type: str
+  volume_map:
+    description:
+      - Names of volumes in the bundle, and how they are to be called.
+      - Formerly anonymous volumes are called C(<container>-<path in it>) by default.
+    type: dict
+    default: {}
+  image:
+    description:
+      - Create the container from this image of the engine rather than from the rescued one, for example with a newer minor version.
+      - What the container had changed outside its volumes is then missing.
+    type: str
+  state:
+    description: Whether the container is also started.
+    type: str
+    choices: [created, started]
+    default: created
+  verify_start:
+    description:
+      - With O(state=started), waits until the container is healthy (or, without a health check, has stayed up for three seconds), and
+        gives it its restart policy only then. If it does not come up, everything is taken back and the end of its log is shown.
+    type: bool
+    default: false
+  start_timeout:
+    description: Seconds that O(verify_start) waits.
+    type: int
+    default: 120
+  force:
+    description:
+      - Replaces what stands in the way, a container of the same name or the content of a volume. It never merges.
+      - Loads an image although its name belongs to another image.
+    type: bool
+    default: false
+  keep_old:
+    description:
+      - What O(force) replaces is kept. A container is stopped and renamed, the content of a volume goes into a volume of its own, both
+        called C(<name>-before-<time>). With V(false) it is removed, but only when everything has succeeded.
+    type: bool
+    default: true
+  keep_partial:
+    description: Keeps what was made before a step failed, to look at it or to go on from there.
+    type: bool
+    default: false
+  ignore:
+    description:
+      - Refusals that are only noted.
+      - V(architecture), the image is for another processor; V(database_version), the data are of another major version than the
+        image's database; V(holes), the engine would have to write more than 10 GiB of zeros for the holes of sparse files.
+    type: list
+    elements: str
+    choices: [architecture, database_version, holes]
+    default: []
+  target:
+    description: Restore to a running engine, or unpack into folders below O(dest).
+    type: str
+    choices: [engine, directory]
+    default: engine
+  dest:
+    description:
+      - Folder for O(target=directory). Volumes come into C(volumes/<name>), bind mounts into C(binds/), the file system of the container
+        into C(rootfs) (or C(writable) if the bundle has only that).
+    type: path
+  offline:
+    description:
+      - Writes volumes into the data root of an engine that is stopped, which is proved first. Images and containers need a running one.
+    type: bool
+    default: false
+  data_root:
+    description: Data root for O(offline=true), if there is more than one on the managed node.
+    type: path
+  docker_host:
+    description: Where the engine listens, as C(unix:///path), C(tcp://host:port) or C(https://host:port).
+    type: str
+    default: unix:///var/run/docker.sock
+  tls:
+    description: Speak TLS to a C(tcp://) address. Port 2376 implies it.
+    type: bool
+    default: false
+  validate_certs:
+    description: Check the engine's certificate.
+    type: bool
+    default: true
+  ca_path:
+    description: File with the certificates of authorities that are trusted.
+    type: path
+  client_cert:
+    description: File with our certificate.
+    type: path
+  client_key:
+    description: File with our key.
+    type: path
+  timeout:
+    description: Seconds to wait for the engine's answer to small requests.
+    type: int
+    default: 60
+extends_documentation_fragment:
+  - lifeboat.docker.docker_disk.attributes
+attributes:
+  check_mode:
+    support: full
+    details: Nothing is made on the engine, not even for a moment. Archives are read to their end to find what would be refused.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details: A container of the same definition, and volumes that were restored from the same archive, are left alone, whatever has
+      been written into them since.
+notes:
+  - An archive is refused if a member would leave its folder (absolute names, C(..), through a link) or is a device node.
+  - Data go directly into the folder of a volume if that folder can be reached on the managed node by root, otherwise through the engine's
+    API. The API writes the holes of sparse files as zeros; the result says which way was taken.
+seealso:
+  - module: lifeboat.docker.docker_data_rescue
+  - module: lifeboat.docker.docker_bundle_info
+"""
+
+EXAMPLES = r"""
+- name: See what would happen
+  lifeboat.docker.docker_data_restore:
+    path: /srv/rescued/dead1/shop-db-0f1e2d3c4b5a
+  check_mode: true
+  diff: true
+  become: true
+
+- name: Bring it back and start it
+  lifeboat.docker.docker_data_restore:
+    path: /srv/rescued/dead1/shop-db-0f1e2d3c4b5a
+    state: started
+    verify_start: true
+  become: true
+
+- name: From the controller, under another name
+  lifeboat.docker.docker_data_restore:
+    path: rescued/dead1/shop-db-0f1e2d3c4b5a
+    remote_src: false
+    name: shop-db-restored
+    volume_map:
+      shop_data: shop_data_restored
+  become: true
+
+- name: Only the data, into a folder
+  lifeboat.docker.docker_data_restore:
+    path: /srv/rescued/dead1/volume-shop_data
+    restore: [volumes]
+    target: directory
+    dest: /srv/restored
+  become: true
+"""
+
+RETURN = r"""
+name:
+  description: Name of the container (or volume) that was restored.
+  returned: success
+  type: str
+  sample: shop-db
+steps:
+  description: What was done, or would be done in check mode, in order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kind: {description: 'V(image), V(network), V(volume), V(container), V(start) or V(folder).', type: str, returned: always}
+    name: {description: Of what., type: str, returned: always}
+    action: {description: 'V(keep) means that nothing had to be done.', type: str, returned: always}
+    message: {description: The same as a sentence., type: str, returned: always}
+image:
+  description: The image of the bundle. C(id) as the engine knows it, C(reference).
+  returned: success
+  type: dict
+networks:
+  description: Networks of the container. C(name), C(created).
+  returned: success
+  type: list
+  elements: dict
+volumes:
+  description: Volumes of the bundle.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: Name on the engine., type: str, returned: always}
+    recorded: {description: Name on the dead host., type: str, returned: always}
+    path: {description: The folder., type: str, returned: 'O(target=directory) or O(offline=true)'}
+    way: {description: 'V(direct) or V(api), how the data went in; none if check mode cannot tell.', type: str, returned: always}
+    why: {description: Why this way., type: str, returned: with an engine}
+    entries: {description: Members of the archive., type: int, returned: when filled}
+    files: {description: Files among them., type: int, returned: when filled}
+    bytes: {description: Size of their content., type: int, returned: when filled}
+    notes: {description: What could not be kept., type: list, elements: str, returned: always}
+    databases: {description: See RV(databases)., type: list, elements: dict, returned: always}
+container:
+  description: The container. C(id), C(name), and C(state) if it was started.
+  returned: success
+  type: dict
+databases:
+  description:
+    - Databases in what was restored, in volumes and in the container itself. C(engine), C(title), C(version), C(path), C(volume) (none for
+      the container itself), C(clean_shutdown), C(state), and C(expect), which says what the first start will bring.
+  returned: success
+  type: list
+  elements: dict
+kept:
+  description: What was replaced and where it is now. C(was), C(now).
+  returned: success, but not in check mode
+  type: list
+  elements: dict
+notes:
+  description: What a person should know.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore.engineapi import Tls
+
+
+def restore(module):
+    params = module.params
+    if not params['remote_src']:
+        module.fail_json(msg='remote_src: false is the work of the action plugin lifeboat.docker.docker_data_restore.')
+    result = run.restore(plan.Options(
+        path=os.path.abspath(os.fsencode(params['path'])), restore=tuple(params['restore']), name=params['name'] or '',
+        volume_map=dict((str(key), str(value)) for key, value in params['volume_map'].items()), image=params['image'] or '',
+        docker_host=params['docker_host'], use_tls=params['tls'], timeout=params['timeout'],
+        tls=Tls(params['ca_path'] or '', params['client_cert'] or '', params['client_key'] or '', params['validate_certs']),
+        state=params['state'], force=params['force'], keep_old=params['keep_old'], keep_partial=params['keep_partial'],
+        verify_start=params['verify_start'], start_timeout=params['start_timeout'], ignore=tuple(params['ignore']),
+        target=params['target'], dest=os.path.abspath(os.fsencode(params['dest'])) if params['dest'] else b'',
+        offline=params['offline'], data_root=os.fsencode(params['data_root'] or ''), check=module.check_mode))
+    if not module._diff:
+        result.pop('diff', None)
+    return result
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            path=dict(type='path', required=True),
+            remote_src=dict(type='bool', default=True),
+            spool=dict(type='path', default='/var/tmp'),
+            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container'],
+                         default=['image', 'volumes', 'container']),
+            name=dict(type='str'),
+            volume_map=dict(type='dict', default={}),
+            image=dict(type='str'),
+            state=dict(type='str', choices=['created', 'started'], default='created'),
+            verify_start=dict(type='bool', default=False),
+            start_timeout=dict(type='int', default=120),
+            force=dict(type='bool', default=False),
+            keep_old=dict(type='bool', default=True),
+            keep_partial=dict(type='bool', default=False),
+            ignore=dict(type='list', elements='str', choices=['architecture', 'database_version', 'holes'], default=[]),
+            target=dict(type='str', choices=['engine', 'directory'], default='engine'),
+            dest=dict(type='path'),
+            offline=dict(type='bool', default=False),
+            data_root=dict(type='path'),
+            docker_host=dict(type='str', default='unix:///var/run/docker.sock'),
+            tls=dict(type='bool', default=False),
+            validate_certs=dict(type='bool', default=True),
+            ca_path=dict(type='path'),
+            client_cert=dict(type='path'),
+            client_key=dict(type='path', no_log=False),
+            timeout=dict(type='int', default=60),
+        ),
+        required_if=[('target', 'directory', ('dest',))],
+        required_together=[('client_cert', 'client_key')],
+        supports_check_mode=True,
+    )
+    shared.run(module, restore)
+
+
+if __name__ == '__main__':
+    main()

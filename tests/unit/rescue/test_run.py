@@ -1,0 +1,209 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole rescue of a host that code has built: results, second runs, wrong requests, half-done runs."""
+import json
+import os
+import stat
+
+import deadroot
+import pytest
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import bundle, compress, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, model
+
+
+@pytest.fixture(scope='module')
+def dead(tmp_path_factory):
+    tmp = tmp_path_factory.mktemp('host')
+    expected = deadroot.build(str(tmp / 'var' / 'lib' / 'docker'), containers=4, host_root=str(tmp), orphan_layers=1)
+    return expected, os.fsencode(str(tmp))
+
+
+def rescue(dead, dest, **options):
+    options.setdefault('host_name', 'box')
+    options.setdefault('compression', 'none')
+    with inventory.Host(dead[1], [b'/var/lib/docker']) as host:
+        return run.rescue(host, run.Request(os.fsencode(str(dest)), **options))
+
+
+def test_bundles_verify_and_a_second_run_changes_nothing(dead, tmp_path):
+    result = rescue(dead, tmp_path / 'out', volumes=('*',), orphans=True)
+    assert result['changed'] is True
+    assert {item['container'] for item in result['bundles'] if item['kind'] == 'container'} == {
+        item.name for item in dead[0].containers}
+    found = info.inspect(os.fsencode(str(tmp_path / 'out')), True)
+    assert {item['status'] for item in found} == {'verified'}
+    assert len(found) == len(result['bundles'])
+    again = rescue(dead, tmp_path / 'out', volumes=('*',), orphans=True)
+    assert again['changed'] is False
+    forced = rescue(dead, tmp_path / 'out', volumes=('*',), orphans=True, force=True)
+    assert forced['changed'] is True
+    assert not [name for name in os.listdir(str(tmp_path / 'out' / 'box')) if name.startswith('.')]
+
+
+def test_check_mode_writes_nothing_and_tells_sizes(dead, tmp_path):
+    result = rescue(dead, tmp_path / 'out', check_mode=True)
+    assert result['changed'] is True
+    assert not (tmp_path / 'out').exists()
+    assert sum(item['bytes'] for item in result['bundles']) >= sum(item.writable_bytes() for item in dead[0].containers)
+    rescue(dead, tmp_path / 'out')
+    assert rescue(dead, tmp_path / 'out', check_mode=True)['changed'] is False
+
+
+def test_what_the_next_start_deletes_comes_first(dead, tmp_path):
+    result = rescue(dead, tmp_path / 'out')
+    doomed = [item.name for item in dead[0].containers if item.hostconfig.get('AutoRemove')]
+    assert doomed and result['bundles'][0]['container'] in doomed
+    assert 'REMOVED_AT_NEXT_START' in [item['code'] for item in result['problems']]
+
+
+def test_a_changed_file_is_written_again_and_only_its_bundle(dead, tmp_path):
+    first = rescue(dead, tmp_path / 'out')
+    victim = dead[0].containers[0]
+    path = os.path.join(victim.upper, b'new-since')
+    with open(path, 'wb') as out:
+        out.write(b'x')
+    try:
+        second = rescue(dead, tmp_path / 'out')
+    finally:
+        os.unlink(path)
+    assert [item['container'] for item in second['bundles'] if item['changed']] == [victim.name]
+    assert len(first['bundles']) == len(second['bundles'])
+    rescue(dead, tmp_path / 'out')
+
+
+def test_a_better_bundle_is_never_replaced_by_a_worse_one(dead, tmp_path):
+    rescue(dead, tmp_path / 'out')
+    victim = next(item for item in dead[0].containers if item.mounts)
+    parked = victim.upper + b'.parked'
+    os.rename(victim.upper, parked)
+    try:
+        rescue(dead, tmp_path / 'out')
+    finally:
+        os.rename(parked, victim.upper)
+    names = [name for name in os.listdir(str(tmp_path / 'out' / 'box')) if name.startswith(victim.name + '-')]
+    kept = [name for name in names if '.until-' in name]
+    assert len(kept) == 1
+    with open(str(tmp_path / 'out' / 'box' / kept[0] / 'manifest.json')) as found:
+        assert json.load(found)['status'] == 'complete'
+
+
+@pytest.mark.parametrize('name', ['none', 'gzip', 'xz'])
+def test_compressions(dead, tmp_path, name):
+    result = rescue(dead, tmp_path / 'out', containers=(dead[0].containers[0].name,), compression=name)
+    suffix = {'none': '.tar', 'gzip': '.tar.gz', 'xz': '.tar.xz'}[name]
+    files = [item['file'] for item in result['bundles'][0]['components'] if item['kind'] in ('writable', 'volume')]
+    assert files and all(item.endswith(suffix) for item in files)
+
+
+def test_modes_are_private(dead, tmp_path):
+    rescue(dead, tmp_path / 'out')
+    for folder, dummy, names in os.walk(str(tmp_path / 'out')):
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+        assert all(stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode) == 0o600 for name in names)
+
+
+def one_sentence(raised):
+    text = str(raised.value)
+    assert '\n' not in text and 'Traceback' not in text
+    return text
+
+
+def test_dest_inside_the_data_root(dead):
+    for inside in (dead[0].root, os.path.join(dead[0].root, b'containers', b'x'), dead[0].volumes[0].path):
+        before = sorted(os.listdir(dead[0].root))
+        with pytest.raises(model.LifeboatError) as raised:
+            rescue(dead, os.fsdecode(inside))
+        assert 'lies inside' in one_sentence(raised)
+        assert sorted(os.listdir(dead[0].root)) == before
+
+
+def test_dest_inside_the_data_root_through_a_link(dead, tmp_path):
+    link = tmp_path / 'innocent'
+    link.symlink_to(os.fsdecode(dead[0].root))
+    with pytest.raises(model.LifeboatError) as raised:
+        rescue(dead, link / 'sub')
+    assert 'lies inside' in one_sentence(raised)
+
+
+def test_dest_is_a_file(dead, tmp_path):
+    (tmp_path / 'file').write_text('x')
+    for dest in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+        with pytest.raises(model.LifeboatError) as raised:
+            rescue(dead, dest)
+        assert 'file' in one_sentence(raised)
+
+
+def test_unknown_container_volume_component(dead, tmp_path):
+    for options, word in (({'containers': ('nope',)}, 'nope'), ({'volumes': ('nope*',)}, 'nope*'), ({'include': ('al',)}, 'al')):
+        with pytest.raises(model.LifeboatError) as raised:
+            rescue(dead, tmp_path / 'out', **options)
+        assert word in one_sentence(raised)
+        assert not (tmp_path / 'out' / 'box').exists() or os.listdir(str(tmp_path / 'out' / 'box')) == []
+
+
+def test_no_room(dead, tmp_path, monkeypatch):
+    monkeypatch.setattr(run.fsinfo, 'free', lambda path: run.fsinfo.Free(1000, 1000, 10000))
+    with pytest.raises(model.LifeboatError) as raised:
+        rescue(dead, tmp_path / 'out')
+    assert '1000 bytes free' in one_sentence(raised) and 'check_space' in one_sentence(raised)
+
+
+def test_missing_data_root(tmp_path):
+    with pytest.raises(model.LifeboatError) as raised:
+        inventory.Host(os.fsencode(str(tmp_path)), [b'/no/such/root'])
+    assert '/no/such/root' in one_sentence(raised)
+
+
+def test_nothing_at_all_is_not_a_silent_success(tmp_path):
+    (tmp_path / 'host').mkdir()
+    with inventory.Host(os.fsencode(str(tmp_path / 'host'))) as host:
+        result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box'))
+    assert result['bundles'] == [] and result['changed'] is False
+    assert any(item['severity'] == 'critical' for item in result['problems'])
+
+
+
+def test_a_bundle_that_cannot_be_written_does_not_stop_the_others(dead, tmp_path, monkeypatch):
+    whole, calls = bundle.write, []
+
+    def sometimes(store, job, *more):
+        calls.append(job.name)
+        if len(calls) == 2:
+            raise compress.CompressError('cannot write: no space left')
+        return whole(store, job, *more)
+    monkeypatch.setattr(bundle, 'write', sometimes)
+    result = rescue(dead, tmp_path / 'out')
+    assert 'NOT_WRITTEN' in [item['code'] for item in result['problems']]
+    found = info.inspect(os.fsencode(str(tmp_path / 'out')), True)
+    assert len(found) == len(result['bundles']) - 1
+    assert {item['status'] for item in found} == {'verified'}
+
+
+def test_unreadable_file(dead, tmp_path, monkeypatch):
+    """A file that cannot be opened is told, the rest comes out; with on_error fail nothing is kept."""
+    victim = dead[0].containers[0]
+    from ansible_collections.lifeboat.docker.plugins.module_utils.storage import safeio
+    whole = safeio.Dir.open
+    hit = []
+
+    def refuse(self, name):
+        if not hit and self.path().startswith(victim.upper):
+            hit.append(name)
+        if hit and name == hit[0] and self.path().startswith(victim.upper):
+            raise OSError(5, 'Input/output error')
+        return whole(self, name)
+    monkeypatch.setattr(safeio.Dir, 'open', refuse)
+    with pytest.raises(model.LifeboatError):
+        rescue(dead, tmp_path / 'strict', containers=(victim.name,), on_error='fail')
+    assert [name for name in os.listdir(str(tmp_path / 'strict' / 'box')) if not name.startswith('.')] == []
+    result = rescue(dead, tmp_path / 'out', containers=(victim.name,))
+    assert result['bundles'][0]['status'] == 'partial'
+    assert any(item['code'] == 'READ_ERROR' and 'Input/output error' in item['message'] for item in result['problems'])
+    again = rescue(dead, tmp_path / 'out', containers=(victim.name,))
+    assert again['changed'] is False
+    monkeypatch.setattr(safeio.Dir, 'open', whole)
+    healed = rescue(dead, tmp_path / 'out', containers=(victim.name,))
+    assert healed['changed'] is True and healed['bundles'][0]['status'] == 'complete'
