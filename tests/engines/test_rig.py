@@ -119,7 +119,7 @@ def test_logs_are_recorded_per_stream(dead_root, name, least):
     folder = os.path.join(dead_root.data_root, 'containers', item['inspect']['Id'])
     if name == 'shop-logger':
         assert len(glob.glob(folder + '/*-json.log.*.gz')) == 3
-        assert b'x' * 40000 in streams['stdout'].replace(b'\r', b'').replace(b'\n', b'') or b'x' * 10000 in streams['stdout']
+        assert b'x' * 10000 in streams['stdout']
     if name == 'shop-db-1':
         assert len(glob.glob(folder + '/local-logs/container.log*')) == 3
     assert 'logging driver' in dead_root.truth['containers']['shop-quiet']['logs_error']
@@ -140,7 +140,8 @@ def test_images_have_layers_tags_and_an_untagged_one_in_use(dead_root):
 
 def test_volumes_and_binds_hold_one_of_everything(dead_root):
     said = dead_root.truth
-    assert {'shop-data', 'shop-db', 'shop-orphan', 'shop-created', 'shop-opt-bind', 'shop-opt-tmpfs'} < set(said['volumes'])
+    named = {'shop-data', 'shop-db', 'shop-orphan', 'shop-created', 'shop-opt-bind', 'shop-opt-tmpfs'}
+    assert named < set(said['volumes'])
     for name in (said['volumes']['shop-data']['tree'], said['binds']['/srv/shop/wild']):
         tree = {item['path']: item for item in dead_root.tree(name)}
         assert {item['type'] for item in tree.values()} == set('fdlpscb')
@@ -268,8 +269,9 @@ def test_what_is_missing_is_said_in_one_sentence(monkeypatch, tmp_path):
     assert 'rig setup' in str(why.value)
 
 
-@pytest.mark.parametrize('name, text', [(b'plain', 'plain'), ('\u0142'.encode('utf-8'), '\u0142'), (b'a\xffb', 'a\ufffdb'),
-                                        (b'\xff\xfe', '\ufffd\ufffd'), (b'\xe2\x82', '\ufffd\ufffd')])
+@pytest.mark.parametrize('name, text', [(b'plain', 'plain'), ('\u0142'.encode('utf-8'), '\u0142'),
+                                        (b'a\xffb', 'a\ufffdb'), (b'\xff\xfe', '\ufffd\ufffd'),
+                                        (b'\xe2\x82', '\ufffd\ufffd')])
 def test_go_text_replaces_each_wrong_byte(name, text):
     assert truth.go_text(name) == text
 

@@ -16,19 +16,24 @@ class NotHere(RigError):
     """This machine cannot run that engine at all; nothing is known to be wrong with the engine or the rig."""
 
 
+def not_installed(what):
+    """The NotHere that says how to get `what`."""
+    return NotHere('%s is not installed here; run "python3 -m rig setup" in tests/engines as root' % what)
+
+
 def say(message):
     """One line to the person who waits; never to standard output, which carries results."""
     os.write(2, ('rig: %s\n' % message).encode('utf-8', 'backslashreplace'))
 
 
 def run(argv, stdin=None, env=None, cwd=None, timeout=600, check=True, stdout=subprocess.PIPE):
-    """Run `argv` and return its CompletedProcess (bytes). A failure raises RigError with the command's own last words."""
+    """Run `argv`, return its CompletedProcess (bytes). A failure raises RigError with the command's own last words."""
     try:
         done = subprocess.run(argv, input=stdin, env=env, cwd=cwd, timeout=timeout, check=False,
                               stdin=subprocess.DEVNULL if stdin is None else None,
                               stdout=stdout, stderr=subprocess.PIPE)
     except FileNotFoundError:
-        raise NotHere('%s is not installed here; run "python3 -m rig setup" in tests/engines as root' % argv[0]) from None
+        raise not_installed(argv[0]) from None
     except subprocess.TimeoutExpired:
         raise RigError('%s gave no answer in %d seconds' % (' '.join(argv[:6]), timeout)) from None
     if check and done.returncode:

@@ -23,7 +23,7 @@ import urllib.parse
 from typing import NamedTuple
 
 from . import newer, procs
-from .common import NotHere, RigError, need_root, run
+from .common import NotHere, RigError, need_root, not_installed, run
 
 READY_SECONDS = 60
 
@@ -97,7 +97,7 @@ class Engine:
     """One private engine. start(), docker(), kill() or stop(), close(); also a context manager around all of it."""
 
     def __init__(self, kind, scratch=None):
-        """`scratch`: a folder that is not there yet and gets all of it; by default a new one under scratch_parent()."""
+        """`scratch`: a folder that is not there yet and gets all of it; by default one under scratch_parent()."""
         need_root()
         if kind not in KINDS:
             raise RigError('no kind of engine is called %r; there are: %s' % (kind, ' '.join(KINDS)))
@@ -222,7 +222,7 @@ class Engine:
         else:
             tree = ''
             if not shutil.which('dockerd', path=_PATH):
-                raise NotHere('docker.io is not installed here; run "python3 -m rig setup" in tests/engines as root')
+                raise not_installed('docker.io')
         argv = ['env', '-i', 'PATH=' + _PATH, 'LC_ALL=C.UTF-8', 'HOME=/root',
                 'unshare', '--mount', '--net', '--propagation', 'private',
                 'sh', '-c', _ENTER, 'sh', tree, self.scratch, '1' if self.kind.packaged else '']
@@ -290,7 +290,7 @@ class Engine:
         return done.stdout, done.stderr
 
     def download(self, target, path):
-        """The body of GET `path` (what `docker export` and `docker save` print) into a new file, sparse where it is zero."""
+        """The body of GET `path` (of `docker export`, `docker save`) into a new file, sparse where it is zero."""
         connection = _UnixConnection(self.socket)
         size = 1 << 18
         zeros = bytes(size)
@@ -298,7 +298,8 @@ class Engine:
             connection.request('GET', path)
             answer = connection.getresponse()
             if answer.status != 200:
-                raise RigError('GET %s: %d %s' % (path, answer.status, answer.read().decode('utf-8', 'replace').strip()))
+                words = answer.read().decode('utf-8', 'replace').strip()
+                raise RigError('GET %s: %d %s' % (path, answer.status, words))
             with open(target, 'wb') as handle:
                 while True:
                     block = answer.read(size)

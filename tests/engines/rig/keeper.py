@@ -1,11 +1,11 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small process that owns everything an engine starts and leaves: processes, mounts, control groups, the scratch folder.
+"""A small process that owns everything an engine starts and leaves: processes, mounts, cgroups, scratch folder.
 
 Every process of the engine becomes its descendant (it is a child subreaper, so a shim that loses its parent lands
 here too). It does what the lines on its standard input say, and when that input ends - because the rig is done, or
-because the rig itself was killed - it ends the engine and clears away. So nothing outlives the tests on any way out.
+because the rig itself was killed - it ends the engine and clears away. So nothing outlives the tests.
 
 Lines are JSON: {"start": argv, "log": path} answers {"pid": number}; {"kill": true} answers {"left": [numbers]};
 {"keep": true} leaves the scratch folder (not the processes and mounts) in place at the end and answers {}.

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 
-from .common import NotHere, RigError, cache_dir, cache_lock, last_words, need_root, run, say
+from .common import NotHere, RigError, cache_dir, cache_lock, last_words, need_root, not_installed, run, say
 
 # The first release that can be installed wins; Debian's unstable has the newest docker.io.
 SUITES = ('sid', 'testing', 'trixie')
@@ -116,7 +116,7 @@ def _make(path):
 def _debootstrap(suite, mirror, target):
     script = '/usr/share/debootstrap/scripts/sid'
     if not os.path.exists(script):
-        raise NotHere('debootstrap is not installed here; run "python3 -m rig setup" in tests/engines as root')
+        raise not_installed('debootstrap')
     # In a mount namespace of its own: whatever it mounts is gone with it, however it ends.
     argv = ['unshare', '--mount', '--propagation', 'private', 'debootstrap', '--variant=minbase',
             '--include=' + ','.join(PACKAGES), suite, target, mirror, script]

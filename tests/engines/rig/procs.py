@@ -52,7 +52,7 @@ def _rank(comm):
 
 
 def kill_below(ancestor, cgroup_name, timeout=20):
-    """SIGKILL all descendants of `ancestor` in the order of a crash; returns what is left after `timeout` (normally {})."""
+    """SIGKILL all descendants of `ancestor`, dockerd first; returns what is left after `timeout` (normally {})."""
     deadline = time.monotonic() + timeout
     while True:
         left = descendants(ancestor)

@@ -15,7 +15,7 @@ import shutil
 import tarfile
 
 from . import wild
-from .common import NotHere, run
+from .common import not_installed, run
 
 # A value that must never be seen in facts, reports or logs of the collection.
 SECRET = 'hunter2-Xq7-never-show-this'
@@ -57,7 +57,7 @@ def _busybox():
             if b'static' in kind:
                 with open(path, 'rb') as handle:
                     return handle.read()
-    raise NotHere('busybox-static is not installed here; run "python3 -m rig setup" in tests/engines as root')
+    raise not_installed('busybox-static')
 
 
 class _Base:
@@ -149,10 +149,11 @@ def build_images(engine):
 def loadable(layers, tag, config=None):
     """Bytes of an archive for `docker load`: `layers` are tars (bytes), bottom first."""
     diff_ids = ['sha256:' + hashlib.sha256(layer).hexdigest() for layer in layers]
-    text = json.dumps({'architecture': {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(os.uname().machine, os.uname().machine),
-                       'os': 'linux', 'created': '2020-01-02T03:04:05.678901234Z',
-                       'config': config or {'Cmd': ['/bin/sh']}, 'rootfs': {'type': 'layers', 'diff_ids': diff_ids},
-                       'history': [{'created_by': 'layer %d' % number} for number, _layer in enumerate(layers)]}).encode()
+    machine = os.uname().machine
+    text = json.dumps({'architecture': {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine), 'os': 'linux',
+                       'created': '2020-01-02T03:04:05.678901234Z', 'config': config or {'Cmd': ['/bin/sh']},
+                       'rootfs': {'type': 'layers', 'diff_ids': diff_ids},
+                       'history': [{'created_by': 'layer %d' % number} for number in range(len(layers))]}).encode()
     names = ['%s/layer.tar' % diff_id[7:] for diff_id in diff_ids]
     config_name = hashlib.sha256(text).hexdigest() + '.json'
     archive = _Base()
@@ -240,7 +241,8 @@ def make_containers(engine):
     docker('run', '-d', '--name', 'shop-hostile', '--entrypoint', '/bin/busybox', *common, BASE, 'sleep', '100000')
     docker('run', '-d', '--name', 'shop-sparse', *common, BASE, 'sleep', '100000')
     docker('run', '-d', '--name', 'shop-paused', '--read-only', *common, SHOP, 'echo frozen; exec sleep 100000')
-    docker('run', '-d', '--name', 'shop-before', '--volumes-from', 'shop-web-1', *common, SHOP, 'echo before; sleep 100000')
+    docker('run', '-d', '--name', 'shop-before', '--volumes-from', 'shop-web-1', *common, SHOP,
+           'echo before; sleep 100000')
     docker('rename', 'shop-before', 'shop-renamed')
     docker('network', 'create', '--driver', 'bridge', '--internal', '--subnet', '10.213.0.0/24', 'shop-net')
     docker('run', '-d', '--name', 'shop-web-2', '--network', 'shop-net', '--network-alias', 'web', '--network-alias',
@@ -264,16 +266,16 @@ def make_contents(engine):
         return '/proc/%d/root' % engine.container_pid(name)
 
     engine.docker('exec', 'shop-web-1', 'sh', '-c',
-                  'echo page > /opt/app/page.html; rm /opt/app/files/a; echo more >> /opt/app/version; echo x > /scratch/x;'
-                  'echo cached > /var/cache/shop/item; mkdir -p /var/lib/postgresql/data; '
+                  'echo page > /opt/app/page.html; rm /opt/app/files/a; echo more >> /opt/app/version; '
+                  'echo x > /scratch/x; echo cached > /var/cache/shop/item; mkdir -p /var/lib/postgresql/data; '
                   'echo 15 > /var/lib/postgresql/data/PG_VERSION')
     engine.docker('exec', 'shop-db-1', 'sh', '-c', 'umask 077; echo rows > /tmp/rows')
     wild.inside(root('shop-web-1'), wild.change_image, privileged, **space('shop-web-1'))
     wild.inside(root('shop-web-1'), wild.fill, b'/srv/wild', privileged, False, 1 << 20, **space('shop-web-1'))
     wild.inside(root('shop-renamed'), wild.change_image, privileged, **space('shop-renamed'))
     wild.inside(root('shop-sparse'), _sparse_only, **space('shop-sparse'))
-    run(['nsenter', '--target', str(engine.container_pid('shop-hostile')), '--mount', '--root', '/bin/busybox', 'sh', '-c',
-         'for f in hosts hostname resolv.conf; do /bin/busybox umount /etc/$f; done'])
+    run(['nsenter', '--target', str(engine.container_pid('shop-hostile')), '--mount', '--root', '/bin/busybox', 'sh',
+         '-c', 'for f in hosts hostname resolv.conf; do /bin/busybox umount /etc/$f; done'])
     wild.inside(root('shop-hostile'), wild.plant_links, **space('shop-hostile'))
     for volume in ('shop-data', 'shop-orphan'):
         wild.inside(os.path.join(engine.data_root, 'volumes', volume, '_data'), wild.fill, b'/wild', privileged, True,

@@ -35,7 +35,7 @@ def install():
     if not wanted:
         return
     if not shutil.which('apt-get', path=_PATH):
-        raise NotHere('the rig installs Debian packages, and this machine has no apt-get; missing: %s' % ' '.join(wanted))
+        raise NotHere('the rig installs Debian packages, and there is no apt-get; missing: %s' % ' '.join(wanted))
     say('installing %s' % ' '.join(wanted))
     env = dict(os.environ, DEBIAN_FRONTEND='noninteractive', LC_ALL='C', NEEDRESTART_MODE='l')
     with _no_services():

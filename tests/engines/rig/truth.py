@@ -13,15 +13,15 @@ Shape of `truth.json` (paths are relative to the scratch folder that holds it):
     changes: [{Path, Kind}] of the API behind `docker diff` (Kind 0 changed, 1 added, 2 deleted; a byte that is not
              UTF-8 reads U+FFFD, see :func:`go_text`),
     diff: file with the output of `docker diff`,
-    export: tar of `docker export`, stdout / stderr: files with `docker logs --timestamps` (null if the driver has none),
+    export: tar of `docker export`, stdout, stderr: files with `docker logs --timestamps` (or null),
     logs_error: why there are no logs, or null,
     tree: file with the listing (listing.py) of the merged view of a *running* container without its mounts, else null}}
 - images: [objects of `docker image inspect`] of all images, image_rows: [rows of `docker images --digests`],
   image_rows_all: the same with --all (the builds' intermediate images too),
   history: {image id: [answer of /images/ID/history]}, save: one tar of `docker save` of all tagged images,
   save_dangling: the same for the untagged ones, or null
-- volumes: {name: {inspect, tree: file with the listing of its folder as the dead disk has it}}
-- binds: {host path as the engine knows it: file with the listing of it (of a file: a list of that one), null if it is gone}
+- volumes: {name: {inspect, tree: file with the listing of its _data as the dead disk has it}}
+- binds: {host path as the engine knows it: file with its listing (of a file: a list of that one) or null}
 - networks: [objects of `docker network inspect`]
 """
 import json

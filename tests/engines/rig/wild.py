@@ -28,7 +28,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def inside(root, function, *args, userns_of=None):
-    """Call function(*args) in a child process whose root is `root`; with `userns_of` (a pid) also in its user namespace.
+    """Call function(*args) in a child process with the root `root`, and in the user namespace of the pid `userns_of`.
 
     `root` may be /proc/PID/root, which is the file system as that container sees it, its mounts included.
     """
@@ -130,8 +130,8 @@ def fill(base, privileged=True, lone_volume=False, sparse_size=GIB):
 def _names():
     os.mkdir(b'names')
     for name in (b'new\nline', b'tab\there', b' blanks ', b'-rf', b'--help', b'"quoted\'', b'back\\slash', b'*?[a]',
-                 b'\xc3\xa9-nfc', b'e\xcc\x81-nfd', b'\xf0\x9f\x90\xb3', b'latin-\xe9', b'\xff\xfe\x80', b'%s%n', b'$(id)',
-                 b'\x01\x1b[31m', b'\x7f', b'a;b', b'a:b', b'...', b'.hidden', b'x' * 255):
+                 b'\xc3\xa9-nfc', b'e\xcc\x81-nfd', b'\xf0\x9f\x90\xb3', b'latin-\xe9', b'\xff\xfe\x80', b'%s%n',
+                 b'$(id)', b'\x01\x1b[31m', b'\x7f', b'a;b', b'a:b', b'...', b'.hidden', b'x' * 255):
         write(b'names/' + name, b'named ' + name)
     write('names/z\u0142\u00f3ty'.encode('utf-8'), b'text')
     deep = b'names/deep'
