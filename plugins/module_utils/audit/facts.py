@@ -5,7 +5,7 @@
 import os
 import re
 
-from ..storage import metadata, model, select
+from ..storage import metadata, model, selection
 from ..storage.changes import changes as compare
 from ..storage.codes import problem
 from ..storage.tree import Failure, PlainTree
@@ -58,7 +58,7 @@ class Options(object):
 def gather(host, options):
     """The facts of an inventory.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
     wanted = options.subsets
-    chosen = select.containers(host, options.containers)
+    chosen = selection.containers(host, options.containers)
     at_length = options.named or len(chosen) <= LAYERS_UP_TO
     if not at_length:
         # AWX drops results above 700,000 characters
@@ -325,7 +325,7 @@ def _chosen_images(host, options):
     for image in everything:
         for name in image.references + (image.id, image.id[7:19]):
             named.setdefault(name, []).append(image)
-    hits = [image for name in select.by_glob('image', options.images, list(named)) for image in named[name]]
+    hits = [image for name in selection.by_glob('image', options.images, list(named)) for image in named[name]]
     return [image for image in everything if image in hits]
 
 

@@ -106,8 +106,7 @@ class Snapshotter(object):
                 folder = self.root.descend(relative)
                 empty = False
                 if record.kind == COMMITTED and (record.inodes or 0) > 1:
-                    with os.scandir(folder.fd) as names:
-                        empty = next(names, None) is None
+                    empty = folder.is_empty()
                 folder.close()
                 self._present[relative] = 'its folder is empty although files belong there' if empty else ''
             except OSError as exc:
@@ -285,8 +284,7 @@ class ContainerdStore(object):
 
     def _lazy(self, shots, record):
         try:
-            with os.scandir(self.root.descend(shots.relative(record)).fd) as names:
-                return next(names, None) is None
+            return self.root.descend(shots.relative(record)).is_empty()
         except OSError:
             return True
 

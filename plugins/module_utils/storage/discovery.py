@@ -9,7 +9,7 @@
    their own; each gets the containerd roots to look into (1.4).
 3. *Problems*: what is missing, empty, not mounted, damaged or out of reach. Nothing found is a problem too.
 
-How a configuration file is understood (systemd, environment files, TOML) stands in the second half.
+How a configuration file is understood (systemd, environment files, TOML) stands in storage.daemonconf.
 Nothing is walked recursively; a host with some hundred unit files costs about a thousand small system calls.
 """
 import errno
@@ -23,6 +23,9 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..formats import jsonish
 from . import codes, fsinfo, host as hosts, model, safeio
+from .daemonconf import (absolute, command_words, containerd_flags, daemon_flags, dropin_stems, flags_of, MAX_CONFIG,
+                         parse_containerd, parse_env, parse_unit, script_flags, service_of, shell_words, show,
+                         specify, split_words, to_bytes, toml_value, unit_unescape)
 
 DEFAULT_ROOT = b'/var/lib/docker'
 DEFAULT_JSON = b'/etc/docker/daemon.json'
@@ -50,18 +53,12 @@ _HEX64 = re.compile(br'[0-9a-f]{64}\Z')
 _SNAPSHOTTER = b'io.containerd.snapshotter.v1.'
 
 # A disk may be hostile: real hosts stay far below all of these.
-MAX_CONFIG = 1024 * 1024                # bytes of one configuration file
-MAX_TOML = 131072                       # of those, what is looked at of a TOML file
 MAX_TOTAL = 16 * 1024 * 1024            # bytes of all of them
-MAX_LINE = 8192                         # characters of a command after its variables were filled in
 MAX_HOMES = 2000
 MAX_UNITS = 300
 MAX_IMPORTS = 50
 MAX_CLAIMS = 100                        # of one source
 MAX_FOLDERS = 50                        # userns folders, drivers, snapshotters, fstab entries of one root
-
-# Codes that storage.codes does not know yet: severity
-_NEW_CODES = {'DATA_ROOT_MISSING': model.CRITICAL, 'CONFIG_UNREADABLE': model.WARNING}
 
 
 class RootCandidate(NamedTuple):
@@ -174,10 +171,7 @@ class _Scan(object):
 
     def problem(self, code, obj, message, next_step='', severity=None):
         obj = model.text(obj)
-        if code in codes.CODES:
-            found = codes.problem(code, obj, message, next_step)
-        else:
-            found = model.Problem(code, _NEW_CODES[code], obj, message, next_step)
+        found = codes.problem(code, obj, message, next_step)
         if severity:
             found = found._replace(severity=severity)
         if not any(other.code == code and other.object == obj for other in self.problems):
@@ -370,17 +364,17 @@ def _claim(scan, flags, where, env, user=None, snap=None, required=True):
         kind, why = 'snap', 'snap'
         default, config = snap + b'/common/var-lib-docker', snap + b'/current/config/daemon.json'
     if flags.get('config-file'):
-        config = _absolute(flags['config-file'])
+        config = absolute(flags['config-file'])
     settings, whole = scan.daemon_json(config)
     if not isinstance(settings, dict):
         settings = {}
     path, is_default = None, False
     if flags.get('data-root'):
-        path, why = _absolute(flags['data-root']), where
+        path, why = absolute(flags['data-root']), where
     else:
         value, key = _json_root(settings)
         if value:
-            path = _absolute(value)
+            path = absolute(value)
             why = 'daemon.json %s' % key
             if config != DEFAULT_JSON:
                 why += ' (%s)' % show(config)
@@ -822,7 +816,7 @@ def _run_paths(flags, settings, claims, uid):
     found = []
     for key, default in (('exec-root', exec_root), ('pidfile', pidfile)):
         value = flags.get(key) or settings.get(key)
-        found.append(_absolute(value) if isinstance(value, str) and value else default)
+        found.append(absolute(value) if isinstance(value, str) and value else default)
     return found
 
 
@@ -1004,7 +998,7 @@ def _no_layers(scan, candidate, content):
 def _elsewhere(scan):
     """What else keeps containers on this host: virtual machines of Docker Desktop, Podman, CRI-O."""
     podman = [b'/var/lib/containers/storage']
-    root = _toml_value(scan.read(b'/etc/containers/storage.conf') or b'', 'storage', 'graphroot')
+    root = toml_value(scan.read(b'/etc/containers/storage.conf') or b'', 'storage', 'graphroot')
     if root:
         podman.insert(0, to_bytes(root))
     for user in scan.users:
@@ -1066,9 +1060,9 @@ class _Containerd(object):
                 if flags is None:
                     continue
                 if flags.get('config'):
-                    files.append(_absolute(flags['config']))
+                    files.append(absolute(flags['config']))
                 if flags.get('root'):
-                    flagged.append(_absolute(flags['root']))
+                    flagged.append(absolute(flags['root']))
         configured, moved = self._config(files + [b'/etc/containerd/config.toml'])
         self.system = configured + flagged + [DEFAULT_CONTAINERD]
         self.snapshotters = tuple((name, place) for name, place in ((name, scan.node(path)) for name, path in moved)
@@ -1120,69 +1114,7 @@ class _Containerd(object):
         return tuple(found), tuple(missing)
 
 
-class ContainerdConfig(NamedTuple):
-    root: str
-    imports: Tuple[str, ...]
-    snapshotters: Tuple[Tuple[str, str], ...]   # (name, root_path)
-
-
-_TOML_STRING = r'"((?:\\.|[^"\\\n])*)"|\'([^\'\n]*)\''
-_TOML_KEY = re.compile(r'^[ \t]*(?:imports[ \t]*=[ \t]*\[([^\]]{0,4000})\]|([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:%s)'
-                       r'|\[[ \t]*([^\]\n]+?)[ \t]*\])' % _TOML_STRING, re.MULTILINE)
-
-
-def _toml(raw):
-    """Yield (table, key, str or tuple of str) of the few kinds of values that matter here."""
-    text = raw[:MAX_TOML].decode('utf-8', 'surrogateescape')
-    text = re.sub(r'^[ \t]*#.*$', '', text, flags=re.MULTILINE)
-    table = ''
-    for match in _TOML_KEY.finditer(text):
-        array, key, double, single, header = match.groups()
-        if header is not None:
-            table = header
-        elif array is not None:
-            yield table, 'imports', tuple(_toml_text(*found) for found in re.findall(_TOML_STRING, array))
-        else:
-            yield table, key, _toml_text(double, single)
-
-
-def _toml_text(double, single):
-    if single:
-        return single
-    return re.sub(r'\\(["\\])', r'\1', double or '')
-
-
-def _toml_value(raw, table, key):
-    for found, name, value in _toml(raw):
-        if found == table and name == key and isinstance(value, str):
-            return value
-    return ''
-
-
-def parse_containerd(raw):
-    """ContainerdConfig of a config.toml; what is damaged or of another kind is left out."""
-    root, imports, snapshotters = '', (), []
-    for table, key, value in _toml(raw):
-        if table == '' and key == 'root' and isinstance(value, str):
-            root = value
-        elif table == '' and key == 'imports' and isinstance(value, tuple):
-            imports = value
-        elif key == 'root_path' and isinstance(value, str) and value.startswith('/'):
-            match = re.match(r'plugins\.\s*["\']?io\.containerd\.snapshotter\.v1\.([A-Za-z0-9_-]+)["\']?\Z', table)
-            if match:
-                snapshotters.append((match.group(1), value))
-    return ContainerdConfig(root, imports, tuple(snapshotters))
-
-
 # -- systemd units -------------------------------------------------------------------------------------------
-
-
-class _Service(NamedTuple):
-    commands: Tuple[Tuple[str, str], ...]       # (ExecStart value, file it stands in)
-    environment: Tuple[str, ...]
-    files: Tuple[str, ...]
-    user: str
-    fragment: bytes
 
 
 def _service_names(scan, folders, admin, word=b'docker'):
@@ -1228,7 +1160,7 @@ def _instances(scan, folders, names):
 
 
 def _load(scan, name, folders):
-    """_Service of a unit with its drop-ins by systemd's precedence; None if there is none or it is masked."""
+    """Service of a unit with its drop-ins by systemd's precedence; None if there is none or it is masked."""
     fragment, lines = b'', []
     template = name[:name.index(b'@') + 1] + b'.service' if b'@' in name else None
     for unit in (name, template):
@@ -1243,7 +1175,7 @@ def _load(scan, name, folders):
         if not raw or not raw.strip():
             return None                 # masked
         lines.append((fragment, raw))
-    stems = _dropin_stems(name)
+    stems = dropin_stems(name)
     files = {}
     places = [(folder, stem) for folder in folders for stem in stems] + [(folder, b'service') for folder in folders]
     for folder, stem in places:
@@ -1255,36 +1187,7 @@ def _load(scan, name, folders):
     for conf in sorted(files):
         path = os.path.join(files[conf], conf)
         lines.append((path, scan.read(path) or b''))
-    return _service(lines, fragment)
-
-
-def _dropin_stems(name):
-    """Unit names whose drop-in folders count for NAME, most specific first (systemd.unit(5)): a-b@i.service has
-    those of a-b@.service and a-@i.service too."""
-    prefix, at, instance = name[:-len(b'.service')].partition(b'@')
-    stems = [name]
-    if instance:
-        stems.extend(_dropin_stems(prefix + b'@.service'))
-    shorter = prefix.rstrip(b'-').rpartition(b'-')[0]
-    if shorter:
-        stems.extend(_dropin_stems(shorter + b'-' + (at + instance if instance else b'') + b'.service'))
-    return stems
-
-
-def _service(lines, fragment):
-    commands, environment, files, user = [], [], [], ''
-    for path, raw in lines:
-        for key, value in parse_unit(raw):
-            kept = {'ExecStart': commands, 'Environment': environment, 'EnvironmentFile': files}.get(key)
-            if kept is None:
-                user = value if key == 'User' else user
-            elif not value:
-                del kept[:]             # an empty assignment resets the list
-            elif key == 'ExecStart':
-                commands.append((value, path))
-            else:
-                kept.append(value)
-    return _Service(tuple(commands), tuple(environment), tuple(files), user, fragment)
+    return service_of(lines, fragment)
 
 
 def _unit_commands(scan, name, folders, user):
@@ -1296,11 +1199,11 @@ def _unit_commands(scan, name, folders, user):
     env = {}
     for line in service.environment:
         for word in split_words(line):
-            key, equals, value = _specify(word, specifiers).partition('=')
+            key, equals, value = specify(word, specifiers).partition('=')
             if equals:
                 env[key] = value
     for value in service.files:
-        path = _specify(value.strip().strip('"'), specifiers).lstrip('-')
+        path = specify(value.strip().strip('"'), specifiers).lstrip('-')
         for found in _glob(scan, to_bytes(path)) if path.startswith('/') else ():
             env.update(parse_env(scan.read(found) or b''))
     for value, path in service.commands:
@@ -1339,7 +1242,7 @@ def _specifiers(name, user):
     text = name.decode('utf-8', 'surrogateescape')
     stem = text[:-len('.service')]
     prefix, dummy, instance = stem.partition('@')
-    found = {'n': text, 'N': stem, 'p': prefix, 'i': instance, 'I': _unit_unescape(instance), '%': '%',
+    found = {'n': text, 'N': stem, 'p': prefix, 'i': instance, 'I': unit_unescape(instance), '%': '%',
              'j': prefix.rpartition('-')[2], 'T': '/tmp', 'V': '/var/tmp'}
     if user is None:
         found.update(h='/root', u='root', U='0', S='/var/lib', t='/run', E='/etc', C='/var/cache', L='/var/log')
@@ -1350,200 +1253,6 @@ def _specifiers(name, user):
     return found
 
 
-def _specify(word, specifiers):
-    return re.sub('%(.)', lambda found: specifiers.get(found.group(1), found.group(0)), word)
-
-
-def _unit_unescape(text):
-    return re.sub(r'\\x([0-9a-f]{2})', lambda found: chr(int(found.group(1), 16)), text.replace('-', '/'))
-
-
-def parse_unit(raw, section='Service'):
-    """[(key, value)] of one section of a unit file, in order (systemd.syntax(7))."""
-    found = []
-    current, pending = '', ''
-    for line in raw.decode('utf-8', 'surrogateescape').split('\n') + ['']:
-        bare = line.strip()
-        if bare[:1] in ('#', ';'):
-            continue                    # also between the parts of a continued line
-        if (len(bare) - len(bare.rstrip('\\'))) % 2:
-            pending += bare[:-1] + ' '
-            continue
-        bare, pending = (pending + bare).strip(), ''
-        if bare.startswith('[') and bare.endswith(']'):
-            current = bare[1:-1]
-        elif current == section and '=' in bare:
-            key, dummy, value = bare.partition('=')
-            found.append((key.strip(), value.strip()))
-    return found
-
-
-_ESCAPES = {'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v', 's': ' ', '\\': '\\',
-            '"': '"', "'": "'"}
-_ESCAPE = re.compile(r'\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|([abfnrtvs\\"\']))')
-
-
-def split_words(text):
-    """A line of a unit file -> words, quotes and C escapes resolved (systemd.syntax(7))."""
-    words, word, quote, pos = [], None, '', 0
-    while pos < len(text):
-        char = text[pos]
-        pos += 1
-        if char == '\\':
-            match = _ESCAPE.match(text, pos - 1)
-            word = [] if word is None else word
-            if match:
-                code = match.group(1) or match.group(3)
-                word.append(chr(int(code, 16)) if code else chr(int(match.group(2), 8) & 0xff) if match.group(2)
-                            else _ESCAPES[match.group(4)])
-                pos = match.end()
-            else:
-                word.append(char)
-        elif quote:
-            if char == quote:
-                quote = ''
-            else:
-                word.append(char)
-        elif char in '"\'':
-            quote = char
-            word = [] if word is None else word
-        elif char in ' \t':
-            if word is not None:
-                words.append(''.join(word))
-                word = None
-        else:
-            word = [] if word is None else word
-            word.append(char)
-    if word is not None:
-        words.append(''.join(word))
-    return words
-
-
-def command_words(value, env, specifiers=None):
-    """The commands of one ExecStart value as lists of words, variables filled in (systemd.service(5)); the script of
-    a ``sh -c`` is taken apart too."""
-    words = split_words(value)
-    prefix = re.match('[-@:+!|]*', words[0]).group(0) if words else ''
-    if not words:
-        return []
-    words[0] = words[0][len(prefix):]
-    if '@' in prefix:
-        del words[1:2]
-    commands = [[]]
-    for word in words:
-        if word == ';':
-            commands.append([])
-            continue
-        word = _specify(word, specifiers or {})
-        if ':' in prefix:
-            commands[-1].append(word)
-        elif re.match(r'\$[A-Za-z_][A-Za-z0-9_]*\Z', word):
-            commands[-1].extend(split_words(env.get(word[1:], '')[:MAX_LINE]))
-        else:
-            commands[-1].append(_substitute(_BRACED, word, lambda found: '$' if found.group(1) is None else
-                                            env.get(found.group(1), '')))
-    for index, words in enumerate(commands):
-        for pos, word in enumerate(words[:-1]):
-            if os.path.basename(words[0]) in ('sh', 'bash', 'dash', 'ash') and re.match('-[a-z]*c$', word):
-                commands[index] = shell_words(words[pos + 1], env)
-                break
-    return [words for words in commands if words]
-
-
-# -- environment files, shell --------------------------------------------------------------------------------
-
-_ASSIGNMENT = r'^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)(\+?)='
-# an open quote reaches to the end, so that no character is looked at twice
-_SHELL_PIECE = r'"(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|\\.|[^\s"\'\\;&|]+'
-_SHELL_ENV = re.compile(_ASSIGNMENT + '((?:%s)*)' % _SHELL_PIECE, re.MULTILINE | re.DOTALL)
-_SYSTEMD_ENV = re.compile(_ASSIGNMENT + r'[ \t]*("(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|(?:\\.|[^\n\\])*)',
-                          re.MULTILINE | re.DOTALL)
-_VARIABLE = re.compile(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]{0,200}))?\})')
-_BRACED = re.compile(r'\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}')
-
-
-def parse_env(raw, shell=False):
-    """{name: value} of a file of assignments: as systemd reads an EnvironmentFile, or as a SHELL would."""
-    text = raw.decode('utf-8', 'surrogateescape').replace('\r\n', '\n')
-    found = {}
-    for name, plus, value in (_SHELL_ENV if shell else _SYSTEMD_ENV).findall(text):
-        if shell:
-            value = ''.join(_shell_piece(piece, found) for piece in re.findall(_SHELL_PIECE, value, re.DOTALL))
-            found[name] = ((found.get(name, '') if plus else '') + value)[:MAX_LINE]
-        elif not plus:
-            if value[:1] == "'" and value[-1:] == "'" and len(value) > 1:
-                value = value[1:-1]
-            elif value[:1] == '"' and value[-1:] == '"' and len(value) > 1:
-                value = re.sub(r'\\(\n|["\\`$])', lambda match: match.group(1).strip('\n'), value[1:-1])
-            else:
-                value = re.sub(r'\\(.)', lambda match: match.group(1).strip('\n'), value, flags=re.DOTALL).strip()
-            found[name] = value
-    return found
-
-
-def _shell_piece(piece, env):
-    if piece[0] == "'":
-        return piece[1:].rstrip("'")
-    if piece[0] == '"':
-        text = _fill(piece[1:-1], env)
-        return re.sub(r'\\(\n|["\\`$])', lambda match: match.group(1).strip('\n'), text)
-    if piece[0] == '\\':
-        return piece[1:].strip('\n')
-    return _fill(piece, env)
-
-
-def _fill(text, env):
-    """Shell variables -> their values; an unknown one is empty, as in a shell."""
-    return _substitute(_VARIABLE, text, lambda match: env.get(match.group(1) or match.group(2)) or match.group(3) or '')
-
-
-def _substitute(pattern, text, value):
-    """pattern.sub that stops at MAX_LINE: variables made of variables grow without limit."""
-    pieces, size, pos = [], 0, 0
-    for match in pattern.finditer(text):
-        piece = text[pos:match.start()] + value(match)
-        size += len(piece)
-        if size > MAX_LINE:
-            return ''.join(pieces)
-        pieces.append(piece)
-        pos = match.end()
-    return ''.join(pieces) + text[pos:pos + MAX_LINE]
-
-
-def shell_words(text, env):
-    """The words of a shell command, variables of ENV filled in. What follows ``;``, ``|`` or ``&&`` stays in it."""
-    text = _fill(text, env)
-    try:
-        return shlex.split(text)
-    except ValueError:                  # an open quote
-        return text.split()
-
-
-def script_flags(raw, env):
-    """Yield the flags of dockerd in lines of a start script that name a data root or a configuration file."""
-    text = raw[:MAX_CONFIG].decode('utf-8', 'surrogateescape')
-    if 'docker' not in text or '\0' in text:
-        return
-    known = dict(env)
-    known.update(parse_env(raw[:MAX_CONFIG], shell=True))
-    lines = 0
-    for line in text.replace('\\\n', ' ').split('\n'):
-        line = line.strip()
-        if line[:1] == '#' or 'docker' not in line.lower() or not re.search(
-                r'(^|[\s"\'])(--data-root|--graph|--config-file|-g)[\s=]', line):
-            continue
-        if re.match(_ASSIGNMENT, line):
-            continue                    # used where the variable is used
-        lines += 1
-        if lines > MAX_CLAIMS:
-            return
-        flags = flags_of(shell_words(line, known))
-        if any('$' in str(value) for value in flags.values()):
-            continue
-        if flags.get('data-root') or flags.get('config-file'):
-            yield flags
-
-
 def _glob(scan, path):
     """[paths] that match PATH, whose last component may hold wildcards; PATH itself if it has none."""
     path = fsinfo.clean(path)
@@ -1551,105 +1260,3 @@ def _glob(scan, path):
     if not any(char in path for char in (b'*', b'?', b'[')):
         return [path]
     return [os.path.join(folder, found) for found in scan.names(folder) if fnmatch.fnmatchcase(found, name)]
-
-
-# -- command lines -------------------------------------------------------------------------------------------
-
-_LONG = {'data-root': 'data-root', 'graph': 'data-root', 'config-file': 'config-file', 'exec-root': 'exec-root',
-         'pidfile': 'pidfile', 'storage-driver': 'storage-driver', 'storage-opt': 'storage-opts', 'host': 'hosts',
-         'userns-remap': 'userns-remap', 'containerd': 'containerd', 'containerd-namespace': 'containerd-namespace',
-         'log-driver': 'log-driver', 'label': None, 'log-opt': None, 'group': None, 'bridge': None, 'log-level': None}
-_SHORT = {'g': 'data-root', 'p': 'pidfile', 's': 'storage-driver', 'H': 'hosts', 'G': None, 'b': None, 'l': None}
-_LISTS = ('storage-opts', 'hosts')
-_DAEMON = re.compile(r'dockerd(-(current|latest|ce|dev|rootless))?(\.sh)?\Z')
-_OLD_DAEMON = re.compile(r'docker(-(current|latest))?\Z')
-
-
-def daemon_flags(words):
-    """Flags of the dockerd that a command line starts, in daemon.json's spelling; None if it starts none.
-
-    Old spellings too: ``docker daemon -g DIR``, ``docker -d --graph=DIR`` (up to 1.12).
-    """
-    for index, word in enumerate(words):
-        name = os.path.basename(word)
-        rest = list(words[index + 1:])
-        if _DAEMON.match(name):
-            return flags_of(rest)
-        if _OLD_DAEMON.match(name):
-            return flags_of(rest) if _is_old_daemon(rest) else None
-    return None
-
-
-def _is_old_daemon(words):
-    skip = False
-    for word in words:
-        if skip:
-            skip = False
-        elif word in ('daemon', '-d', '--daemon', '--daemon=true', '-d=true'):
-            return True
-        elif not word.startswith('-'):
-            return False                # docker run -d ...
-        elif '=' not in word:
-            skip = word.lstrip('-') in _LONG or word[1:] in _SHORT
-    return False
-
-
-def containerd_flags(words):
-    """{'root', 'config'} of the containerd that a command line starts; None if it starts none."""
-    for index, word in enumerate(words):
-        if os.path.basename(word) in ('containerd', 'docker-containerd'):
-            return flags_of(words[index + 1:], {'root': 'root', 'config': 'config', 'state': None, 'address': None,
-                                                'log-level': None}, {'c': 'config', 'a': None, 'l': None})
-    return None
-
-
-def flags_of(words, longs=None, shorts=None):
-    """{key: value} of the flags in WORDS; a flag's value may follow it or stand behind ``=``; the last one counts."""
-    longs = _LONG if longs is None else longs
-    shorts = _SHORT if shorts is None else shorts
-    found = {}
-    words = iter(words)
-    for word in words:
-        if word.startswith('--'):
-            name, equals, value = word[2:].partition('=')
-            if name in longs:
-                _keep(found, longs[name], value if equals else next(words, None))
-        elif word.startswith('-'):
-            letters = word[1:]
-            while letters:
-                letter, letters = letters[0], letters[1:]
-                if letter in shorts:
-                    value = letters[1:] if letters.startswith('=') else letters
-                    _keep(found, shorts[letter], value if letters else next(words, None))
-                    break
-                if letter not in 'Ddrv':
-                    break
-    return found
-
-
-def _keep(found, key, value):
-    if key is None or value is None:
-        return
-    if key in _LISTS:
-        found.setdefault(key, []).append(value)
-    else:
-        found[key] = value
-
-
-def show(raw):
-    """A name found on the disk -> text for a sentence: one line, nothing that a terminal would act on."""
-    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii')
-                   for char in model.text(raw))
-
-
-def to_bytes(text):
-    """Text of a configuration file -> the bytes of a path."""
-    try:
-        return text.encode('utf-8', 'surrogateescape')
-    except UnicodeEncodeError:
-        return text.encode('utf-8', 'replace')
-
-
-def _absolute(text):
-    """dockerd runs in ``/``: a relative path is relative to that."""
-    return fsinfo.clean(os.path.join(b'/', to_bytes(text)))

@@ -238,7 +238,12 @@ class Graphdriver(object):
     # -- folders -----------------------------------------------------------------------------------------------------
 
     def absolute(self, relative):
-        return os.path.join(self.root.path(), relative) if relative is not None else None
+        if relative is None:
+            return None
+        top, dummy, below = relative.partition(b'/')
+        if self.root.links and top in self.root.links:
+            return os.path.join(self.root.links[top], below)
+        return os.path.join(self.root.path(), relative)
 
     def present(self, relative, ident):
         """True if a layer's folder exists, as a folder and not through a link."""
@@ -269,8 +274,7 @@ class Graphdriver(object):
         if relative not in self._empty:
             try:
                 folder = self.root.descend(relative)
-                with os.scandir(folder.fd) as names:
-                    self._empty[relative] = next(names, None) is None
+                self._empty[relative] = folder.is_empty()
                 folder.close()
             except OSError:
                 self._empty[relative] = False

@@ -4,8 +4,9 @@
 """A Docker host's disk, opened: its data roots and what is in them."""
 import os
 import re
+import stat
 
-from . import containerd, containers, discovery, idmap, liveness, metadata, model, orphans, rootcheck, safeio
+from . import containerd, containers, discovery, idmap, legacy, liveness, metadata, model, orphans, rootcheck, safeio
 from . import volumes as volume_store
 from .codes import problem
 from .drivers import driver as driver_named
@@ -55,6 +56,7 @@ class DataRoot(object):
         self.candidate = candidate
         self.path = candidate.path
         self.dir = safeio.Dir.root(candidate.path)
+        self.dir.links = self._links()
         self.userxattr = candidate.rootless_uid is not None or self._owned_by_user()
         self.suffix = candidate.namespace_suffix or ''
         self.idmap = self._idmap()
@@ -76,6 +78,18 @@ class DataRoot(object):
         self.dir.close_all()
         for store in self.stores:
             store.close()
+
+    def _links(self):
+        """{name: where it leads} of links right below the data root, such as overlay2 -> /big/overlay2: only the host's
+        root can have made them. They are resolved inside the host root."""
+        found = {}
+        for name in self.dir.names():
+            try:
+                if stat.S_ISLNK(self.dir.stat(name).st_mode):
+                    found[name] = self.host.resolve(os.path.join(self.host.to_host(self.path), name))
+            except (OSError, ValueError):
+                continue
+        return found
 
     def _owned_by_user(self):
         """Rootless Docker: everything it made belongs to the user, so the root is not root's."""
@@ -228,7 +242,8 @@ class DataRoot(object):
 
     def references(self, store, driver, image_id):
         if store == 'graphdriver' and driver in self.graphdrivers:
-            return self.graphdrivers[driver].references()[0].get(image_id, [])
+            names = self.graphdrivers[driver].references()[0].get(image_id, [])
+            return names or legacy.references(self.dir, driver).get(image_id, [])
         for container_store in self.stores:
             names = container_store.image_targets(self.suffix).get(image_id)
             if names:
@@ -271,10 +286,16 @@ class DataRoot(object):
 
     def images(self):
         """Yield model.Image of every image in every store."""
+        legacy_ids = legacy.image_ids(self.dir)
         for name in sorted(self.graphdrivers):
             graph = self.graphdrivers[name]
             for image_id in graph.image_ids():
                 yield graph.image(image_id)
+            if legacy_ids and graph.driver is not None and not graph.layers():
+                names = legacy.references(self.dir, name)
+                for ident in legacy_ids:
+                    if names or graph.present(graph.driver.layer(ident.encode()), ident.encode()):
+                        yield legacy.image(graph, ident, names.get(ident, ()))
         for store in self.stores:
             for digest, names in sorted(store.image_targets(self.suffix).items()):
                 yield store.image(digest, names, self.suffix)

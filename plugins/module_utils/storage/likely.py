@@ -9,7 +9,6 @@ import os
 import stat
 
 from ..formats import gotypes
-from . import metadata
 
 CLOCK_SLACK = 10                        # seconds between a folder's birth and the container's Created
 

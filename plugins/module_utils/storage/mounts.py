@@ -17,13 +17,23 @@ def mount_points(config, hostconfig, spec=None):
     """({destination: MountPoint dict}, source of the fact). MountPoints of config.v2.json, else the OCI spec that
     containerd kept, else what hostconfig.json asks for (volumes of the image are not known then)."""
     points = metadata.get(config, 'MountPoints')
-    if isinstance(points, dict) and (points or config.get('ID')):
+    if isinstance(points, dict) and (points or (config.get('ID') and not config.get('Volumes'))):
         return {dest: point for dest, point in points.items() if isinstance(point, dict)}, 'config.v2.json'
+    found = dict(_of_old_config(config))
+    if found:
+        return found, 'config.json'
     if spec:
         found = dict(_of_spec(spec))
         if found:
             return found, 'containerd spec'
     return dict(_of_hostconfig(hostconfig)), 'hostconfig.json'
+
+
+def _of_old_config(config):
+    """Volumes and VolumesRW of Docker before 1.8: destination -> path on the host."""
+    writable = metadata.dict_of(config, 'VolumesRW')
+    for dest, source in metadata.strings_of(config, 'Volumes').items():
+        yield dest, _volume_or_bind(source, dest, writable.get(dest) is not False)
 
 
 def _of_spec(spec):

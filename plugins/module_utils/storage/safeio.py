@@ -32,11 +32,12 @@ class Dir(object):
     """A folder below a fixed starting point. `fd` is opened on demand and may be closed and reopened:
     so a tree that is deeper than the limit of open files can still be walked. A reopened folder must be
     the same inode, otherwise OSError(ESTALE)."""
-    __slots__ = ('parent', 'name', '_fd', '_pool', '_id')
+    __slots__ = ('parent', 'name', 'links', '_fd', '_pool', '_id')
 
     def __init__(self, parent, name, fd=None, pool=None):
         self.parent = parent
         self.name = name
+        self.links = None               # {name: absolute path}: links that an administrator made, see child()
         self._pool = parent._pool if pool is None else pool
         self._fd = None
         self._id = None
@@ -101,7 +102,9 @@ class Dir(object):
         self.close_all()
 
     def child(self, name):
-        """Open a sub-folder (never through a link)."""
+        """Open a sub-folder, never through a link, unless `links` of this folder says where a trusted one leads."""
+        if self.links and name in self.links:
+            return Dir.root(self.links[name], self._pool)
         return Dir(self, name, openat(name, self.fd, FLAGS | os.O_DIRECTORY))
 
     def descend(self, path):
@@ -119,6 +122,9 @@ class Dir(object):
         """Names in the folder as sorted bytes."""
         # listdir on a descriptor always gives str; fsencode restores the bytes
         return sorted(map(os.fsencode, os.listdir(self.fd)))
+
+    def is_empty(self):
+        return not os.listdir(self.fd)
 
     def stat(self, name):
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False)

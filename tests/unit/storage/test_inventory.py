@@ -8,7 +8,7 @@ import stat
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import changes, inventory, model, select, tree, union
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import changes, inventory, model, selection, tree, union
 
 
 def host_of(expected_root, tmp):
@@ -86,11 +86,11 @@ def test_images_volumes_orphans(built):
 def test_patterns(built):
     expected, host = built
     first = expected.containers[0]
-    assert select.containers(host, [first.name]) == [(host.roots[0], first.id)]
-    assert select.containers(host, [first.id[:6]]) == [(host.roots[0], first.id)]
-    assert select.containers(host, ['/' + first.name, first.name[:2] + '*'])[0] == (host.roots[0], first.id)
+    assert selection.containers(host, [first.name]) == [(host.roots[0], first.id)]
+    assert selection.containers(host, [first.id[:6]]) == [(host.roots[0], first.id)]
+    assert selection.containers(host, ['/' + first.name, first.name[:2] + '*'])[0] == (host.roots[0], first.id)
     with pytest.raises(model.LifeboatError) as raised:
-        select.containers(host, ['no-such-one'])
+        selection.containers(host, ['no-such-one'])
     assert 'no-such-one' in str(raised.value) and first.name in str(raised.value)
 
 
