@@ -1,0 +1,41 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Needs make and python3 (3.10 or newer) with venv; everything else is put into .venv/ here.
+PYTHON ?= python3
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: help rescue test lint units sanity integration kernel engines bench changelog release clean
+
+help:
+	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none)'
+	@echo 'make test     units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines'
+	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer'
+	@echo 'make bench    measure speed and memory'
+	@echo 'make changelog  CHANGELOG.md from changelogs/fragments, for the version in galaxy.yml'
+	@echo 'make release  dist/lifeboat-docker-VERSION.tar.gz, reproducible, with checksums'
+	@echo 'make clean    remove what the above made, except ./rescued/'
+
+rescue:
+	@$(PYTHON) tools/rescue.py $(if $(HOST_ROOT),--host-root '$(HOST_ROOT)') $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)') \
+		$(if $(DEST),--dest '$(DEST)') $(if $(SAMPLE),--sample)
+
+test:
+	@$(PYTHON) tools/check.py units sanity integration kernel engines
+
+lint units sanity integration kernel engines:
+	@$(PYTHON) tools/check.py $@
+
+bench:
+	@$(PYTHON) tools/bench.py $(BENCH)
+
+changelog:
+	@$(PYTHON) tools/changelog.py
+
+release:
+	@$(PYTHON) tools/release.py
+
+clean:
+	rm -rf .venv .venv-root .ansible dist importer_result.json lifeboat-reports tests/output
+	find . -name __pycache__ -prune -exec rm -rf {} +

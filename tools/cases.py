@@ -1,0 +1,67 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Results of checks, one record each, whatever ran them; and the closing lines that sum them up."""
+import collections
+import glob
+import json
+import os
+import subprocess
+import xml.etree.ElementTree as etree
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PASSED, FAILED, SKIPPED = 'passed', 'failed', 'skipped'
+NOTHING_TO_TEST = 'No tests applicable.'  # ansible-test: no file of the kind that this test is about
+Case = collections.namedtuple('Case', 'part name outcome text')
+
+
+def from_junit(part, pattern):
+    """Cases of every JUnit file that PATTERN (a glob) names."""
+    found = []
+    for path in sorted(glob.glob(pattern)):
+        for node in etree.parse(path).getroot().iter('testcase'):
+            name = '.'.join(each for each in (node.get('classname'), node.get('name')) if each)
+            outcome, text = PASSED, ''
+            for child in node:
+                if child.tag in ('failure', 'error'):
+                    outcome, text = FAILED, child.text or child.get('message') or child.tag
+                elif child.tag == 'skipped' and outcome == PASSED:
+                    outcome, text = SKIPPED, child.get('message') or child.text or ''
+            if text != NOTHING_TO_TEST:
+                found.append(Case(part, name, outcome, text))
+    return found
+
+
+def count(cases):
+    """(passed, failed, skipped)"""
+    outcomes = collections.Counter(case.outcome for case in cases)
+    return outcomes[PASSED], outcomes[FAILED], outcomes[SKIPPED]
+
+
+def worded(cases):
+    return '%d passed, %d failed, %d skipped' % count(cases)
+
+
+def close(cases, seconds, pytest, scratch):
+    """Print what did not pass and the sum over all parts. Returns the exit status.
+
+    The last line is pytest's own: every case is handed to a real pytest run as one test of that outcome
+    (tools/verdict), so that whoever watches for pytest's closing line sees true numbers.
+    """
+    parts = collections.OrderedDict()
+    for case in cases:
+        parts.setdefault(case.part, []).append(case)
+    print()
+    for part, members in parts.items():
+        print('  %-34s %s' % (part, worded(members)))
+    print('%s in %d s' % (worded(cases), seconds), flush=True)
+    kept = os.path.join(scratch, 'cases.json')
+    with open(kept, 'w', encoding='utf-8') as out:
+        json.dump([case._asdict() for case in cases], out)
+    where = os.path.join(HERE, 'verdict')
+    replay = subprocess.run([pytest, '--no-header', '-p', 'no:cacheprovider', '-o', 'console_output_style=classic',
+                             '-rf', '--tb=no', '--rootdir', where, where],
+                            env=dict(os.environ, LIFEBOAT_CASES=kept, PYTHONDONTWRITEBYTECODE='1'), check=False)
+    if not cases or count(cases)[1]:
+        return 1
+    return replay.returncode

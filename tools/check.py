@@ -1,0 +1,288 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the checks of `make test`: python3 tools/check.py PART... (units sanity integration kernel engines lint)
+
+Makes what it needs under .venv/ by itself. Every part prints one line, and all it said if it failed; at the end come
+the counts of all parts, and pytest's closing line over the same. A part that this machine cannot run is named with the
+reason and counts as skipped; with CI=true it is a failure. Logs stay in .venv/results/.
+"""
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import cases
+import envs
+import linting
+import tree
+from cases import FAILED, PASSED, SKIPPED, Case
+
+RESULTS = os.path.join(envs.VENV, 'results')
+HOME = os.path.join(envs.VENV, 'home')
+# what is imported by module_utils' tests; the others need ansible-core, so a newer Python
+FLOORS = ('formats', 'storage', 'rescue', 'restore', 'audit', 'fixtures')
+CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
+
+
+class Run(object):
+    """One run of this script: where its tree is, and what it found so far."""
+
+    def __init__(self):
+        self.pythons = envs.interpreters()
+        self.top = os.path.join(envs.VENV, 'tree')
+        self.collection = tree.build(self.top)
+        self.cases = []
+
+    def command(self, part, command, cwd=None, **environment):
+        """Run COMMAND, everything it says goes to a log. Returns (exit status, what it said)."""
+        path = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', part) + '.log')
+        with open(path, 'ab') as log:
+            status = subprocess.run(command, cwd=cwd or self.collection, stdin=subprocess.DEVNULL, stdout=log,
+                                    stderr=subprocess.STDOUT, check=False,
+                                    env=envs.clean_environment(ANSIBLE_COLLECTIONS_PATH=self.top, PYTHONPATH=self.top,
+                                                               PYTHONDONTWRITEBYTECODE='1', ANSIBLE_NOCOLOR='1',
+                                                               **environment)).returncode
+        with open(path, encoding='utf-8', errors='replace') as log:
+            return status, log.read()
+
+    def part(self, name, function, *arguments):
+        """Run one part; print its line."""
+        print('== %s ...' % name, flush=True)
+        began = time.time()
+        said = ''
+        try:
+            found, said = function(name, *arguments)
+        except envs.Missing as exc:
+            found = [Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % exc)]
+            print('   did not run: %s' % exc)
+        if any(case.outcome == FAILED for case in found) and said:
+            print('\n'.join('   | ' + line for line in said.splitlines()[-150:]))
+        print('   %s in %d s' % (cases.worded(found), time.time() - began), flush=True)
+        self.cases += found
+
+
+def version(key):
+    return '%d.%d' % key
+
+
+def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, **environment):
+    """pytest over FOLDERS of the tree."""
+    own = version(tuple(envs.interpreter(python)[1][:2]))
+    env = envs.make(['ansible', 'units'], python, 'controller-' + own) if with_ansible \
+        else envs.make(['units'], python, 'units-' + own)
+    junit = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', name) + '.xml')
+    command = [os.path.join(env, 'bin', 'python'), '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--junitxml', junit,
+               '-o', 'junit_family=xunit2']
+    command += ['--ignore=' + each for each in ignore] + list(folders)
+    environment.setdefault('PATH', os.path.join(env, 'bin') + os.pathsep + os.environ.get('PATH', os.defpath))
+    status, said = run.command(name, command, **environment)
+    found = cases.from_junit(name, junit)
+    if status and not any(case.outcome == FAILED for case in found):
+        found.append(Case(name, 'pytest', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))
+    return found, said
+
+
+def units(run):
+    """The oldest Python runs what goes to managed nodes, the newest everything."""
+    oldest, newest = min(run.pythons), max(run.pythons)
+    here = os.path.join(run.collection, 'tests', 'unit')
+    others = [os.path.join('tests', 'unit', name) for name in sorted(os.listdir(here))
+              if os.path.isdir(os.path.join(here, name)) and name not in FLOORS]
+    if oldest != newest:
+        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit'], others,
+                 False)
+    controller = newest if newest >= (3, 10) else None
+    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit'],
+             () if controller else others, bool(controller))
+
+
+def needs_root():
+    if not sys.platform.startswith('linux'):
+        raise envs.Missing('needs Linux')
+    if os.geteuid():
+        raise envs.Missing('needs root: sudo make test')
+
+
+def as_root(name, run, folder, tools):
+    """pytest over a folder whose tests mount file systems or start daemons."""
+    needs_root()
+    lacking = [tool for tool in tools if not shutil.which(tool)]
+    if lacking:
+        raise envs.Missing('not installed: %s' % ', '.join(lacking))
+    if not os.path.isdir(os.path.join(run.collection, folder)):
+        raise envs.Missing('there is no %s' % folder)
+    return pytest_part(name, run, envs.controller(), [folder])
+
+
+def kernel(run):
+    run.part('against the kernel\'s overlayfs', as_root, run, 'tests/kernel', ['mount'])
+
+
+def engines(run):
+    run.part('real engines', as_root, run, 'tests/engines',
+             ['dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl'])
+
+
+# ansible-test
+
+def cores(run):
+    """[(requirements name, interpreter)]: the oldest and the newest ansible-core that this machine's Pythons run."""
+    oldest = envs.choose(run.pythons, (3, 10), (3, 12)) or envs.choose(run.pythons, (3, 10))
+    newest = run.pythons.get(max(run.pythons), None) if max(run.pythons) >= (3, 10) else None
+    if newest is None:
+        raise envs.Missing('ansible-core needs Python 3.10 or newer')
+    return [('ansible-oldest', oldest), ('ansible', newest)]
+
+
+def prepare_home():
+    """A home for ansible-test. Its bootstrap of pip would download a script; ensurepip does as well, and is at hand."""
+    os.makedirs(os.path.join(HOME, '.ansible', 'test', 'cache'), exist_ok=True)
+    for name in ('.config/pip', '.cache/pip', '.pip'):
+        source, target = os.path.expanduser(os.path.join('~', name)), os.path.join(HOME, name)
+        if os.path.exists(source) and not os.path.lexists(target):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.symlink(source, target)
+
+
+BOOTSTRAP = '''import subprocess, sys
+asked = [each for each in sys.argv[1:] if each not in ("--no-setuptools", "--no-wheel")]
+subprocess.check_call([sys.executable, "-m", "ensurepip", "--default-pip"], stdout=subprocess.DEVNULL)
+subprocess.check_call([sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q"] + asked)
+'''
+
+FACTS = '''import glob, json, os, re
+import ansible.release, ansible_test
+from ansible_test._util.target.common import constants
+with open(os.path.join(os.path.dirname(ansible_test.__file__), "_internal", "python_requirements.py")) as source:
+    pips = sorted(set(re.findall(r"pip='([0-9.]+)'", source.read())))
+print(json.dumps([ansible.release.__version__, pips, constants.REMOTE_ONLY_PYTHON_VERSIONS,
+                  constants.CONTROLLER_PYTHON_VERSIONS]))
+'''
+
+
+class AnsibleTest(object):
+    """ansible-test of one ansible-core. Raises envs.Missing."""
+
+    def __init__(self, run, requirements, python):
+        self.run = run
+        own = tuple(envs.interpreter(python)[1][:2])
+        self.env = envs.make([requirements], python, '%s-%s' % (requirements, version(own)))
+        self.own = version(own)
+        raw = subprocess.run([os.path.join(self.env, 'bin', 'python'), '-c', FACTS], stdout=subprocess.PIPE, check=True,
+                             env=envs.clean_environment()).stdout
+        self.core, pips, remote, controllers = json.loads(raw.decode('utf-8'))
+        prepare_home()
+        for pip in pips:
+            path = os.path.join(HOME, '.ansible', 'test', 'cache', 'get_pip_%s.py' % pip.replace('.', '_'))
+            with open(path, 'w', encoding='utf-8') as out:
+                out.write(BOOTSTRAP)
+        self.targets = [each for each in remote + controllers
+                        if tuple(int(part) for part in each.split('.')) in run.pythons]
+        # real interpreters only: a pyenv shim of an inactive version would fail the compile test
+        self.bin = os.path.join(envs.VENV, 'pythons-%s' % self.core)
+        shutil.rmtree(self.bin, ignore_errors=True)
+        os.makedirs(self.bin)
+        for each in self.targets:
+            if each != self.own:
+                os.symlink(run.pythons[tuple(int(part) for part in each.split('.'))],
+                           os.path.join(self.bin, 'python' + each))
+
+    def __call__(self, part, *arguments):
+        """Run it in the tree; returns (status, output)."""
+        shutil.rmtree(os.path.join(self.run.collection, 'tests', 'output'), ignore_errors=True)
+        path = os.pathsep.join([os.path.join(self.env, 'bin'), self.bin, '/usr/local/sbin', '/usr/sbin', '/usr/bin',
+                                '/sbin', '/bin'])
+        # the tree lies in a folder that git ignores; without this ansible-test would ask that git for files
+        return self.run.command(part, [os.path.join(self.env, 'bin', 'ansible-test')] + list(arguments), HOME=HOME,
+                                PATH=path, ANSIBLE_TEST_CONTENT_ROOT=self.run.collection, LC_ALL='C.UTF-8')
+
+
+def sanity_part(name, run, test):
+    status, said = test(name, 'sanity', '--local', '--requirements', '--junit', '--color', 'no')
+    found = cases.from_junit(name, os.path.join(run.collection, 'tests', 'output', 'junit', '*.xml'))
+    # a test that passes writes a file too; one that has no targets does not
+    if status and not any(case.outcome == FAILED for case in found):
+        found.append(Case(name, 'ansible-test', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))
+    if not found:
+        found.append(Case(name, 'ansible-test', FAILED, 'no result\n%s' % said[-2000:]))
+    return found, said
+
+
+def integration_part(name, run, test, target):
+    """One case a target."""
+    options = ['--local', '--python', target, '--color', 'no']
+    if os.geteuid() == 0:
+        options += ['--allow-root', '--allow-destructive']
+    status, said = test(name, 'integration', *(options + ['--list-targets']))
+    listed = [line for line in said.splitlines() if re.match(r'^[a-z][a-z0-9_]*$', line)]
+    skipped = [each for line in re.findall(r'Excluding tests marked .*?: (.*)', said)
+               for each in re.split(r'[, ]+', line.strip())]
+    if status or not listed:
+        raise envs.Missing('ansible-test found no integration targets\n%s' % said[-2000:])
+    status, said = test(name, 'integration', '--requirements', '--continue-on-error', *options)
+    failed = set()
+    for line in re.findall(r'integration test\(s\) listed below [^\n]*\n(.*)\Z', said, re.S):
+        failed.update(each for each in line.split() if each in listed)
+    found = [Case(name, each, FAILED if each in failed else PASSED, said[-4000:] if each in failed else '')
+             for each in listed]
+    found += [Case(name, each, SKIPPED, 'needs root') for each in sorted(set(skipped) - set(listed))]
+    if status and not failed:
+        found.append(Case(name, 'ansible-test', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))
+    return found, said
+
+
+def sanity(run):
+    for requirements, python in cores(run):
+        test = AnsibleTest(run, requirements, python)
+        run.part('sanity, ansible-core %s' % test.core, sanity_part, run, test)
+
+
+def integration(run):
+    """The managed Python is the oldest that each ansible-core supports."""
+    for requirements, python in cores(run):
+        test = AnsibleTest(run, requirements, python)
+        target = test.targets[0] if test.targets else test.own
+        run.part('integration, ansible-core %s on %s, managed %s' % (test.core, test.own, target), integration_part,
+                 run, test, target)
+
+
+def lint(run):
+    for name, function in linting.PARTS:
+        run.part('lint, ' + name, function, run)
+
+
+PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
+         'lint': lint}
+
+
+def main():
+    asked = sys.argv[1:]
+    if not asked or not set(asked) <= set(PARTS):
+        sys.exit(__doc__)
+    began = time.time()
+    os.makedirs(envs.VENV, exist_ok=True)
+    with open(os.path.join(envs.VENV, 'check.lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(RESULTS, ignore_errors=True)
+        os.makedirs(RESULTS)
+        run = Run()
+        for name in asked:
+            try:
+                PARTS[name](run)
+            except envs.Missing as exc:
+                run.cases.append(Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % exc))
+                print('== %s\n   did not run: %s' % (name, exc), flush=True)
+        pytest = os.path.join(envs.make(['units'], envs.controller(), 'verdict'), 'bin', 'pytest')
+        sys.exit(cases.close(run.cases, time.time() - began, pytest, RESULTS))
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except envs.Missing as problem:
+        sys.exit('%s' % problem)

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The judges of `make lint`. Each function: (name of the part, run) -> (cases, what was said)."""
+import glob
+import os
+
+import envs
+import release
+from cases import FAILED, PASSED, Case
+
+
+def judge(name, run, environment, command, **variables):
+    """Run COMMAND (its first word from the environment) in the tree: one case."""
+    own = os.path.join(environment, 'bin')
+    path = own + os.pathsep + os.environ.get('PATH', os.defpath)
+    status, said = run.command(name, [os.path.join(own, command[0])] + command[1:], PATH=path, **variables)
+    return [Case(name, command[0], FAILED if status else PASSED, said[-4000:] if status else '')], said
+
+
+def lint_env():
+    return envs.make(['lint'], envs.controller(), 'lint')
+
+
+def yamllint(name, run):
+    return judge(name, run, lint_env(), ['yamllint', '--strict', '.'])
+
+
+def ruff(name, run):
+    return judge(name, run, lint_env(), ['ruff', 'check', '--no-cache', '.'])
+
+
+def mypy(name, run):
+    """By package name: in the tree, module_utils and the controller's plugins are importable as users have them."""
+    found, all_said = [], ''
+    cache = os.path.join(envs.VENV, 'mypy')
+    config = os.path.join(run.collection, 'mypy.ini')
+    base = os.path.join('ansible_collections', 'lifeboat', 'docker')
+    for part in ('plugins', 'tests/fixtures', 'tools'):
+        if part == 'plugins':
+            files, where = [os.path.join(base, 'plugins')], run.top
+        else:
+            where = os.path.join(run.collection, part)
+            files = sorted(os.path.basename(each) for each in glob.glob(os.path.join(where, '*.py')))
+        command = [os.path.join(lint_env(), 'bin', 'mypy'), '--config-file', config]
+        command += ['--cache-dir', os.path.join(cache, part)]
+        status, said = run.command('%s %s' % (name, part), command + files, cwd=where)
+        found.append(Case(name, part, FAILED if status else PASSED, said[-4000:] if status else ''))
+        all_said += said
+    return found, all_said
+
+
+def ansible_lint(name, run):
+    return judge(name, run, lint_env(), ['ansible-lint', '--offline', '--strict', '--nocolor'],
+                 HOME=os.path.join(envs.VENV, 'home'))
+
+
+def docs(name, run):
+    return judge(name, run, lint_env(), ['antsibull-docs', 'lint-collection-docs', '--plugin-docs',
+                                         '--disallow-unknown-collection-refs', '.'])
+
+
+def changelog(name, run):
+    return judge(name, run, lint_env(), ['antsibull-changelog', 'lint'])
+
+
+def importer(name, run):
+    """galaxy-importer on the tarball: its verdict, and any warning that it logs."""
+    tarball = release.build(lint_env(), os.path.join(envs.VENV, 'importer'))
+    environment = envs.make(['importer'], envs.controller(), 'importer-env')
+    found, said = judge(name, run, environment, ['python', '-m', 'galaxy_importer.main', tarball],
+                        HOME=os.path.join(envs.VENV, 'home'))
+    warnings = [line for line in said.splitlines() if line.startswith(('WARNING', 'ERROR'))]
+    if warnings:
+        found.append(Case(name, 'warnings', FAILED, '\n'.join(warnings)))
+    return found, said
+
+
+PARTS = (('yamllint', yamllint), ('ruff', ruff), ('mypy', mypy), ('antsibull-changelog', changelog),
+         ('antsibull-docs', docs), ('ansible-lint', ansible_lint), ('galaxy-importer', importer))

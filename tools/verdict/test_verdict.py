@@ -1,0 +1,19 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every check that `make test` ran, as one test with the outcome that it had. See cases.close."""
+import json
+import os
+
+import pytest
+
+with open(os.environ['LIFEBOAT_CASES'], encoding='utf-8') as kept:
+    CASES = json.load(kept)
+
+
+@pytest.mark.parametrize('case', CASES, ids=['%s: %s' % (case['part'], case['name']) for case in CASES])
+def test_case(case):
+    if case['outcome'] == 'skipped':
+        pytest.skip(case['text'])
+    if case['outcome'] != 'passed':
+        pytest.fail(case['text'] or 'failed', pytrace=False)
