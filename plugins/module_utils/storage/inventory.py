@@ -72,6 +72,7 @@ class DataRoot(object):
         self.problems = []
         self._recorded = None
         self._volumes = None
+        self._places = None
         self._containers = {}
 
     def close(self):
@@ -274,6 +275,19 @@ class DataRoot(object):
                 if name and ident not in found.setdefault(name, []):
                     found[name].append(ident)
         return found
+
+    def writable_places(self):
+        """Folders, as the dead host saw them, in which containers could make links: their volumes and writable binds."""
+        if self._places is None:
+            found = {self.host.to_host(os.path.join(self.path, b'volumes'))}
+            for ident in self.container_ids():
+                for point in metadata.dict_of(self.config(ident), 'MountPoints').values():
+                    source = os.fsencode(metadata.text_of(point, 'Source'))
+                    if metadata.text_of(point, 'Type') == 'bind' and source not in (b'', b'/') and \
+                            metadata.get(point, 'RW') is not False:
+                        found.add(os.path.normpath(source))
+            self._places = tuple(sorted(found))
+        return self._places
 
     def volumes_with_users(self):
         """{name: model.Volume} with `used_by`, and volumes that containers name but that have no folder."""

@@ -10,6 +10,7 @@ from .codes import problem
 from .volumes import ANONYMOUS_NAME
 
 # Sources that live in memory or belong to the running system: absent on a dead disk, and nothing is lost with them.
+MAX_LINKS = 40                          # as the kernel
 EPHEMERAL = (b'/run', b'/var/run', b'/proc', b'/sys', b'/dev')
 
 
@@ -74,8 +75,9 @@ def _of_hostconfig(hostconfig):
                          '', 'Source': source, 'Destination': dest, 'RW': not metadata.get(item, 'ReadOnly')}
 
 
-def mounts(points, volumes, host, recorded_root, root_path):
-    """(tuple of model.Mount sorted by destination, problems). VOLUMES: {name: model.Volume}."""
+def mounts(points, volumes, host, recorded_root, root_path, writable_places=tuple):
+    """(tuple of model.Mount sorted by destination, problems). VOLUMES: {name: model.Volume}. WRITABLE_PLACES() gives the
+    folders, as the dead host saw them, in which containers could make links."""
     found, problems = [], []
     for dest in sorted(points):
         point = points[dest]
@@ -97,7 +99,7 @@ def mounts(points, volumes, host, recorded_root, root_path):
                 problems.append(problem('VOLUME_LOST', name or dest, 'Volume %s (mounted at %s) does not exist in this data '
                                         'root.' % (name, dest), 'Look for it in other data roots and backups.'))
         elif kind == 'bind':
-            path, status, note = bind_path(source or '', host, recorded_root, root_path)
+            path, status, note = bind_path(source or '', host, recorded_root, root_path, writable_places)
             if note is not None:
                 problems.append(note)
         found.append(model.Mount(kind, name if kind == 'volume' else None, source, path, metadata.text_of(
@@ -111,10 +113,11 @@ def _name_of(source):
     return parts[-2] if len(parts) > 2 and parts[-1] == '_data' else None
 
 
-def bind_path(source, host, recorded_root, root_path):
+def bind_path(source, host, recorded_root, root_path, writable_places=tuple):
     """(path or None, status, problem or None) of a bind source as the dead host knew it.
 
     Only paths below the recorded data root move with it; every other one is looked up as it is below the host root.
+    Links of the host are followed inside it; one that a container could have planted is not.
     """
     raw = os.fsencode(source)
     if not raw.startswith(b'/'):
@@ -125,10 +128,13 @@ def bind_path(source, host, recorded_root, root_path):
             return candidate, model.COMPLETE, None
     try:
         path = host.resolve(raw)
-        st = os.lstat(path)
-        if stat.S_ISDIR(st.st_mode) or stat.S_ISREG(st.st_mode):
-            return path, model.COMPLETE, None
-        return path, model.COMPLETE, None   # a socket or device holds no data of its own
+        if path != os.path.normpath(os.path.join(host.path, raw.lstrip(b'/'))):
+            planted = _planted(host, raw, writable_places())
+            if planted:
+                return None, model.LOST, problem(
+                    'BIND_THROUGH_LINK', source, 'The bind source %s leads through the link %s, which lies where a container '
+                    'could write: not followed.' % (source, model.text(planted)), 'Archive its target by hand if you trust it.')
+        return path, model.COMPLETE, None
     except OSError as exc:
         why = metadata.describe(exc)
     if any(raw == top or raw.startswith(top + b'/') for top in EPHEMERAL):
@@ -136,3 +142,34 @@ def bind_path(source, host, recorded_root, root_path):
     return None, model.LOST, problem(
         'BIND_MISSING', source, 'The bind source %s: %s.' % (source, why),
         'If it lies on another disk, mount that below the host root and run again.')
+
+
+def links_on_the_way(host, path):
+    """Yield every link, as a path that the dead host saw, that is followed when PATH (absolute bytes) is looked up."""
+    here, todo, budget = b'/', [part for part in path.split(b'/') if part], MAX_LINKS
+    while todo and budget:
+        name = todo.pop(0)
+        if name == b'.':
+            continue
+        if name == b'..':
+            here = os.path.dirname(here)
+            continue
+        place = os.path.join(here, name)
+        if not stat.S_ISLNK(host.lstat(place).st_mode):
+            here = place
+            continue
+        yield place
+        budget -= 1
+        target = os.readlink(os.path.join(host.path, place.lstrip(b'/')))
+        todo = [part for part in target.split(b'/') if part] + todo
+        if target.startswith(b'/'):
+            here = b'/'
+
+
+def _planted(host, path, places):
+    """The first link on the way that lies in one of PLACES, None if there is none."""
+    for link in links_on_the_way(host, path):
+        for place in places:
+            if link.startswith(place.rstrip(b'/') + b'/'):
+                return link
+    return None
