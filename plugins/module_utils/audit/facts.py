@@ -3,20 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
 import os
-import re
 
 from ..storage import metadata, model, selection
 from ..storage.changes import changes as compare
 from ..storage.codes import problem
 from ..storage.tree import Failure, PlainTree
 from ..storage.union import View
+from ..storage.volumes import REDACTED, redacted
 
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
 LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
 SHORT_TOP = 2                           # folders in usage.top of the short form
-REDACTED = 'VALUE_REDACTED'
-SECRET_OPTION = re.compile(r'(?i)(pass(word|wd)?|secret|credentials?|token)=[^,]*')
 
 
 def subsets(wanted):
@@ -354,14 +352,8 @@ def _image_layer(layer, at_length):
     return fields
 
 
-def redact_options(options):
-    """Volume options without the passwords that mount options may carry (cifs, nfs with krb5)."""
-    return {key: SECRET_OPTION.sub(lambda hit: hit.group(0).split('=')[0] + '=' + REDACTED, value)
-            for key, value in options.items()}
-
-
 def _volume(volume, options, at_length):
-    fields = {'name': volume.name, 'driver': volume.driver, 'options': redact_options(volume.options),
+    fields = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
               'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
               'status': volume.status, 'root': model.text(volume.root)}
     if at_length:
