@@ -24,6 +24,7 @@ BRANCH = 0x01
 LEAF = 0x02
 BUCKET_FLAG = 0x01
 MAX_DEPTH = 64                          # of pages below a bucket, and of buckets below the root
+_SHOWN = 100                            # bytes of a key that messages show
 MAX_ERRORS = 1000                       # sentences kept; a file full of nonsense must not fill memory
 
 
@@ -182,7 +183,7 @@ class Bucket(object):
         """How messages call it."""
         if not self.path:
             return 'the root bucket'
-        return 'bucket %s' % '/'.join(key.decode('utf-8', 'backslashreplace') for key in self.path)
+        return 'bucket %s' % '/'.join(key[:_SHOWN].decode('utf-8', 'backslashreplace') for key in self.path)
 
 
 class _Page(NamedTuple):
@@ -270,7 +271,7 @@ def check(db):
             if page.kind == LEAF:
                 pending.extend(element[2] for element in page.elements if element[2] is not None)
             if not page.in_order():
-                _report(BoltError('the keys of %s of %s are out of order' % (_label(page.where), bucket.name())), errors)
+                _report(BoltError('the keys of %s are out of order' % _label(bucket, page.where)), errors)
             elif page.kind == LEAF:
                 count += len(page.elements)
     db.damage = errors
@@ -284,8 +285,8 @@ def _report(error, errors):
         errors.append(error)
 
 
-def _label(where):
-    return 'the inline page' if isinstance(where, tuple) else 'page %d' % where
+def _label(bucket, where):
+    return '%s of %s' % ('the inline page' if isinstance(where, tuple) else 'page %d' % where, bucket.name())
 
 
 def _read_page(bucket, where, seen=None):
@@ -296,26 +297,25 @@ def _read_page(bucket, where, seen=None):
     """
     db = bucket._db
     raw = db.raw
-    label = '%s of %s' % (_label(where), bucket.name())
     if isinstance(where, tuple):
         offset, end = where
         if end - offset < HEADER:
-            raise BoltError('%s is cut off' % label)
+            raise BoltError('%s is cut off' % _label(bucket, where))
         dummy, flags, count, dummy = db.records.header.unpack_from(raw, offset)
         if flags != LEAF:
-            raise BoltError('%s is not a leaf page' % label)
+            raise BoltError('%s is not a leaf page' % _label(bucket, where))
         short = False
     else:
         if not 2 <= where < db.high_water:
-            raise BoltError('%s is outside of the database' % label)
+            raise BoltError('%s is outside of the database' % _label(bucket, where))
         offset = where * db.page_size
         if offset + HEADER > len(raw):
-            raise BoltError('%s lies beyond the end of the file' % label)
+            raise BoltError('%s lies beyond the end of the file' % _label(bucket, where))
         number, flags, count, overflow = db.records.header.unpack_from(raw, offset)
         if number != where or flags not in (BRANCH, LEAF):
             if not any(raw[offset:offset + db.page_size]):
-                raise BoltError('%s is filled with zeros' % label)
-            raise BoltError('%s holds something else' % label)
+                raise BoltError('%s is filled with zeros' % _label(bucket, where))
+            raise BoltError('%s holds something else' % _label(bucket, where))
         end = offset + (1 + overflow) * db.page_size
         short = where + overflow >= db.high_water or end > len(raw)
         end = min(end, len(raw))
@@ -324,14 +324,15 @@ def _read_page(bucket, where, seen=None):
     if flags == BRANCH:
         elements = _branch_elements(db, offset, end, count)
         if not elements:
-            raise BoltError('%s has no children' % label)
+            raise BoltError('%s has no children' % _label(bucket, where))
     else:
         elements = _leaf_elements(bucket, offset, end, count)
     trouble = None
     if len(elements) < count:
-        trouble = BoltError('%d of %d entries of %s are damaged' % (count - len(elements), count, label))
+        lost = count - len(elements)
+        trouble = BoltError('%d of %d entries of %s are damaged' % (lost, count, _label(bucket, where)))
     elif short:
-        trouble = BoltError('%s reaches beyond the end of the database' % label)
+        trouble = BoltError('%s reaches beyond the end of the database' % _label(bucket, where))
     return flags, elements, trouble
 
 
@@ -340,13 +341,10 @@ def _branch_elements(db, offset, end, count):
     room = end - offset - HEADER * (1 + count)      # keys do not overlap, so together they fit
     for at in range(offset + HEADER, min(offset + HEADER * (1 + count), end - HEADER + 1), HEADER):
         pos, ksize, page = db.records.branch.unpack_from(db.raw, at)
+        if at + pos + ksize > end or ksize > room or not 2 <= page < db.high_water:
+            continue
         room -= ksize
-        if room < 0:
-            break
-        if at + pos + ksize <= end and 2 <= page < db.high_water:
-            found.append((db.raw[at + pos:at + pos + ksize], page))
-        else:
-            room += ksize
+        found.append((db.raw[at + pos:at + pos + ksize], page))
     return found
 
 

@@ -38,8 +38,7 @@ class LogRecord(NamedTuple):
     attrs: Dict[str, Any]
 
     @property
-    def key(self):
-        # type: () -> Tuple[int, int]
+    def key(self) -> Tuple[int, int]:
         """(seconds since 1970, nanoseconds), to sort by."""
         return gotypes.time_key(self.time)
 
@@ -177,7 +176,12 @@ def _from_value(value):
     if attrs:
         pairs = attrs.items() if isinstance(attrs, dict) else ()
         attrs = {jsonish.sound(key): jsonish.sound(text) for key, text in pairs if isinstance(text, str)}
-    return LogRecord(jsonish.sound(time), jsonish.sound(stream), jsonish.sound(log).encode('utf-8'), attrs or {})
+    try:
+        data = log.encode('utf-8')
+        (time + stream).encode('utf-8')
+    except UnicodeEncodeError:
+        time, stream, data = jsonish.sound(time), jsonish.sound(stream), jsonish.sound(log).encode('utf-8')
+    return LogRecord(time, stream, data, attrs or {})
 
 
 def _resync_json(line, counters):

@@ -12,24 +12,26 @@ import struct
 ZERO_TIME = '0001-01-01T00:00:00Z'      # how Go writes "never"
 UNIX_EPOCH = 62135596800                # seconds from year 1 to 1970
 NEVER = (-UNIX_EPOCH, 0)                # ZERO_TIME as parse_time() gives it; earlier than every other time
-_TIME = re.compile(r'(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))\Z', re.ASCII)
+_TIME = re.compile(r'(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?'
+                   r'(?:[Zz]|([+-])(\d\d):(\d\d))\Z', re.ASCII)
 
 
 def uvarint(raw, pos=0):
     """Unsigned varint at POS -> (value below 2**64, position after it)."""
     value = shift = 0
-    for end in range(pos, min(pos + 10, len(raw))):
-        byte = raw[end]
-        value |= (byte & 0x7f) << shift
-        if byte < 0x80:
-            if value >> 64:
-                break
-            return value, end + 1
-        shift += 7
-    else:
-        if len(raw) < pos + 10:
-            raise ValueError('varint is cut off at byte %d' % len(raw))
-    raise ValueError('varint at byte %d has more than 64 bits' % pos)
+    try:
+        while shift < 70:
+            byte = raw[pos]
+            pos += 1
+            value |= (byte & 0x7f) << shift
+            if byte < 0x80:
+                if value >> 64:
+                    break
+                return value, pos
+            shift += 7
+    except IndexError:
+        raise ValueError('varint is cut off at byte %d' % len(raw))
+    raise ValueError('varint that ends at byte %d has more than 64 bits' % pos)
 
 
 def varint(raw, pos=0):
@@ -102,8 +104,12 @@ def format_time(seconds, nanos=0, fixed=False):
 def fields(raw):
     """Yield (field number, wire type, value) of a protobuf message: int for types 0, 1 and 5, bytes for type 2."""
     pos = 0
-    while pos < len(raw):
-        tag, pos = uvarint(raw, pos)
+    end = len(raw)
+    while pos < end:
+        tag = raw[pos]
+        pos += 1
+        if tag >= 0x80:
+            tag, pos = uvarint(raw, pos - 1)
         number, kind = tag >> 3, tag & 7
         if number == 0:
             raise ValueError('protobuf field number 0 at byte %d' % pos)
@@ -111,15 +117,15 @@ def fields(raw):
             value, pos = uvarint(raw, pos)
         elif kind == 2:
             size, pos = uvarint(raw, pos)
-            if size > len(raw) - pos:
-                raise ValueError('protobuf field %d is cut off at byte %d' % (number, len(raw)))
+            if size > end - pos:
+                raise ValueError('protobuf field %d is cut off at byte %d' % (number, end))
             value = bytes(raw[pos:pos + size])
             pos += size
         elif kind in (1, 5):
             layout = '<Q' if kind == 1 else '<I'
             size = struct.calcsize(layout)
-            if size > len(raw) - pos:
-                raise ValueError('protobuf field %d is cut off at byte %d' % (number, len(raw)))
+            if size > end - pos:
+                raise ValueError('protobuf field %d is cut off at byte %d' % (number, end))
             value = struct.unpack_from(layout, raw, pos)[0]
             pos += size
         else:

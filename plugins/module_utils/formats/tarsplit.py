@@ -9,7 +9,7 @@ bytes of the tar in ``payload`` (base64); ``type`` 1 is a *file*, whose ``size``
 folder, with a checksum in ``payload``. ``position`` counts the lines from 0.
 """
 import base64
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple, Optional
 
 from . import gunzip, jsonish
 
@@ -158,7 +158,7 @@ def _lines(fileobj):
 
 
 def _entry(line, number):
-    # type: (bytes, int) -> Union[Segment, File]
+    """The Segment or File of one line; NUMBER from 1."""
     try:
         value = jsonish.loads(line)
     except jsonish.JsonError as exc:

@@ -200,7 +200,8 @@ def header(name, kind, mode, uid, gid, size, mtime_ns, link=b'', device=None, xa
 class SparseMap(object):
     """GNU sparse format 1.0: the map stands as text before the data.
 
-    EXTENTS: ((offset, length), ...) of data in a file of SIZE bytes, ascending, not overlapping.
+    EXTENTS: ((offset, length), ...) of data in a file of SIZE bytes, ascending, not overlapping; lengths are multiples
+    of 512, except that of the last (GNU tar pads each).
     `blob` precedes the data, `data` counts their bytes, `stored` is the size of the member.
     """
 

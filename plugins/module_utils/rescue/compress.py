@@ -254,6 +254,10 @@ class Compressor(object):
             self.abort()
             raise
 
+    def raw_count(self):
+        """Bytes that were written in so far; any thread may ask."""
+        return self._raw_bytes
+
     def close(self):
         """Finish, commit the sink, return :class:`Written`."""
         try:

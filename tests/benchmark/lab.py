@@ -1,0 +1,181 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What rows are made of: a registry, and test data that are made once.
+
+A row:
+
+    @lab.row('name')
+    def some_row(here):                                 # here: Lab
+        yield lab.Row('what it does', 'work', {'path': ...}, [lab.Reference('label', 'shell command', 1.3)])
+
+and the work that it names, which runs in a process of its own:
+
+    @lab.work('work')
+    def some_work(path):                                # imports and preparation, not measured
+        from ... import ...
+        return lambda: ...                              # measured
+"""
+import os
+import random
+import shutil
+import stat
+import sys
+import types
+
+ROWS = {}
+WORKS = {}
+PEAK_KIB = 64 * 1024
+COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+UTILS = 'ansible_collections.lifeboat.docker.plugins.module_utils'
+
+
+def row(name):
+    def register(function):
+        ROWS[name] = function
+        return function
+    return register
+
+
+def work(name):
+    def register(function):
+        WORKS[name] = function
+        return function
+    return register
+
+
+def importable():
+    """The checkout under the names that it has when installed, wherever it lies."""
+    if 'ansible_collections' in sys.modules:
+        return
+    for name, where in (('ansible_collections', []), ('ansible_collections.lifeboat', []),
+                        ('ansible_collections.lifeboat.docker', [COLLECTION])):
+        package = types.ModuleType(name)
+        package.__path__ = where
+        sys.modules[name] = package
+
+
+class Reference(object):
+    """A command line to compare with. TARGET: our time divided by its time, at most."""
+
+    def __init__(self, label, command, target=None):
+        self.label, self.command, self.target = label, command, target
+
+
+class Row(object):
+    """UNITS: how much work it is; the rows of one function are then also compared with the first of them, and
+    must not be dearer per unit than LINEAR times. BEFORE: called before each run of either side. OUTPUTS: removed
+    after each."""
+
+    def __init__(self, label, work_name, arguments, references=(), units=None, linear=1.25, before=None, outputs=()):
+        self.label, self.work, self.arguments, self.references = label, work_name, arguments, list(references)
+        self.units, self.linear, self.before, self.outputs = units, linear, before, outputs
+
+    def clean(self):
+        for path in self.outputs:
+            if os.path.exists(path):
+                os.unlink(path)
+
+
+class Lab(object):
+    """The folder with the test data. Each is made once; a folder that was not finished is made again."""
+
+    def __init__(self, folder, scale=1.0):
+        self.folder = folder
+        self.scale = scale
+
+    def count(self, number):
+        return max(1, int(number * self.scale))
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def made(self, name, build):
+        """Path of a folder that BUILD(path, random) fills; the same content on every machine."""
+        name = '%s-%g' % (name, self.scale)
+        path = self.path(name)
+        if not os.path.isdir(path):
+            part = path + '.part'
+            shutil.rmtree(part, ignore_errors=True)
+            os.makedirs(part)
+            build(part, random.Random(name))
+            os.rename(part, path)
+        return path
+
+    def small_files(self, count, size=800):
+        """COUNT files of SIZE bytes, half of them noise, 100 in a folder."""
+        def build(path, dice):
+            for number in range(count):
+                folder = os.path.join(path, 'd%04d' % (number // 100))
+                if number % 100 == 0:
+                    os.mkdir(folder)
+                with open(os.path.join(folder, 'file%02d.txt' % (number % 100)), 'wb') as handle:
+                    handle.write(dice.getrandbits(size * 4).to_bytes(size // 2, 'little') + b'abcdefgh' * (size // 16))
+        return self.made('small-%d' % count, build)
+
+    def usr(self):
+        """600 MB of this machine's own /usr, as it comes."""
+        limit = self.count(600 * 10**6)
+
+        def build(path, dice):
+            left = limit
+            for base, folders, files in os.walk('/usr'):
+                folders.sort()
+                target = path + base
+                os.makedirs(target, exist_ok=True)
+                for name in sorted(files):
+                    source = os.path.join(base, name)
+                    st = os.lstat(source)
+                    if stat.S_ISREG(st.st_mode) and st.st_size < limit // 10:
+                        left -= st.st_size
+                    elif not stat.S_ISLNK(st.st_mode):
+                        continue
+                    shutil.copy2(source, os.path.join(target, name), follow_symlinks=False)
+                    if left < 0:
+                        return
+        return self.made('usr', build)
+
+    def big_file(self, size):
+        """One file that zstd halves: a third of noise, two thirds of sentences."""
+        def build(path, dice):
+            words = [''.join(dice.choice('etaoinshrdlu') for dummy in range(dice.randint(2, 11))).encode()
+                     for dummy in range(4000)]
+            texts = [b' '.join(dice.choice(words) for dummy in range(60000)) for dummy in range(8)]
+            texts = [text[:256 * 1024] for text in texts]
+            with open(os.path.join(path, 'file'), 'wb') as handle:
+                left = size
+                while left > 0:
+                    # the sentences differ from each other: shuffled pieces of 4 KiB
+                    text = dice.choice(texts)
+                    pieces = [text[at:at + 4096] for at in range(0, len(text), 4096)]
+                    dice.shuffle(pieces)
+                    block = os.urandom(128 * 1024) + b''.join(pieces)
+                    handle.write(block[:left])
+                    left -= len(block)
+        return self.made('big-%d' % size, build)
+
+    def sparse_file(self):
+        """100 GiB with 10 MB of data at 100 places."""
+        def build(path, dice):
+            with open(os.path.join(path, 'file'), 'wb') as handle:
+                for number in range(100):
+                    handle.seek(number << 30)
+                    handle.write(os.urandom(50000) + b'data' * 12500)
+                handle.truncate(100 << 30)
+        return self.made('sparse', build)
+
+    def hard_links(self, count):
+        """COUNT files with two names each, far apart."""
+        def build(path, dice):
+            for side in ('a', 'b'):
+                for number in range(count):
+                    folder = os.path.join(path, side, '%04d' % (number // 100))
+                    if number % 100 == 0:
+                        os.makedirs(folder)
+                    name = os.path.join(folder, 'a-name-of-usual-length-%02d' % (number % 100))
+                    if side == 'a':
+                        with open(name, 'wb') as handle:
+                            handle.write(b'%d' % number)
+                    else:
+                        os.link(name.replace(path + '/b', path + '/a', 1), name)
+        return self.made('links-%d' % count, build)
