@@ -164,7 +164,9 @@ FILTERS = {
     'days': lambda value: f'{value:.0f} days' if isinstance(value, (int, float)) else '? days',
     'date': lambda value: str(value)[:10],
     'places': lambda value: ', '.join(f'{one_line(item.get("path"))} ({human_bytes(item.get("bytes"))})' for item in _dicts(value)[:3]),
-    'problems': lambda value: ' '.join(one_line(item.get('message') or '') for item in _dicts(value)[:2]) or '?',
+    'problems': lambda value: ' '.join(one_line(item.get('message') or '') for item in _dicts(value)[:2]) or 'nothing more is known.',
+    # anonymous volumes have names of 64 letters
+    'short': lambda value: value[:12] if isinstance(value, str) and re.match(r'[0-9a-f]{64}\Z', value) else one_line(value),
     'list': lambda value: ', '.join(one_line(item) for item in value) if isinstance(value, list) else one_line(value),
 }
 
@@ -343,7 +345,7 @@ def _join_mounts(container: dict[str, Any], common: dict[str, Any], mounts: list
         elif usage.get('files') == 0:
             empty.append(joined)
     container['anonymous_volumes'] = anonymous
-    elsewhere = [f'anonymous volume {item["volume"]} at {item["destination"]}: {item["holds"] or human_bytes(item["usage"].get("bytes"))}'
+    elsewhere = [f'anonymous volume {FILTERS["short"](item["volume"])} at {item["destination"]}: {item["holds"] or human_bytes(item["usage"].get("bytes"))}'
                  for item in anonymous if item['usage'].get('files')]
     elsewhere += [f'writable layer at {item.get("path")}: {label(item)} ({human_bytes(item.get("bytes"))})'
                   for item in _dicts(container.get('databases')) if item.get('where') == 'writable' and not item.get('empty')

@@ -91,7 +91,12 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
 def _message(result: dict[str, Any], default: str) -> str:
     """What Ansible said, on one line and without what may be long or secret (modules' whole output)."""
     text = result.get('msg')
-    return rules_of.one_line(' '.join(text.split()))[:500] if isinstance(text, str) and text else default
+    if not isinstance(text, str) or not text:
+        return default
+    text = ' '.join(text.split())
+    for prefix in ('Task failed: ', 'Module failed: '):
+        text = text[len(prefix):] if text.startswith(prefix) else text
+    return rules_of.one_line(text)[:500]
 
 
 def _number(value: Any) -> int:
@@ -216,7 +221,7 @@ def fleet(records: list[dict[str, Any]], history: list[dict[str, Any]] | None = 
           title: str = 'Docker data audit') -> dict[str, Any]:
     """The report: hosts (worst first), sums over those that were audited, and the sums of earlier reports."""
     now = now or utcnow()
-    audited = [record for record in records if record.get('totals')]
+    audited = sorted((record for record in records if record.get('totals')), key=lambda record: str(record['host']))
     totals: dict[str, Any] = {'hosts': len(records), 'hosts_audited': len(audited),
                               'states': {state: sum(record['state'] == state for record in records) for state in STATES}}
     for key in SUMS:

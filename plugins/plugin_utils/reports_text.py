@@ -17,7 +17,7 @@ human = rules_of.human_bytes
 
 
 def as_json(report: dict[str, Any]) -> str:
-    return json.dumps(report, indent=1, ensure_ascii=True) + '\n'
+    return json.dumps(report, ensure_ascii=True) + '\n'
 
 
 # -- CSV ---------------------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def _seconds(text: str) -> int:
 
 def _md(text: Any) -> str:
     """TEXT from a disk inside a line or a cell of Markdown: nothing of it is markup."""
-    return re.sub(r'([\\`*_{}\[\]<>()#+!|~@-])', r'\\\1', rules_of.one_line(text))
+    return re.sub(r'([\\`*_\[\]<>#|~])', r'\\\1', rules_of.one_line(text))
 
 
 def as_markdown(report: dict[str, Any], limit: int = 10) -> str:
@@ -184,7 +184,7 @@ def headline(report: dict[str, Any]) -> str:
     totals = report['totals']
     audited = totals['hosts_audited']
     if not audited:
-        return f'None of {totals["hosts"]} hosts could be audited'
+        return f'None of {totals["hosts"]:,} hosts could be audited' if totals['hosts'] else 'No host was audited'
     number = totals['databases_at_risk']
-    text = f'{human(totals["at_risk_bytes"])} of data on {audited} audited host{"" if audited == 1 else "s"} is held by no volume'
-    return text + (f', among it {number} database{"" if number == 1 else "s"}' if number else '')
+    text = f'{human(totals["at_risk_bytes"])} of data on {audited:,} audited host{"" if audited == 1 else "s"} is held by no volume'
+    return text + (f', including {number:,} database{"" if number == 1 else "s"}' if number else '')

@@ -51,6 +51,7 @@ TABLE = (
     Noise('folder', 'var/lib/systemd', 'timers, seeds and catalogues of systemd'),
     Noise('folder', 'var/lib/logrotate', 'when which log was rotated'),
     Noise('folder', 'var/lib/nginx', 'request bodies and proxied answers on their way'),
+    Noise('folder', 'var/lib/varnish', 'shared memory of varnishd, made at every start'),
     Noise('folder', 'var/lib/php/sessions', 'sessions of a web server, they expire'),
     Noise('folder', 'usr/local/tomcat/work', 'pages compiled by Tomcat at first use'),
     Noise('folder', 'usr/local/tomcat/temp', 'temporary by definition'),

@@ -153,7 +153,8 @@ class _Tally(object):
                 folder.uploads = None
             elif folder.media >= databases.UPLOADS_FROM and \
                     folder.media_bytes >= folder.bytes * databases.UPLOADS_SHARE:
-                folder.uploads = [(folder.prefix, folder.media, folder.media_bytes)]
+                if [one[1] for one in folder.uploads or ()] != [folder.media]:      # else a folder below has them all
+                    folder.uploads = [(folder.prefix, folder.media, folder.media_bytes)]
         parent = folder.parent
         if parent is None:
             return
@@ -311,7 +312,7 @@ def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=
 class Trace(object):
     """Every folder of a walk, and the files that changed last (a file that is written in place leaves its folder as
     it is, but what is written is mostly what was written before)."""
-    NEWEST = 512
+    NEWEST = 64
 
     def __init__(self):
         self.folders = []               # (prefix, lstat)

@@ -303,7 +303,7 @@ def test_uploads(tmp_path):
     write(tmp_path / 'srv' / 'app' / 'code.py', b'x' * 30000)
     write(tmp_path / 'usr' / 'bin' / 'program', b'x' * 900000)
     found = look(tmp_path)
-    assert [(one.kind, one.path, one.files, one.bytes) for one in found] == [('uploads', b'srv', 40, 400000)]
+    assert [(one.kind, one.path, one.files, one.bytes) for one in found] == [('uploads', b'srv/app/uploads', 40, 400000)]
     assert found[0].as_dict()['files'] == 40
 
 

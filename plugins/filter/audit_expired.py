@@ -1,0 +1,16 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import reports_store
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
+
+
+def audit_expired(folder, keep):
+    return reports_store.expired(plain(folder), int(keep))
+
+
+class FilterModule:
+    def filters(self):
+        return {'audit_expired': audit_expired}

@@ -1,0 +1,23 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
+
+
+def audit_findings(facts, rules, ignore=None, host='', now=None):
+    try:
+        moment = findings._moment(plain(now)) if now else None
+        if now and moment is None:
+            raise findings.AuditError(f'now "{now}" is no time like 2027-01-31T00:00:00Z')
+        return findings.findings(facts, rules, ignore, plain(host), moment)
+    except (findings.AuditError, TypeError) as exc:
+        raise AnsibleFilterError(f'audit_findings: {exc}') from None
+
+
+class FilterModule:
+    def filters(self):
+        return {'audit_findings': audit_findings}

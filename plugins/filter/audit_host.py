@@ -1,0 +1,20 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, reports
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
+
+
+def audit_host(result, rules, host, ignore=None, started=None):
+    try:
+        return reports.host_record(result, rules, plain(host), ignore, plain(started))
+    except (findings.AuditError, TypeError) as exc:
+        raise AnsibleFilterError(f'audit_host: {exc}') from None
+
+
+class FilterModule:
+    def filters(self):
+        return {'audit_host': audit_host}

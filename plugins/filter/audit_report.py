@@ -1,0 +1,29 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, reports, reports_html, reports_store, reports_text
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
+
+FORMS = {
+    'json': reports_text.as_json, 'csv': reports_text.as_csv, 'prom': reports_text.as_prom, 'md': reports_text.as_markdown,
+    'html': reports_html.as_html, 'summary': lambda report: dict(reports.summary_of(report), headline=reports_text.headline(report)),
+}
+
+
+def audit_report(folder, form, now=None, max_age_hours=24, title='Docker data audit'):
+    folder, form, now, title = plain(folder), plain(form), plain(now), plain(title)
+    if form not in FORMS:
+        raise AnsibleFilterError(f'audit_report: there is no form "{form}"; it must be one of {", ".join(FORMS)}')
+    moment = findings._moment(now) if now else reports.utcnow()
+    if moment is None:
+        raise AnsibleFilterError(f'audit_report: now "{now}" is no time like 2027-01-31T00:00:00Z')
+    records = reports_store.collect(folder, moment, float(max_age_hours))
+    return FORMS[form](reports.fleet(records, reports_store.history(folder), moment, title))
+
+
+class FilterModule:
+    def filters(self):
+        return {'audit_report': audit_report}

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Seven hosts, each in another state, are audited by the playbook; check.py looks at what it wrote.
+set -eux -o pipefail
+
+collection="${ANSIBLE_COLLECTIONS_PATH%%:*}/ansible_collections/lifeboat/docker"
+work="${OUTPUT_DIR:-$(mktemp -d)}/audit"
+rm -rf "$work"
+mkdir -p "$work/fleet"
+export PYTHONDONTWRITEBYTECODE=1 ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_HOST_KEY_CHECKING=false
+
+python fleet.py "$collection" "$work/fleet" > "$work/fleet.log" &
+fleet=$!
+trap 'kill "$fleet"' EXIT
+for _ in $(seq 300); do
+    grep -q ready "$work/fleet.log" && break
+    kill -0 "$fleet"
+    sleep 0.2
+done
+grep ready "$work/fleet.log"
+
+audit() {
+    ansible-playbook -i "$work/fleet/inventory" lifeboat.docker.audit "$@"
+}
+
+# check mode writes nothing
+audit -e "audit_report_dir=$work/none" --limit dead,localhost --check
+test ! -e "$work/none"
+
+# the whole fleet; what is read stays as it is
+(cd "$work" && find ./fleet -type f -size -900M -exec sha256sum {} + | sort -k 2) > "$OUTPUT_DIR/before"
+audit -e "audit_report_dir=$work/reports" -e @vars.yml | tee "$work/first.log"
+grep -E 'localhost .*failed=0' "$work/first.log"
+(cd "$work" && find ./fleet -type f -size -900M -exec sha256sum {} + | sort -k 2) > "$OUTPUT_DIR/after"
+diff "$OUTPUT_DIR/before" "$OUTPUT_DIR/after"
+python check.py "$work" first
+if command -v promtool; then
+    promtool check metrics < "$work/reports/lifeboat.prom"
+fi
+
+# findings decide the exit status only when asked, and after the reports are written
+rm "$work/reports/report.html"
+if audit -e "audit_report_dir=$work/reports" -e audit_fail_on=critical --limit dead,localhost > "$work/second.log"; then
+    echo 'audit_fail_on=critical did not fail'
+    exit 1
+fi
+grep 'critical and' "$work/second.log"
+test -s "$work/reports/report.html"
+# ... and the other hosts are still in it, as those of another slice of the job would be
+python check.py "$work" merged
+
+# no host answers: the report is made nevertheless
+audit -e "audit_report_dir=$work/gone" --limit gone,localhost
+python check.py "$work" gone
+if audit -e "audit_report_dir=$work/gone" -e audit_fail_on_unaudited=true --limit gone,localhost; then
+    echo 'audit_fail_on_unaudited did not fail'
+    exit 1
+fi
+
+# a rule that does not compile is named
+if audit -e "audit_report_dir=$work/bad" -e '{"audit_rules": [{"code": "MY_BAD_RULE", "severity": "info", "query": "a[", "message": "x"}]}' \
+        --limit nodocker > "$work/bad.log" 2>&1; then
+    echo 'a bad rule did not fail'
+    exit 1
+fi
+grep 'MY_BAD_RULE' "$work/bad.log"
+
+# the page in a real browser
+if command -v chromedriver; then
+    python browser.py "$work/reports/report.html"
+else
+    echo 'NOT RUN: the browser test, which needs chromium and chromium-driver'
+fi
