@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import socket
+import struct
 from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -88,6 +89,7 @@ class Engine(object):
             url += '?' + urlencode(query)
         chunked = body is not None and not isinstance(body, bytes)
         if chunked:
+            body = iter(body)           # http.client would call read() of anything that has one
             headers['Transfer-Encoding'] = 'chunked'
         interrupted = None
         try:
@@ -150,6 +152,20 @@ class Engine(object):
         return EngineError('The engine refused %s %s (%d): %s' % (method, path, response.status, said), response.status,
                            said)
 
+    def peer(self):
+        """Process id of whoever listens at the unix socket (unix(7): SO_PEERCRED), None for other kinds."""
+        if self._scheme != 'unix':
+            return None
+        connection = _UnixConnection(self._where, self.timeout)
+        try:
+            connection.connect()
+            raw = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
+        except OSError:
+            return None
+        finally:
+            connection.close()
+        return struct.unpack('3i', raw)[0] or None
+
     def find(self, path):
         """GET PATH, None if it is not there."""
         try:
@@ -166,6 +182,16 @@ class Engine(object):
         except EngineError as exc:
             if exc.status != 404:
                 raise
+
+    def exists(self, container, path):
+        """Is there a file or folder PATH in a container?"""
+        try:
+            self.request('HEAD', '/containers/%s/archive' % quote(container, safe=''), {'path': path})
+            return True
+        except EngineError as exc:
+            if exc.status == 404:
+                return False
+            raise
 
     # --- what the restore asks for
 

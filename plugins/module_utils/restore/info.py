@@ -16,7 +16,9 @@ def describe(info):
     fields.update({
         'status': info.status, 'differences': [dict(item) for item in info.differences], 'extra': list(info.extra),
         'kind': manifest.get('kind'), 'name': subject.get('name'), 'id': subject.get('id'),
-        'created': manifest.get('created'), 'rescue_status': manifest.get('status'), 'source': manifest.get('source'),
+        'created': manifest.get('created'),
+        'subject_created': subject['created'] if isinstance(subject.get('created'), str) else '',
+        'rescue_status': manifest.get('status'), 'source': manifest.get('source'),
         'components': [{key: item.get(key) for key in SHOWN} for item in bundle.components(manifest)],
         'problems': [item for item in bundle.as_list(manifest.get('problems')) if isinstance(item, dict)]})
     return fields

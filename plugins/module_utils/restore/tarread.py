@@ -60,20 +60,27 @@ class Reader(object):
     """Iterate once over the members of STREAM (read(n)). Between two members take the data with take() or pieces();
     what is left is skipped. Reads the stream to its end, so that the decompressor can report damage."""
 
-    def __init__(self, stream, what='the archive'):
+    def __init__(self, stream, what='the archive', seek=False):
         self._read = stream.read
-        self._what = what
+        # a plain file need not be read where nobody wants its content
+        self._seek = stream.seek if seek else None
+        self.what = what
         self._buffer = b''
         self._at = 0
         self._left = 0                  # data of the current member not yet taken
         self._fill = 0                  # zeros that follow them
         self.members = 0
+        self.ended = False
         self._headers = {}              # header block of extended headers -> their size: writers repeat them
         self._owners = {}               # mode, uid and gid as in the header -> numbers
 
     def fail(self, problem, name=None):
-        where = '%s of %s' % (shown(name), self._what) if name is not None else self._what
+        where = '%s of %s' % (shown(name), self.what) if name is not None else self.what
         return ArchiveError('%s: %s.' % (where, problem))
+
+    def ahead(self):
+        """Bytes read from the stream that do not belong to what was given out so far."""
+        return len(self._buffer) - self._at
 
     # --- bytes
 
@@ -124,6 +131,10 @@ class Reader(object):
             yield piece
 
     def _skip(self):
+        have = len(self._buffer) - self._at
+        if self._seek is not None and self._left > have + CHUNK:
+            self._seek(self._left - have, 1)
+            self._buffer, self._at, self._left = b'', 0, 0
         for dummy in self.pieces():
             pass
         if self._fill:
@@ -185,13 +196,10 @@ class Reader(object):
             records = longname = longlink = None
         if records is not None:
             raise self.fail('ends in the middle of a member')
-        self._drain()
-
-    def _drain(self):
-        """What follows the end mark is padding, whatever it holds; but the stream has to end well."""
+        self.ended = True
+        # what follows the end mark is padding, whatever it holds; but the stream has to end well
         while self._read(CHUNK):
             pass
-        self._buffer = b''
 
     def _check(self, block):
         # adler32 sums bytes in its low half, exact up to 256 of them; much faster than sum()

@@ -14,6 +14,7 @@ import stat
 from collections import OrderedDict
 from typing import NamedTuple, Tuple
 
+from ..audit.engines import MARKERS, TAILS
 from . import tarread
 from .tarread import BLOCKDEV, CHARACTER, FIFO, FILE, FOLDER, HARDLINK, SYMLINK, Reader, shown
 
@@ -24,6 +25,7 @@ DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Belong to the old host: labels of its policy, signatures with its keys.
 HOST_XATTRS = (b'security.selinux', b'security.ima', b'security.evm')
 SMALL = 128 * 1024
+SQLITE = b'SQLite format 3'
 SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
@@ -34,6 +36,7 @@ class Unpacked(NamedTuple):
     bytes: int                          # apparent size of regular files
     notes: Tuple[str, ...]
     notes_total: int
+    telling: bool = False               # a name or a beginning that databases have was among them
 
 
 class Scan(NamedTuple):
@@ -55,7 +58,7 @@ def scan(stream, what, allow_devices=False, check=True):
     first = []
     for member in reader:
         if check:
-            _foresee(reader, member, kinds, allow_devices)
+            foresee(reader, member, kinds, allow_devices)
         if member.kind == FILE:
             files += 1
             size += member.realsize
@@ -69,7 +72,7 @@ def scan(stream, what, allow_devices=False, check=True):
     return Scan(reader.members, files, size, sparse, xattrs, devices, tuple(first))
 
 
-def _foresee(reader, member, links, allow_devices):
+def foresee(reader, member, links, allow_devices):
     """Refuse a member that goes through a link of the same archive, as openat() would."""
     _refuse_device(reader, member, allow_devices)
     for name in (member.name, member.link if member.kind == HARDLINK else b''):
@@ -96,24 +99,25 @@ def unpack(stream, folder, what='the archive', allow_devices=False, limit=None, 
     (default: as in the archive for root). Raises ArchiveError for what is refused, OSError for what the system
     refuses; then FOLDER has a part of the content, and whoever made it removes it.
     """
-    job = _Job(stream, folder, what, allow_devices, limit, os.geteuid() == 0 if owners is None else owners)
+    job = _Job(Reader(stream, what), folder, allow_devices, limit, os.geteuid() == 0 if owners is None else owners)
     before = os.umask(0)
     try:
         job.run()
     finally:
         os.umask(before)
         job.close()
-    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total)
+    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total, job.telling)
 
 
 class _Job(object):
-    def __init__(self, stream, folder, what, allow_devices, limit, owners):
-        self.reader = Reader(stream, what)
-        self.what = what
+    def __init__(self, reader, folder, allow_devices=False, limit=None, owners=False):
+        self.reader = reader
+        self.what = reader.what
         self.allow_devices = allow_devices
         self.limit = limit
         self.owners = owners
         self.files = self.bytes = 0
+        self.telling = False
         self.notes = []
         self.notes_total = 0
         self.folders = []               # members, to be finished last
@@ -194,6 +198,10 @@ class _Job(object):
                             if written < len(data):
                                 _write_all(fd, data[written:])
                             self.count(member)
+                            if not member.size & 511 and data.startswith(SQLITE):
+                                self.telling = True
+                        if base in MARKERS or base[-4:] in TAILS:
+                            self.telling = True
                         if owners:
                             chown(fd, member.uid, member.gid)
                         if mode & SPECIAL:
@@ -270,6 +278,8 @@ class _Job(object):
 
     def file(self, member, base, folder):
         self.count(member)
+        # a large file that is none costs a walk of the folder afterwards, nothing else
+        self.telling = self.telling or not member.realsize & 511 or base in MARKERS or base[-4:] in TAILS
         fd = os.open(base, NEW, member.mode & 0o777, dir_fd=folder)
         try:
             if member.sparse is None:
@@ -297,6 +307,7 @@ class _Job(object):
         name = member.name
         if name:
             parent, dummy, base = name.rpartition(b'/')
+            self.telling = self.telling or base in MARKERS
             folder = self.descriptor(parent)
             os.mkdir(base, 0o700, dir_fd=folder)
         self.folders.append(member)
@@ -338,6 +349,71 @@ class _Job(object):
                     raise
                 self.note('%s of %s could not get its attribute %s: %s.'
                           % (shown(member.name or b'.'), self.what, shown(name), exc.strerror))
+
+
+class Shadow(_Job):
+    """A likeness of a tree for looking at: every file has its size, but only the first HEAD bytes of its content.
+
+    feed() takes members as they pass by on their way to somewhere else. It gives up quietly at its limits.
+    """
+    HEAD = 256 * 1024
+    MAX_MEMBERS = 50000
+    MAX_BYTES = 256 << 20
+
+    def __init__(self, reader, folder):
+        _Job.__init__(self, reader, folder)
+        self.place = folder
+        self.loose = False
+        self.kept = self.count_ = 0
+
+    def wants(self, member):
+        """Make MEMBER in the likeness; returns a descriptor for the beginning of its content, or None."""
+        self.count_ += 1
+        if self.count_ > self.MAX_MEMBERS or self.kept > self.MAX_BYTES or member.kind not in (FILE, FOLDER):
+            return None
+        parent, dummy, base = member.name.rpartition(b'/')
+        if self.loose and parent:
+            os.makedirs(os.path.join(self.place, parent), 0o700, exist_ok=True)    # holds nothing but what we made
+        try:
+            if member.kind == FOLDER:
+                if base:
+                    os.mkdir(base, 0o700, dir_fd=self.descriptor(parent))
+                return None
+            fd = os.open(base, NEW, 0o600, dir_fd=self.descriptor(parent))
+            os.ftruncate(fd, min(member.realsize, 1 << 40))
+            return fd
+        except OSError:                 # an OCI layer need not have the folders above its files
+            return None
+
+    def keep(self, fd, offset, piece):
+        """Write what of PIECE, which stands at OFFSET, belongs to the beginning."""
+        if offset < self.HEAD and self.kept <= self.MAX_BYTES:
+            piece = piece[:self.HEAD - offset]
+            os.pwrite(fd, piece, offset)
+            self.kept += len(piece)
+
+
+def shadow(stream, what, folder):
+    """The likeness of a whole archive below FOLDER; folders above its members are made where they are missing."""
+    reader = Reader(stream, what)
+    job = Shadow(reader, folder)
+    job.loose = True
+    try:
+        for member in reader:
+            fd = job.wants(member)
+            if fd is None:
+                continue
+            try:
+                offset = 0
+                for start, length in ((0, member.size),) if member.sparse is None else member.sparse:
+                    offset = start
+                    for piece in reader.pieces(length):
+                        job.keep(fd, offset, piece)
+                        offset += len(piece)
+            finally:
+                os.close(fd)
+    finally:
+        job.close()
 
 
 def _write_all(fd, data):

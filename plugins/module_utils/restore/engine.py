@@ -1,0 +1,319 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bundle onto a running engine: plan, do, report."""
+import os
+import shutil
+import tempfile
+import time
+
+from ..rescue import recreate
+from ..storage.model import LifeboatError
+from . import databases, engineapi, plan as planning, source as sources, steps, unpack, volumes as volumes_
+from .bundle import as_dict
+from .plan import CONTAINER, IMAGE, VOLUMES
+
+SETTLE = 3                              # seconds that a container without a health check has to stay up
+FIRST_MULTI = (1, 44)                   # API from which several networks and their MAC addresses go with the body
+
+
+def restore(options):
+    """-> result (dict). Raises LifeboatError; then nothing is left but what keep_partial asked to keep."""
+    source = sources.read(options.path)
+    engine = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
+    info = engine.info()
+    access = volumes_.Volumes(engine, info, options.check)
+    try:
+        plan, situation = make_plan(options, source, engine, info, access)
+        plan.refuse_now(engine.docker_host)
+        result = {'changed': plan.changes(), 'name': situation.name, 'steps': [steps.shown(step) for step in plan.steps],
+                  'notes': plan.notes, 'diff': {'before': plan.before, 'after': plan.after}}
+        if not options.check:
+            try:
+                steps.run(plan.steps, options.keep_partial)
+            finally:
+                kept = plan.result.pop('kept', [])
+            result['kept'] = _settle(plan, options, kept)
+        plan.result.pop('kept', None)
+        result.update(plan.result)
+        return result
+    finally:
+        access.close()
+
+
+def make_plan(options, source, engine, info, access):
+    """(Plan, Situation). Raises LifeboatError for what the bundle itself lacks."""
+    plan = planning.Plan()
+    wants_container = CONTAINER in options.restore and source.kind == 'container'
+    if CONTAINER in options.restore and not wants_container and source.kind != 'volume':
+        plan.note('The bundle is of an orphan writable layer: there is no definition of a container in it.')
+    name = options.name or source.name
+    names = sources.volume_names(source, options.volume_map, name)
+    images, image = (), None
+    if planning.has_image(source) and (IMAGE in options.restore or wants_container) and not options.image:
+        images, image = planning.read_images(source)
+    situation = planning.Situation(options, source, engine, info, access, name, names, images, image, None, None, None)
+    if wants_container:
+        situation = _with_container(plan, situation)
+    if IMAGE in options.restore and image is not None:
+        planning.plan_image(plan, situation)
+        access.fallback_image = image.references[0] if image.references else None
+    elif IMAGE in options.restore and not planning.has_image(source) and source.kind != 'volume' and not wants_container:
+        plan.refuse('The bundle has no image; rescue it with image in include.')
+    if wants_container and _replaces(situation) and _running(situation.existing):
+        # before its volumes are touched; and with the undo it starts again after they are back
+        plan.add('container', name, 'stop', 'Stop the container %s, which is to be replaced.' % name, _stop_step(situation))
+    if wants_container and situation.definition is not None:
+        planning.plan_networks(plan, situation)
+    if VOLUMES in options.restore:
+        planning.plan_volumes(plan, situation)
+    if wants_container and situation.wanted is not None:
+        _plan_container(plan, situation)
+    return plan, situation
+
+
+def _with_container(plan, situation):
+    """Find the image, make the create body, look for a container of that name."""
+    options, source, engine, image = situation.options, situation.source, situation.engine, situation.image
+    ids = ()
+    if options.image:
+        found = engine.image(options.image)
+        if found is None:
+            plan.refuse('The engine has no image %s; pull or load it first.' % options.image)
+            return situation
+        pinned, defaults, ids = options.image, as_dict(found.get('Config')), (found.get('Id'),)
+        planning.plan_platform(plan, options, engine, (found.get('Os') or '', found.get('Architecture') or ''), 'The image')
+        _warn_lost_layer(plan, source)
+    elif image is not None:
+        found = planning.find_image(engine, image)
+        if found is None and IMAGE not in options.restore:
+            plan.refuse('The engine does not have the image of the bundle; add image to restore.')
+            return situation
+        pinned = image.references[0] if image.references else (found['Id'] if found else image.config_digest)
+        defaults = as_dict(image.config.get('config'))
+        ids = image.ids + ((found['Id'],) if found else ())
+    else:
+        plan.refuse('The bundle has no image, so the container cannot be made from what was rescued: rescue it with '
+                    'image in include, or name an image in the option image, or leave container out of restore.')
+        return situation
+    definition = sources.define(source, pinned, defaults, situation.name, situation.names)
+    for warning in recreate.warnings(definition):
+        plan.note(warning)
+    body = recreate.create_body(definition)
+    existing = engine.container(situation.name)
+    differs = tuple(planning.differences(existing, body, ids)) if existing is not None else ()
+    return situation._replace(wanted=body, definition=definition, existing=existing, differs=differs)
+
+
+def _warn_lost_layer(plan, source):
+    if any(part.kind in ('writable', 'image') for part in source.parts):
+        plan.note('The container is made from the image that was named: what the old one had changed outside its volumes is '
+                  'not in it.')
+
+
+def _plan_container(plan, situation):
+    options, engine, name, body = situation.options, situation.engine, situation.name, situation.wanted
+    existing = situation.existing
+    plan.before['container'] = None if existing is None else {'id': existing['Id'], 'same': situation.same}
+    plan.after['container'] = _for_show(dict(body, name=name))
+    plan.result['container'] = {'id': existing['Id'] if situation.same else None, 'name': name}
+    if situation.same:
+        plan.after['container'] = plan.before['container']
+        plan.add('container', name, 'keep', 'The container %s is there already and is the same.' % name)
+    elif existing is not None and not options.force:
+        plan.refuse('There is a container named %s already, and it is another one (%s); give another name, or force: true to '
+                    'replace it.' % (name, ', '.join(situation.differs[:10])))
+        return
+    elif existing is not None:
+        plan.add('container', name, 'replace', 'Replace the container %s; the old one is %s.' % (
+            name, 'stopped and renamed' if options.keep_old else 'removed'), _replace_step(plan, situation))
+    else:
+        plan.add('container', name, 'create', 'Create the container %s.' % name, _create_step(plan, situation))
+    if options.state == 'started' and not (situation.same and _running(existing)):
+        plan.add('start', name, 'start', 'Start the container %s%s.' % (
+            name, ' and wait until it is healthy' if options.verify_start else ''), _start_step(plan, situation))
+
+
+def _for_show(body):
+    """For the diff: without the values of variables."""
+    if body.get('Env'):
+        body['Env'] = [item.split('=', 1)[0] + '=***' for item in body['Env']]
+    return body
+
+
+def _body_for(engine, body, later):
+    """(body, {network: endpoint} to connect afterwards) as this engine's API takes them."""
+    body = dict(body, HostConfig=dict(body['HostConfig']))
+    endpoints = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
+    rest = {}
+    if endpoints and engine.api < FIRST_MULTI:
+        first = list(endpoints)[0]
+        rest = dict((name, endpoint) for name, endpoint in endpoints.items() if name != first)
+        endpoint = dict(endpoints[first])
+        mac = endpoint.pop('MacAddress', None)
+        if mac:
+            body['MacAddress'] = mac
+        body['NetworkingConfig'] = {'EndpointsConfig': {first: endpoint}}
+    if later:
+        body['HostConfig'].pop('RestartPolicy', None)
+    if body.get('Healthcheck') and engine.api < FIRST_MULTI:
+        body['Healthcheck'] = dict((key, value) for key, value in body['Healthcheck'].items() if key != 'StartInterval')
+    return body, rest
+
+
+def _create_step(plan, situation):
+    engine, options, name = situation.engine, situation.options, situation.name
+
+    def do(undo):
+        versions = databases.image_versions(_image_config(situation))
+        planning.check_databases(plan, options, versions)
+        body, rest = _body_for(engine, situation.wanted, options.state == 'started' and options.verify_start)
+        identifier, warnings = engine.create_container(name, body)
+        undo.append(lambda: engine.remove('/containers/%s' % identifier, {'force': '1'}))
+        for network, endpoint in rest.items():
+            engine.connect_network(network, identifier, endpoint)
+        for warning in warnings:
+            plan.note('The engine says: %s' % warning)
+        plan.result['container']['id'] = identifier
+        _writable_databases(plan, situation)
+        _check_postgresql(plan, situation, identifier)
+    return do
+
+
+def _image_config(situation):
+    if situation.options.image or situation.image is None:
+        found = situation.engine.image(situation.options.image) if situation.options.image else None
+        return as_dict(as_dict(found).get('Config'))
+    return as_dict(situation.image.config.get('config'))
+
+
+def _writable_databases(plan, situation):
+    """Databases that lay in the container itself come with the image; the bundle's writable layer tells of them."""
+    for part in situation.source.of('writable'):
+        if situation.options.image or part.status == 'lost':
+            continue
+        folder = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
+        try:
+            stream = volumes_.open_archive(situation.source.info, part.file)
+            try:
+                unpack.shadow(stream, os.fsdecode(part.file), folder)
+            finally:
+                stream.close()
+            for item in databases.find(folder):
+                item['volume'] = None
+                plan.result['databases'].append(item)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_postgresql(plan, situation, identifier):
+    """Debian's layout tells the version by a folder, whatever the image's variables say."""
+    for item in plan.result['databases']:
+        version = databases.series('postgresql', item.get('version')) if item['engine'] == 'postgresql' else None
+        if version is None:
+            continue
+        major = '.'.join(map(str, version))
+        engine = situation.engine
+        if engine.exists(identifier, '/usr/lib/postgresql') and not engine.exists(
+                identifier, '/usr/lib/postgresql/%s/bin/postgres' % major):
+            problem = ('The data of PostgreSQL in %s are of version %s, which the image does not have: it would not start. '
+                       'Take an image of version %s, or dump and load.' % (item['path'], major, major))
+            if planning.DATABASE_VERSION not in situation.options.ignore:
+                raise LifeboatError(problem)
+            plan.note(problem)
+
+
+def _replaces(situation):
+    return situation.existing is not None and not situation.same and situation.options.force
+
+
+def _running(container):
+    return as_dict(container.get('State')).get('Running') is True
+
+
+def _stop_step(situation):
+    def do(undo):
+        situation.engine.stop(situation.existing['Id'])
+        undo.append(lambda: situation.engine.start(situation.existing['Id']))
+    return do
+
+
+def _replace_step(plan, situation):
+    engine, options, name, existing = situation.engine, situation.options, situation.name, situation.existing
+    create = _create_step(plan, situation)
+
+    def do(undo):
+        aside = '%s-before-%s' % (name, time.strftime('%Y%m%d%H%M%S', time.gmtime()))
+        engine.rename(existing['Id'], aside)
+        undo.append(lambda: engine.rename(existing['Id'], name))
+        create(undo)
+        plan.result.setdefault('kept', []).append((_KeptContainer(engine, existing['Id'], aside), name))
+    return do
+
+
+class _KeptContainer(object):
+    def __init__(self, engine, identifier, name):
+        self.engine = engine
+        self.identifier = identifier
+        self.name = name
+
+    def keep(self):
+        # it must not come up beside the new one
+        try:
+            self.engine.update_restart(self.identifier, {'Name': 'no', 'MaximumRetryCount': 0})
+        except LifeboatError:
+            pass
+        return self.name
+
+    def drop(self):
+        self.engine.remove('/containers/%s' % self.identifier, {'force': '1'})
+
+
+def _settle(plan, options, kept):
+    """After success: give what was replaced its final place -> list of {'was', 'now'}."""
+    found = []
+    # containers first: a volume may be needed by one that goes
+    for item, name in sorted(kept, key=lambda pair: not isinstance(pair[0], _KeptContainer)):
+        try:
+            if options.keep_old:
+                found.append({'was': name, 'now': item.keep()})
+            else:
+                item.drop()
+        except (LifeboatError, OSError) as exc:
+            plan.note('What was replaced (%s) could not be %s: %s' % (name, 'kept' if options.keep_old else 'dropped', exc))
+    return found
+
+
+def _start_step(plan, situation):
+    engine, options, name = situation.engine, situation.options, situation.name
+
+    def do(undo):
+        identifier = plan.result['container']['id']
+        engine.start(identifier)
+        undo.append(lambda: engine.stop(identifier, 10))
+        if options.verify_start:
+            _wait(engine, identifier, name, options.start_timeout)
+            policy = as_dict(situation.wanted['HostConfig']).get('RestartPolicy')
+            if policy:
+                engine.update_restart(identifier, policy)
+        plan.result['container']['state'] = as_dict(as_dict(engine.container(identifier)).get('State')).get('Status')
+    return do
+
+
+def _wait(engine, identifier, name, seconds):
+    """Until it is healthy, or has stayed up for a while. Raises LifeboatError with the end of its log."""
+    deadline = time.time() + seconds
+    since = None
+    while True:
+        state = as_dict(as_dict(engine.container(identifier)).get('State'))
+        health = as_dict(state.get('Health')).get('Status')
+        if state.get('Running') is not True:
+            raise LifeboatError('%s ended with status %s. Its log ends so: %s' % (
+                name, state.get('ExitCode'), engine.logs(identifier).strip() or '(nothing)'))
+        since = since or time.time()
+        if health == 'healthy' or (health in (None, '', 'none') and time.time() - since >= SETTLE):
+            return
+        if time.time() > deadline:
+            raise LifeboatError('%s is not healthy after %d seconds (%s). Its log ends so: %s' % (
+                name, seconds, health or 'no health check', engine.logs(identifier).strip() or '(nothing)'))
+        time.sleep(0.5)

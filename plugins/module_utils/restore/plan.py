@@ -1,0 +1,420 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be done on an engine so that a bundle is alive there: a list of steps, or the reasons why not.
+
+Planning only asks. Check mode and diff show the same plan that a real run carries out.
+"""
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ..rescue import imagestore, recreate
+from ..storage.model import COMPLETE, LifeboatError, text
+from . import bundle, databases, imagefile, unpack, volumes as volumes_
+from .bundle import as_dict, as_list
+from .steps import Step
+
+IMAGE, VOLUMES, CONTAINER = 'image', 'volumes', 'container'
+ARCHITECTURE, DATABASE_VERSION, HOLES = 'architecture', 'database_version', 'holes'
+# GOARCH of what engines and images call otherwise
+ARCHITECTURES = {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm', 'armv6l': 'arm', 'i386': '386', 'i686': '386'}
+
+
+class Options(NamedTuple):
+    """The module's options, checked and complete."""
+    path: bytes
+    restore: Tuple[str, ...] = (IMAGE, VOLUMES, CONTAINER)
+    name: str = ''
+    volume_map: Dict[str, str] = {}
+    image: str = ''
+    docker_host: str = ''
+    tls: Any = None
+    use_tls: bool = False
+    timeout: int = 60
+    state: str = 'created'
+    force: bool = False
+    keep_old: bool = True
+    keep_partial: bool = False
+    verify_start: bool = False
+    start_timeout: int = 120
+    ignore: Tuple[str, ...] = ()
+    target: str = 'engine'
+    dest: bytes = b''
+    offline: bool = False
+    data_root: bytes = b''
+    check: bool = False
+
+
+class Plan(object):
+    """Steps, refusals and what will be said; filled by the functions of `engine`."""
+
+    def __init__(self):
+        self.steps = []  # type: List[Step]
+        self.refusals = []  # type: List[str]
+        self.notes = []  # type: List[str]
+        self.before = {}  # type: Dict[str, Any]
+        self.after = {}  # type: Dict[str, Any]
+        self.result = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': []}
+
+    def add(self, kind, name, action, message, do=None):
+        self.steps.append(Step(kind, name, action, message, do))
+
+    def refuse(self, sentence):
+        self.refusals.append(sentence)
+
+    def note(self, sentence):
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def changes(self):
+        return any(step.changes for step in self.steps)
+
+    def refuse_now(self, where):
+        """Raise if there is a reason against it."""
+        if self.refusals:
+            raise LifeboatError('Nothing was changed on %s. %s' % (where, ' '.join(self.refusals)))
+
+
+class Situation(NamedTuple):
+    """What the planning functions share."""
+    options: Options
+    source: Any                         # source.Source
+    engine: Any
+    info: Dict[str, Any]
+    volumes: Any                        # volumes.Volumes
+    name: str                           # of the container
+    names: Dict[str, str]               # volumes: recorded -> on the target
+    images: Any                         # imagefile.ImageFile of all images in the bundle
+    image: Any                          # the one that the container is made from, or None
+    wanted: Optional[Dict[str, Any]]    # create body, None if no container is restored
+    definition: Any
+    existing: Optional[Dict[str, Any]]  # container of that name
+    differs: Tuple[str, ...] = ()       # in what `existing` is not what would be made
+
+    @property
+    def same(self):
+        """The container is there as it would be made."""
+        return self.existing is not None and self.wanted is not None and not self.differs
+
+
+def has_image(source):
+    """Does the bundle hold what docker load takes?"""
+    return any(part.status not in ('lost', 'unsupported') for part in source.of('image'))
+
+
+def read_images(source):
+    """(images of the bundle, the one that the container is made from)."""
+    path = os.path.join(source.info.path, b'image.tar')
+    if b'image.tar' in source.info.sums:
+        with os.fdopen(bundle.open_file(source.info, b'image.tar'), 'rb') as stream:
+            images = imagefile.read(stream, text(path), seek=True)
+    else:
+        stream = imagefile.Stream(imagestore.loadable(source.info.path))
+        try:
+            images = imagefile.read(stream, text(os.path.join(source.info.path, b'image')))
+        finally:
+            stream.close()
+    return images, imagefile.pick(images, source.image_digest)
+
+
+def find_image(engine, image):
+    """The engine's record of an image with exactly the layers and configuration of IMAGE (ImageFile), else None."""
+    for reference in image.ids + image.references:
+        found = engine.image(reference)
+        if found and is_image(found, image):
+            return found
+    return None
+
+
+def is_image(found, image):
+    return tuple(as_list(as_dict(found.get('RootFS')).get('Layers'))) == image.diff_ids and (
+        found.get('Id') in image.ids or _same_config(as_dict(found.get('Config')), as_dict(image.config.get('config'))))
+
+
+def _same_config(one, other):
+    """containerd-backed engines name an image by another digest than its configuration's."""
+    return all((one.get(key) or None) == (other.get(key) or None)
+               for key in ('Env', 'Cmd', 'Entrypoint', 'Labels', 'User', 'WorkingDir'))
+
+
+def plan_platform(plan, options, engine, platform, what):
+    """Refuse an image of another operating system or processor."""
+    system, processor = platform
+    own = (engine.version.get('Os') or '', engine.version.get('Arch') or '')
+    processor = ARCHITECTURES.get(processor, processor)
+    given = ARCHITECTURES.get(own[1], own[1])
+    if (system and own[0] and system != own[0]) or (processor and given and processor != given):
+        sentence = '%s is for %s/%s, the engine runs on %s/%s.' % (what, system or own[0], processor, own[0], given)
+        if ARCHITECTURE in options.ignore:
+            plan.note(sentence)
+        else:
+            plan.refuse(sentence + ' Restore it on such a host (or give ignore: [architecture] if emulation is set up).')
+
+
+def plan_image(plan, situation):
+    """Load the image unless the engine has it."""
+    options, engine, image = situation.options, situation.engine, situation.image
+    plan_platform(plan, options, engine, (image.config.get('os') or '', image.config.get('architecture') or ''), 'The image')
+    shown = image.references[0] if image.references else image.config_digest
+    found = find_image(engine, image)
+    plan.result['image'] = {'id': found['Id'] if found else image.config_digest, 'reference': shown}
+    if found:
+        plan.add('image', shown, 'keep', 'The image %s is there already.' % shown)
+        plan.before['image'] = plan.after['image'] = shown
+        return
+    for reference in image.references:
+        other = engine.image(reference)
+        if other and not options.force:
+            plan.refuse('The name %s belongs to another image (%s) on this engine; force: true would move it.'
+                        % (reference, other.get('Id')))
+    alone, new = _originals(plan, situation)
+    plan.before['image'] = None
+    plan.after['image'] = shown
+
+    def do(undo):
+        pieces = imagestore.loadable(situation.source.info.path)
+        loaded = engine.load(imagefile.only(pieces, image) if alone else pieces)
+        found = find_image(engine, image)
+        if found is None:
+            raise LifeboatError('The engine loaded %s, but that is not the image of the bundle.'
+                                % (', '.join(loaded) or 'nothing'))
+        for reference in new + list(image.references or (found['Id'],)):
+            undo.append(lambda reference=reference: engine.remove('/images/%s' % reference))
+        plan.result['image']['id'] = found['Id']
+    plan.add('image', shown, 'load', 'Load the image %s (%d layers).' % (shown, len(image.diff_ids)), do)
+
+
+def _originals(plan, situation):
+    """The bundle also holds the image that the container was once made from, under its own name. (True if it must stay
+    out because the name belongs to another image here, names that loading would add.)"""
+    new = []
+    for other in situation.images:
+        if other is situation.image:
+            continue
+        for reference in other.references:
+            found = situation.engine.image(reference)
+            if found is None:
+                new.append(reference)
+            elif not is_image(found, other):
+                plan.note('The name %s belongs to another image on this engine and stays with it.' % reference)
+                return True, []
+    return False, new
+
+
+def plan_networks(plan, situation):
+    engine = situation.engine
+    for name, info in sorted(recreate.user_networks(situation.definition).items()):
+        found = engine.network(name)
+        plan.result['networks'].append({'name': name, 'created': found is None})
+        if found:
+            plan.add('network', name, 'keep', 'The network %s is there already.' % name)
+            continue
+        info = dict(info)
+        project = recreate.project_of(situation.definition)
+        if project and name.startswith(project + '_') and not info.get('labels'):
+            # so that Compose takes it for its own
+            info['labels'] = {recreate.PROJECT_LABEL: project, 'com.docker.compose.network': name[len(project) + 1:]}
+        plan.before.setdefault('networks', {})[name] = None
+        plan.after.setdefault('networks', {})[name] = info
+        plan.add('network', name, 'create', 'Create the network %s%s.' % (
+            name, ''.join(' ' + item['subnet'] for item in info.get('ipam') or [] if item.get('subnet'))),
+            _network_step(engine, name, info))
+
+
+def _network_step(engine, name, info):
+    def do(undo):
+        identifier = engine.create_network(name, info)
+        undo.append(lambda: engine.remove('/networks/%s' % identifier))
+    return do
+
+
+def plan_volumes(plan, situation):
+    """Every volume of the bundle that has data."""
+    for part in situation.source.of('volume'):
+        name = situation.names[part.name]
+        if part.status != COMPLETE:
+            plan.note('The volume %s was rescued only in part (%s): what is missing stands in the manifest.'
+                      % (part.name, part.status))
+        if situation.options.check:
+            try:
+                stream = volumes_.open_archive(situation.source.info, part.file)
+                try:
+                    unpack.scan(stream, text(part.file))
+                finally:
+                    stream.close()
+            except LifeboatError as exc:
+                plan.refuse(str(exc))
+                continue
+        _plan_volume(plan, situation, part, name)
+    for mount in situation.source.mounts:
+        if mount.type == 'volume' and mount.name and situation.wanted is not None and \
+                mount.name not in [part.name for part in situation.source.of('volume')]:
+            plan.note('The bundle has no data of the volume %s (%s): the container gets %s as it is on the engine, or an '
+                      'empty one.' % (mount.name, mount.status, situation.names.get(mount.name, mount.name)))
+
+
+def _plan_volume(plan, situation, part, name):
+    options, access = situation.options, situation.volumes
+    record = {'name': name, 'recorded': part.name, 'way': None, 'notes': [], 'databases': []}
+    plan.result['volumes'].append(record)
+    volume = situation.engine.volume(name)
+    action, message = 'create', 'Create the volume %s and fill it from %s.' % (name, text(part.file))
+    if volume is not None:
+        action, message = _judge_volume(plan, situation, part, name, volume)
+        if action is None:
+            return
+    record['way'], record['why'] = access.way(volume)
+    if action == 'keep':
+        plan.add('volume', name, 'keep', message)
+        plan.before.setdefault('volumes', {})[name] = plan.after.setdefault('volumes', {})[name] = part.sha256
+        return
+    plan.before.setdefault('volumes', {})[name] = None if volume is None else \
+        {'content': access.content(volume) if action == 'replace' else []}
+    plan.after.setdefault('volumes', {})[name] = part.sha256
+    info = as_dict(situation.source.volume_info.get(part.name))
+    labels = _labels(situation, part, info)
+    driver = info.get('driver') or 'local'
+    drivers = as_list(as_dict(situation.info.get('Plugins')).get('Volume'))
+    if volume is None and drivers and driver not in drivers:
+        plan.note('The volume %s was of the driver %s, which this engine does not have: it becomes a local one.'
+                  % (part.name, driver))
+        driver, info = 'local', {}
+    elif volume is None and info.get('options') and driver == 'local':
+        plan.note('The volume %s is made with its recorded options (%s): its data go where these lead.'
+                  % (name, ', '.join(sorted(info['options']))))
+    plan.add('volume', name, action, message,
+             _volume_step(plan, situation, part, name, record, action, driver, info.get('options'), labels))
+
+
+def _judge_volume(plan, situation, part, name, volume):
+    """(action, message) for a volume that exists; (None, '') after a refusal."""
+    options, access = situation.options, situation.volumes
+    users = access.users(name)
+    if access.unfinished(volume):
+        return 'refill', 'Fill the volume %s again: an earlier run was interrupted.' % name
+    if access.restored_from(volume) == part.sha256 and not options.force:
+        others = [user['name'] or user['id'][:12] for user in users if user['name'] != situation.name]
+        if others and situation.wanted is not None:
+            plan.note('The volume %s is shared with %s.' % (name, ', '.join(others)))
+        return 'keep', 'The volume %s was restored from this bundle already.' % name
+    if situation.same and any(user['name'] == situation.name for user in users):
+        return 'keep', 'The volume %s belongs to the restored container already.' % name
+    running = [user['name'] or user['id'][:12] for user in users if user['running']]
+    content = access.content(volume)
+    if running and not (options.force and running == [situation.name] and CONTAINER in options.restore):
+        plan.refuse('The volume %s is in use by the running container %s; stop it first.' % (name, ', '.join(running)))
+        return None, ''
+    if content is None:
+        plan.note('Whether the volume %s is empty cannot be seen without making a container: a real run looks.' % name)
+    if not content:
+        return 'fill', 'Fill the empty volume %s from %s.' % (name, text(part.file))
+    if not options.force:
+        plan.refuse('The volume %s is not empty (it has %s%s); give it another name in volume_map, or force: true to '
+                    'replace its content.' % (name, ', '.join(content), ', ...' if len(content) >= 10 else ''))
+        return None, ''
+    others = [user['name'] or user['id'][:12] for user in users]
+    if access.way(volume)[0] == volumes_.API and others:
+        plan.refuse('The content of the volume %s cannot be replaced over the API while %s refers to it; remove that '
+                    'container, or restore on the engine\'s own host.' % (name, ', '.join(others)))
+        return None, ''
+    return 'replace', 'Replace the content of the volume %s by %s; what was in it is %s.' % (
+        name, text(part.file), 'kept in a volume of its own' if options.keep_old else 'dropped')
+
+
+def _labels(situation, part, info):
+    """Labels of a new volume: those it had, those that Compose looks for, and whence it came."""
+    labels = {}
+    if situation.definition is not None:
+        for volume in recreate.volumes(situation.definition):
+            if volume['recorded'] == part.name:
+                labels.update(volume['labels'])
+    else:
+        labels.update((key, value) for key, value in as_dict(info.get('labels')).items() if isinstance(value, str))
+    labels[volumes_.LABEL] = part.sha256
+    return labels
+
+
+def _volume_step(plan, situation, part, name, record, action, driver, driver_options, labels):
+    access, engine, options = situation.volumes, situation.engine, situation.options
+
+    def do(undo):
+        volume = engine.volume(name)
+        if volume is None:
+            volume = engine.create_volume(name, driver, driver_options, labels)
+            undo.append(lambda: access.remove(name))
+        elif action == 'refill':
+            volume = access.empty(volume)
+            undo.append(lambda: access.empty(engine.volume(name)))
+        elif action == 'replace':
+            kept = access.set_aside(volume, part.sha256)
+            undo.append(kept.restore)
+            volume = engine.volume(name)
+        elif action == 'fill':
+            if access.content(volume):
+                raise LifeboatError('The volume %s has got content meanwhile.' % name)
+            if access.way(volume)[0] == volumes_.API and access.plain(volume) and not access.users(name):
+                # only a label can say later that it was restored
+                engine.remove('/volumes/%s' % name)
+                volume = engine.create_volume(name, labels=labels)
+            undo.append(lambda: access.empty(engine.volume(name)))
+        stream = volumes_.open_archive(situation.source.info, part.file)
+        try:
+            done = access.fill(volume, stream, text(part.file), part.sha256, part.bytes, None if HOLES in options.ignore
+                               else volumes_.MAX_HOLES)
+        finally:
+            stream.close()
+        for item in done['databases']:
+            item['volume'] = name
+        plan.result['databases'].extend(done['databases'])
+        for note in done['notes']:
+            plan.note(note)
+        record.update(done)
+        if action == 'replace':
+            plan.result.setdefault('kept', []).append((kept, name))
+    return do
+
+
+def check_databases(plan, options, versions):
+    """Raise before a container is made whose image cannot read the data."""
+    problem = databases.mismatch(plan.result['databases'], versions)
+    if problem:
+        if DATABASE_VERSION not in options.ignore:
+            raise LifeboatError(problem + ' (ignore: [database_version] restores it all the same.)')
+        plan.note(problem)
+
+
+def differences(existing, body, image_ids):
+    """Names of what tells an existing container (inspect) from what BODY would make; [] if nothing does."""
+    config, host = as_dict(existing.get('Config')), as_dict(existing.get('HostConfig'))
+    found = []
+    if existing.get('Image') not in image_ids and config.get('Image') != body['Image']:
+        found.append('Image')
+    for key, value in body.items():
+        if key in ('HostConfig', 'NetworkingConfig', 'Image'):
+            continue
+        if key == 'Entrypoint' and value == ['']:
+            value = None
+        if not _covers(config.get(key), value):
+            found.append(key)
+    for key, value in body['HostConfig'].items():
+        if key in ('RestartPolicy', 'Links'):
+            continue                    # off until it has proved itself; shown in another form than it is given
+        if not _covers(host.get(key), value):
+            found.append(key)
+    networks = as_dict(as_dict(existing.get('NetworkSettings')).get('Networks'))
+    wanted = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
+    found.extend('network %s' % name for name in wanted if name not in networks)
+    return found
+
+
+def _covers(own, wanted):
+    """WANTED is in OWN: engines add to labels, variables and lists by themselves."""
+    if isinstance(wanted, dict):
+        return all(_covers(as_dict(own).get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        if any(isinstance(item, dict) for item in wanted):
+            return len(as_list(own)) == len(wanted) and all(_covers(one, two) for one, two in zip(own, wanted))
+        return all(item in as_list(own) for item in wanted)
+    return (own or None) == (wanted or None)
+
+

@@ -1,0 +1,161 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A verified bundle as the records that a restore works with."""
+import json
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from ..rescue import recreate
+from ..storage.model import COMPLETE, LifeboatError, Mount, text
+from . import bundle
+from .bundle import as_dict, as_list
+
+MAX_LISTED = 10
+
+
+class Part(NamedTuple):
+    """One archive of a bundle."""
+    kind: str                           # volume | bind | writable | rootfs | image
+    name: str                           # of the volume; else of the component
+    file: bytes
+    sha256: str
+    bytes: Optional[int]                # content when unpacked, None if unknown
+    status: str
+    destination: str
+    source: str
+
+
+class Source(NamedTuple):
+    info: bundle.BundleInfo
+    kind: str                           # container | volume | orphan
+    name: str                           # of the container, volume or orphan
+    id: str
+    config: Dict[str, Any]
+    hostconfig: Dict[str, Any]
+    image_config: Optional[Dict[str, Any]]  # `config` of the image that the container was made from
+    mounts: Tuple[Mount, ...]
+    volume_info: Dict[str, Any]
+    network_info: Dict[str, Any]
+    peers: Dict[str, str]
+    stable: Dict[str, str]              # recorded volume -> stable name, where the bundle says it
+    parts: Tuple[Part, ...]
+    image_digest: str = ''              # of the configuration of the container's image
+
+    def of(self, kind):
+        return [part for part in self.parts if part.kind == kind]
+
+
+def read(path):
+    """-> Source of a bundle. LifeboatError if it is damaged, incomplete, or no bundle."""
+    info = bundle.inspect_bundle(path, True)
+    if info.status != bundle.VERIFIED:
+        listed = '; '.join('%s %s' % (item['file'], item['problem']) for item in info.differences[:MAX_LISTED])
+        if len(info.differences) > MAX_LISTED:
+            listed += '; %d more' % (len(info.differences) - MAX_LISTED)
+        raise LifeboatError('The bundle %s is %s and is not restored: %s. Rescue again, or copy it again.'
+                            % (text(info.path), info.status, listed))
+    manifest = info.manifest
+    kind = manifest['kind']
+    subject = as_dict(manifest.get(kind))
+    config = _json_object(info, b'config/config.v2.json')
+    hostconfig = _json_object(info, b'config/hostconfig.json')
+    image = _json_object(info, b'config/image.json')
+    mounts = tuple(_mount(as_dict(item)) for item in as_list(manifest.get('mounts')))
+    infos, stable = {}, {}
+    for item in map(as_dict, as_list(manifest.get('mounts'))):
+        if isinstance(item.get('name'), str) and item['name']:
+            infos[item['name']] = {'driver': _text(item.get('driver')), 'options': as_dict(item.get('options')),
+                                   'labels': as_dict(item.get('labels'))}
+            if _text(item.get('stable_name')):
+                stable[item['name']] = item['stable_name']
+    parts = tuple(_parts(info, manifest))
+    if kind == 'volume' and _text(subject.get('name')):
+        infos.setdefault(subject['name'], {'driver': _text(subject.get('driver')), 'options': as_dict(subject.get('options')),
+                                           'labels': as_dict(subject.get('labels'))})
+    name = _text(subject.get('name')) or _text(config.get('Name')).lstrip('/') or _text(subject.get('id'))[:12]
+    digests = [_text(item.get('container_image_id')) for item in bundle.components(manifest, 'image')]
+    return Source(
+        info=info, kind=kind, name=name, id=_text(subject.get('id')) or _text(config.get('ID')), config=config,
+        hostconfig=hostconfig, image_config=as_dict(image.get('config')) if image else None, mounts=mounts,
+        volume_info=infos, network_info=as_dict(manifest.get('networks')), peers=_peers(manifest), stable=stable,
+        parts=parts, image_digest=digests[0] if digests else '')
+
+
+def define(source, pinned_image, image_config, name, volume_names):
+    """The container as a recreate.Definition for the engine that is restored to."""
+    return recreate.define(
+        source.config, source.hostconfig, image_config, pinned_image, source.mounts, name=name, container_id=source.id,
+        volume_names=volume_names, volume_info=source.volume_info, network_info=source.network_info, peers=source.peers)
+
+
+def volume_names(source, mapping, container_name):
+    """{recorded name: name on the target} of every volume of a bundle. MAPPING: the user's volume_map, whose keys may be
+    the recorded or the stable name. LifeboatError for a key that names no volume."""
+    found = {}
+    places = dict((mount.name, mount) for mount in source.mounts if mount.type == 'volume' and mount.name)
+    names = [part.name for part in source.of('volume')]
+    names.extend(name for name in places if name not in names)
+    for name in names:
+        wanted = source.stable.get(name)
+        if not wanted:
+            mount = places.get(name)
+            anonymous = mount is not None and mount.anonymous
+            wanted = recreate.stable_name(container_name, mount.destination) if anonymous else name
+        found[name] = wanted
+    if source.kind == 'volume' and container_name and len(names) == 1:
+        found[names[0]] = container_name
+    for key, value in mapping.items():
+        hits = [name for name, wanted in found.items() if key in (name, wanted)]
+        if not hits:
+            raise LifeboatError('volume_map names %s, but the bundle has no such volume. It has: %s.'
+                                % (key, ', '.join(sorted(found)) or 'none'))
+        for name in hits:
+            found[name] = value
+    taken = {}
+    for name, wanted in found.items():
+        if wanted in taken:
+            raise LifeboatError('The volumes %s and %s would both become %s; give one of them another name in volume_map.'
+                                % (taken[wanted], name, wanted))
+        taken[wanted] = name
+    return found
+
+
+def _parts(info, manifest):
+    for item in bundle.components(manifest):
+        file = bundle.component_file(item)
+        kind = bundle.kind_of(item)
+        if kind == 'image' and (file is not None or as_dict(item.get('parts'))):
+            yield Part(kind, 'image', file or b'', '', None, _text(item.get('status')), '', '')
+        if file is None or kind not in ('volume', 'bind', 'writable', 'rootfs'):
+            continue
+        name = _text(item.get('volume')) or _text(item.get('name')).partition(':')[2] or _text(item.get('name'))
+        size = item.get('source_bytes')
+        yield Part(kind, name, file, info.sums[file], size if isinstance(size, int) and not isinstance(size, bool) else None,
+                   _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')))
+
+
+def _mount(item):
+    return Mount(type=_text(item.get('type')) or 'volume', name=_text(item.get('name')) or None,
+                 source=_text(item.get('source')) or None, path=None, destination=_text(item.get('destination')),
+                 rw=item.get('rw') is not False, driver=_text(item.get('driver')) or None,
+                 anonymous=item.get('anonymous') is True, status=_text(item.get('status')) or COMPLETE,
+                 mode=_text(item.get('mode')), propagation=_text(item.get('propagation')),
+                 subpath=_text(item.get('subpath')) or None)
+
+
+def _peers(manifest):
+    return dict((key, value) for key, value in as_dict(manifest.get('peers')).items() if isinstance(value, str))
+
+
+def _json_object(info, name):
+    """A JSON object of the bundle, {} where it is missing or damaged (as it was on the disk)."""
+    if name not in info.sums:
+        return {}
+    try:
+        return as_dict(json.loads(bundle.read_file(info, name).decode('utf-8', 'replace')))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _text(value):
+    return value if isinstance(value, str) else ''

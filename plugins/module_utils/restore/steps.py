@@ -1,0 +1,96 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Doing what a plan says, and undoing it when a later step fails.
+
+A step is a record with two callables. What do() made can be taken back by what it put on the pile of undos; a run that
+is ended by SIGTERM takes everything back too. After a kill that nobody can catch, the next run finds what is
+half done by its marks (see volumes) and does it again.
+"""
+import signal
+from typing import Any, Callable, NamedTuple, Optional
+
+from ..storage.model import LifeboatError
+
+
+class Step(NamedTuple):
+    """One thing to do. ACTION 'keep': it is as it should be, nothing to do; then `do` is None."""
+    kind: str                           # image | network | volume | container | start | folder
+    name: str
+    action: str                         # load | create | fill | replace | start | keep
+    message: str
+    do: Optional[Callable[[Any], Any]] = None   # do(undo): undo is a list of callables
+
+    @property
+    def changes(self):
+        return self.do is not None
+
+
+class Interrupted(Exception):
+    """SIGTERM: raised where the run is, so that it can clean up."""
+
+
+def shown(step):
+    """JSON-ready."""
+    return {'kind': step.kind, 'name': step.name, 'action': step.action, 'message': step.message}
+
+
+def run(steps, keep_partial=False):
+    """Do STEPS in order. Raises LifeboatError that names the step and says what was undone."""
+    undo = []
+    current = None
+    before = _on_sigterm(_raise_interrupted)
+    try:
+        for step in steps:
+            current = step
+            if step.do is not None:
+                step.do(undo)
+    except BaseException as exc:
+        _on_sigterm(signal.SIG_IGN)
+        said = _words(exc)
+        if keep_partial:
+            said += ' What was done before is kept (keep_partial).'
+        else:
+            said += _undone(undo)
+        if isinstance(exc, (LifeboatError, OSError, Interrupted, KeyboardInterrupt)):
+            raise LifeboatError('%s %s: %s' % (current.kind, current.name, said))
+        raise
+    finally:
+        _on_sigterm(before)
+
+
+def _words(exc):
+    if isinstance(exc, (Interrupted, KeyboardInterrupt)):
+        return 'The run was interrupted.'
+    if isinstance(exc, OSError) and not isinstance(exc, LifeboatError):
+        return '%s.' % (exc.strerror or exc)
+    return str(exc)
+
+
+def _undone(undo):
+    """Take back everything, the last first; a sentence on the result."""
+    if not undo:
+        return ''
+    failures = []
+    while undo:
+        try:
+            undo.pop()()
+        except (LifeboatError, OSError) as exc:
+            failures.append(str(exc))
+    if failures:
+        return ' Not everything could be taken back: %s' % ' '.join(failures)
+    return ' Everything that this run had made was taken back.'
+
+
+def _raise_interrupted(*dummy):
+    raise Interrupted()
+
+
+def _on_sigterm(handler):
+    """Set a handler, return the one before; None where that is not possible (not in the main thread)."""
+    if handler is None:
+        return None
+    try:
+        return signal.signal(signal.SIGTERM, handler)
+    except ValueError:
+        return None

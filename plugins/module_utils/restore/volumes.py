@@ -1,0 +1,506 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Data into volumes of a running engine, in one of two ways.
+
+`direct`: into the folder that the engine gives as the volume's Mountpoint, in our own file system or, if the engine
+works in another mount namespace, below /proc/<its pid>/root. Only where it is proved that this path is the engine's own
+(a volume made for the proof appears there), the engine does not shift owners, and the volume is a plain folder. Keeps
+everything and is fastest.
+
+`api`: as a tar stream through a container that is created for this and never started. Works with remote engines,
+user namespaces and volume drivers. The engine writes holes as zeros.
+
+While a volume is being filled something beside its data says so, for whoever finds it after a crash: a file in the
+volume's own folder (direct), or the container (api).
+"""
+import collections
+import os
+import shutil
+import tempfile
+import time
+import uuid
+
+from ..rescue import compress
+from ..storage.model import LifeboatError, text
+from . import bundle, databases, tarread, unpack
+from .engineapi import EngineError
+
+LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
+FILL_LABEL = 'lifeboat.docker.filling'  # of the container that fills a volume: its name
+MARK = b'.lifeboat-filling'
+DONE = b'.lifeboat-done'                # beside the data: the same as LABEL, for volumes that existed already
+ASIDE = b'.lifeboat-before'
+PLACE = '/lifeboat'
+EMPTY_IMAGE = 'lifeboat-empty:%s'
+DIRECT = 'direct'
+API = 'api'
+UNKNOWN = None
+NOT_HERE = "the engine's folders cannot be reached on this machine"
+MAX_HOLES = 10 << 30                    # bytes of zeros that the API way may write for holes
+
+
+class Volumes(object):
+    """Access to the volumes of one engine. Close it: it removes what it made for its own use.
+
+    PASSIVE (check mode): nothing is made on the engine, not even for a moment; what cannot be seen so is unknown.
+    """
+
+    def __init__(self, engine, info, passive=False, fallback_image=None):
+        self.engine = engine
+        self.info = info
+        self.passive = passive
+        self.fallback_image = fallback_image    # of helper containers, where the engine can't import an empty one
+        self._proof = None
+        self._prefix = ''               # of the engine's paths as seen from here
+        self._helper_image = None
+
+    def close(self):
+        if self._helper_image and self._helper_image.startswith('lifeboat-empty'):
+            try:
+                self.engine.remove('/images/%s' % self._helper_image)
+            except EngineError:
+                pass
+            self._helper_image = None
+
+    # --- which way
+
+    def way(self, volume=None):
+        """(DIRECT or API, why) for a volume (the engine's record of it) or for any plain one. PASSIVE: may be UNKNOWN."""
+        if self._proof is None:
+            self._proof = self._prove()
+        if volume is not None and self._proof[0] == DIRECT:
+            if volume.get('Driver') != 'local' or volume.get('Options'):
+                return API, 'the volume is kept by a driver or mounted with options'
+            if not _is_ours(self._prefix + (volume.get('Mountpoint') or '')):
+                return API, 'its Mountpoint is not a folder on this machine'
+        return self._proof
+
+    def _prove(self):
+        if not self.engine.docker_host.startswith('unix:'):
+            return API, 'the engine is reached over the network'
+        if os.geteuid() != 0:
+            return API, 'only root may write into the folders of volumes'
+        for option in self.info.get('SecurityOptions') or []:
+            for name in ('userns', 'rootless'):
+                if 'name=' + name in str(option):
+                    return API, 'the engine shifts owners (%s)' % name
+        if self.passive:
+            return self._guess()
+        name = 'lifeboat-probe-' + uuid.uuid4().hex
+        made = self.engine.create_volume(name)
+        try:
+            place = made.get('Mountpoint') or ''
+            if os.path.basename(os.path.dirname(place)) == name:
+                for prefix in self._prefixes():
+                    if _is_ours(prefix + place):
+                        self._prefix = prefix
+                        return DIRECT, 'its folders are on this machine'
+            return API, NOT_HERE
+        finally:
+            self.engine.remove('/volumes/%s' % name)
+
+    def _prefixes(self):
+        """Where the engine's '/' may be seen: ours, and that of the process behind the socket."""
+        pid = self.engine.peer()
+        return [''] + (['/proc/%d/root' % pid] if pid else [])
+
+    def place(self, volume):
+        """The folder of a volume's data as seen from here (bytes); DIRECT only."""
+        return os.fsencode(self._prefix + volume['Mountpoint'])
+
+    def _guess(self):
+        """Without making a volume: are the engine's local volumes, all of them, in the folder where it says?"""
+        known = [item for item in (self.engine.request('GET', '/volumes') or {}).get('Volumes') or []
+                 if item.get('Driver') == 'local']
+        if not known:
+            return UNKNOWN, 'this is found out by a real run'
+        names = set(item['Name'] for item in known)
+        for prefix in self._prefixes():
+            folder = prefix + os.path.dirname(os.path.dirname(known[0].get('Mountpoint') or ''))
+            if all(_is_ours(prefix + (item.get('Mountpoint') or '')) for item in known) and names == set(
+                    name for name in os.listdir(folder) if os.path.isdir(os.path.join(folder, name))):
+                self._prefix = prefix
+                return DIRECT, 'its folders are on this machine'
+        return API, NOT_HERE
+
+    # --- looking
+
+    def users(self, name):
+        """Containers that refer to a volume, [{'name', 'id', 'running', 'filling'}]."""
+        found = []
+        for item in self.engine.containers({'volume': [name]}):
+            labels = item.get('Labels') or {}
+            found.append({'name': ((item.get('Names') or ['']) or [''])[0].lstrip('/'), 'id': item.get('Id'),
+                          'running': item.get('State') in ('running', 'paused', 'restarting'),
+                          'filling': labels.get(FILL_LABEL) == name})
+        return found
+
+    def unfinished(self, volume):
+        """True if a run of ours was killed while it filled this volume."""
+        if self.way(volume)[0] == DIRECT:
+            folder = os.path.dirname(self.place(volume))
+            return os.path.lexists(os.path.join(folder, MARK))
+        return any(user['filling'] for user in self.users(volume['Name']))
+
+    def restored_from(self, volume):
+        """SHA-256 of the archive that the volume was made from, as far as it is known; None if it was not."""
+        if self.way(volume)[0] == DIRECT:
+            try:
+                with open(os.path.join(os.path.dirname(self.place(volume)), DONE), 'rb') as handle:
+                    return handle.read(64).decode('ascii', 'replace')
+            except OSError:
+                pass
+        return (volume.get('Labels') or {}).get(LABEL)
+
+    def plain(self, volume):
+        """True if nothing tells the volume from one that is made anew."""
+        return volume.get('Driver') == 'local' and not volume.get('Options') and not volume.get('Labels')
+
+    def content(self, volume, limit=10):
+        """A few names of what is in a volume; [] if it is empty, None if that cannot be seen (PASSIVE)."""
+        if self.way(volume)[0] != DIRECT and self.passive:
+            return None
+        if self.way(volume)[0] == DIRECT:
+            return [text(name) for name in sorted(os.listdir(self.place(volume)))[:limit]]
+        helper = self._helper(volume['Name'], looking=True)
+        try:
+            stream = self.engine.get_archive(helper, PLACE + '/.')
+            names = []
+            try:
+                for member in tarread.Reader(stream, 'the volume'):
+                    # the engine names them '.', './a' or 'lifeboat/a', by its version
+                    name = member.name[len(PLACE):] if member.name.startswith(PLACE[1:].encode() + b'/') else member.name
+                    first = name.split(b'/')[0]
+                    if first and first != PLACE[1:].encode() and text(first) not in names:
+                        names.append(text(first))
+                    if len(names) >= limit:
+                        break
+            finally:
+                stream.close()
+            return sorted(names)
+        finally:
+            self._drop(helper)
+
+    # --- writing
+
+    def fill(self, volume, archive, what, digest, limit=None, max_holes=MAX_HOLES):
+        """Put an archive (open_archive(), of this SHA-256) into an empty volume -> dict for the result.
+
+        Raises ArchiveError, EngineError or OSError; then the volume has a part of it and its mark.
+        """
+        way, why = self.way(volume)
+        if way == DIRECT:
+            place = self.place(volume)
+            mark = os.path.join(os.path.dirname(place), MARK)
+            _touch(mark)
+            done = unpack.unpack(archive, place, what, limit=limit)
+            found = databases.find(place) if done.telling else []
+            note = os.path.join(os.path.dirname(place), DONE)
+            if (volume.get('Labels') or {}).get(LABEL) != digest:
+                _write(note, digest.encode('ascii'))
+            else:
+                unlink(note)
+            os.unlink(mark)
+            notes = list(done.notes)
+            if done.notes_total > len(notes):
+                notes.append('%d more attributes of %s could not be kept.' % (done.notes_total - len(notes), what))
+            return {'way': way, 'why': why, 'entries': done.entries, 'files': done.files, 'bytes': done.bytes,
+                    'notes': notes, 'databases': found}
+        helper = self._helper(volume['Name'])
+        folder = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
+        try:
+            passing = Passing(archive, what, folder, limit, max_holes)
+            self.engine.put_archive(helper, PLACE, iter(passing))
+            found = databases.find(folder)
+            notes = []
+            if passing.sparse:
+                notes.append('%s: the holes of %d files were written as zeros (%d bytes), because %s.' % (
+                    what, passing.sparse, passing.holes, why))
+            self._drop(helper)
+            return {'way': way, 'why': why, 'entries': passing.reader.members, 'files': passing.files,
+                    'bytes': passing.bytes, 'notes': notes, 'databases': found}
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def empty(self, volume):
+        """Remove what a killed run of ours left in a volume; the volume may be another one afterwards."""
+        if self.way(volume)[0] == DIRECT:
+            place = self.place(volume)
+            _touch(os.path.join(os.path.dirname(place), MARK))
+            for name in os.listdir(place):
+                _remove(os.path.join(place, name))
+            return volume
+        self.remove(volume['Name'])
+        return self.engine.create_volume(volume['Name'], volume.get('Driver') or 'local', volume.get('Options'),
+                                         volume.get('Labels'))
+
+    def remove(self, name):
+        """Remove a volume, and the container that was filling it."""
+        for user in self.users(name):
+            if user['filling']:
+                self._drop(user['id'])
+        self.engine.remove('/volumes/%s' % name)
+
+    def set_aside(self, volume, digest):
+        """Move the content of a volume away, out of the way but not gone -> an object with restore(), keep(), drop().
+        DIGEST: of the archive that the volume will be filled from."""
+        if self.way(volume)[0] == DIRECT:
+            return _KeptFolder(self, volume, self.place(volume))
+        return _KeptCopy(self, volume, digest)
+
+    # --- helper containers
+
+    def _helper(self, name, looking=False, extra=None):
+        """Id of a container that has the volume at PLACE and is never started."""
+        labels = {} if looking else {FILL_LABEL: name}
+        mounts = [{'Type': 'volume', 'Source': name, 'Target': PLACE, 'VolumeOptions': {'NoCopy': True}}]
+        for source, target in (extra or {}).items():
+            mounts.append({'Type': 'volume', 'Source': source, 'Target': target, 'VolumeOptions': {'NoCopy': True}})
+        body = {'Image': self._image(), 'Cmd': ['never-started'], 'Entrypoint': [], 'Labels': labels,
+                'NetworkDisabled': True, 'Healthcheck': {'Test': ['NONE']},
+                'HostConfig': {'NetworkMode': 'none', 'Mounts': mounts, 'LogConfig': {'Type': 'none'}}}
+        return self.engine.create_container('lifeboat-' + uuid.uuid4().hex[:12], body)[0]
+
+    def _drop(self, helper):
+        self.engine.remove('/containers/%s' % helper, {'force': '1', 'v': '1'})
+
+    def _image(self):
+        if self._helper_image is None:
+            reference = EMPTY_IMAGE % uuid.uuid4().hex[:12]
+            try:
+                self.engine.import_empty(reference)
+                self._helper_image = reference
+            except EngineError:
+                if not self.fallback_image:
+                    raise
+                self._helper_image = self.fallback_image
+        return self._helper_image
+
+
+class Passing(object):
+    """Iterator over the bytes of an archive that are known to be harmless, for a stream to the engine.
+
+    A byte is given out only after the member it belongs to was checked. The beginnings of files are kept in FOLDER for
+    the search for databases.
+    """
+
+    def __init__(self, stream, what, folder, limit=None, max_holes=None):
+        self.max_holes = max_holes
+        self._stream = stream
+        self._pieces = collections.deque()
+        self._passed = self._seen = 0
+        self.reader = tarread.Reader(_Tap(self._take), what)
+        self.what = what
+        self.limit = limit
+        self.folder = folder
+        self.files = self.bytes = self.sparse = self.holes = 0
+
+    def _take(self, count):
+        data = self._stream.read(count)
+        if data and not self.reader.ended:
+            self._pieces.append(data)
+            self._seen += len(data)
+        return data
+
+    def _ready(self):
+        """Yield what the reader has consumed."""
+        until = self._seen - self.reader.ahead()
+        while self._pieces and self._passed < until:
+            piece = self._pieces[0]
+            room = until - self._passed
+            if len(piece) <= room:
+                self._pieces.popleft()
+            else:
+                self._pieces[0] = piece[room:]
+                piece = piece[:room]
+            self._passed += len(piece)
+            yield piece
+
+    def __iter__(self):
+        reader = self.reader
+        shadow = unpack.Shadow(reader, self.folder)
+        links = {}
+        try:
+            for member in reader:
+                unpack.foresee(reader, member, links, False)
+                if member.kind in (tarread.FILE, tarread.HARDLINK):
+                    self.files += 1
+                fd = shadow.wants(member)
+                try:
+                    if member.kind == tarread.FILE:
+                        self._count(member)
+                        for piece in self._data(member, shadow, fd):
+                            yield piece
+                finally:
+                    if fd is not None:
+                        os.close(fd)
+                for piece in self._ready():
+                    yield piece
+            for piece in self._ready():
+                yield piece
+            yield bytes(2 * tarread.BLOCK)
+        finally:
+            shadow.close()
+
+    def _count(self, member):
+        self.bytes += member.realsize
+        if self.limit is not None and self.bytes > self.limit:
+            raise self.reader.fail('has more content than the manifest says (%d bytes)' % self.limit, member.name)
+        if member.sparse is not None:
+            self.sparse += 1
+            self.holes += member.realsize - sum(length for dummy, length in member.sparse)
+            if self.max_holes is not None and self.holes > self.max_holes:
+                raise self.reader.fail(
+                    'has %d bytes of holes, which the engine would write as zeros; restore on the engine\'s own host as '
+                    'root, or give ignore: [holes]' % self.holes, member.name)
+
+    def _data(self, member, shadow, fd):
+        for offset, length in ((0, member.size),) if member.sparse is None else member.sparse:
+            for piece in self.reader.pieces(length):
+                if fd is not None:
+                    shadow.keep(fd, offset, piece)
+                offset += len(piece)
+                for ready in self._ready():
+                    yield ready
+
+
+class _Tap(object):
+    """A stream whose read() is somebody else's function; Passing itself must not look like a file."""
+
+    def __init__(self, read):
+        self.read = read
+
+
+class _KeptFolder(object):
+    """The content of a local volume, renamed within the folder of that volume."""
+
+    def __init__(self, access, volume, place):
+        self.access = access
+        self.volume = volume
+        self.place = place
+        self.aside = os.path.join(os.path.dirname(self.place), ASIDE)
+        if os.path.lexists(self.aside):
+            raise LifeboatError('%s holds what an earlier run set aside; move it away, then run again.' % text(self.aside))
+        st = os.stat(self.place)
+        try:
+            with open(os.path.join(os.path.dirname(self.place), DONE), 'rb') as handle:
+                self.note = handle.read(64)
+        except OSError:
+            self.note = None
+        os.rename(self.place, self.aside)
+        os.mkdir(self.place, 0o700)
+        os.chown(self.place, st.st_uid, st.st_gid)
+        os.chmod(self.place, st.st_mode & 0o7777)
+
+    def restore(self):
+        """Put it back, whatever is in its place now."""
+        _remove(self.place)
+        os.rename(self.aside, self.place)
+        note = os.path.join(os.path.dirname(self.place), DONE)
+        if self.note is None:
+            unlink(note)
+        else:
+            _write(note, self.note)
+        unlink(os.path.join(os.path.dirname(self.place), MARK))
+
+    def keep(self):
+        """Give it a volume of its own; returns that volume's name."""
+        name = _before(self.volume['Name'])
+        made = self.access.engine.create_volume(name, labels=self.volume.get('Labels'))
+        place = self.access.place(made)
+        os.rmdir(place)
+        os.rename(self.aside, place)
+        return name
+
+    def drop(self):
+        _remove(self.aside)
+
+
+class _KeptCopy(object):
+    """The content of a volume, copied through the engine into another volume; the volume itself is made anew."""
+
+    def __init__(self, volumes, volume, digest):
+        self.volumes = volumes
+        self.volume = volume
+        self.name = _before(volume['Name'])
+        volumes.engine.create_volume(self.name, labels=volume.get('Labels'))
+        try:
+            self._copy(volume['Name'], self.name)
+            volumes.engine.remove('/volumes/%s' % volume['Name'])
+            self._create(dict(volume.get('Labels') or {}, **{LABEL: digest}))
+        except BaseException:
+            volumes.engine.remove('/volumes/%s' % self.name)
+            raise
+
+    def _create(self, labels):
+        volume = self.volume
+        self.volumes.engine.create_volume(volume['Name'], volume.get('Driver') or 'local', volume.get('Options'), labels)
+
+    def _copy(self, source, target):
+        helper = self.volumes._helper(source, True, {target: PLACE + '-to'})
+        try:
+            stream = self.volumes.engine.get_archive(helper, PLACE + '/.')
+            try:
+                self.volumes.engine.put_archive(helper, PLACE + '-to', iter(lambda: stream.read(1 << 20), b''))
+            finally:
+                stream.close()
+        finally:
+            self.volumes._drop(helper)
+
+    def restore(self):
+        self.volumes.remove(self.volume['Name'])
+        self._create(self.volume.get('Labels'))
+        self._copy(self.name, self.volume['Name'])
+        self.volumes.engine.remove('/volumes/%s' % self.name)
+
+    def keep(self):
+        return self.name
+
+    def drop(self):
+        self.volumes.engine.remove('/volumes/%s' % self.name)
+
+
+def open_archive(info, name):
+    """The decompressed stream of a bundle's archive (NAME bytes)."""
+    fd = bundle.open_file(info, name)
+    try:
+        return compress.open_reader(fd, compress.codec_of(name))
+    finally:
+        os.close(fd)
+
+
+def _before(name):
+    return '%s-before-%s' % (name, time.strftime('%Y%m%d%H%M%S', time.gmtime()))
+
+
+def _is_ours(place):
+    """True if PLACE is a folder that this process can write into."""
+    return bool(place) and os.path.isdir(place) and not os.path.islink(place) and os.access(place, os.W_OK)
+
+
+def _touch(path):
+    _write(path, b'')
+
+
+def _write(path, data):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def unlink(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _remove(path):
+    """Remove a file or a whole tree; a link is only removed itself."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
