@@ -12,7 +12,7 @@ help:
 	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none)'
 	@echo 'make test     units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines'
 	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer'
-	@echo 'make bench    measure speed and memory'
+	@echo 'make bench    measure speed and memory (BENCH="some rows")'
 	@echo 'make changelog  CHANGELOG.md from changelogs/fragments, for the version in galaxy.yml'
 	@echo 'make release  dist/lifeboat-docker-VERSION.tar.gz, reproducible, with checksums'
 	@echo 'make clean    remove what the above made, except ./rescued/'
@@ -28,7 +28,7 @@ lint units sanity integration kernel engines:
 	@$(PYTHON) tools/check.py $@
 
 bench:
-	@$(PYTHON) tools/bench.py $(BENCH)
+	@$(PYTHON) tests/benchmark/bench.py $(BENCH)
 
 changelog:
 	@$(PYTHON) tools/changelog.py

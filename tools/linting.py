@@ -73,7 +73,7 @@ def importer(name, run):
     warnings = [line for line in said.splitlines() if line.startswith(('WARNING', 'ERROR'))]
     if warnings:
         found.append(Case(name, 'warnings', FAILED, '\n'.join(warnings)))
-    return found, said
+    return found, '\n'.join(line for line in said.splitlines() if not line.startswith('Loading '))
 
 
 PARTS = (('yamllint', yamllint), ('ruff', ruff), ('mypy', mypy), ('antsibull-changelog', changelog),

@@ -13,10 +13,11 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..formats import checksums
-from ..restore import bundle as bundles
 from ..storage import metadata, model
 from ..storage.codes import problem
 from . import archive, compress, plan, texts
+from .progress import Progress
+from .remote import ResumeMismatch
 
 SCHEMA_VERSION = 1
 TOOL = 'lifeboat.docker'
@@ -60,7 +61,7 @@ class Settings(NamedTuple):
     owner_ids: str = 'container'
     on_error: str = 'continue'
     force: bool = False
-    progress: Any = None                # callable(phase, job name, component name, bytes)
+    progress: Any = Progress()
 
 
 class ReadFailed(model.LifeboatError):
@@ -78,16 +79,10 @@ def fingerprints(job):
     return found
 
 
-def existing(path, job, settings, measured):
-    """The manifest of the bundle at PATH if it is whole, verified and of an unchanged source; else None."""
-    if settings.force or not os.path.isdir(path):
-        return None
-    try:
-        info = bundles.inspect_bundle(path, True)
-    except model.LifeboatError:
-        return None
-    manifest = info.manifest
-    if info.status != bundles.VERIFIED or manifest.get('schema_version') != SCHEMA_VERSION:
+def existing(store, job, settings, measured):
+    """The manifest of the bundle that STORE has if it is whole, verified and of an unchanged source; else None."""
+    manifest = None if settings.force else store.verified(job.name)
+    if manifest is None or manifest.get('schema_version') != SCHEMA_VERSION:
         return None
     if any(isinstance(item, dict) and item.get('code') == 'READ_ERROR' for item in manifest.get('problems', ())):
         return None                     # perhaps it can be read now
@@ -145,7 +140,7 @@ class _Work(object):
         self.measured = measured
         self.shared = shared
         self.done = bundle.progress()
-        self.earlier = _components_of(bundle.final)
+        self.earlier = _components(bundle.before())
         self.records = []
         self.files = {}                 # relative name -> sha256
         self.problems = list(job.problems)
@@ -160,18 +155,34 @@ class _Work(object):
         file = item.stem + '.tar' + self.settings.codec.suffix
         if self._reuse(item, file, mark.fingerprint):
             return
-        if self.settings.progress:
-            self.settings.progress(item.kind, self.job.name, item.name, mark.bytes)
         sums_name = item.stem + '.sha256'
-        sums = self.bundle.sink(sums_name)
         try:
-            sink = self.bundle.sink(file)
-        except BaseException:
-            sums.abort()
-            raise
-        summer = _Hashing(sums)
+            made = self._archive(item, mark, file, sums_name)
+        except ResumeMismatch:          # once: the second time nothing is there to go on with
+            made = self._archive(item, mark, file, sums_name)
+        self.settings.progress.done(mark.bytes)
+        if isinstance(made, OSError):
+            self._lost(item, made)
+            return
+        result, written, sums_sha256 = made
+        status = model.PARTIAL if result.failures_total or item.status != model.COMPLETE else model.COMPLETE
+        record = {'name': item.name, 'kind': item.kind, 'file': file, 'bytes': written.bytes, 'sha256': written.sha256,
+                  'entries': result.entries, 'files': result.files, 'source_bytes': result.source_bytes,
+                  'tar_bytes': result.tar_bytes, 'status': status, 'fingerprint': result.fingerprint, 'sums': sums_name,
+                  'sums_sha256': sums_sha256, 'problems': self._notes(item, result)}
+        record.update(item.about)
+        self._keep(record)
+        if item.shared is not None:
+            self.shared[item.shared] = (self.bundle, dict(record))
+
+    def _archive(self, item, mark, file, sums_name):
+        """(archive.Result, compress.Written, SHA-256 of the list), or the OSError for which ITEM cannot be opened."""
+        source = json.dumps([mark.fingerprint, self.settings.codec, item.form, self.settings.owner_ids])
+        sums = self.bundle.sink(sums_name, source)
         try:
-            with compress.Compressor(self.settings.codec, sink) as packed:
+            summer = _Hashing(sums)
+            with compress.Compressor(self.settings.codec, self.bundle.sink(file, source)) as packed:
+                self.settings.progress.reading(item.name, mark.bytes, packed.raw_count)
                 try:
                     with item.tree.opened() as (root, entries):
                         result = archive.write_tar(
@@ -181,23 +192,14 @@ class _Work(object):
                     if isinstance(exc, model.LifeboatError):
                         raise
                     packed.abort()
-                    self._lost(item, exc)
                     sums.abort()
-                    return
+                    return exc
                 written = packed.close()
             sums.commit()
         except BaseException:
             sums.abort()
             raise
-        status = model.PARTIAL if result.failures_total or item.status != model.COMPLETE else model.COMPLETE
-        record = {'name': item.name, 'kind': item.kind, 'file': file, 'bytes': written.bytes, 'sha256': written.sha256,
-                  'entries': result.entries, 'files': result.files, 'source_bytes': result.source_bytes,
-                  'tar_bytes': result.tar_bytes, 'status': status, 'fingerprint': result.fingerprint, 'sums': sums_name,
-                  'sums_sha256': summer.hexdigest(), 'problems': self._notes(item, result)}
-        record.update(item.about)
-        self._keep(record)
-        if item.shared is not None:
-            self.shared[item.shared] = (self.bundle, dict(record))
+        return result, written, summer.hexdigest()
 
     def _on_failure(self, lost):
         if self.settings.on_error == 'fail':
@@ -252,24 +254,15 @@ class _Work(object):
                     or record.get('fingerprint') != fingerprint or not record.get('sha256') \
                     or not str(record.get('file', '')).endswith('.tar' + self.settings.codec.suffix):
                 continue
-            names = ((record['file'], file, record['sha256'], record.get('bytes')),
-                     (record.get('sums', ''), item.stem + '.sha256', record.get('sums_sha256'), None))
-            if all(self._take(holder, *name) for name in names):
+            names = ((record['file'], file, record['sha256']),
+                     (record.get('sums', ''), item.stem + '.sha256', record.get('sums_sha256')))
+            if all(self.bundle.take(holder, *name) for name in names):
                 record = dict(record)
                 record.update(item.about)
                 record.update({'name': item.name, 'file': file, 'sums': item.stem + '.sha256'})
                 self._keep(record)
                 return True
         return False
-
-    def _take(self, holder, source, target, digest, size):
-        if holder is None:
-            path = self.bundle.absolute(target)
-            return source == target and digest is not None and file_sha256(path) == digest
-        folder = holder if isinstance(holder, bytes) else (
-            holder.path if os.path.isdir(holder.path) else holder.final)
-        path = os.path.join(folder, os.fsencode(source))
-        return digest is not None and file_sha256(path) == digest and self.bundle.adopt(path, target)
 
     def _keep(self, record):
         self.records.append(record)
@@ -399,17 +392,17 @@ class _Work(object):
 
     def _changed(self, manifest):
         """False if the bundle that is there says the same: a partial one was read again, with the same result."""
-        before = _manifest_of(self.bundle.final)
+        before = self.bundle.before()
         same = [before.get(key) == manifest[key] for key in ('status', 'options', 'problems', 'consistency')]
         old = {name: item.get('sha256') for name, item in self.earlier.items()}
         return self.settings.force or not all(same) or old != {item['name']: item['sha256'] for item in self.records} or \
-            bundles.inspect_bundle(self.bundle.final, True).status != bundles.VERIFIED
+            not self.bundle.before_verified()
 
     def _aside(self, status):
         """Suffix under which the bundle that is replaced stays, if it was better than this one: a rescue must never
         replace good data by worse."""
         rank = (model.COMPLETE, model.PARTIAL, model.UNSUPPORTED, model.LOST)
-        before = _manifest_of(self.bundle.final)
+        before = self.bundle.before()
         old = before.get('status')
         lost = {item.get('name') for item in before.get('components', ()) if isinstance(item, dict)
                 and item.get('status') == model.COMPLETE} - {item['name'] for item in self.records
@@ -475,26 +468,5 @@ def _unique(items):
     return found
 
 
-def _manifest_of(path):
-    try:
-        with open(os.path.join(path, b'manifest.json'), 'rb') as found:
-            value = json.loads(found.read().decode('utf-8'))
-        return value if isinstance(value, dict) else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def _components_of(path):
-    return {item.get('name'): item for item in _manifest_of(path).get('components', ()) if isinstance(item, dict)}
-
-
-def file_sha256(path):
-    """SHA-256 of a file, None where it can't be read."""
-    digest = hashlib.sha256()
-    try:
-        with open(path, 'rb') as found:
-            for piece in iter(lambda: found.read(1 << 20), b''):
-                digest.update(piece)
-    except OSError:
-        return None
-    return digest.hexdigest()
+def _components(manifest):
+    return {item.get('name'): item for item in manifest.get('components', ()) if isinstance(item, dict)}

@@ -5,12 +5,13 @@
 import os
 import re
 import socket
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
-from ..audit.facts import redact_options
-from ..storage import fsinfo, liveness, metadata, model, select
+from ..storage import fsinfo, liveness, metadata, model, selection
 from ..storage.codes import problem
+from ..storage.volumes import redacted
 from . import bundle, compress, plan
+from .progress import Progress, human
 from .store import FolderStore
 
 # What a compressed archive needs at least, as a share of its data: below that the target is surely too small.
@@ -34,6 +35,16 @@ class Request(NamedTuple):
     force: bool = False
     check_space: bool = True
     check_mode: bool = False
+    inside: Any = None                  # callable(folder): dest is FOLDER or below, where dest is not on this machine
+
+
+def request_of(params, check_mode=False):
+    """The Request for the options (text) of docker_data_rescue."""
+    return Request(
+        dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
+        containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']),
+        orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
+        owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'], check_mode=check_mode)
 
 
 def rescue(host, request, store=None, progress=None):
@@ -41,23 +52,25 @@ def rescue(host, request, store=None, progress=None):
     where the request itself is wrong; trouble with single bundles is in the result."""
     settings = _settings(request, progress)
     folder = _host_folder(host, request)
-    _refuse_inside(host, request.dest)
+    _refuse_inside(host, request)
     jobs, problems = _jobs(host, request)
+    settings.progress.phase('measuring', len(jobs))
     measured = [bundle.fingerprints(job) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda index: _urgency(jobs[index], measured[index]))
     jobs, measured = [jobs[index] for index in order], [measured[index] for index in order]
-    store = store or FolderStore(request.dest, folder, request.check_mode)
-    done = {index: bundle.existing(store.bundle_path(job.name), job, settings, measured[index])
-            for index, job in enumerate(jobs)}
+    store = store or FolderStore(request.dest, folder)
+    settings.progress.phase('comparing')
+    store.ask([job.name for job in jobs])
+    done = {index: bundle.existing(store, job, settings, measured[index]) for index, job in enumerate(jobs)}
     needed = _needed(jobs, measured, done, settings)
-    problems.extend(_room(request, needed))
+    problems.extend(_room(request, needed, store))
     if request.check_mode:
         return _forecast(store, jobs, measured, done, problems)
-    if not os.access(store.path, os.W_OK | os.X_OK):
-        raise model.LifeboatError('The folder %s cannot be written by this user. Choose another dest or use become: true.'
-                                  % model.text(store.path))
+    store.prepare()
     outcomes, shared = [], {}
+    settings.progress.plan(sum(_size(measured[index]) for index in range(len(jobs)) if done[index] is None), len(jobs))
     for index, job in enumerate(jobs):
+        settings.progress.bundle(index + 1, job.name)
         if done[index] is not None:
             outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
             continue
@@ -69,6 +82,7 @@ def rescue(host, request, store=None, progress=None):
             problems.append(problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
                 job.name, str(exc).rstrip('.')), 'What is whole of it is kept and taken up by the next run.'))
             outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
+    settings.progress.phase('finishing')
     return _result(jobs, outcomes, problems)
 
 
@@ -77,7 +91,7 @@ def _settings(request, progress):
         if name not in plan.KINDS:
             raise model.LifeboatError('include has no "%s"; it has: %s.' % (name, ', '.join(plan.KINDS)))
     return bundle.Settings(compress.pick(request.compression), tuple(request.include), request.owner_ids,
-                           request.on_error, request.force, progress)
+                           request.on_error, request.force, progress or Progress())
 
 
 def _host_folder(host, request):
@@ -87,19 +101,29 @@ def _host_folder(host, request):
             name = host.root.read(b'/etc/hostname', 4096).strip().decode('utf-8', 'replace')
         except OSError:
             name = ''
-    name = SAFE.sub('-', name or socket.gethostname()).strip('.-') or 'host'
-    return os.fsencode(name[:200])
+    return folder_name(name or socket.gethostname())
 
 
-def _refuse_inside(host, dest):
+def folder_name(host):
+    """The folder (bytes) of a host's bundles for its name."""
+    return os.fsencode((SAFE.sub('-', host).strip('.-') or 'host')[:200])
+
+
+def _inside(request, folder):
+    """True if what is written to dest would show up in FOLDER."""
+    return request.inside(folder) if request.inside else fsinfo.lies_inside(request.dest, folder)
+
+
+def _refuse_inside(host, request):
     """dest must not lie in what is rescued."""
-    if os.path.lexists(dest) and not os.path.isdir(dest):
+    dest = request.dest
+    if not request.inside and os.path.lexists(dest) and not os.path.isdir(dest):
         raise model.LifeboatError('dest %s is a file, not a folder. Choose another dest.' % model.text(dest))
     for root in host.roots:
         inside = [root.path] + [store.path for store in root.stores]
         inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
         for folder in inside:
-            if fsinfo.lies_inside(dest, folder):
+            if _inside(request, folder):
                 raise model.LifeboatError(
                     'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
                     % (model.text(dest), model.text(folder)))
@@ -109,7 +133,7 @@ def _refuse_inside(host, dest):
 
 
 def _jobs(host, request):
-    chosen = select.containers(host, request.containers)
+    chosen = selection.containers(host, request.containers)
     problems = list(host.problems)
     jobs, names = [], set()
     for root, ident in chosen:
@@ -121,9 +145,9 @@ def _jobs(host, request):
             everything.setdefault(name, (root, volume))
         problems.extend(root.problems)
         problems.extend(root.findings())
-    for name in select.by_glob('volume', request.volumes, list(everything)):
+    for name in selection.by_glob('volume', request.volumes, list(everything)):
         root, volume = everything[name]
-        jobs.append(_volume_job(host, root, volume))
+        jobs.append(_volume_job(host, root, volume, request))
     if request.orphans:
         for root in host.roots:
             for orphan in root.orphans():
@@ -168,7 +192,7 @@ def _container_job(host, root, container, request):
         mounts.append({'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
                        'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status,
                        'subpath': mount.subpath, 'labels': volume.labels if volume else {},
-                       'options': redact_options(volume.options) if volume else {}})
+                       'options': redacted(volume.options) if volume else {}})
     subject = {'id': container.id, 'name': container.name, 'created': container.created,
                'image': {'id': container.image_id, 'reference': container.image_reference,
                          'architecture': image.architecture if image else None, 'os': image.os if image else None},
@@ -195,17 +219,17 @@ def _too_wide(host, request, mount):
     for root in host.roots:
         if fsinfo.lies_inside(root.path, mount.path):
             return 'the data root lies in it'
-    if fsinfo.lies_inside(request.dest, mount.path):
+    if _inside(request, mount.path):
         return 'dest lies in it'
     return ''
 
 
-def _volume_job(host, root, volume):
-    subject = {'name': volume.name, 'driver': volume.driver, 'options': redact_options(volume.options),
+def _volume_job(host, root, volume, request):
+    subject = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
                'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,
-                      _source(host, root, None, volume.driver, Request(b'')), volume.status, items, volume.problems,
+                      _source(host, root, None, volume.driver, request), volume.status, items, volume.problems,
                       root.idmap)
 
 
@@ -221,8 +245,12 @@ def _orphan_job(host, root, orphan, request):
 def _urgency(job, measured):
     """First what the next start of dockerd deletes, then the smallest."""
     doomed = any(item.code in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED') for item in job.problems)
-    size = sum(item.bytes for item in measured.values() if isinstance(item, plan.Estimate))
-    return (not doomed, size, job.name)
+    return (not doomed, _size(measured), job.name)
+
+
+def _size(measured):
+    """Bytes of data of a job."""
+    return sum(item.bytes for item in measured.values() if isinstance(item, plan.Estimate))
 
 
 # -- room ------------------------------------------------------------------------------------------------------------------------
@@ -246,27 +274,18 @@ def _needed(jobs, measured, done, settings):
     return total
 
 
-def _room(request, needed):
+def _room(request, needed, store):
     try:
-        free = fsinfo.free(request.dest)
+        free = store.free()
     except OSError as exc:
         raise model.LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
             model.text(request.dest), metadata.describe(exc)))
-    if request.check_space and needed and needed + RESERVE > free.bytes:
+    if request.check_space and needed and needed + RESERVE > free:
         raise model.LifeboatError(
             'dest %s has %s free, and this rescue needs at least %s. Choose another dest, rescue fewer containers or '
             'components, or set check_space: false to try all the same.' % (
-                model.text(request.dest), human(free.bytes), human(needed + RESERVE)))
+                model.text(request.dest), human(free), human(needed + RESERVE)))
     return []
-
-
-def human(size):
-    """1536 -> '1.5 KiB'."""
-    size = float(size)
-    for unit in ('bytes', 'KiB', 'MiB', 'GiB', 'TiB'):
-        if size < 1024 or unit == 'TiB':
-            return '%d bytes' % size if unit == 'bytes' else '%.1f %s' % (size, unit)
-        size /= 1024
 
 
 # -- results ---------------------------------------------------------------------------------------------------------------------

@@ -8,11 +8,13 @@ A bundle at work lies in ``.<name>.partial`` beside its final place. What is who
 delivers to another one offers the same methods.
 """
 import errno
+import hashlib
 import json
 import os
 import shutil
 
-from ..storage import model
+from ..restore import bundle as bundles
+from ..storage import fsinfo, model
 from .sink import FileSink, SinkError
 
 PARTIAL = '.partial'
@@ -20,21 +22,46 @@ PROGRESS = b'progress.json'
 
 
 class FolderStore(object):
-    """Bundles below DEST/HOST (bytes). Folders are made 0700. Raises model.LifeboatError where that can't be done."""
+    """Bundles below DEST/HOST (bytes). Nothing is made before :meth:`prepare`."""
 
-    def __init__(self, dest, host, check_mode=False):
+    def __init__(self, dest, host):
         self.path = os.path.join(dest, host)
-        if check_mode:
-            return
+
+    def prepare(self):
+        """Make the folders, 0700. Raises model.LifeboatError where they can't be made or written."""
         try:
-            make_private(dest)
             make_private(self.path)
         except OSError as exc:
             raise model.LifeboatError('The folder %s cannot be made: %s. Choose another dest.' % (
                 model.text(self.path), exc.strerror or exc))
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise model.LifeboatError('The folder %s cannot be written by this user. Choose another dest or use become: true.'
+                                      % model.text(self.path))
 
     def bundle_path(self, name):
         return os.path.join(self.path, os.fsencode(name))
+
+    def ask(self, names):
+        """Where it costs time to learn what is there: which bundles will be asked for."""
+
+    def free(self):
+        """Bytes of room. OSError."""
+        return fsinfo.free(self.path).bytes
+
+    def manifest(self, name):
+        """The manifest of the bundle that is there, {} if there is none."""
+        return manifest_of(self.bundle_path(name))
+
+    def verified(self, name):
+        """The same if everything of the bundle was found to be whole; else None."""
+        path = self.bundle_path(name)
+        if not os.path.isdir(path):
+            return None
+        try:
+            info = bundles.inspect_bundle(path, True)
+        except model.LifeboatError:
+            return None
+        return info.manifest if info.status == bundles.VERIFIED else None
 
     def begin(self, name):
         return FolderBundle(self, name)
@@ -44,6 +71,7 @@ class FolderBundle(object):
     """One bundle while it is written."""
 
     def __init__(self, store, name):
+        self.name = name
         self.final = store.bundle_path(name)
         self.path = os.path.join(store.path, os.fsencode('.' + name + PARTIAL))
         self._store = store
@@ -61,11 +89,19 @@ class FolderBundle(object):
         except (OSError, ValueError):
             return {}
 
+    def before(self):
+        """The manifest of the bundle that this one replaces."""
+        return self._store.manifest(self.name)
+
+    def before_verified(self):
+        return self._store.verified(self.name) is not None
+
     def note(self, records):
         self.write(PROGRESS.decode(), json.dumps(records).encode('utf-8'))
 
-    def sink(self, relative):
-        """A sink for a file of the bundle; its folder is made. Raises SinkError."""
+    def sink(self, relative, dummy_mark=None):
+        """A sink for a file of the bundle; its folder is made. A mark names the source of a file that is worth going on
+        with after a cut, for stores that can. Raises SinkError."""
         folder = self._folder(relative)
         return FileSink(folder, os.path.basename(os.fsencode(relative)))
 
@@ -84,6 +120,18 @@ class FolderBundle(object):
             return os.lstat(os.path.join(self.path, os.fsencode(relative))).st_size == size
         except OSError:
             return False
+
+    def take(self, holder, source, target, digest):
+        """Take over a whole file: of what a killed run left (HOLDER None), of a finished bundle (its path), of another
+        bundle of this run. False where it is not there or differs from DIGEST."""
+        if not digest:
+            return False
+        if holder is None:
+            return source == target and file_sha256(self.absolute(target)) == digest
+        folder = holder if isinstance(holder, bytes) else (
+            holder.path if os.path.isdir(holder.path) else holder.final)
+        path = os.path.join(folder, os.fsencode(source))
+        return file_sha256(path) == digest and self.adopt(path, target)
 
     def adopt(self, source, relative):
         """Take over a whole file of this run or of an earlier bundle by a hard link; False where that can't be done."""
@@ -155,6 +203,28 @@ def make_private(path):
         if exc.errno == errno.EEXIST:
             raise OSError(errno.ENOTDIR, 'a file is where a folder should be', path)
         raise
+
+
+def manifest_of(path):
+    """manifest.json of the bundle PATH as a dict, {} if there is none."""
+    try:
+        with open(os.path.join(path, b'manifest.json'), 'rb') as found:
+            value = json.loads(found.read().decode('utf-8'))
+        return value if isinstance(value, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def file_sha256(path):
+    """SHA-256 of a file, None where it can't be read."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, 'rb') as found:
+            for piece in iter(lambda: found.read(1 << 20), b''):
+                digest.update(piece)
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def fsync_folder(path):
