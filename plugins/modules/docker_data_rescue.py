@@ -27,6 +27,8 @@ options:
   include:
     description:
       - What a bundle holds.
+      - V(image) is the image with the writable layer on top, in a form that C(docker load) takes on every engine; layers that
+        several bundles have in common lie once in C(images) beside them.
       - V(rootfs) is the merged file system as C(docker export) gives it. V(binds) are the host folders that were bind-mounted.
     type: list
     elements: str
@@ -34,6 +36,12 @@ options:
     default: [config, writable, volumes, logs]
   volumes:
     description: Further volumes to rescue, by name or glob, each into a bundle of its own. V(*) means every volume.
+    type: list
+    elements: str
+    default: []
+  images:
+    description:
+      - Images to rescue by themselves, by reference, ID or glob, each into a bundle of its own, also those that no container uses.
     type: list
     elements: str
     default: []
@@ -67,6 +75,70 @@ options:
     description: Writes again what is already there and verified.
     type: bool
     default: false
+  store_on:
+    description:
+      - On which machine O(dest) is.
+      - With V(controller) the bundles arrive below O(dest) on the machine that runs Ansible, through the connection that Ansible
+        has. The managed node needs no free disk space but the spool.
+      - This needs a connection plugin that can fetch files, and a user who logs in as root, becomes root, or does not become
+        anyone. Becoming another unprivileged user cannot work, as the user who logs in may not read that user's files.
+    type: str
+    choices: [host, controller]
+    default: host
+  spool_dir:
+    description:
+      - Folder on the managed node for the spool of O(store_on=controller).
+      - The default is the first of C(/dev/shm), C(/run) and the folder for temporary files that has room.
+    type: path
+  spool_size:
+    description:
+      - Bytes that the spool may hold, at least V(2097152). The rescue waits while it is full.
+    type: int
+    default: 67108864
+  progress:
+    description:
+      - Shows a line every few seconds with what is being read, how much of it, how fast, and how long it will take.
+      - V(auto) does so on a terminal, and under AWX and ansible-runner.
+    type: str
+    choices: [auto, 'true', 'false']
+    default: auto
+  quiesce:
+    description:
+      - V(freeze) stops the processes of a container that still runs (the freezer of its control group) while its files are read,
+        and lets them go on afterwards, also if the module is killed.
+    type: str
+    choices: [none, freeze]
+    default: none
+  freeze_timeout:
+    description:
+      - Seconds that a container stays frozen at most. What is read later is marked as crash-consistent.
+    type: int
+    default: 300
+  io_class:
+    description: Lets other programs of a live host go first when it reads the disk.
+    type: str
+    choices: [normal, best-effort, idle]
+    default: normal
+  max_bytes:
+    description:
+      - Bytes of data (before compression) to rescue at most. Bundles that would exceed it are left out and reported.
+      - V(0) means no limit.
+    type: int
+    default: 0
+  confirm_dest:
+    description:
+      - With O(store_on=controller) a O(dest) below C(/runner) is refused, as AWX and ansible-runner delete that folder with the job.
+        V(true) says that the path is mounted from outside.
+    type: bool
+    default: false
+  reconnect_timeout:
+    description:
+      - Seconds for which a lost connection is tried again with O(store_on=controller).
+    type: int
+    default: 120
+  delivery:
+    description: Internal. Set by the action plugin.
+    type: dict
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk
   - lifeboat.docker.docker_disk.attributes
@@ -137,22 +209,25 @@ summary:
 """
 
 import os
+import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import plan, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, plan, run
 
 
 def rescue(module):
     params = module.params
-    request = run.Request(
-        dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
-        containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']),
-        orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
-        owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
-        check_mode=module.check_mode)
+    delivery = params.pop('delivery')
+    if delivery is not None:
+        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
+        return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode, [tempfile.gettempdir()])}
+    if params['store_on'] == 'controller':
+        raise shared.model.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
+                                         'as lifeboat.docker.docker_data_rescue in a task')
+    ioclass.apply(params['io_class'])
     with shared.open_host(params) as host:
-        return run.rescue(host, request)
+        return run.rescue(host, run.request_of(params, module.check_mode))
 
 
 def main():
@@ -162,12 +237,24 @@ def main():
             host_name=dict(type='str'),
             include=dict(type='list', elements='str', choices=list(plan.KINDS), default=list(plan.DEFAULT)),
             volumes=dict(type='list', elements='str', default=[]),
+            images=dict(type='list', elements='str', default=[]),
             orphans=dict(type='bool', default=False),
             compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),
             owner_ids=dict(type='str', choices=['container', 'disk'], default='container'),
             check_space=dict(type='bool', default=True),
             force=dict(type='bool', default=False),
+            store_on=dict(type='str', choices=['host', 'controller'], default='host'),
+            spool_dir=dict(type='path'),
+            spool_size=dict(type='int', default=64 * 1024 * 1024),
+            progress=dict(type='str', choices=['auto', 'true', 'false'], default='auto'),
+            quiesce=dict(type='str', choices=['none', 'freeze'], default='none'),
+            freeze_timeout=dict(type='int', default=300),
+            io_class=dict(type='str', choices=list(ioclass.CLASSES), default='normal'),
+            max_bytes=dict(type='int', default=0),
+            confirm_dest=dict(type='bool', default=False),
+            reconnect_timeout=dict(type='int', default=120),
+            delivery=dict(type='dict'),
             **shared.SOURCE_ARGUMENTS
         ),
         supports_check_mode=True,

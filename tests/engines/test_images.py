@@ -45,7 +45,7 @@ class Written:
         with rescued.open_host(self.root) as host:
             found = [(one, one.container(ident)) for one in host.roots for ident in one.container_ids()]
             found = [(one, container) for one, container in found if container.name in CHOSEN]
-            shared = imagestore.ImageStore(os.path.join(holder.path, imagestore.NAME)) if form == 'shared' else None
+            shared = imagestore.ImageStore(os.path.join(holder.path, imagestore.NAME), 1 << 20) if form == 'shared' else None
             for one, container in found if shared is not None else ():
                 shared.expect(one.image_of(container))
             for one, container in found:

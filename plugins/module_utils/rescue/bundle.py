@@ -28,7 +28,7 @@ MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
 class Job(NamedTuple):
     """What one bundle is to hold. `subject` goes into the manifest under `kind`."""
     name: str                           # of the folder
-    kind: str                           # container | volume | orphan
+    kind: str                           # container | volume | orphan | image
     subject: Dict[str, Any]
     source: Dict[str, Any]
     status: str                         # of the object itself, before anything is read
@@ -39,6 +39,7 @@ class Job(NamedTuple):
     image: Optional[model.Image] = None
     with_config: bool = False
     with_logs: bool = False
+    with_image: bool = False
     mounts: Tuple[Dict[str, Any], ...] = ()
     volume_info: Dict[str, Any] = {}
     consistency: str = 'stopped'
@@ -62,6 +63,7 @@ class Settings(NamedTuple):
     on_error: str = 'continue'
     force: bool = False
     progress: Any = Progress()
+    images: Any = None                  # imagestore.ImageStore that the run's bundles share, or None
 
 
 class ReadFailed(model.LifeboatError):
@@ -102,6 +104,11 @@ def expected(job, settings, measured):
         wanted['config'] = ('config', config_fingerprint(job))
     if job.with_logs and job.container.log is not None and job.container.log.files:
         wanted['log'] = ('log', plan.log_fingerprint(job.container))
+    if job.with_image:
+        from . import image
+        layer = measured.get('writable')
+        wanted['image'] = ('image', image.fingerprint(job.image, job.container, layer.fingerprint
+                                                      if isinstance(layer, plan.Estimate) else None))
     return wanted
 
 
@@ -123,6 +130,8 @@ def write(store, job, settings, measured, shared):
     work = _Work(bundle, job, settings, measured, shared)
     for item in job.items:
         work.tree(item)
+    if job.with_image:
+        work.image(expected(job, settings, measured)['image'][1])
     if job.with_logs:
         work.logs()
     if job.with_config:
@@ -271,6 +280,30 @@ class _Work(object):
             self.files[record['sums']] = record['sums_sha256']
         self.bundle.note({item['name']: item for item in self.records})
 
+    # -- the image -----------------------------------------------------------------------------------------------------------
+
+    def image(self, fingerprint):
+        """The image with the writable layer on top, in a form that every engine loads."""
+        from . import image
+        job, settings = self.job, self.settings
+        for holder, record in ((None, self.done.get('image')), (self.bundle.final, self.earlier.get('image'))):
+            if isinstance(record, dict) and record.get('fingerprint') == fingerprint and record.get('parts') \
+                    and record.get('status') == model.COMPLETE and not (settings.force and holder is not None) \
+                    and all(self.bundle.take(holder, name, name, digest) for name, digest in record['parts'].items()):
+                self._keep_image(dict(record, problems=[]))
+                return
+        settings.progress.reading('image', 0, lambda: 0)
+        record, notes = image.write(self.bundle, job.image, job.container, settings.images, self._idmap(),
+                                    live=job.consistency != 'stopped', on_failure=self._on_failure)
+        record = dict(record, fingerprint=fingerprint)
+        record['problems'] = [dict(note._asdict()) for note in notes]
+        self._keep_image(record)
+
+    def _keep_image(self, record):
+        self.records.append(record)
+        self.files.update(record.get('parts') or {})
+        self.bundle.note({item['name']: item for item in self.records})
+
     # -- logs and config -----------------------------------------------------------------------------------------------------
 
     def logs(self):
@@ -370,7 +403,7 @@ class _Work(object):
             'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
             'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
             'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
-            'container': None, 'volume': None, 'orphan': None,
+            'container': None, 'volume': None, 'orphan': None, 'image': None,
             'mounts': self._mounts(), 'components': self.records,
             'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
         manifest[self.job.kind] = self.job.subject

@@ -37,6 +37,7 @@ FIELDS = ('User', 'ExposedPorts', 'Env', 'Entrypoint', 'Cmd', 'Healthcheck', 'Ar
 MACHINES = {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm', 'i686': '386'}
 NEVER = '0001-01-01T00:00:00Z'          # how Go writes that there was no such time
 MAX_NOTES = 20
+HOLES = 2 << 30                         # bytes of holes of a writable layer that are not written as zeros
 
 
 class Estimate(NamedTuple):
@@ -108,7 +109,8 @@ def estimate(image, container=None, writable=None):
     if container is not None:
         writable = writable or _measured(container)
         if writable is not None:
-            own += writable.bytes + 1024 * writable.entries
+            holes = writable.bytes - writable.allocated
+            own += (writable.allocated if holes >= HOLES else writable.bytes) + 1024 * writable.entries
     return Estimate(own, shared)
 
 
@@ -282,7 +284,10 @@ class _Writable(object):
         self._on_failure = on_failure
         self._held = None
         self._tries = 0
+        self._sparse = False
         self.made = None
+        size = plan.measure(plan.Item('writable', 'writable', 'writable', plan.LayerTree(stack), 'layer', {}))
+        self._sparse = size.bytes - size.allocated >= HOLES
         self.settle(live and scratch is not None)
 
     def _entries(self):
@@ -292,9 +297,9 @@ class _Writable(object):
         """Learn size and digest. HOLD: keep the bytes too."""
         if hold:
             self._held = tempfile.TemporaryFile(dir=os.fsdecode(self._scratch))
-            self.made = layerdata.make(self._entries, self._held.write, self._idmap, self._on_failure)
+            self.made = layerdata.make(self._entries, self._held.write, self._idmap, self._on_failure, self._sparse)
         else:
-            self.made = layerdata.make(self._entries, None, self._idmap, self._on_failure)
+            self.made = layerdata.make(self._entries, None, self._idmap, self._on_failure, self._sparse)
 
     def changed(self):
         """It was not the same the second time. True: settled again; False: no use."""
@@ -311,7 +316,7 @@ class _Writable(object):
                 write(piece)
             return
         try:
-            same = layerdata.make(self._entries, write, self._idmap).diff_id == self.made.diff_id
+            same = layerdata.make(self._entries, write, self._idmap, None, self._sparse).diff_id == self.made.diff_id
         except layerdata.LayerError:    # more or fewer bytes than promised
             same = False
         if not same:

@@ -19,7 +19,7 @@ from .store import make_private
 
 NAME = b'images'
 BLOBS = 'blobs/sha256/'
-WORTH = 1 << 20                         # bytes of layers in common that are worth a folder instead of one file
+WORTH = 64 << 20                        # bytes that sharing must save in a run; for less, each bundle is one file of its own
 CHUNK = 1 << 20
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
@@ -31,8 +31,9 @@ class ImageStore(object):
     """The store of one run. PATH (bytes): its folder, made when the first layer comes. Say with expect() what the run is
     going to write; shares() then tells whether an image's layers belong here or into a file of its own."""
 
-    def __init__(self, path):
+    def __init__(self, path, worth=WORTH):
         self.path = path
+        self._worth = worth
         self._uses = {}
         self._bytes = {}
         self._whole = {}                # digest: size, of blobs that were written or verified in this run
@@ -48,12 +49,13 @@ class ImageStore(object):
             self._bytes[key] = max(self._bytes.get(key, 0), layer.bytes or 0)
 
     def shares(self, image):
-        """True if layers of IMAGE are used by another image or container of this run, or lie here from an earlier one."""
-        common = 0
+        """True if writing the layers of IMAGE once saves enough: they are used by other images or containers of this run, or
+        lie here from an earlier one."""
+        saved = 0
         for layer in image.layers if image is not None else ():
-            if self._uses.get(layer.diff_id, 0) > 1 or self._lies_here(layer):
-                common += layer.bytes or 0
-        return common >= WORTH
+            uses = self._uses.get(layer.diff_id, 0) + self._lies_here(layer)
+            saved += max(uses - 1, 0) * (layer.bytes or 0)
+        return saved >= self._worth
 
     def _lies_here(self, layer):
         return any(digest and os.path.exists(self.blob(digest)) for digest in (layer.diff_id, layer.blob_digest))

@@ -352,11 +352,12 @@ def writable(stack):
         yield entries
 
 
-def make(opened, out=None, idmap=None, on_failure=None):
+def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
     """Write a layer tar as `docker commit` writes it -> Made. OPENED() is a context manager that gives the entries.
 
-    OUT: write(bytes-like), or None to learn size and digest only. No sparse members: Docker loads them, but its own
-    record of such a layer cannot be put together again, so the image could not be saved or pushed any more.
+    OUT: write(bytes-like), or None to learn size and digest only. SPARSE: leave holes out. Docker loads such members, but
+    its own record of such a layer cannot be put together again, so the loaded image cannot be saved or pushed; that is
+    better than a hundred GiB of zeros, and worse than anything less.
     Raises OSError if the entries can't even start, and what OUT raises.
     """
     digested = _Digesting(out)
@@ -373,7 +374,7 @@ def make(opened, out=None, idmap=None, on_failure=None):
             yield entry
 
     with opened() as entries:
-        result = archive.write_tar(without_markers(entries), digested, archive.LAYER, idmap, None, True, True, None, False,
+        result = archive.write_tar(without_markers(entries), digested, archive.LAYER, idmap, None, True, True, None, sparse,
                                    on_failure)
     return Made('sha256:' + digested.digest.hexdigest(), digested.size, result.entries, result.fingerprint, result.failures,
                 result.failures_total, result.skipped_sockets, tuple(markers), count[0])

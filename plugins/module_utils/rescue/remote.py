@@ -86,6 +86,9 @@ class RemoteStore(object):
         st = os.stat(folder)
         return [st.st_dev, st.st_ino] in steps
 
+    def images_folder(self):
+        """None: a bundle that is sent carries its layers itself."""
+
     def prepare(self):
         """The controller made its folders before the run began."""
 

@@ -28,6 +28,7 @@ class Request(NamedTuple):
     containers: Tuple[str, ...] = ()
     include: Tuple[str, ...] = plan.DEFAULT
     volumes: Tuple[str, ...] = ()
+    images: Tuple[str, ...] = ()
     orphans: bool = False
     compression: str = 'auto'
     on_error: str = 'continue'
@@ -42,7 +43,7 @@ def request_of(params, check_mode=False):
     """The Request for the options (text) of docker_data_rescue."""
     return Request(
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
-        containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']),
+        containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'], check_mode=check_mode)
 
@@ -61,6 +62,7 @@ def rescue(host, request, store=None, progress=None):
     store = store or FolderStore(request.dest, folder)
     settings.progress.phase('comparing')
     store.ask([job.name for job in jobs])
+    settings = settings._replace(images=_image_store(store, jobs))
     done = {index: bundle.existing(store, job, settings, measured[index]) for index, job in enumerate(jobs)}
     needed = _needed(jobs, measured, done, settings)
     problems.extend(_room(request, needed, store))
@@ -84,6 +86,19 @@ def rescue(host, request, store=None, progress=None):
             outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
     settings.progress.phase('finishing')
     return _result(jobs, outcomes, problems)
+
+
+def _image_store(store, jobs):
+    """The imagestore.ImageStore of a run that writes images, None for one that does not or where STORE is elsewhere."""
+    wanted = [job.image for job in jobs if job.with_image]
+    folder = store.images_folder() if wanted else None
+    if folder is None:
+        return None
+    from . import imagestore
+    shared = imagestore.ImageStore(folder)
+    for image in wanted:
+        shared.expect(image)
+    return shared
 
 
 def _settings(request, progress):
@@ -148,6 +163,7 @@ def _jobs(host, request):
     for name in selection.by_glob('volume', request.volumes, list(everything)):
         root, volume = everything[name]
         jobs.append(_volume_job(host, root, volume, request))
+    jobs.extend(_image_jobs(host, request))
     if request.orphans:
         for root in host.roots:
             for orphan in root.orphans():
@@ -206,7 +222,7 @@ def _container_job(host, root, container, request):
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),
                       tuple(problems), root.idmap, container, image, 'config' in request.include,
-                      'logs' in request.include, tuple(mounts), info, consistency)
+                      'logs' in request.include, 'image' in request.include, tuple(mounts), info, consistency)
 
 
 def _too_wide(host, request, mount):
@@ -231,6 +247,28 @@ def _volume_job(host, root, volume, request):
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,
                       _source(host, root, None, volume.driver, request), volume.status, items, volume.problems,
                       root.idmap)
+
+
+def _image_jobs(host, request):
+    """Images by themselves, whoever uses them."""
+    if not request.images:
+        return
+    named = {}
+    for root in host.roots:
+        for image in root.images():
+            for name in image.references + (image.id, image.id.split(':')[-1][:12]):
+                named.setdefault(name, (root, image))
+    done = set()
+    for name in selection.by_glob('image', request.images, list(named)):
+        root, image = named[name]
+        if (root.path, image.id) in done:
+            continue
+        done.add((root.path, image.id))
+        subject = {'id': image.id, 'name': (image.references or (image.id,))[0], 'references': list(image.references),
+                   'architecture': image.architecture, 'os': image.os}
+        yield bundle.Job('image-' + SAFE.sub('-', subject['name'])[:180], 'image', subject,
+                         _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
+                         root.idmap, None, image, with_image=True)
 
 
 def _orphan_job(host, root, orphan, request):
@@ -271,6 +309,15 @@ def _needed(jobs, measured, done, settings):
                 counted.add(item.shared)
         if job.with_logs and job.container.log is not None:
             total += 2 * job.container.log.bytes
+        if job.with_image:
+            from . import image
+            layer = measured[index].get('writable')
+            size = image.estimate(job.image, job.container, layer if isinstance(layer, plan.Estimate) else None)
+            total += size.own
+            for diff_id, stored in size.shared.items():
+                if settings.images is None or diff_id not in counted:
+                    total += stored
+                counted.add(diff_id)
     return total
 
 
@@ -316,6 +363,12 @@ def _forecast(store, jobs, measured, done, problems):
             components.append({'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'sha256': None,
                                'bytes': job.container.log.bytes, 'entries': None, 'files': len(job.container.log.files),
                                'status': model.COMPLETE})
+        if job.with_image:
+            from . import image
+            size = image.estimate(job.image, job.container)
+            components.append({'name': 'image', 'kind': 'image', 'file': 'image.tar', 'sha256': None,
+                               'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,
+                               'status': job.image.status if job.image is not None else model.PARTIAL})
         if job.with_config:
             components.append({'name': 'config', 'kind': 'config', 'file': 'config/config.v2.json', 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})

@@ -41,6 +41,10 @@ class FolderStore(object):
     def bundle_path(self, name):
         return os.path.join(self.path, os.fsencode(name))
 
+    def images_folder(self):
+        """Where layers that several bundles have in common lie once; None if that can't be had."""
+        return os.path.join(self.path, b'images')
+
     def ask(self, names):
         """Where it costs time to learn what is there: which bundles will be asked for."""
 

@@ -18,7 +18,7 @@ from ..storage import safeio
 from ..storage.model import LifeboatError, text
 
 SCHEMA_VERSION = 1
-KINDS = ('container', 'volume', 'orphan')
+KINDS = ('container', 'volume', 'orphan', 'image')
 MANIFEST = b'manifest.json'
 SUMS = b'SHA256SUMS'
 
@@ -37,7 +37,7 @@ class BundleInfo(NamedTuple):
     """One bundle as found. `differences`: ({'file': str, 'problem': str}, ...); empty if there are none.
 
     `extra` names files that SHA256SUMS does not list: nothing reads them, so they do not change the status.
-    `sums` is {name (bytes): hex SHA-256}.
+    `sums` is {name (bytes): hex SHA-256}. `remote`: an inbox.Inbox through which a bundle on the controller is read.
     """
     path: bytes
     status: str
@@ -45,6 +45,7 @@ class BundleInfo(NamedTuple):
     manifest: Dict[str, Any]
     extra: Tuple[str, ...] = ()
     sums: Dict[bytes, str] = {}
+    remote: Any = None
 
 
 def find_bundles(path):
@@ -105,10 +106,26 @@ def inspect_bundle(path, verify=True):
     return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums)
 
 
+def inspect_head(path, remote):
+    """BundleInfo of a bundle that is elsewhere, from a copy of its small files (SHA256SUMS, manifest.json, config/) in the
+    folder PATH. Those are verified here; the others when they are read."""
+    check = _Check()
+    with safeio.Dir.root(path) as root:
+        sums = _read_sums(root, check)
+        manifest = _read_manifest(root, check)
+        for name in sorted(sums):
+            if name == MANIFEST or name.startswith(b'config/'):
+                _check_file(root, name, sums[name], None, os.path.lexists(os.path.join(path, name)), True, check)
+    status = DAMAGED if check.damaged else INCOMPLETE if check.missing else VERIFIED
+    return BundleInfo(path, status, tuple(check.differences), manifest, (), sums, remote)
+
+
 def open_file(info, name):
     """Descriptor of a bundle's file that SHA256SUMS lists (NAME bytes). Raises LifeboatError."""
     if name not in info.sums:
         raise LifeboatError('The bundle %s has no %s in its SHA256SUMS.' % (text(info.path), text(name)))
+    if info.remote is not None and not os.path.lexists(os.path.join(info.path, name)):
+        return info.remote.open(name)
     try:
         with safeio.Dir.root(os.path.realpath(info.path)) as root:
             return _open_below(root, name)
@@ -276,8 +293,8 @@ def _component_sizes(manifest, sums, check):
             continue
         if isinstance(item.get('sha256'), str) and item['sha256'] != sums[name]:
             check.wrong(name, 'has one SHA-256 in manifest.json and another one in SHA256SUMS')
-        if isinstance(item.get('bytes'), int):
-            sizes[name] = item['bytes']
+        if isinstance(item.get('bytes'), int) and not isinstance(item.get('parts'), dict):
+            sizes[name] = item['bytes'] # with parts it is the sum of them
     return sizes
 
 

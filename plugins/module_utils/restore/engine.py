@@ -9,7 +9,7 @@ import time
 
 from ..rescue import recreate
 from ..storage.model import LifeboatError
-from . import databases, engineapi, plan as planning, source as sources, steps, unpack, volumes as volumes_
+from . import databases, engineapi, inbox, plan as planning, source as sources, steps, unpack, volumes as volumes_
 from .bundle import as_dict
 from .plan import CONTAINER, IMAGE, VOLUMES
 
@@ -19,7 +19,7 @@ FIRST_MULTI = (1, 44)                   # API from which several networks and th
 
 def restore(options):
     """-> result (dict). Raises LifeboatError; then nothing is left but what keep_partial asked to keep."""
-    source = sources.read(options.path)
+    source = sources.read(options.path, options.inbox)
     engine = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
     info = engine.info()
     access = volumes_.Volumes(engine, info, options.check)
@@ -189,21 +189,30 @@ def _image_config(situation):
 
 def _writable_databases(plan, situation):
     """Databases that lay in the container itself come with the image; the bundle's writable layer tells of them."""
-    for part in situation.source.of('writable'):
-        if situation.options.image or part.status == 'lost':
+    source = situation.source
+    if not situation.options.image:
+        remote = source.info.remote
+        plan.result['databases'].extend(writable_databases(source) if remote is None else
+                                        remote.document(inbox.DATABASES) or [])
+
+
+def writable_databases(source):
+    """Records of the databases in the writable layer of a bundle."""
+    found = []
+    for part in source.of('writable'):
+        if part.status == 'lost':
             continue
         folder = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
         try:
-            stream = volumes_.open_archive(situation.source.info, part.file)
+            stream = volumes_.open_archive(source.info, part.file)
             try:
                 unpack.shadow(stream, os.fsdecode(part.file), folder)
             finally:
                 stream.close()
-            for item in databases.find(folder):
-                item['volume'] = None
-                plan.result['databases'].append(item)
+            found.extend(dict(item, volume=None) for item in databases.find(folder))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+    return found
 
 
 def _check_postgresql(plan, situation, identifier):

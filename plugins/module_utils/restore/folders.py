@@ -22,7 +22,7 @@ RESERVE = 64 << 20                      # bytes that are left free
 
 def restore(options):
     """-> result (dict) for target: directory, or offline: true. Raises LifeboatError."""
-    source = sources.read(options.path)
+    source = sources.read(options.path, options.inbox)
     name = options.name or source.name
     names = sources.volume_names(source, options.volume_map, name)
     plan = planning.Plan()
@@ -98,7 +98,7 @@ def _plan_part(plan, options, source, part, place, kind, allow_devices=False):
     shown = text(place)
     if part.status not in (COMPLETE, ''):
         plan.note('%s was rescued only in part (%s): what is missing stands in the manifest.' % (what, part.status))
-    if options.check:
+    if options.check and source.info.remote is None:
         try:
             stream = volumes_.open_archive(source.info, part.file)
             try:

@@ -31,6 +31,17 @@ class ImageFile(NamedTuple):
     listed: Tuple[str, ...] = ()        # digests of its entries in index.json
 
 
+def to_document(images):
+    """JSON-ready; :func:`from_document` takes it back."""
+    return [dict(image._asdict()) for image in images]
+
+
+def from_document(value):
+    """The ImageFiles that another process of ours found."""
+    return tuple(ImageFile(item['config'], item['config_digest'], tuple(item['references']), tuple(item['diff_ids']),
+                           tuple(item['ids']), tuple(item['listed'])) for item in value)
+
+
 class Stream(object):
     """read(n) over a generator of bytes."""
 

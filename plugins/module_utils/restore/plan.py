@@ -10,7 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..rescue import imagestore, recreate
 from ..storage.model import COMPLETE, LifeboatError, text
-from . import bundle, databases, imagefile, unpack, volumes as volumes_
+from . import bundle, databases, imagefile, inbox, unpack, volumes as volumes_
 from .bundle import as_dict, as_list
 from .steps import Step
 
@@ -43,6 +43,7 @@ class Options(NamedTuple):
     offline: bool = False
     data_root: bytes = b''
     check: bool = False
+    inbox: Any = None                   # inbox.Inbox where the bundle is on the controller
 
 
 class Plan(object):
@@ -105,7 +106,9 @@ def has_image(source):
 def read_images(source):
     """(images of the bundle, the one that the container is made from)."""
     path = os.path.join(source.info.path, b'image.tar')
-    if b'image.tar' in source.info.sums:
+    if source.info.remote is not None:
+        images = imagefile.from_document(source.info.remote.document(inbox.IMAGES))
+    elif b'image.tar' in source.info.sums:
         with os.fdopen(bundle.open_file(source.info, b'image.tar'), 'rb') as stream:
             images = imagefile.read(stream, text(path), seek=True)
     else:
@@ -172,7 +175,7 @@ def plan_image(plan, situation):
     plan.after['image'] = shown
 
     def do(undo):
-        pieces = imagestore.loadable(situation.source.info.path)
+        pieces = loadable(situation.source.info)
         loaded = engine.load(imagefile.only(pieces, image) if alone else pieces)
         found = find_image(engine, image)
         if found is None:
@@ -182,6 +185,23 @@ def plan_image(plan, situation):
             undo.append(lambda reference=reference: engine.remove('/images/%s' % reference))
         plan.result['image']['id'] = found['Id']
     plan.add('image', shown, 'load', 'Load the image %s (%d layers).' % (shown, len(image.diff_ids)), do)
+
+
+def loadable(info):
+    """Yield the bytes of what docker load takes."""
+    if info.remote is None:
+        for piece in imagestore.loadable(info.path):
+            yield piece
+        return
+    stream = volumes_.open_archive(info, inbox.IMAGE)
+    try:
+        while True:
+            piece = stream.read(1 << 20)
+            if not piece:
+                return
+            yield piece
+    finally:
+        stream.close()
 
 
 def _originals(plan, situation):
@@ -235,7 +255,7 @@ def plan_volumes(plan, situation):
         if part.status != COMPLETE:
             plan.note('The volume %s was rescued only in part (%s): what is missing stands in the manifest.'
                       % (part.name, part.status))
-        if situation.options.check:
+        if situation.options.check and situation.source.info.remote is None:
             try:
                 stream = volumes_.open_archive(situation.source.info, part.file)
                 try:

@@ -23,7 +23,7 @@ import uuid
 
 from ..rescue import compress
 from ..storage.model import LifeboatError, text
-from . import bundle, databases, tarread, unpack
+from . import bundle, databases, inbox, tarread, unpack
 from .engineapi import EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
@@ -463,6 +463,12 @@ class _KeptCopy(object):
 
 def open_archive(info, name):
     """The decompressed stream of a bundle's archive (NAME bytes)."""
+    if info.remote is not None:
+        incoming = info.remote.stream(name)
+        try:
+            return inbox.Checked(compress.open_reader(incoming.fd, compress.codec_of(name)), incoming)
+        finally:
+            os.close(incoming.fd)
     fd = bundle.open_file(info, name)
     try:
         return compress.open_reader(fd, compress.codec_of(name))

@@ -1,0 +1,227 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rescue that runs on the node by itself, in a session of its own, and is watched through its spool.
+
+:func:`start` is called by the module and returns at once. The process it leaves behind ends when everything was
+fetched, when the controller says so (`stop`), or when no step came for a while; however it ends, the spool goes with it.
+"""
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from ..storage import model
+from . import spool
+from .progress import Progress
+
+PACKAGE = 'ansible_collections.lifeboat.docker.plugins.module_utils.rescue'
+_TICK = 0.25
+_FIRST = 60                             # seconds a controller has for its first step
+_RUN = 'import sys; sys.path.insert(0, sys.argv[1]); from %s import %s as it; it.main(sys.argv[2:])'
+
+
+def command(module):
+    """What `python -c` runs for a module of this package; arguments: the library, then the module's own."""
+    return _RUN % (PACKAGE, module)
+
+
+# -- starting ------------------------------------------------------------------------------------------------------------------
+
+
+def start(params, delivery, check_mode, others):
+    """Leave a process behind that works on PARAMS -> what the controller needs to talk to it.
+
+    DELIVERY: `uid` (who logs in), `key` (what the run is for), `folder`, `free`, `where`: see action plugin and remote.py;
+    `folder` None: bundles go to this machine's dest. OTHERS: folders that may hold a spool if the usual ones may not.
+    Raises model.LifeboatError.
+    """
+    own = os.geteuid()
+    if delivery['uid'] != own and own != 0:
+        raise model.LifeboatError(
+            'store_on: controller cannot hand files of user %d to user %d who logs in. Become root, or log in as the user '
+            'who may read the data root and set become: false.' % (own, delivery['uid']))
+    size = params['spool_size']
+    if size < spool.MIN_SIZE:
+        raise model.LifeboatError('spool_size must be at least %d (2 MiB).' % spool.MIN_SIZE)
+    try:
+        base, budget = spool.place(params['spool_dir'], others, size)
+        places = [params['spool_dir']] if params['spool_dir'] else list(spool.PLACES) + list(others)
+        spool.clean_stale(places, delivery['key'])
+        # what may be there was removed: look again
+        base, budget = spool.place(params['spool_dir'], others, size)
+        folder = tempfile.mkdtemp(prefix=spool.PREFIX, dir=base)
+    except spool.SpoolError as exc:
+        raise model.LifeboatError('%s.' % exc)
+    except OSError as exc:
+        raise model.LifeboatError('No spool can be made in %s: %s. Name another folder with spool_dir.' % (
+            base, exc.strerror))
+    try:
+        return _launch(folder, budget, params, delivery, check_mode)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _launch(folder, budget, params, delivery, check_mode):
+    lock = os.open(os.path.join(folder, spool.LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if delivery['uid'] != os.geteuid():
+            os.chmod(folder, 0o711)     # he may open what he was given, and list nothing
+        library = _library(folder)
+        with open(os.path.join(folder, 'key'), 'w') as target:
+            target.write(delivery['key'])
+        open(os.path.join(folder, spool.HEARTBEAT), 'w').close()
+        spool.make_inbox(folder, delivery['uid'])
+        spool.note(folder, 'spec', {'params': params, 'delivery': delivery, 'check_mode': check_mode, 'budget': budget,
+                                    'lock': lock})
+        with open(os.path.join(folder, spool.SAID), 'wb') as said:
+            process = subprocess.Popen(
+                [sys.executable, '-E', '-s', '-c', command('sender'), library, folder], cwd='/', stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=said, pass_fds=(lock,), start_new_session=True)
+    finally:
+        os.close(lock)                  # the process that was started holds it on
+    return {'spool': folder, 'python': sys.executable, 'library': library, 'pid': process.pid, 'budget': budget}
+
+
+def _library(folder):
+    """A place that the code can be imported from after this module has ended."""
+    archive = getattr(globals().get('__loader__'), 'archive', None)
+    if archive:
+        target = os.path.join(folder, 'lib.zip')
+        shutil.copyfile(archive, target)
+        return target
+    here = os.path.abspath(globals().get('__file__') or '')
+    if not os.path.isfile(here):
+        raise model.LifeboatError('Progress and store_on: controller do not work with this strategy plugin. Use the linear '
+                                  'or the free strategy of Ansible.')
+    for dummy in range(7):              # rescue, module_utils, plugins, docker, lifeboat, ansible_collections
+        here = os.path.dirname(here)
+    return here
+
+
+# -- running -------------------------------------------------------------------------------------------------------------------
+
+
+class _Module(object):
+    """What module.run() needs of an AnsibleModule."""
+    _verbosity = 0
+
+    def __init__(self, params, check_mode):
+        self.params = params
+        self.check_mode = check_mode
+        self.said = None
+
+    def exit_json(self, **result):
+        self.said = {'op': 'end', 'result': result}
+
+    def fail_json(self, **result):
+        result.pop('exception', None)
+        self.said = {'op': 'end', 'error': result}
+
+
+class _Watch(object):
+    """Ends this process, its children and the spool when nobody wants them any more. A thread."""
+
+    def __init__(self, folder, writer, progress, patience):
+        self._folder = folder
+        self._writer = writer
+        self._progress = progress
+        self._patience = patience
+        self.store = None
+        self._beat = None
+        threading.Thread(target=self._run, name='lifeboat-watch', daemon=True).start()
+
+    def _run(self):
+        since, told = time.monotonic(), 0.0
+        limit = min(_FIRST, self._patience)
+        while True:
+            now = time.monotonic()
+            try:
+                beat = os.stat(os.path.join(self._folder, spool.HEARTBEAT)).st_mtime_ns
+            except OSError:
+                vanish(self._folder)    # somebody removed the spool
+            if self._beat is None:
+                self._beat = beat
+            elif beat != self._beat:
+                self._beat, since, limit = beat, now, self._patience
+            if now - since > limit or os.path.exists(os.path.join(self._folder, spool.STOP)):
+                vanish(self._folder)
+            if now - told >= 1.0:
+                told = now
+                self._tell()
+            time.sleep(_TICK)
+
+    def _tell(self):
+        try:
+            spool.note(self._folder, spool.STATE, self._progress.snapshot())
+            if self.store is not None:
+                failed = spool.noted(self._folder, spool.FAILED)
+                if isinstance(failed, dict):
+                    self.store.failed.update(failed)
+        except OSError:                 # no room for a line of text: not worth ending a rescue
+            pass
+
+
+def vanish(folder):
+    """Remove the spool and end this process and its children, at once."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main(argv):
+    folder = argv[0]
+    spec = spool.noted(folder, 'spec')
+    os.unlink(os.path.join(folder, 'spec'))
+    os.umask(0o077)
+    for name in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
+    os.set_inheritable(spec['lock'], False)
+    writer = spool.Writer(folder, spec['budget'], spec['delivery']['uid'])
+    progress = Progress()
+    watch = _Watch(folder, writer, progress, spec['delivery'].get('patience') or 300)
+    said = _work(spec, folder, writer, progress, watch)
+    writer.message(said)
+    writer.flush()
+    while not writer.drained():
+        time.sleep(_TICK)
+    # until the controller says stop, so that its last step finds somebody; the watch ends it
+    while True:
+        time.sleep(_TICK)
+
+
+def _work(spec, folder, writer, progress, watch):
+    from .. import module as shared
+    from . import ioclass, remote, run
+    params, delivery = spec['params'], spec['delivery']
+    ioclass.apply(params['io_class'])
+
+    def work(module):
+        request = run.request_of(params, module.check_mode)
+        store = None
+        if delivery['folder'] is not None:
+            store = remote.RemoteStore(
+                writer, os.fsencode(delivery['folder']), delivery['free'], delivery['where'],
+                lambda number: remote.wait_for(lambda: spool.take_reply(folder, number), lambda: None))
+            request = request._replace(inside=store.lies_inside)
+            watch.store = store
+        with shared.open_host(params) as host:
+            return run.rescue(host, request, store, progress)
+
+    module = _Module(params, spec['check_mode'])
+    try:
+        shared.run(module, work)
+    except Exception as exc:            # pylint: disable=broad-except
+        import traceback
+        traceback.print_exc()           # into `said`
+        module.fail_json(msg='The rescue broke: %s: %s.' % (type(exc).__name__, str(exc).rstrip('.')))
+    return module.said
+
+

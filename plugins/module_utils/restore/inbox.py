@@ -1,0 +1,159 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bundle that stays on the controller and comes through a small folder, in pieces, as it is read.
+
+    head.tar            from the controller: SHA256SUMS, manifest.json, config/ and what it found out (images.json ...)
+    want-N-HEX          from here: send the file whose name is HEX, as stream N; removed when the stream has ended
+    chunk-N-K[-last]    from the controller: piece K of stream N; removed as soon as it was read
+    stop                from the controller: it has given up
+    done                from here: the module has ended
+
+The controller keeps at most CHUNKS pieces there, so the folder never holds more than these, and the bundle is never on
+the host as a whole. What arrives is hashed; a file that is not what SHA256SUMS says is an error when its end is read.
+"""
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+
+from ..storage.model import LifeboatError, text
+from . import bundle, tarread, unpack
+
+HEAD = b'head.tar'
+IMAGES, DATABASES = b'images.json', b'databases.json'
+IMAGE = b'image.tar'                    # also where the bundle holds the image as a folder: then it is made on the way
+CHUNKS = 2
+PATIENCE = 600                          # seconds without a new piece
+NAP = 0.05
+CHUNK = re.compile(r'chunk-(\d+)-(\d+)(-last)?\Z')
+
+
+class Inbox(object):
+    """FOLDER: the path (bytes) that the controller writes to. Close it at the end."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.head = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
+        self.sums = {}
+        self._number = 0
+
+    def close(self):
+        shutil.rmtree(self.head, ignore_errors=True)
+        for name in os.listdir(self.folder):
+            if name.startswith((b'want-', b'chunk-')):
+                _unlink(os.path.join(self.folder, name))
+        with open(os.path.join(self.folder, b'done'), 'wb'):
+            pass
+
+    def info(self):
+        """bundle.BundleInfo of the bundle on the controller, which has verified it. Raises LifeboatError."""
+        with open(os.path.join(self.folder, HEAD), 'rb') as stream:
+            unpack.unpack(stream, self.head, text(HEAD), owners=False)
+        info = bundle.inspect_head(self.head, self)
+        self.sums = info.sums
+        return info
+
+    def document(self, name):
+        """What the controller found out: the content of one of its JSON files, None if there is none."""
+        try:
+            with open(os.path.join(self.head, name), 'rb') as handle:
+                return json.loads(handle.read().decode('utf-8'))
+        except FileNotFoundError:
+            return None
+
+    def open(self, name):
+        """A descriptor that gives a file's bytes as they come; see :class:`Checked` for its end."""
+        return self.stream(name).fd
+
+    def stream(self, name):
+        self._number += 1
+        return _Incoming(self, self._number, name, self.sums.get(name))
+
+
+class _Incoming(object):
+    """One file on its way: a thread that turns pieces into the bytes of a pipe."""
+
+    def __init__(self, inbox, number, name, expected):
+        self.folder = inbox.folder
+        self.number = number
+        self.name = name
+        self.expected = expected
+        self.error = None
+        self.fd, self._out = os.pipe()
+        self._want = os.path.join(self.folder, b'want-%d-%s' % (number, name.hex().encode('ascii')))
+        with open(self._want, 'wb'):
+            pass
+        self._thread = threading.Thread(target=self._pump, name='lifeboat-inbox', daemon=True)
+        self._thread.start()
+
+    def _pump(self):
+        digest = hashlib.sha256()
+        try:
+            for count in range(1 << 40):
+                path, last = self._wait(count)
+                with open(path, 'rb') as handle:
+                    for piece in iter(lambda: handle.read(1 << 20), b''):
+                        digest.update(piece)
+                        view = memoryview(piece)
+                        while view:
+                            view = view[os.write(self._out, view):]
+                _unlink(path)
+                if last:
+                    break
+            if self.expected is not None and digest.hexdigest() != self.expected:
+                self.error = '%s arrived damaged from the controller' % text(self.name)
+        except BrokenPipeError:
+            pass                        # nobody wants the rest
+        except Exception as exc:        # told to whoever reads
+            self.error = str(exc)
+        finally:
+            _unlink(self._want)
+            os.close(self._out)
+
+    def _wait(self, count):
+        """(path, whether it is the last) of a piece."""
+        base = os.path.join(self.folder, b'chunk-%d-%d' % (self.number, count))
+        deadline = time.time() + PATIENCE
+        while time.time() < deadline:
+            for path, last in ((base, False), (base + b'-last', True)):
+                if os.path.exists(path):
+                    return path, last
+            if os.path.exists(os.path.join(self.folder, b'stop')):
+                raise LifeboatError('The controller gave up.')
+            time.sleep(NAP)
+        raise LifeboatError('Nothing came from the controller for %d seconds.' % PATIENCE)
+
+    def finish(self):
+        """Wait for the thread; raise what went wrong."""
+        self._thread.join(NAP * 200)
+        if self.error:
+            raise tarread.ArchiveError('%s.' % self.error.rstrip('.'))
+
+
+class Checked(object):
+    """A decompressed stream over an incoming file: its end is only believed if all arrived as it should."""
+
+    def __init__(self, stream, incoming):
+        self._stream = stream
+        self._incoming = incoming
+
+    def read(self, count=-1):
+        data = self._stream.read(count)
+        if not data and count:
+            self._incoming.finish()
+        return data
+
+    def close(self):
+        self._stream.close()
+
+
+def _unlink(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
