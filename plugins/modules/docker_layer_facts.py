@@ -148,7 +148,7 @@ ansible_facts:
                       returned: if the subset V(changes) is gathered}
             changes_total: {description: Number of changes., type: int, returned: if the subset V(changes) is gathered}
             changes_truncated: {description: Whether the list was cut., type: bool, returned: if the subset V(changes) is gathered}
-            changes_complete: {description: V(false) if layers of the image are lost, so that their files read as added., type: bool,
+            changes_complete: {description: 'V(false) if layers of the image are lost, so that their files read as added.', type: bool,
                                returned: if layers are lost}
             databases: {description: 'C(engine), C(version), C(path), C(where), C(bytes).', type: list, elements: dict,
                         returned: if the subset V(databases) is gathered}

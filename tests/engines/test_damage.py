@@ -303,7 +303,7 @@ def check(copies, root, damage, hurt_ones, host_codes, same_changes):
             continue
         if every:
             assert item['status'] == expected['status'], name
-            assert [change for change in item['changes']] == expected['changes'], name
+            assert item['changes'] == expected['changes'], name
             assert item['layers']['image'] == expected['layers']['image']
             continue
         if name not in hurt_ones:

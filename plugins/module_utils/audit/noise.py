@@ -120,7 +120,7 @@ class Compiled(object):
         self.files = {}                 # folder path -> {name: reason}
         self.names = {}                 # name -> reason
         self.tails = {}                 # last four characters -> reason
-        self.suffixes = ()              # those of any other length
+        suffixes = []
         for line in table:
             if line.where == 'folder':
                 self.folders[line.pattern.strip('/')] = line.reason
@@ -134,7 +134,8 @@ class Compiled(object):
             elif len(line.pattern) == 4:
                 self.tails[line.pattern] = line.reason
             else:
-                self.suffixes += (line.pattern,)
+                suffixes.append(line.pattern)
+        self.suffixes = tuple(suffixes)  # those of any other length
 
     def folder(self, path, name):
         """Why all below the folder PATH (text, no slash at its ends) whose last part is NAME is noise, or None."""

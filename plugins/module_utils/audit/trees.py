@@ -6,6 +6,7 @@
 A volume that five containers mount is one tree; a folder goes the fast way (usage.scan_folder, with what the last
 run remembers), a full-copy layer the way of compared entries.
 """
+import functools
 import os
 
 from ..storage import metadata, model
@@ -51,10 +52,7 @@ class Trees(object):
     def layer(self, key, stack, image_volumes=()):
         """Announce the writable layer of a model.Stack. IMAGE_VOLUMES: paths that the image declares as volumes."""
         top = stack.writable
-        entries = None
-        if top.encoding == model.PLAIN:
-            def entries():
-                return _changed(stack)
+        entries = functools.partial(_changed, stack) if top.encoding == model.PLAIN else None
         self._jobs.setdefault(('layer', key), (top.path, top.encoding, entries, image_volumes))
 
     def walk(self):

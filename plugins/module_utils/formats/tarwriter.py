@@ -157,9 +157,9 @@ def header(name, kind, mode, uid, gid, size, mtime_ns, link=b'', device=None, xa
         tail, total = _TAILS[kind]
         total += (adler32(head) & 0xffff) - 1
         if fraction:
-            return b'%b30 mtime=%d.%09d\n%b%b%06o\0 %b' % (
-                _MTIME_BLOCK, seconds, fraction, _MTIME_FILL, head, total, tail)
-        return b'%b%06o\0 %b' % (head, total, tail)
+            return b''.join((_MTIME_BLOCK, b'30 mtime=%d.%09d\n' % (seconds, fraction), _MTIME_FILL,
+                             head, b'%06o\0 ' % total, tail))
+        return b''.join((head, b'%06o\0 ' % total, tail))
     if fraction or not 0 <= seconds <= MAX_ELEVEN:
         records += record(b'mtime', timestamp(mtime_ns))
         seconds = min(max(seconds, 0), MAX_ELEVEN)

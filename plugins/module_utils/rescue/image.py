@@ -12,14 +12,13 @@ whose layers are hard links into ``images/`` (see imagestore). Layers are not pa
 as they are; what is put together by tar-split stays plain, because a gzip of our own would cost more time than the
 disk; zstd is unpacked, because Docker 20.10 cannot load it.
 """
-import contextlib
 import hashlib
 import json
 import os
 import platform
 import re
 import tempfile
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple
 
 from ..storage import graphdriver, metadata, model, safeio
 from ..storage.containerd import CONTENT

@@ -31,7 +31,7 @@ RATES = (('BlkioWeightDevice', '--blkio-weight-device', 'Weight'),
 def run_sh(definition):
     """Text of run.sh: makes missing networks and volumes, then the container; --no-start needs editing `run -d`."""
     body = recreate.create_body(definition)
-    networks = [name for name in as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))]
+    networks = list(as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig')))
     later = networks[1:]
     lines = ['#!/bin/sh', comment('Runs the container %s again, from its recorded configuration.' % definition.name),
              '# Load the image first (docker load -i ../image.tar) and fill the volumes (see ../README.txt).']

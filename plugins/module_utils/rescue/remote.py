@@ -36,7 +36,7 @@ class Refused(SinkError):
     """The controller could not write this bundle."""
 
     def __init__(self, why):
-        model.LifeboatError.__init__(self, why)
+        self.args = (why,)
         self.errno = None
 
 

@@ -20,6 +20,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import re
 import shutil
 import stat
@@ -382,4 +383,4 @@ def take_reply(folder, number):
 def main(argv):
     """A step from the command line: the folder, the request as JSON. Prints one line."""
     answer = step(argv[0], json.loads(argv[1]))
-    print(MARKER + json.dumps(answer))
+    sys.stdout.write(MARKER + json.dumps(answer) + '\n')

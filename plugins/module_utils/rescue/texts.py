@@ -131,5 +131,3 @@ def readme(manifest):
     return README.format(title=title, line='=' * len(title), created=manifest['created'],
                          source='%s:%s' % (manifest['source']['hostname'], manifest['source']['data_root']),
                          status=manifest['status'], parts='\n'.join(parts), problems=problems)
-
-

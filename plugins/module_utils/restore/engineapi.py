@@ -226,7 +226,7 @@ class Engine(object):
     def create_network(self, name, info):
         """INFO: as recreate.user_networks() gives it. Returns the id."""
         pools = [dict((target, item[key]) for key, target in (('subnet', 'Subnet'), ('gateway', 'Gateway'),
-                                                               ('ip_range', 'IPRange')) if item.get(key))
+                                                              ('ip_range', 'IPRange')) if item.get(key))
                  for item in info.get('ipam') or []]
         body = {'Name': name, 'Driver': info.get('driver') or 'bridge', 'CheckDuplicate': True,
                 'Internal': info.get('internal') is True, 'Attachable': info.get('attachable') is True,

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..rescue import imagestore, recreate
 from ..storage.model import COMPLETE, LifeboatError, text
+from ..storage.volumes import REDACTED
 from . import bundle, databases, imagefile, inbox, unpack, volumes as volumes_
 from .bundle import as_dict, as_list
 from .steps import Step
@@ -299,6 +300,10 @@ def _plan_volume(plan, situation, part, name):
         plan.note('The volume %s was of the driver %s, which this engine does not have: it becomes a local one.'
                   % (part.name, driver))
         driver, info = 'local', {}
+    elif volume is None and any(REDACTED in str(value) for value in as_dict(info.get('options')).values()):
+        plan.refuse('The volume %s was mounted with a password, which is not in the bundle; create it on the engine first, or '
+                    'leave it out of restore.' % name)
+        return
     elif volume is None and info.get('options') and driver == 'local':
         plan.note('The volume %s is made with its recorded options (%s): its data go where these lead.'
                   % (name, ', '.join(sorted(info['options']))))
@@ -436,5 +441,3 @@ def _covers(own, wanted):
             return len(as_list(own)) == len(wanted) and all(_covers(one, two) for one, two in zip(own, wanted))
         return all(item in as_list(own) for item in wanted)
     return (own or None) == (wanted or None)
-
-

@@ -182,7 +182,7 @@ class Reader(object):
                 if size > MAX_NAME:
                     raise self.fail('has a name of %d bytes' % size)
                 value = self._exactly(size).rstrip(b'\0')
-                self._exactly(-size % BLOCK)
+                self._exactly((BLOCK - size) % BLOCK)
                 if kind == b'L':
                     longname = value
                 else:

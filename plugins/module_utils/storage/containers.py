@@ -49,7 +49,7 @@ def read(root, ident):
     if store == 'graphdriver' and driver in root.graphdrivers and image_id:
         problems.extend(root.graphdrivers[driver].config_problems(image_id))
     mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path,
-                                    root.writable_places)
+                                   root.writable_places)
     problems.extend(notes)
     state = _state(config)
     if metadata.get(hostconfig, 'AutoRemove') is True:

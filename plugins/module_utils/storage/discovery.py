@@ -846,7 +846,7 @@ def _inspect(scan, path):
         recorded[model.text(driver)] = len(inside(database + b'sha256')) + len(inside(database + b'mounts'))
     counts = {}
     for driver, folder in TREES:
-        if folder.split(b'/')[0] in names:
+        if folder.partition(b'/')[0] in names:
             counts[driver] = len([name for name in inside(folder) if name not in _NO_LAYER and name[:1] != b'.'])
     snapshotters = dict((model.text(name), 0) for name in inside(b'rootfs')[:MAX_FOLDERS])
     for name in inside(b'containerd/daemon')[:MAX_FOLDERS]:
@@ -860,7 +860,7 @@ def _inspect(scan, path):
         stores.setdefault(driver, 0)
     for name in snapshotters:
         stores[name] = stores.get(name, 0) + snapshotters[name]
-    filled = [name for name in counts if counts[name]] + [name for name in snapshotters]
+    filled = [name for name in counts if counts[name]] + list(snapshotters)
     return _Content(names, tuple(sorted(stores, key=lambda name: (-stores[name], name))), tuple(sorted(set(filled))),
                     hollow, tuple(name for name in inside(b'containers') if _HEX64.match(name)),
                     len([name for name in inside(b'volumes') if name not in (b'metadata.db', b'backingFsBlockDev')]),

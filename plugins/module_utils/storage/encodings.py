@@ -54,7 +54,7 @@ class Plain(object):
         """xattrs as the container saw them."""
         return attrs
 
-    def stat(self, st, folder, name):
+    def seen_stat(self, st, folder, name):
         """lstat as the container saw it."""
         return st
 
@@ -148,7 +148,7 @@ class FuseOverlayfs(Aufs):
         return {name: value for name, value in attrs.items()
                 if not name.startswith(self.PRIVATE) and name not in self.OVERRIDE}
 
-    def stat(self, st, folder, name):
+    def seen_stat(self, st, folder, name):
         if not stat.S_ISREG(st.st_mode) and not stat.S_ISDIR(st.st_mode):
             return st
         attrs = safeio.xattrs_of(folder.node(name), follow_symlinks=False)

@@ -14,7 +14,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from . import metadata, model
 from .codes import problem
-from .drivers import CACHE_ID, driver
+from .drivers.common import CACHE_ID, Lowers, driver
 
 DIGEST = re.compile(r'sha256:[0-9a-f]{64}\Z')
 HEX = re.compile(rb'[0-9a-f]{64}\Z')
@@ -452,7 +452,6 @@ class Graphdriver(object):
             try:
                 if self.root.descend(self.driver.FOLDER + b'/' + mount_id).read(b'lower', 1 << 20) == expected \
                         and b'l/' + b':' not in expected + b':':
-                    from .drivers import Lowers
                     return Lowers(tuple(idents))
             except OSError:
                 pass

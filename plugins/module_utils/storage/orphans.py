@@ -5,7 +5,7 @@
 import hashlib
 
 from . import containerd, metadata, model
-from .drivers import BUILDKIT_ID
+from .drivers.common import BUILDKIT_ID
 from .graphdriver import HEX
 
 

@@ -96,5 +96,3 @@ class PlainTree(object):
                 else:
                     folder.close()
                     pending.pop()
-
-

@@ -131,7 +131,7 @@ class View(object):
             encoding = self.encodings[part.index]
             if encoding.is_whiteout(st, part.folder, name, part.marks):
                 return None
-            return part, encoding.stat(st, part.folder, name)
+            return part, encoding.seen_stat(st, part.folder, name)
         return None
 
     def _collect(self, here, name):
@@ -256,10 +256,10 @@ class View(object):
                     st = top.folder.stat(name)
                     gone = encoding.is_whiteout(st, top.folder, name, top.marks)
                     if gone or not stat.S_ISDIR(st.st_mode):
-                        yield Entry(path, encoding.stat(st, top.folder, name), top.folder, name, self, gone, False,
+                        yield Entry(path, encoding.seen_stat(st, top.folder, name), top.folder, name, self, gone, False,
                                     (here, top))
                         continue
-                    st = encoding.stat(st, top.folder, name)
+                    st = encoding.seen_stat(st, top.folder, name)
                     parts = self._collect(here, name)
                     inner = self._layer_folder(parts, path + b'/')
                 except FileNotFoundError:

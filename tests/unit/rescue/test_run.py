@@ -165,7 +165,6 @@ def test_nothing_at_all_is_not_a_silent_success(tmp_path):
     assert any(item['severity'] == 'critical' for item in result['problems'])
 
 
-
 def test_a_bundle_that_cannot_be_written_does_not_stop_the_others(dead, tmp_path, monkeypatch):
     whole, calls = bundle.write, []
 

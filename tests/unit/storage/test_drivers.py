@@ -42,8 +42,8 @@ def image_upper(root, path):
 
 def records(root, driver, with_layerdb=True, config_name='config.v2.json', image=None):
     diff_ids = ['sha256:' + hashlib.sha256(name).hexdigest() for name in (b'one', b'two')]
-    config = json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': {}, 'rootfs': {'type': 'layers',
-                                                                                           'diff_ids': diff_ids}})
+    config = json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': {},
+                         'rootfs': {'type': 'layers', 'diff_ids': diff_ids}})
     image_id = hashlib.sha256(config.encode()).hexdigest()
     chain = 'sha256:' + hashlib.sha256(' '.join(diff_ids).encode()).hexdigest()
     if with_layerdb:
@@ -232,8 +232,8 @@ def test_before_1_10(root):
 def test_unsupported_ones_say_what_can_read_them(root, driver, words):
     records(root, driver)
     if driver == 'devicemapper':
-        put(root, 'devicemapper/metadata/' + MID, json.dumps({'device_id': 7, 'size': 10737418240, 'transaction_id': 3,
-                                                               'initialized': False, 'deleted': False}))
+        put(root, 'devicemapper/metadata/' + MID, json.dumps(
+            {'device_id': 7, 'size': 10737418240, 'transaction_id': 3, 'initialized': False, 'deleted': False}))
     else:
         (root / driver / 'graph' / MID).mkdir(parents=True)
     put(root, 'volumes/data/_data/row', b'1')

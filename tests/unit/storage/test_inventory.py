@@ -43,7 +43,7 @@ def test_containers(built):
 def test_changes(built):
     expected, host = built
     for item in expected.containers:
-        found = [change for change in changes.changes(host.roots[0].container(item.id).stack)]
+        found = list(changes.changes(host.roots[0].container(item.id).stack))
         assert not any(isinstance(change, tree.Failure) for change in found)
         assert {(change.kind, b'/' + change.path) for change in found} == item.changes()
 

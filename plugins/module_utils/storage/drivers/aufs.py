@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """aufs (Docker up to 23): ``aufs/diff/<id>``, and ``aufs/layers/<id>`` with one ancestor a line, nearest first."""
 from .. import model
-from . import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, folder_names
 
 ENCODING = model.AUFS
 FOLDER = b'aufs'

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """btrfs: ``btrfs/subvolumes/<id>`` is a subvolume with the full file system; seen as an ordinary folder."""
 from .. import model
-from . import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, folder_names
 
 ENCODING = model.PLAIN
 FOLDER = b'btrfs'

@@ -6,7 +6,7 @@
 Sources: moby v24: graphdriver/devmapper/{deviceset,driver}.go; FORMATS 4.6.
 """
 from .. import metadata
-from . import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, folder_names
 
 ENCODING = None
 FOLDER = b'devicemapper'

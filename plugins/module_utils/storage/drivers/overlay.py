@@ -4,7 +4,7 @@
 """overlay (Docker up to 23, not overlay2): an image layer is a full tree ``overlay/<id>/root`` (hard links), a container
 has ``upper`` and, in ``lower-id``, the one image layer below it. Its upper began as a copy of the init layer's."""
 from .. import model
-from . import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, folder_names
 
 ENCODING = model.OVERLAY
 FOLDER = b'overlay'

@@ -5,7 +5,7 @@
 import re
 
 from .. import model
-from . import BUILDKIT_ID, CACHE_ID, Lowers, folder_names
+from .common import BUILDKIT_ID, CACHE_ID, Lowers, folder_names
 
 ENCODING = model.OVERLAY
 FOLDER = b'overlay2'

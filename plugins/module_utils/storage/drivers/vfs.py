@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """vfs: ``vfs/dir/<id>`` is a full copy of the file system as of that layer."""
 from .. import model
-from . import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, folder_names
 
 ENCODING = model.PLAIN
 FOLDER = b'vfs'

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """windowsfilter: layers of Windows containers; only Windows can open them."""
-from . import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, folder_names
 
 ENCODING = None
 FOLDER = b'windowsfilter'

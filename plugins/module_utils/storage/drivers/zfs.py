@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """zfs: every layer is a dataset with a legacy mountpoint; nothing is visible until it is mounted (moby: graphdriver/zfs)."""
-from . import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, folder_names
 
 ENCODING = None
 FOLDER = b'zfs'
