@@ -59,9 +59,11 @@ def close(cases, seconds, pytest, scratch):
     with open(kept, 'w', encoding='utf-8') as out:
         json.dump([case._asdict() for case in cases], out)
     where = os.path.join(HERE, 'verdict')
+    environment = dict(os.environ, LIFEBOAT_CASES=kept, PYTHONDONTWRITEBYTECODE='1')
+    environment.pop('CI', None)         # pytest would not shorten its lines
     replay = subprocess.run([pytest, '--no-header', '-p', 'no:cacheprovider', '-o', 'console_output_style=classic',
                              '-rf', '--tb=no', '--rootdir', where, where],
-                            env=dict(os.environ, LIFEBOAT_CASES=kept, PYTHONDONTWRITEBYTECODE='1'), check=False)
+                            env=environment, check=False)
     if not cases or count(cases)[1]:
         return 1
     return replay.returncode

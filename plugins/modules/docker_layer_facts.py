@@ -16,7 +16,7 @@ description:
   - For more than 50 containers, unless O(containers) names them, the result is kept short, since AWX drops large ones. Paths of layers,
     mounts and log files and environment variables are then left out.
   - Every object has a C(status), V(complete), V(partial), V(lost) or V(unsupported), and everything that is missing or uncertain
-    is in C(problems) with the next step. Nothing is written anywhere.
+    is in C(problems) with the next step. Nothing is written, but for O(state_path).
 options:
   gather_subset:
     description:
@@ -44,7 +44,7 @@ options:
   top_count:
     description:
       - How many of the largest folders are listed for a container or volume.
-      - At most two if more than 50 containers match and O(containers) names none, so that the result stays small.
+      - At most one if more than 50 containers match and O(containers) names none, so that the result stays small.
     type: int
     default: 10
   top_depth:
@@ -59,6 +59,31 @@ options:
     description: Number of files after which counting a tree ends; C(usage.complete) is then V(false). V(0) means no limit.
     type: int
     default: 0
+  noise:
+    description:
+      - What is no data, beside the built-in table of caches, logs, temporary files and the like. It is told apart in C(usage.noise_bytes).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      where:
+        description: How O(noise[].pattern) is compared with paths below the root of a layer or volume.
+        type: str
+        choices: [folder, folder_name, file, name, suffix]
+        required: true
+      pattern:
+        description: A path, a name or the end of a name.
+        type: str
+        required: true
+      reason:
+        description: Why nobody would miss it.
+        type: str
+        required: true
+  state_path:
+    description:
+      - File on the managed node, outside the data root, that remembers what was counted. Trees whose folders and newest files are unchanged
+        are not walked again, ten times at the most. It is the only thing this module writes, and not in check mode.
+    type: path
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk
   - lifeboat.docker.docker_disk.attributes
@@ -141,6 +166,7 @@ ansible_facts:
               returned: if the subset V(layers) is gathered
             mounts: {description: 'C(type), C(name), C(source), C(path), C(destination), C(rw), C(driver), C(anonymous), C(status).',
                      type: list, elements: dict, returned: always}
+            image_volumes: {description: Paths that the image declares as volumes., type: list, elements: str, returned: if there are any}
             log: {description: 'C(driver), C(files), C(bytes), C(max_size).', type: dict, returned: always}
             usage: {description: 'C(bytes), C(allocated), C(files), C(newest_mtime), C(top) of the writable layer.', type: dict,
                     returned: if the subset V(usage) is gathered}
@@ -189,7 +215,8 @@ def gather(module):
     options = facts.Options(
         containers=params['containers'], gather_subset=params['gather_subset'], redact_env=params['redact_env'],
         changes_limit=params['changes_limit'], top_count=params['top_count'], images=params['images'],
-        top_depth=params['top_depth'], scan_timeout=params['scan_timeout'], scan_max_files=params['scan_max_files'])
+        top_depth=params['top_depth'], scan_timeout=params['scan_timeout'], scan_max_files=params['scan_max_files'],
+        noise=params['noise'], state_path=None if module.check_mode else params['state_path'])
     with shared.open_host(params) as host:
         return dict(changed=False, ansible_facts=dict(docker_layers=facts.gather(host, options)))
 
@@ -205,6 +232,10 @@ def main():
             top_depth=dict(type='int', default=2),
             scan_timeout=dict(type='int', default=0),
             scan_max_files=dict(type='int', default=0),
+            noise=dict(type='list', elements='dict', default=[], options=dict(
+                where=dict(type='str', required=True, choices=['folder', 'folder_name', 'file', 'name', 'suffix']),
+                pattern=dict(type='str', required=True), reason=dict(type='str', required=True))),
+            state_path=dict(type='path'),
             **shared.SOURCE_ARGUMENTS
         ),
         supports_check_mode=True,

@@ -25,7 +25,7 @@ try:
     import jmespath.functions
     JMESPATH_ERROR = None
 except ImportError as exc:              # pragma: no cover
-    jmespath = None                     # type: ignore[assignment]
+    jmespath = None
     JMESPATH_ERROR = exc
 
 SEVERITIES = ('critical', 'warning', 'info')
@@ -56,7 +56,8 @@ def _moment(text: Any) -> datetime.datetime | None:
     if not found:
         return None
     try:
-        return datetime.datetime(*(int(part or 0) for part in found.groups()), tzinfo=datetime.timezone.utc)
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+        return datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.timezone.utc)
     except ValueError:
         return None
 

@@ -58,8 +58,10 @@ def _figures(report: dict[str, Any]) -> str:
     counts = totals['findings']
     if totals['hosts_audited']:
         figures = [
-            ('Held by no volume', human(totals['at_risk_bytes']), f'of {human(totals["writable_bytes"] + totals["volume_bytes"])} in layers and volumes', False),
-            ('Databases in it', f'{totals["databases_at_risk"]:,}', f'{human(totals["database_at_risk_bytes"])}, of {totals["databases"]:,} databases', False),
+            ('Held by no volume', human(totals['at_risk_bytes']),
+             f'of {human(totals["writable_bytes"] + totals["volume_bytes"])} in layers and volumes', False),
+            ('Databases in it', f'{totals["databases_at_risk"]:,}',
+             f'{human(totals["database_at_risk_bytes"])}, of {totals["databases"]:,} databases', False),
             ('Critical findings', f'{counts["critical"]:,}', f'{counts["warning"]:,} warning, {counts["info"]:,} info'
              + (f', {counts["suppressed"]:,} suppressed' if counts['suppressed'] else ''), counts['critical'] > 0),
         ]
@@ -231,8 +233,9 @@ def _line(points: list[dict[str, Any]], key: str, title: str, show: Any) -> str:
     most = max(point[key] for point in points) or 1
     places = [((at - seconds[0]) / span * 100, 40 - point[key] / most * 38) for at, point in zip(seconds, points)]
     line = ' '.join(f'{x:.2f},{y:.2f}' for x, y in places)
-    return (f'<figure><figcaption>{esc(title)}<span>now <b>{esc(show(points[-1][key]))}</b>, highest {esc(show(most if most != 1 or points[-1][key] else 0))}</span></figcaption>'
-            f'<svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label="{esc(title)}: from {esc(show(points[0][key]))} to {esc(show(points[-1][key]))}">'
+    first, last, highest = (esc(show(value)) for value in (points[0][key], points[-1][key], max(point[key] for point in points)))
+    return (f'<figure><figcaption>{esc(title)}<span>now <b>{last}</b>, highest {highest}</span></figcaption>'
+            f'<svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label="{esc(title)}: from {first} to {last}">'
             f'<polygon points="0,40 {line} 100,40"/><polyline points="{line}"/></svg>'
             f'<div class="ends"><span>{esc(points[0]["generated"][:10])}</span><span>{esc(points[-1]["generated"][:10])}</span></div></figure>')
 

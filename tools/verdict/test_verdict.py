@@ -16,4 +16,4 @@ def test_case(case):
     if case['outcome'] == 'skipped':
         pytest.skip(case['text'])
     if case['outcome'] != 'passed':
-        pytest.fail(case['text'] or 'failed', pytrace=False)
+        pytest.fail((case['text'] or 'failed').strip().splitlines()[0], pytrace=False)

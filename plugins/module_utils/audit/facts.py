@@ -7,14 +7,13 @@ import os
 from ..storage import metadata, model, selection
 from ..storage.changes import changes as compare
 from ..storage.codes import problem
-from ..storage.tree import Failure, PlainTree
-from ..storage.union import View
+from ..storage.tree import Failure
 from ..storage.volumes import REDACTED, redacted
 
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
 LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
-SHORT_TOP = 2                           # folders in usage.top of the short form
+SHORT_TOP = 1                           # folders in usage.top of the short form
 
 
 def subsets(wanted):
@@ -40,7 +39,7 @@ class Options(object):
     """What the caller wants: see the module's options of the same names."""
 
     def __init__(self, containers=(), gather_subset=DEFAULT, redact_env=True, changes_limit=1000, top_count=10,
-                 images=(), top_depth=2, scan_timeout=0, scan_max_files=0):
+                 images=(), top_depth=2, scan_timeout=0, scan_max_files=0, noise=(), state_path=None):
         self.containers = list(containers)
         self.named = any(pattern != '*' for pattern in containers)
         self.subsets = subsets(gather_subset)
@@ -51,6 +50,8 @@ class Options(object):
         self.images = list(images)
         self.scan_timeout = scan_timeout
         self.scan_max_files = scan_max_files
+        self.noise = list(noise or ())
+        self.state_path = os.fsencode(state_path) if state_path else None
 
 
 def gather(host, options):
@@ -62,22 +63,27 @@ def gather(host, options):
         # AWX drops results above 700,000 characters
         options.top_count = min(options.top_count, SHORT_TOP)
     problems = list(host.problems)
-    records, facts_of = [], []
+    records, facts_of, volumes, orphans = [], [], [], []
     if 'containers' in wanted:
-        for root, ident in chosen:
-            container = root.container(ident)
-            records.append(container)
-            facts_of.append(_container(root, container, options, at_length))
-        problems.extend(_name_conflicts(records, facts_of))
+        records = [(root, root.container(ident)) for root, ident in chosen]
+    if 'volumes' in wanted:
+        names = frozenset(mount.name for dummy, record in records for mount in record.mounts) if options.named else None
+        volumes = [volume for root in host.roots for name, volume in sorted(root.volumes_with_users().items())
+                   if names is None or name in names]
+    if 'orphans' in wanted and not options.named:
+        orphans = [orphan for root in host.roots for orphan in root.orphans()]
+    trees = _walk(host, options, [record for dummy, record in records], volumes, orphans, problems)
+    for root, record in records:
+        facts_of.append(_container(record, options, at_length, trees))
+    records = [record for dummy, record in records]
+    problems.extend(_name_conflicts(records, facts_of))
     facts = {'roots': [_root(root) for root in host.roots], 'containers': facts_of}
     if 'images' in wanted or 'integrity' in wanted:
         facts['images'] = [_image(image, options, at_length) for image in _chosen_images(host, options)]
     if 'volumes' in wanted:
-        names = frozenset(mount.name for record in records for mount in record.mounts) if options.named else None
-        facts['volumes'] = [_volume(volume, options, at_length) for root in host.roots
-                            for name, volume in sorted(root.volumes_with_users().items()) if names is None or name in names]
+        facts['volumes'] = [_volume(volume, options, at_length, trees) for volume in volumes]
     if 'orphans' in wanted and not options.named:
-        facts['orphans'] = _orphans(host, options)
+        facts['orphans'] = _orphans(host, options, orphans, trees)
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
@@ -114,7 +120,7 @@ def _root(root):
     return fields
 
 
-def _container(root, record, options, at_length):
+def _container(record, options, at_length, trees):
     state = record.state
     fields = {
         'id': record.id, 'name': record.name, 'created': record.created,
@@ -130,18 +136,21 @@ def _container(root, record, options, at_length):
     if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
         fields['sources'] = dict(record.sources)
     problems = list(record.problems)
+    declared = _image_volumes(record)
+    if declared or at_length:
+        fields['image_volumes'] = declared
     if at_length:
         fields['env'] = _env(record, options.redact_env)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
     if record.stack is not None and record.stack.writable is not None:
         if 'usage' in options.subsets or 'databases' in options.subsets:
-            usage, databases, failures = _scan_layer(root, record, options)
+            found = trees.of_layer(record.id)
             if 'usage' in options.subsets:
-                fields['usage'] = usage
+                fields['usage'] = found.usage
             if 'databases' in options.subsets:
-                fields['databases'] = databases + _mount_databases(record, options)
-            problems.extend(failures)
+                fields['databases'] = [dict(item, where='writable') for item in found.databases] + _mount_databases(record, trees)
+            problems.extend(_unread(found, record.name or record.id, 'The writable layer of %s' % (record.name or record.id[:12])))
         if 'changes' in options.subsets:
             problems.extend(_changes(record, options, fields))
     fields['problems'] = _problems(problems)
@@ -197,75 +206,77 @@ def escape_lowerdir(path):
     return path.replace('\\', '\\\\').replace(':', '\\:')
 
 
-def _scan_layer(root, record, options):
-    """(usage, databases, problems) of a writable layer in one walk."""
-    try:
-        with View(record.stack.readable().view()) as view:
-            if view.encodings[0].hides_all:
-                return _scan(_changed_entries(record.stack), options, 'writable', record)
-            return _scan(view.layer_entries(), options, 'writable', record)
-    except OSError as exc:
-        return None, [], [problem('READ_ERROR', record.name or record.id, 'The writable layer of %s cannot be read: %s.' % (
-            record.name or record.id[:12], metadata.describe(exc)), '')]
+def _image_volumes(record):
+    """Paths that the image (or the command line) declared as volumes."""
+    declared = metadata.get(record.config, 'Config', 'Volumes')
+    return sorted(path for path in declared if isinstance(path, str)) if isinstance(declared, dict) else []
 
 
-def _changed_entries(stack):
-    for change in compare(stack):
-        if isinstance(change, Failure):
-            yield change
-        elif change.entry is not None:
-            yield change.entry
-
-
-def _scan(entries, options, where, record=None):
-    from .usage import scan
-    detector = None
-    if 'databases' in options.subsets:
-        from .databases import Detector
-        detector = Detector()
-    found = scan(entries, options.top_depth, options.top_count, detector, _limits(options))
-    usage = {'bytes': found.bytes, 'allocated': found.allocated, 'files': found.files, 'newest_mtime': found.newest_mtime,
-             'top': list(found.top), 'complete': found.complete}
-    for extra in ('data_bytes', 'noise_bytes'):
-        if getattr(found, extra, None) is not None:
-            usage[extra] = getattr(found, extra)
-    problems = []
-    if found.failures:
-        first = found.failures[0]
-        problems.append(problem('READ_ERROR', record.name or record.id if record else '', '%d files or folders could not be '
-                                'read, the first: %s.' % (len(found.failures), model.text(first[0])
-                                                          if isinstance(first, tuple) else first), ''))
-    databases = []
-    for item in (detector.found() if detector is not None else ()):
-        item = dict(item)
-        item['where'] = where
-        databases.append(item)
-    return usage, databases, problems
-
-
-def _limits(options):
-    if not options.scan_timeout and not options.scan_max_files:
+def _walk(host, options, records, volumes, orphans, problems):
+    """Every tree whose usage or databases are wanted, walked; None if none is."""
+    if not options.subsets & {'usage', 'databases'}:
         return None
-    from .usage import Limits
-    return Limits(options.scan_timeout or None, options.scan_max_files or None)
+    from .trees import Trees
+    look = 'databases' in options.subsets
+    try:
+        trees = Trees(options.top_depth, options.top_count, options.scan_timeout, options.scan_max_files, look, options.noise,
+                      options.state_path, [root.path for root in host.roots])
+    except ValueError as exc:
+        raise model.LifeboatError(str(exc))
+    for record in records:
+        if record.stack is not None and record.stack.writable is not None:
+            trees.layer(record.id, record.stack.readable(), _image_volumes(record))
+        for mount in record.mounts if look else ():
+            if _is_looked_into(mount):
+                trees.folder(mount.path)
+    for volume in volumes:
+        if _is_folder(volume.path):
+            trees.folder(volume.path)
+    for orphan in orphans:
+        trees.layer(_orphan_key(orphan), orphan.stack.readable())
+    trees.walk()
+    if trees.note:
+        problems.append(problem('READ_ERROR', model.text(options.state_path), trees.note, 'Delete the file.'))
+    try:
+        trees.save()
+    except OSError as exc:
+        problems.append(problem('READ_ERROR', model.text(options.state_path), 'state_path %s cannot be written: %s.' % (
+            model.text(options.state_path), metadata.describe(exc)), 'The next audit counts everything again.'))
+    return trees
 
 
-def _mount_databases(record, options):
+def _orphan_key(orphan):
+    return 'orphan ' + os.fsdecode(orphan.path)
+
+
+def _is_folder(path):
+    return path is not None and os.path.isdir(path) and not os.path.islink(path)
+
+
+def _is_looked_into(mount):
+    return mount.type in ('volume', 'bind') and mount.path not in (None, b'/') and os.path.isdir(mount.path)
+
+
+def _unread(found, obj, what):
+    """Problems of a trees.Result."""
+    if found.error is not None:
+        return [problem('READ_ERROR', obj, '%s cannot be read: %s.' % (what, found.error), 'Use become: true.')]
+    if found.unreadable:
+        return [problem('READ_ERROR', obj, '%d files or folders of %s could not be read, the first: %s.' % (
+            found.unreadable_total, what[:1].lower() + what[1:], found.unreadable[0]), '')]
+    return []
+
+
+def _mount_databases(record, trees):
     found = []
     for mount in record.mounts:
-        if mount.path is None or mount.type not in ('volume', 'bind') or not os.path.isdir(mount.path):
+        if not _is_looked_into(mount):
             continue
-        if mount.type == 'bind' and mount.path in (b'/',):
-            continue
-        try:
-            dummy, databases, dummy = _scan(PlainTree(mount.path).entries(), options, mount.type, record)
-        except OSError:
-            continue
-        for item in databases:
-            item['path'] = os.path.join(mount.destination, item['path'].lstrip('/'))
+        for item in trees.of_folder(mount.path).databases:
+            item = dict(item, where=mount.type, path=os.path.join(mount.destination, item['path'].lstrip('/')))
             if mount.name:
                 item['volume'] = mount.name
-        found.extend(databases)
+            found.append(item)
     return found
 
 
@@ -352,59 +363,45 @@ def _image_layer(layer, at_length):
     return fields
 
 
-def _volume(volume, options, at_length):
+def _volume(volume, options, at_length, trees):
     fields = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
               'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
               'status': volume.status, 'root': model.text(volume.root)}
     if at_length:
         fields.update(model.path_fields(volume.path))
     problems = list(volume.problems)
-    if volume.path is not None and os.path.isdir(volume.path) and not os.path.islink(volume.path):
-        if 'usage' in options.subsets or 'databases' in options.subsets:
-            try:
-                usage, databases, failures = _scan(PlainTree(volume.path).entries(), options, 'volume')
-                problems.extend(failures)
-            except OSError as exc:
-                usage, databases = None, []
-                problems.append(problem('READ_ERROR', volume.name, 'Volume %s cannot be read: %s.' % (
-                    volume.name, metadata.describe(exc)), 'Use become: true.'))
-            if 'usage' in options.subsets:
-                fields['usage'] = usage
-            if 'databases' in options.subsets:
-                fields['databases'] = databases
+    if trees is not None and _is_folder(volume.path):
+        found = trees.of_folder(volume.path)
+        problems.extend(_unread(found, volume.name, 'Volume %s' % volume.name))
+        if 'usage' in options.subsets:
+            fields['usage'] = found.usage
+        if 'databases' in options.subsets:
+            fields['databases'] = [dict(item, where='volume') for item in found.databases]
     fields['problems'] = _problems(problems)
     return fields
 
 
-def _orphans(host, options):
+def _orphans(host, options, orphans, trees):
     layers, names = [], []
+    for orphan in orphans:
+        fields = model.path_fields(orphan.path)
+        problems = list(orphan.problems)
+        fields.update({'image': {'id': orphan.image_id, 'reference': orphan.image_reference}, 'name': orphan.name,
+                       'store': orphan.store, 'driver': orphan.driver, 'owner_hint': orphan.owner_hint,
+                       'root': model.text(orphan.root), 'usage': None, 'newest_mtime': None})
+        if trees is not None:
+            found = trees.of_layer(_orphan_key(orphan))
+            problems.extend(_unread(found, model.text(orphan.path), 'The layer'))
+            fields['usage'] = found.usage if 'usage' in options.subsets else None
+            fields['newest_mtime'] = found.usage['newest_mtime'] if found.usage else None
+            if 'databases' in options.subsets:
+                fields['databases'] = [dict(item, where='writable') for item in found.databases]
+        fields['problems'] = _problems(problems)
+        layers.append(fields)
     for root in host.roots:
-        for orphan in root.orphans():
-            fields = model.path_fields(orphan.path)
-            fields.update({'image': {'id': orphan.image_id, 'reference': orphan.image_reference}, 'name': orphan.name,
-                           'store': orphan.store, 'driver': orphan.driver, 'owner_hint': orphan.owner_hint,
-                           'root': model.text(orphan.root), 'usage': None, 'newest_mtime': None,
-                           'problems': _problems(orphan.problems)})
-            if 'usage' in options.subsets or 'databases' in options.subsets:
-                usage, databases, dummy = _scan_orphan(orphan, options)
-                fields['usage'] = usage if 'usage' in options.subsets else None
-                fields['newest_mtime'] = usage['newest_mtime'] if usage else None
-                if 'databases' in options.subsets:
-                    fields['databases'] = databases
-            layers.append(fields)
         users = root.used_by()
         names.extend(name for name in root.volumes() if name not in users)
     return {'writable_layers': layers, 'volumes': sorted(names)}
-
-
-def _scan_orphan(orphan, options):
-    try:
-        with View(orphan.stack.readable().view()) as view:
-            if view.encodings[0].hides_all:
-                return _scan(_changed_entries(orphan.stack), options, 'writable')
-            return _scan(view.layer_entries(), options, 'writable')
-    except OSError:
-        return None, [], []
 
 
 def _summary(records, facts):

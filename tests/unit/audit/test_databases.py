@@ -45,12 +45,15 @@ EXPECTED = {
 }
 
 
-def content_of(name, known={}):
+KNOWN = {}
+
+
+def content_of(name):
     """[(path, content or None for a folder)] of a sample."""
-    if name not in known:
+    if name not in KNOWN:
         with tarfile.open(os.path.join(DATA, name + '.tar.xz')) as tar:
-            known[name] = [(member.name, tar.extractfile(member).read() if member.isreg() else None) for member in tar]
-    return known[name]
+            KNOWN[name] = [(member.name, tar.extractfile(member).read() if member.isreg() else None) for member in tar]
+    return KNOWN[name]
 
 
 def unpack(name, where):

@@ -142,7 +142,7 @@ def test_parallel_walks(place):
     opened.save()
     opened = state.State.load(place[1])
     jobs = [opened.prepare(str(number), place[0], detector=databases.Detector()) for number in range(5)]
-    for number, (done, error) in enumerate(parallel.run(jobs, 2)):
+    for number, (done, dummy) in enumerate(parallel.run(jobs, 2)):
         opened.finish(str(number), done)
     assert (opened.reused, opened.walked) == (5, 0)
 

@@ -289,7 +289,10 @@ def test_keys_out_of_order_are_reported_and_readable():
 
 @pytest.mark.parametrize('change', [
     lambda key: key[:-2] + b'zz',       # the keys of its page are too small for it
+    lambda key: key[:-1] + b'z',        # only the first ones are
+    lambda key: key[:-1] + bytes([key[-1] + 1]),
     lambda key: key[:-5] + b'00000',    # too large for the page before
+    lambda key: b'key-%05d' % (int(key[4:]) - 1),   # only the last of the page before is
 ])
 def test_a_wrong_separator_is_noticed(change):
     """A search would go astray although every page is in order of itself."""
@@ -299,6 +302,17 @@ def test_a_wrong_separator_is_noticed(change):
     start = raw.index(key, branch * 4096)
     db = boltdb.open_db(raw[:start] + change(key) + raw[start + 9:])
     assert any('out of order' in str(error) for error in db.damage)
+
+
+@pytest.mark.parametrize('offset', [4, 0])
+def test_one_damaged_entry_of_a_branch_costs_one_page(offset):
+    """A key, or the start of it, that would lie outside of the page."""
+    raw = bytearray(boltwriter.encode(many()))
+    branch = next(page for page in range(5, len(raw) // 4096) if raw[page * 4096 + 8] == boltwriter.BRANCH)
+    struct.pack_into('<I', raw, branch * 4096 + 16 + 16 * 2 + offset, 0x7ffffff0)
+    db = boltdb.open_db(bytes(raw))
+    assert '1 of %d entries of page %d' % (raw[branch * 4096 + 10], branch) in str(db.damage[0])
+    assert 250 < len(dict(db.root.bucket(b'b').items([]))) < 400
 
 
 def test_one_damaged_entry_costs_only_itself():

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -38,7 +37,9 @@ http.server.test(port=8000)
 P
 echo 'x = 1' > /app/helper.py; cd /app; timeout 3 python3 app.py %s"""
 POSTGRES = (r"""install -d -o postgres /run/postgresql {0}; chown postgres {0}; B=/usr/lib/postgresql/15/bin; su postgres -c "
-$B/initdb -D {0} >/dev/null; $B/pg_ctl -w -D {0} -o \"-h ''\" start; $B/psql -c 'create table orders as select generate_series(1, 99)' postgres; $B/pg_ctl -D {0} -m %s stop" """)
+$B/initdb -D {0} >/dev/null
+$B/pg_ctl -w -D {0} -o \"-h ''\" start
+$B/psql -c 'create table orders as select generate_series(1, 99)' postgres; $B/pg_ctl -D {0} -m %s stop" """)
 MARIADB = (r"""install -d -o mysql /run/mysqld {0}; chown mysql {0}; mariadb-install-db --no-defaults --user=mysql --datadir={0} --skip-test-db >/dev/null
 mariadbd --no-defaults --user=mysql --datadir={0} --skip-networking --socket=/run/s & sleep 6
 mariadb -S /run/s -e 'create database shop; create table shop.orders (id int) engine=innodb; insert into shop.orders values (1)'; kill %1; wait""")
@@ -76,7 +77,8 @@ CONTAINERS = {
     'postgres-volume': ((POSTGRES % 'fast').format('/var/lib/postgresql/data'), {'/var/lib/postgresql/data': 'pgdata'}),
     'postgres-layer': ((POSTGRES % 'immediate').format('/srv/pg'), {}),
     'postgres-anonymous': ((POSTGRES % 'fast').format('/var/lib/postgresql/data'), {'/var/lib/postgresql/data': None}),
-    'postgres-baked': (r"""install -d -o postgres /run/postgresql; pg_ctlcluster 15 main start; su postgres -c "psql -c 'create table orders as select generate_series(1, 99)'"
+    'postgres-baked': (r"""install -d -o postgres /run/postgresql; pg_ctlcluster 15 main start
+su postgres -c "psql -c 'create table orders as select generate_series(1, 99)'"
 pg_ctlcluster 15 main stop""", {}),
     'mariadb-volume': (MARIADB.format('/var/lib/mysql2'), {'/var/lib/mysql2': 'mysql'}),
     'mariadb-layer': (MARIADB.format('/opt/data'), {}),

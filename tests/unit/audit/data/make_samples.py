@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -367,7 +366,7 @@ def clickhouse(work):
     for name, how in (('clickhouse-clean', signal.SIGTERM), ('clickhouse-killed', signal.SIGKILL)):
         with Process('clickhouse-server', '--config-file=' + work + '/c.xml', preexec_fn=as_user('clickhouse')) as server:
             base = 'http://127.0.0.1:%d/' % port
-            server.wait_for(lambda: http(base) is not None)
+            server.wait_for(lambda base=base: http(base) is not None)
             http(base, b'create table if not exists orders (d Date, id UInt32) engine = MergeTree(d, id, 8192)')
             http(base, b"insert into orders values ('2024-01-01', 1)")
             server.stop(how)

@@ -1,0 +1,224 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fetching what a detached rescue has spooled, over whatever connection Ansible has.
+
+The main thread talks to the node (steps, files), a second one checks what came and writes it. Lost connections are tried
+again for a while; what was not confirmed is simply fetched once more.
+"""
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import hashlib
+import json
+import os
+import shlex
+import time
+from typing import Any, Callable
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender, spool
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import ProtocolError, Receiver
+
+STEP_WAIT = 3                           # seconds that a step waits on the node for something to fetch
+AHEAD = 2                               # chunks that may wait to be written
+STEP_EVERY = 10.0                       # seconds after which the node hears from us, whatever else we do
+MAX_REFETCH = 5
+
+
+class SenderGone(Exception):
+    """The process on the node ended before its work was done. Its last words are the message."""
+
+
+class Session:
+    """One detached rescue, from its start to its end.
+
+    ACTION: the action plugin. STARTED: what the module said. SCRATCH: a private folder here. SHOW(snapshot): progress.
+    RECEIVER None: bundles stay on the node, only the result comes.
+    """
+
+    def __init__(self, action: Any, started: dict[str, Any], receiver: Receiver, scratch: str,
+                 show: Callable[[Any], None], patience: float):
+        self._action = action
+        self._started = started
+        self._receiver = receiver
+        self._scratch = scratch
+        self._show = show
+        self._patience = patience
+        self._next = 0                  # number of the chunk to fetch
+        self._good = 0                  # chunks below it were checked and applied
+        self._bad: str | None = None
+        self._refetched = 0
+        self._told: dict[str, str] = {}
+        self._stepped = time.monotonic()
+        self._pool = concurrent.futures.ThreadPoolExecutor(1)
+        self._pending: collections.deque[Any] = collections.deque()
+
+    # -- the whole ---------------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until the receiver has the end. Raises SenderGone, ProtocolError, AnsibleError (connection lost for good)."""
+        while self._receiver.ended is None:
+            answer = self._step(wait=STEP_WAIT)
+            self._show(answer.get('state'))
+            if answer['chunks']:
+                self._fetch_all(answer['chunks'])
+            if not answer['chunks'] or self._receiver.asked:
+                self._settle()
+            if self._receiver.asked:
+                self._answer()
+            if not answer['alive'] and not answer['chunks'] and self._receiver.ended is None:
+                raise SenderGone(_last_line(answer.get('said')))
+        self._show(None)
+
+    def stop(self) -> None:
+        """Leave the node clean; best effort, as the node cleans itself when it hears nothing more."""
+        try:
+            self._call({'stop': True})
+        except AnsibleError:
+            pass
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+        self._receiver.close()
+
+    # -- steps ---------------------------------------------------------------------------------------------------------------------
+
+    def _step(self, **request: Any) -> dict[str, Any]:
+        failed = dict(self._receiver.failed)
+        if failed != self._told:
+            request['failed'] = failed
+        answer = self._again(lambda: self._call(dict(request, free=self._good)))
+        self._told = failed
+        return answer
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        words = [self._started['python'], '-E', '-s', '-c', sender.command('spool'), self._started['library'],
+                 self._started['spool'], json.dumps(request)]
+        found = self._action._low_level_execute_command(' '.join(shlex.quote(word) for word in words))
+        self._stepped = time.monotonic()
+        for line in found['stdout'].splitlines():
+            place = line.find(spool.MARKER)
+            if place >= 0:
+                try:
+                    return json.loads(line[place + len(spool.MARKER):])
+                except ValueError:
+                    continue
+        if 'ModuleNotFoundError' in found['stderr'] + found['stdout']:
+            return {'gone': True, 'alive': False, 'chunks': [], 'state': None, 'said': ''}     # with the library
+        raise AnsibleConnectionFailure('a step of the rescue gave no answer (status %s): %s' % (
+            found.get('rc'), _last_line(found['stderr'] or found['stdout'])))
+
+    def _again(self, work: Callable[[], Any]) -> Any:
+        """WORK(), tried again while the connection is lost, for as long as the user has patience."""
+        until, pause = None, 1.0
+        while True:
+            try:
+                return work()
+            except AnsibleError:
+                now = time.monotonic()
+                until = until or now + self._patience
+                if now + pause > until:
+                    raise
+                reset(self._action)
+                time.sleep(pause)
+                pause = min(pause * 1.6, 10.0)
+
+    # -- chunks ----------------------------------------------------------------------------------------------------------------------
+
+    def _fetch_all(self, chunks: list[list[Any]]) -> None:
+        for number, size, digest, path in chunks:
+            if number < self._next:
+                continue                # here already, not freed yet
+            if number > self._next:
+                raise ProtocolError('a chunk is missing')
+            local = os.path.join(self._scratch, 'chunk-%d' % number)
+            try:
+                self._action._connection.fetch_file(path, local)
+            except AnsibleError:
+                # the connection, or a node that is gone: the next step knows
+                self._refetched += 1
+                if self._refetched > MAX_REFETCH:
+                    raise
+                reset(self._action)
+                break
+            self._next = number + 1
+            self._pending.append(self._pool.submit(self._apply, number, local, size, digest))
+            while len(self._pending) > AHEAD:
+                self._pending.popleft().result()
+            if self._bad or time.monotonic() - self._stepped > STEP_EVERY:
+                break
+        if self._bad:
+            self._settle()
+
+    def _apply(self, number: int, local: str, size: int, digest: str) -> None:
+        if self._bad is not None:
+            return
+        found, seen = hashlib.sha256(), 0
+        pieces = []
+        with open(local, 'rb') as chunk:
+            for piece in iter(lambda: chunk.read(1 << 20), b''):
+                found.update(piece)
+                seen += len(piece)
+                pieces.append(piece)
+        os.unlink(local)
+        if seen != size or found.hexdigest() != digest:
+            self._bad = 'chunk %d was damaged on its way' % number
+            return
+        for piece in pieces:
+            self._receiver.feed(piece)
+        self._good = number + 1
+        self._refetched = 0
+
+    def _settle(self) -> None:
+        """Wait until everything that came is written; then go back to a chunk that came damaged."""
+        while self._pending:
+            self._pending.popleft().result()
+        if self._bad is not None:
+            self._refetched += 1
+            if self._refetched > MAX_REFETCH:
+                raise AnsibleConnectionFailure('%s, %d times' % (self._bad, MAX_REFETCH))
+            self._bad, self._next = None, self._good
+
+    # -- questions ---------------------------------------------------------------------------------------------------------------------
+
+    def _answer(self) -> None:
+        asked, self._receiver.asked = self._receiver.asked, None
+        assert asked is not None
+        work = self._pool.submit(self._receiver.inventory, asked['names'])
+        while True:
+            try:
+                found = work.result(timeout=STEP_EVERY)
+                break
+            except concurrent.futures.TimeoutError:
+                self._step()
+        raw = json.dumps(found).encode('utf-8')
+        local = os.path.join(self._scratch, 'answer')
+        with open(local, 'wb') as target:
+            target.write(raw)
+        try:
+            for attempt in range(MAX_REFETCH):
+                self._again(lambda: self._action._connection.put_file(local, os.path.join(self._started['spool'], spool.INBOX)))
+                answer = self._step(reply={'number': asked['number'], 'sha256': hashlib.sha256(raw).hexdigest()})
+                if not answer.get('refused'):
+                    return
+            raise AnsibleConnectionFailure(answer['refused'])
+        finally:
+            os.unlink(local)
+
+
+def reset(action: Any) -> None:
+    """Drop a connection that may be dead."""
+    try:
+        action._connection.reset()
+    except Exception:                   # whatever a connection plugin does here, the next call connects anew
+        try:
+            action._connection.close()
+        except Exception:
+            pass
+
+
+def _last_line(said: Any) -> str:
+    lines = [line.strip() for line in str(said or '').splitlines() if line.strip()]
+    return lines[-1][:500] if lines else ''

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/codes.md is current, and the table of codes and the code agree. And: the check itself finds what it is for."""
+import os
+import shutil
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TOP, 'tools'))
+
+import codes_doc  # noqa: E402
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import codes  # noqa: E402
+
+
+def test_the_page_is_current():
+    assert codes_doc.read(codes_doc.PAGE, TOP) == codes_doc.page(TOP)
+
+
+def test_every_code_is_in_every_table_and_used():
+    assert codes_doc.gaps(TOP) == []
+
+
+def test_the_table_is_read_as_python_reads_it():
+    read = {code: (severity, meaning) for dummy, rows in codes_doc.table(TOP) for code, severity, meaning in rows}
+    assert read == codes.CODES
+
+
+def test_every_code_is_on_the_page_once():
+    text = codes_doc.page(TOP)
+    for code in list(codes.CODES) + [code for code, dummy in codes_doc.audit_codes(TOP)]:
+        assert text.count('<a id="%s"></a>' % code.lower()) == 1
+
+
+@pytest.fixture(name='copy')
+def a_copy(tmp_path):
+    """A collection with nothing but what the check reads, and no gap."""
+    for path in (codes_doc.TABLE, codes_doc.RULES):
+        target = os.path.join(str(tmp_path), path)
+        os.makedirs(os.path.dirname(target))
+        shutil.copy(os.path.join(TOP, path), target)
+    os.makedirs(os.path.join(str(tmp_path), 'docs'))
+    write(tmp_path, 'plugins/all.py', ''.join("problem('%s', 'x', 'y')\n" % code for code in codes_doc.ADVICE))
+    source = codes_doc.read(codes_doc.TABLE, TOP)
+    for code in sorted(set(codes_doc.ADVICE) ^ set(codes.CODES)):
+        source = source.replace("    'READ_ERROR'", "    '%s': (INFO, 'x'),\n    'READ_ERROR'" % code)
+    write(tmp_path, codes_doc.TABLE, source)
+    write(tmp_path, codes_doc.PAGE, codes_doc.page(str(tmp_path)))
+    codes_doc.check(str(tmp_path))
+    return tmp_path
+
+
+def write(where, path, text):
+    with open(os.path.join(str(where), path), 'w', encoding='utf-8') as out:
+        out.write(text)
+
+
+def reasons(where):
+    with pytest.raises(codes_doc.Stale) as caught:
+        codes_doc.check(str(where))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize('line', [
+    "problem('NO_SUCH_CODE', 'x', 'y')", "codes.problem('NO_SUCH_CODE', 'x', 'y')",
+    "self._lack('READ_ERROR' if one else 'NO_SUCH_CODE', 'y')"])
+def test_a_code_that_no_table_has_is_found(copy, line):
+    write(copy, 'plugins/more.py', line + '\n')
+    assert 'NO_SUCH_CODE is made in plugins/' in reasons(copy)
+
+
+def test_a_code_that_nothing_uses_is_found(copy):
+    path = 'plugins/all.py'
+    write(copy, path, codes_doc.read(path, str(copy)).replace("problem('READ_ERROR', 'x', 'y')\n", ''))
+    assert 'READ_ERROR is in' in reasons(copy)
+
+
+def test_a_code_without_advice_is_found(copy):
+    source = codes_doc.read(codes_doc.TABLE, str(copy))
+    write(copy, codes_doc.TABLE, source.replace("    'READ_ERROR'", "    'NEW_CODE': (INFO, 'x'),\n    'READ_ERROR'"))
+    assert 'NEW_CODE has no advice' in reasons(copy)
+
+
+def test_an_unknown_audit_code_is_found(copy):
+    write(copy, codes_doc.RULES, codes_doc.read(codes_doc.RULES, str(copy)) + '  - code: NEW_CODE\n    severity: info\n')
+    assert 'NEW_CODE of' in reasons(copy)
+
+
+def test_a_page_that_was_edited_is_found(copy):
+    write(copy, codes_doc.PAGE, codes_doc.page(str(copy)) + '\n')
+    assert 'is not current' in reasons(copy)

@@ -1,0 +1,275 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/codes.md from the tables of codes in storage/codes.py and roles/audit, with what to do about each.
+
+    python3 tools/codes_doc.py            write docs/codes.md
+    python3 tools/codes_doc.py --check    exit status 1 and the reason if it is not current, or a table has gaps
+
+The meaning of a code is in storage/codes.py, the advice is here: it is of no use at run time, where every problem
+carries its own next step. Standard library only, Python 3.6 and newer.
+"""
+import ast
+import os
+import re
+import sys
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TABLE = os.path.join('plugins', 'module_utils', 'storage', 'codes.py')
+RULES = os.path.join('roles', 'audit', 'defaults', 'main', 'rules.yml')
+PAGE = os.path.join('docs', 'codes.md')
+CODE = re.compile(r'[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\Z')
+SEVERITIES = ('critical', 'warning', 'info')
+
+# What makes a problem: functions whose first argument is a code
+MAKERS = ('problem', '_lack')
+
+ADVICE = {
+    'NO_DATA_ROOT': 'Is the right disk mounted, and is `host_root` its `/`? If you know the folder, name it in `data_roots`.',
+    'DATA_ROOT_EMPTY': 'Look for a disk that is not mounted, and for a second root in the other problems of the host. '
+                       'Do not start dockerd there: it would fill the mount point with a new, empty store.',
+    'DATA_ROOT_NOT_MOUNTED': 'Mount the disk read-only at that place (the message has the command) and run again.',
+    'DATA_ROOT_MISSING': 'Mount the disk that holds it, or name its new place in `data_roots`.',
+    'CONFIG_UNREADABLE': 'Run as root (`become: true`). If you know the data root, name it in `data_roots`.',
+    'DATA_ROOT_UNREADABLE': 'Run as root (`become: true`). If the error is an I/O error, copy the disk with `ddrescue` '
+                            'and read the copy.',
+    'DRIVER_FOLDER_EMPTY': 'Mount that file system read-only (look into `/etc/fstab` of the dead host) and run again.',
+    'DAEMON_JSON_DAMAGED': 'If you know the data root, name it in `data_roots`. Repair the file before dockerd is started.',
+    'HIDDEN_STORE': 'Nothing. Containers of every store are read.',
+    'PRIVILEGES_MISSING': 'Run as root (`become: true`). What was read without root may show deleted files as present.',
+    'OTHER_ENGINE': 'Copy that folder before Podman or CRI-O is started on it, then use `podman --root` on the copy.',
+    'VM_DISK': 'Attach the file read-only, mount its Linux file system read-only and give the mount point as `host_root`; '
+               'see outage.md.',
+    'CONFIG_DAMAGED': 'Its layer, volumes and logs come out all the same. Compare `config/` in the bundle with what you '
+                      'know: other records stood in for the damaged one.',
+    'HOSTCONFIG_DAMAGED': 'Set ports, limits, restart policy and log options by hand after the restore.',
+    'CONFIG_MISMATCH': 'Two records were mixed up. Compare name and image with what you know.',
+    'CONFIG_FROM_TEMP': 'Nothing.',
+    'NAME_UNKNOWN': 'Recognise it by its image, labels, log and files; the message lists hints. Give a name with the '
+                    'option `name` of `docker_data_restore`.',
+    'NAME_CONFLICT': 'Both are rescued, into folders with different IDs. Tell them apart by date and content.',
+    'IMAGE_UNKNOWN': 'Rescue `rootfs` too: it holds all that is known of the file system.',
+    'REMOVED_AT_NEXT_START': 'Rescue before dockerd is started on this disk. Bundles of such containers are written first.',
+    'REMOVAL_INTERRUPTED': 'Rescue before dockerd is started on this disk, and look at what is missing.',
+    'CONTAINER_ALIVE': 'Stop it if you can, and run again; or use `quiesce: freeze`.',
+    'WRITABLE_LAYER_LOST': 'Volumes, logs and config are still rescued. Look for the layer in backups. Otherwise only a '
+                           'file system recovery tool is left, on a copy of the disk.',
+    'WRITABLE_LAYER_LIKELY': 'Compare its content with what you expect before you use it.',
+    'WRITABLE_LAYER_UNKNOWN': 'Rescue all orphan layers (`orphans: true`) and look for the data in them.',
+    'LAYER_LINKS_DAMAGED': 'Nothing: the data are complete. Docker itself fails on such a root; do not repair the only copy.',
+    'LAYER_ORDER_FALLBACK': 'Nothing, if the merged file system looks right.',
+    'LAYER_ORDER_CONFLICT': 'Compare the result with what you expect. The writable layer is not affected.',
+    'IMAGE_LAYER_LOST': 'Pull the image by its digest on a healthy host and lay the writable layer over it.',
+    'IMAGE_LAYER_UNKNOWN': 'The same: pull the image on a healthy host.',
+    'IMAGE_LAYER_REBUILT': 'Use it: the files are there. If you need the original digest, pull the image.',
+    'IMAGE_LAYER_DAMAGED': 'Pull the image by its digest. The message names the files that differ.',
+    'IMAGE_LAYER_UNVERIFIED': 'Nothing is known to be wrong. If it matters, pull the image and compare.',
+    'IMAGE_CONFIG_LOST': 'Pull the image by its digest. Entrypoint and environment are also in the container\'s own record.',
+    'LAYER_METADATA_DAMAGED': 'Containers that need such a layer are named separately.',
+    'LAYER_REMOVING': 'Rescue before dockerd is started on this disk: it goes on with the removal.',
+    'STORE_UNREACHABLE': 'Fetch the containerd root of the same host (usually `/var/lib/containerd`) and name it in '
+                         '`containerd_root`.',
+    'DRIVER_UNSUPPORTED': 'Do what the next step says: it has the commands with the names of this very layer.',
+    'METADATA_DB_DAMAGED': 'Nothing first. Labels and drivers of volumes may be missing; snapshots without an owner are '
+                           'listed as orphans.',
+    'REFERENCES_DAMAGED': 'Nothing for a rescue. Containers still tell the name of the image that they were made from.',
+    'INVALID_REDIRECT': 'Rescue the writable layer as well: the folder is in it as it lies on the disk.',
+    'VOLUME_LOST': 'Look for it on other disks (a volume can be a host folder) and in backups.',
+    'VOLUME_OPTIONS_DAMAGED': 'Set the driver options by hand when you restore it, if it had any.',
+    'VOLUME_NOT_ON_DISK': 'Mount the server or device read-only and archive it from there; the message names it.',
+    'VOLUME_IS_LINK': 'Archive the target by hand if you trust it.',
+    'VOLUME_EMPTY_SIBLING': 'Rescue the anonymous volume: probably the data are there.',
+    'BIND_MISSING': 'Mount the disk that holds it below `host_root` and run again.',
+    'BIND_THROUGH_LINK': 'Look where the link leads. Archive the target by hand if you trust it.',
+    'BIND_TOO_WIDE': 'Archive by hand the part of it that you need.',
+    'TMPFS_LOST': 'Nothing can be done.',
+    'LOG_NOT_ON_DISK': 'Look where the message says: the journal or a log server.',
+    'LOG_DAMAGED': 'The files as found lie beside `container.log`.',
+    'DEST_ON_SOURCE_DISK': 'Choose a `dest` on another disk, or `store_on: controller`.',
+    'NOT_WRITTEN': 'Remove the cause and run again: what is whole is taken up.',
+    'OLD_BUNDLE_KEPT': 'Compare the two and keep the one that has more.',
+    'READ_ERROR': 'Copy the disk with `ddrescue` and rescue from the copy. Everything else was read.',
+    'FILE_CHANGED': 'Stop the container, or use `quiesce: freeze`, and run again.',
+    'CRASH_CONSISTENT': 'Databases repair themselves as after a power cut. For more, stop the container and run again.',
+    'SOCKET_SKIPPED': 'Nothing. Programs make their sockets anew.',
+    'WHITEOUT_NAME': 'Take these files from `rootfs`.',
+    'IDS_UNMAPPED': 'Compare the owners of these files after the restore.',
+}
+
+AUDIT = {
+    'DB_IN_WRITABLE_LAYER': 'A database keeps its files in a writable layer. They go when the container is recreated.',
+    'STATE_IN_WRITABLE_LAYER': 'Other state, such as uploads or a repository, lies in a writable layer.',
+    'UNMOUNTED_VOLUME_PATH': 'The image declares a volume, but nothing is mounted there.',
+    'ANON_VOLUME': 'Data lie in a volume without a name. The next `docker compose down -v` or prune can take it.',
+    'EMPTY_VOLUME': 'A named volume is empty, while the data lie elsewhere.',
+    'ORPHAN_VOLUME': 'A volume with data that no container uses.',
+    'ORPHAN_LAYER': 'A writable layer that no container owns.',
+    'LOG_UNBOUNDED': 'A log without a limit of size.',
+    'LARGE_WRITABLE_LAYER': 'A large writable layer.',
+    'AUTOREMOVE': 'The container removes itself and its anonymous volumes when it ends.',
+    'DEAD_CONTAINER': 'A removal was interrupted.',
+    'DAMAGED_METADATA': 'Records of Docker are damaged.',
+    'UNCLEAN_DATABASE': 'The database of a stopped container was not shut down in order; only the same major version can recover it.',
+    'NO_DATA_CHANGE': 'The database in a volume has not changed for a long time: perhaps its container writes elsewhere.',
+    'SCAN_INCOMPLETE': 'Counting was cut short, so numbers are too small.',
+    'HOST_PROBLEM': 'The host itself has one of the problems above.',
+}
+
+HEAD = """\
+# Problem codes
+
+This page is made by `python3 tools/codes_doc.py`. Do not edit it.
+
+Modules say what they could not do as *problems*: records with `code`, `severity`, `object`, `message` and `next_step`.
+The message tells what was found and the next step what to do in this very case; the table tells what the code means in
+general. `critical`: data are lost or in danger. `warning`: something is missing or uncertain. `info`: good to know.
+
+Symptoms and error messages of Docker itself are in [outage.md](outage.md).
+"""
+
+ROW = '| <a id="%s"></a>`%s` | %s | %s | %s |'
+
+
+class Stale(Exception):
+    """The page or a table is not as it should be. The message says which and what to do."""
+
+
+def read(path, where):
+    with open(os.path.join(where, path), encoding='utf-8') as found:
+        return found.read()
+
+
+def table(where=CHECKOUT):
+    """[(section, [(code, severity, meaning)])] of storage/codes.py. Read and not imported: sections are comments there."""
+    source = read(TABLE, where)
+    tree = ast.parse(source)
+    lines = source.split('\n')
+    values = {}
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(target, ast.Name) and target.id == 'CODES':
+            values = node.value
+    sections = []
+    for key, value in zip(values.keys, values.values):
+        comment = lines[key.lineno - 2].strip()
+        if comment.startswith('#') or not sections:
+            sections.append((comment.lstrip('# '), []))
+        severity, meaning = value.elts
+        sections[-1][1].append((ast.literal_eval(key), severity.id.lower(), ast.literal_eval(meaning)))
+    return sections
+
+
+def audit_codes(where=CHECKOUT):
+    """[(code, [severities])] of the built-in audit rules, in their order."""
+    found = {}
+    order = []
+    code = None
+    for line in read(RULES, where).split('\n'):
+        match = re.match(r'  - code: ([A-Z_]+)$', line)
+        if match:
+            code = match.group(1)
+            if code not in found:
+                order.append(code)
+                found[code] = []
+        match = re.match(r'    severity: ([a-z]+)$', line)
+        if match and code and match.group(1) not in found[code]:
+            found[code].append(match.group(1))
+    return [(code, sorted(found[code], key=SEVERITIES.index)) for code in order]
+
+
+def constants(node):
+    """Codes that an expression can be: a string, or the branches of a conditional."""
+    if isinstance(node, ast.IfExp):
+        return constants(node.body) | constants(node.orelse)
+    if type(node).__name__ not in ('Constant', 'Str'):      # Str: Python 3.7 and older
+        return set()
+    value = ast.literal_eval(node)
+    return {value} if isinstance(value, str) and CODE.match(value) else set()
+
+
+def uses(where=CHECKOUT):
+    """(codes that the plugins make problems of, every string in them that looks like a code), codes.py left out."""
+    made, named = set(), set()
+    for folder, dummy, names in os.walk(os.path.join(where, 'plugins')):
+        for name in names:
+            path = os.path.join(folder, name)
+            if not name.endswith('.py') or os.path.relpath(path, where) == TABLE:
+                continue
+            with open(path, encoding='utf-8') as found:
+                tree = ast.parse(found.read())
+            for node in ast.walk(tree):
+                named |= constants(node) if isinstance(node, ast.expr) else set()
+                if isinstance(node, ast.Call) and node.args:
+                    called = getattr(node.func, 'attr', getattr(node.func, 'id', ''))
+                    if called in MAKERS:
+                        made |= constants(node.args[0])
+    return made, named
+
+
+def gaps(where=CHECKOUT):
+    """Sentences about what is missing in one table or another; [] if all fits."""
+    known = {code for dummy, rows in table(where) for code, dummy2, dummy3 in rows}
+    audit = {code for code, dummy in audit_codes(where)}
+    made, named = uses(where)
+    found = ['%s is made in plugins/ but is not in %s.' % (code, TABLE) for code in sorted(made - known)]
+    found += ['%s is in %s but nothing in plugins/ makes it.' % (code, TABLE) for code in sorted(known - made - named)]
+    found += ['%s has no advice in tools/codes_doc.py.' % code for code in sorted(known - set(ADVICE))]
+    found += ['tools/codes_doc.py has advice for %s, which is not in %s.' % (code, TABLE)
+              for code in sorted(set(ADVICE) - known)]
+    found += ['%s of %s is not in tools/codes_doc.py.' % (code, RULES) for code in sorted(audit - set(AUDIT))]
+    found += ['tools/codes_doc.py has %s, which is not in %s.' % (code, RULES) for code in sorted(set(AUDIT) - audit)]
+    return found
+
+
+def cell(text):
+    return text.replace('|', '\\|')
+
+
+def page(where=CHECKOUT):
+    """Text of docs/codes.md."""
+    lines = [HEAD]
+    for section, rows in table(where):
+        lines += ['## ' + section[:1].upper() + section[1:], '', '| code | severity | meaning | what to do |',
+                  '|---|---|---|---|']
+        lines += [ROW % (code.lower(), code, severity, cell(meaning), cell(ADVICE.get(code, 'See the next step.')))
+                  for code, severity, meaning in rows]
+        lines.append('')
+    lines += ['## Findings of the audit', '',
+              'The role `audit` adds findings of its own: not damage, but data that the next ordinary step would destroy. Each '
+              'finding', 'carries its remedy; [audit.md](audit.md) explains the rules.', '',
+              '| code | severity | meaning |', '|---|---|---|']
+    lines += ['| <a id="%s"></a>`%s` | %s | %s |' % (code.lower(), code, ' or '.join(severities), cell(AUDIT.get(code, '')))
+              for code, severities in audit_codes(where)]
+    return '\n'.join(lines) + '\n'
+
+
+def check(where=CHECKOUT):
+    """Raise Stale with every reason."""
+    reasons = gaps(where)
+    try:
+        current = read(PAGE, where)
+    except OSError:
+        current = None
+    if current != page(where):
+        reasons.append('%s is not current: run python3 tools/codes_doc.py.' % PAGE)
+    if reasons:
+        raise Stale('\n'.join(reasons))
+
+
+def main():
+    if sys.argv[1:] == ['--check']:
+        try:
+            check()
+        except Stale as exc:
+            sys.exit('%s' % exc)
+    elif sys.argv[1:]:
+        sys.exit(__doc__)
+    else:
+        with open(os.path.join(CHECKOUT, PAGE), 'w', encoding='utf-8') as out:
+            out.write(page())
+        for reason in gaps():
+            sys.stderr.write(reason + '\n')
+
+
+if __name__ == '__main__':
+    main()
