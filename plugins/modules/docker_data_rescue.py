@@ -71,6 +71,12 @@ options:
     description: Refuses to start when O(dest) has surely too little room.
     type: bool
     default: true
+  image_optional:
+    description:
+      - With V(image) in O(include), leaves images out and says so if O(dest) has room for everything but them.
+      - Otherwise the module refuses to start.
+    type: bool
+    default: false
   force:
     description: Writes again what is already there and verified.
     type: bool
@@ -243,6 +249,7 @@ def main():
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),
             owner_ids=dict(type='str', choices=['container', 'disk'], default='container'),
             check_space=dict(type='bool', default=True),
+            image_optional=dict(type='bool', default=False),
             force=dict(type='bool', default=False),
             store_on=dict(type='str', choices=['host', 'controller'], default='host'),
             spool_dir=dict(type='path'),

@@ -416,7 +416,11 @@ class _Work(object):
         self.bundle.drop_others(list(self.files) + ['SHA256SUMS'])
         changed = self._changed(manifest)
         if changed:
-            self.bundle.finish(self._aside(status))
+            aside = self.bundle.finish(self._aside(status))
+            if aside:
+                self.problems.append(problem(
+                    'OLD_BUNDLE_KEPT', self.job.name, 'The bundle %s that was there held more; it is kept as %s.' % (
+                        self.job.name, model.text(os.path.basename(aside))), 'Compare the two before you remove one.'))
         else:
             self.bundle.discard()
         total = sum(record['bytes'] for record in self.records)

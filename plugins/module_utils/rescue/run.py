@@ -35,6 +35,7 @@ class Request(NamedTuple):
     owner_ids: str = 'container'
     force: bool = False
     check_space: bool = True
+    image_optional: bool = False
     check_mode: bool = False
     inside: Any = None                  # callable(folder): dest is FOLDER or below, where dest is not on this machine
 
@@ -45,7 +46,7 @@ def request_of(params, check_mode=False):
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
-        owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'], check_mode=check_mode)
+        owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'], image_optional=params['image_optional'], check_mode=check_mode)
 
 
 def rescue(host, request, store=None, progress=None):
@@ -65,7 +66,11 @@ def rescue(host, request, store=None, progress=None):
     settings = settings._replace(images=_image_store(store, jobs))
     done = {index: bundle.existing(store, job, settings, measured[index]) for index, job in enumerate(jobs)}
     needed = _needed(jobs, measured, done, settings)
-    problems.extend(_room(request, needed, store))
+    if request.image_optional and request.check_space and not _fits(request, needed, store):
+        jobs, notes = _without_images(jobs, done, needed)
+        problems.extend(notes)
+        needed = _needed(jobs, measured, done, settings)
+    _room(request, needed, store)
     if request.check_mode:
         return _forecast(store, jobs, measured, done, problems)
     store.prepare()
@@ -321,7 +326,24 @@ def _needed(jobs, measured, done, settings):
     return total
 
 
+def _without_images(jobs, done, needed):
+    """(jobs that write no image, problems): there is no room for them."""
+    left = [job.name for index, job in enumerate(jobs) if job.with_image and job.container is not None and done[index] is None]
+    notes = [problem('IMAGE_LEFT_OUT', name, 'The image of %s is left out: with images this rescue needs at least %s, more than '
+                     'dest has.' % (name, human(needed + RESERVE)), 'Rescue it to a larger dest with include: [image].')
+             for name in left]
+    return [job._replace(with_image=False) if job.name in left else job for job in jobs], notes
+
+
+def _fits(request, needed, store):
+    try:
+        return not needed or needed + RESERVE <= store.free()
+    except OSError:
+        return True                     # _room says what is wrong
+
+
 def _room(request, needed, store):
+    """Raises LifeboatError where the target has surely too little room."""
     try:
         free = store.free()
     except OSError as exc:
@@ -332,7 +354,6 @@ def _room(request, needed, store):
             'dest %s has %s free, and this rescue needs at least %s. Choose another dest, rescue fewer containers or '
             'components, or set check_space: false to try all the same.' % (
                 model.text(request.dest), human(free), human(needed + RESERVE)))
-    return []
 
 
 # -- results ---------------------------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ CODES = {
     'DEST_ON_SOURCE_DISK': (WARNING, 'The bundles are written to the file system that is being rescued.'),
     'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.'),
     'OLD_BUNDLE_KEPT': (WARNING, 'An earlier bundle was better than the new one and stays beside it.'),
+    'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image; everything else was rescued.'),
     # reading
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.'),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),

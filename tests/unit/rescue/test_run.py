@@ -80,12 +80,13 @@ def test_a_better_bundle_is_never_replaced_by_a_worse_one(dead, tmp_path):
     parked = victim.upper + b'.parked'
     os.rename(victim.upper, parked)
     try:
-        rescue(dead, tmp_path / 'out')
+        worse = rescue(dead, tmp_path / 'out')
     finally:
         os.rename(parked, victim.upper)
     names = [name for name in os.listdir(str(tmp_path / 'out' / 'box')) if name.startswith(victim.name + '-')]
     kept = [name for name in names if '.until-' in name]
     assert len(kept) == 1
+    assert 'OLD_BUNDLE_KEPT' in [item['code'] for item in worse['problems']]
     with open(str(tmp_path / 'out' / 'box' / kept[0] / 'manifest.json')) as found:
         assert json.load(found)['status'] == 'complete'
 
@@ -206,3 +207,19 @@ def test_unreadable_file(dead, tmp_path, monkeypatch):
     monkeypatch.setattr(safeio.Dir, 'open', whole)
     healed = rescue(dead, tmp_path / 'out', containers=(victim.name,))
     assert healed['changed'] is True and healed['bundles'][0]['status'] == 'complete'
+
+
+def test_an_optional_image_is_left_out_where_there_is_no_room(dead, tmp_path, monkeypatch):
+    name = dead[0].containers[0].name
+    with_image = rescue(dead, tmp_path / 'out', containers=(name,), include=('config', 'writable', 'image'))
+    size = {item['kind']: item['bytes'] for item in with_image['bundles'][0]['components']}
+    assert size['image'] > size['writable']
+    monkeypatch.setattr(run.fsinfo, 'free', lambda path: run.fsinfo.Free(
+        run.RESERVE + max(size['image'] // 2, 2 * size['writable']), 1000, 10 ** 9))
+    options = dict(containers=(name,), include=('config', 'writable', 'image'))
+    with pytest.raises(model.LifeboatError):
+        rescue(dead, tmp_path / 'small', **options)
+    result = rescue(dead, tmp_path / 'small', image_optional=True, **options)
+    assert 'IMAGE_LEFT_OUT' in [item['code'] for item in result['problems']]
+    assert 'image' not in [item['kind'] for item in result['bundles'][0]['components']]
+    assert result['bundles'][0]['status'] == 'complete'
