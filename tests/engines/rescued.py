@@ -65,8 +65,10 @@ def members(archive, decompress=None):
             if item.isreg():
                 sha = hashlib.sha256()
                 data = stream.extractfile(item)
-                for piece in iter(lambda: data.read(1 << 20), b''):
+                piece = data.read(1 << 20)
+                while piece:
                     sha.update(piece)
+                    piece = data.read(1 << 20)
                 digest = sha.hexdigest()
                 first[name] = name
             assert name not in found, 'twice in the archive: %r' % name

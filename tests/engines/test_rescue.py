@@ -130,7 +130,7 @@ def test_everything_is_rescued_and_verifies(dead_root, rescues):
     for item in info.inspect(os.fsencode(dest), True):
         assert (item['status'], item['extra'], item['differences']) == ('verified', [], []), item['path']
         subprocess.run(['sha256sum', '--quiet', '-c', 'SHA256SUMS'], cwd=item['path'], check=True)
-    for folder, folders, files in os.walk(dest):
+    for folder, dummy, files in os.walk(dest):
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700, folder
         for name in files:
             assert stat.S_IMODE(os.lstat(os.path.join(folder, name)).st_mode) == 0o600, name

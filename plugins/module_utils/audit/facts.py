@@ -73,7 +73,7 @@ def gather(host, options):
     if 'orphans' in wanted and not options.named:
         orphans = [orphan for root in host.roots for orphan in root.orphans()]
     trees = _walk(host, options, [record for dummy, record in records], volumes, orphans, problems)
-    for root, record in records:
+    for dummy, record in records:
         facts_of.append(_container(record, options, at_length, trees))
     records = [record for dummy, record in records]
     problems.extend(_name_conflicts(records, facts_of))

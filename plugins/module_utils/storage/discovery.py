@@ -444,7 +444,7 @@ def _serves(host, pid, path):
 def _from_processes(scan, dummy):
     if scan.host.is_live:
         scan.looked.append('running processes')
-    for process, flags, claim in _daemons(scan):
+    for process, dummy, claim in _daemons(scan):
         yield claim._replace(why='running process %d' % process.pid) if claim.default else claim
 
 

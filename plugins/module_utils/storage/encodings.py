@@ -48,7 +48,7 @@ class Plain(object):
 
     def metacopy(self, attrs):
         """None for a file with its own data, else the redirect (b'' for none) under which they lie below."""
-        return None
+        return
 
     def clean(self, attrs):
         """xattrs as the container saw them."""

@@ -23,7 +23,7 @@ class Range(NamedTuple):
     """COUNT consecutive ids."""
     container: int
     host: int
-    count: int
+    count: int                          # type: ignore[assignment]
 
 
 class IdMap(object):
@@ -141,10 +141,8 @@ def _chain(start, ranges):
 
 def _remapped(first, subids):
     """Ranges for a userns root whose container root is host id FIRST, None if SUBIDS don't know it."""
-    for owner, start, dummy in subids:
-        if start == first:
-            break
-    else:
+    owner = next((name for name, start, dummy in subids if start == first), None)
+    if owner is None:
         return None
     mine = [(start, count) for name, start, count in subids if name == owner]
     # Docker starts at the first range in file order; if that is not FIRST, the file has changed since

@@ -10,6 +10,8 @@ This file is private to the collection.
 import base64
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+Bytes = bytes                           # the type, where a field is called bytes
+
 COMPLETE = 'complete'
 PARTIAL = 'partial'
 LOST = 'lost'
@@ -135,8 +137,8 @@ class ImageLayer(NamedTuple):
     bytes: Optional[int]
     status: str
     encoding: str = OVERLAY
-    tar_split: Optional[bytes] = None   # path of tar-split.json.gz
-    blob: Optional[bytes] = None        # path of the compressed blob in containerd's content store
+    tar_split: Optional[Bytes] = None   # path of tar-split.json.gz
+    blob: Optional[Bytes] = None        # path of the compressed blob in containerd's content store
     blob_digest: Optional[str] = None
     media_type: Optional[str] = None
 

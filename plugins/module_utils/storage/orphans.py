@@ -95,7 +95,7 @@ def _containerd(root, store, owners, image_mounts):
         image_id, reference = _image_of_snapshot(root, store, stack)
         yield model.Orphan(stack.writable.path, stack, image_id, reference, root.path, 'containerd', snapshotter, key, key,
                            root.idmap, problems)
-    for name, shots in sorted(store.snapshotters().items()):
+    for dummy, shots in sorted(store.snapshotters().items()):
         if shots.damage and not shots.snapshots() and shots.encoding is not None:
             for orphan in _unordered(root, store, shots):
                 yield orphan

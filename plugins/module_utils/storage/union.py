@@ -21,7 +21,7 @@ from .tree import Entry, Failure
 
 class Part(NamedTuple):
     """One layer's share of a merged folder."""
-    index: int                          # of the layer, 0 is the top
+    index: int                          # type: ignore[assignment]  # of the layer, 0 is the top
     folder: safeio.Dir
     marks: Any
 

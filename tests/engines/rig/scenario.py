@@ -25,8 +25,10 @@ COMMITTED = 'lifeboat/committed:1'
 LOADED = 'lifeboat/loaded:1'
 _YEAR_2001 = 978307200
 
-_APPLETS = ('sh ash cat ls echo sleep mkdir rm rmdir ln cp mv chmod chown touch seq head tail tr dd printf true false '
-            'env id mount umount mkfifo mknod kill test wc sync stat readlink').split()
+_APPLETS = [
+    'sh', 'ash', 'cat', 'ls', 'echo', 'sleep', 'mkdir', 'rm', 'rmdir', 'ln', 'cp', 'mv', 'chmod',
+    'chown', 'touch', 'seq', 'head', 'tail', 'tr', 'dd', 'printf', 'true', 'false', 'env', 'id',
+    'mount', 'umount', 'mkfifo', 'mknod', 'kill', 'test', 'wc', 'sync', 'stat', 'readlink']
 
 _DOCKERFILE = '''
 FROM lifeboat/base:1

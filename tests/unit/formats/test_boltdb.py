@@ -347,8 +347,7 @@ def walk_all(db):
     count = 0
     while pending:
         bucket = pending.pop()
-        for key, value in bucket.items(errors):
-            count += 1
+        count += len(list(bucket.items(errors)))
         pending.extend(inner for key, inner in bucket.buckets(errors))
     return count, errors
 

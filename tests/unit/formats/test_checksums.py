@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
 
 DIGEST = hashlib.sha256(b'').hexdigest()
-NAMES = [b'plain', b'two  spaces', b' leading', b'*star', b'new\nline', b'back\\slash', b'\\', b'\\\\n', b'end\\', b'cr\r',
-         b'mid\rdle', b'\xff\xfe', '\u00fc'.encode(), b'\\n', b'#hash']
+NAMES = [b'plain', b'two  spaces', b' leading', b'*star', b'new\nline', b'back\\slash', b'\\', b'\\\\n', b'end\\',
+         b'cr\r', b'mid\rdle', b'\xff\xfe', '\u00fc'.encode(), b'\\n', b'#hash']
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -49,7 +49,8 @@ def test_sha256sum_accepts_it(tmp_path):
 
 def test_what_sha256sum_writes_is_read():
     upper = DIGEST.upper().encode()
-    raw = [b'# a comment\n', b'\n', upper + b' *binary\n', b'\\' + upper + b'  a\\nb\\\\c\\rd\n', DIGEST.encode() + b'  no newline']
+    raw = [b'# a comment\n', b'\n', upper + b' *binary\n',
+           b'\\' + upper + b'  a\\nb\\\\c\\rd\n', DIGEST.encode() + b'  no newline']
     assert list(checksums.parse(raw)) == [(DIGEST, b'binary'), (DIGEST, b'a\nb\\c\rd'), (DIGEST, b'no newline')]
 
 

@@ -66,8 +66,8 @@ def with_tarfile(raw, folder):
 
 NAMES = [b'plain', b'n' * 100, b'n' * 101, b'n' * 255, LONG, b'd' * 155 + b'/' + b'f' * 100,
          b'd' * 156 + b'/' + b'f' * 100, b'd' * 155 + b'/' + b'f' * 101, b'new\nline', b'back\\slash', b' ',
-         '\u00fc\u4e2d'.encode(), '\u00fc'.encode() * 100, b'\xff\xfe', b'\xe9' * 200, b'd\xe9/' + b'\xe9' * 150, b'tab\t',
-         b'a=b', b'12 path=x']
+         '\u00fc\u4e2d'.encode(), '\u00fc'.encode() * 100, b'\xff\xfe', b'\xe9' * 200, b'd\xe9/' + b'\xe9' * 150,
+         b'tab\t', b'a=b', b'12 path=x']
 
 
 @pytest.mark.parametrize('name', NAMES, ids=range(len(NAMES)))
@@ -97,8 +97,8 @@ def test_folders_keep_their_slash(name, tmp_path):
         assert os.path.isdir(os.path.join(os.fsencode(str(tmp_path / program)), name))
 
 
-@pytest.mark.parametrize('target', [b'x', b'../../etc/shadow', b'/' + b't' * 99, b't' * 101, LONG, b'\xff', b'\xe9' * 200,
-                                    b'new\nline'], ids=range(8))
+@pytest.mark.parametrize('target', [b'x', b'../../etc/shadow', b'/' + b't' * 99, b't' * 101, LONG, b'\xff',
+                                    b'\xe9' * 200, b'new\nline'], ids=range(8))
 def test_link_targets(target, tmp_path):
     raw = header(b'link', tarwriter.SYMLINK, mode=0o777, link=target)
     with read(raw) as archive:
@@ -210,7 +210,8 @@ def test_no_names_of_users():
         assert (info.uname, info.gname) == ('', '')
 
 
-@pytest.mark.parametrize('value', [b'', b'x', bytes(range(256)), b'a=b\n12 c=d\n', b'\0' * 70000, b'\xff' * 95, b'\xff' * 991])
+@pytest.mark.parametrize('value', [b'', b'x', bytes(range(256)), b'a=b\n12 c=d\n', b'\0' * 70000, b'\xff' * 95,
+                                   b'\xff' * 991])
 def test_values_of_attributes_are_read_exactly(value):
     raw = member(b'file', b'data', xattrs={'user.first': value, 'user.second': b'2'})
     with read(raw) as archive:
@@ -275,7 +276,8 @@ def test_malformed_acl_is_kept_raw():
 
 
 @pytest.mark.parametrize('program, options', [('tar', ['--acls']), ('tar', ['--xattrs', '--xattrs-include=*']),
-                                              ('tar', ['--acls', '--xattrs', '--xattrs-include=*']), ('bsdtar', ['--acls'])])
+                                              ('tar', ['--acls', '--xattrs', '--xattrs-include=*']),
+                                              ('bsdtar', ['--acls'])])
 def test_acls_survive_extraction(program, options, tmp_path):
     attributes_work(tmp_path)
     raw = header(b'folder/', tarwriter.FOLDER, mode=0o770,
@@ -294,10 +296,12 @@ def sparse(name, extents, size, **more):
 
 
 MAPS = [([(0, 4096)], 1 << 20), ([(1 << 20, 4096)], (1 << 20) + 4096), ([], 1 << 20),
-        ([(4096, 512), (1 << 20, 1024), (2 << 20, 5000)], 3 << 20), ([(8192 * i, 4096) for i in range(1, 200)], 200 * 8192)]
+        ([(4096, 512), (1 << 20, 1024), (2 << 20, 5000)], 3 << 20),
+        ([(8192 * i, 4096) for i in range(1, 200)], 200 * 8192)]
 
 
-@pytest.mark.parametrize('name', [b'sparse', b's' * 100, LONG, b'\xe9' * 120, b'd/' + '\u00fc'.encode() * 70], ids=range(5))
+@pytest.mark.parametrize('name', [b'sparse', b's' * 100, LONG, b'\xe9' * 120, b'd/' + '\u00fc'.encode() * 70],
+                         ids=range(5))
 @pytest.mark.parametrize('number', range(len(MAPS)))
 def test_sparse_members_are_read_alike(number, name, tmp_path):
     extents, size = MAPS[number]
