@@ -14,7 +14,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+import traceback
 
 import cases
 import envs
@@ -37,6 +39,7 @@ class Run(object):
         self.top = os.path.join(envs.VENV, 'tree')
         self.collection = tree.build(self.top)
         self.cases = []
+        self.lock = threading.Lock()
 
     def command(self, part, command, cwd=None, **environment):
         """Run COMMAND, everything it says goes to a log. Returns (exit status, what it said)."""
@@ -51,19 +54,39 @@ class Run(object):
             return status, log.read()
 
     def part(self, name, function, *arguments):
-        """Run one part; print its line."""
+        """Run one part; print its line, and before it what it said if something failed."""
         print('== %s ...' % name, flush=True)
         began = time.time()
         said = ''
         try:
             found, said = function(name, *arguments)
         except envs.Missing as exc:
-            found = [Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % exc)]
-            print('   did not run: %s' % exc)
-        if any(case.outcome == FAILED for case in found) and said:
-            print('\n'.join('   | ' + line for line in said.splitlines()[-150:]))
-        print('   %s in %d s' % (cases.worded(found), time.time() - began), flush=True)
-        self.cases += found
+            found = [self.missing(name, exc)]
+        lines = []
+        if any(case.outcome == FAILED for case in found):
+            lines += ['   | ' + line for line in said.splitlines()[-150:]]
+        lines += ['   ' + case.text for case in found if case.text.startswith('did not run: ')]
+        lines.append('== %s: %s in %d s' % (name, cases.worded(found), time.time() - began))
+        with self.lock:
+            print('\n'.join(lines), flush=True)
+            self.cases += found
+
+    @staticmethod
+    def missing(name, why):
+        """The case that stands for a part that this machine cannot run."""
+        return Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % why)
+
+    def lane(self, names):
+        """Run parts one after another."""
+        for name in names:
+            try:
+                PARTS[name](self)
+            except Exception as exc:        # whatever it is, it must not be taken for a pass
+                known = isinstance(exc, envs.Missing)
+                case = self.missing(name, exc) if known else Case(name, 'the part itself', FAILED, traceback.format_exc())
+                with self.lock:
+                    print('== %s: %s' % (name, case.text), flush=True)
+                    self.cases.append(case)
 
 
 def version(key):
@@ -233,9 +256,8 @@ def integration_part(name, run, test, target):
              for each in listed]
     found += [Case(name, each, SKIPPED, 'needs root') for each in sorted(set(skipped) - set(listed))]
     # what a target leaves out for want of a tool, it says by such a line
-    for line in sorted(set(re.findall(r'^NOT RUN: .*', said, re.M))):
-        print('   %s' % line)
-        found.append(Case(name, line, FAILED if CI else SKIPPED, line))
+    for line in sorted(set(re.findall(r'^NOT RUN: (.*)', said, re.M))):
+        found.append(Case(name, line, FAILED if CI else SKIPPED, 'did not run: ' + line))
     if status and not failed:
         found.append(Case(name, 'ansible-test', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))
     return found, said
@@ -263,6 +285,7 @@ def lint(run):
 
 PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
          'lint': lint}
+BESIDE = ('kernel', 'engines')
 
 
 def main():
@@ -276,12 +299,15 @@ def main():
         shutil.rmtree(RESULTS, ignore_errors=True)
         os.makedirs(RESULTS)
         run = Run()
-        for name in asked:
-            try:
-                PARTS[name](run)
-            except envs.Missing as exc:
-                run.cases.append(Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % exc))
-                print('== %s\n   did not run: %s' % (name, exc), flush=True)
+        # the engines mostly wait, for containers and disks: beside the rest, if there is a second processor
+        lanes = [asked]
+        if (os.cpu_count() or 1) > 1:
+            lanes = [[name for name in asked if (name in BESIDE) == beside] for beside in (False, True)]
+        threads = [threading.Thread(target=run.lane, args=(names,)) for names in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         pytest = os.path.join(envs.make(['units'], envs.controller(), 'verdict'), 'bin', 'pytest')
         sys.exit(cases.close(run.cases, time.time() - began, pytest, RESULTS))
 

@@ -48,10 +48,8 @@ ADVICE = {
     'NAME_UNKNOWN': 'Recognise it by its image, labels, log and files; the message lists hints. Give a name with the '
                     'option `name` of `docker_data_restore`.',
     'NAME_CONFLICT': 'Both are rescued, into folders with different IDs. Tell them apart by date and content.',
-    'IMAGE_UNKNOWN': 'Rescue `rootfs` too: it holds all that is known of the file system.',
     'REMOVED_AT_NEXT_START': 'Rescue before dockerd is started on this disk. Bundles of such containers are written first.',
     'REMOVAL_INTERRUPTED': 'Rescue before dockerd is started on this disk, and look at what is missing.',
-    'CONTAINER_ALIVE': 'Stop it if you can, and run again; or use `quiesce: freeze`.',
     'WRITABLE_LAYER_LOST': 'Volumes, logs and config are still rescued. Look for the layer in backups. Otherwise only a '
                            'file system recovery tool is left, on a copy of the disk.',
     'WRITABLE_LAYER_LIKELY': 'Compare its content with what you expect before you use it.',
@@ -64,6 +62,9 @@ ADVICE = {
     'IMAGE_LAYER_REBUILT': 'Use it: the files are there. If you need the original digest, pull the image.',
     'IMAGE_LAYER_DAMAGED': 'Pull the image by its digest. The message names the files that differ.',
     'IMAGE_LAYER_UNVERIFIED': 'Nothing is known to be wrong. If it matters, pull the image and compare.',
+    'IMAGE_LEFT_OUT': 'Take a `dest` with more room, or pull the image on a healthy host.',
+    'IMAGE_SPARSE': 'Load it where there is room for the full size, or restore from `writable` or `rootfs`, which keep '
+                    'the holes.',
     'IMAGE_CONFIG_LOST': 'Pull the image by its digest. Entrypoint and environment are also in the container\'s own record.',
     'LAYER_METADATA_DAMAGED': 'Containers that need such a layer are named separately.',
     'LAYER_REMOVING': 'Rescue before dockerd is started on this disk: it goes on with the removal.',
@@ -73,19 +74,16 @@ ADVICE = {
     'METADATA_DB_DAMAGED': 'Nothing first. Labels and drivers of volumes may be missing; snapshots without an owner are '
                            'listed as orphans.',
     'REFERENCES_DAMAGED': 'Nothing for a rescue. Containers still tell the name of the image that they were made from.',
-    'INVALID_REDIRECT': 'Rescue the writable layer as well: the folder is in it as it lies on the disk.',
     'VOLUME_LOST': 'Look for it on other disks (a volume can be a host folder) and in backups.',
     'VOLUME_OPTIONS_DAMAGED': 'Set the driver options by hand when you restore it, if it had any.',
     'VOLUME_NOT_ON_DISK': 'Mount the server or device read-only and archive it from there; the message names it.',
     'VOLUME_IS_LINK': 'Archive the target by hand if you trust it.',
-    'VOLUME_EMPTY_SIBLING': 'Rescue the anonymous volume: probably the data are there.',
     'BIND_MISSING': 'Mount the disk that holds it below `host_root` and run again.',
     'BIND_THROUGH_LINK': 'Look where the link leads. Archive the target by hand if you trust it.',
     'BIND_TOO_WIDE': 'Archive by hand the part of it that you need.',
     'TMPFS_LOST': 'Nothing can be done.',
     'LOG_NOT_ON_DISK': 'Look where the message says: the journal or a log server.',
     'LOG_DAMAGED': 'The files as found lie beside `container.log`.',
-    'DEST_ON_SOURCE_DISK': 'Choose a `dest` on another disk, or `store_on: controller`.',
     'NOT_WRITTEN': 'Remove the cause and run again: what is whole is taken up.',
     'OLD_BUNDLE_KEPT': 'Compare the two and keep the one that has more.',
     'READ_ERROR': 'Copy the disk with `ddrescue` and rescue from the copy. Everything else was read.',
@@ -93,7 +91,6 @@ ADVICE = {
     'CRASH_CONSISTENT': 'Databases repair themselves as after a power cut. For more, stop the container and run again.',
     'SOCKET_SKIPPED': 'Nothing. Programs make their sockets anew.',
     'WHITEOUT_NAME': 'Take these files from `rootfs`.',
-    'IDS_UNMAPPED': 'Compare the owners of these files after the restore.',
 }
 
 AUDIT = {

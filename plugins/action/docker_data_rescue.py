@@ -1,10 +1,32 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of docker_data_rescue: gives the host's bundles the host's inventory name."""
+"""Controller side of docker_data_rescue: brings bundles here, shows progress, leaves the node clean."""
 from __future__ import annotations
 
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+SCRATCH = 128 * 1024 * 1024              # bytes that chunks may need here for a moment
+MAX_STARTS = 3                          # without anything new between two of them
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal. Not an Exception, so that nothing on the way takes it for a failure of its own."""
 
 
 class ActionModule(ActionBase):
@@ -14,7 +36,265 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         del tmp
+        task_vars = task_vars or {}
         args = dict(self._task.args)
-        args.setdefault('host_name', (task_vars or {}).get('inventory_hostname'))
-        result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
+        args.pop('delivery', None)
+        if not args.get('host_name'):
+            args['host_name'] = task_vars.get('inventory_hostname')
+        started = datetime.datetime.now(datetime.timezone.utc)
+        try:
+            result.update(self._rescue(args, task_vars))
+        except BaseException as exc:
+            self._record(args, task_vars, started, {
+                'failed': True, 'unreachable': isinstance(exc, AnsibleConnectionFailure),
+                'msg': 'The run was interrupted.' if isinstance(exc, KeyboardInterrupt) else str(exc)})
+            raise
+        self._record(args, task_vars, started, result)
         return result
+
+    def _rescue(self, args, task_vars):
+        on_controller = args.get('store_on') == 'controller'
+        shown = self._wants_progress(args.get('progress', 'auto')) and not self._task.async_val
+        if on_controller and self._task.async_val:
+            raise AnsibleActionFail('store_on: controller is no task for async: the connection is in use until the end. '
+                                    'Remove async and use forks or strategy: free.')
+        if on_controller or (shown and not self._task.check_mode and args.get('dest')):
+            return self._deliver(args, task_vars, on_controller, shown)
+        return self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
+
+    def _record(self, args, task_vars, started, result):
+        """Keep what became of this host, for the report: at once, as later the play may be gone."""
+        if not args.get('report_dir') or self._task.check_mode or result.get('ansible_job_id'):
+            return
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils import plaindata, rescue_report
+        host = str(task_vars.get('inventory_hostname') or args['host_name'])
+        record = rescue_report.host_record(plaindata.plain(result), host, plaindata.plain(args), started)
+        try:
+            rescue_report.write_record(os.path.abspath(os.path.expanduser(str(args['report_dir']))), record)
+        except OSError as exc:
+            display.warning('No record of the rescue of %s could be kept in %s: %s' % (host, args['report_dir'], exc.strerror))
+
+    # -- options -------------------------------------------------------------------------------------------------------------
+
+    def _wants_progress(self, value):
+        value = str(value).lower()
+        if value in ('true', 'yes', 'on', '1'):
+            return True
+        return value == 'auto' and (_terminal() or any(name in os.environ for name in (
+            'AWX_ISOLATED_DATA_DIR', 'AWX_HOST', 'JOB_ID')))
+
+    def _folder(self, args):
+        """The folder for this host below dest, as a path on this machine."""
+        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name
+        if not args.get('dest') or not isinstance(args['dest'], str):
+            raise AnsibleActionFail('missing required arguments: dest')
+        dest = os.path.abspath(os.path.expanduser(os.path.expandvars(args['dest'])))
+        real = os.path.realpath(dest)
+        confirmed = str(args.get('confirm_dest', False)).lower() in ('true', 'yes', 'on', '1')
+        if (real == '/runner' or real.startswith('/runner/')) and not confirmed:
+            raise AnsibleActionFail(
+                'dest %s lies in the job\'s container and is deleted with it. Choose a path that the execution environment mounts '
+                'from outside, or say confirm_dest: true if this one is.' % dest)
+        if os.path.lexists(dest) and not os.path.isdir(dest):
+            raise AnsibleActionFail('dest %s is a file, not a folder. Choose another dest.' % dest)
+        return os.fsencode(dest), folder_name(str(args['host_name'] or 'host'))
+
+    def _login_uid(self):
+        """Who logs in, whoever is become afterwards."""
+        found = self._low_level_execute_command('id -u', sudoable=False)
+        for word in found['stdout'].split():
+            if word.isdigit():
+                return int(word)
+        raise AnsibleActionFail('The user who logs in cannot be told: id -u said %r.' % (found['stdout'] + found['stderr'])[:200])
+
+    # -- the work --------------------------------------------------------------------------------------------------------------
+
+    def _deliver(self, args, task_vars, on_controller, shown):
+        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
+        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller
+        from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
+        from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+        patience = _number(args, 'reconnect_timeout', 120)
+        host = task_vars.get('inventory_hostname') or args['host_name']
+        delivery = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
+                    'patience': max(60, 2 * patience + 30)}
+        store, path = None, b''
+        if on_controller:
+            dest, folder = self._folder(args)
+            store = stores.FolderStore(dest, folder)
+            path = store.path
+            delivery['folder'] = text(path)
+            delivery['where'] = remote.identity(path)
+        delivery['key'] = hashlib.sha256(repr((socket.gethostname(), path, args['dest'], host)).encode()).hexdigest()
+        teller = Teller()
+
+        def show(snapshot):
+            line = teller.line(snapshot) if shown else None
+            if line:
+                display.display('[%s] %s' % (host, line))
+
+        with contextlib.ExitStack() as stack:
+            old = os.umask(0o077)
+            stack.callback(os.umask, old)
+            stack.enter_context(_signals())
+            try:
+                if on_controller and not self._task.check_mode:
+                    store.prepare()
+                    stack.enter_context(_locked(path))
+                    delivery['free'] = store.free()
+                elif on_controller:
+                    delivery['free'] = fsinfo.free(path).bytes
+                scratch = self._scratch(stack, path if on_controller and not self._task.check_mode else None)
+            except LifeboatError as exc:
+                raise AnsibleActionFail(str(exc)) from exc
+            result = self._attempts(args, task_vars, delivery, store, scratch, show, patience)
+        if shown and not result.get('failed'):
+            display.display(_table(host, result))
+        return result
+
+    def _attempts(self, args, task_vars, delivery, store, scratch, show, patience):
+        """Start on the node and fetch; once more where the node's process is gone and something new had come."""
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery as ends
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import SenderGone, Session, reset
+        fruitless, connected = 0, False
+        until = None
+        while True:
+            try:
+                said = self._execute_module(module_args=dict(args, delivery=delivery), task_vars=task_vars)
+            except AnsibleError:
+                # the first time it is Ansible's business: the host is unreachable
+                until = until or time.monotonic() + patience
+                if not connected or time.monotonic() > until:
+                    raise
+                reset(self)
+                time.sleep(3)
+                continue
+            if said.get('failed') or said.get('skipped') or 'delivery' not in said:
+                return said
+            connected, until = True, None
+            receiver = ends.Receiver(store)
+            session = Session(self, said['delivery'], receiver, scratch, show, patience)
+            try:
+                session.run()
+                result = receiver.result()
+                for key in ('warnings', 'deprecations'):
+                    if said.get(key):
+                        result[key] = said[key]
+                return result
+            except SenderGone as exc:
+                fruitless = 0 if receiver.bytes else fruitless + 1
+                if fruitless >= MAX_STARTS:
+                    raise AnsibleActionFail('The rescue on the host ended %d times without a result%s.' % (
+                        MAX_STARTS, ': ' + str(exc) if str(exc) else '')) from exc
+                display.vv('the rescue on the host ended (%s), starting it again' % exc)
+            except ends.ProtocolError as exc:
+                raise AnsibleActionFail('What the host sends is no rescue: %s. Nothing of it got a final name.' % exc) from exc
+            finally:
+                session.stop()
+                session.close()
+
+    def _scratch(self, stack, folder):
+        """A private folder for chunks: among Ansible's temporary files, or beside the bundles if there is no room."""
+        if folder is not None:
+            for name in os.listdir(folder):
+                if name.startswith(b'.incoming-'):
+                    shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        place = C.DEFAULT_LOCAL_TMP
+        room = os.statvfs(place)
+        if folder is not None and room.f_bavail * room.f_frsize < SCRATCH:
+            place = os.fsdecode(folder)
+        path = tempfile.mkdtemp(prefix='.incoming-', dir=place)
+        stack.callback(shutil.rmtree, path, True)
+        return path
+
+
+def _number(args, name, default):
+    try:
+        return int(args.get(name, default))
+    except (TypeError, ValueError):
+        raise AnsibleActionFail('%s must be a number of seconds, not %r.' % (name, args.get(name))) from None
+
+
+def _terminal():
+    """True if the output of ansible-playbook goes to a terminal. Workers have none of their own any more."""
+    for process in (os.getpid(), os.getppid()):
+        try:
+            if os.readlink('/proc/%d/fd/1' % process).startswith(('/dev/pts/', '/dev/tty', '/dev/console')):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Two runs never write into one folder."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        until = time.monotonic() + 15   # a killed run's worker needs a moment to notice
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise AnsibleActionFail('Another rescue is writing into %s. Wait for it, or choose another dest.'
+                                            % os.fsdecode(folder)) from None
+                time.sleep(0.5)
+            except OSError:
+                break                   # a file system without locks
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _signals():
+    """SIGINT and SIGTERM end the work through its `finally` blocks instead of at once; then they do what they did."""
+    caught = []
+    before = {}
+
+    def note(number, dummy_frame):
+        caught.append(number)
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)                # whatever hangs then hangs without us
+        raise Interrupted()
+
+    try:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            before[each] = signal.getsignal(each)
+            signal.signal(each, note)
+    except ValueError:                  # not the main thread, as under some strategy plugins
+        before.clear()
+    try:
+        yield
+    finally:
+        if not caught:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+        elif callable(before[caught[0]]):
+            signal.alarm(0)
+            for each, handler in before.items():
+                signal.signal(each, handler)
+            before[caught[0]](caught[0], None)
+
+
+def _table(host, result):
+    """The end of one host: a line for each bundle."""
+    from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import human
+    rows = [(item.get('status') or '', item.get('name') or '', human(item.get('bytes') or 0),
+             '' if item.get('changed') else 'unchanged') for item in result.get('bundles', ())]
+    order = ('lost', 'unsupported', 'partial', 'complete')
+    rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else 0)
+    shown = rows[:40]
+    widths = [max([len(row[column]) for row in shown] or [0]) for column in range(3)]
+    lines = ['[%s] %s' % (host, '  '.join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].rjust(widths[2]), row[3])).rstrip())
+             for row in shown]
+    if len(rows) > len(shown):
+        lines.append('[%s] ... and %d more' % (host, len(rows) - len(shown)))
+    summary = result.get('summary', {})
+    lines.append('[%s] %d bundles, %d written, %s, %d problems' % (
+        host, summary.get('bundles', 0), summary.get('written', 0), human(summary.get('bytes', 0)), summary.get('problems', 0)))
+    return '\n'.join(lines)

@@ -142,6 +142,11 @@ options:
       - Seconds for which a lost connection is tried again with O(store_on=controller).
     type: int
     default: 120
+  report_dir:
+    description:
+      - Folder on the controller that receives a record of what became of this host, for
+        P(lifeboat.docker.rescue_report#filter). It is written at once, also if the host fails or does not answer.
+    type: path
   delivery:
     description: Internal. Set by the action plugin.
     type: dict
@@ -175,6 +180,13 @@ EXAMPLES = r"""
     containers: [shop-db]
     include: [config, writable, rootfs, volumes, binds, logs]
     dest: /srv/rescued
+  become: true
+
+- name: A host whose disk is full, to the machine that runs Ansible
+  lifeboat.docker.docker_data_rescue:
+    dest: /srv/rescued
+    store_on: controller
+    progress: true
   become: true
 
 - name: Every volume, whoever used it
@@ -261,6 +273,7 @@ def main():
             max_bytes=dict(type='int', default=0),
             confirm_dest=dict(type='bool', default=False),
             reconnect_timeout=dict(type='int', default=120),
+            report_dir=dict(type='path'),
             delivery=dict(type='dict'),
             **shared.SOURCE_ARGUMENTS
         ),

@@ -25,24 +25,21 @@ options:
     required: true
   remote_src:
     description:
-      - With V(false) O(path) is on the controller. The bundle is copied to the managed node in pieces, first into a temporary
-        folder (see O(spool)) that is removed afterwards.
+      - With V(false) O(path) is on the controller, relative to the playbook. The bundle passes through the temporary folder of the
+        task in pieces of 8 MiB as it is read, and is never on the managed node as a whole.
+      - Needs to log in as the user who restores, or C(become) root.
     type: bool
     default: true
-  spool:
-    description:
-      - Folder on the managed node under which the copy of a bundle from the controller lies while it is restored.
-      - Only with O(remote_src=false).
-    type: path
-    default: /var/tmp
   restore:
     description:
       - What is restored. V(image) loads the image with what the container had changed in it, V(volumes) makes and fills the volumes,
         V(container) creates the container and the networks it needs.
       - V(container) needs an image, from the bundle or by O(image).
+      - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. Look at the result of
+        check mode first.
     type: list
     elements: str
-    choices: [image, volumes, container]
+    choices: [image, volumes, container, binds]
     default: [image, volumes, container]
   name:
     description:
@@ -94,10 +91,11 @@ options:
     description:
       - Refusals that are only noted.
       - V(architecture), the image is for another processor; V(database_version), the data are of another major version than the
-        image's database; V(holes), the engine would have to write more than 10 GiB of zeros for the holes of sparse files.
+        image's database; V(holes), the engine would have to write more than 10 GiB of zeros for the holes of sparse files;
+        V(device_nodes), a volume holds device nodes, which are harmless only if you know the container that made them.
     type: list
     elements: str
-    choices: [architecture, database_version, holes]
+    choices: [architecture, database_version, holes, device_nodes]
     default: []
   target:
     description: Restore to a running engine, or unpack into folders below O(dest).
@@ -155,7 +153,8 @@ attributes:
     details: A container of the same definition, and volumes that were restored from the same archive, are left alone, whatever has
       been written into them since.
 notes:
-  - An archive is refused if a member would leave its folder (absolute names, C(..), through a link) or is a device node.
+  - An archive is refused if a member would leave its folder (absolute names, C(..), through a link) or is a device node
+    (but see O(ignore)).
   - Data go directly into the folder of a volume if that folder can be reached on the managed node by root, otherwise through the engine's
     API. The API writes the holes of sparse files as zeros; the result says which way was taken.
 seealso:
@@ -237,6 +236,11 @@ volumes:
     bytes: {description: Size of their content., type: int, returned: when filled}
     notes: {description: What could not be kept., type: list, elements: str, returned: always}
     databases: {description: See RV(databases)., type: list, elements: dict, returned: always}
+binds:
+  description: Bind mounts that were restored, with the same keys as RV(volumes).
+  returned: when there are any
+  type: list
+  elements: dict
 container:
   description: The container. C(id), C(name), and C(state) if it was started.
   returned: success
@@ -270,9 +274,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.restore.engineapi 
 
 def restore(module):
     params = module.params
-    if not params['remote_src']:
-        module.fail_json(msg='remote_src: false is the work of the action plugin lifeboat.docker.docker_data_restore.')
-    result = run.restore(plan.Options(
+    # the action plugin puts the folder that a bundle of the controller comes through in the place of its path
+    result = (run.restore if params['remote_src'] else run.restore_remote)(plan.Options(
         path=os.path.abspath(os.fsencode(params['path'])), restore=tuple(params['restore']), name=params['name'] or '',
         volume_map=dict((str(key), str(value)) for key, value in params['volume_map'].items()), image=params['image'] or '',
         docker_host=params['docker_host'], use_tls=params['tls'], timeout=params['timeout'],
@@ -291,8 +294,7 @@ def main():
         argument_spec=dict(
             path=dict(type='path', required=True),
             remote_src=dict(type='bool', default=True),
-            spool=dict(type='path', default='/var/tmp'),
-            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container'],
+            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container', 'binds'],
                          default=['image', 'volumes', 'container']),
             name=dict(type='str'),
             volume_map=dict(type='dict', default={}),
@@ -303,7 +305,7 @@ def main():
             force=dict(type='bool', default=False),
             keep_old=dict(type='bool', default=True),
             keep_partial=dict(type='bool', default=False),
-            ignore=dict(type='list', elements='str', choices=['architecture', 'database_version', 'holes'], default=[]),
+            ignore=dict(type='list', elements='str', choices=['architecture', 'database_version', 'holes', 'device_nodes'], default=[]),
             target=dict(type='str', choices=['engine', 'directory'], default='engine'),
             dest=dict(type='path'),
             offline=dict(type='bool', default=False),

@@ -46,6 +46,7 @@ class Session:
         self._scratch = scratch
         self._show = show
         self._patience = patience
+        self._parent = os.getppid()
         self._next = 0                  # number of the chunk to fetch
         self._good = 0                  # chunks below it were checked and applied
         self._bad: str | None = None
@@ -60,6 +61,8 @@ class Session:
     def run(self) -> None:
         """Until the receiver has the end. Raises SenderGone, ProtocolError, AnsibleError (connection lost for good)."""
         while self._receiver.ended is None:
+            if os.getppid() != self._parent:
+                raise AnsibleError('ansible-playbook has ended')
             answer = self._step(wait=STEP_WAIT)
             self._show(answer.get('state'))
             if answer['chunks']:

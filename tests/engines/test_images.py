@@ -298,6 +298,31 @@ def manifest_of(folder):
         return json.load(found)
 
 
+@pytest.mark.parametrize('kind', ['debian-overlay2', 'newer-overlay2', 'newer-containerd'])
+def test_without_hard_links_the_command_fetches_the_blobs(kind, dead_root_of, start_engine, disk_dir):
+    """Where dest has no hard links the bundle refers to images/; and an image that no container uses."""
+    root = dead_root_of('debian-overlay2')
+    holder = store.FolderStore(os.fsencode(disk_dir), b'dead')
+    holder.prepare()
+    shared = imagestore.ImageStore(os.path.join(holder.path, imagestore.NAME))
+    with rescued.open_host(root) as host:
+        one = next(each for each in host.roots[0].images() if scenario.SHOP in each.references)
+        container = host.roots[0].container(root.truth['containers']['shop-web-1']['inspect']['Id'])
+        bundle = holder.begin('shop-web-1')
+        bundle.adopt = lambda source, target: False
+        record = image.write(bundle, one, container, shared, host.roots[0].idmap, form=image.FOLDER)[0]
+        lone = holder.begin('lone')
+        lone_record = image.write(lone, next(each for each in host.roots[0].images() if scenario.LOADED in each.references))[0]
+    assert record['status'] == lone_record['status'] == 'complete' and len(record['referenced']) == len(one.layers)
+    os.rename(bundle.path, bundle.final)
+    engine = start_engine(kind)
+    assert record['tags'][-1] in command(engine, os.fsdecode(bundle.final), record['load'])
+    assert engine.docker('run', '--rm', '--network', 'none', record['tags'][-1], 'cat /opt/app/page.html') == b'page\n'
+    assert scenario.LOADED in command(engine, os.fsdecode(lone.path), 'docker load < image.tar')
+    loaded = json.loads(engine.docker('image', 'inspect', scenario.LOADED))[0]
+    assert loaded['RootFS']['Layers'] == [layer['diff_id'] for layer in lone_record['layers']]
+
+
 def test_loadable_gives_what_docker_load_takes(written, start_engine):
     made = written('debian-overlay2')
     engine = start_engine('debian-overlay2')

@@ -6,6 +6,7 @@
 The manifest (schema_version 1) is described in docs/design.md. A component's `fingerprint` covers what stat tells of
 its source: while it is the same, the file that is already there is the answer.
 """
+import contextlib
 import hashlib
 import json
 import os
@@ -43,6 +44,7 @@ class Job(NamedTuple):
     mounts: Tuple[Dict[str, Any], ...] = ()
     volume_info: Dict[str, Any] = {}
     consistency: str = 'stopped'
+    freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
 
 
 class Outcome(NamedTuple):
@@ -128,12 +130,13 @@ def write(store, job, settings, measured, shared):
     that a volume of two containers is read once. Raises ReadFailed, CompressError, SinkError."""
     bundle = store.begin(job.name)
     work = _Work(bundle, job, settings, measured, shared)
-    for item in job.items:
-        work.tree(item)
-    if job.with_image:
-        work.image(expected(job, settings, measured)['image'][1])
-    if job.with_logs:
-        work.logs()
+    with work.quiet():
+        for item in job.items:
+            work.tree(item)
+        if job.with_image:
+            work.image(expected(job, settings, measured)['image'][1])
+        if job.with_logs:
+            work.logs()
     if job.with_config:
         work.config()
     return work.finish(store)
@@ -154,6 +157,38 @@ class _Work(object):
         self.files = {}                 # relative name -> sha256
         self.problems = list(job.problems)
 
+    @contextlib.contextmanager
+    def quiet(self):
+        """With quiesce: freeze nothing of a live container runs in here. What came of it is in the job's consistency."""
+        if self.job.freeze is None:
+            yield
+            return
+        from . import quiesce
+        try:
+            frozen = quiesce.freeze(*self.job.freeze)
+        except (quiesce.NotFrozen, OSError) as exc:
+            self._not_frozen('could not be frozen: %s' % (exc.strerror if isinstance(exc, OSError) else exc))
+            yield
+            return
+        self.settings.progress.frozen(True)
+        whole = False
+        try:
+            yield
+        finally:
+            whole = frozen.thaw()
+            self.settings.progress.frozen(False)
+        if whole:
+            self.job = self.job._replace(consistency='frozen')
+            self.problems = [item for item in self.problems if item.code != 'CRASH_CONSISTENT']
+        else:
+            self._not_frozen('was frozen only for a part of the time (freeze_timeout: %d)' % self.job.freeze[2])
+
+    def _not_frozen(self, why):
+        self.problems = [item for item in self.problems if item.code != 'CRASH_CONSISTENT']
+        self.problems.append(problem('CRASH_CONSISTENT', self.job.name, 'Container %s is still running and %s: its files are '
+                                     'rescued as after a power cut.' % (self.job.name, why),
+                                     'Stop its processes, or give it more time with freeze_timeout.'))
+
     # -- archives ----------------------------------------------------------------------------------------------------------
 
     def tree(self, item):
@@ -169,7 +204,7 @@ class _Work(object):
             made = self._archive(item, mark, file, sums_name)
         except ResumeMismatch:          # once: the second time nothing is there to go on with
             made = self._archive(item, mark, file, sums_name)
-        self.settings.progress.done(mark.bytes)
+        self.settings.progress.done(mark.work)
         if isinstance(made, OSError):
             self._lost(item, made)
             return
@@ -191,7 +226,7 @@ class _Work(object):
         try:
             summer = _Hashing(sums)
             with compress.Compressor(self.settings.codec, self.bundle.sink(file, source)) as packed:
-                self.settings.progress.reading(item.name, mark.bytes, packed.raw_count)
+                self.settings.progress.reading(item.name, mark.work, packed.raw_count)
                 try:
                     with item.tree.opened() as (root, entries):
                         result = archive.write_tar(
@@ -380,6 +415,9 @@ class _Work(object):
         from . import recreate
         container, image = self.job.container, self.job.image
         reference = container.image_reference or container.image_id or 'unknown-image'
+        if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
+            from .imagedocs import container_tag
+            reference = container_tag(container)
         try:
             definition = recreate.define(
                 container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,

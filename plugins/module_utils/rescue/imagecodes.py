@@ -17,3 +17,16 @@ def pull(image):
     if names:
         return 'To complete it: docker pull %s on a healthy host.' % names[0]
     return 'To complete it, pull or build the image again on a healthy host.'
+
+
+def shown(name):
+    """A name in a layer's tar (text), as a path in the container."""
+    while name.startswith('./'):
+        name = name[2:].lstrip('/')
+    return '/' + name.lstrip('/')
+
+
+def some(names, total, limit=5):
+    """``/a, /b and 7 more``; '' if there are none."""
+    more = ' and %d more' % (total - limit) if total > limit else ''
+    return ', '.join(shown(name) for name in names[:limit]) + more

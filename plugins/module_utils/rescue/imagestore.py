@@ -109,7 +109,7 @@ class ImageStore(object):
         try:
             with safeio.Dir.root(self.path) as folder:
                 value = json.loads(folder.read(b'index.json').decode('utf-8'))
-            return [item for item in value['manifests'] if os.path.exists(self.blob(item['digest']))]
+            return [item for item in value['manifests'] if os.path.isfile(self.blob(item['digest']))]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return []
 

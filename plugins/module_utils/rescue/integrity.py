@@ -154,10 +154,9 @@ def _problems_of(image, found):
     if found['verified']:
         return
     if found['damaged'] or (found['message'] and found['status'] == model.PARTIAL):
-        names = ', '.join('/' + name.lstrip('./') for name in found['damaged'][:5])
-        more = ' and %d more' % (found['damaged_total'] - 5) if found['damaged_total'] > 5 else ''
+        names = imagecodes.some(found['damaged'], found['damaged_total'])
         yield imagecodes.problem('IMAGE_LAYER_DAMAGED', image.id, '%s: %s%s.' % (
-            where, found['message'], ' (%s%s)' % (names, more) if names else ''), imagecodes.pull(image))
+            where, found['message'], ' (%s)' % names if names else ''), imagecodes.pull(image))
     elif found['status'] == model.COMPLETE:
         yield imagecodes.problem('IMAGE_LAYER_UNVERIFIED', image.id, '%s %s.' % (where, found['message']),
                                  imagecodes.pull(image))

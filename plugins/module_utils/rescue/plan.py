@@ -25,6 +25,11 @@ DEFAULT = ('config', 'writable', 'volumes', 'logs')
 SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/var/lib/docker', b'/var/lib/containerd', b'/etc',
           b'/usr', b'/lib', b'/lib64', b'/bin', b'/sbin', b'/boot', b'/var', b'/var/lib', b'/tmp')
 
+# Names that databases give their files. audit/databases.py looks into them; here they only say what goes first.
+DATABASE_NAMES = frozenset((b'PG_VERSION', b'ibdata1', b'WiredTiger', b'appendonly.aof.manifest', b'data.mdb', b'.minio.sys',
+                            b'system_schema', b'chunks_head', b'neostore', b'schema.DAT', b'meta.properties', b'version-2'))
+DATABASE_TAILS = frozenset((b'.rdb', b'.aof', b'.tsm', b'.sql', b'lite', b'ite3', b'.ibd', b'.frm', b'.MYD'))
+
 
 class Item(NamedTuple):
     """One component to write. `stem` is its file below the bundle without the suffixes of archive and compression."""
@@ -43,6 +48,12 @@ class Estimate(NamedTuple):
     allocated: int                      # on the disk, so without holes
     entries: int
     fingerprint: str
+    databases: bool = False             # a name in it is one that databases use: for the order, not a finding
+
+    @property
+    def work(self):
+        """Bytes of archive that come of it, about: holes are left out."""
+        return min(self.bytes, self.allocated) + 1024 * self.entries
 
 
 class LayerTree(object):
@@ -132,7 +143,8 @@ def container_items(container, include, kept_binds):
                 continue
             stem = 'binds/%02d-%s' % (number, slug(mount.source or mount.destination))
             items.append(Item('bind:%02d' % number, 'bind', stem, FolderTree(mount.path), archive.TREE,
-                              {'source': mount.source, 'destination': mount.destination}, mount.status, mount.path))
+                              {'source': mount.source, 'destination': mount.destination,
+                               'single': not os.path.isdir(mount.path)}, mount.status, mount.path))
     return items, problems
 
 
@@ -159,7 +171,7 @@ def slug(path):
 
 def measure(item):
     """Walk an item without reading data -> Estimate. Raises OSError if it cannot be opened."""
-    totals = [0, 0, 0]
+    totals = [0, 0, 0, False]
     seen = set()
 
     def counted(stream):
@@ -167,6 +179,8 @@ def measure(item):
             if not isinstance(entry, Failure):
                 st = entry.st
                 totals[2] += 1
+                if entry.name in DATABASE_NAMES or entry.name[-4:] in DATABASE_TAILS:
+                    totals[3] = True
                 if stat.S_ISREG(st.st_mode) and not entry.whiteout:
                     if st.st_nlink > 1:
                         key = (st.st_dev, st.st_ino)
@@ -181,7 +195,7 @@ def measure(item):
 
     with item.tree.opened() as (root, entries):
         mark = archive.fingerprint(counted(entries), root)
-    return Estimate(totals[0], totals[1], totals[2], mark)
+    return Estimate(totals[0], totals[1], totals[2], mark, totals[3])
 
 
 def records(container):

@@ -56,11 +56,10 @@ class Progress(object):
 
 def human(size):
     """1536 -> '1.5 KiB'."""
-    size = float(size)
-    for unit in UNITS:
-        if size < 1024 or unit == UNITS[-1]:
-            return '%d bytes' % size if unit == 'bytes' else '%.1f %s' % (size, unit)
-        size /= 1024
+    size, number = float(size), 0
+    while size >= 1024 and number < len(UNITS) - 1:
+        size, number = size / 1024, number + 1
+    return '%d bytes' % size if number == 0 else '%.1f %s' % (size, UNITS[number])
 
 
 def duration(seconds):

@@ -289,7 +289,7 @@ def warnings(definition):
 
 
 def mounts_of(config):
-    """model.Mount records from MountPoints, for where nothing better is known (FORMATS: missing types, empty sources)."""
+    """model.Mount records from MountPoints, for where nothing better is known (missing types, empty sources)."""
     found = []
     for destination, point in sorted(as_dict(as_dict(config).get('MountPoints')).items()):
         point = as_dict(point)

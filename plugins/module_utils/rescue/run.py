@@ -37,6 +37,9 @@ class Request(NamedTuple):
     check_space: bool = True
     image_optional: bool = False
     check_mode: bool = False
+    quiesce: str = 'none'
+    freeze_timeout: int = 300
+    max_bytes: int = 0
     inside: Any = None                  # callable(folder): dest is FOLDER or below, where dest is not on this machine
 
 
@@ -46,7 +49,9 @@ def request_of(params, check_mode=False):
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
-        owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'], image_optional=params['image_optional'], check_mode=check_mode)
+        owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
+        image_optional=params['image_optional'], check_mode=check_mode,
+        quiesce=params['quiesce'], freeze_timeout=params['freeze_timeout'], max_bytes=params['max_bytes'])
 
 
 def rescue(host, request, store=None, progress=None):
@@ -65,21 +70,31 @@ def rescue(host, request, store=None, progress=None):
     store.ask([job.name for job in jobs])
     settings = settings._replace(images=_image_store(store, jobs))
     done = {index: bundle.existing(store, job, settings, measured[index]) for index, job in enumerate(jobs)}
-    needed = _needed(jobs, measured, done, settings)
+    left_out = _over_limit(jobs, measured, done, request.max_bytes)
+    through = dict(done)
+    through.update(left_out)
+    needed = _needed(jobs, measured, through, settings)
     if request.image_optional and request.check_space and not _fits(request, needed, store):
         jobs, notes = _without_images(jobs, done, needed)
         problems.extend(notes)
-        needed = _needed(jobs, measured, done, settings)
+        needed = _needed(jobs, measured, through, settings)
     _room(request, needed, store)
     if request.check_mode:
-        return _forecast(store, jobs, measured, done, problems)
+        kept = [index for index in range(len(jobs)) if index not in left_out]
+        return _forecast(store, [jobs[index] for index in kept], [measured[index] for index in kept],
+                         dict(enumerate(done[index] for index in kept)), problems + list(left_out.values()))
     store.prepare()
     outcomes, shared = [], {}
-    settings.progress.plan(sum(_size(measured[index]) for index in range(len(jobs)) if done[index] is None), len(jobs))
+    settings.progress.plan(sum(_work(measured[index]) for index in range(len(jobs))
+                               if done[index] is None and index not in left_out), len(jobs))
     for index, job in enumerate(jobs):
         settings.progress.bundle(index + 1, job.name)
         if done[index] is not None:
             outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
+            continue
+        if index in left_out:
+            problems.append(left_out[index])
+            outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
             continue
         try:
             outcomes.append(bundle.write(store, job, settings, measured[index], shared))
@@ -200,7 +215,8 @@ def _container_job(host, root, container, request):
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
     consistency = 'stopped'
-    if host.root.is_live and liveness.container_alive(host.root, container.id, container.state['pid']):
+    pid = liveness.container_alive(host.root, container.id, container.state['pid']) if host.root.is_live else None
+    if pid:
         consistency = 'crash-consistent'
         problems.append(problem('CRASH_CONSISTENT', container.name or container.id, 'Container %s is still running: its '
                                 'files are rescued as after a power cut.' % (container.name or container.id[:12]),
@@ -227,7 +243,8 @@ def _container_job(host, root, container, request):
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),
                       tuple(problems), root.idmap, container, image, 'config' in request.include,
-                      'logs' in request.include, 'image' in request.include, tuple(mounts), info, consistency)
+                      'logs' in request.include, 'image' in request.include, tuple(mounts), info, consistency,
+                      freeze=(pid, container.id, request.freeze_timeout) if pid and request.quiesce == 'freeze' else None)
 
 
 def _too_wide(host, request, mount):
@@ -286,9 +303,31 @@ def _orphan_job(host, root, orphan, request):
 
 
 def _urgency(job, measured):
-    """First what the next start of dockerd deletes, then the smallest."""
+    """First what the next start of dockerd deletes, then what looks like a database, then the smallest."""
     doomed = any(item.code in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED') for item in job.problems)
-    return (not doomed, _size(measured), job.name)
+    databases = any(item.databases for item in measured.values() if isinstance(item, plan.Estimate))
+    return (not doomed, not databases, _size(measured), job.name)
+
+
+def _over_limit(jobs, measured, done, limit):
+    """{index: problem} of the jobs that MAX_BYTES leaves out, in the order of rescue."""
+    found, total = {}, 0
+    for index, job in enumerate(jobs):
+        size = _size(measured[index])
+        if not limit or done[index] is not None:
+            continue
+        if total + size > limit:
+            found[index] = problem('NOT_WRITTEN', job.name, 'The bundle %s with %s of data was left out: max_bytes is %s, and '
+                                   '%s come before it.' % (job.name, human(size), human(limit), human(total)),
+                                   'Run again with a larger max_bytes; what is there stays.')
+        else:
+            total += size
+    return found
+
+
+def _work(measured):
+    """Bytes that reading a job will show: holes are not read."""
+    return sum(item.work for item in measured.values() if isinstance(item, plan.Estimate))
 
 
 def _size(measured):

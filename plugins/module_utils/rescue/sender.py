@@ -7,7 +7,6 @@
 fetched, when the controller says so (`stop`), or when no step came for a while; however it ends, the spool goes with it.
 """
 import fcntl
-import json
 import os
 import shutil
 import signal

@@ -148,6 +148,22 @@ class FolderBundle(object):
         except OSError:
             return False
 
+    def copy(self, holder, source, target, digest):
+        """The same as take() where there are no hard links. OSError; False where the file differs from DIGEST."""
+        folder = holder if isinstance(holder, bytes) else (
+            holder.path if os.path.isdir(holder.path) else holder.final)
+        path = os.path.join(folder, os.fsencode(source))
+        if file_sha256(path) != digest:
+            return False
+        with open(path, 'rb') as found, self.sink(target) as sink:
+            for piece in iter(lambda: found.read(1 << 20), b''):
+                sink.write(piece)
+        return True
+
+    def make_folder(self, relative):
+        """The folder of a file of the bundle (bytes). Raises SinkError."""
+        return self._folder(relative)
+
     def absolute(self, relative):
         return os.path.join(self.path, os.fsencode(relative))
 

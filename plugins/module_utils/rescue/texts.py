@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
+import shlex
 import stat
 
 from ..formats import containerlogs
 from ..storage import safeio
 from ..storage.codes import problem
+from . import recreate
 
 CHUNK = 1 << 20
 
@@ -84,8 +86,8 @@ Check that nothing changed since:
     sha256sum -c SHA256SUMS
 
 {parts}
-Nothing but tar is needed. Run as root, or owners and modes are lost. To check files after extraction, go into the
-folder and run sha256sum -c on the .sha256 file beside the archive.
+Nothing but tar is needed{unpacker}. Run as root, or owners and modes are lost. To check files after extraction, go
+into the folder and run sha256sum -c on the .sha256 file beside the archive.
 {problems}"""
 
 PARTS = {
@@ -100,7 +102,9 @@ PARTS = {
                '    tar -C "$(docker volume inspect -f \'{{{{.Mountpoint}}}}\' {volume})" --numeric-owner --xattrs '
                '--xattrs-include=\'*\' --acls -xf {file}\n'),
     'bind': ('Bind mount {source} (was mounted at {destination}):\n\n'
-             '    mkdir -p {source} && tar -C {source} --numeric-owner --xattrs --xattrs-include=\'*\' --acls -xf {file}\n'),
+             '    mkdir -p {quoted} && tar -C {quoted} --numeric-owner --xattrs --xattrs-include=\'*\' --acls -xf {file}\n'),
+    'single': ('Bind mount {source}, one file (was mounted at {destination}):\n\n'
+               '    tar -C {folder} --numeric-owner --xattrs --xattrs-include=\'*\' --acls -xf {file}\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
     'config': 'The recorded definition is in config/; compose.yaml and run.sh there were made from it.\n',
@@ -114,13 +118,20 @@ def readme(manifest):
     name = subject.get('name') or (subject.get('id') or '')[:12]
     title = 'Rescued %s %s' % (manifest['kind'], name)
     parts, told = [], set()
+    # as config/compose.yaml and run.sh name them
+    names = {mount['name']: recreate.stable_name(name, mount['destination']) for mount in manifest['mounts']
+             if mount['type'] == 'volume' and mount['anonymous'] and mount['name']}
+    unpackers = sorted({CAT[os.path.splitext(item['file'])[1]].split()[0] for item in manifest['components']
+                        if os.path.splitext(item['file'])[1] in CAT})
     for component in manifest['components']:
         kind = component['kind']
         if kind not in PARTS or (kind in ('log', 'config') and kind in told):
             continue
         told.add(kind)
-        parts.append(PARTS[kind].format(
-            file=component['file'], name=name, volume=component.get('volume'), source=component.get('source'),
+        source = component.get('source') or ''
+        parts.append(PARTS['single' if component.get('single') else kind].format(
+            file=component['file'], name=name, volume=names.get(component.get('volume'), component.get('volume')),
+            source=source, quoted=shlex.quote(source), folder=shlex.quote(os.path.dirname(source)),
             destination=component.get('destination') or 'an unknown place', load=component.get('load', ''),
             cat=CAT.get(os.path.splitext(component['file'])[1], 'cat')))
     problems = ''
@@ -130,4 +141,5 @@ def readme(manifest):
             for item in manifest['problems'])
     return README.format(title=title, line='=' * len(title), created=manifest['created'],
                          source='%s:%s' % (manifest['source']['hostname'], manifest['source']['data_root']),
-                         status=manifest['status'], parts='\n'.join(parts), problems=problems)
+                         status=manifest['status'], parts='\n'.join(parts), problems=problems,
+                         unpacker=' (and %s, which tar calls)' % ', '.join(unpackers) if unpackers else '')

@@ -294,7 +294,7 @@ def _component_sizes(manifest, sums, check):
         if isinstance(item.get('sha256'), str) and item['sha256'] != sums[name]:
             check.wrong(name, 'has one SHA-256 in manifest.json and another one in SHA256SUMS')
         if isinstance(item.get('bytes'), int) and not isinstance(item.get('parts'), dict):
-            sizes[name] = item['bytes'] # with parts it is the sum of them
+            sizes[name] = item['bytes']  # with parts it is the sum of them
     return sizes
 
 

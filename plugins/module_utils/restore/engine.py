@@ -9,11 +9,12 @@ import time
 
 from ..rescue import recreate
 from ..storage.model import LifeboatError
-from . import databases, engineapi, inbox, plan as planning, source as sources, steps, unpack, volumes as volumes_
+from . import databases, engineapi, folders, inbox, plan as planning, source as sources, steps, unpack, volumes as volumes_
 from .bundle import as_dict
-from .plan import CONTAINER, IMAGE, VOLUMES
+from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
 
 SETTLE = 3                              # seconds that a container without a health check has to stay up
+NOT_FOR_BINDS = ('/proc/', '/sys/', '/dev/', '/run/', '/boot/', '/usr/', '/bin/', '/sbin/', '/lib/', '/lib64/')
 FIRST_MULTI = (1, 44)                   # API from which several networks and their MAC addresses go with the body
 
 
@@ -67,9 +68,49 @@ def make_plan(options, source, engine, info, access):
         planning.plan_networks(plan, situation)
     if VOLUMES in options.restore:
         planning.plan_volumes(plan, situation)
+    if BINDS in options.restore:
+        _plan_binds(plan, situation)
+    elif situation.wanted is not None:
+        _look_for_binds(plan, situation)
     if wants_container and situation.wanted is not None:
         _plan_container(plan, situation)
     return plan, situation
+
+
+def _plan_binds(plan, situation):
+    """Folders of the host that were bind-mounted, to where they were."""
+    access = situation.volumes
+    for part in situation.source.of('bind'):
+        place = os.path.normpath(part.source)
+        if not part.source.startswith('/') or place.startswith(NOT_FOR_BINDS):
+            plan.refuse('The bind mount %s is no place to restore to.' % part.source)
+        elif access.way()[0] == volumes_.DIRECT:
+            folders.plan_part(plan, situation.options, situation.source, part, access.place({'Mountpoint': place}), 'folder',
+                              planning.DEVICES in situation.options.ignore)
+        elif access.way()[0] is None:
+            plan.note('Whether %s can be restored is found out by a real run.' % place)
+        else:
+            plan.refuse('The bind mount %s is on the host of the engine, which cannot be reached from here as root (%s).' % (
+                place, access.way()[1]))
+    plan.result.pop('needed', None)
+
+
+def _look_for_binds(plan, situation):
+    """What the container will miss: -v makes an empty folder of what is not there, --mount refuses."""
+    access = situation.volumes
+    if access.way()[0] != volumes_.DIRECT:
+        return
+    needed = [item.get('Source') for item in situation.wanted['HostConfig'].get('Mounts', []) if item.get('Type') == 'bind']
+    for mount in situation.source.mounts:
+        if mount.type != 'bind' or not mount.source or os.path.lexists(access.place({'Mountpoint': mount.source})):
+            continue
+        have = any(part.source == mount.source for part in situation.source.of('bind'))
+        sentence = 'The bind mount %s is not there; %s.' % (
+            mount.source, 'add binds to restore' if have else 'it is not in the bundle either')
+        if mount.source in needed:
+            plan.refuse(sentence + ' The engine refuses the container without it.')
+        else:
+            plan.note(sentence + ' The container gets an empty folder.')
 
 
 def _with_container(plan, situation):
@@ -283,6 +324,9 @@ def _settle(plan, options, kept):
     found = []
     # containers first: a volume may be needed by one that goes
     for item, name in sorted(kept, key=lambda pair: not isinstance(pair[0], _KeptContainer)):
+        if isinstance(item, bytes):     # a folder, see folders
+            found.append({'was': os.fsdecode(item), 'now': os.fsdecode(name)})
+            continue
         try:
             if options.keep_old:
                 found.append({'was': name, 'now': item.keep()})
@@ -301,7 +345,8 @@ def _start_step(plan, situation):
         engine.start(identifier)
         undo.append(lambda: engine.stop(identifier, 10))
         if options.verify_start:
-            _wait(engine, identifier, name, options.start_timeout)
+            if not _wait(engine, identifier, name, options.start_timeout):
+                plan.note('%s runs, but its health check comes later than start_timeout: nobody has seen it healthy.' % name)
             policy = as_dict(situation.wanted['HostConfig']).get('RestartPolicy')
             if policy:
                 engine.update_restart(identifier, policy)
@@ -310,18 +355,24 @@ def _start_step(plan, situation):
 
 
 def _wait(engine, identifier, name, seconds):
-    """Until it is healthy, or has stayed up for a while. Raises LifeboatError with the end of its log."""
+    """Until it is healthy, or has stayed up for a while; False if its first health check comes too late to wait for.
+    Raises LifeboatError with the end of its log."""
     deadline = time.time() + seconds
     since = None
     while True:
-        state = as_dict(as_dict(engine.container(identifier)).get('State'))
+        container = as_dict(engine.container(identifier))
+        state = as_dict(container.get('State'))
         health = as_dict(state.get('Health')).get('Status')
         if state.get('Running') is not True:
             raise LifeboatError('%s ended with status %s. Its log ends so: %s' % (
                 name, state.get('ExitCode'), engine.logs(identifier).strip() or '(nothing)'))
         since = since or time.time()
-        if health == 'healthy' or (health in (None, '', 'none') and time.time() - since >= SETTLE):
-            return
+        settled = time.time() - since >= SETTLE
+        if health == 'healthy' or (health in (None, '', 'none') and settled):
+            return True
+        interval = as_dict(as_dict(container.get('Config')).get('Healthcheck')).get('Interval')
+        if settled and isinstance(interval, int) and interval > seconds * 10 ** 9:
+            return False
         if time.time() > deadline:
             raise LifeboatError('%s is not healthy after %d seconds (%s). Its log ends so: %s' % (
                 name, seconds, health or 'no health check', engine.logs(identifier).strip() or '(nothing)'))

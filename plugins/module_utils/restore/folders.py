@@ -59,15 +59,17 @@ def _plan_directory(plan, options, source, names, where):
         plan.note('Not run as root: everything belongs to the user who runs this, whatever the bundle says.')
     if VOLUMES in options.restore:
         for part in source.of('volume'):
-            _plan_part(plan, options, source, part, os.path.join(where, b'volumes', os.fsencode(names[part.name])), 'volume')
+            place = os.path.join(where, b'volumes', os.fsencode(names[part.name]))
+            plan_part(plan, options, source, part, place, 'volume', planning.DEVICES in options.ignore)
         for part in source.of('bind'):
-            _plan_part(plan, options, source, part, os.path.join(where, b'binds', _stem(part.file)), 'folder')
+            place = os.path.join(where, b'binds', _stem(part.file))
+            plan_part(plan, options, source, part, place, 'folder', planning.DEVICES in options.ignore)
     if CONTAINER in options.restore:
         parts = source.of('rootfs') or source.of('writable')
         for part in parts:
             if part.kind == 'writable':
                 plan.note('The bundle has no rootfs: only what the container had changed is unpacked, deletions as .wh. files.')
-            _plan_part(plan, options, source, part, os.path.join(where, part.kind.encode()), 'folder', part.kind == 'rootfs')
+            plan_part(plan, options, source, part, os.path.join(where, part.kind.encode()), 'folder', part.kind == 'rootfs')
     if IMAGE in options.restore and source.of('image'):
         plan.note('The image is not unpacked; it stays in the bundle, for docker load.')
 
@@ -89,10 +91,10 @@ def _plan_offline(plan, options, source, names, root):
         if not name[:1].isalnum() or '/' in name or len(name) < 2:
             plan.refuse('%s is no name for a volume.' % name)
             continue
-        _plan_part(plan, options, source, part, os.path.join(folder, b'_data'), 'volume')
+        plan_part(plan, options, source, part, os.path.join(folder, b'_data'), 'volume', planning.DEVICES in options.ignore)
 
 
-def _plan_part(plan, options, source, part, place, kind, allow_devices=False):
+def plan_part(plan, options, source, part, place, kind, allow_devices=False):
     """One archive into one folder."""
     what = text(part.file)
     shown = text(place)
@@ -111,7 +113,7 @@ def _plan_part(plan, options, source, part, place, kind, allow_devices=False):
     record = {'name': os.path.basename(shown) if os.path.basename(shown) != '_data' else
               os.path.basename(os.path.dirname(shown)), 'recorded': part.name, 'path': shown, 'way': volumes_.DIRECT,
               'notes': [], 'databases': []}
-    plan.result['volumes'].append(record)
+    plan.result.setdefault('volumes' if kind == 'volume' or options.target == 'directory' else 'binds', []).append(record)
     content = _content(place)
     before, after = plan.before.setdefault('folders', {}), plan.after.setdefault('folders', {})
     after[shown] = part.sha256
@@ -159,11 +161,17 @@ def _unpack_step(plan, options, source, part, place, record, allow_devices):
             else:
                 os.rmdir(place)
                 undo.append(lambda: os.path.lexists(place) or os.mkdir(place, 0o755))
+        made = partial
+        if not done.root and done.entries == 1:
+            made = os.path.join(partial, os.listdir(partial)[0])    # a bind mount of one file
         # first the note, which counts only for this very folder: so no kill can leave the folder without it
-        _remember(place, part.sha256, os.lstat(partial).st_ino)
+        _remember(place, part.sha256, os.lstat(made).st_ino)
         undo.append(lambda: volumes_.unlink(_memory(place)))
-        os.rename(partial, place)
-        undo.append(lambda: os.rename(place, partial))
+        os.rename(made, place)
+        undo.append(lambda: os.rename(place, made))
+        if made != partial:
+            os.rmdir(partial)
+            undo.append(lambda: os.mkdir(partial, 0o700))
         if aside and options.keep_old:
             plan.result.setdefault('kept', []).append((place, aside))
         elif aside:

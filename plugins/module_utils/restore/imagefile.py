@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a `docker load` archive holds, without loading it: manifest.json, index.json and the images' configurations.
 
-Graphdriver engines read manifest.json, containerd-backed ones prefer index.json (FORMATS 10.4): both have to lead to
+Graphdriver engines read manifest.json, containerd-backed ones prefer index.json: both have to lead to
 the same images, or what a person saw checked is not what runs.
 """
 import hashlib
@@ -104,8 +104,7 @@ def only(pieces, image, what='image.tar'):
             yield _header(member.name, len(data)) + data + tarwriter.padding(len(data))
             continue
         yield _header(member.name, member.size)
-        for piece in reader.pieces():
-            yield piece
+        yield from reader.pieces()
         yield tarwriter.padding(member.size)
     yield tarwriter.END
 

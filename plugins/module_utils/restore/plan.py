@@ -6,7 +6,7 @@
 Planning only asks. Check mode and diff show the same plan that a real run carries out.
 """
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..rescue import imagestore, recreate
 from ..storage.model import COMPLETE, LifeboatError, text
@@ -15,8 +15,8 @@ from . import bundle, databases, imagefile, inbox, unpack, volumes as volumes_
 from .bundle import as_dict, as_list
 from .steps import Step
 
-IMAGE, VOLUMES, CONTAINER = 'image', 'volumes', 'container'
-ARCHITECTURE, DATABASE_VERSION, HOLES = 'architecture', 'database_version', 'holes'
+IMAGE, VOLUMES, CONTAINER, BINDS = 'image', 'volumes', 'container', 'binds'
+ARCHITECTURE, DATABASE_VERSION, HOLES, DEVICES = 'architecture', 'database_version', 'holes', 'device_nodes'
 # GOARCH of what engines and images call otherwise
 ARCHITECTURES = {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm', 'armv6l': 'arm', 'i386': '386', 'i686': '386'}
 
@@ -191,8 +191,7 @@ def plan_image(plan, situation):
 def loadable(info):
     """Yield the bytes of what docker load takes."""
     if info.remote is None:
-        for piece in imagestore.loadable(info.path):
-            yield piece
+        yield from imagestore.loadable(info.path)
         return
     stream = volumes_.open_archive(info, inbox.IMAGE)
     try:
@@ -260,7 +259,7 @@ def plan_volumes(plan, situation):
             try:
                 stream = volumes_.open_archive(situation.source.info, part.file)
                 try:
-                    unpack.scan(stream, text(part.file))
+                    unpack.scan(stream, text(part.file), DEVICES in situation.options.ignore)
                 finally:
                     stream.close()
             except LifeboatError as exc:
@@ -385,7 +384,7 @@ def _volume_step(plan, situation, part, name, record, action, driver, driver_opt
         stream = volumes_.open_archive(situation.source.info, part.file)
         try:
             done = access.fill(volume, stream, text(part.file), part.sha256, part.bytes, None if HOLES in options.ignore
-                               else volumes_.MAX_HOLES)
+                               else volumes_.MAX_HOLES, DEVICES in options.ignore)
         finally:
             stream.close()
         for item in done['databases']:

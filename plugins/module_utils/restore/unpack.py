@@ -37,6 +37,7 @@ class Unpacked(NamedTuple):
     notes: Tuple[str, ...]
     notes_total: int
     telling: bool = False               # a name or a beginning that databases have was among them
+    root: bool = True                   # the archive has the folder itself; otherwise it is of a single file
 
 
 class Scan(NamedTuple):
@@ -89,7 +90,8 @@ def _refuse_device(reader, member, allow_devices):
     # character device 0/0 is how overlay file systems mark a deletion: it cannot be opened, by nobody
     if member.kind == BLOCKDEV or member.kind == CHARACTER and member.device != (0, 0):
         if not allow_devices:
-            raise reader.fail('is a device node (%d:%d), which is not expected here' % member.device, member.name)
+            raise reader.fail('is a device node (%d:%d), which is not expected here; ignore: [device_nodes] makes it all the '
+                              'same' % member.device, member.name)
 
 
 def unpack(stream, folder, what='the archive', allow_devices=False, limit=None, owners=None):
@@ -106,7 +108,7 @@ def unpack(stream, folder, what='the archive', allow_devices=False, limit=None, 
     finally:
         os.umask(before)
         job.close()
-    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total, job.telling)
+    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total, job.telling, job.root_seen)
 
 
 class _Job(object):
@@ -117,7 +119,7 @@ class _Job(object):
         self.limit = limit
         self.owners = owners
         self.files = self.bytes = 0
-        self.telling = False
+        self.telling = self.root_seen = False
         self.notes = []
         self.notes_total = 0
         self.folders = []               # members, to be finished last
@@ -310,6 +312,8 @@ class _Job(object):
             self.telling = self.telling or base in MARKERS
             folder = self.descriptor(parent)
             os.mkdir(base, 0o700, dir_fd=folder)
+        else:
+            self.root_seen = True
         self.folders.append(member)
 
     def finish(self, member):

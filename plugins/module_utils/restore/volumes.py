@@ -184,7 +184,7 @@ class Volumes(object):
 
     # --- writing
 
-    def fill(self, volume, archive, what, digest, limit=None, max_holes=MAX_HOLES):
+    def fill(self, volume, archive, what, digest, limit=None, max_holes=MAX_HOLES, allow_devices=False):
         """Put an archive (open_archive(), of this SHA-256) into an empty volume -> dict for the result.
 
         Raises ArchiveError, EngineError or OSError; then the volume has a part of it and its mark.
@@ -194,7 +194,7 @@ class Volumes(object):
             place = self.place(volume)
             mark = os.path.join(os.path.dirname(place), MARK)
             _touch(mark)
-            done = unpack.unpack(archive, place, what, limit=limit)
+            done = unpack.unpack(archive, place, what, allow_devices, limit)
             found = databases.find(place) if done.telling else []
             note = os.path.join(os.path.dirname(place), DONE)
             if (volume.get('Labels') or {}).get(LABEL) != digest:
@@ -210,7 +210,7 @@ class Volumes(object):
         helper = self._helper(volume['Name'])
         folder = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
         try:
-            passing = Passing(archive, what, folder, limit, max_holes)
+            passing = Passing(archive, what, folder, limit, max_holes, allow_devices)
             self.engine.put_archive(helper, PLACE, iter(passing))
             found = databases.find(folder)
             notes = []
@@ -285,8 +285,9 @@ class Passing(object):
     the search for databases.
     """
 
-    def __init__(self, stream, what, folder, limit=None, max_holes=None):
+    def __init__(self, stream, what, folder, limit=None, max_holes=None, allow_devices=False):
         self.max_holes = max_holes
+        self.allow_devices = allow_devices
         self._stream = stream
         self._pieces = collections.deque()
         self._passed = self._seen = 0
@@ -323,22 +324,22 @@ class Passing(object):
         links = {}
         try:
             for member in reader:
-                unpack.foresee(reader, member, links, False)
+                unpack.foresee(reader, member, links, self.allow_devices)
+                if member.kind == tarread.SYMLINK and _leaves(member):
+                    raise reader.fail("is a link to %s, outside of the volume; the engine refuses such links over its API: "
+                                      "restore on the engine's own host as root" % tarread.shown(member.link), member.name)
                 if member.kind in (tarread.FILE, tarread.HARDLINK):
                     self.files += 1
                 fd = shadow.wants(member)
                 try:
                     if member.kind == tarread.FILE:
                         self._count(member)
-                        for piece in self._data(member, shadow, fd):
-                            yield piece
+                        yield from self._data(member, shadow, fd)
                 finally:
                     if fd is not None:
                         os.close(fd)
-                for piece in self._ready():
-                    yield piece
-            for piece in self._ready():
-                yield piece
+                yield from self._ready()
+            yield from self._ready()
             yield bytes(2 * tarread.BLOCK)
         finally:
             shadow.close()
@@ -361,8 +362,7 @@ class Passing(object):
                 if fd is not None:
                     shadow.keep(fd, offset, piece)
                 offset += len(piece)
-                for ready in self._ready():
-                    yield ready
+                yield from self._ready()
 
 
 class _Tap(object):
@@ -459,6 +459,21 @@ class _KeptCopy(object):
 
     def drop(self):
         self.volumes.engine.remove('/volumes/%s' % self.name)
+
+
+def _leaves(member):
+    """A relative link that goes up further than it is deep: engines take it for an attempt to break out."""
+    if member.link[:1] == b'/':
+        return False
+    depth = member.name.count(b'/')
+    for part in member.link.split(b'/'):
+        if part == b'..':
+            depth -= 1
+        elif part not in (b'', b'.'):
+            depth += 1
+        if depth < 0:
+            return True
+    return False
 
 
 def open_archive(info, name):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`docker diff` without a daemon: two merged views compared, name by name.
 
-Rules from go-archive's changes.go, changes_linux.go and changes_unix.go (FORMATS 4.9.1): a path only in the new
+Rules from go-archive's changes.go, changes_linux.go and changes_unix.go: a path only in the new
 view is A, with each path below it; only in the old one D, without what was below; in both C if mode, owner, device
 number or security.capability differ, and for what is no folder also if size or mtime differ. A folder with any
 change below is C. The root is never listed. Content is not compared.

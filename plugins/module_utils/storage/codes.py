@@ -29,11 +29,9 @@ CODES = {
     'CONFIG_FROM_TEMP': (INFO, 'The newest complete record was in a temporary file of an interrupted write.'),
     'NAME_UNKNOWN': (WARNING, 'The container\'s name stood only in the damaged record.'),
     'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.'),
-    'IMAGE_UNKNOWN': (WARNING, 'Which image the container was made from could not be found out.'),
     'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of dockerd deletes this container and its anonymous volumes.'),
     'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone, and the next '
                                       'start of dockerd removes the rest.'),
-    'CONTAINER_ALIVE': (WARNING, 'A process of the container is still running: what is read now is crash-consistent only.'),
     # layers
     'WRITABLE_LAYER_LOST': (CRITICAL, 'The folder of the writable layer does not exist.'),
     'WRITABLE_LAYER_LIKELY': (WARNING, 'The record of which writable layer belongs to this container is lost; the named '
@@ -47,6 +45,11 @@ CODES = {
                                   'the merged file system. The writable layer is not affected.'),
     'IMAGE_LAYER_UNKNOWN': (WARNING, 'An image layer is not recorded on this disk.'),
     'IMAGE_CONFIG_LOST': (WARNING, 'The image\'s config is missing or does not match its digest.'),
+    'IMAGE_LAYER_DAMAGED': (WARNING, 'Files of an image layer are not what the image says they are.'),
+    'IMAGE_LAYER_REBUILT': (WARNING, 'An image layer could not be put together byte by byte; it was made anew from its files and '
+                                     'has another digest.'),
+    'IMAGE_LAYER_UNVERIFIED': (INFO, 'Nothing on this disk tells what an image layer should be: it could not be checked.'),
+    'IMAGE_SPARSE': (INFO, 'Holes of a writable layer are left out of the image.'),
     'LAYER_METADATA_DAMAGED': (INFO, 'An entry of layerdb is damaged; dockerd ignores it.'),
     'LAYER_REMOVING': (INFO, 'A layer whose removal was interrupted; its data may still be complete.'),
     'STORE_UNREACHABLE': (CRITICAL, 'The layers lie in containerd\'s store, which is not on this disk.'),
@@ -54,15 +57,12 @@ CODES = {
     'METADATA_DB_DAMAGED': (WARNING, 'A bbolt database is damaged; what it holds was taken from folders instead.'),
     'REFERENCES_DAMAGED': (WARNING, 'repositories.json is damaged: images keep their IDs but lose their tags; dockerd '
                                     'does not start with it.'),
-    'INVALID_REDIRECT': (WARNING, 'An overlay redirect is invalid; the kernel would refuse the folder.'),
     # mounts, volumes, logs
     'VOLUME_LOST': (CRITICAL, 'The volume\'s folder does not exist.'),
     'VOLUME_OPTIONS_DAMAGED': (WARNING, 'opts.json is empty or damaged; dockerd does not start with it. The data are '
                                         'not affected.'),
     'VOLUME_NOT_ON_DISK': (WARNING, 'The volume\'s data lie on another server or with a plugin.'),
     'VOLUME_IS_LINK': (WARNING, 'The volume\'s folder is a symbolic link: kept as a link, not followed.'),
-    'VOLUME_EMPTY_SIBLING': (WARNING, 'The named volume is empty while an anonymous one of the same container holds '
-                                      'data: probably the wrong mount path.'),
     'BIND_MISSING': (WARNING, 'The source of a bind mount does not exist on this disk.'),
     'BIND_THROUGH_LINK': (WARNING, 'A bind source leads through a link that a container could have made: not followed.'),
     'BIND_TOO_WIDE': (WARNING, 'A bind source contains the data root or the system itself: left out.'),
@@ -70,7 +70,6 @@ CODES = {
     'LOG_NOT_ON_DISK': (INFO, 'The log driver keeps nothing under the data root.'),
     'LOG_DAMAGED': (INFO, 'Parts of a log file could not be parsed.'),
     # the rescue itself
-    'DEST_ON_SOURCE_DISK': (WARNING, 'The bundles are written to the file system that is being rescued.'),
     'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.'),
     'OLD_BUNDLE_KEPT': (WARNING, 'An earlier bundle was better than the new one and stays beside it.'),
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image; everything else was rescued.'),
@@ -80,7 +79,6 @@ CODES = {
     'CRASH_CONSISTENT': (WARNING, 'Read while the container was running: as after a power cut.'),
     'SOCKET_SKIPPED': (INFO, 'Sockets hold no data and are left out.'),
     'WHITEOUT_NAME': (WARNING, 'A real file is named .wh.*: in a layer archive this name means a deletion.'),
-    'IDS_UNMAPPED': (INFO, 'Owners outside the user namespace\'s range were kept as they are on the disk.'),
 }
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd's root: its two databases, its snapshots and its content store (FORMATS 7).
+"""containerd's root: its two databases, its snapshots and its content store.
 
 ``meta.db`` maps the names that Docker uses (a container id) to snapshot names; each snapshotter's own
 ``metadata.db`` maps those to numbered folders and to their parents. Where meta.db is damaged, the snapshot names

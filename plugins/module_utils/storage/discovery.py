@@ -4,7 +4,7 @@
 """Where are this host's Docker data roots? Every source is asked, what each says is kept, content decides the rank.
 
 1. *Claims*: each source (a running dockerd, systemd units and drop-ins, daemon.json, sysconfig files, homes, snap,
-   fstab, the default) says where a data root would be (FORMATS 1.1, 1.2).
+   fstab, the default) says where a data root would be.
 2. *Candidates*: claims that lead to the same folder are one candidate; userns-remap folders (1.5) are candidates of
    their own; each gets the containerd roots to look into (1.4).
 3. *Problems*: what is missing, empty, not mounted, damaged or out of reach. Nothing found is a problem too.
@@ -351,7 +351,7 @@ def _all_claims(scan):
 
 
 def _claim(scan, flags, where, env, user=None, snap=None, required=True):
-    """The claim of one daemon: flags over its daemon.json over the default (FORMATS 1.1)."""
+    """The claim of one daemon: flags over its daemon.json over the default."""
     kind = 'system'
     default, why = DEFAULT_ROOT, 'default'
     config = DEFAULT_JSON
@@ -1047,7 +1047,7 @@ def _below(host, path):
 
 
 class _Containerd(object):
-    """Where containerd's own root is configured (FORMATS 1.4)."""
+    """Where containerd's own root is configured."""
 
     def __init__(self, scan, explicit):
         self.scan = scan

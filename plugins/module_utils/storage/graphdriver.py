@@ -4,7 +4,7 @@
 """``image/<driver>/`` of a data root: images, layers, and which folders a container's stack is made of.
 
 layerdb is asked first, since it needs none of a driver's own link files; the image's config and the driver's own
-record of lower layers stand in where it is damaged, and are compared with it where it is not (FORMATS 3, 4.1).
+record of lower layers stand in where it is damaged, and are compared with it where it is not.
 """
 import hashlib
 import os

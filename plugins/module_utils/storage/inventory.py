@@ -49,7 +49,7 @@ class Host(object):
 
 
 class DataRoot(object):
-    """One effective data root (FORMATS 1.3, 1.5)."""
+    """One effective data root."""
 
     def __init__(self, host, candidate):
         self.host = host
@@ -188,7 +188,7 @@ class DataRoot(object):
 
     @property
     def recorded_path(self):
-        """The data root's path as the dead daemon knew it (bytes), from the paths its containers recorded (FORMATS 1.7)."""
+        """The data root's path as the dead daemon knew it (bytes), from the paths its containers recorded."""
         if self._recorded is None:
             self._recorded = self.candidate.recorded_path or b''
             for ident in self.container_ids()[:50]:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which writable layer belongs to a container whose layerdb entry is lost: evidence, never a silent guess.
 
-Candidates are driver folders with an ``-init`` twin that no other container claims (FORMATS 11).
+Candidates are driver folders with an ``-init`` twin that no other container claims.
 """
 import os
 import stat

@@ -42,7 +42,7 @@ def read_json(folder, name, kind=dict):
 
 
 def read_record(folder, name, names=None, accept=None):
-    """Like :func:`read_json`, then the temporary files of interrupted writes (FORMATS 0.1: ``.tmp-NAME*`` may hold the
+    """Like :func:`read_json`, then the temporary files of interrupted writes (``.tmp-NAME*`` may hold the
     newest complete content). ACCEPT(value) -> '' or why the content cannot be used."""
     found = read_json(folder, name)
     if found.value is not None:

@@ -35,11 +35,11 @@ class Item(object):
         self.path, self.data, self.target, self.xattrs = path, data, target, xattrs or {}
         self.whiteout, self.opaque, self.fails = whiteout, opaque, fails or {}
         size = len(data) if size is None else size
-        seconds = mtime_ns // 10**9
+        blocks = (size + 511) // 512 if blocks is None else blocks
+        ino = ino or int(hashlib.sha256(path).hexdigest()[:8], 16)
         self.st = os.stat_result(
-            (kind | mode, ino or int(hashlib.md5(path).hexdigest()[:8], 16), 7, nlink, ids[0], ids[1], size) + (seconds,) * 3,
-            {'st_mtime_ns': mtime_ns, 'st_ctime_ns': mtime_ns, 'st_blocks': (size + 511) // 512 if blocks is None else blocks,
-             'st_rdev': rdev})
+            (kind | mode, ino, 7, nlink, ids[0], ids[1], size) + (mtime_ns // 10**9,) * 3,
+            {'st_mtime_ns': mtime_ns, 'st_ctime_ns': mtime_ns, 'st_blocks': blocks, 'st_rdev': rdev})
 
     def attempt(self, what):
         if what in self.fails:
@@ -89,7 +89,9 @@ class Output(object):
 def write(items, **options):
     """(Result, members of the archive, lines of the sums)."""
     output, sums = Output(), io.BytesIO()
-    result = archive.write_tar(entries(*items) if isinstance(items, (list, tuple)) else items, output, sums=sums, **options)
+    if isinstance(items, list):
+        items = entries(*items)
+    result = archive.write_tar(items, output, sums=sums, **options)
     raw = b''.join(output.pieces)
     assert result.tar_bytes == len(raw) and len(raw) % 512 == 0 and raw.endswith(bytes(1024))
     opened = tarfile.open(fileobj=io.BytesIO(raw))
@@ -187,7 +189,8 @@ def test_ids_of_a_user_namespace():
     ids = IdMap([(0, 100000, 65536)], [(0, 200000, 65536)])
     dummy, opened, sums = write([Item(b'root', ids=(100000, 200000), xattrs={'security.capability': CAP3}),
                                  Item(b'www', ids=(100033, 200033)), Item(b'alien', ids=(7, 8)),
-                                 Item(b'd', FOLDER, ids=(100001, 200001)), Item(b'l', LINK, target=b'x', ids=(100002, 200002))],
+                                 Item(b'd', FOLDER, ids=(100001, 200001)),
+                                 Item(b'l', LINK, target=b'x', ids=(100002, 200002))],
                                 idmap=ids)
     assert [(info.uid, info.gid) for info in opened] == [(0, 0), (33, 33), (7, 8), (1, 1), (2, 2)]
     assert ids.unmapped == 2
@@ -207,7 +210,8 @@ def test_form_of_docker_export():
 
 def test_all_attributes_and_nanoseconds_otherwise():
     dummy, opened, sums = write([Item(b'f', xattrs={'user.x': b'1', 'trusted.y': b'\xff\0'}),
-                                 Item(b'd', FOLDER, xattrs={'user.z': b'3'}), Item(b'l', LINK, target=b'f', xattrs={'trusted.t': b'4'})])
+                                 Item(b'd', FOLDER, xattrs={'user.z': b'3'}),
+                                 Item(b'l', LINK, target=b'f', xattrs={'trusted.t': b'4'})])
     headers = opened.getmember('f').pax_headers
     assert headers['mtime'] == '1700000000.123456789'
     assert headers['SCHILY.xattr.trusted.y'].encode('utf-8', 'surrogateescape') == b'\xff\0'
@@ -220,7 +224,8 @@ def test_all_attributes_and_nanoseconds_otherwise():
 def test_hard_links_of_every_type_point_to_the_first_name():
     result, opened, sums = write([Item(b'a', data=b'one', ino=5, nlink=3), Item(b'b', data=b'one', ino=5, nlink=3),
                                   Item(b'c', data=b'one', ino=5, nlink=3), Item(b'p', stat.S_IFIFO, ino=6, nlink=2),
-                                  Item(b'p2', stat.S_IFIFO, ino=6, nlink=2), Item(b's', LINK, target=b'a', ino=7, nlink=2),
+                                  Item(b'p2', stat.S_IFIFO, ino=6, nlink=2),
+                                  Item(b's', LINK, target=b'a', ino=7, nlink=2),
                                   Item(b's2', LINK, target=b'a', ino=7, nlink=2)])
     assert [(info.name, info.linkname) for info in opened if info.islnk()] == [
         ('b', 'a'), ('c', 'a'), ('p2', 'p'), ('s2', 's')]
@@ -332,29 +337,33 @@ def test_unreadable_pages_are_zeros_and_the_rest_is_saved(size, bad, monkeypatch
 def test_a_real_read_error(monkeypatch):
     # the first page of a process is never mapped: read(2) says EIO
     monkeypatch.setattr(MadeUp, 'open', staticmethod(
-        lambda entry: os.open('/proc/self/mem', os.O_RDONLY) if entry.path == b'f' else os.open(os.devnull, os.O_RDONLY)))
+        lambda entry: os.open('/proc/self/mem' if entry.path == b'f' else os.devnull, os.O_RDONLY)))
     result, opened, sums = write([Item(b'f', size=10000, blocks=20), Item(b'next')])
     assert content(opened, b'f') == bytes(10000) and result.failures[0][:2] == (b'f', 0)
     assert names(opened) == [b'f', b'next']
 
 
 def test_what_cannot_be_opened_is_left_out_and_told():
-    result, opened, sums = write([Item(b'a', fails={'open': errno.EIO}), Item(b'l', LINK, fails={'readlink': errno.EIO}),
+    result, opened, sums = write([Item(b'a', fails={'open': errno.EIO}),
+                                  Item(b'l', LINK, fails={'readlink': errno.EIO}),
                                   Item(b'odd', 0o150000), Item(b'b', data=b'2'),
                                   tree.Failure(b'd', OSError(errno.EACCES, 'Permission denied'), True)])
     assert names(opened) == [b'b']
-    assert [(lost.path, lost.offset) for lost in result.failures] == [(b'a', None), (b'l', None), (b'odd', None), (b'd', None)]
+    assert [lost.path for lost in result.failures] == [b'a', b'l', b'odd', b'd']
+    assert all(lost.offset is None for lost in result.failures)
     assert 'Input/output error' in result.failures[0].message and 'Permission denied' in result.failures[3].message
     assert sums.count(b'\n') == 1
 
 
 def test_further_name_of_a_file_that_could_not_be_opened_is_tried_itself():
-    result, opened, sums = write([Item(b'a', ino=5, nlink=2, fails={'open': errno.EIO}), Item(b'b', data=b'2', ino=5, nlink=2)])
+    result, opened, sums = write([Item(b'a', ino=5, nlink=2, fails={'open': errno.EIO}),
+                                  Item(b'b', data=b'2', ino=5, nlink=2)])
     assert names(opened) == [b'b'] and content(opened, b'b') == b'2'
 
 
 def test_unreadable_attributes_cost_the_attributes_only():
-    result, opened, sums = write([Item(b'a', data=b'1', fails={'xattrs': errno.EIO}), Item(b'd', FOLDER, fails={'xattrs': errno.EIO})])
+    result, opened, sums = write([Item(b'a', data=b'1', fails={'xattrs': errno.EIO}),
+                                  Item(b'd', FOLDER, fails={'xattrs': errno.EIO})])
     assert names(opened) == [b'a', b'd/'] and content(opened, b'a') == b'1'
     assert [lost.path for lost in result.failures] == [b'a', b'd']
 
@@ -376,7 +385,8 @@ def test_endless_failures_are_counted_not_kept():
 
 def test_no_descriptor_stays_open():
     before = os.listdir('/proc/self/fd')
-    write([Item(b'a', data=b'1', fails={'xattrs': errno.EIO}), Item(b'b', data=b'2', size=5), Item(b'c', fails={'open': errno.EIO})])
+    write([Item(b'a', data=b'1', fails={'xattrs': errno.EIO}), Item(b'b', data=b'2', size=5),
+           Item(b'c', fails={'open': errno.EIO})])
     with pytest.raises(ValueError):
         write([Item(b'a', data=b'1', size=5)], on_failure=lambda lost: int('no'))
     assert os.listdir('/proc/self/fd') == before
@@ -493,14 +503,15 @@ def test_fingerprint_needs_no_data_and_sees_every_change():
     for item in blind[:3]:
         item.fails = dict.fromkeys(('open', 'xattrs', 'readlink'), errno.EIO)
     assert archive.fingerprint(entries(*blind)) == result.fingerprint
-    changes = [dict(mode=0o600), dict(ids=(1, 3)), dict(ids=(0, 2)), dict(mtime_ns=MTIME + 1), dict(ino=10), dict(data=b'123456'),
-               dict(mtime_ns=10**30)]
+    changes = [dict(mode=0o600), dict(ids=(1, 3)), dict(ids=(0, 2)), dict(mtime_ns=MTIME + 1), dict(ino=10),
+               dict(data=b'123456'), dict(mtime_ns=10**30)]
     prints = {archive.fingerprint(entries(*items(**change))) for change in changes}
     assert len(prints) == len(changes) and result.fingerprint not in prints
     assert archive.fingerprint(entries(*items()[:3])) != result.fingerprint
     assert archive.fingerprint(entries(*items()), Item(b'', FOLDER).entry()) != result.fingerprint
     assert archive.fingerprint(entries(Item(b'x', whiteout=True))) != archive.fingerprint(entries(Item(b'x')))
-    assert archive.fingerprint(entries(Item(b'x', FOLDER, opaque=True))) != archive.fingerprint(entries(Item(b'x', FOLDER)))
+    assert archive.fingerprint(entries(Item(b'x', FOLDER, opaque=True))) != \
+        archive.fingerprint(entries(Item(b'x', FOLDER)))
 
 
 def test_fingerprint_cannot_be_forged_by_names():
@@ -509,7 +520,8 @@ def test_fingerprint_cannot_be_forged_by_names():
 
 
 def test_the_same_tree_gives_the_same_bytes():
-    items = [Item(b'%d' % number, data=b'x' * number * 100, xattrs={'user.b': b'1', 'user.a': b'2'}) for number in range(300)]
+    items = [Item(b'%d' % number, data=b'x' * number * 100, xattrs={'user.b': b'1', 'user.a': b'2'})
+             for number in range(300)]
     first, second = Output(), Output()
     archive.write_tar(entries(*items), first)
     archive.write_tar(entries(*items), second)

@@ -366,7 +366,8 @@ def test_damage_is_an_error_and_not_a_short_file(codec, by_program, tmp_path, mo
             return
         without_programs(monkeypatch)
     middle = len(data) // 2
-    for damaged in (data[:middle], data[:-1], data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1:], b'nonsense' * 10):
+    for damaged in (data[:middle], data[:-1], b'nonsense' * 10,
+                    data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1:]):
         with open(path, 'wb') as handle:
             handle.write(damaged)
         with pytest.raises(LifeboatError, match='damaged'), compress.open_reader(path) as reader:

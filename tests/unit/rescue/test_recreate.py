@@ -32,8 +32,9 @@ DEFAULTS = {
     'ReadonlyPaths': ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']}
 
 
-def define(config=None, host=None, image=IMAGE, **options):
+def define(config=None, host=None, **options):
     """A definition of a container that was created with nothing but CONFIG and HOST asked for."""
+    image = options.pop('image', IMAGE)
     extra = options.pop('top', {})
     inner = dict(IMAGE)
     inner.update({'Hostname': CID[:12], 'Domainname': '', 'Image': 'shop/web:1', 'OnBuild': None, 'Tty': False})

@@ -46,7 +46,8 @@ def test_root_name_without_the_files_assumes_the_usual_length():
     assert idmap.from_root_name(b'231072.300000', b'other:1:2\n', SUBGID).assumed
 
 
-@pytest.mark.parametrize('name', [b'overlay2', b'1', b'1.2.3', b'a.b', b'1.', b'.1', b'-1.5', b'1.99999999999', b'\xb2.1'])
+@pytest.mark.parametrize('name', [b'overlay2', b'1', b'1.2.3', b'a.b', b'1.', b'.1', b'-1.5', b'1.99999999999',
+                                  b'\xb2.1'])
 def test_other_names_are_refused(name):
     with pytest.raises(ValueError):
         idmap.from_root_name(name)
@@ -77,7 +78,8 @@ def cap3(root):
 
 def test_capabilities_lose_their_namespace():
     ids = IdMap([(0, 100000, 65536)], [(0, 100000, 65536)])
-    assert ids.xattrs({'security.capability': cap3(100000), 'user.x': b'1'}) == {'security.capability': CAP2, 'user.x': b'1'}
+    found = {'security.capability': cap3(100000), 'user.x': b'1'}
+    assert ids.xattrs(found) == {'security.capability': CAP2, 'user.x': b'1'}
     # a namespace inside the container keeps its own root, as the container saw it
     assert ids.xattrs({'security.capability': cap3(101000)}) == {'security.capability': cap3(1000)}
     assert ids.unmapped == 0

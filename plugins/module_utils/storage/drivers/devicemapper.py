@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """devicemapper (Docker up to 24): layers are thin devices of a pool; only a kernel can open them.
 
-Sources: moby v24: graphdriver/devmapper/{deviceset,driver}.go; FORMATS 4.6.
+Sources: moby v24: graphdriver/devmapper/{deviceset,driver}.go.
 """
 from .. import metadata
 from .common import CACHE_ID, Lowers, folder_names

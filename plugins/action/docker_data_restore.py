@@ -1,0 +1,274 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of docker_data_restore: hands over a bundle that is on the controller, piece by piece.
+
+The module runs in the background on the host and says through files which of the bundle's files it wants next; see
+module_utils/restore/inbox.py for the folder that both share.
+"""
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import tarfile
+import tempfile
+import time
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagestore
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import (
+    bundle, engine, imagefile, inbox, plan, source as sources, unpack, volumes)
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+
+CHUNK = 8 * 1024 * 1024
+LIMIT = 7 * 86400                       # seconds that the module may take in the background
+NAP = 0.3
+TELL = 10                               # seconds between lines of progress
+display = Display()
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _supports_async = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        del tmp
+        args = dict(self._task.args)
+        try:
+            remote = self._templar_bool(args.get('remote_src', True))
+        except (TypeError, ValueError) as exc:
+            raise AnsibleActionFail('remote_src is no boolean.') from exc
+        if remote:
+            result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
+            return result
+        if self._task.async_val:
+            raise AnsibleActionFail('remote_src: false hands the bundle over while it runs; it cannot be async.')
+        if not args.get('path'):
+            raise AnsibleActionFail('path is missing.')
+        try:
+            bundle_ = _Bundle(self._local_path(args['path']), args, self._task.check_mode)
+        except LifeboatError as exc:
+            raise AnsibleActionFail(str(exc)) from exc
+        result.update(self._deliver(bundle_, args, task_vars))
+        return result
+
+    @staticmethod
+    def _templar_bool(value):
+        from ansible.module_utils.parsing.convert_bool import boolean
+        return boolean(value)
+
+    def _local_path(self, path):
+        path = os.path.expanduser(str(path))
+        return path if os.path.isabs(path) else self._loader.path_dwim(path)
+
+    # -- the host ------------------------------------------------------------------------------------------------
+
+    def _deliver(self, bundle_, args, task_vars):
+        """Start the module, feed it, return its result."""
+        folder = self._make_tmp_path()
+        # what follows gets a folder of its own, which Ansible removes by itself
+        self._connection._shell.tmpdir = None
+        job = None
+        feeder = _Feeder(self, folder, bundle_)
+        try:
+            feeder.put(inbox.HEAD.decode(), bundle_.head())
+            job = self._start(dict(args, path=folder.rstrip('/')), task_vars)
+            if not job.get('ansible_job_id'):
+                return job
+            return self._feed(feeder, job['ansible_job_id'], task_vars)
+        except BaseException:
+            if job and job.get('ansible_job_id'):
+                feeder.stop()
+            raise
+        finally:
+            feeder.close()
+            self._remove_tmp_path(folder, force=True)
+
+    def _start(self, args, task_vars):
+        self._task.async_val = LIMIT
+        try:
+            return self._execute_module(module_args=args, task_vars=task_vars, wrap_async=True)
+        finally:
+            self._task.async_val = 0
+
+    def _feed(self, feeder, job, task_vars):
+        asked = time.monotonic()
+        while True:
+            names = feeder.names()
+            busy = feeder.step(names)
+            if 'done' in names or time.monotonic() - asked > TELL:
+                asked = time.monotonic()
+                status = self._status(job, 'status', task_vars)
+                if status.get('finished') or status.get('failed'):
+                    self._status(job, 'cleanup', task_vars)
+                    return {key: value for key, value in status.items() if key not in (
+                        'ansible_job_id', 'finished', 'started', 'results_file', 'stdout', 'stderr', 'stdout_lines',
+                        'stderr_lines', 'invocation')}
+            if not busy:
+                time.sleep(NAP)
+
+    def _status(self, job, mode, task_vars):
+        folder = self.get_shell_option('async_dir', default='~/.ansible_async')
+        found = self._execute_module(module_name='ansible.legacy.async_status', task_vars=task_vars, module_args={
+            'jid': job, 'mode': mode, '_async_dir': folder})
+        self._remove_tmp_path(self._connection._shell.tmpdir)
+        self._connection._shell.tmpdir = None
+        return found
+
+
+class _Feeder(object):
+    """Writes pieces into the folder on the host."""
+
+    def __init__(self, action, folder, bundle_):
+        self.action = action
+        self.folder = folder.rstrip('/')
+        self.bundle = bundle_
+        self.streams = {}               # number of a stream -> (generator of pieces, count of the next one)
+        self.sent = 0
+        self.told = time.monotonic()
+        handle, self.scratch = tempfile.mkstemp(prefix='lifeboat-')
+        os.close(handle)
+
+    def close(self):
+        for pieces, dummy in self.streams.values():
+            pieces.close()
+        os.unlink(self.scratch)
+
+    def _shell(self, command):
+        done = self.action._low_level_execute_command('cd %s && %s' % (shlex.quote(self.folder), command), sudoable=False)
+        if done['rc']:
+            raise AnsibleError('The folder %s on the host cannot be used: %s' % (self.folder, done['stderr'].strip()))
+        return done['stdout'].split()
+
+    def names(self):
+        return self._shell('ls -1')
+
+    def stop(self):
+        """Best effort: the module gives up by itself after a while."""
+        try:
+            self._shell('touch stop')
+        except AnsibleError:
+            pass
+
+    def put(self, name, data):
+        """A file in the folder, there only when it is whole; returns what else is there."""
+        with open(self.scratch, 'wb') as handle:
+            handle.write(data)
+        self.action._connection.put_file(self.scratch, self.folder + '/part')
+        return self._shell('mv part %s && ls -1' % shlex.quote(name))
+
+    def step(self, names):
+        """Send one piece if one is wanted and has room. True if something was sent."""
+        wanted = {}
+        for name in names:
+            if name.startswith('want-'):
+                number, dummy, code = name[5:].partition('-')
+                wanted[int(number)] = bytes.fromhex(code)
+        for number in [number for number in self.streams if number not in wanted]:
+            self.streams.pop(number)[0].close()
+        for number, file in sorted(wanted.items()):
+            if number not in self.streams:
+                self.streams[number] = (_with_last(self.bundle.pieces(file)), 0)
+            if sum(1 for name in names if name.startswith('chunk-%d-' % number)) >= inbox.CHUNKS:
+                continue
+            pieces, count = self.streams[number]
+            piece, last = next(pieces, (None, False))
+            if piece is None:
+                continue                # all of it is there, the host is still reading
+            self.put('chunk-%d-%d%s' % (number, count, '-last' if last else ''), piece)
+            self.streams[number] = (pieces, count + 1)
+            self.sent += len(piece)
+            self._tell(file)
+            return True
+        return False
+
+    def _tell(self, file):
+        if time.monotonic() - self.told > TELL:
+            self.told = time.monotonic()
+            display.display('<%s> %s: %d MiB sent' % (
+                self.action._play_context.remote_addr, text(file), self.sent >> 20))
+
+
+class _Bundle(object):
+    """The bundle on the controller: verified, and looked into as far as the host would have to read it twice."""
+
+    def __init__(self, path, args, check_mode):
+        self.source = sources.read(os.fsencode(path))
+        self.info = self.source.info
+        wanted = args.get('restore') or ['image', 'volumes', 'container']
+        self.documents = {}
+        if plan.has_image(self.source) and not args.get('image') and ('image' in wanted or 'container' in wanted):
+            images, dummy = plan.read_images(self.source)
+            self.documents[inbox.IMAGES] = imagefile.to_document(images)
+        if 'container' in wanted and not check_mode:
+            self.documents[inbox.DATABASES] = engine.writable_databases(self.source)
+        if check_mode:
+            for part in self.source.parts:
+                if part.kind == 'volume' and 'volumes' in wanted or part.kind == 'bind' and 'binds' in wanted:
+                    stream = volumes.open_archive(self.info, part.file)
+                    try:
+                        unpack.scan(stream, text(part.file), plan.DEVICES in (args.get('ignore') or []))
+                    finally:
+                        stream.close()
+
+    def head(self):
+        """head.tar as bytes."""
+        found = {bundle.SUMS: None, bundle.MANIFEST: None}
+        found.update((name, None) for name in self.info.sums if name.startswith(b'config/'))
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode='w', format=tarfile.PAX_FORMAT) as tar:
+            folder = tarfile.TarInfo('config')
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o700
+            tar.addfile(folder)
+            for name in sorted(found):
+                if name == bundle.SUMS:
+                    with open(os.path.join(self.info.path, name), 'rb') as handle:
+                        _add(tar, name, handle.read())
+                else:
+                    _add(tar, name, bundle.read_file(self.info, name))
+            for name, value in self.documents.items():
+                _add(tar, name, json.dumps(value).encode('utf-8'))
+        return buffer.getvalue()
+
+    def pieces(self, name):
+        """The bytes of one file, in pieces of CHUNK."""
+        if name == inbox.IMAGE and name not in self.info.sums:
+            yield from _resized(imagestore.loadable(self.info.path))
+            return
+        with os.fdopen(bundle.open_file(self.info, name), 'rb') as handle:
+            yield from iter(lambda: handle.read(CHUNK), b'')
+
+
+def _add(tar, name, data):
+    info = tarfile.TarInfo(os.fsdecode(name))
+    info.size, info.mode = len(data), 0o600
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _resized(pieces):
+    """Small pieces gathered into ones of at least CHUNK bytes."""
+    held, size = [], 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= CHUNK:
+            yield b''.join(held)
+            held, size = [], 0
+    if held:
+        yield b''.join(held)
+
+
+def _with_last(pieces):
+    """(piece, whether it is the last); an empty file is one empty piece."""
+    before = None
+    for piece in pieces:
+        if before is not None:
+            yield before, False
+        before = piece
+    yield (b'' if before is None else before), True

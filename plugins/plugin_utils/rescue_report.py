@@ -1,0 +1,163 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report of a rescue: a record for each host, written the moment the host is through, and the fleet made of them.
+
+    rescues/NAME/20260102T030405Z.json      one record for each rescue of a host; the newest counts
+    rescue-report.html rescue-report.json
+
+Slices of a job, or several jobs, may share the folder. A host that was not rescued has a record too, or none at all when
+the play never came to it; both stand in the report before everything that went well.
+"""
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import tempfile
+from typing import Any
+
+from . import reports, reports_store
+
+HOST_SCHEMA = 'lifeboat.rescue.host/1'
+REPORT_SCHEMA = 'lifeboat.rescue.report/1'
+FOLDER = 'rescues'
+# worst first
+STATES = ('unreachable', 'failed', 'not_run', 'incomplete', 'rescued')
+STATE_TEXTS = {'unreachable': 'did not answer', 'failed': 'rescue failed', 'not_run': 'the rescue did not come to it',
+               'incomplete': 'something was not rescued', 'rescued': 'everything was rescued'}
+NEXT_STEPS = {'unreachable': 'Bring its disk to another machine and rescue with host_root, or repair its network and run again.',
+              'failed': 'Do what the message says, then run again: what is whole is kept.',
+              'not_run': 'Run again, with this host in the limit.'}
+STATUSES = ('lost', 'unsupported', 'partial', 'complete')
+BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
+PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
+MAX_PROBLEMS = 200
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def host_record(result: Any, host: str, options: dict[str, Any] | None = None, started: datetime.datetime | None = None,
+                now: datetime.datetime | None = None) -> dict[str, Any]:
+    """The record of HOST from what docker_data_rescue returned, or from the failure it ended with. Plain data only."""
+    now = now or reports.utcnow()
+    options = options or {}
+    result = _dict(result)
+    record: dict[str, Any] = {
+        'schema': HOST_SCHEMA, 'host': host, 'state': 'failed', 'message': None, 'started': reports.timestamp(started or now),
+        'finished': reports.timestamp(now), 'duration_seconds': max(0.0, round((now - (started or now)).total_seconds(), 1)),
+        'store_on': options.get('store_on') or 'host', 'dest': options.get('dest'), 'check_mode': bool(options.get('check_mode')),
+        'summary': None, 'bundles': [], 'problems': []}
+    if result.get('unreachable'):
+        return dict(record, state='unreachable', message=reports._message(result, 'The host did not answer.'))
+    if result.get('failed') or not isinstance(result.get('summary'), dict):
+        return dict(record, message=reports._message(result, 'The module returned nothing.'))
+    record['summary'] = {key: value for key, value in result['summary'].items() if isinstance(value, int)}
+    record['bundles'] = [{key: item.get(key) for key in BUNDLE} for item in _dicts(result.get('bundles'))]
+    record['problems'] = [{key: item.get(key) for key in PROBLEM} for item in _dicts(result.get('problems'))[:MAX_PROBLEMS]]
+    short = [item for item in record['bundles'] if item['status'] != 'complete']
+    critical = [item for item in record['problems'] if item['severity'] == 'critical' and not record['bundles']]
+    if critical:                        # no data root, an empty one: nothing was rescued
+        return dict(record, state='failed', message=critical[0]['message'])
+    record['state'] = 'incomplete' if short else 'rescued'
+    return record
+
+
+def write_record(folder: str, record: dict[str, Any]) -> str:
+    """Keep RECORD below FOLDER -> its path. OSError."""
+    place = os.path.join(folder, FOLDER, reports_store.folder_name(record['host']))
+    os.makedirs(place, mode=0o700, exist_ok=True)
+    final = os.path.join(place, record['finished'].replace('-', '').replace(':', '') + '.json')
+    handle, path = tempfile.mkstemp(dir=place, suffix='.new')
+    with os.fdopen(handle, 'w', encoding='utf-8') as target:
+        json.dump(record, target, indent=1, sort_keys=True)
+    os.replace(path, final)
+    return final
+
+
+def collect(folder: str, now: datetime.datetime, max_age_hours: float) -> list[dict[str, Any]]:
+    """The newest whole record of each host that is recent enough."""
+    oldest = reports_store.stamp(now - datetime.timedelta(hours=max_age_hours)) + '.json'
+    top = os.path.join(folder, FOLDER)
+    found = []
+    for host in sorted(os.listdir(top)) if os.path.isdir(top) else ():
+        for name in reversed(reports_store._records(os.path.join(top, host))):
+            if name < oldest:
+                break
+            record = reports_store._load(os.path.join(top, host, name))
+            if isinstance(record, dict) and record.get('schema') == HOST_SCHEMA and record.get('state') in STATES:
+                found.append(record)
+                break
+    return found
+
+
+def fleet(records: list[dict[str, Any]], expected: Any = (), now: datetime.datetime | None = None,
+          title: str = 'Docker data rescue') -> dict[str, Any]:
+    """The report: hosts with the worst first. EXPECTED: names of hosts that ought to have a record."""
+    now = now or reports.utcnow()
+    known = {record['host'] for record in records}
+    hosts = list(records)
+    for host in expected:
+        if host not in known:
+            known.add(host)
+            hosts.append(dict(host_record({}, host, now=now), state='not_run', message='There is no record of a rescue of this host.'))
+    hosts.sort(key=lambda record: (STATES.index(record['state']), record['host']))
+    bundles = [item for record in hosts for item in record['bundles']]
+    totals: dict[str, Any] = {
+        'hosts': len(hosts), 'states': {state: sum(record['state'] == state for record in hosts) for state in STATES},
+        'bundles': len(bundles), 'bytes': sum(item.get('bytes') or 0 for item in bundles)}
+    for status in STATUSES:
+        totals[status] = sum(item['status'] == status for item in bundles)
+    return {'schema': REPORT_SCHEMA, 'title': title, 'generated': reports.timestamp(now), 'totals': totals,
+            'missing': _missing(hosts), 'hosts': hosts}
+
+
+def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was not rescued, worst first: whole hosts, then bundles, each with why and what to do."""
+    found = [{'host': record['host'], 'object': None, 'status': record['state'], 'message': record['message'],
+              'next_step': NEXT_STEPS[record['state']]} for record in hosts if record['state'] in NEXT_STEPS]
+    rows = []
+    for record in hosts:
+        why: dict[Any, list[dict[str, Any]]] = {}
+        for item in record['problems']:
+            why.setdefault(item['object'], []).append(item)
+        for item in record['bundles']:
+            if item['status'] == 'complete':
+                continue
+            reasons = [one for key in (item['name'], item['container'], item['id']) if key for one in why.get(key, ())]
+            reasons.sort(key=lambda one: ('critical', 'warning', 'info').index(one['severity'])
+                         if one['severity'] in ('critical', 'warning', 'info') else 3)
+            rows.append({'host': record['host'], 'object': item['name'], 'status': item['status'],
+                         'message': reasons[0]['message'] if reasons else 'See the manifest in its bundle.',
+                         'next_step': reasons[0]['next_step'] if reasons else None})
+    rows.sort(key=lambda row: (STATUSES.index(row['status']) if row['status'] in STATUSES else 0, row['host'], str(row['object'])))
+    return found + rows
+
+
+def headline(report: dict[str, Any]) -> str:
+    """The result as one sentence."""
+    totals = report['totals']
+    rescued = totals['states']['rescued']
+    text = f'{rescued} of {totals["hosts"]} hosts rescued completely'
+    bad = [f'{totals["states"][state]} {state.replace("_", " ")}' for state in STATES[:-1] if totals['states'][state]]
+    bundles = [f'{totals[status]} {status}' for status in STATUSES[:-1] if totals[status]]
+    return text + (': ' + ', '.join(bad) if bad else '') + (f'; of {totals["bundles"]} bundles ' + ', '.join(bundles) if bundles else '')
+
+
+def summary_of(report: dict[str, Any]) -> dict[str, Any]:
+    """What set_stats and the end of a play tell: small, whatever the size of the fleet."""
+    totals = report['totals']
+    return {'generated': report['generated'], 'headline': headline(report), 'hosts': totals['hosts'], 'states': totals['states'],
+            'bundles': totals['bundles'], 'bytes': totals['bytes'],
+            'statuses': {status: totals[status] for status in STATUSES},
+            'not_rescued': [record['host'] for record in report['hosts'] if record['state'] in NEXT_STEPS][:20]}
+
+
+def as_json(report: dict[str, Any]) -> str:
+    return json.dumps(report, indent=1, sort_keys=True) + '\n'

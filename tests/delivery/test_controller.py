@@ -1,0 +1,284 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""store_on: controller over ssh with become: complete, resumed, and the host left clean whatever happens."""
+import base64
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+import deadroot
+import hosts
+import pytest
+
+MIB = 1 << 20
+LARGE = 48 * MIB
+
+
+@pytest.fixture(scope='module')
+def dead(tmp_path_factory):
+    """A dead host with one volume that takes many chunks and does not compress."""
+    top = tmp_path_factory.mktemp('dead')
+    expected = deadroot.build(str(top / 'var/lib/docker'), containers=3, host_root=str(top))
+    noise = random.Random(1)
+    volume = expected.volumes[0]
+    with open(os.path.join(volume.path.decode(), 'large.bin'), 'wb') as target:
+        for dummy in range(LARGE // MIB):
+            target.write(noise.getrandbits(8 * MIB).to_bytes(MIB, 'little'))
+    return str(top)
+
+
+def result_of(out):
+    match = re.search(r'RESULT ([A-Za-z0-9+/=]+)', out)
+    assert match, out
+    return json.loads(base64.b64decode(match.group(1)).decode())
+
+
+def archives(folder):
+    """{relative name: SHA-256} of every archive and list below FOLDER, after its SHA256SUMS was checked."""
+    found = {}
+    for path, dummy, names in os.walk(folder):
+        if 'SHA256SUMS' in names:
+            subprocess.run(['sha256sum', '-c', '--quiet', 'SHA256SUMS'], cwd=path, check=True)
+        for name in names:
+            if '.tar' in name or name.endswith('.sha256'):
+                with open(os.path.join(path, name), 'rb') as data:
+                    found[os.path.relpath(os.path.join(path, name), folder)] = hashlib.sha256(data.read()).hexdigest()
+    return found
+
+
+@pytest.fixture(scope='module')
+def reference(dead, tmp_path_factory):
+    """The same rescue without any delivery."""
+    top = tmp_path_factory.mktemp('reference')
+    boss = hosts.Controller(str(top / 'controller'))
+    status, out = boss.play(hosts.task(host_root=dead, dest=str(top / 'out')),
+                            {'box': {'ansible_connection': 'local', 'ansible_python_interpreter': hosts.sys.executable}})
+    assert status == 0, out
+    return archives(str(top / 'out' / 'box'))
+
+
+def options(dead, tmp_path, **more):
+    found = {'host_root': dead, 'dest': str(tmp_path / 'out'), 'store_on': 'controller', 'spool_size': 4 * MIB}
+    found.update(more)
+    return found
+
+
+def no_partial(folder):
+    """Nothing is there that does not carry its final name."""
+    return [name for name in os.listdir(folder) if name.startswith('.')] == []
+
+
+def test_everything_arrives_and_a_second_run_changes_nothing(first, controller, dead, reference, tmp_path):
+    plays = hosts.task(**options(dead, tmp_path))
+    status, out = controller.play(plays, {'box': first.variables()})
+    assert status == 0, out
+    result = result_of(out)
+    assert result['changed'] and {item['status'] for item in result['bundles']} == {'complete'}
+    assert archives(str(tmp_path / 'out' / 'box')) == reference
+    assert no_partial(str(tmp_path / 'out' / 'box'))
+    assert all(item['path'].startswith(str(tmp_path / 'out')) and os.path.isdir(item['path']) for item in result['bundles'])
+    assert first.clean() == []
+    status, out = controller.play(plays, {'box': first.variables()})
+    assert status == 0 and not result_of(out)['changed'], out
+
+
+def test_check_mode_writes_nothing(first, controller, dead, tmp_path):
+    status, out = controller.play(hosts.task(**options(dead, tmp_path)), {'box': first.variables()}, arguments=['--check'])
+    assert status == 0, out
+    assert result_of(out)['changed'] and not os.path.exists(str(tmp_path / 'out'))
+    assert first.clean() == []
+
+
+def test_the_spool_stays_small(first, controller, dead, tmp_path):
+    process = controller.start(hosts.task(**options(dead, tmp_path)), {'box': first.variables()})
+    most, shown = 0, ''
+    while process.poll() is None:
+        used = first.inside('df', '--output=used', '-B1', '/dev/shm').split()[-1]
+        if int(used) > most:
+            most = int(used)
+            shown = first.inside('ls', '-lR', '/dev/shm')
+        time.sleep(0.05)
+    out = process.communicate()[0]
+    assert process.returncode == 0, out
+    assert MIB < most <= 4 * MIB, '%d\n%s' % (most, shown)
+
+
+def test_cut_at_random_points(first, controller, dead, reference, tmp_path):
+    """The connection is cut three times in the middle; the process on the host goes on, nothing is read twice."""
+    process = controller.start(hosts.task(**options(dead, tmp_path, progress='true')), {'box': first.variables()})
+    chance, cuts = random.Random(7), 0
+    part = None
+    while process.poll() is None and cuts < 3:
+        time.sleep(0.3 + chance.random())
+        if first.senders():
+            part = part or first.senders()
+            first.hang_up()
+            cuts += 1
+    out = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, out
+    assert cuts == 3, out
+    assert archives(str(tmp_path / 'out' / 'box')) == reference
+    assert first.clean() == []
+
+
+def test_a_reboot_of_the_host_goes_on_where_it_was(first, controller, dead, reference, tmp_path):
+    plays = hosts.task(**options(dead, tmp_path))
+    process = controller.start(plays, {'box': first.variables()})
+    begun = wait_for_part(process, tmp_path, 8 * MIB)
+    first.reboot()
+    out = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, out
+    assert begun and archives(str(tmp_path / 'out' / 'box')) == reference
+    assert first.clean() == []
+
+
+def wait_for_part(process, tmp_path, size):
+    """Wait until the beginning of a large file is SIZE bytes long here; its path."""
+    while process.poll() is None:
+        for path, dummy, names in os.walk(str(tmp_path / 'out')):
+            for name in names:
+                try:
+                    if name.endswith('.lifeboat-part') and os.path.getsize(os.path.join(path, name)) >= size:
+                        return os.path.join(path, name)
+                except OSError:
+                    pass
+        time.sleep(0.02)
+    raise AssertionError('it was over before: ' + process.communicate()[0])
+
+
+@pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_controller_that_ends(first, controller, dead, reference, tmp_path, how):
+    """Ctrl-C, a cancelled job, a killed one: no final names, the host clean, and the next run goes on."""
+    plays = hosts.task(**options(dead, tmp_path))
+    process = controller.start(plays, {'box': first.variables()})
+    part = wait_for_part(process, tmp_path, 12 * MIB)
+    os.killpg(process.pid, how)
+    process.wait(timeout=60)
+    if how == signal.SIGKILL:           # workers have sessions of their own
+        for line in hosts.run('ps', '-wweo', 'pid,args').splitlines():
+            if str(tmp_path) in line and 'ansible-playbook' in line:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+    else:
+        assert first.clean(20) == []
+    assert os.path.getsize(part) >= 12 * MIB
+    before = os.path.getsize(part)
+    assert not [name for name in archives_finished(tmp_path) if 'large' in name]
+    # the run that follows ends what the killed one left on the host, and goes on
+    sent = []
+    process = controller.start(plays, {'box': first.variables()})
+    while process.poll() is None:
+        try:
+            sent.append(os.path.getsize(part))
+        except OSError:
+            pass
+        time.sleep(0.01)
+    out = process.communicate()[0]
+    assert process.returncode == 0, out
+    assert min(sent) >= before
+    assert archives(str(tmp_path / 'out' / 'box')) == reference
+    assert no_partial(str(tmp_path / 'out' / 'box'))
+    assert first.clean() == []
+
+
+def archives_finished(tmp_path):
+    return [name for name in os.listdir(str(tmp_path / 'out' / 'box')) if not name.startswith('.')]
+
+
+def test_nobody_fetches(first, controller, dead, tmp_path):
+    """A run whose controller is gone for good ends by itself."""
+    process = controller.start(hosts.task(**options(dead, tmp_path, reconnect_timeout=5)), {'box': first.variables()})
+    wait_for_part(process, tmp_path, 4 * MIB)
+    first.unplug()
+    try:
+        out = process.communicate(timeout=120)[0]
+        assert process.returncode == 4, out
+        assert first.clean(90) == []
+    finally:
+        first.plug()
+
+
+def test_becoming_somebody_unprivileged_is_explained(first, controller, dead, tmp_path):
+    status, out = controller.play(hosts.task(**options(dead, tmp_path)), {'box': first.variables(ansible_become_user='nobody',
+                                  ansible_shell_allow_world_readable_temp=True, ansible_python_interpreter='/usr/bin/python3')})
+    assert status == 2 and 'Become root' in out, out
+
+
+def test_the_jobs_container_is_refused(first, controller, dead, tmp_path):
+    status, out = controller.play(hosts.task(**options(dead, tmp_path, dest='/runner/out')), {'box': first.variables()})
+    assert status == 2 and 'confirm_dest' in out, out
+    assert not os.path.exists('/runner/out')
+
+
+def test_dest_inside_the_data_root_of_this_very_machine(first, controller, dead, tmp_path):
+    """Node and controller share a kernel here, so the node can tell that dest is in what it reads."""
+    inside = os.path.join(dead, 'var/lib/docker/out')
+    status, out = controller.play(hosts.task(**options(dead, tmp_path, dest=inside)), {'box': first.variables()})
+    assert status == 2 and 'lies inside' in out, out
+
+
+def test_no_room_on_the_controller(first, controller, dead, tmp_path):
+    disk = str(tmp_path / 'small')
+    os.mkdir(disk)
+    hosts.run('mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk)
+    try:
+        status, out = controller.play(hosts.task(**options(dead, tmp_path, dest=disk + '/out')), {'box': first.variables()})
+        assert status == 2 and 'needs at least' in out, out
+        # told to try all the same: what does not fit is reported, the rest is there
+        status, out = controller.play(hosts.task(**options(dead, tmp_path, dest=disk + '/out', check_space=False)),
+                                      {'box': first.variables()})
+        assert status == 0, out
+        result = result_of(out)
+        by_status = {item['status'] for item in result['bundles']}
+        assert by_status == {'complete', 'lost'}
+        assert 'NOT_WRITTEN' in [item['code'] for item in result['problems']]
+        archives(disk + '/out/box')
+        assert first.clean() == []
+    finally:
+        hosts.run('umount', disk)
+
+
+def test_a_host_without_a_free_byte(first, controller, tmp_path):
+    """The data root lies on a file system that is full to the last byte."""
+    image, disk = str(tmp_path / 'disk.img'), str(tmp_path / 'disk')
+    os.mkdir(disk)
+    with open(image, 'wb') as target:
+        target.truncate(64 * MIB)
+    hosts.run('mkfs.ext4', '-q', '-m', '0', image)
+    # a loop device that once was read-only stays so
+    loop = hosts.run('losetup', '-f', '--show', image).strip()
+    hosts.run('blockdev', '--setrw', loop)
+    try:
+        hosts.run('mount', loop, disk)
+        deadroot.build(disk + '/var/lib/docker', containers=3, host_root=disk)
+        with open(disk + '/var/lib/docker/volumes/fill', 'wb') as target:
+            try:
+                while True:
+                    os.write(target.fileno(), b'x' * 4096)
+            except OSError:
+                pass
+            try:
+                while True:
+                    os.write(target.fileno(), b'x')
+            except OSError:
+                pass
+            os.fsync(target.fileno())
+        assert os.statvfs(disk).f_bavail == 0
+        first.inside('mount', loop, disk)
+        try:
+            status, out = controller.play(hosts.task(**options(disk, tmp_path)), {'box': first.variables()})
+        finally:
+            first.inside('umount', disk)
+        assert status == 0, out
+        assert {item['status'] for item in result_of(out)['bundles']} == {'complete'}
+        assert os.statvfs(disk).f_bavail == 0
+        archives(str(tmp_path / 'out' / 'box'))
+        assert first.clean() == []
+    finally:
+        hosts.run('umount', disk, check=False)
+        hosts.run('losetup', '-d', loop)

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Freezing for real: a process in a control group of its own, both hierarchies that this kernel has."""
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import hosts
+import pytest
+
+ID = 'f' * 12 + 'e' * 52
+UTILS = 'ansible_collections.lifeboat.docker.plugins.module_utils.rescue.quiesce'
+
+
+@pytest.fixture(scope='module')
+def quiesce(tmp_path_factory):
+    sys.path.insert(0, hosts.collections_path(str(tmp_path_factory.mktemp('path'))))
+    return importlib.import_module(UTILS)
+
+
+def hierarchies():
+    found = []
+    with open('/proc/self/mounts') as mounts:
+        for line in mounts:
+            dummy, point, kind, options = line.split()[:4]
+            if kind == 'cgroup2' and os.path.exists('/sys/fs/cgroup'):
+                found.append(('v2', point))
+            elif kind == 'cgroup' and 'freezer' in options.split(','):
+                found.append(('v1', point))
+    return found
+
+
+@pytest.fixture(params=hierarchies(), ids=lambda item: item[0])
+def container(request):
+    """(pid of a process that counts, its output file object, folder of its group)"""
+    folder = os.path.join(request.param[1], 'lifeboat-test', ID)
+    os.makedirs(folder, exist_ok=True)
+    process = subprocess.Popen([sys.executable, '-u', '-c', 'import time\nwhile True:\n    print(1)\n    time.sleep(0.01)'],
+                               stdout=subprocess.PIPE)
+    with open(os.path.join(folder, 'cgroup.procs'), 'w') as procs:
+        procs.write(str(process.pid))
+    os.set_blocking(process.stdout.fileno(), False)
+    try:
+        yield process
+    finally:
+        for name, word in (('freezer.state', 'THAWED'), ('cgroup.freeze', '0')):
+            if os.path.exists(os.path.join(folder, name)):
+                with open(os.path.join(folder, name), 'w') as state:
+                    state.write(word)
+        process.kill()
+        process.wait()
+        for dummy in range(50):
+            try:
+                os.rmdir(folder)
+                os.rmdir(os.path.dirname(folder))
+                break
+            except OSError:
+                time.sleep(0.05)
+
+
+def counts(process):
+    """True if it runs."""
+    for dummy in range(3):
+        process.stdout.read()
+    time.sleep(0.3)
+    return bool(process.stdout.read())
+
+
+def test_there_is_a_hierarchy_to_test():
+    assert hierarchies()
+
+
+def test_freeze_and_thaw(quiesce, container):
+    assert counts(container)
+    frozen = quiesce.freeze(container.pid, ID, 30)
+    assert not counts(container)
+    assert frozen.thaw() is True
+    assert counts(container)
+
+
+def test_thawed_when_the_time_is_up(quiesce, container):
+    frozen = quiesce.freeze(container.pid, ID, 0.8)
+    assert not counts(container)
+    time.sleep(1.0)
+    assert counts(container)
+    assert frozen.thaw() is False
+
+
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM])
+def test_thawed_when_whoever_froze_it_is_killed(quiesce, container, how):
+    script = 'import sys, time; sys.path[:0] = %r; from %s import freeze; held = freeze(%d, %r, 60); print("held", flush=True); time.sleep(60)' % (
+        sys.path, UTILS, container.pid, ID)
+    holder = subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b'held\n'
+    assert not counts(container)
+    holder.send_signal(how)
+    holder.wait()
+    time.sleep(0.5)
+    assert counts(container)
+
+
+def test_a_paused_container_stays_paused(quiesce, container):
+    outer = quiesce.freeze(container.pid, ID, 30)
+    inner = quiesce.freeze(container.pid, ID, 30)
+    assert inner.thaw() is True
+    assert not counts(container)
+    outer.thaw()
+
+
+def test_never_more_than_the_container(quiesce, container):
+    with pytest.raises(quiesce.NotFrozen):
+        quiesce.freeze(os.getpid(), ID, 5)
+    with pytest.raises(quiesce.NotFrozen):
+        quiesce.freeze(container.pid, 'a' * 64, 5)
+    with pytest.raises(quiesce.NotFrozen):
+        quiesce.freeze(1, ID, 5)
+    assert counts(container)

@@ -1,0 +1,268 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dead engines' containers on healthy engines of other kinds: what comes back, and what the engine says of it."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import rescued
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
+from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
+
+# both ways between the two stores, and from shifted owners to plain ones
+PAIRS = (('debian-overlay2', 'newer-containerd'), ('newer-containerd', 'debian-overlay2'),
+         ('debian-userns', 'debian-overlay2'))
+SHOP = ('shop-web-1', 'shop-db-1', 'shop-created', 'shop-tty', 'shop-quiet', 'shop-from-commit', 'shop-renamed', 'shop-paused',
+        'shop-logger-local')
+ALL = ('image', 'volumes', 'container', 'binds')
+DEVICES = ('device_nodes',)              # the shop's volumes hold some
+CONFIG = ('User', 'Cmd', 'Entrypoint', 'Labels', 'ExposedPorts', 'Volumes', 'WorkingDir', 'StopSignal', 'StopTimeout', 'Tty',
+          'OpenStdin', 'Healthcheck', 'Shell', 'Domainname')
+# HostConfig: what an engine decides by itself, and what is compared by the mounts it leads to
+HOST_SKIPPED = {'Binds', 'VolumesFrom', 'ContainerIDFile', 'ConsoleSize', 'MaskedPaths', 'ReadonlyPaths', 'CgroupnsMode',
+                'Runtime', 'Mounts', 'NetworkMode', 'Links', 'OomKillDisable', 'KernelMemory', 'KernelMemoryTCP',
+                'MemorySwappiness', 'Isolation', 'Cgroup', 'SecurityOpt', 'CgroupParent'}
+
+
+@pytest.fixture(scope='module')
+def bundles():
+    """bundles(root): {container: path of its bundle} of a rescue of the shop with images."""
+    made = {}
+
+    def get(root):
+        if root.kind not in made:
+            result = rescued.rescue(root, os.path.join(root.scratch, 'for-restore'), containers=SHOP,
+                                    include=('config', 'writable', 'image', 'volumes', 'binds', 'logs'))
+            made[root.kind] = {item['container']: item['path'] for item in result['bundles']}
+        return made[root.kind]
+    return get
+
+
+def restore(engine, path, **options):
+    options.setdefault('docker_host', 'unix://' + engine.socket)
+    return run.restore(plan.Options(path=os.fsencode(path), **options))
+
+
+def inspect(engine, name):
+    return engine.api('GET', '/containers/%s/json' % name)
+
+
+def plain(value):
+    """null, '', 0, false, [] and {} mean the same to an engine."""
+    return value or None
+
+
+def shown(container, names):
+    """What defines a container, comparable between engines. NAMES: volumes that got another name."""
+    config, host = container['Config'], container['HostConfig']
+    found = {key: plain(config.get(key)) for key in CONFIG}
+    found['Env'] = sorted(config.get('Env') or [])
+    if config['Hostname'] != container['Id'][:12]:
+        found['Hostname'] = config['Hostname']
+    for key, value in host.items():
+        if key not in HOST_SKIPPED:
+            found['host ' + key] = plain(value)
+    found['host RestartPolicy'] = plain({'': None, 'no': None}.get(host['RestartPolicy']['Name'], host['RestartPolicy']))
+    found['host PidsLimit'] = plain(host.get('PidsLimit') or 0)
+    found['network'] = {'default': 'bridge'}.get(host['NetworkMode'], host['NetworkMode'])
+    found['mounts'] = sorted((mount['Destination'], mount['Type'], names.get(mount.get('Name'), mount.get('Name')) or
+                              mount['Source'], mount['RW']) for mount in container['Mounts'] if mount['Type'] != 'tmpfs')
+    return found
+
+
+
+@pytest.mark.parametrize('source, target', PAIRS)
+def test_the_shop_on_another_engine(source, target, dead_root_of, start_engine, bundles, disk_dir):
+    root, engine = dead_root_of(source), start_engine(target)
+    os.makedirs(engine.outside('/srv/shop'), exist_ok=True)
+    for name, path in sorted(bundles(root).items()):
+        truth = root.truth['containers'][name]['inspect']
+        checked = restore(engine, path, check=True, ignore=DEVICES, restore=ALL)
+        assert checked['changed'] and checked['container']['id'] is None
+        result = restore(engine, path, ignore=DEVICES, restore=ALL)
+        again = restore(engine, path, ignore=DEVICES, restore=ALL)
+        assert not again['changed'], [step for step in again['steps'] if step['action'] != 'keep']
+        assert again['container'] == {'id': result['container']['id'], 'name': name}
+        names = {item['recorded']: item['name'] for item in result['volumes']}
+        names.update((mount['Name'], name + mount['Destination'].replace('/', '-')) for mount in truth['Mounts']
+                     if mount.get('Name') and len(mount['Name']) == 64)
+        expected, found = shown(truth, names), shown(inspect(engine, name), names)
+        if name == 'shop-renamed':      # --volumes-from is written out as mounts; the volumes are named after it
+            expected['mounts'], found['mounts'] = ([item[:2] + item[3:] for item in side['mounts']] for side in (expected, found))
+        if name == 'shop-quiet' or not engine.kind.newer:
+            for side in (expected, found):
+                side.pop('host LogConfig')
+        assert {key: value for key, value in expected.items() if found.get(key) != value} == {}, name
+
+
+@pytest.mark.parametrize('source, target', PAIRS)
+def test_data_of_a_volume(source, target, dead_root_of, start_engine, bundles, disk_dir):
+    """Every name, owner, mode, time, content and hole, against what GNU tar makes of the archive."""
+    root, engine = dead_root_of(source), start_engine(target)
+    path = bundles(root)['shop-web-1']
+    result = restore(engine, path, restore=('volumes',), ignore=DEVICES)
+    assert {item['way'] for item in result['volumes']} == {'direct'}
+    archive = next(os.path.join(path, 'volumes', name) for name in os.listdir(os.path.join(path, 'volumes'))
+                   if name.startswith('shop-data.tar'))
+    target_dir = os.path.join(disk_dir, 'by-tar')
+    rescued.extract(archive, target_dir)
+    wanted = rescued.tree(target_dir)
+    got = rescued.tree(os.path.join(engine.data_root, 'volumes', 'shop-data', '_data'))
+    assert set(got) == set(wanted)
+    assert {name: (item, wanted[name]) for name, item in got.items() if item != wanted[name]} == {}
+    used = subprocess.run(['du', '-s', '--block-size=1', target_dir, os.path.join(
+        engine.data_root, 'volumes', 'shop-data', '_data')], stdout=subprocess.PIPE, check=True).stdout.split()
+    assert int(used[2]) <= int(used[0]) * 1.1 + (1 << 20)
+
+
+def test_owners_in_a_user_namespace(start_engine, disk_dir):
+    """The engine itself shifts them: what the archive calls 999 is 999 in a container."""
+    engine = start_engine('debian-userns')
+    path = lone_volume(disk_dir, 'vol', [member('./f', b'data', uid=999, gid=998)])
+    result = restore(engine, path)
+    assert result['volumes'][0]['way'] == 'api'
+    found = os.stat(os.path.join(engine.data_root, 'volumes/vol/_data/f'))
+    assert (found.st_uid, found.st_gid) == (100999, 100998)
+    # what the engine refuses over its API is refused with a reason
+    import tarfile
+    with pytest.raises(LifeboatError) as caught:
+        restore(engine, lone_volume(disk_dir, 'vol2', [member('l', kind=tarfile.SYMTYPE, linkname='../../etc')]))
+    assert 'outside of the volume' in str(caught.value)
+
+
+def test_it_starts_and_runs(dead_root_of, start_engine, bundles):
+    root, engine = dead_root_of('debian-overlay2'), start_engine('newer-containerd')
+    result = restore(engine, bundles(root)['shop-tty'], state='started', verify_start=True)
+    assert result['container']['state'] == 'running'
+    assert b'colour' in engine.docker('logs', 'shop-tty')
+
+
+def lone_volume(folder, name='vol', members=(), **info):
+    return make_bundle(os.path.join(folder, 'bundle-' + name), {'volumes/%s.tar' % name: tar_bytes([ROOT] + list(members))},
+                       {'volume': dict({'name': name, 'driver': 'local'}, **info)})
+
+
+def state(engine):
+    return (sorted(engine.docker('ps', '-aq').split()), sorted(engine.docker('volume', 'ls', '-q').split()),
+            sorted(engine.docker('images', '-aq').split()), sorted(engine.docker('network', 'ls', '-q').split()))
+
+
+@pytest.mark.parametrize('over_tcp', [False, True])
+def test_hostile_archive_leaves_the_engine_as_it_was(over_tcp, start_engine, disk_dir, forwarded):
+    engine = start_engine('debian-overlay2')
+    host = forwarded(engine.socket) if over_tcp else 'unix://' + engine.socket
+    before = state(engine)
+    import tarfile
+    for number, bad in enumerate(([member('../evil', b'x')], [member('l', kind=tarfile.SYMTYPE, linkname='/'), member('l/x', b'x')],
+                                  [member('./sda', kind=tarfile.BLKTYPE, devmajor=8, devminor=0)])):
+        path = lone_volume(disk_dir, 'vol%d' % number, [member('./good', b'x' * 100000)] + bad)
+        for check in (True, False):
+            with pytest.raises(LifeboatError) as caught:
+                restore(engine, path, docker_host=host, check=check)
+            assert 'vol%d.tar' % number in str(caught.value)
+        assert state(engine) == before
+
+
+@pytest.fixture
+def forwarded():
+    """forwarded(socket): tcp://address that leads to it; then the engine's folders do not count as reachable."""
+    import socket as sockets
+    import threading
+    listeners = []
+
+    def pump(source, target):
+        try:
+            for data in iter(lambda: source.recv(1 << 16), b''):
+                target.sendall(data)
+            target.shutdown(sockets.SHUT_WR)
+        except OSError:
+            pass
+
+    def start(path):
+        listener = sockets.socket()
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(20)
+        listeners.append(listener)
+
+        def serve():
+            while True:
+                try:
+                    inner, dummy = listener.accept()
+                except OSError:
+                    return
+                outer = sockets.socket(sockets.AF_UNIX)
+                outer.connect(path)
+                for pair in ((inner, outer), (outer, inner)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+        threading.Thread(target=serve, daemon=True).start()
+        return 'tcp://127.0.0.1:%d' % listener.getsockname()[1]
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+def test_over_the_api_the_same_data(start_engine, disk_dir, forwarded):
+    engine = start_engine('debian-overlay2')
+    path = lone_volume(disk_dir, 'vol', [member('./d/', uid=999, gid=998, mode=0o2750), member('./d/f', b'data', uid=5, mode=0o600)],
+                       labels={'a': 'b'})
+    result = restore(engine, path, docker_host=forwarded(engine.socket))
+    assert result['volumes'][0]['way'] == 'api'
+    found = os.stat(os.path.join(engine.data_root, 'volumes/vol/_data/d/f'))
+    assert (found.st_uid, found.st_mode & 0o777, found.st_mtime) == (5, 0o600, 1600000000)
+    assert engine.docker('volume', 'inspect', '-f', '{{.Labels.a}}', 'vol').strip() == b'b'
+    assert engine.docker('ps', '-aq') == b'' == engine.docker('images', '-aq')
+
+
+def test_full_volume_is_refused_replaced_and_kept(start_engine, disk_dir):
+    engine = start_engine('newer-containerd')
+    data = os.path.join(engine.data_root, 'volumes/vol/_data')
+    engine.docker('volume', 'create', 'vol')
+    with open(os.path.join(data, 'precious'), 'w', encoding='ascii') as handle:
+        handle.write('x')
+    path = lone_volume(disk_dir, 'vol', [member('./new', b'x')])
+    with pytest.raises(LifeboatError) as caught:
+        restore(engine, path)
+    assert 'precious' in str(caught.value) and os.listdir(data) == ['precious']
+    result = restore(engine, path, force=True)
+    assert os.listdir(data) == ['new']
+    kept = result['kept'][0]['now']
+    assert os.listdir(os.path.join(engine.data_root, 'volumes', kept, '_data')) == ['precious']
+    assert not restore(engine, path)['changed']
+
+
+@pytest.mark.parametrize('sig', [signal.SIGTERM, signal.SIGKILL])
+def test_killed_in_the_middle(sig, start_engine, disk_dir):
+    engine = start_engine('debian-overlay2')
+    before = state(engine)
+    path = lone_volume(disk_dir, 'vol', [member('./f%d' % number, b'x' * 1000) for number in range(30000)])
+    code = ('import sys; from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run; '
+            'run.restore(plan.Options(path=sys.argv[1].encode(), docker_host=sys.argv[2]))')
+    with subprocess.Popen([sys.executable, '-c', code, os.fsdecode(path), 'unix://' + engine.socket], stderr=subprocess.DEVNULL,
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))) as process:
+        data = os.path.join(engine.data_root, 'volumes/vol/_data')
+        while not (os.path.isdir(data) and len(os.listdir(data)) > 100):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(sig)
+    if sig == signal.SIGTERM:
+        assert state(engine) == before
+    else:
+        assert len(os.listdir(data)) < 30000
+    result = restore(engine, path)
+    assert result['changed'] and len(os.listdir(data)) == 30000
+    assert not restore(engine, path)['changed']
+
+
+def test_container_that_does_not_come_up_is_taken_back(dead_root_of, start_engine, bundles):
+    root, engine = dead_root_of('debian-overlay2'), start_engine('debian-overlay2')
+    before = state(engine)
+    with pytest.raises(LifeboatError) as caught:
+        restore(engine, bundles(root)['shop-from-commit'], state='started', verify_start=True)
+    assert 'and gone' in str(caught.value) or 'ended with status' in str(caught.value)
+    assert state(engine) == before

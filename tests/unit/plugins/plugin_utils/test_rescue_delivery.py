@@ -1,0 +1,216 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's end of a delivery, fed by a real rescue and by nodes that lie."""
+import hashlib
+import json
+import os
+import subprocess
+
+import deadroot
+import pytest
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, remote, run, store
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery
+
+
+class Cut(Exception):
+    """As spool.Stopped: no OSError, which would be taken for one of the disk that is read."""
+
+
+class Wire(object):
+    """A spool.Writer that hands the stream to a receiver at once, until CUT bytes went through."""
+
+    def __init__(self, receiver, cut=None):
+        self.receiver = receiver
+        self.left = cut
+        self.bytes = 0
+
+    def _put(self, raw):
+        raw = bytes(raw)
+        if self.left is not None:
+            if self.left < len(raw):
+                self.receiver.feed(raw[:self.left])
+                self.bytes += self.left
+                self.left = 0
+                raise Cut()
+            self.left -= len(raw)
+        self.bytes += len(raw)
+        self.receiver.feed(raw)
+
+    def message(self, value):
+        self._put(frames.message(value))
+
+    def data(self, number, piece):
+        self._put(frames.data_head(number, len(piece)))
+        self._put(piece)
+
+    def flush(self):
+        pass
+
+
+@pytest.fixture(scope='module')
+def dead(tmp_path_factory):
+    top = tmp_path_factory.mktemp('host')
+    expected = deadroot.build(str(top / 'var' / 'lib' / 'docker'), containers=3, host_root=str(top))
+    with open(os.path.join(expected.volumes[0].path.decode(), 'large.bin'), 'wb') as large:
+        large.write(os.urandom(3 << 20))
+    return os.fsencode(str(top))
+
+
+def deliver(dead, dest, cut=None, **options):
+    """(result or None after a cut, bytes that went over)"""
+    folder = store.FolderStore(os.fsencode(str(dest)), b'box')
+    folder.prepare()
+    receiver = delivery.Receiver(folder)
+    wire = Wire(receiver, cut)
+    away = remote.RemoteStore(wire, folder.path, 1 << 40, [None, []], lambda number: json.loads(json.dumps(
+        receiver.inventory(receiver.asked['names']))))
+    request = run.Request(os.fsencode(str(dest)), host_name='box', compression='none', inside=away.lies_inside,
+                          include=('config', 'writable', 'volumes', 'logs'), **options)
+    try:
+        with inventory.Host(dead, [b'/var/lib/docker']) as host:
+            wire.message({'op': 'end', 'result': run.rescue(host, request, away)})
+    except Cut:
+        receiver.close()
+        return None, wire.bytes
+    receiver.close()
+    return receiver.result(), wire.bytes
+
+
+def contents(dest):
+    found = {}
+    for path, dummy, names in os.walk(str(dest)):
+        if 'SHA256SUMS' in names:
+            subprocess.run(['sha256sum', '-c', '--quiet', 'SHA256SUMS'], cwd=path, check=True)
+        for name in names:
+            if '.tar' in name or name.endswith(('.sha256', '.log')):
+                with open(os.path.join(path, name), 'rb') as data:
+                    found[os.path.relpath(os.path.join(path, name), str(dest))] = hashlib.sha256(data.read()).hexdigest()
+    return found
+
+
+@pytest.fixture(scope='module')
+def reference(dead, tmp_path_factory):
+    dest = tmp_path_factory.mktemp('reference')
+    with inventory.Host(dead, [b'/var/lib/docker']) as host:
+        run.rescue(host, run.Request(os.fsencode(str(dest)), host_name='box', compression='none',
+                                     include=('config', 'writable', 'volumes', 'logs')))
+    return contents(dest)
+
+
+def test_the_same_bundles_as_without_delivery(dead, reference, tmp_path):
+    result, sent = deliver(dead, tmp_path)
+    assert result['changed'] and contents(tmp_path) == reference and sent > 3 << 20
+    again, sent = deliver(dead, tmp_path)
+    assert not again['changed'] and sent < 100000
+    assert [item['sha256'] for one in again['bundles'] for item in one['components']] == \
+        [item['sha256'] for one in result['bundles'] for item in one['components']]
+
+
+def test_cut_anywhere_and_gone_on(dead, reference, tmp_path):
+    """Cut every few hundred KiB: it always gets on, nothing has its final name before it is whole."""
+    total, rounds, result = 0, 0, None
+    while result is None:
+        rounds += 1
+        assert rounds < 60
+        result, sent = deliver(dead, tmp_path, 400000)
+        total += sent
+        for name in os.listdir(str(tmp_path / 'box')):
+            assert name.startswith('.') or (tmp_path / 'box' / name / 'SHA256SUMS').exists()
+    assert rounds > 5 and contents(tmp_path) == reference
+    # what arrived is not sent again, but for small files; without going on this would never end
+    assert total < 2 * deliver(dead, tmp_path / 'whole')[1]
+
+
+def test_a_beginning_that_does_not_fit_is_written_again(dead, reference, tmp_path):
+    deliver(dead, tmp_path, 2 << 20)
+    parts = [os.path.join(path, name) for path, dummy, names in os.walk(str(tmp_path)) for name in names
+             if name.endswith(delivery.PART) and os.path.getsize(os.path.join(path, name)) > 100000]
+    assert len(parts) == 1
+    with open(parts[0], 'r+b') as part:
+        part.seek(5000)
+        part.write(b'damage')
+    result, dummy = deliver(dead, tmp_path)
+    assert {item['status'] for item in result['bundles']} == {'complete'} and contents(tmp_path) == reference
+
+
+def test_a_full_disk_here_costs_one_bundle(dead, reference, tmp_path, monkeypatch):
+    whole = delivery.Part.write
+
+    def write(self, data):
+        if b'volumes' in self._path and len(data) > 100000:
+            raise delivery.SinkError(self._path, OSError(28, 'No space left on device'))
+        whole(self, data)
+
+    monkeypatch.setattr(delivery.Part, 'write', write)
+    result, dummy = deliver(dead, tmp_path)
+    lost = [item['name'] for item in result['bundles'] if item['status'] == 'lost']
+    assert lost and len(lost) < len(result['bundles'])
+    assert result['summary']['lost'] == len(lost)
+    assert [item['object'] for item in result['problems'] if item['code'] == 'NOT_WRITTEN'] == lost
+    assert not any((tmp_path / 'box' / name).exists() for name in lost)
+    monkeypatch.undo()
+    result, dummy = deliver(dead, tmp_path)
+    assert contents(tmp_path) == reference
+
+
+def receiver(tmp_path):
+    folder = store.FolderStore(os.fsencode(str(tmp_path)), b'box')
+    folder.prepare()
+    return delivery.Receiver(folder)
+
+
+def say(end, *messages):
+    for message in messages:
+        end.feed(frames.message(message))
+
+
+BEGIN = {'op': 'begin', 'bundle': 'x'}
+
+
+@pytest.mark.parametrize('messages', [
+    [{'op': 'begin', 'bundle': '../x'}], [{'op': 'begin', 'bundle': '.hidden'}], [{'op': 'begin', 'bundle': 'a/b'}], [{'op': 'begin'}],
+    [{'op': 'open', 'bundle': 'x', 'number': 1, 'file': 'a', 'mark': None, 'skip': 0}],
+    [BEGIN, {'op': 'open', 'bundle': 'x', 'number': 1, 'file': '../../etc/passwd', 'mark': None, 'skip': 0}],
+    [BEGIN, {'op': 'open', 'bundle': 'x', 'number': 1, 'file': '/etc/passwd', 'mark': None, 'skip': 0}],
+    [BEGIN, {'op': 'open', 'bundle': 'x', 'number': 1, 'file': 'a//b', 'mark': None, 'skip': 0}],
+    [BEGIN, {'op': 'open', 'bundle': 'x', 'number': 1, 'file': 'a\0b', 'mark': None, 'skip': 0}],
+    [BEGIN, {'op': 'open', 'bundle': 'x', 'number': 1, 'file': 'a', 'mark': 'm', 'skip': 5}],
+    [BEGIN, {'op': 'take', 'bundle': 'x', 'whence': '../y', 'source': 'a', 'file': 'a', 'sha256': '0' * 64}],
+    [BEGIN, {'op': 'take', 'bundle': 'x', 'whence': None, 'source': 'a', 'file': 'a', 'sha256': '../../x'}],
+    [BEGIN, {'op': 'finish', 'bundle': 'x', 'aside': '/../../y'}], [BEGIN, {'op': '_fail', 'bundle': 'x'}], [BEGIN, BEGIN],
+    [{'op': 'ask', 'number': 1, 'names': ['../..']}], [{'op': 'end'}], [BEGIN, {'op': 'drop', 'bundle': 'x', 'names': ['../y']}],
+    [{'op': 'commit', 'bundle': 'y', 'number': 3}],
+])
+def test_nodes_that_lie_are_told_so(tmp_path, messages):
+    with pytest.raises(delivery.ProtocolError):
+        say(receiver(tmp_path / 'out'), *messages)
+    assert os.listdir(str(tmp_path)) == ['out'] and set(os.listdir(str(tmp_path / 'out'))) <= {'box'}
+
+
+def write(end, number, name, data, mark=None):
+    say(end, {'op': 'open', 'bundle': 'x', 'number': number, 'file': name, 'mark': mark, 'skip': 0})
+    end.feed(frames.data_head(number, len(data)) + data)
+    say(end, {'op': 'commit', 'bundle': 'x', 'number': number})
+
+
+@pytest.mark.parametrize('sums', ['%s  manifest.json\n%s  a.tar\n' % (hashlib.sha256(b'{}').hexdigest(), '0' * 64),
+                                  '%s  manifest.json\n%s  never-sent\n' % (hashlib.sha256(b'{}').hexdigest(), '0' * 64), '', 'nonsense'])
+def test_no_final_name_for_what_is_not_what_the_host_read(tmp_path, sums):
+    end = receiver(tmp_path)
+    say(end, BEGIN)
+    write(end, 1, 'a.tar', b'data', 'mark')
+    write(end, 2, 'manifest.json', b'{}')
+    write(end, 3, 'SHA256SUMS', sums.encode())
+    say(end, {'op': 'finish', 'bundle': 'x', 'aside': ''})
+    assert 'x' in end.failed and not (tmp_path / 'box' / 'x').exists()
+
+
+def test_a_component_that_arrived_differently_is_seen_at_once(tmp_path):
+    end = receiver(tmp_path)
+    say(end, BEGIN)
+    write(end, 1, 'a.tar', b'data', 'mark')
+    say(end, {'op': 'note', 'bundle': 'x', 'records': {'a': {'file': 'a.tar', 'sha256': '1' * 64}}})
+    assert 'a.tar' in end.failed['x']
