@@ -50,7 +50,20 @@ class ActionModule(ActionBase):
                 'msg': 'The run was interrupted.' if isinstance(exc, KeyboardInterrupt) else str(exc)})
             raise
         self._record(args, task_vars, started, result)
+        summary = result.get('summary')
+        if isinstance(summary, dict) and not result.get('failed'):
+            if args.get('report_dir') or (args.get('progress') and self._wants_progress(args['progress'])):
+                display.display(_table(task_vars.get('inventory_hostname') or args['host_name'], result))
+            self._judge(args.get('fail_on', 'never'), summary, result)
         return result
+
+    @staticmethod
+    def _judge(fail_on, summary, result):
+        lost, partial = summary.get('lost', 0), summary.get('partial', 0) + summary.get('unsupported', 0)
+        if (fail_on in ('lost', 'partial') and lost) or (fail_on == 'partial' and partial):
+            result['failed'] = True
+            result['msg'] = ('%d bundles are lost and %d partial or unsupported; everything else was rescued. The problems say why '
+                             'and what to do next.' % (lost, partial))
 
     def _rescue(self, args, task_vars):
         on_controller = args.get('store_on') == 'controller'
@@ -147,10 +160,7 @@ class ActionModule(ActionBase):
                 scratch = self._scratch(stack, path if on_controller and not self._task.check_mode else None)
             except LifeboatError as exc:
                 raise AnsibleActionFail(str(exc)) from exc
-            result = self._attempts(args, task_vars, delivery, store, scratch, show, patience)
-        if shown and not result.get('failed'):
-            display.display(_table(host, result))
-        return result
+            return self._attempts(args, task_vars, delivery, store, scratch, show, patience)
 
     def _attempts(self, args, task_vars, delivery, store, scratch, show, patience):
         """Start on the node and fetch; once more where the node's process is gone and something new had come."""
@@ -282,7 +292,7 @@ def _signals():
 
 
 def _table(host, result):
-    """The end of one host: a line for each bundle."""
+    """The end of one host: a line for each bundle and each problem."""
     from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import human
     rows = [(item.get('status') or '', item.get('name') or '', human(item.get('bytes') or 0),
              '' if item.get('changed') else 'unchanged') for item in result.get('bundles', ())]
@@ -292,6 +302,8 @@ def _table(host, result):
     widths = [max([len(row[column]) for row in shown] or [0]) for column in range(3)]
     lines = ['[%s] %s' % (host, '  '.join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].rjust(widths[2]), row[3])).rstrip())
              for row in shown]
+    for item in result.get('problems', ())[:20]:
+        lines.append('[%s] %s %s: %s %s' % (host, str(item.get('severity')).upper(), item.get('code'), item.get('message'), item.get('next_step')))
     if len(rows) > len(shown):
         lines.append('[%s] ... and %d more' % (host, len(rows) - len(shown)))
     summary = result.get('summary', {})

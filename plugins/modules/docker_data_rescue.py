@@ -147,6 +147,13 @@ options:
       - Folder on the controller that receives a record of what became of this host, for
         P(lifeboat.docker.rescue_report#filter). It is written at once, also if the host fails or does not answer.
     type: path
+  fail_on:
+    description:
+      - Which result is a failure of the task, after everything that can be rescued was. V(lost) fails if a bundle is lost, V(partial)
+        also if one is partial or unsupported.
+    type: str
+    choices: [never, lost, partial]
+    default: never
   delivery:
     description: Internal. Set by the action plugin.
     type: dict
@@ -274,6 +281,7 @@ def main():
             confirm_dest=dict(type='bool', default=False),
             reconnect_timeout=dict(type='int', default=120),
             report_dir=dict(type='path'),
+            fail_on=dict(type='str', choices=['never', 'lost', 'partial'], default='never'),
             delivery=dict(type='dict'),
             **shared.SOURCE_ARGUMENTS
         ),

@@ -201,7 +201,7 @@ class Session:
         with open(local, 'wb') as target:
             target.write(raw)
         try:
-            for attempt in range(MAX_REFETCH):
+            for dummy in range(MAX_REFETCH):
                 self._again(lambda: self._action._connection.put_file(local, os.path.join(self._started['spool'], spool.INBOX)))
                 answer = self._step(reply={'number': asked['number'], 'sha256': hashlib.sha256(raw).hexdigest()})
                 if not answer.get('refused'):

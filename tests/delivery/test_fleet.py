@@ -9,7 +9,6 @@ import sys
 import time
 
 import deadroot
-import hosts
 import pytest
 
 PLAYBOOK = 'lifeboat.docker.rescue'

@@ -146,7 +146,7 @@ def data_map(fd, size):
             # whole blocks of the archive, whatever unit the file system has
             start -= start % tarwriter.BLOCK
             end = min(end + -end % tarwriter.BLOCK, size)
-            if found and start <= found[-1][1]:
+            if found and start - found[-1][1] < smallest:
                 start = found.pop()[0]
             found.append((start, end))
             position = end

@@ -97,7 +97,11 @@ def _packer(name):
     if name == 'xz':
         import lzma
         return lzma.LZMACompressor(preset=1)
-    return _zstd_module().ZstdCompressor(level=1)
+    zstd = _zstd_module()
+    options = zstd.CompressionParameter
+    # as the program does it: with a checksum, in threads
+    return zstd.ZstdCompressor(options={options.compression_level: 1, options.checksum_flag: 1,
+                                        options.nb_workers: min(_threads(), options.nb_workers.bounds()[1])})
 
 
 class _InProcess(object):
@@ -217,6 +221,12 @@ def _ended(argv, status, said):
     return '%s %s%s; run again, or use another compression' % (' '.join(argv), how, ': ' + message if message else '')
 
 
+def _filter(codec, deliver):
+    if codec.argv:
+        return _Child(codec.argv, deliver)
+    return _InProcess(None if codec.name == 'none' else _packer(codec.name), deliver)
+
+
 class Compressor(object):
     """The writing end: write(bytes-like) many times, then close() or abort(). Not for several threads.
 
@@ -232,10 +242,7 @@ class Compressor(object):
         self._bytes = self._raw_bytes = 0
         self._open = True
         try:
-            if codec.argv:
-                self._filter = _Child(codec.argv, self._deliver)
-            else:
-                self._filter = _InProcess(None if codec.name == 'none' else _packer(codec.name), self._deliver)
+            self._filter = _filter(codec, self._deliver)
         except BaseException:
             sink.abort()
             raise

@@ -25,6 +25,7 @@ from .imagedocs import (MANIFEST_TYPE, ImageDocuments, base_config, blob_name, c
 from .imagelayers import HOLES, LAYER_TYPE, MAX_NOTES, Again, ImageLayer, WritableLayer, full_copies
 from .imagestore import INDEX_TYPE, LAYOUT, TarFile, document
 
+DRIVER = re.compile(r'[a-z0-9-]+\Z')
 FORMAT = 1                              # raised when the same source would be written otherwise
 ARCHIVE, FOLDER = 'archive', 'folder'
 
@@ -48,7 +49,7 @@ def source_of(image, container=None):
     layers = []
     for layer in stack.image[::-1]:
         split = None
-        if layer.chain_id and container.store == 'graphdriver':
+        if layer.chain_id and container.store == 'graphdriver' and DRIVER.match(container.driver or ''):
             split = os.path.join(container.root, b'image', os.fsencode(container.driver or ''), b'layerdb/sha256',
                                  os.fsencode(layer.chain_id[7:]), b'tar-split.json.gz')
         layers.append(model.ImageLayer(layer.diff_id, layer.chain_id, layer.cache_id, layer.path, None, layer.status,

@@ -42,7 +42,7 @@ class ImageLayer(object):
         self._below = image.layers[:position][::-1]
         self.full_copies = full_copies(image)
         self._idmap = idmap
-        self._known = store.rebuilt if store is not None else {}
+        self._known = store.known if store is not None else {}
         self.method = None
         self.message = ''
         self.damaged = ()
@@ -112,7 +112,10 @@ class ImageLayer(object):
     def _tar_split(self):
         if not layerdata.has_tar_split(self.layer) or self.layer.diff_id is None:
             return False
-        self.size = layerdata.tar_size(self.layer)
+        key = self.layer.tar_split
+        if key not in self._known:
+            self._known[key] = layerdata.tar_size(self.layer)
+        self.size = self._known[key]
         self.digest = self.diff_id = self.layer.diff_id
         self.media_type = LAYER_TYPE
         return True

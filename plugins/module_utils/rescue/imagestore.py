@@ -37,7 +37,8 @@ class ImageStore(object):
         self._uses = {}
         self._bytes = {}
         self._whole = {}                # digest: size, of blobs that were written or verified in this run
-        self.rebuilt = {}               # what image.py learnt of layers that are made anew
+        self._noted = set()             # images that are in the index already
+        self.known = {}                 # what imagelayers.py learnt of layers: sizes, and those that are made anew
 
     # -- what is shared ------------------------------------------------------------------------------------------------------
 
@@ -95,6 +96,9 @@ class ImageStore(object):
 
     def note(self, documents, descriptors):
         """Add an image to the index. DOCUMENTS: its config and manifest (bytes); DESCRIPTORS: its entries for the index."""
+        mark = document(list(descriptors))
+        if mark in self._noted:
+            return
         for raw in documents:
             digest = 'sha256:' + hashlib.sha256(raw).hexdigest()
             self.put(digest, len(raw), lambda write, raw=raw: write(raw))
@@ -103,6 +107,7 @@ class ImageStore(object):
         self._write(b'index.json', document({'schemaVersion': 2, 'mediaType': INDEX_TYPE,
                                              'manifests': kept + list(descriptors)}))
         self._write(b'oci-layout', LAYOUT)
+        self._noted.add(mark)
 
     def _index(self):
         """Entries of the index as an earlier image left it, as far as their manifests are here."""

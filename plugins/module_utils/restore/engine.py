@@ -153,7 +153,7 @@ def _warn_lost_layer(plan, source):
 
 
 def _plan_container(plan, situation):
-    options, engine, name, body = situation.options, situation.engine, situation.name, situation.wanted
+    options, name, body = situation.options, situation.name, situation.wanted
     existing = situation.existing
     plan.before['container'] = None if existing is None else {'id': existing['Id'], 'same': situation.same}
     plan.after['container'] = _for_show(dict(body, name=name))
@@ -289,7 +289,7 @@ def _stop_step(situation):
 
 
 def _replace_step(plan, situation):
-    engine, options, name, existing = situation.engine, situation.options, situation.name, situation.existing
+    engine, name, existing = situation.engine, situation.name, situation.existing
     create = _create_step(plan, situation)
 
     def do(undo):

@@ -274,7 +274,7 @@ def plan_volumes(plan, situation):
 
 
 def _plan_volume(plan, situation, part, name):
-    options, access = situation.options, situation.volumes
+    access = situation.volumes
     record = {'name': name, 'recorded': part.name, 'way': None, 'notes': [], 'databases': []}
     plan.result['volumes'].append(record)
     volume = situation.engine.volume(name)

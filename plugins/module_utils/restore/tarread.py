@@ -303,7 +303,7 @@ class Reader(object):
             kind = FOLDER               # tars before POSIX
         kind = KINDS[kind]
         link = b''
-        if kind == HARDLINK or kind == SYMLINK:
+        if kind in (HARDLINK, SYMLINK):
             link = longlink if longlink is not None else records.get(b'linkpath')
             if link is None:
                 link = _string(block[157:257])
@@ -329,7 +329,7 @@ class Reader(object):
             gid = self._decimal(records[b'gid'], original, MAX_ID)
         mtime = self._seconds(block, original) if mtime is None else self._time(mtime, original)
         device = None
-        if kind == CHARACTER or kind == BLOCKDEV:
+        if kind in (CHARACTER, BLOCKDEV):
             device = (_number(block[329:337]), _number(block[337:345]))
             if None in device or not (0 <= device[0] < 1 << 12 and 0 <= device[1] < 1 << 20):
                 raise self.fail('has a device number that is no number', original)

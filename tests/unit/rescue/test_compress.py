@@ -300,8 +300,11 @@ def test_the_number_of_threads_is_bounded(monkeypatch):
 
 def test_module_of_python_3_14(monkeypatch, tmp_path):
     class Packer(object):
-        def __init__(self, level):
-            self._packer = zlib.compressobj(level)
+        def __init__(self, options):
+            assert options.pop('checksum') == 1     # otherwise a flipped bit may go unseen
+            assert 0 <= options.pop('workers') <= 4
+            self._packer = zlib.compressobj(options.pop('level'))
+            assert not options
 
         def compress(self, data):
             return self._packer.compress(data)
@@ -324,8 +327,14 @@ def test_module_of_python_3_14(monkeypatch, tmp_path):
 
         def close(self):
             pass
+    class Workers(str):
+        def bounds(self):
+            return 0, 4
     module = types.ModuleType('compression')
-    module.zstd = types.SimpleNamespace(ZstdCompressor=Packer, ZstdFile=Reader, ZstdError=Damage)
+    parameters = types.SimpleNamespace(compression_level='level', checksum_flag='checksum',
+                                       nb_workers=Workers('workers'))
+    module.zstd = types.SimpleNamespace(ZstdCompressor=Packer, ZstdFile=Reader, ZstdError=Damage,
+                                        CompressionParameter=parameters)
     monkeypatch.setitem(sys.modules, 'compression', module)
     without_programs(monkeypatch)
     codec = compress.pick('zstd')

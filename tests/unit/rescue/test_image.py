@@ -530,11 +530,11 @@ def test_a_blob_of_an_earlier_run_is_verified_before_it_is_used(dead):
 
 
 def test_a_store_with_garbage_in_its_index(dead):
-    shared = imagestore.ImageStore(dead.holder.path + b'/images')
-    os.makedirs(shared.path)
+    os.makedirs(dead.holder.path + b'/images')
     for garbage in (b'', b'{', b'[]', b'{"manifests": 7}', b'{"manifests": [1]}', b'{"manifests": [{"digest": "x"}]}'):
-        with open(os.path.join(shared.path, b'index.json'), 'wb') as out:
+        with open(os.path.join(dead.holder.path, b'images/index.json'), 'wb') as out:
             out.write(garbage)
+        shared = imagestore.ImageStore(dead.holder.path + b'/images')
         dead.write('web', store=shared, form=image.FOLDER)
         with open(os.path.join(shared.path, b'index.json'), 'rb') as data:
             assert len(json.loads(data.read().decode())['manifests']) == 2

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report of a rescue: what was not rescued stands first, and names from hostile disks stay text."""
+import datetime
+import html.parser
+import json
+import os
+
+import pytest
+
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import rescue_report, rescue_report_html
+
+NOW = datetime.datetime(2026, 5, 6, 7, 8, 9, tzinfo=datetime.timezone.utc)
+EVIL = '<script>alert(1)</script>"\'\n\x1b[31m&'
+
+
+def bundle(name, status='complete', **more):
+    return dict({'name': name, 'kind': 'container', 'container': name.rpartition('-')[0], 'id': 'f' * 64, 'status': status, 'changed': True,
+                 'bytes': 1000, 'files': 3, 'path': '/srv/' + name, 'image': 'nginx:1', 'components': []}, **more)
+
+
+def result(*bundles, problems=()):
+    return {'bundles': list(bundles), 'problems': list(problems), 'summary': {'bundles': len(bundles), 'bytes': 1000 * len(bundles)}}
+
+
+def problem(name, severity='critical', message='It is gone.', step='Look elsewhere.'):
+    return {'code': 'WRITABLE_LAYER_LOST', 'severity': severity, 'object': name, 'message': message, 'next_step': step}
+
+
+def report(**hosts):
+    records = [rescue_report.host_record(value, name, {'dest': '/srv'}, NOW, NOW) for name, value in hosts.items()]
+    return rescue_report.fleet(records, list(hosts) + ['never'], NOW)
+
+
+def whole():
+    return report(good=result(bundle('web-1')), away={'unreachable': True, 'msg': 'no route'}, broken={'failed': True, 'msg': 'no space'},
+                  part=result(bundle('db-2', 'partial'), bundle('app-3', 'lost'), problems=[
+                      problem('db-2', 'info', 'A detail.'), problem('app', message='Its layer is gone.')]),
+                  empty=result(problems=[problem('/', message='No data root.')]))
+
+
+def test_what_is_missing_stands_first_with_why_and_what_next():
+    missing = whole()['missing']
+    assert [(row['host'], row['object'], row['status']) for row in missing] == [
+        ('away', None, 'unreachable'), ('broken', None, 'failed'), ('empty', None, 'failed'), ('never', None, 'not_run'),
+        ('part', 'app-3', 'lost'), ('part', 'db-2', 'partial')]
+    assert missing[4]['message'] == 'Its layer is gone.' and all(row['message'] and row['next_step'] for row in missing)
+    assert [record['host'] for record in whole()['hosts']][-1] == 'good'
+
+
+def test_the_sums_agree():
+    made = whole()
+    assert made['totals']['hosts'] == sum(made['totals']['states'].values()) == 6
+    assert made['totals']['bundles'] == sum(made['totals'][status] for status in rescue_report.STATUSES) == 3
+    assert '1 of 6 hosts rescued completely' in rescue_report.headline(made)
+    assert json.loads(rescue_report.as_json(made)) == made
+    assert len(json.dumps(rescue_report.summary_of(made))) < 1000
+
+
+class Reader(html.parser.HTMLParser):
+    def __init__(self):
+        html.parser.HTMLParser.__init__(self)
+        self.tags, self.attributes, self.text, self.open = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.extend(attrs)
+        if tag not in ('meta', 'link', 'br'):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_self_contained_and_names_stay_text():
+    made = report(**{'good': result(bundle(EVIL, 'lost', image=EVIL, path=EVIL), problems=[problem(EVIL, message=EVIL, step=EVIL)])})
+    made['hosts'][0]['host'] = EVIL
+    reader = Reader()
+    page = rescue_report_html.as_html(made)
+    reader.feed(page)
+    assert reader.open == [] and 'script' not in reader.tags
+    assert not [value for name, value in reader.attributes if name in ('src', 'href') and not value.startswith(('data:', '#'))]
+    assert not [name for name, dummy in reader.attributes if name.startswith('on')]
+    assert '<script>alert(1)' in ''.join(reader.text) and '\x1b' not in page
+    assert page.index('id="missing"') < page.index('id="hosts"') < page.index('id="bundles"')
+    assert 'prefers-color-scheme: dark' in page
+
+
+def test_records_of_slices_merge_and_old_ones_do_not_count(tmp_path):
+    early, late, old = NOW - datetime.timedelta(hours=3), NOW - datetime.timedelta(hours=1), NOW - datetime.timedelta(hours=30)
+    for host, when, value in (('one', early, {'failed': True, 'msg': 'x'}), ('one', late, result(bundle('web-1'))), ('two', early, result()),
+                              ('old', old, result(bundle('web-2'))), ('../../evil', late, result())):
+        path = rescue_report.write_record(str(tmp_path / 'reports'), rescue_report.host_record(value, host, {}, when, when))
+        assert os.path.realpath(path).startswith(str(tmp_path / 'reports')) and os.stat(path).st_mode & 0o777 == 0o600
+    (tmp_path / 'reports' / 'rescues' / 'two' / '20260506T070000Z.json').write_text('{"cut')
+    found = {record['host']: record['state'] for record in rescue_report.collect(str(tmp_path / 'reports'), NOW, 24)}
+    assert found == {'one': 'rescued', 'two': 'rescued', '../../evil': 'rescued'}
+    assert [name for dummy, dummy, names in os.walk(str(tmp_path)) for name in names if name.endswith('.new')] == []
+
+
+@pytest.mark.parametrize('value', [None, {}, [], 'text', {'summary': 3}, {'bundles': None, 'summary': {}, 'problems': 'x'}])
+def test_whatever_a_task_returned_is_a_record(value):
+    record = rescue_report.host_record(value, 'h', None, NOW, NOW)
+    assert record['state'] in rescue_report.STATES
+    rescue_report_html.as_html(rescue_report.fleet([record], [], NOW))
