@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fetching what a detached rescue has spooled, over whatever connection Ansible has.
 
-The main thread talks to the node (steps, files), a second one checks what came and writes it. Lost connections are tried
+The main thread talks to the node (steps, files) and checks what came, a second one writes it. Lost connections are tried
 again for a while; what was not confirmed is simply fetched once more.
 """
 from __future__ import annotations
@@ -47,9 +47,8 @@ class Session:
         self._show = show
         self._patience = patience
         self._parent = os.getppid()
-        self._next = 0                  # number of the chunk to fetch
-        self._good = 0                  # chunks below it were checked and applied
-        self._bad: str | None = None
+        self._next = 0                  # number of the chunk to fetch; those before it were checked
+        self._largest = spool.MIN_CHUNK
         self._refetched = 0
         self._told: dict[str, str] = {}
         self._stepped = time.monotonic()
@@ -67,7 +66,8 @@ class Session:
             self._show(answer.get('state'))
             if answer['chunks']:
                 self._fetch_all(answer['chunks'])
-            if not answer['chunks'] or self._receiver.asked:
+            # a short chunk was handed over for a reason: a question, the end
+            if not answer['chunks'] or answer['chunks'][-1][1] < self._largest:
                 self._settle()
             if self._receiver.asked:
                 self._answer()
@@ -92,7 +92,7 @@ class Session:
         failed = dict(self._receiver.failed)
         if failed != self._told:
             request['failed'] = failed
-        answer = self._again(lambda: self._call(dict(request, free=self._good)))
+        answer = self._again(lambda: self._call(dict(request, free=self._next)))
         self._told = failed
         return answer
 
@@ -146,43 +146,27 @@ class Session:
                     raise
                 reset(self._action)
                 break
+            with open(local, 'rb') as chunk:
+                raw = chunk.read(spool.MAX_CHUNK + 1)
+            os.unlink(local)
+            if len(raw) != size or hashlib.sha256(raw).hexdigest() != digest:
+                self._refetched += 1
+                if self._refetched > MAX_REFETCH:
+                    raise AnsibleConnectionFailure('chunk %d was damaged on its way, %d times' % (number, MAX_REFETCH))
+                break
+            self._refetched = 0
+            self._largest = max(self._largest, size)
             self._next = number + 1
-            self._pending.append(self._pool.submit(self._apply, number, local, size, digest))
+            self._pending.append(self._pool.submit(self._receiver.feed, raw))
             while len(self._pending) > AHEAD:
                 self._pending.popleft().result()
-            if self._bad or time.monotonic() - self._stepped > STEP_EVERY:
+            if time.monotonic() - self._stepped > STEP_EVERY:
                 break
-        if self._bad:
-            self._settle()
-
-    def _apply(self, number: int, local: str, size: int, digest: str) -> None:
-        if self._bad is not None:
-            return
-        found, seen = hashlib.sha256(), 0
-        pieces = []
-        with open(local, 'rb') as chunk:
-            for piece in iter(lambda: chunk.read(1 << 20), b''):
-                found.update(piece)
-                seen += len(piece)
-                pieces.append(piece)
-        os.unlink(local)
-        if seen != size or found.hexdigest() != digest:
-            self._bad = 'chunk %d was damaged on its way' % number
-            return
-        for piece in pieces:
-            self._receiver.feed(piece)
-        self._good = number + 1
-        self._refetched = 0
 
     def _settle(self) -> None:
-        """Wait until everything that came is written; then go back to a chunk that came damaged."""
+        """Wait until everything that came is written."""
         while self._pending:
             self._pending.popleft().result()
-        if self._bad is not None:
-            self._refetched += 1
-            if self._refetched > MAX_REFETCH:
-                raise AnsibleConnectionFailure('%s, %d times' % (self._bad, MAX_REFETCH))
-            self._bad, self._next = None, self._good
 
     # -- questions ---------------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ Every row runs our work and its references in turn, in this very call, LIFEBOAT_
 that is not counted (so: warm caches, unless the row says cold); the table shows medians. Our work runs in a process of
 its own, which measures itself: its seconds begin when Python and the collection are loaded, as they are once per host
 in a module, and that start is a row of its own. References are whole command lines. Nothing is synced to the disk on
-either side.
+either side. The column "cpu" is the ratio of processor time of both sides, with all their children: what to look at
+on a machine that has other things to do, where the other ratio says who got how much of it.
 
 Environment: LIFEBOAT_BENCH_RUNS; LIFEBOAT_BENCH_DIR (a folder for 12 GB of test data, kept for the next time;
 otherwise a temporary one); LIFEBOAT_BENCH_SCALE (0.01 to try the rows themselves); LIFEBOAT_BENCH_COLD=1 (as root: also
@@ -21,12 +22,14 @@ import argparse
 import importlib
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -42,68 +45,74 @@ def load_rows():
             importlib.import_module(name[:-3])
 
 
+class Cost(NamedTuple):
+    """Of one run, or the medians of many."""
+    seconds: float
+    cpu: float
+    peak_kib: int = 0
+    start: float = 0.0
+
+
+def cpu_seconds(*whose):
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, whose))
+
+
 def run_work(name, arguments):
-    """{'seconds', 'peak_kib', 'start'} of our work in a process of its own."""
+    """Cost of our work in a process of its own."""
     started = time.perf_counter()
     out = subprocess.run([sys.executable, os.path.abspath(__file__), '--work', name, json.dumps(arguments)],
                          env=ENVIRONMENT, stdout=subprocess.PIPE, check=True).stdout
-    measured = json.loads(out.decode())
-    measured['start'] = time.perf_counter() - started - measured['seconds']
-    return measured
+    cost = Cost(*json.loads(out.decode()))
+    return cost._replace(start=time.perf_counter() - started - cost.seconds)
 
 
 def do_work(name, arguments):
     """The other side of run_work."""
     work = lab.WORKS[name](**json.loads(arguments))
-    started = time.perf_counter()
+    both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    started, used = time.perf_counter(), cpu_seconds(*both)
     work()
-    seconds = time.perf_counter() - started
+    seconds, used = time.perf_counter() - started, cpu_seconds(*both) - used
     with open('/proc/self/status') as status:
         peak = [int(line.split()[1]) for line in status if line.startswith('VmHWM')][0]
-    sys.stdout.write(json.dumps({'seconds': seconds, 'peak_kib': peak}))
+    sys.stdout.write(json.dumps([seconds, used, peak]))
 
 
 def run_reference(command):
-    started = time.perf_counter()
+    started, used = time.perf_counter(), cpu_seconds(resource.RUSAGE_CHILDREN)
     subprocess.run(['sh', '-c', 'set -e; ' + command], env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - started
+    return Cost(time.perf_counter() - started, cpu_seconds(resource.RUSAGE_CHILDREN) - used)
 
 
 def measure(row, runs):
-    """(median seconds of ours, {reference: median seconds}, peak KiB of ours, median start)."""
-    ours, peaks, starts = [], [], []
-    theirs = {reference: [] for reference in row.references}
+    """Median Cost of ours, and of each of the row's references."""
+    found = [[] for dummy in range(1 + len(row.references))]
     for turn in range(runs + 1):
-        if row.before is not None:
-            row.before()
-        measured = run_work(row.work, row.arguments)
-        row.clean()
-        seconds = {}
-        for reference in row.references:
+        for number in range(len(found)):
             if row.before is not None:
                 row.before()
-            seconds[reference] = run_reference(reference.command)
+            if number:
+                cost = run_reference(row.references[number - 1].command)
+            else:
+                cost = run_work(row.work, row.arguments)
             row.clean()
-        if turn or runs == 0:
-            ours.append(measured['seconds'])
-            peaks.append(measured['peak_kib'])
-            starts.append(measured['start'])
-            for reference, found in seconds.items():
-                theirs[reference].append(found)
-    return (statistics.median(ours), {reference: statistics.median(found) for reference, found in theirs.items()},
-            max(peaks), statistics.median(starts))
+            if turn or not runs:
+                found[number].append(cost)
+    return [Cost(*map(statistics.median, zip(*costs)))._replace(peak_kib=max(cost.peak_kib for cost in costs))
+            for costs in found]
 
 
-HEAD = '%-52s %9s  %-46s %9s %6s %6s %7s' % ('work', 'ours', 'reference', 'theirs', 'ratio', 'target', 'peak')
+HEAD = '%-52s %9s  %-46s %9s %6s %6s %5s %7s' % (
+    'work', 'ours', 'reference', 'theirs', 'ratio', 'target', 'cpu', 'peak')
 
 
-def line(label, ours, reference, theirs, target, peak):
+def line(label, ours, reference, theirs, target):
     """(text, whether it is as it should be)."""
-    ratio = ours / theirs if theirs else None
-    good = (target is None or ratio is None or ratio <= target) and peak <= lab.PEAK_KIB
-    return '%-52s %7.3f s  %-46s %9s %6s %6s %3d MiB%s' % (
-        label[:52], ours, reference[:46], '%7.3f s' % theirs if theirs else '', '%.2f' % ratio if ratio else '',
-        '%.2f' % target if target else '', peak // 1024, '' if good else '  MISSED'), good
+    ratio = ours.seconds / theirs.seconds
+    good = (target is None or ratio <= target) and ours.peak_kib <= lab.PEAK_KIB
+    return '%-52s %7.3f s  %-46s %7.3f s %6.2f %6s %5.2f %3d MiB%s' % (
+        label[:52], ours.seconds, reference[:46], theirs.seconds, ratio, '%.2f' % target if target else '',
+        ours.cpu / theirs.cpu if theirs.cpu else 0, ours.peak_kib // 1024, '' if good else '  MISSED'), good
 
 
 def main():
@@ -135,15 +144,16 @@ def main():
         for name in chosen:
             first = None                # of a row of several sizes
             for row in lab.ROWS[name](here):
-                ours, theirs, peak, start = measure(row, runs)
-                starts.append(start)
-                told = []
-                for reference in row.references:
-                    told.append(line(row.label, ours, reference.label, theirs[reference], reference.target, peak))
+                costs = measure(row, runs)
+                ours = costs[0]
+                starts.append(ours.start)
+                told = [line(row.label, ours, reference.label, cost, reference.target)
+                        for reference, cost in zip(row.references, costs[1:])]
                 if row.units:
                     first = first or (ours, row.units)
-                    told.append(line(row.label, ours, '%g times the first of these rows' % (row.units / first[1]),
-                                     first[0] * row.units / first[1], row.linear, peak))
+                    times = row.units / first[1]
+                    told.append(line(row.label, ours, '%g times the first of these rows' % times,
+                                     Cost(first[0].seconds * times, first[0].cpu * times), row.linear))
                 for text, good in told:
                     print(text, flush=True)
                     all_good = all_good and good

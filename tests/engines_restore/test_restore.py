@@ -76,7 +76,6 @@ def shown(container, names):
     return found
 
 
-
 @pytest.mark.parametrize('source, target', PAIRS)
 def test_the_shop_on_another_engine(source, target, dead_root_of, start_engine, bundles, disk_dir):
     root, engine = dead_root_of(source), start_engine(target)

@@ -37,14 +37,22 @@ def _sum(raw):
     return sum((adler32(raw[at:at + 256]) & 0xffff) - 1 for at in range(0, len(raw), 256))
 
 
-def _tail(kind, link, device, prefix):
+def _rest(device, prefix):
+    """(header from the magic on, sum of its bytes plus that of the blank checksum field)."""
+    rest = b''.join((b'ustar\x0000', bytes(64), device, prefix.ljust(MAX_PREFIX, b'\0'), bytes(12)))
+    return rest, _sum(rest) + 8 * 0x20
+
+
+_PLAIN_REST = _rest(_DEVICE0, b'')
+
+
+def _tail(kind, link=b'', rest=_PLAIN_REST):
     """(header from the type flag on, sum of its bytes plus that of the blank checksum field)."""
-    tail = b''.join((kind, link.ljust(MAX_NAME, b'\0'), b'ustar\x0000', bytes(64),
-                     device, prefix.ljust(MAX_PREFIX, b'\0'), bytes(12)))
-    return tail, _sum(tail) + 8 * 0x20
+    return (b''.join((kind, link, _ZEROS[MAX_NAME - len(link)], rest[0])),
+            kind[0] + (adler32(link) & 0xffff) - 1 + rest[1])
 
 
-_TAILS = dict((kind, _tail(kind, b'', _DEVICE0, b'')) for kind in (REGULAR, FOLDER, FIFO))
+_TAILS = dict((kind, _tail(kind)) for kind in (REGULAR, FOLDER, FIFO))
 
 
 def _ustar(name, mode, uid, gid, size, seconds, tail):
@@ -74,7 +82,7 @@ def extended(records):
     length = len(records)
     block = _EXTENDED.get(length)
     if block is None:
-        block = _ustar(b'././@PaxHeader', 0o644, 0, 0, length, 0, _tail(b'x', b'', _DEVICE0, b''))
+        block = _ustar(b'././@PaxHeader', 0o644, 0, 0, length, 0, _tail(b'x'))
         if length <= 4096:
             _EXTENDED[length] = block
     return b'%b%b%b' % (block, records, _ZEROS[-length % BLOCK])
@@ -150,11 +158,11 @@ def header(name, kind, mode, uid, gid, size, mtime_ns, link=b'', device=None, xa
     RECORDS: further PAX records, ready made.
     """
     seconds, fraction = divmod(mtime_ns, 1000000000)
-    if (len(name) <= MAX_NAME and uid <= MAX_SEVEN and gid <= MAX_SEVEN and size <= MAX_ELEVEN
-            and 1000000000 <= seconds < MAX_ELEVEN and not (xattrs or link or device or records) and kind in _TAILS):
+    if (len(name) <= MAX_NAME and len(link) <= MAX_NAME and uid <= MAX_SEVEN and gid <= MAX_SEVEN
+            and size <= MAX_ELEVEN and 1000000000 <= seconds < MAX_ELEVEN and not (xattrs or device or records)):
         # nearly every entry; all at once, because this is what 100,000 small files cost
         head = _HEAD % (name, _ZEROS[MAX_NAME - len(name)], mode, uid, gid, size, seconds)
-        tail, total = _TAILS[kind]
+        tail, total = _tail(kind, link) if link else _TAILS[kind]
         total += (adler32(head) & 0xffff) - 1
         if fraction:
             return b''.join((_MTIME_BLOCK, b'30 mtime=%d.%09d\n' % (seconds, fraction), _MTIME_FILL,
@@ -188,11 +196,10 @@ def header(name, kind, mode, uid, gid, size, mtime_ns, link=b'', device=None, xa
         gid = MAX_SEVEN
     if xattrs:
         records += xattr_records(xattrs)
-    if link or device or prefix or kind not in _TAILS:
-        numbers = b'%07o\0%07o\0' % device if device else _DEVICE0
-        tail = _tail(kind, link, numbers, prefix)
-    else:
-        tail = _TAILS[kind]
+    rest = _PLAIN_REST
+    if device or prefix:
+        rest = _rest(b'%07o\0%07o\0' % device if device else _DEVICE0, prefix)
+    tail = _tail(kind, link, rest)
     block = _ustar(name, mode, uid, gid, size, seconds, tail)
     return extended(records) + block if records else block
 

@@ -328,8 +328,11 @@ class _Work(object):
                 self._keep_image(dict(record, problems=[]))
                 return
         settings.progress.reading('image', 0, lambda: 0)
-        record, notes = image.write(self.bundle, job.image, job.container, settings.images, self._idmap(),
-                                    live=job.consistency != 'stopped', on_failure=self._on_failure)
+        layer = self.measured.get('writable')
+        # always with the container's own ids: an engine maps them itself
+        record, notes = image.write(self.bundle, job.image, job.container, settings.images, job.idmap, self.bundle.scratch,
+                                    job.consistency != 'stopped', self._on_failure,
+                                    measured=layer if isinstance(layer, plan.Estimate) else None)
         record = dict(record, fingerprint=fingerprint)
         record['problems'] = [dict(note._asdict()) for note in notes]
         self._keep_image(record)

@@ -132,6 +132,8 @@ class RemoteStore(object):
 
 
 class RemoteBundle(object):
+    scratch = None                      # no folder for temporary files: the host may have no room
+
     def __init__(self, store, name):
         self.name = name
         self.final = store.bundle_path(name)

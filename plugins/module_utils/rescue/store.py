@@ -79,6 +79,7 @@ class FolderBundle(object):
         self.final = store.bundle_path(name)
         self.path = os.path.join(store.path, os.fsencode('.' + name + PARTIAL))
         self._store = store
+        self.scratch = self.path        # a folder for temporary files
         try:
             make_private(self.path)
         except OSError as exc:
