@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -93,6 +94,18 @@ def version(key):
     return '%d.%d' % key
 
 
+def remove(folder):
+    """Remove a test's folder, unless it left something mounted in there."""
+    try:
+        with open('/proc/self/mountinfo', encoding='utf-8', errors='surrogateescape') as mounts:
+            if any(line.split(' ')[4].startswith(folder + '/') for line in mounts):
+                print('left as it is, something is mounted in it: %s' % folder, flush=True)
+                return
+    except FileNotFoundError:
+        pass                            # not Linux
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, **environment):
     """pytest over FOLDERS of the tree."""
     own = version(tuple(envs.interpreter(python)[1][:2]))
@@ -103,7 +116,12 @@ def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, **envi
                '-o', 'junit_family=xunit2']
     command += ['--ignore=' + each for each in ignore] + list(folders)
     environment.setdefault('PATH', os.path.join(env, 'bin') + os.pathsep + os.environ.get('PATH', os.defpath))
-    status, said = run.command(name, command, **environment)
+    # short, for unix sockets in it; our own, since pytest's common one may be somebody else's
+    scratch = tempfile.mkdtemp(prefix='lb-')
+    try:
+        status, said = run.command(name, command + ['--basetemp', os.path.join(scratch, 't')], **environment)
+    finally:
+        remove(scratch)
     found = cases.from_junit(name, junit)
     if status and not any(case.outcome == FAILED for case in found):
         found.append(Case(name, 'pytest', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))

@@ -164,6 +164,7 @@ FILTERS = {
     'yaml': lambda value: _yaml(one_line(value)),
     'days': lambda value: f'{value:.0f} days' if isinstance(value, (int, float)) else '? days',
     'date': lambda value: str(value)[:10],
+    # pylint: disable-next=used-before-assignment
     'places': lambda value: ', '.join(f'{one_line(item.get("path"))} ({human_bytes(item.get("bytes"))})' for item in _dicts(value)[:3]),
     'problems': lambda value: ' '.join(one_line(item.get('message') or '') for item in _dicts(value)[:2]) or 'nothing more is known.',
     # anonymous volumes have names of 64 letters
@@ -192,8 +193,8 @@ STATE_PATHS: dict[str, tuple[str, ...]] = {
     'postgres': ('/var/lib/postgresql/data', '/var/lib/postgresql'), 'postgis': ('/var/lib/postgresql/data', '/var/lib/postgresql'),
     'timescaledb': ('/var/lib/postgresql/data',), 'mysql': ('/var/lib/mysql',), 'mariadb': ('/var/lib/mysql',),
     'percona': ('/var/lib/mysql',), 'mongo': ('/data/db',), 'redis': ('/data',), 'valkey': ('/data',),
-    'elasticsearch': ('/usr/share/elasticsearch/data',), 'opensearch': ('/usr/share/opensearch/data',), 'influxdb': ('/var/lib/influxdb2',
-    '/var/lib/influxdb'), 'prometheus': ('/prometheus',), 'grafana': ('/var/lib/grafana',), 'rabbitmq': ('/var/lib/rabbitmq',),
+    'elasticsearch': ('/usr/share/elasticsearch/data',), 'opensearch': ('/usr/share/opensearch/data',),
+    'influxdb': ('/var/lib/influxdb2', '/var/lib/influxdb'), 'prometheus': ('/prometheus',), 'grafana': ('/var/lib/grafana',), 'rabbitmq': ('/var/lib/rabbitmq',),
     'kafka': ('/var/lib/kafka/data',), 'cp-kafka': ('/var/lib/kafka/data',), 'zookeeper': ('/data',), 'cassandra': ('/var/lib/cassandra',),
     'clickhouse-server': ('/var/lib/clickhouse',), 'clickhouse': ('/var/lib/clickhouse',), 'neo4j': ('/data',), 'openldap': ('/var/lib/ldap',),
     'gitea': ('/data',), 'forgejo': ('/data',), 'gitlab-ce': ('/var/opt/gitlab',), 'gitlab-ee': ('/var/opt/gitlab',),

@@ -19,7 +19,7 @@ def plain(value: Any) -> Any:
     if kind is str or value is None or kind is bool or kind is int or kind is float:
         return value
     if kind is dict:
-        return {(key if type(key) is str else _text(key)): plain(item) for key, item in value.items()}
+        return {(key if type(key) is str else _text(key)): plain(item) for key, item in value.items()}  # pylint: disable=unidiomatic-typecheck
     if kind is list:
         return [plain(item) for item in value]
     if isinstance(value, str):

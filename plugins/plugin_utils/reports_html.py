@@ -131,6 +131,7 @@ def _bars(title: str, about: str, items: list[tuple[str, int, str | None]]) -> s
         label = f'<button type="button" class="what" data-show="{esc(show)}" title="{esc(name)}">{esc(name)}</button>' if show \
             else f'<span class="what quiet">{esc(name)}</span>'
         width = max(size / most * 100, 0.6)
+        # pylint: disable-next=disallowed-name
         bar = f'<rect class="track" width="100%" height="100%" rx="2"/><rect class="fill" width="{width:.1f}%" height="100%" rx="2"/>'
         lines.append(f'<li>{label}<svg role="img" aria-label="{esc(human(size))}">{bar if show else ""}</svg>'
                      f'<span class="much">{esc(human(size))}</span></li>')

@@ -116,7 +116,7 @@ def line(label, ours, reference, theirs, target):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])  # pylint: disable=use-maxsplit-arg
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--work', nargs=2, help=argparse.SUPPRESS)
     parser.add_argument('patterns', nargs='*')
@@ -161,8 +161,8 @@ def main():
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
     if starts:
-        print('%-52s %7.3f s  once per host, not in the rows above' % ('start of Python and import of the collection',
-                                                                     statistics.median(starts)))
+        print('%-52s %7.3f s  once per host, not in the rows above' % (
+            'start of Python and import of the collection', statistics.median(starts)))
     return 0 if all_good else 1
 
 

@@ -27,7 +27,6 @@ def ansible():
     return beside if os.path.exists(beside) else shutil.which('ansible-playbook')
 
 
-
 def missing(ssh=False):
     hosts = importlib.import_module('hosts')
     return ([] if ansible() else ['ansible-playbook']) + (hosts.missing() if ssh else [])

@@ -119,8 +119,8 @@ def test_batches_of_which_nobody_answers(fleet, roots, controller, tmp_path):
 def test_slices_merge(fleet, roots, controller, tmp_path):
     """Two jobs for two halves of the inventory, one report of all."""
     for half in (fleet[:2], fleet[2:]):
-        status, out = controller.play(PLAYBOOK, inventory(half, roots), variables(tmp_path, rescue_store_on='host',
-                                                                                 rescue_dest=str(tmp_path / 'there')))
+        status, out = controller.play(PLAYBOOK, inventory(half, roots), variables(
+            tmp_path, rescue_store_on='host', rescue_dest=str(tmp_path / 'there')))
         assert status == 0, out
     assert set(states(tmp_path)) == {'dead1', 'dead2', 'dead3'}
 
@@ -145,6 +145,7 @@ def test_under_ansible_runner(fleet, roots, controller, tmp_path):
     (private / 'env' / 'envvars').write_text(json.dumps(controller.environment))
     (private / 'inventory' / 'hosts.json').write_text(json.dumps({'all': {'hosts': inventory(fleet, roots)}}))
     (private / 'project' / 'site.yml').write_text('- import_playbook: lifeboat.docker.rescue\n')
+    # pylint: disable-next=subprocess-run-check
     done = subprocess.run([runner, 'run', str(private), '-p', 'site.yml', '--ident', 'job'], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, universal_newlines=True, env=dict(os.environ, **controller.environment))
     assert done.returncode == 0, done.stdout

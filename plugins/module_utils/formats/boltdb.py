@@ -149,8 +149,7 @@ class Bucket(object):
         """Yield (key, value, Bucket or None) of every leaf below."""
         for page in self._pages(errors, _Seen(self._db)):
             if page.kind == LEAF:
-                for element in page.elements:
-                    yield element
+                yield from page.elements
 
     def _pages(self, errors, seen):
         """Yield the :class:`_Page` of every page of this bucket, leaves in key order.

@@ -52,7 +52,7 @@ def _tail(kind, link=b'', rest=_PLAIN_REST):
             kind[0] + (adler32(link) & 0xffff) - 1 + rest[1])
 
 
-_TAILS = dict((kind, _tail(kind)) for kind in (REGULAR, FOLDER, FIFO))
+_TAILS = dict((kind, _tail(kind)) for kind in (REGULAR, HARDLINK, SYMLINK, CHARACTER, BLOCKDEV, FOLDER, FIFO))
 
 
 def _ustar(name, mode, uid, gid, size, seconds, tail):

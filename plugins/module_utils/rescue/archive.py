@@ -114,7 +114,7 @@ def fingerprint(entries, root_entry=None):
     if root_entry is not None:
         found.add(root_entry)
     for entry in entries:
-        if type(entry) is Failure:
+        if type(entry) is Failure:  # pylint: disable=unidiomatic-typecheck
             found.add_failure(entry)
         else:
             found.add(entry)
@@ -546,7 +546,7 @@ def write_tar(entries, writer, form=TREE, idmap=None, sums=None, whole_seconds=F
     if root_entry is not None:
         archive.add(root_entry)
     for entry in entries:
-        if type(entry) is Failure:
+        if type(entry) is Failure:  # pylint: disable=unidiomatic-typecheck
             archive.failure(entry)
         else:
             archive.add(entry)

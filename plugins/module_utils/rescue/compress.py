@@ -143,6 +143,7 @@ class _Child(object):
         os.set_blocking(said, False)
         self._stderr = said
         try:
+            # pylint: disable-next=ansible-bad-function
             self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=its_stderr,
                                              bufsize=0, env=dict(os.environ, LC_ALL='C'))
         except OSError as exc:
@@ -300,7 +301,7 @@ class _Unpacked(object):
     def __init__(self, argv, fd):
         self._argv = argv
         try:
-            self._process = subprocess.Popen(argv, stdin=fd, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            self._process = subprocess.Popen(argv, stdin=fd, stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # pylint: disable=ansible-bad-function
                                              env=dict(os.environ, LC_ALL='C'))
         except OSError as exc:
             raise CompressError('cannot start %s: %s' % (argv[0], exc.strerror))

@@ -229,7 +229,7 @@ class _Work(object):
             full = made.entries > 0
             config = container_config(image or _NO_IMAGE, layers, self.container, made.diff_id if full else None)
             self.images.append(ImageDocuments(config, blobs + ([(made.diff_id, made.size, LAYER_TYPE)] if full else []),
-                                      [container_tag(self.container)]))
+                                              [container_tag(self.container)]))
 
     def documents(self):
         """{name: bytes} of everything but the layers."""

@@ -191,8 +191,7 @@ def loadable(bundle):
     image/ as a tar, with blobs that had to stay in images/. Raises model.LifeboatError where something is missing."""
     try:
         with layerdata.opened(os.path.join(bundle, b'image.tar')) as fd:
-            for piece in iter(lambda: os.read(fd, CHUNK), b''):
-                yield piece
+            yield from iter(lambda: os.read(fd, CHUNK), b'')
             return
     except FileNotFoundError:
         pass
@@ -207,16 +206,14 @@ def loadable(bundle):
                 tar.write(tarwriter.header(name, tarwriter.REGULAR, 0o644, 0, 0, size, 0))
                 for piece in iter(lambda: os.read(fd, CHUNK), b''):
                     tar.write(piece)
-                    for done in held:
-                        yield done
+                    yield from held
                     del held[:]
                 tar.write(tarwriter.padding(size))
         except OSError as exc:
             raise model.LifeboatError('%s of the image in %s cannot be read: %s. Check the bundle with docker_bundle_info.' % (
                 model.text(name), model.text(bundle), exc.strerror or exc))
     tar.end()
-    for done in held:
-        yield done
+    yield from held
 
 
 class _Held(object):

@@ -114,10 +114,8 @@ def _layer(layer, below, progress):
 
 def _blob_pieces(layer):
     """The blob's bytes, checked against its own digest; then its content against the diffID."""
-    for piece in layerdata.blob_bytes(layer):
-        yield piece
-    for piece in layerdata.blob_tar(layer):
-        yield piece
+    yield from layerdata.blob_bytes(layer)
+    yield from layerdata.blob_tar(layer)
 
 
 def _compare(found, pieces, progress):

@@ -100,8 +100,7 @@ def blob_tar(layer):
                 pieces = gunzip.read_chunks(reader, CHUNK)
             elif packed is not None and packed.packed == GZIP:
                 pieces = gunzip.chunks(pieces)
-            for piece in _digested(pieces, layer.diff_id, 'the unpacked blob'):
-                yield piece
+            yield from _digested(pieces, layer.diff_id, 'the unpacked blob')
     except (gunzip.GunzipError, compress.CompressError) as exc:
         raise LayerError('its blob: %s' % exc)
     except OSError as exc:
@@ -147,8 +146,7 @@ def split_tar(layer, below=()):
     """
     try:
         with opened(layer.tar_split) as fd, os.fdopen(os.dup(fd), 'rb') as split, LayerFiles(layer, below) as files:
-            for piece in _digested(_batched(tarsplit.assemble(split, files.open)), layer.diff_id, 'the tar'):
-                yield piece
+            yield from _digested(_batched(tarsplit.assemble(split, files.open)), layer.diff_id, 'the tar')
     except tarsplit.TarSplitError as exc:
         raise LayerError(str(exc), () if exc.name is None else (exc.name,))
     except OSError as exc:
@@ -303,8 +301,7 @@ class LayerFiles(object):
 
 def _large(fd):
     try:
-        for piece in iter(lambda: os.read(fd, CHUNK), b''):
-            yield piece
+        yield from iter(lambda: os.read(fd, CHUNK), b'')
     finally:
         os.close(fd)
 
@@ -337,7 +334,7 @@ def rebuilt(layers, full_copies=False):
     """The stream of entries of a new layer like layers[0]. LAYERS: it and those below it, model.ImageLayer, top first.
     FULL_COPIES: each folder is a whole file system (legacy overlay); the layer is what differs from the next one."""
     known = as_layers(layers, full_copies)
-    with plan.LayerTree(model.Stack(known[0], None, known[1:])).opened() as (dummy, entries):
+    with plan.LayerTree(model.Stack(known[0], None, known[1:])).opened() as (dummy, entries):  # pylint: disable=contextmanager-generator-missing-cleanup
         yield entries
 
 
@@ -348,7 +345,7 @@ def writable(stack):
         with contextlib.closing(plan._difference(stack)) as entries:
             yield entries
         return
-    with plan.LayerTree(stack).opened() as (dummy, entries):
+    with plan.LayerTree(stack).opened() as (dummy, entries):  # pylint: disable=contextmanager-generator-missing-cleanup
         yield entries
 
 
@@ -366,7 +363,7 @@ def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
 
     def without_markers(entries):
         for entry in entries:
-            if type(entry) is not tree.Failure and not entry.whiteout and whiteouts.looks_like_marker(entry.path):
+            if type(entry) is not tree.Failure and not entry.whiteout and whiteouts.looks_like_marker(entry.path):  # pylint: disable=unidiomatic-typecheck
                 count[0] += 1
                 if len(markers) < MAX_NAMED:
                     markers.append(entry.path)

@@ -74,7 +74,7 @@ class Frozen(object):
         file, freeze, thaw = (b'freezer.state', 'FROZEN', 'THAWED') if group.version == V1 else (b'cgroup.freeze', '1', '0')
         path = os.path.join(group.folder, file)
         try:
-            self._keeper = subprocess.Popen(
+            self._keeper = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 [sys.executable, '-I', '-S', '-c', _KEEPER, path, freeze, thaw, str(limit)], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, cwd='/')
         except OSError as exc:

@@ -82,7 +82,7 @@ def _launch(folder, budget, params, delivery, check_mode):
         spool.note(folder, 'spec', {'params': params, 'delivery': delivery, 'check_mode': check_mode, 'budget': budget,
                                     'lock': lock})
         with open(os.path.join(folder, spool.SAID), 'wb') as said:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 [sys.executable, '-E', '-s', '-c', command('sender'), library, folder], cwd='/', stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=said, pass_fds=(lock,), start_new_session=True)
     finally:
@@ -222,5 +222,3 @@ def _work(spec, folder, writer, progress, watch):
         traceback.print_exc()           # into `said`
         module.fail_json(msg='The rescue broke: %s: %s.' % (type(exc).__name__, str(exc).rstrip('.')))
     return module.said
-
-

@@ -36,8 +36,7 @@ def changes(stack):
                 yield entry if isinstance(entry, Failure) else Change('A', entry.path, entry)
             return
         with View(base) as old:
-            for change in _Comparison(new, old, not stack.copied_init).run():
-                yield change
+            yield from _Comparison(new, old, not stack.copied_init).run()
 
 
 class _Comparison(object):
@@ -52,8 +51,7 @@ class _Comparison(object):
         pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), b'', None, None)]
         while pending:
             here = pending[-1]
-            for failure in here.failures:
-                yield failure
+            yield from here.failures
             here.failures = ()
             for name in here.names:
                 path = here.prefix + name

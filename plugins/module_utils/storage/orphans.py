@@ -14,11 +14,9 @@ def find(root):
     owners = frozenset(root.container_ids())
     image_mounts = frozenset(_image_mounts(root, owners))
     for name in sorted(root.graphdrivers):
-        for orphan in _graphdriver(root, root.graphdrivers[name], owners, image_mounts):
-            yield orphan
+        yield from _graphdriver(root, root.graphdrivers[name], owners, image_mounts)
     for store in root.stores:
-        for orphan in _containerd(root, store, owners, image_mounts):
-            yield orphan
+        yield from _containerd(root, store, owners, image_mounts)
 
 
 def _image_mounts(root, owners):
@@ -97,8 +95,7 @@ def _containerd(root, store, owners, image_mounts):
                            root.idmap, problems)
     for dummy, shots in sorted(store.snapshotters().items()):
         if shots.damage and not shots.snapshots() and shots.encoding is not None:
-            for orphan in _unordered(root, store, shots):
-                yield orphan
+            yield from _unordered(root, store, shots)
 
 
 def _image_of_snapshot(root, store, stack):

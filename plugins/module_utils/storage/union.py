@@ -273,8 +273,7 @@ class View(object):
                 if prune and prune(entry):
                     continue
                 if redirected:
-                    for below in self._walk(parts, path + b'/', prune):
-                        yield below
+                    yield from self._walk(parts, path + b'/', prune)
                     continue
                 pending.append(inner)
                 break

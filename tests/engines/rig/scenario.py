@@ -100,7 +100,7 @@ def base_tar(privileged=True):
     base.add('etc/os-release', b'ID=lifeboat\nNAME="Lifeboat test image"\n')
     for name in ('gone/inner', 'file-gone', 'mode/file', 'replaced/old', 'replaced/deep/old', 'kept/file'):
         if '/' in name and name.count('/') == 1:
-            base.add('opt/from-base/' + name.split('/')[0])
+            base.add('opt/from-base/' + name.split('/')[0])  # pylint: disable=use-maxsplit-arg
         base.add('opt/from-base/' + name, name.encode())
     base.add('opt/far', b'a far owner', owner=far)
     base.add('opt/capable', b'capable', mode=0o755, pax={

@@ -280,7 +280,7 @@ def test_auto_takes_the_fastest_that_there_is(monkeypatch):
     programs(monkeypatch)
     assert compress.pick('auto') == ('gzip', '.gz', None)
     assert compress.pick('xz') == ('xz', '.xz', None) and compress.pick('none') == ('none', '', None)
-    monkeypatch.setattr(compress, '_zstd_module', lambda: object())
+    monkeypatch.setattr(compress, '_zstd_module', lambda: object())  # pylint: disable=unnecessary-lambda
     assert compress.pick('auto') == ('zstd', '.zst', None)
 
 
@@ -327,6 +327,7 @@ def test_module_of_python_3_14(monkeypatch, tmp_path):
 
         def close(self):
             pass
+
     class Workers(str):
         def bounds(self):
             return 0, 4

@@ -477,7 +477,7 @@ def test_layers_in_common_lie_there_once(dead):
         found = Read(b''.join(imagestore.loadable(path)))
         assert found.tags[-1] == record['tags'][-1]
         assert record['sha256'] == record['parts'][record['file']]
-    layers = [item for item in dead.expected.images[0].layers]
+    layers = [item for item in dead.expected.images[0].layers]  # pylint: disable=unnecessary-comprehension
     for layer in layers:
         digest = layer.blob or layer.diff_id
         assert len(inodes['image/blobs/sha256/' + digest[7:]]) == 1

@@ -117,7 +117,7 @@ def use(browser, path, folder):
         browser.shot(os.path.join(folder, 'audit-report.png'))
 
     # worst first; sorting by size, both ways, with the keyboard
-    severities = [text for text in column(browser, 0)]
+    severities = list(column(browser, 0))
     assert severities == sorted(severities, key=('critical', 'warning', 'info').index), severities
     browser.type('#head th:nth-child(5) button', ENTER)
     sizes = [bytes_of(text) for text in column(browser, 4)]

@@ -87,8 +87,8 @@ CASES = {
                              [data.facts([data.container(data=1 << 20)]), data.facts([data.container(usage=data.usage(0, 2 << 30))])]),
     'AUTOREMOVE_DATABASE': ([data.facts([data.container(auto_remove=True, databases=[data.database()])])],
                             [data.facts([data.container(databases=[data.database()])]), data.facts([data.container(auto_remove=True)])]),
-    'AUTOREMOVE_OTHER': ([data.facts([data.container(auto_remove=True)])], [data.facts([data.container()]),
-                                                                         data.facts([data.container(auto_remove=True, databases=[data.database()])])]),
+    'AUTOREMOVE_OTHER': ([data.facts([data.container(auto_remove=True)])], [
+        data.facts([data.container()]), data.facts([data.container(auto_remove=True, databases=[data.database()])])]),
     'DEAD_CONTAINER': ([data.facts([data.container(state={'status': 'dead', 'dead': True})])], [data.facts([data.container()])]),
     'DAMAGED_METADATA': (
         [data.facts([data.container(status='partial', problems=[{'code': 'CONFIG_DAMAGED', 'severity': 'warning', 'message': 'It is empty.'}])])],
@@ -279,8 +279,9 @@ def test_ansible_types_become_plain():
     tagged = Lazy({Text('containers'): (Lazy({Text('name'): Text('web'), 'n': 5}),)})
     plain = plaindata.plain(tagged)
     assert plain == {'containers': [{'name': 'web', 'n': 5}]}
+    # pylint: disable-next=unidiomatic-typecheck
     assert type(plain) is dict and type(plain['containers']) is list and type(plain['containers'][0]['name']) is str
-    assert all(type(key) is str for key in plain)
+    assert all(type(key) is str for key in plain)  # pylint: disable=unidiomatic-typecheck
     with pytest.raises(TypeError):
         plaindata.plain(object())
 
