@@ -353,7 +353,8 @@ class Receiver:
 
     def result(self) -> dict[str, Any]:
         """The module's result, corrected by what happened here."""
-        assert self.ended is not None
+        if self.ended is None:
+            raise ValueError('the run has not ended')
         if 'error' in self.ended:
             return dict(self.ended['error'], failed=True)
         result = self.ended['result']

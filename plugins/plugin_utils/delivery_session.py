@@ -172,7 +172,8 @@ class Session:
 
     def _answer(self) -> None:
         asked, self._receiver.asked = self._receiver.asked, None
-        assert asked is not None
+        if asked is None:
+            return
         work = self._pool.submit(self._receiver.inventory, asked['names'])
         while True:
             try:

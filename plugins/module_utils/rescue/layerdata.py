@@ -334,8 +334,8 @@ def rebuilt(layers, full_copies=False):
     """The stream of entries of a new layer like layers[0]. LAYERS: it and those below it, model.ImageLayer, top first.
     FULL_COPIES: each folder is a whole file system (legacy overlay); the layer is what differs from the next one."""
     known = as_layers(layers, full_copies)
-    with plan.LayerTree(model.Stack(known[0], None, known[1:])).opened() as (dummy, entries):  # pylint: disable=contextmanager-generator-missing-cleanup
-        yield entries
+    with contextlib.ExitStack() as held:
+        yield held.enter_context(plan.LayerTree(model.Stack(known[0], None, known[1:])).opened())[1]
 
 
 @contextlib.contextmanager
@@ -345,8 +345,8 @@ def writable(stack):
         with contextlib.closing(plan._difference(stack)) as entries:
             yield entries
         return
-    with plan.LayerTree(stack).opened() as (dummy, entries):  # pylint: disable=contextmanager-generator-missing-cleanup
-        yield entries
+    with contextlib.ExitStack() as held:
+        yield held.enter_context(plan.LayerTree(stack).opened())[1]
 
 
 def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
