@@ -6,11 +6,11 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help rescue test lint units sanity integration kernel engines bench changelog release clean
+.PHONY: help rescue test lint units sanity integration kernel engines delivery bench changelog release clean
 
 help:
 	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none)'
-	@echo 'make test     units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines'
+	@echo 'make test     units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
 	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer'
 	@echo 'make bench    measure speed and memory (BENCH="some rows")'
 	@echo 'make changelog  CHANGELOG.md from changelogs/fragments, for the version in galaxy.yml'
@@ -22,9 +22,9 @@ rescue:
 		$(if $(DEST),--dest '$(DEST)') $(if $(SAMPLE),--sample)
 
 test:
-	@$(PYTHON) tools/check.py units sanity integration kernel engines
+	@$(PYTHON) tools/check.py units sanity integration kernel engines delivery
 
-lint units sanity integration kernel engines:
+lint units sanity integration kernel engines delivery:
 	@$(PYTHON) tools/check.py $@
 
 bench:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the checks of `make test`: python3 tools/check.py PART... (units sanity integration kernel engines lint)
+"""Runs the checks of `make test`: python3 tools/check.py PART... (units sanity integration kernel engines delivery lint)
 
 Makes what it needs under .venv/ by itself. Every part prints one line, and all it said if it failed; at the end come
 the counts of all parts, and pytest's closing line over the same. A part that this machine cannot run is named with the
@@ -165,8 +165,14 @@ def kernel(run):
 
 
 def engines(run):
-    run.part('real engines', as_root, run, 'tests/engines',
-             ['dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl'])
+    tools = ['dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl']
+    run.part('real engines', as_root, run, 'tests/engines', tools)
+    run.part('restores on real engines', as_root, run, 'tests/engines_restore', tools)
+
+
+def delivery(run):
+    run.part('delivery over ssh', as_root, run, 'tests/delivery',
+             ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'])
 
 
 # ansible-test
@@ -302,8 +308,8 @@ def lint(run):
 
 
 PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
-         'lint': lint}
-BESIDE = ('kernel', 'engines')
+         'delivery': delivery, 'lint': lint}
+BESIDE = ('kernel', 'engines', 'delivery')
 
 
 def main():

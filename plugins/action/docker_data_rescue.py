@@ -22,7 +22,6 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 display = Display()
-SCRATCH = 128 * 1024 * 1024              # bytes that chunks may need here for a moment
 MAX_STARTS = 3                          # without anything new between two of them
 
 
@@ -83,7 +82,10 @@ class ActionModule(ActionBase):
             return
         from ansible_collections.lifeboat.docker.plugins.plugin_utils import plaindata, rescue_report
         host = str(task_vars.get('inventory_hostname') or args['host_name'])
-        record = rescue_report.host_record(plaindata.plain(result), host, plaindata.plain(args), started)
+        # not all of it: ansible-core adds objects of its own to a failure
+        said = {key: plaindata.plain(result[key]) for key in ('failed', 'unreachable', 'msg', 'summary', 'bundles', 'problems')
+                if key in result}
+        record = rescue_report.host_record(said, host, {key: str(args[key]) for key in ('store_on', 'dest') if args.get(key)}, started)
         try:
             rescue_report.write_record(os.path.abspath(os.path.expanduser(str(args['report_dir']))), record)
         except OSError as exc:
@@ -172,18 +174,23 @@ class ActionModule(ActionBase):
             old = os.umask(0o077)
             stack.callback(os.umask, old)
             stack.enter_context(_signals())
-            try:
-                if on_controller and not self._task.check_mode:
+            scratch = tempfile.mkdtemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
+            stack.callback(shutil.rmtree, scratch, True)
+
+            def prepare():
+                """Not before the node has said that dest is not in what it reads; once."""
+                if on_controller and not self._task.check_mode and not prepared:
                     store.prepare()
                     stack.enter_context(_locked(path))
-                    delivery['free'] = store.free()
-                elif on_controller:
+                    prepared.append(True)
+
+            prepared = []
+            try:
+                if on_controller:
                     delivery['free'] = fsinfo.free(path).bytes
-                scratch = self._scratch(stack, path if on_controller and not self._task.check_mode else None)
+                return self._attempts(args, task_vars, delivery, (store, prepare), scratch, show, patience)
             except LifeboatError as exc:
                 raise AnsibleActionFail(str(exc)) from exc
-            try:
-                return self._attempts(args, task_vars, delivery, store, scratch, show, patience)
             finally:
                 if self._own_connection:
                     delivery_session.reset(self)
@@ -208,7 +215,7 @@ class ActionModule(ActionBase):
             if said.get('failed') or said.get('skipped') or 'delivery' not in said:
                 return said
             connected, until = True, None
-            receiver = ends.Receiver(store)
+            receiver = ends.Receiver(*store)
             session = Session(self, said['delivery'], receiver, scratch, show, patience)
             try:
                 session.run()
@@ -228,20 +235,6 @@ class ActionModule(ActionBase):
             finally:
                 session.stop()
                 session.close()
-
-    def _scratch(self, stack, folder):
-        """A private folder for chunks: among Ansible's temporary files, or beside the bundles if there is no room."""
-        if folder is not None:
-            for name in os.listdir(folder):
-                if name.startswith(b'.incoming-'):
-                    shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
-        place = C.DEFAULT_LOCAL_TMP
-        room = os.statvfs(place)
-        if folder is not None and room.f_bavail * room.f_frsize < SCRATCH:
-            place = os.fsdecode(folder)
-        path = tempfile.mkdtemp(prefix='.incoming-', dir=place)
-        stack.callback(shutil.rmtree, path, True)
-        return path
 
 
 def _number(args, name, default):

@@ -106,8 +106,9 @@ def part_paths(folder: bytes, name: bytes) -> tuple[bytes, bytes]:
 class Receiver:
     """Applies a stream to STORE. After feed(): `asked` (a question to answer), `ended` (the last message), `failed`."""
 
-    def __init__(self, store: FolderStore):
+    def __init__(self, store: FolderStore, prepare: Any = None):
         self._store = store
+        self._prepare = prepare         # called before the first question is answered
         self._parser = frames.Parser()
         self._bundles: dict[str, Any] = {}
         self._files: dict[int, tuple[str, bytes, Any]] = {}     # number: (bundle, relative name, file)
@@ -288,8 +289,10 @@ class Receiver:
     # -- what is there ---------------------------------------------------------------------------------------------------------
 
     def inventory(self, names: list[str]) -> dict[str, Any]:
-        """The answer to `ask`: reads every file that it speaks about."""
+        """The answer to `ask`: reads every file that it speaks about. LifeboatError if dest cannot be made."""
         found = {}
+        if self._prepare is not None:
+            self._prepare()
         for name in names:
             entry = self._final(name)
             entry.update(self._partial(name))

@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fetching what a detached rescue has spooled, over whatever connection Ansible has.
 
-The main thread talks to the node (steps, files) and checks what came, a second one writes it. Lost connections are tried
-again for a while; what was not confirmed is simply fetched once more.
+The main thread talks to the node (steps), others fetch chunks and check them, one writes what they brought, in order. Lost
+connections are tried again for a while; what was not confirmed is simply fetched once more.
 """
 from __future__ import annotations
 
 import collections
 import concurrent.futures
+import copy
 import hashlib
 import json
 import os
@@ -17,12 +18,13 @@ import shlex
 import time
 from typing import Any, Callable
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender, spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import ProtocolError, Receiver
 
 STEP_WAIT = 3                           # seconds that a step waits on the node for something to fetch
 AHEAD = 2                               # chunks that may wait to be written
+FETCHERS = 2                            # files at once, where the connection allows it
 STEP_EVERY = 10.0                       # seconds after which the node hears from us, whatever else we do
 MAX_REFETCH = 5
 
@@ -53,7 +55,10 @@ class Session:
         self._told: dict[str, str] = {}
         self._stepped = time.monotonic()
         self._pool = concurrent.futures.ThreadPoolExecutor(1)
-        self._pending: collections.deque[Any] = collections.deque()
+        self._pending: collections.deque[Any] = collections.deque()         # chunks that are written
+        self._coming: collections.deque[Any] = collections.deque()          # (size, future) of chunks that are fetched
+        self._fetchers = concurrent.futures.ThreadPoolExecutor(FETCHERS) if getattr(
+            action._connection, 'transport', '') in ('ssh', 'ansible.builtin.ssh') else None
 
     # -- the whole ---------------------------------------------------------------------------------------------------------------
 
@@ -62,12 +67,12 @@ class Session:
         while self._receiver.ended is None:
             if os.getppid() != self._parent:
                 raise AnsibleError('ansible-playbook has ended')
-            answer = self._step(wait=STEP_WAIT)
+            answer = self._step(wait=0 if self._coming else STEP_WAIT)
             self._show(answer.get('state'))
-            if answer['chunks']:
-                self._fetch_all(answer['chunks'])
+            self._ask_for(answer['chunks'])
+            self._collect()
             # a short chunk was handed over for a reason: a question, the end
-            if not answer['chunks'] or answer['chunks'][-1][1] < self._largest:
+            if not self._coming and (not answer['chunks'] or answer['chunks'][-1][1] < self._largest):
                 self._settle()
             if self._receiver.asked:
                 self._answer()
@@ -83,6 +88,8 @@ class Session:
             pass
 
     def close(self) -> None:
+        if self._fetchers:
+            self._fetchers.shutdown(wait=True)
         self._pool.shutdown(wait=True)
         self._receiver.close()
 
@@ -130,38 +137,71 @@ class Session:
 
     # -- chunks ----------------------------------------------------------------------------------------------------------------------
 
-    def _fetch_all(self, chunks: list[list[Any]]) -> None:
+    def _ask_for(self, chunks: list[list[Any]]) -> None:
+        """Begin to fetch what is not on its way yet."""
         for number, size, digest, path in chunks:
-            if number < self._next:
-                continue                # here already, not freed yet
-            if number > self._next:
+            wanted = self._next + len(self._coming)
+            if number < wanted:
+                continue                # on its way, or here and not freed yet
+            if number > wanted:
                 raise ProtocolError('a chunk is missing')
-            local = os.path.join(self._scratch, 'chunk-%d' % number)
+            if self._fetchers:
+                self._coming.append((size, self._fetchers.submit(self._fetch, number, size, digest, path)))
+            else:
+                done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+                try:
+                    done.set_result(self._fetch(number, size, digest, path))
+                except AnsibleError as exc:
+                    done.set_exception(exc)
+                self._coming.append((size, done))
+                if time.monotonic() - self._stepped > STEP_EVERY or done.exception():
+                    break
+
+    def _fetch(self, number: int, size: int, digest: str, path: str) -> bytes:
+        """A chunk that was checked. AnsibleError if it could not be had."""
+        local = os.path.join(self._scratch, 'chunk-%d' % number)
+        # a connection object keeps notes about the command at work; threads need one each
+        connection = copy.copy(self._action._connection) if self._fetchers else self._action._connection
+        try:
+            connection.fetch_file(path, local)
+            with open(local, 'rb') as chunk:
+                raw = chunk.read(spool.MAX_CHUNK + 1)
+            os.unlink(local)
+        except OSError as exc:
+            raise AnsibleActionFail('The folder for temporary files on the controller, %s, took no chunk of %d bytes: %s. Choose '
+                                    'another one with ANSIBLE_LOCAL_TEMP.' % (self._scratch, size, exc.strerror)) from exc
+        if len(raw) != size or hashlib.sha256(raw).hexdigest() != digest:
+            raise AnsibleConnectionFailure('chunk %d was damaged on its way' % number)
+        return raw
+
+    def _collect(self) -> None:
+        """Hand on what has come, in order; wait for one if some are on their way."""
+        waited = False
+        while self._coming:
+            size, chunk = self._coming[0]
+            if waited and not chunk.done():
+                return
             try:
-                self._action._connection.fetch_file(path, local)
+                raw = chunk.result(timeout=STEP_EVERY)
+            except concurrent.futures.TimeoutError:
+                return                  # slow: the node wants to hear from us
             except AnsibleError:
                 # the connection, or a node that is gone: the next step knows
+                while self._coming:
+                    concurrent.futures.wait([self._coming.popleft()[1]])
                 self._refetched += 1
                 if self._refetched > MAX_REFETCH:
                     raise
                 reset(self._action)
-                break
-            with open(local, 'rb') as chunk:
-                raw = chunk.read(spool.MAX_CHUNK + 1)
-            os.unlink(local)
-            if len(raw) != size or hashlib.sha256(raw).hexdigest() != digest:
-                self._refetched += 1
-                if self._refetched > MAX_REFETCH:
-                    raise AnsibleConnectionFailure('chunk %d was damaged on its way, %d times' % (number, MAX_REFETCH))
-                break
+                return
+            waited = True
+            self._coming.popleft()
             self._refetched = 0
             self._largest = max(self._largest, size)
-            self._next = number + 1
+            self._next += 1
             self._pending.append(self._pool.submit(self._receiver.feed, raw))
             while len(self._pending) > AHEAD:
                 self._pending.popleft().result()
-            if time.monotonic() - self._stepped > STEP_EVERY:
-                break
 
     def _settle(self) -> None:
         """Wait until everything that came is written."""

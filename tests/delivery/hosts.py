@@ -16,7 +16,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 COLLECTION = os.path.dirname(os.path.dirname(HERE))
-USER = 'lifeboat-login'
+# of this run alone: another may be made or removed at the same time
+USER = 'lifeboat%d' % os.getpid()
 SSHD = shutil.which('sshd') or '/usr/sbin/sshd'
 SUDOERS = '/etc/sudoers.d/' + USER
 SSH = ('-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ServerAliveInterval=1 -o ServerAliveCountMax=3 '
@@ -48,11 +49,8 @@ class Lab(object):
         os.chmod(folder, 0o755)
         self.key = os.path.join(folder, 'key')
         run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', self.key)
-        self._user = subprocess.call(['id', USER], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) != 0
-        if self._user:
-            run('useradd', '-m', '-s', '/bin/sh', USER)
-            # no password is needed for a key, but an account without one is locked
-            run('usermod', '-p', '*', USER)
+        # no password is needed for a key, but an account without one is locked
+        run('useradd', '-m', '-s', '/bin/sh', '-p', '*', USER)
         with open(SUDOERS, 'w') as target:
             target.write('%s ALL=(ALL) NOPASSWD: ALL\n' % USER)
         os.chmod(SUDOERS, 0o440)
@@ -66,22 +64,22 @@ class Lab(object):
         for host in self.hosts:
             host.close()
         os.unlink(SUDOERS)
-        if self._user:
-            subprocess.call(['userdel', '-r', USER], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.call(['userdel', '-r', '-f', USER], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Host(object):
     def __init__(self, lab, number):
         self.name = 'dead%d' % number
         self.space = 'lifeboat-%d-%d' % (os.getpid(), number)
-        self.address = '10.213.%d.2' % number
+        net = '10.%d.%d.' % (128 + os.getpid() % 128, os.getpid() // 128 % 256)
+        self.address = net + str(4 * number + 2)
         self._outside = 'lfb%d-%d' % (os.getpid() % 10000, number)
         self._lab = lab
         folder = os.path.join(lab.folder, self.name)
         os.makedirs(folder)
         run('ip', 'netns', 'add', self.space)
         run('ip', 'link', 'add', self._outside, 'type', 'veth', 'peer', 'name', 'inside', 'netns', self.space)
-        run('ip', 'address', 'add', '10.213.%d.1/30' % number, 'dev', self._outside)
+        run('ip', 'address', 'add', net + '%d/30' % (4 * number + 1), 'dev', self._outside)
         run('ip', 'link', 'set', self._outside, 'up')
         for argv in (('link', 'set', 'lo', 'up'), ('address', 'add', self.address + '/30', 'dev', 'inside'),
                      ('link', 'set', 'inside', 'up')):

@@ -186,6 +186,23 @@ def test_a_controller_that_ends(first, controller, dead, reference, tmp_path, ho
     assert first.clean() == []
 
 
+@pytest.mark.parametrize('seconds', [0.0, 0.2, 0.5, 0.9, 1.6])
+def test_ctrl_c_at_any_second(first, controller, dead, tmp_path, seconds):
+    """SECONDS after the process on the host began. Nothing is left there, and what has its final name is whole."""
+    process = controller.start(hosts.task(**options(dead, tmp_path)), {'box': first.variables()})
+    while not first.senders():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    time.sleep(seconds)
+    os.kill(process.pid, signal.SIGINT)
+    out = process.communicate(timeout=60)[0]
+    # a start that was cut off before its first step is given up by the node itself after a minute
+    assert first.clean(75) == [], out
+    if os.path.isdir(str(tmp_path / 'out' / 'box')):
+        for name in archives_finished(tmp_path):
+            hosts.run('sha256sum', '-c', '--quiet', 'SHA256SUMS', cwd=str(tmp_path / 'out' / 'box' / name))
+
+
 def archives_finished(tmp_path):
     return [name for name in os.listdir(str(tmp_path / 'out' / 'box')) if not name.startswith('.')]
 
@@ -220,6 +237,7 @@ def test_dest_inside_the_data_root_of_this_very_machine(first, controller, dead,
     inside = os.path.join(dead, 'var/lib/docker/out')
     status, out = controller.play(hosts.task(**options(dead, tmp_path, dest=inside)), {'box': first.variables()})
     assert status == 2 and 'lies inside' in out, out
+    assert not os.path.exists(inside)
 
 
 def test_no_room_on_the_controller(first, controller, dead, tmp_path):

@@ -48,7 +48,7 @@ def start(params, delivery, check_mode, others):
             'who may read the data root and set become: false.' % (own, delivery['uid']))
     size = params['spool_size']
     if size < spool.MIN_SIZE:
-        raise model.LifeboatError('spool_size must be at least %d (2 MiB).' % spool.MIN_SIZE)
+        raise model.LifeboatError('The option spool_size must be at least %d (2 MiB).' % spool.MIN_SIZE)
     try:
         base, budget = spool.place(params['spool_dir'], others, size)
         places = [params['spool_dir']] if params['spool_dir'] else list(spool.PLACES) + list(others)

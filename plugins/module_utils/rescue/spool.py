@@ -171,8 +171,8 @@ class Writer(object):
     def __init__(self, folder, budget, owner=None):
         self._folder = folder
         self._budget = budget
-        # four fit: one is written while up to three are fetched
-        self._chunk = max(MIN_CHUNK, min(MAX_CHUNK, (budget - self._used() - MARGIN) // 4))
+        # several fit: some are written while others are fetched
+        self._chunk = max(MIN_CHUNK, min(MAX_CHUNK, (budget - self._used() - MARGIN) // 6))
         self._owner = owner if owner != os.geteuid() else None
         self._lock = threading.RLock()
         self._fd = None

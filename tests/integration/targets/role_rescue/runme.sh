@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The playbook for three hosts: one is rescued, one has no Docker, one does not answer.
+set -eux -o pipefail
+
+collection="${ANSIBLE_COLLECTIONS_PATH%%:*}/ansible_collections/lifeboat/docker"
+work="${OUTPUT_DIR:-$(mktemp -d)}/rescue"
+rm -rf "$work"
+mkdir -p "$work/empty"
+export PYTHONDONTWRITEBYTECODE=1 ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_HOST_KEY_CHECKING=false
+python "$collection/tests/fixtures/deadroot.py" "$work/dead/var/lib/docker" --host-root "$work/dead"
+cat > "$work/inventory" <<END
+good ansible_connection=local ansible_python_interpreter="$(command -v python)" rescue_host_root=$work/dead
+none ansible_connection=local ansible_python_interpreter="$(command -v python)" rescue_host_root=$work/empty
+away ansible_host=127.0.0.1 ansible_port=1 ansible_user=nobody
+END
+
+rescue() {
+    ansible-playbook -i "$work/inventory" lifeboat.docker.rescue -e "rescue_dest=$work/out" -e "rescue_report_dir=$work/reports" \
+        -e rescue_become=false "$@"
+}
+status() {
+    set +e
+    "$@" > "$work/log" 2>&1
+    echo $?
+    set -e
+}
+
+# check mode writes nothing and fails for nothing
+rescue --limit good,localhost --check
+test ! -e "$work/out"
+test ! -e "$work/reports"
+
+# all of them: the report is made, and fails
+test "$(status rescue -e rescue_store_on=controller)" = 2
+cat "$work/log"
+test -s "$work/reports/rescue-report.html"
+python - "$work/reports/rescue-report.json" <<END
+import json, sys
+report = json.load(open(sys.argv[1]))
+states = {record['host']: record['state'] for record in report['hosts']}
+assert states == {'good': 'rescued', 'none': 'failed', 'away': 'unreachable'}, states
+assert [row['host'] for row in report['missing']] == ['away', 'none'], report['missing']
+END
+
+# the good one alone is a success, and nobody that answers still has a report
+test "$(status rescue --limit good,localhost -e "rescue_report_dir=$work/good")" = 0
+test "$(status rescue --limit away,localhost -e "rescue_report_dir=$work/away")" = 2
+grep -q 'did not answer' "$work/away/rescue-report.html"
+test "$(status rescue --limit away,localhost -e "rescue_report_dir=$work/away" -e rescue_fail_on=never)" = 0
+
+# the role alone fails at the host
+cat > "$work/role.yml" <<END
+- hosts: none
+  gather_facts: false
+  roles:
+    - lifeboat.docker.rescue
+END
+test "$(status ansible-playbook -i "$work/inventory" "$work/role.yml" -e "rescue_dest=$work/out" -e "rescue_report_dir=$work/reports" \
+    -e '{"rescue_data_roots": ["/no/such/root"]}')" = 2
+grep -q '/no/such/root' "$work/log"
