@@ -15,6 +15,7 @@ import signal
 import socket
 import tempfile
 import time
+import typing
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -281,7 +282,7 @@ def _locked(folder):
 def _signals():
     """SIGINT and SIGTERM end the work through its `finally` blocks instead of at once; then they do what they did."""
     caught = []
-    before = {}
+    before: dict[int, typing.Any] = {}
 
     def note(number, dummy_frame):
         caught.append(number)
