@@ -168,7 +168,6 @@ def kernel(run):
 def engines(run):
     tools = ['dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl']
     run.part('real engines', as_root, run, 'tests/engines', tools)
-    run.part('restores on real engines', as_root, run, 'tests/engines_restore', tools)
 
 
 def delivery(run):

@@ -196,6 +196,15 @@ class ActionModule(ActionBase):
                 if self._own_connection:
                     delivery_session.reset(self)
 
+    @staticmethod
+    def _settle(store, result):
+        """What lies beside the bundles on this machine."""
+        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import settle
+        written, problems = settle(store)
+        result['compose'] = written
+        result['changed'] = result['changed'] or bool(written)
+        result['problems'] = result.get('problems', []) + [dict(item._asdict()) for item in problems]
+
     def _attempts(self, args, task_vars, delivery, store, scratch, show, patience):
         """Start on the node and fetch; once more where the node's process is gone and something new had come."""
         from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery as ends
@@ -221,6 +230,8 @@ class ActionModule(ActionBase):
             try:
                 session.run()
                 result = receiver.result()
+                if store[0] is not None and not self._task.check_mode and not result.get('failed'):
+                    self._settle(store[0], result)
                 for key in ('warnings', 'deprecations'):
                     if said.get(key):
                         result[key] = said[key]

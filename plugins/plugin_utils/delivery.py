@@ -375,6 +375,7 @@ class Receiver:
                     'message': f'The bundle {name} was not written: {str(why).rstrip(".")}.',
                     'next_step': 'What is whole of it is kept and taken up by the next run.'})
         count(result)
+        result['changed'] = result['changed'] or bool(result.get('compose'))
         return result
 
 

@@ -118,6 +118,10 @@ class RemoteStore(object):
         self.tell(name, 'begin')
         return RemoteBundle(self, name)
 
+    def settle(self):
+        """The controller does that by itself when all has come."""
+        return []
+
     def tell(self, name, op, **more):
         self.check(name)
         self.writer.message(dict(more, op=op, bundle=name))

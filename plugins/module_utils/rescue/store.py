@@ -70,6 +70,14 @@ class FolderStore(object):
     def begin(self, name):
         return FolderBundle(self, name)
 
+    def settle(self):
+        """After the last bundle: bring what lies beside the bundles up to date -> paths of what was changed. LifeboatError,
+        OSError."""
+        from . import hostfiles
+        if not os.path.isdir(self.path):
+            return []
+        return [os.path.join(self.path, name) for name in hostfiles.refresh(self.path)]
+
 
 class FolderBundle(object):
     """One bundle while it is written."""
