@@ -58,7 +58,8 @@ class Trees(object):
     def walk(self):
         """Walk what was announced since the last time. Raises nothing for a tree that cannot be read."""
         jobs = [(key, job) for key, job in self._jobs.items() if key not in self._results]
-        for (key, dummy), (value, error) in zip(jobs, parallel.run([self._call(key, *job) for key, job in jobs], self._workers)):
+        for (key, dummy), (value, error) in zip(jobs, parallel.run(
+                [self._call(len(jobs) == 1, key, *job) for key, job in jobs], self._workers)):
             if error is not None:
                 # a mistake of ours must not pass for an unreadable disk
                 if not isinstance(error, (OSError, MemoryError)):
@@ -81,18 +82,20 @@ class Trees(object):
     def of_layer(self, key):
         return self._results[('layer', key)]
 
-    def _call(self, key, path, encoding, entries, image_volumes):
+    def _call(self, alone, key, path, encoding, entries, image_volumes):
         options = dict(self._options, limits=self._limits)
+        # several trees keep every processor busy, each walked by one process
+        helper = alone and self._workers != 1
         if entries is not None or self._state is None:
             def job():
                 detector = databases.Detector(image_volumes) if self._look else None
                 if entries is not None:
                     return usage.scan(entries(), detector=detector, table=self._compiled, **options)
-                return usage.scan_folder(path, encoding, detector=detector, table=self._compiled, **options)
+                return usage.scan_folder(path, encoding, detector=detector, table=self._compiled, helper=helper, **options)
             return job
         # prepared here, where the old state is; the detector is made for each tree as well
         return self._state.prepare(_text(key), path, encoding, detector=databases.Detector(image_volumes) if self._look else None,
-                                   table=self._table, **options)
+                                   table=self._table, helper=helper, **options)
 
 
 def _text(key):

@@ -21,7 +21,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..storage import model, safeio
 from ..storage.tree import Failure
-from . import databases, engines, noise
+from . import ahead, databases, engines, noise
 
 MAX_FAILURES = 20                       # kept of those that are counted
 BIG_FOLDER = 4 << 20                    # st_size from which a folder's names are not all held in memory
@@ -295,17 +295,17 @@ def _tails(tally, as_text):
 # -- a folder, fast --------------------------------------------------------------------------------------------------
 
 def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE,
-                trace=None):
+                trace=None, helper=False):
     """:class:`Usage` of the folder PATH (bytes, absolute): a layer of the given model ENCODING, or a volume.
 
     Full-copy layers (model.PLAIN from vfs or btrfs) hold the image too: give :func:`scan` the changed entries instead.
-    TRACE, a :class:`Trace`, learns by what a later run can tell that nothing changed. Raises OSError if PATH can't
-    be opened.
+    TRACE, a :class:`Trace`, learns by what a later run can tell that nothing changed. HELPER: a second process takes
+    part of the work. Raises OSError if PATH can't be opened.
     """
     tally = _Tally(top_depth, top_count, detector, limits, table)
     walk = _Walk(tally, encoding, trace)
     with safeio.Dir.root(path) as root:
-        walk.run(root)
+        walk.run(root, helper)
     return tally.result()
 
 
@@ -329,6 +329,39 @@ class Trace(object):
             self.floor = self.newest[0][0] + 1
 
 
+class Counted(NamedTuple):
+    """Some names of one folder, counted: what :meth:`_Walk.measure` hands to :meth:`_Walk.add`, maybe from another process.
+    What depends on the rest of the walk is listed instead."""
+    names: int                          # all of them
+    markers: List[str]                  # names that tell of a database
+    files: int
+    bytes: int
+    blocks: int
+    newest: int                         # seconds; NEVER if there is no file
+    noise_bytes: int
+    noise_files: int
+    media: int
+    media_bytes: int
+    folders: List[Any]                  # (name, lstat)
+    linked: List[Any]                   # (name, lstat) of files with more names; they are in no sum
+    candidates: List[Any]               # (name, lstat) of files that may be a database
+    recent: List[Any]                   # (mtime, name) of files not older than `floor`
+    failures: List[Any]                 # (name, errno)
+
+
+NEVER = -1 << 62
+WITH_STAT = ('folders', 'linked', 'candidates')
+
+
+def _plain(pair):
+    """(name, lstat) for marshal."""
+    return (pair[0],) + tuple(pair[1].__reduce__()[1])
+
+
+def _revived(plain):
+    return plain[0], os.stat_result(*plain[1:])
+
+
 class _Walk(object):
     """The fast walk. Names are text here (surrogateescape), as os.listdir gives them for a descriptor."""
 
@@ -341,14 +374,34 @@ class _Walk(object):
         self.markers = frozenset(os.fsdecode(name) for name in engines.MARKERS) if tally.detector else frozenset()
         self.wanted = set(self.markers).union(tally.noise.names)
 
-    def run(self, root):
+    def run(self, root, helper):
         tally = self.tally
         here = tally.root
         here.special = tally.noise.files.get('')
         st = os.fstat(root.fd)
         if self.trace is not None:
             self.trace.folder(b'', st)
-        pending = [(here, root, iter(self.read(here, root, st.st_size)))]
+        inner = self.read(here, root, st.st_size)
+        far = ahead.Unopened(root)
+        shared = ahead.start(inner, lambda some, send: self.exhaust(self.steps(far, iter(some), self.reads_for(send)))) \
+            if helper and not tally.cut else None
+        if shared is None:
+            self.exhaust(self.steps(root, iter(inner), self.read))
+        else:
+            with shared:
+                shared.drive(lambda some: self.steps(root, some, self.read),
+                             lambda some: self.steps(far, some, self.reads_from(shared)), lambda: bool(tally.cut))
+        tally.leave(here)
+
+    @staticmethod
+    def exhaust(steps):
+        for dummy in steps:
+            pass
+
+    def steps(self, root, first, read):
+        """Walk the sub-folders FIRST, (name, lstat) each, of ROOT; yields after every folder."""
+        tally = self.tally
+        pending = [(tally.root, root, first)]
         while pending:
             here, folder, inner = pending[-1]
             for name, st in inner:
@@ -361,76 +414,114 @@ class _Walk(object):
                     continue
                 try:
                     child = folder.child(raw)
-                    pending.append((below, child, iter(self.read(below, child, st.st_size))))
+                    pending.append((below, child, iter(read(below, child, st.st_size))))
                 except OSError as exc:
                     tally.fail(below.prefix[:-1], exc)
                     continue
+                yield
                 break
             else:
-                folder.close()
-                tally.leave(here)
                 pending.pop()
+                if pending:
+                    folder.close()
+                    tally.leave(here)
 
     def read(self, here, folder, listing_size):
         """Count what is right in FOLDER; [(name, lstat)] of its sub-folders. OSError if it can't be listed."""
-        tally = self.tally
-        if tally.cut:
+        if self.tally.cut:
             return []
         inner = []
-        for names in _listing(folder, listing_size):
-            if self.names_hide:
-                names = [name for name in names if not name.startswith('.wh.')]
-            hits = self.wanted.intersection(names)
-            if hits and tally.detector is not None and not here.ignored:
-                self.look_at_markers(here, folder, hits)
-            if here.special:
-                hits.update(here.special)
-            self.count(here, folder, names, hits, inner)
-            tally.cut = tally.budget.spend(len(names))
-            if tally.cut:
+        for names in self.listing(folder, listing_size):
+            inner += self.take(here, folder, self.measure(here, folder, names))
+            if self.tally.cut:
                 return []
         return inner
 
+    def listing(self, folder, listing_size):
+        for names in _listing(folder, listing_size):
+            yield [name for name in names if not name.startswith('.wh.')] if self.names_hide else names
+
+    def reads_for(self, send):
+        """A read() for the other process: what it counts goes to SEND."""
+        def read(here, folder, listing_size):
+            try:
+                real = folder.opened()
+                parts = [self.measure(here, real, names) for names in self.listing(real, listing_size)]
+            except OSError as exc:
+                send(None, exc.errno)
+                raise
+            send([tuple(part._replace(**{field: [_plain(one) for one in getattr(part, field)] for field in WITH_STAT}))
+                  for part in parts])
+            return [one for part in parts for one in part.folders]
+        return read
+
+    def reads_from(self, shared):
+        """A read() that takes what the other process counted, and does itself what that left undone."""
+        def read(here, folder, listing_size):
+            if self.tally.cut:
+                return []
+            parts = shared.counted()
+            if parts is None:
+                return self.read(here, folder.opened(), listing_size)
+            inner = []
+            for part in map(Counted._make, parts):
+                part = part._replace(**{field: [_revived(one) for one in getattr(part, field)] for field in WITH_STAT})
+                inner += self.take(here, folder, part)
+                if self.tally.cut:
+                    return []
+            return inner
+        return read
+
+    def take(self, here, folder, counted):
+        """Add up; the sub-folders, or [] if a limit is reached."""
+        if counted.markers and self.tally.detector is not None and not here.ignored:
+            self.look_at_markers(here, folder, counted.markers)
+        self.add(here, folder, counted)
+        self.tally.cut = self.tally.budget.spend(counted.names)
+        return [] if self.tally.cut else counted.folders
+
     def look_at_markers(self, here, folder, hits):
         detector = self.tally.detector
-        look = engines.Look(folder, here.prefix)
-        for name in sorted(hits.intersection(self.markers)):
+        look = engines.Look(ahead.opened(folder), here.prefix)
+        for name in hits:
             detector.marker(look, os.fsencode(name), here.noise)
         here.quiet = here.quiet or detector.enclosed(here.prefix)
 
-    def count(self, here, folder, names, noisy, inner):
+    def measure(self, here, folder, names, known=None):
+        """:class:`Counted` of NAMES in FOLDER. Changes nothing: HERE is only asked what is noise in it. KNOWN, {name: lstat},
+        saves looking, and its files count whatever other names they have."""
         # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
         # attributes (mode 0, inode 1, device 2, links 3, size 6, mtime 8), sums kept in locals.
-        tally = self.tally
-        lstat, fd, links, tail_means = os.stat, folder.fd, tally.links, self.tails.get
-        suffixes, all_noise = tally.noise.suffixes, here.noise is not None
-        noisy = noisy.difference(self.markers) if noisy else None
-        probing = tally.detector is not None and not here.ignored and not here.quiet
-        files = total = blocks = noise_bytes = noise_files = 0
-        trace, floor = self.trace, 1 << 62 if self.trace is None else self.trace.floor
-        newest = tally.newest if tally.newest is not None else -1 << 62
+        lstat, tail_means, devices_hide = os.stat, self.tails.get, self.devices_hide
+        fd = folder.fd if known is None else None
+        noisy = self.wanted.intersection(names).difference(self.markers)
+        if here.special:
+            noisy.update(here.special)
+        suffixes = self.tally.noise.suffixes
+        by_name = bool(noisy or suffixes)
+        probing = self.tally.detector is not None and not here.ignored
+        files = total = blocks = noise_bytes = noise_files = media = media_bytes = 0
+        folders, linked, candidates, recent, failures = [], [], [], [], []
+        newest, floor = NEVER, 1 << 62 if self.trace is None else self.trace.floor
         for name in names:
             try:
-                st = lstat(name, dir_fd=fd, follow_symlinks=False)
+                st = lstat(name, dir_fd=fd, follow_symlinks=False) if known is None else known[name]
             except FileNotFoundError:
                 continue                # removed by a live container since the listing
             except OSError as exc:
-                tally.fail(here.prefix + os.fsencode(name), exc)
+                failures.append((name, exc.errno))
                 continue
             kind = st[0] & 0o170000
             if kind == 0o040000:
                 blocks += st.st_blocks
-                inner.append((name, st))
+                folders.append((name, st))
                 continue
-            if kind == 0o020000 and self.devices_hide and not st.st_rdev:
+            if kind == 0o020000 and devices_hide and not st.st_rdev:
+                continue
+            if st[3] > 1 and known is None:
+                linked.append((name, st))
                 continue
             files += 1
-            if st[3] > 1:
-                key = (st[2], st[1])
-                if key in links:
-                    noise_files += all_noise
-                    continue
-                links.add(key)
             size = st[6]
             total += size
             blocks += st.st_blocks
@@ -438,34 +529,56 @@ class _Walk(object):
             if mtime > newest:
                 newest = mtime
             if mtime >= floor:
-                trace.file(mtime, here.prefix + os.fsencode(name))
-                floor = trace.floor
+                recent.append((mtime, name))
             means = tail_means(name[-4:])
-            if means or noisy or suffixes:
-                if means == _NOISE or (noisy and name in noisy) or (suffixes and name.endswith(suffixes)):
-                    if not all_noise:
-                        noise_bytes += size
-                        noise_files += 1
-                if means == _MEDIA and probing and not all_noise and kind == 0o100000:
-                    here.media += 1
-                    here.media_bytes += size
-            if probing and (means == _PROBE or (not size & 511 and size)) and kind == 0o100000 \
-                    and name not in self.markers:
-                raw = os.fsencode(name)
-                tally.detector.file(engines.Look(folder, here.prefix), raw, st, here.noise)
-                fd = folder.fd          # looking may have had it reopened
-        here.files += files
-        here.bytes += total
-        here.own += total
-        if all_noise:
-            here.noise_bytes += total
-            here.noise_files = here.files
-        else:
-            here.noise_bytes += noise_bytes
-            here.noise_files += noise_files
-        tally.allocated += blocks
-        if files and newest > -1 << 62:
-            tally.newest = newest
+            if means or by_name:
+                if means == _NOISE or name in noisy or (suffixes and name.endswith(suffixes)):
+                    noise_bytes += size
+                    noise_files += 1
+                if means == _MEDIA and kind == 0o100000:
+                    media += 1
+                    media_bytes += size
+            if probing and (means == _PROBE or (not size & 511 and size)) and kind == 0o100000 and name not in self.markers:
+                candidates.append((name, st))
+        return Counted(len(names), sorted(self.markers.intersection(names)), files, total, blocks, newest, noise_bytes,
+                       noise_files, media, media_bytes, folders, linked, candidates, recent, failures)
+
+    def add(self, here, folder, counted):
+        tally = self.tally
+        for name, number in counted.failures:
+            tally.fail(here.prefix + os.fsencode(name), OSError(number, os.strerror(number)))
+        here.files += counted.files
+        here.bytes += counted.bytes
+        here.own += counted.bytes
+        here.noise_bytes += counted.noise_bytes if here.noise is None else counted.bytes
+        here.noise_files += counted.noise_files if here.noise is None else counted.files
+        tally.allocated += counted.blocks
+        if counted.newest > NEVER and (tally.newest is None or counted.newest > tally.newest):
+            tally.newest = counted.newest
+        for mtime, name in counted.recent:
+            if mtime >= self.trace.floor:
+                self.trace.file(mtime, here.prefix + os.fsencode(name))
+        if tally.detector is not None and not here.ignored and not here.quiet:
+            if here.noise is None:
+                here.media += counted.media
+                here.media_bytes += counted.media_bytes
+            for name, st in counted.candidates:
+                tally.detector.file(engines.Look(ahead.opened(folder), here.prefix), os.fsencode(name), st, here.noise)
+        if counted.linked:
+            self.add_linked(here, folder, counted.linked)
+
+    def add_linked(self, here, folder, linked):
+        """Files with more names: each of them once."""
+        fresh = {}
+        for name, st in linked:
+            if (st[2], st[1]) not in self.tally.links:
+                self.tally.links.add((st[2], st[1]))
+                fresh[name] = st
+        here.files += len(linked) - len(fresh)
+        if here.noise is not None:
+            here.noise_files += len(linked) - len(fresh)
+        if fresh:
+            self.add(here, folder, self.measure(here, None, list(fresh), fresh))
 
 
 def _listing(folder, listing_size):

@@ -1,0 +1,190 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A walk shared with a second process: both take sub-folders of the root from one queue; what the other one counted comes
+through a pipe and is added up here, between our own folders. If it ends early, its part is done here.
+
+The walk of a large tree spends its time in lstat(2) and in the interpreter, so it takes processes, not threads.
+"""
+import marshal
+import os
+import select
+import signal
+import struct
+
+MAX_NUMBERS = 4096                      # a pipe takes 16384 of them without anybody reading
+_SUBTREE, _COUNTED, _FAILED, _END = range(4)
+_SIZE = struct.Struct('=I')
+
+
+class Unopened(object):
+    """Looks like a safeio.Dir, but is opened only when somebody asks for it."""
+    __slots__ = ('_parent', '_name', '_dir')
+
+    def __init__(self, folder, parent=None, name=None):
+        self._dir, self._parent, self._name = folder, parent, name
+
+    def child(self, name):
+        return Unopened(None, self, name)
+
+    def opened(self):
+        """The safeio.Dir. Raises OSError."""
+        if self._dir is None:
+            self._dir = self._parent.opened().child(self._name)
+        return self._dir
+
+    def close(self):
+        if self._dir is not None and self._parent is not None:
+            self._dir.close()
+            self._dir = None
+
+
+def opened(folder):
+    """A safeio.Dir of one, or of an :class:`Unopened`."""
+    return folder.opened() if isinstance(folder, Unopened) else folder
+
+
+def start(inner, work):
+    """A :class:`Shared` walk of INNER, (name, lstat) of the root's sub-folders; None if it would not pay or processes can't
+    be had.
+
+    WORK(some, send) is called in the other process. It walks SOME of INNER and calls, for every folder that it enters,
+    send(parts) once, or send(None, errno) if the folder can't be read. PARTS: what marshal(3) can take.
+    """
+    if len(inner) < 2 or len(os.sched_getaffinity(0)) < 2:
+        return None
+    fds = []
+    try:
+        fds += os.pipe()
+        fds += os.pipe()
+        child = os.fork()
+    except OSError:
+        for fd in fds:
+            os.close(fd)
+        return None
+    todo, into_todo, out, into = fds
+    size = -(-len(inner) // MAX_NUMBERS)
+    groups = [inner[at:at + size] for at in range(0, len(inner), size)]
+    if child == 0:
+        os.close(into_todo)
+        os.close(out)
+        _child(groups, todo, into, work)
+    os.close(into)
+    os.write(into_todo, b''.join(map(_SIZE.pack, range(len(groups)))))
+    os.close(into_todo)
+    return Shared(child, groups, todo, out)
+
+
+def _child(groups, todo, into, work):
+    """Never returns. What goes wrong shows as an early end, and then all is done again on the other side."""
+    try:
+        def send(parts, error=0):
+            _write(into, (_COUNTED, parts) if parts is not None else (_FAILED, error))
+
+        while True:
+            raw = os.read(todo, _SIZE.size)
+            if not raw:
+                break
+            number = _SIZE.unpack(raw)[0]
+            _write(into, (_SUBTREE, number))
+            work(groups[number], send)
+        _write(into, (_END, 0))
+    finally:
+        os._exit(0)
+
+
+def _write(into, message):
+    raw = marshal.dumps(message)
+    raw = _SIZE.pack(len(raw)) + raw
+    while raw:
+        raw = raw[os.write(into, raw):]
+
+
+class Shared(object):
+    """Use as a context manager; then drive()."""
+
+    def __init__(self, child, groups, todo, out):
+        self._child, self._groups, self._todo, self._out = child, groups, todo, out
+        self._left = set(range(len(groups)))    # begun by nobody
+        self._over = False              # nothing more will come
+        self._stopped = lambda: False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *dummy):
+        os.close(self._todo)
+        os.close(self._out)
+        try:
+            os.kill(self._child, signal.SIGKILL)
+        except OSError:
+            pass
+        os.waitpid(self._child, 0)
+
+    def drive(self, own, other, stopped):
+        """OWN and OTHER, called with the sub-folders that are theirs, give generators of steps; OTHER's call
+        :meth:`counted`. STOPPED(): whether to begin nothing new."""
+        self._stopped = stopped
+        here, there = own(self._mine()), other(self._theirs())
+        while here is not None or there is not None:
+            if there is not None and (here is None or self._ready()):
+                if next(there, self) is self:
+                    there = None
+            elif next(here, self) is self:
+                here = None
+        for dummy in own(one for number in sorted(self._left) for one in self._groups[number] if not stopped()):
+            pass
+
+    def counted(self):
+        """PARTS of the next folder; None if the other process has ended. Raises the OSError that it met."""
+        message = self._read()
+        if message is None:
+            return None
+        kind, value = message
+        if kind == _FAILED:
+            raise OSError(value, os.strerror(value))
+        return value
+
+    def _mine(self):
+        while not self._stopped():
+            raw = os.read(self._todo, _SIZE.size)
+            if not raw:
+                return
+            number = _SIZE.unpack(raw)[0]
+            self._left.discard(number)
+            for one in self._groups[number]:
+                yield one
+
+    def _theirs(self):
+        while not self._stopped():
+            message = self._read()
+            if message is None or message[0] != _SUBTREE:
+                self._over = True
+                return
+            self._left.discard(message[1])
+            for one in self._groups[message[1]]:
+                yield one
+
+    def _ready(self):
+        return self._over or bool(select.select([self._out], [], [], 0)[0])
+
+    def _read(self):
+        """The next message, None at an early end (and ever after)."""
+        if self._over:
+            return None
+        raw = self._exactly(_SIZE.size)
+        raw = self._exactly(_SIZE.unpack(raw)[0]) if raw is not None else None
+        if raw is None:
+            self._over = True
+            return None
+        return marshal.loads(raw)
+
+    def _exactly(self, size):
+        pieces = []
+        while size:
+            piece = os.read(self._out, min(size, 1 << 20))
+            if not piece:
+                return None
+            pieces.append(piece)
+            size -= len(piece)
+        return b''.join(pieces)
