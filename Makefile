@@ -6,13 +6,12 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help rescue test ci lint units sanity integration kernel engines delivery bench changelog reference release clean
+.PHONY: help rescue test lint units sanity integration kernel engines delivery bench changelog reference release clean
 
 help:
 	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none)'
-	@echo 'make test     units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
+	@echo 'make test     lint, units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
 	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer, links and reference of the docs'
-	@echo 'make ci       lint and test, as one run with one closing line'
 	@echo 'make bench    measure speed and memory (BENCH="some rows")'
 	@echo 'make changelog  CHANGELOG.md from changelogs/fragments, for the version in galaxy.yml'
 	@echo 'make reference  docs/reference/ from the documentation of modules, filters and roles'
@@ -24,9 +23,6 @@ rescue:
 		$(if $(DEST),--dest '$(DEST)') $(if $(SAMPLE),--sample)
 
 test:
-	@$(PYTHON) tools/check.py units sanity integration kernel engines delivery
-
-ci:
 	@$(PYTHON) tools/check.py lint units sanity integration kernel engines delivery
 
 lint units sanity integration kernel engines delivery:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the checks of `make ci`: python3 tools/check.py PART... (lint units sanity integration kernel engines delivery)
+"""Runs the checks of `make test`: python3 tools/check.py PART... (lint units sanity integration kernel engines delivery)
 
 Makes what it needs under .venv/ by itself. Every part prints one line, and all it said if it failed; at the end come
 the counts of all parts, and pytest's closing line over the same. A part that this machine cannot run is named with the

@@ -1,18 +1,18 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every option of docker create, there and back: what the engine recorded on its disk, made into a create body and into
-run.sh, gives on another engine a container of which `docker inspect` says the same."""
-import json
+"""Every option of docker create, there and back: created with it, killed, rescued, and made again on other engines by
+docker_data_restore, by run.sh and by Compose. Then `docker inspect` has to say the same."""
 import os
+import re
+import shutil
 import subprocess
+import types
 
 import pytest
+import rescued
 import test_restore
 from rig import scenario
-
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import recreate, recreate_networks
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine as restoring, engineapi
 
 NONE = ['--network', 'none']
 OPTIONS = {
@@ -47,90 +47,135 @@ OPTIONS = {
     'noentrypoint': NONE + ['--entrypoint', ''],
     'network': ['--network', 'opt-net', '--ip', '10.214.0.9', '--network-alias', 'one', '--network-alias', 'two',
                 '--dns', '10.0.0.1', '--dns-search', 'x.test', '--dns-option', 'ndots:2', '--add-host', 'h:10.0.0.2'],
-    'blkio': NONE + ['--device-read-bps', '/dev/null:1mb'],
+    'db': NONE + ['-v', '/var/lib/db'],
+    'side': ['--network', 'container:opt-db', '--pid', 'container:opt-db', '--volumes-from', 'opt-db'],
+    'rotate': NONE + ['--log-opt', 'max-size=1m', '--log-opt', 'max-file=3', '--log-opt', 'labels=a'],
+    'gone': NONE + ['-v', '/srv/never-was:/x'], 'mems': NONE + ['--cpuset-mems', '0'],
+    'blkio': NONE + ['--device-read-bps', '/dev/null:1mb', '--device-write-iops', '/dev/null:100'],
 }
 COMMAND = {'entrypoint': ['a', 'b c'], 'noentrypoint': ['sleep', '5'], 'nothing': ['echo "two words"; exit 3']}
 
-
-def recorded(engine, name):
-    """(config.v2.json, hostconfig.json, image config) from the disk."""
-    identifier = engine.docker('inspect', '-f', '{{.Id}}', name).strip().decode()
-    folder = os.path.join(engine.data_root, 'containers', identifier)
-    with open(os.path.join(folder, 'config.v2.json'), encoding='utf-8') as handle:
-        config = json.load(handle)
-    with open(os.path.join(folder, 'hostconfig.json'), encoding='utf-8') as handle:
-        host = json.load(handle)
-    image = engine.api('GET', '/images/%s/json' % scenario.SHOP)
-    with open(os.path.join(engine.data_root, 'network/files/local-kv.db'), 'rb') as handle:
-        networks = recreate_networks.networks(handle.read())
-    return config, host, image['Config'], networks
+TARGETS = ('debian-overlay2', 'newer-containerd')
+# what Compose cannot say; its files have a NOTE on each
+NOT_IN_COMPOSE = {'remove': {'host AutoRemove'}, 'publishall': {'host PublishAllPorts'}, 'mems': {'host CpusetMems'}}
 
 
-def define(engine, name):
-    config, host, image, networks = recorded(engine, name)
-    return recreate.define(config, host, image, scenario.SHOP, network_info=networks)
+@pytest.fixture(scope='module')
+def old(tmp_path_factory):
+    """(inspect of every container by name, folder of the bundles) of a killed engine."""
+    from rig.engine import Engine
+    folder = tmp_path_factory.mktemp('options')
+    with Engine('debian-overlay2') as engine:
+        engine.start()
+        scenario.build_images(engine)
+        engine.docker('rm', '-f', 'shop-old')
+        engine.docker('network', 'create', '--subnet', '10.214.0.0/24', '--label', 'net=label', 'opt-net')
+        engine.docker('volume', 'create', '--label', 'vol=label', 'opt-vol')
+        for name, arguments in OPTIONS.items():
+            engine.docker('create', '--name', 'opt-' + name, *arguments, scenario.SHOP, *COMMAND.get(name, []))
+        truth = {name: engine.api('GET', '/containers/opt-%s/json' % name) for name in OPTIONS}
+        engine.kill()
+        result = rescued.rescue(types.SimpleNamespace(host_root=engine.host_root), folder, include=('config', 'volumes'),
+                                host_name='dead')
+    assert {item['container'] for item in result['bundles']} == {'opt-' + name for name in OPTIONS}
+    yield truth, {item['container'][4:]: item['path'] for item in result['bundles']}, os.path.join(str(folder), 'dead')
 
 
-def prepared(start_engine, kind):
+def differences(old, engine, way):
+    """{(way, option): {field: (expected, found)}}"""
+    wrong = {}
+    names = {}
+    for name, truth in old[0].items():
+        for mount in truth['Mounts']:
+            if len(mount.get('Name', '')) == 64:
+                names.setdefault(mount['Name'], 'opt-%s%s' % (
+                    'db' if name == 'side' else name, mount['Destination'].replace('/', '-')))
+    for name, truth in old[0].items():
+        expected = test_restore.shown(truth, names)
+        found = test_restore.shown(engine.api('GET', '/containers/opt-%s/json' % name), names)
+        found['Labels'] = {key: value for key, value in found['Labels'].items() if not key.startswith('com.docker.compose.')}
+        if name == 'side':
+            for key in ('network', 'host PidMode'):
+                expected[key], found[key] = expected[key][:10], found[key][:10]
+                assert expected[key] == 'container:'
+        differs = {key: (value, found.get(key)) for key, value in expected.items() if found.get(key) != value}
+        if way != 'restore':
+            differs.pop('Volumes', None)    # a volume that has got a name is not declared a second time
+        if differs:
+            wrong[way, name] = differs
+    return wrong
+
+
+def clean(engine):
+    engine.docker('rm', '-f', *engine.docker('ps', '-aq').decode().split())
+    engine.docker('volume', 'rm', *engine.docker('volume', 'ls', '-q').decode().split())
+    engine.docker('network', 'rm', 'opt-net')
+
+
+def ordered(old):
+    """As they were created: who shares something with another one comes later."""
+    return sorted(OPTIONS, key=lambda name: old[0][name]['Created'])
+
+
+@pytest.mark.parametrize('kind', TARGETS)
+def test_every_option_there_and_back(kind, old, start_engine, tmp_path):
     engine = start_engine(kind)
     scenario.build_images(engine)
-    engine.docker('network', 'create', '--subnet', '10.214.0.0/24', 'opt-net')
-    engine.docker('volume', 'create', 'opt-vol')
-    return engine
-
-
-@pytest.mark.parametrize('kind', ['debian-overlay2', 'newer-containerd'])
-def test_every_option_there_and_back(kind, start_engine, tmp_path):
-    old, new = prepared(start_engine, 'debian-overlay2'), prepared(start_engine, kind)
-    api = engineapi.engine('unix://' + new.socket)
-    made = {}
-    for name, arguments in OPTIONS.items():
-        old.docker('create', '--name', 'opt-' + name, *arguments, scenario.SHOP, *COMMAND.get(name, []))
-        made[name] = define(old, 'opt-' + name)
+    engine.docker('rm', '-f', 'shop-old')
     wrong = {}
-    for name, definition in made.items():
-        names = {volume['recorded']: volume['name'] for volume in recreate.volumes(definition)}
-        expected = test_restore.shown(old.api('GET', '/containers/opt-%s/json' % name), names)
-        for way in ('body', 'run.sh'):
-            if way == 'body':
-                body, rest = restoring._body_for(api, recreate.create_body(definition), False)
-                identifier = api.create_container('opt-' + name, body)[0]
-                for network, endpoint in rest.items():
-                    api.connect_network(network, identifier, endpoint)
-            else:
-                identifier = by_hand(definition, new, tmp_path / name)
-            found = test_restore.shown(api.container(identifier), names)
-            differs = {key: (value, found.get(key)) for key, value in expected.items() if found.get(key) != value}
-            api.remove('/containers/%s' % identifier, {'force': '1'})
-            if (name, way) == ('anonymous', 'run.sh'):
-                differs.pop('Volumes')  # on the command line a named volume is not declared a second time
+    for name in ordered(old):
+        result = test_restore.restore(engine, old[1][name], restore=('volumes', 'container'), image=scenario.SHOP)
+        again = test_restore.restore(engine, old[1][name], restore=('volumes', 'container'), image=scenario.SHOP)
+        assert result['changed'] and not again['changed'], (name, again['steps'])
+    wrong.update(differences(old, engine, 'restore'))
+    assert engine.docker('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}} {{.Labels.net}}', 'opt-net').split() == [
+        b'10.214.0.0/24', b'label']
+    assert engine.docker('volume', 'inspect', '-f', '{{.Labels.vol}}', 'opt-vol').strip() == b'label'
+    clean(engine)
+    for name in ordered(old):
+        by_hand(old[1][name], engine, tmp_path / name)
+    wrong.update(differences(old, engine, 'run.sh'))
+    if engine.kind.newer:
+        clean(engine)
+        by_compose(old, engine, tmp_path)
+        for (way, name), differs in differences(old, engine, 'compose').items():
+            differs = {key: value for key, value in differs.items() if key not in NOT_IN_COMPOSE.get(name, ())}
             if differs:
-                wrong[name, way] = differs
-    assert wrong == {}
+                wrong[way, name] = differs
+    assert not wrong, '\n'.join('%s: %s' % item for item in wrong.items())
 
 
-def by_hand(definition, engine, folder):
+def by_hand(bundle, engine, folder):
     """What `sh run.sh` makes (without starting it)."""
-    folder.mkdir()
-    for name, content in recreate.files(definition).items():
-        (folder / name).write_text(content, encoding='utf-8')
+    shutil.copytree(os.path.join(bundle, 'config'), str(folder))
     script = folder / 'run.sh'
     script.write_text(script.read_text(encoding='utf-8').replace('docker run --detach', 'docker create'), encoding='utf-8')
     done = subprocess.run(['sh', str(script)], env=dict(os.environ, DOCKER_HOST='unix://' + engine.socket),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-    assert done.returncode == 0, (definition.name, done.stderr)
-    return engine.docker('inspect', '-f', '{{.Id}}', definition.name).strip().decode()
+    assert done.returncode == 0, (bundle, done.stderr)
 
 
-def test_a_network_of_another_container(start_engine):
-    old, new = prepared(start_engine, 'debian-overlay2'), prepared(start_engine, 'newer-containerd')
-    old.docker('create', '--name', 'opt-db', *NONE, scenario.SHOP)
-    old.docker('create', '--name', 'opt-side', '--network', 'container:opt-db', scenario.SHOP)
-    config, host, image, networks = recorded(old, 'opt-side')
-    peer = old.docker('inspect', '-f', '{{.Id}}', 'opt-db').strip().decode()
-    assert host['NetworkMode'] == 'container:' + peer
-    definition = recreate.define(config, host, image, scenario.SHOP, network_info=networks, peers={peer: 'opt-db'})
-    api = engineapi.engine('unix://' + new.socket)
-    api.create_container('opt-db', {'Image': scenario.SHOP, 'HostConfig': {'NetworkMode': 'none'}})
-    identifier = api.create_container('opt-side', restoring._body_for(api, recreate.create_body(definition), False)[0])[0]
-    assert api.container(identifier)['HostConfig']['NetworkMode'].startswith('container:')
+def by_compose(old, engine, folder):
+    """All containers of the host by its one file, after what that file says has to exist."""
+    program = compose_program()
+    with open(os.path.join(old[2], 'compose.yaml'), encoding='utf-8') as handle:
+        said = dict(re.findall(r'# These (volumes|networks) have to exist .*: (.*)', handle.read()))
+    assert said['networks'] == 'opt-net'
+    engine.docker('network', 'create', '--subnet', '10.214.0.0/24', '--label', 'net=label', 'opt-net')
+    engine.docker('run', '--rm', '--network', 'none', *(
+        word for volume in said['volumes'].split(', ') for word in ('-v', '%s:/v/%s' % (volume, volume))), scenario.SHOP, 'true')
+    for options in (['config', '--quiet'], ['up', '--no-start', '--pull', 'never']):
+        done = subprocess.run([program, '-f', os.path.join(old[2], 'compose.yaml')] + options, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False,
+                              env=dict(os.environ, DOCKER_HOST='unix://' + engine.socket, HOME=str(folder)))
+        assert done.returncode == 0, done.stdout.decode('utf-8', 'replace')[-3000:]
+
+
+def compose_program():
+    for name in ('docker-compose', '/usr/libexec/docker/cli-plugins/docker-compose'):
+        path = shutil.which(name)
+        if path and b'ersion v' in subprocess.run([path, 'version'], stdout=subprocess.PIPE, check=False).stdout:
+            return path
+    if os.environ.get('CI'):
+        pytest.fail('there is no docker-compose of version 2 or newer')
+    pytest.skip('there is no docker-compose of version 2 or newer')

@@ -69,6 +69,7 @@ def shown(container, names):
         if key not in HOST_SKIPPED:
             found['host ' + key] = plain(value)
     found['host RestartPolicy'] = plain({'': None, 'no': None}.get(host['RestartPolicy']['Name'], host['RestartPolicy']))
+    found['host Ulimits'] = sorted(host.get('Ulimits') or [], key=lambda item: item['Name'])
     found['host PidsLimit'] = plain(host.get('PidsLimit') or 0)
     found['network'] = {'default': 'bridge'}.get(host['NetworkMode'], host['NetworkMode'])
     found['mounts'] = sorted((mount['Destination'], mount['Type'], names.get(mount.get('Name'), mount.get('Name')) or

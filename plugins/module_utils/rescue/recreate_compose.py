@@ -42,7 +42,7 @@ def compose(definitions, name=None):
     document = _Document(own_project, definitions)
     document.fill()
     head = ['Made from the recorded configuration of %s.' % ', '.join(definition.name for definition in definitions[:20]),
-            'Load the images and fill the volumes first; then: docker compose up -d (Compose v2; for docker-compose 1.x '
+            'Load the images and fill the volumes first; then: docker compose up -d (Compose v2 or newer; for docker-compose 1.x '
             'remove the line "name:" and give it with -p).']
     for kind, names in (('volumes', document.external_volumes), ('networks', document.external_networks)):
         if names:
