@@ -15,6 +15,7 @@ import signal
 import socket
 import tempfile
 import time
+import typing
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -154,7 +155,7 @@ class ActionModule(ActionBase):
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
         delivery = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
-                    'patience': max(60, 2 * patience + 30)}
+                    'patience': _node_patience(task_vars, patience)}
         store, path = None, b''
         if on_controller:
             dest, folder = self._folder(args)
@@ -223,6 +224,9 @@ class ActionModule(ActionBase):
                 continue
             if said.get('failed') or said.get('skipped') or 'delivery' not in said:
                 return said
+            if said['delivery'] is None:
+                display.vv('no progress can be shown: the host has no place for it, or the user is not the one who logs in')
+                return self._execute_module(module_args=args, task_vars=task_vars)
             connected, until = True, None
             receiver = ends.Receiver(*store)
             session = Session(self, said['delivery'], receiver, scratch, show, patience)
@@ -253,6 +257,15 @@ def _number(args, name, default):
         return int(args.get(name, default))
     except (TypeError, ValueError):
         raise AnsibleActionFail('%s must be a number of seconds, not %r.' % (name, args.get(name))) from None
+
+
+def _node_patience(task_vars, reconnecting):
+    """Seconds after which the node ends its work if it hears nothing: longer than we try to come back. The tests have no
+    time for that."""
+    try:
+        return max(2, int(task_vars['lifeboat_delivery_patience']))
+    except (KeyError, TypeError, ValueError):
+        return max(60, 2 * reconnecting + 30)
 
 
 def _terminal():
@@ -292,7 +305,7 @@ def _locked(folder):
 def _signals():
     """SIGINT and SIGTERM end the work through its `finally` blocks instead of at once; then they do what they did."""
     caught = []
-    before = {}
+    before: dict[int, typing.Any] = {}
 
     def note(number, dummy_frame):
         caught.append(number)

@@ -536,7 +536,7 @@ def _endpoints(definition):
         if name == 'default' or (name == 'bridge' and mode != 'bridge' and name not in definition.networks):
             continue
         recorded = as_dict(named[name])
-        endpoint = {}
+        endpoint: Dict[str, Any] = {}
         addresses = dict((key, value) for key, value in as_dict(recorded.get('IPAMConfig')).items() if value)
         if addresses:
             endpoint['IPAMConfig'] = addresses

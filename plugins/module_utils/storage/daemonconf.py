@@ -9,7 +9,7 @@ Values are text decoded with surrogateescape; :func:`to_bytes` gives the bytes o
 import os
 import re
 import shlex
-from typing import NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from . import fsinfo, model
 
@@ -145,7 +145,8 @@ _ESCAPE = re.compile(r'\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|([abf
 
 def split_words(text):
     """A line of a unit file -> words, quotes and C escapes resolved (systemd.syntax(7))."""
-    words, word, quote, pos = [], None, '', 0
+    words, quote, pos = [], '', 0
+    word: Optional[List[str]] = None    # None is no word yet, [] an empty one in quotes
     while pos < len(text):
         char = text[pos]
         pos += 1

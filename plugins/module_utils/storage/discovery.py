@@ -1052,7 +1052,6 @@ class _Containerd(object):
     def __init__(self, scan, explicit):
         self.scan = scan
         self.explicit = explicit
-        self.snapshotters = ()
         files, flagged = [], []
         for name in _service_names(scan, SYSTEM_UNITS, (), b'containerd'):
             for words, dummy, dummy, dummy in _unit_commands(scan, name, SYSTEM_UNITS, None):

@@ -26,6 +26,7 @@ class Lowers(NamedTuple):
     """What a driver's own files say lies below a layer, nearest first. `ids` is None where they say nothing usable."""
     ids: Optional[Tuple[bytes, ...]]
     damage: str = ''                    # '' or what is wrong with the files
+    below: Optional[bytes] = None       # overlay2: the text of `lower` after the init layer, if all in it is as usual
 
 
 def driver(name):

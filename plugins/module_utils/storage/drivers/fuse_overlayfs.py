@@ -31,7 +31,3 @@ def ids(root):
 
 def lowers(root, ident):
     return overlay2.lowers(root, ident, FOLDER)
-
-
-def link_damage(root, ident):
-    return overlay2.link_damage(root, ident, FOLDER)
