@@ -4,6 +4,7 @@
 """Databases that were being written to when the host died: every row that somebody was told is committed is there again."""
 import contextlib
 import os
+import subprocess
 import time
 import types
 
@@ -71,6 +72,11 @@ def killed(tmp_path_factory):
 def test_databases_come_back_with_every_committed_row(killed, start_engine):
     told, bundles = killed
     engine = start_engine('newer-containerd')
+    inside = {name: subprocess.run(['tar', '-tf', os.path.join(bundles[name], rescued.component({'path': bundles[name]}, 'writable')[
+        'file'])], stdout=subprocess.PIPE, check=True).stdout.split() for name in ('sqlite', 'pg-layer', 'pg-volume')}
+    assert b'srv/app/app.db-wal' in inside['sqlite']        # or the test would prove nothing
+    where = [[item for item in inside[name] if item.startswith(b'var/lib/postgresql/data/pg_wal/')] for name in ('pg-layer', 'pg-volume')]
+    assert where[0] and not where[1]
     reports = {}
     for name in CONTAINERS:
         result = test_restore.restore(engine, bundles[name], state='started', verify_start=True)
@@ -86,6 +92,7 @@ def test_databases_come_back_with_every_committed_row(killed, start_engine):
         assert name != 'sqlite' or said[1] == 'ok'
         found = [item for item in reports[name] if item['engine'] == ENGINES[name]]
         assert len(found) == 1 and found[0]['expect'], (name, reports[name])
+        print(name, found[0])
         if name.startswith('pg'):
             logs = b''.join(engine.docker_both('logs', name))
             assert b'automatic recovery in progress' in logs and b'redo done' in logs, logs
