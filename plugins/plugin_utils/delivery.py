@@ -15,9 +15,9 @@ import re
 from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, FolderStore, file_sha256
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, FolderStore, file_sha256, make_private
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import bundle as bundles
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
 
@@ -25,7 +25,11 @@ PART, MARK = '.lifeboat-part', '.lifeboat-mark'
 BUNDLE_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}\Z')
 ASIDE = re.compile(r'(\.until-\d{8}T\d{6}Z)?\Z')
 DIGEST = re.compile(r'[0-9a-f]{64}\Z')
+BLOB_DIGEST = re.compile(r'sha256:[0-9a-f]{64}\Z')
+IMAGES = os.fsdecode(imagestore.NAME)
+BLOBS = 'image/' + imagestore.BLOBS     # where a bundle holds layers
 MAX_NAMES = 100000
+MAX_DOCUMENT = 16 << 20                 # bytes of an image's config or manifest
 
 
 class ProtocolError(Exception):
@@ -115,6 +119,9 @@ class Receiver:
         self._digests: dict[str, dict[bytes, str]] = {}         # bundle: {relative name: SHA-256}
         self._begun: dict[tuple[str, str], Any] = {}            # digests of the beginnings that were told
         self._finished: set[str] = set()
+        self._images = store.images()
+        self._linked: set[str] = set()                          # layers (SHA-256) in images/ that were written or verified here
+        self._seen: dict[Any, str] = {}
         self.asked: dict[str, Any] | None = None
         self.ended: dict[str, Any] | None = None
         self.failed: dict[str, str] = {}
@@ -155,7 +162,10 @@ class Receiver:
             names = message.get('names')
             if not isinstance(names, list) or len(names) > MAX_NAMES or not isinstance(message.get('number'), int):
                 raise ProtocolError('a question about no names')
-            self.asked = {'number': message['number'], 'names': [bundle_name(name) for name in names]}
+            blobs = message.get('blobs') or []
+            if not isinstance(blobs, list) or len(blobs) > MAX_NAMES or not all(blob_digest(item) for item in blobs):
+                raise ProtocolError('a question about no layers')
+            self.asked = {'number': message['number'], 'names': [bundle_name(name) for name in names], 'blobs': blobs}
             return
         if op == 'end':
             if not isinstance(message.get('result'), dict) and not isinstance(message.get('error'), dict):
@@ -232,6 +242,10 @@ class Receiver:
             raise ProtocolError('a file without a digest')
         bundle = self._bundle(name)
         holder: Any = None
+        if whence == IMAGES:
+            self._take_blob(bundle, text(target), digest)
+            self._digests[name][target] = digest
+            return
         if whence == 'final':
             holder = bundle.final
         elif whence is not None:
@@ -243,6 +257,56 @@ class Receiver:
                 holder is not None and bundle.copy(holder, os.fsdecode(source), os.fsdecode(target), digest)):
             raise LifeboatError(f'{text(target)} could not be taken over; run again with force: true')
         self._digests[name][target] = digest
+
+    def _take_blob(self, bundle: Any, target: str, digest: str) -> None:
+        """A link where there can be one, else a copy: of the blob in images/, or of the bundle that brought it."""
+        if target != BLOBS + digest:
+            raise ProtocolError(f'{target!r} is no place for a layer')
+        if digest in self._linked:
+            if bundle.adopt(self._images.blob('sha256:' + digest), target) or \
+                    bundle.copy(self._images.path, imagestore.BLOBS + digest, target, digest):
+                return
+        for other in self._bundles.values():
+            if other.name not in self.failed and self._digests[other.name].get(os.fsencode(target)) == digest:
+                if other is bundle or bundle.copy(other, target, target, digest):
+                    return
+        raise LifeboatError(f'the layer {digest[:12]} is not there any more; run again')
+
+    def _op_share(self, name: str, message: dict[str, Any]) -> None:
+        relative, digest = file_name(message.get('file')), message.get('sha256')
+        if not isinstance(digest, str) or not DIGEST.match(digest) or text(relative) != BLOBS + digest:
+            raise ProtocolError('an unusable layer')
+        self._bundle(name)
+        if self._digests[name].get(relative) != digest:
+            raise LifeboatError(f'the layer {digest[:12]} is not what the host read')
+        if digest in self._linked:
+            return
+        target = self._images.blob('sha256:' + digest)
+        make_private(os.path.dirname(target))
+        try:
+            if os.path.lexists(target):
+                os.unlink(target)       # of an earlier run, and damaged: else it would not have been sent
+            os.link(self._bundle(name).absolute(text(relative)), target, follow_symlinks=False)
+            self._linked.add(digest)
+        except OSError:
+            pass                        # no hard links here: bundles copy it from each other
+
+    def _op_index(self, name: str, message: dict[str, Any]) -> None:
+        documents, descriptors = message.get('documents'), message.get('descriptors')
+        if not isinstance(documents, list) or not isinstance(descriptors, list) or len(documents) > 10 or len(descriptors) > 1000:
+            raise ProtocolError('an unusable index')
+        entries = [_descriptor(item) for item in descriptors]
+        raws = []
+        for each in documents:
+            relative = file_name(each)
+            if relative not in self._digests[name]:
+                raise ProtocolError('an index of nothing')
+            with open(self._bundle(name).absolute(text(relative)), 'rb') as found:
+                raws.append(found.read(MAX_DOCUMENT))
+        known = {'sha256:' + imagestore.sha256(raw) for raw in raws}
+        if not all(item['digest'] in known for item in entries):
+            raise ProtocolError('an index of other images')
+        self._images.note(raws, entries)
 
     def _op_note(self, name: str, message: dict[str, Any]) -> None:
         records = message.get('records')
@@ -288,7 +352,7 @@ class Receiver:
 
     # -- what is there ---------------------------------------------------------------------------------------------------------
 
-    def inventory(self, names: list[str]) -> dict[str, Any]:
+    def inventory(self, names: list[str], blobs: list[str] | None = None) -> dict[str, Any]:
         """The answer to `ask`: reads every file that it speaks about. LifeboatError if dest cannot be made."""
         found = {}
         if self._prepare is not None:
@@ -298,6 +362,18 @@ class Receiver:
             entry.update(self._partial(name))
             if entry:
                 found[name] = entry
+        return {'bundles': found, 'blobs': self._layers_here(blobs or [])}
+
+    def _layers_here(self, blobs: list[str]) -> dict[str, int]:
+        found = {}
+        for digest in blobs:
+            try:
+                st = os.lstat(self._images.blob(digest))
+            except OSError:
+                continue
+            if self._images.has(digest, st.st_size):
+                found[digest] = st.st_size
+                self._linked.add(digest.partition(':')[2])
         return found
 
     def _final(self, name: str) -> dict[str, Any]:
@@ -305,7 +381,7 @@ class Receiver:
         if not os.path.isdir(path):
             return {}
         try:
-            info = bundles.inspect_bundle(path, True)
+            info = bundles.inspect_bundle(path, True, self._seen)
         except LifeboatError:
             return {}
         bad = {item['file'] for item in info.differences}
@@ -402,9 +478,24 @@ def listed(record: Any) -> list[tuple[str, str]]:
 
 
 def bundle_name(value: Any) -> str:
-    if not isinstance(value, str) or not BUNDLE_NAME.match(value):
+    if not isinstance(value, str) or not BUNDLE_NAME.match(value) or value == IMAGES:
         raise ProtocolError(f'{str(value)[:80]!r} is no name of a bundle')
     return value
+
+
+def blob_digest(value: Any) -> bool:
+    return isinstance(value, str) and bool(BLOB_DIGEST.match(value))
+
+
+def _descriptor(value: Any) -> dict[str, Any]:
+    """An entry of an OCI index with nothing in it but what belongs there."""
+    names = value.get('annotations') if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not blob_digest(value.get('digest')) or not isinstance(value.get('size'), int) \
+            or not isinstance(value.get('mediaType'), str) or not isinstance(names or {}, dict) \
+            or not all(isinstance(item, str) for pair in (names or {}).items() for item in pair):
+        raise ProtocolError('an unusable entry of an index')
+    entry = {key: value[key] for key in ('mediaType', 'digest', 'size')}
+    return dict(entry, annotations=names) if names else entry
 
 
 def _harmless(value: Any) -> bool:

@@ -214,7 +214,7 @@ class Session:
         asked, self._receiver.asked = self._receiver.asked, None
         if asked is None:
             return
-        work = self._pool.submit(self._receiver.inventory, asked['names'])
+        work = self._pool.submit(self._receiver.inventory, asked['names'], asked['blobs'])
         while True:
             try:
                 found = work.result(timeout=STEP_EVERY)

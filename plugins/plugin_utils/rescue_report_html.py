@@ -30,8 +30,15 @@ dt { font-size: 14px; } dd { margin: 0; font-size: 24px; font-weight: 600; color
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 caption { text-align: left; color: var(--soft); padding: 4px 0; }
 th { text-align: left; color: var(--soft); font-weight: 500; white-space: nowrap; }
-th, td { padding: 7px 14px 7px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: 7px 14px 7px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td { overflow-wrap: break-word; }
 td.n, th.n { text-align: right; white-space: nowrap; }
+td.n { padding-left: 10px; }
+/* names may be long, but are not broken into letters to make room for sentences */
+.missing td:nth-child(-n+2), .bundles td:first-child, .hosts td:first-child { max-width: 22em; min-width: 9em; }
+.missing td:last-child { min-width: 22em; overflow-wrap: anywhere; }
+.bundles td:nth-child(4), .bundles td:nth-child(5), .hosts td:last-child { max-width: 26em; overflow-wrap: anywhere; }
+td[class] { white-space: nowrap; }
 .lost, .unreachable, .failed, .not_run { color: var(--bad); font-weight: 600; }
 .partial, .unsupported, .incomplete { color: var(--warn); font-weight: 600; }
 .complete, .rescued { color: var(--good); }
@@ -40,6 +47,18 @@ td.n, th.n { text-align: right; white-space: nowrap; }
 details { border-bottom: 1px solid var(--line); padding: 8px 0; } summary { cursor: pointer; }
 details table { margin: 8px 0 4px; } code { font-size: 13px; }
 footer { color: var(--soft); font-size: 14px; padding-top: 28px; padding-bottom: 40px; }
+@media (max-width: 820px) {
+  header, main, footer { padding-left: 16px; padding-right: 16px; }
+  thead { display: none; }
+  table, tbody, tr, td { display: block; }
+  tr { border-bottom: 1px solid var(--line); padding: 8px 0; }
+  .wide table td { border: 0; padding: 1px 0; min-width: 0; max-width: none; text-align: left; overflow-wrap: anywhere; }
+  td:first-child { font-weight: 600; }
+  td:empty { display: none !important; }
+  .hosts td.n { display: inline-block; padding-right: 14px !important; }
+  .hosts td:nth-child(3)::before { content: "bundles "; color: var(--soft); }
+  .hosts td:nth-child(4)::before { content: "complete "; color: var(--soft); }
+}
 @media print { details { break-inside: avoid; } }
 """
 PAGE = """<!DOCTYPE html>
@@ -79,9 +98,13 @@ def _text(value: Any) -> str:
     return html.escape(plain.encode('utf-8', 'backslashreplace').decode('utf-8'))
 
 
-def _table(heads: tuple[tuple[str, bool], ...], rows: list[str]) -> str:
-    top = ''.join(f'<th scope="col"{" class=n" if right else ""}>{name}</th>' for name, right in heads)
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+def _table(name: str, heads: tuple[tuple[str, bool], ...], rows: list[str]) -> str:
+    top = ''.join(f'<th scope="col"{" class=n" if right else ""}>{head}</th>' for head, right in heads)
+    return f'<div class="wide"><table class="{name}"><thead><tr>{top}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _count(number: int, word: str) -> str:
+    return f'{number} {word}' if number == 1 else f'{number} {word}s'
 
 
 def _why(message: Any, step: Any) -> str:
@@ -98,9 +121,9 @@ def as_html(report: dict[str, Any]) -> str:
     return PAGE % {
         'title': _text(report['title']), 'generated': _text(report['generated']), 'headline': _text(rescue_report.headline(report)),
         'style': STYLE, 'figures': ''.join(f'<div><dt>{name}</dt><dd>{_text(value)}</dd></div>' for name, value in figures),
-        'missing': _table((('Host', False), ('What', False), ('Status', False), ('Why, and what to do next', False)), missing)
+        'missing': _table('missing', (('Host', False), ('What', False), ('Status', False), ('Why, and what to do next', False)), missing)
         if missing else '<p class="none">Nothing is missing.</p>',
-        'hosts': _table((('Host', False), ('Result', False), ('Bundles', True), ('Complete', True), ('Size', True), ('Time', True),
+        'hosts': _table('hosts', (('Host', False), ('Result', False), ('Bundles', True), ('Complete', True), ('Size', True), ('Time', True),
                          ('Where', False)), [_host_row(record) for record in report['hosts']]),
         'details': ''.join(_details(record) for record in report['hosts'] if record['bundles'] or record['problems'])}
 
@@ -125,9 +148,9 @@ def _details(record: dict[str, Any]) -> str:
                 f'{_text(item["code"])}</td><td>{_text(item["object"])}</td><td>{_why(item["message"], item["next_step"])}</td></tr>'
                 for item in record['problems']]
     opened = ' open' if record['state'] != 'rescued' else ''
-    text = f'<details{opened}><summary>{_text(record["host"])}: {len(bundles)} bundles, {len(problems)} problems</summary>'
+    text = f'<details{opened}><summary>{_text(record["host"])}: {_count(len(bundles), "bundle")}, {_count(len(problems), "problem")}</summary>'
     if rows:
-        text += _table((('Bundle', False), ('Status', False), ('Size', True), ('Image', False), ('Folder', False)), rows)
+        text += _table('bundles', (('Bundle', False), ('Status', False), ('Size', True), ('Image', False), ('Folder', False)), rows)
     if problems:
-        text += _table((('Code', False), ('What', False), ('Why, and what to do next', False)), problems)
+        text += _table('problems', (('Code', False), ('What', False), ('Why, and what to do next', False)), problems)
     return text + '</details>'

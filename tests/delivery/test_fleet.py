@@ -31,7 +31,7 @@ def roots(tmp_path_factory):
                 json.dump(value, raw)
         if number == 1:
             with open(os.path.join(expected.volumes[0].path.decode(), 'large.bin'), 'wb') as large:
-                for dummy in range(64):
+                for dummy in range(24):
                     large.write(os.urandom(1 << 20))
         found['dead%d' % number] = top
     return found
@@ -49,7 +49,7 @@ def inventory(fleet, roots, **more):
 
 def variables(tmp_path, **more):
     found = {'rescue_dest': str(tmp_path / 'out'), 'rescue_store_on': 'controller', 'rescue_report_dir': str(tmp_path / 'reports'),
-             'rescue_spool_size': 4 << 20, 'rescue_include': ['config', 'writable', 'volumes', 'logs'],
+             'rescue_spool_size': 32 << 20, 'rescue_include': ['config', 'writable', 'volumes', 'logs'],
              'rescue_reconnect_timeout': 8}
     found.update(more)
     return found
@@ -79,7 +79,8 @@ def test_all_well(fleet, roots, controller, tmp_path, strategy):
 
 def test_one_is_cut_off_in_the_middle(fleet, roots, controller, tmp_path):
     """Its cable is pulled while it sends: the others go on, it stands first in the report, and the next run goes on with it."""
-    process = controller.start(PLAYBOOK, inventory(fleet, roots), variables(tmp_path))
+    slow = variables(tmp_path, rescue_spool_size=4 << 20)
+    process = controller.start(PLAYBOOK, inventory(fleet, roots, lifeboat_delivery_patience=15), slow)
     part = None
     until = time.monotonic() + 120
     while part is None and time.monotonic() < until and process.poll() is None:
@@ -102,7 +103,7 @@ def test_one_is_cut_off_in_the_middle(fleet, roots, controller, tmp_path):
     status, out = controller.play(PLAYBOOK, inventory(fleet, roots), variables(tmp_path))
     assert status == 0, out
     assert set(states(tmp_path).values()) == {'rescued'}
-    assert all(host.clean(90) == [] for host in fleet)
+    assert all(host.clean(40) == [] for host in fleet)
 
 
 def test_batches_of_which_nobody_answers(fleet, roots, controller, tmp_path):

@@ -331,9 +331,15 @@ class _Work(object):
         settings.progress.reading('image', 0, lambda: 0)
         layer = self.measured.get('writable')
         # always with the container's own ids: an engine maps them itself
-        record, notes = image.write(self.bundle, job.image, job.container, settings.images, job.idmap, self.bundle.scratch,
-                                    job.consistency != 'stopped', self._on_failure,
-                                    measured=layer if isinstance(layer, plan.Estimate) else None)
+        for again in (True, False):
+            try:
+                record, notes = image.write(
+                    self.bundle, job.image, job.container, settings.images, job.idmap, self.bundle.scratch,
+                    job.consistency != 'stopped', self._on_failure, measured=layer if isinstance(layer, plan.Estimate) else None)
+                break
+            except ResumeMismatch:      # once: the second time nothing is there to go on with
+                if not again:
+                    raise
         record = dict(record, fingerprint=fingerprint)
         record['problems'] = [dict(note._asdict()) for note in notes]
         self._keep_image(record)

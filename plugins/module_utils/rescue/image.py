@@ -134,7 +134,7 @@ def write(bundle, image, container=None, store=None, idmap=None, scratch=None, l
           measured=None):
     """Write an image, and a container on top of it, into BUNDLE -> (component record, [model.Problem]).
 
-    BUNDLE: sink(relative name), write(relative name, bytes) and adopt(path, relative name) as store.FolderBundle has
+    BUNDLE: sink(relative name, mark of its source), write(relative name, bytes) and adopt(path, relative name) as store.FolderBundle has
     them. IMAGE: model.Image or None; CONTAINER: model.Container, or None for the image alone. STORE: the run's
     imagestore.ImageStore; without it, or where nothing is shared, all goes into image.tar. IDMAP: the root's. SCRATCH:
     a folder (bytes) for a temporary file as large as the writable layer, or None. LIVE: the container is running.
@@ -161,7 +161,7 @@ def write(bundle, image, container=None, store=None, idmap=None, scratch=None, l
             return work.nothing(mark)
         if form is None:
             form = FOLDER if store is not None and store.shares(work.image) else ARCHIVE
-        record = work.folder(bundle) if form == FOLDER else work.archive(bundle)
+        record = work.folder(bundle) if form == FOLDER else work.archive(bundle, mark)
         record['fingerprint'] = mark
         return record, work.problems
     finally:
@@ -255,12 +255,12 @@ class _Work(object):
 
     # -- one file --------------------------------------------------------------------------------------------------------------
 
-    def archive(self, bundle):
-        """image.tar. Layers are believed to be what their digests say until they were read; where one is not, the file
-        is thrown away and written again without that belief."""
+    def archive(self, bundle, mark):
+        """image.tar; MARK names its source. Layers are believed to be what their digests say until they were read; where one is
+        not, the file is thrown away and written again without that belief."""
         while True:
             self.describe()
-            sink = bundle.sink('image.tar')
+            sink = bundle.sink('image.tar', mark)
             try:
                 tar = self._tar(sink)
                 digest = tar.end()
@@ -350,7 +350,7 @@ class _Work(object):
         while self.writable is not None and self.writable.made.entries:
             made = self.writable.made
             name = 'image/' + blob_name(made.diff_id)
-            sink = bundle.sink(name)
+            sink = bundle.sink(name, made.diff_id)
             try:
                 self.writable.copy(_Bounded(sink.write, made.size).write)
                 sink.commit()

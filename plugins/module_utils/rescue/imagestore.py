@@ -31,9 +31,9 @@ class ImageStore(object):
     """The store of one run. PATH (bytes): its folder, made when the first layer comes. Say with expect() what the run is
     going to write; shares() then tells whether an image's layers belong here or into a file of its own."""
 
-    def __init__(self, path, worth=WORTH):
+    def __init__(self, path, worth=None):
         self.path = path
-        self._worth = worth
+        self._worth = WORTH if worth is None else worth
         self._uses = {}
         self._bytes = {}
         self._whole = {}                # digest: size, of blobs that were written or verified in this run
@@ -100,7 +100,7 @@ class ImageStore(object):
         if mark in self._noted:
             return
         for raw in documents:
-            digest = 'sha256:' + hashlib.sha256(raw).hexdigest()
+            digest = 'sha256:' + sha256(raw)
             self.put(digest, len(raw), lambda write, raw=raw: write(raw))
         new = set(_key(item) for item in descriptors)
         kept = [item for item in self._index() if _key(item) not in new]
@@ -128,6 +128,10 @@ def _key(descriptor):
     """A name points to one image; images without a name are told apart by their digest."""
     names = descriptor.get('annotations') or {}
     return names.get(FULL_NAME) or descriptor.get('digest')
+
+
+def sha256(raw):
+    return hashlib.sha256(raw).hexdigest()
 
 
 def document(value):

@@ -5,18 +5,21 @@
 
 Messages to the controller, all but `ask` and `end` with `bundle`:
 
-    ask {number, names}                 what lies there of these bundles? answered through the inbox
+    ask {number, names, blobs}          what lies there of these bundles and image layers? answered through the inbox
     begin; discard; finish {aside}      a bundle
     open {number, file, mark, skip}     a file; MARK names its source, so that a cut file can be gone on with; the first
                                         SKIP bytes are there already
     commit {number}; abort {number}
     take {whence, source, file, sha256} take over a whole file: of the bundle's own remains (whence null), of the finished
-                                        bundle that is replaced ('final'), of another bundle of this run (its name)
+                                        bundle that is replaced ('final'), of images/ ('images'), of another bundle of this
+                                        run (its name)
     note {records}; drop {names}
+    share {file, sha256}                a layer of an image that other bundles will take
+    index {documents, descriptors}      an image for the index of images/: files of the bundle, entries
     end {result | error}
 
-The answer to `ask`: {name: {manifest, verified, files {name: sha256}, progress, whole {name: sha256},
-parts {name: [mark, bytes, sha256]}}}; bundles of which nothing is there are left out.
+The answer to `ask`: {bundles: {name: {manifest, verified, files {name: sha256}, progress, whole {name: sha256},
+parts {name: [mark, bytes, sha256]}}}, blobs: {digest: bytes}}; what is not there is left out.
 """
 import hashlib
 import os
@@ -76,6 +79,8 @@ class RemoteStore(object):
         self._where = where
         self._answer = answer
         self._known = {}
+        self.blobs = {}                 # digest: bytes, of image layers that the controller has and has verified
+        self.at_work = None             # the RemoteBundle that was begun last
         self._asked = self._opened = 0
 
     def lies_inside(self, folder):
@@ -86,8 +91,9 @@ class RemoteStore(object):
         st = os.stat(folder)
         return [st.st_dev, st.st_ino] in steps
 
-    def images_folder(self):
-        """None: a bundle that is sent carries its layers itself."""
+    def images(self):
+        from . import remoteimages      # which imports this file
+        return remoteimages.RemoteImages(self)
 
     def prepare(self):
         """The controller made its folders before the run began."""
@@ -95,12 +101,13 @@ class RemoteStore(object):
     def free(self):
         return self._free
 
-    def ask(self, names):
-        """Learn what the controller has of these bundles."""
+    def ask(self, names, blobs=()):
+        """Learn what the controller has of these bundles and layers."""
         self._asked += 1
-        self.writer.message({'op': 'ask', 'number': self._asked, 'names': list(names)})
+        self.writer.message({'op': 'ask', 'number': self._asked, 'names': list(names), 'blobs': list(blobs)})
         self.writer.flush()
-        self._known = self._answer(self._asked)
+        answer = self._answer(self._asked)
+        self._known, self.blobs = answer['bundles'], answer['blobs']
 
     def known(self, name):
         return self._known.get(name) or {}
@@ -116,7 +123,8 @@ class RemoteStore(object):
 
     def begin(self, name):
         self.tell(name, 'begin')
-        return RemoteBundle(self, name)
+        self.at_work = RemoteBundle(self, name)
+        return self.at_work
 
     def settle(self):
         """The controller does that by itself when all has come."""
@@ -186,8 +194,11 @@ class RemoteBundle(object):
         self._store.tell(self.name, 'take', whence=whence, source=source, file=target, sha256=digest)
         return True
 
-    def adopt(self, dummy_source, dummy_relative):
-        return False
+    def adopt(self, source, relative):
+        """Take over a blob of images/ (SOURCE: its path there)."""
+        self._store.tell(self.name, 'take', whence='images', source=relative, file=relative,
+                         sha256=os.fsdecode(os.path.basename(source)))
+        return True
 
     def drop_others(self, wanted):
         self._store.tell(self.name, 'drop', names=list(wanted))

@@ -67,7 +67,7 @@ def rescue(host, request, store=None, progress=None):
     jobs, measured = [jobs[index] for index in order], [measured[index] for index in order]
     store = store or FolderStore(request.dest, folder)
     settings.progress.phase('comparing')
-    store.ask([job.name for job in jobs])
+    store.ask([job.name for job in jobs], _layers(jobs))
     settings = settings._replace(images=_image_store(store, jobs))
     done = {index: bundle.existing(store, job, settings, measured[index]) for index, job in enumerate(jobs)}
     left_out = _over_limit(jobs, measured, done, request.max_bytes)
@@ -124,14 +124,18 @@ def settle(store):
             'Each bundle has a compose.yaml of its own in config/.')]
 
 
+def _layers(jobs):
+    """Digests under which layers of the images that are going to be written may be known."""
+    layers = [layer for job in jobs if job.with_image and job.image is not None for layer in job.image.layers]
+    return sorted({digest for layer in layers for digest in (layer.diff_id, layer.blob_digest) if digest})
+
+
 def _image_store(store, jobs):
-    """The imagestore.ImageStore of a run that writes images, None for one that does not or where STORE is elsewhere."""
+    """The imagestore.ImageStore of a run that writes images, None for one that does not."""
     wanted = [job.image for job in jobs if job.with_image]
-    folder = store.images_folder() if wanted else None
-    if folder is None:
+    if not wanted:
         return None
-    from . import imagestore
-    shared = imagestore.ImageStore(folder)
+    shared = store.images()
     for image in wanted:
         shared.expect(image)
     return shared

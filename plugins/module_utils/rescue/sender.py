@@ -38,9 +38,18 @@ def start(params, delivery, check_mode, others):
     """Leave a process behind that works on PARAMS -> what the controller needs to talk to it.
 
     DELIVERY: `uid` (who logs in), `key` (what the run is for), `folder`, `free`, `where`: see action plugin and remote.py;
-    `folder` None: bundles go to this machine's dest. OTHERS: folders that may hold a spool if the usual ones may not.
-    Raises model.LifeboatError.
+    `folder` None: bundles go to this machine's dest, and all of this is for progress only: then None where it cannot be had.
+    OTHERS: folders that may hold a spool if the usual ones may not. Raises model.LifeboatError.
     """
+    try:
+        return _start(params, delivery, check_mode, others)
+    except model.LifeboatError:
+        if delivery['folder'] is None:
+            return None
+        raise
+
+
+def _start(params, delivery, check_mode, others):
     own = os.geteuid()
     if delivery['uid'] != own and own != 0:
         raise model.LifeboatError(

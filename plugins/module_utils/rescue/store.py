@@ -26,6 +26,7 @@ class FolderStore(object):
 
     def __init__(self, dest, host):
         self.path = os.path.join(dest, host)
+        self._seen = {}                 # files that several bundles have are read once
 
     def prepare(self):
         """Make the folders, 0700. Raises model.LifeboatError where they can't be made or written."""
@@ -41,12 +42,13 @@ class FolderStore(object):
     def bundle_path(self, name):
         return os.path.join(self.path, os.fsencode(name))
 
-    def images_folder(self):
-        """Where layers that several bundles have in common lie once; None if that can't be had."""
-        return os.path.join(self.path, b'images')
+    def images(self):
+        """An imagestore.ImageStore: where layers that several bundles have in common lie once."""
+        from . import imagestore        # which imports this file
+        return imagestore.ImageStore(os.path.join(self.path, imagestore.NAME))
 
-    def ask(self, names):
-        """Where it costs time to learn what is there: which bundles will be asked for."""
+    def ask(self, names, blobs=()):
+        """Where it costs time to learn what is there: which bundles and which layers (digests) will be asked for."""
 
     def free(self):
         """Bytes of room. OSError."""
@@ -62,7 +64,7 @@ class FolderStore(object):
         if not os.path.isdir(path):
             return None
         try:
-            info = bundles.inspect_bundle(path, True)
+            info = bundles.inspect_bundle(path, True, self._seen)
         except model.LifeboatError:
             return None
         return info.manifest if info.status == bundles.VERIFIED else None

@@ -76,11 +76,12 @@ def find_bundles(path):
     return sorted(found)
 
 
-def inspect_bundle(path, verify=True):
+def inspect_bundle(path, verify=True, seen=None):
     """Check one bundle against its SHA256SUMS and manifest.json -> BundleInfo.
 
     `damaged`: something is there but differs; `incomplete`: something that belongs to it is missing. VERIFY false
-    compares only presence and sizes and never answers `verified`. Raises LifeboatError if PATH cannot be opened.
+    compares only presence and sizes and never answers `verified`. SEEN: a dict for all bundles of one run, so that a file
+    that several of them have (hard links) is read once. Raises LifeboatError if PATH cannot be opened.
     """
     path = os.path.abspath(os.fsencode(path))
     check = _Check()
@@ -95,7 +96,7 @@ def inspect_bundle(path, verify=True):
         sizes = _component_sizes(manifest, sums, check)
         present = dict(_files(root, check))
         for name in sorted(sums):
-            _check_file(root, name, sums[name], sizes.get(name), name in present, verify, check)
+            _check_file(root, name, sums[name], sizes.get(name), name in present, verify, check, seen)
     extra = tuple(text(name) for name in sorted(present) if name not in sums and name != SUMS)
     if check.damaged:
         status = DAMAGED
@@ -319,7 +320,7 @@ def _files(root, check):
                 check.wrong(prefix + name, 'cannot be opened: %s' % exc.strerror)
 
 
-def _check_file(root, name, expected, size, present, verify, check):
+def _check_file(root, name, expected, size, present, verify, check, seen=None):
     if not present:
         check.lacking(name)
         return
@@ -329,10 +330,11 @@ def _check_file(root, name, expected, size, present, verify, check):
         check.wrong(name, 'cannot be opened: %s' % exc.strerror)
         return
     try:
-        actual = os.fstat(fd).st_size
+        st = os.fstat(fd)
+        actual = st.st_size
         if size is not None and actual != size:
             check.wrong(name, 'has %d bytes instead of %d' % (actual, size))
-        elif verify and _sha256(fd) != expected:
+        elif verify and _sha256(fd, st, seen) != expected:
             check.wrong(name, 'has another SHA-256 than SHA256SUMS says')
     except OSError as exc:
         check.wrong(name, 'cannot be read: %s' % exc.strerror)
@@ -345,10 +347,13 @@ def _open_below(root, name):
     return root.descend(folder).open(last)
 
 
-def _sha256(fd):
+def _sha256(fd, st, seen):
+    mark = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns) if seen is not None and st.st_nlink > 1 else None
+    if mark is not None and mark in seen:
+        return seen[mark]
     digest = hashlib.sha256()
-    while True:
-        piece = os.read(fd, CHUNK)
-        if not piece:
-            return digest.hexdigest()
+    for piece in iter(lambda: os.read(fd, CHUNK), b''):
         digest.update(piece)
+    if mark is not None:
+        seen[mark] = digest.hexdigest()
+    return digest.hexdigest()

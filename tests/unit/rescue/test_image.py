@@ -395,8 +395,8 @@ class Changing(object):
     def __init__(self, bundle, path, times):
         self.bundle, self.path, self.file, self.times = bundle, bundle.path, path, times
 
-    def sink(self, relative):
-        sink = self.bundle.sink(relative)
+    def sink(self, relative, mark=None):
+        sink = self.bundle.sink(relative, mark)
         if self.times:
             self.times -= 1
             with open(self.file, 'ab') as out:
@@ -447,7 +447,7 @@ class Full(object):
 def test_a_full_disk_leaves_nothing(dead):
     bundle = dead.holder.begin('web')
     sink = bundle.sink
-    bundle.sink = lambda relative: Full(sink(relative), 30000)
+    bundle.sink = lambda *args: Full(sink(*args), 30000)
     with pytest.raises(SinkError):
         dead.write('web', bundle)
     assert os.listdir(bundle.path) == []

@@ -10,7 +10,8 @@ import threading
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, sender, spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
 
 MIB = 1 << 20
 
@@ -148,3 +149,13 @@ def test_frames_cut_anywhere():
                 else:
                     data += bytes(value)
         assert (seen, data) == (['a', 'b'], b'hello')
+
+
+@pytest.mark.parametrize('own, spool_dir', [(1234, None), (0, '/no/such/folder')])
+def test_progress_alone_is_not_worth_a_failure(monkeypatch, own, spool_dir):
+    """Where bundles stay on the node, a spool only carries progress: without one the rescue goes on unseen."""
+    monkeypatch.setattr(os, 'geteuid', lambda: own)
+    params = {'spool_size': 64 << 20, 'spool_dir': spool_dir}
+    assert sender.start(params, {'uid': 0, 'folder': None, 'key': 'k'}, False, []) is None
+    with pytest.raises(model.LifeboatError):
+        sender.start(params, {'uid': 0, 'folder': '/srv', 'key': 'k'}, False, [])

@@ -10,7 +10,7 @@ import subprocess
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, remote, run, store
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore, remote, run, store
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery
 
@@ -66,9 +66,9 @@ def deliver(dead, dest, cut=None, **options):
     receiver = delivery.Receiver(folder)
     wire = Wire(receiver, cut)
     away = remote.RemoteStore(wire, folder.path, 1 << 40, [None, []], lambda number: json.loads(json.dumps(
-        receiver.inventory(receiver.asked['names']))))
-    request = run.Request(os.fsencode(str(dest)), host_name='box', compression='none', inside=away.lies_inside,
-                          include=('config', 'writable', 'volumes', 'logs'), **options)
+        receiver.inventory(receiver.asked['names'], receiver.asked['blobs']))))
+    options.setdefault('include', ('config', 'writable', 'volumes', 'logs'))
+    request = run.Request(os.fsencode(str(dest)), host_name='box', compression='none', inside=away.lies_inside, **options)
     try:
         with inventory.Host(dead, [b'/var/lib/docker']) as host:
             wire.message({'op': 'end', 'result': run.rescue(host, request, away)})
@@ -214,3 +214,111 @@ def test_a_component_that_arrived_differently_is_seen_at_once(tmp_path):
     write(end, 1, 'a.tar', b'data', 'mark')
     say(end, {'op': 'note', 'bundle': 'x', 'records': {'a': {'file': 'a.tar', 'sha256': '1' * 64}}})
     assert 'a.tar' in end.failed['x']
+
+
+IMAGE = ('config', 'writable', 'image')
+
+
+@pytest.fixture
+def sharing(monkeypatch):
+    """Images as small as those of the tests are worth sharing."""
+    monkeypatch.setattr(imagestore, 'WORTH', 1)
+
+
+def blobs(dest):
+    """{relative path: inode} of every layer, config and manifest of images."""
+    found = {}
+    for path, dummy, names in os.walk(str(dest)):
+        if 'blobs/sha256' in path:
+            for name in names:
+                full = os.path.join(path, name)
+                with open(full, 'rb') as data:
+                    assert hashlib.sha256(data.read()).hexdigest() == name
+                found[os.path.relpath(full, str(dest))] = os.stat(full).st_ino
+    return found
+
+
+def test_layers_of_an_image_are_sent_once_and_linked(dead, tmp_path, sharing):
+    here = tmp_path / 'here'
+    with inventory.Host(dead, [b'/var/lib/docker']) as host:
+        run.rescue(host, run.Request(os.fsencode(str(here)), host_name='box', compression='none', include=IMAGE))
+    result, sent = deliver(dead, tmp_path / 'there', include=IMAGE)
+    assert {item['status'] for item in result['bundles']} == {'complete'}
+    contents(tmp_path / 'there')
+    found = blobs(tmp_path / 'there')
+    # the same folders as without a delivery, images/ and its index included
+    assert set(found) == set(blobs(here))
+    index = [(top / 'box' / 'images' / 'index.json').read_bytes() for top in (here, tmp_path / 'there')]
+    assert index[0] == index[1]
+    with open(os.path.join(str(here), 'box', result['bundles'][0]['name'], 'manifest.json')) as raw:
+        layers = [item['digest'][7:] for component in json.load(raw)['components'] if component['name'] == 'image'
+                  for item in component['layers']]
+    assert layers
+    for layer in layers:
+        assert len({inode for name, inode in found.items() if name.endswith(layer)}) == 1
+    # a bundle that is gone is made again without its layers going over the wire once more
+    gone = result['bundles'][0]
+    subprocess.run(['rm', '-rf', gone['path']], check=True)
+    again, less = deliver(dead, tmp_path / 'there', include=IMAGE)
+    size = sum(os.path.getsize(str(tmp_path / 'there' / 'box' / 'images' / 'blobs' / 'sha256' / layer)) for layer in layers)
+    assert [item['name'] for item in again['bundles'] if item['changed']] == [gone['name']] and blobs(tmp_path / 'there').keys() == found.keys()
+    assert less < sent - size
+    contents(tmp_path / 'there')
+
+
+def test_a_layer_here_that_is_damaged_is_sent_again(dead, tmp_path, sharing):
+    deliver(dead, tmp_path, include=IMAGE)
+    for name in blobs(tmp_path):
+        if name.startswith('box/images/') and os.path.getsize(str(tmp_path / name)) > 1000:
+            with open(str(tmp_path / name), 'r+b') as layer:    # and with it every bundle that has it
+                layer.seek(700)
+                layer.write(b'damage')
+    result, dummy = deliver(dead, tmp_path, include=IMAGE)
+    assert {(item['status'], item['changed']) for item in result['bundles']} == {('complete', True)}
+    assert blobs(tmp_path)
+    contents(tmp_path)
+
+
+def test_images_cut_anywhere_and_gone_on(dead, tmp_path, sharing):
+    rounds, result, whole = 0, None, deliver(dead, tmp_path / 'whole', include=IMAGE)[1]
+    while result is None:
+        rounds += 1
+        assert rounds < 60
+        result, dummy = deliver(dead, tmp_path / 'cut', whole * 7 // 10, include=IMAGE)
+    assert rounds > 1 and blobs(tmp_path / 'cut').keys() == blobs(tmp_path / 'whole').keys()
+    contents(tmp_path / 'cut')
+
+
+def test_where_there_are_no_hard_links_layers_are_copied(dead, tmp_path, sharing, monkeypatch):
+    def link(*dummy, **dummies):
+        raise OSError(95, 'Operation not supported')
+
+    monkeypatch.setattr(os, 'link', link)
+    result, dummy = deliver(dead, tmp_path, include=IMAGE)
+    assert {item['status'] for item in result['bundles']} == {'complete'}
+    contents(tmp_path)
+    assert len(set(blobs(tmp_path).values())) == len(blobs(tmp_path))
+
+
+LAYER = hashlib.sha256(b'data').hexdigest()
+
+
+@pytest.mark.parametrize('message', [
+    {'op': 'share', 'file': 'image/blobs/sha256/../../../x', 'sha256': LAYER},
+    {'op': 'share', 'file': 'a.tar', 'sha256': LAYER}, {'op': 'share', 'file': 'image/blobs/sha256/' + LAYER, 'sha256': '../x'},
+    {'op': 'take', 'whence': 'images', 'source': 'x', 'file': 'a.tar', 'sha256': LAYER},
+    {'op': 'index', 'documents': ['/etc/passwd'], 'descriptors': []}, {'op': 'index', 'documents': [], 'descriptors': [{'digest': 1}]},
+    {'op': 'index', 'documents': [], 'descriptors': [{'digest': 'sha256:' + LAYER, 'size': 4, 'mediaType': 'x'}]}])
+def test_layers_of_nodes_that_lie(tmp_path, message):
+    end = receiver(tmp_path)
+    say(end, BEGIN)
+    with pytest.raises(delivery.ProtocolError):
+        say(end, dict(message, bundle='x'))
+
+
+def test_a_layer_is_shared_only_if_it_is_what_its_name_says(tmp_path):
+    end = receiver(tmp_path)
+    say(end, BEGIN)
+    write(end, 1, 'image/blobs/sha256/' + LAYER, b'other', 'mark')
+    say(end, {'op': 'share', 'bundle': 'x', 'file': 'image/blobs/sha256/' + LAYER, 'sha256': LAYER})
+    assert 'not what the host read' in end.failed['x'] and not (tmp_path / 'box' / 'images').exists()
