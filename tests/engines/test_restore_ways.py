@@ -3,16 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ways to restore that are not the usual one: into a stopped engine's data root, over TCP with and without TLS; and what is left
 of a restore that fails."""
+import json
 import os
+import shutil
 import subprocess
+import sys
 
 import pytest
-import test_restore
+from rig import scenario
+from rig.engine import Engine
 from test_restore import lone_volume, restore, state
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore.engineapi import Tls
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
-from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import member
+from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 TWO = [member('./d/', uid=999, gid=998, mode=0o2750), member('./d/f', b'data', uid=5, mode=0o600), member('./many', b'x' * 100000)]
 
@@ -32,12 +35,9 @@ def test_offline_into_the_data_root_of_a_stopped_engine(kind, start_engine, disk
     assert not restore(engine, path, offline=True, data_root=root)['changed']
     engine.start()
     assert engine.docker('volume', 'inspect', '-f', '{{.Name}} {{.Driver}}', 'vol').strip() == b'vol local'
-    engine.docker('import', '-', 'base:1', stdin=test_restore.scenario_base())
+    engine.docker('import', '-', 'base:1', stdin=scenario.base_tar())
     said = engine.docker('run', '--rm', '--network', 'none', '-v', 'vol:/v', 'base:1', 'stat', '-c', '%u %g %a %s', '/v/d', '/v/d/f')
     assert said.split()[:3] == [b'999', b'998', b'2750'] and said.split()[4:] == [b'5', b'0', b'600', b'4']
-    # the running engine sees that it was restored, too
-    assert engine.docker('volume', 'rm', 'vol').strip() == b'vol'
-
 
 def certificates(folder):
     """{name: path} of an authority, and of keys and certificates of a server on 127.0.0.1 and of a client."""
@@ -57,25 +57,72 @@ def certificates(folder):
     return made
 
 
-def test_tls(start_engine, disk_dir, tls_front):
-    """The engine is behind a TLS listener that wants a certificate of ours; a wrong one on either side ends it."""
-    engine = start_engine('newer-containerd')
-    files = certificates(disk_dir)
-    host = tls_front(engine.socket, files)
+CLIENT = """
+import json, sys
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engineapi, plan, run
+path, host, tls = json.loads(sys.argv[1])
+try:
+    print(json.dumps(run.restore(plan.Options(path=path.encode(), docker_host=host, use_tls=tls is not None,
+                                              tls=engineapi.Tls(*tls) if tls else None))))
+except engineapi.LifeboatError as exc:
+    print(json.dumps({'msg': str(exc)}))
+"""
+
+
+def from_inside(engine, path, host, tls):
+    """Result of a restore that runs in the engine's network, where its TCP ports are."""
+    done = subprocess.run(['nsenter', '--target', str(engine.pid), '--net', sys.executable, '-c', CLIENT,
+                           json.dumps([os.fsdecode(path), host, tls])], stdout=subprocess.PIPE, check=True,
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
+    return json.loads(done.stdout.decode())
+
+
+def listen(kind, **more):
+    """An engine that is not started yet, with more in its daemon.json."""
+    engine = Engine(kind)
+    path = engine.outside('/etc/docker/daemon.json')
+    with open(path, encoding='utf-8') as handle:
+        settings = json.load(handle)
+    settings.update(more)
+    with open(path, 'w', encoding='utf-8') as handle:
+        json.dump(settings, handle)
+    return engine
+
+
+def test_tcp_and_tls(disk_dir):
+    """dockerd with --tlsverify on loopback; a wrong certificate on either side ends it before anything was made."""
     path = lone_volume(disk_dir, 'vol', TWO, labels={'a': 'b'})
-    good = Tls(files['ca.pem'], files['client.pem'], files['client.key'], True)
-    before = state(engine)
-    for tls, reason in ((Tls('', files['client.pem'], files['client.key'], True), 'CERTIFICATE_VERIFY_FAILED'),
-                        (Tls(files['ca.pem'], '', '', True), '')):
-        with pytest.raises(LifeboatError) as caught:
-            restore(engine, path, docker_host=host, use_tls=True, tls=tls)
-        assert reason.lower().replace('_', ' ') in str(caught.value).lower().replace('_', ' '), caught.value
-        assert state(engine) == before
-    result = restore(engine, path, docker_host=host, use_tls=True, tls=good)
-    assert result['volumes'][0]['way'] == 'api' and result['volumes'][0]['files'] == 2
-    found = os.stat(os.path.join(engine.data_root, 'volumes/vol/_data/d/f'))
-    assert (found.st_uid, found.st_mode & 0o777) == (5, 0o600)
-    assert not restore(engine, path, docker_host=host, use_tls=True, tls=good)['changed']
+    files = certificates(disk_dir)
+    with listen('debian-overlay2', hosts=['unix:///var/run/docker.sock', 'tcp://127.0.0.1:2376'], tlsverify=True,
+                tlscacert='/srv/tls/ca.pem', tlscert='/srv/tls/server.pem', tlskey='/srv/tls/server.key') as engine:
+        shutil.copytree(disk_dir, engine.outside('/srv/tls'))
+        engine.start()
+        good = [files['ca.pem'], files['client.pem'], files['client.key'], True]
+        before = state(engine)
+        for tls, reason in ((['', good[1], good[2], True], 'certificate verify failed'), ([good[0], '', '', True], 'certificate'),
+                            (None, '')):
+            result = from_inside(engine, path, 'tcp://127.0.0.1:2376' if tls else 'tcp://127.0.0.1:2375', tls)
+            assert reason in result['msg'].lower() and state(engine) == before, result
+        result = from_inside(engine, path, 'tcp://127.0.0.1:2376', good)
+        assert result['volumes'][0]['way'] == 'api' and result['volumes'][0]['files'] == 2, result
+        found = os.stat(os.path.join(engine.data_root, 'volumes/vol/_data/d/f'))
+        assert (found.st_uid, found.st_mode & 0o777) == (5, 0o600)
+        assert not from_inside(engine, path, 'tcp://127.0.0.1:2376', good)['changed']
+    with listen('debian-overlay2', hosts=['unix:///var/run/docker.sock', 'tcp://127.0.0.1:2375']) as engine:
+        engine.start()
+        result = from_inside(engine, path, 'tcp://127.0.0.1:2375', None)
+        assert result['volumes'][0]['way'] == 'api', result
+        assert engine.docker('volume', 'inspect', '-f', '{{.Labels.a}}', 'vol').strip() == b'b'
+
+
+@pytest.fixture
+def broken(disk_dir):
+    """A bundle of a container with two volumes, the second of which is hostile at its end."""
+    good = tar_bytes([ROOT, member('./good', b'x')])
+    bad = tar_bytes([ROOT, member('./fine', b'x'), member('../evil', b'x')])
+    return make_bundle(os.path.join(disk_dir, 'broken'), {'volumes/first.tar': good, 'volumes/second.tar': bad}, {
+        'container': {'name': 'web', 'id': 'c' * 64}, 'mounts': [
+            {'type': 'volume', 'name': name, 'destination': '/' + name} for name in ('first', 'second')]}, 'container')
 
 
 def test_volumes_of_a_restore_that_fails_later(start_engine, disk_dir, broken):
@@ -83,15 +130,15 @@ def test_volumes_of_a_restore_that_fails_later(start_engine, disk_dir, broken):
     engine = start_engine('debian-overlay2')
     before = state(engine)
     with pytest.raises(LifeboatError) as caught:
-        restore(engine, broken)
+        restore(engine, broken, restore=('volumes',))
     assert 'taken back' in str(caught.value) and state(engine) == before
     with pytest.raises(LifeboatError) as caught:
-        restore(engine, broken, keep_partial=True)
+        restore(engine, broken, restore=('volumes',), keep_partial=True)
     assert 'is kept' in str(caught.value)
     assert os.listdir(os.path.join(engine.data_root, 'volumes/first/_data')) == ['good']
     # force replaces what is there, and puts it back when it fails
     with pytest.raises(LifeboatError):
-        restore(engine, broken, force=True)
+        restore(engine, broken, restore=('volumes',), force=True)
     assert os.listdir(os.path.join(engine.data_root, 'volumes/first/_data')) == ['good']
 
 
