@@ -194,7 +194,7 @@ class _Job(object):
         reader, descriptor, owners = self.reader, self.descriptor, self.owners
         take, write, utime, chown, fchmod = reader.take, os.write, os.utime, os.fchown, os.fchmod
         opener, closer = os.open, os.close
-        last = None
+        last = given = None
         last_fd = -1
         member = None
         try:
@@ -203,12 +203,17 @@ class _Job(object):
                 if member.kind is FILE and member.sparse is None and member.size <= SMALL:
                     # nearly every member; nothing that is not needed
                     parent, dummy, base = name.rpartition(b'/')
+                    mode = member.mode
                     if last_fd < 0 or parent != last:
                         last_fd = descriptor(parent)
                         last = parent
-                    mode = member.mode
+                        given = None
                     fd = opener(base, NEW, mode & 0o777, dir_fd=last_fd)
                     try:
+                        if given is None:
+                            # the group may come from the folder (mount option grpid); the same for all files in it
+                            st = os.fstat(fd)
+                            given = st.st_uid, st.st_gid
                         if member.size:
                             data = take()
                             written = write(fd, data)
@@ -219,7 +224,7 @@ class _Job(object):
                                 self.telling = True
                         if base in MARKERS or base[-4:] in TAILS:
                             self.telling = True
-                        if owners:
+                        if owners and (member.uid, member.gid) != given:
                             chown(fd, member.uid, member.gid)
                         if mode & SPECIAL:
                             fchmod(fd, mode)

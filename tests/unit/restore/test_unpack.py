@@ -218,6 +218,16 @@ def test_owners_attributes_and_capabilities(target):
     assert [os.lstat(str(target / name)).st_uid for name in ('d', 'd/f', 'ids', 'l')] == [999, 999, 4000000000, 5]
 
 
+@pytest.mark.skipif(not ROOT_USER, reason='owners are for root')
+def test_owners_in_a_folder_that_hands_its_group_down(target):
+    os.chown(str(target), 0, 50)
+    os.chmod(str(target), 0o2755)
+    owners = {'a': (0, 0), 'b': (0, 50), 'c': (7, 50), 'd/e': (0, 0), 'd/f': (7, 8), 'd/g': (0, 0), 'h': (0, 0)}
+    run(target, tar_bytes([ROOT, member('./d/', mode=0o755)] + [
+        member('./' + name, b'x', uid=uid, gid=gid) for name, (uid, gid) in owners.items()]))
+    assert {name: os.stat(str(target / name))[4:6] for name in owners} == owners
+
+
 def test_holes_stay_holes(target):
     size = 1 << 40
     done = run(target, headers(sparse([b'3', b'0', b'512', b'%d' % (1 << 30), b'512', b'%d' % size, b'0'],
