@@ -25,7 +25,7 @@ import hashlib
 import os
 import time
 
-from ..storage import fsinfo, model
+from ..storage import fsinfo
 from . import remoteimages
 from .sink import ResumeMismatch, SinkError
 
