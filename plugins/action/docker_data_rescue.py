@@ -9,6 +9,7 @@ import datetime
 import fcntl
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -23,6 +24,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 display = Display()
+IN_MEMORY = '/dev/shm'
+TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
+ROOM = re.compile(r'\s(\d+)\s+\d+\s+(-?\d+)\s+(?:\d+%|-)\s')     # a line of df -P: all and free, blocks or inodes
 MAX_STARTS = 3                          # without anything new between two of them
 
 
@@ -118,12 +122,29 @@ class ActionModule(ActionBase):
         return os.fsencode(dest), folder_name(str(args['host_name'] or 'host'))
 
     def _login_uid(self):
-        """Who logs in, whoever is become afterwards."""
-        found = self._low_level_execute_command('id -u', sudoable=False)
+        """Who logs in, whoever is become afterwards. On the way: where the disk is full, Ansible works in memory too."""
+        found = self._low_level_execute_command(
+            'id -u; for d in "$HOME" /tmp %s; do test -w "$d" && echo "room $d" && df -Pk "$d" | tail -n 1 && df -Pi "$d" | tail -n 1; '
+            'done; true' % IN_MEMORY, sudoable=False)
+        if _is_tight(found['stdout']):
+            self._work_in_memory()
         for word in found['stdout'].split():
             if word.isdigit():
                 return int(word)
         raise AnsibleActionFail('The user who logs in cannot be told: id -u said %r.' % (found['stdout'] + found['stderr'])[:200])
+
+    def _work_in_memory(self):
+        """The folders of Ansible and of Python for temporary files have no room: take one that is no disk."""
+        shell = self._connection._shell
+        try:
+            if str(shell.get_option('remote_tmp')).startswith('~'):     # else the user has chosen
+                shell.set_option('remote_tmp', IN_MEMORY)
+        except (AnsibleError, KeyError, AttributeError):
+            return
+        given = self._task.environment or []
+        # before what the user gives, which wins
+        self._task.environment = [{'TMPDIR': IN_MEMORY}] + (list(given) if isinstance(given, (list, tuple)) else [given])
+        display.vv('the host has no room for temporary files; they go to %s' % IN_MEMORY)
 
     def _uncompressed(self):
         """What comes is compressed already: with ssh's own -C (a default of Ansible) it would come at half the speed."""
@@ -257,6 +278,19 @@ def _number(args, name, default):
         return int(args.get(name, default))
     except (TypeError, ValueError):
         raise AnsibleActionFail('%s must be a number of seconds, not %r.' % (name, args.get(name))) from None
+
+
+def _is_tight(said):
+    """True if a usual place for temporary files is full and memory has room. SAID: what the command of _login_uid prints."""
+    rooms = {}
+    for part in re.split(r'^room ', said, flags=re.MULTILINE)[1:]:
+        name, dummy, rest = part.partition('\n')
+        found = [(int(match.group(1)), int(match.group(2))) for match in ROOM.finditer(rest)]
+        if found:
+            # some file systems do not count inodes
+            rooms[name] = 0 if len(found) > 1 and found[1][0] and found[1][1] < 10 else found[0][1]
+    memory = rooms.pop(IN_MEMORY, 0)
+    return memory >= 2 * TIGHT and any(free < TIGHT for free in rooms.values())
 
 
 def _node_patience(task_vars, reconnecting):

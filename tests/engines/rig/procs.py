@@ -51,8 +51,11 @@ def _rank(comm):
     return 3
 
 
-def kill_below(ancestor, cgroup_name, timeout=20):
-    """SIGKILL all descendants of `ancestor`, dockerd first; returns what is left after `timeout` (normally {})."""
+def kill_below(ancestor, cgroup_name, reap, timeout=20):
+    """SIGKILL all descendants of `ancestor`, dockerd first; returns what is left after `timeout` (normally {}).
+
+    `reap()` collects the dead: the first process of a container goes only after those that `docker exec` put beside it.
+    """
     deadline = time.monotonic() + timeout
     while True:
         left = descendants(ancestor)
@@ -65,6 +68,7 @@ def kill_below(ancestor, cgroup_name, timeout=20):
                 pass
         thaw(cgroup_name)
         time.sleep(0.05)
+        reap()
 
 
 def cgroup_folders(cgroup_name):
