@@ -6,14 +6,15 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help rescue test lint units sanity integration kernel engines delivery bench changelog release clean
+.PHONY: help rescue test lint units sanity integration kernel engines delivery bench changelog reference release clean
 
 help:
 	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none)'
-	@echo 'make test     units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
-	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer'
+	@echo 'make test     lint, units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
+	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer, links and reference of the docs'
 	@echo 'make bench    measure speed and memory (BENCH="some rows")'
 	@echo 'make changelog  CHANGELOG.md from changelogs/fragments, for the version in galaxy.yml'
+	@echo 'make reference  docs/reference/ from the documentation of modules, filters and roles'
 	@echo 'make release  dist/lifeboat-docker-VERSION.tar.gz, reproducible, with checksums'
 	@echo 'make clean    remove what the above made, except ./rescued/'
 
@@ -22,13 +23,16 @@ rescue:
 		$(if $(DEST),--dest '$(DEST)') $(if $(SAMPLE),--sample)
 
 test:
-	@$(PYTHON) tools/check.py units sanity integration kernel engines delivery
+	@$(PYTHON) tools/check.py lint units sanity integration kernel engines delivery
 
 lint units sanity integration kernel engines delivery:
 	@$(PYTHON) tools/check.py $@
 
 bench:
 	@$(PYTHON) tests/benchmark/bench.py $(BENCH)
+
+reference:
+	@$(PYTHON) tools/reference.py
 
 changelog:
 	@$(PYTHON) tools/changelog.py

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the checks of `make test`: python3 tools/check.py PART... (units sanity integration kernel engines delivery lint)
+"""Runs the checks of `make test`: python3 tools/check.py PART... (lint units sanity integration kernel engines delivery)
 
 Makes what it needs under .venv/ by itself. Every part prints one line, and all it said if it failed; at the end come
 the counts of all parts, and pytest's closing line over the same. A part that this machine cannot run is named with the
 reason and counts as skipped; with CI=true it is a failure. Logs stay in .venv/results/.
 """
+import copy
 import fcntl
 import json
 import os
@@ -167,7 +168,6 @@ def kernel(run):
 def engines(run):
     tools = ['dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl']
     run.part('real engines', as_root, run, 'tests/engines', tools)
-    run.part('restores on real engines', as_root, run, 'tests/engines_restore', tools)
 
 
 def delivery(run):
@@ -303,13 +303,18 @@ def integration(run):
 
 
 def lint(run):
-    for name, function in linting.PARTS:
-        run.part('lint, ' + name, function, run)
+    # a tree of its own: judges leave caches in it, which others would judge; and not inside another collection,
+    # where the checkout may lie and ansible-doc finds no roles
+    apart = copy.copy(run)
+    with tempfile.TemporaryDirectory(prefix='lint-') as apart.top:
+        apart.collection = tree.build(apart.top)
+        for name, function in linting.PARTS:
+            apart.part('lint, ' + name, function, apart)
 
 
 PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
          'delivery': delivery, 'lint': lint}
-BESIDE = ('kernel', 'engines', 'delivery')
+BESIDE = ('lint', 'kernel', 'engines', 'delivery')
 
 
 def main():
@@ -323,7 +328,8 @@ def main():
         shutil.rmtree(RESULTS, ignore_errors=True)
         os.makedirs(RESULTS)
         run = Run()
-        # the engines mostly wait, for containers and disks: beside the rest, if there is a second processor
+        # the engines mostly wait, for containers and disks: beside the rest, if there is a second processor; lint fills
+        # the lane that is shorter
         lanes = [asked]
         if (os.cpu_count() or 1) > 1:
             lanes = [[name for name in asked if (name in BESIDE) == beside] for beside in (False, True)]

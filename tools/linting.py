@@ -4,8 +4,11 @@
 """The judges of `make lint`. Each function: (name of the part, run) -> (cases, what was said)."""
 import glob
 import os
+import tempfile
 
 import envs
+import links
+import reference
 import release
 from cases import FAILED, PASSED, Case
 
@@ -60,6 +63,23 @@ def docs(name, run):
                                          '--disallow-unknown-collection-refs', '.'])
 
 
+def reference_pages(name, run):
+    """docs/reference/ is what antsibull-docs makes of the present documentation."""
+    with tempfile.TemporaryDirectory(prefix='made-') as scratch:
+        made = reference.pages(lint_env(), run.top, scratch)
+    stale = reference.stale(made, os.path.join(run.collection, reference.FOLDER))
+    said = 'not current (`make reference`): %s' % ', '.join(stale) if stale else ''
+    return [Case(name, '%d pages' % len(made), FAILED if stale else PASSED, said)], said
+
+
+def dead_links(name, run):
+    (pages, count), found = links.dead(run.collection)
+    said = '\n'.join('%s: %s: %s' % each for each in found)
+    if not count:
+        said = 'no links found in %d pages: the search is broken' % pages
+    return [Case(name, '%d links in %d pages' % (count, pages), FAILED if said else PASSED, said)], said
+
+
 def changelog(name, run):
     return judge(name, run, lint_env(), ['antsibull-changelog', 'lint'])
 
@@ -77,4 +97,5 @@ def importer(name, run):
 
 
 PARTS = (('yamllint', yamllint), ('ruff', ruff), ('mypy', mypy), ('antsibull-changelog', changelog),
-         ('antsibull-docs', docs), ('ansible-lint', ansible_lint), ('galaxy-importer', importer))
+         ('antsibull-docs', docs), ('reference', reference_pages), ('links', dead_links),
+         ('ansible-lint', ansible_lint), ('galaxy-importer', importer))

@@ -62,10 +62,11 @@ bundles:
       returned: always
     differences: {description: 'C(file) and C(problem) of each difference.', type: list, elements: dict, returned: always}
     extra: {description: Files that do not belong to the bundle., type: list, elements: str, returned: always}
-    kind: {description: 'V(container), V(volume) or V(orphan).', type: str, returned: always}
+    kind: {description: 'V(container), V(volume), V(orphan) or V(image).', type: str, returned: always}
     name: {description: Name of the container or volume., type: str, returned: always}
     id: {description: ID of the container., type: str, returned: always}
     created: {description: When the bundle was written., type: str, returned: always}
+    subject_created: {description: When the container was created; empty if that is not known., type: str, returned: always}
     rescue_status: {description: 'Status of the rescue: V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
     source: {description: Whence it comes., type: dict, returned: always}
     components: {description: 'C(name), C(kind), C(file), C(bytes), C(sha256), C(status).', type: list, elements: dict, returned: always}

@@ -200,7 +200,7 @@ EXAMPLES = r"""
   lifeboat.docker.docker_data_rescue:
     volumes: ['*']
     include: [config]
-    dest: /srv/rescued
+    dest: /srv/rescued-volumes
   become: true
 """
 
@@ -226,6 +226,13 @@ problems:
   returned: always
   type: list
   elements: dict
+compose:
+  description:
+    - Compose files beside the bundles that were written or removed, C(compose.yaml) of the whole host and C(compose-PROJECT.yaml) of each
+      compose project. They are made of all bundles that lie there.
+  returned: always
+  type: list
+  elements: str
 summary:
   description: Counts.
   returned: always

@@ -16,8 +16,8 @@ from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, FolderStore, file_sha256, make_private
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError, make_private
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, FolderStore, file_sha256
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import bundle as bundles
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
 
@@ -453,6 +453,7 @@ class Receiver:
                     'message': f'The bundle {name} was not written: {str(why).rstrip(".")}.',
                     'next_step': 'What is whole of it is kept and taken up by the next run.'})
         count(result)
+        result['changed'] = result['changed'] or bool(result.get('compose'))
         return result
 
 

@@ -92,9 +92,13 @@ def measure(row, runs):
             if row.before is not None:
                 row.before()
             if number:
-                cost = run_reference(row.references[number - 1].command)
+                reference = row.references[number - 1]
+                cost = run_reference(reference.command)
+                cost = cost._replace(seconds=cost.seconds * reference.times, cpu=cost.cpu * reference.times)
             else:
                 cost = run_work(row.work, row.arguments)
+                if row.start:
+                    cost = cost._replace(seconds=cost.seconds + cost.start)
             row.clean()
             if turn or not runs:
                 found[number].append(cost)
@@ -149,6 +153,9 @@ def main():
                 starts.append(ours.start)
                 told = [line(row.label, ours, reference.label, cost, reference.target)
                         for reference, cost in zip(row.references, costs[1:])]
+                if row.cpu is not None:
+                    told.append(('%-52s %7.3f s  of processor time, %.2f allowed%s' % (
+                        row.label[:52], ours.cpu, row.cpu, '' if ours.cpu <= row.cpu else '  MISSED'), ours.cpu <= row.cpu))
                 if row.units:
                     first = first or (ours, row.units)
                     times = row.units / first[1]

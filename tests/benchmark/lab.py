@@ -56,24 +56,29 @@ def importable():
 
 
 class Reference(object):
-    """A command line to compare with. TARGET: our time divided by its time, at most."""
+    """A command line to compare with. TARGET: our time divided by its time, at most. TIMES: how often it would have to
+    run for the work that ours does in one run."""
 
-    def __init__(self, label, command, target=None):
-        self.label, self.command, self.target = label, command, target
+    def __init__(self, label, command, target=None, times=1.0):
+        self.label, self.command, self.target, self.times = label, command, target, times
 
 
 class Row(object):
     """UNITS: how much work it is; the rows of one function are then also compared with the first of them, and
     must not be dearer per unit than LINEAR times. BEFORE: called before each run of either side. OUTPUTS: removed
-    after each."""
+    after each. START: ours includes the start of Python, as the reference does. CPU: most seconds of processor time."""
 
-    def __init__(self, label, work_name, arguments, references=(), units=None, linear=1.25, before=None, outputs=()):
+    def __init__(self, label, work_name, arguments, references=(), units=None, linear=1.25, before=None, outputs=(),
+                 start=False, cpu=None):
         self.label, self.work, self.arguments, self.references = label, work_name, arguments, list(references)
         self.units, self.linear, self.before, self.outputs = units, linear, before, outputs
+        self.start, self.cpu = start, cpu
 
     def clean(self):
         for path in self.outputs:
-            if os.path.exists(path):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            elif os.path.exists(path):
                 os.unlink(path)
 
 
@@ -136,23 +141,29 @@ class Lab(object):
         return self.made('usr', build)
 
     def big_file(self, size):
-        """One file that zstd halves: a third of noise, two thirds of sentences."""
+        """One file that zstd halves: what /usr holds, file after file, with noise between."""
+        tree = self.usr()
+
+        def contents():
+            while True:
+                for base, folders, files in os.walk(tree):
+                    folders.sort()
+                    for name in sorted(files):
+                        path = os.path.join(base, name)
+                        if not os.path.islink(path):
+                            with open(path, 'rb') as handle:
+                                yield handle.read()
+
         def build(path, dice):
-            words = [''.join(dice.choice('etaoinshrdlu') for dummy in range(dice.randint(2, 11))).encode()
-                     for dummy in range(4000)]
-            texts = [b' '.join(dice.choice(words) for dummy in range(60000)) for dummy in range(8)]
-            texts = [text[:256 * 1024] for text in texts]
             with open(os.path.join(path, 'file'), 'wb') as handle:
                 left = size
-                while left > 0:
-                    # the sentences differ from each other: shuffled pieces of 4 KiB
-                    text = dice.choice(texts)
-                    pieces = [text[at:at + 4096] for at in range(0, len(text), 4096)]
-                    dice.shuffle(pieces)
-                    block = os.urandom(128 * 1024) + b''.join(pieces)
-                    handle.write(block[:left])
+                for content in contents():
+                    block = (content + os.urandom(len(content) // 3))[:left]
+                    handle.write(block)
                     left -= len(block)
-        return self.made('big-%d' % size, build)
+                    if not left:
+                        return
+        return self.made('mixed-%d' % size, build)
 
     def sparse_file(self):
         """100 GiB with 10 MB of data at 100 places."""
@@ -163,6 +174,42 @@ class Lab(object):
                     handle.write(os.urandom(50000) + b'data' * 12500)
                 handle.truncate(100 << 30)
         return self.made('sparse', build)
+
+    def overlay_layers(self, count, layers=12):
+        """A folder with LAYERS overlay layers, `00` the lowest, that together show COUNT files of 2 kB. Every layer but the
+        lowest also replaces, deletes and (a folder as a whole) hides what lies below. Needs root."""
+        def build(path, dice):
+            def write(base, name):
+                target = os.path.join(base, name)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with open(target, 'wb') as handle:
+                    handle.write(dice.getrandbits(8000).to_bytes(1000, 'little') + b'abcdefgh' * 125)
+
+            shown, number = set(), 0
+            for level in range(layers):
+                base = os.path.join(path, '%02d' % level)
+                os.mkdir(base)
+                if level:
+                    some = dice.sample(sorted(shown), min(len(shown), count // layers // 10 + 2))
+                    hidden = os.path.dirname(some[0])
+                    for name in some[1:len(some) // 2]:
+                        write(base, name)       # which are shown already
+                    for name in some[len(some) // 2:]:
+                        if os.path.dirname(name) != hidden:
+                            os.makedirs(os.path.dirname(os.path.join(base, name)), exist_ok=True)
+                            os.mknod(os.path.join(base, name), stat.S_IFCHR)
+                            shown.discard(name)
+                    shutil.rmtree(os.path.join(base, hidden), ignore_errors=True)
+                    shown = {name for name in shown if os.path.dirname(name) != hidden}
+                    os.makedirs(os.path.join(base, hidden))
+                    os.setxattr(os.path.join(base, hidden), 'trusted.overlay.opaque', b'y')
+                wanted = count * (level + 1) // layers
+                while len(shown) < wanted:
+                    name = 'usr/share/d%03d/s%d/file-%06d' % (number // 60 % 300, number // 20 % 3, number)
+                    write(base, name)
+                    shown.add(name)
+                    number += 1
+        return self.made('layers-%d' % count, build)
 
     def hard_links(self, count):
         """COUNT files with two names each, far apart."""

@@ -9,7 +9,7 @@ import lab
 
 
 @lab.work('archive')
-def archive_work(source, target, form='tree', codec='auto', sums=True, files=None):
+def archive_work(source, target, form='tree', codec='auto', sums=True, files=None, layers=()):
     lab.importable()
     tree, union, model, archive, compress, sink = (importlib.import_module(lab.UTILS + '.' + name) for name in (
         'storage.tree', 'storage.union', 'storage.model', 'rescue.archive', 'rescue.compress', 'rescue.sink'))
@@ -19,7 +19,11 @@ def archive_work(source, target, form='tree', codec='auto', sums=True, files=Non
     def run():
         with open(target + '.sha256', 'wb') as listed:
             with compress.Compressor(compress.pick(codec), sink.FileSink(folder, name, durable=False)) as packed:
-                if form == 'layer':
+                if layers:
+                    stack = [model.Layer(os.fsencode(path), model.OVERLAY) for path in layers]
+                    with union.View(stack) as view:
+                        result = archive.write_tar(view.entries(), packed, form, sums=listed if sums else None)
+                elif form == 'layer':
                     with union.View([model.Layer(source, model.OVERLAY)]) as view:
                         result = archive.write_tar(view.layer_entries(), packed, form, sums=listed if sums else None)
                 else:
@@ -32,11 +36,11 @@ def archive_work(source, target, form='tree', codec='auto', sums=True, files=Non
     return run
 
 
-def case(here, label, source, references, form='tree', files=None, **more):
-    """A row of ours against command lines; %s in them is the folder."""
+def case(here, label, source, references, form='tree', files=None, layers=(), **more):
+    """A row of ours against command lines: DIR in them is the folder SOURCE, OUT a file."""
     target = here.path('ours.tar')
     theirs = here.path('theirs.tar.zst')
-    return lab.Row(label, 'archive', {'source': source, 'target': target, 'form': form, 'files': files},
+    return lab.Row(label, 'archive', {'source': source, 'target': target, 'form': form, 'files': files, 'layers': layers},
                    [lab.Reference(name, command.replace('OUT', theirs).replace('DIR', source), target_ratio)
                     for name, command, target_ratio in references],
                    outputs=(target, target + '.sha256', theirs), **more)
@@ -78,6 +82,23 @@ def hard_links(here):
     count = here.count(100000)
     yield case(here, '%d files with 2 names each, with checksums' % count, here.hard_links(count), [
         ('tar --xattrs --acls | zstd -T0', TAR, 1.3)], files=2 * count)
+
+
+@lab.row('merged')
+def merged(here):
+    if os.geteuid() != 0:
+        print('merged is not measured: overlay mounts and whiteouts need root')
+        return
+    count = here.count(50000)
+    folder = here.overlay_layers(count)
+    layers = [os.path.join(folder, name) for name in sorted(os.listdir(folder), reverse=True)]
+    mounted = here.path('mounted')
+    os.makedirs(mounted, exist_ok=True)
+    mount = 'mount -t overlay overlay -o ro,lowerdir=%s %s; ' % (':'.join(os.path.basename(path) for path in layers), mounted)
+    yield case(here, 'merged file system, 12 layers, %d files, checksums' % count, folder, [
+        ('overlay mount, tar --xattrs --acls | zstd -T0',
+         'cd %s; unshare -m sh -ec \'%star --xattrs --acls -c -C %s . | zstd -q -T0 > OUT\'' % (folder, mount, mounted), 1.2)],
+        files=count, layers=layers)
 
 
 @lab.row('linear-files')

@@ -55,7 +55,7 @@ def delivery_ssh(here):
 
     def build(path, dummy):
         expected = deadroot.build(path + '/var/lib/docker', containers=1, host_root=path, orphan_volumes=0)
-        for base, dummy_folders, files in os.walk(source):
+        for base, _folders, files in os.walk(source):
             for name in files:
                 os.link(os.path.join(base, name), os.path.join(os.fsdecode(expected.volumes[0].path), name))
     root = here.made('delivery-%d' % size, build)

@@ -87,9 +87,10 @@ def render(record):
         stamp = '%s.%sZ' % (match.group(1), (match.group(2) or '').ljust(9, '0'))
     else:
         try:
-            stamp = gotypes.format_time(*gotypes.time_key(record.time), fixed=True)
+            seconds, nanos = gotypes.time_key(record.time)
+            stamp = gotypes.format_time(seconds, nanos, fixed=True)
         except ValueError:
-            stamp = gotypes.format_time(*gotypes.NEVER, fixed=True)
+            stamp = gotypes.format_time(gotypes.NEVER[0], gotypes.NEVER[1], fixed=True)
     return stamp.encode('ascii') + b' ' + record.data
 
 

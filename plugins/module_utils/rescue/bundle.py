@@ -18,7 +18,7 @@ from ..storage import metadata, model
 from ..storage.codes import problem
 from . import archive, compress, plan, texts
 from .progress import Progress
-from .remote import ResumeMismatch
+from .sink import ResumeMismatch
 
 SCHEMA_VERSION = 1
 TOOL = 'lifeboat.docker'
@@ -43,6 +43,7 @@ class Job(NamedTuple):
     with_image: bool = False
     mounts: Tuple[Dict[str, Any], ...] = ()
     volume_info: Dict[str, Any] = {}
+    around: Any = None                  # neighbours.Neighbours of a container
     consistency: str = 'stopped'
     freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
 
@@ -117,7 +118,7 @@ def expected(job, settings, measured):
 def config_fingerprint(job):
     """Also changes with what is found about the object: its status and its problems."""
     digest = hashlib.sha256(plan.records_fingerprint(plan.records(job.container)).encode() if job.container else b'')
-    digest.update(json.dumps([job.status, job.subject.get('image'), list(job.problems)], sort_keys=True).encode())
+    digest.update(json.dumps([job.status, job.subject.get('image'), list(job.problems), job.around], sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -422,7 +423,7 @@ class _Work(object):
     def _definitions(self, notes):
         """compose.yaml, run.sh and the API body; what can't be made from the records is said, never guessed."""
         from . import recreate
-        container, image = self.job.container, self.job.image
+        container, image, around = self.job.container, self.job.image, self.job.around
         reference = container.image_reference or container.image_id or 'unknown-image'
         if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
             from .imagedocs import container_tag
@@ -430,7 +431,8 @@ class _Work(object):
         try:
             definition = recreate.define(
                 container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
-                reference, container.mounts, container.name, container.id, volume_info=self.job.volume_info)
+                reference, container.mounts, container.name, container.id, around.volumes, self.job.volume_info,
+                around.networks, around.peers)
             made = {'config/' + name: content.encode('utf-8', 'surrogateescape')
                     for name, content in recreate.files(definition).items()}
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
@@ -452,6 +454,8 @@ class _Work(object):
             'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
             'container': None, 'volume': None, 'orphan': None, 'image': None,
             'mounts': self._mounts(), 'components': self.records,
+            'networks': self.job.around.networks if self.job.around else {},
+            'peers': self.job.around.peers if self.job.around else {},
             'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
         manifest[self.job.kind] = self.job.subject
         for name, raw in (('README.txt', texts.readme(manifest).encode('utf-8', 'backslashreplace')),

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import re
-from typing import Dict, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 from ..storage import metadata, model
 from . import imagecodes, layerdata, plan
@@ -63,7 +63,7 @@ def fingerprint(image, container=None, writable=None):
     """A string that changes when what is written would: ids, tags, the layers' sources, the container's Config, and
     WRITABLE, the fingerprint of the writable layer (plan.Estimate.fingerprint; measured here if it is not given)."""
     image = source_of(image, container)
-    facts = [FORMAT]
+    facts: List[Any] = [FORMAT]
     if image is not None:
         facts += [image.id, image.config_digest, sorted(image.references)]
         facts += [[layer.diff_id, layer.status, layer.blob_digest, _stat(layer.blob), _stat(layer.tar_split)]

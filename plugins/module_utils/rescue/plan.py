@@ -171,16 +171,18 @@ def slug(path):
 
 def measure(item):
     """Walk an item without reading data -> Estimate. Raises OSError if it cannot be opened."""
-    totals = [0, 0, 0, False]
+    totals = [0, 0, 0]
+    databases = False
     seen = set()
 
     def counted(stream):
+        nonlocal databases
         for entry in stream:
             if not isinstance(entry, Failure):
                 st = entry.st
                 totals[2] += 1
                 if entry.name in DATABASE_NAMES or entry.name[-4:] in DATABASE_TAILS:
-                    totals[3] = True
+                    databases = True
                 if stat.S_ISREG(st.st_mode) and not entry.whiteout:
                     if st.st_nlink > 1:
                         key = (st.st_dev, st.st_ino)
@@ -195,7 +197,7 @@ def measure(item):
 
     with item.tree.opened() as (root, entries):
         mark = archive.fingerprint(counted(entries), root)
-    return Estimate(totals[0], totals[1], totals[2], mark, totals[3])
+    return Estimate(totals[0], totals[1], totals[2], mark, databases)
 
 
 def records(container):

@@ -268,7 +268,7 @@ def warnings(definition):
             found.append('The %s mount on %s is in create.json only.' % (mount.type, where))
     for key in ('NetworkMode', 'IpcMode', 'PidMode'):
         mode = as_str(host.get(key))
-        if mode.startswith('container:') and mode[10:] not in definition.peers:
+        if mode.startswith('container:') and ID.match(mode[10:]) and mode[10:] not in definition.peers:
             found.append('%s is that of the container %s, which is not known here: restore it first, then put in its '
                          'name.' % (key, mode[10:22]))
     if strings(host.get('VolumesFrom')):
@@ -536,7 +536,7 @@ def _endpoints(definition):
         if name == 'default' or (name == 'bridge' and mode != 'bridge' and name not in definition.networks):
             continue
         recorded = as_dict(named[name])
-        endpoint = {}
+        endpoint: Dict[str, Any] = {}
         addresses = dict((key, value) for key, value in as_dict(recorded.get('IPAMConfig')).items() if value)
         if addresses:
             endpoint['IPAMConfig'] = addresses

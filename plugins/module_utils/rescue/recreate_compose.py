@@ -42,7 +42,7 @@ def compose(definitions, name=None):
     document = _Document(own_project, definitions)
     document.fill()
     head = ['Made from the recorded configuration of %s.' % ', '.join(definition.name for definition in definitions[:20]),
-            'Load the images and fill the volumes first; then: docker compose up -d (Compose v2; for docker-compose 1.x '
+            'Load the images and fill the volumes first; then: docker compose up -d (Compose v2 or newer; for docker-compose 1.x '
             'remove the line "name:" and give it with -p).']
     for kind, names in (('volumes', document.external_volumes), ('networks', document.external_networks)):
         if names:
@@ -103,6 +103,9 @@ class _Document(object):
             taken.add(name)
             self.entries.append((name, definition))
         self.by_container = dict((definition.name, name) for name, definition in self.entries)
+        # of a scaled service: the first
+        self.by_service = dict(((recreate.project_of(definition), service_name(definition)), name)
+                               for name, definition in reversed(self.entries))
 
     def fill(self):
         for name, definition in self.entries:
@@ -115,7 +118,7 @@ class _Document(object):
         if definition.name != '%s-%s-1' % (self.project, name):
             service['container_name'] = definition.name
         _container_keys(definition, body, service)
-        _host_keys(host, service)
+        _host_keys(host, service, '' if definition.env_path == '.' else definition.env_path + '/')
         for key, target in (('IpcMode', 'ipc'), ('PidMode', 'pid')):
             if as_str(host.get(key)):
                 service[target] = self._peer(host[key])
@@ -138,10 +141,11 @@ class _Document(object):
         found = {}
         for item in as_str(as_dict(definition.config.get('Labels')).get(recreate.DEPENDS_LABEL)).split(','):
             parts = item.split(':')
-            if parts[0] != own and parts[0] in [name for name, dummy in self.entries]:
+            name = self.by_service.get((recreate.project_of(definition), parts[0]))
+            if name not in (None, own):
                 condition = parts[1] if len(parts) > 1 and parts[1] in (
                     'service_started', 'service_healthy', 'service_completed_successfully') else 'service_started'
-                found[parts[0]] = {'condition': condition}
+                found[name] = {'condition': condition}
         return found
 
     def _mounts(self, definition, host):
@@ -341,7 +345,7 @@ def _healthcheck(health):
     return found
 
 
-def _host_keys(host, service):
+def _host_keys(host, service, folder):
     for key, target in SAME:
         if key in host:
             value = host[key]
@@ -361,7 +365,7 @@ def _host_keys(host, service):
     if host.get('Tmpfs'):
         service['tmpfs'] = [place + (':' + as_str(mode) if as_str(mode) else '')
                             for place, mode in sorted(as_dict(host['Tmpfs']).items())]
-    options = security_options(host)
+    options = security_options(host, folder)
     if options:
         service['security_opt'] = options
     log = as_dict(host.get('LogConfig'))

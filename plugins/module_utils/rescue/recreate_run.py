@@ -283,13 +283,13 @@ def gpu_flag(request):
     return ','.join(fields)
 
 
-def security_options(host):
+def security_options(host, folder=''):
     """SecurityOpt as the command line takes it: profiles as files, unmasked paths as systempaths=unconfined."""
     found = []
     number = 0
     for option in strings(host.get('SecurityOpt')):
         if option.startswith('seccomp=') and option[8:].lstrip().startswith('{'):
-            option = 'seccomp=seccomp-%d.json' % number
+            option = 'seccomp=%sseccomp-%d.json' % (folder, number)
             number += 1
         found.append(option)
     if host.get('MaskedPaths') == [] and host.get('ReadonlyPaths') == []:

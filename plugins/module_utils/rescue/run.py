@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional, Tuple
 from ..storage import fsinfo, liveness, metadata, model, selection
 from ..storage.codes import problem
 from ..storage.volumes import redacted
-from . import bundle, compress, plan
+from . import bundle, compress, neighbours, plan
 from .progress import Progress, human
 from .store import FolderStore
 
@@ -81,8 +81,10 @@ def rescue(host, request, store=None, progress=None):
     _room(request, needed, store)
     if request.check_mode:
         kept = [index for index in range(len(jobs)) if index not in left_out]
-        return _forecast(store, [jobs[index] for index in kept], [measured[index] for index in kept],
-                         dict(enumerate(done[index] for index in kept)), problems + list(left_out.values()))
+        result = _forecast(store, [jobs[index] for index in kept], [measured[index] for index in kept],
+                           dict(enumerate(done[index] for index in kept)), problems + list(left_out.values()))
+        result['compose'] = []
+        return result
     store.prepare()
     outcomes, shared = [], {}
     settings.progress.plan(sum(_work(measured[index]) for index in range(len(jobs))
@@ -105,7 +107,21 @@ def rescue(host, request, store=None, progress=None):
                 job.name, str(exc).rstrip('.')), 'What is whole of it is kept and taken up by the next run.'))
             outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
     settings.progress.phase('finishing')
-    return _result(jobs, outcomes, problems)
+    settled, notes = settle(store)
+    result = _result(jobs, outcomes, problems + notes)
+    result['compose'] = settled
+    result['changed'] = result['changed'] or bool(settled)
+    return result
+
+
+def settle(store):
+    """([path (text)] of compose files beside the bundles that were written or removed, problems)."""
+    try:
+        return [model.text(path) for path in store.settle()], []
+    except (model.LifeboatError, OSError, ValueError) as exc:
+        return [], [problem('NOT_WRITTEN', model.text(store.path), 'compose.yaml beside the bundles in %s was not written: %s.' % (
+            model.text(store.path), metadata.describe(exc) if isinstance(exc, OSError) else str(exc).rstrip('.')),
+            'Each bundle has a compose.yaml of its own in config/.')]
 
 
 def _layers(jobs):
@@ -175,9 +191,12 @@ def _jobs(host, request):
     chosen = selection.containers(host, request.containers)
     problems = list(host.problems)
     jobs, names = [], set()
+    networks = {}
     for root, ident in chosen:
+        if root.path not in networks:
+            networks[root.path] = neighbours.networks(root)
         container = root.container(ident)
-        jobs.append(_container_job(host, root, container, request))
+        jobs.append(_container_job(host, root, container, request, networks[root.path]))
     everything = {}
     for root in host.roots:
         for name, volume in (root.volumes_with_users() if request.volumes else {}).items():
@@ -214,7 +233,7 @@ def _source(host, root, store, driver, request):
         if root.idmap is not None else None}
 
 
-def _container_job(host, root, container, request):
+def _container_job(host, root, container, request, networks):
     problems = list(container.problems)
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
@@ -227,12 +246,15 @@ def _container_job(host, root, container, request):
                                 'quiesce: freeze stops it while it is read.'))
     image = root.image_of(container)
     volumes = root.volumes()
+    around = neighbours.neighbours(root, container, networks)
     mounts = []
     for mount in container.mounts:
         volume = volumes.get(mount.name)
         mounts.append({'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
                        'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status,
-                       'subpath': mount.subpath, 'labels': volume.labels if volume else {},
+                       'subpath': mount.subpath, 'mode': mount.mode, 'propagation': mount.propagation,
+                       'stable_name': around.volumes.get(mount.name) if mount.type == 'volume' else None,
+                       'labels': volume.labels if volume else {},
                        'options': redacted(volume.options) if volume else {}})
     subject = {'id': container.id, 'name': container.name, 'created': container.created,
                'image': {'id': container.image_id, 'reference': container.image_reference,
@@ -247,7 +269,7 @@ def _container_job(host, root, container, request):
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),
                       tuple(problems), root.idmap, container, image, 'config' in request.include,
-                      'logs' in request.include, 'image' in request.include, tuple(mounts), info, consistency,
+                      'logs' in request.include, 'image' in request.include, tuple(mounts), info, around, consistency,
                       freeze=(pid, container.id, request.freeze_timeout) if pid and request.quiesce == 'freeze' else None)
 
 

@@ -15,6 +15,7 @@ from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
 
 SETTLE = 3                              # seconds that a container without a health check has to stay up
 NOT_FOR_BINDS = ('/proc/', '/sys/', '/dev/', '/run/', '/boot/', '/usr/', '/bin/', '/sbin/', '/lib/', '/lib64/')
+SHARED = (('NetworkMode', 'network'), ('IpcMode', 'IPC namespace'), ('PidMode', 'processes'))
 FIRST_MULTI = (1, 44)                   # API from which several networks and their MAC addresses go with the body
 
 
@@ -142,8 +143,26 @@ def _with_container(plan, situation):
         plan.note(warning)
     body = recreate.create_body(definition)
     existing = engine.container(situation.name)
-    differs = tuple(planning.differences(existing, body, ids)) if existing is not None else ()
+    resolved = _with_peers(plan, engine, body, situation.name)
+    differs = tuple(planning.differences(existing, resolved, ids)) if existing is not None else ()
     return situation._replace(wanted=body, definition=definition, existing=existing, differs=differs)
+
+
+def _with_peers(plan, engine, body, name):
+    """BODY as the engine will show it: containers that it shares a namespace with by their ids. Refuses where one is not
+    there."""
+    host = dict(body['HostConfig'])
+    for key, shared in SHARED:
+        kind, dummy, peer = host.get(key, '').partition(':')
+        if kind != 'container':
+            continue
+        found = engine.container(peer)
+        if found is not None:
+            host[key] = 'container:%s' % found['Id']
+        else:
+            plan.refuse('%s shares the %s of the container %s, which is not on this engine: restore that one first.'
+                        % (name, shared, peer))
+    return dict(body, HostConfig=host)
 
 
 def _warn_lost_layer(plan, source):

@@ -69,7 +69,7 @@ class Engine(object):
         self.api = min(newest, NEWEST)
         if oldest > self.api:
             raise EngineError('The engine at %s wants API %d.%d or later; this collection knows up to %d.%d.'
-                              % ((self.docker_host,) + oldest + NEWEST))
+                              % (self.docker_host, oldest[0], oldest[1], NEWEST[0], NEWEST[1]))
         return self
 
     def request(self, method, path, query=None, body=None, headers=None, timeout=None, versioned=True, stream=False):

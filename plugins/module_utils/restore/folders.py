@@ -160,7 +160,7 @@ def _unpack_step(plan, options, source, part, place, record, allow_devices):
                 undo.append(lambda: os.rename(aside, place))
             else:
                 os.rmdir(place)
-                undo.append(lambda: os.path.lexists(place) or os.mkdir(place, 0o755))
+                undo.append(lambda: _folder_again(place))
         made = partial
         if not done.root and done.entries == 1:
             made = os.path.join(partial, os.listdir(partial)[0])    # a bind mount of one file
@@ -217,6 +217,12 @@ def _check_space(plan, where):
     if needed + RESERVE > free:
         plan.note('%d bytes are to be unpacked and only %d are free at %s; holes in files need less.'
                   % (needed, free, text(folder)))
+
+
+def _folder_again(place):
+    """Take back that an empty folder was removed."""
+    if not os.path.lexists(place):
+        os.mkdir(place, 0o755)
 
 
 def _content(place):

@@ -6,7 +6,7 @@
 Planning only asks. Check mode and diff show the same plan that a real run carries out.
 """
 import os
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..rescue import imagestore, recreate
 from ..storage.model import COMPLETE, LifeboatError, text
@@ -51,11 +51,11 @@ class Plan(object):
     """Steps, refusals and what will be said; filled by the functions of `engine`."""
 
     def __init__(self):
-        self.steps = []  # type: List[Step]
-        self.refusals = []  # type: List[str]
-        self.notes = []  # type: List[str]
-        self.before = {}  # type: Dict[str, Any]
-        self.after = {}  # type: Dict[str, Any]
+        self.steps: List[Step] = []
+        self.refusals: List[str] = []
+        self.notes: List[str] = []
+        self.before: Dict[str, Any] = {}
+        self.after: Dict[str, Any] = {}
         self.result = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': []}
 
     def add(self, kind, name, action, message, do=None):

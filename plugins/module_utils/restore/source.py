@@ -55,12 +55,17 @@ def read(path, remote=None):
             listed += '; %d more' % (len(info.differences) - MAX_LISTED)
         raise LifeboatError('The bundle %s is %s and is not restored: %s. Rescue again, or copy it again.'
                             % (text(info.path), info.status, listed))
+    return of_info(info)
+
+
+def of_info(info):
+    """-> Source of a bundle.BundleInfo whose manifest is one."""
     manifest = info.manifest
     kind = manifest['kind']
     subject = as_dict(manifest.get(kind))
-    config = _json_object(info, b'config/config.v2.json')
-    hostconfig = _json_object(info, b'config/hostconfig.json')
-    image = _json_object(info, b'config/image.json')
+    config = json_object(info, b'config/config.v2.json')
+    hostconfig = json_object(info, b'config/hostconfig.json')
+    image = json_object(info, b'config/image.json')
     mounts = tuple(_mount(as_dict(item)) for item in as_list(manifest.get('mounts')))
     infos, stable = {}, {}
     for item in map(as_dict, as_list(manifest.get('mounts'))):
@@ -82,11 +87,12 @@ def read(path, remote=None):
         parts=parts, image_digest=digests[0] if digests else '')
 
 
-def define(source, pinned_image, image_config, name, volume_names):
-    """The container as a recreate.Definition for the engine that is restored to."""
+def define(source, pinned_image, image_config, name, names, env_path='.'):
+    """The container as a recreate.Definition for the engine that is restored to. NAMES: of volume_names()."""
     return recreate.define(
         source.config, source.hostconfig, image_config, pinned_image, source.mounts, name=name, container_id=source.id,
-        volume_names=volume_names, volume_info=source.volume_info, network_info=source.network_info, peers=source.peers)
+        volume_names=names, volume_info=source.volume_info, network_info=source.network_info, peers=source.peers,
+        env_path=env_path)
 
 
 def volume_names(source, mapping, container_name):
@@ -98,11 +104,11 @@ def volume_names(source, mapping, container_name):
     names.extend(name for name in places if name not in names)
     for name in names:
         wanted = source.stable.get(name)
-        if not wanted:
-            mount = places.get(name)
-            anonymous = mount is not None and mount.anonymous
-            wanted = recreate.stable_name(container_name, mount.destination) if anonymous else name
-        found[name] = wanted
+        mount = places.get(name)
+        if mount is not None and mount.anonymous and wanted in (None, recreate.stable_name(source.name, mount.destination)):
+            # named after the container, so after its new name if it gets one
+            wanted = recreate.stable_name(container_name, mount.destination)
+        found[name] = wanted or name
     if source.kind == 'volume' and container_name and len(names) == 1:
         found[names[0]] = container_name
     for key, value in mapping.items():
@@ -148,7 +154,7 @@ def _peers(manifest):
     return dict((key, value) for key, value in as_dict(manifest.get('peers')).items() if isinstance(value, str))
 
 
-def _json_object(info, name):
+def json_object(info, name):
     """A JSON object of the bundle, {} where it is missing or damaged (as it was on the disk)."""
     if name not in info.sums:
         return {}

@@ -158,6 +158,13 @@ class ContainerdStore(object):
         found = [name for name in found if name == wanted or (not suffix and name.startswith('moby'))]
         return sorted(found, key=lambda name: name != wanted)
 
+    def used(self):
+        """False for the empty folder of a containerd that was never started: no database is missing there."""
+        try:
+            return any(name.startswith(b'io.containerd.') for name in self.root.names())
+        except OSError:
+            return True
+
     def snapshotters(self):
         """{name: Snapshotter} of every snapshotter folder."""
         if self._snapshotters is None:

@@ -21,7 +21,7 @@ def read(root, ident):
     """model.Container of one folder below containers/. ROOT is an inventory.DataRoot. Never raises for damage."""
     problems, sources = [], {}
     try:
-        folder = root.dir.descend(b'containers').child(ident.encode('ascii'))
+        folder = root.containers_dir().child(ident.encode('ascii'))
         names = folder.names()
     except OSError as exc:
         folder, names = None, []

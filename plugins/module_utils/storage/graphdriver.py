@@ -14,7 +14,8 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from . import metadata, model
 from .codes import problem
-from .drivers.common import CACHE_ID, Lowers, driver
+from .driver_table import driver
+from .drivers.common import CACHE_ID, Lowers
 
 DIGEST = re.compile(r'sha256:[0-9a-f]{64}\Z')
 HEX = re.compile(rb'[0-9a-f]{64}\Z')
@@ -48,6 +49,12 @@ class Resolution(NamedTuple):
     sources: Dict[str, str]
 
 
+class _Chain(NamedTuple):
+    """Image layers on which all sources agree, for further containers of the same image."""
+    layers: Tuple[model.Layer, ...]     # top first
+    lower: bytes                        # what the file ``lower`` of overlay2 says of them, never empty
+
+
 def chain_ids(diff_ids):
     """chainIDs of an image, base first: the first is the diffID, then SHA-256(parent + ' ' + diffID) (OCI config.md)."""
     chain = []
@@ -75,13 +82,15 @@ class Graphdriver(object):
         self.base = os.path.join(b'image', os.fsencode(name))
         self._folders = {}
         self._layers = None
-        self._links = None
+        self._links = None              # overlay2/l
+        self._idents = {}
         self._configs = {}
         self._references = None
         self._present = {}
         self._empty = {}
         self._mounts = {}
         self._image_layers_of = {}
+        self._chains = {}               # see _Chain
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -369,6 +378,10 @@ class Graphdriver(object):
 
     def _image_layers(self, name, mount_id, record, image_id, init, sources):
         """(layers top first, problems). Sources in order: layerdb's parents, the image's config, the driver's lowers."""
+        known = self._chains.get((record.parent, image_id))
+        if known is not None and self._below_init(mount_id, init) == known.lower:
+            sources['layers'] = 'layerdb'
+            return known.layers, []
         problems = []
         layers = self.layers()
         from_config = chain_ids(diff_ids_of(self.image_config(image_id).value))[::-1] if image_id else []
@@ -426,7 +439,10 @@ class Graphdriver(object):
                                                        for layer in found]:
             problems.append(problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the lower list of %s disagree about its '
                                     'layers; layerdb was used.' % name[:12], 'Compare the result before trusting it.'))
-        return tuple(found), problems
+        found = tuple(found)
+        if not problems and lowers.below:
+            self._chains[record.parent, image_id] = _Chain(found, lowers.below)
+        return found, problems
 
     def _walk(self, top):
         """chainIDs from TOP down by layerdb's parents, and whether the walk broke off."""
@@ -443,34 +459,41 @@ class Graphdriver(object):
 
     def _checked_lowers(self, mount_id, init, chain):
         """The driver's lowers of a writable layer. Where they are just what layerdb says (nearly always), this costs
-        one read: the expected text is made from the ``link`` files, which are read once."""
-        if chain is not None and self.encoding in (model.OVERLAY, model.OVERLAY_USER) and self.name == 'overlay2':
-            idents = [(mount_id + b'-init')] if init is not None else []
+        one read: each link is looked up once."""
+        if chain and self._has_lower_file():
             layers = self.layers()
-            idents += [layers[item].cache_id or b'' for item in chain]
-            expected = b':'.join(b'l/' + self._link(ident) for ident in idents)
-            try:
-                if self.root.descend(self.driver.FOLDER + b'/' + mount_id).read(b'lower', 1 << 20) == expected \
-                        and b'l/' + b':' not in expected + b':':
-                    return Lowers(tuple(idents))
-            except OSError:
-                pass
+            idents = [layers[item].cache_id for item in chain]
+            below = self._below_init(mount_id, init)
+            if below is not None and None not in idents and idents == [self._ident(part) for part in below.split(b':')]:
+                return Lowers(((mount_id + b'-init',) if init is not None else ()) + tuple(idents), below=below)
         return self.driver.lowers(self.root, mount_id)
 
-    def _link(self, ident):
-        if self._links is None:
-            self._links = {}
-            try:
-                self._in_l = frozenset(self.root.descend(self.driver.FOLDER + b'/l').names())
-            except OSError:
-                self._in_l = frozenset()
-        if ident not in self._links:
-            try:
-                link = self.root.descend(self.driver.FOLDER + b'/' + ident).read(b'link', 4096)
-            except OSError:
-                link = b''
-            self._links[ident] = link if link in self._in_l else b''
-        return self._links[ident]
+    def _has_lower_file(self):
+        return self.name == 'overlay2' and self.encoding in (model.OVERLAY, model.OVERLAY_USER)
+
+    def _below_init(self, mount_id, init):
+        """What the file ``lower`` of a writable layer says of the layers below its init layer, None if it is unusual."""
+        try:
+            folder = self._holder(self.driver.FOLDER).child(mount_id)
+            lower = folder.read(b'lower', 1 << 20)
+        except (OSError, AttributeError):
+            return None
+        folder.close()
+        if init is None:
+            return lower
+        first, dummy, below = lower.partition(b':')
+        return below if self._ident(first) == mount_id + b'-init' else None
+
+    def _ident(self, part):
+        """The layer that an entry of ``lower`` (``l/LINK``) names, as the kernel finds it; b'' if it names none."""
+        if part not in self._idents:
+            if self._links is None:
+                try:
+                    self._links = self._holder(self.driver.FOLDER).child(b'l')
+                except (OSError, AttributeError):
+                    return b''
+            self._idents[part] = (self.driver.by_symlink(self._links, part[2:]) or b'') if part.startswith(b'l/') else b''
+        return self._idents[part]
 
     def pull_hint(self, image_id):
         """The next step that completes an image: the exact reference, by digest where one is recorded."""

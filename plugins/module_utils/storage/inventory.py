@@ -9,7 +9,7 @@ import stat
 from . import containerd, containers, discovery, idmap, legacy, liveness, metadata, model, orphans, rootcheck, safeio
 from . import volumes as volume_store
 from .codes import problem
-from .drivers.common import driver as driver_named
+from .driver_table import driver as driver_named
 from .graphdriver import Graphdriver, Resolution
 from .host import HostRoot
 
@@ -74,6 +74,7 @@ class DataRoot(object):
         self._volumes = None
         self._places = None
         self._containers = {}
+        self._containers_dir = None
 
     def close(self):
         self.dir.close_all()
@@ -147,10 +148,16 @@ class DataRoot(object):
 
     # -- containers --------------------------------------------------------------------------------------------------------
 
+    def containers_dir(self):
+        """The open folder containers/. Raises OSError."""
+        if self._containers_dir is None:
+            self._containers_dir = self.dir.descend(b'containers')
+        return self._containers_dir
+
     def container_ids(self):
         """Ids with a folder below containers/."""
         try:
-            names = self.dir.descend(b'containers').names()
+            names = self.containers_dir().names()
         except OSError:
             return []
         return [name.decode('ascii') for name in names if CONTAINER_FOLDER.match(name)]
@@ -172,7 +179,7 @@ class DataRoot(object):
     def config(self, ident):
         """config.v2.json of a container as a dict, {} if it can't be parsed."""
         try:
-            folder = self.dir.descend(b'containers').child(ident.encode('ascii'))
+            folder = self.containers_dir().child(ident.encode('ascii'))
         except OSError:
             return {}
         value = metadata.read_record(folder, b'config.v2.json').value

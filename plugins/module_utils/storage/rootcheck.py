@@ -46,7 +46,7 @@ def _graphdriver(root, graph):
 
 def _containerd(store):
     store.meta()
-    if store.damage:
+    if store.damage and store.used():
         yield problem('METADATA_DB_DAMAGED', model.text(store.path), 'The database of containerd in %s: %s.' % (
             model.text(store.path), store.damage), 'Snapshots are found by their names; images may be missing.')
     for name, shots in sorted(store.snapshotters().items()):

@@ -38,6 +38,7 @@ class View(object):
         self.encodings = [ENCODINGS[layer.encoding] for layer in self.layers]
         self._pool = OrderedDict()
         self._roots = []
+        self._bare = None               # the last Entry that was opened, if it has no extended attributes
 
     def __enter__(self):
         try:
@@ -202,7 +203,12 @@ class View(object):
         here, part = entry.below
         fd = entry.folder.open(entry.name)
         mark = self.encodings[part.index].metacopy_mark
-        if mark is None or mark not in os.listxattr(fd):
+        if mark is None:
+            return fd
+        names = os.listxattr(fd)
+        if mark not in names:
+            if not names:
+                self._bare = entry      # nearly every file: xattrs() need not ask again
             return fd
         os.close(fd)
         return self._open_data(entry, here)
@@ -228,6 +234,8 @@ class View(object):
         return found[0]
 
     def xattrs(self, entry, fd=None):
+        if fd is not None and entry is self._bare:
+            return {}
         encoding = self.encodings[entry.below[1].index]
         if fd is not None and _same_inode(fd, entry.st):
             return encoding.clean(safeio.xattrs_of(fd))

@@ -5,26 +5,15 @@
 import re
 
 from .. import model
-from .common import BUILDKIT_ID, CACHE_ID, Lowers, folder_names
+from .common import BUILDKIT_ID, CACHE_ID, Lowers, folder_names, path_in
 
 ENCODING = model.OVERLAY
 FOLDER = b'overlay2'
 LINK = re.compile(rb'[A-Z2-7]{26}\Z')
 
-
-def layer(ident, folder=FOLDER):
-    return folder + b'/' + ident + b'/diff'
-
-
-writable = layer
-
-
-def work(ident):
-    return FOLDER + b'/' + ident + b'/work'
-
-
-def merged(ident):
-    return FOLDER + b'/' + ident + b'/merged'
+layer = writable = path_in(FOLDER, b'/diff')
+work = path_in(FOLDER, b'/work')
+merged = path_in(FOLDER, b'/merged')
 
 
 def ids(root, folder=FOLDER):
@@ -42,14 +31,18 @@ def lowers(root, ident, folder=FOLDER):
     names = [part for part in raw.replace(b'\0', b'').strip().split(b':') if part]
     if not names:
         return Lowers(None, 'lower is empty')
-    by_link = None
+    by_link = links = None
+    try:
+        links = root.descend(folder + b'/l')
+    except OSError:
+        pass
     found = []
     for name in names:
         link = name[2:] if name.startswith(b'l/') else name
         if not LINK.match(link):
             # a child made while its parent's link file was empty: its list has a hole
             return Lowers(None, 'lower has an entry that names no layer')
-        target = _by_symlink(root, folder, link)
+        target = by_symlink(links, link) if links is not None else None
         if target is None:
             if by_link is None:
                 by_link = _by_link_files(root, folder)
@@ -61,21 +54,10 @@ def lowers(root, ident, folder=FOLDER):
     return Lowers(tuple(found), ', '.join(damage))
 
 
-def link_damage(root, ident, folder=FOLDER):
-    """'' or what is wrong with the ``link`` file of one layer."""
+def by_symlink(links, link):
+    """The layer whose folder a symlink of ``l/`` (the open folder LINKS) leads to, None if it leads elsewhere."""
     try:
-        raw = root.descend(folder + b'/' + ident).read(b'link', 4096)
-    except OSError:
-        return 'link is missing'
-    link = raw.replace(b'\0', b'').strip()
-    if not LINK.match(link):
-        return 'link is empty' if not link else 'link is damaged'
-    return '' if _by_symlink(root, folder, link) == ident else 'l/ lacks its link'
-
-
-def _by_symlink(root, folder, link):
-    try:
-        target = root.descend(folder + b'/l').readlink(link)
+        target = links.readlink(link)
     except OSError:
         return None
     parts = target.split(b'/')

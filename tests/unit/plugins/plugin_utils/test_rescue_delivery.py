@@ -277,7 +277,7 @@ def test_layers_of_an_image_are_sent_once_and_linked(dead, tmp_path, sharing):
 
 def test_a_layer_here_that_is_damaged_is_sent_again(dead, tmp_path, sharing):
     deliver(dead, tmp_path, include=IMAGE)
-    for name, inode in blobs(tmp_path).items():
+    for name in blobs(tmp_path):
         if name.startswith('box/images/') and os.path.getsize(str(tmp_path / name)) > 1000:
             with open(str(tmp_path / name), 'r+b') as layer:    # and with it every bundle that has it
                 layer.seek(700)

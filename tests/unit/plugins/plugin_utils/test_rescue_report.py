@@ -77,7 +77,7 @@ class Reader(html.parser.HTMLParser):
 
 
 def test_the_page_is_self_contained_and_names_stay_text():
-    made = report(**{'good': result(bundle(EVIL, 'lost', image=EVIL, path=EVIL), problems=[problem(EVIL, message=EVIL, step=EVIL)])})
+    made = report(good=result(bundle(EVIL, 'lost', image=EVIL, path=EVIL), problems=[problem(EVIL, message=EVIL, step=EVIL)]))
     made['hosts'][0]['host'] = EVIL
     reader = Reader()
     page = rescue_report_html.as_html(made)

@@ -9,9 +9,9 @@ Values are text decoded with surrogateescape; :func:`to_bytes` gives the bytes o
 import os
 import re
 import shlex
-from typing import NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
-from . import fsinfo, model
+from .. import fsinfo
 
 MAX_CONFIG = 1024 * 1024                # bytes of one configuration file
 MAX_TOML = 131072                       # of those, what is looked at of a TOML file
@@ -145,7 +145,8 @@ _ESCAPE = re.compile(r'\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|([abf
 
 def split_words(text):
     """A line of a unit file -> words, quotes and C escapes resolved (systemd.syntax(7))."""
-    words, word, quote, pos = [], None, '', 0
+    words, quote, pos = [], '', 0
+    word: Optional[List[str]] = None    # None is no word yet, [] an empty one in quotes
     while pos < len(text):
         char = text[pos]
         pos += 1
@@ -383,10 +384,12 @@ def _keep(found, key, value):
         found[key] = value
 
 
-def show(raw):
-    """A name found on the disk -> text for a sentence: one line, nothing that a terminal would act on."""
-    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii')
-                   for char in model.text(raw))
+def json_root(settings):
+    """(what a daemon.json names as data root, by which key); (None, '') if nothing."""
+    for key in ('data-root', 'graph'):
+        if isinstance(settings.get(key), str) and settings[key].strip():
+            return settings[key], key
+    return None, ''
 
 
 def to_bytes(text):
