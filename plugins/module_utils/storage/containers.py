@@ -8,7 +8,6 @@ import stat
 
 from . import likely, metadata, model, mounts
 from .codes import problem
-from .graphdriver import Resolution, chain_ids, diff_ids_of
 
 NEVER = '0001-01-01T00:00:00Z'
 CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
@@ -47,7 +46,7 @@ def read(root, ident):
     sources.update(found.sources)
     problems.extend(found.problems)
     if store == 'graphdriver' and driver in root.graphdrivers and image_id:
-        problems.extend(root.graphdrivers[driver].config_problems(image_id))
+        problems.extend(root.graphdrivers[driver].images.config_problems(image_id))
     mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path,
                                    root.writable_places)
     problems.extend(notes)
@@ -176,7 +175,7 @@ def _driver(root, ident, config, sources):
             return 'containerd', recorded
         return 'graphdriver', recorded
     for name, driver in sorted(root.graphdrivers.items()):
-        if driver.mount(ident).exists or driver.present(driver.driver.writable(ident.encode()), ident.encode()):
+        if driver.layerdb.mount(ident).exists or driver.present(driver.driver.writable(ident.encode()), ident.encode()):
             sources['driver'] = 'layerdb'
             return 'graphdriver', name
     for snapshotter in root.snapshotters_with(ident):
@@ -191,11 +190,7 @@ def _image_from_layers(root, driver, ident):
     graph = root.graphdrivers.get(driver)
     if graph is None:
         return None
-    parent = graph.mount(ident).parent
-    fitting = [image_id for image_id in graph.image_ids()
-               if parent and chain_ids(diff_ids_of(graph.image_config(image_id).value))[-1:] == [parent]]
-    tagged = [image_id for image_id in fitting if graph.references()[0].get(image_id)]
-    return (tagged or fitting or [None])[0]
+    return graph.images.with_top(graph.layerdb.mount(ident).parent)
 
 
 def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
@@ -203,7 +198,7 @@ def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
         return root.resolve_snapshot(ident, driver)
     graph = root.graphdrivers.get(driver)
     if graph is None:
-        return Resolution(None, model.LOST, (problem(
+        return model.Resolution(None, model.LOST, (problem(
             'WRITABLE_LAYER_LOST', ident, 'Nothing of storage driver %s is in this data root.' % (driver or 'unknown'),
             'The driver\'s folder may be a file system of its own that is not mounted.'),), {})
     found = graph.resolve(ident, image_id)
@@ -211,7 +206,7 @@ def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
         return found
     hint = _spec_hint(spec(), graph)
     if hint is None:
-        chain = likely.cache_ids(graph, image_id, chain_ids, diff_ids_of)
+        chain = likely.cache_ids(graph, image_id)
         fits = likely.best(graph, root.claimed(driver), created, points, chain, likely.log_time(log))
         if fits is None:
             return found
