@@ -19,12 +19,7 @@ CACHED_LOG = re.compile(rb'container-cached\.log(\.\d+)?(\.gz)?\Z')
 def read(root, ident):
     """model.Container of one folder below containers/. ROOT is an inventory.DataRoot. Never raises for damage."""
     problems, sources = [], {}
-    try:
-        folder = root.containers_dir().child(ident.encode('ascii'))
-        names = folder.names()
-    except OSError as exc:
-        folder, names = None, []
-        problems.append(problem('CONFIG_DAMAGED', ident, 'containers/%s: %s.' % (ident, metadata.describe(exc)), ''))
+    folder, names = _open(root, ident, problems)
     spec = _Once(lambda: root.spec(ident))
     config = _config(folder, names, ident, spec, problems, sources)
     hostconfig = _hostconfig(folder, names, ident, problems)
@@ -51,18 +46,8 @@ def read(root, ident):
                                    root.writable_places)
     problems.extend(notes)
     state = _state(config)
-    if metadata.get(hostconfig, 'AutoRemove') is True:
-        problems.insert(0, problem('REMOVED_AT_NEXT_START', name or ident, 'Container %s was started with --rm: the next '
-                                   'start of dockerd deletes it and its anonymous volumes.' % (name or ident[:12]),
-                                   'Rescue it before dockerd is started on this disk.'))
-    if state['dead'] or state['status'] == 'removing':
-        problems.insert(0, problem('REMOVAL_INTERRUPTED', name or ident, 'Container %s was being removed when the daemon '
-                                   'died; parts of it may be gone.' % (name or ident[:12]),
-                                   'Rescue it before dockerd is started on this disk.'))
-    reference = metadata.text_of(config, 'Config', 'Image') or None
-    if reference is None or reference == image_id:
-        known = root.references(store, driver, image_id)
-        reference = known[0] if known else reference
+    problems[:0] = _removals(ident, name, hostconfig, state)
+    reference = _reference(root, config, store, driver, image_id)
     if folder is not None:
         folder.close()
     return model.Container(
@@ -70,6 +55,16 @@ def read(root, ident):
         os.path.join(root.path, b'containers', ident.encode('ascii')), store, driver,
         _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, config, hostconfig, sources,
         root.idmap)
+
+
+def _open(root, ident, problems):
+    """(open folder or None, names in it) of a container."""
+    try:
+        folder = root.containers_dir().child(ident.encode('ascii'))
+        return folder, folder.names()
+    except OSError as exc:
+        problems.append(problem('CONFIG_DAMAGED', ident, 'containers/%s: %s.' % (ident, metadata.describe(exc)), ''))
+        return None, []
 
 
 class _Once(object):
@@ -161,6 +156,27 @@ def _hints(root, folder, ident):
         hints.append('its hostname was %s' % hostname)
     return 'It is listed by its ID%s; names may still stand in the system log and in compose files.' % (
         ' (' + ', '.join(hints) + ')' if hints else '')
+
+
+def _removals(ident, name, hostconfig, state):
+    """Yield a problem if the next start of dockerd deletes the container, or if that was going on."""
+    if state['dead'] or state['status'] == 'removing':
+        yield problem('REMOVAL_INTERRUPTED', name or ident, 'Container %s was being removed when the daemon '
+                      'died; parts of it may be gone.' % (name or ident[:12]),
+                      'Rescue it before dockerd is started on this disk.')
+    if metadata.get(hostconfig, 'AutoRemove') is True:
+        yield problem('REMOVED_AT_NEXT_START', name or ident, 'Container %s was started with --rm: the next '
+                      'start of dockerd deletes it and its anonymous volumes.' % (name or ident[:12]),
+                      'Rescue it before dockerd is started on this disk.')
+
+
+def _reference(root, config, store, driver, image_id):
+    """The image's name: as the user gave it, or one that it has now where only its id was given."""
+    reference = metadata.text_of(config, 'Config', 'Image') or None
+    if reference is None or reference == image_id:
+        known = root.references(store, driver, image_id)
+        return known[0] if known else reference
+    return reference
 
 
 def _driver(root, ident, config, sources):
