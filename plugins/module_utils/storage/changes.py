@@ -48,27 +48,29 @@ class _Comparison(object):
         self.by_name = any(encoding.by_name for encoding in new.encodings)
 
     def run(self):
-        pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), b'', None, None)]
+        prefix = b''
+        pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), prefix, None, None)]
         while pending:
             here = pending[-1]
+            prefix = prefix[:here.start]
             yield from here.failures
             here.failures = ()
             for name in here.names:
-                path = here.prefix + name
+                path = prefix + name
                 try:
                     after = self.new._find(here.new, name) if name in here.new.where else None
                     before = self.old._find(here.old, name) if name in here.old.where else None
                     if after is None and before is None:
                         continue
                     if after is None:
-                        yield from here.listed()
+                        yield from here.listed(prefix)
                         yield Change('D', path, None)
                         continue
                     part, st = after
                     entry = Entry(path, st, part.folder, name, self.new, False, False, (here.new, part))
                     folder = stat.S_ISDIR(st.st_mode)
                     if before is None:
-                        yield from here.listed()
+                        yield from here.listed(prefix)
                         yield Change('A', path, entry)
                         if folder:
                             yield from self._added(here, name, path)
@@ -80,7 +82,7 @@ class _Comparison(object):
                         inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
                                       path + b'/', here, entry)
                     if differs:
-                        yield from here.listed()
+                        yield from here.listed(prefix)
                         yield Change('C', path, entry)
                         if inner is not None:
                             inner.reported = True
@@ -88,6 +90,7 @@ class _Comparison(object):
                         yield from self._added(here, name, path)
                     if inner is not None and not inner.same:
                         pending.append(inner)
+                        prefix = path + b'/'
                         break
                 except OSError as exc:
                     yield Failure(path, exc, False)
@@ -124,9 +127,9 @@ class _Pair(object):
 
     def __init__(self, comparison, new_parts, old_parts, prefix, parent, entry):
         new, old = comparison.new, comparison.old
-        self.prefix = prefix
+        self.start = len(prefix)
         self.parent = parent
-        self.entry = entry
+        self.entry = entry and entry._replace(path=b'')     # see listed(): paths of a whole deep nest would fill memory
         self.reported = parent is None  # the root is never listed
         self.failures = ()
         self.names = iter(())
@@ -139,7 +142,7 @@ class _Pair(object):
         if aligned and not new_parts[0].marks.opaque and not comparison.by_name:
             # what the top layer does not name is the same on both sides
             self.new = new._layer_folder(new_parts, prefix)
-            self.old = _Folder(prefix, old_parts, _Everywhere(old_parts), None, ())
+            self.old = _Folder(len(prefix), old_parts, _Everywhere(old_parts), None, ())
             self.names = self.new.names
         else:
             self.new = new._merge(new_parts, prefix)
@@ -147,8 +150,8 @@ class _Pair(object):
             self.names = iter(sorted(set(self.new.where).union(self.old.where)))
         self.failures = tuple(side.failure for side in (self.new, self.old) if side.failure is not None)
 
-    def listed(self):
-        """The C of this folder and of every one above it that was not listed yet, outermost first."""
+    def listed(self, prefix):
+        """The C of this folder, whose paths begin with PREFIX, and of every one above it that was not listed yet, outermost first."""
         chain = []
         folder = self
         while folder is not None and not folder.reported:
@@ -156,4 +159,5 @@ class _Pair(object):
             folder = folder.parent
         for folder in reversed(chain):
             folder.reported = True
-            yield Change('C', folder.prefix[:-1], folder.entry)
+            path = prefix[:folder.start - 1]
+            yield Change('C', path, folder.entry._replace(path=path))
