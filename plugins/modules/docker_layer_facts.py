@@ -59,6 +59,11 @@ options:
     description: Number of files after which counting a tree ends; C(usage.complete) is then V(false). V(0) means no limit.
     type: int
     default: 0
+  io_class:
+    description: Lets other programs of a live host go first when it reads the disk.
+    type: str
+    choices: [normal, best-effort, idle]
+    default: normal
   noise:
     description:
       - What is no data, beside the built-in table of caches, logs, temporary files and the like. It is told apart in C(usage.noise_bytes).
@@ -217,6 +222,9 @@ def gather(module):
         changes_limit=params['changes_limit'], top_count=params['top_count'], images=params['images'],
         top_depth=params['top_depth'], scan_timeout=params['scan_timeout'], scan_max_files=params['scan_max_files'],
         noise=params['noise'], state_path=None if module.check_mode else params['state_path'])
+    if params['io_class'] != 'normal':
+        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass
+        ioclass.apply(params['io_class'])
     with shared.open_host(params) as host:
         return dict(changed=False, ansible_facts=dict(docker_layers=facts.gather(host, options)))
 
@@ -232,6 +240,7 @@ def main():
             top_depth=dict(type='int', default=2),
             scan_timeout=dict(type='int', default=0),
             scan_max_files=dict(type='int', default=0),
+            io_class=dict(type='str', choices=['normal', 'best-effort', 'idle'], default='normal'),
             noise=dict(type='list', elements='dict', default=[], options=dict(
                 where=dict(type='str', required=True, choices=['folder', 'folder_name', 'file', 'name', 'suffix']),
                 pattern=dict(type='str', required=True), reason=dict(type='str', required=True))),

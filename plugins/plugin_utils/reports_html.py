@@ -138,15 +138,15 @@ def _bars(title: str, about: str, items: list[tuple[str, int, str | None]]) -> s
     return f'<div><h2>{esc(title)}</h2><p class="quiet">{esc(about)}</p><ul class="bars">{"".join(lines)}</ul></div>'
 
 
-def _tiles(report: dict[str, Any]) -> list[tuple[str, str, int, bool]]:
-    """(name, host, bytes, holds a database) of the largest places."""
+def _tiles(report: dict[str, Any]) -> list[tuple[str, str, int, bool, str]]:
+    """(name, host, bytes, holds a database, table that has it) of the largest places."""
     found = []
     for record in report['hosts']:
-        for row in record['containers'] + record['volumes'] + record['layers']:
+        for table, row in [('containers', row) for row in record['containers']] + [('volumes', row) for row in record['volumes'] + record['layers']]:
             if row['at_risk_bytes']:
                 name = str(row.get('name') or row.get('path'))
                 database = any(one['kind'] == 'database' and one['where'] in ('writable', 'volume') for one in row['databases'])
-                found.append((name[:12] if re.match(r'[0-9a-f]{64}\Z', name) else name, str(record['host']), row['at_risk_bytes'], database))
+                found.append((name[:12] if re.match(r'[0-9a-f]{64}\Z', name) else name, str(record['host']), row['at_risk_bytes'], database, table))
     found.sort(key=lambda one: (-one[2], one[0], one[1]))
     return found[:TILES]
 
@@ -191,16 +191,16 @@ def _worst(row: list[float], side: float) -> float:
     return max(side * side * max(row) / total ** 2, total ** 2 / (side * side * min(row)) if min(row) else float('inf'))
 
 
-def _map(tiles: list[tuple[str, str, int, bool]]) -> str:
+def _map(tiles: list[tuple[str, str, int, bool, str]]) -> str:
     drawn = ''.join(_draw_map(tiles, name, width, height) for name, width, height in (('flat', 1000, 340), ('tall', 360, 440)))
     return (f'<div class="wide"><h2>Largest places</h2><p class="quiet">containers, anonymous and unused volumes, by bytes held by no volume</p>{drawn}'
             '<p class="key"><span><i class="db"></i>holds a database</span><span><i></i>other files</span></p></div>')
 
 
-def _draw_map(tiles: list[tuple[str, str, int, bool]], kind: str, width: int, height: int) -> str:
+def _draw_map(tiles: list[tuple[str, str, int, bool, str]], kind: str, width: int, height: int) -> str:
     parts = []
-    boxes = squarify([float(size) for dummy, dummy, size, dummy in tiles], 0, 0, width, height)
-    for (name, host, size, database), (x, y, w, h) in zip(tiles, boxes):
+    boxes = squarify([float(tile[2]) for tile in tiles], 0, 0, width, height)
+    for (name, host, size, database, table), (x, y, w, h) in zip(tiles, boxes):
         letters = int((w - 14) / 7)
         text = ''
         if letters >= 5 and h >= 22:
@@ -209,7 +209,8 @@ def _draw_map(tiles: list[tuple[str, str, int, bool]], kind: str, width: int, he
                 text += f'<text class="size" x="{x + 8:.1f}" y="{y + 34:.1f}">{esc(_short(human(size), letters))}</text>'
             if h >= 70 and letters >= 8:
                 text += f'<text class="size" x="{x + 8:.1f}" y="{y + 50:.1f}">{esc(_short(host, letters))}</text>'
-        parts.append(f'<g{" class=db" if database else ""}><title>{esc(name)} on {esc(host)}: {esc(human(size))}</title>'
+        show = esc(f'{name} host:{host}')
+        parts.append(f'<g{" class=db" if database else ""} data-show="{show}" data-table="{table}"><title>{esc(name)} on {esc(host)}: {esc(human(size))}</title>'
                      f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>{text}</g>')
     return f'<svg class="map {kind}" viewBox="0 0 {width} {height}" role="img" aria-label="Treemap of the largest places">{"".join(parts)}</svg>'
 

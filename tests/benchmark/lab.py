@@ -76,7 +76,9 @@ class Row(object):
 
     def clean(self):
         for path in self.outputs:
-            if os.path.exists(path):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            elif os.path.exists(path):
                 os.unlink(path)
 
 

@@ -18,8 +18,6 @@ from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT,
 # both ways between the two stores, and from shifted owners to plain ones
 PAIRS = (('debian-overlay2', 'newer-containerd'), ('newer-containerd', 'debian-overlay2'),
          ('debian-userns', 'debian-overlay2'))
-SHOP = ('shop-web-1', 'shop-db-1', 'shop-created', 'shop-tty', 'shop-quiet', 'shop-from-commit', 'shop-renamed', 'shop-paused',
-        'shop-logger-local')
 ALL = ('image', 'volumes', 'container', 'binds')
 DEVICES = ('device_nodes',)              # the shop's volumes hold some
 CONFIG = ('User', 'Cmd', 'Entrypoint', 'Labels', 'ExposedPorts', 'Volumes', 'WorkingDir', 'StopSignal', 'StopTimeout', 'Tty',
@@ -28,20 +26,6 @@ CONFIG = ('User', 'Cmd', 'Entrypoint', 'Labels', 'ExposedPorts', 'Volumes', 'Wor
 HOST_SKIPPED = {'Binds', 'VolumesFrom', 'ContainerIDFile', 'ConsoleSize', 'MaskedPaths', 'ReadonlyPaths', 'CgroupnsMode',
                 'Runtime', 'Mounts', 'NetworkMode', 'Links', 'OomKillDisable', 'KernelMemory', 'KernelMemoryTCP',
                 'MemorySwappiness', 'Isolation', 'Cgroup', 'SecurityOpt', 'CgroupParent'}
-
-
-@pytest.fixture(scope='module')
-def bundles():
-    """bundles(root): {container: path of its bundle} of a rescue of the shop with images."""
-    made = {}
-
-    def get(root):
-        if root.kind not in made:
-            result = rescued.rescue(root, os.path.join(root.scratch, 'for-restore'), containers=SHOP,
-                                    include=('config', 'writable', 'image', 'volumes', 'binds', 'logs'))
-            made[root.kind] = {item['container']: item['path'] for item in result['bundles']}
-        return made[root.kind]
-    return get
 
 
 def restore(engine, path, **options):

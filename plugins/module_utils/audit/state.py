@@ -18,8 +18,9 @@ from ..storage import model, safeio
 from . import usage as usages
 from .databases import Found
 
-VERSION = 1
+VERSION = 2
 FULL_EVERY = 10
+BETWEEN = '//'                          # paths in one text, which JSON reads much faster than a list; no path has it inside
 MAX_SIZE = 512 * 1024 * 1024
 
 
@@ -36,6 +37,7 @@ class State(object):
         self.reused = self.walked = 0
         self._old = {}
         self._new = {}
+        self._digested = None           # (table, its digest)
 
     @classmethod
     def load(cls, path, data_roots=(), full_every=FULL_EVERY):
@@ -61,9 +63,13 @@ class State(object):
 
     def prepare(self, key, path, encoding=model.PLAIN, **options):
         """A callable for parallel.run, whose value goes to :meth:`finish`."""
+        table = options.get('table')
+        if self._digested is None or self._digested[0] is not table:
+            # once for all trees of a host: it is long
+            self._digested = (table, _digest(repr(_table(table)).encode('utf-8', 'surrogateescape')))
         asked = _digest(repr((path, encoding, options.get('detector') is not None,
                               sorted((name, value) for name, value in options.items() if name in ('top_depth', 'top_count')),
-                              _table(options.get('table')))).encode('utf-8', 'surrogateescape'))
+                              self._digested[1])).encode('utf-8', 'surrogateescape'))
         old = self._old.get(key)
         if not isinstance(old, dict) or old.get('asked') != asked or not _is_number(old.get('age')) \
                 or old['age'] + 1 >= self.full_every:
@@ -73,7 +79,7 @@ class State(object):
             now = _signature(path, old) if old is not None else None
             if now is not None and now == old.get('signature'):
                 try:
-                    return _usage(old['result']), dict(old, age=old['age'] + 1), True
+                    return _usage(old['result']), None, True
                 except (KeyError, TypeError, ValueError):
                     pass
             trace = usages.Trace()
@@ -83,6 +89,8 @@ class State(object):
 
     def finish(self, key, done):
         result, record, reused = done
+        if reused:                      # the parent has it, so the child need not send it
+            record = dict(self._old[key], age=self._old[key]['age'] + 1)
         if record is not None:
             self._new[key] = record
         self.reused += reused
@@ -96,9 +104,7 @@ class State(object):
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, 'wb') as stream:
-                stream.write(raw)
-                stream.flush()
-                os.fsync(stream.fileno())
+                stream.write(raw)       # not synced: a file that a crash cut is one more full walk
             os.rename(temporary, self.path)
         except Exception:
             os.unlink(temporary)
@@ -146,8 +152,8 @@ def _sign(st):
 
 def _record(asked, path, result, trace):
     """What the state file keeps of a walk; None if the tree was being written to."""
-    old = {'asked': asked, 'age': 0, 'folders': [os.fsdecode(prefix[:-1]) for prefix, dummy in trace.folders],
-           'newest': [os.fsdecode(name) for dummy, name in sorted(trace.newest)], 'result': _plain(result)}
+    old = {'asked': asked, 'age': 0, 'folders': BETWEEN.join(os.fsdecode(prefix[:-1]) for prefix, dummy in trace.folders),
+           'newest': BETWEEN.join(os.fsdecode(name) for dummy, name in sorted(trace.newest)), 'result': _plain(result)}
     folders = hashlib.sha256()
     for dummy, st in trace.folders:
         folders.update(_sign(st))
@@ -168,16 +174,16 @@ def _signature(path, old):
     folders, files = hashlib.sha256(), hashlib.sha256()
     lstat = os.stat
     try:
-        for folder in old['folders']:
+        for folder in old['folders'].split(BETWEEN):
             st = lstat(folder, dir_fd=root, follow_symlinks=False) if folder else os.fstat(root)
             if not stat.S_ISDIR(st.st_mode):
                 return None
             folders.update(_sign(st))
-        for name in old['newest']:
+        for name in old['newest'].split(BETWEEN) if old['newest'] else ():
             st = lstat(name, dir_fd=root, follow_symlinks=False)
             files.update(_sign(st) + struct.pack('=q', st.st_size))
         return [folders.hexdigest(), files.hexdigest()]
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, AttributeError, KeyError, TypeError, ValueError):
         return None
     finally:
         os.close(root)

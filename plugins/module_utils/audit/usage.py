@@ -485,23 +485,3 @@ def _slices(found):
             if not names:
                 return
             yield names
-
-
-# -- manners -----------------------------------------------------------------------------------------------------------
-
-def be_idle():
-    """Give way to everybody else: lowest CPU priority, idle I/O class (ioprio_set(2)). Whether the latter worked."""
-    try:
-        os.nice(19)
-    except OSError:
-        pass
-    number = {'x86_64': 251, 'aarch64': 30, 'riscv64': 30, 'ppc64le': 273, 's390x': 282, 'i686': 289,
-              'armv7l': 314}.get(os.uname().machine)
-    if number is None:
-        return False
-    try:
-        import ctypes
-        # IOPRIO_WHO_PROCESS, this process, class 3 (idle) in the bits from 13 upwards
-        return ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, 3 << 13) == 0
-    except (ImportError, OSError, AttributeError):
-        return False

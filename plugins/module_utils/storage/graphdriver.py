@@ -14,7 +14,8 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from . import metadata, model
 from .codes import problem
-from .drivers.common import CACHE_ID, Lowers, driver
+from .driver_table import driver
+from .drivers.common import CACHE_ID, Lowers
 
 DIGEST = re.compile(r'sha256:[0-9a-f]{64}\Z')
 HEX = re.compile(rb'[0-9a-f]{64}\Z')

@@ -143,6 +143,10 @@ class HostRoot(object):
             return path[len(self.path):]
         raise ValueError('%s is not below %s' % (model.text(path), model.text(self.path)))
 
+    def place(self, path):
+        """Where PATH of the dead host would be on the managed node, there or not; links are not looked at."""
+        return os.path.join(self.path, path.lstrip(b'/'))
+
     # -- what is there -------------------------------------------------------------------------------------
 
     def stat(self, path):

@@ -9,7 +9,7 @@ import stat
 from . import containerd, containers, discovery, idmap, legacy, liveness, metadata, model, orphans, rootcheck, safeio
 from . import volumes as volume_store
 from .codes import problem
-from .drivers.common import driver as driver_named
+from .driver_table import driver as driver_named
 from .graphdriver import Graphdriver, Resolution
 from .host import HostRoot
 

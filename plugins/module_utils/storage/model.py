@@ -199,6 +199,12 @@ def text(raw):
     return raw.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
 
+def show(raw):
+    """A name found on the disk -> text for a sentence: one line, nothing that a terminal would act on."""
+    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii')
+                   for char in text(raw))
+
+
 def path_fields(raw, key='path'):
     """``{key: text}``, plus ``key_b64`` when the bytes are not UTF-8."""
     fields = {key: text(raw)}

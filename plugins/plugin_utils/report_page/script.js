@@ -236,6 +236,7 @@
       tab.setAttribute('aria-selected', String(on));
       tab.tabIndex = on ? 0 : -1;
       if (on && focus) tab.focus();
+      if (on && root.dataset.ready) tab.scrollIntoView({ block: 'nearest', inline: 'nearest' });
       if (on) byId('panel').setAttribute('aria-labelledby', tab.id);
     }
     byId('suppressed').parentElement.hidden = name !== 'findings';

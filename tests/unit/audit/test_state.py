@@ -101,7 +101,7 @@ def damaged(text):
 
 
 @pytest.mark.parametrize('spoil', [
-    damaged(''), damaged('{'), damaged('[]'), damaged('{"version": 1}'), damaged('{"version": 1, "trees": []}'), damaged('[' * 100000),
+    damaged(''), damaged('{'), damaged('[]'), damaged('{"version": 2}'), damaged('{"version": 2, "trees": []}'), damaged('[' * 100000),
     damaged('{"version": 99, "trees": {}}'), lambda path: os.chmod(path, 0o666)])
 def test_a_file_that_does_not_fit_is_not_used_and_said_so(place, spoil):
     run(place)
@@ -112,7 +112,7 @@ def test_a_file_that_does_not_fit_is_not_used_and_said_so(place, spoil):
 
 
 @pytest.mark.parametrize('key, value', [
-    ('folders', None), ('folders', [1]), ('folders', ['../../etc']), ('newest', 5), ('newest', [['a']]), ('signature', None),
+    ('folders', None), ('folders', [1]), ('folders', '//../../etc'), ('folders', ''), ('newest', 5), ('newest', [['a']]), ('newest', 'a/gone'), ('signature', None),
     ('result', {}), ('result', []), ('age', -1), ('age', 'x'), ('age', True)])
 def test_planted_entries_lead_to_a_walk(place, key, value):
     run(place)

@@ -106,6 +106,25 @@ def bytes_of(text):
     return float(number) * 1024 ** units.index(unit) if unit else -1.0
 
 
+def contrast(browser, one, other):
+    """Contrast (WCAG 2) of two elements' colours; OTHER None: of the element's text with its background. 99 if there is no such element."""
+    return browser.js('''
+        const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+        const light = (text) => numbers(text).slice(0, 3).map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+          .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+        const ends = arguments.length && arguments[1] ? [document.querySelector(arguments[0]), document.querySelector(arguments[1])] : [document.querySelector(arguments[0])];
+        if (ends.includes(null)) return 99;
+        let colours;
+        if (ends.length === 2) colours = ends.map((end) => getComputedStyle(end).fill);
+        else {
+          let below = ends[0];
+          while (below && (numbers(getComputedStyle(below).backgroundColor)[3] === 0)) below = below.parentElement;
+          colours = [getComputedStyle(ends[0]).color, getComputedStyle(below || document.body).backgroundColor];
+        }
+        const [a, b] = colours.map(light).sort((x, y) => y - x);
+        return (a + 0.05) / (b + 0.05);''', one, other)
+
+
 def use(browser, path, folder):
     browser.size(1280, 900)
     took = min(browser.load(path) for dummy in range(3))
@@ -139,7 +158,7 @@ def use(browser, path, folder):
     browser.type('body', '/')
     assert browser.js('return document.activeElement.id') == 'search'
     browser.type('#search', object_name.upper() + ' writable')
-    browser.wait('return [...document.querySelectorAll("#body tr.row")].every((row) => row.cells[2].textContent === arguments[0])', object_name)
+    browser.wait('return [...document.querySelectorAll("#body tr.row")].every((row) => row.cells[2].textContent.includes(arguments[0]))', object_name)
     assert ' of ' in browser.js('return document.getElementById("count").textContent')
     browser.type('#search', ' nosuchwordanywhere')
     browser.wait('return document.getElementById("body").textContent.includes("Nothing matches")')
@@ -177,6 +196,14 @@ def use(browser, path, folder):
         if text.startswith(('unreachable', 'audit failed', 'no Docker')):
             assert sizes[host] == '', 'a host without numbers shows %s' % sizes[host]
 
+    # a tile of the map shows its place
+    name, dummy, where = browser.js('return document.querySelector(".map.flat g title").textContent').rpartition(': ')[0].rpartition(' on ')
+    browser.click('.map.flat g')
+    browser.wait('const rows = [...document.querySelectorAll("#body tr.row")]; return rows.length && rows.every((row) => row.cells[1].textContent === arguments[0])',
+                 where)
+    assert any(text.startswith(name) for text in column(browser, 0)), (name, column(browser, 0))
+    assert browser.js('return document.querySelector("[role=tab][aria-selected=true]").id') in ('tab-containers', 'tab-volumes')
+
     # phone, dark: nothing is wider than the screen
     for width, height, dark, name in ((390, 844, False, 'audit-phone.png'), (1280, 900, True, 'audit-dark.png'), (320, 700, False, None)):
         browser.size(width, height, dark)
@@ -185,6 +212,12 @@ def use(browser, path, folder):
         assert inner[0] <= inner[1], (width, inner)
         background = browser.js('return getComputedStyle(document.body).backgroundColor')
         assert (background == 'rgb(255, 255, 255)') is not dark
+        # told apart without seeing hues: colours of the map by their lightness, texts from what is below them
+        for one, other, ratio in (('.map .db rect', '.map g:not(.db) rect', 3), ('.map .db rect', '.map .db text', 4.5),
+                                  ('.map g:not(.db) rect', '.map g:not(.db) text', 4.5)):
+            assert contrast(browser, one, other) >= ratio, (one, other, dark)
+        for text in ('.sev', '.code', '.quiet', '.count', '.note', '.missing p', '.missing h2'):
+            assert contrast(browser, text, None) >= 4.5, (text, dark)
         if folder and name:
             browser.shot(os.path.join(folder, name))
     before = browser.js('return getComputedStyle(document.body).backgroundColor')

@@ -37,9 +37,14 @@ audit -e "audit_report_dir=$work/reports" -e @vars.yml | tee "$work/first.log"
 grep -E 'localhost .*failed=0' "$work/first.log"
 (cd "$work" && find ./fleet -type f -size -900M -exec sha256sum {} + | sort -k 2) > "$OUTPUT_DIR/after"
 diff "$OUTPUT_DIR/before" "$OUTPUT_DIR/after"
-python check.py "$work" first
+python check.py "$work" first "$collection"
 if command -v promtool; then
     promtool check metrics < "$work/reports/lifeboat.prom"
+    promtool check rules "$collection/docs/examples/prometheus-alerts.yml"
+    cp "$collection/docs/examples/prometheus-alerts.yml" alerts_test.yml "$work/"
+    (cd "$work" && promtool test rules alerts_test.yml)
+else
+    echo 'NOT RUN: promtool on metrics and alert rules, which the package prometheus brings'
 fi
 
 # findings decide the exit status only when asked, and after the reports are written
@@ -51,11 +56,11 @@ fi
 grep 'critical and' "$work/second.log"
 test -s "$work/reports/report.html"
 # ... and the other hosts are still in it, as those of another slice of the job would be
-python check.py "$work" merged
+python check.py "$work" merged "$collection"
 
 # no host answers: the report is made nevertheless
 audit -e "audit_report_dir=$work/gone" --limit gone,localhost
-python check.py "$work" gone
+python check.py "$work" gone "$collection"
 if audit -e "audit_report_dir=$work/gone" -e audit_fail_on_unaudited=true --limit gone,localhost; then
     echo 'audit_fail_on_unaudited did not fail'
     exit 1
@@ -72,6 +77,9 @@ grep 'MY_BAD_RULE' "$work/bad.log"
 # the page in a real browser
 if command -v chromedriver; then
     python browser.py "$work/reports/report.html"
+    # ... and that of a large fleet
+    python large.py "$collection" 1000 "$work/large"
+    python browser.py "$work/large/report.html"
 else
     echo 'NOT RUN: the browser test, which needs chromium and chromium-driver'
 fi
