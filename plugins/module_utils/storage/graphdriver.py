@@ -205,7 +205,8 @@ class Graphdriver(object):
         said = self._ask(mount_id, record, image_id, init)
         chain, source, is_all = _order(said)
         if getattr(self.driver, 'FULL_LAYERS', False):
-            chain, said = chain[:1], said._replace(below=said.below[:1] if said.below else said.below)
+            chain = chain[:1]
+            said = said._replace(by_config=said.by_config[:1], below=said.below[:1] if said.below else said.below)
         if not chain and not said.scratch:
             if said.below is not None:
                 return self._by_lowers(name, record, said.below)
@@ -224,7 +225,9 @@ class Graphdriver(object):
         by_config = chain_ids(diff_ids_of(self.images.config(image_id).value))[::-1] if image_id else []
         by_layerdb, cut = self.layerdb.chain(record.parent)
         lowers = self._checked_lowers(mount_id, init, None if cut else by_layerdb)
-        below = list(lowers.ids[1 if init is not None else 0:]) if lowers.ids is not None else None
+        # a copied init layer lies in the writable one, not below it
+        with_init = init is not None and not getattr(self.driver, 'COPIED_INIT', False)
+        below = list(lowers.ids[1 if with_init else 0:]) if lowers.ids is not None else None
         scratch = record.exists and record.parent is None and not by_config and not below
         return _Said(by_layerdb, cut, by_config, lowers, below, scratch)
 
