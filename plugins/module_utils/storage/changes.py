@@ -55,44 +55,44 @@ class _Comparison(object):
             here.failures = ()
             for name in here.names:
                 path = here.prefix + name
+                inner = None
                 try:
-                    after = self.new._find(here.new, name) if name in here.new.where else None
-                    before = self.old._find(here.old, name) if name in here.old.where else None
-                    if after is None and before is None:
-                        continue
-                    if after is None:
-                        yield from here.listed()
-                        yield Change('D', path, None)
-                        continue
-                    part, st = after
-                    entry = Entry(path, st, part.folder, name, self.new, False, False, (here.new, part))
-                    folder = stat.S_ISDIR(st.st_mode)
-                    if before is None:
-                        yield from here.listed()
-                        yield Change('A', path, entry)
-                        if folder:
-                            yield from self._added(here, name, path)
-                        continue
-                    differs = self._differs(entry, before, here.old, name)
-                    was_folder = stat.S_ISDIR(before[1].st_mode)
-                    inner = None
-                    if folder and was_folder:
-                        inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
-                                      path + b'/', here, entry)
-                    if differs:
-                        yield from here.listed()
-                        yield Change('C', path, entry)
-                        if inner is not None:
-                            inner.reported = True
-                    if folder and not was_folder:
-                        yield from self._added(here, name, path)
-                    if inner is not None and not inner.same:
-                        pending.append(inner)
-                        break
+                    inner = yield from self._compared(here, name, path)
                 except OSError as exc:
                     yield Failure(path, exc, False)
+                if inner is not None:
+                    pending.append(inner)
+                    break
             else:
                 pending.pop()
+
+    def _compared(self, here, name, path):
+        """Yield the changes of one name; the return value is the _Pair to go down into, None if there is none."""
+        after = self.new._find(here.new, name) if name in here.new.where else None
+        before = self.old._find(here.old, name) if name in here.old.where else None
+        if after is None:
+            if before is not None:
+                yield from here.listed()
+                yield Change('D', path, None)
+            return None
+        part, st = after
+        entry = Entry(path, st, part.folder, name, self.new, False, False, (here.new, part))
+        folder = stat.S_ISDIR(st.st_mode)
+        was_folder = before is not None and stat.S_ISDIR(before[1].st_mode)
+        inner = None
+        if folder and was_folder:
+            differs = self._differs(entry, before, here.old, name)
+            inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
+                          path + b'/', here, entry)
+            inner.reported = differs
+        else:
+            differs = before is None or self._differs(entry, before, here.old, name)
+        if differs:
+            yield from here.listed()
+            yield Change('A' if before is None else 'C', path, entry)
+        if folder and not was_folder:
+            yield from self._added(here, name, path)
+        return inner if inner is not None and not inner.same else None
 
     def _added(self, here, name, path):
         for entry in self.new._walk(self.new._collect(here.new, name), path + b'/'):
