@@ -110,8 +110,8 @@ def part_paths(folder: bytes, name: bytes) -> tuple[bytes, bytes]:
 class Receiver:
     """Applies a stream to STORE. After feed(): `asked` (a question to answer), `ended` (the last message), `failed`."""
 
-    def __init__(self, store: FolderStore | None, prepare: Any = None):
-        self._store: Any = store        # None: nothing but the result is to come
+    def __init__(self, store: Any, prepare: Any = None):
+        self._store = store             # FolderStore; None where the bundles stay on the host, and only progress is told
         self._prepare = prepare         # called before the first question is answered
         self._parser = frames.Parser()
         self._bundles: dict[str, Any] = {}

@@ -335,10 +335,10 @@ class Passing(object):
     def __iter__(self):
         reader = self.reader
         shadow = unpack.Shadow(reader, self.folder)
-        links = {}
+        seen = unpack.Seen()
         try:
             for member in reader:
-                unpack.foresee(reader, member, links, self.allow_devices)
+                unpack.foresee(reader, member, seen, self.allow_devices)
                 if member.kind == tarread.SYMLINK and _leaves(member):
                     raise reader.fail("is a link to %s, outside of the volume; the engine refuses such links over its API: "
                                       "restore on the engine's own host as root" % tarread.shown(member.link), member.name)

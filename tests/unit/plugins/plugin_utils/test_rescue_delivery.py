@@ -167,6 +167,13 @@ def say(end, *messages):
         end.feed(frames.message(message))
 
 
+def test_where_the_bundles_stay_on_the_host_only_progress_and_the_result_come():
+    end = delivery.Receiver(None)
+    say(end, {'op': 'end', 'result': {'changed': True, 'bundles': [{'name': 'x', 'changed': True, 'status': 'complete'}]}})
+    assert end.result()['bundles'][0]['status'] == 'complete'
+    end.close()
+
+
 BEGIN = {'op': 'begin', 'bundle': 'x'}
 
 
