@@ -9,13 +9,12 @@ import datetime
 import fcntl
 import hashlib
 import os
+import re
 import shlex
 import shutil
-import signal
 import socket
 import tempfile
 import time
-import typing
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -23,11 +22,10 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 display = Display()
+IN_MEMORY = '/dev/shm'
+TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
+ROOM = re.compile(r'\s(\d+)\s+\d+\s+(-?\d+)\s+(?:\d+%|-)\s')     # a line of df -P: all and free, blocks or inodes
 MAX_STARTS = 3                          # without anything new between two of them
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal. Not an Exception, so that nothing on the way takes it for a failure of its own."""
 
 
 class ActionModule(ActionBase):
@@ -118,12 +116,29 @@ class ActionModule(ActionBase):
         return os.fsencode(dest), folder_name(str(args['host_name'] or 'host'))
 
     def _login_uid(self):
-        """Who logs in, whoever is become afterwards."""
-        found = self._low_level_execute_command('id -u', sudoable=False)
+        """Who logs in, whoever is become afterwards. On the way: where the disk is full, Ansible works in memory too."""
+        found = self._low_level_execute_command(
+            'id -u; for d in "$HOME" /tmp %s; do test -w "$d" && echo "room $d" && df -Pk "$d" | tail -n 1 && df -Pi "$d" | tail -n 1; '
+            'done; true' % IN_MEMORY, sudoable=False)
+        if _is_tight(found['stdout']):
+            self._work_in_memory()
         for word in found['stdout'].split():
             if word.isdigit():
                 return int(word)
         raise AnsibleActionFail('The user who logs in cannot be told: id -u said %r.' % (found['stdout'] + found['stderr'])[:200])
+
+    def _work_in_memory(self):
+        """The folders of Ansible and of Python for temporary files have no room: take one that is no disk."""
+        shell = self._connection._shell
+        try:
+            if str(shell.get_option('remote_tmp')).startswith('~'):     # else the user has chosen
+                shell.set_option('remote_tmp', IN_MEMORY)
+        except (AnsibleError, KeyError, AttributeError):
+            return
+        given = self._task.environment or []
+        # before what the user gives, which wins
+        self._task.environment = [{'TMPDIR': IN_MEMORY}] + (list(given) if isinstance(given, (list, tuple)) else [given])
+        display.vv('the host has no room for temporary files; they go to %s' % IN_MEMORY)
 
     def _uncompressed(self):
         """What comes is compressed already: with ssh's own -C (a default of Ansible) it would come at half the speed."""
@@ -146,7 +161,7 @@ class ActionModule(ActionBase):
 
     def _deliver(self, args, task_vars, on_controller, shown):
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_session
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_session, interrupts
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller
         from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
         from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
@@ -174,7 +189,7 @@ class ActionModule(ActionBase):
         with contextlib.ExitStack() as stack:
             old = os.umask(0o077)
             stack.callback(os.umask, old)
-            stack.enter_context(_signals())
+            stack.enter_context(interrupts.signals())
             scratch = tempfile.mkdtemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
             stack.callback(shutil.rmtree, scratch, True)
 
@@ -259,6 +274,19 @@ def _number(args, name, default):
         raise AnsibleActionFail('%s must be a number of seconds, not %r.' % (name, args.get(name))) from None
 
 
+def _is_tight(said):
+    """True if a usual place for temporary files is full and memory has room. SAID: what the command of _login_uid prints."""
+    rooms = {}
+    for part in re.split(r'^room ', said, flags=re.MULTILINE)[1:]:
+        name, dummy, rest = part.partition('\n')
+        found = [(int(match.group(1)), int(match.group(2))) for match in ROOM.finditer(rest)]
+        if found:
+            # some file systems do not count inodes
+            rooms[name] = 0 if len(found) > 1 and found[1][0] and found[1][1] < 10 else found[0][1]
+    memory = rooms.pop(IN_MEMORY, 0)
+    return memory >= 2 * TIGHT and any(free < TIGHT for free in rooms.values())
+
+
 def _node_patience(task_vars, reconnecting):
     """Seconds after which the node ends its work if it hears nothing: longer than we try to come back. The tests have no
     time for that."""
@@ -299,39 +327,6 @@ def _locked(folder):
         yield
     finally:
         os.close(fd)
-
-
-@contextlib.contextmanager
-def _signals():
-    """SIGINT and SIGTERM end the work through its `finally` blocks instead of at once; then they do what they did."""
-    caught = []
-    before: dict[int, typing.Any] = {}
-
-    def note(number, dummy_frame):
-        caught.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(20)                # whatever hangs then hangs without us
-        raise Interrupted()
-
-    try:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            before[each] = signal.getsignal(each)
-            signal.signal(each, note)
-    except ValueError:                  # not the main thread, as under some strategy plugins
-        before.clear()
-    try:
-        yield
-    finally:
-        if not caught:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-        elif callable(before[caught[0]]):
-            signal.alarm(0)
-            for each, handler in before.items():
-                signal.signal(each, handler)
-            before[caught[0]](caught[0], None)
 
 
 def _table(host, result):

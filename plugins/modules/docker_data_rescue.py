@@ -200,7 +200,7 @@ EXAMPLES = r"""
   lifeboat.docker.docker_data_rescue:
     volumes: ['*']
     include: [config]
-    dest: /srv/rescued
+    dest: /srv/rescued-volumes
   become: true
 """
 

@@ -76,7 +76,9 @@ class Row(object):
 
     def clean(self):
         for path in self.outputs:
-            if os.path.exists(path):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            elif os.path.exists(path):
                 os.unlink(path)
 
 
@@ -177,23 +179,21 @@ class Lab(object):
         """A folder with LAYERS overlay layers, `00` the lowest, that together show COUNT files of 2 kB. Every layer but the
         lowest also replaces, deletes and (a folder as a whole) hides what lies below. Needs root."""
         def build(path, dice):
+            def write(base, name):
+                target = os.path.join(base, name)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with open(target, 'wb') as handle:
+                    handle.write(dice.getrandbits(8000).to_bytes(1000, 'little') + b'abcdefgh' * 125)
+
             shown, number = set(), 0
             for level in range(layers):
                 base = os.path.join(path, '%02d' % level)
                 os.mkdir(base)
-
-                def write(name):
-                    target = os.path.join(base, name)
-                    os.makedirs(os.path.dirname(target), exist_ok=True)
-                    with open(target, 'wb') as handle:
-                        handle.write(dice.getrandbits(8000).to_bytes(1000, 'little') + b'abcdefgh' * 125)
-                    shown.add(name)
-
                 if level:
                     some = dice.sample(sorted(shown), min(len(shown), count // layers // 10 + 2))
                     hidden = os.path.dirname(some[0])
                     for name in some[1:len(some) // 2]:
-                        write(name)
+                        write(base, name)       # which are shown already
                     for name in some[len(some) // 2:]:
                         if os.path.dirname(name) != hidden:
                             os.makedirs(os.path.dirname(os.path.join(base, name)), exist_ok=True)
@@ -205,7 +205,9 @@ class Lab(object):
                     os.setxattr(os.path.join(base, hidden), 'trusted.overlay.opaque', b'y')
                 wanted = count * (level + 1) // layers
                 while len(shown) < wanted:
-                    write('usr/share/d%03d/s%d/file-%06d' % (number // 60 % 300, number // 20 % 3, number))
+                    name = 'usr/share/d%03d/s%d/file-%06d' % (number // 60 % 300, number // 20 % 3, number)
+                    write(base, name)
+                    shown.add(name)
                     number += 1
         return self.made('layers-%d' % count, build)
 

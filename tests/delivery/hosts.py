@@ -74,7 +74,7 @@ class Host(object):
         net = '10.%d.%d.' % (128 + os.getpid() % 128, os.getpid() // 128 % 256)
         self.address = net + str(4 * number + 2)
         self._outside = 'lfb%d-%d' % (os.getpid() % 10000, number)
-        self._lab = lab
+        self.lab = lab
         folder = os.path.join(lab.folder, self.name)
         os.makedirs(folder)
         run('ip', 'netns', 'add', self.space)
@@ -160,8 +160,9 @@ class Host(object):
 
     def leftovers(self):
         """What a rescue left: files in the places of spools, processes of ours."""
-        found = [line for line in self.inside('find', '/dev/shm', '/run', '/tmp', '-maxdepth', '1', '-name', 'lifeboat-*').split()
-                 if line != self._lab.folder]
+        found = self.inside('find', '/dev/shm', '/run', '-maxdepth', '1', '-name', 'lifeboat-*').split()
+        # the host shares /tmp with this machine, where others may be at work
+        found += self.inside('find', '/tmp', '-maxdepth', '2', '-path', '/tmp/lifeboat-*/heartbeat').split()
         return found + [line for line in self.commands().values() if 'lifeboat' in line and 'sshd' not in line.split()[0]]
 
     def clean(self, seconds=10):
@@ -173,7 +174,7 @@ class Host(object):
 
     def variables(self, **more):
         found = {'ansible_host': self.address, 'ansible_user': USER, 'ansible_become': True,
-                 'ansible_ssh_private_key_file': self._lab.key, 'ansible_ssh_common_args': SSH,
+                 'ansible_ssh_private_key_file': self.lab.key, 'ansible_ssh_common_args': SSH,
                  'ansible_python_interpreter': sys.executable}
         found.update(more)
         return found
@@ -196,7 +197,7 @@ class Controller(object):
             'PATH': os.path.dirname(python) + ':/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': folder, 'LC_ALL': 'C.UTF-8',
             'ANSIBLE_COLLECTIONS_PATH': collections_path(folder), 'ANSIBLE_LOCAL_TEMP': os.path.join(folder, 'tmp'),
             'ANSIBLE_SSH_CONTROL_PATH_DIR': os.path.join(folder, 'cp'), 'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_RETRY_FILES_ENABLED': '0',
-            'ANSIBLE_LOCALHOST_WARNING': '0', 'ANSIBLE_DEPRECATION_WARNINGS': '0', 'PYTHONDONTWRITEBYTECODE': '1'}
+            'ANSIBLE_LOCALHOST_WARNING': '0', 'ANSIBLE_TIMEOUT': '3', 'ANSIBLE_DEPRECATION_WARNINGS': '0', 'PYTHONDONTWRITEBYTECODE': '1'}
 
     def inventory(self, hosts):
         path = os.path.join(self.folder, 'hosts.json')

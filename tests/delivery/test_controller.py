@@ -333,6 +333,38 @@ def test_a_full_host_without_become(first, controller, full, tmp_path, variables
     assert first.clean() == [] and spools() <= before
 
 
+FULL_ROOT = """set -e
+mkdir -p /run/keep /run/dead
+mount %(loop)s /run/dead
+mount --bind %(lab)s /run/keep
+for folder in /tmp /var/tmp %(home)s; do
+    mount -t tmpfs -o size=64k,mode=1777 tmpfs $folder
+done
+mkdir -p %(lab)s
+mount --bind /run/keep %(lab)s
+umount /run/keep
+for folder in /tmp /var/tmp %(home)s; do
+    dd if=/dev/zero of=$folder/fill bs=1k count=1000 2> /dev/null || true
+done
+"""
+
+
+def test_a_host_whose_root_is_full(first, controller, full, tmp_path):
+    """Not even Ansible's own temporary files have room."""
+    dummy, loop, reference = full
+    home = os.path.expanduser('~' + hosts.USER)
+    first.inside('sh', '-c', FULL_ROOT % {'loop': loop, 'lab': first.lab.folder, 'home': home})
+    try:
+        status, out = controller.play(hosts.task(**options('/run/dead', tmp_path, spool_size=16 * MIB)), {
+            'box': first.variables(ansible_python_interpreter='/usr/bin/python3')})
+        left = first.inside('find', '/dev/shm', '-mindepth', '1')
+    finally:
+        first.inside('umount', first.lab.folder, '/tmp', '/var/tmp', home, '/run/dead')
+    assert status == 0, out
+    assert archives(str(tmp_path / 'out' / 'box')) == reference
+    assert first.clean() == [] and left == ''
+
+
 def spools():
     """Spools of rescues on this machine itself."""
     return {os.path.join(place, name) for place in ('/dev/shm', '/run') for name in os.listdir(place) if name.startswith('lifeboat-')}

@@ -75,6 +75,5 @@ def _owners(root, container, seen, depth):
             if ident not in seen and ident != container.id:
                 seen.add(ident)
                 owner = root.container(ident)
-                for found in _owners(root, owner, seen, depth + 1):
-                    yield found
+                yield from _owners(root, owner, seen, depth + 1)
                 yield owner

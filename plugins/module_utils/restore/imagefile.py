@@ -49,7 +49,8 @@ class Stream(object):
         self._pieces = iter(pieces)
 
     def read(self, dummy=-1):
-        return next(self._pieces, b'')
+        # an empty piece is not the end
+        return next((piece for piece in self._pieces if piece), b'')
 
     def close(self):
         close = getattr(self._pieces, 'close', None)

@@ -57,45 +57,46 @@ class _Comparison(object):
             here.failures = ()
             for name in here.names:
                 path = prefix + name
+                inner = None
                 try:
-                    after = self.new._find(here.new, name) if name in here.new.where else None
-                    before = self.old._find(here.old, name) if name in here.old.where else None
-                    if after is None and before is None:
-                        continue
-                    if after is None:
-                        yield from here.listed(prefix)
-                        yield Change('D', path, None)
-                        continue
-                    part, st = after
-                    entry = Entry(path, st, part.folder, name, self.new, False, False, (here.new, part))
-                    folder = stat.S_ISDIR(st.st_mode)
-                    if before is None:
-                        yield from here.listed(prefix)
-                        yield Change('A', path, entry)
-                        if folder:
-                            yield from self._added(here, name, path)
-                        continue
-                    differs = self._differs(entry, before, here.old, name)
-                    was_folder = stat.S_ISDIR(before[1].st_mode)
-                    inner = None
-                    if folder and was_folder:
-                        inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
-                                      path + b'/', here, entry)
-                    if differs:
-                        yield from here.listed(prefix)
-                        yield Change('C', path, entry)
-                        if inner is not None:
-                            inner.reported = True
-                    if folder and not was_folder:
-                        yield from self._added(here, name, path)
-                    if inner is not None and not inner.same:
-                        pending.append(inner)
-                        prefix = path + b'/'
-                        break
+                    inner = yield from self._compared(here, prefix, name)
                 except OSError as exc:
                     yield Failure(path, exc, False)
+                if inner is not None:
+                    pending.append(inner)
+                    prefix = path + b'/'
+                    break
             else:
                 pending.pop()
+
+    def _compared(self, here, prefix, name):
+        """Yield the changes of one name; the return value is the _Pair to go down into, None if there is none."""
+        path = prefix + name
+        after = self.new._find(here.new, name) if name in here.new.where else None
+        before = self.old._find(here.old, name) if name in here.old.where else None
+        if after is None:
+            if before is not None:
+                yield from here.listed(prefix)
+                yield Change('D', path, None)
+            return None
+        part, st = after
+        entry = Entry(path, st, part.folder, name, self.new, False, False, (here.new, part))
+        folder = stat.S_ISDIR(st.st_mode)
+        was_folder = before is not None and stat.S_ISDIR(before[1].st_mode)
+        inner = None
+        if folder and was_folder:
+            differs = self._differs(entry, before, here.old, name)
+            inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
+                          path + b'/', here, entry)
+            inner.reported = differs
+        else:
+            differs = before is None or self._differs(entry, before, here.old, name)
+        if differs:
+            yield from here.listed(prefix)
+            yield Change('A' if before is None else 'C', path, entry)
+        if folder and not was_folder:
+            yield from self._added(here, name, path)
+        return inner if inner is not None and not inner.same else None
 
     def _added(self, here, name, path):
         for entry in self.new._walk(self.new._collect(here.new, name), path + b'/'):
@@ -151,7 +152,8 @@ class _Pair(object):
         self.failures = tuple(side.failure for side in (self.new, self.old) if side.failure is not None)
 
     def listed(self, prefix):
-        """The C of this folder, whose paths begin with PREFIX, and of every one above it that was not listed yet, outermost first."""
+        """The C of this folder, whose paths begin with PREFIX, and of every one above it that was not listed yet, outermost
+        first."""
         chain = []
         folder = self
         while folder is not None and not folder.reported:

@@ -190,6 +190,14 @@ class Orphan(NamedTuple):
     problems: Tuple[Problem, ...] = ()
 
 
+class Resolution(NamedTuple):
+    """What a store says of one container's layers. `sources`: fact -> the source that told it."""
+    stack: Optional[Stack]
+    status: str
+    problems: Tuple[Problem, ...]
+    sources: Dict[str, str]
+
+
 def text(raw):
     """bytes (or str) -> str as the contract shows paths: bytes that are not UTF-8 become ``\\xNN``."""
     if raw is None:
@@ -197,6 +205,12 @@ def text(raw):
     if isinstance(raw, bytes):
         return raw.decode('utf-8', 'backslashreplace')
     return raw.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+
+
+def show(raw):
+    """A name found on the disk -> text for a sentence: one line, nothing that a terminal would act on."""
+    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii')
+                   for char in text(raw))
 
 
 def path_fields(raw, key='path'):

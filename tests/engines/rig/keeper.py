@@ -45,13 +45,13 @@ def main(scratch, cgroup_name):
             if 'start' in order:
                 answer['pid'] = _start(order['start'], order['log'])
             elif order.get('kill'):
-                answer['left'] = sorted(procs.kill_below(os.getpid(), cgroup_name))
+                answer['left'] = sorted(procs.kill_below(os.getpid(), cgroup_name, _reap))
                 _reap()
                 procs.remove_cgroups(cgroup_name)
             elif order.get('keep'):
                 keep = True
             os.write(1, (json.dumps(answer) + '\n').encode())
-    procs.kill_below(os.getpid(), cgroup_name)
+    procs.kill_below(os.getpid(), cgroup_name, _reap)
     _reap()
     procs.remove_cgroups(cgroup_name)
     procs.unmount_below(scratch)
@@ -69,12 +69,13 @@ def _start(argv, log):
 
 
 def _reap():
+    """Collect the dead; True if there are living children, or some that are not quite dead."""
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
+                return True
         except ChildProcessError:
-            return
+            return False
 
 
 if __name__ == '__main__':

@@ -46,7 +46,7 @@ def mirrors():
     return found
 
 
-def _proxy_environment():
+def debootstrap_environment():
     """debootstrap knows only the usual variables; hand it the proxy that apt was told of."""
     env = dict(os.environ, LC_ALL='C', DEBIAN_FRONTEND='noninteractive')
     for scheme in ('http', 'https'):
@@ -121,7 +121,7 @@ def _debootstrap(suite, mirror, target):
     argv = ['unshare', '--mount', '--propagation', 'private', 'debootstrap', '--variant=minbase',
             '--include=' + ','.join(PACKAGES), suite, target, mirror, script]
     try:
-        done = subprocess.run(argv, env=_proxy_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run(argv, env=debootstrap_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=1500, check=False)
     except subprocess.TimeoutExpired:
         raise RigError('debootstrap of %s did not end in 25 minutes' % suite) from None

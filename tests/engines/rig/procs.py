@@ -51,12 +51,16 @@ def _rank(comm):
     return 3
 
 
-def kill_below(ancestor, cgroup_name, timeout=20):
-    """SIGKILL all descendants of `ancestor`, dockerd first; returns what is left after `timeout` (normally {})."""
+def kill_below(ancestor, cgroup_name, reap, timeout=20):
+    """SIGKILL all descendants of `ancestor`, dockerd first; returns what is left after `timeout` (normally {}).
+
+    `reap()` collects the dead and says whether children are left. The first process of a container goes only after those
+    that `docker exec` put beside it, and a zombie may have threads that still hold files and locks.
+    """
     deadline = time.monotonic() + timeout
     while True:
         left = descendants(ancestor)
-        if not left or time.monotonic() > deadline:
+        if not (left or reap()) or time.monotonic() > deadline:
             return left
         for pid in sorted(left, key=lambda pid: (_rank(left[pid]), pid)):
             try:
@@ -65,6 +69,7 @@ def kill_below(ancestor, cgroup_name, timeout=20):
                 pass
         thaw(cgroup_name)
         time.sleep(0.05)
+        reap()
 
 
 def cgroup_folders(cgroup_name):

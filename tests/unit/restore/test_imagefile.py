@@ -133,3 +133,8 @@ def test_archives_that_contradict_themselves_are_refused(damage, reason):
     with pytest.raises(ArchiveError) as caught:
         archive.read()
     assert reason in str(caught.value)
+
+
+def test_an_empty_piece_is_not_the_end():
+    stream = imagefile.Stream(iter([b'', b'one', b'', b'', b'two', b'']))
+    assert [stream.read(), stream.read(), stream.read(), stream.read()] == [b'one', b'two', b'', b'']

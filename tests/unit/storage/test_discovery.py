@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import discovery, model
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import discovery, host as hosts, model
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.host import HostRoot
 
 CID = b'c' * 64
@@ -1294,7 +1294,7 @@ def test_dockerd_of_a_container_has_a_root_of_its_own(dead, fake_dockerd, monkey
     """The same path in another mount namespace is another folder."""
     place = dead.root(b'/data/docker')
     fake_dockerd('--data-root', os.fsdecode(place))
-    monkeypatch.setattr(discovery.hosts, 'seen_by', lambda pid, path: (1, 2))
+    monkeypatch.setattr(hosts, 'seen_by', lambda pid, path: (1, 2))
     assert place not in [root.path for root in discovery.find_roots(HostRoot(b'/'), []).roots]
 
 
@@ -1305,58 +1305,3 @@ def test_running_rootless_dockerd(dead, fake_dockerd):
     mine = [root for root in discovery.find_roots(HostRoot(b'/'), []).roots if root.path == place]
     assert len(mine) == 1
     assert mine[0].rootless_uid == os.stat(place).st_uid
-
-
-# -- parts ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize('line,words', [
-    ('a  b\tc', ['a', 'b', 'c']),
-    ('"a b" \'c d\'', ['a b', 'c d']),
-    ('--x="a b"', ['--x=a b']),
-    ('""', ['']),
-    (r'a\x20b \101 \s \" \q', ['a b', 'A', ' ', '"', '\\q']),
-    ('"open', ['open']),
-    ('', []),
-    ('\\', ['\\']),
-])
-def test_split_words(line, words):
-    assert discovery.split_words(line) == words
-
-
-@pytest.mark.parametrize('value,env,commands', [
-    ('/a $X', {'X': 'b "c d"'}, [['/a', 'b', 'c d']]),
-    ('/a ${X}', {'X': 'b c'}, [['/a', 'b c']]),
-    ('/a $X y', {}, [['/a', 'y']]),
-    ('/a ${X}y $$X', {}, [['/a', 'y', '$X']]),
-    (':/a $X', {'X': 'b'}, [['/a', '$X']]),
-    ('@/a name b', {}, [['/a', 'b']]),
-    ('/a ; /b', {}, [['/a'], ['/b']]),
-    ('', {}, []),
-])
-def test_command_words(value, env, commands):
-    assert discovery.command_words(value, env) == commands
-
-
-@pytest.mark.parametrize('raw,shell,expected', [
-    (b'A=1\n B = 2\n;C=3\n#D=4\nE="x y" \nF=\'a"b\'\n', False, {'A': '1', 'E': 'x y', 'F': 'a"b'}),
-    (b'A=a b c\nB=one \\\ntwo\n', False, {'A': 'a b c', 'B': 'one two'}),
-    (b'A="multi\nline"\nB="q\\"q"\n', False, {'A': 'multi\nline', 'B': 'q"q'}),
-    (b'export A=1 B=2\nC="$A/x" # no\nD=\'$A\'\nE=a"b c"\'d\'\n', True,
-     {'A': '1', 'C': '1/x', 'D': '$A', 'E': 'ab cd'}),
-    (b'A=1\nA+=2\nB=${Z:-def}\n', True, {'A': '12', 'B': 'def'}),
-])
-def test_parse_env(raw, shell, expected):
-    assert discovery.parse_env(raw, shell) == expected
-
-
-def test_variables_do_not_grow_without_limit():
-    env = {'A': 'x' * 5000}
-    assert sum(map(len, discovery.shell_words('$A' * 1000, env))) < 20000
-    assert sum(map(len, discovery.command_words('/a ' + '${A}' * 1000, env)[0])) < 20000
-
-
-def test_parse_unit():
-    raw = (b'[Unit]\nExecStart=no\n[Service]\n# ExecStart=no\nExecStart = /a \\\n; no\n b\nExecStart=/c \\\\\nX=1\n'
-           b'[Install]\nExecStart=no\n')
-    assert discovery.parse_unit(raw) == [('ExecStart', '/a  b'), ('ExecStart', '/c \\\\'), ('X', '1')]

@@ -105,3 +105,17 @@ def test_only_the_data_root_was_copied(tmp_path):
             assert found.stack is None
             assert [note.code for note in found.problems if note.code == 'STORE_UNREACHABLE']
             assert found.name == item.name
+
+
+@pytest.mark.parametrize('named', [True, False])
+def test_a_containerd_that_was_never_started_is_no_damage(tmp_path, named):
+    expected = deadroot.build(str(tmp_path / 'var/lib/docker'), containers=1, host_root=str(tmp_path))
+    where = tmp_path / 'var/lib/containerd'
+    where.mkdir()
+    for used in (False, True):
+        if used:                        # its folders are there and meta.db is not
+            (where / 'io.containerd.content.v1.content').mkdir()
+        with inventory.Host(os.fsencode(str(tmp_path)), [b'/var/lib/docker'], b'/var/lib/containerd' if named else None) as host:
+            codes = [found.code for found in host.roots[0].findings()]
+        assert ('METADATA_DB_DAMAGED' in codes) == used
+    assert expected.containers

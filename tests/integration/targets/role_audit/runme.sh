@@ -29,7 +29,8 @@ audit() {
 }
 
 # check mode writes nothing
-audit -e "audit_report_dir=$work/none" --limit dead,localhost --check
+audit -e "audit_report_dir=$work/none" --limit dead,localhost --check --diff | tee "$work/check.log"
+grep -q 'Check mode: nothing of this run is kept' "$work/check.log"
 test ! -e "$work/none"
 
 # the whole fleet; what is read stays as it is

@@ -167,6 +167,13 @@ def say(end, *messages):
         end.feed(frames.message(message))
 
 
+def test_where_the_bundles_stay_on_the_host_only_progress_and_the_result_come():
+    end = delivery.Receiver(None)
+    say(end, {'op': 'end', 'result': {'changed': True, 'bundles': [{'name': 'x', 'changed': True, 'status': 'complete'}]}})
+    assert end.result()['bundles'][0]['status'] == 'complete'
+    end.close()
+
+
 BEGIN = {'op': 'begin', 'bundle': 'x'}
 
 
@@ -188,6 +195,15 @@ def test_nodes_that_lie_are_told_so(tmp_path, messages):
     with pytest.raises(delivery.ProtocolError):
         say(receiver(tmp_path / 'out'), *messages)
     assert os.listdir(str(tmp_path)) == ['out'] and set(os.listdir(str(tmp_path / 'out'))) <= {'box'}
+
+
+def test_where_bundles_stay_on_the_host_only_the_result_comes():
+    end = delivery.Receiver(None)
+    say(end, {'op': 'end', 'result': {'bundles': [], 'problems': [], 'summary': {}}})
+    assert end.result()['changed'] is False
+    for message in (BEGIN, {'op': 'ask', 'number': 1, 'names': ['x']}):
+        with pytest.raises(delivery.ProtocolError):
+            say(delivery.Receiver(None), message)
 
 
 def write(end, number, name, data, mark=None):
@@ -268,7 +284,7 @@ def test_layers_of_an_image_are_sent_once_and_linked(dead, tmp_path, sharing):
 
 def test_a_layer_here_that_is_damaged_is_sent_again(dead, tmp_path, sharing):
     deliver(dead, tmp_path, include=IMAGE)
-    for name, inode in blobs(tmp_path).items():
+    for name in blobs(tmp_path):
         if name.startswith('box/images/') and os.path.getsize(str(tmp_path / name)) > 1000:
             with open(str(tmp_path / name), 'r+b') as layer:    # and with it every bundle that has it
                 layer.seek(700)

@@ -11,7 +11,7 @@ import re
 import shlex
 from typing import List, NamedTuple, Optional, Tuple
 
-from . import fsinfo, model
+from .. import fsinfo
 
 MAX_CONFIG = 1024 * 1024                # bytes of one configuration file
 MAX_TOML = 131072                       # of those, what is looked at of a TOML file
@@ -384,10 +384,12 @@ def _keep(found, key, value):
         found[key] = value
 
 
-def show(raw):
-    """A name found on the disk -> text for a sentence: one line, nothing that a terminal would act on."""
-    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii')
-                   for char in model.text(raw))
+def json_root(settings):
+    """(what a daemon.json names as data root, by which key); (None, '') if nothing."""
+    for key in ('data-root', 'graph'):
+        if isinstance(settings.get(key), str) and settings[key].strip():
+            return settings[key], key
+    return None, ''
 
 
 def to_bytes(text):

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image with real databases: Debian's PostgreSQL, Redis and SQLite, by debootstrap, cached outside the checkout."""
+import os
+import re
+import shutil
+import subprocess
+
+from . import newer
+from .common import NotHere, RigError, cache_dir, cache_lock, last_words, need_root, not_installed, run, say
+
+IMAGE = 'lifeboat/databases:1'
+# Raised when the packages or the preparation below change.
+FORMAT = 1
+PACKAGES = ('postgresql', 'redis-server', 'sqlite3')
+SUITES = ('bookworm', 'trixie')
+# what makes an image large and is not needed (LLVM: only for PostgreSQL's jit)
+SUPERFLUOUS = ('var/cache/apt', 'var/lib/apt/lists', 'usr/share/doc', 'usr/share/man', 'usr/share/locale', 'usr/share/i18n',
+               'var/lib/postgresql', 'var/log')
+
+
+def ensure_tar():
+    """Path of a tar with the file system, made first if need be (a minute or two)."""
+    need_root()
+    path = os.path.join(cache_dir(), 'databases-%s-v%d.tar' % (os.uname().machine, FORMAT))
+    if not os.path.exists(path):
+        with cache_lock('databases'):
+            if not os.path.exists(path):
+                _make(path)
+    return path
+
+
+def _make(path):
+    tree, part = path + '.tree', path + '.part'
+    script = '/usr/share/debootstrap/scripts/bookworm'
+    if not os.path.exists(script):
+        raise not_installed('debootstrap')
+    reasons = []
+    for mirror in newer.mirrors():
+        for suite in SUITES:
+            shutil.rmtree(tree, ignore_errors=True)
+            say('making an image with databases: debootstrap of %s' % suite)
+            argv = ['unshare', '--mount', '--propagation', 'private', 'debootstrap', '--variant=minbase',
+                    '--include=' + ','.join(PACKAGES), suite, tree, mirror, script]
+            try:
+                done = subprocess.run(argv, env=newer.debootstrap_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, timeout=1500, check=False)
+                if done.returncode:
+                    reasons.append('%s: %s' % (suite, last_words(done.stdout, 4)))
+                    continue
+                _prepare(tree)
+                run(['tar', '--numeric-owner', '-C', tree, '-cf', part, '.'])
+                os.rename(part, path)
+                return
+            finally:
+                shutil.rmtree(tree, ignore_errors=True)
+    raise NotHere('no image with databases could be made: %s' % ' | '.join(reasons))
+
+
+def _prepare(tree):
+    for name in SUPERFLUOUS:
+        shutil.rmtree(os.path.join(tree, name), ignore_errors=True)
+    for folder, dummy, names in os.walk(os.path.join(tree, 'usr/lib')):
+        for name in names:
+            if re.match(r'libLLVM|libclang|llvmjit', name) or name.endswith('.bc'):
+                os.unlink(os.path.join(folder, name))
+    with open(os.path.join(tree, 'etc/passwd'), encoding='utf-8') as handle:
+        owners = {line.split(':')[0]: line.split(':')[2:4] for line in handle}
+    programs = [os.path.join(folder, 'postgres') for folder, dummy, names in os.walk(os.path.join(tree, 'usr/lib/postgresql'))
+                if 'postgres' in names]
+    if not programs or 'postgres' not in owners:
+        raise RigError('the tree has no PostgreSQL')
+    os.symlink(os.path.join('/', os.path.relpath(os.path.dirname(programs[0]), tree)), os.path.join(tree, 'pg'))
+    for name, mode in (('var/lib/postgresql', 0o755), ('var/lib/postgresql/data', 0o700), ('var/run/postgresql', 0o2775)):
+        folder = os.path.join(tree, name)
+        os.makedirs(folder, exist_ok=True)
+        os.chown(folder, *map(int, owners['postgres']))
+        os.chmod(folder, mode)
+    os.makedirs(os.path.join(tree, 'srv/app'))
+
+
+def load(engine):
+    """Import the image into ENGINE."""
+    with open(ensure_tar(), 'rb') as handle:
+        done = subprocess.run(engine.enter('docker', 'import', '-', IMAGE), stdin=handle, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        raise RigError('docker import failed: %s' % last_words(done.stdout))
