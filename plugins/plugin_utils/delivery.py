@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError, make_private
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, FolderStore, file_sha256
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, file_sha256
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import bundle as bundles
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
 

@@ -14,7 +14,9 @@ export PYTHONDONTWRITEBYTECODE=1 ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_HOST_KE
 
 python fleet.py "$collection" "$work/fleet" > "$work/fleet.log" &
 fleet=$!
-trap 'kill "$fleet"' EXIT
+# the folder of node_exporter's textfile collector, on another file system if there is one
+collector=$(mktemp -d -p /dev/shm || mktemp -d)
+trap 'kill "$fleet"; rm -rf "$collector"' EXIT
 for _ in $(seq 300); do
     grep -q ready "$work/fleet.log" && break
     kill -0 "$fleet"
@@ -33,11 +35,14 @@ test ! -e "$work/none"
 
 # the whole fleet; what is read stays as it is
 (cd "$work" && find ./fleet -type f -size -900M -exec sha256sum {} + | sort -k 2) > "$OUTPUT_DIR/before"
-audit -e "audit_report_dir=$work/reports" -e @vars.yml | tee "$work/first.log"
+audit -e "audit_report_dir=$work/reports" -e "audit_prom_path=$collector/lifeboat.prom" -e @vars.yml | tee "$work/first.log"
 grep -E 'localhost .*failed=0' "$work/first.log"
 (cd "$work" && find ./fleet -type f -size -900M -exec sha256sum {} + | sort -k 2) > "$OUTPUT_DIR/after"
 diff "$OUTPUT_DIR/before" "$OUTPUT_DIR/after"
 python check.py "$work" first "$collection"
+cmp "$collector/lifeboat.prom" "$work/reports/lifeboat.prom"
+test "$(ls -A "$collector")" = lifeboat.prom
+test "$(stat -c %a "$collector/lifeboat.prom")" = 644
 if command -v promtool; then
     promtool check metrics < "$work/reports/lifeboat.prom"
     promtool check rules "$collection/docs/examples/prometheus-alerts.yml"
