@@ -12,11 +12,9 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import tempfile
 import time
-import typing
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -28,10 +26,6 @@ IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
 ROOM = re.compile(r'\s(\d+)\s+\d+\s+(-?\d+)\s+(?:\d+%|-)\s')     # a line of df -P: all and free, blocks or inodes
 MAX_STARTS = 3                          # without anything new between two of them
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal. Not an Exception, so that nothing on the way takes it for a failure of its own."""
 
 
 class ActionModule(ActionBase):
@@ -167,7 +161,7 @@ class ActionModule(ActionBase):
 
     def _deliver(self, args, task_vars, on_controller, shown):
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_session
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_session, interrupts
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller
         from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
         from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
@@ -195,7 +189,7 @@ class ActionModule(ActionBase):
         with contextlib.ExitStack() as stack:
             old = os.umask(0o077)
             stack.callback(os.umask, old)
-            stack.enter_context(_signals())
+            stack.enter_context(interrupts.signals())
             scratch = tempfile.mkdtemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
             stack.callback(shutil.rmtree, scratch, True)
 
@@ -333,39 +327,6 @@ def _locked(folder):
         yield
     finally:
         os.close(fd)
-
-
-@contextlib.contextmanager
-def _signals():
-    """SIGINT and SIGTERM end the work through its `finally` blocks instead of at once; then they do what they did."""
-    caught = []
-    before: dict[int, typing.Any] = {}
-
-    def note(number, dummy_frame):
-        caught.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(20)                # whatever hangs then hangs without us
-        raise Interrupted()
-
-    try:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            before[each] = signal.getsignal(each)
-            signal.signal(each, note)
-    except ValueError:                  # not the main thread, as under some strategy plugins
-        before.clear()
-    try:
-        yield
-    finally:
-        if not caught:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-        elif callable(before[caught[0]]):
-            signal.alarm(0)
-            for each, handler in before.items():
-                signal.signal(each, handler)
-            before[caught[0]](caught[0], None)
 
 
 def _table(host, result):

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import time
 
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -23,6 +24,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imag
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import (
     bundle, engine, imagefile, inbox, plan, source as sources, unpack, volumes)
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import interrupts
 
 CHUNK = 8 * 1024 * 1024
 LIMIT = 7 * 86400                       # seconds that the module may take in the background
@@ -55,7 +57,8 @@ class ActionModule(ActionBase):
             bundle_ = _Bundle(self._local_path(args['path']), args, self._task.check_mode)
         except LifeboatError as exc:
             raise AnsibleActionFail(str(exc)) from exc
-        result.update(self._deliver(bundle_, args, task_vars))
+        with interrupts.signals():
+            result.update(self._deliver(bundle_, args, task_vars))
         return result
 
     @staticmethod
@@ -132,7 +135,7 @@ class _Feeder(object):
         self.streams = {}               # number of a stream -> (generator of pieces, count of the next one)
         self.sent = 0
         self.told = time.monotonic()
-        handle, self.scratch = tempfile.mkstemp(prefix='lifeboat-')
+        handle, self.scratch = tempfile.mkstemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
         os.close(handle)
 
     def close(self):

@@ -16,8 +16,8 @@ from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, FolderStore, file_sha256, make_private
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError, make_private
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, file_sha256
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import bundle as bundles
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
 
@@ -110,8 +110,8 @@ def part_paths(folder: bytes, name: bytes) -> tuple[bytes, bytes]:
 class Receiver:
     """Applies a stream to STORE. After feed(): `asked` (a question to answer), `ended` (the last message), `failed`."""
 
-    def __init__(self, store: FolderStore, prepare: Any = None):
-        self._store = store
+    def __init__(self, store: Any, prepare: Any = None):
+        self._store = store             # FolderStore; None where the bundles stay on the host, and only progress is told
         self._prepare = prepare         # called before the first question is answered
         self._parser = frames.Parser()
         self._bundles: dict[str, Any] = {}
@@ -119,7 +119,7 @@ class Receiver:
         self._digests: dict[str, dict[bytes, str]] = {}         # bundle: {relative name: SHA-256}
         self._begun: dict[tuple[str, str], Any] = {}            # digests of the beginnings that were told
         self._finished: set[str] = set()
-        self._images = store.images()
+        self._images: Any = store.images() if store is not None else None
         self._linked: set[str] = set()                          # layers (SHA-256) in images/ that were written or verified here
         self._seen: dict[Any, str] = {}
         self.asked: dict[str, Any] | None = None
@@ -158,6 +158,8 @@ class Receiver:
 
     def _message(self, message: dict[str, Any]) -> None:
         op = message['op']
+        if self._store is None and op != 'end':
+            raise ProtocolError(f'the message {op!r}, but bundles stay on the host')
         if op == 'ask':
             names = message.get('names')
             if not isinstance(names, list) or len(names) > MAX_NAMES or not isinstance(message.get('number'), int):

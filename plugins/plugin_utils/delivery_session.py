@@ -72,12 +72,14 @@ class Session:
             self._ask_for(answer['chunks'])
             self._collect()
             # a short chunk was handed over for a reason: a question, the end
-            if not self._coming and (not answer['chunks'] or answer['chunks'][-1][1] < self._largest):
+            if not self._coming and (answer.get('over') or not answer['chunks'] or answer['chunks'][-1][1] < self._largest):
                 self._settle()
             if self._receiver.asked:
                 self._answer()
             if not answer['alive'] and not answer['chunks'] and self._receiver.ended is None:
                 raise SenderGone(_last_line(answer.get('said')))
+            if answer.get('over') and not answer['chunks'] and not self._coming and self._receiver.ended is None:
+                raise ProtocolError('the end is missing')
         self._show(None)
 
     def stop(self) -> None:

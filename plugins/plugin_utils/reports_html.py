@@ -210,7 +210,8 @@ def _draw_map(tiles: list[tuple[str, str, int, bool, str]], kind: str, width: in
             if h >= 70 and letters >= 8:
                 text += f'<text class="size" x="{x + 8:.1f}" y="{y + 50:.1f}">{esc(_short(host, letters))}</text>'
         show = esc(f'{name} host:{host}')
-        parts.append(f'<g{" class=db" if database else ""} data-show="{show}" data-table="{table}"><title>{esc(name)} on {esc(host)}: {esc(human(size))}</title>'
+        parts.append(f'<g{" class=db" if database else ""} data-show="{show}" data-table="{table}">'
+                     f'<title>{esc(name)} on {esc(host)}: {esc(human(size))}</title>'
                      f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>{text}</g>')
     return f'<svg class="map {kind}" viewBox="0 0 {width} {height}" role="img" aria-label="Treemap of the largest places">{"".join(parts)}</svg>'
 

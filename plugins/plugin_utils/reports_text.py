@@ -27,13 +27,16 @@ COLUMNS = ('kind', 'host', 'name', 'state', 'severity', 'findings', 'at_risk_byt
 
 
 def harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection); numbers stay numbers."""
+    """A cell that no spreadsheet takes for a formula (OWASP, CSV injection); numbers stay numbers.
+
+    Nor what follows a semicolon in it: where the comma is the decimal sign, spreadsheets split at semicolons.
+    """
     if isinstance(value, bool):
         return 'yes' if value else 'no'
     if value is None or isinstance(value, (int, float)):
         return value
     text = ''.join(char if char.isprintable() else ' ' for char in str(value))
-    return "'" + text if text.lstrip()[:1] in ('=', '+', '-', '@', '|', '%') else text
+    return re.sub(r'(\A|;)(?=["\s]*[=+\-@|%])', r"\1'", text)
 
 
 def as_csv(report: dict[str, Any]) -> str:

@@ -100,6 +100,8 @@ def fleet(here):
     folder = tempfile.mkdtemp(prefix='lifeboat-bench-fleet-')
     try:
         boss = hosts.Controller(os.path.join(folder, 'controller'), os.path.join(os.path.dirname(ansible()), 'python'))
+        # as with everybody, Python keeps what it compiled of plugins: each worker imports them anew
+        boss.environment.pop('PYTHONDONTWRITEBYTECODE')
         everyone = {'h%04d' % number: {'ansible_connection': 'local', 'ansible_python_interpreter': sys.executable,
                                        'rescue_host_root': '%s/%04d' % (root, number)} for number in range(count)}
         inventory = boss.inventory(everyone)

@@ -197,7 +197,7 @@ class Controller(object):
             'PATH': os.path.dirname(python) + ':/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': folder, 'LC_ALL': 'C.UTF-8',
             'ANSIBLE_COLLECTIONS_PATH': collections_path(folder), 'ANSIBLE_LOCAL_TEMP': os.path.join(folder, 'tmp'),
             'ANSIBLE_SSH_CONTROL_PATH_DIR': os.path.join(folder, 'cp'), 'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_RETRY_FILES_ENABLED': '0',
-            'ANSIBLE_LOCALHOST_WARNING': '0', 'ANSIBLE_DEPRECATION_WARNINGS': '0', 'PYTHONDONTWRITEBYTECODE': '1'}
+            'ANSIBLE_LOCALHOST_WARNING': '0', 'ANSIBLE_TIMEOUT': '3', 'ANSIBLE_DEPRECATION_WARNINGS': '0', 'PYTHONDONTWRITEBYTECODE': '1'}
 
     def inventory(self, hosts):
         path = os.path.join(self.folder, 'hosts.json')

@@ -16,11 +16,15 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import rescued  # noqa: E402  pylint: disable=wrong-import-position
 from rig import dead, engine as engines  # noqa: E402  pylint: disable=wrong-import-position
 from rig.common import NotHere  # noqa: E402  pylint: disable=wrong-import-position
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
 OTHER_KINDS = ('debian-userns', 'debian-vfs', 'debian-btrfs')
+# what is restored of the shop
+RESTORED = ('shop-web-1', 'shop-db-1', 'shop-created', 'shop-tty', 'shop-quiet', 'shop-from-commit', 'shop-renamed', 'shop-paused',
+            'shop-logger-local')
 LIVE_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd')
 IN_CI = os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
 # kind -> why it cannot run here, for the closing lines
@@ -107,3 +111,17 @@ def disk_dir():
     path = tempfile.mkdtemp(prefix='lb-test-', dir=engines.scratch_parent())
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(scope='session')
+def bundles():
+    """bundles(root): {container: path of its bundle} of a rescue of the shop with images."""
+    made = {}
+
+    def get(root):
+        if root.kind not in made:
+            result = rescued.rescue(root, os.path.join(root.scratch, 'for-restore'), containers=RESTORED,
+                                    include=('config', 'writable', 'image', 'volumes', 'binds', 'logs'))
+            made[root.kind] = {item['container']: item['path'] for item in result['bundles']}
+        return made[root.kind]
+    return get

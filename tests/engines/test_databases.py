@@ -92,7 +92,6 @@ def test_databases_come_back_with_every_committed_row(killed, start_engine):
         assert name != 'sqlite' or said[1] == 'ok'
         found = [item for item in reports[name] if item['engine'] == ENGINES[name]]
         assert len(found) == 1 and found[0]['expect'], (name, reports[name])
-        print(name, found[0])
         if name.startswith('pg'):
             logs = b''.join(engine.docker_both('logs', name))
             assert b'automatic recovery in progress' in logs and b'redo done' in logs, logs

@@ -123,9 +123,14 @@ def test_every_option_there_and_back(kind, old, start_engine, tmp_path):
     scenario.build_images(engine)
     engine.docker('rm', '-f', 'shop-old')
     wrong = {}
+    alone = {'restore': ('volumes', 'container'), 'image': scenario.SHOP}
+    with pytest.raises(test_restore.LifeboatError) as caught:
+        test_restore.restore(engine, old[1]['side'], **alone)
+    assert 'shares the network of the container opt-db' in str(caught.value) and 'restore that one first' in str(caught.value)
+    assert any('opt-db' in note for note in test_restore.restore(engine, old[1]['side'], check=True, **alone)['notes'])
     for name in ordered(old):
-        result = test_restore.restore(engine, old[1][name], restore=('volumes', 'container'), image=scenario.SHOP)
-        again = test_restore.restore(engine, old[1][name], restore=('volumes', 'container'), image=scenario.SHOP)
+        result = test_restore.restore(engine, old[1][name], **alone)
+        again = test_restore.restore(engine, old[1][name], **alone)
         assert result['changed'] and not again['changed'], (name, again['steps'])
     wrong.update(differences(old, engine, 'restore'))
     assert engine.docker('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}} {{.Labels.net}}', 'opt-net').split() == [

@@ -14,12 +14,11 @@ import rescued
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
+from ansible_collections.lifeboat.docker.tests.unit.restore.test_unpack import HOSTILE
 
 # both ways between the two stores, and from shifted owners to plain ones
 PAIRS = (('debian-overlay2', 'newer-containerd'), ('newer-containerd', 'debian-overlay2'),
          ('debian-userns', 'debian-overlay2'))
-SHOP = ('shop-web-1', 'shop-db-1', 'shop-created', 'shop-tty', 'shop-quiet', 'shop-from-commit', 'shop-renamed', 'shop-paused',
-        'shop-logger-local')
 ALL = ('image', 'volumes', 'container', 'binds')
 DEVICES = ('device_nodes',)              # the shop's volumes hold some
 CONFIG = ('User', 'Cmd', 'Entrypoint', 'Labels', 'ExposedPorts', 'Volumes', 'WorkingDir', 'StopSignal', 'StopTimeout', 'Tty',
@@ -28,20 +27,6 @@ CONFIG = ('User', 'Cmd', 'Entrypoint', 'Labels', 'ExposedPorts', 'Volumes', 'Wor
 HOST_SKIPPED = {'Binds', 'VolumesFrom', 'ContainerIDFile', 'ConsoleSize', 'MaskedPaths', 'ReadonlyPaths', 'CgroupnsMode',
                 'Runtime', 'Mounts', 'NetworkMode', 'Links', 'OomKillDisable', 'KernelMemory', 'KernelMemoryTCP',
                 'MemorySwappiness', 'Isolation', 'Cgroup', 'SecurityOpt', 'CgroupParent'}
-
-
-@pytest.fixture(scope='module')
-def bundles():
-    """bundles(root): {container: path of its bundle} of a rescue of the shop with images."""
-    made = {}
-
-    def get(root):
-        if root.kind not in made:
-            result = rescued.rescue(root, os.path.join(root.scratch, 'for-restore'), containers=SHOP,
-                                    include=('config', 'writable', 'image', 'volumes', 'binds', 'logs'))
-            made[root.kind] = {item['container']: item['path'] for item in result['bundles']}
-        return made[root.kind]
-    return get
 
 
 def restore(engine, path, **options):
@@ -141,6 +126,11 @@ def test_it_starts_and_runs(dead_root_of, start_engine, bundles):
     result = restore(engine, bundles(root)['shop-tty'], state='started', verify_start=True)
     assert result['container']['state'] == 'running'
     assert b'colour' in engine.docker('logs', 'shop-tty')
+    # its health check comes in an hour; it gets its restart policy when it has stayed up
+    result = restore(engine, bundles(root)['shop-web-1'], state='started', verify_start=True, restore=ALL, ignore=DEVICES)
+    assert result['container']['state'] == 'running' and any('nobody has seen it healthy' in note for note in result['notes'])
+    assert inspect(engine, 'shop-web-1')['HostConfig']['RestartPolicy']['Name'] == 'unless-stopped'
+    assert not restore(engine, bundles(root)['shop-web-1'], state='started', restore=ALL, ignore=DEVICES)['changed']
 
 
 def lone_volume(folder, name='vol', members=(), **info):
@@ -153,20 +143,44 @@ def state(engine):
             sorted(engine.docker('images', '-aq').split()), sorted(engine.docker('network', 'ls', '-q').split()))
 
 
+def names(engine):
+    """Every name on the engine's disk but those of its own databases."""
+    return {os.path.join(folder, name) for folder, folders, files in os.walk(engine.host_root) for name in folders + files
+            if 'buildkit' not in folder and 'containerd' not in folder}
+
+
 @pytest.mark.parametrize('over_tcp', [False, True])
-def test_hostile_archive_leaves_the_engine_as_it_was(over_tcp, start_engine, disk_dir, forwarded):
+def test_hostile_archives_leave_the_engine_as_it_was(over_tcp, start_engine, disk_dir, forwarded):
+    """Each is refused with its reason, and nothing is anywhere that was not there before."""
     engine = start_engine('debian-overlay2')
     host = forwarded(engine.socket) if over_tcp else 'unix://' + engine.socket
-    before = state(engine)
-    import tarfile
-    for number, bad in enumerate(([member('../evil', b'x')], [member('l', kind=tarfile.SYMTYPE, linkname='/'), member('l/x', b'x')],
-                                  [member('./sda', kind=tarfile.BLKTYPE, devmajor=8, devminor=0)])):
-        path = lone_volume(disk_dir, 'vol%d' % number, [member('./good', b'x' * 100000)] + bad)
-        for check in (True, False):
-            with pytest.raises(LifeboatError) as caught:
-                restore(engine, path, docker_host=host, check=check)
-            assert 'vol%d.tar' % number in str(caught.value)
-        assert state(engine) == before
+    before, outside = state(engine), os.path.join(disk_dir, 'outside')
+    os.mkdir(outside)
+    with open(os.path.join(outside, 'secret'), 'wb') as handle:
+        handle.write(b'secret')
+    restore(engine, lone_volume(disk_dir, 'first'), docker_host=host)       # whatever an engine makes at its first use
+    engine.docker('volume', 'rm', 'first')
+    there = names(engine)
+    assert len(HOSTILE) > 20
+    others = {}
+    for case, (raw, reason) in sorted(HOSTILE.items()):
+        path = make_bundle(os.path.join(disk_dir, 'bundle-' + case.replace(' ', '-')), {'volumes/vol.tar': raw},
+                           {'volume': {'name': 'vol', 'driver': 'local'}})
+        try:
+            restore(engine, path, docker_host=host)
+            said = 'nothing'
+        except LifeboatError as exc:
+            said = str(exc)
+        if not over_tcp or case not in ('hard link to nothing', 'same file twice'):
+            reasons = (reason, 'outside of the volume') if over_tcp else (reason,)
+            assert any(words in said for words in reasons) and 'vol.tar' in said, (case, said)
+        others[case] = said
+        if said == 'nothing':
+            engine.docker('volume', 'rm', 'vol')
+        assert state(engine) == before and names(engine) == there, case
+    # over the API the engine itself is asked; twice the same file is no danger
+    assert over_tcp is ('engine refused' in others['hard link to nothing'])
+    assert os.listdir(outside) == ['secret'] and open(os.path.join(outside, 'secret'), 'rb').read() == b'secret'
 
 
 @pytest.fixture

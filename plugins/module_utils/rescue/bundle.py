@@ -18,7 +18,7 @@ from ..storage import metadata, model
 from ..storage.codes import problem
 from . import archive, compress, plan, texts
 from .progress import Progress
-from .remote import ResumeMismatch
+from .sink import ResumeMismatch
 
 SCHEMA_VERSION = 1
 TOOL = 'lifeboat.docker'

@@ -6,7 +6,7 @@ import hashlib
 import platform
 import re
 
-from ..storage import graphdriver, metadata, safeio
+from ..storage import chains, metadata, safeio
 from ..storage.containerd import CONTENT
 from . import layerdata
 from .imagestore import BLOBS, FULL_NAME, REF_NAME, document
@@ -141,7 +141,7 @@ def original_manifest(image, layers):
             pending, seen = [image.id], set()
             while pending:
                 digest = pending.pop(0)
-                if digest in seen or not graphdriver.DIGEST.match(digest or '') or len(seen) > 100:
+                if digest in seen or not chains.DIGEST.match(digest or '') or len(seen) > 100:
                     continue
                 seen.add(digest)
                 found = metadata.read_json(folder, digest[7:].encode('ascii'))

@@ -14,8 +14,7 @@ import os
 from ..formats import tarwriter
 from ..storage import model, safeio
 from . import layerdata
-from .sink import FileSink, SinkError
-from .store import make_private
+from .sink import FileSink, SinkError, make_private
 
 NAME = b'images'
 BLOBS = 'blobs/sha256/'

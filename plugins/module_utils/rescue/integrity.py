@@ -9,7 +9,7 @@ counts as whole.
 import hashlib
 import time
 
-from ..storage import graphdriver, model
+from ..storage import chains, model
 from . import imagecodes, layerdata
 
 OK = 'ok'
@@ -79,10 +79,10 @@ def _config(image, problems):
 
 
 def _chain(image, problems):
-    diff_ids = graphdriver.diff_ids_of(image.config)
+    diff_ids = chains.diff_ids_of(image.config)
     if not diff_ids:
         return LOST
-    expected = list(zip(diff_ids, graphdriver.chain_ids(diff_ids)))
+    expected = list(zip(diff_ids, chains.chain_ids(diff_ids)))
     if [(layer.diff_id, layer.chain_id) for layer in image.layers] == expected:
         return OK
     problems.append(imagecodes.problem('LAYER_ORDER_CONFLICT', image.id, 'The recorded layers of image %s are not those that '

@@ -25,14 +25,11 @@ import hashlib
 import os
 import time
 
-from ..storage import fsinfo, model
-from .sink import SinkError
+from ..storage import fsinfo
+from . import remoteimages
+from .sink import ResumeMismatch, SinkError
 
 _NAP = 0.05
-
-
-class ResumeMismatch(model.LifeboatError):
-    """The beginning that the controller has is not what this run writes: write it whole."""
 
 
 class Refused(SinkError):
@@ -92,7 +89,6 @@ class RemoteStore(object):
         return [st.st_dev, st.st_ino] in steps
 
     def images(self):
-        from . import remoteimages      # which imports this file
         return remoteimages.RemoteImages(self)
 
     def prepare(self):

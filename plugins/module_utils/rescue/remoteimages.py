@@ -9,7 +9,7 @@ and every other bundle takes it from there: also in later runs, as the controlle
 import os
 
 from . import imagestore, layerdata
-from .remote import ResumeMismatch
+from .sink import ResumeMismatch
 
 
 class RemoteImages(imagestore.ImageStore):

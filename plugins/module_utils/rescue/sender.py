@@ -198,6 +198,10 @@ def main(argv):
     said = _work(spec, folder, writer, progress, watch)
     writer.message(said)
     writer.flush()
+    try:
+        spool.note(folder, spool.OVER, True)
+    except OSError:                     # no room: the controller waits a little longer
+        pass
     while not writer.drained():
         time.sleep(_TICK)
     # until the controller says stop, so that its last step finds somebody; the watch ends it

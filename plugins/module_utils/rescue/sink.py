@@ -33,6 +33,10 @@ class SinkError(LifeboatError):
         self.errno = exc.errno
 
 
+class ResumeMismatch(LifeboatError):
+    """The beginning that the controller has is not what this run writes: write it whole."""
+
+
 class FileSink(object):
     """A file that gets its name only when it is whole.
 
@@ -112,3 +116,20 @@ class FileSink(object):
             self.commit()
         else:
             self.abort()
+
+
+def make_private(path):
+    """mkdir -p with mode 0700 for what is new. OSError(ENOTDIR) for a file where a folder should be."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    if parent and parent != path:
+        make_private(parent)
+    try:
+        os.mkdir(path, 0o700)
+    except OSError as exc:
+        if exc.errno == errno.EEXIST and os.path.isdir(path):
+            return
+        if exc.errno == errno.EEXIST:
+            raise OSError(errno.ENOTDIR, 'a file is where a folder should be', path)
+        raise

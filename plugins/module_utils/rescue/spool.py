@@ -6,6 +6,7 @@
     NNNNNNNN-SHA256   a finished chunk, mode 0600, owned by the user who logs in: he fetches it, root wrote it
     building          the chunk at work
     inbox, reply-N    what the controller answers (one file, put there by the user who logs in)
+    over              everything was written, no chunk will follow those that are here
     state, failed, stop, heartbeat, lock, said, lib.zip
 
 `lock` is held by the process that writes (see sender.py). :func:`step` is the other end: the controller runs it for
@@ -31,7 +32,7 @@ from . import frames
 
 PREFIX = 'lifeboat-'
 CHUNK = re.compile(r'(\d{8})-([0-9a-f]{64})\Z')
-LOCK, HEARTBEAT, STOP, STATE, FAILED, INBOX, SAID = 'lock', 'heartbeat', 'stop', 'state', 'failed', 'inbox', 'said'
+LOCK, HEARTBEAT, STOP, STATE, FAILED, INBOX, SAID, OVER = 'lock', 'heartbeat', 'stop', 'state', 'failed', 'inbox', 'said', 'over'
 MARKER = 'LIFEBOAT-STEP '
 MIN_SIZE = 2 * 1024 * 1024
 MIN_CHUNK = 64 * 1024
@@ -281,7 +282,7 @@ def step(folder, request):
 
     REQUEST: `free` (numbers of chunks below it arrived), `wait` (seconds to wait for a chunk), `reply` ({number, sha256}:
     the inbox holds an answer), `failed` ({bundle: why}), `stop`.
-    Answer: `gone` (no such spool), `alive`, `chunks` [[number, size, sha256, path], ...], `state`, `said`.
+    Answer: `gone` (no such spool), `alive`, `over`, `chunks` [[number, size, sha256, path], ...], `state`, `said`.
     """
     if not os.path.isdir(folder):
         return {'gone': True, 'alive': False, 'chunks': [], 'state': None, 'said': ''}
@@ -306,11 +307,12 @@ def step(folder, request):
     while True:
         # in this order: what a writer finished before it ended is seen
         living = alive(folder)
+        over = os.path.exists(os.path.join(folder, OVER))
         chunks = _chunks(folder)
-        if chunks or not living or time.monotonic() >= until:
+        if chunks or over or not living or time.monotonic() >= until:
             break
         time.sleep(_NAP * 2)
-    return {'gone': not os.path.isdir(folder), 'alive': living, 'chunks': chunks, 'state': noted(folder, STATE),
+    return {'gone': not os.path.isdir(folder), 'alive': living, 'over': over, 'chunks': chunks, 'state': noted(folder, STATE),
             'said': '' if living else _read(folder, SAID, 4096).decode('utf-8', 'replace')}
 
 

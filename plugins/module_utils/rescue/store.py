@@ -7,7 +7,6 @@ A bundle at work lies in ``.<name>.partial`` beside its final place. What is who
 ``progress.json``, so a killed run is taken up where it stopped. `FolderStore` writes on this machine; a store that
 delivers to another one offers the same methods.
 """
-import errno
 import hashlib
 import json
 import os
@@ -15,7 +14,8 @@ import shutil
 
 from ..restore import bundle as bundles
 from ..storage import fsinfo, model
-from .sink import FileSink, SinkError
+from . import imagestore
+from .sink import FileSink, SinkError, make_private
 
 PARTIAL = '.partial'
 PROGRESS = b'progress.json'
@@ -44,7 +44,6 @@ class FolderStore(object):
 
     def images(self):
         """An imagestore.ImageStore: where layers that several bundles have in common lie once."""
-        from . import imagestore        # which imports this file
         return imagestore.ImageStore(os.path.join(self.path, imagestore.NAME))
 
     def ask(self, names, blobs=()):
@@ -217,23 +216,6 @@ class FolderBundle(object):
         if aside is not None and not keep_old:
             shutil.rmtree(aside, ignore_errors=True)
         return aside if keep_old else None
-
-
-def make_private(path):
-    """mkdir -p with mode 0700 for what is new. OSError(ENOTDIR) for a file where a folder should be."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    if parent and parent != path:
-        make_private(parent)
-    try:
-        os.mkdir(path, 0o700)
-    except OSError as exc:
-        if exc.errno == errno.EEXIST and os.path.isdir(path):
-            return
-        if exc.errno == errno.EEXIST:
-            raise OSError(errno.ENOTDIR, 'a file is where a folder should be', path)
-        raise
 
 
 def manifest_of(path):

@@ -143,25 +143,27 @@ def _with_container(plan, situation):
         plan.note(warning)
     body = recreate.create_body(definition)
     existing = engine.container(situation.name)
-    resolved = _with_peers(plan, engine, body, situation.name)
+    resolved = _with_peers(plan, situation, body)
     differs = tuple(planning.differences(existing, resolved, ids)) if existing is not None else ()
     return situation._replace(wanted=body, definition=definition, existing=existing, differs=differs)
 
 
-def _with_peers(plan, engine, body, name):
+def _with_peers(plan, situation, body):
     """BODY as the engine will show it: containers that it shares a namespace with by their ids. Refuses where one is not
-    there."""
+    there; in check mode it may be another bundle's of the same run."""
     host = dict(body['HostConfig'])
     for key, shared in SHARED:
         kind, dummy, peer = host.get(key, '').partition(':')
         if kind != 'container':
             continue
-        found = engine.container(peer)
+        found = situation.engine.container(peer)
+        sentence = '%s shares the %s of the container %s, which is not on this engine' % (situation.name, shared, peer)
         if found is not None:
             host[key] = 'container:%s' % found['Id']
+        elif situation.options.check:
+            plan.note(sentence + ' yet: it has to be restored before.')
         else:
-            plan.refuse('%s shares the %s of the container %s, which is not on this engine: restore that one first.'
-                        % (name, shared, peer))
+            plan.refuse(sentence + ': restore that one first.')
     return dict(body, HostConfig=host)
 
 

@@ -28,7 +28,7 @@ HEAD = b'head.tar'
 IMAGES, DATABASES = b'images.json', b'databases.json'
 IMAGE = b'image.tar'                    # also where the bundle holds the image as a folder: then it is made on the way
 CHUNKS = 2
-PATIENCE = 600                          # seconds without a new piece
+PATIENCE = 300                          # seconds without a new piece
 NAP = 0.05
 CHUNK = re.compile(r'chunk-(\d+)-(\d+)(-last)?\Z')
 
@@ -41,12 +41,18 @@ class Inbox(object):
         self.head = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
         self.sums = {}
         self._number = 0
+        self.abandoned = False          # nobody is there any more who would remove the folder
 
     def close(self):
         shutil.rmtree(self.head, ignore_errors=True)
+        if not os.path.isdir(self.folder):
+            return
         for name in os.listdir(self.folder):
             if name.startswith((b'want-', b'chunk-')):
                 _unlink(os.path.join(self.folder, name))
+        if self.abandoned:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
         with open(os.path.join(self.folder, b'done'), 'wb'):
             pass
 
@@ -80,6 +86,7 @@ class _Incoming(object):
 
     def __init__(self, inbox, number, name, expected):
         self.folder = inbox.folder
+        self._inbox = inbox
         self.number = number
         self.name = name
         self.expected = expected
@@ -123,9 +130,11 @@ class _Incoming(object):
             for path, last in ((base, False), (base + b'-last', True)):
                 if os.path.exists(path):
                     return path, last
-            if os.path.exists(os.path.join(self.folder, b'stop')):
+            # with its folder, too: it may have been removed before anybody looked
+            if os.path.exists(os.path.join(self.folder, b'stop')) or not os.path.isdir(self.folder):
                 raise LifeboatError('The controller gave up.')
             time.sleep(NAP)
+        self._inbox.abandoned = True
         raise LifeboatError('Nothing came from the controller for %d seconds.' % PATIENCE)
 
     def finish(self):

@@ -54,12 +54,12 @@ class Scan(NamedTuple):
 def scan(stream, what, allow_devices=False, check=True):
     """Read a whole archive as unpack() would, and refuse what it would refuse -> Scan. Raises ArchiveError."""
     reader = Reader(stream, what)
-    kinds = {}                          # only of what can matter to later members: links and folders
+    seen = Seen()
     files = size = sparse = xattrs = devices = 0
     first = []
     for member in reader:
         if check:
-            foresee(reader, member, kinds, allow_devices)
+            foresee(reader, member, seen, allow_devices)
         if member.kind == FILE:
             files += 1
             size += member.realsize
@@ -73,17 +73,32 @@ def scan(stream, what, allow_devices=False, check=True):
     return Scan(reader.members, files, size, sparse, xattrs, devices, tuple(first))
 
 
-def foresee(reader, member, links, allow_devices):
-    """Refuse a member that goes through a link of the same archive, as openat() would."""
+class Seen(object):
+    """What foresee() remembers of the members before."""
+
+    def __init__(self):
+        self.links = set()
+        self.folders = set((b'',))
+
+
+def foresee(reader, member, seen, allow_devices):
+    """Refuse a member that goes through a link of the same archive, or stands where nothing can be, as openat() would."""
     _refuse_device(reader, member, allow_devices)
-    for name in (member.name, member.link if member.kind == HARDLINK else b''):
-        at = name.find(b'/')
+    links, name = seen.links, member.name
+    for path in (name, member.link if member.kind == HARDLINK else b''):
+        at = path.find(b'/')
         while links and at >= 0:
-            if name[:at] in links:
-                raise reader.fail('goes through %s, which the archive makes a link' % shown(name[:at]), member.name)
-            at = name.find(b'/', at + 1)
+            if path[:at] in links:
+                raise reader.fail('goes through %s, which the archive makes a link' % shown(path[:at]), name)
+            at = path.find(b'/', at + 1)
+    if name and name.rpartition(b'/')[0] not in seen.folders:
+        raise reader.fail('stands before its folder, or goes through something that is no folder', name)
+    if name in links or name and name in seen.folders:
+        raise reader.fail('is in the archive twice', name)
     if member.kind == SYMLINK:
-        links[member.name] = True
+        links.add(name)
+    elif member.kind == FOLDER:
+        seen.folders.add(name)
 
 
 def _refuse_device(reader, member, allow_devices):
@@ -179,7 +194,7 @@ class _Job(object):
         reader, descriptor, owners = self.reader, self.descriptor, self.owners
         take, write, utime, chown, fchmod = reader.take, os.write, os.utime, os.fchown, os.fchmod
         opener, closer = os.open, os.close
-        last = None
+        last = given = None
         last_fd = -1
         member = None
         try:
@@ -188,12 +203,17 @@ class _Job(object):
                 if member.kind is FILE and member.sparse is None and member.size <= SMALL:
                     # nearly every member; nothing that is not needed
                     parent, dummy, base = name.rpartition(b'/')
+                    mode = member.mode
                     if last_fd < 0 or parent != last:
                         last_fd = descriptor(parent)
                         last = parent
-                    mode = member.mode
+                        given = None
                     fd = opener(base, NEW, mode & 0o777, dir_fd=last_fd)
                     try:
+                        if given is None:
+                            # the group may come from the folder (mount option grpid); the same for all files in it
+                            st = os.fstat(fd)
+                            given = st.st_uid, st.st_gid
                         if member.size:
                             data = take()
                             written = write(fd, data)
@@ -204,7 +224,7 @@ class _Job(object):
                                 self.telling = True
                         if base in MARKERS or base[-4:] in TAILS:
                             self.telling = True
-                        if owners:
+                        if owners and (member.uid, member.gid) != given:
                             chown(fd, member.uid, member.gid)
                         if mode & SPECIAL:
                             fchmod(fd, mode)

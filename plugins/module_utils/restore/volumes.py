@@ -114,7 +114,7 @@ class Volumes(object):
         known = [item for item in (self.engine.request('GET', '/volumes') or {}).get('Volumes') or []
                  if item.get('Driver') == 'local']
         if not known:
-            return UNKNOWN, 'this is found out by a real run'
+            return self._by_engine_id()
         names = set(item['Name'] for item in known)
         for prefix in self._prefixes():
             folder = prefix + os.path.dirname(os.path.dirname(known[0].get('Mountpoint') or ''))
@@ -123,6 +123,20 @@ class Volumes(object):
                 self._prefix = prefix
                 return DIRECT, 'its folders are on this machine'
         return API, NOT_HERE
+
+    def _by_engine_id(self):
+        """Engines from 23.0 on keep their random id in their data root too."""
+        root, ident = self.info.get('DockerRootDir'), self.info.get('ID')
+        for prefix in self._prefixes() if isinstance(root, str) and isinstance(ident, str) and ident else ():
+            try:
+                with open(os.path.join(prefix + root, 'engine-id'), 'rb') as handle:
+                    same = handle.read(200).strip() == ident.encode('utf-8')
+            except OSError:
+                continue
+            if same and _is_ours(prefix + root):
+                self._prefix = prefix
+                return DIRECT, 'its folders are on this machine'
+        return UNKNOWN, 'this is found out by a real run'
 
     # --- looking
 
@@ -321,10 +335,10 @@ class Passing(object):
     def __iter__(self):
         reader = self.reader
         shadow = unpack.Shadow(reader, self.folder)
-        links = {}
+        seen = unpack.Seen()
         try:
             for member in reader:
-                unpack.foresee(reader, member, links, self.allow_devices)
+                unpack.foresee(reader, member, seen, self.allow_devices)
                 if member.kind == tarread.SYMLINK and _leaves(member):
                     raise reader.fail("is a link to %s, outside of the volume; the engine refuses such links over its API: "
                                       "restore on the engine's own host as root" % tarread.shown(member.link), member.name)

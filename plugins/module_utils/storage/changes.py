@@ -48,51 +48,55 @@ class _Comparison(object):
         self.by_name = any(encoding.by_name for encoding in new.encodings)
 
     def run(self):
-        pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), b'', None, None)]
+        prefix = b''
+        pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), prefix, None, None)]
         while pending:
             here = pending[-1]
+            prefix = prefix[:here.start]
             yield from here.failures
             here.failures = ()
             for name in here.names:
-                path = here.prefix + name
+                path = prefix + name
+                inner = None
                 try:
-                    after = self.new._find(here.new, name) if name in here.new.where else None
-                    before = self.old._find(here.old, name) if name in here.old.where else None
-                    if after is None and before is None:
-                        continue
-                    if after is None:
-                        yield from here.listed()
-                        yield Change('D', path, None)
-                        continue
-                    part, st = after
-                    entry = Entry(path, st, part.folder, name, self.new, False, False, (here.new, part))
-                    folder = stat.S_ISDIR(st.st_mode)
-                    if before is None:
-                        yield from here.listed()
-                        yield Change('A', path, entry)
-                        if folder:
-                            yield from self._added(here, name, path)
-                        continue
-                    differs = self._differs(entry, before, here.old, name)
-                    was_folder = stat.S_ISDIR(before[1].st_mode)
-                    inner = None
-                    if folder and was_folder:
-                        inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
-                                      path + b'/', here, entry)
-                    if differs:
-                        yield from here.listed()
-                        yield Change('C', path, entry)
-                        if inner is not None:
-                            inner.reported = True
-                    if folder and not was_folder:
-                        yield from self._added(here, name, path)
-                    if inner is not None and not inner.same:
-                        pending.append(inner)
-                        break
+                    inner = yield from self._compared(here, prefix, name)
                 except OSError as exc:
                     yield Failure(path, exc, False)
+                if inner is not None:
+                    pending.append(inner)
+                    prefix = path + b'/'
+                    break
             else:
                 pending.pop()
+
+    def _compared(self, here, prefix, name):
+        """Yield the changes of one name; the return value is the _Pair to go down into, None if there is none."""
+        path = prefix + name
+        after = self.new._find(here.new, name) if name in here.new.where else None
+        before = self.old._find(here.old, name) if name in here.old.where else None
+        if after is None:
+            if before is not None:
+                yield from here.listed(prefix)
+                yield Change('D', path, None)
+            return None
+        part, st = after
+        entry = Entry(path, st, part.folder, name, self.new, False, False, (here.new, part))
+        folder = stat.S_ISDIR(st.st_mode)
+        was_folder = before is not None and stat.S_ISDIR(before[1].st_mode)
+        inner = None
+        if folder and was_folder:
+            differs = self._differs(entry, before, here.old, name)
+            inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
+                          path + b'/', here, entry)
+            inner.reported = differs
+        else:
+            differs = before is None or self._differs(entry, before, here.old, name)
+        if differs:
+            yield from here.listed(prefix)
+            yield Change('A' if before is None else 'C', path, entry)
+        if folder and not was_folder:
+            yield from self._added(here, name, path)
+        return inner if inner is not None and not inner.same else None
 
     def _added(self, here, name, path):
         for entry in self.new._walk(self.new._collect(here.new, name), path + b'/'):
@@ -124,9 +128,9 @@ class _Pair(object):
 
     def __init__(self, comparison, new_parts, old_parts, prefix, parent, entry):
         new, old = comparison.new, comparison.old
-        self.prefix = prefix
+        self.start = len(prefix)
         self.parent = parent
-        self.entry = entry
+        self.entry = entry and entry._replace(path=b'')     # see listed(): paths of a whole deep nest would fill memory
         self.reported = parent is None  # the root is never listed
         self.failures = ()
         self.names = iter(())
@@ -139,7 +143,7 @@ class _Pair(object):
         if aligned and not new_parts[0].marks.opaque and not comparison.by_name:
             # what the top layer does not name is the same on both sides
             self.new = new._layer_folder(new_parts, prefix)
-            self.old = _Folder(prefix, old_parts, _Everywhere(old_parts), None, ())
+            self.old = _Folder(len(prefix), old_parts, _Everywhere(old_parts), None, ())
             self.names = self.new.names
         else:
             self.new = new._merge(new_parts, prefix)
@@ -147,8 +151,9 @@ class _Pair(object):
             self.names = iter(sorted(set(self.new.where).union(self.old.where)))
         self.failures = tuple(side.failure for side in (self.new, self.old) if side.failure is not None)
 
-    def listed(self):
-        """The C of this folder and of every one above it that was not listed yet, outermost first."""
+    def listed(self, prefix):
+        """The C of this folder, whose paths begin with PREFIX, and of every one above it that was not listed yet, outermost
+        first."""
         chain = []
         folder = self
         while folder is not None and not folder.reported:
@@ -156,4 +161,5 @@ class _Pair(object):
             folder = folder.parent
         for folder in reversed(chain):
             folder.reported = True
-            yield Change('C', folder.prefix[:-1], folder.entry)
+            path = prefix[:folder.start - 1]
+            yield Change('C', path, folder.entry._replace(path=path))

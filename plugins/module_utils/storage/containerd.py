@@ -15,8 +15,8 @@ from typing import NamedTuple, Optional
 
 from ..formats import boltdb, gotypes, jsonish
 from . import metadata, model, safeio
+from .chains import DIGEST, MAX_LAYERS, chain_ids, diff_ids_of
 from .codes import problem
-from .graphdriver import DIGEST, MAX_LAYERS, Resolution, chain_ids, diff_ids_of
 
 META = b'io.containerd.metadata.v1.bolt'
 SNAPSHOTTER = b'io.containerd.snapshotter.v1.'
@@ -224,7 +224,7 @@ class ContainerdStore(object):
         """Like Graphdriver.resolve for a container (or any other snapshot key) of the containerd store."""
         problems, sources = [], {}
         if snapshotter not in self.snapshotters():
-            return Resolution(None, model.LOST, (problem(
+            return model.Resolution(None, model.LOST, (problem(
                 'STORE_UNREACHABLE', container_id, 'The snapshotter %s of %s has no folder in %s.' % (
                     snapshotter, container_id[:12], model.text(self.path)),
                 'Name the right one with containerd_root.'),), {})
@@ -238,7 +238,7 @@ class ContainerdStore(object):
                     record, sources['writable'] = table[names[container_id]], source
         if record is None:
             why = shots.damage or self.damage or 'no snapshot carries its id'
-            return Resolution(None, model.LOST, (problem(
+            return model.Resolution(None, model.LOST, (problem(
                 'WRITABLE_LAYER_UNKNOWN', container_id, 'The snapshot of %s is not recorded: %s.' % (container_id[:12], why),
                 'Look at the orphan snapshots of this host; orphans: true rescues them all.'),), sources)
         if sources['writable'] != 'meta.db':
@@ -246,12 +246,12 @@ class ContainerdStore(object):
                                     'it was found by its name.' % (container_id[:12], self.damage or 'not listed'), ''))
         if shots.encoding is None:
             step = UNREADABLE.get(snapshotter, 'read snapshot %s with the software that wrote it')
-            return Resolution(None, model.UNSUPPORTED, tuple(problems) + (problem(
+            return model.Resolution(None, model.UNSUPPORTED, tuple(problems) + (problem(
                 'DRIVER_UNSUPPORTED', container_id, 'The writable layer of %s is snapshot %d of %s, which cannot be read as '
                 'files.' % (container_id[:12], record.ident, snapshotter), step % record.ident + '.'),), sources)
         stack, status, notes = self.stack_of(shots, record, container_id)
         sources['layers'] = 'metadata.db'
-        return Resolution(stack, status, tuple(problems) + notes, sources)
+        return model.Resolution(stack, status, tuple(problems) + notes, sources)
 
     def stack_of(self, shots, record, owner):
         """(model.Stack, status, problems) of a snapshot and everything below it."""

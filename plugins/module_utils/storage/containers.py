@@ -8,7 +8,6 @@ import stat
 
 from . import likely, metadata, model, mounts
 from .codes import problem
-from .graphdriver import Resolution, chain_ids, diff_ids_of
 
 NEVER = '0001-01-01T00:00:00Z'
 CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
@@ -20,12 +19,7 @@ CACHED_LOG = re.compile(rb'container-cached\.log(\.\d+)?(\.gz)?\Z')
 def read(root, ident):
     """model.Container of one folder below containers/. ROOT is an inventory.DataRoot. Never raises for damage."""
     problems, sources = [], {}
-    try:
-        folder = root.containers_dir().child(ident.encode('ascii'))
-        names = folder.names()
-    except OSError as exc:
-        folder, names = None, []
-        problems.append(problem('CONFIG_DAMAGED', ident, 'containers/%s: %s.' % (ident, metadata.describe(exc)), ''))
+    folder, names = _open(root, ident, problems)
     spec = _Once(lambda: root.spec(ident))
     config = _config(folder, names, ident, spec, problems, sources)
     hostconfig = _hostconfig(folder, names, ident, problems)
@@ -47,23 +41,13 @@ def read(root, ident):
     sources.update(found.sources)
     problems.extend(found.problems)
     if store == 'graphdriver' and driver in root.graphdrivers and image_id:
-        problems.extend(root.graphdrivers[driver].config_problems(image_id))
+        problems.extend(root.graphdrivers[driver].images.config_problems(image_id))
     mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path,
                                    root.writable_places)
     problems.extend(notes)
     state = _state(config)
-    if metadata.get(hostconfig, 'AutoRemove') is True:
-        problems.insert(0, problem('REMOVED_AT_NEXT_START', name or ident, 'Container %s was started with --rm: the next '
-                                   'start of dockerd deletes it and its anonymous volumes.' % (name or ident[:12]),
-                                   'Rescue it before dockerd is started on this disk.'))
-    if state['dead'] or state['status'] == 'removing':
-        problems.insert(0, problem('REMOVAL_INTERRUPTED', name or ident, 'Container %s was being removed when the daemon '
-                                   'died; parts of it may be gone.' % (name or ident[:12]),
-                                   'Rescue it before dockerd is started on this disk.'))
-    reference = metadata.text_of(config, 'Config', 'Image') or None
-    if reference is None or reference == image_id:
-        known = root.references(store, driver, image_id)
-        reference = known[0] if known else reference
+    problems[:0] = _removals(ident, name, hostconfig, state)
+    reference = _reference(root, config, store, driver, image_id)
     if folder is not None:
         folder.close()
     return model.Container(
@@ -71,6 +55,16 @@ def read(root, ident):
         os.path.join(root.path, b'containers', ident.encode('ascii')), store, driver,
         _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, config, hostconfig, sources,
         root.idmap)
+
+
+def _open(root, ident, problems):
+    """(open folder or None, names in it) of a container."""
+    try:
+        folder = root.containers_dir().child(ident.encode('ascii'))
+        return folder, folder.names()
+    except OSError as exc:
+        problems.append(problem('CONFIG_DAMAGED', ident, 'containers/%s: %s.' % (ident, metadata.describe(exc)), ''))
+        return None, []
 
 
 class _Once(object):
@@ -164,6 +158,27 @@ def _hints(root, folder, ident):
         ' (' + ', '.join(hints) + ')' if hints else '')
 
 
+def _removals(ident, name, hostconfig, state):
+    """Yield a problem if the next start of dockerd deletes the container, or if that was going on."""
+    if state['dead'] or state['status'] == 'removing':
+        yield problem('REMOVAL_INTERRUPTED', name or ident, 'Container %s was being removed when the daemon '
+                      'died; parts of it may be gone.' % (name or ident[:12]),
+                      'Rescue it before dockerd is started on this disk.')
+    if metadata.get(hostconfig, 'AutoRemove') is True:
+        yield problem('REMOVED_AT_NEXT_START', name or ident, 'Container %s was started with --rm: the next '
+                      'start of dockerd deletes it and its anonymous volumes.' % (name or ident[:12]),
+                      'Rescue it before dockerd is started on this disk.')
+
+
+def _reference(root, config, store, driver, image_id):
+    """The image's name: as the user gave it, or one that it has now where only its id was given."""
+    reference = metadata.text_of(config, 'Config', 'Image') or None
+    if reference is None or reference == image_id:
+        known = root.references(store, driver, image_id)
+        return known[0] if known else reference
+    return reference
+
+
 def _driver(root, ident, config, sources):
     """(store, driver). btrfs and zfs are names of both a storage driver and a snapshotter, so what exists decides."""
     recorded = metadata.text_of(config, 'Driver')
@@ -176,7 +191,7 @@ def _driver(root, ident, config, sources):
             return 'containerd', recorded
         return 'graphdriver', recorded
     for name, driver in sorted(root.graphdrivers.items()):
-        if driver.mount(ident).exists or driver.present(driver.driver.writable(ident.encode()), ident.encode()):
+        if driver.layerdb.mount(ident).exists or driver.present(driver.driver.writable(ident.encode()), ident.encode()):
             sources['driver'] = 'layerdb'
             return 'graphdriver', name
     for snapshotter in root.snapshotters_with(ident):
@@ -191,11 +206,7 @@ def _image_from_layers(root, driver, ident):
     graph = root.graphdrivers.get(driver)
     if graph is None:
         return None
-    parent = graph.mount(ident).parent
-    fitting = [image_id for image_id in graph.image_ids()
-               if parent and chain_ids(diff_ids_of(graph.image_config(image_id).value))[-1:] == [parent]]
-    tagged = [image_id for image_id in fitting if graph.references()[0].get(image_id)]
-    return (tagged or fitting or [None])[0]
+    return graph.images.with_top(graph.layerdb.mount(ident).parent)
 
 
 def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
@@ -203,7 +214,7 @@ def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
         return root.resolve_snapshot(ident, driver)
     graph = root.graphdrivers.get(driver)
     if graph is None:
-        return Resolution(None, model.LOST, (problem(
+        return model.Resolution(None, model.LOST, (problem(
             'WRITABLE_LAYER_LOST', ident, 'Nothing of storage driver %s is in this data root.' % (driver or 'unknown'),
             'The driver\'s folder may be a file system of its own that is not mounted.'),), {})
     found = graph.resolve(ident, image_id)
@@ -211,7 +222,7 @@ def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
         return found
     hint = _spec_hint(spec(), graph)
     if hint is None:
-        chain = likely.cache_ids(graph, image_id, chain_ids, diff_ids_of)
+        chain = likely.cache_ids(graph, image_id)
         fits = likely.best(graph, root.claimed(driver), created, points, chain, likely.log_time(log))
         if fits is None:
             return found

@@ -1,51 +1,23 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``image/<driver>/`` of a data root: images, layers, and which folders a container's stack is made of.
+"""One storage driver's part of a data root: which folders a container's stack and an image's layers are.
 
-layerdb is asked first, since it needs none of a driver's own link files; the image's config and the driver's own
-record of lower layers stand in where it is damaged, and are compared with it where it is not.
+layerdb (storage.layerdb) is asked first, since it needs none of a driver's own link files; the image's config
+(storage.imagedb) and the driver's own record of lower layers stand in where it is damaged, and are compared with it
+where it is not.
 """
-import hashlib
 import os
-import re
 import stat
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from . import metadata, model
+from .chains import chain_ids, diff_ids_of
 from .codes import problem
-from .drivers.common import CACHE_ID, Lowers, driver
-
-DIGEST = re.compile(r'sha256:[0-9a-f]{64}\Z')
-HEX = re.compile(rb'[0-9a-f]{64}\Z')
-REMOVING = re.compile(rb'([0-9a-f]{64})-.+-removing\Z')
-MAX_LAYERS = 512                        # Docker allows 125; a loop must end
-
-
-class LayerRecord(NamedTuple):
-    """An entry of layerdb/sha256. `damage` is '' or why dockerd would not load it."""
-    chain_id: str
-    diff_id: Optional[str]
-    parent: Optional[str]               # chainID, None for a base layer
-    cache_id: Optional[bytes]
-    size: Optional[int]
-    folder: bytes                       # name in layerdb/sha256
-    damage: str
-
-
-class MountRecord(NamedTuple):
-    """An entry of layerdb/mounts."""
-    mount_id: Optional[bytes]
-    init_id: Optional[bytes]
-    parent: Optional[str]
-    exists: bool
-
-
-class Resolution(NamedTuple):
-    stack: Optional[model.Stack]
-    status: str
-    problems: Tuple[model.Problem, ...]
-    sources: Dict[str, str]
+from .driver_table import driver
+from .drivers.common import CACHE_ID, Lowers
+from .imagedb import ImageDb
+from .layerdb import LayerDb
 
 
 class _Chain(NamedTuple):
@@ -54,19 +26,22 @@ class _Chain(NamedTuple):
     lower: bytes                        # what the file ``lower`` of overlay2 says of them, never empty
 
 
-def chain_ids(diff_ids):
-    """chainIDs of an image, base first: the first is the diffID, then SHA-256(parent + ' ' + diffID) (OCI config.md)."""
-    chain = []
-    for diff_id in diff_ids:
-        chain.append(diff_id if not chain else
-                     'sha256:' + hashlib.sha256((chain[-1] + ' ' + diff_id).encode('ascii', 'replace')).hexdigest())
-    return chain
+class _Said(NamedTuple):
+    """What each source says of the image layers below one writable layer, top first."""
+    by_layerdb: List[str]               # chainIDs along layerdb's parents
+    cut: bool                           # that walk broke off
+    by_config: List[str]                # chainIDs of the image's config
+    lowers: Lowers                      # the driver's own record
+    below: Optional[List[bytes]]        # its cache-ids without the init layer, None where it says nothing usable
+    scratch: bool                       # the container has no image layers
 
 
-def diff_ids_of(config):
-    """diffIDs of an image config, base first; [] if it has none that are digests."""
-    found = metadata.list_of(config, 'rootfs', 'diff_ids')
-    return found if found and all(isinstance(item, str) and DIGEST.match(item) for item in found) else []
+class _Found(NamedTuple):
+    """The image layers of a container."""
+    layers: Tuple[model.Layer, ...]     # top first
+    source: str                         # that told their order, '' where there are none
+    problems: Tuple[model.Problem, ...] = ()
+    is_all: bool = True                 # False: there are layers that no source names
 
 
 class Graphdriver(object):
@@ -78,170 +53,16 @@ class Graphdriver(object):
         self.driver = driver(name)
         encoding = self.driver.ENCODING if self.driver else None
         self.encoding = model.OVERLAY_USER if userxattr and encoding == model.OVERLAY else encoding
-        self.base = os.path.join(b'image', os.fsencode(name))
-        self._folders = {}
-        self._layers = None
+        folders = metadata.Folders(root, os.path.join(b'image', os.fsencode(name)))
+        self.layerdb = LayerDb(folders)
+        self.images = ImageDb(folders)
+        self._folders = {}              # right below the data root
         self._links = None              # overlay2/l
         self._idents = {}
-        self._configs = {}
-        self._references = None
         self._present = {}
         self._empty = {}
-        self._mounts = {}
         self._image_layers_of = {}
         self._chains = {}               # see _Chain
-
-    # -- reading ---------------------------------------------------------------------------------------------------
-
-    def _folder(self, path):
-        """An open folder below image/<driver>, None if there is none; kept open for the next look-up."""
-        if path not in self._folders:
-            try:
-                self._folders[path] = self.root.descend(os.path.join(self.base, path))
-            except OSError:
-                self._folders[path] = None
-        return self._folders[path]
-
-    def _names(self, path):
-        folder = self._folder(path)
-        try:
-            return folder.names() if folder is not None else []
-        except OSError:
-            return []
-
-    def layers(self):
-        """{chainID: LayerRecord} of every entry of layerdb/sha256, also damaged ones and half-removed ones."""
-        if self._layers is None:
-            self._layers = {}
-            removing = []
-            for name in self._names(b'layerdb/sha256'):
-                if HEX.match(name):
-                    record = self._layer(name, name)
-                    self._layers[record.chain_id] = record
-                elif REMOVING.match(name):
-                    removing.append((REMOVING.match(name).group(1), name))
-            for chain, name in removing:
-                record = self._layer(chain, name)
-                known = self._layers.get(record.chain_id)
-                if known is None or known.damage:
-                    self._layers[record.chain_id] = record._replace(damage=record.damage or 'removal was interrupted')
-        return self._layers
-
-    def _layer(self, chain, name):
-        chain_id = 'sha256:' + chain.decode('ascii')
-        try:
-            folder = self._folder(b'layerdb/sha256').child(name)
-        except OSError as exc:
-            return LayerRecord(chain_id, None, None, None, None, name, metadata.describe(exc))
-        damage = []
-        cache_id = metadata.read_text(folder, b'cache-id').encode()
-        if not CACHE_ID.match(cache_id):
-            cache_id = None
-            damage.append('cache-id')
-        diff_id = metadata.read_text(folder, b'diff')
-        if not DIGEST.match(diff_id):
-            diff_id = None
-            damage.append('diff')
-        parent = None
-        try:
-            parent = folder.read(b'parent', 4096).replace(b'\0', b'').strip().decode('ascii', 'replace')
-            if not DIGEST.match(parent):
-                parent = None
-                damage.append('parent')
-        except FileNotFoundError:
-            if diff_id is not None and diff_id != chain_id:
-                damage.append('parent')  # only a base layer's chainID is its diffID
-        except OSError:
-            damage.append('parent')
-        size = metadata.read_text(folder, b'size')
-        if not size.isdigit():
-            damage.append('size')
-        folder.close()
-        return LayerRecord(chain_id, diff_id, parent, cache_id, int(size) if size.isdigit() else None, name,
-                           ', '.join(damage) + ' empty or damaged' if damage else '')
-
-    def tar_split(self, record):
-        """(folder, name) of a layer's tar-split file, None if it has none."""
-        try:
-            folder = self._folder(b'layerdb/sha256').child(record.folder)
-            if stat.S_ISREG(folder.stat(b'tar-split.json.gz').st_mode):
-                return folder, b'tar-split.json.gz'
-        except (OSError, AttributeError):
-            pass
-        return None
-
-    def mount_names(self):
-        """Names in layerdb/mounts: container ids, and layers of image mounts and builds."""
-        return [name.decode('utf-8', 'backslashreplace') for name in self._names(b'layerdb/mounts')]
-
-    def mount(self, name):
-        """MountRecord of layerdb/mounts/NAME; every part of it may be missing."""
-        if name not in self._mounts:
-            self._mounts[name] = self._mount(name)
-        return self._mounts[name]
-
-    def _mount(self, name):
-        try:
-            folder = self._folder(b'layerdb/mounts').child(os.fsencode(name))
-        except (OSError, AttributeError):
-            return MountRecord(None, None, None, False)
-        mount_id = metadata.read_text(folder, b'mount-id').encode()
-        init_id = metadata.read_text(folder, b'init-id').encode()
-        parent = metadata.read_text(folder, b'parent')
-        folder.close()
-        return MountRecord(mount_id if CACHE_ID.match(mount_id) else None, init_id if CACHE_ID.match(init_id) else None,
-                           parent if DIGEST.match(parent) else None, True)
-
-    def image_ids(self):
-        """Ids of every image that has a config here, or a name without one."""
-        found = {'sha256:' + name.decode('ascii') for name in self._names(b'imagedb/content/sha256') if HEX.match(name)}
-        return sorted(found.union(image_id for image_id in self.references()[0] if DIGEST.match(image_id)))
-
-    def image_config(self, image_id):
-        """metadata.Found of an image's config; `damage` also if its bytes do not have the digest that names them."""
-        if image_id not in self._configs:
-            self._configs[image_id] = self._image_config(image_id)
-        return self._configs[image_id]
-
-    def _image_config(self, image_id):
-        folder = self._folder(b'imagedb/content/sha256')
-        if folder is None or not DIGEST.match(image_id or ''):
-            return metadata.Found(None, 'missing', '')
-        found = metadata.read_json(folder, image_id[7:].encode('ascii'))
-        if found.raw is not None and hashlib.sha256(found.raw).hexdigest() != image_id[7:]:
-            return found._replace(damage=found.damage or 'does not match its digest')
-        return found
-
-    def config_problems(self, image_id):
-        """() or what is wrong with an image's config."""
-        found = self.image_config(image_id)
-        if found.value is not None and not found.damage:
-            return ()
-        return (problem('IMAGE_CONFIG_LOST', image_id, 'The config of image %s: %s.' % (image_id, found.damage),
-                        self.pull_hint(image_id)),)
-
-    def image_parent(self, image_id):
-        """The image this one was built from by the classic builder or commit; '' if none is recorded."""
-        folder = self._folder(b'imagedb/metadata/sha256')
-        try:
-            return metadata.read_text(folder.child(image_id[7:].encode('ascii')), b'parent')
-        except (OSError, AttributeError):
-            return ''
-
-    def references(self):
-        """({image id: [references]}, damage) of repositories.json."""
-        if self._references is None:
-            folder = self._folder(b'')
-            found = metadata.Found(None, 'missing', '') if folder is None else \
-                metadata.read_record(folder, b'repositories.json')
-            table = {}
-            for names in metadata.dict_of(found.value, 'Repositories').values():
-                for reference, image_id in metadata.strings_of({'x': names}, 'x').items():
-                    table.setdefault(image_id, []).append(reference)
-            for references in table.values():
-                references.sort()
-            self._references = (table, found.damage if found.damage != 'missing' else '')
-        return self._references
 
     # -- folders -----------------------------------------------------------------------------------------------------
 
@@ -321,13 +142,13 @@ class Graphdriver(object):
         if self.encoding is None:
             return self._unsupported(name, hint)
         problems, sources = [], {}
-        record = self.mount(name)
+        record = self.layerdb.mount(name)
         mount_id, source = self._mount_id(name, record, hint)
         if mount_id is None:
             problems.append(problem('WRITABLE_LAYER_UNKNOWN', name, 'image/%s/layerdb/mounts/%s %s.' % (
                 self.name, name, 'is empty or damaged' if record.exists else 'does not exist'),
                 'Look at the orphan writable layers of this host; orphans: true rescues them all.'))
-            return Resolution(None, model.LOST, tuple(problems), sources)
+            return model.Resolution(None, model.LOST, tuple(problems), sources)
         sources['writable'] = source
         writable, why = self.writable(mount_id)
         if why:
@@ -335,18 +156,19 @@ class Graphdriver(object):
                 model.text(self.absolute(self.driver.writable(mount_id))), why),
                 'Volumes, logs and config are still rescued; for the layer itself only a file system recovery tool is left.'))
         init = self._init(mount_id, record)
-        image, notes = self._image_layers(name, mount_id, record, image_id, init, sources)
-        problems.extend(notes)
-        stack = model.Stack(writable, init, image, self.absolute(self.driver.work(mount_id)),
+        image = self._image_layers(name, mount_id, record, image_id, init)
+        problems.extend(image.problems)
+        if image.source:
+            sources['layers'] = image.source
+        stack = model.Stack(writable, init, image.layers, self.absolute(self.driver.work(mount_id)),
                             self.absolute(self.driver.merged(mount_id)), getattr(self.driver, 'COPIED_INIT', False))
         if writable is None:
             status = model.LOST
-        elif stack.known() and 'incomplete' not in sources:
+        elif stack.known() and image.is_all:
             status = model.COMPLETE
         else:
             status = model.PARTIAL
-        sources.pop('incomplete', None)
-        return Resolution(stack, status, tuple(problems), sources)
+        return model.Resolution(stack, status, tuple(problems), sources)
 
     def _mount_id(self, name, record, hint):
         if record.mount_id is not None:
@@ -375,92 +197,84 @@ class Graphdriver(object):
             return None
         return model.Layer(self.absolute(relative), self.encoding, model.COMPLETE, cache_id=init_id.decode('ascii'))
 
-    def _image_layers(self, name, mount_id, record, image_id, init, sources):
-        """(layers top first, problems). Sources in order: layerdb's parents, the image's config, the driver's lowers."""
+    def _image_layers(self, name, mount_id, record, image_id, init):
+        """_Found. Sources in order: layerdb's parents, the image's config, the driver's lowers."""
         known = self._chains.get((record.parent, image_id))
         if known is not None and self._below_init(mount_id, init) == known.lower:
-            sources['layers'] = 'layerdb'
-            return known.layers, []
-        problems = []
-        layers = self.layers()
-        from_config = chain_ids(diff_ids_of(self.image_config(image_id).value))[::-1] if image_id else []
-        from_layerdb, broken = self._walk(record.parent)
-        lowers = self._checked_lowers(mount_id, init, from_layerdb if not broken else None)
-        below = list(lowers.ids[1 if init is not None else 0:]) if lowers.ids is not None else None
-        scratch = record.exists and record.parent is None and not from_config and not below
-        if from_layerdb and not broken:
-            chain, sources['layers'] = from_layerdb, 'layerdb'
-        elif from_config and (not from_layerdb or from_layerdb == from_config[:len(from_layerdb)]):
-            chain, sources['layers'] = from_config, 'image config'
-        elif from_layerdb:
-            chain, sources['layers'] = from_layerdb, 'layerdb, cut'
-            sources['incomplete'] = 'x'
-        else:
-            chain = []
+            return _Found(known.layers, 'layerdb')
+        said = self._ask(mount_id, record, image_id, init)
+        chain, source, is_all = _order(said)
         if getattr(self.driver, 'FULL_LAYERS', False):
-            chain, below = chain[:1], below[:1] if below else below
-        if not chain and below is not None and not scratch:
-            sources['layers'] = self.name + ' lower'
-            found = [self.layer_folder(cache_id)[0] for cache_id in below]
-            if not found and not record.exists:
-                sources['incomplete'] = 'x'
-            problems.append(problem('LAYER_ORDER_FALLBACK', name, 'The image layers of %s were found by %s\'s own lower '
-                                    'list; layerdb does not tell.' % (name[:12], self.name), ''))
-            return tuple(found), problems
-        if not chain and not scratch and (record.exists or image_id) and self.encoding != model.PLAIN:
-            sources['incomplete'] = 'x'
-            problems.append(problem('IMAGE_LAYER_UNKNOWN', name, 'No source on this disk tells the image layers of %s.'
-                                    % name[:12], 'The writable layer is rescued; load the image again to complete it.'))
-            return (), problems
+            chain = chain[:1]
+            said = said._replace(by_config=said.by_config[:1], below=said.below[:1] if said.below else said.below)
+        if not chain and not said.scratch:
+            if said.below is not None:
+                return self._by_lowers(name, record, said.below)
+            if (record.exists or image_id) and self.encoding != model.PLAIN:
+                return _Found((), '', (problem(
+                    'IMAGE_LAYER_UNKNOWN', name, 'No source on this disk tells the image layers of %s.' % name[:12],
+                    'The writable layer is rescued; load the image again to complete it.'),), False)
+        layers, problems = self._by_chain(name, chain, said.below, image_id)
+        problems.extend(self._doubts(name, chain, source, said, layers))
+        if not problems and said.lowers.below:
+            self._chains[record.parent, image_id] = _Chain(layers, said.lowers.below)
+        return _Found(layers, source, tuple(problems), is_all)
+
+    def _ask(self, mount_id, record, image_id, init):
+        """_Said of every source."""
+        by_config = chain_ids(diff_ids_of(self.images.config(image_id).value))[::-1] if image_id else []
+        by_layerdb, cut = self.layerdb.chain(record.parent)
+        lowers = self._checked_lowers(mount_id, init, None if cut else by_layerdb)
+        # a copied init layer lies in the writable one, not below it
+        with_init = init is not None and not getattr(self.driver, 'COPIED_INIT', False)
+        below = list(lowers.ids[1 if with_init else 0:]) if lowers.ids is not None else None
+        scratch = record.exists and record.parent is None and not by_config and not below
+        return _Said(by_layerdb, cut, by_config, lowers, below, scratch)
+
+    def _by_lowers(self, name, record, below):
+        """_Found by the driver's own record alone."""
+        note = problem('LAYER_ORDER_FALLBACK', name, 'The image layers of %s were found by %s\'s own lower list; layerdb '
+                       'does not tell.' % (name[:12], self.name), '')
+        return _Found(tuple(self.layer_folder(cache_id)[0] for cache_id in below), self.name + ' lower', (note,),
+                      bool(below) or record.exists)
+
+    def _by_chain(self, name, chain, below, image_id):
+        """(layers, [problems]) of chainIDs; where layerdb lacks one, its folder is taken from BELOW."""
+        layers, problems = self.layerdb.layers(), []
         found = []
         for position, chain_id in enumerate(chain):
             entry = layers.get(chain_id)
             layer, why = self.image_layer(entry)
             if (entry is None or entry.cache_id is None) and below is not None and len(below) == len(chain):
                 layer, why = self.layer_folder(below[position])
-                layer = layer._replace(chain_id=chain_id)
                 problems.append(problem('LAYER_ORDER_FALLBACK', name, 'layerdb lacks %s; its folder was found by the '
                                         'driver\'s lower list.' % chain_id, ''))
             found.append(layer._replace(chain_id=chain_id))
             if why:
                 problems.append(problem('IMAGE_LAYER_LOST', name, 'Image layer %s (cache-id %s) of %s: %s.' % (
-                    chain_id, layer.cache_id or 'unknown', name[:12], why), self.pull_hint(image_id)))
-        if sources.get('layers', 'layerdb') != 'layerdb':
-            problems.append(problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not tell the whole chain of %s; used: %s.'
-                                    % (name[:12], sources['layers']), ''))
-        elif from_config and from_config != chain:
-            problems.append(problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the image config of %s disagree about '
-                                    'its layers; layerdb was used.' % name[:12], 'Compare the result before trusting it.'))
-        if lowers.damage:
-            problems.append(problem('LAYER_LINKS_DAMAGED', name, '%s of %s: %s; read by layerdb instead, nothing is '
-                                    'missing.' % (self.name, name[:12], lowers.damage), ''))
-        elif below is not None and chain and below != [layer.cache_id.encode() if layer.cache_id else b''
-                                                       for layer in found]:
-            problems.append(problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the lower list of %s disagree about its '
-                                    'layers; layerdb was used.' % name[:12], 'Compare the result before trusting it.'))
-        found = tuple(found)
-        if not problems and lowers.below:
-            self._chains[record.parent, image_id] = _Chain(found, lowers.below)
-        return found, problems
+                    chain_id, layer.cache_id or 'unknown', name[:12], why), self.images.pull_hint(image_id)))
+        return tuple(found), problems
 
-    def _walk(self, top):
-        """chainIDs from TOP down by layerdb's parents, and whether the walk broke off."""
-        layers, chain, current = self.layers(), [], top
-        while current is not None and len(chain) < MAX_LAYERS and current not in chain:
-            record = layers.get(current)
-            chain.append(current)
-            if record is None or 'parent' in record.damage:
-                return chain, True
-            if record.parent is None and record.diff_id is None:
-                return chain, True
-            current = record.parent
-        return chain, current is not None
+    def _doubts(self, name, chain, source, said, layers):
+        """Yield a problem for each source that was damaged or says something else than the one used."""
+        if source not in ('', 'layerdb'):
+            yield problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not tell the whole chain of %s; used: %s.'
+                          % (name[:12], source), '')
+        elif said.by_config and said.by_config != chain:
+            yield problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the image config of %s disagree about '
+                          'its layers; layerdb was used.' % name[:12], 'Compare the result before trusting it.')
+        if said.lowers.damage:
+            yield problem('LAYER_LINKS_DAMAGED', name, '%s of %s: %s; read by layerdb instead, nothing is missing.'
+                          % (self.name, name[:12], said.lowers.damage), '')
+        elif said.below is not None and chain and said.below != [(layer.cache_id or '').encode() for layer in layers]:
+            yield problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the lower list of %s disagree about its '
+                          'layers; layerdb was used.' % name[:12], 'Compare the result before trusting it.')
 
     def _checked_lowers(self, mount_id, init, chain):
         """The driver's lowers of a writable layer. Where they are just what layerdb says (nearly always), this costs
         one read: each link is looked up once."""
         if chain and self._has_lower_file():
-            layers = self.layers()
+            layers = self.layerdb.layers()
             idents = [layers[item].cache_id for item in chain]
             below = self._below_init(mount_id, init)
             if below is not None and None not in idents and idents == [self._ident(part) for part in below.split(b':')]:
@@ -494,20 +308,12 @@ class Graphdriver(object):
             self._idents[part] = (self.driver.by_symlink(self._links, part[2:]) or b'') if part.startswith(b'l/') else b''
         return self._idents[part]
 
-    def pull_hint(self, image_id):
-        """The next step that completes an image: the exact reference, by digest where one is recorded."""
-        references = self.references()[0].get(image_id or '', [])
-        by_digest = [ref for ref in references if '@sha256:' in ref]
-        best = (by_digest or references or [''])[0]
-        return 'To complete it: docker pull %s on a healthy host.' % best if best else \
-            'To complete it, pull the image that this container was made from on a healthy host.'
-
     def _unsupported(self, name, hint):
-        record = self.mount(name)
+        record = self.layerdb.mount(name)
         mount_id, dummy = self._mount_id(name, record, hint) if self.driver else (record.mount_id, '')
         step = self.driver.next_step(self.root, mount_id) if self.driver and mount_id else \
             'Read the layer with the software that wrote it.'
-        return Resolution(None, model.UNSUPPORTED, (problem(
+        return model.Resolution(None, model.UNSUPPORTED, (problem(
             'DRIVER_UNSUPPORTED', name, 'The writable layer of %s (%s) is kept by %s in a form that cannot be read as '
             'files.' % (name[:12], mount_id.decode('ascii') if mount_id else 'id unknown', self.name), step),), {})
 
@@ -515,20 +321,20 @@ class Graphdriver(object):
 
     def image(self, image_id):
         """model.Image of one image of imagedb; its layers bottom first."""
-        found = self.image_config(image_id)
+        found = self.images.config(image_id)
         config = found.value or {}
-        problems = list(self.config_problems(image_id))
+        problems = list(self.images.config_problems(image_id))
         usable = not problems
         diff_ids = diff_ids_of(config)
         layers = []
         for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids)):
-            record = self.layers().get(chain_id)
+            record = self.layerdb.layers().get(chain_id)
             layer, why = self.image_layer(record)
             if why and self.encoding is not None:
                 problems.append(problem('IMAGE_LAYER_LOST' if record else 'IMAGE_LAYER_UNKNOWN', image_id,
                                         'Layer %s of image %s: %s.' % (diff_id, image_id[:19], why),
-                                        self.pull_hint(image_id)))
-            split = self.tar_split(record) if record else None
+                                        self.images.pull_hint(image_id)))
+            split = self.layerdb.tar_split(record) if record else None
             layers.append(model.ImageLayer(
                 diff_id, chain_id, layer.cache_id, layer.path, record.size if record else None,
                 layer.status if self.encoding else model.UNSUPPORTED, self.encoding or '',
@@ -541,8 +347,19 @@ class Graphdriver(object):
             status = model.PARTIAL
         else:
             status = model.worst([layer.status for layer in layers])
-        references = self.references()[0].get(image_id, [])
+        references = self.images.references()[0].get(image_id, [])
         return model.Image(image_id, tuple(references), metadata.text_of(config, 'created') or None,
                            metadata.text_of(config, 'architecture') or None, metadata.text_of(config, 'os') or None,
                            status, tuple(layers), config, found.raw, 'graphdriver', self.root.path(), self.name,
                            tuple(problems), metadata.text_of(config, 'variant') or None, image_id)
+
+
+def _order(said):
+    """(chainIDs top first, the source that told them, whether they are all) of a _Said."""
+    if said.by_layerdb and not said.cut:
+        return said.by_layerdb, 'layerdb', True
+    if said.by_config and (not said.by_layerdb or said.by_layerdb == said.by_config[:len(said.by_layerdb)]):
+        return said.by_config, 'image config', True
+    if said.by_layerdb:
+        return said.by_layerdb, 'layerdb, cut', False
+    return [], '', True

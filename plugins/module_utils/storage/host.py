@@ -92,28 +92,17 @@ class HostRoot(object):
                     continue
                 if len(fds) > MAX_DEPTH:
                     raise OSError(errno.ENAMETOOLONG, 'too many folders below each other', path)
-                try:
-                    fd = safeio.openat(part, fds[-1], _FOLDER)
-                except OSError as exc:
-                    if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
-                        raise OSError(exc.errno, exc.strerror, path)
-                    fd = safeio.openat(part, fds[-1], _ANY)
-                    mode = os.fstat(fd).st_mode
-                    if stat.S_ISLNK(mode) and (follow or todo):
-                        try:
-                            links += 1
-                            if links > MAX_LINKS:
-                                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                            target = os.readlink(b'', dir_fd=fd)
-                        finally:
-                            os.close(fd)
-                        if target.startswith(b'/'):
-                            del names[:]
-                            while len(fds) > 1:
-                                os.close(fds.pop())
-                        todo.extend(reversed(target.split(b'/')))
-                        continue
-                    is_folder = stat.S_ISDIR(mode)
+                fd, mode = _look(part, fds[-1], path)
+                if stat.S_ISLNK(mode) and (follow or todo):
+                    links += 1
+                    target = _read_link(fd, links, path)
+                    if target.startswith(b'/'):
+                        del names[:]
+                        while len(fds) > 1:
+                            os.close(fds.pop())
+                    todo.extend(reversed(target.split(b'/')))
+                    continue
+                is_folder = stat.S_ISDIR(mode)
                 names.append(part)
                 fds.append(fd)
         except BaseException:
@@ -225,6 +214,27 @@ class HostRoot(object):
             argv = [arg.decode('utf-8', 'surrogateescape') for arg in read_proc(pid, 'cmdline').split(b'\0')[:-1]]
             if argv:
                 yield Process(int(pid), tuple(argv), _environment(pid, env) if env else {})
+
+
+def _look(name, parent, path):
+    """(O_PATH descriptor, mode) of NAME in the folder PARENT. OSError names PATH."""
+    try:
+        return safeio.openat(name, parent, _FOLDER), stat.S_IFDIR
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise OSError(exc.errno, exc.strerror, path)
+    fd = safeio.openat(name, parent, _ANY)
+    return fd, os.fstat(fd).st_mode
+
+
+def _read_link(fd, number, path):
+    """Where the link FD leads; it is closed. NUMBER: how many were followed on the way to PATH."""
+    try:
+        if number > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        return os.readlink(b'', dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def seen_by(pid, path):

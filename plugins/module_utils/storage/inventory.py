@@ -9,8 +9,8 @@ import stat
 from . import containerd, containers, discovery, idmap, legacy, liveness, metadata, model, orphans, rootcheck, safeio
 from . import volumes as volume_store
 from .codes import problem
-from .drivers.common import driver as driver_named
-from .graphdriver import Graphdriver, Resolution
+from .driver_table import driver as driver_named
+from .graphdriver import Graphdriver
 from .host import HostRoot
 
 CONTAINER_FOLDER = re.compile(rb'[0-9a-f]{64}\Z')
@@ -237,7 +237,7 @@ class DataRoot(object):
                 first = first or found
         if first is not None:
             return first
-        return Resolution(None, model.LOST, (problem(
+        return model.Resolution(None, model.LOST, (problem(
             'STORE_UNREACHABLE', ident, 'The layers of %s lie in containerd\'s store (%s), which is not on this disk.' % (
                 ident[:12], snapshotter),
             'Fetch /var/lib/containerd of the same host too and name it with containerd_root.'),), {})
@@ -245,12 +245,12 @@ class DataRoot(object):
     def claimed(self, driver):
         """Mount ids that layerdb gives to some container or other layer."""
         graph = self.graphdrivers[driver]
-        records = [graph.mount(name) for name in graph.mount_names()]
+        records = [graph.layerdb.mount(name) for name in graph.layerdb.mount_names()]
         return [record.mount_id for record in records if record.mount_id is not None]
 
     def references(self, store, driver, image_id):
         if store == 'graphdriver' and driver in self.graphdrivers:
-            names = self.graphdrivers[driver].references()[0].get(image_id, [])
+            names = self.graphdrivers[driver].images.references()[0].get(image_id, [])
             return names or legacy.references(self.dir, driver).get(image_id, [])
         for container_store in self.stores:
             names = container_store.image_targets(self.suffix).get(image_id)
@@ -310,9 +310,9 @@ class DataRoot(object):
         legacy_ids = legacy.image_ids(self.dir)
         for name in sorted(self.graphdrivers):
             graph = self.graphdrivers[name]
-            for image_id in graph.image_ids():
+            for image_id in graph.images.ids():
                 yield graph.image(image_id)
-            if legacy_ids and graph.driver is not None and not graph.layers():
+            if legacy_ids and graph.driver is not None and not graph.layerdb.layers():
                 names = legacy.references(self.dir, name)
                 for ident in legacy_ids:
                     if names or graph.present(graph.driver.layer(ident.encode()), ident.encode()):

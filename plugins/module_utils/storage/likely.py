@@ -9,6 +9,7 @@ import os
 import stat
 
 from ..formats import gotypes
+from .chains import chain_ids, diff_ids_of
 
 CLOCK_SLACK = 10                        # seconds between a folder's birth and the container's Created
 
@@ -17,7 +18,7 @@ def candidates(driver, claimed):
     """Ids of driver folders that look like a container's writable layer and that nobody claims."""
     names = driver.driver.ids(driver.root)
     known = set(names)
-    taken = set(claimed) | {record.cache_id for record in driver.layers().values()}
+    taken = set(claimed) | {record.cache_id for record in driver.layerdb.layers().values()}
     return [name for name in names if not name.endswith(b'-init') and name + b'-init' in known and name not in taken]
 
 
@@ -102,11 +103,11 @@ def log_time(log):
     return newest
 
 
-def cache_ids(driver, image_id, chain_ids, diff_ids_of):
+def cache_ids(driver, image_id):
     """cache-ids of an image's layers, top first, or [] where one is unknown."""
     found = []
-    for chain_id in chain_ids(diff_ids_of(driver.image_config(image_id).value))[::-1] if image_id else []:
-        record = driver.layers().get(chain_id)
+    for chain_id in chain_ids(diff_ids_of(driver.images.config(image_id).value))[::-1] if image_id else []:
+        record = driver.layerdb.layers().get(chain_id)
         if record is None or record.cache_id is None:
             return []
         found.append(record.cache_id)

@@ -115,3 +115,29 @@ def list_of(value, *keys):
 def strings_of(value, *keys):
     """A dict of str to str, everything else left out."""
     return {key: item for key, item in dict_of(value, *keys).items() if isinstance(key, str) and isinstance(item, str)}
+
+
+class Folders(object):
+    """Folders below one of an open data root, each opened once and kept open for the next look-up."""
+
+    def __init__(self, root, base):
+        self.root = root
+        self.base = base
+        self._open = {}
+
+    def get(self, path):
+        """The open folder (safeio.Dir), None if there is none."""
+        if path not in self._open:
+            try:
+                self._open[path] = self.root.descend(os.path.join(self.base, path))
+            except OSError:
+                self._open[path] = None
+        return self._open[path]
+
+    def names(self, path):
+        """Names in it, [] if there is none."""
+        folder = self.get(path)
+        try:
+            return folder.names() if folder is not None else []
+        except OSError:
+            return []

@@ -190,6 +190,14 @@ class Orphan(NamedTuple):
     problems: Tuple[Problem, ...] = ()
 
 
+class Resolution(NamedTuple):
+    """What a store says of one container's layers. `sources`: fact -> the source that told it."""
+    stack: Optional[Stack]
+    status: str
+    problems: Tuple[Problem, ...]
+    sources: Dict[str, str]
+
+
 def text(raw):
     """bytes (or str) -> str as the contract shows paths: bytes that are not UTF-8 become ``\\xNN``."""
     if raw is None:

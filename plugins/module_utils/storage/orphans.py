@@ -5,8 +5,8 @@
 import hashlib
 
 from . import containerd, metadata, model
+from .chains import HEX
 from .drivers.common import BUILDKIT_ID
-from .graphdriver import HEX
 
 
 def find(root):
@@ -32,8 +32,8 @@ def _graphdriver(root, graph, owners, image_mounts):
     if graph.encoding is None:
         return
     claimed, lost_owner = set(), {}
-    for name in graph.mount_names():
-        record = graph.mount(name)
+    for name in graph.layerdb.mount_names():
+        record = graph.layerdb.mount(name)
         if record.mount_id is None:
             continue
         if name in owners or name in image_mounts:
@@ -42,7 +42,7 @@ def _graphdriver(root, graph, owners, image_mounts):
             lost_owner[record.mount_id] = name
         else:
             claimed.add(record.mount_id)    # a layer of a build or of an image mount: no init layer
-    claimed.update(record.cache_id for record in graph.layers().values())
+    claimed.update(record.cache_id for record in graph.layerdb.layers().values())
     for ident in owners:
         container = root.container(ident)
         if container.store == 'graphdriver' and container.driver == graph.name and container.stack is not None \
@@ -60,26 +60,19 @@ def _graphdriver(root, graph, owners, image_mounts):
         if found.stack is None or found.stack.writable is None:
             continue
         image_id = _image_by_chain(graph, found.stack)
-        references = graph.references()[0].get(image_id, [])
+        references = graph.images.references()[0].get(image_id, [])
         yield model.Orphan(found.stack.writable.path, found.stack, image_id, references[0] if references else None,
                            root.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, root.idmap, found.problems)
 
 
 def _image_by_chain(graph, stack):
     """The image whose layers are those below the init layer: by chainIDs, else by the folders themselves."""
-    chain_of = {record.cache_id: record.chain_id for record in graph.layers().values() if record.cache_id}
+    chain_of = {record.cache_id: record.chain_id for record in graph.layerdb.layers().values() if record.cache_id}
     if not stack.image:
         return None
     top = stack.image[0]
     chain_id = top.chain_id or chain_of.get((top.cache_id or '').encode('ascii'))
-    fitting = [image_id for image_id in graph.image_ids() if chain_id and _top(graph, image_id) == chain_id]
-    tagged = [image_id for image_id in fitting if graph.references()[0].get(image_id)]
-    return (tagged or fitting or [None])[0]
-
-
-def _top(graph, image_id):
-    from .graphdriver import chain_ids, diff_ids_of
-    return (chain_ids(diff_ids_of(graph.image_config(image_id).value)) or [None])[-1]
+    return graph.images.with_top(chain_id)
 
 
 def _containerd(root, store, owners, image_mounts):

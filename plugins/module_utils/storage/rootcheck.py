@@ -26,12 +26,12 @@ def _some(names):
 
 def _graphdriver(root, graph):
     where = 'image/%s of %s' % (graph.name, model.text(root.path))
-    damage = graph.references()[1]
+    damage = graph.images.references()[1]
     if damage:
         yield problem('REFERENCES_DAMAGED', where, 'repositories.json in %s: %s.' % (where, damage),
                       'Images are listed by their IDs; containers still tell the names that they were made from.')
     damaged, removing = [], []
-    for chain_id, record in sorted(graph.layers().items()):
+    for chain_id, record in sorted(graph.layerdb.layers().items()):
         if record.damage == 'removal was interrupted':
             removing.append(chain_id[7:19])
         elif record.damage:

@@ -70,9 +70,11 @@ class PlainTree(object):
     def entries(self, prune=None):
         """Yield Entry and Failure. PRUNE(entry) true: do not go into that folder. OSError if the root can't be opened."""
         with safeio.Dir.root(self.path) as root:
-            pending = [(b'', root, iter(root.names()))]
+            prefix = b''
+            pending = [(0, root, iter(root.names()))]
             while pending:
-                prefix, folder, names = pending[-1]
+                start, folder, names = pending[-1]
+                prefix = prefix[:start]     # kept once: all prefixes of a deep nest would fill memory
                 for name in names:
                     path = prefix + name
                     try:
@@ -91,7 +93,8 @@ class PlainTree(object):
                         except OSError as exc:
                             yield Failure(path, exc, True)
                             continue
-                        pending.append((path + b'/', child, iter(inner)))
+                        prefix = path + b'/'
+                        pending.append((len(prefix), child, iter(inner)))
                         break
                 else:
                     folder.close()

@@ -76,11 +76,12 @@ class View(object):
         pending = [self._merge(parts, prefix)]
         while pending:
             here = pending[-1]
+            prefix = prefix[:here.start]
             if here.failure is not None:
                 yield here.failure
                 here.failure = None
             for name in here.names:
-                path = here.prefix + name
+                path = prefix + name
                 try:
                     found = self._find(here, name)
                 except OSError as exc:
@@ -99,6 +100,7 @@ class View(object):
                     yield Failure(path, exc, True)
                     continue
                 pending.append(inner)
+                prefix = path + b'/'
                 break
             else:
                 pending.pop()
@@ -120,7 +122,7 @@ class View(object):
             hidden.update(deleted)
             if opaque:
                 break
-        return _Folder(prefix, parts, where, failure, sorted(where))
+        return _Folder(len(prefix), parts, where, failure, sorted(where))
 
     def _find(self, here, name):
         """(part, lstat) of a name in a merged folder, or None if it is a whiteout or vanished."""
@@ -247,16 +249,18 @@ class View(object):
     def layer_entries(self, prune=None):
         """Yield Entry (with `whiteout`, `opaque`) and Failure of the top layer, as an OCI layer would hold it:
         a redirected folder is spelt out as an opaque one with all that is seen in it."""
-        pending = [self._layer_folder(self.root_parts(), b'')]
+        prefix = b''
+        pending = [self._layer_folder(self.root_parts(), prefix)]
         while pending:
             here = pending[-1]
+            prefix = prefix[:here.start]
             if here.failure is not None:
                 yield here.failure
                 here.failure = None
             top = here.parts[0]
             encoding = self.encodings[top.index]
             for name in here.names:
-                path = here.prefix + name
+                path = prefix + name
                 if name in here.deleted:
                     yield Entry(path, NO_STAT, top.folder, name, self, True, False, (here, top))
                     continue
@@ -284,6 +288,7 @@ class View(object):
                     yield from self._walk(parts, path + b'/', prune)
                     continue
                 pending.append(inner)
+                prefix = path + b'/'
                 break
             else:
                 pending.pop()
@@ -295,7 +300,7 @@ class View(object):
             names, deleted, opaque = self.encodings[parts[0].index].split(parts[0].folder.names())
         except OSError as exc:
             failure = Failure(prefix[:-1], exc, True)
-        folder = _Folder(prefix, parts, _Everywhere(parts), failure,
+        folder = _Folder(len(prefix), parts, _Everywhere(parts), failure,
                          sorted(set(names).union(deleted)) if deleted else names)
         folder.deleted = frozenset(deleted) - frozenset(names)
         folder.opaque = opaque or parts[0].marks.opaque
@@ -325,10 +330,10 @@ class _Everywhere(object):
 
 class _Folder(object):
     """A merged folder while it is walked."""
-    __slots__ = ('prefix', 'parts', 'where', 'failure', 'names', 'deleted', 'opaque')
+    __slots__ = ('start', 'parts', 'where', 'failure', 'names', 'deleted', 'opaque')
 
-    def __init__(self, prefix, parts, where, failure, names):
-        self.prefix = prefix
+    def __init__(self, start, parts, where, failure, names):
+        self.start = start              # length of the prefix of its paths: all prefixes of a deep nest would fill memory
         self.parts = parts
         self.where = where              # name -> parts that have it, top first
         self.failure = failure

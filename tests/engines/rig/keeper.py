@@ -69,12 +69,13 @@ def _start(argv, log):
 
 
 def _reap():
+    """Collect the dead; True if there are living children, or some that are not quite dead."""
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
+                return True
         except ChildProcessError:
-            return
+            return False
 
 
 if __name__ == '__main__':

@@ -54,12 +54,13 @@ def _rank(comm):
 def kill_below(ancestor, cgroup_name, reap, timeout=20):
     """SIGKILL all descendants of `ancestor`, dockerd first; returns what is left after `timeout` (normally {}).
 
-    `reap()` collects the dead: the first process of a container goes only after those that `docker exec` put beside it.
+    `reap()` collects the dead and says whether children are left. The first process of a container goes only after those
+    that `docker exec` put beside it, and a zombie may have threads that still hold files and locks.
     """
     deadline = time.monotonic() + timeout
     while True:
         left = descendants(ancestor)
-        if not left or time.monotonic() > deadline:
+        if not (left or reap()) or time.monotonic() > deadline:
             return left
         for pid in sorted(left, key=lambda pid: (_rank(left[pid]), pid)):
             try:

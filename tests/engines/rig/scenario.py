@@ -231,11 +231,12 @@ def make_containers(engine):
     docker('run', '-d', '--name', 'shop-db-1', '--log-driver', 'local', '--log-opt', 'max-size=20k', '--log-opt',
            'max-file=3', '-v', 'shop-db:/data', '--user', '999:998', *common, *_compose('db', 1), SHOP,
            _LOG_BOTH.format(n=1500) + 'exec sleep 100000')
+    # the engine copies both streams at once: the pause keeps a line of one out of the middle of a long line of the other
     docker('run', '-d', '--name', 'shop-logger', '--log-opt', 'max-size=20k', '--log-opt', 'max-file=4', '--log-opt',
            'compress=true', '--log-opt', 'tag={{.Name}}', *common, SHOP, _LOG_BOTH.format(n=600) +
-           'head -c 40000 /dev/zero | tr "\\0" x; echo; printf "bytes \\377\\001\\t\\r\\n\\n"; exit 3')
+           'sleep 0.5; head -c 40000 /dev/zero | tr "\\0" x; echo; printf "bytes \\377\\001\\t\\r\\n\\n"; exit 3')
     docker('run', '-d', '--name', 'shop-logger-local', '--log-driver', 'local', '--log-opt', 'compress=false', *common,
-           SHOP, 'echo short; head -c 40000 /dev/zero | tr "\\0" y; echo; echo e >&2; exit 0')
+           SHOP, 'echo short; head -c 40000 /dev/zero | tr "\\0" y; echo; sleep 0.5; echo e >&2; exit 0')
     docker('run', '-d', '--rm', '--name', 'shop-once', *common, SHOP, 'echo once > /data/once; exec sleep 100000')
     docker('run', '-d', '--name', 'shop-plain', *common, BASE, 'true')
     docker('run', '-d', '--name', 'shop-quiet', '--log-driver', 'none', *common, SHOP, 'echo unheard')

@@ -112,7 +112,8 @@ def test_a_file_that_does_not_fit_is_not_used_and_said_so(place, spoil):
 
 
 @pytest.mark.parametrize('key, value', [
-    ('folders', None), ('folders', [1]), ('folders', '//../../etc'), ('folders', ''), ('newest', 5), ('newest', [['a']]), ('newest', 'a/gone'), ('signature', None),
+    ('folders', None), ('folders', [1]), ('folders', '//../../etc'), ('folders', ''),
+    ('newest', 5), ('newest', [['a']]), ('newest', 'a/gone'), ('signature', None),
     ('result', {}), ('result', []), ('age', -1), ('age', 'x'), ('age', True)])
 def test_planted_entries_lead_to_a_walk(place, key, value):
     run(place)

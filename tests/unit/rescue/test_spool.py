@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import threading
+import time
 
 import pytest
 
@@ -75,6 +76,13 @@ def test_a_step_may_come_twice(folder):
     first, second = (spool.step(folder, {'free': 0, 'wait': 1}) for dummy in range(2))
     assert first['chunks'] == second['chunks'] and len(first['chunks']) == 1
     assert spool.step(folder, {'free': 1})['chunks'] == [] == spool.step(folder, {'free': 1})['chunks']
+
+
+def test_a_step_does_not_wait_for_what_will_not_come(folder):
+    spool.note(folder, spool.OVER, True)
+    began = time.monotonic()
+    answer = spool.step(folder, {'free': 0, 'wait': 20})
+    assert answer['over'] and answer['alive'] and time.monotonic() - began < 10
 
 
 def test_answers_are_checked(folder):

@@ -39,7 +39,7 @@ def content_size(data):
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             return sum(info.size for info in tar if info.isreg())
-    except tarfile.TarError:
+    except (tarfile.TarError, ValueError):
         return None
 
 

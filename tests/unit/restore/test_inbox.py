@@ -5,6 +5,7 @@
 import io
 import os
 import re
+import shutil
 import tarfile
 import threading
 import time
@@ -120,3 +121,21 @@ def test_stop_ends_it_at_once(tmp_path):
     assert 'gave up' in str(caught.value)
     os.close(stream.fd)
     incoming.close()
+
+
+@pytest.mark.parametrize('how, patience, reason', [('gone', 60, 'gave up'), ('silent', 0.2, 'Nothing came')])
+def test_nothing_is_left_when_the_controller_went_away(how, patience, reason, tmp_path, monkeypatch):
+    monkeypatch.setattr(inbox, 'PATIENCE', patience)
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    incoming = inbox.Inbox(os.fsencode(str(folder)))
+    stream = incoming.stream(b'x')
+    if how == 'gone':
+        shutil.rmtree(str(folder))
+    assert os.read(stream.fd, 10) == b''
+    with pytest.raises(LifeboatError) as caught:
+        stream.finish()
+    assert reason in str(caught.value)
+    os.close(stream.fd)
+    incoming.close()
+    assert not folder.exists() and not os.path.exists(os.fsdecode(incoming.head))

@@ -138,7 +138,7 @@ def test_hostile_archive_is_refused_with_its_reason(case, target):
 
 @pytest.mark.parametrize('case', sorted(set(HOSTILE) - {
     # what only the file system can tell
-    'over a link', 'folder over a link', 'hard link to nothing', 'file as a folder', 'same file twice', 'without its folder'}))
+    'hard link to nothing', 'same file twice'}))
 def test_scan_refuses_the_same_without_writing(case):
     with pytest.raises(ArchiveError) as caught:
         unpack.scan(io.BytesIO(HOSTILE[case][0]), 'a.tar')
@@ -216,6 +216,16 @@ def test_owners_attributes_and_capabilities(target):
     # not handed down while unpacking
     assert os.listxattr(str(target / 'd' / 'f')) == [] and stat.S_IMODE(os.stat(str(target / 'd' / 'f')).st_mode) == 0o600
     assert [os.lstat(str(target / name)).st_uid for name in ('d', 'd/f', 'ids', 'l')] == [999, 999, 4000000000, 5]
+
+
+@pytest.mark.skipif(not ROOT_USER, reason='owners are for root')
+def test_owners_in_a_folder_that_hands_its_group_down(target):
+    os.chown(str(target), 0, 50)
+    os.chmod(str(target), 0o2755)
+    owners = {'a': (0, 0), 'b': (0, 50), 'c': (7, 50), 'd/e': (0, 0), 'd/f': (7, 8), 'd/g': (0, 0), 'h': (0, 0)}
+    run(target, tar_bytes([ROOT, member('./d/', mode=0o755)] + [
+        member('./' + name, b'x', uid=uid, gid=gid) for name, (uid, gid) in owners.items()]))
+    assert {name: os.stat(str(target / name))[4:6] for name in owners} == owners
 
 
 def test_holes_stay_holes(target):

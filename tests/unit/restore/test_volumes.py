@@ -176,3 +176,16 @@ def test_old_content_goes_aside_and_comes_back(tmp_path):
     name = kept.keep()
     assert name.startswith('v-before-') and os.listdir(str(tmp_path / name / '_data')) == ['old']
     assert os.listdir(str(tmp_path / 'v')) == ['_data']
+
+
+def test_check_mode_knows_a_folder_by_the_engines_id(tmp_path):
+    engine, root = Engine(tmp_path / 'volumes'), tmp_path / 'root'
+    root.mkdir()
+    info = {'DockerRootDir': str(root), 'ID': 'one-of-a-kind'}
+    assert volumes.Volumes(engine, info, passive=True).way()[0] is None
+    (root / 'engine-id').write_text('another')
+    assert volumes.Volumes(engine, info, passive=True).way()[0] is None
+    (root / 'engine-id').write_text('one-of-a-kind\n')
+    assert volumes.Volumes(engine, info, passive=True).way()[0] == 'direct' and engine.made == []
+    for broken in ({}, {'DockerRootDir': 5, 'ID': []}, {'DockerRootDir': str(root), 'ID': ''}):
+        assert volumes.Volumes(engine, broken, passive=True).way()[0] is None

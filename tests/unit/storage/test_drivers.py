@@ -186,11 +186,12 @@ def test_legacy_overlay(root):
         os.mknod(str(root / upper / 'drop'), 0o020000)
         put(root, upper + '/folder/mine', b'm')
         os.setxattr(str(root / upper / 'folder'), 'trusted.overlay.opaque', b'y')
-        check(root, 'overlay')
+        assert [item.code for item in check(root, 'overlay').problems] == []
     else:
         host, found = read(root)
         with host:
             assert [os.path.basename(os.path.dirname(layer.path)) for layer in found.stack.image] == [TOP.encode()]
+            assert [item.code for item in found.problems if item.code.startswith('LAYER_')] == []
 
 
 def test_before_1_10(root):

@@ -3,30 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """aufs (Docker up to 23): ``aufs/diff/<id>``, and ``aufs/layers/<id>`` with one ancestor a line, nearest first."""
 from .. import model
-from .common import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, ids_in, no_path, path_in
 
 ENCODING = model.AUFS
 FOLDER = b'aufs'
 REMOVING = b'-removing'                 # suffix of diff/ folders while a layer is deleted
 
-
-def layer(ident):
-    return b'aufs/diff/' + ident
-
-
-writable = layer
-
-
-def work(ident):
-    return None
-
-
-def merged(ident):
-    return b'aufs/mnt/' + ident
-
-
-def ids(root):
-    return [name for name in folder_names(root, b'aufs/diff') if CACHE_ID.match(name)]
+layer = writable = path_in(b'aufs/diff')
+work = no_path
+merged = path_in(b'aufs/mnt')
+ids = ids_in(b'aufs/diff')
 
 
 def lowers(root, ident):

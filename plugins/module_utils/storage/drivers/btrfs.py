@@ -3,30 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """btrfs: ``btrfs/subvolumes/<id>`` is a subvolume with the full file system; seen as an ordinary folder."""
 from .. import model
-from .common import CACHE_ID, Lowers, folder_names
+from .common import ids_in, no_lowers, no_path, path_in
 
 ENCODING = model.PLAIN
 FOLDER = b'btrfs'
 
-
-def layer(ident):
-    return b'btrfs/subvolumes/' + ident
-
-
-writable = layer
-
-
-def work(ident):
-    return None
-
-
-def merged(ident):
-    return None
-
-
-def ids(root):
-    return [name for name in folder_names(root, b'btrfs/subvolumes') if CACHE_ID.match(name)]
-
-
-def lowers(root, ident):
-    return Lowers(None)
+layer = writable = path_in(b'btrfs/subvolumes')
+work = merged = no_path
+ids = ids_in(b'btrfs/subvolumes')
+lowers = no_lowers

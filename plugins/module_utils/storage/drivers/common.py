@@ -13,7 +13,8 @@ A driver is one file here that offers
 - ``lowers(root, id)``: Lowers, the driver's own record of what lies below a layer; a full-copy driver has none;
 - ``next_step(root, id)``: for an unsupported one, what can read it.
 
-and a line in :func:`driver` here. Everything else (chains, views, changes, archives) works from these.
+and its line in storage.driver_table. Everything else (chains, views, changes, archives) works from these. What many
+drivers have in common is made by the functions of this file.
 """
 import re
 from typing import NamedTuple, Optional, Tuple
@@ -29,41 +30,32 @@ class Lowers(NamedTuple):
     below: Optional[bytes] = None       # overlay2: the text of `lower` after the init layer, if all in it is as usual
 
 
-def driver(name):
-    """The module of a storage driver, None for an unknown one. Imported on demand: most hosts use one."""
-    if name == 'overlay2':
-        from . import overlay2
-        return overlay2
-    if name == 'fuse-overlayfs':
-        from . import fuse_overlayfs
-        return fuse_overlayfs
-    if name == 'aufs':
-        from . import aufs
-        return aufs
-    if name == 'vfs':
-        from . import vfs
-        return vfs
-    if name == 'btrfs':
-        from . import btrfs
-        return btrfs
-    if name == 'overlay':
-        from . import overlay
-        return overlay
-    if name == 'devicemapper':
-        from . import devicemapper
-        return devicemapper
-    if name == 'zfs':
-        from . import zfs
-        return zfs
-    if name == 'windowsfilter':
-        from . import windowsfilter
-        return windowsfilter
-    return None
-
-
 def folder_names(root, path):
     """Names in a folder below the data root, [] where it can't be listed."""
     try:
         return root.descend(path).names()
     except OSError:
         return []
+
+
+def path_in(folder, part=b''):
+    """The function id -> path below the data root, of a driver that has ``FOLDER/<id>PART``."""
+    def path(ident):
+        return folder + b'/' + ident + part
+    return path
+
+
+def no_path(ident):
+    """`work` or `merged` of a driver that has no such folder: always None."""
+
+
+def ids_in(folder):
+    """The function open data root -> ids of a driver whose layers each have a name in FOLDER."""
+    def ids(root):
+        return [name for name in folder_names(root, folder) if CACHE_ID.match(name)]
+    return ids
+
+
+def no_lowers(root, ident):
+    """`lowers` of a driver that does not record what lies below a layer."""
+    return Lowers(None)

@@ -6,34 +6,16 @@
 Sources: moby v24: graphdriver/devmapper/{deviceset,driver}.go.
 """
 from .. import metadata
-from .common import CACHE_ID, Lowers, folder_names
+from .common import folder_names, ids_in, no_lowers, no_path, path_in
 
 ENCODING = None
 FOLDER = b'devicemapper'
 METADATA = b'devicemapper/metadata'
 
-
-def layer(ident):
-    return b'devicemapper/mnt/' + ident + b'/rootfs'
-
-
-writable = layer
-
-
-def work(ident):
-    return None
-
-
-def merged(ident):
-    return None
-
-
-def ids(root):
-    return [name for name in folder_names(root, METADATA) if CACHE_ID.match(name)]
-
-
-def lowers(root, ident):
-    return Lowers(None)
+layer = writable = path_in(b'devicemapper/mnt', b'/rootfs')
+work = merged = no_path
+ids = ids_in(METADATA)
+lowers = no_lowers
 
 
 def next_step(root, ident):

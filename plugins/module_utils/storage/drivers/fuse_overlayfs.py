@@ -5,24 +5,14 @@
 graphdriver/fuse-overlayfs)."""
 from .. import model
 from . import overlay2
+from .common import path_in
 
 ENCODING = model.FUSE_OVERLAYFS
 FOLDER = b'fuse-overlayfs'
 
-
-def layer(ident):
-    return overlay2.layer(ident, FOLDER)
-
-
-writable = layer
-
-
-def work(ident):
-    return FOLDER + b'/' + ident + b'/work'
-
-
-def merged(ident):
-    return FOLDER + b'/' + ident + b'/merged'
+layer = writable = path_in(FOLDER, b'/diff')
+work = path_in(FOLDER, b'/work')
+merged = path_in(FOLDER, b'/merged')
 
 
 def ids(root):

@@ -1,35 +1,26 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""overlay (Docker up to 23, not overlay2): an image layer is a full tree ``overlay/<id>/root`` (hard links), a container
-has ``upper`` and, in ``lower-id``, the one image layer below it. Its upper began as a copy of the init layer's."""
+"""overlay (Docker up to 23, not overlay2): an image layer is a full tree ``overlay/<id>/root`` (hard links), a
+container has ``upper`` and, in ``lower-id``, the one image layer below it. Its upper began as a copy of the init
+layer's.
+"""
 from .. import model
-from .common import CACHE_ID, Lowers, folder_names
+from .common import CACHE_ID, Lowers, ids_in, path_in
 
 ENCODING = model.OVERLAY
 FOLDER = b'overlay'
 COPIED_INIT = True                      # see model.Stack.copied_init
 FULL_LAYERS = True                      # one image layer holds all that is below it
 
+writable = path_in(FOLDER, b'/upper')
+work = path_in(FOLDER, b'/work')
+merged = path_in(FOLDER, b'/merged')
+ids = ids_in(FOLDER)
+
 
 def layer(ident):
     return b'overlay/' + ident + (b'/upper' if ident.endswith(b'-init') else b'/root')
-
-
-def writable(ident):
-    return b'overlay/' + ident + b'/upper'
-
-
-def work(ident):
-    return b'overlay/' + ident + b'/work'
-
-
-def merged(ident):
-    return b'overlay/' + ident + b'/merged'
-
-
-def ids(root):
-    return [name for name in folder_names(root, FOLDER) if CACHE_ID.match(name)]
 
 
 def lowers(root, ident):

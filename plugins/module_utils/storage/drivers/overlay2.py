@@ -5,26 +5,15 @@
 import re
 
 from .. import model
-from .common import BUILDKIT_ID, CACHE_ID, Lowers, folder_names
+from .common import BUILDKIT_ID, CACHE_ID, Lowers, folder_names, path_in
 
 ENCODING = model.OVERLAY
 FOLDER = b'overlay2'
 LINK = re.compile(rb'[A-Z2-7]{26}\Z')
 
-
-def layer(ident, folder=FOLDER):
-    return folder + b'/' + ident + b'/diff'
-
-
-writable = layer
-
-
-def work(ident):
-    return FOLDER + b'/' + ident + b'/work'
-
-
-def merged(ident):
-    return FOLDER + b'/' + ident + b'/merged'
+layer = writable = path_in(FOLDER, b'/diff')
+work = path_in(FOLDER, b'/work')
+merged = path_in(FOLDER, b'/merged')
 
 
 def ids(root, folder=FOLDER):

@@ -3,30 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """vfs: ``vfs/dir/<id>`` is a full copy of the file system as of that layer."""
 from .. import model
-from .common import CACHE_ID, Lowers, folder_names
+from .common import ids_in, no_lowers, no_path, path_in
 
 ENCODING = model.PLAIN
 FOLDER = b'vfs'
 
-
-def layer(ident):
-    return b'vfs/dir/' + ident
-
-
-writable = layer
-
-
-def work(ident):
-    return None
-
-
-def merged(ident):
-    return None
-
-
-def ids(root):
-    return [name for name in folder_names(root, b'vfs/dir') if CACHE_ID.match(name)]
-
-
-def lowers(root, ident):
-    return Lowers(None)
+layer = writable = path_in(b'vfs/dir')
+work = merged = no_path
+ids = ids_in(b'vfs/dir')
+lowers = no_lowers

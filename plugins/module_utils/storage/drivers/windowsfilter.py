@@ -2,33 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """windowsfilter: layers of Windows containers; only Windows can open them."""
-from .common import CACHE_ID, Lowers, folder_names
+from .common import ids_in, no_lowers, no_path, path_in
 
 ENCODING = None
 FOLDER = b'windowsfilter'
 
-
-def layer(ident):
-    return b'windowsfilter/' + ident
-
-
-writable = layer
-
-
-def work(ident):
-    return None
-
-
-def merged(ident):
-    return None
-
-
-def ids(root):
-    return [name for name in folder_names(root, FOLDER) if CACHE_ID.match(name)]
-
-
-def lowers(root, ident):
-    return Lowers(None)
+layer = writable = path_in(FOLDER)
+work = merged = no_path
+ids = ids_in(FOLDER)
+lowers = no_lowers
 
 
 def next_step(root, ident):

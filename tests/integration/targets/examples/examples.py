@@ -5,7 +5,8 @@
 
 The EXAMPLES of all modules and filters (as ansible-doc tells them, so none can be forgotten), and the plays and commands
 of README.md and of the roles. It must be root in a mount namespace of its own, see runme.sh. An example fails if Ansible
-does, if it warns of something, or if what EXPECTED names is not there afterwards.
+does, if it warns of something, or if what EXPECTED names is not there afterwards. The commands of docs/storage.md are run
+by a shell, and fail if they complain.
 """
 import glob
 import json
@@ -59,6 +60,10 @@ EXPECTED = {
 UNEXPECTED = {
     'audit_expired': [PLAYS + '/lifeboat-reports/hosts/newhost/20200101*'],
 }
+COMMANDS = re.compile(r'(?:[A-Z]=|ID=|for |while |(?:ls|cat|cd|mkdir|tar|find|zcat|python3|ansible) )')
+# in the guide, what a host without user namespaces and without the containerd store does not have
+NOT_HERE = ['100000.100000', 'ROOT/', "-name 'io.containerd"]
+SILENT = re.compile(r'\A(?:D=|mkdir |tar )')
 FENCE = re.compile(r'^```(yaml|console)\n(.*?)^```$', re.M | re.S)
 
 
@@ -81,6 +86,7 @@ def write(path, text):
 def dead_host(folder):
     """The / of a dead host with what the examples name: a container shop-db with a volume shop_data."""
     sys.path[:0] = [os.path.join(COLLECTION, 'tests', 'fixtures')]
+    import deadcontent as content
     import deadroot
 
     class Shop(deadroot.Recipe):
@@ -88,8 +94,15 @@ def dead_host(folder):
             self.db()
             self.volume('shop_data', '/srv/data')
 
-    deadroot.KINDS, deadroot.Recipe = ('shop-db', 'web', 'job'), Shop
-    deadroot.build(os.path.join(folder, 'var/lib/docker'), containers=3, host_root=folder, seed='examples')
+        def shop_web_1(self):
+            self.changes = content.web_changes()
+            for name in ('shop-data', 'shop-opt-bind'):
+                self.volume(name, '/srv/' + name)
+
+    deadroot.KINDS, deadroot.Recipe = ('shop-db', 'web', 'job', 'shop-web-1'), Shop
+    root = os.path.join(folder, 'var/lib/docker')
+    deadroot.build(root, containers=4, host_root=folder, seed='examples')
+    write(os.path.join(root, 'volumes/shop-opt-bind/opts.json'), '{"MountType":"none","MountOpts":"bind","MountDevice":"/srv/shop"}')
 
 
 def private_mounts(dead):
@@ -210,6 +223,30 @@ def run_stage(names, examples):
     return wrong
 
 
+def run_guide():
+    """The commands of docs/storage.md, one after another in one shell -> what was wrong, as lines."""
+    blocks = [text for text in re.findall(r'^```\n(.*?)^```$', read(COLLECTION, 'docs', 'storage.md'), re.M | re.S)
+              if COMMANDS.match(text) and not re.search('[│▶]', text)]
+    tried = [text for text in blocks if not any(word in text for word in NOT_HERE)]
+    if len(blocks) < 18 or len(blocks) - len(tried) != len(NOT_HERE):
+        return ['docs/storage.md has %d blocks of commands, %d can be run here' % (len(blocks), len(tried))]
+    if not shutil.which('getfattr'):
+        print('NOT RUN: the commands of docs/storage.md, which need getfattr')
+        return []
+    os.makedirs('/srv/rescued')
+    script = ''.join('echo; echo "=== "%d\n%s' % pair for pair in enumerate(tried))
+    done = subprocess.run(['bash', '-c', script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PLAYS,
+                          env=dict(os.environ, ANSIBLE_PYTHON_INTERPRETER=sys.executable,
+                                   ANSIBLE_INVENTORY_UNPARSED_WARNING='0'))
+    said = done.stdout.decode('utf-8', 'replace')
+    print(said, flush=True)
+    answers = re.split(r'^=== \d+\n', said, flags=re.M)[1:]
+    silent = [text for text, answer in zip(tried, answers) if not answer.strip() and not SILENT.search(text)]
+    return ['docs/storage.md: %s' % line for line in done.stderr.decode('utf-8', 'replace').splitlines()
+            if 'socket ignored' not in line] + [
+        'docs/storage.md: nothing came of %s' % text for text in silent]
+
+
 def bundles_for_restore():
     """Bundles as the examples of docker_data_restore and of its role name them."""
     shutil.copytree('/srv/rescued/deadhost', '/srv/rescued/dead1', symlinks=True)
@@ -241,7 +278,8 @@ def main():
             examples[name] = [('yaml', play(name, tasks))]
     for page in ['README.md'] + ['roles/%s/README.md' % role for role in ('audit', 'rescue', 'restore')]:
         examples[page] = list(of_page(page))
-    wrong = ['%s has no examples' % name for name, each in examples.items() if not each]
+    wrong = run_guide()
+    wrong += ['%s has no examples' % name for name, each in examples.items() if not each]
     shutil.copytree(os.path.join(dead, 'srv'), '/srv', dirs_exist_ok=True)
     engine = start_engine()
     try:
@@ -254,10 +292,10 @@ def main():
         engine.terminate()
         engine.wait()
     running = sorted(name for name, value in containers.items() if value['State']['Running'])
-    if sorted(containers) != ['job', 'shop-db', 'shop-db-restored', 'web'] or 'shop-db' not in running:
+    if sorted(containers) != ['job', 'shop-db', 'shop-db-restored', 'shop-web-1', 'web'] or 'shop-db' not in running:
         wrong.append('the engine was given %s, running: %s' % (sorted(containers), running))
     print('%d examples of %d pages and plugins' % (sum(len(each) for each in examples.values()), len(examples)))
-    sys.exit('\n'.join(wrong))
+    sys.exit('\n'.join(wrong) or 0)
 
 
 if __name__ == '__main__':

@@ -110,9 +110,10 @@ def contrast(browser, one, other):
     """Contrast (WCAG 2) of two elements' colours; OTHER None: of the element's text with its background. 99 if there is no such element."""
     return browser.js('''
         const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-        const light = (text) => numbers(text).slice(0, 3).map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        const light = (text) => numbers(text).slice(0, 3).map((part) => part / 255)
+          .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
           .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
-        const ends = arguments.length && arguments[1] ? [document.querySelector(arguments[0]), document.querySelector(arguments[1])] : [document.querySelector(arguments[0])];
+        const ends = [...arguments].filter(Boolean).map((selector) => document.querySelector(selector));
         if (ends.includes(null)) return 99;
         let colours;
         if (ends.length === 2) colours = ends.map((end) => getComputedStyle(end).fill);
@@ -197,9 +198,11 @@ def use(browser, path, folder):
             assert sizes[host] == '', 'a host without numbers shows %s' % sizes[host]
 
     # a tile of the map shows its place
+    name, dummy, where = browser.js('return document.querySelector(".map.flat g title").textContent').rpartition(': ')[0].rpartition(' on ')
     browser.click('.map.flat g')
-    browser.wait('return document.getElementById("body").querySelectorAll("tr.row").length === 1')
-    assert browser.js('return document.querySelector(".map.flat g title").textContent').startswith(column(browser, 0)[0][:12])
+    browser.wait('const rows = [...document.querySelectorAll("#body tr.row")]; '
+                 'return rows.length && rows.every((row) => row.cells[1].textContent === arguments[0])', where)
+    assert any(text.startswith(name) for text in column(browser, 0)), (name, column(browser, 0))
     assert browser.js('return document.querySelector("[role=tab][aria-selected=true]").id') in ('tab-containers', 'tab-volumes')
 
     # phone, dark: nothing is wider than the screen

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""check.py FOLDER RUN: what the playbook must have written."""
+"""check.py FOLDER RUN COLLECTION: what the playbook must have written."""
 import base64
 import csv
 import glob
@@ -11,13 +11,13 @@ import os
 import re
 import sys
 
-WORK, RUN = sys.argv[1:3]
+WORK, RUN, COLLECTION = sys.argv[1:4]
 SECRETS = ('hunter2', 's3cr3t')         # values of environment variables that tests/fixtures/deadcontent.py uses
 STATES = {'healthy': 'healthy', 'containerd': 'healthy', 'dead': 'daemon_dead', 'wrong': 'daemon_dead', 'nodocker': 'no_docker',
           'gone': 'unreachable', 'broken': 'failed'}
 
 
-def read(*parts):
+def read(*parts):                       # below WORK, unless the first is absolute
     with open(os.path.join(WORK, *parts), encoding='utf-8', newline='') as stream:
         return stream.read()
 
@@ -83,6 +83,12 @@ def first():
         assert int(prom['lifeboat_audit_fleet_findings{severity="%s"}' % severity]) == counts[severity]
     assert '%d critical, %d warning' % (counts['critical'], counts['warning']) in read('reports', 'report.md')
     assert '4 of 7' in page and 'could not be audited' in page
+
+    # what alerts and dashboard ask for is there
+    metrics = {name.partition('{')[0] for name in prom}
+    for name in ('prometheus-alerts.yml', 'grafana-dashboard.json'):
+        asked = set(re.findall(r'\blifeboat_audit_\w+', read(COLLECTION, 'docs', 'examples', name)))
+        assert asked and asked <= metrics, (name, asked - metrics)
 
     # nothing secret, and files that nobody else reads
     for path in glob.glob(os.path.join(WORK, 'reports', '**'), recursive=True) + [os.path.join(WORK, 'first.log')]:

@@ -14,7 +14,9 @@ export PYTHONDONTWRITEBYTECODE=1 ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_HOST_KE
 
 python fleet.py "$collection" "$work/fleet" > "$work/fleet.log" &
 fleet=$!
-trap 'kill "$fleet"' EXIT
+# the folder of node_exporter's textfile collector, on another file system if there is one
+collector=$(mktemp -d -p /dev/shm || mktemp -d)
+trap 'kill "$fleet"; rm -rf "$collector"' EXIT
 for _ in $(seq 300); do
     grep -q ready "$work/fleet.log" && break
     kill -0 "$fleet"
@@ -27,18 +29,27 @@ audit() {
 }
 
 # check mode writes nothing
-audit -e "audit_report_dir=$work/none" --limit dead,localhost --check
+audit -e "audit_report_dir=$work/none" --limit dead,localhost --check --diff | tee "$work/check.log"
+grep -q 'Check mode: nothing of this run is kept' "$work/check.log"
 test ! -e "$work/none"
 
 # the whole fleet; what is read stays as it is
 (cd "$work" && find ./fleet -type f -size -900M -exec sha256sum {} + | sort -k 2) > "$OUTPUT_DIR/before"
-audit -e "audit_report_dir=$work/reports" -e @vars.yml | tee "$work/first.log"
+audit -e "audit_report_dir=$work/reports" -e "audit_prom_path=$collector/lifeboat.prom" -e @vars.yml | tee "$work/first.log"
 grep -E 'localhost .*failed=0' "$work/first.log"
 (cd "$work" && find ./fleet -type f -size -900M -exec sha256sum {} + | sort -k 2) > "$OUTPUT_DIR/after"
 diff "$OUTPUT_DIR/before" "$OUTPUT_DIR/after"
-python check.py "$work" first
+python check.py "$work" first "$collection"
+cmp "$collector/lifeboat.prom" "$work/reports/lifeboat.prom"
+test "$(ls -A "$collector")" = lifeboat.prom
+test "$(stat -c %a "$collector/lifeboat.prom")" = 644
 if command -v promtool; then
     promtool check metrics < "$work/reports/lifeboat.prom"
+    promtool check rules "$collection/docs/examples/prometheus-alerts.yml"
+    cp "$collection/docs/examples/prometheus-alerts.yml" alerts_test.yml "$work/"
+    (cd "$work" && promtool test rules alerts_test.yml)
+else
+    echo 'NOT RUN: promtool on metrics and alert rules, which the package prometheus brings'
 fi
 
 # findings decide the exit status only when asked, and after the reports are written
@@ -50,11 +61,11 @@ fi
 grep 'critical and' "$work/second.log"
 test -s "$work/reports/report.html"
 # ... and the other hosts are still in it, as those of another slice of the job would be
-python check.py "$work" merged
+python check.py "$work" merged "$collection"
 
 # no host answers: the report is made nevertheless
 audit -e "audit_report_dir=$work/gone" --limit gone,localhost
-python check.py "$work" gone
+python check.py "$work" gone "$collection"
 if audit -e "audit_report_dir=$work/gone" -e audit_fail_on_unaudited=true --limit gone,localhost; then
     echo 'audit_fail_on_unaudited did not fail'
     exit 1
@@ -71,6 +82,9 @@ grep 'MY_BAD_RULE' "$work/bad.log"
 # the page in a real browser
 if command -v chromedriver; then
     python browser.py "$work/reports/report.html"
+    # ... and that of a large fleet
+    python large.py "$collection" 1000 "$work/large"
+    python browser.py "$work/large/report.html"
 else
     echo 'NOT RUN: the browser test, which needs chromium and chromium-driver'
 fi

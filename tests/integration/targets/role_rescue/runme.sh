@@ -30,7 +30,8 @@ status() {
 }
 
 # check mode writes nothing and fails for nothing
-rescue --limit good,localhost --check
+rescue --limit good,localhost --check --diff | tee "$work/check.log"
+grep -q 'Check mode: nothing of this run is kept' "$work/check.log"
 test ! -e "$work/out"
 test ! -e "$work/reports"
 

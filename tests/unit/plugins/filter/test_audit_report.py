@@ -25,7 +25,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import auditdata as data  # noqa: E402
 
 RULES = data.builtin_rules()
-EVIL = '=cmd|"/c calc"!A1</script><img src=x onerror=alert(1)>\n@here'
+EVIL = '=cmd|"/c calc"!A1;=2</script><img src=x onerror=alert(1)>\n@here'
 ANON = 'cd' * 32
 
 
@@ -152,6 +152,10 @@ def test_no_cell_is_a_formula(report):
             assert '\n' not in cell
     assert [reports_text.harmless(text) for text in ('=1', '+1', '-1', '@x', ' =1', '\t=1', 'x=1')] == ["'=1", "'+1", "'-1", "'@x", "' =1", "' =1", 'x=1']
     assert reports_text.harmless(5) == 5
+    # split at semicolons, as where the comma is the decimal sign
+    assert [reports_text.harmless(text) for text in ('x;=1', '; @x;-1', 'x";"=1', 'a; b; c')] == ["x;'=1", ";' @x;'-1", 'x";\'"=1', 'a; b; c']
+    for row in csv.reader(io.StringIO(reports_text.as_csv(report)), delimiter=';'):
+        assert not [cell for cell in row if cell.lstrip()[:1] in ('=', '+', '-', '@', '|', '%')], row
 
 
 def test_names_are_no_markup_in_the_page(report):

@@ -190,6 +190,15 @@ def test_nodes_that_lie_are_told_so(tmp_path, messages):
     assert os.listdir(str(tmp_path)) == ['out'] and set(os.listdir(str(tmp_path / 'out'))) <= {'box'}
 
 
+def test_where_bundles_stay_on_the_host_only_the_result_comes():
+    end = delivery.Receiver(None)
+    say(end, {'op': 'end', 'result': {'bundles': [], 'problems': [], 'summary': {}}})
+    assert end.result()['changed'] is False
+    for message in (BEGIN, {'op': 'ask', 'number': 1, 'names': ['x']}):
+        with pytest.raises(delivery.ProtocolError):
+            say(delivery.Receiver(None), message)
+
+
 def write(end, number, name, data, mark=None):
     say(end, {'op': 'open', 'bundle': 'x', 'number': number, 'file': name, 'mark': mark, 'skip': 0})
     end.feed(frames.data_head(number, len(data)) + data)
