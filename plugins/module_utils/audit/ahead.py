@@ -6,6 +6,7 @@ through a pipe and is added up here, between our own folders. If it ends early, 
 
 The walk of a large tree spends its time in lstat(2) and in the interpreter, so it takes processes, not threads.
 """
+import collections
 import marshal
 import os
 import select
@@ -77,24 +78,28 @@ def start(inner, work):
 
 def _child(groups, todo, into, work):
     """Never returns. What goes wrong shows as an early end, and then all is done again on the other side."""
-    try:
-        def send(parts, error=0):
-            _write(into, (_COUNTED, parts) if parts is not None else (_FAILED, error))
+    begun = []
 
+    def send(parts, error=0):
+        # with the news that its group was begun: whoever reads that can read this, and does not wait
+        _write(into, begun + [(_COUNTED, parts) if parts is not None else (_FAILED, error)])
+        del begun[:]
+
+    try:
         while True:
             raw = os.read(todo, _SIZE.size)
             if not raw:
                 break
             number = _SIZE.unpack(raw)[0]
-            _write(into, (_SUBTREE, number))
+            begun.append((_SUBTREE, number))
             work(groups[number], send)
-        _write(into, (_END, 0))
+        _write(into, begun + [(_END, 0)])
     finally:
         os._exit(0)
 
 
-def _write(into, message):
-    raw = marshal.dumps(message)
+def _write(into, messages):
+    raw = marshal.dumps(messages)
     raw = _SIZE.pack(len(raw)) + raw
     while raw:
         raw = raw[os.write(into, raw):]
@@ -106,6 +111,7 @@ class Shared(object):
     def __init__(self, child, groups, todo, out):
         self._child, self._groups, self._todo, self._out = child, groups, todo, out
         self._left = set(range(len(groups)))    # begun by nobody
+        self._come = collections.deque()    # messages that were read
         self._over = False              # nothing more will come
         self._stopped = lambda: False
 
@@ -166,18 +172,18 @@ class Shared(object):
                 yield one
 
     def _ready(self):
-        return self._over or bool(select.select([self._out], [], [], 0)[0])
+        return self._over or bool(self._come) or bool(select.select([self._out], [], [], 0)[0])
 
     def _read(self):
         """The next message, None at an early end (and ever after)."""
-        if self._over:
-            return None
-        raw = self._exactly(_SIZE.size)
-        raw = self._exactly(_SIZE.unpack(raw)[0]) if raw is not None else None
-        if raw is None:
-            self._over = True
-            return None
-        return marshal.loads(raw)
+        if not self._come and not self._over:
+            raw = self._exactly(_SIZE.size)
+            raw = self._exactly(_SIZE.unpack(raw)[0]) if raw is not None else None
+            if raw is None:
+                self._over = True
+            else:
+                self._come.extend(marshal.loads(raw))
+        return self._come.popleft() if self._come else None
 
     def _exactly(self, size):
         pieces = []

@@ -350,7 +350,11 @@ class Counted(NamedTuple):
 
 
 NEVER = -1 << 62
-WITH_STAT = ('folders', 'linked', 'candidates')
+
+
+def _with_stats(part, change):
+    return part._replace(folders=list(map(change, part.folders)), linked=list(map(change, part.linked)),
+                         candidates=list(map(change, part.candidates)))
 
 
 def _plain(pair):
@@ -450,8 +454,7 @@ class _Walk(object):
             except OSError as exc:
                 send(None, exc.errno)
                 raise
-            send([tuple(part._replace(**{field: [_plain(one) for one in getattr(part, field)] for field in WITH_STAT}))
-                  for part in parts])
+            send([tuple(_with_stats(part, _plain)) for part in parts])
             return [one for part in parts for one in part.folders]
         return read
 
@@ -465,8 +468,7 @@ class _Walk(object):
                 return self.read(here, folder.opened(), listing_size)
             inner = []
             for part in map(Counted._make, parts):
-                part = part._replace(**{field: [_revived(one) for one in getattr(part, field)] for field in WITH_STAT})
-                inner += self.take(here, folder, part)
+                inner += self.take(here, folder, _with_stats(part, _revived))
                 if self.tally.cut:
                     return []
             return inner
@@ -540,7 +542,7 @@ class _Walk(object):
                     media_bytes += size
             if probing and (means == _PROBE or (not size & 511 and size)) and kind == 0o100000 and name not in self.markers:
                 candidates.append((name, st))
-        return Counted(len(names), sorted(self.markers.intersection(names)), files, total, blocks, newest, noise_bytes,
+        return Counted(len(names), sorted(self.markers.intersection(names)), files, total, blocks, int(newest), noise_bytes,
                        noise_files, media, media_bytes, folders, linked, candidates, recent, failures)
 
     def add(self, here, folder, counted):
