@@ -56,6 +56,7 @@ class Graphdriver(object):
         folders = metadata.Folders(root, os.path.join(b'image', os.fsencode(name)))
         self.layerdb = LayerDb(folders)
         self.images = ImageDb(folders)
+        self._prefix = os.path.join(root.path(), b'')
         self._folders = {}              # right below the data root
         self._links = None              # overlay2/l
         self._idents = {}
@@ -72,7 +73,7 @@ class Graphdriver(object):
         top, dummy, below = relative.partition(b'/')
         if self.root.links and top in self.root.links:
             return os.path.join(self.root.links[top], below)
-        return os.path.join(self.root.path(), relative)
+        return self._prefix + relative
 
     def present(self, relative, ident):
         """True if a layer's folder exists, as a folder and not through a link."""

@@ -178,6 +178,9 @@ class DataRoot(object):
 
     def config(self, ident):
         """config.v2.json of a container as a dict, {} if it can't be parsed."""
+        known = self._containers.get(ident)
+        if known is not None and 'config' not in known.sources:
+            return known.config
         try:
             folder = self.containers_dir().child(ident.encode('ascii'))
         except OSError:

@@ -28,6 +28,11 @@ def openat(name, dir_fd=None, flags=FLAGS):
         return os.open(name, flags, dir_fd=dir_fd)
 
 
+def _inode(fd):
+    st = os.fstat(fd)
+    return st.st_dev, st.st_ino
+
+
 class Dir(object):
     """A folder below a fixed starting point. `fd` is opened on demand and may be closed and reopened:
     so a tree that is deeper than the limit of open files can still be walked. A reopened folder must be
@@ -51,15 +56,17 @@ class Dir(object):
         return cls(None, path, openat(path, flags=FLAGS | os.O_DIRECTORY), OrderedDict() if pool is None else pool)
 
     def _adopt(self, fd):
-        st = os.fstat(fd)
-        if self._id is not None and self._id != (st.st_dev, st.st_ino):
+        if self._id is not None and self._id != _inode(fd):
             os.close(fd)
             raise OSError(errno.ESTALE, 'folder was replaced while it was read', self.path())
-        self._id = (st.st_dev, st.st_ino)
         self._fd = fd
-        self._pool[id(self)] = self
-        while len(self._pool) > MAX_OPEN:
-            self._pool.popitem(last=False)[1]._close()
+        pool = self._pool
+        pool[id(self)] = self
+        while len(pool) > MAX_OPEN:
+            oldest = pool.popitem(last=False)[1]
+            if oldest._id is None:      # to know it again
+                oldest._id = _inode(oldest._fd)
+            oldest._close()
 
     def _close(self):
         if self._fd is not None:
@@ -69,13 +76,16 @@ class Dir(object):
     @property
     def identity(self):
         """(st_dev, st_ino): the same for two Dirs of one folder."""
+        if self._id is None:
+            self._id = _inode(self.fd if self._fd is None else self._fd)
         return self._id
 
     @property
     def fd(self):
         """The descriptor; valid until the next use of any other Dir of the same root."""
         if self._fd is not None:
-            self._pool.move_to_end(id(self))
+            if len(self._pool) > MAX_OPEN // 2:     # else nobody is near to being closed
+                self._pool.move_to_end(id(self))
             return self._fd
         chain = [self]
         while chain[-1]._fd is None and chain[-1].parent is not None:
