@@ -11,6 +11,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress im
 
 from . import rescue_report
 
+# title, whether it is a number
+HOST_COLUMNS = (('Host', False), ('Result', False), ('Bundles', True), ('Complete', True), ('Size', True), ('Time', True), ('Where', False))
 STYLE = """
 :root { color-scheme: light dark; --bg: #fff; --panel: #f6f7f8; --ink: #16191d; --soft: #57616b; --line: #dfe3e7;
   --bad: #b3261e; --warn: #8a5200; --good: #1f6b3a; --accent: #1c5d99; }
@@ -123,8 +125,7 @@ def as_html(report: dict[str, Any]) -> str:
         'style': STYLE, 'figures': ''.join(f'<div><dt>{name}</dt><dd>{_text(value)}</dd></div>' for name, value in figures),
         'missing': _table('missing', (('Host', False), ('What', False), ('Status', False), ('Why, and what to do next', False)), missing)
         if missing else '<p class="none">Nothing is missing.</p>',
-        'hosts': _table('hosts', (('Host', False), ('Result', False), ('Bundles', True), ('Complete', True), ('Size', True), ('Time', True),
-                         ('Where', False)), [_host_row(record) for record in report['hosts']]),
+        'hosts': _table('hosts', HOST_COLUMNS, [_host_row(record) for record in report['hosts']]),
         'details': ''.join(_details(record) for record in report['hosts'] if record['bundles'] or record['problems'])}
 
 

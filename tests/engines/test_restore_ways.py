@@ -39,6 +39,7 @@ def test_offline_into_the_data_root_of_a_stopped_engine(kind, start_engine, disk
     said = engine.docker('run', '--rm', '--network', 'none', '-v', 'vol:/v', 'base:1', 'stat', '-c', '%u %g %a %s', '/v/d', '/v/d/f')
     assert said.split()[:3] == [b'999', b'998', b'2750'] and said.split()[4:] == [b'5', b'0', b'600', b'4']
 
+
 def certificates(folder):
     """{name: path} of an authority, and of keys and certificates of a server on 127.0.0.1 and of a client."""
     made = {}

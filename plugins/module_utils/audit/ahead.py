@@ -146,10 +146,9 @@ class Shared(object):
         message = self._read()
         if message is None:
             return None
-        kind, value = message
-        if kind == _FAILED:
-            raise OSError(value, os.strerror(value))
-        return value
+        if message[0] == _FAILED:
+            raise OSError(message[1], os.strerror(message[1]))
+        return message[1]
 
     def _mine(self):
         while not self._stopped():
@@ -158,8 +157,7 @@ class Shared(object):
                 return
             number = _SIZE.unpack(raw)[0]
             self._left.discard(number)
-            for one in self._groups[number]:
-                yield one
+            yield from self._groups[number]
 
     def _theirs(self):
         while not self._stopped():
@@ -168,8 +166,7 @@ class Shared(object):
                 self._over = True
                 return
             self._left.discard(message[1])
-            for one in self._groups[message[1]]:
-                yield one
+            yield from self._groups[message[1]]
 
     def _ready(self):
         return self._over or bool(self._come) or bool(select.select([self._out], [], [], 0)[0])

@@ -198,7 +198,7 @@ def ansible(command, inventory):
         environment['ANSIBLE_INVENTORY'] = inventory
     print('=== %s' % (command if isinstance(command, str) else read(command[-1])), flush=True)
     done = subprocess.run(command, cwd=PLAYS, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, shell=isinstance(command, str))
+                          stderr=subprocess.STDOUT, shell=isinstance(command, str), check=False)
     said = done.stdout.decode('utf-8', 'replace')
     print(said, flush=True)
     wrong = ['exit status %d' % done.returncode] if done.returncode else []
@@ -235,7 +235,7 @@ def run_guide():
         return []
     os.makedirs('/srv/rescued')
     script = ''.join('echo; echo "=== "%d\n%s' % pair for pair in enumerate(tried))
-    done = subprocess.run(['bash', '-c', script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PLAYS,
+    done = subprocess.run(['bash', '-c', script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PLAYS, check=False,
                           env=dict(os.environ, ANSIBLE_PYTHON_INTERPRETER=sys.executable,
                                    ANSIBLE_INVENTORY_UNPARSED_WARNING='0'))
     said = done.stdout.decode('utf-8', 'replace')
