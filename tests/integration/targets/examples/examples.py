@@ -103,6 +103,8 @@ def dead_host(folder):
     root = os.path.join(folder, 'var/lib/docker')
     deadroot.build(root, containers=4, host_root=folder, seed='examples')
     write(os.path.join(root, 'volumes/shop-opt-bind/opts.json'), '{"MountType":"none","MountOpts":"bind","MountDevice":"/srv/shop"}')
+    os.makedirs(os.path.join(folder, 'srv', 'shop'))
+    write(os.path.join(folder, 'srv', 'shop', 'of-the-volume'), 'x')
 
 
 def private_mounts(dead):

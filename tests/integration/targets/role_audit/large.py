@@ -13,7 +13,7 @@ import random
 import sys
 
 COLLECTION, HOSTS, FOLDER = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'unit', 'plugins', 'filter'))
+sys.path[:0] = [os.path.join(COLLECTION, 'tests', 'unit', 'plugins', 'filter'), COLLECTION.rpartition('/ansible_collections/')[0]]
 import auditdata as data  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import reports, reports_html  # noqa: E402
 
