@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the engine said while it lived against what we read after its death, on every kind of engine."""
+import glob
 import json
 import os
 import random
@@ -391,11 +392,15 @@ def test_a_killed_run_leaves_nothing_half_and_is_taken_up(dead_root, disk_dir):
         time.sleep(rng.uniform(0.3, 2.5))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        if os.path.isdir(dest):
-            for name in os.listdir(os.path.join(dest, 'dead')) if os.path.isdir(os.path.join(dest, 'dead')) else ():
-                if not name.startswith('.'):
-                    found = info.inspect(os.fsencode(os.path.join(dest, 'dead', name)), True)
-                    assert [item['status'] for item in found] == ['verified'], name
+        for path in glob.glob(os.path.join(dest, 'dead', '[!.]*')):
+            if os.path.isdir(path):
+                found = info.inspect(os.fsencode(path), True)
+                assert [item['status'] for item in found] == ['verified'], path
+            elif path.endswith('.yaml'):
+                with open(path, encoding='utf-8') as handle:
+                    assert handle.read().endswith('\n') and os.path.basename(path).startswith('compose'), path
+            else:
+                pytest.fail(path)
     subprocess.run([sys.executable, '-c', RUNNER, dead_root.host_root, dest], env=runner_environment(), check=True)
     found = info.inspect(os.fsencode(dest), True)
     assert len(found) == len(dead_root.truth['containers'])
