@@ -187,7 +187,8 @@ def test_ctrl_c_at_any_second(first, controller, dead, tmp_path, seconds):
 
 
 def archives_finished(tmp_path):
-    return [name for name in os.listdir(str(tmp_path / 'out' / 'box')) if not name.startswith('.')]
+    """Names of bundles; beside them lie the compose files of the host."""
+    return [one.name for one in (tmp_path / 'out' / 'box').iterdir() if one.is_dir() and not one.name.startswith('.')]
 
 
 def test_nobody_fetches(first, controller, dead, tmp_path):
