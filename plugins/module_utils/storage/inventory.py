@@ -141,10 +141,17 @@ class DataRoot(object):
                 self.graphdrivers[name] = Graphdriver(self.dir, name, self.userxattr)
         for name in ('overlay2', 'fuse-overlayfs', 'aufs', 'btrfs', 'overlay', 'vfs', 'devicemapper', 'zfs',
                      'windowsfilter'):
-            if name not in self.graphdrivers:
-                module = driver_named(name)
-                if module.ids(self.dir):
+            # its folder has its name: a driver that never was here is not even imported
+            if name not in self.graphdrivers and self._has(name.encode('ascii')):
+                if driver_named(name).ids(self.dir):
                     self.graphdrivers[name] = Graphdriver(self.dir, name, self.userxattr)
+
+    def _has(self, name):
+        try:
+            self.dir.stat(name)
+        except OSError:
+            return False
+        return True
 
     # -- containers --------------------------------------------------------------------------------------------------------
 
