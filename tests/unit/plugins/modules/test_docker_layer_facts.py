@@ -2,7 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the module does beside gathering: its manners. The facts themselves are tested in tests/unit/storage and audit."""
-from __future__ import annotations
 
 import ctypes
 import os
