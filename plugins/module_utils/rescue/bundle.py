@@ -18,7 +18,7 @@ from ..storage import metadata, model
 from ..storage.codes import problem
 from . import archive, compress, plan, texts
 from .progress import Progress
-from .sink import ResumeMismatch
+from .sink import resumed
 
 SCHEMA_VERSION = 1
 TOOL = 'lifeboat.docker'
@@ -201,10 +201,7 @@ class _Work(object):
         if self._reuse(item, file, mark.fingerprint):
             return
         sums_name = item.stem + '.sha256'
-        try:
-            made = self._archive(item, mark, file, sums_name)
-        except ResumeMismatch:          # once: the second time nothing is there to go on with
-            made = self._archive(item, mark, file, sums_name)
+        made = resumed(self._archive, item, mark, file, sums_name)
         self.settings.progress.done(mark.work)
         if isinstance(made, OSError):
             self._lost(item, made)
@@ -331,15 +328,9 @@ class _Work(object):
         settings.progress.reading('image', 0, lambda: 0)
         layer = self.measured.get('writable')
         # always with the container's own ids: an engine maps them itself
-        for again in (True, False):
-            try:
-                record, notes = image.write(
-                    self.bundle, job.image, job.container, settings.images, job.idmap, self.bundle.scratch,
-                    job.consistency != 'stopped', self._on_failure, measured=layer if isinstance(layer, plan.Estimate) else None)
-                break
-            except ResumeMismatch:      # once: the second time nothing is there to go on with
-                if not again:
-                    raise
+        record, notes = resumed(
+            image.write, self.bundle, job.image, job.container, settings.images, job.idmap, self.bundle.scratch,
+            job.consistency != 'stopped', self._on_failure, measured=layer if isinstance(layer, plan.Estimate) else None)
         record = dict(record, fingerprint=fingerprint)
         record['problems'] = [dict(note._asdict()) for note in notes]
         self._keep_image(record)

@@ -9,7 +9,7 @@ and every other bundle takes it from there: also in later runs, as the controlle
 import os
 
 from . import imagestore, layerdata
-from .sink import ResumeMismatch
+from .sink import resumed
 
 
 class RemoteImages(imagestore.ImageStore):
@@ -29,12 +29,8 @@ class RemoteImages(imagestore.ImageStore):
             and digest in self._senders
 
     def put(self, digest, size, copy):
-        if self.has(digest, size):
-            return
-        try:
-            self._send(digest, size, copy)
-        except ResumeMismatch:          # once: the second time nothing is there to go on with
-            self._send(digest, size, copy)
+        if not self.has(digest, size):
+            resumed(self._send, digest, size, copy)
 
     def _send(self, digest, size, copy):
         bundle = self._store.at_work

@@ -118,6 +118,14 @@ class FileSink(object):
             self.abort()
 
 
+def resumed(write, *arguments, **options):
+    """write(...), a second time if what lies there does not fit: then nothing is left to go on with."""
+    try:
+        return write(*arguments, **options)
+    except ResumeMismatch:
+        return write(*arguments, **options)
+
+
 def make_private(path):
     """mkdir -p with mode 0700 for what is new. OSError(ENOTDIR) for a file where a folder should be."""
     if os.path.isdir(path):
