@@ -332,7 +332,7 @@ def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, An
     labels = _dict(container.get('labels'))
     name = container.get('name') or str(container.get('id') or '')[:12]
     common = {'object': name, 'object_type': 'container', 'ignore': _ignored(labels), 'container': name}
-    container.update(common)
+    container.update(common, name=name)     # docker takes the ID where the name is lost
     container['service'] = labels.get('com.docker.compose.service') or name
     container['project'] = labels.get('com.docker.compose.project')
     mounts = _dicts(container.get('mounts'))

@@ -94,7 +94,8 @@ CASES = {
     'DAMAGED_METADATA': (
         [data.facts([data.container(status='partial', problems=[{'code': 'CONFIG_DAMAGED', 'severity': 'warning', 'message': 'It is empty.'}])])],
         [data.facts([data.container()]), data.facts([data.container(status='unsupported')])]),
-    'DAMAGED_METADATA_VOLUME': ([data.facts([], [data.volume(status='lost')])], [data.facts([], [data.volume()])]),
+    'DAMAGED_METADATA_VOLUME': ([data.facts([], [data.volume(status='lost')])],
+                                [data.facts([], [data.volume()]), data.facts([], [data.volume(status='lost', options={'type': 'tmpfs', 'device': 'tmpfs'})])]),
     'UNCLEAN_DATABASE': (
         [data.facts([data.container(state={'status': 'exited', 'running': False}, databases=[data.database(clean_shutdown=False, state='in production')])])],
         [data.facts([data.container(databases=[data.database(clean_shutdown=False)])]),
@@ -171,6 +172,15 @@ def test_hostile_names_cannot_leave_their_quotes():
     assert shlex.split(first) == ['docker', 'stop', evil.replace('\n', '\\x0a')]
     services = yaml.safe_load(one['remedy'].split('# then in compose.yaml')[1].partition('\n')[2])['services']
     assert list(services) == ['a: [b']
+
+
+def test_a_container_whose_name_is_lost_goes_by_its_id():
+    container = data.container(status='partial', databases=[data.database()], log={'driver': 'json-file', 'bytes': 1, 'max_size': None})
+    container['name'] = None
+    result = found(data.facts([container]))
+    assert result and not [one for one in result for text in (one['message'], one['remedy'], one['consequence']) if '?' in text]
+    assert {one['object'] for one in result} == {container['id'][:12]}
+    assert any('docker cp' in one['remedy'] and container['id'][:12] + ':' in one['remedy'] for one in result)
 
 
 def test_two_containers_of_one_image_are_told_apart():
