@@ -27,7 +27,7 @@ STATE_TEXTS = {
 # sums over hosts; `findings` is a dict of its own
 SUMS = ('containers', 'containers_with_data', 'writable_bytes', 'data_bytes', 'volumes', 'volume_bytes', 'anonymous_volumes',
         'anonymous_bytes', 'orphan_volumes', 'orphan_volume_bytes', 'orphan_layers', 'orphan_layer_bytes', 'log_bytes',
-        'databases', 'databases_at_risk', 'database_at_risk_bytes', 'at_risk_bytes', 'incomplete')
+        'databases', 'databases_at_risk', 'database_at_risk_bytes', 'at_risk_bytes', 'incomplete', 'failed_rules')
 COUNTS = rules_of.SEVERITIES + ('suppressed',)
 
 
@@ -74,6 +74,7 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
     record['daemon'] = 'running' if 'running' in daemons else 'stopped' if 'stopped' in daemons else 'unknown'
     record['state'] = {'running': 'healthy', 'stopped': 'daemon_dead', 'unknown': 'offline'}[record['daemon']]
     record['findings'] = found
+    record['message'] = ' '.join(one['message'] for one in failed_rules(record)[:3]) or None
     by_object: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in found:
         by_object.setdefault((one['object_type'], str(one['object'])), []).append(one)
@@ -171,6 +172,11 @@ def _at_risk(record: dict[str, Any]) -> list[dict[str, Any]]:
     return found + [one for row in record['layers'] for one in row['databases']]
 
 
+def failed_rules(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Findings that say that a rule could not be applied to the host."""
+    return [one for one in record['findings'] if one['code'] == rules_of.RULE_FAILED and 'suppressed' not in one]
+
+
 def _totals(record: dict[str, Any]) -> dict[str, Any]:
     containers, volumes, layers = record['containers'], record['volumes'], record['layers']
     anonymous = [row for row in volumes if row['anonymous'] and not row['orphan']]
@@ -191,7 +197,8 @@ def _totals(record: dict[str, Any]) -> dict[str, Any]:
         + sum(one['kind'] == 'database' for row in volumes + layers for one in row['databases']),
         'databases_at_risk': len(risky), 'database_at_risk_bytes': sum(one['bytes'] for one in risky),
         'at_risk_bytes': sum(row['at_risk_bytes'] for row in containers + volumes + layers),
-        'incomplete': sum(not row['complete'] for row in containers + volumes + layers), 'findings': counts,
+        'incomplete': sum(not row['complete'] for row in containers + volumes + layers), 'failed_rules': len(failed_rules(record)),
+        'findings': counts,
     }
 
 

@@ -41,7 +41,7 @@ def as_html(report: dict[str, Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')
     parts = {
         'title': esc(report['title']), 'generated': esc(_moment_text(report['generated'])), 'style': _asset('style.css'),
-        'headline': esc(reports_text.headline(report)), 'figures': _figures(report), 'missing': _missing(report),
+        'headline': esc(reports_text.headline(report)), 'figures': _figures(report), 'missing': _missing(report) + _failed_rules(report),
         'charts': _charts(report), 'data': _data(rows_of(report)), 'script': script, 'script_hash': 'sha256-' + digest,
     }
     return re.sub(r'@@([a-z_]+)@@', lambda found: parts[found.group(1)], _asset('page.html'))
@@ -92,6 +92,25 @@ def _missing(report: dict[str, Any]) -> str:
     number = len(records)
     return (f'<section class="missing" aria-label="Not audited"><h2>{number:,} host{"" if number == 1 else "s"} could not be audited</h2>'
             f'<p>Nothing is known about {"its" if number == 1 else "their"} data; no number on this page includes {"it" if number == 1 else "them"}.</p>'
+            f'<ul>{"".join(lines)}</ul></section>')
+
+
+def _failed_rules(report: dict[str, Any]) -> str:
+    """Rules that failed, with the hosts on which they did."""
+    by_rule: dict[str, list[tuple[str, str]]] = {}
+    for record in report['hosts']:
+        for one in reports.failed_rules(record):
+            by_rule.setdefault(one['rule'], []).append((record['host'], one['message']))
+    if not by_rule:
+        return ''
+    lines = []
+    for rule, places in sorted(by_rule.items()):
+        shown = ', '.join(f'<span title="{esc(message)}">{esc(host)}</span>' for host, message in places[:8])
+        more = f' and {len(places) - 8:,} more' if len(places) > 8 else ''
+        lines.append(f'<li><b>{esc(rule)}</b><span class="hosts">{shown}{more}</span></li>')
+    number = len(by_rule)
+    return (f'<section class="missing" aria-label="Failed rules"><h2>{number:,} rule{"" if number == 1 else "s"} failed</h2>'
+            f'<p>What {"it looks" if number == 1 else "they look"} for is not known on these hosts; the findings RULE_FAILED say why.</p>'
             f'<ul>{"".join(lines)}</ul></section>')
 
 

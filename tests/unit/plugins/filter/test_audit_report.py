@@ -136,6 +136,28 @@ def test_the_same_numbers_in_every_form(report):
         assert '2.4 GiB of data on 4 audited hosts is held by no volume' in text
 
 
+def test_a_rule_that_failed_on_one_host_shows_in_every_form():
+    rules = RULES + [{'code': 'MINE', 'severity': 'info', 'query': "containers[?starts_with(driver, 'z')]", 'message': 'x'}]
+    content = {name: data.facts([data.container(driver=driver, databases=[data.database()])]) for name, driver in (('bad', None), ('good', 'zfs'))}
+    report = reports.fleet([reports.host_record(data.result(one), rules, name, now=data.NOW) for name, one in content.items()], [], data.NOW)
+    bad, good = sorted(report['hosts'], key=lambda one: one['host'])
+    sentence = 'Rule MINE failed on the facts of bad: starts_with() got null where it takes string.'
+    assert bad['message'] == sentence and good['message'] is None
+    assert [(one['totals']['failed_rules'], one['totals']['databases_at_risk'], one['state']) for one in (bad, good)] == [
+        (1, 1, 'healthy'), (0, 1, 'healthy')]
+    assert 'MINE' in {one['code'] for one in good['findings']} and 'MINE' not in {one['code'] for one in bad['findings']}
+    assert report['totals']['failed_rules'] == reports.summary_of(report)['totals']['failed_rules'] == 1
+    rows = {row['name']: row['message'] for row in csv.DictReader(io.StringIO(reports_text.as_csv(report))) if row['kind'] == 'host'}
+    assert rows == {'bad': sentence, 'good': ''}
+    values = metrics(reports_text.as_prom(report))
+    assert values['lifeboat_audit_host_failed_rules{host="bad"}'] == values['lifeboat_audit_fleet_failed_rules'] == 1
+    assert values['lifeboat_audit_host_failed_rules{host="good"}'] == 0
+    assert '**Rules that failed: 1**' in reports_text.as_markdown(report) and 'starts\\_with() got null' in reports_text.as_markdown(report)
+    page = reports_html.as_html(report)
+    assert '1 rule failed' in page and sentence in [row[5] for row in rows_of_page(page)['findings']]
+    assert rows_of_page(page)['hosts'][report['hosts'].index(bad)]['message'] == sentence
+
+
 def test_no_values_of_the_environment_anywhere(report):
     for form in (reports_text.as_json, reports_text.as_csv, reports_text.as_prom, reports_text.as_markdown):
         assert data.SECRET not in form(report)
