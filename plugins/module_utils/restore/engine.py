@@ -7,10 +7,12 @@ import shutil
 import tempfile
 import time
 
-from ..rescue import recreate
+from ..bundles import source as sources
+from ..formats.values import as_dict
+from ..recreate import doubts
+from ..recreate.body import create_body
 from ..storage.model import LifeboatError
-from . import databases, engineapi, folders, inbox, plan as planning, source as sources, steps, unpack, volumes as volumes_
-from .bundle import as_dict
+from . import databases, engineapi, folders, inbox, plan as planning, steps, unpack, volumes as volumes_
 from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
 
 SETTLE = 3                              # seconds that a container without a health check has to stay up
@@ -139,9 +141,9 @@ def _with_container(plan, situation):
                     'image in include, or name an image in the option image, or leave container out of restore.')
         return situation
     definition = sources.define(source, pinned, defaults, situation.name, situation.names)
-    for warning in recreate.warnings(definition):
+    for warning in doubts.warnings(definition):
         plan.note(warning)
-    body = recreate.create_body(definition)
+    body = create_body(definition)
     existing = engine.container(situation.name)
     resolved = _with_peers(plan, situation, body)
     differs = tuple(planning.differences(existing, resolved, ids)) if existing is not None else ()

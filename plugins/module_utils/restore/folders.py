@@ -11,8 +11,9 @@ import os
 import shutil
 import time
 
+from ..bundles import source as sources
 from ..storage.model import COMPLETE, LifeboatError, text
-from . import databases, plan as planning, source as sources, steps, unpack, volumes as volumes_
+from . import databases, plan as planning, steps, unpack, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
 
 PARTIAL = b'.lifeboat-partial-'
