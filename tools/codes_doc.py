@@ -92,7 +92,7 @@ ADVICE = {
     'FILE_CHANGED': 'Stop the container, or use `quiesce: freeze`, and run again.',
     'CRASH_CONSISTENT': 'Databases repair themselves as after a power cut. For more, stop the container and run again.',
     'SOCKET_SKIPPED': 'Nothing. Programs make their sockets anew.',
-    'WHITEOUT_NAME': 'Take these files from `rootfs`.',
+    'WHITEOUT_NAME': 'Take these files from `rootfs`. The archive `writable` has their bytes too; an image cannot hold them, so it is `partial`.',
 }
 
 # made by plugin_utils/findings.py itself

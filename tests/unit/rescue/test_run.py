@@ -301,3 +301,21 @@ def test_the_worst_problems_come_first_and_are_not_crowded_out(dead, tmp_path, m
     ranks = [('critical', 'warning', 'info').index(item['severity']) for item in result['problems']]
     assert ranks == sorted(ranks) and len(ranks) == bundle.MANIFEST_PROBLEMS and {0, 2} <= set(ranks)
     assert result['summary']['problems'] > 300
+
+
+def test_an_image_without_a_file_that_it_cannot_hold_is_partial(tmp_path):
+    """Named .wh.NAME it would be a deletion in the image, so it is left out there; the archive of the layer keeps its bytes."""
+    host = tmp_path / 'host'
+    expected = deadroot.build(str(host / 'var' / 'lib' / 'docker'), containers=4, host_root=str(host))
+    victim = expected.container('db')
+    dead = expected, os.fsencode(str(host))
+    assert rescue(dead, tmp_path / 'before', containers=(victim.name,), include=('image',))['bundles'][0]['status'] == 'complete'
+    with open(os.path.join(os.fsdecode(victim.upper), '.wh.precious'), 'wb') as target:
+        target.write(b'precious')
+    result = rescue(dead, tmp_path / 'image', containers=(victim.name,), include=('image',))
+    assert result['bundles'][0]['status'] == 'partial' == result['bundles'][0]['components'][0]['status']
+    note, = (item for item in result['problems'] if item['code'] == 'WHITEOUT_NAME')
+    assert '/.wh.precious' in note['message'] and 'left out of the image' in note['message']
+    assert rescue(dead, tmp_path / 'image', containers=(victim.name,), include=('image',))['changed'] is False
+    result = rescue(dead, tmp_path / 'layer', containers=(victim.name,))
+    assert result['bundles'][0]['status'] == 'complete' and 'WHITEOUT_NAME' in [item['code'] for item in result['problems']]
