@@ -18,6 +18,7 @@ import shlex
 from typing import Any, NamedTuple
 
 from .plaindata import plain
+from .records import moment_of, one_line
 
 try:
     import jmespath
@@ -52,17 +53,6 @@ class Rule(NamedTuple):
 
 # -- JMESPath --------------------------------------------------------------------------------------------------------
 
-def _moment(text: Any) -> datetime.datetime | None:
-    found = re.match(r'(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?)?', text) if isinstance(text, str) else None
-    if not found:
-        return None
-    try:
-        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
-        return datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.timezone.utc)
-    except ValueError:
-        return None
-
-
 def parse_bytes(text: Any) -> int | None:
     """'10m', '1.5 GiB', '2GB', 1024 -> bytes. One letter counts in powers of 1024, as Docker does."""
     if isinstance(text, bool):
@@ -94,7 +84,7 @@ def _functions(now: datetime.datetime | None = None) -> Any:
     class Functions(jmespath.functions.Functions):
         @jmespath.functions.signature({'types': ['string', 'null']})
         def _func_age_days(self, text: Any) -> float | None:
-            moment = _moment(text)
+            moment = moment_of(text)
             return None if moment is None or now is None else (now - moment).total_seconds() / 86400
 
         @jmespath.functions.signature({'types': ['string', 'number', 'null']})
@@ -184,12 +174,6 @@ def _yaml(value: Any) -> str:
     if re.match(r'[A-Za-z_./][A-Za-z0-9_./-]*\Z', text) and text.lower() not in ('true', 'false', 'yes', 'no', 'on', 'off', 'null'):
         return text
     return json.dumps(text)
-
-
-def one_line(value: Any) -> str:
-    """VALUE for a sentence: nothing in it can break a line or hide (names come from a disk that may be hostile)."""
-    text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-    return ''.join(char if char.isprintable() else f'\\x{ord(char):02x}' for char in text)
 
 
 FILTERS = {
@@ -433,7 +417,7 @@ def compile_ignores(entries: Any) -> list[Ignore]:
         if missing:
             raise AuditError(f'entry {number} of the ignore list ({code or "no code"}) lacks {", ".join(missing)}: '
                              'whatever is ignored needs a reason and a last day')
-        moment = _moment(str(entry['until']))
+        moment = moment_of(str(entry['until']))
         if moment is None:
             raise AuditError(f'entry {number} of the ignore list ({code}): until "{entry["until"]}" is no date like 2027-01-31')
         found.append(Ignore(code, str(entry.get('host') or '*'), str(entry.get('object') or '*'), str(entry['reason']), moment.date()))

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import findings as rules_of
 from .plaindata import plain
+from .records import failure, moment_of, one_line, timestamp, utcnow
 
 HOST_SCHEMA = 'lifeboat.audit.host/1'
 REPORT_SCHEMA = 'lifeboat.audit.report/1'
@@ -31,14 +32,6 @@ SUMS = ('containers', 'containers_with_data', 'writable_bytes', 'data_bytes', 'v
 COUNTS = rules_of.SEVERITIES + ('suppressed',)
 
 
-def timestamp(moment: datetime.datetime) -> str:
-    return moment.astimezone(datetime.timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
-
-
-def utcnow() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
 # -- one host ----------------------------------------------------------------------------------------------------------
 
 def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started: str | None = None,
@@ -50,7 +43,7 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
     now = now or utcnow()
     compiled = rules_of.compile_rules(plain(rules))
     ignores = rules_of.compile_ignores(plain(ignore))
-    begun = rules_of._moment(started) or now
+    begun = moment_of(started) or now
     record: dict[str, Any] = {
         'schema': HOST_SCHEMA, 'host': host, 'state': 'failed', 'message': None, 'started': timestamp(begun), 'finished': timestamp(now),
         'duration_seconds': max(0.0, round((now - begun).total_seconds(), 1)), 'daemon': None, 'totals': None, 'engines': {},
@@ -59,14 +52,14 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
     result = plain(result) if result is not None else {}
     facts = rules_of._dict(rules_of._dict(result.get('ansible_facts')).get('docker_layers'))
     if result.get('unreachable'):
-        return dict(record, state='unreachable', message=_message(result, 'The host did not answer.'))
+        return dict(record, state='unreachable', message=failure(result, 'The host did not answer.'))
     if not facts:
-        return dict(record, message=_message(result, 'The module returned nothing.'))
+        return dict(record, message=failure(result, 'The module returned nothing.'))
     if not facts.get('roots'):
         critical = [item for item in rules_of._dicts(facts.get('problems'))
                     if item.get('severity') == 'critical' and item.get('code') != 'NO_DATA_ROOT']
         if critical:
-            return dict(record, message=rules_of.one_line(critical[0].get('message') or critical[0].get('code')))
+            return dict(record, message=one_line(critical[0].get('message') or critical[0].get('code')))
         return dict(record, state='no_docker', message='No Docker data root was found.')
     enriched = rules_of.enrich(facts)
     found = rules_of.evaluate(enriched, compiled, ignores, host, now)
@@ -87,17 +80,6 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
     record['totals'] = _totals(record)
     record['engines'] = _engines(record)
     return record
-
-
-def _message(result: dict[str, Any], default: str) -> str:
-    """What Ansible said, on one line and without what may be long or secret (modules' whole output)."""
-    text = result.get('msg')
-    if not isinstance(text, str) or not text:
-        return default
-    text = ' '.join(text.split())
-    for prefix in ('Task failed: ', 'Module failed: '):
-        text = text[len(prefix):] if text.startswith(prefix) else text
-    return rules_of.one_line(text)[:500]
 
 
 def _number(value: Any) -> int:

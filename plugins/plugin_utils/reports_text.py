@@ -12,6 +12,7 @@ from typing import Any
 
 from . import findings as rules_of
 from . import reports
+from .records import moment_of, one_line
 
 human = rules_of.human_bytes
 
@@ -145,7 +146,7 @@ def as_prom(report: dict[str, Any]) -> str:
 
 
 def _seconds(text: str) -> int:
-    moment = rules_of._moment(text)
+    moment = moment_of(text)
     return int(moment.timestamp()) if moment else 0
 
 
@@ -153,7 +154,7 @@ def _seconds(text: str) -> int:
 
 def _md(text: Any) -> str:
     """TEXT from a disk inside a line or a cell of Markdown: nothing of it is markup."""
-    return re.sub(r'([\\`*_\[\]<>#|~])', r'\\\1', rules_of.one_line(text))
+    return re.sub(r'([\\`*_\[\]<>#|~])', r'\\\1', one_line(text))
 
 
 def as_markdown(report: dict[str, Any], limit: int = 10) -> str:
