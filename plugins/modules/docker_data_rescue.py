@@ -30,6 +30,8 @@ options:
       - V(image) is the image with the writable layer on top, in a form that C(docker load) takes on every engine; layers that
         several bundles have in common lie once in C(images) beside them.
       - V(rootfs) is the merged file system as C(docker export) gives it. V(binds) are the host folders that were bind-mounted.
+      - Mounts with data that are left out because of this option are named by a problem C(NOT_INCLUDED), of severity C(info); the status of the
+        bundle does not change by it.
     type: list
     elements: str
     choices: [config, writable, rootfs, image, volumes, binds, logs]

@@ -33,11 +33,14 @@ def restore(options):
     else:
         where = options.dest
         _plan_directory(plan, options, source, names, where)
-    if not plan.steps and not plan.refusals:
-        plan.refuse('The bundle has nothing of what restore asks for (%s).' % ', '.join(options.restore))
+    nothing = plan.nothing(options.restore)
+    if nothing and options.if_nothing == 'skip':
+        return plan.skipped(name, nothing)
+    if nothing:
+        plan.refuse(nothing)
     _check_space(plan, where)
     plan.refuse_now(text(where))
-    result = {'changed': plan.changes(), 'name': name, 'steps': [steps.shown(step) for step in plan.steps],
+    result = {'changed': plan.changes(), 'name': name, 'nothing': False, 'steps': [steps.shown(step) for step in plan.steps],
               'notes': plan.notes, 'diff': {'before': plan.before, 'after': plan.after}}
     if not options.check:
         if not options.offline:

@@ -46,6 +46,7 @@ class Options(NamedTuple):
     offline: bool = False
     data_root: bytes = b''
     check: bool = False
+    if_nothing: str = 'fail'            # or skip: the bundle has nothing of what `restore` asks for
     inbox: Any = None                   # inbox.Inbox where the bundle is on the controller
 
 
@@ -55,6 +56,8 @@ class Plan(object):
     def __init__(self):
         self.steps: List[Step] = []
         self.refusals: List[str] = []
+        self.lacking: List[str] = []    # refusals too, but where there is nothing to do at all they are the reason for that
+        self.unsure = False             # check mode cannot tell whether there is something to do
         self.notes: List[str] = []
         self.before: Dict[str, Any] = {}
         self.after: Dict[str, Any] = {}
@@ -65,6 +68,22 @@ class Plan(object):
 
     def refuse(self, sentence):
         self.refusals.append(sentence)
+
+    def lack(self, sentence):
+        self.lacking.append(sentence)
+
+    def nothing(self, restore):
+        """'' or the sentence that the bundle has nothing of RESTORE (the option). To be asked when everything is planned."""
+        if self.steps or self.refusals or self.unsure:
+            self.refusals.extend(self.lacking)
+            return ''
+        return ' '.join(['The bundle has nothing of what restore asks for (%s).' % ', '.join(restore)] + self.lacking)
+
+    def skipped(self, name, sentence):
+        """The result of a restore that did nothing, since there is nothing."""
+        self.note(sentence)
+        return dict(self.result, changed=False, name=name, nothing=True, steps=[], notes=self.notes,
+                    diff={'before': self.before, 'after': self.after})
 
     def note(self, sentence):
         if sentence not in self.notes:
