@@ -26,6 +26,7 @@ IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
 ROOM = re.compile(r'\s(\d+)\s+\d+\s+(-?\d+)\s+(?:\d+%|-)\s')     # a line of df -P: all and free, blocks or inodes
 MAX_STARTS = 3                          # without anything new between two of them
+MAX_PLACES = 8                          # that the connection cannot fetch from
 
 
 class ActionModule(ActionBase):
@@ -142,8 +143,9 @@ class ActionModule(ActionBase):
 
     def _uncompressed(self):
         """What comes is compressed already: with ssh's own -C (a default of Ansible) it would come at half the speed."""
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_session
         connection = self._connection
-        if connection.transport not in ('ssh', 'ansible.builtin.ssh'):
+        if delivery_session.transport(connection) != 'ssh':
             return
         try:
             words = shlex.split(connection.get_option('ssh_args') or '')
@@ -223,8 +225,10 @@ class ActionModule(ActionBase):
     def _attempts(self, args, task_vars, delivery, store, scratch, show, patience):
         """Start on the node and fetch; once more where the node's process is gone and something new had come."""
         from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery as ends
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import SenderGone, Session, reset
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import (
+            SenderGone, Session, Unfetchable, reset, transport)
         fruitless, connected = 0, False
+        blind = None                    # why the folders of delivery['avoid'] will not do
         until = None
         while True:
             try:
@@ -237,6 +241,11 @@ class ActionModule(ActionBase):
                 reset(self)
                 time.sleep(3)
                 continue
+            if blind and (said.get('failed') or len(delivery['avoid']) > MAX_PLACES):
+                raise AnsibleActionFail(
+                    'The connection %s cannot fetch files from %s: %s. Name a folder with spool_dir that it can fetch from (one '
+                    'that is no mount inside the container), or use another connection.' % (
+                        transport(self._connection), ', '.join(delivery['avoid']), blind.rstrip('.')))
             if said.get('failed') or said.get('skipped') or 'delivery' not in said:
                 return said
             if said['delivery'] is None:
@@ -246,6 +255,7 @@ class ActionModule(ActionBase):
             receiver = ends.Receiver(*store)
             session = Session(self, said['delivery'], receiver, scratch, show, patience)
             try:
+                session.probe()
                 session.run()
                 result = receiver.result()
                 if store[0] is not None and not self._task.check_mode and not result.get('failed'):
@@ -254,6 +264,10 @@ class ActionModule(ActionBase):
                     if said.get(key):
                         result[key] = said[key]
                 return result
+            except Unfetchable as exc:
+                blind = str(exc)
+                delivery['avoid'] = delivery.get('avoid', []) + [os.path.dirname(said['delivery']['spool'])]
+                display.vv('the connection cannot fetch from %s (%s)' % (delivery['avoid'][-1], exc))
             except SenderGone as exc:
                 fruitless = 0 if receiver.bytes else fruitless + 1
                 if fruitless >= MAX_STARTS:
