@@ -94,7 +94,10 @@ ADVICE = {
     'WHITEOUT_NAME': 'Take these files from `rootfs`.',
 }
 
+# made by plugin_utils/findings.py itself
+OWN = ('RULE_FAILED', ['critical'])
 AUDIT = {
+    'RULE_FAILED': 'A rule failed on the facts of this host: what it looks for is not known.',
     'DB_IN_WRITABLE_LAYER': 'A database keeps its files in a writable layer. They go when the container is recreated.',
     'STATE_IN_WRITABLE_LAYER': 'Other state, such as uploads or a repository, lies in a writable layer.',
     'UNMOUNTED_VOLUME_PATH': 'The image declares a volume, but nothing is mounted there.',
@@ -158,7 +161,7 @@ def table(where=CHECKOUT):
 
 
 def audit_codes(where=CHECKOUT):
-    """[(code, [severities])] of the built-in audit rules, in their order."""
+    """[(code, [severities])] of the built-in audit rules, in their order, and of what tells of rules."""
     found = {}
     order = []
     code = None
@@ -172,7 +175,7 @@ def audit_codes(where=CHECKOUT):
         match = re.match(r'    severity: ([a-z]+)$', line)
         if match and code and match.group(1) not in found[code]:
             found[code].append(match.group(1))
-    return [(code, sorted(found[code], key=SEVERITIES.index)) for code in order]
+    return [(code, sorted(found[code], key=SEVERITIES.index)) for code in order] + [OWN]
 
 
 def constants(node):

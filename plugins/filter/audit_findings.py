@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, records
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
 
 def audit_findings(facts, rules, ignore=None, host='', now=None):
     try:
-        moment = findings._moment(plain(now)) if now else None
+        moment = records.moment_of(plain(now)) if now else None
         if now and moment is None:
             raise findings.AuditError(f'now "{now}" is no time like 2027-01-31T00:00:00Z')
         return findings.findings(facts, rules, ignore, plain(host), moment)

@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import reports_store
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import records
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
 
 def audit_folder_name(host):
-    return reports_store.folder_name(plain(host))
+    return records.folder_name(plain(host))
 
 
 class FilterModule:

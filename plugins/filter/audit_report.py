@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, reports, reports_html, reports_store, reports_text
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import records, reports, reports_html, reports_store, reports_text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
 FORMS = {
@@ -17,11 +17,11 @@ def audit_report(folder, form, now=None, max_age_hours=24, title='Docker data au
     folder, form, now, title = plain(folder), plain(form), plain(now), plain(title)
     if form not in FORMS:
         raise AnsibleFilterError(f'audit_report: there is no form "{form}"; it must be one of {", ".join(FORMS)}')
-    moment = findings._moment(now) if now else reports.utcnow()
+    moment = records.moment_of(now) if now else records.utcnow()
     if moment is None:
         raise AnsibleFilterError(f'audit_report: now "{now}" is no time like 2027-01-31T00:00:00Z')
-    records = reports_store.collect(folder, moment, float(max_age_hours))
-    return FORMS[form](reports.fleet(records, reports_store.history(folder), moment, title))
+    kept = reports_store.collect(folder, moment, float(max_age_hours))
+    return FORMS[form](reports.fleet(kept, reports_store.history(folder), moment, title))
 
 
 class FilterModule:

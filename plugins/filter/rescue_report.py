@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, reports, rescue_report as rescues, rescue_report_html
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import records, rescue_report as rescues, rescue_report_html
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
 FORMS = {'json': rescues.as_json, 'html': rescue_report_html.as_html, 'summary': rescues.summary_of}
@@ -14,11 +14,11 @@ def rescue_report(folder, form, hosts=(), now=None, max_age_hours=24, title='Doc
     folder, form, now, title = plain(folder), plain(form), plain(now), plain(title)
     if form not in FORMS:
         raise AnsibleFilterError(f'rescue_report: there is no form "{form}"; it must be one of {", ".join(FORMS)}')
-    moment = findings._moment(now) if now else reports.utcnow()
+    moment = records.moment_of(now) if now else records.utcnow()
     if moment is None:
         raise AnsibleFilterError(f'rescue_report: now "{now}" is no time like 2027-01-31T00:00:00Z')
-    records = rescues.collect(folder, moment, float(max_age_hours))
-    return FORMS[form](rescues.fleet(records, plain(list(hosts)), moment, title))
+    kept = rescues.collect(folder, moment, float(max_age_hours))
+    return FORMS[form](rescues.fleet(kept, plain(list(hosts)), moment, title))
 
 
 class FilterModule:

@@ -18,6 +18,7 @@ import shlex
 from typing import Any, NamedTuple
 
 from .plaindata import plain
+from .records import moment_of, one_line
 
 try:
     import jmespath
@@ -30,6 +31,7 @@ except ImportError as exc:              # pragma: no cover
 
 SEVERITIES = ('critical', 'warning', 'info')
 IGNORE_LABEL = 'lifeboat.audit.ignore'
+RULE_FAILED = 'RULE_FAILED'
 # Keys of a rule; the first five are the contract's.
 KEYS = ('code', 'severity', 'query', 'message', 'next_step', 'name', 'consequence', 'remedy', 'enabled', 'why')
 
@@ -50,17 +52,6 @@ class Rule(NamedTuple):
 
 
 # -- JMESPath --------------------------------------------------------------------------------------------------------
-
-def _moment(text: Any) -> datetime.datetime | None:
-    found = re.match(r'(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?)?', text) if isinstance(text, str) else None
-    if not found:
-        return None
-    try:
-        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
-        return datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.timezone.utc)
-    except ValueError:
-        return None
-
 
 def parse_bytes(text: Any) -> int | None:
     """'10m', '1.5 GiB', '2GB', 1024 -> bytes. One letter counts in powers of 1024, as Docker does."""
@@ -88,17 +79,43 @@ def human_bytes(size: Any) -> str:
     return ''
 
 
-def _options(now: datetime.datetime) -> Any:
+def _functions(now: datetime.datetime | None = None) -> Any:
+    """The functions that queries may call; NOW is needed to call them."""
     class Functions(jmespath.functions.Functions):
         @jmespath.functions.signature({'types': ['string', 'null']})
         def _func_age_days(self, text: Any) -> float | None:
-            moment = _moment(text)
-            return None if moment is None else (now - moment).total_seconds() / 86400
+            moment = moment_of(text)
+            return None if moment is None or now is None else (now - moment).total_seconds() / 86400
 
         @jmespath.functions.signature({'types': ['string', 'number', 'null']})
         def _func_bytes(self, text: Any) -> int | None:
             return parse_bytes(text)
-    return jmespath.Options(custom_functions=Functions())
+    return Functions()
+
+
+def _options(now: datetime.datetime) -> Any:
+    return jmespath.Options(custom_functions=_functions(now))
+
+
+def _wrong_call(node: Any, table: dict[str, Any]) -> str:
+    """'' or which function in a parsed query is not in TABLE, or takes another number of values.
+
+    JMESPath itself notices that only when it comes to the call, which may be on one host of many.
+    """
+    if isinstance(node, list):
+        return next((wrong for wrong in (_wrong_call(one, table) for one in node) if wrong), '')
+    if not isinstance(node, dict):
+        return ''
+    children = node.get('children') or []
+    if node.get('type') == 'function_expression':
+        known = table.get(node['value'])
+        if known is None:
+            return f'calls {node["value"]}(), which there is not; there are: {", ".join(sorted(table))}'
+        signature = known['signature']
+        more = bool(signature) and bool(signature[-1].get('variadic'))
+        if len(children) < len(signature) or (len(children) > len(signature) and not more):
+            return f'gives {node["value"]}() {len(children)} values, and it takes {len(signature)}{" or more" if more else ""}'
+    return _wrong_call(children, table)
 
 
 def compile_rules(rules: Any) -> list[Rule]:
@@ -120,10 +137,12 @@ def compile_rules(rules: Any) -> list[Rule]:
         if unknown:
             raise AuditError(f'rule {name} has unknown keys: {", ".join(unknown)}; known are: {", ".join(KEYS)}')
         merged.setdefault(name, {}).update(rule)
-    return [_compile(name, rule) for name, rule in merged.items() if rule.get('enabled', True)]
+    table = _functions().FUNCTION_TABLE
+    return [_compile(name, rule, table) for name, rule in merged.items() if rule.get('enabled', True)]
 
 
-def _compile(name: str, rule: dict[str, Any]) -> Rule:
+def _compile(name: str, rule: dict[str, Any], table: dict[str, Any]) -> Rule:
+    """TABLE: the functions that queries may call."""
     missing = [key for key in ('code', 'severity', 'query', 'message') if not rule.get(key)]
     if missing:
         raise AuditError(f'rule {name} lacks {", ".join(missing)}')
@@ -131,10 +150,15 @@ def _compile(name: str, rule: dict[str, Any]) -> Rule:
         raise AuditError(f'rule {name} has severity "{rule["severity"]}"; it must be one of {", ".join(SEVERITIES)}')
     if not re.match(r'[A-Z][A-Z0-9_]*\Z', rule['code']):
         raise AuditError(f'rule {name} has code "{rule["code"]}"; codes are capital letters, digits and underscores')
+    if rule['code'] == RULE_FAILED:
+        raise AuditError(f'rule {name} has code {RULE_FAILED}, which tells that a rule failed; choose another')
     try:
         query = jmespath.compile(rule['query'])
     except jmespath.exceptions.JMESPathError as exc:
         raise AuditError(f'the query of rule {name} is no JMESPath: {" ".join(str(exc).split())}') from exc
+    wrong = _wrong_call(query.parsed, table)
+    if wrong:
+        raise AuditError(f'the query of rule {name} {wrong}')
     texts = {key: str(rule.get(key) or '').strip() for key in ('message', 'next_step', 'consequence', 'remedy')}
     for key, text in texts.items():
         for filters in re.findall(r'\{[A-Za-z_][A-Za-z0-9_.]*\|([^{}]*)\}', text):
@@ -150,12 +174,6 @@ def _yaml(value: Any) -> str:
     if re.match(r'[A-Za-z_./][A-Za-z0-9_./-]*\Z', text) and text.lower() not in ('true', 'false', 'yes', 'no', 'on', 'off', 'null'):
         return text
     return json.dumps(text)
-
-
-def one_line(value: Any) -> str:
-    """VALUE for a sentence: nothing in it can break a line or hide (names come from a disk that may be hostile)."""
-    text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-    return ''.join(char if char.isprintable() else f'\\x{ord(char):02x}' for char in text)
 
 
 FILTERS = {
@@ -298,7 +316,7 @@ def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, An
     labels = _dict(container.get('labels'))
     name = container.get('name') or str(container.get('id') or '')[:12]
     common = {'object': name, 'object_type': 'container', 'ignore': _ignored(labels), 'container': name}
-    container.update(common)
+    container.update(common, name=name)     # docker takes the ID where the name is lost
     container['service'] = labels.get('com.docker.compose.service') or name
     container['project'] = labels.get('com.docker.compose.project')
     mounts = _dicts(container.get('mounts'))
@@ -399,7 +417,7 @@ def compile_ignores(entries: Any) -> list[Ignore]:
         if missing:
             raise AuditError(f'entry {number} of the ignore list ({code or "no code"}) lacks {", ".join(missing)}: '
                              'whatever is ignored needs a reason and a last day')
-        moment = _moment(str(entry['until']))
+        moment = moment_of(str(entry['until']))
         if moment is None:
             raise AuditError(f'entry {number} of the ignore list ({code}): until "{entry["until"]}" is no date like 2027-01-31')
         found.append(Ignore(code, str(entry.get('host') or '*'), str(entry.get('object') or '*'), str(entry['reason']), moment.date()))
@@ -407,7 +425,7 @@ def compile_ignores(entries: Any) -> list[Ignore]:
 
 
 def findings(facts: Any, rules: Any, ignore: Any = None, host: str = '', now: datetime.datetime | None = None) -> list[dict[str, Any]]:
-    """Findings of one host, worst first; suppressed ones carry `suppressed` and come last.
+    """Findings of one host, worst first; suppressed ones carry `suppressed` and come last. A rule that fails on the facts is one, too.
 
     Each has `code`, `severity`, `object`, `object_type`, `message`, `consequence`, `remedy`, `next_step`, `bytes`, `engine`, `volume`,
     `rule`.
@@ -420,20 +438,16 @@ def findings(facts: Any, rules: Any, ignore: Any = None, host: str = '', now: da
 
 
 def evaluate(enriched: dict[str, Any], rules: list[Rule], ignores: list[Ignore], host: str, now: datetime.datetime) -> list[dict[str, Any]]:
+    """As :func:`findings`. A rule that fails on these facts is a finding RULE_FAILED itself; the others go on."""
     options = _options(now)
     found = []
     seen = set()
     for rule in rules:
         try:
-            results = rule.query.search(enriched, options=options)
-        except jmespath.exceptions.JMESPathError as exc:
-            raise AuditError(f'the query of rule {rule.name} fails on the facts of {host or "this host"}: {" ".join(str(exc).split())}') from exc
-        if results is None or results is False:
-            continue
-        for result in results if isinstance(results, list) else [results]:
-            if result is None or result is False:
-                continue
-            finding = _finding(rule, result if isinstance(result, dict) else {'value': result, 'object': str(result)}, host)
+            pairs = _apply(rule, enriched, options, host)
+        except Exception as exc:        # whatever a user's expression meets on a disk: no other rule may suffer  # pylint: disable=broad-except
+            pairs = [(_failed(rule, exc, host), None)]
+        for finding, result in pairs:
             key = (finding['code'], finding['object'], finding['message'])
             if key in seen:
                 continue
@@ -446,6 +460,39 @@ def evaluate(enriched: dict[str, Any], rules: list[Rule], ignores: list[Ignore],
                                           str(one['object'])))
 
 
+def _apply(rule: Rule, enriched: dict[str, Any], options: Any, host: str) -> list[tuple[dict[str, Any], Any]]:
+    """(finding, result it was made of) of one rule."""
+    results = rule.query.search(enriched, options=options)
+    pairs = []
+    for result in results if isinstance(results, list) else [results]:
+        if result is not None and result is not False:
+            pairs.append((_finding(rule, result if isinstance(result, dict) else {'value': result, 'object': str(result)}, host), result))
+    return pairs
+
+
+def _failed(rule: Rule, exc: Exception, host: str) -> dict[str, Any]:
+    """The finding that says so. Critical, since what the rule looks for may be there and nobody looked.
+
+    Of a type error only the types are told: JMESPath's own message repeats the value, which may be a label's.
+    """
+    if isinstance(exc, jmespath.exceptions.JMESPathTypeError):
+        expected = exc.expected_types if isinstance(exc.expected_types, (list, tuple)) else [exc.expected_types]
+        why = f'{exc.function_name}() got {exc.actual_type} where it takes {" or ".join(map(str, expected))}'
+    else:
+        why = {'RecursionError': 'it is nested too deeply'}.get(type(exc).__name__, type(exc).__name__)
+    where = host or 'this host'
+    return {
+        'code': RULE_FAILED, 'rule': rule.name, 'severity': 'critical', 'object': where, 'object_type': 'host', 'bytes': None, 'engine': None,
+        'volume': None, 'message': one_line(f'Rule {rule.name} failed on the facts of {where}: {why}.'),
+        'consequence': f'What this rule looks for ({rule.code}) is not in the report of {one_line(where)}.', 'remedy': '',
+        'next_step': 'Change its query so that it bears such values: a filter before the function, or not_null(value, `0`). The other rules were applied.',
+    }
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else one_line(value)
+
+
 def _finding(rule: Rule, result: dict[str, Any], host: str) -> dict[str, Any]:
     size = result.get('bytes')
     if size is None:
@@ -454,8 +501,8 @@ def _finding(rule: Rule, result: dict[str, Any], host: str) -> dict[str, Any]:
         size = _dict(result.get('log')).get('bytes') if rule.code.startswith('LOG_') else None
     whole = dict(result, host=host)
     return {
-        'code': rule.code, 'rule': rule.name, 'severity': rule.severity, 'object': result.get('object') or host or '',
-        'object_type': result.get('object_type') or 'host', 'bytes': size if isinstance(size, (int, float)) else None,
+        'code': rule.code, 'rule': rule.name, 'severity': rule.severity, 'object': _word(result.get('object') or host or ''),
+        'object_type': _word(result.get('object_type') or 'host'), 'bytes': size if isinstance(size, (int, float)) else None,
         'engine': result.get('engine'), 'volume': result.get('volume'), 'message': fill(rule.message, whole), 'consequence': fill(rule.consequence, whole),
         'remedy': fill(rule.remedy, whole), 'next_step': fill(rule.next_step, whole),
     }

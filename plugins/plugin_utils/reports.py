@@ -13,6 +13,7 @@ from typing import Any
 
 from . import findings as rules_of
 from .plaindata import plain
+from .records import failure, moment_of, one_line, timestamp, utcnow
 
 HOST_SCHEMA = 'lifeboat.audit.host/1'
 REPORT_SCHEMA = 'lifeboat.audit.report/1'
@@ -27,16 +28,8 @@ STATE_TEXTS = {
 # sums over hosts; `findings` is a dict of its own
 SUMS = ('containers', 'containers_with_data', 'writable_bytes', 'data_bytes', 'volumes', 'volume_bytes', 'anonymous_volumes',
         'anonymous_bytes', 'orphan_volumes', 'orphan_volume_bytes', 'orphan_layers', 'orphan_layer_bytes', 'log_bytes',
-        'databases', 'databases_at_risk', 'database_at_risk_bytes', 'at_risk_bytes', 'incomplete')
+        'databases', 'databases_at_risk', 'database_at_risk_bytes', 'at_risk_bytes', 'incomplete', 'failed_rules')
 COUNTS = rules_of.SEVERITIES + ('suppressed',)
-
-
-def timestamp(moment: datetime.datetime) -> str:
-    return moment.astimezone(datetime.timezone.utc).strftime('%Y-%m-%dT%H:%M:%SZ')
-
-
-def utcnow() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
 
 
 # -- one host ----------------------------------------------------------------------------------------------------------
@@ -50,7 +43,7 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
     now = now or utcnow()
     compiled = rules_of.compile_rules(plain(rules))
     ignores = rules_of.compile_ignores(plain(ignore))
-    begun = rules_of._moment(started) or now
+    begun = moment_of(started) or now
     record: dict[str, Any] = {
         'schema': HOST_SCHEMA, 'host': host, 'state': 'failed', 'message': None, 'started': timestamp(begun), 'finished': timestamp(now),
         'duration_seconds': max(0.0, round((now - begun).total_seconds(), 1)), 'daemon': None, 'totals': None, 'engines': {},
@@ -59,14 +52,14 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
     result = plain(result) if result is not None else {}
     facts = rules_of._dict(rules_of._dict(result.get('ansible_facts')).get('docker_layers'))
     if result.get('unreachable'):
-        return dict(record, state='unreachable', message=_message(result, 'The host did not answer.'))
+        return dict(record, state='unreachable', message=failure(result, 'The host did not answer.'))
     if not facts:
-        return dict(record, message=_message(result, 'The module returned nothing.'))
+        return dict(record, message=failure(result, 'The module returned nothing.'))
     if not facts.get('roots'):
         critical = [item for item in rules_of._dicts(facts.get('problems'))
                     if item.get('severity') == 'critical' and item.get('code') != 'NO_DATA_ROOT']
         if critical:
-            return dict(record, message=rules_of.one_line(critical[0].get('message') or critical[0].get('code')))
+            return dict(record, message=one_line(critical[0].get('message') or critical[0].get('code')))
         return dict(record, state='no_docker', message='No Docker data root was found.')
     enriched = rules_of.enrich(facts)
     found = rules_of.evaluate(enriched, compiled, ignores, host, now)
@@ -74,6 +67,7 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
     record['daemon'] = 'running' if 'running' in daemons else 'stopped' if 'stopped' in daemons else 'unknown'
     record['state'] = {'running': 'healthy', 'stopped': 'daemon_dead', 'unknown': 'offline'}[record['daemon']]
     record['findings'] = found
+    record['message'] = ' '.join(one['message'] for one in failed_rules(record)[:3]) or None
     by_object: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in found:
         by_object.setdefault((one['object_type'], str(one['object'])), []).append(one)
@@ -86,17 +80,6 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
     record['totals'] = _totals(record)
     record['engines'] = _engines(record)
     return record
-
-
-def _message(result: dict[str, Any], default: str) -> str:
-    """What Ansible said, on one line and without what may be long or secret (modules' whole output)."""
-    text = result.get('msg')
-    if not isinstance(text, str) or not text:
-        return default
-    text = ' '.join(text.split())
-    for prefix in ('Task failed: ', 'Module failed: '):
-        text = text[len(prefix):] if text.startswith(prefix) else text
-    return rules_of.one_line(text)[:500]
 
 
 def _number(value: Any) -> int:
@@ -171,6 +154,11 @@ def _at_risk(record: dict[str, Any]) -> list[dict[str, Any]]:
     return found + [one for row in record['layers'] for one in row['databases']]
 
 
+def failed_rules(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Findings that say that a rule could not be applied to the host."""
+    return [one for one in record['findings'] if one['code'] == rules_of.RULE_FAILED and 'suppressed' not in one]
+
+
 def _totals(record: dict[str, Any]) -> dict[str, Any]:
     containers, volumes, layers = record['containers'], record['volumes'], record['layers']
     anonymous = [row for row in volumes if row['anonymous'] and not row['orphan']]
@@ -191,7 +179,8 @@ def _totals(record: dict[str, Any]) -> dict[str, Any]:
         + sum(one['kind'] == 'database' for row in volumes + layers for one in row['databases']),
         'databases_at_risk': len(risky), 'database_at_risk_bytes': sum(one['bytes'] for one in risky),
         'at_risk_bytes': sum(row['at_risk_bytes'] for row in containers + volumes + layers),
-        'incomplete': sum(not row['complete'] for row in containers + volumes + layers), 'findings': counts,
+        'incomplete': sum(not row['complete'] for row in containers + volumes + layers), 'failed_rules': len(failed_rules(record)),
+        'findings': counts,
     }
 
 

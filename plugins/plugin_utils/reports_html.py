@@ -19,6 +19,7 @@ from typing import Any
 
 from . import findings as rules_of
 from . import reports, reports_text
+from .records import moment_of, one_line
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'report_page')
 PLAIN_UP_TO = 400_000                   # bytes of rows that stay readable in the page's source
@@ -33,7 +34,7 @@ def _asset(name: str) -> str:
 
 
 def esc(text: Any) -> str:
-    return html.escape(rules_of.one_line(text), quote=True)
+    return html.escape(one_line(text), quote=True)
 
 
 def as_html(report: dict[str, Any]) -> str:
@@ -41,7 +42,7 @@ def as_html(report: dict[str, Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')
     parts = {
         'title': esc(report['title']), 'generated': esc(_moment_text(report['generated'])), 'style': _asset('style.css'),
-        'headline': esc(reports_text.headline(report)), 'figures': _figures(report), 'missing': _missing(report),
+        'headline': esc(reports_text.headline(report)), 'figures': _figures(report), 'missing': _missing(report) + _failed_rules(report),
         'charts': _charts(report), 'data': _data(rows_of(report)), 'script': script, 'script_hash': 'sha256-' + digest,
     }
     return re.sub(r'@@([a-z_]+)@@', lambda found: parts[found.group(1)], _asset('page.html'))
@@ -92,6 +93,25 @@ def _missing(report: dict[str, Any]) -> str:
     number = len(records)
     return (f'<section class="missing" aria-label="Not audited"><h2>{number:,} host{"" if number == 1 else "s"} could not be audited</h2>'
             f'<p>Nothing is known about {"its" if number == 1 else "their"} data; no number on this page includes {"it" if number == 1 else "them"}.</p>'
+            f'<ul>{"".join(lines)}</ul></section>')
+
+
+def _failed_rules(report: dict[str, Any]) -> str:
+    """Rules that failed, with the hosts on which they did."""
+    by_rule: dict[str, list[tuple[str, str]]] = {}
+    for record in report['hosts']:
+        for one in reports.failed_rules(record):
+            by_rule.setdefault(one['rule'], []).append((record['host'], one['message']))
+    if not by_rule:
+        return ''
+    lines = []
+    for rule, places in sorted(by_rule.items()):
+        shown = ', '.join(f'<span title="{esc(message)}">{esc(host)}</span>' for host, message in places[:8])
+        more = f' and {len(places) - 8:,} more' if len(places) > 8 else ''
+        lines.append(f'<li><b>{esc(rule)}</b><span class="hosts">{shown}{more}</span></li>')
+    number = len(by_rule)
+    return (f'<section class="missing" aria-label="Failed rules"><h2>{number:,} rule{"" if number == 1 else "s"} failed</h2>'
+            f'<p>What {"it looks" if number == 1 else "they look"} for is not known on these hosts; the findings RULE_FAILED say why.</p>'
             f'<ul>{"".join(lines)}</ul></section>')
 
 
@@ -230,7 +250,7 @@ def _trend(report: dict[str, Any]) -> str:
 
 def _line(points: list[dict[str, Any]], key: str, title: str, show: Any) -> str:
     """Points by their time, zero at the bottom."""
-    moments = [rules_of._moment(point['generated']) for point in points]
+    moments = [moment_of(point['generated']) for point in points]
     seconds = [moment.timestamp() if moment else 0.0 for moment in moments]
     span = (seconds[-1] - seconds[0]) or 1.0
     most = max(point[key] for point in points) or 1
@@ -256,22 +276,22 @@ def rows_of(report: dict[str, Any]) -> dict[str, Any]:
         totals = record.get('totals') or {}
         counts = totals.get('findings') or {}
         hosts.append({
-            'host': rules_of.one_line(record['host']), 'state': record['state'], 'text': reports.STATE_TEXTS[record['state']], 'message': record.get('message'),
+            'host': one_line(record['host']), 'state': record['state'], 'text': reports.STATE_TEXTS[record['state']], 'message': record.get('message'),
             'at_risk': totals.get('at_risk_bytes'), 'critical': counts.get('critical'), 'warning': counts.get('warning'),
             'containers': totals.get('containers'), 'volumes': totals.get('volume_bytes'), 'logs': totals.get('log_bytes'),
             'severity': next((at for name, at in severity_at.items() if name and counts.get(name)), None)})
         for one in record['findings']:
             suppressed = one.get('suppressed')
             until = f' (until {suppressed["until"]})' if suppressed and suppressed.get('until') else ''
-            found.append([index, severity_at[one['severity']], code_at[one['code']], rules_of.one_line(one['object']), one['bytes'], one['message'],
+            found.append([index, severity_at[one['severity']], code_at[one['code']], one_line(one['object']), one['bytes'], one['message'],
                           one['consequence'], one['remedy'], one['next_step'], suppressed['reason'] + until if suppressed else None])
         for row in record['containers']:
-            containers.append([index, rules_of.one_line(row['name']), row['image'], row['project'], row['state'], row['data_bytes'] if row['counted'] else None,
+            containers.append([index, one_line(row['name']), row['image'], row['project'], row['state'], row['data_bytes'] if row['counted'] else None,
                                row['writable_bytes'], row['log_bytes'], row['newest_mtime'], _labels(row), severity_at[row['severity']],
                                [code_at[code] for code in row['findings']], row['complete']])
         for row in record['volumes'] + record['layers']:
             kind = 'orphan layer' if 'path' in row else 'orphan' if row['orphan'] else 'anonymous' if row['anonymous'] else 'named'
-            volumes.append([index, rules_of.one_line(row.get('name') or row.get('path')), kind, row['bytes'] if row['counted'] else None, row['files'],
+            volumes.append([index, one_line(row.get('name') or row.get('path')), kind, row['bytes'] if row['counted'] else None, row['files'],
                             row['newest_mtime'], _labels(row), ', '.join(row.get('used_by') or ()), severity_at[row['severity']],
                             [code_at[code] for code in row['findings']], row['complete']])
     return {'severities': list(rules_of.SEVERITIES), 'codes': codes, 'hosts': hosts, 'findings': found, 'containers': containers, 'volumes': volumes}

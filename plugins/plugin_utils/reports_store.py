@@ -8,68 +8,25 @@
     report.html report.json report.csv report.md lifeboat.prom
 
 Slices of a job, or several jobs, may share the folder: a report takes every host whose newest record is not older
-than MAX_AGE hours, whoever wrote it. Names of hosts become names of folders in :func:`folder_name`.
+than MAX_AGE hours, whoever wrote it.
 """
 from __future__ import annotations
 
 import datetime
-import json
 import os
-import re
-import urllib.parse
 from typing import Any
 
-from . import reports
-
-STAMP = re.compile(r'\d{8}T\d{6}Z\.json\Z')
-
-
-def folder_name(host: str) -> str:
-    """A host's name as a file name: anything unusual as %XX, so that no two hosts share one."""
-    name = urllib.parse.quote(host, safe=' @:+,=')
-    return '%2E' + name[1:] if name.startswith('.') else name or '%00'
-
-
-def stamp(moment: datetime.datetime) -> str:
-    return moment.astimezone(datetime.timezone.utc).strftime('%Y%m%dT%H%M%SZ')
-
-
-def _records(folder: str) -> list[str]:
-    """Record files in FOLDER, oldest first."""
-    try:
-        return sorted(name for name in os.listdir(folder) if STAMP.match(name))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _load(path: str) -> Any:
-    try:
-        with open(path, encoding='utf-8') as stream:
-            return json.load(stream)
-    except (OSError, ValueError):
-        return None                     # cut by a full disk, or being written by another job
-
+from . import records, reports
 
 def collect(folder: str, now: datetime.datetime, max_age_hours: float) -> list[dict[str, Any]]:
     """The newest whole record of each host that is recent enough, in the order of their names."""
-    oldest = stamp(now - datetime.timedelta(hours=max_age_hours)) + '.json'
-    found = []
-    top = os.path.join(folder, 'hosts')
-    for host in sorted(os.listdir(top)) if os.path.isdir(top) else ():
-        for name in reversed(_records(os.path.join(top, host))):
-            if name < oldest:
-                break
-            record = _load(os.path.join(top, host, name))
-            if isinstance(record, dict) and record.get('schema') == reports.HOST_SCHEMA and record.get('state') in reports.STATES:
-                found.append(record)
-                break
-    return found
+    return records.newest(os.path.join(folder, 'hosts'), reports.HOST_SCHEMA, reports.STATES, now, max_age_hours)
 
 
 def history(folder: str, limit: int = 120) -> list[dict[str, Any]]:
     """The sums of earlier reports, oldest first."""
     where = os.path.join(folder, 'history')
-    found = [_load(os.path.join(where, name)) for name in _records(where)[-limit:]]
+    found = [records.load(os.path.join(where, name)) for name in records.names(where)[-limit:]]
     return [one for one in found if isinstance(one, dict)]
 
 
@@ -80,7 +37,7 @@ def expired(folder: str, keep: int) -> list[str]:
         top = os.path.join(folder, 'hosts')
         places = [os.path.join(top, host) for host in sorted(os.listdir(top))] if os.path.isdir(top) else []
         for place in places:
-            found += [os.path.join(place, name) for name in _records(place)[:-keep]]
+            found += [os.path.join(place, name) for name in records.names(place)[:-keep]]
         place = os.path.join(folder, 'history')
-        found += [os.path.join(place, name) for name in _records(place)[:-max(keep, 30)]]
+        found += [os.path.join(place, name) for name in records.names(place)[:-max(keep, 30)]]
     return found

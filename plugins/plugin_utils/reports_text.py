@@ -12,6 +12,7 @@ from typing import Any
 
 from . import findings as rules_of
 from . import reports
+from .records import moment_of, one_line
 
 human = rules_of.human_bytes
 
@@ -94,6 +95,7 @@ PER_HOST = {
     'volume_bytes': ('volume_bytes', 'Apparent size of all volumes.'),
     'orphan_volumes': ('orphan_volumes', 'Volumes that no container uses.'),
     'log_bytes': ('log_bytes', 'Size of the log files of all containers.'),
+    'failed_rules': ('failed_rules', 'Rules that failed on the facts of the host, so what they look for is not known.'),
     'incomplete_objects': ('incomplete', 'Containers, volumes and layers that could not be counted completely.'),
 }
 
@@ -144,7 +146,7 @@ def as_prom(report: dict[str, Any]) -> str:
 
 
 def _seconds(text: str) -> int:
-    moment = rules_of._moment(text)
+    moment = moment_of(text)
     return int(moment.timestamp()) if moment else 0
 
 
@@ -152,7 +154,7 @@ def _seconds(text: str) -> int:
 
 def _md(text: Any) -> str:
     """TEXT from a disk inside a line or a cell of Markdown: nothing of it is markup."""
-    return re.sub(r'([\\`*_\[\]<>#|~])', r'\\\1', rules_of.one_line(text))
+    return re.sub(r'([\\`*_\[\]<>#|~])', r'\\\1', one_line(text))
 
 
 def as_markdown(report: dict[str, Any], limit: int = 10) -> str:
@@ -169,13 +171,19 @@ def as_markdown(report: dict[str, Any], limit: int = 10) -> str:
                   for record in missing[:limit]]
         if len(missing) > limit:
             lines.append(f'- and {len(missing) - limit} more')
+    failed = [(record['host'], one) for record in report['hosts'] for one in reports.failed_rules(record)]
+    if failed:
+        lines += ['', f'**Rules that failed: {len(failed)}**', '']
+        lines += [f'- {_md(host)}: {_md(one["message"])} {_md(one["consequence"])}' for host, one in failed[:limit]]
+        if len(failed) > limit:
+            lines.append(f'- and {len(failed) - limit} more')
     worst = [record for record in report['hosts'] if record.get('totals') and (record['totals']['at_risk_bytes'] or record['totals']['findings']['critical'])]
     if worst:
         lines += ['', '| host | state | critical | warning | held by no volume |', '|---|---|---:|---:|---:|']
         lines += [f'| {_md(record["host"])} | {reports.STATE_TEXTS[record["state"]]} | {record["totals"]["findings"]["critical"]} | '
                   f'{record["totals"]["findings"]["warning"]} | {human(record["totals"]["at_risk_bytes"])} |' for record in worst[:limit]]
     critical = [(record['host'], one) for record in report['hosts'] for one in record['findings']
-                if one['severity'] == 'critical' and 'suppressed' not in one]
+                if one['severity'] == 'critical' and 'suppressed' not in one and one['code'] != rules_of.RULE_FAILED]
     critical.sort(key=lambda one: -(one[1]['bytes'] or 0))
     if critical:
         lines += ['', f'**Critical{"" if len(critical) <= limit else f", the largest {limit} of {len(critical)}"}**', '']

@@ -17,7 +17,7 @@ import os
 import tempfile
 from typing import Any
 
-from . import reports, reports_store
+from .records import failure, folder_name, newest, timestamp, utcnow
 
 HOST_SCHEMA = 'lifeboat.rescue.host/1'
 REPORT_SCHEMA = 'lifeboat.rescue.report/1'
@@ -46,18 +46,18 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 def host_record(result: Any, host: str, options: dict[str, Any] | None = None, started: datetime.datetime | None = None,
                 now: datetime.datetime | None = None) -> dict[str, Any]:
     """The record of HOST from what docker_data_rescue returned, or from the failure it ended with. Plain data only."""
-    now = now or reports.utcnow()
+    now = now or utcnow()
     options = options or {}
     result = _dict(result)
     record: dict[str, Any] = {
-        'schema': HOST_SCHEMA, 'host': host, 'state': 'failed', 'message': None, 'started': reports.timestamp(started or now),
-        'finished': reports.timestamp(now), 'duration_seconds': max(0.0, round((now - (started or now)).total_seconds(), 1)),
+        'schema': HOST_SCHEMA, 'host': host, 'state': 'failed', 'message': None, 'started': timestamp(started or now),
+        'finished': timestamp(now), 'duration_seconds': max(0.0, round((now - (started or now)).total_seconds(), 1)),
         'store_on': options.get('store_on') or 'host', 'dest': options.get('dest'), 'check_mode': bool(options.get('check_mode')),
         'summary': None, 'bundles': [], 'problems': []}
     if result.get('unreachable'):
-        return dict(record, state='unreachable', message=reports._message(result, 'The host did not answer.'))
+        return dict(record, state='unreachable', message=failure(result, 'The host did not answer.'))
     if result.get('failed') or not isinstance(result.get('summary'), dict):
-        return dict(record, message=reports._message(result, 'The module returned nothing.'))
+        return dict(record, message=failure(result, 'The module returned nothing.'))
     record['summary'] = {key: value for key, value in result['summary'].items() if isinstance(value, int)}
     record['bundles'] = [{key: item.get(key) for key in BUNDLE} for item in _dicts(result.get('bundles'))]
     record['problems'] = [{key: item.get(key) for key in PROBLEM} for item in _dicts(result.get('problems'))[:MAX_PROBLEMS]]
@@ -71,7 +71,7 @@ def host_record(result: Any, host: str, options: dict[str, Any] | None = None, s
 
 def write_record(folder: str, record: dict[str, Any]) -> str:
     """Keep RECORD below FOLDER -> its path. OSError."""
-    place = os.path.join(folder, FOLDER, reports_store.folder_name(record['host']))
+    place = os.path.join(folder, FOLDER, folder_name(record['host']))
     os.makedirs(place, mode=0o700, exist_ok=True)
     final = os.path.join(place, record['finished'].replace('-', '').replace(':', '') + '.json')
     handle, path = tempfile.mkstemp(dir=place, suffix='.new')
@@ -83,24 +83,13 @@ def write_record(folder: str, record: dict[str, Any]) -> str:
 
 def collect(folder: str, now: datetime.datetime, max_age_hours: float) -> list[dict[str, Any]]:
     """The newest whole record of each host that is recent enough."""
-    oldest = reports_store.stamp(now - datetime.timedelta(hours=max_age_hours)) + '.json'
-    top = os.path.join(folder, FOLDER)
-    found = []
-    for host in sorted(os.listdir(top)) if os.path.isdir(top) else ():
-        for name in reversed(reports_store._records(os.path.join(top, host))):
-            if name < oldest:
-                break
-            record = reports_store._load(os.path.join(top, host, name))
-            if isinstance(record, dict) and record.get('schema') == HOST_SCHEMA and record.get('state') in STATES:
-                found.append(record)
-                break
-    return found
+    return newest(os.path.join(folder, FOLDER), HOST_SCHEMA, STATES, now, max_age_hours)
 
 
 def fleet(records: list[dict[str, Any]], expected: Any = (), now: datetime.datetime | None = None,
           title: str = 'Docker data rescue') -> dict[str, Any]:
     """The report: hosts with the worst first. EXPECTED: names of hosts that ought to have a record."""
-    now = now or reports.utcnow()
+    now = now or utcnow()
     known = {record['host'] for record in records}
     hosts = list(records)
     for host in expected:
@@ -114,7 +103,7 @@ def fleet(records: list[dict[str, Any]], expected: Any = (), now: datetime.datet
         'bundles': len(bundles), 'bytes': sum(item.get('bytes') or 0 for item in bundles)}
     for status in STATUSES:
         totals[status] = sum(item['status'] == status for item in bundles)
-    return {'schema': REPORT_SCHEMA, 'title': title, 'generated': reports.timestamp(now), 'totals': totals,
+    return {'schema': REPORT_SCHEMA, 'title': title, 'generated': timestamp(now), 'totals': totals,
             'missing': _missing(hosts), 'hosts': hosts}
 
 

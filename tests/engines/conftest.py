@@ -17,7 +17,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import rescued  # noqa: E402  pylint: disable=wrong-import-position
-from rig import dead, engine as engines  # noqa: E402  pylint: disable=wrong-import-position
+from rig import dead, engine as engines, writers  # noqa: E402  pylint: disable=wrong-import-position
 from rig.common import NotHere  # noqa: E402  pylint: disable=wrong-import-position
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
@@ -87,15 +87,37 @@ def dead_root(request, dead_root_of):
     return dead_root_of(request.param)
 
 
-@pytest.fixture
-def start_engine():
-    """start_engine(kind): a healthy, empty, running Engine (rig/engine.py), which is gone after the test."""
+@pytest.fixture(scope='session')
+def dead_databases():
+    """rig.writers.Killed: an engine that died while real databases wrote, built once a session. Do not write into it."""
+    with contextlib.ExitStack() as stack:
+        with _or_say('debian-overlay2 with databases'):
+            killed = writers.kill_while_they_write(stack)
+        yield killed
+
+
+@contextlib.contextmanager
+def _starter():
     with contextlib.ExitStack() as stack:
         def start(kind):
             with _or_say(kind):
                 engine = engines.Engine(kind)
                 stack.callback(engine.close)
                 return engine.start()
+        yield start
+
+
+@pytest.fixture
+def start_engine():
+    """start_engine(kind): a healthy, empty, running Engine (rig/engine.py), which is gone after the test."""
+    with _starter() as start:
+        yield start
+
+
+@pytest.fixture(scope='module')
+def start_engine_once():
+    """The same for the tests of a module: it is gone after the last of them."""
+    with _starter() as start:
         yield start
 
 

@@ -56,8 +56,17 @@ class Options(object):
 
 def gather(host, options):
     """The facts of an inventory.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
-    wanted = options.subsets
     chosen = selection.containers(host, options.containers)
+    trees = _trees(host, options)
+    try:
+        return _gather(host, options, chosen, trees)
+    finally:
+        if trees is not None:
+            trees.close()
+
+
+def _gather(host, options, chosen, trees):
+    wanted = options.subsets
     at_length = options.named or len(chosen) <= LAYERS_UP_TO
     if not at_length:
         # AWX drops results above 700,000 characters
@@ -72,7 +81,8 @@ def gather(host, options):
                    if names is None or name in names]
     if 'orphans' in wanted and not options.named:
         orphans = [orphan for root in host.roots for orphan in root.orphans()]
-    trees = _walk(host, options, [record for dummy, record in records], volumes, orphans, problems)
+    if trees is not None:
+        _walk(trees, options, [record for dummy, record in records], volumes, orphans, problems)
     for dummy, record in records:
         facts_of.append(_container(record, options, at_length, trees))
     records = [record for dummy, record in records]
@@ -212,17 +222,24 @@ def _image_volumes(record):
     return sorted(path for path in declared if isinstance(path, str)) if isinstance(declared, dict) else []
 
 
-def _walk(host, options, records, volumes, orphans, problems):
-    """Every tree whose usage or databases are wanted, walked; None if none is."""
+def _trees(host, options):
+    """What is to be walked, still empty; None if neither usage nor databases are wanted."""
     if not options.subsets & {'usage', 'databases'}:
         return None
     from .trees import Trees
-    look = 'databases' in options.subsets
     try:
-        trees = Trees(options.top_depth, options.top_count, options.scan_timeout, options.scan_max_files, look, options.noise,
-                      options.state_path, [root.path for root in host.roots])
+        trees = Trees(options.top_depth, options.top_count, options.scan_timeout, options.scan_max_files,
+                      'databases' in options.subsets, options.noise, options.state_path, [root.path for root in host.roots])
     except ValueError as exc:
         raise model.LifeboatError(str(exc))
+    if not options.named:
+        trees.look_ahead()              # while the metadata are read here
+    return trees
+
+
+def _walk(trees, options, records, volumes, orphans, problems):
+    """Walk every tree whose usage or databases are wanted."""
+    look = 'databases' in options.subsets
     for record in records:
         if record.stack is not None and record.stack.writable is not None:
             trees.layer(record.id, record.stack.readable(), _image_volumes(record))
@@ -242,7 +259,6 @@ def _walk(host, options, records, volumes, orphans, problems):
     except OSError as exc:
         problems.append(problem('READ_ERROR', model.text(options.state_path), 'state_path %s cannot be written: %s.' % (
             model.text(options.state_path), metadata.describe(exc)), 'The next audit counts everything again.'))
-    return trees
 
 
 def _orphan_key(orphan):

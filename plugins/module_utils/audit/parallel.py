@@ -4,6 +4,7 @@
 """Several walks at once. A walk spends its time in system calls and in the interpreter, so it takes processes."""
 import os
 import pickle
+import signal
 import struct
 
 
@@ -15,7 +16,7 @@ def run(jobs, workers=None):
     does not work.
     """
     jobs = list(jobs)
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    workers = min(workers or processors(), len(jobs))
     results = {}
     if workers > 1:
         try:
@@ -26,6 +27,95 @@ def run(jobs, workers=None):
         if number not in results:
             results[number] = _one(job)
     return [results[number] for number in range(len(jobs))]
+
+
+def processors():
+    """How many of them this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Early(object):
+    """Answers to QUESTIONS, callables that give True or False, sought from now on by other processes while the caller does
+    something else; whoever needs the answers helps with what is left. Close it, or ask for the answers.
+
+    An exception is a no. WORKERS: processes beside this one; none for questions that one pipe cannot number.
+    """
+    _ANSWER = struct.Struct('=I?')      # shorter than PIPE_BUF, so writers share a pipe
+    MOST = 16384
+
+    def __init__(self, questions, workers=None):
+        self._questions = list(questions)
+        self._children = []
+        self._todo = self._out = None
+        count = len(self._questions)
+        workers = min(processors() - 1 if workers is None else workers, count)
+        if workers < 1 or count > self.MOST:
+            return
+        fds = []
+        try:
+            fds += os.pipe()
+            fds += os.pipe()
+            self._todo, into_todo, self._out, into = fds
+            for dummy in range(workers):
+                child = os.fork()
+                if child == 0:
+                    self._work(into, (into_todo, self._out))
+                self._children.append(child)
+        except OSError:                 # fewer, or none: then all is done by the caller
+            if not self._children:
+                for fd in fds:
+                    os.close(fd)
+                self._todo = self._out = None
+                return
+        os.close(into)
+        # as much as a pipe takes without anybody reading
+        os.write(into_todo, b''.join(struct.pack('=I', number) for number in range(count)))
+        os.close(into_todo)
+
+    def answers(self):
+        """[True or False] in the order of the questions."""
+        found = {}
+        if self._children:
+            for number in self._numbers():
+                found[number] = self._ask(number)
+            with os.fdopen(os.dup(self._out), 'rb') as stream:
+                raw = stream.read()
+            found.update(self._ANSWER.iter_unpack(raw[:len(raw) // self._ANSWER.size * self._ANSWER.size]))
+            self.close()
+        return [found[number] if number in found else self._ask(number) for number in range(len(self._questions))]
+
+    def close(self):
+        """End what still runs. Twice is once."""
+        children, self._children = self._children, []
+        for child in children:
+            os.kill(child, signal.SIGKILL)      # not reaped yet, so it is ours
+            os.waitpid(child, 0)
+        if children:
+            os.close(self._todo)
+            os.close(self._out)
+
+    def _work(self, into, inherited):
+        """Never returns."""
+        try:
+            for fd in inherited:
+                os.close(fd)
+            for number in self._numbers():
+                os.write(into, self._ANSWER.pack(number, self._ask(number)))
+        finally:
+            os._exit(0)
+
+    def _numbers(self):
+        while True:
+            raw = os.read(self._todo, 4)        # written in one piece of whole numbers, so never torn
+            if not raw:
+                return
+            yield struct.unpack('=I', raw)[0]
+
+    def _ask(self, number):
+        try:
+            return bool(self._questions[number]())
+        except Exception:               # pylint: disable=broad-except
+            return False
 
 
 def _one(job):

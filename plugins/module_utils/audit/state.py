@@ -8,6 +8,7 @@ files of each tree are looked at as well, and after FULL_EVERY runs a tree is wa
 Nothing in the file is trusted: whatever does not fit leads to a walk.
 """
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -15,17 +16,19 @@ import stat
 import struct
 
 from ..storage import model, safeio
+from . import parallel
 from . import usage as usages
 from .databases import Found
 
-VERSION = 2
+VERSION = 3
 FULL_EVERY = 10
 BETWEEN = '//'                          # paths in one text, which JSON reads much faster than a list; no path has it inside
 MAX_SIZE = 512 * 1024 * 1024
 
 
 class State(object):
-    """Open with :meth:`load`, ask :meth:`scan_folder` for each tree, then :meth:`save`.
+    """Open with :meth:`load`; then for each tree ask :meth:`remembered`, walk with :meth:`walk` what is not, give what that
+    returned to :meth:`keep`; then :meth:`save`.
 
     `note` is a sentence if there was a file which could not be used, else None.
     """
@@ -35,9 +38,12 @@ class State(object):
         self.full_every = full_every
         self.note = None
         self.reused = self.walked = 0
+        self._run = 0                   # number of the last one
         self._old = {}
         self._new = {}
+        self._raw = b''                 # _old as it was read
         self._digested = None           # (table, its digest)
+        self._looked = None             # (keys, parallel.Early), then {key: whether its tree is as it was}
 
     @classmethod
     def load(cls, path, data_roots=(), full_every=FULL_EVERY):
@@ -49,62 +55,81 @@ class State(object):
                                           % (model.text(path), model.text(root)))
         state = cls(path, full_every)
         try:
-            state._old = _read(path)
+            state._run, state._old, state._raw = _read(path)
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as exc:
             state.note = 'state_path %s is not used, everything is walked: %s' % (model.text(path), exc)
         return state
 
-    def scan_folder(self, key, path, encoding=model.PLAIN, **options):
-        """Like usage.scan_folder(PATH, ENCODING, **OPTIONS), or what it gave the last time. KEY: text that names the
-        tree, e.g. a container's id. OPTIONS: `detector` and `limits` are left out of the comparison."""
-        return self.finish(key, self.prepare(key, path, encoding, **options)())
+    def look(self, keys=None, workers=None):
+        """Begin to look whether the trees of the last run (only those of KEYS, if given) are as they were: in other processes,
+        until somebody asks. Twice is once."""
+        if self._looked is None:
+            keys = [key for key in (self._old if keys is None else keys) if self._may_be_used(key)]
+            self._looked = keys, parallel.Early([functools.partial(_is_unchanged, self._old[key]) for key in keys], workers)
 
-    def prepare(self, key, path, encoding=model.PLAIN, **options):
-        """A callable for parallel.run, whose value goes to :meth:`finish`."""
+    def remembered(self, key, path, encoding=model.PLAIN, **options):
+        """What usage.scan_folder(PATH, ENCODING, **OPTIONS) gave the last time, None if it has to be walked. KEY: text that
+        names the tree, e.g. a container's id. OPTIONS: of `detector` only whether there is one is compared, of `limits` nothing."""
+        self.look()
+        if not isinstance(self._looked, dict):
+            self._looked = dict(zip(self._looked[0], self._looked[1].answers()))
+        old = self._old.get(key)
+        # another place by the same name is another tree
+        if not self._looked.get(key) or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):
+            return None
+        try:
+            result = _usage(old['result'])
+        except (KeyError, TypeError, ValueError):
+            return None
+        self._new[key] = old
+        self.reused += 1
+        return result
+
+    def walk(self, path, encoding=model.PLAIN, **options):
+        """(what usage.scan_folder gives, what :meth:`keep` wants). May run in another process."""
+        trace = usages.Trace()
+        result = usages.scan_folder(path, encoding, trace=trace, **options)
+        record = {'path': os.fsdecode(path), 'asked': self._asked(encoding, options), 'run': self._run + 1}
+        return result, _completed(record, result, trace) if result.complete else None
+
+    def keep(self, key, record):
+        """To be remembered for the next run; None if that is not possible."""
+        if record is not None:
+            self._new[key] = record
+        self.walked += 1
+
+    def close(self):
+        """End what :meth:`look` began, if nobody needs it any more. Twice is once."""
+        if isinstance(self._looked, tuple):
+            self._looked[1].close()
+
+    def _may_be_used(self, key):
+        old = self._old.get(key)
+        return isinstance(old, dict) and _is_number(old.get('run')) and 0 <= self._run - old['run'] < self.full_every - 1
+
+    def _asked(self, encoding, options):
+        """A digest of what decides the result."""
         table = options.get('table')
         if self._digested is None or self._digested[0] is not table:
             # once for all trees of a host: it is long
             self._digested = (table, _digest(repr(_table(table)).encode('utf-8', 'surrogateescape')))
-        asked = _digest(repr((path, encoding, options.get('detector') is not None,
-                              sorted((name, value) for name, value in options.items() if name in ('top_depth', 'top_count')),
-                              self._digested[1])).encode('utf-8', 'surrogateescape'))
-        old = self._old.get(key)
-        if not isinstance(old, dict) or old.get('asked') != asked or not _is_number(old.get('age')) \
-                or old['age'] + 1 >= self.full_every:
-            old = None
-
-        def job():
-            now = _signature(path, old) if old is not None else None
-            if now is not None and now == old.get('signature'):
-                try:
-                    return _usage(old['result']), None, True
-                except (KeyError, TypeError, ValueError):
-                    pass
-            trace = usages.Trace()
-            result = usages.scan_folder(path, encoding, trace=trace, **options)
-            return result, _record(asked, path, result, trace) if result.complete else None, False
-        return job
-
-    def finish(self, key, done):
-        result, record, reused = done
-        if reused:                      # the parent has it, so the child need not send it
-            record = dict(self._old[key], age=self._old[key]['age'] + 1)
-        if record is not None:
-            self._new[key] = record
-        self.reused += reused
-        self.walked += not reused
-        return result
+        return _digest(repr((encoding, options.get('detector') is not None,
+                             sorted((name, value) for name, value in options.items() if name in ('top_depth', 'top_count')),
+                             self._digested[1])).encode('utf-8', 'surrogateescape'))
 
     def save(self):
         """Write what this run saw. Raises OSError."""
-        raw = json.dumps({'version': VERSION, 'trees': self._new}, separators=(',', ':')).encode('ascii')
+        raw = self._raw
+        if self.walked or len(self._new) != len(self._old):
+            raw = json.dumps(self._new, separators=(',', ':')).encode('ascii')
+        first = json.dumps({'version': VERSION, 'run': self._run + 1}).encode('ascii') + b'\n'
         temporary = self.path + b'.%d.tmp' % os.getpid()
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, 'wb') as stream:
-                stream.write(raw)       # not synced: a file that a crash cut is one more full walk
+                stream.write(first + raw)       # not synced: a file that a crash cut is one more full walk
             os.rename(temporary, self.path)
         except Exception:
             os.unlink(temporary)
@@ -124,6 +149,7 @@ def _table(table):
 
 
 def _read(path):
+    """(run, trees, trees as they stand there)"""
     fd = safeio.openat(path)
     try:
         st = os.fstat(fd)
@@ -134,59 +160,72 @@ def _read(path):
         raw = safeio.read_all(fd, MAX_SIZE)
     finally:
         os.close(fd)
+    first, dummy, raw = raw.partition(b'\n')
     try:
-        found = json.loads(raw.decode('ascii'))
+        head, trees = json.loads(first.decode('ascii')), json.loads(raw.decode('ascii'))
     except RecursionError:
         raise ValueError('it is nested too deeply')
-    if not isinstance(found, dict) or found.get('version') != VERSION or not isinstance(found.get('trees'), dict):
+    if not isinstance(head, dict) or head.get('version') != VERSION or not _is_number(head.get('run')) or not isinstance(trees, dict):
         raise ValueError('it has another format')
-    return found['trees']
+    return head['run'], trees, raw
 
 
 # -- one tree ----------------------------------------------------------------------------------------------------------
 
-def _sign(st):
-    """A folder as it was: a new, removed or renamed entry shows in mtime and ctime, another inode in the rest."""
-    return struct.pack('=QQQqq', st.st_dev & (1 << 64) - 1, st.st_ino, st.st_nlink, st.st_mtime_ns, st.st_ctime_ns)
+# What the kernel sets whenever anything of an inode changes (an entry of a folder, its mode, its links, the content of a file)
+# is st_ctime; mtime and nlink would say nothing more.
+_SIGN = struct.Struct('=qQq').pack      # st_dev, st_ino, st_ctime_ns
+_SIZED = struct.Struct('=qQqq').pack    # and st_size
+_TOGETHER = 1024                        # names whose signs are held at a time
 
 
-def _record(asked, path, result, trace):
-    """What the state file keeps of a walk; None if the tree was being written to."""
-    old = {'asked': asked, 'age': 0, 'folders': BETWEEN.join(os.fsdecode(prefix[:-1]) for prefix, dummy in trace.folders),
-           'newest': BETWEEN.join(os.fsdecode(name) for dummy, name in sorted(trace.newest)), 'result': _plain(result)}
+def _completed(record, result, trace):
+    """RECORD with what the state file keeps of a walk; None if the tree was being written to."""
+    record.update(folders=BETWEEN.join(os.fsdecode(prefix[:-1]) for prefix, dummy in trace.folders),
+                  newest=BETWEEN.join(os.fsdecode(name) for dummy, name in sorted(trace.newest)), result=_plain(result))
     folders = hashlib.sha256()
     for dummy, st in trace.folders:
-        folders.update(_sign(st))
-    now = _signature(path, old)
-    if now is None or now[0] != folders.hexdigest():
-        return None
-    old['signature'] = now
-    return old
+        folders.update(_SIGN(st.st_dev, st.st_ino, st.st_ctime_ns))
+    record['signature'] = _signature(record)
+    return record if record['signature'] is not None and record['signature'][0] == folders.hexdigest() else None
 
 
-def _signature(path, old):
+def _is_unchanged(old):
+    return _signature(old) == old['signature']
+
+
+def _signature(old):
     """[digest of the folders, digest of the newest files] as they are now, None if one of them is gone. Parents come
     before what is in them, so a folder that was swapped for a link is noticed before anything is looked up through it."""
     try:
-        root = safeio.openat(path, flags=safeio.FLAGS | os.O_DIRECTORY)
-    except OSError:
+        root = safeio.openat(os.fsencode(old['path']), flags=safeio.FLAGS | os.O_DIRECTORY)
+    except (OSError, KeyError, TypeError, ValueError):
         return None
-    folders, files = hashlib.sha256(), hashlib.sha256()
-    lstat = os.stat
     try:
-        for folder in old['folders'].split(BETWEEN):
-            st = lstat(folder, dir_fd=root, follow_symlinks=False) if folder else os.fstat(root)
-            if not stat.S_ISDIR(st.st_mode):
-                return None
-            folders.update(_sign(st))
-        for name in old['newest'].split(BETWEEN) if old['newest'] else ():
-            st = lstat(name, dir_fd=root, follow_symlinks=False)
-            files.update(_sign(st) + struct.pack('=q', st.st_size))
+        lstat = functools.partial(os.lstat, dir_fd=root)
+        top = os.fstat(root)
+        folders = hashlib.sha256(_SIGN(top.st_dev, top.st_ino, top.st_ctime_ns))
+        dummy, dummy, below = old['folders'].partition(BETWEEN)     # the first is the root itself
+        for some in _pieces(below):
+            signs = []
+            for st in map(lstat, some):
+                if not stat.S_ISDIR(st.st_mode):
+                    return None
+                signs.append(_SIGN(st.st_dev, st.st_ino, st.st_ctime_ns))
+            folders.update(b''.join(signs))
+        files = hashlib.sha256()
+        for some in _pieces(old['newest']):
+            files.update(b''.join([_SIZED(st.st_dev, st.st_ino, st.st_ctime_ns, st.st_size) for st in map(lstat, some)]))
         return [folders.hexdigest(), files.hexdigest()]
-    except (OSError, AttributeError, KeyError, TypeError, ValueError):
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, struct.error):
         return None
     finally:
         os.close(root)
+
+
+def _pieces(text):
+    names = text.split(BETWEEN) if text else []
+    return (names[at:at + _TOGETHER] for at in range(0, len(names), _TOGETHER))
 
 
 def _plain(result):

@@ -55,26 +55,43 @@ class Trees(object):
         entries = functools.partial(_changed, stack) if top.encoding == model.PLAIN else None
         self._jobs.setdefault(('layer', key), (top.path, top.encoding, entries, image_volumes))
 
+    def look_ahead(self):
+        """Begin to look whether what the last run walked is as it was, before it is known what this run will announce."""
+        if self._state is not None:
+            self._state.look(workers=self._workers and self._workers - 1)
+
     def walk(self):
         """Walk what was announced since the last time. Raises nothing for a tree that cannot be read."""
-        jobs = [(key, job) for key, job in self._jobs.items() if key not in self._results]
-        for (key, dummy), (value, error) in zip(jobs, parallel.run(
-                [self._call(len(jobs) == 1, key, *job) for key, job in jobs], self._workers)):
-            if error is not None:
-                # a mistake of ours must not pass for an unreadable disk
-                if not isinstance(error, (OSError, MemoryError)):
-                    raise error
-                text = metadata.describe(error) if isinstance(error, OSError) else 'not enough memory'
-                self._results[key] = Result(error=text)
-            elif self._state is not None and isinstance(value, tuple) and not hasattr(value, '_asdict'):
-                self._results[key] = Result(self._state.finish(_text(key), value))
-            else:
-                self._results[key] = Result(value)
+        jobs = {key: job for key, job in self._jobs.items() if key not in self._results}
+        if self._state is not None:
+            self._state.look([_text(key) for key in jobs], self._workers and self._workers - 1)
+        for key in list(jobs):
+            known = self._remembered(key, *jobs[key])
+            if known is not None:
+                self._results[key] = Result(known)
+                del jobs[key]
+        for key, (value, error) in zip(jobs, parallel.run(
+                [functools.partial(self._walk, len(jobs) == 1, *job) for job in jobs.values()], self._workers)):
+            if error is None:
+                found, record = value
+                self._results[key] = Result(found)
+                if self._state is not None:
+                    self._state.keep(_text(key), record)
+                continue
+            # a mistake of ours must not pass for an unreadable disk
+            if not isinstance(error, (OSError, MemoryError)):
+                raise error
+            self._results[key] = Result(error=metadata.describe(error) if isinstance(error, OSError) else 'not enough memory')
 
     def save(self):
         """Keep what was found for the next run. Raises OSError."""
         if self._state is not None:
             self._state.save()
+
+    def close(self):
+        """End what look_ahead() began. Twice is once."""
+        if self._state is not None:
+            self._state.close()
 
     def of_folder(self, path):
         return self._results[('folder', path)]
@@ -82,20 +99,25 @@ class Trees(object):
     def of_layer(self, key):
         return self._results[('layer', key)]
 
-    def _call(self, alone, key, path, encoding, entries, image_volumes):
-        options = dict(self._options, limits=self._limits)
+    def _asked(self, image_volumes):
+        """What both the walk and its memory are told."""
+        return dict(self._options, detector=databases.Detector(image_volumes) if self._look else None)
+
+    def _remembered(self, key, path, encoding, entries, image_volumes):
+        if self._state is None or entries is not None:
+            return None
+        return self._state.remembered(_text(key), path, encoding, table=self._table, **self._asked(image_volumes))
+
+    def _walk(self, alone, path, encoding, entries, image_volumes):
+        """(usage.Usage, what the state keeps of it)"""
+        options = dict(self._asked(image_volumes), limits=self._limits)
+        if entries is not None:
+            return usage.scan(entries(), table=self._compiled, **options), None
         # several trees keep every processor busy, each walked by one process
-        helper = alone and self._workers != 1
-        if entries is not None or self._state is None:
-            def job():
-                detector = databases.Detector(image_volumes) if self._look else None
-                if entries is not None:
-                    return usage.scan(entries(), detector=detector, table=self._compiled, **options)
-                return usage.scan_folder(path, encoding, detector=detector, table=self._compiled, helper=helper, **options)
-            return job
-        # prepared here, where the old state is; the detector is made for each tree as well
-        return self._state.prepare(_text(key), path, encoding, detector=databases.Detector(image_volumes) if self._look else None,
-                                   table=self._table, helper=helper, **options)
+        options['helper'] = alone and self._workers != 1
+        if self._state is None:
+            return usage.scan_folder(path, encoding, table=self._compiled, **options), None
+        return self._state.walk(path, encoding, table=self._table, **options)
 
 
 def _text(key):

@@ -312,7 +312,7 @@ def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=
 class Trace(object):
     """Every folder of a walk, and the files that changed last (a file that is written in place leaves its folder as
     it is, but what is written is mostly what was written before)."""
-    NEWEST = 64
+    NEWEST = 16
 
     def __init__(self):
         self.folders = []               # (prefix, lstat)

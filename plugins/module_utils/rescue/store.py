@@ -14,7 +14,6 @@ import shutil
 
 from ..restore import bundle as bundles
 from ..storage import fsinfo, model
-from . import imagestore
 from .sink import FileSink, SinkError, make_private
 
 PARTIAL = '.partial'
@@ -44,6 +43,7 @@ class FolderStore(object):
 
     def images(self):
         """An imagestore.ImageStore: where layers that several bundles have in common lie once."""
+        from . import imagestore        # and all that knows layers: only for who asks for images
         return imagestore.ImageStore(os.path.join(self.path, imagestore.NAME))
 
     def ask(self, names, blobs=()):

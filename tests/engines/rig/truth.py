@@ -9,7 +9,7 @@ Shape of `truth.json` (paths are relative to the scratch folder that holds it):
 - places: host_root, data_root, containerd_root (or null)
 - commands: {command line: its standard output as text} of `docker ps -a -s --no-trunc`, `docker images ...`, ...
 - containers: {name: {
-    inspect: the object of `docker inspect`, ps: the row of `docker ps -a -s --no-trunc` as a dict,
+    inspect: the object of `docker inspect --size`, ps: the row of `docker ps -a -s --no-trunc` as a dict,
     changes: [{Path, Kind}] of the API behind `docker diff` (Kind 0 changed, 1 added, 2 deleted; a byte that is not
              UTF-8 reads U+FFFD, see :func:`go_text`),
     diff: file with the output of `docker diff`,
@@ -125,7 +125,7 @@ def record_disk(engine, truth):
 
 def _container(engine, out, row):
     name, ident = row['Names'], row['ID']
-    inspect = engine.api('GET', '/containers/%s/json' % ident)
+    inspect = engine.api('GET', '/containers/%s/json' % ident, size='true')
     found = {'ps': row, 'inspect': inspect, 'changes': engine.api('GET', '/containers/%s/changes' % ident) or [],
              'stdout': None, 'stderr': None, 'logs_error': None, 'tree': None}
     found['diff'] = out.data(engine.docker('diff', ident), 'diff', name + '.txt')

@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+import time
 
 import pytest
 from ansible_collections.lifeboat.docker.plugins.module_utils.audit import databases, parallel, state, usage
@@ -20,10 +21,18 @@ def place(tmp_path):
     return os.fsencode(str(root)), os.fsencode(str(tmp_path / 'state.json'))
 
 
+def scan(opened, key, path, **options):
+    result = opened.remembered(key, path, **options)
+    if result is None:
+        result, record = opened.walk(path, **options)
+        opened.keep(key, record)
+    return result
+
+
 def run(place, **options):
     """(Usage, whether the tree was walked)"""
     opened = state.State.load(place[1], full_every=options.pop('full_every', 10))
-    result = opened.scan_folder('x', place[0], detector=databases.Detector(), **options)
+    result = scan(opened, 'x', place[0], detector=databases.Detector(), **options)
     opened.save()
     return result, opened.walked == 1
 
@@ -100,28 +109,34 @@ def damaged(text):
     return write
 
 
+def headed(head, trees='{}'):
+    return damaged(head % state.VERSION + '\n' + trees)
+
+
 @pytest.mark.parametrize('spoil', [
-    damaged(''), damaged('{'), damaged('[]'), damaged('{"version": 2}'), damaged('{"version": 2, "trees": []}'), damaged('[' * 100000),
-    damaged('{"version": 99, "trees": {}}'), lambda path: os.chmod(path, 0o666)])
+    damaged(''), damaged('{'), damaged('[]\n{}'), damaged('{"version": 99, "run": 1}\n{}'), headed('{"version": %d}'),
+    headed('{"version": %d, "run": -1}'), headed('{"version": %d, "run": 1}', '[]'), headed('{"version": %d, "run": 1}', ''),
+    headed('{"version": %d, "run": 1}', '[' * 100000), damaged('[' * 100000), lambda path: os.chmod(path, 0o666)])
 def test_a_file_that_does_not_fit_is_not_used_and_said_so(place, spoil):
     run(place)
     spoil(place[1])
     opened = state.State.load(place[1])
     assert opened.note and 'not used' in opened.note
-    assert opened.scan_folder('x', place[0]).files == 4
+    assert scan(opened, 'x', place[0]).files == 4
 
 
 @pytest.mark.parametrize('key, value', [
     ('folders', None), ('folders', [1]), ('folders', '//../../etc'), ('folders', ''),
     ('newest', 5), ('newest', [['a']]), ('newest', 'a/gone'), ('signature', None),
-    ('result', {}), ('result', []), ('age', -1), ('age', 'x'), ('age', True)])
+    ('result', {}), ('result', []), ('run', -50), ('run', 'x'), ('run', True), ('run', 99), ('path', None), ('path', '/gone')])
 def test_planted_entries_lead_to_a_walk(place, key, value):
     run(place)
     with open(place[1]) as stream:
-        content = json.load(stream)
-    content['trees']['x'][key] = value
+        head, trees = stream.read().split('\n')
+    content = json.loads(trees)
+    content['x'][key] = value
     with open(place[1], 'w') as stream:
-        json.dump(content, stream)
+        stream.write(head + '\n' + json.dumps(content))
     assert run(place)[1]
 
 
@@ -131,21 +146,45 @@ def test_the_file_is_private_and_forgets_what_is_gone(place):
     opened = state.State.load(place[1])
     opened.save()
     with open(place[1]) as stream:
-        assert json.load(stream)['trees'] == {}
+        assert stream.read().split('\n')[1] == '{}'
     assert [name for name in os.listdir(os.path.dirname(place[1])) if name.endswith(b'.tmp')] == []
 
 
-def test_parallel_walks(place):
+@pytest.mark.parametrize('workers', [0, 1, 3])
+def test_many_trees_are_looked_at_by_other_processes(place, tmp_path, workers):
+    paths = []
+    for number in range(20):
+        paths.append(os.fsencode(str(tmp_path / ('many%d' % number))))
+        shutil.copytree(place[0], paths[-1])
     opened = state.State.load(place[1])
-    jobs = [opened.prepare(str(number), place[0], detector=databases.Detector()) for number in range(5)]
-    for number, (done, error) in enumerate(parallel.run(jobs, 2)):
-        assert error is None and opened.finish(str(number), done).files == 4
+    for number, path in enumerate(paths):
+        scan(opened, str(number), path)
     opened.save()
+    open(paths[7] + b'/a/new', 'w').close()
+    shutil.rmtree(paths[8])
     opened = state.State.load(place[1])
-    jobs = [opened.prepare(str(number), place[0], detector=databases.Detector()) for number in range(5)]
-    for number, (done, dummy) in enumerate(parallel.run(jobs, 2)):
-        opened.finish(str(number), done)
-    assert (opened.reused, opened.walked) == (5, 0)
+    opened.look(workers=workers)
+    assert [number for number, path in enumerate(paths) if opened.remembered(str(number), path) is None] == [7, 8]
+    assert opened.reused == 18
+
+
+def test_a_tree_at_another_place_is_another_tree(place, tmp_path):
+    run(place)
+    elsewhere = os.fsencode(str(tmp_path / 'copy'))
+    shutil.copytree(place[0], elsewhere)
+    opened = state.State.load(place[1])
+    assert opened.remembered('x', elsewhere, detector=databases.Detector()) is None
+    assert opened.remembered('x', place[0], detector=databases.Detector()).files == 4
+
+
+def test_a_look_that_nobody_needs_leaves_no_process(place, tmp_path):
+    run(place)
+    opened = state.State.load(place[1])
+    opened.look(workers=1)
+    opened.close()
+    opened.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_parallel_keeps_order_and_errors():
@@ -166,3 +205,25 @@ def test_parallel_keeps_order_and_errors():
 def test_parallel_with_more_jobs_than_a_pipe_takes():
     results = parallel.run([lambda number=number: number for number in range(20000)], 2)
     assert [value for value, dummy in results] == list(range(20000))
+
+
+def test_early_answers():
+    parent = os.getpid()
+
+    def dies():
+        if os.getpid() != parent:
+            os._exit(9)
+        return True
+    questions = [lambda number=number: number % 3 for number in range(3000)] + [lambda: 1 // 0]
+    expected = [bool(number % 3) for number in range(3000)] + [False]
+    for workers in (None, 0, 1, 2):
+        assert parallel.Early(questions, workers).answers() == expected
+    assert parallel.Early([dies] * 9, 2).answers() == [True] * 9
+    assert parallel.Early([], 2).answers() == []
+    assert parallel.Early([lambda: True] * (parallel.Early.MOST + 1), 2).answers() == [True] * (parallel.Early.MOST + 1)
+
+
+def test_early_answers_fill_the_pipe_of_an_idle_caller():
+    early = parallel.Early([lambda: True] * parallel.Early.MOST, 2)
+    time.sleep(0.2)
+    assert early.answers() == [True] * parallel.Early.MOST

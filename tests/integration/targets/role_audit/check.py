@@ -114,5 +114,22 @@ def gone():
     assert 'None of 1 hosts could be audited' in read('gone', 'report.md')
 
 
-{'first': first, 'merged': merged, 'gone': gone}[RUN]()
+def ruled():
+    hosts = {one['host']: one for one in report('ruled')['hosts']}
+    whole = {one['host']: one for one in report()['hosts']}
+    sentence = 'Rule STALE_PID failed on the facts of dead: length() got null where it takes string or array or object.'
+    assert {name: one['message'] for name, one in hosts.items()} == {'dead': sentence, 'healthy': None}
+    for name in hosts:
+        assert hosts[name]['state'] == STATES[name]
+        numbers = [[(row['name'], row['writable_bytes'], row['at_risk_bytes'], row['databases']) for row in one['containers']]
+                   for one in (hosts[name], whole[name])]
+        assert numbers[0] == numbers[1] and numbers[0], name
+    failed = [one for one in hosts['dead']['findings'] if one['code'] == 'RULE_FAILED']
+    assert [(one['severity'], one['message']) for one in failed] == [('critical', sentence)]
+    assert sentence in [row['message'] for row in csv.DictReader(read('ruled', 'report.csv').splitlines())]
+    assert 'lifeboat_audit_host_failed_rules{host="dead"} 1\n' in read('ruled', 'lifeboat.prom')
+    assert '1 rule failed' in read('ruled', 'report.html') and 'Rules that failed: 1' in read('ruled', 'report.md')
+
+
+{'first': first, 'merged': merged, 'gone': gone, 'ruled': ruled}[RUN]()
 print('%s: as expected' % RUN)

@@ -15,7 +15,7 @@ import sys
 COLLECTION, HOSTS, FOLDER = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 sys.path[:0] = [os.path.join(COLLECTION, 'tests', 'unit', 'plugins', 'filter'), COLLECTION.rpartition('/ansible_collections/')[0]]
 import auditdata as data  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import reports, reports_html  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import records, reports, reports_html  # noqa: E402
 
 NOW = datetime.datetime(2026, 6, 1, 3, 17, tzinfo=datetime.timezone.utc)
 ROLES, SITES = ('web', 'db', 'app', 'ci'), ('fra.example.org', 'nyc.example.org', 'sin.example.org')
@@ -65,26 +65,26 @@ def main():
     dice = random.Random(7)
     rules = data.builtin_rules()
     ignore = [{'code': 'LOG_UNBOUNDED', 'host': 'ci*', 'reason': 'builders are made anew each week', 'until': '2026-12-31'}]
-    records = []
+    kept = []
     for number in range(HOSTS):
         name = '%s%03d.%s' % (dice.choice(ROLES), number, dice.choice(SITES))
         facts = {'unreachable': True, 'msg': 'Connection timed out.'} if number % 29 == 28 else host(dice)
-        records.append(reports.host_record(facts, rules, name, ignore, '2026-06-01T03:16:40Z', NOW))
+        kept.append(reports.host_record(facts, rules, name, ignore, '2026-06-01T03:16:40Z', NOW))
     # reports of a month, with less and less at risk
-    final = reports.summary_of(reports.fleet(records, [], NOW))
+    final = reports.summary_of(reports.fleet(kept, [], NOW))
     history = []
     for days in range(30, 0, -1):
         past = copy.deepcopy(final)
-        past['generated'] = reports.timestamp(NOW - datetime.timedelta(days=days))
+        past['generated'] = records.timestamp(NOW - datetime.timedelta(days=days))
         factor = 1 + 0.9 * (days / 30) ** 2 + dice.uniform(-0.04, 0.04)
         past['totals']['at_risk_bytes'] = int(past['totals']['at_risk_bytes'] * factor)
         past['totals']['findings']['critical'] = int(past['totals']['findings']['critical'] * factor)
         history.append(past)
-    report = reports.fleet(records, history, NOW, 'Docker data audit')
+    report = reports.fleet(kept, history, NOW, 'Docker data audit')
     os.makedirs(FOLDER, exist_ok=True)
     with open(os.path.join(FOLDER, 'report.html'), 'w', encoding='utf-8') as stream:
         stream.write(reports_html.as_html(report))
-    print('%d hosts, %d containers, %d findings' % (len(report['hosts']), report['totals']['containers'], sum(len(one['findings']) for one in records)))
+    print('%d hosts, %d containers, %d findings' % (len(report['hosts']), report['totals']['containers'], sum(len(one['findings']) for one in kept)))
 
 
 if __name__ == '__main__':

@@ -63,6 +63,28 @@ test -s "$work/reports/report.html"
 # ... and the other hosts are still in it, as those of another slice of the job would be
 python check.py "$work" merged "$collection"
 
+# a rule that fails on the facts of one host: that host is audited nevertheless, the rule is named, the job fails in the end
+if audit -e "audit_report_dir=$work/ruled" -e @accepted.yml -e @failing.yml --limit dead,healthy,localhost > "$work/ruled.log"; then
+    echo 'a rule that failed on one host did not fail the job'
+    exit 1
+fi
+grep 'Rules that failed on the facts of a host: 1' "$work/ruled.log"
+test "$(grep -c 'failed=1' "$work/ruled.log")" = 1
+python check.py "$work" ruled "$collection"
+
+# with nothing critical, warnings decide only when asked; of a host of that run, only the report is made
+mkdir -p "$work/warned/hosts"
+cp -r "$work/ruled/hosts/healthy" "$work/warned/hosts/"
+again() {
+    ansible-playbook report.yml -e "audit_report_dir=$work/warned" "$@"
+}
+again -e audit_fail_on=critical
+if again -e audit_fail_on=warning > "$work/warned.log"; then
+    echo 'audit_fail_on=warning did not fail'
+    exit 1
+fi
+grep -E '0 critical and [1-9][0-9]* warning findings \(audit_fail_on is warning\)' "$work/warned.log"
+
 # no host answers: the report is made nevertheless
 audit -e "audit_report_dir=$work/gone" --limit gone,localhost
 python check.py "$work" gone "$collection"

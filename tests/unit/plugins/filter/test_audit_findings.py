@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import shlex
 import sys
 
@@ -93,7 +94,8 @@ CASES = {
     'DAMAGED_METADATA': (
         [data.facts([data.container(status='partial', problems=[{'code': 'CONFIG_DAMAGED', 'severity': 'warning', 'message': 'It is empty.'}])])],
         [data.facts([data.container()]), data.facts([data.container(status='unsupported')])]),
-    'DAMAGED_METADATA_VOLUME': ([data.facts([], [data.volume(status='lost')])], [data.facts([], [data.volume()])]),
+    'DAMAGED_METADATA_VOLUME': ([data.facts([], [data.volume(status='lost')])],
+                                [data.facts([], [data.volume()]), data.facts([], [data.volume(status='lost', options={'type': 'tmpfs', 'device': 'tmpfs'})])]),
     'UNCLEAN_DATABASE': (
         [data.facts([data.container(state={'status': 'exited', 'running': False}, databases=[data.database(clean_shutdown=False, state='in production')])])],
         [data.facts([data.container(databases=[data.database(clean_shutdown=False)])]),
@@ -172,6 +174,15 @@ def test_hostile_names_cannot_leave_their_quotes():
     assert list(services) == ['a: [b']
 
 
+def test_a_container_whose_name_is_lost_goes_by_its_id():
+    container = data.container(status='partial', databases=[data.database()], log={'driver': 'json-file', 'bytes': 1, 'max_size': None})
+    container['name'] = None
+    result = found(data.facts([container]))
+    assert result and not [one for one in result for text in (one['message'], one['remedy'], one['consequence']) if '?' in text]
+    assert {one['object'] for one in result} == {container['id'][:12]}
+    assert any('docker cp' in one['remedy'] and container['id'][:12] + ':' in one['remedy'] for one in result)
+
+
 def test_two_containers_of_one_image_are_told_apart():
     content = data.facts([data.container('a', databases=[data.database()]), data.container('b', databases=[data.database()])])
     assert [one['object'] for one in found(content) if one['code'] == 'DB_IN_WRITABLE_LAYER'] == ['a', 'b']
@@ -240,8 +251,12 @@ def test_a_later_rule_changes_single_keys():
 
 @pytest.mark.parametrize('rule, words', [
     ({'code': 'BAD_ONE', 'severity': 'info', 'query': 'containers[?', 'message': 'x'}, 'BAD_ONE'),
-    ({'code': 'BAD_ONE', 'severity': 'info', 'query': 'nosuch(containers)', 'message': 'x'}, 'BAD_ONE'),
-    ({'code': 'BAD_ONE', 'severity': 'info', 'query': 'length(`5`)', 'message': 'x'}, 'BAD_ONE'),
+    ({'code': 'BAD_ONE', 'severity': 'info', 'query': 'nosuch(containers)', 'message': 'x'}, r'BAD_ONE calls nosuch\(\)'),
+    # where the call is reached only on some hosts, too
+    ({'code': 'BAD_ONE', 'severity': 'info', 'query': 'nowhere[?nosuch(name)]', 'message': 'x'}, r'BAD_ONE calls nosuch\(\).* age_days, avg, bytes'),
+    ({'code': 'BAD_ONE', 'severity': 'info', 'query': 'nowhere[?bytes(name, name)]', 'message': 'x'}, r'BAD_ONE gives bytes\(\) 2 values'),
+    ({'code': 'BAD_ONE', 'severity': 'info', 'query': 'nowhere[?not_null()]', 'message': 'x'}, 'takes 1 or more'),
+    ({'code': 'RULE_FAILED', 'severity': 'info', 'query': 'x', 'message': 'x'}, 'choose another'),
     ({'code': 'BAD_ONE', 'severity': 'bad', 'query': 'x', 'message': 'x'}, 'critical, warning, info'),
     ({'code': 'bad one', 'severity': 'info', 'query': 'x', 'message': 'x'}, 'capital'),
     ({'code': 'BAD_ONE', 'severity': 'info', 'message': 'x'}, 'BAD_ONE lacks query'),
@@ -251,6 +266,40 @@ def test_a_later_rule_changes_single_keys():
 def test_a_wrong_rule_is_named(rule, words):
     with pytest.raises(AnsibleFilterError, match=words):
         audit_findings(data.facts([data.container()]), [rule])
+
+
+@pytest.mark.parametrize('query, why', [
+    ('sort_by(containers, &usage.bytes)', r'sort_by\(\) got (null|string)'),                   # one has a number, the other a text
+    ('containers[?starts_with(restart, \'x\')]', r'starts_with\(\) got null where it takes string'),
+    ('length(`5`)', r'length\(\) got number'),
+    ('containers[?bytes(labels)]', r'bytes\(\) got object'),
+    ('containers[?bytes(\'' + '9' * 400 + '\')]', 'OverflowError'),
+])
+def test_a_rule_that_fails_on_one_host_is_a_finding_of_that_host(query, why):
+    facts = data.facts([data.container('one', 5, databases=[data.database()], labels={'token': data.SECRET}),
+                        data.container('two', usage={'bytes': 'many'})])
+    rule = {'code': 'MINE', 'name': 'MINE_TOO', 'severity': 'info', 'query': query, 'message': 'x'}
+    result = found(facts, [rule] + RULES, host='web7')
+    failed, = (one for one in result if one['code'] == 'RULE_FAILED')
+    assert (failed['severity'], failed['object'], failed['object_type'], failed['rule']) == ('critical', 'web7', 'host', 'MINE_TOO')
+    assert re.search('Rule MINE_TOO failed on the facts of web7: .*' + why, failed['message'])
+    assert 'MINE' in failed['consequence'] and failed['next_step']
+    assert data.SECRET not in str(failed)
+    # the others go on
+    assert [one for one in result if one is not failed] == found(facts, RULES, host='web7')
+
+
+def test_a_rule_that_fails_can_be_accepted_for_a_time():
+    rule = {'code': 'MINE', 'severity': 'info', 'query': 'length(`5`)', 'message': 'x'}
+    entry = {'code': 'RULE_FAILED', 'host': 'web*', 'reason': 'known', 'until': '2026-12-31'}
+    one, = found(data.facts(), [rule], host='web7', ignore=[entry])
+    assert one['suppressed']['reason'] == 'known'
+
+
+@pytest.mark.parametrize('query', ['containers[].{object: labels, object_type: mounts, bytes: name}', 'containers[].[name]', 'containers[].{object: `5`}'])
+def test_odd_results_of_a_query_are_findings_all_the_same(query):
+    one, = found(data.facts([data.container('one', labels={'a': 'b'})]), [{'code': 'MINE', 'severity': 'info', 'query': query, 'message': 'x'}])
+    assert one['code'] == 'MINE' and isinstance(one['object'], str) and isinstance(one['object_type'], str)
 
 
 def test_without_jmespath_the_message_says_what_to_install(monkeypatch):

@@ -19,7 +19,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.lifeboat.docker.plugins.filter.audit_host import audit_host
 from ansible_collections.lifeboat.docker.plugins.filter.audit_report import audit_report
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import reports, reports_html, reports_store, reports_text
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import records, reports, reports_html, reports_store, reports_text
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import auditdata as data  # noqa: E402
@@ -136,6 +136,28 @@ def test_the_same_numbers_in_every_form(report):
         assert '2.4 GiB of data on 4 audited hosts is held by no volume' in text
 
 
+def test_a_rule_that_failed_on_one_host_shows_in_every_form():
+    rules = RULES + [{'code': 'MINE', 'severity': 'info', 'query': "containers[?starts_with(driver, 'z')]", 'message': 'x'}]
+    content = {name: data.facts([data.container(driver=driver, databases=[data.database()])]) for name, driver in (('bad', None), ('good', 'zfs'))}
+    report = reports.fleet([reports.host_record(data.result(one), rules, name, now=data.NOW) for name, one in content.items()], [], data.NOW)
+    bad, good = sorted(report['hosts'], key=lambda one: one['host'])
+    sentence = 'Rule MINE failed on the facts of bad: starts_with() got null where it takes string.'
+    assert bad['message'] == sentence and good['message'] is None
+    assert [(one['totals']['failed_rules'], one['totals']['databases_at_risk'], one['state']) for one in (bad, good)] == [
+        (1, 1, 'healthy'), (0, 1, 'healthy')]
+    assert 'MINE' in {one['code'] for one in good['findings']} and 'MINE' not in {one['code'] for one in bad['findings']}
+    assert report['totals']['failed_rules'] == reports.summary_of(report)['totals']['failed_rules'] == 1
+    rows = {row['name']: row['message'] for row in csv.DictReader(io.StringIO(reports_text.as_csv(report))) if row['kind'] == 'host'}
+    assert rows == {'bad': sentence, 'good': ''}
+    values = metrics(reports_text.as_prom(report))
+    assert values['lifeboat_audit_host_failed_rules{host="bad"}'] == values['lifeboat_audit_fleet_failed_rules'] == 1
+    assert values['lifeboat_audit_host_failed_rules{host="good"}'] == 0
+    assert '**Rules that failed: 1**' in reports_text.as_markdown(report) and 'starts\\_with() got null' in reports_text.as_markdown(report)
+    page = reports_html.as_html(report)
+    assert '1 rule failed' in page and sentence in [row[5] for row in rows_of_page(page)['findings']]
+    assert rows_of_page(page)['hosts'][report['hosts'].index(bad)]['message'] == sentence
+
+
 def test_no_values_of_the_environment_anywhere(report):
     for form in (reports_text.as_json, reports_text.as_csv, reports_text.as_prom, reports_text.as_markdown):
         assert data.SECRET not in form(report)
@@ -250,9 +272,9 @@ def test_a_wrong_rule_is_said_even_for_a_host_without_docker():
 # -- the folder ------------------------------------------------------------------------------------------------------------------
 
 def keep(folder, one, moment):
-    where = folder / 'hosts' / reports_store.folder_name(one['host'])
+    where = folder / 'hosts' / records.folder_name(one['host'])
     where.mkdir(parents=True, exist_ok=True)
-    (where / (reports_store.stamp(moment) + '.json')).write_text(json.dumps(one))
+    (where / (records.stamp(moment) + '.json')).write_text(json.dumps(one))
 
 
 def hours(number):
@@ -273,7 +295,7 @@ def test_the_newest_record_of_each_host_counts(tmp_path):
 def test_a_cut_record_falls_back_to_the_one_before(tmp_path):
     one = record('h', data.result(data.facts([data.container()])))
     keep(tmp_path, one, hours(2))
-    (tmp_path / 'hosts' / 'h' / (reports_store.stamp(hours(1)) + '.json')).write_text('{"schema": "lifeb')
+    (tmp_path / 'hosts' / 'h' / (records.stamp(hours(1)) + '.json')).write_text('{"schema": "lifeb')
     (tmp_path / 'hosts' / 'h' / 'notes.txt').write_text('x')
     assert [found['host'] for found in reports_store.collect(str(tmp_path), data.NOW, 24)] == ['h']
     assert reports_store.collect(str(tmp_path / 'none'), data.NOW, 24) == []
@@ -284,7 +306,7 @@ def test_trend_from_earlier_reports(tmp_path):
     (tmp_path / 'history').mkdir()
     for day in (1, 2):
         past = reports.fleet([record('h', data.result(data.facts([data.container(data=5 * day)])), now=hours(24 * day))], [], hours(24 * day))
-        (tmp_path / 'history' / (reports_store.stamp(hours(24 * day)) + '.json')).write_text(json.dumps(reports.summary_of(past) if day == 1 else past))
+        (tmp_path / 'history' / (records.stamp(hours(24 * day)) + '.json')).write_text(json.dumps(reports.summary_of(past) if day == 1 else past))
     (tmp_path / 'history' / '20260101T000000Z.json').write_text('[]')
     report = json.loads(audit_report(str(tmp_path), 'json', now='2026-06-01T12:00:00Z'))
     assert [point['at_risk_bytes'] for point in report['trend']] == [10, 5]
@@ -295,15 +317,15 @@ def test_expiry_keeps_the_newest(tmp_path):
     for number in range(5):
         keep(tmp_path, record('h', {}), hours(number))
     expired = reports_store.expired(str(tmp_path), 2)
-    assert sorted(os.path.basename(path) for path in expired) == sorted(reports_store.stamp(hours(number)) + '.json' for number in (2, 3, 4))
+    assert sorted(os.path.basename(path) for path in expired) == sorted(records.stamp(hours(number)) + '.json' for number in (2, 3, 4))
     assert reports_store.expired(str(tmp_path), 0) == [] == reports_store.expired(str(tmp_path), 5)
 
 
 @pytest.mark.parametrize('host', ['web.example.org', '../../etc', '.hidden', 'a/b', 'ü', '', 'a b', '[::1]', 'x' * 60])
 def test_folder_names_stay_below_and_differ(host):
-    name = reports_store.folder_name(host)
+    name = records.folder_name(host)
     assert '/' not in name and not name.startswith('.') and name
-    others = {reports_store.folder_name(one) for one in ('a', 'a%2Fb', '%00')}
+    others = {records.folder_name(one) for one in ('a', 'a%2Fb', '%00')}
     assert name not in others
 
 
