@@ -7,14 +7,17 @@ A host has its own address, its own /dev/shm and /run (so that what a rescue lea
 who may become root with sudo. Needs root, ip, sshd and sudo.
 """
 import base64
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -211,7 +214,7 @@ class Controller(object):
             json.dump({'all': {'hosts': hosts}}, target)
         return path
 
-    def start(self, playbook, hosts, variables=None, arguments=(), environment=None):
+    def start(self, playbook, hosts, variables=None, arguments=(), environment=None, stdout=subprocess.PIPE):
         """Popen of ansible-playbook; PLAYBOOK: a name (FQCN) or the plays as data."""
         if not isinstance(playbook, str):
             path = os.path.join(self.folder, 'playbook.json')
@@ -220,7 +223,25 @@ class Controller(object):
             playbook = path
         argv = [self._ansible, '-i', self.inventory(hosts), playbook, '-e', json.dumps(variables or {})] + list(arguments)
         return subprocess.Popen(argv, cwd=self.folder, env=dict(self.environment, **(environment or {})), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, start_new_session=True)
+                                stdout=stdout, stderr=subprocess.STDOUT, universal_newlines=True, start_new_session=True)
+
+    def on_terminal(self, width, *arguments, **options):
+        """(exit status, output) where the output goes to a terminal of WIDTH characters."""
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, width, 0, 0))
+        process = self.start(*arguments, stdout=theirs, **options)
+        os.close(theirs)
+        said = b''
+        with os.fdopen(ours, 'rb', 0) as screen:
+            while True:
+                try:
+                    piece = screen.read(65536)
+                except OSError:             # nobody has it open any more
+                    break
+                if not piece:
+                    break
+                said += piece
+        return process.wait(timeout=60), said.decode('utf-8', 'replace').replace('\r\n', '\n')
 
     def play(self, *arguments, **options):
         """(exit status, output)"""

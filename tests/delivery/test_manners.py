@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a rescue behaves on a host that still lives: what it takes first, and that it gives way to others."""
+"""How a rescue behaves: what it takes first, that it gives way to others on a live host, what it shows to people."""
 import json
 import os
 import time
@@ -60,6 +60,21 @@ def test_order_and_io_class(first, controller, busy, tmp_path):
         assert sizes == sorted(sizes)
     assert size_of(os.path.join(folder, written[2]['name'])) > 2 * max(sizes)
     assert first.clean() == []
+
+
+def test_what_a_terminal_shows(first, controller, busy, tmp_path):
+    """Several hosts at once: the end of each is told once, and no line is wider than the terminal. Without one: nothing."""
+    two = {name: first.variables() for name in ('one', 'two')}
+    plays = hosts.task(**options(busy, tmp_path, include=['config', 'logs']))[0]
+    plays['tasks'].pop()
+    status, out = controller.on_terminal(90, [plays], two)
+    assert status == 0, out
+    for name in two:
+        told = [line for line in out.splitlines() if line.startswith('[%s] ' % name)]
+        assert len(told) == len(set(told)) >= 8 and max(map(len, told)) <= 90, out
+        assert [line for line in told if '7 bundles, 7 written' in line] == told[-1:]
+    status, out = controller.play([plays], two)
+    assert status == 0 and not [line for line in out.splitlines() if line.startswith('[one]')], out
 
 
 def size_of(bundle):
