@@ -36,7 +36,8 @@ ADVICE = {
     'DRIVER_FOLDER_EMPTY': 'Mount that file system read-only (look into `/etc/fstab` of the dead host) and run again.',
     'DAEMON_JSON_DAMAGED': 'If you know the data root, name it in `data_roots`. Repair the file before dockerd is started.',
     'HIDDEN_STORE': 'Nothing. Containers of every store are read.',
-    'PRIVILEGES_MISSING': 'Run as root (`become: true`). What was read without root may show deleted files as present.',
+    'PRIVILEGES_MISSING': 'Run as root (`become: true`); a container with `--cap-add SYS_ADMIN` or `--privileged`. What was read '
+                          'without may show deleted files as present.',
     'OTHER_ENGINE': 'Copy that folder before Podman or CRI-O is started on it, then use `podman --root` on the copy.',
     'VM_DISK': 'Attach the file read-only, mount its Linux file system read-only and give the mount point as `host_root`; '
                'see outage.md.',

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import socket
 import tempfile
+import textwrap
 import time
 
 from ansible import constants as C
@@ -25,7 +26,10 @@ display = Display()
 IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
 ROOM = re.compile(r'\s(\d+)\s+\d+\s+(-?\d+)\s+(?:\d+%|-)\s')     # a line of df -P: all and free, blocks or inodes
+STATUSES = ('lost', 'unsupported', 'partial', 'complete')
+SEVERITIES = ('critical', 'warning', 'info')
 MAX_STARTS = 3                          # without anything new between two of them
+MAX_PLACES = 8                          # that the connection cannot fetch from
 
 
 class ActionModule(ActionBase):
@@ -52,8 +56,9 @@ class ActionModule(ActionBase):
         self._record(args, task_vars, started, result)
         summary = result.get('summary')
         if isinstance(summary, dict) and not result.get('failed'):
-            if args.get('report_dir') or (args.get('progress') and self._wants_progress(args['progress'])):
-                display.display(_table(task_vars.get('inventory_hostname') or args['host_name'], result))
+            if args.get('report_dir') or self._wants_progress(args.get('progress', 'auto')):
+                display.display(_table(task_vars.get('inventory_hostname') or args['host_name'], result, _width(),
+                                       bool(self._task.check_mode)))
             self._judge(args.get('fail_on', 'never'), summary, result)
         return result
 
@@ -142,8 +147,9 @@ class ActionModule(ActionBase):
 
     def _uncompressed(self):
         """What comes is compressed already: with ssh's own -C (a default of Ansible) it would come at half the speed."""
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_session
         connection = self._connection
-        if connection.transport not in ('ssh', 'ansible.builtin.ssh'):
+        if delivery_session.transport(connection) != 'ssh':
             return
         try:
             words = shlex.split(connection.get_option('ssh_args') or '')
@@ -179,10 +185,10 @@ class ActionModule(ActionBase):
             delivery['folder'] = text(path)
             delivery['where'] = remote.identity(path)
         delivery['key'] = hashlib.sha256(repr((socket.gethostname(), path, args['dest'], host)).encode()).hexdigest()
-        teller = Teller()
+        teller, width = Teller(), _width()
 
         def show(snapshot):
-            line = teller.line(snapshot) if shown else None
+            line = teller.line(snapshot, width and width - len(str(host)) - 3) if shown else None
             if line:
                 display.display('[%s] %s' % (host, line))
 
@@ -223,8 +229,10 @@ class ActionModule(ActionBase):
     def _attempts(self, args, task_vars, delivery, store, scratch, show, patience):
         """Start on the node and fetch; once more where the node's process is gone and something new had come."""
         from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery as ends
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import SenderGone, Session, reset
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import (
+            SenderGone, Session, Unfetchable, reset, transport)
         fruitless, connected = 0, False
+        blind = None                    # why the folders of delivery['avoid'] will not do
         until = None
         while True:
             try:
@@ -237,6 +245,11 @@ class ActionModule(ActionBase):
                 reset(self)
                 time.sleep(3)
                 continue
+            if blind and (said.get('failed') or len(delivery['avoid']) > MAX_PLACES):
+                raise AnsibleActionFail(
+                    'The connection %s cannot fetch files from %s: %s. Name a folder with spool_dir that it can fetch from (one '
+                    'that is no mount inside the container), or use another connection.' % (
+                        transport(self._connection), ', '.join(delivery['avoid']), blind.rstrip('.')))
             if said.get('failed') or said.get('skipped') or 'delivery' not in said:
                 return said
             if said['delivery'] is None:
@@ -246,6 +259,7 @@ class ActionModule(ActionBase):
             receiver = ends.Receiver(*store)
             session = Session(self, said['delivery'], receiver, scratch, show, patience)
             try:
+                session.probe()
                 session.run()
                 result = receiver.result()
                 if store[0] is not None and not self._task.check_mode and not result.get('failed'):
@@ -254,6 +268,10 @@ class ActionModule(ActionBase):
                     if said.get(key):
                         result[key] = said[key]
                 return result
+            except Unfetchable as exc:
+                blind = str(exc)
+                delivery['avoid'] = delivery.get('avoid', []) + [os.path.dirname(said['delivery']['spool'])]
+                display.vv('the connection cannot fetch from %s (%s)' % (delivery['avoid'][-1], exc))
             except SenderGone as exc:
                 fruitless = 0 if receiver.bytes else fruitless + 1
                 if fruitless >= MAX_STARTS:
@@ -307,6 +325,11 @@ def _terminal():
     return False
 
 
+def _width():
+    """Characters of a line on the terminal, None where there is none: then nothing has to be cut."""
+    return int(getattr(display, 'columns', None) or 79) if _terminal() else None
+
+
 @contextlib.contextmanager
 def _locked(folder):
     """Two runs never write into one folder."""
@@ -329,22 +352,30 @@ def _locked(folder):
         os.close(fd)
 
 
-def _table(host, result):
-    """The end of one host: a line for each bundle and each problem."""
+def _table(host, result, width=None, check_mode=False):
+    """The end of one host: a line for each bundle and each problem, the gravest first. WIDTH: see _width()."""
     from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import human
+    head = '[%s] ' % host
     rows = [(item.get('status') or '', item.get('name') or '', human(item.get('bytes') or 0),
              '' if item.get('changed') else 'unchanged') for item in result.get('bundles', ())]
-    order = ('lost', 'unsupported', 'partial', 'complete')
-    rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else 0)
+    rows.sort(key=lambda row: STATUSES.index(row[0]) if row[0] in STATUSES else 0)
     shown = rows[:40]
     widths = [max([len(row[column]) for row in shown] or [0]) for column in range(3)]
-    lines = ['[%s] %s' % (host, '  '.join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].rjust(widths[2]), row[3])).rstrip())
+    lines = [(head + '  '.join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].rjust(widths[2]), row[3]))).rstrip()
              for row in shown]
-    for item in result.get('problems', ())[:20]:
-        lines.append('[%s] %s %s: %s %s' % (host, str(item.get('severity')).upper(), item.get('code'), item.get('message'), item.get('next_step')))
     if len(rows) > len(shown):
-        lines.append('[%s] ... and %d more' % (host, len(rows) - len(shown)))
+        lines.append(head + '... and %d more' % (len(rows) - len(shown)))
+    problems = sorted(result.get('problems', ()), key=lambda item: SEVERITIES.index(item.get('severity'))
+                      if item.get('severity') in SEVERITIES else 0)
+    for item in problems[:20]:
+        text = ('%s %s: %s %s' % (str(item.get('severity')).upper(), item.get('code'), item.get('message'), item.get('next_step') or '')).strip()
+        room = max(40, width - len(head)) if width else 0
+        lines += [head + line for line in (textwrap.wrap(text, room, subsequent_indent='    ', break_long_words=False,
+                                                         break_on_hyphens=False) if room else [text])]
+    if len(problems) > 20:
+        lines.append(head + '... and %d more problems' % (len(problems) - 20))
     summary = result.get('summary', {})
-    lines.append('[%s] %d bundles, %d written, %s, %d problems' % (
-        host, summary.get('bundles', 0), summary.get('written', 0), human(summary.get('bytes', 0)), summary.get('problems', 0)))
+    lines.append(head + '%d bundles, %d %s, %s, %d problems' % (
+        summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
+        human(summary.get('bytes', 0)), summary.get('problems', 0)))
     return '\n'.join(lines)

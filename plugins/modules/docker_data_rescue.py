@@ -96,7 +96,8 @@ options:
   spool_dir:
     description:
       - Folder on the managed node for the spool of O(store_on=controller).
-      - The default is the first of C(/dev/shm), C(/run) and the folder for temporary files that has room.
+      - The default is the first of C(/dev/shm), C(/run) and the folders for temporary files that has room, and from which the
+        connection can fetch. Some connections into containers do not see what is mounted inside, such as C(/dev/shm).
     type: path
   spool_size:
     description:
@@ -255,7 +256,8 @@ def rescue(module):
     delivery = params.pop('delivery')
     if delivery is not None:
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
-        return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode, [tempfile.gettempdir()])}
+        return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode,
+                                                              [tempfile.gettempdir(), '/var/tmp'])}
     if params['store_on'] == 'controller':
         raise shared.model.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
                                          'as lifeboat.docker.docker_data_rescue in a task')

@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import copy
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import time
 from typing import Any, Callable
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.connection import ConnectionBase
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender, spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import ProtocolError, Receiver
 
@@ -27,10 +29,23 @@ AHEAD = 2                               # chunks that may wait to be written
 FETCHERS = 2                            # files at once, where the connection allows it
 STEP_EVERY = 10.0                       # seconds after which the node hears from us, whatever else we do
 MAX_REFETCH = 5
+# what a full or read-only disk here says; a fetch that ends otherwise did not find the file there
+OURS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+SURE = ('ssh', 'local')                 # connections that see every folder that the user sees
 
 
 class SenderGone(Exception):
     """The process on the node ended before its work was done. Its last words are the message."""
+
+
+class Unfetchable(Exception):
+    """The connection cannot fetch from the folder that the spool is in, or not put a file there. The message: its last words."""
+
+
+def transport(connection: Any) -> str:
+    """The connection's name, without that of its collection if it is one of Ansible's own."""
+    name = str(getattr(connection, 'transport', ''))
+    return name[len('ansible.builtin.'):] if name.startswith('ansible.builtin.') else name
 
 
 class Session:
@@ -57,8 +72,7 @@ class Session:
         self._pool = concurrent.futures.ThreadPoolExecutor(1)
         self._pending: collections.deque[Any] = collections.deque()         # chunks that are written
         self._coming: collections.deque[Any] = collections.deque()          # (size, future) of chunks that are fetched
-        self._fetchers = concurrent.futures.ThreadPoolExecutor(FETCHERS) if getattr(
-            action._connection, 'transport', '') in ('ssh', 'ansible.builtin.ssh') else None
+        self._fetchers = concurrent.futures.ThreadPoolExecutor(FETCHERS) if transport(action._connection) == 'ssh' else None
 
     # -- the whole ---------------------------------------------------------------------------------------------------------------
 
@@ -82,12 +96,43 @@ class Session:
                 raise ProtocolError('the end is missing')
         self._show(None)
 
+    def probe(self) -> None:
+        """Try both ways with a few bytes. Raises Unfetchable, AnsibleError (connection lost for good)."""
+        if transport(self._action._connection) in SURE:
+            return
+        why: Any = None
+        for dummy in range(2):
+            try:
+                if self._probed():
+                    return
+                why = 'what came is not what is there'
+            except (AnsibleError, OSError) as exc:
+                why = exc
+            self._again(lambda: self._call({}))     # or is it the connection as a whole?
+        raise Unfetchable(str(why).partition('\n')[0][:500])
+
+    def _probed(self) -> bool:
+        local = os.path.join(self._scratch, 'probe')
+        wanted = str(self._started['probe']).encode()
+        try:
+            self._action._connection.fetch_file(os.path.join(self._started['spool'], spool.PROBE), local)
+            with open(local, 'rb') as came:
+                if came.read(len(wanted) + 1) != wanted:
+                    return False
+            self._action._connection.put_file(local, os.path.join(self._started['spool'], spool.INBOX))
+        finally:
+            if os.path.lexists(local):
+                os.unlink(local)
+        return self._call({'probe': hashlib.sha256(wanted).hexdigest()}).get('probed') is True
+
     def stop(self) -> None:
         """Leave the node clean; best effort, as the node cleans itself when it hears nothing more."""
-        try:
-            self._call({'stop': True})
-        except AnsibleError:
-            pass
+        for dummy in range(1 if self._receiver.ended is None else 2):
+            try:
+                self._call({'stop': True})
+                return
+            except AnsibleError:        # after a run that went well, once more: all the rest got through
+                pass
 
     def close(self) -> None:
         if self._fetchers:
@@ -170,6 +215,8 @@ class Session:
                 raw = chunk.read(spool.MAX_CHUNK + 1)
             os.unlink(local)
         except OSError as exc:
+            if exc.errno not in OURS:   # a plugin that copies by itself, and the spool is gone
+                raise AnsibleConnectionFailure('chunk %d could not be fetched: %s' % (number, exc)) from exc
             raise AnsibleActionFail('The folder for temporary files on the controller, %s, took no chunk of %d bytes: %s. Choose '
                                     'another one with ANSIBLE_LOCAL_TEMP.' % (self._scratch, size, exc.strerror)) from exc
         if len(raw) != size or hashlib.sha256(raw).hexdigest() != digest:
@@ -241,7 +288,10 @@ class Session:
 def reset(action: Any) -> None:
     """Drop a connection that may be dead."""
     try:
-        action._connection.reset()
+        if type(action._connection).reset is ConnectionBase.reset:
+            action._connection.close()  # it has none of its own, and would only say so
+        else:
+            action._connection.reset()
     except Exception:                   # whatever a connection plugin does here, the next call connects anew
         try:
             action._connection.close()

@@ -6,12 +6,18 @@
 A host has its own address, its own /dev/shm and /run (so that what a rescue leaves there can be told), and a login user
 who may become root with sudo. Needs root, ip, sshd and sudo.
 """
+import base64
+import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,6 +28,9 @@ SSHD = shutil.which('sshd') or '/usr/sbin/sshd'
 SUDOERS = '/etc/sudoers.d/' + USER
 SSH = ('-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ServerAliveInterval=1 -o ServerAliveCountMax=3 '
        '-o ConnectTimeout=4 -o LogLevel=ERROR')
+
+MIB = 1 << 20
+LARGE = 32 * MIB
 
 
 def run(*argv, **options):
@@ -205,7 +214,7 @@ class Controller(object):
             json.dump({'all': {'hosts': hosts}}, target)
         return path
 
-    def start(self, playbook, hosts, variables=None, arguments=(), environment=None):
+    def start(self, playbook, hosts, variables=None, arguments=(), environment=None, stdout=subprocess.PIPE):
         """Popen of ansible-playbook; PLAYBOOK: a name (FQCN) or the plays as data."""
         if not isinstance(playbook, str):
             path = os.path.join(self.folder, 'playbook.json')
@@ -214,7 +223,25 @@ class Controller(object):
             playbook = path
         argv = [self._ansible, '-i', self.inventory(hosts), playbook, '-e', json.dumps(variables or {})] + list(arguments)
         return subprocess.Popen(argv, cwd=self.folder, env=dict(self.environment, **(environment or {})), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, start_new_session=True)
+                                stdout=stdout, stderr=subprocess.STDOUT, universal_newlines=True, start_new_session=True)
+
+    def on_terminal(self, width, *arguments, **options):
+        """(exit status, output) where the output goes to a terminal of WIDTH characters."""
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, width, 0, 0))
+        process = self.start(*arguments, stdout=theirs, **options)
+        os.close(theirs)
+        said = b''
+        with os.fdopen(ours, 'rb', 0) as screen:
+            while True:
+                try:
+                    piece = screen.read(65536)
+                except OSError:             # nobody has it open any more
+                    break
+                if not piece:
+                    break
+                said += piece
+        return process.wait(timeout=60), said.decode('utf-8', 'replace').replace('\r\n', '\n')
 
     def play(self, *arguments, **options):
         """(exit status, output)"""
@@ -237,3 +264,33 @@ def task(**options):
     return [{'hosts': 'all', 'gather_facts': False, 'tasks': [
         {'lifeboat.docker.docker_data_rescue': options, 'register': 'rescued'},
         {'ansible.builtin.debug': {'msg': 'RESULT {{ rescued | to_json | b64encode }}'}}]}]
+
+
+def options(dead, tmp_path, **more):
+    found = {'host_root': dead, 'dest': str(tmp_path / 'out'), 'store_on': 'controller', 'spool_size': 4 * MIB}
+    found.update(more)
+    return found
+
+
+def result_of(out):
+    match = re.search(r'RESULT ([A-Za-z0-9+/=]+)', out)
+    assert match, out
+    return json.loads(base64.b64decode(match.group(1)).decode())
+
+
+def archives(folder):
+    """{relative name: SHA-256} of every archive and list below FOLDER, after its SHA256SUMS was checked."""
+    found = {}
+    for path, dummy, names in os.walk(folder):
+        if 'SHA256SUMS' in names:
+            subprocess.run(['sha256sum', '-c', '--quiet', 'SHA256SUMS'], cwd=path, check=True)
+        for name in names:
+            if '.tar' in name or name.endswith('.sha256'):
+                with open(os.path.join(path, name), 'rb') as data:
+                    found[os.path.relpath(os.path.join(path, name), folder)] = hashlib.sha256(data.read()).hexdigest()
+    return found
+
+
+def no_partial(folder):
+    """Nothing is there that does not carry its final name."""
+    return [name for name in os.listdir(folder) if name.startswith('.')] == []

@@ -2,77 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """store_on: controller over ssh with become: complete, resumed, and the host left clean whatever happens."""
-import base64
-import hashlib
-import json
 import os
 import random
-import re
 import signal
-import subprocess
 import time
 
 import deadroot
 import hosts
 import pytest
+from hosts import LARGE, MIB, archives, no_partial, options, result_of
 
-MIB = 1 << 20
-LARGE = 32 * MIB
 GIVES_UP = {'lifeboat_delivery_patience': 10}     # seconds after which a node that hears nothing ends
-
-
-@pytest.fixture(scope='module')
-def dead(tmp_path_factory):
-    """A dead host with one volume that takes many chunks and does not compress."""
-    top = tmp_path_factory.mktemp('dead')
-    expected = deadroot.build(str(top / 'var/lib/docker'), containers=3, host_root=str(top))
-    noise = random.Random(1)
-    volume = expected.volumes[0]
-    with open(os.path.join(volume.path.decode(), 'large.bin'), 'wb') as target:
-        for dummy in range(LARGE // MIB):
-            target.write(noise.getrandbits(8 * MIB).to_bytes(MIB, 'little'))
-    return str(top)
-
-
-def result_of(out):
-    match = re.search(r'RESULT ([A-Za-z0-9+/=]+)', out)
-    assert match, out
-    return json.loads(base64.b64decode(match.group(1)).decode())
-
-
-def archives(folder):
-    """{relative name: SHA-256} of every archive and list below FOLDER, after its SHA256SUMS was checked."""
-    found = {}
-    for path, dummy, names in os.walk(folder):
-        if 'SHA256SUMS' in names:
-            subprocess.run(['sha256sum', '-c', '--quiet', 'SHA256SUMS'], cwd=path, check=True)
-        for name in names:
-            if '.tar' in name or name.endswith('.sha256'):
-                with open(os.path.join(path, name), 'rb') as data:
-                    found[os.path.relpath(os.path.join(path, name), folder)] = hashlib.sha256(data.read()).hexdigest()
-    return found
-
-
-@pytest.fixture(scope='module')
-def reference(dead, tmp_path_factory):
-    """The same rescue without any delivery."""
-    top = tmp_path_factory.mktemp('reference')
-    boss = hosts.Controller(str(top / 'controller'))
-    status, out = boss.play(hosts.task(host_root=dead, dest=str(top / 'out')),
-                            {'box': {'ansible_connection': 'local', 'ansible_python_interpreter': hosts.sys.executable}})
-    assert status == 0, out
-    return archives(str(top / 'out' / 'box'))
-
-
-def options(dead, tmp_path, **more):
-    found = {'host_root': dead, 'dest': str(tmp_path / 'out'), 'store_on': 'controller', 'spool_size': 4 * MIB}
-    found.update(more)
-    return found
-
-
-def no_partial(folder):
-    """Nothing is there that does not carry its final name."""
-    return [name for name in os.listdir(folder) if name.startswith('.')] == []
 
 
 def test_everything_arrives_and_a_second_run_changes_nothing(first, controller, dead, reference, tmp_path):

@@ -64,10 +64,18 @@ def states(tmp_path):
     return {record['host']: record['state'] for record in report(tmp_path)['hosts']}
 
 
-@pytest.mark.parametrize('strategy', ['linear', 'free'])
-def test_all_well(fleet, roots, controller, tmp_path, strategy):
-    status, out = controller.play(PLAYBOOK, inventory(fleet, roots), variables(tmp_path, rescue_strategy=strategy))
+def at_once(tmp_path):
+    """How many hosts were at work at the same time, by the report."""
+    spans = [(record['started'], record['finished']) for record in report(tmp_path)['hosts']]
+    return max(sum(begun <= start < over for begun, over in spans) for start, dummy in spans)
+
+
+@pytest.mark.parametrize('strategy, throttle', [('linear', 1), ('free', 2)])
+def test_all_well(fleet, roots, controller, tmp_path, strategy, throttle):
+    status, out = controller.play(PLAYBOOK, inventory(fleet, roots), variables(
+        tmp_path, rescue_strategy=strategy, rescue_throttle=throttle))
     assert status == 0, out
+    assert at_once(tmp_path) == throttle
     assert set(states(tmp_path).values()) == {'rescued'} and len(states(tmp_path)) == 3
     assert report(tmp_path)['missing'] == []
     assert all(host.clean() == [] for host in fleet)

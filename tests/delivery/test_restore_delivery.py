@@ -14,7 +14,7 @@ import time
 
 import hosts
 import pytest
-from test_controller import result_of
+from hosts import result_of
 
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 

@@ -89,7 +89,8 @@ def existing(store, job, settings, measured):
     manifest = None if settings.force else store.verified(job.name)
     if manifest is None or manifest.get('schema_version') != SCHEMA_VERSION:
         return None
-    if any(isinstance(item, dict) and item.get('code') == 'READ_ERROR' for item in manifest.get('problems', ())):
+    codes = [item.get('code') for item in manifest.get('problems', ()) if isinstance(item, dict)]
+    if 'READ_ERROR' in codes or ('PRIVILEGES_MISSING' in codes and not plan.hidden(job.problems)):
         return None                     # perhaps it can be read now
     wanted = expected(job, settings, measured)
     have = {item['name']: (item['kind'], item.get('fingerprint')) for item in manifest.get('components', ())
@@ -333,6 +334,8 @@ class _Work(object):
             job.consistency != 'stopped', self._on_failure, measured=layer if isinstance(layer, plan.Estimate) else None)
         record = dict(record, fingerprint=fingerprint)
         record['problems'] = [dict(note._asdict()) for note in notes]
+        if record['status'] == model.COMPLETE and plan.hidden(job.problems):
+            record['status'] = model.PARTIAL
         self._keep_image(record)
 
     def _keep_image(self, record):

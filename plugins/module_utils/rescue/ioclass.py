@@ -2,7 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Let a rescue give way to what still runs on a live host: I/O class (ioprio_set(2)) and niceness."""
-import ctypes
 import os
 
 CLASSES = ('normal', 'best-effort', 'idle')
@@ -23,6 +22,10 @@ def apply(name):
         os.nice(19 if name == 'idle' else 5)
     except OSError:
         pass
+    try:
+        import ctypes
+    except ImportError:                 # a Python that was built without
+        return False
     number = _NUMBERS.get(os.uname().machine)
     # a 32-bit Python on a 64-bit kernel has other numbers than uname says
     if number is None or (ctypes.sizeof(ctypes.c_void_p) == 4 and os.uname().machine.endswith('64')):

@@ -122,10 +122,12 @@ def container_items(container, include, kept_binds):
     items, problems = [], []
     stack = container.stack
     if stack is not None and stack.writable is not None:
+        seen = not hidden(container.problems)
         if 'writable' in include:
-            items.append(Item('writable', 'writable', 'writable', LayerTree(stack), archive.LAYER, {}))
+            items.append(Item('writable', 'writable', 'writable', LayerTree(stack), archive.LAYER, {},
+                              model.COMPLETE if seen else model.PARTIAL))
         if 'rootfs' in include:
-            whole = stack.known() and not any(item.code in ('IMAGE_LAYER_UNKNOWN',) for item in container.problems)
+            whole = seen and stack.known() and not any(item.code in ('IMAGE_LAYER_UNKNOWN',) for item in container.problems)
             items.append(Item('rootfs', 'rootfs', 'rootfs', MergedTree(stack), archive.TREE, {},
                               model.COMPLETE if whole else model.PARTIAL))
     number = 0
@@ -183,6 +185,11 @@ def _clipped(text):
     return text if len(text) <= 150 else '%s...%s' % (text[:100], text[-40:])
 
 
+def hidden(problems):
+    """True if marks of layers were hidden when they were read: what comes of them is not the whole truth."""
+    return any(item.code == 'PRIVILEGES_MISSING' for item in problems)
+
+
 def volume_item(name, path, status, about=None):
     fields = {'volume': name}
     fields.update(about or {})
@@ -191,11 +198,13 @@ def volume_item(name, path, status, about=None):
 
 def orphan_items(orphan, include):
     items = []
+    seen = not hidden(orphan.problems)
     if 'writable' in include or not include:
-        items.append(Item('writable', 'writable', 'writable', LayerTree(orphan.stack), archive.LAYER, {}))
+        items.append(Item('writable', 'writable', 'writable', LayerTree(orphan.stack), archive.LAYER, {},
+                          model.COMPLETE if seen else model.PARTIAL))
     if 'rootfs' in include and orphan.stack.image:
         items.append(Item('rootfs', 'rootfs', 'rootfs', MergedTree(orphan.stack), archive.TREE, {},
-                          model.COMPLETE if orphan.stack.known() else model.PARTIAL))
+                          model.COMPLETE if seen and orphan.stack.known() else model.PARTIAL))
     return items
 
 

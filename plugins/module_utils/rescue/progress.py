@@ -2,8 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far a rescue is: counted where it runs (`Progress`), told where it is watched (`Teller`)."""
+import re
 import time
 
+DIGITS = re.compile('([0-9a-f]{12})[0-9a-f]{20,}')     # an ID, or the name of an anonymous volume
+SUFFIX = re.compile('-[0-9a-f]{12} ')    # of a bundle's name; what is read of it says more
+LEAST = 16                              # characters of a name that are shown in any case
 UNITS = ('bytes', 'KiB', 'MiB', 'GiB', 'TiB')
 
 
@@ -79,8 +83,8 @@ class Teller(object):
         self._marks = []                # (time, bytes) of the last minute
         self._last = None
 
-    def line(self, snapshot):
-        """A line, or None where none is due."""
+    def line(self, snapshot, width=None):
+        """A line, or None where none is due. WIDTH: see describe()."""
         if not snapshot:
             return None
         now = self._clock()
@@ -90,7 +94,7 @@ class Teller(object):
         if now < self._due:
             return None
         self._due = now + self._every
-        text = describe(snapshot, self.rate())
+        text = describe(snapshot, self.rate(), width)
         if text == self._last:
             self._due = now + 6 * self._every       # a standstill is told, but not all the time
         self._last = text
@@ -104,20 +108,27 @@ class Teller(object):
         return max(0.0, (last - first) / (until - since)) if until > since else 0.0
 
 
-def describe(snapshot, rate):
-    """'reading 2 of 7: shop-db volume:data, 1.2 GiB of 10.4 GiB (11 %), 85.0 MiB/s, 1:50 left'."""
+def describe(snapshot, rate, width=None):
+    """'reading 2 of 7: shop-db volume:data, 1.2 GiB of 10.4 GiB (11 %), 85.0 MiB/s, 1:50 left'
+
+    or, where that is wider than WIDTH characters: 'reading 2/7 shop-db volum..., 1.2 of 10.4 GiB, 85.0 MiB/s, 1:50 left'.
+    """
     if snapshot['phase'] != 'reading':
         return {'looking': 'looking for containers and volumes', 'measuring': 'measuring %d objects' % snapshot['of'],
                 'comparing': 'comparing with what is already there', 'finishing': 'finishing'}.get(
                     snapshot['phase'], snapshot['phase'])
-    text = 'reading %d of %d: %s' % (snapshot['bundles'], snapshot['of'], snapshot['bundle'])
-    if snapshot['component']:
-        text += ' ' + snapshot['component']
+    done, total = human(snapshot['bytes']), human(snapshot['total'])
+    name = DIGITS.sub(r'\1', (snapshot['bundle'] + ' ' + snapshot['component']).strip())
     if snapshot['frozen']:
-        text += ' (frozen)'
-    text += ', %s of %s' % (human(snapshot['bytes']), human(snapshot['total']))
-    if snapshot['total']:
-        text += ' (%d %%)' % (100 * snapshot['bytes'] // snapshot['total'])
-    if rate > 0:
-        text += ', %s/s, %s left' % (human(rate), duration((snapshot['total'] - snapshot['bytes']) / rate))
-    return text
+        name += ' (frozen)'
+    share = ' (%d %%)' % (100 * snapshot['bytes'] // snapshot['total']) if snapshot['total'] else ''
+    left = ', %s/s, %s left' % (human(rate), duration((snapshot['total'] - snapshot['bytes']) / rate)) if rate > 0 else ''
+    text = 'reading %d of %d: %s, %s of %s%s%s' % (snapshot['bundles'], snapshot['of'], name, done, total, share, left)
+    if width is None or len(text) <= width:
+        return text
+    if done.split()[1] == total.split()[1]:
+        done = done.split()[0]
+    head, tail = 'reading %d/%d ' % (snapshot['bundles'], snapshot['of']), ', %s of %s%s' % (done, total, left)
+    name = SUFFIX.sub(' ', name)
+    room = max(LEAST, width - len(head) - len(tail))
+    return head + (name if len(name) <= room else name[:room - 3] + '...') + tail

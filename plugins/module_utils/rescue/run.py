@@ -330,7 +330,8 @@ def _orphan_job(host, root, orphan, request):
                'owner_hint': orphan.owner_hint, 'path': model.text(orphan.path)}
     items = tuple(plan.orphan_items(orphan, request.include))
     return bundle.Job('orphan-' + SAFE.sub('-', orphan.name)[:64], 'orphan', subject,
-                      _source(host, root, orphan.store, orphan.driver, request), model.COMPLETE, items, orphan.problems,
+                      _source(host, root, orphan.store, orphan.driver, request),
+                      model.PARTIAL if plan.hidden(orphan.problems) else model.COMPLETE, items, orphan.problems,
                       root.idmap)
 
 

@@ -38,7 +38,8 @@ def start(params, delivery, check_mode, others):
     """Leave a process behind that works on PARAMS -> what the controller needs to talk to it.
 
     DELIVERY: `uid` (who logs in), `key` (what the run is for), `folder`, `free`, `where`: see action plugin and remote.py;
-    `folder` None: bundles go to this machine's dest, and all of this is for progress only: then None where it cannot be had.
+    `folder` None: bundles go to this machine's dest, and all of this is for progress only: then None where it cannot be had;
+    `avoid`: folders that the connection could not fetch from.
     OTHERS: folders that may hold a spool if the usual ones may not. Raises model.LifeboatError.
     """
     try:
@@ -59,11 +60,11 @@ def _start(params, delivery, check_mode, others):
     if size < spool.MIN_SIZE:
         raise model.LifeboatError('The option spool_size must be at least %d (2 MiB).' % spool.MIN_SIZE)
     try:
-        base, budget = spool.place(params['spool_dir'], others, size)
-        places = [params['spool_dir']] if params['spool_dir'] else list(spool.PLACES) + list(others)
-        spool.clean_stale(places, delivery['key'])
+        avoid = delivery.get('avoid') or ()
+        base, budget = spool.place(params['spool_dir'], others, size, avoid)
+        spool.clean_stale(spool.places(params['spool_dir'], others), delivery['key'])
         # what may be there was removed: look again
-        base, budget = spool.place(params['spool_dir'], others, size)
+        base, budget = spool.place(params['spool_dir'], others, size, avoid)
         folder = tempfile.mkdtemp(prefix=spool.PREFIX, dir=base)
     except spool.SpoolError as exc:
         raise model.LifeboatError('%s.' % exc)
@@ -87,7 +88,8 @@ def _launch(folder, budget, params, delivery, check_mode):
         with open(os.path.join(folder, 'key'), 'w') as target:
             target.write(delivery['key'])
         open(os.path.join(folder, spool.HEARTBEAT), 'w').close()
-        spool.make_inbox(folder, delivery['uid'])
+        probe = os.path.basename(folder)
+        spool.make_files(folder, delivery['uid'], probe.encode())
         spool.note(folder, 'spec', {'params': params, 'delivery': delivery, 'check_mode': check_mode, 'budget': budget,
                                     'lock': lock})
         with open(os.path.join(folder, spool.SAID), 'wb') as said:
@@ -96,7 +98,7 @@ def _launch(folder, budget, params, delivery, check_mode):
                 stdout=subprocess.DEVNULL, stderr=said, pass_fds=(lock,), start_new_session=True)
     finally:
         os.close(lock)                  # the process that was started holds it on
-    return {'spool': folder, 'python': sys.executable, 'library': library, 'pid': process.pid, 'budget': budget}
+    return {'spool': folder, 'python': sys.executable, 'library': library, 'pid': process.pid, 'budget': budget, 'probe': probe}
 
 
 def _library(folder):

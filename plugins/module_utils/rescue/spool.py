@@ -7,6 +7,7 @@
     building          the chunk at work
     inbox, reply-N    what the controller answers (one file, put there by the user who logs in)
     over              everything was written, no chunk will follow those that are here
+    probe           a few bytes for whoever wants to know whether the connection can fetch from here at all
     state, failed, stop, heartbeat, lock, said, lib.zip
 
 `lock` is held by the process that writes (see sender.py). :func:`step` is the other end: the controller runs it for
@@ -32,7 +33,8 @@ from . import frames
 
 PREFIX = 'lifeboat-'
 CHUNK = re.compile(r'(\d{8})-([0-9a-f]{64})\Z')
-LOCK, HEARTBEAT, STOP, STATE, FAILED, INBOX, SAID, OVER = 'lock', 'heartbeat', 'stop', 'state', 'failed', 'inbox', 'said', 'over'
+LOCK, HEARTBEAT, STOP, STATE, FAILED, INBOX, SAID, OVER, PROBE = (
+    'lock', 'heartbeat', 'stop', 'state', 'failed', 'inbox', 'said', 'over', 'probe')
 MARKER = 'LIFEBOAT-STEP '
 MIN_SIZE = 2 * 1024 * 1024
 MIN_CHUNK = 64 * 1024
@@ -53,14 +55,22 @@ class Stopped(SpoolError):
 # -- where ---------------------------------------------------------------------------------------------------------------------
 
 
-def place(wanted, others, size):
+def places(wanted, others):
+    """Folders that a spool may lie in, in the order of preference."""
+    found = [wanted] if wanted else list(PLACES) + list(others)
+    return [folder for index, folder in enumerate(found) if folder not in found[:index]]
+
+
+def place(wanted, others, size, avoid=()):
     """(folder for the spool, bytes it may hold): the first of WANTED (or of the usual places and OTHERS) with room.
 
     A place with less room than SIZE is taken only if no other has more; never more than half of what is free there.
-    SpoolError if there is none.
+    AVOID: folders that were tried, and the connection could not fetch from them. SpoolError if there is none.
     """
     best = None
-    for folder in ([wanted] if wanted else list(PLACES) + list(others)):
+    for folder in places(wanted, others):
+        if folder in avoid:
+            continue
         try:
             if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
                 continue
@@ -75,8 +85,8 @@ def place(wanted, others, size):
         if free // 2 >= MIN_SIZE and (best is None or free // 2 > best[1]):
             best = (folder, free // 2)
     if best is None:
-        raise SpoolError('No folder for the spool has %d MiB free: tried %s. Name one with spool_dir (a tmpfs will do)'
-                         % (MIN_SIZE >> 20, wanted or ', '.join(list(PLACES) + list(others))))
+        raise SpoolError('No %sfolder for the spool has %d MiB free: tried %s. Name one with spool_dir (a tmpfs will do)'
+                         % ('other ' if avoid else '', MIN_SIZE >> 20, ', '.join(places(wanted, others))))
     return best
 
 
@@ -281,7 +291,7 @@ def step(folder, request):
     """One move of the controller -> dict. Idempotent: a step whose answer got lost may come again.
 
     REQUEST: `free` (numbers of chunks below it arrived), `wait` (seconds to wait for a chunk), `reply` ({number, sha256}:
-    the inbox holds an answer), `failed` ({bundle: why}), `stop`.
+    the inbox holds an answer), `probe` (SHA-256 of what was put into the inbox for a try), `failed` ({bundle: why}), `stop`.
     Answer: `gone` (no such spool), `alive`, `over`, `chunks` [[number, size, sha256, path], ...], `state`, `said`.
     """
     if not os.path.isdir(folder):
@@ -300,6 +310,9 @@ def step(folder, request):
         problem = _accept(folder, request['reply'])
         if problem:
             return {'gone': False, 'alive': alive(folder), 'chunks': [], 'state': None, 'said': '', 'refused': problem}
+    if request.get('probe'):
+        return {'gone': False, 'alive': alive(folder), 'chunks': [], 'state': None, 'said': '',
+                'probed': _tried(folder, request['probe'])}
     if request.get('stop'):
         end(folder)
         return {'gone': not os.path.isdir(folder), 'alive': alive(folder), 'chunks': [], 'state': None, 'said': ''}
@@ -340,14 +353,16 @@ def _unlink(folder, name):
         pass
 
 
-def make_inbox(folder, owner):
-    """An empty file that OWNER (uid or None) may fill."""
-    fd = os.open(os.path.join(folder, INBOX), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        if owner is not None and owner != os.geteuid():
-            os.fchown(fd, owner, -1)
-    finally:
-        os.close(fd)
+def make_files(folder, owner, probe):
+    """What OWNER (uid or None) finds there: the empty inbox that he may fill, and PROBE (bytes) to fetch."""
+    for name, data in ((INBOX, b''), (PROBE, probe)):
+        fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, data)
+            if owner is not None and owner != os.geteuid():
+                os.fchown(fd, owner, -1)
+        finally:
+            os.close(fd)
 
 
 def _accept(folder, reply):
@@ -370,6 +385,16 @@ def _accept(folder, reply):
     with open(os.path.join(folder, INBOX), 'r+b') as found:
         found.truncate(0)
     return ''
+
+
+def _tried(folder, wanted):
+    """True if the inbox holds what was put there for a try; it is empty afterwards."""
+    raw = _read(folder, INBOX)
+    try:
+        os.truncate(os.path.join(folder, INBOX), 0)
+    except OSError:
+        return False
+    return hashlib.sha256(raw).hexdigest() == wanted
 
 
 def take_reply(folder, number):

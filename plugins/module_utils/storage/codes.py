@@ -19,7 +19,8 @@ CODES = {
     'HIDDEN_STORE': (INFO, 'Containers of a storage driver that the daemon does not use now. Docker does not list them; '
                            'they are hidden, not lost.'),
     'PRIVILEGES_MISSING': (WARNING, 'Without root, trusted.* attributes and other users\' files cannot be read: opaque '
-                                    'folders look transparent and files are missing.'),
+                                    'folders look transparent and files are missing. Root inside a container needs '
+                                    'CAP_SYS_ADMIN for these attributes.'),
     'OTHER_ENGINE': (INFO, 'Data of another container engine are on this host; this collection does not read them.'),
     'VM_DISK': (INFO, 'A virtual machine disk of Docker Desktop: its containers lie inside.'),
     # a container's records

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 
-from . import likely, metadata, model, mounts
+from . import likely, metadata, model, mounts, privileges
 from .codes import problem
 
 NEVER = '0001-01-01T00:00:00Z'
@@ -40,6 +40,7 @@ def read(root, ident):
     found = _resolve(root, ident, store, driver, image_id, created, points, log, spec)
     sources.update(found.sources)
     problems.extend(found.problems)
+    problems.extend(privileges.hidden_marks(root, found.stack))
     if store == 'graphdriver' and driver in root.graphdrivers and image_id:
         problems.extend(root.graphdrivers[driver].images.config_problems(image_id))
     mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path,
@@ -322,7 +323,7 @@ def _state(config):
 
 # Damage that takes something away from the container itself
 TAKES_AWAY = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED', 'NAME_UNKNOWN', 'VOLUME_LOST',
-                        'VOLUME_NOT_ON_DISK', 'VOLUME_IS_LINK', 'BIND_MISSING', 'BIND_THROUGH_LINK'))
+                        'VOLUME_NOT_ON_DISK', 'VOLUME_IS_LINK', 'BIND_MISSING', 'BIND_THROUGH_LINK', 'PRIVILEGES_MISSING'))
 
 
 def _status(found, mounted, problems, state):

@@ -6,7 +6,8 @@ import os
 import re
 import stat
 
-from . import containerd, containers, discovery, idmap, legacy, liveness, metadata, model, orphans, rootcheck, safeio
+from . import (containerd, containers, discovery, idmap, legacy, liveness, metadata, model, orphans, privileges, rootcheck,
+               safeio)
 from . import volumes as volume_store
 from .codes import problem
 from .driver_table import driver as driver_named
@@ -59,6 +60,7 @@ class DataRoot(object):
         self.dir.links = self._links()
         self.userxattr = candidate.rootless_uid is not None or self._owned_by_user()
         self.suffix = candidate.namespace_suffix or ''
+        self.blind = not privileges.sees_trusted()      # see privileges.hidden_marks
         self.idmap = self._idmap()
         self.liveness = liveness.daemon_state(host, candidate)
         self.graphdrivers = {}
@@ -365,4 +367,5 @@ class DataRoot(object):
 
     def orphans(self):
         """Yield model.Orphan: writable layers that no container owns."""
-        return orphans.find(self)
+        for orphan in orphans.find(self):
+            yield orphan._replace(problems=tuple(orphan.problems) + privileges.hidden_marks(self, orphan.stack))

@@ -66,6 +66,25 @@ def test_never_more_than_all_and_no_division_by_nothing():
     assert made.snapshot()['bytes'] == 60 * MIB
 
 
+def test_a_line_fits_on_the_terminal():
+    made = progress.Progress()
+    made.plan(200 * MIB, 3)
+    made.bundle(3, 'web-364a60f0b04f')
+    made.reading('volume:' + '4e8f70edab4c' + 'a1' * 26, 200 * MIB, lambda: 19 * MIB)
+    seen = made.snapshot()
+    wide = 'reading 3 of 3: web-364a60f0b04f volume:4e8f70edab4c, 19.0 MiB of 200.0 MiB (9 %), 7.9 MiB/s, 0:22 left'
+    assert progress.describe(seen, 7.9 * MIB) == progress.describe(seen, 7.9 * MIB, len(wide)) == wide
+    for width in range(72, len(wide)):
+        line = progress.describe(seen, 7.9 * MIB, width)
+        assert len(line) <= width and line.startswith('reading 3/3 web volume:4e')
+        assert line.endswith(', 19.0 of 200.0 MiB, 7.9 MiB/s, 0:22 left')
+    # on a very narrow one a name can still be told
+    assert progress.describe(seen, 7.9 * MIB, 20).startswith('reading 3/3 web volume:4e...,')
+    made.reading('volume:shop_db', 200 * MIB, lambda: 19 << 10)
+    made.frozen(True)
+    assert progress.describe(made.snapshot(), 0.0, 66) == 'reading 3/3 web volume:shop_db (frozen), 19.0 KiB of 200.0 MiB'
+
+
 def test_units():
     assert [progress.human(size) for size in (0, 1023, 1536, 10 << 30)] == ['0 bytes', '1023 bytes', '1.5 KiB', '10.0 GiB']
     assert [progress.duration(seconds) for seconds in (5, 65, 3725)] == ['0:05', '1:05', '1:02:05']

@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import bundle, compress, plan, run
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, model
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, model, privileges
 
 
 @pytest.fixture(scope='module')
@@ -75,6 +75,26 @@ def test_a_changed_file_is_written_again_and_only_its_bundle(dead, tmp_path):
     assert [item['container'] for item in second['bundles'] if item['changed']] == [victim.name]
     assert len(first['bundles']) == len(second['bundles'])
     rescue(dead, tmp_path / 'out')
+
+
+def test_hidden_marks_are_never_called_complete(dead, tmp_path, monkeypatch):
+    """Without CAP_SYS_ADMIN the kernel shows no trusted.* attribute, and says nothing about it."""
+    monkeypatch.setattr(inventory.DataRoot, '_owned_by_user', lambda root: False)       # built by root, whoever runs this
+    include = ('writable', 'rootfs', 'image', 'volumes')
+    monkeypatch.setattr(privileges, 'sees_trusted', lambda: False)
+    for dummy in range(2):
+        result = rescue(dead, tmp_path / 'out', include=include, orphans=True)
+        assert {item['status'] for item in result['bundles']} == {'partial'}
+        for item in result['bundles']:
+            for part in item['components']:
+                assert part['status'] == ('complete' if part['kind'] == 'volume' else 'partial'), part
+        told = [item for item in result['problems'] if item['code'] == 'PRIVILEGES_MISSING']
+        assert len(told) == 1 and 'SYS_ADMIN' in told[0]['next_step']
+    assert result['changed'] is False
+    monkeypatch.setattr(privileges, 'sees_trusted', lambda: True)
+    result = rescue(dead, tmp_path / 'out', include=include, orphans=True)
+    assert result['changed'] and {item['status'] for item in result['bundles'] if item['kind'] == 'container'} == {'complete'}
+    assert 'PRIVILEGES_MISSING' not in [item['code'] for item in result['problems']]
 
 
 def test_a_better_bundle_is_never_replaced_by_a_worse_one(dead, tmp_path):

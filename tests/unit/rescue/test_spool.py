@@ -86,7 +86,7 @@ def test_a_step_does_not_wait_for_what_will_not_come(folder):
 
 
 def test_answers_are_checked(folder):
-    spool.make_inbox(folder, None)
+    spool.make_files(folder, None, b'probe')
     raw = b'{"a": 1}'
     with open(os.path.join(folder, spool.INBOX), 'wb') as inbox:
         inbox.write(raw)
@@ -97,6 +97,18 @@ def test_answers_are_checked(folder):
     spool.step(folder, right)           # a lost answer: once more
     assert spool.take_reply(folder, 1) == {'a': 1}
     assert not spool.step(folder, right).get('refused') and spool.take_reply(folder, 1) is None
+
+
+def test_a_try_is_told_and_leaves_the_inbox_empty(folder):
+    spool.make_files(folder, None, b'lifeboat-x')
+    with open(os.path.join(folder, spool.PROBE), 'rb') as probe:
+        assert probe.read() == b'lifeboat-x'
+    inbox = os.path.join(folder, spool.INBOX)
+    wanted = {'probe': hashlib.sha256(b'lifeboat-x').hexdigest()}
+    assert not spool.step(folder, wanted)['probed']
+    with open(inbox, 'wb') as target:
+        target.write(b'lifeboat-x')
+    assert spool.step(folder, wanted)['probed'] and os.path.getsize(inbox) == 0
 
 
 def test_stop_raises_in_the_writer(folder):
@@ -138,6 +150,18 @@ def test_places(tmp_path):
     free = os.statvfs(str(tmp_path))
     huge = free.f_bavail * free.f_frsize * 4
     assert spool.place(str(tmp_path), (), huge)[1] < huge
+
+
+def test_places_that_cannot_be_fetched_from(tmp_path):
+    first, second = str(tmp_path / 'first'), str(tmp_path / 'second')
+    os.mkdir(first)
+    os.mkdir(second)
+    elsewhere = list(spool.PLACES)
+    assert spool.place(None, [first, second], 2 * MIB, elsewhere)[0] == first
+    assert spool.place(None, [first, first, second], 2 * MIB, elsewhere + [first])[0] == second
+    with pytest.raises(spool.SpoolError) as raised:
+        spool.place(first, [second], 2 * MIB, [first])      # what the user named is not replaced
+    assert first in str(raised.value) and second not in str(raised.value)
 
 
 @pytest.mark.parametrize('raw', [b'\x09\0\0\0\1x', b'\1\xff\xff\xff\xff', b'\1\0\0\0\2{}', b'\1\0\0\0\1x', b'\2\0\0\0\1x', b'\1\0\0\0\0'])

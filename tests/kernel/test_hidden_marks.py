@@ -1,0 +1,39 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Without CAP_SYS_ADMIN the kernel hides the marks of opaque folders: a rescue in such a process says so."""
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
+import deadroot  # noqa: E402  pylint: disable=wrong-import-position
+
+SCRIPT = """
+import json, os, sys
+sys.path[:0] = json.loads(sys.argv[1])
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, privileges
+with inventory.Host(os.fsencode(sys.argv[2])) as host:
+    root = host.roots[0]
+    marks = sum('trusted.overlay.opaque' in os.listxattr(path) for path, dummy, names in os.walk(root.path))
+    found = [root.container(ident) for ident in root.container_ids()]
+print(json.dumps([privileges.sees_trusted(), marks, sorted({item.status for item in found}),
+                  sorted({each.code for item in found for each in item.problems if each.code == 'PRIVILEGES_MISSING'})]))
+"""
+
+
+def look(top, wrapper):
+    return json.loads(subprocess.run(wrapper + [sys.executable, '-c', SCRIPT, json.dumps(sys.path), top], check=True,
+                                     stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout.decode())
+
+
+def test_marks_that_the_kernel_hides_are_missed(tmp_path):
+    top = str(tmp_path)
+    deadroot.build(os.path.join(top, 'var', 'lib', 'docker'), containers=3, host_root=top)
+    sees, marks, statuses, codes = look(top, [])
+    assert sees and marks and statuses == ['complete'] and not codes
+    without = ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin']
+    assert look(top, without) == [False, 0, ['partial'], ['PRIVILEGES_MISSING']]
+    # all capabilities, but in a user namespace
+    assert look(top, ['unshare', '--user', '--map-root-user']) == [False, 0, ['partial'], ['PRIVILEGES_MISSING']]

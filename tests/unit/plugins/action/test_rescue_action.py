@@ -1,0 +1,79 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the action plugin of docker_data_rescue makes of a host's answers, and what it prints at the end."""
+import pytest
+
+from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
+
+LOTS = 5000000
+
+
+def said(home=LOTS, tmp=LOTS, memory=LOTS, inodes=LOTS, head='1000\n'):
+    """What the host prints; KiB free in each place, None where it is left out as it may not be written."""
+    text = head
+    for folder, device, free in (('/root', '/dev/vda1', home), ('/tmp', '/dev/mapper/a-very-long-name', tmp), ('/dev/shm', 'tmpfs', memory)):
+        if free is not None:
+            text += 'room %s\n%s  20511312 %d %d  71%% %s\n' % (folder, device, 20511312 - free, free, folder)
+            text += '%s  1310720 %d %d  18%% %s\n' % (device, 1310720 - inodes, inodes, folder)
+    return text
+
+
+@pytest.mark.parametrize('answer, tight', [
+    (said(), False),
+    (said(home=0), True),
+    (said(tmp=0), True),
+    (said(home=-3), True),                              # more than all: what root alone may use is used too
+    (said(home=8 * 1024 - 1), True),
+    (said(home=8 * 1024), False),
+    (said(home=0, memory=0), False),                    # nowhere to go
+    (said(home=0, memory=None), False),
+    (said(home=None), False),                           # a home that may not be written is not asked
+    (said(home=None, tmp=0), True),
+    (said(inodes=3, memory=LOTS), False),               # no inodes, and none in memory either
+    ('1000\nroom /root\n/dev/vda1  20511312 511312 20000000  3% /\n/dev/vda1  1310720 1310717 3  100% /\n'
+     'room /dev/shm\ntmpfs  65536 0 65536  0% /dev/shm\ntmpfs  1000 1 999  1% /dev/shm\n', True),       # inodes alone
+    ('1000\nroom /root\nbtrfs  20511312 511312 20000000  3% /\nbtrfs  0 0 0  - /\n'
+     'room /dev/shm\ntmpfs  65536 0 65536  0% /dev/shm\ntmpfs  1000 1 999  1% /dev/shm\n', False),      # inodes are not counted
+    ('1000\n', False),
+    ('', False),
+    ('1000\nroom /root\ndf: /root: Input/output error\nroom /tmp\n', False),
+    ('room service is closed\n' + said(home=0), True),
+])
+def test_a_tight_host(answer, tight):
+    assert action._is_tight(answer) is tight
+
+
+BUNDLES = [{'name': 'web-364a60f0b04f', 'status': 'complete', 'bytes': 209 << 20, 'changed': True},
+           {'name': 'db-33242df9d338', 'status': 'lost', 'bytes': 0, 'changed': True},
+           {'name': 'job-322b87b12e61', 'status': 'complete', 'bytes': 2632, 'changed': False}]
+PROBLEMS = [{'severity': 'info', 'code': 'SOCKET_SKIPPED', 'message': 'One socket left out.', 'next_step': ''},
+            {'severity': 'critical', 'code': 'WRITABLE_LAYER_LOST', 'next_step': 'Look for its folder in a copy of the disk that was made before.',
+             'message': 'The folder of the writable layer of db does not exist.'}]
+RESULT = {'bundles': BUNDLES, 'problems': PROBLEMS, 'summary': {'bundles': 3, 'written': 2, 'bytes': (209 << 20) + 2632, 'problems': 2}}
+
+
+def test_the_table():
+    assert action._table('dead1', RESULT).split('\n') == [
+        '[dead1] lost      db-33242df9d338     0 bytes',
+        '[dead1] complete  web-364a60f0b04f  209.0 MiB',
+        '[dead1] complete  job-322b87b12e61    2.6 KiB  unchanged',
+        '[dead1] CRITICAL WRITABLE_LAYER_LOST: The folder of the writable layer of db does not exist. Look for its folder in a copy of '
+        'the disk that was made before.',
+        '[dead1] INFO SOCKET_SKIPPED: One socket left out.',
+        '[dead1] 3 bundles, 2 written, 209.0 MiB, 2 problems']
+
+
+def test_the_table_on_a_terminal():
+    lines = action._table('dead1', RESULT, 79).split('\n')
+    assert all(len(line) <= 79 and line.startswith('[dead1] ') for line in lines)
+    assert lines[3:6] == ['[dead1] CRITICAL WRITABLE_LAYER_LOST: The folder of the writable layer of db',
+                          '[dead1]     does not exist. Look for its folder in a copy of the disk that was',
+                          '[dead1]     made before.']
+
+
+def test_the_table_of_very_much():
+    many = {'bundles': BUNDLES * 20, 'problems': PROBLEMS * 20, 'summary': {'bundles': 60, 'written': 40}}
+    lines = action._table('dead1', many, None, True).split('\n')
+    assert lines[40] == '[dead1] ... and 20 more' and lines[61] == '[dead1] ... and 20 more problems'
+    assert lines[62] == '[dead1] 60 bundles, 40 to write, 0 bytes, 0 problems' and len(lines) == 63
