@@ -136,8 +136,8 @@ options:
     default: 0
   confirm_dest:
     description:
-      - With O(store_on=controller) a O(dest) below C(/runner) is refused, as AWX and ansible-runner delete that folder with the job.
-        V(true) says that the path is mounted from outside.
+      - With O(store_on=controller) a O(dest) in the container of a job of AWX or ansible-runner is refused, which is below C(/runner)
+        and wherever nothing is mounted from outside, as it is deleted with the job. V(true) says that the path stays.
     type: bool
     default: false
   reconnect_timeout:
