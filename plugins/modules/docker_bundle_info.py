@@ -69,6 +69,11 @@ bundles:
     subject_created: {description: When the container was created; empty if that is not known., type: str, returned: always}
     rescue_status: {description: 'Status of the rescue: V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
     source: {description: Whence it comes., type: dict, returned: always}
+    volumes:
+      description: C(name) of each of its volumes, and C(stable_name), which an anonymous one has in a restore.
+      type: list
+      elements: dict
+      returned: always
     components: {description: 'C(name), C(kind), C(file), C(bytes), C(sha256), C(status).', type: list, elements: dict, returned: always}
     problems: {description: What the rescue reported., type: list, elements: dict, returned: always}
 """
