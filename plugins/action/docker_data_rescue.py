@@ -177,7 +177,7 @@ class ActionModule(ActionBase):
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
         delivery = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
-                    'patience': _node_patience(task_vars, patience)}
+                    'patience': _node_patience(patience)}
         store, path = None, b''
         if on_controller:
             dest, folder = self._folder(args)
@@ -306,13 +306,9 @@ def _is_tight(said):
     return memory >= 2 * TIGHT and any(free < TIGHT for free in rooms.values())
 
 
-def _node_patience(task_vars, reconnecting):
-    """Seconds after which the node ends its work if it hears nothing: longer than we try to come back. The tests have no
-    time for that."""
-    try:
-        return max(2, int(task_vars['lifeboat_delivery_patience']))
-    except (KeyError, TypeError, ValueError):
-        return max(60, 2 * reconnecting + 30)
+def _node_patience(reconnecting):
+    """Seconds after which the node ends its work if it hears nothing: longer than we try to come back."""
+    return max(60, 2 * reconnecting + 30)
 
 
 def _terminal():
