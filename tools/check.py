@@ -29,7 +29,7 @@ from cases import FAILED, PASSED, SKIPPED, Case
 RESULTS = os.path.join(envs.VENV, 'results')
 HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
-FLOORS = ('formats', 'storage', 'rescue', 'restore', 'audit', 'fixtures')
+FLOORS = ('formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'audit', 'fixtures')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
 
@@ -231,7 +231,7 @@ class AnsibleTest(object):
         self.targets = [each for each in remote + controllers
                         if tuple(int(part) for part in each.split('.')) in run.pythons]
         # real interpreters only: a pyenv shim of an inactive version would fail the compile test
-        self.bin = os.path.join(envs.VENV, 'pythons-%s' % self.core)
+        self.bin = os.path.join(run.top, 'pythons-%s' % self.core)
         shutil.rmtree(self.bin, ignore_errors=True)
         os.makedirs(self.bin)
         for each in self.targets:
@@ -287,10 +287,14 @@ def integration_part(name, run, test, target):
     return found, said
 
 
-def sanity(run):
-    for requirements, python in cores(run):
-        test = AnsibleTest(run, requirements, python)
-        run.part('sanity, ansible-core %s' % test.core, sanity_part, run, test)
+def sanity(run, chosen=slice(None)):
+    """In a tree of its own, since integration may be at work at the same time."""
+    apart = copy.copy(run)
+    for requirements, python in cores(run)[chosen]:
+        with tempfile.TemporaryDirectory(prefix='sanity-') as apart.top:
+            apart.collection = tree.build(apart.top)
+            test = AnsibleTest(apart, requirements, python)
+            apart.part('sanity, ansible-core %s' % test.core, sanity_part, apart, test)
 
 
 def integration(run):
@@ -313,9 +317,11 @@ def lint(run):
 
 
 PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
-         'delivery': delivery, 'lint': lint}
-# not delivery: integration looks whether spools are left on this machine, and that has some while it runs
-BESIDE = ('lint', 'kernel', 'engines')
+         'delivery': delivery, 'lint': lint,
+         'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
+# Two that take as long, if there is a second processor: the engines mostly wait, for containers and disks. Not delivery beside
+# integration, which looks whether spools are left on this machine.
+LANES = (('units', 'sanity oldest', 'integration', 'delivery'), ('lint', 'kernel', 'engines', 'sanity newest'))
 
 
 def main():
@@ -329,11 +335,9 @@ def main():
         shutil.rmtree(RESULTS, ignore_errors=True)
         os.makedirs(RESULTS)
         run = Run()
-        # the engines mostly wait, for containers and disks: beside the rest, if there is a second processor; lint fills
-        # the lane that is shorter
         lanes = [asked]
-        if (os.cpu_count() or 1) > 1:
-            lanes = [[name for name in asked if (name in BESIDE) == beside] for beside in (False, True)]
+        if len(asked) > 1 and (os.cpu_count() or 1) > 1:
+            lanes = [[name for name in lane if name.split()[0] in asked] for lane in LANES]
         threads = [threading.Thread(target=run.lane, args=(names,)) for names in lanes]
         for thread in threads:
             thread.start()

@@ -86,12 +86,14 @@ ADVICE = {
     'LOG_NOT_ON_DISK': 'Look where the message says: the journal or a log server.',
     'LOG_DAMAGED': 'The files as found lie beside `container.log`.',
     'NOT_WRITTEN': 'Remove the cause and run again: what is whole is taken up.',
+    'NOT_INCLUDED': 'Add `binds` or `volumes` to `include` (`rescue_include` of the role) if these data are to come along; the folders of the '
+                    'host that the message names have them.',
     'OLD_BUNDLE_KEPT': 'Compare the two and keep the one that has more.',
     'READ_ERROR': 'Copy the disk with `ddrescue` and rescue from the copy. Everything else was read.',
     'FILE_CHANGED': 'Stop the container, or use `quiesce: freeze`, and run again.',
     'CRASH_CONSISTENT': 'Databases repair themselves as after a power cut. For more, stop the container and run again.',
     'SOCKET_SKIPPED': 'Nothing. Programs make their sockets anew.',
-    'WHITEOUT_NAME': 'Take these files from `rootfs`.',
+    'WHITEOUT_NAME': 'Take these files from `rootfs`. The archive `writable` has their bytes too; an image cannot hold them, so it is `partial`.',
 }
 
 # made by plugin_utils/findings.py itself

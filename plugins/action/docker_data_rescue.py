@@ -108,12 +108,12 @@ class ActionModule(ActionBase):
     def _folder(self, args):
         """The folder for this host below dest, as a path on this machine."""
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name
+        from ansible_collections.lifeboat.docker.plugins.plugin_utils import jobplace
         if not args.get('dest') or not isinstance(args['dest'], str):
             raise AnsibleActionFail('missing required arguments: dest')
         dest = os.path.abspath(os.path.expanduser(os.path.expandvars(args['dest'])))
-        real = os.path.realpath(dest)
         confirmed = str(args.get('confirm_dest', False)).lower() in ('true', 'yes', 'on', '1')
-        if (real == '/runner' or real.startswith('/runner/')) and not confirmed:
+        if jobplace.vanishes(dest) and not confirmed:
             raise AnsibleActionFail(
                 'dest %s lies in the job\'s container and is deleted with it. Choose a path that the execution environment mounts '
                 'from outside, or say confirm_dest: true if this one is.' % dest)

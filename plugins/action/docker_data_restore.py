@@ -20,9 +20,9 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import (
-    bundle, engine, imagefile, inbox, plan, source as sources, unpack, volumes)
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, imagefile, inbox, plan, unpack, volumes
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import interrupts
 
@@ -222,7 +222,7 @@ class _Bundle(object):
 
     def head(self):
         """head.tar as bytes."""
-        found = {bundle.SUMS: None, bundle.MANIFEST: None}
+        found = {reading.SUMS: None, reading.MANIFEST: None}
         found.update((name, None) for name in self.info.sums if name.startswith(b'config/'))
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode='w', format=tarfile.PAX_FORMAT) as tar:
@@ -230,11 +230,11 @@ class _Bundle(object):
             folder.type, folder.mode = tarfile.DIRTYPE, 0o700
             tar.addfile(folder)
             for name in sorted(found):
-                if name == bundle.SUMS:
+                if name == reading.SUMS:
                     with open(os.path.join(self.info.path, name), 'rb') as handle:
                         _add(tar, name, handle.read())
                 else:
-                    _add(tar, name, bundle.read_file(self.info, name))
+                    _add(tar, name, reading.read_file(self.info, name))
             for name, value in self.documents.items():
                 _add(tar, name, json.dumps(value).encode('utf-8'))
         return buffer.getvalue()
@@ -244,7 +244,7 @@ class _Bundle(object):
         if name == inbox.IMAGE and name not in self.info.sums:
             yield from _resized(imagestore.loadable(self.info.path))
             return
-        with os.fdopen(bundle.open_file(self.info, name), 'rb') as handle:
+        with os.fdopen(reading.open_file(self.info, name), 'rb') as handle:
             yield from iter(lambda: handle.read(CHUNK), b'')
 
 

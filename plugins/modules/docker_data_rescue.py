@@ -30,6 +30,8 @@ options:
       - V(image) is the image with the writable layer on top, in a form that C(docker load) takes on every engine; layers that
         several bundles have in common lie once in C(images) beside them.
       - V(rootfs) is the merged file system as C(docker export) gives it. V(binds) are the host folders that were bind-mounted.
+      - Mounts with data that are left out because of this option are named by a problem C(NOT_INCLUDED), of severity C(info); the status of the
+        bundle does not change by it.
     type: list
     elements: str
     choices: [config, writable, rootfs, image, volumes, binds, logs]
@@ -134,8 +136,8 @@ options:
     default: 0
   confirm_dest:
     description:
-      - With O(store_on=controller) a O(dest) below C(/runner) is refused, as AWX and ansible-runner delete that folder with the job.
-        V(true) says that the path is mounted from outside.
+      - With O(store_on=controller) a O(dest) in the container of a job of AWX or ansible-runner is refused, which is below C(/runner)
+        and wherever nothing is mounted from outside, as it is deleted with the job. V(true) says that the path stays.
     type: bool
     default: false
   reconnect_timeout:

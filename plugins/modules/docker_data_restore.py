@@ -97,6 +97,13 @@ options:
     elements: str
     choices: [architecture, database_version, holes, device_nodes]
     default: []
+  if_nothing:
+    description:
+      - What becomes of a bundle that holds nothing of what O(restore) asks for, such as one without a volume with O(restore=[volumes]).
+      - V(skip) says so in RV(nothing) and RV(notes), for one of several bundles. Whatever else speaks against a restore is refused as ever.
+    type: str
+    choices: [fail, skip]
+    default: fail
   target:
     description: Restore to a running engine, or unpack into folders below O(dest).
     type: str
@@ -211,6 +218,10 @@ steps:
     name: {description: Of what., type: str, returned: always}
     action: {description: 'V(keep) means that nothing had to be done.', type: str, returned: always}
     message: {description: The same as a sentence., type: str, returned: always}
+nothing:
+  description: V(true) if the bundle has nothing of what O(restore) asks for, and O(if_nothing=skip).
+  returned: success
+  type: bool
 image:
   description: The image of the bundle. C(id) as the engine knows it, C(reference).
   returned: success
@@ -283,7 +294,8 @@ def restore(module):
         state=params['state'], force=params['force'], keep_old=params['keep_old'], keep_partial=params['keep_partial'],
         verify_start=params['verify_start'], start_timeout=params['start_timeout'], ignore=tuple(params['ignore']),
         target=params['target'], dest=os.path.abspath(os.fsencode(params['dest'])) if params['dest'] else b'',
-        offline=params['offline'], data_root=os.fsencode(params['data_root'] or ''), check=module.check_mode))
+        offline=params['offline'], data_root=os.fsencode(params['data_root'] or ''), check=module.check_mode,
+        if_nothing=params['if_nothing']))
     if not module._diff:
         result.pop('diff', None)
     return result
@@ -306,6 +318,7 @@ def main():
             keep_old=dict(type='bool', default=True),
             keep_partial=dict(type='bool', default=False),
             ignore=dict(type='list', elements='str', choices=['architecture', 'database_version', 'holes', 'device_nodes'], default=[]),
+            if_nothing=dict(type='str', choices=['fail', 'skip'], default='fail'),
             target=dict(type='str', choices=['engine', 'directory'], default='engine'),
             dest=dict(type='path'),
             offline=dict(type='bool', default=False),

@@ -211,8 +211,7 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import facts
+from ansible_collections.lifeboat.docker.plugins.module_utils import facts, module as shared
 
 
 def gather(module):

@@ -14,11 +14,11 @@ import os
 import re
 from typing import Any
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError, make_private
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, file_sha256
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import bundle as bundles
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
 
 PART, MARK = '.lifeboat-part', '.lifeboat-mark'
@@ -383,12 +383,12 @@ class Receiver:
         if not os.path.isdir(path):
             return {}
         try:
-            info = bundles.inspect_bundle(path, True, self._seen)
+            info = reading.inspect_bundle(path, True, self._seen)
         except LifeboatError:
             return {}
         bad = {item['file'] for item in info.differences}
         wanted = {file for record in info.manifest.get('components', ()) for file, dummy in listed(record)}
-        return {'manifest': info.manifest, 'verified': info.status == bundles.VERIFIED,
+        return {'manifest': info.manifest, 'verified': info.status == reading.VERIFIED,
                 'files': {text(file): digest for file, digest in info.sums.items()
                           if text(file) in wanted and text(file) not in bad}}
 

@@ -115,7 +115,8 @@ def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in hosts:
         why: dict[Any, list[dict[str, Any]]] = {}
         for item in record['problems']:
-            why.setdefault(item['object'], []).append(item)
+            if item['code'] != 'NOT_INCLUDED':      # wanted so, and never the reason
+                why.setdefault(item['object'], []).append(item)
         for item in record['bundles']:
             if item['status'] == 'complete':
                 continue

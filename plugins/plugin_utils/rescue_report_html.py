@@ -145,11 +145,13 @@ def _details(record: dict[str, Any]) -> str:
     rows = [f'<tr><td>{_text(item["name"])}</td><td class="{_text(item["status"])}">{_text(item["status"])}</td>'
             f'<td class=n>{human(item["bytes"] or 0)}</td><td>{_text(item["image"])}</td><td><code>{_text(item["path"])}</code></td></tr>'
             for item in bundles]
-    problems = [f'<tr><td class="{"lost" if item["severity"] == "critical" else "partial" if item["severity"] == "warning" else ""}">'
-                f'{_text(item["code"])}</td><td>{_text(item["object"])}</td><td>{_why(item["message"], item["next_step"])}</td></tr>'
-                for item in record['problems']]
+    shades = {'critical': 'lost', 'warning': 'partial'}
+    problems = [f'<tr><td class="{shades.get(item["severity"], "")}">{_text(item["code"])}{" (note)" if item["severity"] == "info" else ""}</td>'
+                f'<td>{_text(item["object"])}</td><td>{_why(item["message"], item["next_step"])}</td></tr>' for item in record['problems']]
+    notes = sum(item['severity'] == 'info' for item in record['problems'])
     opened = ' open' if record['state'] != 'rescued' else ''
-    text = f'<details{opened}><summary>{_text(record["host"])}: {_count(len(bundles), "bundle")}, {_count(len(problems), "problem")}</summary>'
+    text = f'<details{opened}><summary>{_text(record["host"])}: {_count(len(bundles), "bundle")}, {_count(len(problems) - notes, "problem")}'
+    text += f', {_count(notes, "note")}</summary>' if notes else '</summary>'
     if rows:
         text += _table('bundles', (('Bundle', False), ('Status', False), ('Size', True), ('Image', False), ('Folder', False)), rows)
     if problems:

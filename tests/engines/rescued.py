@@ -9,7 +9,7 @@ import stat
 import subprocess
 import tarfile
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import facts
+from ansible_collections.lifeboat.docker.plugins.module_utils import facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
 

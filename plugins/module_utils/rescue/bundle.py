@@ -416,19 +416,19 @@ class _Work(object):
 
     def _definitions(self, notes):
         """compose.yaml, run.sh and the API body; what can't be made from the records is said, never guessed."""
-        from . import recreate
+        from ..recreate import definition as definitions, files
         container, image, around = self.job.container, self.job.image, self.job.around
         reference = container.image_reference or container.image_id or 'unknown-image'
         if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
             from .imagedocs import container_tag
             reference = container_tag(container)
         try:
-            definition = recreate.define(
+            definition = definitions.define(
                 container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
                 reference, container.mounts, container.name, container.id, around.volumes, self.job.volume_info,
                 around.networks, around.peers)
             made = {'config/' + name: content.encode('utf-8', 'surrogateescape')
-                    for name, content in recreate.files(definition).items()}
+                    for name, content in files.files(definition).items()}
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
             notes.append(problem('CONFIG_DAMAGED', self.job.name, 'No compose file could be made from the records of %s '
                                  '(%s).' % (self.job.name, exc), 'The records as found are in config/.'))

@@ -9,9 +9,10 @@ others out of it. Env files and profiles stay in the bundles; the files refer to
 import os
 import re
 
-from ..restore import bundle as bundles, source as sources
+from ..bundles import reading, source as sources
+from ..formats.values import as_str
+from ..recreate import compose
 from ..storage import model
-from . import recreate
 from .sink import FileSink
 
 WHOLE = b'compose.yaml'
@@ -50,8 +51,8 @@ def files(folder):
     if not found:
         return {}
     host = os.path.basename(folder).decode('utf-8', 'replace')
-    made = {WHOLE: recreate.compose_host(found, host)}
-    for project, text in recreate.compose_projects(found).items():
+    made = {WHOLE: compose.compose(found, host)}
+    for project, text in compose.projects(found).items():
         made[os.fsencode('compose-%s.yaml' % UNSAFE.sub('-', project)[:100])] = text
     return dict((name, text.encode('utf-8', 'surrogateescape')) for name, text in made.items())
 
@@ -61,16 +62,16 @@ def _definitions(folder):
     names = [name for name in sorted(os.listdir(folder)) if not name.startswith(b'.') and b'.until-' not in name]
     for name in names[:MOST]:
         path = os.path.join(folder, name)
-        if os.path.islink(path) or not os.path.isfile(os.path.join(path, bundles.MANIFEST)):
+        if os.path.islink(path) or not os.path.isfile(os.path.join(path, reading.MANIFEST)):
             continue
-        info = bundles.inspect_bundle(path, False)
-        if info.status == bundles.UNVERIFIED and info.manifest.get('kind') == 'container':
+        info = reading.inspect_bundle(path, False)
+        if info.status == reading.UNVERIFIED and info.manifest.get('kind') == 'container':
             yield _definition(info, os.fsdecode(name))
 
 
 def _definition(info, name):
     source = sources.of_info(info)
-    reference = recreate.as_str(sources.json_object(info, b'config/create.json').get('Image'))
+    reference = as_str(sources.json_object(info, b'config/create.json').get('Image'))
     if not reference:
         return None                     # rescued without config
     try:

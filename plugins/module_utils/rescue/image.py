@@ -380,8 +380,9 @@ class _Work(object):
 
     def _status(self):
         whole = self.image is not None and self.image.config and all(layer.whole for layer in self.layers)
-        if self.writable is not None and self.writable.made.failures_total:
-            whole = False
+        made = self.writable.made if self.writable is not None else None
+        if made is not None and (made.failures_total or made.markers_total):
+            whole = False               # something of the container is not in it
         return model.COMPLETE if whole and not self.lacking else model.PARTIAL
 
     def nothing(self, mark):

@@ -6,14 +6,15 @@ names for anonymous volumes that every container which mounts them gets alike. A
 """
 from typing import Any, Dict, NamedTuple
 
+from ..formats.values import strings
+from ..recreate import definition as definitions, networks as recorded
 from ..storage import metadata
-from . import recreate, recreate_networks
 
 DATABASE = b'local-kv.db'
 
 
 class Neighbours(NamedTuple):
-    networks: Dict[str, Any]            # name -> info as recreate.define() takes it, of those that the container is in
+    networks: Dict[str, Any]            # name -> info as definition.define() takes it, of those that the container is in
     peers: Dict[str, str]               # id -> name, of containers whose network, IPC or PID namespace it shares
     volumes: Dict[str, str]             # recorded name of an anonymous volume -> name to give it
 
@@ -25,7 +26,7 @@ def networks(root):
             raw = folder.read(DATABASE)
     except OSError:
         return {}
-    return recreate_networks.networks(raw)
+    return recorded.networks(raw)
 
 
 def neighbours(root, container, known):
@@ -40,7 +41,7 @@ def _peers(root, container):
     found = {}
     for key in ('NetworkMode', 'IpcMode', 'PidMode'):
         kind, dummy, ident = metadata.text_of(container.hostconfig, key).partition(':')
-        if kind == 'container' and recreate.ID.match(ident) and ident not in found:
+        if kind == 'container' and definitions.ID.match(ident) and ident not in found:
             name = metadata.text_of(root.config(ident), 'Name').lstrip('/')
             if name:
                 found[ident] = name
@@ -55,15 +56,15 @@ def _volumes(root, container):
         for owner in _owners(root, container, set(), 0):
             for mount in owner.mounts:
                 if mount.type == 'volume' and mount.name in [item.name for item in anonymous]:
-                    names.setdefault(mount.name, recreate.stable_name(owner.name or owner.id[:12], mount.destination))
+                    names.setdefault(mount.name, definitions.stable_name(owner.name or owner.id[:12], mount.destination))
     for mount in anonymous:
-        names.setdefault(mount.name, recreate.stable_name(container.name or container.id[:12], mount.destination))
+        names.setdefault(mount.name, definitions.stable_name(container.name or container.id[:12], mount.destination))
     return names
 
 
 def _owners(root, container, seen, depth):
     """The containers that --volumes-from leads to, the last of each chain first."""
-    wanted = recreate.strings(container.hostconfig.get('VolumesFrom'))[:64]
+    wanted = strings(container.hostconfig.get('VolumesFrom'))[:64]
     if depth > 8 or not wanted:
         return
     ids = root.container_ids()

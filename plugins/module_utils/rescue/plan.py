@@ -19,6 +19,7 @@ from ..storage.tree import Entry, Failure, PlainTree
 from ..storage.union import View
 from . import archive
 
+NAMED_MOUNTS = 5                        # of those that include leaves out
 KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs')
 DEFAULT = ('config', 'writable', 'volumes', 'logs')
 # A bind of one of these is a window on the running system, not data of the container
@@ -148,6 +149,40 @@ def container_items(container, include, kept_binds):
                               {'source': mount.source, 'destination': mount.destination,
                                'single': not os.path.isdir(mount.path)}, mount.status, mount.path))
     return items, problems
+
+
+def not_included(container, include, elsewhere=()):
+    """Problems that name the mounts whose data are on this disk and stay there, because INCLUDE leaves their kind out.
+    ELSEWHERE: names of volumes that get bundles of their own."""
+    found = []
+    name = container.name or container.id[:12]
+    for kind, part in (('bind', 'binds'), ('volume', 'volumes')):
+        if part in include:
+            continue
+        left = [mount for mount in container.mounts if mount.type == kind and mount.path is not None
+                and not (kind == 'volume' and mount.name in elsewhere) and _holds_data(mount.path)]
+        if left:
+            places = ', '.join('%s at %s' % (_clipped((mount.name if kind == 'volume' else mount.source) or '?'),
+                                             _clipped(mount.destination)) for mount in left[:NAMED_MOUNTS])
+            found.append(problem(
+                'NOT_INCLUDED', container.name or container.id, 'The data of %d mount%s of %s are not in its bundle, because include has '
+                'no %s: %s%s.' % (len(left), '' if len(left) == 1 else 's', name, part, places, '' if len(left) <= NAMED_MOUNTS else
+                                  ' and %d more' % (len(left) - NAMED_MOUNTS)),
+                'They stay on the disk of the host. Run again with %s in include to rescue them too.' % part))
+    return found
+
+
+def _holds_data(path):
+    """A folder or a file; a socket or a device of the host is none."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return True                     # not known to hold none
+    return stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+
+
+def _clipped(text):
+    return text if len(text) <= 150 else '%s...%s' % (text[:100], text[-40:])
 
 
 def hidden(problems):

@@ -18,6 +18,7 @@ from .store import FolderStore
 LEAST = {'none': 1.0}
 USUAL = 0.5
 RESERVE = 16 * 1024 * 1024
+SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)
 SAFE = re.compile(r'[^A-Za-z0-9_.-]')
 
 
@@ -191,19 +192,22 @@ def _jobs(host, request):
     chosen = selection.containers(host, request.containers)
     problems = list(host.problems)
     jobs, names = [], set()
+    everything = {}
+    for root in host.roots:
+        for name, volume in (root.volumes_with_users() if request.volumes else {}).items():
+            everything.setdefault(name, (root, volume))
+    alone = selection.by_glob('volume', request.volumes, list(everything))
     networks = {}
     for root, ident in chosen:
         if root.path not in networks:
             networks[root.path] = neighbours.networks(root)
         container = root.container(ident)
-        jobs.append(_container_job(host, root, container, request, networks[root.path]))
-    everything = {}
+        own = [name for name in alone if everything[name][0] is root]
+        jobs.append(_container_job(host, root, container, request, networks[root.path], own))
     for root in host.roots:
-        for name, volume in (root.volumes_with_users() if request.volumes else {}).items():
-            everything.setdefault(name, (root, volume))
         problems.extend(root.problems)
         problems.extend(root.findings())
-    for name in selection.by_glob('volume', request.volumes, list(everything)):
+    for name in alone:
         root, volume = everything[name]
         jobs.append(_volume_job(host, root, volume, request))
     jobs.extend(_image_jobs(host, request))
@@ -233,10 +237,12 @@ def _source(host, root, store, driver, request):
         if root.idmap is not None else None}
 
 
-def _container_job(host, root, container, request, networks):
+def _container_job(host, root, container, request, networks, alone):
+    """ALONE: names of this root's volumes that get bundles of their own."""
     problems = list(container.problems)
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
+    problems.extend(plan.not_included(container, request.include, alone))
     consistency = 'stopped'
     pid = liveness.container_alive(host.root, container.id, container.state['pid']) if host.root.is_live else None
     if pid:
@@ -480,7 +486,8 @@ def _result(jobs, outcomes, problems):
             'components': [{key: item.get(key) for key in SHOWN} for item in outcome.components]})
         bundles.append(fields)
         seen.extend(outcome.problems)
-    everything = bundle._unique(problems + seen)
+    # the worst first: notes must not crowd them out of what is shown
+    everything = sorted(bundle._unique(problems + seen), key=lambda item: SEVERITIES.index(item.severity))
     statuses = [item['status'] for item in bundles]
     return {
         'bundles': bundles, 'changed': any(item['changed'] for item in bundles),

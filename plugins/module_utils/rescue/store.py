@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 
-from ..restore import bundle as bundles
+from ..bundles import reading
 from ..storage import fsinfo, model
 from .sink import FileSink, SinkError, make_private
 
@@ -63,10 +63,10 @@ class FolderStore(object):
         if not os.path.isdir(path):
             return None
         try:
-            info = bundles.inspect_bundle(path, True, self._seen)
+            info = reading.inspect_bundle(path, True, self._seen)
         except model.LifeboatError:
             return None
-        return info.manifest if info.status == bundles.VERIFIED else None
+        return info.manifest if info.status == reading.VERIFIED else None
 
     def begin(self, name):
         return FolderBundle(self, name)

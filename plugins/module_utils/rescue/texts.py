@@ -7,9 +7,9 @@ import shlex
 import stat
 
 from ..formats import containerlogs
+from ..recreate.definition import stable_name
 from ..storage import safeio
 from ..storage.codes import problem
-from . import recreate
 
 CHUNK = 1 << 20
 
@@ -119,7 +119,7 @@ def readme(manifest):
     title = 'Rescued %s %s' % (manifest['kind'], name)
     parts, told = [], set()
     # as config/compose.yaml and run.sh name them
-    names = {mount['name']: recreate.stable_name(name, mount['destination']) for mount in manifest['mounts']
+    names = {mount['name']: stable_name(name, mount['destination']) for mount in manifest['mounts']
              if mount['type'] == 'volume' and mount['anonymous'] and mount['name']}
     unpackers = sorted({CAT[os.path.splitext(item['file'])[1]].split()[0] for item in manifest['components']
                         if os.path.splitext(item['file'])[1] in CAT})

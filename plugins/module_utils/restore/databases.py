@@ -9,7 +9,7 @@ import re
 
 from ..audit import databases as detector
 from ..audit import usage
-from .bundle import as_dict, as_list
+from ..formats.values import as_dict, as_list
 
 NUMBER = re.compile(r'\d+(?:\.\d+)*')
 

@@ -7,10 +7,12 @@ import shutil
 import tempfile
 import time
 
-from ..rescue import recreate
+from ..bundles import source as sources
+from ..formats.values import as_dict
+from ..recreate import doubts
+from ..recreate.body import create_body
 from ..storage.model import LifeboatError
-from . import databases, engineapi, folders, inbox, plan as planning, source as sources, steps, unpack, volumes as volumes_
-from .bundle import as_dict
+from . import databases, engineapi, folders, inbox, plan as planning, steps, unpack, volumes as volumes_
 from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
 
 SETTLE = 3                              # seconds that a container without a health check has to stay up
@@ -27,8 +29,13 @@ def restore(options):
     access = volumes_.Volumes(engine, info, options.check)
     try:
         plan, situation = make_plan(options, source, engine, info, access)
+        nothing = plan.nothing(options.restore)
+        if nothing and options.if_nothing == 'skip':
+            return plan.skipped(situation.name, nothing)
+        if nothing:
+            plan.refuse(nothing)
         plan.refuse_now(engine.docker_host)
-        result = {'changed': plan.changes(), 'name': situation.name, 'steps': [steps.shown(step) for step in plan.steps],
+        result = {'changed': plan.changes(), 'name': situation.name, 'nothing': False, 'steps': [steps.shown(step) for step in plan.steps],
                   'notes': plan.notes, 'diff': {'before': plan.before, 'after': plan.after}}
         if not options.check:
             try:
@@ -61,7 +68,7 @@ def make_plan(options, source, engine, info, access):
         planning.plan_image(plan, situation)
         access.fallback_image = image.references[0] if image.references else None
     elif IMAGE in options.restore and not planning.has_image(source) and source.kind != 'volume' and not wants_container:
-        plan.refuse('The bundle has no image; rescue it with image in include.')
+        plan.lack('The bundle has no image; rescue it with image in include.')
     if wants_container and _replaces(situation) and _running(situation.existing):
         # before its volumes are touched; and with the undo it starts again after they are back
         plan.add('container', name, 'stop', 'Stop the container %s, which is to be replaced.' % name, _stop_step(situation))
@@ -90,6 +97,7 @@ def _plan_binds(plan, situation):
                               planning.DEVICES in situation.options.ignore)
         elif access.way()[0] is None:
             plan.note('Whether %s can be restored is found out by a real run.' % place)
+            plan.unsure = True
         else:
             plan.refuse('The bind mount %s is on the host of the engine, which cannot be reached from here as root (%s).' % (
                 place, access.way()[1]))
@@ -139,9 +147,9 @@ def _with_container(plan, situation):
                     'image in include, or name an image in the option image, or leave container out of restore.')
         return situation
     definition = sources.define(source, pinned, defaults, situation.name, situation.names)
-    for warning in recreate.warnings(definition):
+    for warning in doubts.warnings(definition):
         plan.note(warning)
-    body = recreate.create_body(definition)
+    body = create_body(definition)
     existing = engine.container(situation.name)
     resolved = _with_peers(plan, situation, body)
     differs = tuple(planning.differences(existing, resolved, ids)) if existing is not None else ()

@@ -224,7 +224,7 @@ class Engine(object):
             'Name': name, 'Driver': driver, 'DriverOpts': options or {}, 'Labels': labels or {}})
 
     def create_network(self, name, info):
-        """INFO: as recreate.user_networks() gives it. Returns the id."""
+        """INFO: as recreate.body.user_networks() gives it. Returns the id."""
         pools = [dict((target, item[key]) for key, target in (('subnet', 'Subnet'), ('gateway', 'Gateway'),
                                                               ('ip_range', 'IPRange')) if item.get(key))
                  for item in info.get('ipam') or []]

@@ -11,8 +11,9 @@ import os
 import shutil
 import time
 
+from ..bundles import source as sources
 from ..storage.model import COMPLETE, LifeboatError, text
-from . import databases, plan as planning, source as sources, steps, unpack, volumes as volumes_
+from . import databases, plan as planning, steps, unpack, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
 
 PARTIAL = b'.lifeboat-partial-'
@@ -32,11 +33,14 @@ def restore(options):
     else:
         where = options.dest
         _plan_directory(plan, options, source, names, where)
-    if not plan.steps and not plan.refusals:
-        plan.refuse('The bundle has nothing of what restore asks for (%s).' % ', '.join(options.restore))
+    nothing = plan.nothing(options.restore)
+    if nothing and options.if_nothing == 'skip':
+        return plan.skipped(name, nothing)
+    if nothing:
+        plan.refuse(nothing)
     _check_space(plan, where)
     plan.refuse_now(text(where))
-    result = {'changed': plan.changes(), 'name': name, 'steps': [steps.shown(step) for step in plan.steps],
+    result = {'changed': plan.changes(), 'name': name, 'nothing': False, 'steps': [steps.shown(step) for step in plan.steps],
               'notes': plan.notes, 'diff': {'before': plan.before, 'after': plan.after}}
     if not options.check:
         if not options.offline:

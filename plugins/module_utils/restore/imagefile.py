@@ -11,8 +11,8 @@ import json
 from typing import Any, Dict, NamedTuple, Tuple
 
 from ..formats import tarwriter
+from ..formats.values import as_dict, as_list
 from . import tarread
-from .bundle import as_dict, as_list
 
 MAX_SMALL = 8 << 20                     # configurations and manifests; layers are larger or do not matter here
 MAX_KEPT = 64 << 20

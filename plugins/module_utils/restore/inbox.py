@@ -21,8 +21,9 @@ import tempfile
 import threading
 import time
 
+from ..bundles import reading
 from ..storage.model import LifeboatError, text
-from . import bundle, tarread, unpack
+from . import tarread, unpack
 
 HEAD = b'head.tar'
 IMAGES, DATABASES = b'images.json', b'databases.json'
@@ -57,10 +58,10 @@ class Inbox(object):
             pass
 
     def info(self):
-        """bundle.BundleInfo of the bundle on the controller, which has verified it. Raises LifeboatError."""
+        """reading.BundleInfo of the bundle on the controller, which has verified it. Raises LifeboatError."""
         with open(os.path.join(self.folder, HEAD), 'rb') as stream:
             unpack.unpack(stream, self.head, text(HEAD), owners=False)
-        info = bundle.inspect_head(self.head, self)
+        info = reading.inspect_head(self.head, self)
         self.sums = info.sums
         return info
 

@@ -8,11 +8,13 @@ Planning only asks. Check mode and diff show the same plan that a real run carri
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ..rescue import imagestore, recreate
+from ..bundles import reading
+from ..formats.values import as_dict, as_list
+from ..recreate import body, definition
+from ..rescue import imagestore
 from ..storage.model import COMPLETE, LifeboatError, text
 from ..storage.volumes import REDACTED
-from . import bundle, databases, imagefile, inbox, unpack, volumes as volumes_
-from .bundle import as_dict, as_list
+from . import databases, imagefile, inbox, unpack, volumes as volumes_
 from .steps import Step
 
 IMAGE, VOLUMES, CONTAINER, BINDS = 'image', 'volumes', 'container', 'binds'
@@ -44,6 +46,7 @@ class Options(NamedTuple):
     offline: bool = False
     data_root: bytes = b''
     check: bool = False
+    if_nothing: str = 'fail'            # or skip: the bundle has nothing of what `restore` asks for
     inbox: Any = None                   # inbox.Inbox where the bundle is on the controller
 
 
@@ -53,6 +56,8 @@ class Plan(object):
     def __init__(self):
         self.steps: List[Step] = []
         self.refusals: List[str] = []
+        self.lacking: List[str] = []    # refusals too, but where there is nothing to do at all they are the reason for that
+        self.unsure = False             # check mode cannot tell whether there is something to do
         self.notes: List[str] = []
         self.before: Dict[str, Any] = {}
         self.after: Dict[str, Any] = {}
@@ -63,6 +68,22 @@ class Plan(object):
 
     def refuse(self, sentence):
         self.refusals.append(sentence)
+
+    def lack(self, sentence):
+        self.lacking.append(sentence)
+
+    def nothing(self, restore):
+        """'' or the sentence that the bundle has nothing of RESTORE (the option). To be asked when everything is planned."""
+        if self.steps or self.refusals or self.unsure:
+            self.refusals.extend(self.lacking)
+            return ''
+        return ' '.join(['The bundle has nothing of what restore asks for (%s).' % ', '.join(restore)] + self.lacking)
+
+    def skipped(self, name, sentence):
+        """The result of a restore that did nothing, since there is nothing."""
+        self.note(sentence)
+        return dict(self.result, changed=False, name=name, nothing=True, steps=[], notes=self.notes,
+                    diff={'before': self.before, 'after': self.after})
 
     def note(self, sentence):
         if sentence not in self.notes:
@@ -110,7 +131,7 @@ def read_images(source):
     if source.info.remote is not None:
         images = imagefile.from_document(source.info.remote.document(inbox.IMAGES))
     elif b'image.tar' in source.info.sums:
-        with os.fdopen(bundle.open_file(source.info, b'image.tar'), 'rb') as stream:
+        with os.fdopen(reading.open_file(source.info, b'image.tar'), 'rb') as stream:
             images = imagefile.read(stream, text(path), seek=True)
     else:
         stream = imagefile.Stream(imagestore.loadable(source.info.path))
@@ -223,17 +244,17 @@ def _originals(plan, situation):
 
 def plan_networks(plan, situation):
     engine = situation.engine
-    for name, info in sorted(recreate.user_networks(situation.definition).items()):
+    for name, info in sorted(body.user_networks(situation.definition).items()):
         found = engine.network(name)
         plan.result['networks'].append({'name': name, 'created': found is None})
         if found:
             plan.add('network', name, 'keep', 'The network %s is there already.' % name)
             continue
         info = dict(info)
-        project = recreate.project_of(situation.definition)
+        project = definition.project_of(situation.definition)
         if project and name.startswith(project + '_') and not info.get('labels'):
             # so that Compose takes it for its own
-            info['labels'] = {recreate.PROJECT_LABEL: project, 'com.docker.compose.network': name[len(project) + 1:]}
+            info['labels'] = {definition.PROJECT_LABEL: project, 'com.docker.compose.network': name[len(project) + 1:]}
         plan.before.setdefault('networks', {})[name] = None
         plan.after.setdefault('networks', {})[name] = info
         plan.add('network', name, 'create', 'Create the network %s%s.' % (
@@ -349,7 +370,7 @@ def _labels(situation, part, info):
     """Labels of a new volume: those it had, those that Compose looks for, and whence it came."""
     labels = {}
     if situation.definition is not None:
-        for volume in recreate.volumes(situation.definition):
+        for volume in definition.volumes(situation.definition):
             if volume['recorded'] == part.name:
                 labels.update(volume['labels'])
     else:

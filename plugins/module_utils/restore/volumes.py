@@ -21,9 +21,10 @@ import tempfile
 import time
 import uuid
 
+from ..bundles import reading
 from ..rescue import compress
 from ..storage.model import LifeboatError, text
-from . import bundle, databases, inbox, tarread, unpack
+from . import databases, inbox, tarread, unpack
 from .engineapi import EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
@@ -498,7 +499,7 @@ def open_archive(info, name):
             return inbox.Checked(compress.open_reader(incoming.fd, compress.codec_of(name)), incoming)
         finally:
             os.close(incoming.fd)
-    fd = bundle.open_file(info, name)
+    fd = reading.open_file(info, name)
     try:
         return compress.open_reader(fd, compress.codec_of(name))
     finally:

@@ -73,6 +73,7 @@ CODES = {
     # the rescue itself
     'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.'),
     'OLD_BUNDLE_KEPT': (WARNING, 'An earlier bundle was better than the new one and stays beside it.'),
+    'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.'),
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image; everything else was rescued.'),
     # reading
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.'),

@@ -91,11 +91,11 @@ class Root(object):
 
 
 def container(ident, config):
-    from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import recreate
+    from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import definition as definitions
     from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
     empty = dict.fromkeys(model.Container._fields)
     empty.update(id=ident, name=config['Name'].lstrip('/'), config=config, hostconfig=config.get('Host', {}),
-                 mounts=recreate.mounts_of(config))
+                 mounts=definitions.mounts_of(config))
     return model.Container(**empty)
 
 

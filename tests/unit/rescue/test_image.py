@@ -96,6 +96,10 @@ class Dead(object):
         self.kind = kind
         self.tmp = tmp
         self.expected = deadroot.build(str(tmp / 'host/var/lib/docker'), host_root=str(tmp / 'host'), store=kind, **options)
+        for each in self.expected.containers:
+            if each.name == 'web':      # an image cannot hold it, see the test of its own
+                self.marker = os.path.join(each.upper, b'srv/.wh.looks-like-one')
+                os.unlink(self.marker)
         self.holder = stores.FolderStore(os.fsencode(str(tmp / 'dest')), b'box')
         self.holder.prepare()
         self.host = inventory.Host(os.fsencode(str(tmp / 'host')), [b'/var/lib/docker'])
@@ -191,6 +195,15 @@ def test_a_container_and_its_image(dead, name):
     opaque = {member for member in members if member.endswith(b'.wh..wh..opq')}
     assert set(members) - opaque == wanted
     assert not any(member.startswith(b'.dockerenv') for member in members)
+
+
+def test_an_image_lacks_real_files_that_are_named_like_deletions(dead):
+    with open(dead.marker, 'wb') as out:
+        out.write(b'no deletion')
+    record, problems, path = dead.write('web')
+    assert record['status'] == model.PARTIAL and codes(problems) == ['SOCKET_SKIPPED', 'WHITEOUT_NAME']
+    own_layers = Read(archive_of(path)).image(record['tags'][-1])[2]
+    assert not [name for name in names_of(own_layers[-1]) if b'looks-like-one' in name]
 
 
 def test_the_same_source_gives_the_same_bytes_and_fingerprint(dead):

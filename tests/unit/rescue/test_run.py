@@ -2,14 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole rescue of a host that code has built: results, second runs, wrong requests, half-done runs."""
+import contextlib
 import json
 import os
+import socket
 import stat
+import types
 
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import bundle, compress, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import bundle, compress, plan, run
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, model, privileges
 
@@ -90,7 +93,9 @@ def test_hidden_marks_are_never_called_complete(dead, tmp_path, monkeypatch):
     assert result['changed'] is False
     monkeypatch.setattr(privileges, 'sees_trusted', lambda: True)
     result = rescue(dead, tmp_path / 'out', include=include, orphans=True)
-    assert result['changed'] and {item['status'] for item in result['bundles'] if item['kind'] == 'container'} == {'complete'}
+    # an image stays partial where a real file is named like a whiteout
+    parts = [part for item in result['bundles'] if item['kind'] == 'container' for part in item['components'] if part['kind'] != 'image']
+    assert result['changed'] and {part['status'] for part in parts} == {'complete'}
     assert 'PRIVILEGES_MISSING' not in [item['code'] for item in result['problems']]
 
 
@@ -243,3 +248,96 @@ def test_an_optional_image_is_left_out_where_there_is_no_room(dead, tmp_path, mo
     assert 'IMAGE_LEFT_OUT' in [item['code'] for item in result['problems']]
     assert 'image' not in [item['kind'] for item in result['bundles'][0]['components']]
     assert result['bundles'][0]['status'] == 'complete'
+
+
+def not_included(result, name):
+    return [item for item in result['problems'] if item['code'] == 'NOT_INCLUDED' and item['object'] == name]
+
+
+def test_binds_that_include_leaves_out_are_named(dead, tmp_path):
+    """They are no fault: the bundle is complete, and a second run changes nothing."""
+    web = dead[0].container('web')
+    bind, = (mount for mount in web.mounts if mount.type == 'bind')
+    result = rescue(dead, tmp_path / 'out', containers=('web',))
+    note, = not_included(result, 'web')
+    assert note['severity'] == 'info'
+    assert 'include has no binds' in note['message'] and '%s at %s' % (bind.source, bind.destination) in note['message']
+    assert 'binds' in note['next_step']
+    assert result['bundles'][0]['status'] == 'complete'
+    path = result['bundles'][0]['path']
+    with open(os.path.join(path, 'manifest.json')) as found:
+        assert note in json.load(found)['problems']
+    with open(os.path.join(path, 'README.txt')) as found:
+        assert bind.source in found.read()
+    again = rescue(dead, tmp_path / 'out', containers=('web',))
+    assert again['changed'] is False and not_included(again, 'web') == [note]
+    assert not_included(rescue(dead, tmp_path / 'out', containers=('web',), check_mode=True), 'web') == [note]
+    everything = rescue(dead, tmp_path / 'whole', containers=('web',), include=('config', 'writable', 'volumes', 'binds'))
+    assert not_included(everything, 'web') == []
+
+
+def test_volumes_that_include_leaves_out_are_named(dead, tmp_path):
+    web = dead[0].container('web')
+    names = sorted({mount.name for mount in web.mounts if mount.type == 'volume'})
+    assert len(names) > 1
+    result = rescue(dead, tmp_path / 'out', containers=('web',), include=('config', 'writable', 'binds'))
+    note, = not_included(result, 'web')
+    assert 'include has no volumes' in note['message'] and all(name in note['message'] for name in names)
+    assert result['bundles'][0]['status'] == 'complete'
+    # one that has a bundle of its own is not left out
+    result = rescue(dead, tmp_path / 'own', containers=('web',), include=('config', 'writable', 'binds'), volumes=(names[0],))
+    note, = not_included(result, 'web')
+    assert names[0] not in note['message'] and names[1] in note['message']
+    assert not_included(rescue(dead, tmp_path / 'all', containers=('web',), include=('config', 'writable', 'binds'), volumes=('*',)), 'web') == []
+
+
+def test_many_mounts_are_named_in_a_bounded_sentence(tmp_path):
+    container = model_container([('/srv/%d' % number + 'x' * 5000, '/mnt/%03d' % number) for number in range(500)], tmp_path)
+    note, = plan.not_included(container, ('config',))
+    assert '500 mounts' in note.message and 'and 495 more' in note.message and len(note.message) < 2500
+
+
+def model_container(binds, folder):
+    mounts = tuple(model.Mount('bind', None, source, os.fsencode(str(folder)), destination, True, None, False, model.COMPLETE, '', '', None)
+                   for source, destination in binds)
+    return types.SimpleNamespace(name='many', id='1' * 64, mounts=mounts)
+
+
+def test_what_is_no_data_is_not_named(tmp_path, monkeypatch):
+    """A socket of the host, a source that is not there (which has its own problem), tmpfs."""
+    where = tmp_path / 'docker.sock'
+    monkeypatch.chdir(tmp_path)         # the name of a socket must be short
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind('docker.sock')
+    container = model_container([('/var/run/docker.sock', '/var/run/docker.sock')], where)
+    lost = container.mounts[0]._replace(path=None)
+    memory = container.mounts[0]._replace(type='tmpfs', path=None)
+    container.mounts = container.mounts + (lost, memory)
+    assert plan.not_included(container, ('config',)) == []
+
+
+def test_the_worst_problems_come_first_and_are_not_crowded_out(dead, tmp_path, monkeypatch):
+    notes = [bundle.problem('NOT_INCLUDED', 'many', 'note %d' % number) for number in range(300)]
+    monkeypatch.setattr(plan, 'not_included', lambda *dummy: notes)
+    result = rescue(dead, tmp_path / 'out')
+    ranks = [('critical', 'warning', 'info').index(item['severity']) for item in result['problems']]
+    assert ranks == sorted(ranks) and len(ranks) == bundle.MANIFEST_PROBLEMS and {0, 2} <= set(ranks)
+    assert result['summary']['problems'] > 300
+
+
+def test_an_image_without_a_file_that_it_cannot_hold_is_partial(tmp_path):
+    """Named .wh.NAME it would be a deletion in the image, so it is left out there; the archive of the layer keeps its bytes."""
+    host = tmp_path / 'host'
+    expected = deadroot.build(str(host / 'var' / 'lib' / 'docker'), containers=4, host_root=str(host))
+    victim = expected.container('db')
+    dead = expected, os.fsencode(str(host))
+    assert rescue(dead, tmp_path / 'before', containers=(victim.name,), include=('image',))['bundles'][0]['status'] == 'complete'
+    with open(os.path.join(os.fsdecode(victim.upper), '.wh.precious'), 'wb') as target:
+        target.write(b'precious')
+    result = rescue(dead, tmp_path / 'image', containers=(victim.name,), include=('image',))
+    assert result['bundles'][0]['status'] == 'partial' == result['bundles'][0]['components'][0]['status']
+    note, = (item for item in result['problems'] if item['code'] == 'WHITEOUT_NAME')
+    assert '/.wh.precious' in note['message'] and 'left out of the image' in note['message']
+    assert rescue(dead, tmp_path / 'image', containers=(victim.name,), include=('image',))['changed'] is False
+    result = rescue(dead, tmp_path / 'layer', containers=(victim.name,))
+    assert result['bundles'][0]['status'] == 'complete' and 'WHITEOUT_NAME' in [item['code'] for item in result['problems']]

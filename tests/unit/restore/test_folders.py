@@ -185,3 +185,33 @@ def test_offline_refuses_unless_the_engine_is_proved_dead(tmp_path, monkeypatch,
     with pytest.raises(LifeboatError):
         offline(bundle(tmp_path, one=GOOD))
     assert tree(root) == []
+
+
+# -- nothing to restore ------------------------------------------------------------------------------------------------------
+
+
+def bare(tmp_path):
+    """A bundle with a writable layer and no volume."""
+    return make_bundle(tmp_path / 'bare', {'writable.tar': GOOD}, {'container': {'name': 'bare', 'id': 'd' * 64}}, 'container')
+
+
+def test_a_bundle_without_what_is_asked_for_is_refused(tmp_path, place):
+    with pytest.raises(LifeboatError) as caught:
+        restore(bare(tmp_path), place, restore=('volumes',))
+    assert 'nothing of what restore asks for (volumes)' in str(caught.value) and not place.exists()
+
+
+@pytest.mark.parametrize('check', [False, True])
+def test_one_of_many_without_it_is_only_named(tmp_path, place, check):
+    result = restore(bare(tmp_path), place, restore=('volumes',), if_nothing='skip', check=check)
+    assert not result['changed'] and result['nothing'] is True and result['steps'] == [] and result['name'] == 'bare'
+    assert [note for note in result['notes'] if 'nothing of what restore asks for (volumes)' in note]
+    assert not place.exists()
+    assert restore(bundle(tmp_path, one=GOOD), place, restore=('volumes',), if_nothing='skip', check=check)['nothing'] is False
+
+
+def test_what_is_refused_for_another_reason_is_not_skipped(tmp_path, place):
+    (place / 'volumes' / 'one').mkdir(parents=True)
+    (place / 'volumes' / 'one' / 'precious').write_bytes(b'x')
+    with pytest.raises(LifeboatError):
+        restore(bundle(tmp_path, one=GOOD), place, restore=('volumes',), if_nothing='skip')

@@ -100,7 +100,7 @@ def test_nfs_volume_is_not_an_empty_success(host):
     container(host[1], CID, {'/x': {'Type': 'volume', 'Name': 'v', 'Driver': 'local', 'Destination': '/x', 'RW': True}})
     mount, codes = mount_of(host)
     assert mount.status == 'lost' and mount.path is None and 'VOLUME_NOT_ON_DISK' in codes
-    from ansible_collections.lifeboat.docker.plugins.module_utils.audit import facts
+    from ansible_collections.lifeboat.docker.plugins.module_utils import facts
     with inventory.Host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
         said = json.dumps(facts.gather(opened, facts.Options()))
     assert 'hunter2' not in said and ':/export' in said

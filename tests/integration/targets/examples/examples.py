@@ -5,8 +5,8 @@
 
 The EXAMPLES of all modules and filters (as ansible-doc tells them, so none can be forgotten), and the plays and commands
 of README.md and of the roles. It must be root in a mount namespace of its own, see runme.sh. An example fails if Ansible
-does, if it warns of something, or if what EXPECTED names is not there afterwards. The commands of docs/storage.md are run
-by a shell, and fail if they complain.
+does, if it warns of something, or if what EXPECTED names is not there afterwards. The commands of docs/storage.md and
+docs/outage.md are run by a shell, and fail if they complain.
 """
 import glob
 import json
@@ -64,6 +64,10 @@ COMMANDS = re.compile(r'(?:[A-Z]=|ID=|for |while |(?:ls|cat|cd|mkdir|tar|find|zc
 # in the guide, what a host without user namespaces and without the containerd store does not have
 NOT_HERE = ['100000.100000', 'ROOT/', "-name 'io.containerd"]
 SILENT = re.compile(r'\A(?:D=|mkdir |tar )')
+# in the page for outages, what wants a broken disk, the Internet or Docker's client
+OUTAGE_NOT_HERE = re.compile(r'(?:ddrescue|lsblk|python3 -m venv|docker load) ')
+OUTAGE_LEAVES = ['/mnt/usb/rescued/deadhost/shop-db-*/manifest.json', '/srv/rescued/deadhost/volume-shop-data/manifest.json',
+                 '/srv/rescued/dead1/shop-db-*/manifest.json', '/srv/rescued/NAME.tar']
 FENCE = re.compile(r'^```(yaml|console)\n(.*?)^```$', re.M | re.S)
 
 
@@ -190,8 +194,8 @@ def of_page(page):
                 yield 'console', command
 
 
-def ansible(command, inventory):
-    """Run it; returns what was wrong with it, [] if nothing."""
+def ansible(command, inventory, folder=PLAYS):
+    """Run it in FOLDER; returns what was wrong with it, [] if nothing."""
     environment = dict(os.environ, ANSIBLE_TRANSPORT='local', ANSIBLE_PYTHON_INTERPRETER=sys.executable, ANSIBLE_NOCOLOR='1',
                        ANSIBLE_DEPRECATION_WARNINGS='1', ANSIBLE_FORCE_COLOR='0', ANSIBLE_RETRY_FILES_ENABLED='0',
                        COLUMNS='500')
@@ -199,13 +203,17 @@ def ansible(command, inventory):
     if inventory:
         environment['ANSIBLE_INVENTORY'] = inventory
     print('=== %s' % (command if isinstance(command, str) else read(command[-1])), flush=True)
-    done = subprocess.run(command, cwd=PLAYS, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, shell=isinstance(command, str), check=False)
     said = done.stdout.decode('utf-8', 'replace')
     print(said, flush=True)
     wrong = ['exit status %d' % done.returncode] if done.returncode else []
     wrong += re.findall(r'^\[(?:DEPRECATION )?WARNING\]: .*$', said, re.M)
-    if said.count('\nTASK [') < said.count('\nPLAY [') or '\nPLAY [' not in said:
+    if isinstance(command, str) and command.startswith('ansible all '):
+        nothing = not re.search(r'^deadhost \| (?:SUCCESS|CHANGED) => ', said, re.M)
+    else:
+        nothing = said.count('\nTASK [') < said.count('\nPLAY [') or '\nPLAY [' not in said
+    if nothing:
         wrong.append('nothing was run')
     return wrong
 
@@ -249,6 +257,29 @@ def run_guide():
         'docs/storage.md: nothing came of %s' % text for text in silent]
 
 
+def run_outage():
+    """The commands of docs/outage.md, from the folder /srv of the one who rescues -> what was wrong, as lines."""
+    blocks = re.findall(r'^```\n(.*?)^```$', read(COLLECTION, 'docs', 'outage.md'), re.M | re.S)
+    commands = [text for text in blocks if not OUTAGE_NOT_HERE.match(text) and '──' not in text]
+    if len(commands) != 7:
+        return ['docs/outage.md has %d blocks of commands that can be run here' % len(commands)]
+    shutil.rmtree('/srv/rescued')
+    os.makedirs('/mnt/usb')
+    wrong = []
+    for text in commands:
+        # nobody is there to be asked for a password; a volume of the dead host instead of NAME
+        script = text.replace(' -K', '').replace('/volumes/NAME/', '/volumes/shop_data/')
+        if script.startswith('ansible'):
+            wrong += ['docs/outage.md: %s' % each for each in ansible(script, None, '/srv')]
+            continue
+        done = subprocess.run(['bash', '-c', 'set -e\n' + script], cwd='/srv', stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        said = done.stdout.decode('utf-8', 'replace')
+        print('=== %s%s' % (script, said), flush=True)
+        if done.returncode or ('sha256sum' in script and said.count(': verified\n') != len(glob.glob('/srv/rescued/dead1/*/SHA256SUMS'))):
+            wrong.append('docs/outage.md: exit status %d of %s' % (done.returncode, script))
+    return wrong + ['docs/outage.md: there is no %s afterwards' % each for each in OUTAGE_LEAVES if not glob.glob(each)]
+
+
 def bundles_for_restore():
     """Bundles as the examples of docker_data_restore and of its role name them."""
     shutil.copytree('/srv/rescued/deadhost', '/srv/rescued/dead1', symlinks=True)
@@ -290,6 +321,7 @@ def main():
         records_for_reports()
         wrong += run_stage(STAGES[1] + sorted(set(examples) - set(STAGES[0] + STAGES[1])), examples)
         containers = held()['containers']
+        wrong += run_outage()
     finally:
         engine.terminate()
         engine.wait()

@@ -90,6 +90,20 @@ def test_the_page_is_self_contained_and_names_stay_text():
     assert 'prefers-color-scheme: dark' in page
 
 
+def test_what_include_leaves_out_is_a_note_and_no_alarm():
+    note = dict(problem('web', 'info', 'The data of 1 mount of web are not in its bundle.'), code='NOT_INCLUDED')
+    made = rescue_report.fleet([rescue_report.host_record(result(bundle('web-1'), problems=[note]), 'good', {}, NOW, NOW)], [], NOW)
+    assert made['missing'] == [] and made['hosts'][0]['state'] == 'rescued' and made['hosts'][0]['problems'] == [note]
+    page = rescue_report_html.as_html(made)
+    assert 'Nothing is missing.' in page and '1 bundle, 0 problems, 1 note<' in page
+    assert '<td class="">NOT_INCLUDED (note)</td>' in page and note['message'] in page
+    # of a bundle that lacks something it is not the reason
+    made = rescue_report.fleet([rescue_report.host_record(result(bundle('web-1', 'partial'), problems=[note]), 'good', {}, NOW, NOW)], [], NOW)
+    assert made['missing'][0]['message'] == 'See the manifest in its bundle.'
+    assert '1 bundle, 2 problems<' in rescue_report_html.as_html(rescue_report.fleet([rescue_report.host_record(
+        result(bundle('web-1', 'partial'), problems=[problem('web'), problem('x')]), 'good', {}, NOW, NOW)], [], NOW))
+
+
 def test_records_of_slices_merge_and_old_ones_do_not_count(tmp_path):
     early, late, old = NOW - datetime.timedelta(hours=3), NOW - datetime.timedelta(hours=1), NOW - datetime.timedelta(hours=30)
     for host, when, value in (('one', early, {'failed': True, 'msg': 'x'}), ('one', late, result(bundle('web-1'))), ('two', early, result()),

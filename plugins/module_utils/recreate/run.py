@@ -5,8 +5,10 @@
 import re
 import shlex
 
-from . import recreate, recreate_env
-from .recreate import as_dict, as_int, as_list, as_str, strings
+from ..formats.values import as_dict, as_int, as_list, as_str, strings
+from . import doubts, env
+from .body import create_body, user_networks
+from .definition import volumes
 
 # HostConfig key -> flag
 NUMBERS = (('Memory', '--memory'), ('MemoryReservation', '--memory-reservation'), ('MemorySwap', '--memory-swap'),
@@ -30,26 +32,26 @@ RATES = (('BlkioWeightDevice', '--blkio-weight-device', 'Weight'),
 
 def run_sh(definition):
     """Text of run.sh: makes missing networks and volumes, then the container; --no-start needs editing `run -d`."""
-    body = recreate.create_body(definition)
+    body = create_body(definition)
     networks = list(as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig')))
     later = networks[1:]
     lines = ['#!/bin/sh', comment('Runs the container %s again, from its recorded configuration.' % definition.name),
              '# Load the image first (docker load -i ../image.tar) and fill the volumes (see ../README.txt).']
     if definition.restored_name:
         lines.append(comment('The container was made from the image %s.' % definition.restored_name))
-    lines.extend(comment('NOTE: ' + note) for note in recreate.warnings(definition))
+    lines.extend(comment('NOTE: ' + note) for note in doubts.warnings(definition))
     lines.extend(['set -eu', 'cd "$(dirname "$0")"', ''])
-    for name, info in sorted(recreate.user_networks(definition).items()):
+    for name, info in sorted(user_networks(definition).items()):
         lines.append('docker network inspect %s >/dev/null 2>&1 || \\' % quote(name))
         lines.append('    ' + words(['docker', 'network', 'create'] + network_flags(info) + [name]))
-    for volume in recreate.volumes(definition):
+    for volume in volumes(definition):
         lines.append('docker volume inspect %s >/dev/null 2>&1 || \\' % quote(volume['name']))
         lines.append('    ' + words(['docker', 'volume', 'create'] + volume_flags(volume) + [volume['name']]))
-    shell = recreate_env.by_shell(definition)
+    shell = env.by_shell(definition)
     if shell:
         lines.append('. ./env.sh')
-    for name in recreate_env.unset(definition):
-        if recreate_env.IDENTIFIER.match(name):
+    for name in env.unset(definition):
+        if env.IDENTIFIER.match(name):
             lines.append('unset %s' % name)
     verb = ['docker', 'create'] if later else ['docker', 'run', '--detach']
     groups = [verb] + options(definition, body) + [tail(body)]
@@ -118,11 +120,11 @@ def _container_options(definition, body):
         found.append(['--tty'])
     if body.get('OpenStdin'):
         found.append(['--interactive'])
-    made = recreate_env.files(definition)
+    made = env.files(definition)
     if 'env' in made:
         found.append(['--env-file', 'env'])
-    found.extend(['--env', name] for name, dummy in recreate_env.by_shell(definition))
-    found.extend(['--env', name] for name in recreate_env.unset(definition))
+    found.extend(['--env', name] for name, dummy in env.by_shell(definition))
+    found.extend(['--env', name] for name in env.unset(definition))
     found.extend(['--label', '%s=%s' % item] for item in sorted(as_dict(body.get('Labels')).items()))
     ports = as_dict(as_dict(body.get('HostConfig')).get('PortBindings'))
     found.extend(['--expose', port] for port in sorted(as_dict(body.get('ExposedPorts'))) if port not in ports)

@@ -5,10 +5,10 @@
 import json
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from ..rescue import recreate
+from ..formats.values import as_dict, as_list
+from ..recreate import definition
 from ..storage.model import COMPLETE, LifeboatError, Mount, text
-from . import bundle
-from .bundle import as_dict, as_list
+from . import reading
 
 MAX_LISTED = 10
 
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 class Source(NamedTuple):
-    info: bundle.BundleInfo
+    info: reading.BundleInfo
     kind: str                           # container | volume | orphan
     name: str                           # of the container, volume or orphan
     id: str
@@ -48,8 +48,8 @@ class Source(NamedTuple):
 def read(path, remote=None):
     """-> Source of a bundle; REMOTE: an inbox.Inbox for one on the controller. LifeboatError if it is damaged, incomplete,
     or no bundle."""
-    info = bundle.inspect_bundle(path, True) if remote is None else remote.info()
-    if info.status != bundle.VERIFIED:
+    info = reading.inspect_bundle(path, True) if remote is None else remote.info()
+    if info.status != reading.VERIFIED:
         listed = '; '.join('%s %s' % (item['file'], item['problem']) for item in info.differences[:MAX_LISTED])
         if len(info.differences) > MAX_LISTED:
             listed += '; %d more' % (len(info.differences) - MAX_LISTED)
@@ -59,7 +59,7 @@ def read(path, remote=None):
 
 
 def of_info(info):
-    """-> Source of a bundle.BundleInfo whose manifest is one."""
+    """-> Source of a reading.BundleInfo whose manifest is one."""
     manifest = info.manifest
     kind = manifest['kind']
     subject = as_dict(manifest.get(kind))
@@ -79,7 +79,7 @@ def of_info(info):
         infos.setdefault(subject['name'], {'driver': _text(subject.get('driver')), 'options': as_dict(subject.get('options')),
                                            'labels': as_dict(subject.get('labels'))})
     name = _text(subject.get('name')) or _text(config.get('Name')).lstrip('/') or _text(subject.get('id'))[:12]
-    digests = [_text(item.get('container_image_id')) for item in bundle.components(manifest, 'image')]
+    digests = [_text(item.get('container_image_id')) for item in reading.components(manifest, 'image')]
     return Source(
         info=info, kind=kind, name=name, id=_text(subject.get('id')) or _text(config.get('ID')), config=config,
         hostconfig=hostconfig, image_config=as_dict(image.get('config')) if image else None, mounts=mounts,
@@ -88,8 +88,8 @@ def of_info(info):
 
 
 def define(source, pinned_image, image_config, name, names, env_path='.'):
-    """The container as a recreate.Definition for the engine that is restored to. NAMES: of volume_names()."""
-    return recreate.define(
+    """The container as a definition.Definition for the engine that is restored to. NAMES: of volume_names()."""
+    return definition.define(
         source.config, source.hostconfig, image_config, pinned_image, source.mounts, name=name, container_id=source.id,
         volume_names=names, volume_info=source.volume_info, network_info=source.network_info, peers=source.peers,
         env_path=env_path)
@@ -105,9 +105,9 @@ def volume_names(source, mapping, container_name):
     for name in names:
         wanted = source.stable.get(name)
         mount = places.get(name)
-        if mount is not None and mount.anonymous and wanted in (None, recreate.stable_name(source.name, mount.destination)):
+        if mount is not None and mount.anonymous and wanted in (None, definition.stable_name(source.name, mount.destination)):
             # named after the container, so after its new name if it gets one
-            wanted = recreate.stable_name(container_name, mount.destination)
+            wanted = definition.stable_name(container_name, mount.destination)
         found[name] = wanted or name
     if source.kind == 'volume' and container_name and len(names) == 1:
         found[names[0]] = container_name
@@ -128,9 +128,9 @@ def volume_names(source, mapping, container_name):
 
 
 def _parts(info, manifest):
-    for item in bundle.components(manifest):
-        file = bundle.component_file(item)
-        kind = bundle.kind_of(item)
+    for item in reading.components(manifest):
+        file = reading.component_file(item)
+        kind = reading.kind_of(item)
         if kind == 'image' and (file is not None or as_dict(item.get('parts'))):
             yield Part(kind, 'image', file or b'', '', None, _text(item.get('status')), '', '')
         if file is None or kind not in ('volume', 'bind', 'writable', 'rootfs'):
@@ -159,7 +159,7 @@ def json_object(info, name):
     if name not in info.sums:
         return {}
     try:
-        return as_dict(json.loads(bundle.read_file(info, name).decode('utf-8', 'replace')))
+        return as_dict(json.loads(reading.read_file(info, name).decode('utf-8', 'replace')))
     except (ValueError, RecursionError):
         return {}
 

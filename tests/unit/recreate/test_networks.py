@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import boltdb
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import recreate_networks
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import networks as recorded
 
 # what Docker 20.10 wrote for `docker network create --internal --subnet 172.30.5.0/24 -o x=y --label a=b net1`
 RECORD = {'attachable': False, 'enableIPv6': False, 'ingress': False, 'internal': True, 'labels': {'a': 'b'}, 'name': 'net1',
@@ -40,8 +40,8 @@ class Bucket(object):
 ])
 def test_definition_of_a_network(change, expected, monkeypatch):
     monkeypatch.setattr(boltdb, 'open_db', lambda raw: Bucket([dict(RECORD, **change), b'{', b'']))
-    assert recreate_networks.networks(b'') == expected
+    assert recorded.networks(b'') == expected
 
 
 def test_damaged_database_gives_nothing():
-    assert recreate_networks.networks(b'') == recreate_networks.networks(b'x' * 8192) == {}
+    assert recorded.networks(b'') == recorded.networks(b'x' * 8192) == {}

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import recreate
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies, compose, definition as definitions, doubts, files, run
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 PEER = 'a19e573b14097f183010aa2fed6b3f0eba79dd18a7e0525e82902bc7d116c294'
@@ -44,17 +44,17 @@ def define(config=None, host=None, **options):
     recorded.update(extra)
     hostconfig = dict(DEFAULTS)
     hostconfig.update(host or {})
-    return recreate.define(recorded, hostconfig, image, 'shop/web:rescued', **options)
+    return definitions.define(recorded, hostconfig, image, 'shop/web:rescued', **options)
 
 
 def service(definition):
-    document = yaml.safe_load(recreate.compose(definition))
+    document = yaml.safe_load(compose.compose([definition]))
     return list(document['services'].values())[0]
 
 
 def command(definition):
     """The words of the docker run or docker create line in run.sh."""
-    text = recreate.run_sh(definition).replace('\\\n', ' ')
+    text = run.run_sh(definition).replace('\\\n', ' ')
     line = [line for line in text.split('\n') if line.startswith(('docker run ', 'docker create '))]
     return shlex.split(line[0])
 
@@ -67,15 +67,15 @@ def flag(definition, name):
 
 def test_defaults_of_image_and_engine_are_left_out():
     definition = define()
-    assert recreate.create_body(definition) == {'Image': 'shop/web:rescued', 'HostConfig': {}}
+    assert bodies.create_body(definition) == {'Image': 'shop/web:rescued', 'HostConfig': {}}
     assert command(definition) == ['docker', 'run', '--detach', '--name', 'web', 'shop/web:rescued']
     assert service(definition) == {'image': 'shop/web:rescued', 'container_name': 'web', 'network_mode': 'bridge'}
-    assert recreate.warnings(definition) == []
-    assert sorted(recreate.files(definition)) == ['compose.yaml', 'create.json', 'run.sh']
+    assert doubts.warnings(definition) == []
+    assert sorted(files.files(definition)) == ['compose.yaml', 'create.json', 'run.sh']
 
 
 def test_lost_image_configuration_gives_everything_recorded():
-    body = recreate.create_body(define(image=None))
+    body = bodies.create_body(define(image=None))
     assert body['Cmd'] == ['serve'] and body['Env'] == ['PATH=/bin', 'A=1'] and body['User'] == 'www'
 
 
@@ -91,7 +91,7 @@ def test_lost_image_configuration_gives_everything_recorded():
 ])
 def test_command_survives_the_engines_merge(image, own, expected, words, composed):
     definition = define({'Entrypoint': own[0], 'Cmd': own[1]}, image=dict(IMAGE, Entrypoint=image[0], Cmd=image[1]))
-    body = recreate.create_body(definition)
+    body = bodies.create_body(definition)
     assert dict((key, body[key]) for key in ('Entrypoint', 'Cmd') if key in body) == expected
     line = command(definition)
     assert flag(definition, '--entrypoint') == words[0]
@@ -120,7 +120,7 @@ def test_options_of_the_container(key, value, words, target, composed):
     line = ' '.join(map(shlex.quote, command(definition)))
     assert ' '.join(map(shlex.quote, words)) in line
     assert service(definition)[target] == composed
-    assert key in recreate.create_body(definition)
+    assert key in bodies.create_body(definition)
 
 
 @pytest.mark.parametrize('host, words, composed', [
@@ -187,28 +187,28 @@ def test_options_of_the_host(host, words, composed):
 
 
 def test_swap_that_dockerd_chose_and_label_that_it_added_are_no_options():
-    host = recreate.create_body(define(host={'Memory': 100, 'MemorySwap': 200, 'Privileged': True,
+    host = bodies.create_body(define(host={'Memory': 100, 'MemorySwap': 200, 'Privileged': True,
                                              'SecurityOpt': ['label=disable']}))['HostConfig']
     assert host == {'Memory': 100, 'Privileged': True}
-    assert recreate.create_body(define(host={'SecurityOpt': ['label=disable']}))['HostConfig'] == {
+    assert bodies.create_body(define(host={'SecurityOpt': ['label=disable']}))['HostConfig'] == {
         'SecurityOpt': ['label=disable']}
 
 
 def test_network_of_the_host_takes_its_name_along():
     definition = define({'Hostname': 'deadhost'}, {'NetworkMode': 'host'}, top={'NetworkSettings': {'Networks': {'host': {}}}})
-    assert 'Hostname' not in recreate.create_body(definition)
-    assert any('deadhost' in warning for warning in recreate.warnings(definition))
+    assert 'Hostname' not in bodies.create_body(definition)
+    assert any('deadhost' in warning for warning in doubts.warnings(definition))
     assert service(definition)['network_mode'] == 'host'
 
 
 def test_network_of_another_container():
     host = {'NetworkMode': 'container:' + PEER, 'Dns': ['1.1.1.1'], 'PortBindings': {'80/tcp': [{'HostPort': '1'}]}}
     definition = define({'Hostname': 'db', 'ExposedPorts': {'1/tcp': {}}}, host, peers={PEER: 'db'})
-    body = recreate.create_body(definition)
+    body = bodies.create_body(definition)
     assert body == {'Image': 'shop/web:rescued', 'HostConfig': {'NetworkMode': 'container:db'}}
     assert service(definition)['network_mode'] == 'container:db'
     lonely = define({}, host)
-    assert any('not known here' in warning for warning in recreate.warnings(lonely))
+    assert any('not known here' in warning for warning in doubts.warnings(lonely))
 
 
 def test_networks_with_addresses_and_aliases():
@@ -217,12 +217,12 @@ def test_networks_with_addresses_and_aliases():
                           'Links': ['db:database'], 'IPAddress': '172.30.5.9', 'IPPrefixLen': 24, 'Gateway': '172.30.5.1'}}
     definition = define({'MacAddress': '02:42:ac:11:00:09'}, {'NetworkMode': 'front'},
                         top={'NetworkSettings': {'Networks': networks}})
-    assert recreate.create_body(definition)['NetworkingConfig'] == {'EndpointsConfig': {
+    assert bodies.create_body(definition)['NetworkingConfig'] == {'EndpointsConfig': {
         'front': {'IPAMConfig': {'IPv4Address': '172.30.5.9'}, 'Aliases': ['web', 'www'], 'Links': ['db:database'],
                   'MacAddress': '02:42:ac:11:00:09'}, 'back': {'Aliases': ['b']}}}
-    assert recreate.user_networks(definition) == {
+    assert bodies.user_networks(definition) == {
         'front': {'ipam': [{'subnet': '172.30.5.0/24', 'gateway': '172.30.5.1'}]}, 'back': {}}
-    text = recreate.run_sh(definition)
+    text = run.run_sh(definition)
     assert 'docker network create --subnet 172.30.5.0/24 --gateway 172.30.5.1 front' in text
     assert 'docker network connect --alias b back web\ndocker start web\n' in text
     assert command(definition)[:2] == ['docker', 'create']
@@ -240,18 +240,18 @@ def points(**places):
 def test_anonymous_volume_gets_a_stable_name():
     definition = define({'Volumes': {'/data': {}, '/more': {}}}, top=points(
         data={'Name': ANONYMOUS, 'Driver': 'local', 'Type': 'volume', 'Source': '', 'Spec': {}}))
-    assert recreate.create_body(definition)['HostConfig']['Binds'] == ['web-data:/data']
-    assert recreate.create_body(definition)['Volumes'] == {'/more': {}}
-    assert recreate.volumes(definition)[0]['recorded'] == ANONYMOUS
-    document = yaml.safe_load(recreate.compose(definition))
+    assert bodies.create_body(definition)['HostConfig']['Binds'] == ['web-data:/data']
+    assert bodies.create_body(definition)['Volumes'] == {'/more': {}}
+    assert definitions.volumes(definition)[0]['recorded'] == ANONYMOUS
+    document = yaml.safe_load(compose.compose([definition]))
     assert document['volumes'] == {'web-data': {'name': 'web-data', 'external': True}}
-    assert 'docker volume create web-data' in recreate.run_sh(definition)
+    assert 'docker volume create web-data' in run.run_sh(definition)
 
 
 @pytest.mark.parametrize('destination, name', [
     ('/var/lib/data', 'web-var-lib-data'), ('/', 'web'), ('/a b/$c', 'web-a-b-c'), (u'/\u00e4', 'web')])
 def test_stable_names_are_names_that_docker_takes(destination, name):
-    assert recreate.stable_name('web', destination) == name
+    assert definitions.stable_name('web', destination) == name
 
 
 def test_named_volumes_binds_and_mounts_stay_as_they_were():
@@ -263,7 +263,7 @@ def test_named_volumes_binds_and_mounts_stay_as_they_were():
         v={'Name': 'vol', 'Driver': 'local', 'Type': 'volume', 'RW': False, 'Relabel': 'ro'},
         bt={'Source': '/srv/a', 'Type': 'bind', 'RW': False, 'Relabel': 'ro,rslave', 'Propagation': 'rslave'},
         v3={'Name': 'v3', 'Driver': 'local', 'Type': 'volume'}, tm={'Type': 'tmpfs'}))
-    body = recreate.create_body(definition)['HostConfig']
+    body = bodies.create_body(definition)['HostConfig']
     assert (body['Binds'], body['Mounts']) == (host['Binds'], host['Mounts'])
     assert flag(definition, '--volume') == ['vol:/v:ro', '/srv/a:/bt:ro,rslave']
     assert flag(definition, '--mount') == [
@@ -278,25 +278,19 @@ def test_renamed_volume_is_renamed_everywhere():
     host = {'Binds': ['vol:/v'], 'Mounts': [{'Type': 'volume', 'Source': 'vol', 'Target': '/w'}]}
     definition = define(host=host, volume_names={'vol': 'new'}, top=points(
         v={'Name': 'vol', 'Driver': 'local', 'Type': 'volume'}, w={'Name': 'vol', 'Driver': 'local', 'Type': 'volume'}))
-    assert 'vol' not in json.dumps(recreate.create_body(definition)['HostConfig']).replace('volume', '').replace('Volume', '')
+    assert 'vol' not in json.dumps(bodies.create_body(definition)['HostConfig']).replace('volume', '').replace('Volume', '')
 
 
 def test_volumes_from_is_written_out():
     definition = define(host={'VolumesFrom': ['db:ro']}, top=points(
         v={'Name': 'vol', 'Driver': 'local', 'Type': 'volume', 'RW': False}, b={'Source': '/b', 'Type': 'bind', 'Relabel': 'z'}))
-    assert recreate.create_body(definition)['HostConfig']['Binds'] == ['/b:/b:z', 'vol:/v:ro']
-
-
-def test_shared_anonymous_volume_has_one_name_on_the_host():
-    mount = points(data={'Name': ANONYMOUS, 'Driver': 'local', 'Type': 'volume'})
-    user = recreate.define(dict({'ID': PEER, 'Name': '/a-user'}, **mount), {'VolumesFrom': ['web']}, {}, 'x')
-    assert recreate.stable_names([user, define(top=mount)]) == {ANONYMOUS: 'web-data'}
+    assert bodies.create_body(definition)['HostConfig']['Binds'] == ['/b:/b:z', 'vol:/v:ro']
 
 
 def test_environment_is_only_in_the_env_files():
     secret = 'se cret#$"\\'
     definition = define({'Env': ['A=1', 'PATH=/bin', 'TOKEN=' + secret, 'KEY=line one\nline \'two\'', 'GONE']})
-    made = recreate.files(definition)
+    made = files.files(definition)
     assert made['env'] == 'TOKEN=%s\n' % secret
     assert 'line one' in made['env.sh'] and 'line one' in made['compose.env']
     for name in ('run.sh', 'compose.yaml'):
@@ -308,7 +302,7 @@ def test_environment_is_only_in_the_env_files():
 
 def test_shell_gives_back_the_value_with_newlines():
     value = 'a\n$(touch /nowhere) `id` "\'\\'
-    text = recreate.files(define({'Env': ['KEY=' + value]}))['env.sh']
+    text = files.files(define({'Env': ['KEY=' + value]}))['env.sh']
     shown = subprocess.check_output(['sh', '-c', text + 'printf %s "$KEY"'])
     assert shown.decode() == value
 
@@ -317,9 +311,9 @@ def test_shell_gives_back_the_value_with_newlines():
     ('plain', 'K=plain'), ('', 'K='), ('a b', "K='a b'"), ('$x', "K='$x'"), ('a#b "c"', "K='a#b \"c\"'"),
     ("it's", 'K="it\'s"'), ("it's $x", "K='it\\'s $x'"), ('end\\', 'K="end\\\\"'), ('end\\ $x\\', None)])
 def test_value_for_compose(value, line):
-    assert recreate.files(define({'Env': ['K=' + value]})).get('compose.env') == (line + '\n' if line else None)
+    assert files.files(define({'Env': ['K=' + value]})).get('compose.env') == (line + '\n' if line else None)
     if line is None:
-        assert any('K' in warning for warning in recreate.warnings(define({'Env': ['K=' + value]})))
+        assert any('K' in warning for warning in doubts.warnings(define({'Env': ['K=' + value]})))
 
 
 PROJECT = {'com.docker.compose.project': 'shop', 'com.docker.compose.service': 'web',
@@ -332,14 +326,14 @@ def shop():
                  top=dict(points(f={'Name': 'shop_files', 'Driver': 'local', 'Type': 'volume'}), Name='/shop-web-1', **networks),
                  volume_info={'shop_files': {'driver': 'local', 'labels': {'com.docker.compose.project': 'shop',
                                                                            'com.docker.compose.volume': 'files', 'x': 'y'}}})
-    db = recreate.define({'ID': PEER, 'Name': '/shop-db-1', 'Config': {'Labels': {
+    db = definitions.define({'ID': PEER, 'Name': '/shop-db-1', 'Config': {'Labels': {
         'com.docker.compose.project': 'shop', 'com.docker.compose.service': 'db'}}}, {'NetworkMode': 'container:' + CID}, {},
         'db:1', peers={CID: 'shop-web-1'})
     return [web, db]
 
 
 def test_compose_project_becomes_its_own_file_again():
-    text = recreate.compose_projects(shop() + [define()])
+    text = compose.projects(shop() + [define()])
     assert list(text) == ['shop']
     assert yaml.safe_load(text['shop']) == {
         'name': 'shop',
@@ -353,7 +347,7 @@ def test_compose_project_becomes_its_own_file_again():
 
 def test_whole_host_in_one_file():
     lone = define()
-    document = yaml.safe_load(recreate.compose_host(shop() + [lone, lone._replace(id=PEER[::-1])], 'Dead Host'))
+    document = yaml.safe_load(compose.compose(shop() + [lone, lone._replace(id=PEER[::-1])], 'Dead Host'))
     assert document['name'] == 'dead-host'
     assert sorted(document['services']) == ['db', 'web', 'web-2', 'web-3']
     assert document['volumes'] == {'shop_files': {'name': 'shop_files', 'external': True}}
@@ -369,11 +363,11 @@ def test_whole_host_in_one_file():
     ({'MountPoints': {'/x': None, '/y': []}, 'NetworkSettings': {'Networks': {'a': 1}}, 'Name': 7, 'ID': None}, None),
 ])
 def test_whatever_is_recorded_gives_files(config, host):
-    definition = recreate.define(config, host, None, 'image:1')
-    made = recreate.files(definition)
+    definition = definitions.define(config, host, None, 'image:1')
+    made = files.files(definition)
     assert json.loads(made['create.json'])['Image'] == 'image:1'
     assert yaml.safe_load(made['compose.yaml'])['services']
-    assert recreate.warnings(definition)
+    assert doubts.warnings(definition)
 
 
 def test_names_cannot_break_out_of_the_shell_script(tmp_path):
@@ -381,25 +375,25 @@ def test_names_cannot_break_out_of_the_shell_script(tmp_path):
     definition = define({'Image': nasty, 'User': nasty, 'Labels': {nasty: nasty}, 'Cmd': [nasty], 'Hostname': nasty},
                         {'NetworkMode': nasty, 'Binds': [nasty + ':/x'], 'RestartPolicy': {'Name': nasty}},
                         top={'Name': '/' + nasty})
-    (tmp_path / 'run.sh').write_text(recreate.run_sh(definition))
+    (tmp_path / 'run.sh').write_text(run.run_sh(definition))
     (tmp_path / 'docker').write_text('#!/bin/sh\nexit 0\n')
     (tmp_path / 'docker').chmod(0o755)
     subprocess.check_call(['sh', str(tmp_path / 'run.sh')], env={'PATH': '%s:/usr/bin:/bin' % tmp_path})
     assert not (tmp_path / 'pwned').exists()
-    assert yaml.safe_load(recreate.compose(definition))
+    assert yaml.safe_load(compose.compose([definition]))
 
 
 def test_seccomp_profile_becomes_a_file():
     definition = define(host={'SecurityOpt': ['seccomp={"defaultAction": "SCMP_ACT_ALLOW"}']})
-    assert recreate.files(definition)['seccomp-0.json'].strip() == '{"defaultAction": "SCMP_ACT_ALLOW"}'
+    assert files.files(definition)['seccomp-0.json'].strip() == '{"defaultAction": "SCMP_ACT_ALLOW"}'
     assert flag(definition, '--security-opt') == service(definition)['security_opt'] == ['seccomp=seccomp-0.json']
-    assert recreate.create_body(definition)['HostConfig']['SecurityOpt'][0].startswith('seccomp={')
+    assert bodies.create_body(definition)['HostConfig']['SecurityOpt'][0].startswith('seccomp={')
 
 
 def test_what_a_person_has_to_know_is_said():
     definition = define(host={'AutoRemove': True, 'KernelMemory': 5}, top=dict(points(
         b={'Source': '/gone', 'Type': 'bind'}, t={'Type': 'tmpfs'}), Managed=True))
     mounts = [mount._replace(status='lost') if mount.type == 'bind' else mount for mount in definition.mounts]
-    said = ' '.join(recreate.warnings(definition._replace(mounts=tuple(mounts))))
+    said = ' '.join(doubts.warnings(definition._replace(mounts=tuple(mounts))))
     for word in ('--rm', 'kernel memory', '/gone', 'tmpfs', 'swarm'):
         assert word in said

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import bundle
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
 
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
@@ -19,7 +19,7 @@ def whole(tmp_path):
 
 
 def problems(path, verify=True):
-    info = bundle.inspect_bundle(path, verify)
+    info = reading.inspect_bundle(path, verify)
     return info.status, {item['file']: item['problem'] for item in info.differences}
 
 
@@ -36,11 +36,11 @@ def resum(path, name, data):
 
 
 def test_whole_bundle_is_verified(whole):
-    info = bundle.inspect_bundle(whole)
+    info = reading.inspect_bundle(whole)
     assert (info.status, info.differences, info.extra) == ('verified', (), ())
     assert info.manifest['kind'] == 'volume'
-    assert bundle.component_file(bundle.components(info.manifest, 'volume')[0]) == b'volumes/data.tar'
-    assert bundle.read_file(info, b'README.txt') == b'r'
+    assert reading.component_file(reading.components(info.manifest, 'volume')[0]) == b'volumes/data.tar'
+    assert reading.read_file(info, b'README.txt') == b'r'
 
 
 def test_without_verify_nothing_is_called_verified(whole):
@@ -83,10 +83,10 @@ def test_linked_folder_is_damage(whole, tmp_path):
 def test_unlisted_file_is_named_but_no_damage(whole):
     with open(whole + b'/note', 'w'):
         pass
-    info = bundle.inspect_bundle(whole)
+    info = reading.inspect_bundle(whole)
     assert (info.status, info.extra) == ('verified', ('note',))
     with pytest.raises(LifeboatError):
-        bundle.open_file(info, b'note')
+        reading.open_file(info, b'note')
 
 
 @pytest.mark.parametrize('raw', [b'', b'{"a": ', b'[]', b'[' * 100000, b'{"schema_version": 1, "kind": "x"}',
@@ -133,7 +133,7 @@ def test_component_outside_is_damage(whole, name):
 
 
 def test_sums_with_escaped_names():
-    sums, wrong = bundle.parse_sums(b'\\' + b'a' * 64 + b'  logs/a\\nb\\\\c\n')
+    sums, wrong = reading.parse_sums(b'\\' + b'a' * 64 + b'  logs/a\\nb\\\\c\n')
     assert (sums, wrong) == ({b'logs/a\nb\\c': 'a' * 64}, [])
 
 
@@ -141,16 +141,16 @@ def test_find_bundles(tmp_path):
     one = make_bundle(tmp_path / 'dest' / 'host' / 'one', {'README.txt': b'1'})
     two = make_bundle(tmp_path / 'dest' / 'host' / 'two', {'README.txt': b'2'})
     make_bundle(tmp_path / 'dest' / 'host' / '.unfinished', {'README.txt': b'3'})
-    assert bundle.find_bundles(os.fsencode(str(tmp_path / 'dest'))) == [one, two]
-    assert bundle.find_bundles(one) == [one]
-    assert bundle.find_bundles(str(tmp_path / 'dest' / 'host')) == [one, two]
+    assert reading.find_bundles(os.fsencode(str(tmp_path / 'dest'))) == [one, two]
+    assert reading.find_bundles(one) == [one]
+    assert reading.find_bundles(str(tmp_path / 'dest' / 'host')) == [one, two]
 
 
 def test_find_bundles_of_nothing(tmp_path):
     with pytest.raises(LifeboatError):
-        bundle.find_bundles(os.fsencode(str(tmp_path / 'none')))
+        reading.find_bundles(os.fsencode(str(tmp_path / 'none')))
 
 
 def test_bundle_may_be_given_through_a_link(whole, tmp_path):
     os.symlink(whole, str(tmp_path / 'link'))
-    assert bundle.inspect_bundle(str(tmp_path / 'link')).status == 'verified'
+    assert reading.inspect_bundle(str(tmp_path / 'link')).status == 'verified'

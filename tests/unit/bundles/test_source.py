@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, source
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import source
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 RAW = tar_bytes([ROOT, member('./a', b'x')])
@@ -71,14 +72,14 @@ def inspect(**change):
     ({'Labels': {'a': 'c'}}, ['Labels']), ({'Binds': None}, ['Binds']), ({'NetworkMode': 'host'}, ['NetworkMode']),
     ({'Labels': None}, ['Labels'])])
 def test_is_the_container_that_is_there_the_same(read, change, differs):
-    from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import recreate
-    body = recreate.create_body(source.define(read(), 'i:1', {}, 'web', {}))
+    from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies
+    body = bodies.create_body(source.define(read(), 'i:1', {}, 'web', {}))
     assert plan.differences(inspect(**change), body, ('sha256:1',)) == differs
 
 
 def test_another_image_is_another_container(read):
-    from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import recreate
-    body = recreate.create_body(source.define(read(), 'i:2', {}, 'web', {}))
+    from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies
+    body = bodies.create_body(source.define(read(), 'i:2', {}, 'web', {}))
     assert plan.differences(inspect(), body, ('sha256:2',)) == ['Image']
     assert plan.differences(inspect(), body, ('sha256:1',)) == []
 

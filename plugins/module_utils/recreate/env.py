@@ -13,7 +13,7 @@ quotes, escapes, comments and `$`. So there are two files:
 import re
 import shlex
 
-from . import recreate
+from .body import create_body
 
 LINE_LIMIT = 60000                      # docker's reader gives up on lines of 64 KiB
 IDENTIFIER = re.compile(r'[A-Za-z_][A-Za-z0-9_]*\Z')
@@ -24,7 +24,7 @@ BARE_VALUE = re.compile(r'[A-Za-z0-9_./:@%+,=~-]*\Z')
 def pairs(definition):
     """[(name, value)] of what differs from the image; value None for a variable that was taken away (-e NAME)."""
     found = []
-    for item in recreate.create_body(definition).get('Env', []):
+    for item in create_body(definition).get('Env', []):
         name, sign, value = item.partition('=')
         found.append((name, value if sign else None))
     return found

@@ -9,7 +9,7 @@ an engine gives a fixed address only on a network with a chosen subnet. (Seen wi
 import json
 
 from ..formats import boltdb
-from .recreate import as_dict, as_list, as_str, clean
+from ..formats.values import as_dict, as_list, as_str, clean
 
 BUCKET = b'libnetwork'
 PREFIX = b'docker/network/v1.0/network/'
@@ -17,7 +17,7 @@ BUILT_IN = ('host', 'null')
 
 
 def networks(raw):
-    """{name: info} from the bytes of local-kv.db; {} where it cannot be read. INFO as recreate.define() takes it:
+    """{name: info} from the bytes of local-kv.db; {} where it cannot be read. INFO as definition.define() takes it:
     {'driver', 'options', 'labels', 'internal', 'attachable', 'enable_ipv6', 'ipam': [{'subnet', 'gateway', 'ip_range'}]}.
     """
     found = {}

@@ -4,11 +4,11 @@
 """The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
 import os
 
-from ..storage import metadata, model, selection
-from ..storage.changes import changes as compare
-from ..storage.codes import problem
-from ..storage.tree import Failure
-from ..storage.volumes import REDACTED, redacted
+from .storage import metadata, model, selection
+from .storage.changes import changes as compare
+from .storage.codes import problem
+from .storage.tree import Failure
+from .storage.volumes import REDACTED, redacted
 
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
@@ -226,7 +226,7 @@ def _trees(host, options):
     """What is to be walked, still empty; None if neither usage nor databases are wanted."""
     if not options.subsets & {'usage', 'databases'}:
         return None
-    from .trees import Trees
+    from .audit.trees import Trees
     try:
         trees = Trees(options.top_depth, options.top_count, options.scan_timeout, options.scan_max_files,
                       'databases' in options.subsets, options.noise, options.state_path, [root.path for root in host.roots])
@@ -364,7 +364,7 @@ def _image(image, options, at_length):
     if image.variant:
         fields['variant'] = image.variant
     if 'integrity' in options.subsets:
-        from ..rescue import integrity
+        from .rescue import integrity
         fields['integrity'] = integrity.check_image(image)
         if fields['integrity']['status'] != model.COMPLETE and fields['status'] == model.COMPLETE:
             fields['status'] = fields['integrity']['status']

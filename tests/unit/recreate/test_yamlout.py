@@ -4,7 +4,7 @@
 import pytest
 import yaml
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import yamlout
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import yamlout
 
 
 @pytest.mark.parametrize('value', [

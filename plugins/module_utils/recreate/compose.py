@@ -9,9 +9,12 @@ finds on them the labels it expects), for a lone container, or for a whole host 
 """
 import re
 
-from . import recreate, recreate_env, yamlout
-from .recreate import as_dict, as_int, as_list, as_str, strings
-from .recreate_run import comment, decimal, device_text, duration, published, restart_text, security_options
+from ..formats.values import as_dict, as_int, as_list, as_str, strings
+from . import doubts, env, yamlout
+from .body import create_body, user_networks
+from .definition import (COMPOSE_PREFIX, DEPENDS_LABEL, PROJECT_LABEL, SERVICE_LABEL, VOLUME_LABEL, network_mode, project_of, split_bind,
+                         volumes)
+from .run import comment, decimal, device_text, duration, published, restart_text, security_options
 
 # HostConfig key -> service key
 SAME = (('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'), ('CgroupParent', 'cgroup_parent'), ('CgroupnsMode', 'cgroup'),
@@ -35,8 +38,8 @@ def compose(definitions, name=None):
 
     NAME is the project's; without it that of the one compose project (or the container) that they belong to.
     """
-    projects = set(recreate.project_of(definition) for definition in definitions)
-    own_project = projects.pop() if len(projects) == 1 else ''
+    named = set(project_of(definition) for definition in definitions)
+    own_project = named.pop() if len(named) == 1 else ''
     if name is None:
         name = own_project or (definitions[0].name if definitions else 'rescued')
     document = _Document(own_project, definitions)
@@ -48,7 +51,7 @@ def compose(definitions, name=None):
         if names:
             head.append('These %s have to exist (docker %s create NAME): %s' % (kind, kind[:-1], ', '.join(sorted(names))))
     for definition in definitions:
-        head.extend('NOTE %s: %s' % (definition.name, note) for note in recreate.warnings(definition))
+        head.extend('NOTE %s: %s' % (definition.name, note) for note in doubts.warnings(definition))
         head.extend('NOTE %s: %s' % (definition.name, note) for note in notes(definition))
     value = {'name': PROJECT.sub('-', name.lower()).strip('-_') or 'rescued', 'services': document.services}
     if document.volumes:
@@ -58,9 +61,19 @@ def compose(definitions, name=None):
     return ''.join(comment(line) + '\n' for line in head) + yamlout.dump(interpolation_safe(value))
 
 
+def projects(definitions):
+    """{compose project: text} of one compose.yaml for each compose project among DEFINITIONS."""
+    found = {}
+    for definition in definitions:
+        name = project_of(definition)
+        if name:
+            found.setdefault(name, []).append(definition)
+    return dict((name, compose(group)) for name, group in found.items())
+
+
 def notes(definition):
     """What only Compose cannot say."""
-    host = recreate.create_body(definition)['HostConfig']
+    host = create_body(definition)['HostConfig']
     found = []
     if host.get('AutoRemove'):
         found.append('Compose has no --rm.')
@@ -69,7 +82,7 @@ def notes(definition):
     for key in ('CpusetMems', 'VolumeDriver'):
         if host.get(key):
             found.append('%s %s is in create.json and run.sh only.' % (key, host[key]))
-    if recreate.network_mode(definition) != 'bridge' and 'bridge' in definition.networks:
+    if network_mode(definition) != 'bridge' and 'bridge' in definition.networks:
         found.append('The container was on the default bridge too: Compose cannot say that.')
     return found
 
@@ -104,7 +117,7 @@ class _Document(object):
             self.entries.append((name, definition))
         self.by_container = dict((definition.name, name) for name, definition in self.entries)
         # of a scaled service: the first
-        self.by_service = dict(((recreate.project_of(definition), service_name(definition)), name)
+        self.by_service = dict(((project_of(definition), service_name(definition)), name)
                                for name, definition in reversed(self.entries))
 
     def fill(self):
@@ -112,7 +125,7 @@ class _Document(object):
             self.services[name] = self._service(name, definition)
 
     def _service(self, name, definition):
-        body = recreate.create_body(definition)
+        body = create_body(definition)
         host = body['HostConfig']
         service = {'image': body['Image']}
         if definition.name != '%s-%s-1' % (self.project, name):
@@ -139,9 +152,9 @@ class _Document(object):
     def _depends(self, own, definition):
         """From Compose's own label, 'db:service_started:false,cache:...', what is in this file."""
         found = {}
-        for item in as_str(as_dict(definition.config.get('Labels')).get(recreate.DEPENDS_LABEL)).split(','):
+        for item in as_str(as_dict(definition.config.get('Labels')).get(DEPENDS_LABEL)).split(','):
             parts = item.split(':')
-            name = self.by_service.get((recreate.project_of(definition), parts[0]))
+            name = self.by_service.get((project_of(definition), parts[0]))
             if name not in (None, own):
                 condition = parts[1] if len(parts) > 1 and parts[1] in (
                     'service_started', 'service_healthy', 'service_completed_successfully') else 'service_started'
@@ -150,18 +163,18 @@ class _Document(object):
 
     def _mounts(self, definition, host):
         found = []
-        volumes = dict((item['name'], item) for item in recreate.volumes(definition))
+        known = dict((item['name'], item) for item in volumes(definition))
         for bind in strings(host.get('Binds')):
-            source, place, mode = recreate.split_bind(bind)
+            source, place, mode = split_bind(bind)
             modes = [item for item in mode.split(',') if item]
             if source.startswith('/'):
                 # the long form would refuse a missing path, the short one cannot hold a colon: neither can a bind
                 found.append(bind)
                 continue
-            key = self._volume(source, volumes)
+            key = self._volume(source, known)
             found.append(':'.join([key, place] + ([','.join(modes)] if modes else [])))
         for mount in map(as_dict, as_list(host.get('Mounts'))):
-            found.append(self._long_mount(mount, volumes))
+            found.append(self._long_mount(mount, known))
         return found
 
     def _long_mount(self, mount, volumes):
@@ -196,11 +209,11 @@ class _Document(object):
         """The key under `volumes:` for the volume NAME; it is entered there."""
         info = volumes.get(name, {'name': name, 'driver': 'local', 'labels': {}, 'options': {}})
         labels = info['labels']
-        mine = self.project and (labels.get(recreate.PROJECT_LABEL) == self.project
+        mine = self.project and (labels.get(PROJECT_LABEL) == self.project
                                  or not labels and name.startswith(self.project + '_'))
         key = name
         if mine:
-            key = labels.get(recreate.VOLUME_LABEL) or name[len(self.project) + 1:]
+            key = labels.get(VOLUME_LABEL) or name[len(self.project) + 1:]
         entry = {'name': name}
         if mine:
             if info['driver'] != 'local':
@@ -217,7 +230,7 @@ class _Document(object):
         return key
 
     def _join(self, own, definition, body, service):
-        mode = recreate.network_mode(definition)
+        mode = network_mode(definition)
         if mode in ('host', 'none', 'bridge') or mode.startswith('container:'):
             service['network_mode'] = self._peer(mode)
             if 'bridge' in self._endpoints(body):
@@ -226,7 +239,7 @@ class _Document(object):
             if links:
                 service['external_links'] = links
             return
-        infos = recreate.user_networks(definition)
+        infos = user_networks(definition)
         joined = {}
         linked = []
         endpoints = dict((name, endpoint) for name, endpoint in self._endpoints(body).items() if name in infos)
@@ -262,7 +275,7 @@ class _Document(object):
 
     def _network(self, name, info):
         labels = as_dict(info.get('labels'))
-        mine = self.project and (labels.get(recreate.PROJECT_LABEL) == self.project
+        mine = self.project and (labels.get(PROJECT_LABEL) == self.project
                                  or not labels and name.startswith(self.project + '_'))
         entry = {'name': name}
         if not mine:
@@ -291,14 +304,14 @@ class _Document(object):
 
 
 def service_name(definition):
-    wanted = as_str(as_dict(definition.config.get('Labels')).get(recreate.SERVICE_LABEL)) or definition.name
+    wanted = as_str(as_dict(definition.config.get('Labels')).get(SERVICE_LABEL)) or definition.name
     return re.sub(r'[^a-zA-Z0-9._-]+', '-', wanted).strip('-') or 'rescued'
 
 
 def own_labels(labels):
     """Without those that Compose writes by itself."""
     return dict((key, as_str(value)) for key, value in sorted(as_dict(labels).items())
-                if not key.startswith(recreate.COMPOSE_PREFIX))
+                if not key.startswith(COMPOSE_PREFIX))
 
 
 def _container_keys(definition, body, service):
@@ -314,7 +327,7 @@ def _container_keys(definition, body, service):
         service['entrypoint'] = [] if body['Entrypoint'] == [''] else body['Entrypoint']
     if 'Cmd' in body:
         service['command'] = body['Cmd']
-    if 'compose.env' in recreate_env.files(definition):
+    if 'compose.env' in env.files(definition):
         service['env_file'] = ['%s/compose.env' % definition.env_path]
     labels = own_labels(body.get('Labels'))
     if labels:

@@ -14,6 +14,7 @@ import re
 import stat
 from typing import Any, Dict, NamedTuple, Tuple
 
+from ..formats.values import as_list
 from ..storage import safeio
 from ..storage.model import LifeboatError, text
 
@@ -161,14 +162,6 @@ def component_file(component):
     """The component's file as bytes relative to the bundle, None where nothing was written."""
     name = component.get('file')
     return os.fsencode(name) if isinstance(name, str) and name else None
-
-
-def as_list(value):
-    return value if isinstance(value, list) else []
-
-
-def as_dict(value):
-    return value if isinstance(value, dict) else {}
 
 
 class _Check(object):

@@ -1,0 +1,40 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values that were read from a disk, tamed: they may have any type, or be missing."""
+MAX_DEPTH = 12
+
+
+def clean(value, depth=0):
+    """JSON data with half surrogates replaced and NULs removed from strings; nothing below MAX_DEPTH."""
+    if isinstance(value, str):
+        return value.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace').replace('\0', '')
+    if isinstance(value, dict):
+        return {} if depth > MAX_DEPTH else dict((clean(key), clean(item, depth + 1)) for key, item in value.items())
+    if isinstance(value, list):
+        return [] if depth > MAX_DEPTH else [clean(item, depth + 1) for item in value]
+    return value
+
+
+def as_dict(value):
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value):
+    return value if isinstance(value, list) else []
+
+
+def as_str(value):
+    return value if isinstance(value, str) else ''
+
+
+def as_int(value):
+    """int or None (also for bool)."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def strings(value):
+    """A list of its strings; a lone string counts as one (older engines wrote such)."""
+    if isinstance(value, str):
+        return [value]
+    return [item for item in as_list(value) if isinstance(item, str)]

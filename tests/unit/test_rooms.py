@@ -1,0 +1,52 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imports go down only, as docs/design.md draws it."""
+import ast
+import glob
+import os
+
+import pytest
+
+UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'plugins', 'module_utils')
+# what a room may know: itself and these
+BELOW = {
+    'formats': set(),
+    'storage': {'formats'},
+    'audit': {'formats', 'storage'},
+    'recreate': {'formats', 'storage'},
+    'bundles': {'formats', 'storage', 'recreate'},
+    'rescue': {'formats', 'storage', 'recreate', 'bundles', 'audit'},
+    'restore': {'formats', 'storage', 'recreate', 'bundles', 'audit', 'rescue'},
+}
+# the sender is the module itself, gone into the background
+EXCEPTIONS = {('rescue/sender.py', 'module')}
+
+
+def imported(path):
+    """Yield the rooms, or files beside them, that a file of module_utils imports from, wherever in it."""
+    place = os.path.relpath(path, UTILS).split(os.sep)
+    with open(path, encoding='utf-8') as source:
+        tree = ast.parse(source.read())
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.level:
+            names = place[:len(place) - node.level] + (node.module.split('.') if node.module else [])
+            for alias in node.names if not names else ():
+                yield alias.name
+            if names:
+                yield names[0]
+        elif node.module.startswith('ansible'):
+            yield node.module
+
+
+@pytest.mark.parametrize('room', sorted(BELOW))
+def test_rooms_know_only_what_lies_below(room):
+    found = {(os.path.relpath(path, UTILS), name) for path in glob.glob(os.path.join(UTILS, room, '**', '*.py'), recursive=True)
+             for name in imported(path) if name != room and name not in BELOW[room]}
+    assert found - EXCEPTIONS == set()
+
+
+def test_every_room_is_known():
+    assert {os.path.basename(path[:-1]) for path in glob.glob(os.path.join(UTILS, '*', '')) if not path.endswith('__pycache__/')} == set(BELOW)
