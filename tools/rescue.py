@@ -88,52 +88,10 @@ def unreadable(facts):
     return [problem['object'] for problem in facts['problems'] if problem['code'] == 'DATA_ROOT_UNREADABLE']
 
 
-def human(number):
-    for unit in ('B', 'kB', 'MB', 'GB', 'TB'):
-        if number < 1000 or unit == 'TB':
-            return '%d %s' % (number, unit) if unit == 'B' else '%.1f %s' % (number, unit)
-        number /= 1000.0
-    return None
-
-
-def row(path):
-    """The table's line for one bundle, from its manifest."""
-    with open(os.path.join(path, 'manifest.json'), encoding='utf-8') as raw:
-        manifest = json.load(raw)
-    container = manifest.get('container') or {}
-    image = container.get('image') or {}
-    components = manifest.get('components') or []
-    writable = sum(each.get('source_bytes') or 0 for each in components if each.get('kind') == 'writable')
-    volumes = sum(1 for each in components if each.get('kind') == 'volume')
-    name = container.get('name') or (container.get('id') or '')[:12] or os.path.basename(path)
-    return [name, image.get('reference') or (image.get('id') or '-')[:19], manifest.get('status', '?'), human(writable),
-            str(volumes), os.path.basename(path)], manifest.get('problems') or []
-
-
-def table(rows):
-    heads = ['CONTAINER', 'IMAGE', 'STATUS', 'WRITABLE', 'VOLUMES', 'BUNDLE']
-    widths = [max(len(line[column]) for line in [heads] + rows) for column in range(len(heads))]
-    for line in [heads] + rows:
-        print('  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
-
-
 def report(folder):
-    """Print the table of the bundles in FOLDER and how to verify them by hand. True if there are any."""
-    paths = sorted(os.path.dirname(path) for path in glob.glob(os.path.join(glob.escape(folder), '*', 'manifest.json')))
-    rows, problems = [], []
-    for path in paths:
-        try:
-            line, found = row(path)
-        except (OSError, ValueError) as exc:
-            line, found = [os.path.basename(path), '-', 'unreadable: %s' % exc, '-', '-', os.path.basename(path)], []
-        rows.append(line)
-        problems += [(line[0], each) for each in found if each.get('severity') != 'info']
-    if not rows:
+    """Say how to verify by hand the bundles in FOLDER; the playbook has shown them. True if there are any."""
+    if not glob.glob(os.path.join(glob.escape(folder), '*', 'manifest.json')):
         return False
-    print()
-    table(rows)
-    for name, each in problems:
-        print('%s: %s: %s %s' % (name, each.get('code'), each.get('message'), each.get('next_step')))
     print('\nVerify by hand:')
     print('  cd %s && for each in */SHA256SUMS; do (cd "${each%%/*}" && sha256sum --quiet -c SHA256SUMS '
           '&& echo "${each%%/*}: verified"); done' % shlex.quote(folder))

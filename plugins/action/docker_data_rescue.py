@@ -27,6 +27,7 @@ IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
 ROOM = re.compile(r'\s(\d+)\s+\d+\s+(-?\d+)\s+(?:\d+%|-)\s')     # a line of df -P: all and free, blocks or inodes
 STATUSES = ('lost', 'unsupported', 'partial', 'complete')
+HEADS = ('STATUS', 'BUNDLE', 'IMAGE', 'VOLUMES', 'SIZE', '')
 SEVERITIES = ('critical', 'warning', 'info')
 MAX_STARTS = 3                          # without anything new between two of them
 MAX_PLACES = 8                          # that the connection cannot fetch from
@@ -176,7 +177,7 @@ class ActionModule(ActionBase):
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
         delivery = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
-                    'patience': _node_patience(task_vars, patience)}
+                    'patience': _node_patience(patience)}
         store, path = None, b''
         if on_controller:
             dest, folder = self._folder(args)
@@ -305,13 +306,9 @@ def _is_tight(said):
     return memory >= 2 * TIGHT and any(free < TIGHT for free in rooms.values())
 
 
-def _node_patience(task_vars, reconnecting):
-    """Seconds after which the node ends its work if it hears nothing: longer than we try to come back. The tests have no
-    time for that."""
-    try:
-        return max(2, int(task_vars['lifeboat_delivery_patience']))
-    except (KeyError, TypeError, ValueError):
-        return max(60, 2 * reconnecting + 30)
+def _node_patience(reconnecting):
+    """Seconds after which the node ends its work if it hears nothing: longer than we try to come back."""
+    return max(60, 2 * reconnecting + 30)
 
 
 def _terminal():
@@ -356,15 +353,16 @@ def _table(host, result, width=None, check_mode=False):
     """The end of one host: a line for each bundle and each problem, the gravest first. WIDTH: see _width()."""
     from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import human
     head = '[%s] ' % host
-    rows = [(item.get('status') or '', item.get('name') or '', human(item.get('bytes') or 0),
-             '' if item.get('changed') else 'unchanged') for item in result.get('bundles', ())]
-    rows.sort(key=lambda row: STATUSES.index(row[0]) if row[0] in STATUSES else 0)
-    shown = rows[:40]
-    widths = [max([len(row[column]) for row in shown] or [0]) for column in range(3)]
-    lines = [(head + '  '.join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2].rjust(widths[2]), row[3]))).rstrip()
-             for row in shown]
-    if len(rows) > len(shown):
-        lines.append(head + '... and %d more' % (len(rows) - len(shown)))
+    bundles = sorted(result.get('bundles', ()), key=lambda item: STATUSES.index(item.get('status'))
+                     if item.get('status') in STATUSES else 0)
+    rows = [HEADS] + [(str(item.get('status')), str(item.get('name')), item.get('image') or '-',
+                       str(sum(part.get('kind') == 'volume' for part in item.get('components') or ())),
+                       human(item.get('bytes') or 0), '' if item.get('changed') else 'unchanged') for item in bundles[:40]]
+    lines = [head + line for line in _columns(rows)] if bundles else []
+    if width and lines and max(map(len, lines)) > width:    # without the images then
+        lines = [head + line for line in _columns([row[:2] + row[3:] for row in rows])]
+    if len(bundles) > 40:
+        lines.append(head + '... and %d more' % (len(bundles) - 40))
     problems = sorted(result.get('problems', ()), key=lambda item: SEVERITIES.index(item.get('severity'))
                       if item.get('severity') in SEVERITIES else 0)
     for item in problems[:20]:
@@ -379,3 +377,11 @@ def _table(host, result, width=None, check_mode=False):
         summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
         human(summary.get('bytes', 0)), summary.get('problems', 0)))
     return '\n'.join(lines)
+
+
+def _columns(rows):
+    """ROWS (the first has the names of the columns) as lines; numbers and sizes stand right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    right = [name in ('VOLUMES', 'SIZE') for name in rows[0]]
+    return ['  '.join(cell.rjust(size) if at_right else cell.ljust(size) for cell, size, at_right in zip(row, widths, right)).rstrip()
+            for row in rows]

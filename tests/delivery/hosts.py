@@ -266,6 +266,12 @@ def task(**options):
         {'ansible.builtin.debug': {'msg': 'RESULT {{ rescued | to_json | b64encode }}'}}]}]
 
 
+def impatient(seconds):
+    """Environment of a controller whose node ends when it heard nothing for SECONDS; see callbacks/impatient.py."""
+    return {'ANSIBLE_CALLBACK_PLUGINS': os.path.join(HERE, 'callbacks'), 'ANSIBLE_CALLBACKS_ENABLED': 'impatient',
+            'LIFEBOAT_TEST_PATIENCE': str(seconds)}
+
+
 def options(dead, tmp_path, **more):
     found = {'host_root': dead, 'dest': str(tmp_path / 'out'), 'store_on': 'controller', 'spool_size': 4 * MIB}
     found.update(more)

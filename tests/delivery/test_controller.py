@@ -12,7 +12,7 @@ import hosts
 import pytest
 from hosts import LARGE, MIB, archives, no_partial, options, result_of
 
-GIVES_UP = {'lifeboat_delivery_patience': 10}     # seconds after which a node that hears nothing ends
+GIVES_UP = hosts.impatient(10)
 
 
 def test_everything_arrives_and_a_second_run_changes_nothing(first, controller, dead, reference, tmp_path):
@@ -112,7 +112,7 @@ def test_a_controller_that_ends(first, controller, dead, reference, tmp_path, ho
 @pytest.mark.parametrize('seconds', [0.0, 0.2, 0.5, 0.9, 1.6])
 def test_ctrl_c_at_any_second(first, controller, dead, tmp_path, seconds):
     """SECONDS after the process on the host began. Nothing is left there, and what has its final name is whole."""
-    process = controller.start(hosts.task(**options(dead, tmp_path)), {'box': first.variables(**GIVES_UP)})
+    process = controller.start(hosts.task(**options(dead, tmp_path)), {'box': first.variables()}, environment=GIVES_UP)
     while not first.senders():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
@@ -133,7 +133,8 @@ def archives_finished(tmp_path):
 
 def test_nobody_fetches(first, controller, dead, tmp_path):
     """A run whose controller is gone for good ends by itself."""
-    process = controller.start(hosts.task(**options(dead, tmp_path, reconnect_timeout=5)), {'box': first.variables(**GIVES_UP)})
+    process = controller.start(hosts.task(**options(dead, tmp_path, reconnect_timeout=5)), {'box': first.variables()},
+                               environment=GIVES_UP)
     wait_for_part(process, tmp_path, 4 * MIB)
     first.unplug()
     try:

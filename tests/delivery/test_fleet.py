@@ -9,6 +9,7 @@ import sys
 import time
 
 import deadroot
+import hosts
 import pytest
 
 PLAYBOOK = 'lifeboat.docker.rescue'
@@ -88,7 +89,7 @@ def test_all_well(fleet, roots, controller, tmp_path, strategy, throttle):
 def test_one_is_cut_off_in_the_middle(fleet, roots, controller, tmp_path):
     """Its cable is pulled while it sends: the others go on, it stands first in the report, and the next run goes on with it."""
     slow = variables(tmp_path, rescue_spool_size=4 << 20)
-    process = controller.start(PLAYBOOK, inventory(fleet, roots, lifeboat_delivery_patience=15), slow)
+    process = controller.start(PLAYBOOK, inventory(fleet, roots), slow, environment=hosts.impatient(15))
     part = None
     until = time.monotonic() + 120
     while part is None and time.monotonic() < until and process.poll() is None:

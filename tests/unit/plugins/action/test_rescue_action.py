@@ -44,7 +44,8 @@ def test_a_tight_host(answer, tight):
     assert action._is_tight(answer) is tight
 
 
-BUNDLES = [{'name': 'web-364a60f0b04f', 'status': 'complete', 'bytes': 209 << 20, 'changed': True},
+BUNDLES = [{'name': 'web-364a60f0b04f', 'status': 'complete', 'bytes': 209 << 20, 'changed': True, 'image': 'shop/web:1.4',
+            'components': [{'kind': 'writable'}, {'kind': 'volume'}, {'kind': 'volume'}]},
            {'name': 'db-33242df9d338', 'status': 'lost', 'bytes': 0, 'changed': True},
            {'name': 'job-322b87b12e61', 'status': 'complete', 'bytes': 2632, 'changed': False}]
 PROBLEMS = [{'severity': 'info', 'code': 'SOCKET_SKIPPED', 'message': 'One socket left out.', 'next_step': ''},
@@ -55,9 +56,10 @@ RESULT = {'bundles': BUNDLES, 'problems': PROBLEMS, 'summary': {'bundles': 3, 'w
 
 def test_the_table():
     assert action._table('dead1', RESULT).split('\n') == [
-        '[dead1] lost      db-33242df9d338     0 bytes',
-        '[dead1] complete  web-364a60f0b04f  209.0 MiB',
-        '[dead1] complete  job-322b87b12e61    2.6 KiB  unchanged',
+        '[dead1] STATUS    BUNDLE            IMAGE         VOLUMES       SIZE',
+        '[dead1] lost      db-33242df9d338   -                   0    0 bytes',
+        '[dead1] complete  web-364a60f0b04f  shop/web:1.4        2  209.0 MiB',
+        '[dead1] complete  job-322b87b12e61  -                   0    2.6 KiB  unchanged',
         '[dead1] CRITICAL WRITABLE_LAYER_LOST: The folder of the writable layer of db does not exist. Look for its folder in a copy of '
         'the disk that was made before.',
         '[dead1] INFO SOCKET_SKIPPED: One socket left out.',
@@ -67,13 +69,20 @@ def test_the_table():
 def test_the_table_on_a_terminal():
     lines = action._table('dead1', RESULT, 79).split('\n')
     assert all(len(line) <= 79 and line.startswith('[dead1] ') for line in lines)
-    assert lines[3:6] == ['[dead1] CRITICAL WRITABLE_LAYER_LOST: The folder of the writable layer of db',
+    assert lines[4:7] == ['[dead1] CRITICAL WRITABLE_LAYER_LOST: The folder of the writable layer of db',
                           '[dead1]     does not exist. Look for its folder in a copy of the disk that was',
                           '[dead1]     made before.']
+
+
+def test_a_narrow_terminal_shows_no_images():
+    assert action._table('dead1', RESULT, 70).split('\n')[:3] == [
+        '[dead1] STATUS    BUNDLE            VOLUMES       SIZE',
+        '[dead1] lost      db-33242df9d338         0    0 bytes',
+        '[dead1] complete  web-364a60f0b04f        2  209.0 MiB']
 
 
 def test_the_table_of_very_much():
     many = {'bundles': BUNDLES * 20, 'problems': PROBLEMS * 20, 'summary': {'bundles': 60, 'written': 40}}
     lines = action._table('dead1', many, None, True).split('\n')
-    assert lines[40] == '[dead1] ... and 20 more' and lines[61] == '[dead1] ... and 20 more problems'
-    assert lines[62] == '[dead1] 60 bundles, 40 to write, 0 bytes, 0 problems' and len(lines) == 63
+    assert lines[41] == '[dead1] ... and 20 more' and lines[62] == '[dead1] ... and 20 more problems'
+    assert lines[63] == '[dead1] 60 bundles, 40 to write, 0 bytes, 0 problems' and len(lines) == 64
