@@ -18,6 +18,7 @@ from typing import Any
 
 from . import records, reports
 
+
 def collect(folder: str, now: datetime.datetime, max_age_hours: float) -> list[dict[str, Any]]:
     """The newest whole record of each host that is recent enough, in the order of their names."""
     return records.newest(os.path.join(folder, 'hosts'), reports.HOST_SCHEMA, reports.STATES, now, max_age_hours)

@@ -188,7 +188,7 @@ def test_options_of_the_host(host, words, composed):
 
 def test_swap_that_dockerd_chose_and_label_that_it_added_are_no_options():
     host = bodies.create_body(define(host={'Memory': 100, 'MemorySwap': 200, 'Privileged': True,
-                                             'SecurityOpt': ['label=disable']}))['HostConfig']
+                                           'SecurityOpt': ['label=disable']}))['HostConfig']
     assert host == {'Memory': 100, 'Privileged': True}
     assert bodies.create_body(define(host={'SecurityOpt': ['label=disable']}))['HostConfig'] == {
         'SecurityOpt': ['label=disable']}
