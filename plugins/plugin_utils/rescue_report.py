@@ -98,11 +98,10 @@ def fleet(records: list[dict[str, Any]], expected: Any = (), now: datetime.datet
             hosts.append(dict(host_record({}, host, now=now), state='not_run', message='There is no record of a rescue of this host.'))
     hosts.sort(key=lambda record: (STATES.index(record['state']), record['host']))
     bundles = [item for record in hosts for item in record['bundles']]
-    totals: dict[str, Any] = {
-        'hosts': len(hosts), 'states': {state: sum(record['state'] == state for record in hosts) for state in STATES},
-        'bundles': len(bundles), 'bytes': sum(item.get('bytes') or 0 for item in bundles)}
-    for status in STATUSES:
-        totals[status] = sum(item['status'] == status for item in bundles)
+    counts = _counts(hosts)
+    totals: dict[str, Any] = {'hosts': counts['hosts'], 'states': counts['states'], 'bundles': len(bundles),
+                              'bytes': sum(item.get('bytes') or 0 for item in bundles)}
+    totals.update(counts['statuses'])
     return {'schema': REPORT_SCHEMA, 'title': title, 'generated': timestamp(now), 'totals': totals,
             'missing': _missing(hosts), 'hosts': hosts}
 
@@ -140,12 +139,23 @@ def headline(report: dict[str, Any]) -> str:
     return text + (': ' + ', '.join(bad) if bad else '') + (f'; of {totals["bundles"]} bundles ' + ', '.join(bundles) if bundles else '')
 
 
-def summary_of(report: dict[str, Any]) -> dict[str, Any]:
-    """What set_stats and the end of a play tell: small, whatever the size of the fleet."""
+def _counts(hosts: list[dict[str, Any]]) -> dict[str, Any]:
+    bundles = [item for record in hosts for item in record['bundles']]
+    return {'hosts': len(hosts), 'states': {state: sum(record['state'] == state for record in hosts) for state in STATES},
+            'statuses': {status: sum(item['status'] == status for item in bundles) for status in STATUSES}}
+
+
+def summary_of(report: dict[str, Any], own: Any = ()) -> dict[str, Any]:
+    """What set_stats and the end of a play tell: small, whatever the size of the fleet.
+
+    `run` counts the hosts OWN only (all, if there are none): a job is judged by them, other jobs may share the folder.
+    """
     totals = report['totals']
+    names = set(own) or {record['host'] for record in report['hosts']}
     return {'generated': report['generated'], 'headline': headline(report), 'hosts': totals['hosts'], 'states': totals['states'],
             'bundles': totals['bundles'], 'bytes': totals['bytes'],
             'statuses': {status: totals[status] for status in STATUSES},
+            'run': _counts([record for record in report['hosts'] if record['host'] in names]),
             'not_rescued': [record['host'] for record in report['hosts'] if record['state'] in NEXT_STEPS][:20]}
 
 

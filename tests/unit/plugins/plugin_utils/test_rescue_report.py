@@ -58,6 +58,16 @@ def test_the_sums_agree():
     assert len(json.dumps(rescue_report.summary_of(made))) < 1000
 
 
+def test_a_run_is_judged_by_its_own_hosts():
+    everything = rescue_report.summary_of(whole())
+    assert everything['run'] == {'hosts': 6, 'states': everything['states'], 'statuses': everything['statuses']}
+    own = rescue_report.summary_of(whole(), ['good', 'part'])
+    assert own['states'] == everything['states']
+    assert {state: count for state, count in own['run']['states'].items() if count} == {'incomplete': 1, 'rescued': 1}
+    assert own['run']['statuses'] == everything['statuses']
+    assert sum(rescue_report.summary_of(whole(), ['away'])['run']['statuses'].values()) == 0
+
+
 class Reader(html.parser.HTMLParser):
     def __init__(self):
         html.parser.HTMLParser.__init__(self)
