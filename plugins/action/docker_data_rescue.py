@@ -21,6 +21,15 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+# All of it here: the process that forks the workers loads this file, so that none of them has to.
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller, human
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name, settle
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
+    delivery as ends, interrupts, jobplace, plaindata, rescue_report)
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import SenderGone, Session, Unfetchable, reset, transport
 
 display = Display()
 IN_MEMORY = '/dev/shm'
@@ -85,7 +94,6 @@ class ActionModule(ActionBase):
         """Keep what became of this host, for the report: at once, as later the play may be gone."""
         if not args.get('report_dir') or self._task.check_mode or result.get('ansible_job_id'):
             return
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils import plaindata, rescue_report
         host = str(task_vars.get('inventory_hostname') or args['host_name'])
         # not all of it: ansible-core adds objects of its own to a failure
         said = {key: plaindata.plain(result[key]) for key in ('failed', 'unreachable', 'msg', 'summary', 'bundles', 'problems')
@@ -107,8 +115,6 @@ class ActionModule(ActionBase):
 
     def _folder(self, args):
         """The folder for this host below dest, as a path on this machine."""
-        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils import jobplace
         if not args.get('dest') or not isinstance(args['dest'], str):
             raise AnsibleActionFail('missing required arguments: dest')
         dest = os.path.abspath(os.path.expanduser(os.path.expandvars(args['dest'])))
@@ -148,9 +154,8 @@ class ActionModule(ActionBase):
 
     def _uncompressed(self):
         """What comes is compressed already: with ssh's own -C (a default of Ansible) it would come at half the speed."""
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_session
         connection = self._connection
-        if delivery_session.transport(connection) != 'ssh':
+        if transport(connection) != 'ssh':
             return
         try:
             words = shlex.split(connection.get_option('ssh_args') or '')
@@ -167,11 +172,6 @@ class ActionModule(ActionBase):
     # -- the work --------------------------------------------------------------------------------------------------------------
 
     def _deliver(self, args, task_vars, on_controller, shown):
-        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_session, interrupts
-        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller
-        from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
-        from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
         patience = _number(args, 'reconnect_timeout', 120)
         host = task_vars.get('inventory_hostname') or args['host_name']
         if on_controller and args.get('compression') != 'none':
@@ -216,12 +216,11 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail(str(exc)) from exc
             finally:
                 if self._own_connection:
-                    delivery_session.reset(self)
+                    reset(self)
 
     @staticmethod
     def _settle(store, result):
         """What lies beside the bundles on this machine."""
-        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import settle
         written, problems = settle(store)
         result['compose'] = written
         result['changed'] = result['changed'] or bool(written)
@@ -229,12 +228,10 @@ class ActionModule(ActionBase):
 
     def _attempts(self, args, task_vars, delivery, store, scratch, show, patience):
         """Start on the node and fetch; once more where the node's process is gone and something new had come."""
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery as ends
-        from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import (
-            SenderGone, Session, Unfetchable, reset, transport)
         fruitless, connected = 0, False
         blind = None                    # why the folders of delivery['avoid'] will not do
         until = None
+        written = set()                 # by starts that ended too early
         while True:
             try:
                 said = self._execute_module(module_args=dict(args, delivery=delivery), task_vars=task_vars)
@@ -262,7 +259,7 @@ class ActionModule(ActionBase):
             try:
                 session.probe()
                 session.run()
-                result = receiver.result()
+                result = receiver.result(written)
                 if store[0] is not None and not self._task.check_mode and not result.get('failed'):
                     self._settle(store[0], result)
                 for key in ('warnings', 'deprecations'):
@@ -274,6 +271,7 @@ class ActionModule(ActionBase):
                 delivery['avoid'] = delivery.get('avoid', []) + [os.path.dirname(said['delivery']['spool'])]
                 display.vv('the connection cannot fetch from %s (%s)' % (delivery['avoid'][-1], exc))
             except SenderGone as exc:
+                written |= receiver.written
                 fruitless = 0 if receiver.bytes else fruitless + 1
                 if fruitless >= MAX_STARTS:
                     raise AnsibleActionFail('The rescue on the host ended %d times without a result%s.' % (
@@ -351,7 +349,6 @@ def _locked(folder):
 
 def _table(host, result, width=None, check_mode=False):
     """The end of one host: a line for each bundle and each problem, the gravest first. WIDTH: see _width()."""
-    from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import human
     head = '[%s] ' % host
     bundles = sorted(result.get('bundles', ()), key=lambda item: STATUSES.index(item.get('status'))
                      if item.get('status') in STATUSES else 0)

@@ -125,6 +125,7 @@ class Receiver:
         self.asked: dict[str, Any] | None = None
         self.ended: dict[str, Any] | None = None
         self.failed: dict[str, str] = {}
+        self.written: set[str] = set()  # bundles that got their final name
         self.bytes = 0
 
     def feed(self, data: Any) -> None:
@@ -351,6 +352,7 @@ class Receiver:
             raise LifeboatError(f'{text(wrong[0]) if wrong else "manifest.json"} is not what the host read')
         bundle.finish(aside)
         self._finished.add(name)
+        self.written.add(name)
 
     # -- what is there ---------------------------------------------------------------------------------------------------------
 
@@ -432,8 +434,9 @@ class Receiver:
 
     # -- the result ------------------------------------------------------------------------------------------------------------
 
-    def result(self) -> dict[str, Any]:
-        """The module's result, corrected by what happened here."""
+    def result(self, earlier: Any = ()) -> dict[str, Any]:
+        """The module's result, corrected by what happened here. EARLIER: bundles that were written since the task began, by starts
+        of the host's process before this one, which calls them unchanged."""
         if self.ended is None:
             raise ValueError('the run has not ended')
         if 'error' in self.ended:
@@ -441,8 +444,10 @@ class Receiver:
         result = self.ended['result']
         for item in result.get('bundles', ()):
             name = item.get('name')
+            if name in earlier and item.get('status') != 'lost':
+                item['changed'] = True
             why = self.failed.get(name)
-            if why is None and item.get('changed') and self._bundles and name not in self._finished and name in self._bundles:
+            if why is None and item.get('changed') and name in self._bundles and name not in self._finished:
                 why = 'it was not finished'
             if why is None:
                 continue

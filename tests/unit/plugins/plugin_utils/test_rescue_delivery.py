@@ -201,6 +201,14 @@ def test_where_bundles_stay_on_the_host_only_the_result_comes():
             say(delivery.Receiver(None), message)
 
 
+def test_what_earlier_starts_of_the_same_task_wrote_is_changed():
+    end = delivery.Receiver(None)
+    listing = [{'name': name, 'status': 'complete', 'changed': name == 'c', 'bytes': 1} for name in 'abc']
+    say(end, {'op': 'end', 'result': {'bundles': listing, 'problems': [], 'summary': {}}})
+    found = end.result({'a'})
+    assert [item['changed'] for item in found['bundles']] == [True, False, True] and found['summary']['written'] == 2
+
+
 def write(end, number, name, data, mark=None):
     say(end, {'op': 'open', 'bundle': 'x', 'number': number, 'file': name, 'mark': mark, 'skip': 0})
     end.feed(frames.data_head(number, len(data)) + data)
