@@ -13,15 +13,15 @@ import re
 import stat
 from typing import NamedTuple, Optional
 
-from ..formats import boltdb, gotypes, jsonish
+from ..formats import gotypes, jsonish
 from . import metadata, model, safeio
+from .boltfile import read_db
 from .chains import DIGEST, MAX_LAYERS, chain_ids, diff_ids_of
 from .codes import problem
 
 META = b'io.containerd.metadata.v1.bolt'
 SNAPSHOTTER = b'io.containerd.snapshotter.v1.'
 CONTENT = b'io.containerd.content.v1.content/blobs/sha256'
-MAX_DB = 512 * 1024 * 1024
 VIEW, ACTIVE, COMMITTED = 1, 2, 3
 CONTAINER_KEY = re.compile(r'[0-9a-f]{64}\Z')
 INDEX_TYPES = ('application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.list.v2+json')
@@ -434,27 +434,6 @@ class ContainerdStore(object):
                         layer, why = shots.layer(record, chain_id)
                         return layer.path, layer.cache_id, layer.encoding, not why
         return None, None, None, False
-
-
-def read_db(root, folder, name):
-    """(boltdb.Db or None, damage) of a bbolt file below an open root."""
-    try:
-        holder = root.descend(folder)
-        fd = holder.open(name)
-    except OSError as exc:
-        return None, '%s: %s' % (name.decode(), metadata.describe(exc))
-    try:
-        raw = safeio.read_all(fd, MAX_DB)
-    except OSError as exc:
-        return None, '%s: %s' % (name.decode(), metadata.describe(exc))
-    finally:
-        os.close(fd)
-        holder.close()
-    try:
-        database = boltdb.open_db(raw)
-    except ValueError as exc:
-        return None, '%s: %s' % (name.decode(), exc)
-    return database, '%s: %s' % (name.decode(), database.damage[0]) if database.damage else ''
 
 
 def snapshot_of(key, bucket):

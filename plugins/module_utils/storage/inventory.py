@@ -6,8 +6,7 @@ import os
 import re
 import stat
 
-from . import (containerd, containers, discovery, idmap, legacy, liveness, metadata, model, orphans, privileges, rootcheck,
-               safeio)
+from . import containers, discovery, idmap, legacy, liveness, metadata, model, orphans, privileges, rootcheck, safeio
 from . import volumes as volume_store
 from .codes import problem
 from .driver_table import driver as driver_named
@@ -67,6 +66,8 @@ class DataRoot(object):
         self._find_graphdrivers()
         self.stores = []
         for path in candidate.containerd_roots:
+            # only where there is one
+            from . import containerd
             try:
                 self.stores.append(containerd.ContainerdStore(path, self.userxattr))
             except OSError:
@@ -267,7 +268,8 @@ class DataRoot(object):
         for container_store in self.stores:
             names = container_store.image_targets(self.suffix).get(image_id)
             if names:
-                return containerd.references_of(names)
+                from .containerd import references_of
+                return references_of(names)
         return []
 
     # -- volumes and images ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 """Writable layers that no container owns, told apart from image layers and from BuildKit's."""
 import hashlib
 
-from . import containerd, metadata, model
+from . import metadata, model
 from .chains import HEX
 from .drivers.common import BUILDKIT_ID
 
@@ -102,6 +102,7 @@ def _image_of_snapshot(root, store, stack):
 
 def _unordered(root, store, shots):
     """Both databases are gone: every snapshot folder, with nothing known about it."""
+    from . import containerd
     for number in shots.numbers():
         record = containerd.Snapshot('', number, containerd.ACTIVE, '', None, None)
         layer, why = shots.layer(record)

@@ -7,7 +7,8 @@ import re
 import stat
 
 from ..formats import jsonish
-from . import containerd, metadata, model
+from . import metadata, model
+from .boltfile import read_db
 from .codes import problem
 
 ANONYMOUS_LABEL = 'com.docker.volume.anonymous'
@@ -25,7 +26,7 @@ def redacted(options):
 
 def records(root):
     """({name: {Name, Driver, Labels, Options}}, damage) of volumes/metadata.db."""
-    database, damage = containerd.read_db(root, b'volumes', b'metadata.db')
+    database, damage = read_db(root, b'volumes', b'metadata.db')
     table = {}
     if database is not None:
         bucket = database.root.bucket(b'volumes', errors=[])
