@@ -118,8 +118,12 @@ class ActionModule(ActionBase):
 
     def _status(self, job, mode, task_vars):
         folder = self.get_shell_option('async_dir', default='~/.ansible_async')
-        found = self._execute_module(module_name='ansible.legacy.async_status', task_vars=task_vars, module_args={
-            'jid': job, 'mode': mode, '_async_dir': folder})
+        checked, self._task.check_mode = self._task.check_mode, False       # older cores skip it in check mode
+        try:
+            found = self._execute_module(module_name='ansible.legacy.async_status', task_vars=task_vars, module_args={
+                'jid': job, 'mode': mode, '_async_dir': folder})
+        finally:
+            self._task.check_mode = checked
         self._remove_tmp_path(self._connection._shell.tmpdir)
         self._connection._shell.tmpdir = None
         return found
