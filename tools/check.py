@@ -321,7 +321,7 @@ PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel':
          'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
 # Two that take as long, if there is a second processor: the engines mostly wait, for containers and disks. Not delivery beside
 # integration, which looks whether spools are left on this machine.
-LANES = (('units', 'sanity oldest', 'integration', 'delivery'), ('lint', 'kernel', 'engines', 'sanity newest'))
+LANES = (('sanity oldest', 'integration', 'delivery'), ('lint', 'units', 'kernel', 'engines', 'sanity newest'))
 
 
 def main():
