@@ -208,7 +208,8 @@ def ansible(command, inventory, folder=PLAYS):
     said = done.stdout.decode('utf-8', 'replace')
     print(said, flush=True)
     wrong = ['exit status %d' % done.returncode] if done.returncode else []
-    wrong += re.findall(r'^\[(?:DEPRECATION )?WARNING\]: .*$', said, re.M)
+    # older cores say that they are in a collection's folder, as ansible-test has them
+    wrong += [line for line in re.findall(r'^\[(?:DEPRECATION )?WARNING\]: .*$', said, re.M) if 'running with default collection' not in line]
     if isinstance(command, str) and command.startswith('ansible all '):
         nothing = not re.search(r'^deadhost \| (?:SUCCESS|CHANGED) => ', said, re.M)
     else:
