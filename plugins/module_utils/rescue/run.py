@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole rescue: what is to be written, in which order, whether there is room, and then one bundle after another."""
+import hashlib
 import os
 import re
 import socket
@@ -192,24 +193,18 @@ def _jobs(host, request):
     chosen = selection.containers(host, request.containers)
     problems = list(host.problems)
     jobs, names = [], set()
-    everything = {}
-    for root in host.roots:
-        for name, volume in (root.volumes_with_users() if request.volumes else {}).items():
-            everything.setdefault(name, (root, volume))
-    alone = selection.by_glob('volume', request.volumes, list(everything))
+    volumes = [(root, root.volumes_with_users()) for root in host.roots] if request.volumes else []
+    alone = selection.by_glob('volume', request.volumes, {name for dummy, table in volumes for name in table})
     networks = {}
     for root, ident in chosen:
         if root.path not in networks:
             networks[root.path] = neighbours.networks(root)
         container = root.container(ident)
-        own = [name for name in alone if everything[name][0] is root]
-        jobs.append(_container_job(host, root, container, request, networks[root.path], own))
+        jobs.append(_container_job(host, root, container, request, networks[root.path], alone))
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
-    for name in alone:
-        root, volume = everything[name]
-        jobs.append(_volume_job(host, root, volume, request))
+    jobs.extend(_volume_jobs(host, volumes, alone, request))
     jobs.extend(_image_jobs(host, request))
     if request.orphans:
         for root in host.roots:
@@ -238,7 +233,7 @@ def _source(host, root, store, driver, request):
 
 
 def _container_job(host, root, container, request, networks, alone):
-    """ALONE: names of this root's volumes that get bundles of their own."""
+    """ALONE: names of volumes that get bundles of their own."""
     problems = list(container.problems)
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
@@ -292,6 +287,16 @@ def _too_wide(host, request, mount):
     if _inside(request, mount.path):
         return 'dest lies in it'
     return ''
+
+
+def _volume_jobs(host, volumes, names, request):
+    """The volumes called NAMES of every root. VOLUMES: [(root, its volumes by name)]. Where several roots have one of the name
+    (snap beside apt, a data root that was moved), the later ones say in the bundle's name whence they are."""
+    for name in names:
+        found = [(root, table[name]) for root, table in volumes if name in table]
+        for position, (root, volume) in enumerate(found):
+            job = _volume_job(host, root, volume, request)
+            yield job if position == 0 else job._replace(name='%s-%s' % (job.name, hashlib.sha256(root.path).hexdigest()[:12]))
 
 
 def _volume_job(host, root, volume, request):

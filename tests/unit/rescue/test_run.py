@@ -341,3 +341,25 @@ def test_an_image_without_a_file_that_it_cannot_hold_is_partial(tmp_path):
     assert rescue(dead, tmp_path / 'image', containers=(victim.name,), include=('image',))['changed'] is False
     result = rescue(dead, tmp_path / 'layer', containers=(victim.name,))
     assert result['bundles'][0]['status'] == 'complete' and 'WHITEOUT_NAME' in [item['code'] for item in result['problems']]
+
+
+def test_volumes_of_one_name_in_two_data_roots_are_both_rescued(tmp_path):
+    """Snap beside apt, or a data root that was moved: nothing of the second one may be left out unsaid."""
+    for where in ('var/lib/docker', 'srv/docker'):
+        root = str(tmp_path / 'host' / where)
+        deadroot.build(root, containers=1, host_root=str(tmp_path / 'host'), recorded_root='/' + where, rich=False, seed=where)
+        os.makedirs(os.path.join(root, 'volumes', 'both', '_data'))
+        with open(os.path.join(root, 'volumes', 'both', '_data', 'which'), 'w') as which:
+            which.write(where)
+    results = []
+    for dummy in range(2):
+        with inventory.Host(os.fsencode(str(tmp_path / 'host')), [b'/var/lib/docker', b'/srv/docker']) as host:
+            results.append(run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box', compression='none', volumes=('*',))))
+    volumes = [item for item in results[0]['bundles'] if item['name'].startswith('volume-both')]
+    found = set()
+    for item in volumes:
+        with open(os.path.join(item['path'], 'volumes', 'both.tar'), 'rb') as archive:
+            raw = archive.read()
+        found.update(where for where in ('var/lib/docker', 'srv/docker') if where.encode() in raw)
+    assert len(volumes) == 2 and found == {'var/lib/docker', 'srv/docker'}
+    assert {item['status'] for item in volumes} == {'complete'} and results[1]['changed'] is False
