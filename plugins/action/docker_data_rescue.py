@@ -24,7 +24,7 @@ from ansible.utils.display import Display
 # All of it here: the process that forks the workers loads this file, so that none of them has to.
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller, human
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name, settle
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import SEVERITIES, folder_name, settle
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
@@ -35,9 +35,7 @@ display = Display()
 IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
 ROOM = re.compile(r'\s(\d+)\s+\d+\s+(-?\d+)\s+(?:\d+%|-)\s')     # a line of df -P: all and free, blocks or inodes
-STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 HEADS = ('STATUS', 'BUNDLE', 'IMAGE', 'VOLUMES', 'SIZE', '')
-SEVERITIES = ('critical', 'warning', 'info')
 MAX_STARTS = 3                          # without anything new between two of them
 MAX_PLACES = 8                          # that the connection cannot fetch from
 
@@ -350,8 +348,8 @@ def _locked(folder):
 def _table(host, result, width=None, check_mode=False):
     """The end of one host: a line for each bundle and each problem, the gravest first. WIDTH: see _width()."""
     head = '[%s] ' % host
-    bundles = sorted(result.get('bundles', ()), key=lambda item: STATUSES.index(item.get('status'))
-                     if item.get('status') in STATUSES else 0)
+    bundles = sorted(result.get('bundles', ()), key=lambda item: rescue_report.STATUSES.index(item.get('status'))
+                     if item.get('status') in rescue_report.STATUSES else 0)
     rows = [HEADS] + [(str(item.get('status')), str(item.get('name')), item.get('image') or '-',
                        str(sum(part.get('kind') == 'volume' for part in item.get('components') or ())),
                        human(item.get('bytes') or 0), '' if item.get('changed') else 'unchanged') for item in bundles[:40]]
@@ -363,10 +361,10 @@ def _table(host, result, width=None, check_mode=False):
     problems = sorted(result.get('problems', ()), key=lambda item: SEVERITIES.index(item.get('severity'))
                       if item.get('severity') in SEVERITIES else 0)
     for item in problems[:20]:
-        text = ('%s %s: %s %s' % (str(item.get('severity')).upper(), item.get('code'), item.get('message'), item.get('next_step') or '')).strip()
+        said = ('%s %s: %s %s' % (str(item.get('severity')).upper(), item.get('code'), item.get('message'), item.get('next_step') or '')).strip()
         room = max(40, width - len(head)) if width else 0
-        lines += [head + line for line in (textwrap.wrap(text, room, subsequent_indent='    ', break_long_words=False,
-                                                         break_on_hyphens=False) if room else [text])]
+        lines += [head + line for line in (textwrap.wrap(said, room, subsequent_indent='    ', break_long_words=False,
+                                                         break_on_hyphens=False) if room else [said])]
     if len(problems) > 20:
         lines.append(head + '... and %d more problems' % (len(problems) - 20))
     summary = result.get('summary', {})

@@ -69,14 +69,14 @@ class Early(object):
                 return
         os.close(into)
         # as much as a pipe takes without anybody reading
-        os.write(into_todo, b''.join(struct.pack('=I', number) for number in range(count)))
+        os.write(into_todo, _packed(count))
         os.close(into_todo)
 
     def answers(self):
         """[True or False] in the order of the questions."""
         found = {}
         if self._children:
-            for number in self._numbers():
+            for number in _numbers(self._todo):
                 found[number] = self._ask(number)
             with os.fdopen(os.dup(self._out), 'rb') as stream:
                 raw = stream.read()
@@ -99,23 +99,30 @@ class Early(object):
         try:
             for fd in inherited:
                 os.close(fd)
-            for number in self._numbers():
+            for number in _numbers(self._todo):
                 os.write(into, self._ANSWER.pack(number, self._ask(number)))
         finally:
             os._exit(0)
-
-    def _numbers(self):
-        while True:
-            raw = os.read(self._todo, 4)        # written in one piece of whole numbers, so never torn
-            if not raw:
-                return
-            yield struct.unpack('=I', raw)[0]
 
     def _ask(self, number):
         try:
             return bool(self._questions[number]())
         except Exception:               # pylint: disable=broad-except
             return False
+
+
+def _packed(count):
+    """The numbers below COUNT as they go through a pipe."""
+    return b''.join(struct.pack('=I', number) for number in range(count))
+
+
+def _numbers(todo):
+    """Take one number after the other from a pipe that others read as well, until nobody can write to it any more."""
+    while True:
+        raw = os.read(todo, 4)          # written in multiples of 4 at most PIPE_BUF long or at once, so never torn
+        if len(raw) < 4:
+            return
+        yield struct.unpack('=I', raw)[0]
 
 
 def _one(job):
@@ -152,7 +159,7 @@ def _forked(jobs, workers):
 
 def _feed(todo_in, count, todo_out):
     """Write the numbers; a pipe takes 16384 of them without anybody reading, more need a process of their own."""
-    numbers = b''.join(struct.pack('=I', number) for number in range(count))
+    numbers = _packed(count)
     if len(numbers) <= 4096:
         os.write(todo_in, numbers)
         os.close(todo_in)
@@ -174,11 +181,7 @@ def _child(jobs, todo_out, into, inherited):
     try:
         for fd in inherited:
             os.close(fd)
-        while True:
-            raw = os.read(todo_out, 4)  # written in multiples of 4 at most PIPE_BUF long, so never torn
-            if len(raw) < 4:
-                break
-            number = struct.unpack('=I', raw)[0]
+        for number in _numbers(todo_out):
             result = _one(jobs[number])
             try:
                 packed = pickle.dumps((number, result), 2)

@@ -43,7 +43,8 @@ class State(object):
         self._new = {}
         self._raw = b''                 # _old as it was read
         self._digested = None           # (table, its digest)
-        self._looked = None             # (keys, parallel.Early), then {key: whether its tree is as it was}
+        self._looking = None            # (keys, parallel.Early)
+        self._unchanged = None          # keys of trees that are as they were
 
     @classmethod
     def load(cls, path, data_roots=(), full_every=FULL_EVERY):
@@ -65,19 +66,20 @@ class State(object):
     def look(self, keys=None, workers=None):
         """Begin to look whether the trees of the last run (only those of KEYS, if given) are as they were: in other processes,
         until somebody asks. Twice is once."""
-        if self._looked is None:
+        if self._looking is None:
             keys = [key for key in (self._old if keys is None else keys) if self._may_be_used(key)]
-            self._looked = keys, parallel.Early([functools.partial(_is_unchanged, self._old[key]) for key in keys], workers)
+            self._looking = keys, parallel.Early([functools.partial(_is_unchanged, self._old[key]) for key in keys], workers)
 
     def remembered(self, key, path, encoding=model.PLAIN, **options):
         """What usage.scan_folder(PATH, ENCODING, **OPTIONS) gave the last time, None if it has to be walked. KEY: text that
         names the tree, e.g. a container's id. OPTIONS: of `detector` only whether there is one is compared, of `limits` nothing."""
         self.look()
-        if not isinstance(self._looked, dict):
-            self._looked = dict(zip(self._looked[0], self._looked[1].answers()))
+        if self._unchanged is None:
+            keys, early = self._looking
+            self._unchanged = {each for each, same in zip(keys, early.answers()) if same}
         old = self._old.get(key)
         # another place by the same name is another tree
-        if not self._looked.get(key) or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):
+        if key not in self._unchanged or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):
             return None
         try:
             result = _usage(old['result'])
@@ -102,8 +104,8 @@ class State(object):
 
     def close(self):
         """End what :meth:`look` began, if nobody needs it any more. Twice is once."""
-        if isinstance(self._looked, tuple):
-            self._looked[1].close()
+        if self._looking is not None:
+            self._looking[1].close()
 
     def _may_be_used(self, key):
         old = self._old.get(key)

@@ -66,7 +66,7 @@ class Trees(object):
         if self._state is not None:
             self._state.look([_text(key) for key in jobs], self._workers and self._workers - 1)
         for key in list(jobs):
-            known = self._remembered(key, *jobs[key])
+            known = self._remembered(key, *jobs[key][:3])
             if known is not None:
                 self._results[key] = Result(known)
                 del jobs[key]
@@ -99,18 +99,15 @@ class Trees(object):
     def of_layer(self, key):
         return self._results[('layer', key)]
 
-    def _asked(self, image_volumes):
-        """What both the walk and its memory are told."""
-        return dict(self._options, detector=databases.Detector(image_volumes) if self._look else None)
-
-    def _remembered(self, key, path, encoding, entries, image_volumes):
+    def _remembered(self, key, path, encoding, entries):
         if self._state is None or entries is not None:
             return None
-        return self._state.remembered(_text(key), path, encoding, table=self._table, **self._asked(image_volumes))
+        # whether there is a detector counts, not which
+        return self._state.remembered(_text(key), path, encoding, table=self._table, detector=self._look or None, **self._options)
 
     def _walk(self, alone, path, encoding, entries, image_volumes):
         """(usage.Usage, what the state keeps of it)"""
-        options = dict(self._asked(image_volumes), limits=self._limits)
+        options = dict(self._options, limits=self._limits, detector=databases.Detector(image_volumes) if self._look else None)
         if entries is not None:
             return usage.scan(entries(), table=self._compiled, **options), None
         # several trees keep every processor busy, each walked by one process

@@ -212,14 +212,20 @@ def parse_sums(raw):
     return sums, problems
 
 
-def _read_sums(root, check):
+def _content(root, name, check):
+    """The bytes of a file right in the bundle, None if it cannot be read (then `check` knows)."""
     try:
-        raw = root.read(SUMS)
+        return root.read(name)
     except FileNotFoundError:
-        check.lacking(SUMS)
-        return {}
+        check.lacking(name)
     except OSError as exc:
-        check.wrong(SUMS, 'cannot be read: %s' % exc.strerror)
+        check.wrong(name, 'cannot be read: %s' % exc.strerror)
+    return None
+
+
+def _read_sums(root, check):
+    raw = _content(root, SUMS, check)
+    if raw is None:
         return {}
     sums, problems = parse_sums(raw)
     for number, problem in problems:
@@ -233,14 +239,11 @@ def _read_sums(root, check):
 
 def _read_manifest(root, check):
     """manifest.json as a dict; {} if it is missing or makes no sense (then `check` knows)."""
+    raw = _content(root, MANIFEST, check)
+    if raw is None:
+        return {}
     try:
-        manifest = json.loads(root.read(MANIFEST).decode('utf-8'))
-    except FileNotFoundError:
-        check.lacking(MANIFEST)
-        return {}
-    except OSError as exc:
-        check.wrong(MANIFEST, 'cannot be read: %s' % exc.strerror)
-        return {}
+        manifest = json.loads(raw.decode('utf-8'))
     except (ValueError, RecursionError):
         check.wrong(MANIFEST, 'is not JSON')
         return {}
