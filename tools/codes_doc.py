@@ -65,6 +65,8 @@ ADVICE = {
     'IMAGE_LAYER_DAMAGED': 'Pull the image by its digest. The message names the files that differ.',
     'IMAGE_LAYER_UNVERIFIED': 'Nothing is known to be wrong. If it matters, pull the image and compare.',
     'IMAGE_LEFT_OUT': 'Take a `dest` with more room, or pull the image on a healthy host.',
+    'IMAGE_ATTRIBUTES': 'Take them from `writable` or `rootfs`, which have every attribute.',
+    'IMAGE_ATTRIBUTES_BY_STORE': 'Nothing, if nothing in the container uses such attributes; else take them from `writable` or `rootfs`.',
     'IMAGE_SPARSE': 'Load it where there is room for the full size, or restore from `writable` or `rootfs`, which keep '
                     'the holes.',
     'IMAGE_CONFIG_LOST': 'Pull the image by its digest. Entrypoint and environment are also in the container\'s own record.',

@@ -53,6 +53,9 @@ CODES = {
     'IMAGE_LAYER_REBUILT': (WARNING, 'An image layer could not be put together byte by byte; it was made anew from its files and '
                                      'has another digest.'),
     'IMAGE_LAYER_UNVERIFIED': (INFO, 'Nothing on this disk tells what an image layer should be: it could not be checked.'),
+    'IMAGE_ATTRIBUTES': (WARNING, 'Extended attributes that docker load does not keep, or that a storage driver takes for its own marks, '
+                                  'are left out of the image.'),
+    'IMAGE_ATTRIBUTES_BY_STORE': (INFO, 'Extended attributes are in the image that not every Docker keeps when it loads it.'),
     'IMAGE_SPARSE': (INFO, 'Holes of a writable layer are left out of the image.'),
     'LAYER_METADATA_DAMAGED': (INFO, 'An entry of layerdb is damaged; dockerd ignores it.'),
     'LAYER_REMOVING': (INFO, 'A layer whose removal was interrupted; its data may still be complete.'),

@@ -45,7 +45,7 @@ def read(root, ident):
     if store == 'graphdriver' and driver in root.graphdrivers and image_id:
         problems.extend(root.graphdrivers[driver].images.config_problems(image_id))
     mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path,
-                                   root.writable_places)
+                                   root.writable_places, root.has_image)
     problems.extend(notes)
     state = _state(config)
     problems[:0] = _removals(ident, name, hostconfig, state)
