@@ -66,7 +66,8 @@ ADVICE = {
     'IMAGE_LAYER_UNVERIFIED': 'Nothing is known to be wrong. If it matters, pull the image and compare.',
     'IMAGE_LEFT_OUT': 'Take a `dest` with more room, or pull the image on a healthy host.',
     'IMAGE_ATTRIBUTES': 'Take them from `writable` or `rootfs`, which have every attribute.',
-    'IMAGE_ATTRIBUTES_BY_STORE': 'Nothing, if nothing in the container uses such attributes; else take them from `writable` or `rootfs`.',
+    'IMAGE_ATTRIBUTES_BY_STORE': 'Nothing, if nothing in the container uses such attributes. Else take them from '
+                                 '`writable` or `rootfs`.',
     'IMAGE_SPARSE': 'Load it where there is room for the full size, or restore from `writable` or `rootfs`, which keep '
                     'the holes.',
     'IMAGE_CONFIG_LOST': 'Pull the image by its digest. Entrypoint and environment are also in the container\'s own record.',
@@ -78,11 +79,13 @@ ADVICE = {
     'DRIVER_UNSUPPORTED': 'Do what the next step says: it has the commands with the names of this very layer.',
     'METADATA_DB_DAMAGED': 'Nothing first. Labels and drivers of volumes may be missing; snapshots without an owner are '
                            'listed as orphans.',
-    'METADATA_DB_MISSING': 'Rescue before containerd is started on this disk: snapshots are found without it. Put the database back from a '
-                           'backup of the same day, or restore the bundles into a new data root.',
-    'REFERENCES_DAMAGED': 'Nothing for a rescue. Do not try a start: it rewrites the states of containers before it fails. Containers still tell the name of the image that they were made from.',
+    'METADATA_DB_MISSING': 'Rescue before containerd is started on this disk: snapshots are found without it. Put the '
+                           'database back from a backup of the same day, or restore the bundles into a new data root.',
+    'REFERENCES_DAMAGED': 'Nothing for a rescue. Do not try a start: it rewrites the states of containers before it fails. '
+                          'Containers still tell the name of the image that they were made from.',
     'VOLUME_LOST': 'Look for it on other disks (a volume can be a host folder) and in backups.',
-    'VOLUME_OPTIONS_DAMAGED': 'Do not try a start: it rewrites the states of containers before it fails. Set the driver options by hand when you restore it, if it had any.',
+    'VOLUME_OPTIONS_DAMAGED': 'Do not try a start: it rewrites the states of containers before it fails. '
+                              'Set the driver options by hand when you restore it, if it had any.',
     'VOLUME_NOT_ON_DISK': 'Mount the server or device read-only and archive it from there; the message names it.',
     'VOLUME_IS_LINK': 'Archive the target by hand if you trust it.',
     'BIND_MISSING': 'Mount the disk that holds it below `host_root` and run again.',
