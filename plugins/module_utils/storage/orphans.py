@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writable layers that no container owns, told apart from image layers and from BuildKit's."""
 import hashlib
+from typing import List
 
 from . import metadata, model
 from .chains import HEX
 from .drivers.common import BUILDKIT_ID
+from .graphdriver import Graphdriver
 
 
 def find(root):
@@ -63,6 +65,15 @@ def _graphdriver(root, graph, owners, image_mounts):
         references = graph.images.references()[0].get(image_id, [])
         yield model.Orphan(found.stack.writable.path, found.stack, image_id, references[0] if references else None,
                            root.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, root.idmap, found.problems)
+
+
+def build_cache(graph: Graphdriver) -> List[bytes]:
+    """Sorted ids (bytes) of the layers of a Graphdriver that BuildKit made and that no entry of layerdb refers to: its cache
+    of builds (moby: builder-next/adapters/snapshot)."""
+    if graph.driver is None:
+        return []
+    claimed = {record.cache_id for record in graph.layerdb.layers().values()}
+    return sorted(ident for ident in graph.driver.ids(graph.root) if BUILDKIT_ID.match(ident) and ident not in claimed)
 
 
 def _image_by_chain(graph, stack):
