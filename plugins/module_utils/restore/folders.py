@@ -95,6 +95,9 @@ def _plan_offline(plan, options, source, names, root):
             plan.refuse('The volume %s has driver options (%s); it can only be restored by a running engine.'
                         % (name, ', '.join(show(key) for key in sorted(info['options']))))
             continue
+        if len(name) < 2:
+            plan.refuse('%s is too short for the name of a volume; give it another one in volume_map.' % name)
+            continue
         if info.get('labels'):
             plan.note('The labels of %s cannot be written while the engine is stopped.' % name)
         # an administrator may have put the engine's folder of volumes elsewhere, by a link in the engine's own folder

@@ -520,9 +520,30 @@ def open_archive(info, name):
             os.close(incoming.fd)
     fd = reading.open_file(info, name)
     try:
-        return compress.open_reader(fd, compress.codec_of(name))
-    finally:
+        return _Unchanged(compress.open_reader(fd, compress.codec_of(name)), info, name, fd)
+    except BaseException:
         os.close(fd)
+        raise
+
+
+class _Unchanged(object):
+    """A decompressed stream whose end is only believed if the file is still the one that was checked."""
+
+    def __init__(self, stream, info, name, fd):
+        self._stream = stream
+        self._info = info
+        self._name = name
+        self._fd = fd
+
+    def read(self, count=-1):
+        data = self._stream.read(count)
+        if not data and count:
+            reading.refuse_changed(self._info, self._name, self._fd)
+        return data
+
+    def close(self):
+        self._stream.close()
+        os.close(self._fd)
 
 
 def _before(name):
