@@ -36,6 +36,7 @@ MAX_MANIFEST = 32 << 20
 MAX_SUMS = 8 << 20                      # about 80,000 files; bundles have dozens
 MAX_VALUES = 2 << 20                    # in one JSON file: each takes up to fifty times its bytes
 MAX_FILE_NAME = 4096
+MANY = 4 << 30                          # bytes of a file that may be holes
 LARGEST = (1 << 63) - 1                 # off_t
 ARCHIVES = ('volume', 'bind', 'writable', 'rootfs')
 SUM_LINE = re.compile(br'(\\?)([0-9a-f]{64}) [ *](.+)\Z', re.DOTALL)
@@ -421,6 +422,9 @@ def _check_file(root, name, expected, size, present, verify, check, seen=None):
         actual = st.st_size
         if size is not None and actual != size:
             check.wrong(name, 'has %d bytes instead of %d' % (actual, size))
+        elif actual > MANY and st.st_blocks * 512 < actual // 1000:
+            # to read it would take hours, and cost whoever made it nothing
+            check.wrong(name, 'has %d bytes, nearly all of them holes: no rescue writes such a file' % actual)
         elif verify and _sha256(fd, st, seen) != expected:
             check.wrong(name, 'has another SHA-256 than SHA256SUMS says')
     except OSError as exc:

@@ -36,12 +36,12 @@ def restore(options):
         _plan_directory(plan, options, source, names, where)
     nothing = plan.nothing(options.restore)
     if nothing and options.if_nothing == 'skip':
-        return plan.skipped(name, nothing)
+        return plan.skipped(show(name), nothing)
     if nothing:
         plan.refuse(nothing)
     _check_space(plan, where)
-    plan.refuse_now(text(where))
-    result = {'changed': plan.changes(), 'name': name, 'nothing': False, 'steps': [steps.shown(step) for step in plan.steps],
+    plan.refuse_now(show(where))
+    result = {'changed': plan.changes(), 'name': show(name), 'nothing': False, 'steps': [steps.shown(step) for step in plan.steps],
               'notes': plan.notes, 'diff': {'before': plan.before, 'after': plan.after}}
     if not options.check:
         if not options.offline:
@@ -58,7 +58,7 @@ def restore(options):
 
 def _plan_directory(plan, options, source, names, where):
     if os.path.lexists(where) and not os.path.isdir(where):
-        plan.refuse('dest %s is no folder.' % text(where))
+        plan.refuse('dest %s is no folder.' % show(where))
         return
     if os.geteuid() != 0:
         plan.note('Not run as root: everything belongs to the user who runs this, whatever the bundle says.')
@@ -272,14 +272,14 @@ def _offline_root(path):
         roots = host.roots
         if len(roots) != 1:
             raise LifeboatError('There are %d data roots here (%s); name one in data_root.' % (
-                len(roots), ', '.join(text(root.path) for root in roots) or 'none was found'))
+                len(roots), ', '.join(show(root.path) for root in roots) or 'none was found'))
         root = roots[0]
         if root.liveness.state != liveness.STOPPED:
             raise LifeboatError('The engine of %s is not proved to be stopped (%s); stop it, or restore without offline.' % (
-                text(root.path), '; '.join(root.liveness.evidence[:2]) or root.liveness.state))
+                show(root.path), '; '.join(root.liveness.evidence[:2]) or root.liveness.state))
         if root.suffix or root.userxattr:
             raise LifeboatError('%s belongs to an engine that shifts owners; restore with the running engine instead.'
-                                % text(root.path))
+                                % show(root.path))
         return root.path
 
 
@@ -292,7 +292,7 @@ def _check_space(plan, where):
     free = st.f_bavail * st.f_frsize
     if needed + RESERVE > free:
         plan.note('%d bytes are to be unpacked and only %d are free at %s; holes in files need less.'
-                  % (needed, free, text(folder)))
+                  % (needed, free, show(folder)))
 
 
 def _folder_again(place, mode):

@@ -19,6 +19,7 @@ BLOCK = 512
 CHUNK = 1 << 20
 MAX_EXTENDED = 4 << 20                  # bytes of PAX records of one member: 64 KiB for each of its xattrs, and more
 MAX_NAME = 64 << 10
+NAME_MAX = 255                          # bytes of one part of a path, on every file system of Linux
 MAX_EXTENTS = 1 << 20
 LARGEST = (1 << 63) - 1                 # off_t
 MAX_ID = (1 << 32) - 2                  # (uid_t)-1 means "leave it" to chown(2)
@@ -369,6 +370,8 @@ class Reader(object):
             raise self.fail(problem, original)
         if name.count(b'/') > MAX_DEPTH:
             raise self.fail('lies in more than %d folders' % MAX_DEPTH, original)
+        if len(name) > NAME_MAX and max(map(len, name.split(b'/'))) > NAME_MAX:
+            raise self.fail('has a name that no file can have: a part of it is longer than %d bytes' % NAME_MAX, original)
         if b'..' in name or b'//' in name or b'/.' in name or name[:1] == b'.' or name[-1:] == b'/':
             parts = name.split(b'/')
             if b'..' in parts:

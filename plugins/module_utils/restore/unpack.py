@@ -197,24 +197,18 @@ class _Job(object):
         if fd is not None:
             self.open_folders.move_to_end(path)
             return fd
-        parent, dummy, name = path.rpartition(b'/')
-        if parent.count(b'/') > 200:
-            fd = self._walk(path)       # too deep to recurse and to hold every parent open
-        else:
-            fd = os.open(name, DIR, dir_fd=self.descriptor(parent))
-        self.open_folders[path] = fd
-        while len(self.open_folders) > MAX_OPEN:
-            os.close(self.open_folders.popitem(last=False)[1])
-        return fd
-
-    def _walk(self, path):
-        fd = os.dup(self.root)
-        for name in path.split(b'/'):
-            try:
-                inner = os.open(name, DIR, dir_fd=fd)
-            finally:
-                os.close(fd)
-            fd = inner
+        # from the nearest folder above that is open
+        missing = []
+        above = path
+        while above and above not in self.open_folders:
+            missing.append(above)
+            above = above.rpartition(b'/')[0]
+        fd = self.open_folders[above] if above else self.root
+        for folder in reversed(missing):
+            fd = os.open(folder.rpartition(b'/')[2], DIR, dir_fd=fd)
+            self.open_folders[folder] = fd
+            if len(self.open_folders) > MAX_OPEN:
+                os.close(self.open_folders.popitem(last=False)[1])
         return fd
 
     def forget(self, path):

@@ -124,9 +124,9 @@ def test_another_file_system_is_not_entered(top, monkeypatch):
 
 
 def test_folders_are_made_without_recursion(tmp_path):
-    path = os.path.join(os.fsencode(str(tmp_path)), *[b'd'] * 1500)
+    path = os.path.join(os.fsencode(str(tmp_path)), *[b'd'] * 1100)
     made = removal.make(path, 0o701)
-    assert len(made) == 1500 and made[-1] == path and stat.S_IMODE(os.stat(path).st_mode) == 0o701
+    assert len(made) == 1100 and made[-1] == path and stat.S_IMODE(os.stat(path).st_mode) == 0o701
     assert removal.make(path) == []
     with open(os.path.join(path, b'file'), 'wb'):
         pass
