@@ -82,14 +82,13 @@ def host_path(path, readonly=False):
         return SOCKET
     if path in HARMLESS_WRITTEN or readonly and belongs_to_host(path):
         return ''
-    hidden = path.startswith('/home/') and '/.' in path
-    return PATHS if hidden or whole(path) or any(below(path, folder) for folder in SYSTEM) else ''
+    home = bool(re.match(r'/home/([^/]+\Z|.*/\.)', path))
+    return PATHS if home or whole(path) or any(below(path, folder) for folder in SYSTEM) else ''
 
 
 def whole(path):
-    """Is PATH '/', one of the top folders of the operating system, or somebody's whole home?"""
-    path = plain(path)
-    return path in WHOLE or path in SYSTEM or bool(re.match(r'/home/[^/]+\Z', path))
+    """Is PATH '/', or one of the top folders of the operating system?"""
+    return plain(path) in WHOLE or plain(path) in SYSTEM
 
 
 def belongs_to_host(path):
