@@ -23,6 +23,7 @@ import traceback
 import cases
 import envs
 import linting
+import progress
 import tree
 from cases import FAILED, PASSED, SKIPPED, Case
 
@@ -41,24 +42,24 @@ class Run(object):
         self.top = os.path.join(envs.VENV, 'tree')
         self.collection = tree.build(self.top)
         self.cases = []
+        self.used = progress.Used()
         self.lock = threading.Lock()
 
     def command(self, part, command, cwd=None, **environment):
         """Run COMMAND, everything it says goes to a log. Returns (exit status, what it said)."""
         path = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', part) + '.log')
         with open(path, 'ab') as log:
-            status = subprocess.run(command, cwd=cwd or self.collection, stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=subprocess.STDOUT, check=False,
-                                    env=envs.clean_environment(ANSIBLE_COLLECTIONS_PATH=self.top, PYTHONPATH=self.top,
-                                                               PYTHONDONTWRITEBYTECODE='1', ANSIBLE_NOCOLOR='1',
-                                                               **environment)).returncode
-        with open(path, encoding='utf-8', errors='replace') as log:
-            return status, log.read()
+            begun = subprocess.Popen(command, cwd=cwd or self.collection, stdin=subprocess.DEVNULL, stdout=log,
+                                     stderr=subprocess.STDOUT,
+                                     env=envs.clean_environment(ANSIBLE_COLLECTIONS_PATH=self.top, PYTHONPATH=self.top,
+                                                                PYTHONDONTWRITEBYTECODE='1', ANSIBLE_NOCOLOR='1',
+                                                                **environment))
+        return progress.wait(begun, part, path, self.used), progress.text(path)
 
     def part(self, name, function, *arguments):
         """Run one part; print its line, and before it what it said if something failed."""
         print('== %s ...' % name, flush=True)
-        began = time.time()
+        began, before = time.time(), self.used.here()
         said = ''
         try:
             found, said = function(name, *arguments)
@@ -68,7 +69,8 @@ class Run(object):
         if any(case.outcome == FAILED for case in found):
             lines += ['   | ' + line for line in said.splitlines()[-150:]]
         lines += ['   ' + case.text for case in found if case.text.startswith('did not run: ')]
-        lines.append('== %s: %s in %d s' % (name, cases.worded(found), time.time() - began))
+        lines.append('== %s: %s in %d s (%d s of processor)' % (name, cases.worded(found), time.time() - began,
+                                                                self.used.here() - before))
         with self.lock:
             print('\n'.join(lines), flush=True)
             self.cases += found
