@@ -1,7 +1,8 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the checks of `make test`: python3 tools/check.py PART... (lint units sanity integration kernel engines delivery)
+"""Runs the checks of `make test`: python3 tools/check.py PART... (lint units sanity integration kernel engines
+delivery soak)
 
 Makes what it needs under .venv/ by itself. Every part prints one line, and all it said if it failed; at the end come
 the counts of all parts, and pytest's closing line over the same. A part that this machine cannot run is named with the
@@ -31,6 +32,7 @@ RESULTS = os.path.join(envs.VENV, 'results')
 HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'audit', 'fixtures')
+ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
 
@@ -69,6 +71,7 @@ class Run(object):
         if any(case.outcome == FAILED for case in found):
             lines += ['   | ' + line for line in said.splitlines()[-150:]]
         lines += ['   ' + case.text for case in found if case.text.startswith('did not run: ')]
+        lines += ['   %d skipped: %s' % (number, why) for why, number in cases.reasons(found)]
         lines.append('== %s: %s in %d s (%d s of processor)' % (name, cases.worded(found), time.time() - began,
                                                                 self.used.here() - before))
         with self.lock:
@@ -109,15 +112,15 @@ def remove(folder):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, **environment):
-    """pytest over FOLDERS of the tree."""
+def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, options=(), **environment):
+    """pytest over FOLDERS (or files) of the tree."""
     own = version(tuple(envs.interpreter(python)[1][:2]))
     env = envs.make(['ansible', 'units'], python, 'controller-' + own) if with_ansible \
         else envs.make(['units'], python, 'units-' + own)
     junit = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', name) + '.xml')
     command = [os.path.join(env, 'bin', 'python'), '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--junitxml', junit,
                '-o', 'junit_family=xunit2']
-    command += ['--ignore=' + each for each in ignore] + list(folders)
+    command += ['--ignore=' + each for each in ignore] + list(options) + list(folders)
     environment.setdefault('PATH', os.path.join(env, 'bin') + os.pathsep + os.environ.get('PATH', os.defpath))
     # short, for unix sockets in it; our own, since pytest's common one may be somebody else's
     scratch = tempfile.mkdtemp(prefix='lb-')
@@ -152,29 +155,51 @@ def needs_root():
         raise envs.Missing('needs root: sudo make test')
 
 
-def as_root(name, run, folder, tools):
-    """pytest over a folder whose tests mount file systems or start daemons."""
+def as_root(name, run, folders, tools, options=()):
+    """pytest over folders or files whose tests mount file systems or start daemons."""
     needs_root()
     lacking = [tool for tool in tools if not shutil.which(tool)]
     if lacking:
         raise envs.Missing('not installed: %s' % ', '.join(lacking))
-    if not os.path.isdir(os.path.join(run.collection, folder)):
-        raise envs.Missing('there is no %s' % folder)
-    return pytest_part(name, run, envs.controller(), [folder])
+    for each in folders:
+        if not os.path.exists(os.path.join(run.collection, each)):
+            raise envs.Missing('there is no %s' % each)
+    return pytest_part(name, run, envs.controller(), folders, options=options)
 
 
 def kernel(run):
-    run.part('against the kernel\'s overlayfs', as_root, run, 'tests/kernel', ['mount'])
+    run.part('against the kernel\'s overlayfs', as_root, run, ['tests/kernel'], ['mount'])
 
 
 def engines(run):
-    tools = ['dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl']
-    run.part('real engines', as_root, run, 'tests/engines', tools)
+    run.part('real engines', as_root, run, ['tests/engines'], ENGINE_TOOLS)
 
 
 def delivery(run):
-    run.part('delivery over ssh', as_root, run, 'tests/delivery',
+    run.part('delivery over ssh', as_root, run, ['tests/delivery'],
              ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'])
+
+
+def soak(run):
+    """The tests that read LIFEBOAT_SOAK, with it; what they print is shown."""
+    os.environ.setdefault('LIFEBOAT_SOAK', '20')
+    run.part('soak, units', soak_part, run, 'tests/unit')
+    run.part('soak, real engines', soak_part, run, 'tests/engines')
+
+
+def soak_part(name, run, folder):
+    files = []
+    for where, dummy, names in os.walk(os.path.join(run.collection, folder)):
+        for each in sorted(names):
+            path = os.path.join(where, each)
+            if each.startswith('test_') and each.endswith('.py') and 'LIFEBOAT_SOAK' in progress.text(path):
+                files.append(os.path.relpath(path, run.collection))
+    if not files:
+        raise envs.Missing('no test in %s reads LIFEBOAT_SOAK' % folder)
+    found, said = as_root(name, run, files, ENGINE_TOOLS, ['-s']) if folder == 'tests/engines' else \
+        pytest_part(name, run, envs.controller(), files, options=['-s'])
+    print('\n'.join('   | ' + line for line in said.splitlines() if not progress.RESULTS.match(line)), flush=True)
+    return found, ''
 
 
 # ansible-test
@@ -189,8 +214,15 @@ def cores(run):
 
 
 def prepare_home():
-    """A home for ansible-test. Its bootstrap of pip would download a script; ensurepip does as well, and is at hand."""
+    """A home for ansible-test. Its bootstrap of pip would download a script; ensurepip does as well, and is at hand.
+
+    It would also call ssh-keygen for a key with which it reaches rented machines. There are none with --local, so
+    the two files say that, and ssh-keygen need not be installed.
+    """
     os.makedirs(os.path.join(HOME, '.ansible', 'test', 'cache'), exist_ok=True)
+    for name in ('id_rsa', 'id_rsa.pub'):
+        with open(os.path.join(HOME, '.ansible', 'test', name), 'w', encoding='ascii') as out:
+            out.write('no key: nothing is reached over ssh\n')
     for name in ('.config/pip', '.cache/pip', '.pip'):
         source, target = os.path.expanduser(os.path.join('~', name)), os.path.join(HOME, name)
         if os.path.exists(source) and not os.path.lexists(target):
@@ -319,7 +351,7 @@ def lint(run):
 
 
 PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
-         'delivery': delivery, 'lint': lint,
+         'delivery': delivery, 'lint': lint, 'soak': soak,
          'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
 # Two that take as long, if there is a second processor: the engines mostly wait, for containers and disks. Not delivery beside
 # integration, which looks whether spools are left on this machine.

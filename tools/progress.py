@@ -9,6 +9,8 @@ import time
 
 EVERY = 30                              # seconds between two lines
 RESULTS = re.compile(r'^([.FEsxX]+)(?: +\[ *(\d+)%\])?$', re.M)      # pytest -q: one character a test
+# ansible-test and Ansible: the test or task at which they are
+STEPS = re.compile(r'^((?:Running|Installing requirements|Creating) .*|(?:TASK|PLAY) \[.*)$', re.M)
 
 
 class Used(object):
@@ -38,8 +40,9 @@ def state(said):
         done = '%d tests done' % sum(len(each) for each, dummy in rows)
         percent = [each for dummy, each in rows if each]
         return done + (', %s %%' % percent[-1] if percent else '')
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1][:100] if lines else 'no output yet'
+    steps = STEPS.findall(said)
+    lines = steps or [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1].rstrip(' *')[:100] if lines else 'no output yet'
 
 
 def wait(process, part, path, used, every=EVERY):
