@@ -84,7 +84,7 @@ class Run(object):
         return Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % why)
 
     def lane(self, names):
-        """Run parts one after another."""
+        """Run parts one after another: NAMES, a Queue."""
         for name in names:
             try:
                 PARTS[name](self)
@@ -353,9 +353,41 @@ def lint(run):
 PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
          'delivery': delivery, 'lint': lint, 'soak': soak,
          'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
-# Two that take as long, if there is a second processor: the engines mostly wait, for containers and disks. Not delivery beside
-# integration, which looks whether spools are left on this machine.
-LANES = (('sanity oldest', 'integration', 'delivery'), ('lint', 'units', 'kernel', 'engines', 'sanity newest'))
+# Two at a time if there is a second processor: first what fails most often, then what takes longest, so that both end
+# at about the same time. Who is free takes the next one.
+ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'delivery', 'kernel')
+# Not beside each other: integration looks whether spools of a delivery are left on this machine.
+APART = {'integration', 'delivery'}
+
+
+class Queue(object):
+    """The parts that nobody has taken yet."""
+
+    def __init__(self, names):
+        self._names = list(names)
+        self._taken = set()
+        self._changed = threading.Condition()
+
+    def __iter__(self):
+        """Take one after another. One that may not run now is left for later."""
+        while True:
+            with self._changed:
+                while True:
+                    busy = bool(self._taken & APART)
+                    name = next((each for each in self._names if not (busy and each in APART)), None)
+                    if name is not None or not self._names:
+                        break
+                    self._changed.wait()
+                if name is None:
+                    return
+                self._names.remove(name)
+                self._taken.add(name)
+            try:
+                yield name
+            finally:
+                with self._changed:
+                    self._taken.discard(name)
+                    self._changed.notify_all()
 
 
 def main():
@@ -369,10 +401,9 @@ def main():
         shutil.rmtree(RESULTS, ignore_errors=True)
         os.makedirs(RESULTS)
         run = Run()
-        lanes = [asked]
-        if len(asked) > 1 and (os.cpu_count() or 1) > 1:
-            lanes = [[name for name in lane if name.split()[0] in asked] for lane in LANES]
-        threads = [threading.Thread(target=run.lane, args=(names,)) for names in lanes]
+        several = len(asked) > 1 and (os.cpu_count() or 1) > 1
+        parts = Queue([name for name in ORDER if name.split()[0] in asked] if several else asked)
+        threads = [threading.Thread(target=run.lane, args=(parts,)) for dummy in range(2 if several else 1)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -13,6 +15,7 @@ COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 sys.path.insert(0, os.path.join(COLLECTION, 'tools'))
 
 import cases  # noqa: E402
+import check  # noqa: E402
 import progress  # noqa: E402
 
 
@@ -72,3 +75,28 @@ def test_readme_links_every_guide():
         text = page.read()
     guides = [name for name in os.listdir(os.path.join(COLLECTION, 'docs')) if name.endswith('.md') and name != 'README.md']
     assert [name for name in sorted(guides) if '(docs/%s' % name not in text] == []
+
+
+def test_parts_are_taken_once_and_not_beside_each_other():
+    queue, taken, together = check.Queue(['units', 'integration', 'delivery', 'lint', 'kernel']), [], []
+
+    def lane():
+        for name in queue:
+            together.append(name)
+            assert not set(together) >= check.APART
+            time.sleep(0.02)
+            taken.append(name)
+            together.remove(name)
+    threads = [threading.Thread(target=lane) for dummy in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(taken) == ['delivery', 'integration', 'kernel', 'lint', 'units']
+
+
+def test_the_order_names_every_part_of_make_test():
+    with open(os.path.join(COLLECTION, 'Makefile'), encoding='utf-8') as page:
+        asked = re.search(r'^test:\n.*check\.py (.*)$', page.read(), re.M).group(1).split()
+    assert {name.split()[0] for name in check.ORDER} == set(asked)
+    assert set(check.ORDER) <= set(check.PARTS)
