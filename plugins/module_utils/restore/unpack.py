@@ -14,7 +14,7 @@ import stat
 from collections import OrderedDict
 from typing import NamedTuple, Tuple
 
-from ..audit.engines import MARKERS, TAILS
+from ..databases.registry import MARKERS, TAILS
 from . import tarread
 from .tarread import BLOCKDEV, CHARACTER, FIFO, FILE, FOLDER, HARDLINK, SYMLINK, Reader, shown
 

@@ -294,6 +294,7 @@ def test_what_cannot_be_done_says_what_to_do(monkeypatch):
 
 def test_the_number_of_threads_is_bounded(monkeypatch):
     monkeypatch.setattr(compress.os, 'sched_getaffinity', lambda pid: range(96))
+    programs(monkeypatch, 'zstd', 'xz')
     for codec in (compress.pick('zstd'), compress.pick('xz')):
         assert '-T8' in codec.argv
 
