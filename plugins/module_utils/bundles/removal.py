@@ -10,7 +10,7 @@ was seen on the way down. So nobody who moves folders meanwhile can lead the rem
 import errno
 import os
 import stat
-from typing import Any, Iterator, List, Optional, Tuple, Union
+from typing import Union
 
 Name = Union[bytes, str]
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

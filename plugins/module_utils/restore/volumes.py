@@ -285,8 +285,8 @@ class Volumes(object):
         """Id of a container that has the volume at PLACE and is never started."""
         labels = {} if looking else {FILL_LABEL: name}
         mounts = [{'Type': 'volume', 'Source': name, 'Target': PLACE, 'VolumeOptions': {'NoCopy': True}}]
-        for source, target in (extra or {}).items():
-            mounts.append({'Type': 'volume', 'Source': source, 'Target': target, 'VolumeOptions': {'NoCopy': True}})
+        for source, place in (extra or {}).items():
+            mounts.append({'Type': 'volume', 'Source': source, 'Target': place, 'VolumeOptions': {'NoCopy': True}})
         body = {'Image': self._image(), 'Cmd': ['never-started'], 'Entrypoint': [], 'Labels': labels,
                 'NetworkDisabled': True, 'Healthcheck': {'Test': ['NONE']},
                 'HostConfig': {'NetworkMode': 'none', 'Mounts': mounts, 'LogConfig': {'Type': 'none'}}}

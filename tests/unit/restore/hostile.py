@@ -7,7 +7,6 @@ REFUSED: a restore has to end in one sentence. HARMLESS: it may succeed, but not
 """
 import gzip
 import hashlib
-import io
 import json
 import lzma
 import os
