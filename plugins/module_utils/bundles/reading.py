@@ -7,16 +7,17 @@ A bundle is data from elsewhere: whoever wrote it may have been the dead host's 
 if SHA256SUMS lists it, every name stays below the bundle's folder, nothing is opened through a link, and nothing
 in manifest.json is believed before its type was looked at.
 """
+import errno
 import hashlib
-import json
 import os
 import re
 import stat
 from typing import Any, Dict, NamedTuple, Tuple
 
+from ..formats import jsonish
 from ..formats.values import as_list
 from ..storage import safeio
-from ..storage.model import LifeboatError, text
+from ..storage.model import LifeboatError, show, text
 
 SCHEMA_VERSION = 1
 KINDS = ('container', 'volume', 'orphan', 'image')
@@ -30,6 +31,14 @@ INCOMPLETE = 'incomplete'
 
 CHUNK = 1 << 20
 MAX_DEPTH = 3                           # <dest>/<host>/<bundle>
+MAX_DEEP = 16                           # folders in folders within a bundle; ours have three
+MAX_MANIFEST = 32 << 20
+MAX_SUMS = 8 << 20                      # about 80,000 files; bundles have dozens
+MAX_VALUES = 2 << 20                    # in one JSON file: each takes up to fifty times its bytes
+MAX_FILE_NAME = 4096
+MANY = 4 << 30                          # bytes of a file that may be holes
+LARGEST = (1 << 63) - 1                 # off_t
+ARCHIVES = ('volume', 'bind', 'writable', 'rootfs')
 SUM_LINE = re.compile(br'(\\?)([0-9a-f]{64}) [ *](.+)\Z', re.DOTALL)
 ESCAPES = {b'\\n': b'\n', b'\\r': b'\r', b'\\\\': b'\\'}
 
@@ -37,6 +46,7 @@ ESCAPES = {b'\\n': b'\n', b'\\r': b'\r', b'\\\\': b'\\'}
 class BundleInfo(NamedTuple):
     """One bundle as found. `differences`: ({'file': str, 'problem': str}, ...); empty if there are none.
 
+    The names in both are as they are on the disk: whoever shows them puts them through model.show().
     `extra` names files that SHA256SUMS does not list: nothing reads them, so they do not change the status.
     `sums` is {name (bytes): hex SHA-256}. `remote`: an inbox.Inbox through which a bundle on the controller is read.
     """
@@ -47,6 +57,7 @@ class BundleInfo(NamedTuple):
     extra: Tuple[str, ...] = ()
     sums: Dict[bytes, str] = {}
     remote: Any = None
+    marks: Dict[bytes, Tuple[int, ...]] = {}    # what told each file when it was checked: it must be the same when it is used
 
 
 def find_bundles(path):
@@ -56,25 +67,36 @@ def find_bundles(path):
     Raises LifeboatError where PATH is no folder.
     """
     path = os.path.abspath(os.fsencode(path))
-    if not os.path.isdir(path):
+    if b'\0' in path or not os.path.isdir(path):
         raise LifeboatError('%s is not a folder; give a bundle (a folder with manifest.json) or a folder of bundles.'
-                            % text(path))
+                            % show(path))
     found = []
-    pending = [(path, 0)]
-    while pending:
-        folder, depth = pending.pop()
-        try:
-            names = os.listdir(folder)
-        except OSError as exc:
-            raise LifeboatError('Cannot list %s: %s.' % (text(folder), exc.strerror))
-        if MANIFEST in names or SUMS in names:
-            found.append(folder)
-        elif depth < MAX_DEPTH:
-            for name in names:
-                inner = os.path.join(folder, name)
-                if not name.startswith(b'.') and not os.path.islink(inner) and os.path.isdir(inner):
-                    pending.append((inner, depth + 1))
+    where = path
+    try:
+        with safeio.Dir.root(os.path.realpath(path)) as top:
+            pending = [(path, top, 0)]
+            while pending:
+                where, folder, depth = pending.pop()
+                names = folder.names()
+                if MANIFEST in names or SUMS in names:
+                    found.append(where)
+                elif depth < MAX_DEPTH:
+                    pending.extend((os.path.join(where, name), inner, depth + 1) for name, inner in _folders(folder, names))
+    except OSError as exc:
+        raise LifeboatError('Cannot list %s: %s.' % (show(where), exc.strerror))
     return sorted(found)
+
+
+def _folders(folder, names):
+    """Yield (name, Dir) of the folders among NAMES that may be or hold bundles; links are none."""
+    for name in names:
+        if name.startswith(b'.'):
+            continue
+        try:
+            yield name, folder.child(name)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTDIR, errno.ELOOP, errno.ENOENT, errno.ENXIO):
+                raise
 
 
 def inspect_bundle(path, verify=True, seen=None):
@@ -90,7 +112,7 @@ def inspect_bundle(path, verify=True, seen=None):
         # the path that the user gave may be a link; what is below it may not
         root = safeio.Dir.root(os.path.realpath(path))
     except OSError as exc:
-        raise LifeboatError('Cannot open the bundle %s: %s.' % (text(path), exc.strerror))
+        raise LifeboatError('Cannot open the bundle %s: %s.' % (show(path), exc.strerror))
     with root:
         sums = _read_sums(root, check)
         manifest = _read_manifest(root, check)
@@ -105,7 +127,7 @@ def inspect_bundle(path, verify=True, seen=None):
         status = INCOMPLETE
     else:
         status = VERIFIED if verify else UNVERIFIED
-    return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums)
+    return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums, None, check.marks)
 
 
 def inspect_head(path, remote):
@@ -115,6 +137,7 @@ def inspect_head(path, remote):
     with safeio.Dir.root(path) as root:
         sums = _read_sums(root, check)
         manifest = _read_manifest(root, check)
+        _component_sizes(manifest, sums, check)
         for name in sorted(sums):
             if name == MANIFEST or name.startswith(b'config/'):
                 _check_file(root, name, sums[name], None, os.path.lexists(os.path.join(path, name)), True, check)
@@ -125,14 +148,31 @@ def inspect_head(path, remote):
 def open_file(info, name):
     """Descriptor of a bundle's file that SHA256SUMS lists (NAME bytes). Raises LifeboatError."""
     if name not in info.sums:
-        raise LifeboatError('The bundle %s has no %s in its SHA256SUMS.' % (text(info.path), text(name)))
+        raise LifeboatError('The bundle %s has no %s in its SHA256SUMS.' % (show(info.path), show(name)))
     if info.remote is not None and not os.path.lexists(os.path.join(info.path, name)):
         return info.remote.open(name)
     try:
         with safeio.Dir.root(os.path.realpath(info.path)) as root:
-            return _open_below(root, name)
+            fd = _open_below(root, name)
     except OSError as exc:
-        raise LifeboatError('Cannot open %s of the bundle %s: %s.' % (text(name), text(info.path), exc.strerror))
+        raise LifeboatError('Cannot open %s of the bundle %s: %s.' % (show(name), show(info.path), exc.strerror))
+    try:
+        refuse_changed(info, name, fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def refuse_changed(info, name, fd):
+    """LifeboatError if the file behind FD is not, or is not any more, what was checked under NAME."""
+    if info.marks.get(name, _mark(os.fstat(fd))) != _mark(os.fstat(fd)):
+        raise LifeboatError('%s of the bundle %s was changed after it was checked: run again, when nobody writes there.'
+                            % (show(name), show(info.path)))
+
+
+def _mark(st):
+    return st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns
 
 
 def read_file(info, name, limit=safeio.MAX_METADATA):
@@ -141,7 +181,7 @@ def read_file(info, name, limit=safeio.MAX_METADATA):
     try:
         return safeio.read_all(fd, limit)
     except OSError as exc:
-        raise LifeboatError('Cannot read %s of the bundle %s: %s.' % (text(name), text(info.path), exc.strerror))
+        raise LifeboatError('Cannot read %s of the bundle %s: %s.' % (show(name), show(info.path), exc.strerror))
     finally:
         os.close(fd)
 
@@ -158,10 +198,17 @@ def kind_of(component):
     return kind.split(':', 1)[0] if isinstance(kind, str) else ''
 
 
+def component_name(component):
+    """Of a volume its name; of others what stands behind the colon of `name`, or all of it."""
+    name = component.get('name') if isinstance(component.get('name'), str) else ''
+    volume = component.get('volume')
+    return (volume if isinstance(volume, str) else '') or name.partition(':')[2] or name
+
+
 def component_file(component):
     """The component's file as bytes relative to the bundle, None where nothing was written."""
     name = component.get('file')
-    return os.fsencode(name) if isinstance(name, str) and name else None
+    return text(name).encode('utf-8') if isinstance(name, str) and name else None
 
 
 class _Check(object):
@@ -169,6 +216,7 @@ class _Check(object):
 
     def __init__(self):
         self.differences = []
+        self.marks = {}
         self.damaged = self.missing = False
 
     def wrong(self, name, problem):
@@ -180,9 +228,16 @@ class _Check(object):
         self.differences.append({'file': text(name), 'problem': problem})
 
 
+def brief(value):
+    """Something of a bundle in a sentence: one line, and not longer than a name can be."""
+    if not isinstance(value, (bytes, str)):
+        value = repr(value) if isinstance(value, (int, float, bool)) or value is None else 'a %s' % type(value).__name__
+    return show(value) if len(value) <= 300 else show(value[:300]) + '...'
+
+
 def safe_name(name):
     """True if NAME (bytes) is relative and stays below its folder, in the plain form without empty parts."""
-    return (bool(name) and b'\0' not in name
+    return (bool(name) and b'\0' not in name and len(name) <= MAX_FILE_NAME
             and all(part not in (b'', b'.', b'..') for part in name.split(b'/')))
 
 
@@ -208,14 +263,21 @@ def parse_sums(raw):
         if not safe_name(name):
             problems.append((number, 'names a path outside the bundle'))
         elif sums.setdefault(name, match.group(2).decode('ascii')) != match.group(2).decode('ascii'):
-            problems.append((number, 'gives a second sum for %s' % text(name)))
+            problems.append((number, 'gives a second sum for %s' % brief(name)))
     return sums, problems
 
 
-def _content(root, name, check):
+def parse(raw):
+    """The value of a JSON file of a bundle (bytes). ValueError: not JSON, nested too deep, or of too many values for memory."""
+    if raw.count(b',') + raw.count(b'[') + raw.count(b'{') > MAX_VALUES:
+        raise ValueError('more than %d values' % MAX_VALUES)
+    return jsonish.loads(raw)
+
+
+def _content(root, name, check, limit=safeio.MAX_METADATA):
     """The bytes of a file right in the bundle, None if it cannot be read (then `check` knows)."""
     try:
-        return root.read(name)
+        return root.read(name, limit)
     except FileNotFoundError:
         check.lacking(name)
     except OSError as exc:
@@ -224,7 +286,7 @@ def _content(root, name, check):
 
 
 def _read_sums(root, check):
-    raw = _content(root, SUMS, check)
+    raw = _content(root, SUMS, check, MAX_SUMS)
     if raw is None:
         return {}
     sums, problems = parse_sums(raw)
@@ -239,13 +301,13 @@ def _read_sums(root, check):
 
 def _read_manifest(root, check):
     """manifest.json as a dict; {} if it is missing or makes no sense (then `check` knows)."""
-    raw = _content(root, MANIFEST, check)
+    raw = _content(root, MANIFEST, check, MAX_MANIFEST)
     if raw is None:
         return {}
     try:
-        manifest = json.loads(raw.decode('utf-8'))
-    except (ValueError, RecursionError):
-        check.wrong(MANIFEST, 'is not JSON')
+        manifest = parse(raw)
+    except ValueError as exc:
+        check.wrong(MANIFEST, 'is not JSON: %s' % exc)
         return {}
     problem = _manifest_problem(manifest)
     if problem:
@@ -258,11 +320,11 @@ def _manifest_problem(manifest):
     if not isinstance(manifest, dict):
         return 'is not a JSON object'
     version = manifest.get('schema_version')
-    if version != SCHEMA_VERSION:
-        return ('has schema_version %r; this collection reads %d (use the version of the collection that wrote it, '
-                'see "tool" in the manifest)' % (version, SCHEMA_VERSION))
-    if manifest.get('kind') not in KINDS:
-        return 'has kind %r instead of one of %s' % (manifest.get('kind'), ', '.join(KINDS))
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        return ('has schema_version %s; this collection reads %d (use the version of the collection that wrote it, '
+                'see "tool" in the manifest)' % (brief(version), SCHEMA_VERSION))
+    if not isinstance(manifest.get('kind'), str) or manifest['kind'] not in KINDS:
+        return 'has kind %s instead of one of %s' % (brief(manifest.get('kind')), ', '.join(KINDS))
     for key in ('components', 'mounts', 'problems'):
         value = manifest.get(key)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
@@ -274,21 +336,47 @@ def _manifest_problem(manifest):
     return None
 
 
+def _component_problem(item, files, names):
+    """What is wrong with a component, None if nothing is. FILES and NAMES: those of the components before."""
+    shown = brief(item.get('name'))
+    name, kind = component_file(item), kind_of(item)
+    if item.get('file') is not None and not isinstance(item['file'], str):
+        return 'component %s has a file that is no text' % shown
+    if name is None:
+        return None
+    if not safe_name(name):
+        return 'component %s names a path outside the bundle' % shown
+    if name in files:
+        return 'has two components of the file %s' % brief(name)
+    if kind in ARCHIVES:
+        size = item.get('source_bytes')
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= LARGEST:
+            return 'component %s does not say how large its content is (source_bytes)' % shown
+        whose = (kind, component_name(item))
+        if kind != 'bind' and whose in names:
+            return 'has two archives of the %s %s' % (kind, brief(whose[1]))
+        names.add(whose)
+    files.add(name)
+    return None
+
+
 def _component_sizes(manifest, sums, check):
     """{file (bytes): size} of the manifest's components; compares their sums with SHA256SUMS."""
     sizes = {}
+    files, names = set(), set()
     for item in components(manifest):
+        problem = _component_problem(item, files, names)
+        if problem:
+            check.wrong(MANIFEST, problem)
+            continue
         name = component_file(item)
         if name is None:
             continue
-        if not safe_name(name):
-            check.wrong(MANIFEST, 'component %r names a path outside the bundle' % (item.get('name'),))
-            continue
         if name not in sums:
             if sums:
-                check.wrong(SUMS, 'does not list %s, which manifest.json names' % text(name))
+                check.wrong(SUMS, 'does not list %s, which manifest.json names' % brief(name))
             continue
-        if isinstance(item.get('sha256'), str) and item['sha256'] != sums[name]:
+        if item.get('sha256') is not None and item['sha256'] != sums[name]:
             check.wrong(name, 'has one SHA-256 in manifest.json and another one in SHA256SUMS')
         if isinstance(item.get('bytes'), int) and not isinstance(item.get('parts'), dict):
             sizes[name] = item['bytes']  # with parts it is the sum of them
@@ -309,7 +397,10 @@ def _files(root, check):
             try:
                 st = folder.stat(name)
                 if stat.S_ISDIR(st.st_mode):
-                    pending.append((prefix + name + b'/', folder.child(name)))
+                    if prefix.count(b'/') >= MAX_DEEP:
+                        check.wrong(prefix + name, 'lies deeper than anything in a bundle')
+                    else:
+                        pending.append((prefix + name + b'/', folder.child(name)))
                 else:
                     yield prefix + name, st
             except OSError as exc:
@@ -327,9 +418,13 @@ def _check_file(root, name, expected, size, present, verify, check, seen=None):
         return
     try:
         st = os.fstat(fd)
+        check.marks[name] = _mark(st)
         actual = st.st_size
         if size is not None and actual != size:
             check.wrong(name, 'has %d bytes instead of %d' % (actual, size))
+        elif actual > MANY and st.st_blocks * 512 < actual // 1000:
+            # to read it would take hours, and cost whoever made it nothing
+            check.wrong(name, 'has %d bytes, nearly all of them holes: no rescue writes such a file' % actual)
         elif verify and _sha256(fd, st, seen) != expected:
             check.wrong(name, 'has another SHA-256 than SHA256SUMS says')
     except OSError as exc:

@@ -2,15 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A verified bundle as the records that a restore works with."""
-import json
+import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..formats.values import as_dict, as_list
 from ..recreate import definition
-from ..storage.model import COMPLETE, LifeboatError, Mount, text
+from ..storage.model import COMPLETE, LifeboatError, Mount, show
 from . import reading
 
 MAX_LISTED = 10
+# moby: daemon/names (RestrictedNamePattern); a folder has that name. The engine itself wants at least two characters.
+VOLUME_NAME = re.compile(r'[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z', re.ASCII)
 
 
 class Part(NamedTuple):
@@ -50,11 +52,11 @@ def read(path, remote=None):
     or no bundle."""
     info = reading.inspect_bundle(path, True) if remote is None else remote.info()
     if info.status != reading.VERIFIED:
-        listed = '; '.join('%s %s' % (item['file'], item['problem']) for item in info.differences[:MAX_LISTED])
+        listed = '; '.join('%s %s' % (reading.brief(item['file']), item['problem']) for item in info.differences[:MAX_LISTED])
         if len(info.differences) > MAX_LISTED:
             listed += '; %d more' % (len(info.differences) - MAX_LISTED)
         raise LifeboatError('The bundle %s is %s and is not restored: %s. Rescue again, or copy it again.'
-                            % (text(info.path), info.status, listed))
+                            % (show(info.path), info.status, listed))
     return of_info(info)
 
 
@@ -115,15 +117,18 @@ def volume_names(source, mapping, container_name):
         hits = [name for name, wanted in found.items() if key in (name, wanted)]
         if not hits:
             raise LifeboatError('volume_map names %s, but the bundle has no such volume. It has: %s.'
-                                % (key, ', '.join(sorted(found)) or 'none'))
+                                % (show(key), ', '.join(map(reading.brief, sorted(found))) or 'none'))
         for name in hits:
             found[name] = value
     taken = {}
     for name, wanted in found.items():
         if wanted in taken:
             raise LifeboatError('The volumes %s and %s would both become %s; give one of them another name in volume_map.'
-                                % (taken[wanted], name, wanted))
+                                % (reading.brief(taken[wanted]), reading.brief(name), reading.brief(wanted)))
         taken[wanted] = name
+        if not VOLUME_NAME.match(wanted):
+            raise LifeboatError('%s is no name for a volume (letters, digits, and within it also _ . and -, at most 255 of them); give '
+                                'it another one in volume_map.' % (reading.brief(wanted) or "''"))
     return found
 
 
@@ -135,7 +140,7 @@ def _parts(info, manifest):
             yield Part(kind, 'image', file or b'', '', None, _text(item.get('status')), '', '')
         if file is None or kind not in ('volume', 'bind', 'writable', 'rootfs'):
             continue
-        name = _text(item.get('volume')) or _text(item.get('name')).partition(':')[2] or _text(item.get('name'))
+        name = reading.component_name(item)
         size = item.get('source_bytes')
         yield Part(kind, name, file, info.sums[file], size if isinstance(size, int) and not isinstance(size, bool) else None,
                    _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')))
@@ -159,8 +164,8 @@ def json_object(info, name):
     if name not in info.sums:
         return {}
     try:
-        return as_dict(json.loads(reading.read_file(info, name).decode('utf-8', 'replace')))
-    except (ValueError, RecursionError):
+        return as_dict(reading.parse(reading.read_file(info, name)))
+    except ValueError:
         return {}
 
 

@@ -35,12 +35,12 @@ def tar_bytes(members):
 
 
 def content_size(data):
-    """Bytes of the files in a tar when unpacked; None for what is no tar."""
+    """Bytes of the files in a tar when unpacked; all of them for what is no tar."""
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             return sum(info.size for info in tar if info.isreg())
     except (tarfile.TarError, ValueError):
-        return None
+        return len(data)
 
 
 ROOT = member('./')

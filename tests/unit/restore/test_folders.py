@@ -132,7 +132,7 @@ def test_rootfs_may_have_devices_and_volumes_may_not(tmp_path, place):
     if os.geteuid() == 0:
         device = tar_bytes([ROOT, member('./null', kind=tarfile.CHRTYPE, devmajor=1, devminor=3)])
         path = make_bundle(tmp_path / 'b', {'rootfs.tar': device}, {'container': {'name': 'web'}, 'components': [
-            {'name': 'rootfs', 'kind': 'rootfs', 'file': 'rootfs.tar', 'status': 'complete'}]}, 'container')
+            {'name': 'rootfs', 'kind': 'rootfs', 'file': 'rootfs.tar', 'status': 'complete', 'source_bytes': 0}]}, 'container')
         restore(path, place)
         assert tree(place) == ['rootfs/null']
         with pytest.raises(LifeboatError):
