@@ -169,7 +169,7 @@ def _digest_of(folder, name, size):
             for piece in iter(lambda: os.read(fd, CHUNK), b''):
                 digest.update(piece)
             return 'sha256:' + digest.hexdigest()
-    except OSError:
+    except (OSError, model.LifeboatError):      # of somebody else, too: it is written anew
         return None
 
 

@@ -88,10 +88,19 @@ def _tidy(fd, partial, final, parked, keep):
             os.rename(partial, parked, src_dir_fd=fd, dst_dir_fd=fd)
         else:
             place.remove_tree(fd, partial)
-    elif not keep:
-        place.remove_tree(fd, parked)
+    if not keep:
+        _remove_parked(fd, final, parked)
     _unmark(fd, final)
     return parked if keep and _is_there(fd, parked) else None
+
+
+def _remove_parked(fd, final, parked):
+    """What is half removed must not be seen as a bundle."""
+    hidden = b'.' + final + b'.replaced'
+    place.remove_tree(fd, hidden)
+    if _is_there(fd, parked):
+        os.rename(parked, hidden, src_dir_fd=fd, dst_dir_fd=fd)
+        place.remove_tree(fd, hidden)
 
 
 def exchange(fd: int, one: bytes, other: bytes) -> bool:
