@@ -92,7 +92,6 @@ options:
       - V(false) refuses to start instead.
     type: bool
     default: true
-    version_added: 1.1.0
   force:
     description: Writes again what is already there and verified.
     type: bool
