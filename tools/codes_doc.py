@@ -94,6 +94,11 @@ ADVICE = {
     'TMPFS_LOST': 'Nothing can be done.',
     'LOG_NOT_ON_DISK': 'Look where the message says: the journal or a log server.',
     'LOG_DAMAGED': 'The files as found lie beside `container.log`.',
+    'DEST_ON_SOURCE': 'Choose a `dest` on another disk, or `store_on: controller`. If deleted files are to be recovered as well, write nothing '
+                      'more to that disk.',
+    'DEST_NOT_MOUNTED': 'Mount the disk that is meant and run again, or choose another `dest`.',
+    'DEST_IN_MEMORY': 'Choose a `dest` on a disk, or copy the bundles to one at once.',
+    'BIND_LEFT_OUT': 'Rescue to a larger `dest`: what is there is taken up. `include` without `binds` leaves all of them out.',
     'NOT_WRITTEN': 'Remove the cause and run again: what is whole is taken up.',
     'NOT_INCLUDED': 'Add `binds` or `volumes` to `include` (`rescue_include` of the role) if these data are to come along; the folders of the '
                     'host that the message names have them.',

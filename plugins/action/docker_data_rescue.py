@@ -24,7 +24,7 @@ from ansible.utils.display import Display
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller, human
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import SEVERITIES, folder_name, settle
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import SEVERITIES, folder_name, settle, verdict
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
@@ -53,6 +53,9 @@ class ActionModule(ActionBase):
         args.pop('delivery', None)
         if not args.get('host_name'):
             args['host_name'] = task_vars.get('inventory_hostname')
+        fail_on = args.get('fail_on', 'lost')
+        if fail_on in ('lost', 'partial') and not self._task.async_val:
+            args['fail_on'] = 'never'   # judged below, after the record for the report
         started = datetime.datetime.now(datetime.timezone.utc)
         try:
             result.update(self._rescue(args, task_vars))
@@ -67,16 +70,10 @@ class ActionModule(ActionBase):
             if args.get('report_dir') or self._wants_progress(args.get('progress', 'auto')):
                 display.display(_table(task_vars.get('inventory_hostname') or args['host_name'], result, _width(),
                                        bool(self._task.check_mode)))
-            self._judge(args.get('fail_on', 'never'), summary, result)
+            why = verdict(result, fail_on)
+            if why:
+                result.update(failed=True, msg=why)
         return result
-
-    @staticmethod
-    def _judge(fail_on, summary, result):
-        lost, partial = summary.get('lost', 0), summary.get('partial', 0) + summary.get('unsupported', 0)
-        if (fail_on in ('lost', 'partial') and lost) or (fail_on == 'partial' and partial):
-            result['failed'] = True
-            result['msg'] = ('%d bundles are lost and %d partial or unsupported; everything else was rescued. The problems say why '
-                             'and what to do next.' % (lost, partial))
 
     def _rescue(self, args, task_vars):
         on_controller = args.get('store_on') == 'controller'

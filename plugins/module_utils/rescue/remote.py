@@ -94,6 +94,9 @@ class RemoteStore(object):
     def prepare(self):
         """The controller made its folders before the run began."""
 
+    def lock(self):
+        """The controller keeps other rescues out of its folder."""
+
     def free(self):
         return self._free
 

@@ -38,6 +38,11 @@ test ! -e "$work/reports"
 # all of them: the report is made, and fails
 test "$(status rescue -e rescue_store_on=controller)" = 2
 cat "$work/log"
+# the recap is true: what failed has failed, and nothing else; the report came before
+grep -Eq '^none .* failed=1 .*rescued=0' "$work/log"
+grep -Eq '^good .* unreachable=0 .*failed=0 .*rescued=0' "$work/log"
+grep -Eq '^away .* failed=1 .*rescued=0' "$work/log"
+grep -q 'The host did not answer' "$work/log"
 test -s "$work/reports/rescue-report.html"
 python - "$work/reports/rescue-report.json" <<END
 import json, sys
@@ -47,6 +52,16 @@ states = {record['host']: record['state'] for record in report['hosts']}
 assert states == {'good': 'incomplete', 'none': 'failed', 'away': 'unreachable'}, states
 assert [row['host'] for row in report['missing']] == ['away', 'none', 'good'], report['missing']
 END
+
+# a host where nothing is found, alone: there is a report, and its recap says that it failed
+test "$(status rescue --limit none,localhost -e "rescue_report_dir=$work/none")" = 2
+cat "$work/log"
+grep -Eq '^none .* failed=1 .*rescued=0' "$work/log"
+grep -q 'Nothing was rescued' "$work/log"
+test -s "$work/none/rescue-report.html"
+test "$(status rescue --limit none -e "rescue_report_dir=$work/none2")" = 2
+test -s "$work/none2/rescue-report.html"
+test "$(status rescue --limit none,localhost -e "rescue_report_dir=$work/none" -e rescue_fail_on=never)" = 0
 
 # the good one alone is a success, and nobody that answers still has a report
 test "$(status rescue --limit good,localhost)" = 0
