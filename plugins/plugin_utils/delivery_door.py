@@ -26,7 +26,7 @@ FOLDER = re.compile(r"/[\w.@:+=,%~ /-]{1,1000}\Z")
 WANT = re.compile(r'want-([0-9]{1,9})-((?:[0-9a-f]{2}){1,1000})\Z')
 CHUNK = re.compile(r'chunk-([0-9]{1,9})-[0-9]{1,12}(?:-last)?\Z')
 IMAGES = imagestore.NAME.decode()
-RESERVED = (IMAGES, 'compose.yaml')     # what lies beside the bundles of a host
+RESERVED = re.compile(re.escape(IMAGES) + r'\Z|compose.*\.yaml\Z|.*\.until-\d{8}T\d{6}Z\Z')     # what lies beside the bundles of a host
 MAX_NAMES = 100000                      # of one question
 MAX_CHUNKS = 1000                       # of one step's answer
 MAX_STEP = 8 << 20                      # bytes of one
@@ -88,7 +88,7 @@ def matching(pattern: re.Pattern[str], value: Any, what: str) -> str:
 def bundle_name(value: Any) -> str:
     """The name of a bundle's folder: one component, and none of those that lie beside bundles. Raises ProtocolError."""
     name = matching(BUNDLE_NAME, value, 'name of a bundle')
-    if name in RESERVED or (name.startswith('compose-') and name.endswith('.yaml')):
+    if RESERVED.match(name):
         raise ProtocolError(f'{name!r} is no name of a bundle')
     return name
 

@@ -38,14 +38,14 @@ class FrameError(ValueError):
     """The stream is no delivery."""
 
 
-def loads(raw: bytes, most: int = MAX_MESSAGE) -> Any:
-    """The value of the JSON document RAW, which may come from an enemy. Raises FrameError for more than MOST bytes, MAX_VALUES
+def loads(raw: bytes, most: int = MAX_MESSAGE, values: int = MAX_VALUES) -> Any:
+    """The value of the JSON document RAW, which may come from an enemy. Raises FrameError for more than MOST bytes, VALUES
     values, MAX_DEPTH levels, MAX_DIGITS digits of a number, for NaN and Infinity, and for what is no JSON in UTF-8."""
     if len(raw) > most:
         raise FrameError('a document of %d bytes' % len(raw))
     opened = raw.count(b'[') + raw.count(b'{')
-    if opened + raw.count(b',') > MAX_VALUES:
-        raise FrameError('a document of more than %d values' % MAX_VALUES)
+    if opened + raw.count(b',') > values:
+        raise FrameError('a document of more than %d values' % values)
     if opened > MAX_DEPTH:
         _measure_depth(raw)
     try:
