@@ -48,7 +48,8 @@ def test_a_stream_goes_through_and_the_spool_stays_small(folder):
         answer = spool.step(folder, {'free': good, 'wait': 5})
         assert answer['alive']
         most = max(most, size(folder))
-        for number, length, digest, path in answer['chunks']:
+        for number, length, digest in answer['chunks']:
+            path = os.path.join(folder, '%08d-%s' % (number, digest))
             if number < good:
                 continue
             with open(path, 'rb') as chunk:
