@@ -58,7 +58,12 @@ def words(value: Any, what: str, most: int = MAX_TEXT) -> str:
     """VALUE, a text, as people may see it, cut after MOST characters. Raises ProtocolError."""
     if not isinstance(value, str):
         raise ProtocolError(f'{what} is no text')
-    return model.show(value[:most])[:2 * most]
+    return shown(value[:most])[:2 * most]
+
+
+def shown(value: str) -> str:
+    """VALUE as people may see it, half of a surrogate pair included, which JSON can carry and no file can."""
+    return model.show(value.encode('utf-8', 'backslashreplace').decode('utf-8'))
 
 
 def flag(value: Any, what: str) -> bool:
@@ -426,9 +431,9 @@ def harmless(value: Any, level: int = 0) -> Any:
     if level > 12:
         raise ProtocolError('a result of too many levels')
     if isinstance(value, str):
-        return '\n'.join(model.show(line) for line in value.split('\n'))
+        return '\n'.join(shown(line) for line in value.split('\n'))
     if isinstance(value, dict):
-        return {model.show(str(key)): harmless(item, level + 1) for key, item in value.items()}
+        return {shown(str(key)): harmless(item, level + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [harmless(item, level + 1) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
