@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
             job = self._start(dict(args, path=shared), task_vars)
             if not job.get('ansible_job_id'):
                 return door.restored(job)
-            return self._feed(feeder, job['ansible_job_id'], task_vars)
+            return self._feed(feeder, door.job(job['ansible_job_id']), task_vars)
         except BaseException:
             if job and job.get('ansible_job_id'):
                 feeder.stop()

@@ -22,6 +22,7 @@ SPOOL_NAME = re.compile(re.escape(spool.PREFIX) + r'[A-Za-z0-9_]{4,40}\Z')
 MEDIA_TYPE = re.compile(r'[A-Za-z0-9][A-Za-z0-9.+/_-]{0,199}\Z')
 ANNOTATION = re.compile(r'[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,499}\Z')
 CODE = re.compile(r'[A-Z0-9_]{1,64}\Z')
+JOB = re.compile(r'[A-Za-z0-9][A-Za-z0-9.]{0,63}\Z')
 FOLDER = re.compile(r"/[\w.@:+=,%~ /-]{1,1000}\Z")
 WANT = re.compile(r'want-([0-9]{1,9})-((?:[0-9a-f]{2}){1,1000})\Z')
 CHUNK = re.compile(r'chunk-([0-9]{1,9})-[0-9]{1,12}(?:-last)?\Z')
@@ -180,8 +181,10 @@ def snapshot(value: Any) -> Snapshot | None:
     if value is None:
         return None
     said = table(value, 'the state')
-    return Snapshot(*[words(said.get(key), key, 300) for key in ('phase', 'bundle', 'component')],
-                    *[number(said.get(key), key) for key in ('bytes', 'total', 'bundles', 'of')], flag(said.get('frozen'), 'frozen'))
+    return Snapshot(words(said.get('phase'), 'phase', 300), words(said.get('bundle'), 'bundle', 300),
+                    words(said.get('component'), 'component', 300), number(said.get('bytes'), 'bytes'),
+                    number(said.get('total'), 'total'), number(said.get('bundles'), 'bundles'), number(said.get('of'), 'of'),
+                    flag(said.get('frozen'), 'frozen'))
 
 
 def document(raw: bytes, most: int = frames.MAX_MESSAGE) -> Any:
@@ -447,6 +450,11 @@ def folder(value: Any) -> str:
     if '..' in path.split('/'):
         raise ProtocolError(f'{path!r} is no name of a folder')
     return path.rstrip('/')
+
+
+def job(value: Any) -> str:
+    """The id of a job that async_wrapper has started."""
+    return matching(JOB, value, 'id of a job')
 
 
 class Wants(NamedTuple):

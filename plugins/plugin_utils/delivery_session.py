@@ -56,7 +56,8 @@ def transport(connection: Any) -> str:
 class Session:
     """One detached rescue, from its start to its end.
 
-    ACTION: the action plugin. STARTED: what the module said. ROOM: bytes that may be on their way at a time. SCRATCH: a private folder here. SHOW(snapshot): progress.
+    ACTION: the action plugin. STARTED: what the module said. SCRATCH: a private folder here. SHOW(snapshot): progress.
+    ROOM: bytes that may be on their way at a time.
     RECEIVER None: bundles stay on the node, only the result comes.
     """
 
