@@ -15,8 +15,6 @@ import re
 import urllib.parse
 from typing import Any
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
-
 STAMP = re.compile(r'\d{8}T\d{6}Z\.json\Z')
 
 
@@ -86,7 +84,7 @@ def newest(top: str, schema: str, states: tuple[str, ...], now: datetime.datetim
 def one_line(value: Any) -> str:
     """VALUE for a sentence: nothing in it can break a line or hide (names come from a disk that may be hostile)."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-    return show(text.encode('utf-8', 'backslashreplace'))
+    return ''.join(char if char.isprintable() else f'\\x{ord(char):02x}' for char in text)
 
 
 def failure(result: dict[str, Any], default: str) -> str:

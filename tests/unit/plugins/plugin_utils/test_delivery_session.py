@@ -59,9 +59,19 @@ def step(**more):
     return dict({'gone': False, 'alive': True, 'over': False, 'chunks': [], 'state': None, 'said': ''}, **more)
 
 
-def session(tmp_path, action):
-    return delivery_session.Session(action, door.started({'place': 0, 'name': NAME}, PLACES), delivery.Receiver(None), str(tmp_path),
-                                    lambda snapshot: None, 1.0)
+@pytest.fixture
+def session():
+    """Makes sessions, and closes them."""
+    made = []
+
+    def make(scratch, action):
+        made.append(delivery_session.Session(action, door.started({'place': 0, 'name': NAME}, PLACES), delivery.Receiver(None),
+                                             str(scratch), lambda snapshot: None, 1.0))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.mark.parametrize('said', [
@@ -83,28 +93,26 @@ def test_a_start():
     step(chunks=[[0, spool.MAX_CHUNK + 1, DIGEST]]), step(chunks=[[True, 5, DIGEST]]), step(chunks=[[1, 5, DIGEST], [0, 5, DIGEST]]),
     step(chunks=[[1, 5, DIGEST]]), step(chunks=[[0, 5, DIGEST]] * 2), step(chunks=[[number, 5, DIGEST] for number in range(1001)]),
     step(state=[]), step(state={'phase': 1}), step(said={}), step(alive='yes'), step(over=True)])
-def test_answers_that_are_none(answer, tmp_path):
+def test_answers_that_are_none(answer, tmp_path, session):
     action = Action([answer])
     with pytest.raises(door.ProtocolError) as raised:
         session(tmp_path, action).run()
     assert '\n' not in str(raised.value) and action._connection.fetched == []
 
 
-def test_paths_are_built_here(tmp_path):
+def test_paths_are_built_here(tmp_path, session):
     raw = frames.message({'op': 'end', 'result': {'bundles': []}})
     digest = hashlib.sha256(raw).hexdigest()
     path = '/dev/shm/%s/00000000-%s' % (NAME, digest)
     action = Action([step(chunks=[[0, len(raw), digest]], path='/etc/shadow')], {path: raw})
-    fetching = session(tmp_path, action)
-    fetching.run()
-    fetching.close()
+    session(tmp_path, action).run()
     assert action._connection.fetched == [path] and os.listdir(str(tmp_path)) == []
     for command in action.commands:
         words = shlex.split(command)
         assert words[:4] == ['if', '[', '-f', '/dev/shm/%s/step' % NAME] and '/etc/shadow' not in command
 
 
-def test_a_chunk_that_is_larger_is_refused(tmp_path):
+def test_a_chunk_that_is_larger_is_refused(tmp_path, session):
     path = '/dev/shm/%s/00000000-%s' % (NAME, DIGEST)
     action = Action([step(chunks=[[0, 5, DIGEST]])], {path: b'x' * 100})
     with pytest.raises(door.ProtocolError):
