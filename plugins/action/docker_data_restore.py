@@ -207,7 +207,7 @@ class _Bundle(object):
     def __init__(self, path, args, check_mode):
         self.source = sources.read(os.fsencode(path))
         self.info = self.source.info
-        wanted = args.get('restore') or ['image', 'volumes', 'container']
+        wanted = args.get('restore') or plan.EVERYTHING
         self.documents = {}
         if plan.has_image(self.source) and not args.get('image') and ('image' in wanted or 'container' in wanted):
             images, dummy = plan.read_images(self.source)

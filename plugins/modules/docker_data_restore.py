@@ -32,15 +32,16 @@ options:
     default: true
   restore:
     description:
-      - What is restored. V(image) loads the image with what the container had changed in it, V(volumes) makes and fills the volumes,
-        V(container) creates the container and the networks it needs.
+      - What is restored, by default everything that the bundle has. V(image) loads the image with what the container had changed in it,
+        V(volumes) makes and fills the volumes, V(container) creates the container and the networks it needs.
       - V(container) needs an image, from the bundle or by O(image).
-      - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. Look at the result of
-        check mode first.
+      - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. A folder that has something
+        in it is refused unless O(force=true); what belongs to the operating system, such as C(/etc/localtime), stays as it is there.
+        Look at the result of check mode first.
     type: list
     elements: str
     choices: [image, volumes, container, binds]
-    default: [image, volumes, container]
+    default: [image, volumes, binds, container]
   name:
     description:
       - New name of the container; for the bundle of a lone volume that of the volume. The default is the recorded name.
@@ -97,6 +98,19 @@ options:
     elements: str
     choices: [architecture, database_version, holes, device_nodes]
     default: []
+  allow:
+    description:
+      - What the definition of a container may ask of its host. Whoever wrote a bundle that asks for it can take over the host, so each is
+        named and refused unless it stands here. RV(asks) and the message say what was asked for.
+      - V(privileged); V(host_namespaces), the network, PID, IPC, UTS, user or cgroup namespace of the host; V(host_paths), folders of the
+        operating system, C(/), homes and the like as bind mounts, also their data in the bundle; V(docker_socket), the socket of an engine;
+        V(devices), devices of the host; V(capabilities), more capabilities than every container has, and confinement that is switched off;
+        V(volume_devices), volumes whose driver options lead to a folder or device of the host.
+    type: list
+    elements: str
+    choices: [privileged, host_namespaces, host_paths, docker_socket, devices, capabilities, volume_devices]
+    default: []
+    version_added: 1.1.0
   if_nothing:
     description:
       - What becomes of a bundle that holds nothing of what O(restore) asks for, such as one without a volume with O(restore=[volumes]).
@@ -184,6 +198,12 @@ EXAMPLES = r"""
     verify_start: true
   become: true
 
+- name: A container that asks for the socket of the engine, from a host that is trusted
+  lifeboat.docker.docker_data_restore:
+    path: /srv/rescued/dead1/portainer-1f2e3d4c5b6a
+    allow: [docker_socket]
+  become: true
+
 - name: From the controller, under another name
   lifeboat.docker.docker_data_restore:
     path: rescued/dead1/shop-db-0f1e2d3c4b5a
@@ -256,6 +276,11 @@ container:
   description: The container. C(id), C(name), and C(state) if it was started.
   returned: success
   type: dict
+asks:
+  description: What the definition of the container asks of its host. C(kind), one of the choices of O(allow), and C(what).
+  returned: success
+  type: list
+  elements: dict
 databases:
   description:
     - Databases in what was restored, in volumes and in the container itself. C(engine), C(title), C(version), C(path), C(volume) (none for
@@ -292,7 +317,7 @@ def restore(module):
         docker_host=params['docker_host'], use_tls=params['tls'], timeout=params['timeout'],
         tls=Tls(params['ca_path'] or '', params['client_cert'] or '', params['client_key'] or '', params['validate_certs']),
         state=params['state'], force=params['force'], keep_old=params['keep_old'], keep_partial=params['keep_partial'],
-        verify_start=params['verify_start'], start_timeout=params['start_timeout'], ignore=tuple(params['ignore']),
+        verify_start=params['verify_start'], start_timeout=params['start_timeout'], ignore=tuple(params['ignore']), allow=tuple(params['allow']),
         target=params['target'], dest=os.path.abspath(os.fsencode(params['dest'])) if params['dest'] else b'',
         offline=params['offline'], data_root=os.fsencode(params['data_root'] or ''), check=module.check_mode,
         if_nothing=params['if_nothing']))
@@ -307,7 +332,7 @@ def main():
             path=dict(type='path', required=True),
             remote_src=dict(type='bool', default=True),
             restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container', 'binds'],
-                         default=['image', 'volumes', 'container']),
+                         default=['image', 'volumes', 'binds', 'container']),
             name=dict(type='str'),
             volume_map=dict(type='dict', default={}),
             image=dict(type='str'),
@@ -318,6 +343,8 @@ def main():
             keep_old=dict(type='bool', default=True),
             keep_partial=dict(type='bool', default=False),
             ignore=dict(type='list', elements='str', choices=['architecture', 'database_version', 'holes', 'device_nodes'], default=[]),
+            allow=dict(type='list', elements='str', default=[], choices=['privileged', 'host_namespaces', 'host_paths', 'docker_socket',
+                                                                         'devices', 'capabilities', 'volume_devices']),
             if_nothing=dict(type='str', choices=['fail', 'skip'], default='fail'),
             target=dict(type='str', choices=['engine', 'directory'], default='engine'),
             dest=dict(type='path'),

@@ -228,30 +228,36 @@ def default_paths(key, paths):
 
 
 def _mounts(definition):
-    """(Binds, Mounts): as recorded, with volumes renamed, and every mount that they do not name put in."""
+    """(Binds, Mounts): as recorded, with volumes renamed, and every mount that they do not name put in.
+
+    Every volume is mounted with `nocopy`: else the engine fills an empty one from the image when it creates the container,
+    and files that had been deleted from the volume come back. --volumes-from, which is written out here, never copies.
+    """
     host = definition.host
-    by_place = dict((mount.destination, mount) for mount in definition.mounts)
-    binds, mounts, covered = [], [], set(as_dict(host.get('Tmpfs')))
+    by_place = dict((_place(mount.destination), mount) for mount in definition.mounts)
+    binds, mounts, covered = [], [], set(map(_place, as_dict(host.get('Tmpfs'))))
     for bind in strings(host.get('Binds')):
         source, place, mode = split_bind(bind)
-        if not source.startswith('/'):
-            source = definition.volume_names.get(source, source)
+        if not source:
+            source = _volume_at(by_place, place)
+        if source and not source.startswith('/'):
+            source, mode = definition.volume_names.get(source, source), _nocopy(mode)
         binds.append(':'.join(part for part in (source, place, mode) if part))
-        covered.add(place.rstrip('/') or '/')
+        covered.add(_place(place))
     for item in as_list(host.get('Mounts')):
         item = dict(as_dict(item))
-        if not as_str(item.get('Target')):
-            continue
         place = as_str(item.get('Target'))
+        if not place:
+            continue
         if item.get('Type') == 'volume':
-            known = by_place.get(place.rstrip('/'))
-            source = as_str(item.get('Source')) or (known.name if known is not None and known.name else '')
+            source = as_str(item.get('Source')) or _volume_at(by_place, place)
             if source:
                 item['Source'] = definition.volume_names.get(source, source)
+            item['VolumeOptions'] = dict(as_dict(item.get('VolumeOptions')), NoCopy=True)
         mounts.append(item)
-        covered.add(place.rstrip('/') or '/')
+        covered.add(_place(place))
     for mount in definition.mounts:
-        if (mount.destination.rstrip('/') or '/') in covered:
+        if _place(mount.destination) in covered:
             continue
         if mount.type == 'volume' and mount.name:
             binds.append(_bind(definition.volume_names[mount.name], mount))
@@ -262,12 +268,31 @@ def _mounts(definition):
     return binds, mounts
 
 
+def _place(path):
+    """A destination as it is compared."""
+    return path.rstrip('/') or '/'
+
+
+def _volume_at(by_place, place):
+    """Recorded name of the volume that was mounted there, '' if none is known: anonymous volumes have no name in HostConfig."""
+    mount = by_place.get(_place(place))
+    return mount.name if mount is not None and mount.type == 'volume' and mount.name else ''
+
+
+def _nocopy(mode):
+    """The mode of a bind of a volume, with nocopy."""
+    modes = [item for item in mode.split(',') if item]
+    return ','.join(modes if 'nocopy' in modes else modes + ['nocopy'])
+
+
 def _bind(source, mount):
     modes = [mode for mode in mount.mode.split(',') if mode and mode not in ('ro', 'rw', mount.propagation)]
     if not mount.rw:
         modes.insert(0, 'ro')
     if mount.type == 'bind' and mount.propagation not in ('', 'rprivate'):
         modes.append(mount.propagation)
+    if mount.type == 'volume' and 'nocopy' not in modes:
+        modes.append('nocopy')
     return ':'.join([source, mount.destination] + ([','.join(modes)] if modes else []))
 
 

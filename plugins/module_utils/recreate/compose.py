@@ -10,11 +10,11 @@ finds on them the labels it expects), for a lone container, or for a whole host 
 import re
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
-from . import doubts, env, yamlout
+from . import asks, doubts, env, yamlout
 from .body import create_body, user_networks
 from .definition import (COMPOSE_PREFIX, DEPENDS_LABEL, PROJECT_LABEL, SERVICE_LABEL, VOLUME_LABEL, network_mode, project_of, split_bind,
                          volumes)
-from .run import comment, decimal, device_text, duration, published, restart_text, security_options
+from .run import comment, decimal, device_text, duration, published, recursion, restart_text, security_options, volume_flags, words
 
 # HostConfig key -> service key
 SAME = (('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'), ('CgroupParent', 'cgroup_parent'), ('CgroupnsMode', 'cgroup'),
@@ -50,7 +50,11 @@ def compose(definitions, name=None):
     for kind, names in (('volumes', document.external_volumes), ('networks', document.external_networks)):
         if names:
             head.append('These %s have to exist (docker %s create NAME): %s' % (kind, kind[:-1], ', '.join(sorted(names))))
+    for dummy, info in sorted(document.external_volumes.items()):
+        if volume_flags(info):
+            head.append('With its options and labels: %s' % words(['docker', 'volume', 'create'] + volume_flags(info) + [info['name']]))
     for definition in definitions:
+        head.extend('WARNING %s: %s' % (definition.name, note) for note in asks.warnings(definition))
         head.extend('NOTE %s: %s' % (definition.name, note) for note in doubts.warnings(definition))
         head.extend('NOTE %s: %s' % (definition.name, note) for note in notes(definition))
     value = {'name': PROJECT.sub('-', name.lower()).strip('-_') or 'rescued', 'services': document.services}
@@ -75,6 +79,8 @@ def notes(definition):
     """What only Compose cannot say."""
     host = create_body(definition)['HostConfig']
     found = []
+    if definition.paused:
+        found.append('Compose has no paused containers: docker compose pause after up.')
     if host.get('AutoRemove'):
         found.append('Compose has no --rm.')
     if host.get('PublishAllPorts'):
@@ -104,7 +110,7 @@ class _Document(object):
     def __init__(self, project, definitions):
         self.project = project
         self.services, self.volumes, self.networks = {}, {}, {}
-        self.external_volumes, self.external_networks = set(), set()
+        self.external_volumes, self.external_networks = {}, set()     # name -> what docker volume create needs; names
         self.entries = []               # [(service, Definition)]
         taken = set()
         for definition in definitions:
@@ -187,8 +193,15 @@ class _Document(object):
         if mount.get('ReadOnly') is True:
             item['read_only'] = True
         bind, volume, tmpfs = (as_dict(mount.get(key)) for key in ('BindOptions', 'VolumeOptions', 'TmpfsOptions'))
+        options = {}
         if as_str(bind.get('Propagation')):
-            item['bind'] = {'propagation': bind['Propagation']}
+            options['propagation'] = bind['Propagation']
+        if recursion(bind):
+            options['recursive'] = recursion(bind)
+        if bind.get('CreateMountpoint') is True:
+            options['create_host_path'] = True
+        if options:
+            item['bind'] = options
         options = {}
         if volume.get('NoCopy') is True:
             options['nocopy'] = True
@@ -203,6 +216,8 @@ class _Document(object):
             limits['mode'] = tmpfs['Mode']
         if limits:
             item['tmpfs'] = limits
+        if kind == 'image' and as_str(as_dict(mount.get('ImageOptions')).get('Subpath')):
+            item['image'] = {'subpath': mount['ImageOptions']['Subpath']}
         return item
 
     def _volume(self, name, volumes):
@@ -225,7 +240,7 @@ class _Document(object):
                 entry['labels'] = kept
         else:
             entry['external'] = True
-            self.external_volumes.add(name)
+            self.external_volumes[name] = info
         self.volumes[key] = entry
         return key
 

@@ -41,6 +41,7 @@ class Definition(NamedTuple):
     managed: bool                       # task of a swarm service
     restored_name: str                  # reference under which pinned_image was asked for; for comments only
     env_path: str                       # folder of the env files as seen from the compose file
+    paused: bool = False                # it was paused when its engine ended
 
 
 def define(config, hostconfig, image_config, pinned_image, mounts=(), name=None, container_id=None, volume_names=None,
@@ -68,7 +69,7 @@ def define(config, hostconfig, image_config, pinned_image, mounts=(), name=None,
         image=None if image_config is None else as_dict(clean(image_config)), pinned_image=pinned_image, mounts=mounts,
         volume_names=names, volume_info=as_dict(volume_info), network_info=as_dict(network_info),
         peers=dict(peers or {}), managed=config.get('Managed') is True, restored_name=as_str(inner.get('Image')),
-        env_path=env_path)
+        env_path=env_path, paused=as_dict(config.get('State')).get('Paused') is True)
 
 
 def mounts_of(config):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a person has to look at before the made files are used."""
-from ..formats.values import as_int, as_str, strings
+from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from . import env
 from .body import default_paths
 from .definition import ID, network_mode
@@ -20,9 +20,12 @@ def warnings(definition):
         found.append("The image's own configuration is lost: everything recorded is given, defaults of the image too.")
     if definition.managed:
         found.append('The container was a task of a swarm service: create the service again rather than the container; '
-                     'its secrets and configs are not on this disk.')
+                     'its secrets and configs are not in this bundle. Managers of the swarm keep them in swarm/raft.')
     if host.get('AutoRemove') is True:
         found.append('The container was run with --rm: it is removed as soon as it stops.')
+    if definition.paused:
+        found.append('The container was paused: its processes begin anew, and it is paused again after its start (docker unpause '
+                     'lets it run).')
     for mount in definition.mounts:
         where = mount.destination
         if mount.type == 'bind' and mount.status != 'complete':
@@ -41,6 +44,12 @@ def warnings(definition):
     if strings(host.get('VolumesFrom')):
         found.append('--volumes-from %s is written out as the mounts it stood for.'
                      % ', '.join(strings(host.get('VolumesFrom'))))
+    for mount in map(as_dict, as_list(host.get('Mounts'))):
+        if as_dict(mount.get('BindOptions')).get('CreateMountpoint') is True:
+            found.append('The folder %s is made where it is missing: docker run --mount cannot say that, make it before.'
+                         % as_str(mount.get('Source')))
+        if as_list(as_dict(mount.get('TmpfsOptions')).get('Options')):
+            found.append('The options of the tmpfs on %s are in create.json only.' % as_str(mount.get('Target')))
     if as_int(host.get('KernelMemory')):
         found.append('The kernel memory limit is left out: current engines refuse it.')
     for key in ('MaskedPaths', 'ReadonlyPaths'):

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
-from . import doubts, env
+from . import asks, doubts, env
 from .body import create_body, user_networks
 from .definition import volumes
 
@@ -39,6 +39,7 @@ def run_sh(definition):
              '# Load the image first (docker load -i ../image.tar) and fill the volumes (see ../README.txt).']
     if definition.restored_name:
         lines.append(comment('The container was made from the image %s.' % definition.restored_name))
+    lines.extend(comment('WARNING: ' + note) for note in asks.warnings(definition))
     lines.extend(comment('NOTE: ' + note) for note in doubts.warnings(definition))
     lines.extend(['set -eu', 'cd "$(dirname "$0")"', ''])
     for name, info in sorted(user_networks(definition).items()):
@@ -61,6 +62,8 @@ def run_sh(definition):
         lines.append(words(['docker', 'network', 'connect'] + connect_flags(endpoint) + [name, definition.name]))
     if later:
         lines.append(words(['docker', 'start', definition.name]))
+    if definition.paused:
+        lines.append(words(['docker', 'pause', definition.name]))
     return '\n'.join(lines) + '\n'
 
 
@@ -232,8 +235,8 @@ def mount_flag(mount):
     bind, volume, tmpfs = (as_dict(mount.get(key)) for key in ('BindOptions', 'VolumeOptions', 'TmpfsOptions'))
     if as_str(bind.get('Propagation')):
         fields.append('bind-propagation=' + bind['Propagation'])
-    if bind.get('NonRecursive') is True:
-        fields.append('bind-recursive=disabled')
+    if recursion(bind):
+        fields.append('bind-recursive=' + recursion(bind))
     if volume.get('NoCopy') is True:
         fields.append('volume-nocopy')
     if as_str(volume.get('Subpath')):
@@ -252,6 +255,14 @@ def mount_flag(mount):
     if kind == 'image' and as_str(as_dict(mount.get('ImageOptions')).get('Subpath')):
         fields.append('image-subpath=' + mount['ImageOptions']['Subpath'])
     return ','.join('"%s"' % field.replace('"', '""') if re.search('[,"\n]', field) else field for field in fields)
+
+
+def recursion(bind):
+    """BindOptions -> what `bind-recursive` of docker run and `recursive` of Compose take, '' for the default."""
+    for key, value in (('NonRecursive', 'disabled'), ('ReadOnlyNonRecursive', 'writable'), ('ReadOnlyForceRecursive', 'readonly')):
+        if bind.get(key) is True:
+            return value
+    return ''
 
 
 def device_text(device):

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 
+from ..bundles import removal
 from ..storage import model
 from . import spool
 from .progress import Progress
@@ -77,7 +78,7 @@ def _start(params, delivery, check_mode):
         _launch(folder, budget, params, delivery, check_mode)
         return {'place': places.index(base), 'name': os.path.basename(folder)}
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        removal.discard(folder)
         raise
 
 
@@ -192,7 +193,7 @@ class _Watch(object):
 
 def vanish(folder):
     """Remove the spool and end this process and its children, at once."""
-    shutil.rmtree(folder, ignore_errors=True)
+    removal.discard(folder)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

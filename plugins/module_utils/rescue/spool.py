@@ -25,11 +25,11 @@ import json
 import os
 import sys
 import re
-import shutil
 import stat
 import threading
 import time
 
+from ..bundles import removal
 from . import frames
 
 PREFIX = 'lifeboat-'
@@ -105,9 +105,9 @@ def clean_stale(folders, key, patience=15.0):
                 continue
             if not os.path.lexists(os.path.join(path, LOCK)):
                 if time.time() - st.st_mtime > 600:     # else it is being made
-                    shutil.rmtree(path, ignore_errors=True)
+                    removal.discard(path)
             elif not alive(path):
-                shutil.rmtree(path, ignore_errors=True)
+                removal.discard(path)
             elif _read(path, 'key') == key.encode():
                 end(path, patience)
 
@@ -122,7 +122,7 @@ def end(folder, patience=5.0):
     while alive(folder) and time.monotonic() < until:
         time.sleep(_NAP)
     if not alive(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        removal.discard(folder)
 
 
 def alive(folder):

@@ -3,20 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A bundle onto a running engine: plan, do, report."""
 import os
-import shutil
 import tempfile
 import time
 
-from ..bundles import source as sources
+from ..bundles import removal, source as sources
 from ..formats.values import as_dict
-from ..recreate import doubts
+from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..storage.model import LifeboatError
 from . import databases, engineapi, folders, inbox, plan as planning, steps, unpack, volumes as volumes_
 from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
 
 SETTLE = 3                              # seconds that a container without a health check has to stay up
-NOT_FOR_BINDS = ('/proc/', '/sys/', '/dev/', '/run/', '/boot/', '/usr/', '/bin/', '/sbin/', '/lib/', '/lib64/')
+# never written to: programs of the operating system, and what lives in memory
+NOT_FOR_BINDS = ('/boot', '/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32')
+IN_MEMORY = ('/proc', '/sys', '/dev', '/run')
+WITHOUT_BINDS = 'restore: [image, volumes, container] leaves binds out.'
 SHARED = (('NetworkMode', 'network'), ('IpcMode', 'IPC namespace'), ('PidMode', 'processes'))
 FIRST_MULTI = (1, 44)                   # API from which several networks and their MAC addresses go with the body
 
@@ -72,13 +74,15 @@ def make_plan(options, source, engine, info, access):
     if wants_container and _replaces(situation) and _running(situation.existing):
         # before its volumes are touched; and with the undo it starts again after they are back
         plan.add('container', name, 'stop', 'Stop the container %s, which is to be replaced.' % name, _stop_step(situation))
+    if situation.definition is not None:
+        planning.plan_asks(plan, situation)
     if wants_container and situation.definition is not None:
         planning.plan_networks(plan, situation)
     if VOLUMES in options.restore:
         planning.plan_volumes(plan, situation)
     if BINDS in options.restore:
         _plan_binds(plan, situation)
-    elif situation.wanted is not None:
+    if situation.wanted is not None:
         _look_for_binds(plan, situation)
     if wants_container and situation.wanted is not None:
         _plan_container(plan, situation)
@@ -87,21 +91,63 @@ def make_plan(options, source, engine, info, access):
 
 def _plan_binds(plan, situation):
     """Folders of the host that were bind-mounted, to where they were."""
-    access = situation.volumes
-    for part in situation.source.of('bind'):
-        place = os.path.normpath(part.source)
-        if not part.source.startswith('/') or place.startswith(NOT_FOR_BINDS):
-            plan.refuse('The bind mount %s is no place to restore to.' % part.source)
-        elif access.way()[0] == volumes_.DIRECT:
-            folders.plan_part(plan, situation.options, situation.source, part, access.place({'Mountpoint': place}), 'folder',
-                              planning.DEVICES in situation.options.ignore)
-        elif access.way()[0] is None:
-            plan.note('Whether %s can be restored is found out by a real run.' % place)
-            plan.unsure = True
-        else:
-            plan.refuse('The bind mount %s is on the host of the engine, which cannot be reached from here as root (%s).' % (
-                place, access.way()[1]))
+    planned = []
+    for part in sorted(situation.source.of('bind'), key=lambda part: part.source):
+        place = asks.plain(part.source)
+        if not part.source.startswith('/') or _below(place, planned):
+            plan.refuse('The bind mount %s is no place to restore to: %s. %s' % (
+                part.source, 'it lies in another one' if part.source.startswith('/') else 'it is no absolute path', WITHOUT_BINDS))
+            continue
+        planned.append(place)
+        _plan_bind(plan, situation, part, place)
     plan.result.pop('needed', None)
+
+
+def _plan_bind(plan, situation, part, place):
+    """One folder or file of the host. What belongs to the operating system stays as it is on this host."""
+    access, options = situation.volumes, situation.options
+    way, why = access.way()
+    if way is None:
+        plan.note('Whether %s can be restored is found out by a real run.' % place)
+        plan.unsure = True
+        return
+    if way != volumes_.DIRECT:
+        plan.refuse('The bind mount %s is on the host of the engine, which cannot be reached from here as root (%s). %s' % (
+            place, why, WITHOUT_BINDS))
+        return
+    here = access.place({'Mountpoint': place})
+    there = _real(here, place)
+    if asks.belongs_to_host(place) or _below(there, IN_MEMORY) or asks.host_path(there) == asks.SOCKET or \
+            asks.whole(there) and os.path.lexists(here):
+        plan.note('The bind mount %s belongs to the host: that of this host is taken, and what the bundle has of it (%s) is not restored.' % (
+            place, os.fsdecode(part.file)))
+    elif _below(there, NOT_FOR_BINDS) and not asks.below(there, '/usr/local') or there == '/':
+        if os.path.lexists(here):
+            plan.note('The bind mount %s is a part of the operating system: it stays as it is on this host, and what the bundle has of '
+                      'it (%s) is not restored.' % (place, os.fsdecode(part.file)))
+        else:
+            plan.refuse('The bind mount %s is no place to restore to, and it is not there: put there what it needs (the bundle has '
+                        'it as %s), then restore. %s' % (place, os.fsdecode(part.file), WITHOUT_BINDS))
+    elif asks.host_path(there) and asks.PATHS not in options.allow:
+        # else it is among what the definition of the container asks for
+        if place not in [asks.plain(item['what'].split(':')[0]) for item in plan.result['asks']]:
+            planning.refuse_asks(plan, options, situation.name, [asks.Ask(asks.PATHS, 'the data of %s%s' % (
+                place, '' if there == place else ', which leads to %s,' % there))])
+    else:
+        folders.plan_part(plan, options, situation.source, part, here, 'folder', planning.DEVICES in options.ignore)
+
+
+def _below(path, folders):
+    return any(asks.below(path, folder) for folder in folders)
+
+
+def _real(here, place):
+    """PLACE with the links in it followed, as far as they can be: in the engine's own mount namespace they cannot, and it is '/'."""
+    if here == os.fsencode(place):
+        return os.fsdecode(os.path.realpath(here))
+    top = here[:len(here) - len(os.fsencode(place))]
+    parts = os.fsencode(place).strip(b'/').split(b'/')
+    return '/' if any(os.path.islink(top + b'/' + b'/'.join(parts[:count])) for count in range(1, len(parts) + 1)) else place
 
 
 def _look_for_binds(plan, situation):
@@ -109,13 +155,17 @@ def _look_for_binds(plan, situation):
     access = situation.volumes
     if access.way()[0] != volumes_.DIRECT:
         return
-    needed = [item.get('Source') for item in situation.wanted['HostConfig'].get('Mounts', []) if item.get('Type') == 'bind']
+    needed = [item.get('Source') for item in situation.wanted['HostConfig'].get('Mounts', []) if item.get('Type') == 'bind' and
+              as_dict(item.get('BindOptions')).get('CreateMountpoint') is not True]
     for mount in situation.source.mounts:
         if mount.type != 'bind' or not mount.source or os.path.lexists(access.place({'Mountpoint': mount.source})):
             continue
         have = any(part.source == mount.source for part in situation.source.of('bind'))
+        if have and BINDS in situation.options.restore and not asks.belongs_to_host(mount.source):
+            continue
         sentence = 'The bind mount %s is not there; %s.' % (
-            mount.source, 'add binds to restore' if have else 'it is not in the bundle either')
+            mount.source, 'the bundle has it: give restore: [image, volumes, binds, container]' if have else
+            'it is not in the bundle either')
         if mount.source in needed:
             plan.refuse(sentence + ' The engine refuses the container without it.')
         else:
@@ -200,8 +250,9 @@ def _plan_container(plan, situation):
     else:
         plan.add('container', name, 'create', 'Create the container %s.' % name, _create_step(plan, situation))
     if options.state == 'started' and not (situation.same and _running(existing)):
-        plan.add('start', name, 'start', 'Start the container %s%s.' % (
-            name, ' and wait until it is healthy' if options.verify_start else ''), _start_step(plan, situation))
+        plan.add('start', name, 'start', 'Start the container %s%s%s.' % (
+            name, ' and wait until it is healthy' if options.verify_start else '',
+            ', then pause it as it was' if situation.definition.paused else ''), _start_step(plan, situation))
 
 
 def _for_show(body):
@@ -281,7 +332,7 @@ def writable_databases(source):
                 stream.close()
             found.extend(dict(item, volume=None) for item in databases.find(folder))
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            removal.discard(folder)
     return found
 
 
@@ -379,6 +430,8 @@ def _start_step(plan, situation):
             policy = as_dict(situation.wanted['HostConfig']).get('RestartPolicy')
             if policy:
                 engine.update_restart(identifier, policy)
+        if situation.definition.paused:
+            engine.pause(identifier)
         plan.result['container']['state'] = as_dict(as_dict(engine.container(identifier)).get('State')).get('Status')
     return do
 

@@ -252,6 +252,9 @@ class Engine(object):
         self.request('POST', '/containers/%s/stop' % quote(container, safe=''),
                      {'t': str(seconds)} if seconds is not None else None, timeout=(seconds or 0) + 600)
 
+    def pause(self, container):
+        self.request('POST', '/containers/%s/pause' % quote(container, safe=''))
+
     def rename(self, container, name):
         self.request('POST', '/containers/%s/rename' % quote(container, safe=''), {'name': name})
 

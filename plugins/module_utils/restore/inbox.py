@@ -19,13 +19,12 @@ import errno
 import hashlib
 import os
 import re
-import shutil
 import stat
 import tempfile
 import threading
 import time
 
-from ..bundles import reading
+from ..bundles import reading, removal
 from ..rescue import frames
 from ..storage.model import LifeboatError, text
 from . import tarread, unpack
@@ -52,14 +51,14 @@ class Inbox(object):
         self.abandoned = False          # nobody is there any more who would remove the folder
 
     def close(self):
-        shutil.rmtree(self.head, ignore_errors=True)
+        removal.discard(self.head)
         if not os.path.isdir(self.folder):
             return
         for name in os.listdir(self.folder):
             if name.startswith((b'want-', b'chunk-')):
                 _unlink(os.path.join(self.folder, name))
         if self.abandoned:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            removal.discard(self.folder)
             return
         try:
             os.close(_make(self.folder, b'done'))

@@ -6,11 +6,11 @@
 Planning only asks. Check mode and diff show the same plan that a real run carries out.
 """
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..bundles import reading
 from ..formats.values import as_dict, as_list
-from ..recreate import body, definition
+from ..recreate import asks, body, definition
 from ..rescue import imagestore
 from ..storage.model import COMPLETE, LifeboatError, text
 from ..storage.volumes import REDACTED
@@ -18,7 +18,10 @@ from . import databases, imagefile, inbox, unpack, volumes as volumes_
 from .steps import Step
 
 IMAGE, VOLUMES, CONTAINER, BINDS = 'image', 'volumes', 'container', 'binds'
+EVERYTHING = (IMAGE, VOLUMES, BINDS, CONTAINER)      # the default of `restore`
 ARCHITECTURE, DATABASE_VERSION, HOLES, DEVICES = 'architecture', 'database_version', 'holes', 'device_nodes'
+NOT_EMPTY = ('The volume %s leads to %s, and there is something in it, which is never replaced: empty that place, or give the volume '
+             'another name in volume_map.')
 # GOARCH of what engines and images call otherwise
 ARCHITECTURES = {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm', 'armv6l': 'arm', 'i386': '386', 'i686': '386'}
 
@@ -26,7 +29,7 @@ ARCHITECTURES = {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm', 'armv6l
 class Options(NamedTuple):
     """The module's options, checked and complete."""
     path: bytes
-    restore: Tuple[str, ...] = (IMAGE, VOLUMES, CONTAINER)
+    restore: Tuple[str, ...] = EVERYTHING
     name: str = ''
     volume_map: Dict[str, str] = {}
     image: str = ''
@@ -41,6 +44,7 @@ class Options(NamedTuple):
     verify_start: bool = False
     start_timeout: int = 120
     ignore: Tuple[str, ...] = ()
+    allow: Tuple[str, ...] = ()         # of asks.KINDS
     target: str = 'engine'
     dest: bytes = b''
     offline: bool = False
@@ -59,9 +63,10 @@ class Plan(object):
         self.lacking: List[str] = []    # refusals too, but where there is nothing to do at all they are the reason for that
         self.unsure = False             # check mode cannot tell whether there is something to do
         self.notes: List[str] = []
+        self.asking: Set[str] = set()   # volumes that plan_asks() has named
         self.before: Dict[str, Any] = {}
         self.after: Dict[str, Any] = {}
-        self.result = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': []}
+        self.result = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': [], 'asks': []}
 
     def add(self, kind, name, action, message, do=None):
         self.steps.append(Step(kind, name, action, message, do))
@@ -287,11 +292,82 @@ def plan_volumes(plan, situation):
                 plan.refuse(str(exc))
                 continue
         _plan_volume(plan, situation, part, name)
+    planned = set(part.name for part in situation.source.of('volume'))
     for mount in situation.source.mounts:
-        if mount.type == 'volume' and mount.name and situation.wanted is not None and \
-                mount.name not in [part.name for part in situation.source.of('volume')]:
-            plan.note('The bundle has no data of the volume %s (%s): the container gets %s as it is on the engine, or an '
-                      'empty one.' % (mount.name, mount.status, situation.names.get(mount.name, mount.name)))
+        if mount.type == 'volume' and mount.name and mount.name not in planned:
+            planned.add(mount.name)
+            _plan_volume_without_data(plan, situation, mount, situation.names.get(mount.name, mount.name))
+
+
+def _plan_volume_without_data(plan, situation, mount, name):
+    """A volume whose data are elsewhere (tmpfs, NFS, a driver) or lost: made as it was, since the engine would make a plain one."""
+    info = as_dict(situation.source.volume_info.get(mount.name))
+    elsewhere = bool(info.get('options')) or (info.get('driver') or 'local') != 'local'
+    if situation.wanted is None and not elsewhere:
+        return
+    if situation.engine.volume(name) is not None:
+        plan.add('volume', name, 'keep', 'The volume %s is there already; the bundle has no data of it.' % name)
+        plan.note('The bundle has no data of the volume %s (%s): it stays as it is on the engine.' % (name, mount.status))
+        return
+    how = _how_made(plan, situation, mount.name, name, False)
+    if how is None:
+        return
+    plan.note('The bundle has no data of the volume %s (%s): %s.' % (
+        name, mount.status, 'its data lie where its driver and options lead' if elsewhere else 'it will be empty'))
+    plan.before.setdefault('volumes', {})[name] = None
+    plan.after.setdefault('volumes', {})[name] = {'driver': how[0], 'options': how[1]}
+
+    def do(undo):
+        situation.engine.create_volume(name, *how)
+        undo.append(lambda: situation.volumes.remove(name))
+    plan.add('volume', name, 'create', 'Create the volume %s; the bundle has no data of it.' % name, do)
+
+
+def _how_made(plan, situation, recorded, name, data):
+    """(driver, options, labels) of a new volume as it was recorded; None after a refusal. DATA: the bundle has its data."""
+    info = as_dict(situation.source.volume_info.get(recorded))
+    driver, options = info.get('driver') or 'local', as_dict(info.get('options'))
+    drivers = as_list(as_dict(situation.info.get('Plugins')).get('Volume'))
+    if drivers and driver not in drivers:
+        if not data:
+            plan.refuse('The volume %s is of the driver %s, which this engine does not have: install its plugin, or create the volume '
+                        'on the engine first.' % (name, driver))
+            return None
+        plan.note('The volume %s was of the driver %s, which this engine does not have: it becomes a local one.' % (recorded, driver))
+        driver, options = 'local', {}
+    if any(REDACTED in str(value) for value in options.values()):
+        plan.refuse('The volume %s was mounted with a password, which is not in the bundle; create it on the engine first, or '
+                    'leave volumes out of restore.' % name)
+        return None
+    device = asks.volume_device(driver, options)
+    if device and asks.VOLUME_DEVICES not in situation.options.allow:
+        if name not in plan.asking:      # else it is among what the definition of the container asks for
+            refuse_asks(plan, situation.options, name, [asks.Ask(asks.VOLUME_DEVICES, '%s of the volume %s' % (device, name), name)])
+        return None
+    if options and driver == 'local':
+        plan.note('The volume %s is made with its recorded options (%s): its data go where these lead.' % (
+            name, ', '.join(sorted(options))))
+    return driver, options, _labels(situation, recorded, info)
+
+
+def refuse_asks(plan, options, name, found):
+    """Name what reaches the host and, for what is not in `allow`, refuse it."""
+    missing = [ask for ask in found if ask.kind not in options.allow]
+    allowed = [ask for ask in found if ask.kind in options.allow]
+    if allowed:
+        plan.note('%s reaches its host, as allow says: %s.' % (name, asks.listed(allowed)))
+    if missing:
+        plan.refuse('%s asks for what reaches its host: %s. If you trust where the bundle comes from, give allow: [%s].' % (
+            name, asks.listed(missing), ', '.join(asks.kinds(found))))
+
+
+def plan_asks(plan, situation):
+    """What the definition of the container asks for, before anything else is planned."""
+    found = [ask for ask in asks.asks(situation.definition) if not ask.volume or
+             VOLUMES in situation.options.restore and situation.engine.volume(ask.volume) is None]
+    plan.asking = set(ask.volume for ask in found)
+    plan.result['asks'] = [{'kind': ask.kind, 'what': ask.what} for ask in found]
+    refuse_asks(plan, situation.options, situation.name, found)
 
 
 def _plan_volume(plan, situation, part, name):
@@ -312,23 +388,27 @@ def _plan_volume(plan, situation, part, name):
     plan.before.setdefault('volumes', {})[name] = None if volume is None else \
         {'content': access.content(volume) if action == 'replace' else []}
     plan.after.setdefault('volumes', {})[name] = part.sha256
-    info = as_dict(situation.source.volume_info.get(part.name))
-    labels = _labels(situation, part, info)
-    driver = info.get('driver') or 'local'
-    drivers = as_list(as_dict(situation.info.get('Plugins')).get('Volume'))
-    if volume is None and drivers and driver not in drivers:
-        plan.note('The volume %s was of the driver %s, which this engine does not have: it becomes a local one.'
-                  % (part.name, driver))
-        driver, info = 'local', {}
-    elif volume is None and any(REDACTED in str(value) for value in as_dict(info.get('options')).values()):
-        plan.refuse('The volume %s was mounted with a password, which is not in the bundle; create it on the engine first, or '
-                    'leave it out of restore.' % name)
-        return
-    elif volume is None and info.get('options') and driver == 'local':
-        plan.note('The volume %s is made with its recorded options (%s): its data go where these lead.'
-                  % (name, ', '.join(sorted(info['options']))))
-    plan.add('volume', name, action, message,
-             _volume_step(plan, situation, part, name, record, action, driver, info.get('options'), labels))
+    how = ('local', {}, _labels(situation, part.name, as_dict(situation.source.volume_info.get(part.name))))
+    if volume is None:
+        how = _how_made(plan, situation, part.name, name, True)
+        if how is None or not _may_fill(plan, situation, name, how[1]):
+            return
+    how[2][volumes_.LABEL] = part.sha256
+    plan.add('volume', name, action, message, _volume_step(plan, situation, part, name, record, action, how))
+
+
+def _may_fill(plan, situation, name, options):
+    """Refuse a volume whose options lead to a folder of the host that has something in it. (A real run looks again.)"""
+    access, device = situation.volumes, options.get('device')
+    if not isinstance(device, str) or not device.startswith('/') or access.way()[0] != volumes_.DIRECT:
+        return True
+    try:
+        content = os.listdir(access.place({'Mountpoint': device}))
+    except OSError:
+        return True                     # no folder: the engine says what it thinks of it
+    if content:
+        plan.refuse(NOT_EMPTY % (name, device))
+    return not content
 
 
 def _judge_volume(plan, situation, part, name, volume):
@@ -357,6 +437,9 @@ def _judge_volume(plan, situation, part, name, volume):
         plan.refuse('The volume %s is not empty (it has %s%s); give it another name in volume_map, or force: true to '
                     'replace its content.' % (name, ', '.join(content), ', ...' if len(content) >= 10 else ''))
         return None, ''
+    if volume.get('Options'):
+        plan.refuse(NOT_EMPTY % (name, as_dict(volume['Options']).get('device') or 'where its options say'))
+        return None, ''
     others = [user['name'] or user['id'][:12] for user in users]
     if access.way(volume)[0] == volumes_.API and others:
         plan.refuse('The content of the volume %s cannot be replaced over the API while %s refers to it; remove that '
@@ -366,27 +449,28 @@ def _judge_volume(plan, situation, part, name, volume):
         name, text(part.file), 'kept in a volume of its own' if options.keep_old else 'dropped')
 
 
-def _labels(situation, part, info):
-    """Labels of a new volume: those it had, those that Compose looks for, and whence it came."""
+def _labels(situation, recorded, info):
+    """Labels of a new volume: those it had, and those that Compose looks for."""
     labels = {}
     if situation.definition is not None:
         for volume in definition.volumes(situation.definition):
-            if volume['recorded'] == part.name:
+            if volume['recorded'] == recorded:
                 labels.update(volume['labels'])
     else:
         labels.update((key, value) for key, value in as_dict(info.get('labels')).items() if isinstance(value, str))
-    labels[volumes_.LABEL] = part.sha256
     return labels
 
 
-def _volume_step(plan, situation, part, name, record, action, driver, driver_options, labels):
+def _volume_step(plan, situation, part, name, record, action, how):
     access, engine, options = situation.volumes, situation.engine, situation.options
 
     def do(undo):
         volume = engine.volume(name)
         if volume is None:
-            volume = engine.create_volume(name, driver, driver_options, labels)
+            volume = engine.create_volume(name, *how)
             undo.append(lambda: access.remove(name))
+            if how[1] and access.content(volume):
+                raise LifeboatError(NOT_EMPTY % (name, how[1].get('device') or how[0]))
         elif action == 'refill':
             volume = access.empty(volume)
             undo.append(lambda: access.empty(engine.volume(name)))
@@ -400,7 +484,7 @@ def _volume_step(plan, situation, part, name, record, action, driver, driver_opt
             if access.way(volume)[0] == volumes_.API and access.plain(volume) and not access.users(name):
                 # only a label can say later that it was restored
                 engine.remove('/volumes/%s' % name)
-                volume = engine.create_volume(name, labels=labels)
+                volume = engine.create_volume(name, labels=how[2])
             undo.append(lambda: access.empty(engine.volume(name)))
         stream = volumes_.open_archive(situation.source.info, part.file)
         try:
@@ -444,11 +528,28 @@ def differences(existing, body, image_ids):
     for key, value in body['HostConfig'].items():
         if key in ('RestartPolicy', 'Links'):
             continue                    # off until it has proved itself; shown in another form than it is given
-        if not _covers(host.get(key), value):
+        if not _covers(_without_nocopy(host.get(key)), _without_nocopy(value)):
             found.append(key)
     networks = as_dict(as_dict(existing.get('NetworkSettings')).get('Networks'))
     wanted = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
     found.extend('network %s' % name for name in wanted if name not in networks)
+    return found
+
+
+def _without_nocopy(value):
+    """Binds and Mounts without what counts only at the moment when a container is created."""
+    if not isinstance(value, list):
+        return value
+    found = []
+    for item in value:
+        if isinstance(item, str) and item.count(':') > 1:
+            head, dummy, modes = item.rpartition(':')
+            modes = ','.join(mode for mode in modes.split(',') if mode != 'nocopy')
+            item = head + (':' + modes if modes else '')
+        elif isinstance(item, dict) and 'VolumeOptions' in item:
+            options = dict((key, inner) for key, inner in as_dict(item['VolumeOptions']).items() if key != 'NoCopy')
+            item = dict(item, VolumeOptions=options)
+        found.append(item)
     return found
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies, compose, definition as definitions, doubts, files, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import asks, body as bodies, compose, definition as definitions, doubts, files, run
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 PEER = 'a19e573b14097f183010aa2fed6b3f0eba79dd18a7e0525e82902bc7d116c294'
@@ -240,7 +240,7 @@ def points(**places):
 def test_anonymous_volume_gets_a_stable_name():
     definition = define({'Volumes': {'/data': {}, '/more': {}}}, top=points(
         data={'Name': ANONYMOUS, 'Driver': 'local', 'Type': 'volume', 'Source': '', 'Spec': {}}))
-    assert bodies.create_body(definition)['HostConfig']['Binds'] == ['web-data:/data']
+    assert bodies.create_body(definition)['HostConfig']['Binds'] == ['web-data:/data:nocopy']
     assert bodies.create_body(definition)['Volumes'] == {'/more': {}}
     assert definitions.volumes(definition)[0]['recorded'] == ANONYMOUS
     document = yaml.safe_load(compose.compose([definition]))
@@ -255,7 +255,7 @@ def test_stable_names_are_names_that_docker_takes(destination, name):
 
 
 def test_named_volumes_binds_and_mounts_stay_as_they_were():
-    host = {'Binds': ['vol:/v:ro', '/srv/a:/bt:ro,rslave'],
+    host = {'Binds': ['vol:/v:ro,nocopy', '/srv/a:/bt:ro,rslave'],
             'Mounts': [{'Type': 'volume', 'Source': 'v3', 'Target': '/v3', 'ReadOnly': True,
                         'VolumeOptions': {'NoCopy': True, 'Labels': {'q': 'r,s'}, 'Subpath': 'x'}},
                        {'Type': 'tmpfs', 'Target': '/tm', 'TmpfsOptions': {'SizeBytes': 9, 'Mode': 0o700}}]}
@@ -265,13 +265,99 @@ def test_named_volumes_binds_and_mounts_stay_as_they_were():
         v3={'Name': 'v3', 'Driver': 'local', 'Type': 'volume'}, tm={'Type': 'tmpfs'}))
     body = bodies.create_body(definition)['HostConfig']
     assert (body['Binds'], body['Mounts']) == (host['Binds'], host['Mounts'])
-    assert flag(definition, '--volume') == ['vol:/v:ro', '/srv/a:/bt:ro,rslave']
+    assert flag(definition, '--volume') == host['Binds']
     assert flag(definition, '--mount') == [
         'type=volume,source=v3,target=/v3,readonly,volume-nocopy,volume-subpath=x,"volume-label=q=r,s"',
         'type=tmpfs,target=/tm,tmpfs-size=9,tmpfs-mode=700']
     assert service(definition)['volumes'][2:] == [
         {'type': 'volume', 'source': 'v3', 'target': '/v3', 'read_only': True, 'volume': {'nocopy': True, 'subpath': 'x'}},
         {'type': 'tmpfs', 'target': '/tm', 'tmpfs': {'size': 9, 'mode': 0o700}}]
+
+
+def test_no_volume_is_filled_from_the_image():
+    """An engine fills an empty volume from the image when it creates a container: what was deleted would be back."""
+    host = {'Binds': ['vol:/v', 'vol:/w:ro,z', '/lone', '/srv/a:/b:ro'],
+            'Mounts': [{'Type': 'volume', 'Source': 'vol', 'Target': '/m'}, {'Type': 'volume', 'Target': '/n/', 'VolumeOptions': {'Labels': {'a': 'b'}}},
+                       {'Type': 'bind', 'Source': '/srv/c', 'Target': '/c'}]}
+    places = points(v={'Name': 'vol'}, w={'Name': 'vol', 'RW': False}, lone={'Name': ANONYMOUS}, data={'Name': PEER},
+                    m={'Name': 'vol'}, n={'Name': CID}, b={'Source': '/srv/a'}, c={'Source': '/srv/c'})
+    definition = define(host=host, top=places)
+    body = bodies.create_body(definition)['HostConfig']
+    assert body['Binds'] == ['vol:/v:nocopy', 'vol:/w:ro,z,nocopy', 'web-lone:/lone:nocopy', '/srv/a:/b:ro', 'web-data:/data:nocopy']
+    assert body['Mounts'] == [
+        {'Type': 'volume', 'Source': 'vol', 'Target': '/m', 'VolumeOptions': {'NoCopy': True}},
+        {'Type': 'volume', 'Source': 'web-n', 'Target': '/n/', 'VolumeOptions': {'Labels': {'a': 'b'}, 'NoCopy': True}},
+        {'Type': 'bind', 'Source': '/srv/c', 'Target': '/c'}]
+    assert flag(definition, '--volume') == body['Binds']
+    assert all('volume-nocopy' in item for item in flag(definition, '--mount') if 'type=volume' in item)
+    for item in service(definition)['volumes']:
+        assert item.endswith('nocopy') if isinstance(item, str) and item[0] != '/' else (
+            isinstance(item, str) or item['type'] == 'bind' or item['volume']['nocopy'])
+
+
+@pytest.mark.parametrize('options, said', [
+    ({'NonRecursive': True}, 'disabled'), ({'ReadOnlyNonRecursive': True}, 'writable'), ({'ReadOnlyForceRecursive': True}, 'readonly')])
+def test_what_lies_mounted_below_a_bind(options, said):
+    definition = define(host={'Mounts': [{'Type': 'bind', 'Source': '/srv', 'Target': '/s', 'BindOptions': dict(options, Propagation='rslave')}]})
+    assert flag(definition, '--mount') == ['type=bind,source=/srv,target=/s,bind-propagation=rslave,bind-recursive=' + said]
+    assert service(definition)['volumes'][0]['bind'] == {'propagation': 'rslave', 'recursive': said}
+
+
+def test_paused_is_paused_again():
+    definition = define(top={'State': {'Running': True, 'Paused': True}})
+    assert run.run_sh(definition).endswith('\ndocker pause web\n')
+    assert any('paused' in warning for warning in doubts.warnings(definition))
+    assert 'docker compose pause' in compose.compose([definition])
+    assert 'pause' not in run.run_sh(define(top={'State': {'Running': True}}))
+
+
+def test_volumes_that_compose_does_not_make_are_said_with_their_options():
+    definition = define(host={'Binds': ['nfs:/v']}, top=points(v={'Name': 'nfs', 'Driver': 'local'}), volume_info={
+        'nfs': {'driver': 'local', 'options': {'type': 'nfs', 'device': ':/x'}, 'labels': {'a': 'b'}}})
+    assert '# With its options and labels: docker volume create --opt device=:/x --opt type=nfs --label a=b nfs\n' in \
+        compose.compose([definition])
+
+
+# (HostConfig; what `allow` has to name)
+@pytest.mark.parametrize('host, kinds', [
+    ({}, []), ({'Privileged': True}, ['privileged']), ({'NetworkMode': 'host', 'PidMode': 'host'}, ['host_namespaces']),
+    ({'IpcMode': 'host'}, ['host_namespaces']), ({'UTSMode': 'host'}, ['host_namespaces']), ({'UsernsMode': 'host'}, ['host_namespaces']),
+    ({'CgroupnsMode': 'host', 'OomKillDisable': None}, ['host_namespaces']), ({'IpcMode': 'shareable', 'PidMode': 'container:x'}, []),
+    ({'Binds': ['/:/host:ro']}, ['host_paths']), ({'Binds': ['//../etc/./:/e']}, ['host_paths']), ({'Binds': ['/srv/../root:/r']}, ['host_paths']),
+    ({'Binds': ['/home/me/.ssh:/s']}, ['host_paths']), ({'Binds': ['/home/me:/s']}, ['host_paths']), ({'Binds': ['/proc:/p:ro']}, ['host_paths']),
+    ({'Binds': ['/var/lib/docker/volumes:/p:ro']}, ['host_paths']), ({'Binds': ['/var/spool/cron:/c']}, ['host_paths']),
+    ({'Binds': ['/etc/ssl/certs:/c']}, ['host_paths']), ({'Binds': ['/etc/ssl/certs:/c:ro', '/etc/localtime:/l']}, []),
+    ({'Binds': ['/srv/x:/x', '/opt/y:/y', '/home/me/app:/a', '/var/lib/shop:/s', '/mnt:/m', '/etcetera:/z', '/tmp/x:/t']}, []),
+    ({'Binds': ['/var/run/docker.sock:/s']}, ['docker_socket']), ({'Binds': ['/run/user/1000/podman/podman.sock:/s:ro']}, ['docker_socket']),
+    ({'Mounts': [{'Type': 'bind', 'Source': '/', 'Target': '/h', 'ReadOnly': True}]}, ['host_paths']),
+    ({'Mounts': [{'Type': 'bind', 'Source': '/run/docker.sock', 'Target': '/h'}]}, ['docker_socket']),
+    ({'Mounts': [{'Type': 'volume', 'Source': 'v', 'Target': '/h', 'VolumeOptions': {'DriverConfig': {'Options': {
+        'type': 'none', 'o': 'bind', 'device': '/etc'}}}}]}, ['volume_devices']),
+    ({'Devices': [{'PathOnHost': '/dev/sda'}]}, ['devices']), ({'DeviceCgroupRules': ['a *:* rwm']}, ['devices']),
+    ({'DeviceRequests': [{'Driver': '', 'Count': -1}]}, ['devices']),
+    ({'CapAdd': ['SYS_ADMIN']}, ['capabilities']), ({'CapAdd': ['CAP_NET_ADMIN']}, ['capabilities']), ({'CapAdd': ['all']}, ['capabilities']),
+    ({'CapAdd': ['CHOWN', 'CAP_KILL'], 'CapDrop': ['ALL']}, []), ({'SecurityOpt': ['no-new-privileges', 'apparmor=docker-default']}, []),
+    ({'SecurityOpt': ['seccomp=unconfined']}, ['capabilities']), ({'SecurityOpt': ['apparmor:unconfined']}, ['capabilities']),
+    ({'SecurityOpt': ['label=disable']}, ['capabilities']), ({'SecurityOpt': ['seccomp={"defaultAction": "SCMP_ACT_ALLOW"}']}, ['capabilities']),
+    ({'MaskedPaths': [], 'ReadonlyPaths': []}, ['capabilities']),
+    ({'Privileged': True, 'Binds': ['/:/h', '/run/docker.sock:/s']}, ['privileged', 'host_paths', 'docker_socket']),
+])
+def test_what_reaches_the_host_is_named(host, kinds):
+    definition = define(host=host)
+    assert asks.kinds(asks.asks(definition)) == kinds
+    for text in (run.run_sh(definition), compose.compose([definition])):
+        assert ('allow: [%s]' % ', '.join(kinds) in text) is bool(kinds)
+
+
+@pytest.mark.parametrize('driver, options, asked', [
+    ('local', {'type': 'none', 'o': 'bind', 'device': '/srv/x'}, True), ('local', {'type': 'ext4', 'device': '/dev/sdb1'}, True),
+    ('local', {'device': 'relative'}, True), ('local', {'type': 'nfs', 'device': '/etc', 'o': 'ro,bind'}, True), ('local', {'type': 'tmpfs', 'device': 'tmpfs'}, False),
+    ('local', {'type': 'nfs', 'device': ':/export', 'o': 'addr=10.0.0.1'}, False), ('local', {'type': 'cifs', 'device': '//nas/x'}, False),
+    ('local', {}, False), ('local-persist', {'mountpoint': '/etc'}, True), ('rexray', {'size': '5'}, False)])
+def test_volumes_that_lead_to_the_host(driver, options, asked):
+    definition = define(host={'Binds': ['vol:/v']}, top=points(v={'Name': 'vol', 'Driver': driver}), volume_info={
+        'vol': {'driver': driver, 'options': options, 'labels': {}}})
+    assert [(ask.kind, ask.volume) for ask in asks.asks(definition)] == ([('volume_devices', 'vol')] if asked else [])
 
 
 def test_renamed_volume_is_renamed_everywhere():
@@ -284,7 +370,7 @@ def test_renamed_volume_is_renamed_everywhere():
 def test_volumes_from_is_written_out():
     definition = define(host={'VolumesFrom': ['db:ro']}, top=points(
         v={'Name': 'vol', 'Driver': 'local', 'Type': 'volume', 'RW': False}, b={'Source': '/b', 'Type': 'bind', 'Relabel': 'z'}))
-    assert bodies.create_body(definition)['HostConfig']['Binds'] == ['/b:/b:z', 'vol:/v:ro']
+    assert bodies.create_body(definition)['HostConfig']['Binds'] == ['/b:/b:z', 'vol:/v:ro,nocopy']
 
 
 def test_environment_is_only_in_the_env_files():
@@ -337,7 +423,7 @@ def test_compose_project_becomes_its_own_file_again():
     assert list(text) == ['shop']
     assert yaml.safe_load(text['shop']) == {
         'name': 'shop',
-        'services': {'web': {'image': 'shop/web:rescued', 'volumes': ['files:/f'],
+        'services': {'web': {'image': 'shop/web:rescued', 'volumes': ['files:/f:nocopy'],
                              'networks': {'default': None},
                              'depends_on': {'db': {'condition': 'service_healthy'}}},
                      'db': {'image': 'db:1', 'network_mode': 'service:web'}},
