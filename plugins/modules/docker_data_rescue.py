@@ -266,7 +266,6 @@ summary:
 """
 
 import os
-import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
@@ -278,7 +277,7 @@ def rescue(module):
     delivery = params.pop('delivery')
     if delivery is not None:
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
-        return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode, [tempfile.gettempdir(), '/var/tmp'])}
+        return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode)}
     if params['store_on'] == 'controller':
         raise shared.model.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
                                          'as lifeboat.docker.docker_data_rescue in a task')

@@ -58,11 +58,12 @@ def names(folder: str) -> list[str]:
 
 
 def load(path: str) -> Any:
+    """The record in the file PATH; None where it cannot be read or is no JSON."""
     try:
         with open(path, encoding='utf-8') as stream:
             return json.load(stream)
-    except (OSError, ValueError):
-        return None                     # cut by a full disk, or being written by another job
+    except (OSError, ValueError, RecursionError):
+        return None                     # cut by a full disk, being written by another job, or somebody else's
 
 
 def newest(top: str, schema: str, states: tuple[str, ...], now: datetime.datetime, max_age_hours: float) -> list[dict[str, Any]]:
