@@ -4,11 +4,10 @@
 """The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
 import os
 
-from .storage import metadata, model, selection
+from .storage import metadata, model, redact, selection
 from .storage.changes import changes as compare
 from .storage.codes import problem
 from .storage.tree import Failure
-from .storage.volumes import REDACTED, redacted
 
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
@@ -43,7 +42,7 @@ class Options(object):
         self.containers = list(containers)
         self.named = any(pattern != '*' for pattern in containers)
         self.subsets = subsets(gather_subset)
-        self.redact_env = redact_env
+        self.redact = redact_env
         self.changes_limit = changes_limit
         self.top_count = top_count
         self.top_depth = top_depth
@@ -135,7 +134,7 @@ def _container(record, options, at_length, trees):
     fields = {
         'id': record.id, 'name': record.name, 'created': record.created,
         'image': {'id': record.image_id, 'reference': record.image_reference},
-        'labels': record.labels,
+        'labels': _labels(record.labels, options, _environment(record)),
         'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
         'root': model.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
         'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
@@ -150,7 +149,7 @@ def _container(record, options, at_length, trees):
     if declared or at_length:
         fields['image_volumes'] = declared
     if at_length:
-        fields['env'] = _env(record, options.redact_env)
+        fields['env'] = _env(record, options)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
     if record.stack is not None and record.stack.writable is not None:
@@ -167,13 +166,20 @@ def _container(record, options, at_length, trees):
     return fields
 
 
-def _env(record, redact):
+def _env(record, options):
     found = {}
-    for item in metadata.list_of(record.config, 'Config', 'Env'):
-        if isinstance(item, str):
-            name, dummy, value = item.partition('=')
-            found[name] = REDACTED if redact else value
+    for item in _environment(record):
+        name, dummy, value = item.partition('=')
+        found[name] = redact.REDACTED if options.redact else value
     return found
+
+
+def _environment(record):
+    return [item for item in metadata.list_of(record.config, 'Config', 'Env') if isinstance(item, str)]
+
+
+def _labels(labels, options, environment=()):
+    return redact.values(labels, environment) if options.redact else labels
 
 
 def _log(log, at_length):
@@ -380,8 +386,8 @@ def _image_layer(layer, at_length):
 
 
 def _volume(volume, options, at_length, trees):
-    fields = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
-              'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
+    fields = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
+              'labels': _labels(volume.labels, options), 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
               'status': volume.status, 'root': model.text(volume.root)}
     if at_length:
         fields.update(model.path_fields(volume.path))

@@ -13,7 +13,7 @@ from ..formats.values import as_dict, as_list
 from ..recreate import body, definition
 from ..rescue import imagestore
 from ..storage.model import COMPLETE, LifeboatError, text
-from ..storage.volumes import REDACTED
+from ..storage.redact import REDACTED
 from . import databases, imagefile, inbox, unpack, volumes as volumes_
 from .steps import Step
 
