@@ -4,7 +4,7 @@
 """Records on the controller: FOLDER/HOST/20260102T030405Z.json, one for each run of a host; the newest counts.
 
 Both reports are made of such records, so slices of a job, or several jobs, may share a folder. What a worker needs to leave one
-is here and nothing else: Ansible compiles a collection's controller code anew in each worker.
+is here and nothing else (but for the one function that shows text): Ansible compiles a collection's controller code anew in each worker.
 """
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import os
 import re
 import urllib.parse
 from typing import Any
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import sentence, show
 
 STAMP = re.compile(r'\d{8}T\d{6}Z\.json\Z')
 
@@ -82,8 +84,7 @@ def newest(top: str, schema: str, states: tuple[str, ...], now: datetime.datetim
 
 def one_line(value: Any) -> str:
     """VALUE for a sentence: nothing in it can break a line or hide (names come from a disk that may be hostile)."""
-    text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-    return ''.join(char if char.isprintable() else f'\\x{ord(char):02x}' for char in text)
+    return show(json.dumps(value) if isinstance(value, (dict, list)) else str(value))
 
 
 def failure(result: dict[str, Any], default: str) -> str:
@@ -94,4 +95,4 @@ def failure(result: dict[str, Any], default: str) -> str:
     text = ' '.join(text.split())
     for prefix in ('Task failed: ', 'Module failed: '):
         text = text[len(prefix):] if text.startswith(prefix) else text
-    return one_line(text)[:500]
+    return sentence(text)[:500]

@@ -8,6 +8,7 @@ import html
 from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import duration, human
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
 
 from . import rescue_report
 
@@ -37,8 +38,8 @@ td { overflow-wrap: break-word; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 td.n { padding-left: 10px; }
 /* names may be long, but are not broken into letters to make room for sentences */
-.missing td:nth-child(-n+2), .bundles td:first-child, .hosts td:first-child { max-width: 22em; min-width: 9em; }
-.missing td:last-child { min-width: 22em; overflow-wrap: anywhere; }
+.missing td:nth-child(-n+2), .left td:nth-child(-n+2), .bundles td:first-child, .hosts td:first-child { max-width: 22em; min-width: 9em; }
+.missing td:last-child, .left td:last-child { min-width: 22em; overflow-wrap: anywhere; }
 .bundles td:nth-child(4), .bundles td:nth-child(5), .hosts td:last-child { max-width: 26em; overflow-wrap: anywhere; }
 td[class] { white-space: nowrap; }
 .lost, .unreachable, .failed, .not_run { color: var(--bad); font-weight: 600; }
@@ -80,7 +81,7 @@ PAGE = """<!DOCTYPE html>
 <main>
 <h2 id="missing">Not rescued</h2>
 %(missing)s
-<h2 id="hosts">Hosts</h2>
+%(left)s<h2 id="hosts">Hosts</h2>
 %(hosts)s
 <h2 id="bundles">Bundles and problems</h2>
 %(details)s
@@ -94,10 +95,7 @@ The same data are in rescue-report.json. Made by the Ansible collection lifeboat
 
 def _text(value: Any) -> str:
     """Names come from the disks of dead hosts: whatever is in them stays text, and on one line."""
-    if value is None:
-        return ''
-    plain = ''.join(char if char.isprintable() else '\ufffd' for char in str(value))
-    return html.escape(plain.encode('utf-8', 'backslashreplace').decode('utf-8'))
+    return html.escape(show(value))
 
 
 def _table(name: str, heads: tuple[tuple[str, bool], ...], rows: list[str]) -> str:
@@ -115,16 +113,21 @@ def _why(message: Any, step: Any) -> str:
 
 def as_html(report: dict[str, Any]) -> str:
     totals = report['totals']
-    figures = [('hosts', totals['hosts']), ('rescued completely', totals['states']['rescued']), ('bundles', totals['bundles']),
+    figures = [('hosts', totals['hosts']), ('rescued completely', totals['states']['rescued'] - totals['hosts_left_behind']), ('bundles', totals['bundles']),
                ('partial', totals['partial']), ('lost or unsupported', totals['lost'] + totals['unsupported']), ('size', human(totals['bytes']))]
     missing = [f'<tr><td>{_text(row["host"])}</td><td>{_text(row["object"]) or "the whole host"}</td>'
                f'<td class="{_text(row["status"])}">{_text(str(row["status"]).replace("_", " "))}</td>'
                f'<td>{_why(row["message"], row["next_step"])}</td></tr>' for row in report['missing']]
+    left = [f'<tr><td>{_text(row["host"])}</td><td>{_text(row["object"])}</td><td>{_why(row["message"], row["next_step"])}</td></tr>'
+            for row in report['left_behind']]
     return PAGE % {
         'title': _text(report['title']), 'generated': _text(report['generated']), 'headline': _text(rescue_report.headline(report)),
         'style': STYLE, 'figures': ''.join(f'<div><dt>{name}</dt><dd>{_text(value)}</dd></div>' for name, value in figures),
         'missing': _table('missing', (('Host', False), ('What', False), ('Status', False), ('Why, and what to do next', False)), missing)
-        if missing else '<p class="none">Nothing is missing.</p>',
+        if missing else '<p class="none">Nothing is missing.</p>' if not totals['left_behind'] else
+        '<p class="none">Nothing is missing of what was asked for.</p>',
+        'left': '<h2 id="left">Not asked for, and still on the host alone</h2>\n' + _table('left', (
+            ('Host', False), ('What', False), ('Which data, and what to do next', False)), left) if left else '',
         'hosts': _table('hosts', HOST_COLUMNS, [_host_row(record) for record in report['hosts']]),
         'details': ''.join(_details(record) for record in report['hosts'] if record['bundles'] or record['problems'])}
 
@@ -133,7 +136,7 @@ def _host_row(record: dict[str, Any]) -> str:
     bundles = record['bundles']
     complete = sum(item['status'] == 'complete' for item in bundles)
     where = f'{_text(record["dest"])} on the {"controller" if record["store_on"] == "controller" else "host"}' if record['dest'] else ''
-    return (f'<tr><td>{_text(record["host"])}</td><td class="{record["state"]}">{rescue_report.STATE_TEXTS[record["state"]]}</td>'
+    return (f'<tr><td>{_text(record["host"])}</td><td class="{record["state"]}">{_text(rescue_report.state_text(record))}</td>'
             f'<td class=n>{len(bundles)}</td><td class=n>{complete}</td>'
             f'<td class=n>{human(sum(item["bytes"] or 0 for item in bundles))}</td>'
             f'<td class=n>{duration(record["duration_seconds"])}</td><td>{where}</td></tr>')

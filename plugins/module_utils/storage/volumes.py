@@ -7,12 +7,13 @@ import re
 import stat
 
 from ..formats import jsonish
-from . import metadata, model
+from . import metadata, model, redact
 from .boltfile import read_db
 from .codes import problem
 
 ANONYMOUS_LABEL = 'com.docker.volume.anonymous'
 ANONYMOUS_NAME = re.compile(r'[0-9a-f]{64}\Z')
+redacted = redact.options              # until everybody takes it from there
 VOLUME_NAME = re.compile(rb'[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z')
 
 

@@ -86,3 +86,9 @@ def test_the_table_of_very_much():
     lines = action._table('dead1', many, None, True).split('\n')
     assert lines[41] == '[dead1] ... and 20 more' and lines[62] == '[dead1] ... and 20 more problems'
     assert lines[63] == '[dead1] 60 bundles, 40 to write, 0 bytes, 0 problems' and len(lines) == 64
+
+
+def test_the_table_says_what_stays_behind():
+    note = {'severity': 'info', 'code': 'NOT_INCLUDED', 'object': 'web', 'message': 'The data of 1 mount of web are not in its bundle.', 'next_step': ''}
+    assert action._table('dead1', dict(RESULT, problems=[note])).split('\n')[-1] == (
+        '[dead1] data of 1 container (bind mounts or volumes) stay on the host alone, because include leaves them out')
