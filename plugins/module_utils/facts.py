@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
+import collections
 import os
 
 from .storage import metadata, model, redact, selection
@@ -12,6 +13,8 @@ from .storage.tree import Failure
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
 LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
+SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)       # the worst first
+NEXT_STEPS = 3                          # in the summary
 SHORT_TOP = 1                           # folders in usage.top of the short form
 
 
@@ -427,6 +430,8 @@ def _orphans(host, options, orphans, trees):
 
 
 def _summary(records, facts):
+    """Counts and sums; `worst`: the worst severity of any problem, None without one; `next_steps`: what to do first."""
+    found = _all_problems(facts)
     counts = {status: sum(1 for record in records if record.status == status) for status in model.STATUSES}
     volumes = facts.get('volumes', [])
     return {
@@ -434,4 +439,15 @@ def _summary(records, facts):
         'lost': counts[model.LOST], 'unsupported': counts[model.UNSUPPORTED],
         'writable_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in facts['containers']),
         'volumes': len(volumes), 'volume_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in volumes),
+        'worst': found[0]['severity'] if found else None,
+        'next_steps': list(collections.OrderedDict.fromkeys(item['next_step'] for item in found if item['next_step']))[:NEXT_STEPS],
     }
+
+
+def _all_problems(facts):
+    """Of the host, and of every container, image, volume and orphan that the facts have; the worst first."""
+    lists = [facts['problems']]
+    for key in ('containers', 'volumes', 'images'):
+        lists.extend(item['problems'] for item in facts.get(key, ()))
+    lists.extend(item['problems'] for item in facts.get('orphans', {}).get('writable_layers', ()))
+    return sorted((item for problems in lists for item in problems), key=lambda item: SEVERITIES.index(item['severity']))

@@ -209,10 +209,13 @@ ansible_facts:
           type: list
           elements: dict
         summary:
-          description: Counts of containers by status and sums of bytes.
+          description:
+            - Counts of containers by status and sums of bytes. C(worst) is the worst severity of all problems here, those of containers,
+              volumes, images and orphans included, null if there are none. C(next_steps) are the first things to do, at most three.
           returned: always
           type: dict
-          sample: {containers: 3, complete: 3, partial: 0, lost: 0, unsupported: 0, writable_bytes: 1024, volumes: 2, volume_bytes: 4096}
+          sample: {containers: 3, complete: 3, partial: 0, lost: 0, unsupported: 0, writable_bytes: 1024, volumes: 2, volume_bytes: 4096,
+                   worst: critical, next_steps: [Rescue it before dockerd is started on this disk.]}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -16,7 +16,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import bo
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagecodes, progress, texts
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import codes, model
 
-from hostiletext import ALL, BREAKS, CONTROLS, ESCAPES, NAMES, bad
+from hostiletext import ALL, BREAKS, CONTROLS, ESCAPES, IDS, NAMES, bad
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 STUB = '''#!/bin/sh
@@ -40,7 +40,7 @@ def test_what_people_read_stays():
     assert model.text('\udcff') == '\\xff' and model.text('\ud800') == '\\ud800'
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', NAMES, ids=IDS)
 def test_problems_and_errors_are_single_harmless_lines(name):
     for item in (codes.problem('READ_ERROR', name, 'Cannot read %s.' % name, 'Look at %s.' % name),
                  imagecodes.problem('NEW_CODE', name, 'Cannot read %s.' % name, 'Look at %s.' % name)):
@@ -66,7 +66,7 @@ def test_a_failed_module_says_one_harmless_line(exc):
     assert bad(module.said) == []
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', NAMES, ids=IDS)
 @pytest.mark.parametrize('width', [None, 60])
 def test_progress_is_one_harmless_line(name, width):
     snapshot = {'phase': 'reading', 'bundle': name, 'component': 'volume:' + name, 'bytes': 5, 'total': 10, 'bundles': 1, 'of': 2, 'frozen': False}
@@ -109,7 +109,7 @@ def ran(tmp_path, script, shell_name='bash', **environment):
     return found
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', NAMES, ids=IDS)
 def test_the_readme_stays_in_its_lines_and_its_commands_are_exact(name, tmp_path):
     text = texts.readme(manifest(name))
     assert bad(text, '\n') == []
@@ -143,7 +143,7 @@ def as_argument(word):
     return word.replace('\0', '').replace('\ud800', u'\ufffd').replace('\udfff', u'\ufffd').encode('utf-8', 'surrogateescape')
 
 
-@pytest.mark.parametrize('name, program', [(name, 'dash') for name in NAMES] + [(ALL, 'bash')])
+@pytest.mark.parametrize('name, program', [(name, 'dash') for name in NAMES] + [(ALL, 'bash')], ids=IDS + ['bash'])
 def test_the_shell_reads_back_every_word_of_run_sh(name, program, tmp_path):
     definition = define(name)
     made = files.files(definition)
@@ -164,7 +164,7 @@ def test_the_shell_reads_back_every_word_of_run_sh(name, program, tmp_path):
         assert as_argument(name) in [words[-1] for words in lines] or own in [words[-1] for words in lines]
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', NAMES, ids=IDS)
 def test_a_parser_reads_back_every_value_of_compose_yaml(name):
     made = files.files(define(name))['compose.yaml']
     assert bad(made, '\n') == []
@@ -177,7 +177,7 @@ def test_a_parser_reads_back_every_value_of_compose_yaml(name):
     assert all(line.startswith('# ') for line in head.split('\n'))
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', NAMES, ids=IDS)
 def test_every_program_reads_back_the_environment(name, tmp_path):
     definition = define(name)
     made = files.files(definition)

@@ -33,13 +33,14 @@ _PLAIN = frozenset(('', 'true', 'false', 'yes', 'no', 'on', 'off', 'null', 'none
 # what the tools of this collection and Compose itself look up: redacted by the rest of the name, not by a look
 _KEPT = ('com.docker.compose.', 'com.docker.swarm.', 'com.docker.stack.', 'io.kubernetes.', 'lifeboat.', 'org.opencontainers.image.')
 
-_URL = re.compile(r'(?i)\b([a-z][a-z0-9+.-]*://)([^\s/@:"\']*):([^\s/@"\']+)@')
-_QUERY = re.compile(r'(?i)([?&;][^=&;\s]*(?:token|secret|password|passwd|pwd|key|signature|sig|auth)[^=&;\s]*=)([^&;\s"\']+)')
+# Each pattern takes linear time: what it repeats has an end, or begins once in a run of its characters.
+_URL = re.compile(r'(?i)\b([a-z][a-z0-9+.-]{0,30}://)([^\s/@:"\']{0,300}):([^\s/@"\']{1,3000})@')
+_QUERY = re.compile(r'(?i)([?&;][^=?&;\s]{0,60}?(?:token|secret|password|passwd|pwd|key|signature|sig|auth)[^=?&;\s]{0,60}=)([^&;\s"\']+)')
 _SHAPES = re.compile(r'''(?x)
-    -----BEGIN\ [A-Z0-9 ]*PRIVATE\ KEY-----(?:.|\n)*?(?:-----END\ [A-Z0-9 ]*PRIVATE\ KEY-----|\Z)
+    -----BEGIN\ [A-Z0-9 ]{0,40}PRIVATE\ KEY-----(?:.|\n)*?(?:-----END\ [A-Z0-9 ]{0,40}PRIVATE\ KEY-----|\Z)
     | \$(?:2[abxy]|apr1|argon2[a-z]*|5|6|1|y|7|gy|pbkdf2[a-z0-9-]*)\$[^\s:,"']{8,}          # crypt(3), htpasswd
     | \{(?:S?SHA(?:256|512)?|S?MD5|CRYPT)\}[A-Za-z0-9+/=$.]{8,}
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*                           # JWT
+    | (?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*                           # JWT
     | \b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b                                             # AWS
     | \b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abeoprs]-[A-Za-z0-9-]{10,}
         |sk_(?:live|test)_[A-Za-z0-9]{10,}|sk-[A-Za-z0-9_-]{20,}|AIza[A-Za-z0-9_-]{30,}|npm_[A-Za-z0-9]{30,}|dckr_pat_[A-Za-z0-9_-]{20,}
@@ -47,11 +48,11 @@ _SHAPES = re.compile(r'''(?x)
 ''')
 _BASIC = re.compile(r'(?i)\b((?:authorization:\s*)?(?:basic|bearer)\s+)([A-Za-z0-9+/=._~-]{8,})')
 # NAME=VALUE, NAME: VALUE, "NAME": "VALUE" inside of a text; the name decides
-_PAIR = re.compile(r'([A-Za-z_][A-Za-z0-9_.-]*)(["\']?\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;&"\']+)')
+_PAIR = re.compile(r'(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]+)(["\']?\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;&"\']+)')
 # curl -u NAME:PASSWORD, but not --user 1000:1000
 _LOGIN = re.compile(r'((?:^|\s)(?:-u|--user|--proxy-user)(?:\s*|=)["\']?[^\s:"\']+:)(?!\d+\b)([^\s"\']+)')
 # mysql -pPASSWORD, sshpass -p PASSWORD, redis-cli -a PASSWORD
-_SHORT = re.compile(r'(\b(?:(?:mysql|mariadb)\S*\s(?:[^|;&]*\s)?-p|sshpass\s+-p\s*|redis-cli\s(?:[^|;&]*\s)?-a\s+))([^\s|;&-][^\s|;&]*)')
+_SHORT = re.compile(r'(\b(?:(?:mysql|mariadb)\S{0,20}\s(?:[^|;&]{0,200}?\s)?-p|sshpass\s+-p\s*|redis-cli\s(?:[^|;&]{0,200}?\s)?-a\s+))([^\s|;&-][^\s|;&]*)')
 _PIECES = re.compile(r'[A-Za-z0-9+/=_-]+')
 _FLAG = re.compile(r'(--?[A-Za-z0-9][A-Za-z0-9_.-]*)(?:=(.*))?\Z', re.DOTALL)
 

@@ -18,6 +18,8 @@ ALL = 'n' + CONTROLS + ESCAPES + BREAKS + SHELL + 'm\n'
 NAMES = [ALL, '--rm', '-x\n', '=1+1', '@SUM(1)', ESCAPES, BREAKS, SHELL, u'\u202egnp.exe', '\x9b\x9d', '%s %(name)s {name}', '\n', '\t\n',
          '\ud800', '\udc9b', '<b>&amp;"\'', 'x\n', '\nx', 'gr\u00fc\u00df \U0001f433']
 
+IDS = ['name%d' % number for number in range(len(NAMES))]
+
 
 def bad(text, allowed=''):
     """Characters of TEXT that nobody may be shown."""
