@@ -224,11 +224,11 @@ def _draw_map(tiles: list[tuple[str, str, int, bool, str]], kind: str, width: in
         letters = int((w - 14) / 7)
         text = ''
         if letters >= 5 and h >= 22:
-            text = f'<text x="{x + 8:.1f}" y="{y + 18:.1f}">{esc(_short(name, letters))}</text>'
+            text = f'<text x="{x + 8:.1f}" y="{y + 18:.1f}">{esc(_short(one_line(name), letters))}</text>'
             if h >= 52:
                 text += f'<text class="size" x="{x + 8:.1f}" y="{y + 34:.1f}">{esc(_short(human(size), letters))}</text>'
             if h >= 70 and letters >= 8:
-                text += f'<text class="size" x="{x + 8:.1f}" y="{y + 50:.1f}">{esc(_short(host, letters))}</text>'
+                text += f'<text class="size" x="{x + 8:.1f}" y="{y + 50:.1f}">{esc(_short(one_line(host), letters))}</text>'
         show = esc(f'{name} host:{host}')
         parts.append(f'<g{" class=db" if database else ""} data-show="{show}" data-table="{table}">'
                      f'<title>{esc(name)} on {esc(host)}: {esc(human(size))}</title>'

@@ -31,6 +31,7 @@ STATE_TEXTS = {'unreachable': 'did not answer', 'failed': 'rescue failed', 'not_
 NEXT_STEPS = {'unreachable': 'Bring its disk to another machine and rescue with host_root, or repair its network and run again.',
               'failed': 'When that is repaired, run again: bundles that are whole are kept.',
               'not_run': 'Run again, with this host in the limit.'}
+SEVERITIES = ('critical', 'warning', 'info')
 STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
@@ -79,13 +80,19 @@ def host_record(result: Any, host: str, options: dict[str, Any] | None = None, s
 def _bundle(item: dict[str, Any]) -> dict[str, Any]:
     """`incomplete`: names of the components that are not whole."""
     short = [str(part.get('name')) for part in _dicts(item.get('components')) if part.get('status') != 'complete']
-    return dict({key: item.get(key) for key in BUNDLE}, incomplete=short[:20])
+    found = dict({key: item.get(key) for key in BUNDLE}, incomplete=short[:20])
+    if found['status'] not in STATUSES:     # a word that we do not know is no promise
+        found['status'] = 'partial'
+    return found
 
 
 def _problems(result: dict[str, Any], bundles: list[dict[str, Any]]) -> list[dict[str, Any]]:
     whole = {show(name) for item in bundles if item['status'] == 'complete' for name in (item['name'], item['container'], item['id']) if name}
     found = [{key: item.get(key) for key in PROBLEM} for item in _dicts(result.get('problems'))[:MAX_PROBLEMS]]
     for item in found:
+        item['code'] = show(item['code'])[:60]
+        if item['severity'] not in SEVERITIES:
+            item['severity'] = 'warning'
         if item['code'] in DELETED_NEXT and show(item['object']) in whole:
             item['next_step'] = RESCUED_NEXT
     return found
@@ -174,8 +181,7 @@ def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 continue
             parts = [part.partition(':')[2] for part in item.get('incomplete') or () if ':' in part]
             reasons = [one for key in (item['name'], item['container'], item['id'], *parts) if key for one in why.get(show(key), ())]
-            reasons.sort(key=lambda one: ('critical', 'warning', 'info').index(one['severity'])
-                         if one['severity'] in ('critical', 'warning', 'info') else 3)
+            reasons.sort(key=lambda one: SEVERITIES.index(one['severity']) if one['severity'] in SEVERITIES else 3)
             rows.append({'host': record['host'], 'object': item['name'], 'status': item['status'],
                          'message': reasons[0]['message'] if reasons else _unexplained(item),
                          'next_step': reasons[0]['next_step'] if reasons else None})
@@ -201,7 +207,7 @@ def headline(report: dict[str, Any]) -> str:
 
 def staying(number: int) -> str:
     """The clause on data that were not asked for; also the last line of a host's table."""
-    return f'data of {number} container{"" if number == 1 else "s"} (bind mounts or volumes) stay on the host alone, because include leaves them out'
+    return f'data of {number} container{"" if number == 1 else "s"} (bind mounts or volumes) stay only on the host: include leaves them out'
 
 
 def _counts(hosts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def as_html(report: dict[str, Any]) -> str:
         'missing': _table('missing', (('Host', False), ('What', False), ('Status', False), ('Why, and what to do next', False)), missing)
         if missing else '<p class="none">Nothing is missing.</p>' if not totals['left_behind'] else
         '<p class="none">Nothing is missing of what was asked for.</p>',
-        'left': '<h2 id="left">Not asked for, and still on the host alone</h2>\n' + _table('left', (
+        'left': '<h2 id="left">Not asked for, and still only on the host</h2>\n' + _table('left', (
             ('Host', False), ('What', False), ('Which data, and what to do next', False)), left) if left else '',
         'hosts': _table('hosts', HOST_COLUMNS, [_host_row(record) for record in report['hosts']]),
         'details': ''.join(_details(record) for record in report['hosts'] if record['bundles'] or record['problems'])}

@@ -91,4 +91,4 @@ def test_the_table_of_very_much():
 def test_the_table_says_what_stays_behind():
     note = {'severity': 'info', 'code': 'NOT_INCLUDED', 'object': 'web', 'message': 'The data of 1 mount of web are not in its bundle.', 'next_step': ''}
     assert action._table('dead1', dict(RESULT, problems=[note])).split('\n')[-1] == (
-        '[dead1] data of 1 container (bind mounts or volumes) stay on the host alone, because include leaves them out')
+        '[dead1] data of 1 container (bind mounts or volumes) stay only on the host: include leaves them out')

@@ -108,8 +108,8 @@ def test_what_include_leaves_out_is_a_note_and_no_alarm():
     assert 'Nothing is missing of what was asked for.' in page and '1 bundle, 0 problems, 1 note<' in page
     assert '<td class="">NOT_INCLUDED (note)</td>' in page and note['message'] in page
     # the headline says what stays, in the page and in the summary; the host is not rescued "completely"
-    assert rescue_report.headline(made) == ('0 of 1 hosts rescued completely; data of 1 container (bind mounts or volumes) stay on the host '
-                                            'alone, because include leaves them out')
+    assert rescue_report.headline(made) == ('0 of 1 hosts rescued completely; data of 1 container (bind mounts or volumes) stay only '
+                                            'on the host: include leaves them out')
     assert rescue_report.summary_of(made)['left_behind'] == 1 and rescue_report.headline(made) in page
     assert 'id="left"' in page and 'everything was rescued' not in page
     assert rescue_report.left_behind({'summary': {'left_behind': 3}}) == 3 and rescue_report.left_behind({}) == 0
@@ -131,6 +131,13 @@ def test_the_reason_and_the_next_step_are_told():
     assert rows['two']['message'] == 'Not whole: volume:data. The manifest in its bundle has the details.'
     assert (rows['no']['message'], rows['no']['next_step']) == ('No data root.', 'Mount it.')
     assert 'Mount it.' in rescue_report_html.as_html(made)
+
+
+def test_words_of_a_node_that_nobody_knows_promise_nothing():
+    note = dict(problem('web', 'no such severity'), code='X' * 900)
+    made = report(host=result(bundle('web-1', 'perfect'), problems=[note]))
+    assert made['totals']['partial'] == 1 and made['hosts'][1]['state'] == 'incomplete'
+    assert (made['hosts'][1]['problems'][0]['severity'], len(made['hosts'][1]['problems'][0]['code'])) == ('warning', 60)
 
 
 def test_nobody_is_told_to_rescue_what_was_rescued():
