@@ -284,10 +284,12 @@ def rows_of(report: dict[str, Any]) -> dict[str, Any]:
             suppressed = one.get('suppressed')
             until = f' (until {suppressed["until"]})' if suppressed and suppressed.get('until') else ''
             found.append([index, severity_at[one['severity']], code_at[one['code']], one_line(one['object']), one['bytes'], _shown(one['message']),
-                          _lines(one['consequence']), _lines(one['remedy']), _lines(one['next_step']), _shown(suppressed['reason'] + until) if suppressed else None])
+                          _lines(one['consequence']), _lines(one['remedy']), _lines(one['next_step']),
+                          _shown(suppressed['reason'] + until) if suppressed else None])
         for row in record['containers']:
-            containers.append([index, one_line(row['name']), _shown(row['image']), _shown(row['project']), _shown(row['state']), row['data_bytes'] if row['counted'] else None,
-                               row['writable_bytes'], row['log_bytes'], row['newest_mtime'], _labels(row), severity_at[row['severity']],
+            containers.append([index, one_line(row['name']), _shown(row['image']), _shown(row['project']), _shown(row['state']),
+                               row['data_bytes'] if row['counted'] else None, row['writable_bytes'], row['log_bytes'],
+                               row['newest_mtime'], _labels(row), severity_at[row['severity']],
                                [code_at[code] for code in row['findings']], row['complete']])
         for row in record['volumes'] + record['layers']:
             kind = 'orphan layer' if 'path' in row else 'orphan' if row['orphan'] else 'anonymous' if row['anonymous'] else 'named'
