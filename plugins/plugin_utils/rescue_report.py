@@ -37,6 +37,7 @@ BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'byte
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
 MAX_PROBLEMS = 200
 NOT_INCLUDED = 'NOT_INCLUDED'
+LEFT = {'binds': 'bind mount', 'volumes': 'volume', 'layers': 'writable layer', 'images': 'image', 'containers': 'container'}
 # what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
 DELETED_NEXT = ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED')
 RESCUED_NEXT = 'It is rescued. Verify the bundle before dockerd is started on this disk.'
@@ -60,14 +61,14 @@ def host_record(result: Any, host: str, options: dict[str, Any] | None = None, s
         'schema': HOST_SCHEMA, 'host': host, 'state': 'failed', 'message': None, 'started': timestamp(started or now),
         'finished': timestamp(now), 'duration_seconds': max(0.0, round((now - (started or now)).total_seconds(), 1)),
         'store_on': options.get('store_on') or 'host', 'dest': options.get('dest'), 'check_mode': bool(options.get('check_mode')),
-        'summary': None, 'bundles': [], 'problems': [], 'left_behind': 0, 'next_step': None}
+        'summary': None, 'bundles': [], 'problems': [], 'left_behind': {}, 'left_names': [], 'next_step': None}
     if result.get('unreachable'):
         return dict(record, state='unreachable', message=failure(result, 'The host did not answer.'))
     if result.get('failed') or not isinstance(result.get('summary'), dict):
         return dict(record, message=failure(result, 'The module returned nothing.'))
     record['summary'] = {key: value for key, value in result['summary'].items() if isinstance(value, int)}
     record['bundles'] = [_bundle(item) for item in _dicts(result.get('bundles'))]
-    record['left_behind'] = left_behind(result)
+    record['left_behind'], record['left_names'] = left_behind(result), _left_names(result)
     record['problems'] = _problems(result, record['bundles'])
     short = [item for item in record['bundles'] if item['status'] != 'complete']
     critical = [item for item in record['problems'] if item['severity'] == 'critical' and not record['bundles']]
@@ -98,13 +99,21 @@ def _problems(result: dict[str, Any], bundles: list[dict[str, Any]]) -> list[dic
     return found
 
 
-def left_behind(result: dict[str, Any]) -> int:
-    """How many containers (and lone volumes) have data that the rescue was not asked for: those stay on the host alone."""
+def left_behind(result: dict[str, Any]) -> dict[str, int]:
+    """{kind: number} of what is on the host and not in the bundles, because nobody asked for it; kinds are those of LEFT, {} for nothing.
+
+    From the summary of the module; an older one tells it by its problems only.
+    """
     said = _dict(result.get('summary')).get('left_behind')
-    if isinstance(said, (list, dict)):
-        said = len(said)
-    named = {show(item.get('object')) for item in _dicts(result.get('problems')) if item.get('code') == NOT_INCLUDED}
-    return max(said if isinstance(said, int) else 0, len(named))
+    if not isinstance(said, dict):
+        names = {show(item.get('object')) for item in _dicts(result.get('problems')) if item.get('code') == NOT_INCLUDED}
+        said = {'containers': len(names)}
+    return {kind: said[kind] for kind in LEFT if isinstance(said.get(kind), int) and not isinstance(said[kind], bool) and said[kind] > 0}
+
+
+def _left_names(result: dict[str, Any]) -> list[str]:
+    said = _dict(_dict(result.get('summary')).get('left_behind')).get('names')
+    return [show(name) for name in said[:20]] if isinstance(said, list) else []
 
 
 def write_record(folder: str, record: dict[str, Any]) -> str:
@@ -140,7 +149,7 @@ def fleet(records: list[dict[str, Any]], expected: Any = (), now: datetime.datet
     totals: dict[str, Any] = {'hosts': counts['hosts'], 'states': counts['states'], 'bundles': len(bundles),
                               'bytes': sum(item.get('bytes') or 0 for item in bundles)}
     totals.update(counts['statuses'])
-    totals['left_behind'] = sum(record.get('left_behind') or 0 for record in hosts)
+    totals['left_behind'] = {kind: number for kind in LEFT for number in [sum(_left_of(record).get(kind, 0) for record in hosts)] if number}
     totals['hosts_left_behind'] = sum(_is_whole(record) and not _is_everything(record) for record in hosts)
     return {'schema': REPORT_SCHEMA, 'title': title, 'generated': timestamp(now), 'totals': totals,
             'missing': _missing(hosts), 'left_behind': _left(hosts), 'hosts': hosts}
@@ -152,7 +161,7 @@ def _is_whole(record: dict[str, Any]) -> bool:
 
 def _is_everything(record: dict[str, Any]) -> bool:
     """Nothing was left out of what there is, either."""
-    return _is_whole(record) and not record.get('left_behind')
+    return _is_whole(record) and not _left_of(record)
 
 
 def state_text(record: dict[str, Any]) -> str:
@@ -160,10 +169,21 @@ def state_text(record: dict[str, Any]) -> str:
     return STATE_TEXTS[record['state']] if not _is_whole(record) or _is_everything(record) else 'what was asked for was rescued'
 
 
+def _left_of(record: dict[str, Any]) -> dict[str, Any]:
+    return _dict(record.get('left_behind'))     # records of an earlier version have none
+
+
 def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What is only on the host still, because nobody asked for it."""
-    return [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
-            for record in hosts for item in record['problems'] if item['code'] == NOT_INCLUDED]
+    rows = []
+    for record in hosts:
+        told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
+                for item in record['problems'] if item['code'] == NOT_INCLUDED]
+        if not told and _left_of(record):
+            told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with include naming them.',
+                     'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
+        rows += told
+    return rows
 
 
 def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -205,9 +225,10 @@ def headline(report: dict[str, Any]) -> str:
     return text + ('; ' + staying(totals['left_behind']) if totals['left_behind'] else '')
 
 
-def staying(number: int) -> str:
+def staying(left: dict[str, int]) -> str:
     """The clause on data that were not asked for; also the last line of a host's table."""
-    return f'data of {number} container{"" if number == 1 else "s"} (bind mounts or volumes) stay only on the host: include leaves them out'
+    return 'not in the bundles and only on the host: ' + ', '.join(
+        f'{"data of mounts of " if kind == "containers" else ""}{number} {LEFT[kind]}{"" if number == 1 else "s"}' for kind, number in left.items())
 
 
 def _counts(hosts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -108,11 +108,18 @@ def test_what_include_leaves_out_is_a_note_and_no_alarm():
     assert 'Nothing is missing of what was asked for.' in page and '1 bundle, 0 problems, 1 note<' in page
     assert '<td class="">NOT_INCLUDED (note)</td>' in page and note['message'] in page
     # the headline says what stays, in the page and in the summary; the host is not rescued "completely"
-    assert rescue_report.headline(made) == ('0 of 1 hosts rescued completely; data of 1 container (bind mounts or volumes) stay only '
-                                            'on the host: include leaves them out')
-    assert rescue_report.summary_of(made)['left_behind'] == 1 and rescue_report.headline(made) in page
+    assert rescue_report.headline(made) == ('0 of 1 hosts rescued completely; not in the bundles and only on the host: '
+                                            'data of mounts of 1 container')
+    assert rescue_report.summary_of(made)['left_behind'] == {'containers': 1} and rescue_report.headline(made) in page
     assert 'id="left"' in page and 'everything was rescued' not in page
-    assert rescue_report.left_behind({'summary': {'left_behind': 3}}) == 3 and rescue_report.left_behind({}) == 0
+    # as the module counts it; whatever else a host sends is nothing
+    counted = result(bundle('web-1'))
+    counted['summary']['left_behind'] = {'binds': 2, 'volumes': 0, 'layers': 1, 'images': True, 'names': ['web: /srv\x1b at /srv'], 'x': 9}
+    made = rescue_report.fleet([rescue_report.host_record(counted, 'good', {}, NOW, NOW)], [], NOW)
+    assert made['totals']['left_behind'] == {'binds': 2, 'layers': 1} and rescue_report.headline(made).endswith(
+        'only on the host: 2 bind mounts, 1 writable layer')
+    assert made['left_behind'][0]['message'] == 'web: /srv\\x1b at /srv'
+    assert [rescue_report.left_behind(value) for value in ({}, {'summary': {'left_behind': 3}}, {'summary': {'left_behind': {'binds': 'x'}}})] == [{}] * 3
     # of a bundle that lacks something it is not the reason
     made = rescue_report.fleet([rescue_report.host_record(result(bundle('web-1', 'partial'), problems=[note]), 'good', {}, NOW, NOW)], [], NOW)
     assert made['missing'][0]['message'] == 'See the manifest in its bundle.'
