@@ -26,7 +26,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remo
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller, human
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import SEVERITIES, folder_name, settle
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, show, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, show as plain, text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     delivery as ends, interrupts, jobplace, plaindata, rescue_report)
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import SenderGone, Session, Unfetchable, reset, transport
@@ -186,7 +186,7 @@ class ActionModule(ActionBase):
         delivery['key'] = hashlib.sha256(repr((socket.gethostname(), path, args['dest'], host)).encode()).hexdigest()
         teller, width = Teller(), _width()
 
-        def tell(snapshot):
+        def show(snapshot):
             line = teller.line(snapshot, width and width - len(str(host)) - 3) if shown else None
             if line:
                 display.display('[%s] %s' % (host, line))
@@ -209,7 +209,7 @@ class ActionModule(ActionBase):
             try:
                 if on_controller:
                     delivery['free'] = fsinfo.free(path).bytes
-                return self._attempts(args, task_vars, delivery, (store, prepare), scratch, tell, patience)
+                return self._attempts(args, task_vars, delivery, (store, prepare), scratch, show, patience)
             except LifeboatError as exc:
                 raise AnsibleActionFail(str(exc)) from exc
             finally:
@@ -276,7 +276,7 @@ class ActionModule(ActionBase):
                         MAX_STARTS, ': ' + str(exc) if str(exc) else '')) from exc
                 display.vv('the rescue on the host ended (%s), starting it again' % exc)
             except ends.ProtocolError as exc:
-                raise AnsibleActionFail(show('What the host sends is no rescue: %s. Nothing of it got a final name.' % exc)) from exc
+                raise AnsibleActionFail('What the host sends is no rescue: %s. Nothing of it got a final name.' % exc) from exc
             finally:
                 session.stop()
                 session.close()
@@ -347,10 +347,10 @@ def _locked(folder):
 
 def _table(host, result, width=None, check_mode=False):
     """The end of one host: a line for each bundle and each problem, the gravest first. WIDTH: see _width()."""
-    head = '[%s] ' % show(host)
+    head = '[%s] ' % plain(host)
     bundles = sorted(result.get('bundles', ()), key=lambda item: rescue_report.STATUSES.index(item.get('status'))
                      if item.get('status') in rescue_report.STATUSES else 0)
-    rows = [HEADS] + [(show(item.get('status')), show(item.get('name')), show(item.get('image') or '-'),
+    rows = [HEADS] + [(str(item.get('status')), plain(str(item.get('name'))), plain(item.get('image') or '-'),
                        str(sum(part.get('kind') == 'volume' for part in item.get('components') or ())),
                        human(item.get('bytes') or 0), '' if item.get('changed') else 'unchanged') for item in bundles[:40]]
     lines = [head + line for line in _columns(rows)] if bundles else []
@@ -361,7 +361,8 @@ def _table(host, result, width=None, check_mode=False):
     problems = sorted(result.get('problems', ()), key=lambda item: SEVERITIES.index(item.get('severity'))
                       if item.get('severity') in SEVERITIES else 0)
     for item in problems[:20]:
-        said = show('%s %s: %s %s' % (str(item.get('severity')).upper(), item.get('code'), item.get('message'), item.get('next_step') or '')).strip()
+        said = plain('%s %s: %s %s' % (str(item.get('severity')).upper(), item.get('code'), item.get('message'),
+                                       item.get('next_step') or '')).strip()
         room = max(40, width - len(head)) if width else 0
         lines += [head + line for line in (textwrap.wrap(said, room, subsequent_indent='    ', break_long_words=False,
                                                          break_on_hyphens=False) if room else [said])]

@@ -22,7 +22,6 @@ from typing import Any, Callable
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.connection import ConnectionBase
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender, spool
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import ProtocolError, Receiver
 
 STEP_WAIT = 3                           # seconds that a step waits on the node for something to fetch
@@ -302,4 +301,4 @@ def reset(action: Any) -> None:
 
 def _last_line(said: Any) -> str:
     lines = [line.strip() for line in str(said or '').splitlines() if line.strip()]
-    return show(lines[-1][:500]) if lines else ''
+    return lines[-1][:500] if lines else ''

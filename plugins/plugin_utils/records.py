@@ -4,7 +4,7 @@
 """Records on the controller: FOLDER/HOST/20260102T030405Z.json, one for each run of a host; the newest counts.
 
 Both reports are made of such records, so slices of a job, or several jobs, may share a folder. What a worker needs to leave one
-is here and nothing else (but for the one function that shows text): Ansible compiles a collection's controller code anew in each worker.
+is here and nothing else: Ansible compiles a collection's controller code anew in each worker.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import re
 import urllib.parse
 from typing import Any
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import sentence, show
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
 
 STAMP = re.compile(r'\d{8}T\d{6}Z\.json\Z')
 
@@ -60,11 +60,12 @@ def names(folder: str) -> list[str]:
 
 
 def load(path: str) -> Any:
+    """The record in the file PATH; None where it cannot be read or is no JSON."""
     try:
         with open(path, encoding='utf-8') as stream:
             return json.load(stream)
-    except (OSError, ValueError):
-        return None                     # cut by a full disk, or being written by another job
+    except (OSError, ValueError, RecursionError):
+        return None                     # cut by a full disk, being written by another job, or somebody else's
 
 
 def newest(top: str, schema: str, states: tuple[str, ...], now: datetime.datetime, max_age_hours: float) -> list[dict[str, Any]]:
@@ -84,7 +85,8 @@ def newest(top: str, schema: str, states: tuple[str, ...], now: datetime.datetim
 
 def one_line(value: Any) -> str:
     """VALUE for a sentence: nothing in it can break a line or hide (names come from a disk that may be hostile)."""
-    return show(json.dumps(value) if isinstance(value, (dict, list)) else str(value))
+    text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+    return show(text.encode('utf-8', 'backslashreplace'))
 
 
 def failure(result: dict[str, Any], default: str) -> str:
@@ -95,4 +97,4 @@ def failure(result: dict[str, Any], default: str) -> str:
     text = ' '.join(text.split())
     for prefix in ('Task failed: ', 'Module failed: '):
         text = text[len(prefix):] if text.startswith(prefix) else text
-    return sentence(text)[:500]
+    return one_line(text)[:500]

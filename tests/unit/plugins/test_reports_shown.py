@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
-    delivery_session, records, reports, reports_html, reports_text, rescue_report, rescue_report_html)
+    records, reports, reports_html, reports_text, rescue_report, rescue_report_html)
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'filter'))
 import auditdata as data  # noqa: E402  # pylint: disable=wrong-import-position
@@ -71,7 +71,9 @@ def audited(name):
 @pytest.mark.parametrize('name', NAMES, ids=IDS)
 def test_the_table(name):
     for width in (None, 60, 200):
-        text = action._table(name, rescued(name), width)
+        result = rescued(name)
+        result['bundles'][1]['status'] = 'lost'
+        text = action._table(name, result, width)
         lines = text.split('\n')
         assert bad(text, '\n') == [] and all(line.startswith('[%s]' % show(name)) for line in lines)
         if width is None:
@@ -82,7 +84,6 @@ def test_the_table(name):
 def test_messages(name):
     assert bad(records.one_line(name)) == [] and bad(records.one_line([name])) == []
     assert bad(records.failure({'msg': name}, 'nothing')) == []
-    assert bad(delivery_session._last_line('x\n' + name)) == []
 
 
 @pytest.mark.parametrize('name', NAMES, ids=IDS)
