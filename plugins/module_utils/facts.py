@@ -8,6 +8,7 @@ import os
 from .storage import metadata, model, redact, selection
 from .storage.changes import changes as compare
 from .storage.codes import problem
+from .storage.redact import REDACTED
 from .storage.tree import Failure
 
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
@@ -103,7 +104,7 @@ def _gather(host, options, chosen, trees):
         problems.append(problem('PRIVILEGES_MISSING', model.text(host.root.path), 'Not run as root: what other users own '
                                 'and trusted.* attributes cannot be read.', 'Use become: true.'))
     facts['problems'] = _problems(problems)
-    facts['summary'] = _summary(records, facts)
+    facts['summary'] = _summary(facts)
     return facts
 
 
@@ -152,7 +153,7 @@ def _container(record, options, at_length, trees):
     if declared or at_length:
         fields['image_volumes'] = declared
     if at_length:
-        fields['env'] = _env(record, options)
+        fields['env'] = _env(record, options.redact)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
     if record.stack is not None and record.stack.writable is not None:
@@ -169,11 +170,11 @@ def _container(record, options, at_length, trees):
     return fields
 
 
-def _env(record, options):
+def _env(record, redact):
     found = {}
     for item in _environment(record):
         name, dummy, value = item.partition('=')
-        found[name] = redact.REDACTED if options.redact else value
+        found[name] = REDACTED if redact else value
     return found
 
 
@@ -429,13 +430,12 @@ def _orphans(host, options, orphans, trees):
     return {'writable_layers': layers, 'volumes': sorted(names)}
 
 
-def _summary(records, facts):
-    """Counts and sums; `worst`: the worst severity of any problem, None without one; `next_steps`: what to do first."""
-    found = _all_problems(facts)
-    counts = {status: sum(1 for record in records if record.status == status) for status in model.STATUSES}
+def _summary(facts):
+    counts = {status: sum(1 for item in facts['containers'] if item['status'] == status) for status in model.STATUSES}
     volumes = facts.get('volumes', [])
+    found = _all_problems(facts)
     return {
-        'containers': len(records), 'complete': counts[model.COMPLETE], 'partial': counts[model.PARTIAL],
+        'containers': len(facts['containers']), 'complete': counts[model.COMPLETE], 'partial': counts[model.PARTIAL],
         'lost': counts[model.LOST], 'unsupported': counts[model.UNSUPPORTED],
         'writable_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in facts['containers']),
         'volumes': len(volumes), 'volume_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in volumes),
