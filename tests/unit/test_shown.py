@@ -14,6 +14,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats import che
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.values import clean
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies, definition as definitions, files, run, shell
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagecodes, progress, texts
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, steps
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import codes, model
 
 from hostiletext import ALL, BREAKS, CONTROLS, ESCAPES, IDS, NAMES, bad
@@ -46,6 +47,16 @@ def test_problems_and_errors_are_single_harmless_lines(name):
                  imagecodes.problem('NEW_CODE', name, 'Cannot read %s.' % name, 'Look at %s.' % name)):
         assert [bad(field) for field in item] == [[]] * 5
     assert bad(str(model.LifeboatError('There is no %s.' % name))) == []
+
+
+@pytest.mark.parametrize('name', NAMES, ids=IDS)
+def test_what_a_restore_says_is_single_harmless_lines(name):
+    assert bad(steps.shown(steps.Step('volume', name, 'fill', 'Fill the volume %s.' % name))['message']) == []
+    made = plan.Plan.__new__(plan.Plan)
+    made.notes = []
+    made.note('The volume %s is kept.' % name)
+    made.note('The volume %s is kept.' % name)
+    assert [bad(note) for note in made.notes] == [[]]
 
 
 class Module(object):

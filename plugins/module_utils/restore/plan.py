@@ -12,7 +12,7 @@ from ..bundles import reading
 from ..formats.values import as_dict, as_list
 from ..recreate import body, definition
 from ..rescue import imagestore
-from ..storage.model import COMPLETE, LifeboatError, text
+from ..storage.model import COMPLETE, LifeboatError, show, text
 from ..storage.redact import REDACTED
 from . import databases, imagefile, inbox, unpack, volumes as volumes_
 from .steps import Step
@@ -86,6 +86,7 @@ class Plan(object):
                     diff={'before': self.before, 'after': self.after})
 
     def note(self, sentence):
+        sentence = show(sentence)
         if sentence not in self.notes:
             self.notes.append(sentence)
 

@@ -51,7 +51,8 @@ def test_a_critical_problem_deep_in_a_container_is_in_the_summary(host):
 def test_the_worst_comes_first_and_nothing_is_nothing():
     def item(severity, step):
         return {'severity': severity, 'next_step': step}
-    whole = {'problems': [item('info', 'i'), item('warning', 'w')], 'containers': [{'status': 'lost', 'problems': [item('critical', 'c'), item('critical', '')]}],
+    whole = {'problems': [item('info', 'i'), item('warning', 'w')],
+             'containers': [{'status': 'lost', 'problems': [item('critical', 'c'), item('critical', '')]}],
              'volumes': [{'problems': [item('critical', 'c')]}], 'images': [{'problems': [item('warning', 'x')]}],
              'orphans': {'writable_layers': [{'problems': [item('critical', 'o')]}]}}
     summary = facts._summary(whole)
