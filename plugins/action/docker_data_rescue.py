@@ -402,7 +402,7 @@ def _locked(folder):
 
 def _table(host, result, width=None, check_mode=False):
     """The end of one host: a line for each bundle and each problem, the gravest first. WIDTH: see _width()."""
-    head = '[%s] ' % host
+    head = '[%s] ' % plain(host)
     bundles = sorted(result.get('bundles', ()), key=lambda item: rescue_report.STATUSES.index(item.get('status'))
                      if item.get('status') in rescue_report.STATUSES else 0)
     rows = [HEADS] + [(str(item.get('status')), plain(str(item.get('name'))), plain(item.get('image') or '-'),
@@ -427,6 +427,9 @@ def _table(host, result, width=None, check_mode=False):
     lines.append(head + '%d bundles, %d %s, %s, %d problems' % (
         summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
         human(summary.get('bytes', 0)), summary.get('problems', 0)))
+    left = rescue_report.left_behind(result)
+    if left:
+        lines.append(head + rescue_report.staying(left))
     return '\n'.join(lines)
 
 

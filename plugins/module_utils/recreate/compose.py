@@ -14,7 +14,8 @@ from . import asks, doubts, env, yamlout
 from .body import create_body, user_networks
 from .definition import (COMPOSE_PREFIX, DEPENDS_LABEL, PROJECT_LABEL, SERVICE_LABEL, VOLUME_LABEL, network_mode, project_of, split_bind,
                          volumes)
-from .run import comment, decimal, device_text, duration, published, recursion, restart_text, security_options, volume_flags, words
+from .run import decimal, device_text, duration, published, recursion, restart_text, security_options, volume_flags
+from .shell import comment, words
 
 # HostConfig key -> service key
 SAME = (('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'), ('CgroupParent', 'cgroup_parent'), ('CgroupnsMode', 'cgroup'),

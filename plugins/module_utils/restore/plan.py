@@ -12,8 +12,8 @@ from ..bundles import reading
 from ..formats.values import as_dict, as_list
 from ..recreate import asks, body, definition
 from ..rescue import imagestore
-from ..storage.model import COMPLETE, LifeboatError, text
-from ..storage.volumes import REDACTED
+from ..storage.model import COMPLETE, LifeboatError, show, text
+from ..storage.redact import REDACTED
 from . import databases, imagefile, inbox, unpack, volumes as volumes_
 from .steps import Step
 
@@ -91,6 +91,7 @@ class Plan(object):
                     diff={'before': self.before, 'after': self.after})
 
     def note(self, sentence):
+        sentence = show(sentence)
         if sentence not in self.notes:
             self.notes.append(sentence)
 

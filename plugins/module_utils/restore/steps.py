@@ -10,7 +10,7 @@ half done by its marks (see volumes) and does it again.
 import signal
 from typing import Any, Callable, NamedTuple, Optional
 
-from ..storage.model import LifeboatError
+from ..storage.model import LifeboatError, sentence
 
 
 class Step(NamedTuple):
@@ -32,7 +32,7 @@ class Interrupted(Exception):
 
 def shown(step):
     """JSON-ready."""
-    return {'kind': step.kind, 'name': step.name, 'action': step.action, 'message': step.message}
+    return {'kind': step.kind, 'name': step.name, 'action': step.action, 'message': sentence(step.message)}
 
 
 def run(steps, keep_partial=False):

@@ -53,10 +53,12 @@ def service(definition):
 
 
 def command(definition):
-    """The words of the docker run or docker create line in run.sh."""
+    """The words of the docker run or docker create line in run.sh, without the `--` before the image."""
     text = run.run_sh(definition).replace('\\\n', ' ')
     line = [line for line in text.split('\n') if line.startswith(('docker run ', 'docker create '))]
-    return shlex.split(line[0])
+    words = shlex.split(line[0])
+    words.remove('--')
+    return words
 
 
 def flag(definition, name):
@@ -223,8 +225,8 @@ def test_networks_with_addresses_and_aliases():
     assert bodies.user_networks(definition) == {
         'front': {'ipam': [{'subnet': '172.30.5.0/24', 'gateway': '172.30.5.1'}]}, 'back': {}}
     text = run.run_sh(definition)
-    assert 'docker network create --subnet 172.30.5.0/24 --gateway 172.30.5.1 front' in text
-    assert 'docker network connect --alias b back web\ndocker start web\n' in text
+    assert 'docker network create --subnet 172.30.5.0/24 --gateway 172.30.5.1 -- front' in text
+    assert 'docker network connect --alias b -- back web\ndocker start -- web\n' in text
     assert command(definition)[:2] == ['docker', 'create']
     made = service(definition)
     assert made['networks'] == {'front': {'ipv4_address': '172.30.5.9', 'aliases': ['www'], 'priority': 100},
@@ -245,7 +247,7 @@ def test_anonymous_volume_gets_a_stable_name():
     assert definitions.volumes(definition)[0]['recorded'] == ANONYMOUS
     document = yaml.safe_load(compose.compose([definition]))
     assert document['volumes'] == {'web-data': {'name': 'web-data', 'external': True}}
-    assert 'docker volume create web-data' in run.run_sh(definition)
+    assert 'docker volume create -- web-data' in run.run_sh(definition)
 
 
 @pytest.mark.parametrize('destination, name', [

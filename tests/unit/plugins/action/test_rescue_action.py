@@ -67,6 +67,15 @@ def test_the_table():
         '[dead1] 3 bundles, 2 written, 209.0 MiB, 2 problems']
 
 
+def test_the_table_says_what_stays_behind():
+    left = {'binds': 1, 'volumes': 2, 'layers': 0, 'images': 0, 'names': ['web: /srv at /srv']}
+    assert action._table('dead1', dict(RESULT, summary=dict(RESULT['summary'], left_behind=left))).split('\n')[-1] == (
+        '[dead1] not in the bundles and only on the host: 1 bind mount, 2 volumes')
+    note = {'severity': 'info', 'code': 'NOT_INCLUDED', 'object': 'web', 'message': 'The data of 1 mount of web are not in its bundle.', 'next_step': ''}
+    assert action._table('dead1', dict(RESULT, problems=[note])).split('\n')[-1] == (
+        '[dead1] not in the bundles and only on the host: data of mounts of 1 container')
+
+
 def test_the_table_on_a_terminal():
     lines = action._table('dead1', RESULT, 79).split('\n')
     assert all(len(line) <= 79 and line.startswith('[dead1] ') for line in lines)
