@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
             with interrupts.signals():
                 result.update(self._deliver_all(os.fsencode(self._local_path(args['path'])), args, task_vars))
         except LifeboatError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            result.update(failed=True, msg=str(exc))
         return result
 
     def _deliver_all(self, path, args, task_vars):
@@ -68,7 +68,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail('volume_map is no dictionary.')
         several.check(path, found, args.get('name'), volume_map)
         restore = _words(args.get('restore')) or plan.EVERYTHING
-        if len(found) > 1 and args.get('target', 'engine') == 'engine':
+        if len(found) > 1 and args.get('target', 'engine') == 'engine' and not self._templar_bool(args.get('offline', False)):
             several.refuse_asks(found, restore, _words(args.get('allow')))
 
         def work(item):

@@ -10,11 +10,11 @@ finds on them the labels it expects), for a lone container, or for a whole host 
 import re
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
-from . import asks, doubts, env, yamlout
+from . import asks, doubts, env, run as runs, yamlout
 from .body import create_body, user_networks
 from .definition import (COMPOSE_PREFIX, DEPENDS_LABEL, PROJECT_LABEL, SERVICE_LABEL, VOLUME_LABEL, network_mode, project_of, split_bind,
                          volumes)
-from .run import comment, decimal, device_text, duration, published, recursion, restart_text, security_options, volume_flags, words
+from .run import comment, decimal, device_text, duration, published, restart_text, security_options
 
 # HostConfig key -> service key
 SAME = (('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'), ('CgroupParent', 'cgroup_parent'), ('CgroupnsMode', 'cgroup'),
@@ -51,8 +51,9 @@ def compose(definitions, name=None):
         if names:
             head.append('These %s have to exist (docker %s create NAME): %s' % (kind, kind[:-1], ', '.join(sorted(names))))
     for dummy, info in sorted(document.external_volumes.items()):
-        if volume_flags(info):
-            head.append('With its options and labels: %s' % words(['docker', 'volume', 'create'] + volume_flags(info) + [info['name']]))
+        if runs.volume_flags(info):
+            head.append('With its options and labels: %s' % runs.words(
+                ['docker', 'volume', 'create'] + runs.volume_flags(info) + ['--', info['name']]))
     for definition in definitions:
         head.extend('WARNING %s: %s' % (definition.name, note) for note in asks.warnings(definition))
         head.extend('NOTE %s: %s' % (definition.name, note) for note in doubts.warnings(definition))
@@ -196,8 +197,8 @@ class _Document(object):
         options = {}
         if as_str(bind.get('Propagation')):
             options['propagation'] = bind['Propagation']
-        if recursion(bind):
-            options['recursive'] = recursion(bind)
+        if runs.recursion(bind):
+            options['recursive'] = runs.recursion(bind)
         if bind.get('CreateMountpoint') is True:
             options['create_host_path'] = True
         if options:

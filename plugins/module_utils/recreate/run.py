@@ -63,7 +63,7 @@ def run_sh(definition):
     if later:
         lines.append(words(['docker', 'start', definition.name]))
     if definition.paused:
-        lines.append(words(['docker', 'pause', definition.name]))
+        lines.append(words(['docker', 'pause', '--', definition.name]))
     return '\n'.join(lines) + '\n'
 
 

@@ -57,7 +57,7 @@ def check(path, found, name, volume_map):
     known = set(volume for item in found for volume in item.volumes)
     unknown = [key for key in volume_map if key not in known]
     if unknown and len(found) > 1:
-        raise LifeboatError('volume_map names %s, but no bundle at %s has such a volume. They have: %s.' % (
+        raise LifeboatError('The option volume_map names %s, but no bundle at %s has such a volume. They have: %s.' % (
             ', '.join(unknown), text(path), ', '.join(sorted(known)[:50]) or 'none'))
 
 

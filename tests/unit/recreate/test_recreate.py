@@ -305,7 +305,7 @@ def test_what_lies_mounted_below_a_bind(options, said):
 
 def test_paused_is_paused_again():
     definition = define(top={'State': {'Running': True, 'Paused': True}})
-    assert run.run_sh(definition).endswith('\ndocker pause web\n')
+    assert run.run_sh(definition).endswith('\ndocker pause -- web\n')
     assert any('paused' in warning for warning in doubts.warnings(definition))
     assert 'docker compose pause' in compose.compose([definition])
     assert 'pause' not in run.run_sh(define(top={'State': {'Running': True}}))
@@ -314,7 +314,7 @@ def test_paused_is_paused_again():
 def test_volumes_that_compose_does_not_make_are_said_with_their_options():
     definition = define(host={'Binds': ['nfs:/v']}, top=points(v={'Name': 'nfs', 'Driver': 'local'}), volume_info={
         'nfs': {'driver': 'local', 'options': {'type': 'nfs', 'device': ':/x'}, 'labels': {'a': 'b'}}})
-    assert '# With its options and labels: docker volume create --opt device=:/x --opt type=nfs --label a=b nfs\n' in \
+    assert '# With its options and labels: docker volume create --opt device=:/x --opt type=nfs --label a=b -- nfs\n' in \
         compose.compose([definition])
 
 
