@@ -38,6 +38,13 @@ def count(cases):
     return outcomes[PASSED], outcomes[FAILED], outcomes[SKIPPED]
 
 
+def reasons(cases):
+    """[(why, how many)] of what was skipped, the most frequent first. Parts that did not run at all say so themselves."""
+    whys = collections.Counter((case.text.strip().splitlines() or ['no reason given'])[0] for case in cases
+                               if case.outcome == SKIPPED and not case.text.startswith('did not run: '))
+    return whys.most_common()
+
+
 def worded(cases):
     return '%d passed, %d failed, %d skipped' % count(cases)
 

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the checks of `make test`: python3 tools/check.py PART... (lint units sanity integration kernel engines delivery)
+"""Runs the checks of `make test`: python3 tools/check.py PART... (lint units sanity integration kernel engines
+delivery soak)
 
 Makes what it needs under .venv/ by itself. Every part prints one line, and all it said if it failed; at the end come
 the counts of all parts, and pytest's closing line over the same. A part that this machine cannot run is named with the
@@ -23,6 +24,7 @@ import traceback
 import cases
 import envs
 import linting
+import progress
 import tree
 from cases import FAILED, PASSED, SKIPPED, Case
 
@@ -30,6 +32,7 @@ RESULTS = os.path.join(envs.VENV, 'results')
 HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'audit', 'fixtures')
+ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
 
@@ -41,24 +44,24 @@ class Run(object):
         self.top = os.path.join(envs.VENV, 'tree')
         self.collection = tree.build(self.top)
         self.cases = []
+        self.used = progress.Used()
         self.lock = threading.Lock()
 
     def command(self, part, command, cwd=None, **environment):
         """Run COMMAND, everything it says goes to a log. Returns (exit status, what it said)."""
         path = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', part) + '.log')
         with open(path, 'ab') as log:
-            status = subprocess.run(command, cwd=cwd or self.collection, stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=subprocess.STDOUT, check=False,
-                                    env=envs.clean_environment(ANSIBLE_COLLECTIONS_PATH=self.top, PYTHONPATH=self.top,
-                                                               PYTHONDONTWRITEBYTECODE='1', ANSIBLE_NOCOLOR='1',
-                                                               **environment)).returncode
-        with open(path, encoding='utf-8', errors='replace') as log:
-            return status, log.read()
+            begun = subprocess.Popen(command, cwd=cwd or self.collection, stdin=subprocess.DEVNULL, stdout=log,
+                                     stderr=subprocess.STDOUT,
+                                     env=envs.clean_environment(ANSIBLE_COLLECTIONS_PATH=self.top, PYTHONPATH=self.top,
+                                                                PYTHONDONTWRITEBYTECODE='1', ANSIBLE_NOCOLOR='1',
+                                                                **environment))
+        return progress.wait(begun, part, path, self.used), progress.text(path)
 
     def part(self, name, function, *arguments):
         """Run one part; print its line, and before it what it said if something failed."""
         print('== %s ...' % name, flush=True)
-        began = time.time()
+        began, before = time.time(), self.used.here()
         said = ''
         try:
             found, said = function(name, *arguments)
@@ -68,7 +71,9 @@ class Run(object):
         if any(case.outcome == FAILED for case in found):
             lines += ['   | ' + line for line in said.splitlines()[-150:]]
         lines += ['   ' + case.text for case in found if case.text.startswith('did not run: ')]
-        lines.append('== %s: %s in %d s' % (name, cases.worded(found), time.time() - began))
+        lines += ['   %d skipped: %s' % (number, why) for why, number in cases.reasons(found)]
+        lines.append('== %s: %s in %d s (%d s of processor)' % (name, cases.worded(found), time.time() - began,
+                                                                self.used.here() - before))
         with self.lock:
             print('\n'.join(lines), flush=True)
             self.cases += found
@@ -79,7 +84,7 @@ class Run(object):
         return Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % why)
 
     def lane(self, names):
-        """Run parts one after another."""
+        """Run parts one after another: NAMES, a Queue."""
         for name in names:
             try:
                 PARTS[name](self)
@@ -107,15 +112,15 @@ def remove(folder):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, **environment):
-    """pytest over FOLDERS of the tree."""
+def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, options=(), **environment):
+    """pytest over FOLDERS (or files) of the tree."""
     own = version(tuple(envs.interpreter(python)[1][:2]))
     env = envs.make(['ansible', 'units'], python, 'controller-' + own) if with_ansible \
         else envs.make(['units'], python, 'units-' + own)
     junit = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', name) + '.xml')
     command = [os.path.join(env, 'bin', 'python'), '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--junitxml', junit,
                '-o', 'junit_family=xunit2']
-    command += ['--ignore=' + each for each in ignore] + list(folders)
+    command += ['--ignore=' + each for each in ignore] + list(options) + list(folders)
     environment.setdefault('PATH', os.path.join(env, 'bin') + os.pathsep + os.environ.get('PATH', os.defpath))
     # short, for unix sockets in it; our own, since pytest's common one may be somebody else's
     scratch = tempfile.mkdtemp(prefix='lb-')
@@ -150,29 +155,51 @@ def needs_root():
         raise envs.Missing('needs root: sudo make test')
 
 
-def as_root(name, run, folder, tools):
-    """pytest over a folder whose tests mount file systems or start daemons."""
+def as_root(name, run, folders, tools, options=()):
+    """pytest over folders or files whose tests mount file systems or start daemons."""
     needs_root()
     lacking = [tool for tool in tools if not shutil.which(tool)]
     if lacking:
         raise envs.Missing('not installed: %s' % ', '.join(lacking))
-    if not os.path.isdir(os.path.join(run.collection, folder)):
-        raise envs.Missing('there is no %s' % folder)
-    return pytest_part(name, run, envs.controller(), [folder])
+    for each in folders:
+        if not os.path.exists(os.path.join(run.collection, each)):
+            raise envs.Missing('there is no %s' % each)
+    return pytest_part(name, run, envs.controller(), folders, options=options)
 
 
 def kernel(run):
-    run.part('against the kernel\'s overlayfs', as_root, run, 'tests/kernel', ['mount'])
+    run.part('against the kernel\'s overlayfs', as_root, run, ['tests/kernel'], ['mount'])
 
 
 def engines(run):
-    tools = ['dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl']
-    run.part('real engines', as_root, run, 'tests/engines', tools)
+    run.part('real engines', as_root, run, ['tests/engines'], ENGINE_TOOLS)
 
 
 def delivery(run):
-    run.part('delivery over ssh', as_root, run, 'tests/delivery',
+    run.part('delivery over ssh', as_root, run, ['tests/delivery'],
              ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'])
+
+
+def soak(run):
+    """The tests that read LIFEBOAT_SOAK, with it; what they print is shown."""
+    os.environ.setdefault('LIFEBOAT_SOAK', '20')
+    run.part('soak, units', soak_part, run, 'tests/unit')
+    run.part('soak, real engines', soak_part, run, 'tests/engines')
+
+
+def soak_part(name, run, folder):
+    files = []
+    for where, dummy, names in os.walk(os.path.join(run.collection, folder)):
+        for each in sorted(names):
+            path = os.path.join(where, each)
+            if each.startswith('test_') and each.endswith('.py') and 'LIFEBOAT_SOAK' in progress.text(path):
+                files.append(os.path.relpath(path, run.collection))
+    if not files:
+        raise envs.Missing('no test in %s reads LIFEBOAT_SOAK' % folder)
+    found, said = as_root(name, run, files, ENGINE_TOOLS, ['-s']) if folder == 'tests/engines' else \
+        pytest_part(name, run, envs.controller(), files, options=['-s'])
+    print('\n'.join('   | ' + line for line in said.splitlines() if not progress.RESULTS.match(line)), flush=True)
+    return found, ''
 
 
 # ansible-test
@@ -187,8 +214,15 @@ def cores(run):
 
 
 def prepare_home():
-    """A home for ansible-test. Its bootstrap of pip would download a script; ensurepip does as well, and is at hand."""
+    """A home for ansible-test. Its bootstrap of pip would download a script; ensurepip does as well, and is at hand.
+
+    It would also call ssh-keygen for a key with which it reaches rented machines. There are none with --local, so
+    the two files say that, and ssh-keygen need not be installed.
+    """
     os.makedirs(os.path.join(HOME, '.ansible', 'test', 'cache'), exist_ok=True)
+    for name in ('id_rsa', 'id_rsa.pub'):
+        with open(os.path.join(HOME, '.ansible', 'test', name), 'w', encoding='ascii') as out:
+            out.write('no key: nothing is reached over ssh\n')
     for name in ('.config/pip', '.cache/pip', '.pip'):
         source, target = os.path.expanduser(os.path.join('~', name)), os.path.join(HOME, name)
         if os.path.exists(source) and not os.path.lexists(target):
@@ -317,11 +351,43 @@ def lint(run):
 
 
 PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
-         'delivery': delivery, 'lint': lint,
+         'delivery': delivery, 'lint': lint, 'soak': soak,
          'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
-# Two that take as long, if there is a second processor: the engines mostly wait, for containers and disks. Not delivery beside
-# integration, which looks whether spools are left on this machine.
-LANES = (('sanity oldest', 'integration', 'delivery'), ('lint', 'units', 'kernel', 'engines', 'sanity newest'))
+# Two at a time if there is a second processor: first what fails most often, then what takes longest, so that both end
+# at about the same time. Who is free takes the next one.
+ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'delivery', 'kernel')
+# Not beside each other: integration looks whether spools of a delivery are left on this machine.
+APART = {'integration', 'delivery'}
+
+
+class Queue(object):
+    """The parts that nobody has taken yet."""
+
+    def __init__(self, names):
+        self._names = list(names)
+        self._taken = set()
+        self._changed = threading.Condition()
+
+    def __iter__(self):
+        """Take one after another. One that may not run now is left for later."""
+        while True:
+            with self._changed:
+                while True:
+                    busy = bool(self._taken & APART)
+                    name = next((each for each in self._names if not (busy and each in APART)), None)
+                    if name is not None or not self._names:
+                        break
+                    self._changed.wait()
+                if name is None:
+                    return
+                self._names.remove(name)
+                self._taken.add(name)
+            try:
+                yield name
+            finally:
+                with self._changed:
+                    self._taken.discard(name)
+                    self._changed.notify_all()
 
 
 def main():
@@ -335,10 +401,9 @@ def main():
         shutil.rmtree(RESULTS, ignore_errors=True)
         os.makedirs(RESULTS)
         run = Run()
-        lanes = [asked]
-        if len(asked) > 1 and (os.cpu_count() or 1) > 1:
-            lanes = [[name for name in lane if name.split()[0] in asked] for lane in LANES]
-        threads = [threading.Thread(target=run.lane, args=(names,)) for names in lanes]
+        several = len(asked) > 1 and (os.cpu_count() or 1) > 1
+        parts = Queue([name for name in ORDER if name.split()[0] in asked] if several else asked)
+        threads = [threading.Thread(target=run.lane, args=(parts,)) for dummy in range(2 if several else 1)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -50,7 +50,8 @@ ADVICE = {
                     'option `name` of `docker_data_restore`.',
     'NAME_CONFLICT': 'Both are rescued, into folders with different IDs. Tell them apart by date and content.',
     'REMOVED_AT_NEXT_START': 'Rescue before dockerd is started on this disk. Bundles of such containers are written first.',
-    'REMOVAL_INTERRUPTED': 'Rescue before dockerd is started on this disk, and look at what is missing.',
+    'REMOVAL_INTERRUPTED': 'Rescue it before anybody runs `docker rm` or a prune there, and look at what is missing.',
+    'SWARM_REMOVED_AT_NEXT_START': 'Copy the folder `swarm` of the data root before dockerd is started on this disk.',
     'WRITABLE_LAYER_LOST': 'Volumes, logs and config are still rescued. Look for the layer in backups. Otherwise only a '
                            'file system recovery tool is left, on a copy of the disk.',
     'WRITABLE_LAYER_LIKELY': 'Compare its content with what you expect before you use it.',
@@ -64,19 +65,24 @@ ADVICE = {
     'IMAGE_LAYER_DAMAGED': 'Pull the image by its digest. The message names the files that differ.',
     'IMAGE_LAYER_UNVERIFIED': 'Nothing is known to be wrong. If it matters, pull the image and compare.',
     'IMAGE_LEFT_OUT': 'Take a `dest` with more room, or pull the image on a healthy host.',
+    'IMAGE_ATTRIBUTES': 'Take them from `writable` or `rootfs`, which have every attribute.',
+    'IMAGE_ATTRIBUTES_BY_STORE': 'Nothing, if nothing in the container uses such attributes; else take them from `writable` or `rootfs`.',
     'IMAGE_SPARSE': 'Load it where there is room for the full size, or restore from `writable` or `rootfs`, which keep '
                     'the holes.',
     'IMAGE_CONFIG_LOST': 'Pull the image by its digest. Entrypoint and environment are also in the container\'s own record.',
     'LAYER_METADATA_DAMAGED': 'Containers that need such a layer are named separately.',
-    'LAYER_REMOVING': 'Rescue before dockerd is started on this disk: it goes on with the removal.',
+    'LAYER_REMOVING': 'Rescue before dockerd runs on this disk: it goes on with the removal when it is stopped.',
+    'BUILD_CACHE': 'Nothing. `docker builder prune` removes them.',
     'STORE_UNREACHABLE': 'Fetch the containerd root of the same host (usually `/var/lib/containerd`) and name it in '
                          '`containerd_root`.',
     'DRIVER_UNSUPPORTED': 'Do what the next step says: it has the commands with the names of this very layer.',
     'METADATA_DB_DAMAGED': 'Nothing first. Labels and drivers of volumes may be missing; snapshots without an owner are '
                            'listed as orphans.',
-    'REFERENCES_DAMAGED': 'Nothing for a rescue. Containers still tell the name of the image that they were made from.',
+    'METADATA_DB_MISSING': 'Rescue before containerd is started on this disk: snapshots are found without it. Put the database back from a '
+                           'backup of the same day, or restore the bundles into a new data root.',
+    'REFERENCES_DAMAGED': 'Nothing for a rescue. Do not try a start: it rewrites the states of containers before it fails. Containers still tell the name of the image that they were made from.',
     'VOLUME_LOST': 'Look for it on other disks (a volume can be a host folder) and in backups.',
-    'VOLUME_OPTIONS_DAMAGED': 'Set the driver options by hand when you restore it, if it had any.',
+    'VOLUME_OPTIONS_DAMAGED': 'Do not try a start: it rewrites the states of containers before it fails. Set the driver options by hand when you restore it, if it had any.',
     'VOLUME_NOT_ON_DISK': 'Mount the server or device read-only and archive it from there; the message names it.',
     'VOLUME_IS_LINK': 'Archive the target by hand if you trust it.',
     'BIND_MISSING': 'Mount the disk that holds it below `host_root` and run again.',

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # `sudo make rescue` must not leave root's files where the owner of the checkout works
@@ -22,6 +23,7 @@ FOREIGN = os.geteuid() == 0 and os.stat(CHECKOUT).st_uid != 0
 VENV = os.path.join(CHECKOUT, '.venv-root' if FOREIGN else '.venv')
 REQUIREMENTS = os.path.join(CHECKOUT, 'tools', 'requirements')
 OLDEST = (3, 6)                         # what module_utils support
+EVERY = 30                              # seconds until a slow command is said to be still at it
 
 
 class Missing(Exception):
@@ -118,10 +120,19 @@ def make(names, python, folder=None):
 
 def run(command, sentence, cwd=None):
     """Run quietly; on failure raise Missing with SENTENCE and what the command said."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                          check=False, env=clean_environment(), cwd=cwd)
-    if done.returncode:
-        raise Missing('%s\n%s' % (sentence, done.stdout.decode('utf-8', 'replace').strip()[-2000:]))
+    began = time.time()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                          env=clean_environment(), cwd=cwd) as child:
+        while True:
+            try:
+                said, dummy = child.communicate(timeout=EVERY)
+                break
+            except subprocess.TimeoutExpired:
+                print('   still at it, %d s: %s' % (time.time() - began, ' '.join(
+                    os.path.relpath(each, CHECKOUT) if os.path.isabs(each) else each for each in command)),
+                      file=sys.stderr, flush=True)
+    if child.returncode:
+        raise Missing('%s\n%s' % (sentence, said.decode('utf-8', 'replace').strip()[-2000:]))
 
 
 def clean_environment(**more):

@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import shlex
-import shutil
 import socket
 import tempfile
 import textwrap
@@ -22,6 +21,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 # All of it here: the process that forks the workers loads this file, so that none of them has to.
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller, human
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import SEVERITIES, folder_name, settle
@@ -196,7 +196,7 @@ class ActionModule(ActionBase):
             stack.callback(os.umask, old)
             stack.enter_context(interrupts.signals())
             scratch = tempfile.mkdtemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
-            stack.callback(shutil.rmtree, scratch, True)
+            stack.callback(removal.discard, scratch)
 
             def prepare():
                 """Not before the node has said that dest is not in what it reads; once."""

@@ -76,7 +76,8 @@ def _gather(host, options, chosen, trees):
     if 'containers' in wanted:
         records = [(root, root.container(ident)) for root, ident in chosen]
     if 'volumes' in wanted:
-        names = frozenset(mount.name for dummy, record in records for mount in record.mounts) if options.named else None
+        names = frozenset(mount.name for dummy, record in records for mount in record.mounts if mount.type == 'volume') \
+            if options.named else None
         volumes = [volume for root in host.roots for name, volume in sorted(root.volumes_with_users().items())
                    if names is None or name in names]
     if 'orphans' in wanted and not options.named:
@@ -92,6 +93,7 @@ def _gather(host, options, chosen, trees):
         facts['images'] = [_image(image, options, at_length) for image in _chosen_images(host, options)]
     if 'volumes' in wanted:
         facts['volumes'] = [_volume(volume, options, at_length, trees) for volume in volumes]
+        _unread_volumes(facts)
     if 'orphans' in wanted and not options.named:
         facts['orphans'] = _orphans(host, options, orphans, trees)
     for root in host.roots:
@@ -101,7 +103,7 @@ def _gather(host, options, chosen, trees):
         problems.append(problem('PRIVILEGES_MISSING', model.text(host.root.path), 'Not run as root: what other users own '
                                 'and trusted.* attributes cannot be read.', 'Use become: true.'))
     facts['problems'] = _problems(problems)
-    facts['summary'] = _summary(records, facts)
+    facts['summary'] = _summary(facts)
     return facts
 
 
@@ -140,7 +142,7 @@ def _container(record, options, at_length, trees):
         'root': model.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
         'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
         'restart_policy': metadata.text_of(record.hostconfig, 'RestartPolicy', 'Name') or 'no',
-        'mounts': [_mount(mount, at_length) for mount in record.mounts],
+        'mounts': [_mount(mount) for mount in record.mounts],
         'log': _log(record.log, at_length),
     }
     if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
@@ -164,7 +166,27 @@ def _container(record, options, at_length, trees):
         if 'changes' in options.subsets:
             problems.extend(_changes(record, options, fields))
     fields['problems'] = _problems(problems)
+    _not_all_read(fields)
     return fields
+
+
+def _not_all_read(fields):
+    """What could not be read of an object makes it partial: `complete` means that all of it can be read."""
+    if fields['status'] == model.COMPLETE and any(item['code'] == 'READ_ERROR' for item in fields['problems']):
+        fields['status'] = model.PARTIAL
+
+
+def _unread_volumes(facts):
+    """A container is as whole as its volumes: give it what could not be read of them."""
+    unread = {(volume['root'], volume['name']): [item for item in volume['problems'] if item['code'] == 'READ_ERROR']
+              for volume in facts['volumes']}
+    for container in facts['containers']:
+        for mount in container['mounts']:
+            said = unread.get((container['root'], mount['name'])) if mount['type'] == 'volume' else None
+            if said:
+                mount['status'] = model.worst([mount['status'], model.PARTIAL])
+                container['problems'].extend(item for item in said if item not in container['problems'])
+                _not_all_read(container)
 
 
 def _env(record, redact):
@@ -185,13 +207,10 @@ def _log(log, at_length):
     return fields
 
 
-def _mount(mount, at_length):
+def _mount(mount):
     fields = {'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
               'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status}
-    if at_length:
-        fields.update(model.path_fields(mount.path))
-    elif mount.type == 'volume':
-        del fields['source']            # a path that its name gives
+    fields.update(model.path_fields(mount.path))
     if mount.subpath:
         fields['subpath'] = mount.subpath
     return fields
@@ -394,6 +413,7 @@ def _volume(volume, options, at_length, trees):
         if 'databases' in options.subsets:
             fields['databases'] = [dict(item, where='volume') for item in found.databases]
     fields['problems'] = _problems(problems)
+    _not_all_read(fields)
     return fields
 
 
@@ -420,11 +440,11 @@ def _orphans(host, options, orphans, trees):
     return {'writable_layers': layers, 'volumes': sorted(names)}
 
 
-def _summary(records, facts):
-    counts = {status: sum(1 for record in records if record.status == status) for status in model.STATUSES}
+def _summary(facts):
+    counts = {status: sum(1 for item in facts['containers'] if item['status'] == status) for status in model.STATUSES}
     volumes = facts.get('volumes', [])
     return {
-        'containers': len(records), 'complete': counts[model.COMPLETE], 'partial': counts[model.PARTIAL],
+        'containers': len(facts['containers']), 'complete': counts[model.COMPLETE], 'partial': counts[model.PARTIAL],
         'lost': counts[model.LOST], 'unsupported': counts[model.UNSUPPORTED],
         'writable_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in facts['containers']),
         'volumes': len(volumes), 'volume_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in volumes),

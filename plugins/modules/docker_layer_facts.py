@@ -13,8 +13,8 @@ description:
   - Reads containers, image layers, volumes and their state straight from the data root of a Docker host, whose daemon may
     be dead, or from the disk of another machine.
   - Knows the overlay2, overlay, aufs, fuse-overlayfs, vfs and btrfs storage drivers and the containerd image store.
-  - For more than 50 containers, unless O(containers) names them, the result is kept short, since AWX drops large ones. Paths of layers,
-    mounts and log files and environment variables are then left out.
+  - For more than 50 containers, unless O(containers) names them, the result is kept short, since AWX drops large ones. Paths of layers
+    and log files and environment variables are then left out.
   - Every object has a C(status), V(complete), V(partial), V(lost) or V(unsupported), and everything that is missing or uncertain
     is in C(problems) with the next step. Nothing is written, but for O(state_path).
 options:
@@ -169,10 +169,10 @@ ansible_facts:
                 read-only overlay mount takes.'
               type: dict
               returned: if the subset V(layers) is gathered
-            mounts: {description: 'C(type), C(name), C(source), C(path), C(destination), C(rw), C(driver), C(anonymous), C(status).',
+            mounts: {description: 'C(type), C(name) (of the volume or image), C(source), C(path), C(destination), C(rw), C(driver), C(anonymous), C(status).',
                      type: list, elements: dict, returned: always}
             image_volumes: {description: Paths that the image declares as volumes., type: list, elements: str, returned: if there are any}
-            log: {description: 'C(driver), C(files), C(bytes), C(max_size).', type: dict, returned: always}
+            log: {description: 'C(driver), C(bytes), C(max_size), and C(files) for up to 50 containers or if O(containers) names them.', type: dict, returned: always}
             usage: {description: 'C(bytes), C(allocated), C(files), C(newest_mtime), C(top) of the writable layer.', type: dict,
                     returned: if the subset V(usage) is gathered}
             changes: {description: 'C(kind) (V(A), V(C) or V(D)) and C(path).', type: list, elements: dict,

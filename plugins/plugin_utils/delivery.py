@@ -14,7 +14,7 @@ import os
 import re
 from typing import Any
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, removal
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError, make_private
@@ -401,7 +401,7 @@ class Receiver:
         try:
             with open(os.path.join(path, PROGRESS), encoding='utf-8') as found:
                 progress = json.load(found)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             progress = {}
         progress = progress if isinstance(progress, dict) else {}
         whole = {}
@@ -410,10 +410,9 @@ class Receiver:
                 if file_sha256(os.path.join(path, os.fsencode(file))) == digest:
                     whole[file] = digest
         parts = {}
-        for folder, dummy, files in os.walk(path):
-            for each in files:
-                if each.endswith(MARK.encode()):
-                    parts.update(self._begin_again(name, path, folder, each))
+        for folder, each in removal.files_below(path):
+            if each.endswith(MARK.encode()):
+                parts.update(self._begin_again(name, path, os.path.join(path, folder) if folder else path, each))
         return {'progress': progress, 'whole': whole, 'parts': parts}
 
     def _begin_again(self, name: str, path: bytes, folder: bytes, marker: bytes) -> dict[str, Any]:
@@ -426,7 +425,7 @@ class Receiver:
                 for piece in iter(lambda: begun.read(1 << 20), b''):
                     digest.update(piece)
                     size += len(piece)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
         relative = os.fsdecode(os.path.relpath(os.path.join(folder, os.fsencode(about['name'])), path))
         self._begun[name, relative] = (digest, size)

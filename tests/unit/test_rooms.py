@@ -13,11 +13,12 @@ UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'pl
 BELOW = {
     'formats': set(),
     'storage': {'formats'},
-    'audit': {'formats', 'storage'},
+    'databases': {'formats', 'storage'},
+    'audit': {'formats', 'storage', 'databases'},
     'recreate': {'formats', 'storage'},
     'bundles': {'formats', 'storage', 'recreate'},
     'rescue': {'formats', 'storage', 'recreate', 'bundles', 'audit'},
-    'restore': {'formats', 'storage', 'recreate', 'bundles', 'audit', 'rescue'},
+    'restore': {'formats', 'storage', 'recreate', 'bundles', 'audit', 'databases', 'rescue'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

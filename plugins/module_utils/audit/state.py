@@ -18,7 +18,7 @@ import struct
 from ..storage import model, safeio
 from . import parallel
 from . import usage as usages
-from .databases import Found
+from ..databases.detector import Found
 
 VERSION = 3
 FULL_EVERY = 10

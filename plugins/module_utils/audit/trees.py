@@ -10,7 +10,8 @@ import functools
 import os
 
 from ..storage import metadata, model
-from . import databases, noise, parallel, state, usage
+from ..databases import detector as databases, noise
+from . import parallel, state, usage
 
 
 class Result(object):

@@ -21,7 +21,9 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..storage import model, safeio
 from ..storage.tree import Failure
-from . import ahead, databases, engines, noise
+from ..databases import detector as databases, noise, registry
+from ..databases.look import Look
+from . import ahead
 
 MAX_FAILURES = 20                       # kept of those that are counted
 BIG_FOLDER = 4 << 20                    # st_size from which a folder's names are not all held in memory
@@ -208,7 +210,7 @@ def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=n
     tally = _Tally(top_depth, top_count, detector, limits, table)
     tails = _tails(tally, False)
     names = {os.fsencode(name) for name in tally.noise.names}
-    markers = engines.MARKERS if detector is not None else ()
+    markers = registry.MARKERS if detector is not None else ()
     suffixes = tuple(os.fsencode(suffix) for suffix in tally.noise.suffixes)
     links = tally.links
     here = tally.root
@@ -287,8 +289,8 @@ def _tails(tally, as_text):
     """{last four characters: what they mean}"""
     tails = {os.fsencode(tail): _NOISE for tail in tally.noise.tails}
     if tally.detector is not None:
-        tails.update((tail, _MEDIA) for tail in engines.MEDIA)
-        tails.update((tail, _PROBE) for tail in engines.TAILS)
+        tails.update((tail, _MEDIA) for tail in registry.MEDIA)
+        tails.update((tail, _PROBE) for tail in registry.TAILS)
     return {os.fsdecode(tail): means for tail, means in tails.items()} if as_text else tails
 
 
@@ -375,7 +377,7 @@ class _Walk(object):
         self.devices_hide = encoding in (model.OVERLAY, model.FUSE_OVERLAYFS)
         self.names_hide = encoding in (model.AUFS, model.FUSE_OVERLAYFS)
         self.tails = _tails(tally, True)
-        self.markers = frozenset(os.fsdecode(name) for name in engines.MARKERS) if tally.detector else frozenset()
+        self.markers = frozenset(os.fsdecode(name) for name in registry.MARKERS) if tally.detector else frozenset()
         self.wanted = set(self.markers).union(tally.noise.names)
 
     def run(self, root, helper):
@@ -484,7 +486,7 @@ class _Walk(object):
 
     def look_at_markers(self, here, folder, hits):
         detector = self.tally.detector
-        look = engines.Look(ahead.opened(folder), here.prefix)
+        look = Look(ahead.opened(folder), here.prefix)
         for name in hits:
             detector.marker(look, os.fsencode(name), here.noise)
         here.quiet = here.quiet or detector.enclosed(here.prefix)
@@ -565,7 +567,7 @@ class _Walk(object):
                 here.media += counted.media
                 here.media_bytes += counted.media_bytes
             for name, st in counted.candidates:
-                tally.detector.file(engines.Look(ahead.opened(folder), here.prefix), os.fsencode(name), st, here.noise)
+                tally.detector.file(Look(ahead.opened(folder), here.prefix), os.fsencode(name), st, here.noise)
         if counted.linked:
             self.add_linked(here, folder, counted.linked)
 

@@ -20,7 +20,7 @@ def warnings(definition):
         found.append("The image's own configuration is lost: everything recorded is given, defaults of the image too.")
     if definition.managed:
         found.append('The container was a task of a swarm service: create the service again rather than the container; '
-                     'its secrets and configs are not on this disk.')
+                     'its secrets and configs are not in this bundle. Managers of the swarm keep them in swarm/raft.')
     if host.get('AutoRemove') is True:
         found.append('The container was run with --rm: it is removed as soon as it stops.')
     if definition.paused:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import struct
-from typing import NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from ..formats import checksums, tarwriter, whiteouts
 from ..storage import idmap as ids
@@ -23,6 +23,7 @@ LAYER = 'layer'                         # an OCI layer: deletions as .wh.NAME
 MAX_LISTED = 1000                       # of each kind in a Result; all are counted
 MAX_LINKS = 100000                      # inodes whose further names are awaited: below 30 MB
 MAX_EXTENTS = 16384                     # of one sparse member: Go refuses maps above 1 MiB
+XATTR_ROOM = 3500                       # bytes of one file's attributes in an image layer: ext4 has one block for all of them
 HASHED_HOLES = 2 << 30                 # bytes of holes of one file that are hashed; more would take minutes
 
 _BATCH = 512 * 1024                     # handed to the writer at once
@@ -31,6 +32,8 @@ _CHUNK = 1 << 20
 _PAGE = 4096                            # what is retried around an unreadable place
 _ZEROS = memoryview(bytes(_CHUNK))
 _SECOND = 1000000000
+# what storage drivers write beside a file to say what it hides, and whose it is
+_DRIVERS_OWN = ('trusted.overlay.', 'user.overlay.', 'user.fuseoverlayfs.', 'user.containers.')
 
 _SPECIAL = {stat.S_IFLNK: tarwriter.SYMLINK, stat.S_IFIFO: tarwriter.FIFO,
             stat.S_IFCHR: tarwriter.CHARACTER, stat.S_IFBLK: tarwriter.BLOCKDEV}
@@ -59,6 +62,9 @@ class Result(NamedTuple):
     unsummed: Tuple[bytes, ...] = ()    # files that are not in SUMS: more than HASHED_HOLES bytes of holes
     unsummed_total: int = 0
     split_links: int = 0                # inodes of which a further name may hold a second copy, see MAX_LINKS
+    stripped: Tuple[bytes, ...] = ()    # members without some of their extended attributes, see loadable()
+    stripped_total: int = 0
+    attributes_by_some: int = 0         # members with attributes that not every Docker keeps
 
 
 class _Listed(object):
@@ -171,6 +177,45 @@ def _join(extents, smallest):
     return joined
 
 
+class Loadable(NamedTuple):
+    """Extended attributes for a layer that `docker load` takes, see loadable()."""
+    kept: Dict[str, bytes]
+    left_out: bool                      # some are not in it
+    by_some: bool                       # some are in it that not every Docker keeps
+
+
+def loadable(found, is_link=False):
+    """Loadable of {name: value} of one member. Tried with Docker 20.10 and 28.5 (overlay2) and 28.5 (containerd store):
+
+    - Each attribute is set on the file in the layer's folder. Those that a storage driver reads as its own marks (the
+      opaque mark of an overlay inside the container) would hide files of the image: left out.
+    - Those for which the file system has no room end the loading: left out.
+    - 28.5 sets the attributes of a symbolic link on its target: left out.
+    - A name with '=' comes back as another one: left out.
+    - The containerd store drops trusted.*, and 20.10 drops empty values: written, and told.
+    - Labels and signatures of the dead host (security.selinux, security.ima) are never in a layer, the engine makes its
+      own: neither written nor told.
+    """
+    kept, left_out, by_some, room = {}, False, False, XATTR_ROOM
+    for name, value in sorted(found.items(), key=lambda item: (len(item[0]) + len(item[1]), item[0])):
+        if name == ids.CAPABILITY:
+            kept[name] = ids.revision2(value)
+        elif name.startswith('security.'):
+            continue
+        elif is_link or not (name in ids.ACLS or _comes_back(name)) or len(name) + len(value) > room:
+            left_out = True
+        else:
+            kept[name] = value
+            room -= len(name) + len(value) + 20
+            by_some = by_some or not value or name.startswith('trusted.')
+    return Loadable(kept, left_out, by_some)
+
+
+def _comes_back(name):
+    return name.startswith(('user.', 'trusted.')) and not name.startswith(_DRIVERS_OWN) and not any(
+        part in name for part in ('=', '%3D', '%25'))
+
+
 class _Links(object):
     """Inodes with several names: their first name and its digest, until the last name was seen.
 
@@ -213,14 +258,14 @@ class _Links(object):
 
 
 class _Archive(object):
-    def __init__(self, writer, layer, idmap, sums, whole_seconds, only_capability, sparse, on_failure, hashed_holes):
+    def __init__(self, writer, layer, idmap, sums, whole_seconds, for_loading, sparse, on_failure, hashed_holes):
         self._writer = writer
         self._layer = layer
         self._idmap = idmap
         self._sums = sums
         self._whole_seconds = whole_seconds
         self._changes = idmap is not None or whole_seconds
-        self._only_capability = only_capability
+        self._for_loading = for_loading
         self._sparse = sparse
         self._on_failure = on_failure
         self._hashed_holes = hashed_holes
@@ -234,6 +279,8 @@ class _Archive(object):
         self._entries = self._files = self._source_bytes = self._tar_bytes = self._sockets = 0
         self._failures = _Listed()
         self._markers = _Listed()
+        self._stripped = _Listed()
+        self._by_some = 0
         self._unsummed = _Listed()
 
     def close(self):
@@ -242,7 +289,8 @@ class _Archive(object):
         return Result(self._entries, self._files, self._source_bytes, self._tar_bytes, self._sockets,
                       tuple(self._failures.first), self._failures.total, self._print.hexdigest(),
                       tuple(self._markers.first), self._markers.total,
-                      tuple(self._unsummed.first), self._unsummed.total, self._links.dropped)
+                      tuple(self._unsummed.first), self._unsummed.total, self._links.dropped,
+                      tuple(self._stripped.first), self._stripped.total, self._by_some)
 
     # --- output
 
@@ -369,8 +417,12 @@ class _Archive(object):
             return None
         if not found:
             return None
-        if self._only_capability:
-            found = dict((name, ids.revision2(value)) for name, value in found.items() if name == ids.CAPABILITY)
+        if self._for_loading:
+            chosen = loadable(found, stat.S_ISLNK(entry.st.st_mode))
+            found = chosen.kept
+            self._by_some += chosen.by_some
+            if chosen.left_out:
+                self._stripped.add(entry.path)
         return found if self._idmap is None else self._idmap.xattrs(found)
 
     def _file(self, entry):
@@ -527,21 +579,21 @@ def _why(exc):
     return exc.strerror or str(exc) or type(exc).__name__
 
 
-def write_tar(entries, writer, form=TREE, idmap=None, sums=None, whole_seconds=False, only_capability=False,
+def write_tar(entries, writer, form=TREE, idmap=None, sums=None, whole_seconds=False, for_loading=False,
               root_entry=None, sparse=True, on_failure=None, hashed_holes=HASHED_HOLES):
     """Write the stream ENTRIES (storage.tree.Entry and Failure) as one tar archive to WRITER; return :class:`Result`.
 
     WRITER: write(bytes-like), done with the buffer when it returns; stays open. FORM: TREE or LAYER.
     IDMAP: storage.idmap.IdMap, or None to keep the ids of the disk. SUMS: binary file that gets a line for
-    ``sha256sum -c`` for every regular file, or None. WHOLE_SECONDS, ONLY_CAPABILITY: times and extended attributes as
-    `docker export` and `docker commit` write them. ROOT_ENTRY: the tree's own folder, archived as ``./``.
+    ``sha256sum -c`` for every regular file, or None. WHOLE_SECONDS: times as `docker commit` writes them. FOR_LOADING:
+    extended attributes that `docker load` keeps, see loadable(). ROOT_ENTRY: the tree's own folder, archived as ``./``.
     SPARSE: holes are left out of the archive (GNU format 1.0). ON_FAILURE: called with each :class:`Lost`; may raise.
 
     Raises what WRITER, SUMS and ON_FAILURE raise, and OSError if ENTRIES can't even start.
     """
     if form not in (TREE, LAYER):
         raise ValueError('form is tree or layer, not %r' % (form,))
-    archive = _Archive(writer, form == LAYER, idmap, sums, whole_seconds, only_capability, sparse, on_failure,
+    archive = _Archive(writer, form == LAYER, idmap, sums, whole_seconds, for_loading, sparse, on_failure,
                        hashed_holes)
     if root_entry is not None:
         archive.add(root_entry)

@@ -229,7 +229,7 @@ class _Work(object):
                 try:
                     with item.tree.opened() as (root, entries):
                         result = archive.write_tar(
-                            entries, packed, item.form, self._idmap(), summer, item.kind == 'rootfs', False, root,
+                            entries, packed, item.form, self._idmap(), summer, False, False, root,
                             True, self._on_failure)
                 except OSError as exc:
                     if isinstance(exc, model.LifeboatError):

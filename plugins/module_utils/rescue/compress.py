@@ -35,6 +35,7 @@ _F_SETPIPE_SZ = 1031                    # linux/fcntl.h; fcntl has it from Pytho
 _PIPE = 1 << 20
 _PIECE = 256 * 1024
 _MESSAGE = 4096
+_XZ_MEMORY = 256                        # MiB; the largest preset needs 65, a hostile archive asks for 4096
 
 
 class CompressError(LifeboatError):
@@ -302,7 +303,7 @@ class _Unpacked(object):
         self._argv = argv
         try:
             self._process = subprocess.Popen(argv, stdin=fd, stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # pylint: disable=ansible-bad-function
-                                             env=dict(os.environ, LC_ALL='C'))
+                                             env=dict(os.environ, LC_ALL='C', XZ_OPT='--memlimit-decompress=%dMiB' % _XZ_MEMORY))
         except OSError as exc:
             raise CompressError('cannot start %s: %s' % (argv[0], exc.strerror))
         self._checked = False
@@ -365,6 +366,53 @@ class _Decoded(object):
         self.close()
 
 
+class _Xz(object):
+    """lzma.LZMAFile has no limit of memory; its decompressor has. Streams one after the other are one, as for xz."""
+
+    def __init__(self, raw, lzma):
+        self._raw = raw
+        self._lzma = lzma
+        self._decoder = None
+        self._rest = b''
+        self._streams = 0
+
+    def read(self, size=-1):
+        pieces, left = [], size
+        while size is None or size < 0 or left > 0:
+            piece = self._piece(left if left > 0 else _PIECE)
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
+        return b''.join(pieces)
+
+    def _piece(self, most):
+        """At most MOST bytes; b'' at the end. EOFError if the file is cut."""
+        while True:
+            if not self._rest and (self._decoder is None or self._decoder.needs_input):
+                self._rest = self._raw.read(_PIECE)
+                if not self._rest and (self._decoder is not None or not self._streams):
+                    raise EOFError('the file is cut')
+                if not self._rest:
+                    return b''
+            if self._decoder is None:
+                self._rest = self._rest.lstrip(b'\0') if self._streams else self._rest     # padding between streams
+                if not self._rest:
+                    continue
+                self._decoder = self._lzma.LZMADecompressor(self._lzma.FORMAT_XZ, memlimit=_XZ_MEMORY << 20)
+                self._streams += 1
+            data, self._rest = self._rest, b''
+            piece = self._decoder.decompress(data, most)
+            if self._decoder.eof:
+                self._rest = self._decoder.unused_data
+                self._decoder = None
+            if piece:
+                return piece
+
+    def close(self):
+        self._decoder = None
+
+
 def codec_of(path):
     """The codec's name for a file name (str or bytes) by its suffix; none if there is no known one."""
     name = os.fsdecode(path)
@@ -402,7 +450,7 @@ def open_reader(source, name=None):
             return _Decoded(gzip.GzipFile(fileobj=raw), raw, (OSError, EOFError, zlib.error))
         if name == 'xz':
             import lzma
-            return _Decoded(lzma.LZMAFile(raw), raw, (OSError, EOFError, lzma.LZMAError))
+            return _Decoded(_Xz(raw, lzma), raw, (OSError, EOFError, lzma.LZMAError))
         zstd = _zstd_module()
         if zstd is None:
             raise LifeboatError('this host has no zstd program; install it to read %s' % os.fsdecode(str(source)))

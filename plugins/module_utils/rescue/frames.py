@@ -8,25 +8,85 @@
     DATA     number of the open file (4 bytes), bytes
 
 Where the stream is cut into chunks has nothing to do with frames.
+
+What comes over the wire is JSON of a stranger on both ends: :func:`loads` is the one place that reads it, and its bounds hold
+before anything is made of the text.
 """
 import json
+import re
 import struct
+from typing import Any
 
 MESSAGE = 1
 DATA = 2
 _HEADER = struct.Struct('>BI')
 _NUMBER = struct.Struct('>I')
-MAX_MESSAGE = 256 * 1024 * 1024
+MAX_MESSAGE = 32 * 1024 * 1024
 MAX_DATA = 1 << 30                      # of one frame; it is passed on in pieces
+MAX_VALUES = 1000000                    # of one document: an empty list has 2 bytes on the wire and 60 in memory
+MAX_DEPTH = 24
+MAX_DIGITS = 19                         # of a number; 64 bits have no more
+# One step of a file's name in a bundle. No dot in front: such names are our own (.NAME.lifeboat-part, .BUNDLE.partial).
+STEP = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.@:+=,-]{0,254}\Z')
+OURS = ('.lifeboat-part', '.lifeboat-mark', '.partial', '.new')     # ends of names that only we write
+PROGRESS = 'progress.json'
+MAX_NAME, MAX_STEPS = 1000, 6           # characters and steps of a relative name
+_TOKEN = re.compile(br'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)     # never fails, so it is linear
 
 
 class FrameError(ValueError):
     """The stream is no delivery."""
 
 
+def loads(raw: bytes, most: int = MAX_MESSAGE) -> Any:
+    """The value of the JSON document RAW, which may come from an enemy. Raises FrameError for more than MOST bytes, MAX_VALUES
+    values, MAX_DEPTH levels, MAX_DIGITS digits of a number, for NaN and Infinity, and for what is no JSON in UTF-8."""
+    if len(raw) > most:
+        raise FrameError('a document of %d bytes' % len(raw))
+    opened = raw.count(b'[') + raw.count(b'{')
+    if opened + raw.count(b',') > MAX_VALUES:
+        raise FrameError('a document of more than %d values' % MAX_VALUES)
+    if opened > MAX_DEPTH:
+        _measure_depth(raw)
+    try:
+        return json.loads(raw.decode('utf-8'), parse_int=_number, parse_constant=_number)
+    except (ValueError, RecursionError) as exc:
+        raise FrameError('a document that is no JSON (%s)' % str(exc)[:100])
+
+
+def _measure_depth(raw):
+    """Brackets outside of strings are counted before a parser sees them."""
+    depth = 0
+    for token in _TOKEN.finditer(raw):
+        first = token.group()[:1]
+        if first in b'[{':
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise FrameError('a document of more than %d levels' % MAX_DEPTH)
+        elif first in b']}':
+            depth -= 1
+
+
+def _number(digits):
+    if len(digits) > MAX_DIGITS + 1 or not digits.lstrip('-').isdigit():
+        raise ValueError('%s is no number' % digits[:30])
+    return int(digits)
+
+
+def plain_name(name: Any) -> bool:
+    """True if NAME (str) may be the relative name of a file of a bundle: a few steps of harmless characters, none of them a name
+    that we use ourselves."""
+    if not isinstance(name, str) or len(name) > MAX_NAME or name == PROGRESS:
+        return False
+    steps = name.split('/')
+    return len(steps) <= MAX_STEPS and all(STEP.match(step) and not step.endswith(OURS) for step in steps)
+
+
 def message(value):
-    """A frame (bytes) for a dict."""
+    """A frame (bytes) for a dict. Raises FrameError where the other end would refuse it."""
     raw = json.dumps(value, separators=(',', ':')).encode('utf-8')
+    if len(raw) > MAX_MESSAGE:
+        raise FrameError('a message %s of %d bytes, and %d are the most' % (value.get('op'), len(raw), MAX_MESSAGE))
     return _HEADER.pack(MESSAGE, len(raw)) + raw
 
 
@@ -91,13 +151,11 @@ class Parser(object):
         self._kind = kind
 
     def _message(self):
-        try:
-            value = json.loads(bytes(self._held).decode('utf-8'))
-        except ValueError as exc:
-            raise FrameError('a message is no JSON: %s' % exc)
+        raw = bytes(self._held)
+        self._held = bytearray()        # what was held may be large: it is given back
+        value = loads(raw)
         if not isinstance(value, dict) or not isinstance(value.get('op'), str):
             raise FrameError('a message without op')
-        del self._held[:]
         self._kind = None
         return value
 

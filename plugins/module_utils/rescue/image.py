@@ -26,7 +26,7 @@ from .imagelayers import HOLES, LAYER_TYPE, MAX_NOTES, Again, ImageLayer, Writab
 from .imagestore import INDEX_TYPE, LAYOUT, TarFile, document
 
 DRIVER = re.compile(r'[a-z0-9-]+\Z')
-FORMAT = 1                              # raised when the same source would be written otherwise
+FORMAT = 2                              # raised when the same source would be written otherwise
 ARCHIVE, FOLDER = 'archive', 'folder'
 
 
@@ -381,7 +381,7 @@ class _Work(object):
     def _status(self):
         whole = self.image is not None and self.image.config and all(layer.whole for layer in self.layers)
         made = self.writable.made if self.writable is not None else None
-        if made is not None and (made.failures_total or made.markers_total):
+        if made is not None and (made.failures_total or made.markers_total or made.stripped_total):
             whole = False               # something of the container is not in it
         return model.COMPLETE if whole and not self.lacking else model.PARTIAL
 
@@ -413,7 +413,7 @@ class _Work(object):
                     'IMAGE_LAYER_REBUILT', self.who, '%s could not be put together exactly: %s%s. It was made anew from its '
                     'files and has another digest.' % (name, why, ' (%s)' % files if files else ''),
                     imagecodes.pull(self.image)))
-                if layer.made.failures_total:
+                if layer.made.failures_total or layer.made.stripped_total or layer.made.attributes_by_some:
                     self._tell_made(name, layer.made)
             elif layer.message and layer.method == layerdata.BLOB:
                 self.problems.append(imagecodes.problem('IMAGE_LAYER_REBUILT', self.who, '%s: %s.' % (name, layer.message),
@@ -454,6 +454,17 @@ class _Work(object):
                 'WHITEOUT_NAME', self.who, '%s holds %d real files named .wh.*, the first /%s: they are left out of the image, '
                 'where they would delete what they name.' % (name, made.markers_total, model.text(made.markers[0])),
                 'Take them from rootfs.'))
+        if made.stripped_total:
+            self.problems.append(imagecodes.problem(
+                'IMAGE_ATTRIBUTES', self.who, '%s: extended attributes of %d files are left out of the image, because docker load '
+                'does not keep them or its storage driver would take them for its own: %s.' % (
+                    name, made.stripped_total, imagecodes.some([model.text(item) for item in made.stripped], made.stripped_total)),
+                'Take them from writable or rootfs.'))
+        if made.attributes_by_some:
+            self.problems.append(imagecodes.problem(
+                'IMAGE_ATTRIBUTES_BY_STORE', self.who, '%s: %d files have trusted.* attributes or attributes without a value. They are in '
+                'the image, but Docker with the containerd store drops the former, and Docker 20.10 the latter, when it loads it.' % (
+                    name, made.attributes_by_some), 'Take them from writable or rootfs where it matters.'))
 
 
 _NO_IMAGE = model.Image('', (), None, None, None, model.LOST, (), {}, None, '', b'', None)

@@ -66,7 +66,8 @@ class ImageLayer(object):
     @property
     def whole(self):
         """Nothing is known to be missing in it."""
-        return self.method != layerdata.NONE and not self.damaged_total and not (self.made and self.made.failures_total)
+        return self.method != layerdata.NONE and not self.damaged_total and not (
+            self.made and (self.made.failures_total or self.made.stripped_total))
 
     def _choose(self, methods):
         for method in methods:

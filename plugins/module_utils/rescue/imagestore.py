@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 
-from ..formats import tarwriter
+from ..formats import jsonish, tarwriter
 from ..storage import model, safeio
 from . import layerdata
 from .sink import FileSink, SinkError, make_private
@@ -112,7 +112,7 @@ class ImageStore(object):
         """Entries of the index as an earlier image left it, as far as their manifests are here."""
         try:
             with safeio.Dir.root(self.path) as folder:
-                value = json.loads(folder.read(b'index.json').decode('utf-8'))
+                value = jsonish.loads(folder.read(b'index.json'))
             return [item for item in value['manifests'] if os.path.isfile(self.blob(item['digest']))]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return []
@@ -233,7 +233,7 @@ def _files_of(bundle):
     found = [(name, os.path.join(folder, name)) for name in (b'oci-layout', b'index.json', b'manifest.json')]
     try:
         with safeio.Dir.root(folder) as top:
-            listed = json.loads(top.read(b'manifest.json').decode('utf-8'))
+            listed = jsonish.loads(top.read(b'manifest.json'))
             blobs = top.descend(b'blobs/sha256').names()
             wanted = set()
             for item in listed:

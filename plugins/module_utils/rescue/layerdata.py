@@ -327,6 +327,9 @@ class Made(NamedTuple):
     sockets: int
     markers: Tuple[bytes, ...]          # real files named .wh.*, left out: they would delete what they name
     markers_total: int
+    stripped: Tuple[bytes, ...] = ()    # members whose extended attributes are not all in it, see archive.loadable
+    stripped_total: int = 0
+    attributes_by_some: int = 0         # members with attributes that not every Docker keeps
 
 
 @contextlib.contextmanager
@@ -350,7 +353,8 @@ def writable(stack):
 
 
 def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
-    """Write a layer tar as `docker commit` writes it -> Made. OPENED() is a context manager that gives the entries.
+    """Write a layer tar as `docker commit` writes it -> Made, but with the nanoseconds and the extended attributes that
+    `docker load` keeps and a commit drops. OPENED() is a context manager that gives the entries.
 
     OUT: write(bytes-like), or None to learn size and digest only. SPARSE: leave holes out. Docker loads such members, but
     its own record of such a layer cannot be put together again, so the loaded image cannot be saved or pushed; that is
@@ -371,10 +375,11 @@ def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
             yield entry
 
     with opened() as entries:
-        result = archive.write_tar(without_markers(entries), digested, archive.LAYER, idmap, None, True, True, None, sparse,
+        result = archive.write_tar(without_markers(entries), digested, archive.LAYER, idmap, None, False, True, None, sparse,
                                    on_failure)
     return Made('sha256:' + digested.digest.hexdigest(), digested.size, result.entries, result.fingerprint, result.failures,
-                result.failures_total, result.skipped_sockets, tuple(markers), count[0])
+                result.failures_total, result.skipped_sockets, tuple(markers), count[0], result.stripped[:MAX_NAMED],
+                result.stripped_total, result.attributes_by_some)
 
 
 class _Digesting(object):

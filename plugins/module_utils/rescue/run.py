@@ -250,7 +250,7 @@ def _container_job(host, root, container, request, networks, alone):
     around = neighbours.neighbours(root, container, networks)
     mounts = []
     for mount in container.mounts:
-        volume = volumes.get(mount.name)
+        volume = volumes.get(mount.name) if mount.type == 'volume' else None
         mounts.append({'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
                        'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status,
                        'subpath': mount.subpath, 'mode': mount.mode, 'propagation': mount.propagation,
@@ -265,7 +265,7 @@ def _container_job(host, root, container, request, networks, alone):
                'labels': container.labels, 'log_driver': container.log.driver if container.log else None,
                'sources': container.sources}
     info = {name: {'driver': volume.driver, 'options': volume.options, 'labels': volume.labels}
-            for name, volume in volumes.items() if any(mount.name == name for mount in container.mounts)}
+            for name, volume in volumes.items() if any(mount.type == 'volume' and mount.name == name for mount in container.mounts)}
     name = SAFE.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 
+from ..bundles import removal
 from ..storage import model
 from . import spool
 from .progress import Progress
@@ -74,7 +75,7 @@ def _start(params, delivery, check_mode, others):
     try:
         return _launch(folder, budget, params, delivery, check_mode)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        removal.discard(folder)
         raise
 
 
@@ -182,7 +183,7 @@ class _Watch(object):
 
 def vanish(folder):
     """Remove the spool and end this process and its children, at once."""
-    shutil.rmtree(folder, ignore_errors=True)
+    removal.discard(folder)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

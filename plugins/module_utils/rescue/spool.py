@@ -24,11 +24,12 @@ import json
 import os
 import sys
 import re
-import shutil
 import stat
 import threading
 import time
 
+from ..bundles import removal
+from ..formats import jsonish
 from . import frames
 
 PREFIX = 'lifeboat-'
@@ -107,9 +108,9 @@ def clean_stale(folders, key, patience=15.0):
                 continue
             if not os.path.lexists(os.path.join(path, LOCK)):
                 if time.time() - st.st_mtime > 600:     # else it is being made
-                    shutil.rmtree(path, ignore_errors=True)
+                    removal.discard(path)
             elif not alive(path):
-                shutil.rmtree(path, ignore_errors=True)
+                removal.discard(path)
             elif _read(path, 'key') == key.encode():
                 end(path, patience)
 
@@ -124,7 +125,7 @@ def end(folder, patience=5.0):
     while alive(folder) and time.monotonic() < until:
         time.sleep(_NAP)
     if not alive(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        removal.discard(folder)
 
 
 def alive(folder):
@@ -165,7 +166,7 @@ def note(folder, name, value):
 
 def noted(folder, name):
     try:
-        return json.loads(_read(folder, name, 1 << 26).decode('utf-8'))
+        return jsonish.loads(_read(folder, name, 1 << 26))
     except ValueError:
         return None
 

@@ -10,9 +10,8 @@ delivers to another one offers the same methods.
 import hashlib
 import json
 import os
-import shutil
 
-from ..bundles import reading
+from ..bundles import reading, removal
 from ..storage import fsinfo, model
 from .sink import FileSink, SinkError, make_private
 
@@ -100,7 +99,7 @@ class FolderBundle(object):
             with open(os.path.join(self.path, PROGRESS), 'rb') as found:
                 value = json.loads(found.read().decode('utf-8'))
             return value if isinstance(value, dict) else {}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
 
     def before(self):
@@ -189,14 +188,13 @@ class FolderBundle(object):
     def drop_others(self, wanted):
         """Remove what does not belong into the bundle: leftovers of an earlier run with other options."""
         keep = frozenset(os.fsencode(name) for name in wanted)
-        for folder, dummy, names in os.walk(self.path):
-            for name in names:
-                full = os.path.join(folder, name)
-                if os.path.relpath(full, self.path) not in keep:
-                    os.unlink(full)
+        for folder, name in removal.files_below(self.path):
+            relative = os.path.join(folder, name)
+            if relative not in keep:
+                os.unlink(os.path.join(self.path, relative))
 
     def discard(self):
-        shutil.rmtree(self.path, ignore_errors=True)
+        removal.discard(self.path)
 
     def finish(self, keep_old):
         """Give the bundle its name. KEEP_OLD: an older bundle there stays beside it, with this suffix; '' replaces it."""
@@ -209,12 +207,12 @@ class FolderBundle(object):
             aside = self.final + (os.fsencode(keep_old) if keep_old else b'')
             if not keep_old:
                 aside = os.path.join(self._store.path, b'.' + os.path.basename(self.final) + b'.replaced')
-                shutil.rmtree(aside, ignore_errors=True)
+                removal.discard(aside)
             os.rename(self.final, aside)
         os.rename(self.path, self.final)
         fsync_folder(self._store.path)
         if aside is not None and not keep_old:
-            shutil.rmtree(aside, ignore_errors=True)
+            removal.discard(aside)
         return aside if keep_old else None
 
 
@@ -224,7 +222,7 @@ def manifest_of(path):
         with open(os.path.join(path, b'manifest.json'), 'rb') as found:
             value = json.loads(found.read().decode('utf-8'))
         return value if isinstance(value, dict) else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

@@ -7,54 +7,13 @@ Finding them is audit's work; here are the conclusions for a restore. docs/datab
 """
 import re
 
-from ..audit import databases as detector
 from ..audit import usage
+from ..databases import detector
+from ..databases.registry import KINDS
 from ..formats.values import as_dict, as_list
 
 NUMBER = re.compile(r'\d+(?:\.\d+)*')
 
-# engine -> variables of the well-known images that say its version, best first
-VARIABLES = {
-    'postgresql': ('PG_MAJOR', 'PG_VERSION', 'POSTGRESQL_VERSION'),
-    'mysql': ('MYSQL_MAJOR', 'MYSQL_VERSION'), 'mariadb': ('MARIADB_MAJOR', 'MARIADB_VERSION'),
-    'mongodb': ('MONGO_MAJOR', 'MONGO_VERSION'), 'redis': ('REDIS_VERSION',), 'valkey': ('VALKEY_VERSION',),
-    'elasticsearch': ('ELASTICSEARCH_VERSION', 'ELASTIC_VERSION'), 'opensearch': ('OPENSEARCH_VERSION',),
-    'influxdb': ('INFLUXDB_VERSION',), 'rabbitmq': ('RABBITMQ_VERSION',), 'etcd': ('ETCD_VERSION',),
-}
-# Parts of the version in which the files of one release do not open with another.
-PARTS = {'postgresql': 1, 'mysql': 2, 'mariadb': 2, 'mongodb': 2, 'elasticsearch': 1, 'opensearch': 1, 'influxdb': 1,
-         'etcd': 2}
-# engines that may open files of an older series (they upgrade them at the first start)
-UPGRADES = ('mysql', 'mariadb', 'mongodb', 'elasticsearch', 'opensearch', 'etcd')
-
-# engine -> (after a clean shutdown or where that is not known, after a crash)
-EXPECT = {
-    'postgresql': ('Starts at once.',
-                   'Replays its write-ahead log at the first start and says so in its log; every committed transaction '
-                   'is there afterwards. Leave pg_wal and postmaster.pid as they are.'),
-    'mysql': ('Starts at once.', 'InnoDB applies its redo log at the first start. Keep ibdata1, the redo logs and all '
-              'folders together; do not set innodb_force_recovery before a plain start has failed.'),
-    'mariadb': ('Starts at once.', 'InnoDB applies its redo log at the first start. Keep ibdata1, ib_logfile0 and all '
-                'folders together; start with the same series of MariaDB.'),
-    'mongodb': ('Starts at once.', 'WiredTiger replays its journal at the first start; a left mongod.lock is normal.'),
-    'redis': ('Loads its dump or append-only file at the start.',
-              'Loads its append-only file (or, without one, the last dump) at the start; a cut last record is dropped '
-              'if aof-load-truncated is yes, its default.'),
-    'valkey': ('Loads its dump or append-only file at the start.',
-               'Loads its append-only file (or, without one, the last dump) at the start.'),
-    'sqlite': ('Opens at once.', 'The first program that opens it takes over what is in the -wal or -journal file '
-               'beside it: these files belong together.'),
-    'elasticsearch': ('Recovers its shards at the start.', 'Replays the translog of each shard at the start; watch '
-                      '_cluster/health until it is no longer red.'),
-    'opensearch': ('Recovers its shards at the start.', 'Replays the translog of each shard at the start; watch '
-                   '_cluster/health until it is no longer red.'),
-    'influxdb': ('Replays its WAL at the start.', 'Replays its WAL at the start; that can take minutes.'),
-    'rabbitmq': ('Starts only under the same node name, which holds the host name: keep hostname.',
-                 'Starts only under the same node name, which holds the host name: keep hostname. Queues are recovered '
-                 'at the start.'),
-    'etcd': ('A lone member starts at once; one of several needs its peers, or --force-new-cluster.',
-             'Replays its WAL at the start. One member of several needs its peers, or --force-new-cluster.'),
-}
 PLAIN = ('Check it with the means of the software before it is used.',
          'It was not shut down: check it with the means of the software before it is used.')
 
@@ -72,7 +31,8 @@ def find(folder, prefix=b'/'):
 
 def expectation(record):
     """What the first start will bring, one or two sentences."""
-    clean, crashed = EXPECT.get(record.get('engine'), PLAIN)
+    kind = KINDS.get(record.get('engine'))
+    clean, crashed = (kind.clean, kind.crashed) if kind is not None and kind.clean else PLAIN
     return crashed if record.get('clean_shutdown') is False else clean
 
 
@@ -84,7 +44,8 @@ def image_versions(config):
             name, dummy, value = item.partition('=')
             variables[name] = value
     found = {}
-    for engine, names in VARIABLES.items():
+    known = [kind for kind in KINDS.values() if kind.variables]
+    for engine, names in ((kind.name, kind.variables) for kind in known):
         for name in names:
             match = NUMBER.search(re.sub(r'^\d+:', '', variables.get(name, '')))
             if match:
@@ -93,7 +54,7 @@ def image_versions(config):
     labels = as_dict(as_dict(config).get('Labels'))
     title = str(labels.get('org.opencontainers.image.title') or labels.get('org.label-schema.name') or '').lower()
     version = str(labels.get('org.opencontainers.image.version') or labels.get('org.label-schema.version') or '')
-    for engine in VARIABLES:
+    for engine in (kind.name for kind in known):
         if engine in title and engine not in found and NUMBER.match(version):
             found[engine] = NUMBER.match(version).group()
     return found
@@ -102,10 +63,10 @@ def image_versions(config):
 def series(engine, version):
     """The part of VERSION that has to match, as numbers; None if it is unknown. PostgreSQL before 10 counts two."""
     match = NUMBER.match(version or '')
-    if not match or engine not in PARTS:
+    count = KINDS[engine].parts if engine in KINDS else 0
+    if not match or not count:
         return None
     numbers = [int(part) for part in match.group().split('.')]
-    count = PARTS[engine]
     if engine == 'postgresql' and numbers[0] < 10:
         count = 2
     return tuple(numbers[:count])
@@ -119,7 +80,7 @@ def mismatch(records, versions):
         given = series(engine, versions.get(engine))
         if wanted is None or given is None or len(wanted) != len(given) or wanted == given:
             continue
-        if engine in UPGRADES and given > wanted:
+        if KINDS[engine].upgrades and given > wanted:
             continue
         return ('The data of %s in %s are of version %s, the image has version %s: it would not start, or harm them. '
                 'Take an image of version %s, or dump and load.' % (

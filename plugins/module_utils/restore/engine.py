@@ -3,11 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A bundle onto a running engine: plan, do, report."""
 import os
-import shutil
 import tempfile
 import time
 
-from ..bundles import source as sources
+from ..bundles import removal, source as sources
 from ..formats.values import as_dict
 from ..recreate import asks, doubts
 from ..recreate.body import create_body
@@ -335,7 +334,7 @@ def writable_databases(source):
                 stream.close()
             found.extend(dict(item, volume=None) for item in databases.find(folder))
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            removal.discard(folder)
     return found
 
 

@@ -8,16 +8,17 @@ is complete, and what a killed run left is recognised and removed. Each place re
 from in a file beside it.
 """
 import os
-import shutil
+import stat
 import time
 
-from ..bundles import source as sources
-from ..storage.model import COMPLETE, LifeboatError, text
-from . import databases, plan as planning, steps, unpack, volumes as volumes_
+from ..bundles import removal, source as sources
+from ..storage.model import COMPLETE, LifeboatError, show, text
+from . import databases, plan as planning, steps, target, unpack, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
 
 PARTIAL = b'.lifeboat-partial-'
 DONE = b'.lifeboat-done'
+DATA = b'data'                          # in the folder PARTIAL: what becomes the place
 RESERVE = 64 << 20                      # bytes that are left free
 
 
@@ -44,7 +45,7 @@ def restore(options):
               'notes': plan.notes, 'diff': {'before': plan.before, 'after': plan.after}}
     if not options.check:
         if not options.offline:
-            os.makedirs(where, 0o700, exist_ok=True)
+            removal.make(where)
         try:
             steps.run(plan.steps, options.keep_partial)
         finally:
@@ -61,19 +62,24 @@ def _plan_directory(plan, options, source, names, where):
         return
     if os.geteuid() != 0:
         plan.note('Not run as root: everything belongs to the user who runs this, whatever the bundle says.')
+    base = os.path.realpath(where)
+    devices = planning.DEVICES in options.ignore
     if VOLUMES in options.restore:
         for part in source.of('volume'):
-            place = os.path.join(where, b'volumes', os.fsencode(names[part.name]))
-            plan_part(plan, options, source, part, place, 'volume', planning.DEVICES in options.ignore)
+            place = target.Place(base, b'volumes', os.fsencode(names[part.name]))
+            plan_part(plan, options, source, part, place, 'volume', devices)
         for part in source.of('bind'):
-            place = os.path.join(where, b'binds', _stem(part.file))
-            plan_part(plan, options, source, part, place, 'folder', planning.DEVICES in options.ignore)
+            stem = _stem(part.file)
+            if not target.is_name(stem) or stem.startswith(b'.'):
+                plan.refuse('The archive %s of a bind mount has a name of which no folder can be made.' % show(part.file))
+                continue
+            plan_part(plan, options, source, part, target.Place(base, b'binds', stem), 'folder', devices)
     if CONTAINER in options.restore:
         parts = source.of('rootfs') or source.of('writable')
         for part in parts:
             if part.kind == 'writable':
                 plan.note('The bundle has no rootfs: only what the container had changed is unpacked, deletions as .wh. files.')
-            plan_part(plan, options, source, part, os.path.join(where, part.kind.encode()), 'folder', part.kind == 'rootfs')
+            plan_part(plan, options, source, part, target.Place(base, b'', part.kind.encode()), 'folder', part.kind == 'rootfs')
     if IMAGE in options.restore and source.of('image'):
         plan.note('The image is not unpacked; it stays in the bundle, for docker load.')
 
@@ -87,39 +93,49 @@ def _plan_offline(plan, options, source, names, root):
         info = source.volume_info.get(part.name, {})
         if info.get('options'):
             plan.refuse('The volume %s has driver options (%s); it can only be restored by a running engine.'
-                        % (name, ', '.join(sorted(info['options']))))
+                        % (name, ', '.join(show(key) for key in sorted(info['options']))))
             continue
         if info.get('labels'):
             plan.note('The labels of %s cannot be written while the engine is stopped.' % name)
-        folder = os.path.join(root, b'volumes', os.fsencode(name))
-        if not name[:1].isalnum() or '/' in name or len(name) < 2:
-            plan.refuse('%s is no name for a volume.' % name)
-            continue
-        plan_part(plan, options, source, part, os.path.join(folder, b'_data'), 'volume', planning.DEVICES in options.ignore)
+        # an administrator may have put the engine's folder of volumes elsewhere, by a link in the engine's own folder
+        base = os.path.realpath(os.path.join(root, b'volumes'))
+        parent = os.fsencode(name)
+        if not os.path.isdir(base):
+            base, parent = root, b'volumes/' + parent
+        plan_part(plan, options, source, part, target.Place(base, parent, b'_data', mode=0o701), 'volume',
+                  planning.DEVICES in options.ignore)
 
 
 def plan_part(plan, options, source, part, place, kind, allow_devices=False):
-    """One archive into one folder."""
-    what = text(part.file)
-    shown = text(place)
-    if part.status not in (COMPLETE, ''):
-        plan.note('%s was rescued only in part (%s): what is missing stands in the manifest.' % (what, part.status))
-    if options.check and source.info.remote is None:
+    """One archive into one folder. PLACE: a target.Place, or a path (bytes) of the engine's host as it is seen from here."""
+    if isinstance(place, bytes):
         try:
+            place = target.on_host(place)
+        except ValueError:
+            plan.refuse('%s is no path that a folder can have.' % show(place[:300]))
+            return
+    what = show(part.file)
+    shown = show(place.path)
+    if part.status not in (COMPLETE, ''):
+        plan.note('%s was rescued only in part (%s): what is missing stands in the manifest.' % (what, show(part.status)))
+    try:
+        content = _content(place)
+        if options.check and source.info.remote is None:
             stream = volumes_.open_archive(source.info, part.file)
             try:
-                unpack.scan(stream, what, allow_devices)
+                unpack.scan(stream, what, allow_devices, limit=part.bytes)
             finally:
                 stream.close()
-        except LifeboatError as exc:
-            plan.refuse(str(exc))
-            return
-    record = {'name': os.path.basename(shown) if os.path.basename(shown) != '_data' else
-              os.path.basename(os.path.dirname(shown)), 'recorded': part.name, 'path': shown, 'way': volumes_.DIRECT,
-              'notes': [], 'databases': []}
+    except LifeboatError as exc:
+        plan.refuse(str(exc))
+        return
+    record = {'name': os.path.basename(shown) if place.name != b'_data' else os.path.basename(os.path.dirname(shown)),
+              'recorded': show(part.name), 'path': shown, 'way': volumes_.DIRECT, 'notes': [], 'databases': []}
     plan.result.setdefault('volumes' if kind == 'volume' or options.target == 'directory' else 'binds', []).append(record)
-    content = _content(place)
     before, after = plan.before.setdefault('folders', {}), plan.after.setdefault('folders', {})
+    if shown in after:
+        plan.refuse('The bundle has two archives for %s.' % shown)
+        return
     after[shown] = part.sha256
     if _done(place) == part.sha256 and not options.force:
         before[shown] = part.sha256
@@ -142,44 +158,32 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
 
 def _unpack_step(plan, options, source, part, place, record, allow_devices):
     def do(undo):
-        parent, name = os.path.split(place)
-        made = _make_folders(parent, 0o701 if name == b'_data' else 0o700)
-        undo.extend(lambda folder=folder: _rmdir(folder) for folder in made)
-        partial = os.path.join(parent, PARTIAL + name)
-        if os.path.lexists(partial):
-            shutil.rmtree(partial)
-        os.mkdir(partial, 0o755)
-        undo.append(lambda: shutil.rmtree(partial, ignore_errors=True))
-        stream = volumes_.open_archive(source.info, part.file)
-        try:
-            done = unpack.unpack(stream, partial, text(part.file), allow_devices, part.bytes)
-        finally:
-            stream.close()
-        found = databases.find(partial) if done.telling else []
-        aside = None
-        if os.path.lexists(place):
-            if _content(place):
-                aside = place + b'.before-' + time.strftime('%Y%m%d%H%M%S', time.gmtime()).encode()
-                os.rename(place, aside)
-                undo.append(lambda: os.rename(aside, place))
-            else:
-                os.rmdir(place)
-                undo.append(lambda: _folder_again(place))
-        made = partial
-        if not done.root and done.entries == 1:
-            made = os.path.join(partial, os.listdir(partial)[0])    # a bind mount of one file
-        # first the note, which counts only for this very folder: so no kill can leave the folder without it
-        _remember(place, part.sha256, os.lstat(made).st_ino)
-        undo.append(lambda: volumes_.unlink(_memory(place)))
-        os.rename(made, place)
-        undo.append(lambda: os.rename(place, made))
-        if made != partial:
-            os.rmdir(partial)
-            undo.append(lambda: os.mkdir(partial, 0o700))
-        if aside and options.keep_old:
-            plan.result.setdefault('kept', []).append((place, aside))
-        elif aside:
-            shutil.rmtree(aside)
+        undo.append(place.make())
+        partial = target.beside(PARTIAL, place.name)
+        with place.folder() as folder:
+            _clear(place, partial, folder)
+            os.mkdir(partial, 0o700, dir_fd=folder)
+            undo.append(lambda: _removed(place, partial))
+            inner = target.opened_folder(partial, folder)
+            try:
+                done, found = _unpacked(source, part, inner, allow_devices)
+                made, made_in = _whole(part, done, inner)
+                try:
+                    aside = _set_aside(place, folder, undo)
+                    # first the note, which counts only for this very folder: so no kill can leave the folder without it
+                    _remember(place, folder, part.sha256, os.stat(made, dir_fd=made_in, follow_symlinks=False).st_ino)
+                    undo.append(lambda: _noteless(place))
+                    os.rename(made, place.name, src_dir_fd=made_in, dst_dir_fd=folder)
+                    undo.append(lambda: _removed(place, place.name))
+                finally:
+                    os.close(made_in)
+            finally:
+                os.close(inner)
+            removal.remove(partial, folder)
+            if aside and options.keep_old:
+                plan.result.setdefault('kept', []).append((place.path, place.beside(aside)))
+            elif aside:
+                removal.remove(aside, folder)
         for item in found:
             item['volume'] = record['name']
         plan.result['databases'].extend(found)
@@ -188,6 +192,71 @@ def _unpack_step(plan, options, source, part, place, record, allow_devices):
         for note in done.notes:
             plan.note(note)
     return do
+
+
+def _clear(place, partial, folder):
+    """Remove what a killed run of ours left; what somebody else put there is refused."""
+    mode = target.kind_of(partial, folder)
+    if not mode:
+        return
+    path = place.beside(partial)
+    if not stat.S_ISDIR(mode):
+        raise LifeboatError('%s stands in the way and is not ours: remove it.' % show(path))
+    target.refuse_foreign(os.stat(partial, dir_fd=folder, follow_symlinks=False), path)
+    removal.remove(partial, folder)
+
+
+def _unpacked(source, part, inner, allow_devices):
+    """Unpack an archive into a folder DATA that is made in the folder INNER -> (unpack.Unpacked, its databases)."""
+    os.mkdir(DATA, 0o755, dir_fd=inner)
+    data = target.opened_folder(DATA, inner)
+    try:
+        os.fchmod(data, 0o755)
+        stream = volumes_.open_archive(source.info, part.file)
+        try:
+            done = unpack.unpack(stream, data, show(part.file), allow_devices, part.bytes)
+        finally:
+            stream.close()
+        return done, databases.find(b'/proc/self/fd/%d/.' % data) if done.telling else []
+    finally:
+        os.close(data)
+
+
+def _whole(part, done, inner):
+    """(name, descriptor of the folder it is in) of what becomes the place: the folder that was unpacked, or of a bind mount
+    of one file that file. The descriptor is the caller's."""
+    if part.kind != 'bind' or done.root or done.entries != 1:
+        return DATA, os.dup(inner)
+    data = target.opened_folder(DATA, inner)
+    try:
+        name = os.listdir(data)[0]
+        if not stat.S_ISREG(target.kind_of(name, data)):
+            raise LifeboatError('%s: its only member is no file, and the archive does not say that it is a folder.' % show(part.file))
+        return name, data
+    except BaseException:
+        os.close(data)
+        raise
+
+
+def _set_aside(place, folder, undo):
+    """Rename what is at PLACE, if there is something in it -> its name then, or None."""
+    if not target.kind_of(place.name, folder):
+        return None
+    if not _content(place):
+        mode = stat.S_IMODE(target.kind_of(place.name, folder))
+        os.rmdir(place.name, dir_fd=folder)
+        undo.append(lambda: _folder_again(place, mode))
+        return None
+    aside = target.beside(b'', place.name[:200] + b'.before-' + time.strftime('%Y%m%d%H%M%S', time.gmtime()).encode())
+    if target.kind_of(aside, folder):
+        raise LifeboatError('%s is there already; run again.' % show(place.beside(aside)))
+    os.rename(place.name, aside, src_dir_fd=folder, dst_dir_fd=folder)
+
+    def back():
+        with place.folder() as again:
+            os.rename(aside, place.name, src_dir_fd=again, dst_dir_fd=again)
+    undo.append(back)
+    return aside
 
 
 def _offline_root(path):
@@ -223,62 +292,66 @@ def _check_space(plan, where):
                   % (needed, free, text(folder)))
 
 
-def _folder_again(place):
+def _folder_again(place, mode):
     """Take back that an empty folder was removed."""
-    if not os.path.lexists(place):
-        os.mkdir(place, 0o755)
+    with place.folder() as folder:
+        try:
+            os.mkdir(place.name, 0o700, dir_fd=folder)
+        except FileExistsError:
+            return
+        made = target.opened_folder(place.name, folder)
+        try:
+            os.fchmod(made, mode)
+        finally:
+            os.close(made)
+
+
+def _removed(place, name):
+    """Remove something that we made beside the place, or the place itself, if it is still there."""
+    with place.folder() as folder:
+        removal.remove(name, folder)
 
 
 def _content(place):
-    """A few names of what is there; [] for nothing, and for an empty folder."""
+    """A few names of what is there; [] for nothing, and for an empty folder. LifeboatError for a link."""
     try:
-        return [text(name) for name in sorted(os.listdir(place))[:10]]
+        with place.folder() as folder:
+            mode = target.kind_of(place.name, folder)
+            if stat.S_ISLNK(mode):
+                raise LifeboatError('%s is a link, which is not followed here: remove it, or choose another place.'
+                                    % show(place.path))
+            if mode and not stat.S_ISDIR(mode):
+                return [show(place.name)]
+            return [show(name) for name in target.names_in(place.name, folder)[:10]] if mode else []
     except FileNotFoundError:
         return []
-    except NotADirectoryError:
-        return [text(os.path.basename(place))]
+    except OSError as exc:
+        raise LifeboatError('%s cannot be looked at: %s.' % (show(place.path), exc.strerror))
 
 
 def _memory(place):
-    parent, name = os.path.split(place)
-    return os.path.join(parent, DONE) if name == b'_data' else os.path.join(parent, DONE + b'-' + name)
+    """Name of the note beside PLACE."""
+    return DONE if place.name == b'_data' else target.beside(DONE + b'-', place.name)
 
 
 def _done(place):
     """Checksum of the archive that PLACE was made from; None if it was not, or is another folder by now."""
     try:
-        with open(_memory(place), 'rb') as handle:
-            digest, inode = handle.read(200).decode('ascii', 'replace').split()
-        return digest if int(inode) == os.lstat(place).st_ino else None
+        with place.folder() as folder:
+            digest, inode = target.read_note(_memory(place), folder).decode('ascii', 'replace').split()
+            same = int(inode) == os.stat(place.name, dir_fd=folder, follow_symlinks=False).st_ino
+            return digest if same else None
     except (OSError, ValueError):
         return None
 
 
-def _remember(place, digest, inode):
-    fd = os.open(_memory(place), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, ('%s %d\n' % (digest, inode)).encode('ascii'))
-    finally:
-        os.close(fd)
+def _remember(place, folder, digest, inode):
+    target.write_note(_memory(place), ('%s %d\n' % (digest, inode)).encode('ascii'), folder)
 
 
-def _make_folders(path, mode):
-    """Make PATH and what is above it -> those that were made, the topmost first."""
-    missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    for folder in reversed(missing):
-        os.mkdir(folder)
-        os.chmod(folder, mode)
-    return missing[::-1]
-
-
-def _rmdir(folder):
-    try:
-        os.rmdir(folder)
-    except OSError:
-        pass                            # somebody else put something there meanwhile
+def _noteless(place):
+    with place.folder() as folder:
+        target.drop_note(_memory(place), folder)
 
 
 def _stem(file):

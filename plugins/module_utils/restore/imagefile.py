@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any, Dict, NamedTuple, Tuple
 
-from ..formats import tarwriter
+from ..formats import jsonish, tarwriter
 from ..formats.values import as_dict, as_list
 from . import tarread
 
@@ -66,6 +66,10 @@ def read(stream, what='image.tar', seek=False):
     for member in reader:
         if member.kind == tarread.SYMLINK and not _stays(member):
             raise reader.fail('is a link that leaves the archive', member.name)
+        if member.kind not in (tarread.FILE, tarread.FOLDER, tarread.SYMLINK):
+            raise reader.fail('is no file, and an image has nothing else', member.name)
+        if member.name in names and member.kind != tarread.FOLDER:
+            raise reader.fail('is in the archive twice', member.name)
         names.add(member.name)
         if len(names) > MAX_NAMES:
             raise reader.fail('has more than %d members: this is no image' % MAX_NAMES)
@@ -115,9 +119,9 @@ def _header(name, size):
 
 
 def _shortened(name, data, image):
-    value = json.loads(data.decode('utf-8'))
+    value = jsonish.loads(data)
     if name == MANIFEST:
-        value = [entry for entry in value if _digest_of(entry) == image.config_digest]
+        value = [entry for entry in map(as_dict, value) if _digest_of(entry) == image.config_digest]
     else:
         value['manifests'] = [item for item in value['manifests'] if item.get('digest') in image.listed]
     return json.dumps(value, sort_keys=True).encode('utf-8')
@@ -137,7 +141,7 @@ def _image(reader, entry, small, names, index):
         raise reader.fail('has an image configuration that does not fit its layers')
     for layer in layers:
         if str(layer).encode('utf-8', 'replace') not in names:
-            raise reader.fail('lacks the layer %s' % layer)
+            raise reader.fail('lacks the layer %s' % tarread.shown(str(layer).encode('utf-8', 'replace')))
     digest = 'sha256:' + hashlib.sha256(small[name]).hexdigest()
     if _digest_of(entry) != digest:
         raise reader.fail('has an image configuration that is not what its name says')
@@ -166,8 +170,8 @@ def _json(reader, small, name):
     if name not in small:
         raise reader.fail('lacks %s' % tarread.shown(name))
     try:
-        return json.loads(small[name].decode('utf-8'))
-    except (ValueError, RecursionError):
+        return jsonish.loads(small[name])
+    except jsonish.JsonError:
         raise reader.fail('is not JSON', name)
 
 

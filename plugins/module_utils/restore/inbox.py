@@ -16,12 +16,11 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 import threading
 import time
 
-from ..bundles import reading
+from ..bundles import reading, removal
 from ..storage.model import LifeboatError, text
 from . import tarread, unpack
 
@@ -45,14 +44,14 @@ class Inbox(object):
         self.abandoned = False          # nobody is there any more who would remove the folder
 
     def close(self):
-        shutil.rmtree(self.head, ignore_errors=True)
+        removal.discard(self.head)
         if not os.path.isdir(self.folder):
             return
         for name in os.listdir(self.folder):
             if name.startswith((b'want-', b'chunk-')):
                 _unlink(os.path.join(self.folder, name))
         if self.abandoned:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            removal.discard(self.folder)
             return
         with open(os.path.join(self.folder, b'done'), 'wb'):
             pass

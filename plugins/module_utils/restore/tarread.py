@@ -26,7 +26,11 @@ MAX_ID = (1 << 32) - 2                  # (uid_t)-1 means "leave it" to chown(2)
 FILE, HARDLINK, SYMLINK, CHARACTER, BLOCKDEV, FOLDER, FIFO = b'0', b'1', b'2', b'3', b'4', b'5', b'6'
 KINDS = {b'0': FILE, b'\0': FILE, b'7': FILE, b'1': HARDLINK, b'2': SYMLINK, b'3': CHARACTER, b'4': BLOCKDEV,
          b'5': FOLDER, b'6': FIFO}
+EXTRA = (b'x', b'g', b'L', b'K')
 XATTR = b'SCHILY.xattr.'
+MAX_EXTRA = 16                          # extended headers, long names and global headers before one member
+MAX_PADDING = 1 << 30                   # bytes after the end mark: as much as one record of the largest blocking factor in use
+MAX_DEPTH = 4096                        # folders in folders; more cannot be made by any path, and each costs its whole name
 MAX_SECONDS = 9 * 10 ** 9               # in ns that is what a 64-bit number holds
 _ZERO = bytes(BLOCK)
 _new = tuple.__new__
@@ -145,6 +149,7 @@ class Reader(object):
 
     def __iter__(self):
         records = None                  # PAX records for the next member
+        extra = 0
         longname = longlink = None
         headers = self._headers
         while True:
@@ -171,6 +176,10 @@ class Reader(object):
                     raise self.fail('has a header with a size that is no number')
                 if kind == b'x' and len(headers) < 64:
                     headers[block] = size
+            if kind in EXTRA:
+                extra += 1
+                if extra > MAX_EXTRA:
+                    raise self.fail('has more than %d extended headers before one member' % MAX_EXTRA)
             if kind == b'x' or kind == b'g':
                 data = self._extended(size)
                 if kind == b'x':
@@ -189,6 +198,7 @@ class Reader(object):
                     longlink = value
                 continue
             self.members += 1
+            extra = 0
             if kind == b'0' and (records is None or len(records) == 1 and b'mtime' in records) and longname is None:
                 yield self._plain(block, size, records)
             else:
@@ -198,8 +208,14 @@ class Reader(object):
             raise self.fail('ends in the middle of a member')
         self.ended = True
         # what follows the end mark is padding, whatever it holds; but the stream has to end well
-        while self._read(CHUNK):
-            pass
+        padding = 0
+        while True:
+            piece = self._read(CHUNK)
+            if not piece:
+                return
+            padding += len(piece)
+            if padding > MAX_PADDING:
+                raise self.fail('goes on for more than %d bytes after its end mark' % MAX_PADDING)
 
     def _check(self, block):
         # adler32 sums bytes in its low half, exact up to 256 of them; much faster than sum()
@@ -351,6 +367,8 @@ class Reader(object):
             raise self.fail(problem if original else 'has no name', original)
         if name[:1] == b'/' or b'\0' in name:
             raise self.fail(problem, original)
+        if name.count(b'/') > MAX_DEPTH:
+            raise self.fail('lies in more than %d folders' % MAX_DEPTH, original)
         if b'..' in name or b'//' in name or b'/.' in name or name[:1] == b'.' or name[-1:] == b'/':
             parts = name.split(b'/')
             if b'..' in parts:
@@ -367,6 +385,8 @@ class Reader(object):
     def _time(self, value, name):
         """PAX time -> ns; the sign goes before the whole."""
         whole, dot, fraction = value.partition(b'.')
+        if len(whole) > 20:
+            raise self.fail('has a time that makes no sense', name)
         try:
             nanoseconds = int(fraction[:9].ljust(9, b'0')) if fraction else 0
             seconds = int(whole)

@@ -14,12 +14,18 @@ import stat
 from collections import OrderedDict
 from typing import NamedTuple, Tuple
 
-from ..audit.engines import MARKERS, TAILS
+from ..databases.registry import MARKERS, TAILS
 from . import tarread
 from .tarread import BLOCKDEV, CHARACTER, FIFO, FILE, FOLDER, HARDLINK, SYMLINK, Reader, shown
 
 MAX_OPEN = 64                           # folders held open
 MAX_NOTES = 20
+MAX_HELD = 1 << 30                      # bytes of memory for names and attributes of folders, which wait for the end
+HELD = 200                              # bytes that one takes beside its name and attributes
+ROOM = 64 << 20                         # bytes and numbers of files that are left free on the file system that is written to
+ROOM_FILES = 1000
+LOOK_BYTES = 64 << 20                   # how often the room is looked at
+LOOK_MEMBERS = 4096
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Belong to the old host: labels of its policy, signatures with its keys.
@@ -51,7 +57,7 @@ class Scan(NamedTuple):
     first: Tuple[str, ...]              # a few names
 
 
-def scan(stream, what, allow_devices=False, check=True):
+def scan(stream, what, allow_devices=False, check=True, limit=None):
     """Read a whole archive as unpack() would, and refuse what it would refuse -> Scan. Raises ArchiveError."""
     reader = Reader(stream, what)
     seen = Seen()
@@ -63,6 +69,7 @@ def scan(stream, what, allow_devices=False, check=True):
         if member.kind == FILE:
             files += 1
             size += member.realsize
+            _refuse_more(reader, member, size, limit)
             sparse += member.sparse is not None
         elif member.kind == HARDLINK:
             files += 1
@@ -79,26 +86,46 @@ class Seen(object):
     def __init__(self):
         self.links = set()
         self.folders = set((b'',))
+        self.held = 0
+
+    def hold(self, reader, name):
+        """Count what is kept in memory; an archive of nothing but folders or links would fill it."""
+        self.held = _held(reader, self.held, name, None)
+
+
+def _held(reader, held, name, xattrs):
+    """HELD and what one more member takes. Raises ArchiveError above MAX_HELD."""
+    held += HELD + len(name) + (sum(len(key) + len(value) for key, value in xattrs.items()) if xattrs else 0)
+    if held > MAX_HELD:
+        raise reader.fail('has so many folders, links and attributes that their names alone take %d bytes of memory' % MAX_HELD, name)
+    return held
 
 
 def foresee(reader, member, seen, allow_devices):
     """Refuse a member that goes through a link of the same archive, or stands where nothing can be, as openat() would."""
     _refuse_device(reader, member, allow_devices)
     links, name = seen.links, member.name
-    for path in (name, member.link if member.kind == HARDLINK else b''):
-        at = path.find(b'/')
-        while links and at >= 0:
-            if path[:at] in links:
-                raise reader.fail('goes through %s, which the archive makes a link' % shown(path[:at]), name)
-            at = path.find(b'/', at + 1)
-    if name and name.rpartition(b'/')[0] not in seen.folders:
-        raise reader.fail('stands before its folder, or goes through something that is no folder', name)
+    for path in (name, member.link) if member.kind == HARDLINK else (name,):
+        if path and path.rpartition(b'/')[0] not in seen.folders:
+            raise _misplaced(reader, path, name, links)
     if name in links or name and name in seen.folders:
         raise reader.fail('is in the archive twice', name)
     if member.kind == SYMLINK:
+        seen.hold(reader, name)
         links.add(name)
     elif member.kind == FOLDER:
+        seen.hold(reader, name)
         seen.folders.add(name)
+
+
+def _misplaced(reader, path, name, links):
+    """The error for a PATH whose folder is none."""
+    at = path.find(b'/')
+    while at >= 0:
+        if path[:at] in links:
+            return reader.fail('goes through %s, which the archive makes a link' % shown(path[:at]), name)
+        at = path.find(b'/', at + 1)
+    return reader.fail('stands before its folder, or goes through something that is no folder', name)
 
 
 def _refuse_device(reader, member, allow_devices):
@@ -109,8 +136,13 @@ def _refuse_device(reader, member, allow_devices):
                               'same' % member.device, member.name)
 
 
+def _refuse_more(reader, member, size, limit):
+    if limit is not None and size > limit:
+        raise reader.fail('has more content than the manifest says (%d bytes)' % limit, member.name)
+
+
 def unpack(stream, folder, what='the archive', allow_devices=False, limit=None, owners=None):
-    """Unpack STREAM (decompressed, read(n)) into FOLDER (bytes, an existing empty folder) -> Unpacked.
+    """Unpack STREAM (decompressed, read(n)) into FOLDER (bytes or descriptor, an existing empty folder) -> Unpacked.
 
     LIMIT: bytes of file content that are expected at most. OWNERS: False leaves all to the user who runs this
     (default: as in the archive for root). Raises ArchiveError for what is refused, OSError for what the system
@@ -138,9 +170,11 @@ class _Job(object):
         self.notes = []
         self.notes_total = 0
         self.folders = []               # members, to be finished last
+        self.held = 0
+        self.unlooked = LOOK_BYTES      # bytes until the room is looked at
         # the folder's own path is trusted; it may be reached through links
         self.open_folders = OrderedDict()
-        self.root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.root = os.dup(folder) if isinstance(folder, int) else os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self):
         for fd in self.open_folders.values():
@@ -200,6 +234,8 @@ class _Job(object):
         try:
             for member in reader:
                 name = member.name
+                if not reader.members % LOOK_MEMBERS:
+                    self.look(0)
                 if member.kind is FILE and member.sparse is None and member.size <= SMALL:
                     # nearly every member; nothing that is not needed
                     parent, dummy, base = name.rpartition(b'/')
@@ -220,6 +256,7 @@ class _Job(object):
                             if written < len(data):
                                 _write_all(fd, data[written:])
                             self.count(member)
+                            self.look(member.size)
                             if not member.size & 511 and data.startswith(SQLITE):
                                 self.telling = True
                         if base in MARKERS or base[-4:] in TAILS:
@@ -293,10 +330,21 @@ class _Job(object):
         except PermissionError:
             raise self.reader.fail('is a device node, which only root can make', member.name)
 
+    def look(self, count):
+        """COUNT more bytes will be written: stop before the file system is full, which others need too."""
+        self.unlooked -= count
+        if count and self.unlooked > 0:
+            return
+        self.unlooked = LOOK_BYTES
+        st = os.fstatvfs(self.root)
+        if count and st.f_bavail * st.f_frsize < ROOM + count:
+            raise self.reader.fail('needs more room than there is; less than %d bytes would be left free' % ROOM)
+        if st.f_files and st.f_favail < ROOM_FILES:
+            raise self.reader.fail('has more files than the file system has room for; less than %d would be left free' % ROOM_FILES)
+
     def count(self, member):
         self.bytes += member.realsize
-        if self.limit is not None and self.bytes > self.limit:
-            raise self.reader.fail('has more content than the manifest says (%d bytes)' % self.limit, member.name)
+        _refuse_more(self.reader, member, self.bytes, self.limit)
 
     def file(self, member, base, folder):
         self.count(member)
@@ -306,6 +354,7 @@ class _Job(object):
         try:
             if member.sparse is None:
                 for piece in self.reader.pieces():
+                    self.look(len(piece))
                     _write_all(fd, piece)
             else:
                 os.ftruncate(fd, member.realsize)
@@ -313,6 +362,7 @@ class _Job(object):
                     if length:
                         os.lseek(fd, offset, os.SEEK_SET)
                         for piece in self.reader.pieces(length):
+                            self.look(len(piece))
                             _write_all(fd, piece)
             if self.owners:
                 os.fchown(fd, member.uid, member.gid)
@@ -334,6 +384,7 @@ class _Job(object):
             os.mkdir(base, 0o700, dir_fd=folder)
         else:
             self.root_seen = True
+        self.held = _held(self.reader, self.held, name, member.xattrs)
         self.folders.append(member)
 
     def finish(self, member):
@@ -383,6 +434,7 @@ class Shadow(_Job):
     HEAD = 256 * 1024
     MAX_MEMBERS = 50000
     MAX_BYTES = 256 << 20
+    MAX_LOOSE = 100                     # folders above a file
 
     def __init__(self, reader, folder):
         _Job.__init__(self, reader, folder)
@@ -396,9 +448,9 @@ class Shadow(_Job):
         if self.count_ > self.MAX_MEMBERS or self.kept > self.MAX_BYTES or member.kind not in (FILE, FOLDER):
             return None
         parent, dummy, base = member.name.rpartition(b'/')
-        if self.loose and parent:
-            os.makedirs(os.path.join(self.place, parent), 0o700, exist_ok=True)    # holds nothing but what we made
         try:
+            if self.loose and parent:
+                self._above(parent)
             if member.kind == FOLDER:
                 if base:
                     os.mkdir(base, 0o700, dir_fd=self.descriptor(parent))
@@ -408,6 +460,26 @@ class Shadow(_Job):
             return fd
         except OSError:                 # an OCI layer need not have the folders above its files
             return None
+
+    def _above(self, path):
+        """Make the folders of PATH that are missing."""
+        if path in self.open_folders:
+            return
+        parts = path.split(b'/')
+        if len(parts) > self.MAX_LOOSE:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        fd = os.dup(self.root)
+        try:
+            for name in parts:
+                try:
+                    os.mkdir(name, 0o700, dir_fd=fd)
+                except FileExistsError:
+                    pass
+                inner = os.open(name, DIR, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+        finally:
+            os.close(fd)
 
     def keep(self, fd, offset, piece):
         """Write what of PIECE, which stands at OFFSET, belongs to the beginning."""

@@ -16,15 +16,15 @@ volume's own folder (direct), or the container (api).
 """
 import collections
 import os
-import shutil
+import stat
 import tempfile
 import time
 import uuid
 
-from ..bundles import reading
+from ..bundles import reading, removal
 from ..rescue import compress
-from ..storage.model import LifeboatError, text
-from . import databases, inbox, tarread, unpack
+from ..storage.model import LifeboatError, show
+from . import databases, inbox, tarread, target, unpack
 from .engineapi import EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
@@ -110,6 +110,12 @@ class Volumes(object):
         """The folder of a volume's data as seen from here (bytes); DIRECT only."""
         return os.fsencode(self._prefix + volume['Mountpoint'])
 
+    def _spot(self, volume):
+        """The same as a target.Place. The engine's folder of all volumes is trusted, one volume's must be root's own."""
+        above, name = os.path.split(self.place(volume))
+        base, parent = os.path.split(above)
+        return target.Place(base, parent, name)
+
     def _guess(self):
         """Without making a volume: are the engine's local volumes, all of them, in the folder where it says?"""
         known = [item for item in (self.engine.request('GET', '/volumes') or {}).get('Volumes') or []
@@ -154,18 +160,17 @@ class Volumes(object):
     def unfinished(self, volume):
         """True if a run of ours was killed while it filled this volume."""
         if self.way(volume)[0] == DIRECT:
-            folder = os.path.dirname(self.place(volume))
-            return os.path.lexists(os.path.join(folder, MARK))
+            with self._spot(volume).folder() as folder:
+                return bool(target.kind_of(MARK, folder))
         return any(user['filling'] for user in self.users(volume['Name']))
 
     def restored_from(self, volume):
         """SHA-256 of the archive that the volume was made from, as far as it is known; None if it was not."""
         if self.way(volume)[0] == DIRECT:
-            try:
-                with open(os.path.join(os.path.dirname(self.place(volume)), DONE), 'rb') as handle:
-                    return handle.read(64).decode('ascii', 'replace')
-            except OSError:
-                pass
+            with self._spot(volume).folder() as folder:
+                digest = target.read_note(DONE, folder)
+            if digest:
+                return digest[:64].decode('ascii', 'replace')
         return (volume.get('Labels') or {}).get(LABEL)
 
     def plain(self, volume):
@@ -177,7 +182,9 @@ class Volumes(object):
         if self.way(volume)[0] != DIRECT and self.passive:
             return None
         if self.way(volume)[0] == DIRECT:
-            return [text(name) for name in sorted(os.listdir(self.place(volume)))[:limit]]
+            spot = self._spot(volume)
+            with spot.folder() as folder:
+                return [show(name) for name in target.names_in(spot.name, folder)[:limit]]
         helper = self._helper(volume['Name'], looking=True)
         try:
             stream = self.engine.get_archive(helper, PLACE + '/.')
@@ -187,8 +194,8 @@ class Volumes(object):
                     # the engine names them '.', './a' or 'lifeboat/a', by its version
                     name = member.name[len(PLACE):] if member.name.startswith(PLACE[1:].encode() + b'/') else member.name
                     first = name.split(b'/')[0]
-                    if first and first != PLACE[1:].encode() and text(first) not in names:
-                        names.append(text(first))
+                    if first and first != PLACE[1:].encode() and show(first) not in names:
+                        names.append(show(first))
                     if len(names) >= limit:
                         break
             finally:
@@ -206,17 +213,20 @@ class Volumes(object):
         """
         way, why = self.way(volume)
         if way == DIRECT:
-            place = self.place(volume)
-            mark = os.path.join(os.path.dirname(place), MARK)
-            _touch(mark)
-            done = unpack.unpack(archive, place, what, allow_devices, limit)
-            found = databases.find(place) if done.telling else []
-            note = os.path.join(os.path.dirname(place), DONE)
-            if (volume.get('Labels') or {}).get(LABEL) != digest:
-                _write(note, digest.encode('ascii'))
-            else:
-                unlink(note)
-            os.unlink(mark)
+            spot = self._spot(volume)
+            with spot.folder() as folder:
+                target.write_note(MARK, b'', folder)
+                data = target.opened_folder(spot.name, folder)
+                try:
+                    done = unpack.unpack(archive, data, what, allow_devices, limit)
+                    found = databases.find(b'/proc/self/fd/%d/.' % data) if done.telling else []
+                finally:
+                    os.close(data)
+                if (volume.get('Labels') or {}).get(LABEL) != digest:
+                    target.write_note(DONE, digest.encode('ascii'), folder)
+                else:
+                    target.drop_note(DONE, folder)
+                target.drop_note(MARK, folder)
             notes = list(done.notes)
             if done.notes_total > len(notes):
                 notes.append('%d more attributes of %s could not be kept.' % (done.notes_total - len(notes), what))
@@ -236,15 +246,20 @@ class Volumes(object):
             return {'way': way, 'why': why, 'entries': passing.reader.members, 'files': passing.files,
                     'bytes': passing.bytes, 'notes': notes, 'databases': found}
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            removal.discard(folder)
 
     def empty(self, volume):
         """Remove what a killed run of ours left in a volume; the volume may be another one afterwards."""
         if self.way(volume)[0] == DIRECT:
-            place = self.place(volume)
-            _touch(os.path.join(os.path.dirname(place), MARK))
-            for name in os.listdir(place):
-                _remove(os.path.join(place, name))
+            spot = self._spot(volume)
+            with spot.folder() as folder:
+                target.write_note(MARK, b'', folder)
+                data = target.opened_folder(spot.name, folder)
+                try:
+                    for name in os.listdir(data):
+                        removal.remove(name, data)
+                finally:
+                    os.close(data)
             return volume
         self.remove(volume['Name'])
         return self.engine.create_volume(volume['Name'], volume.get('Driver') or 'local', volume.get('Options'),
@@ -261,7 +276,7 @@ class Volumes(object):
         """Move the content of a volume away, out of the way but not gone -> an object with restore(), keep(), drop().
         DIGEST: of the archive that the volume will be filled from."""
         if self.way(volume)[0] == DIRECT:
-            return _KeptFolder(self, volume, self.place(volume))
+            return _KeptFolder(self, volume, self._spot(volume))
         return _KeptCopy(self, volume, digest)
 
     # --- helper containers
@@ -390,46 +405,50 @@ class _Tap(object):
 class _KeptFolder(object):
     """The content of a local volume, renamed within the folder of that volume."""
 
-    def __init__(self, access, volume, place):
+    def __init__(self, access, volume, spot):
         self.access = access
         self.volume = volume
-        self.place = place
-        self.aside = os.path.join(os.path.dirname(self.place), ASIDE)
-        if os.path.lexists(self.aside):
-            raise LifeboatError('%s holds what an earlier run set aside; move it away, then run again.' % text(self.aside))
-        st = os.stat(self.place)
-        try:
-            with open(os.path.join(os.path.dirname(self.place), DONE), 'rb') as handle:
-                self.note = handle.read(64)
-        except OSError:
-            self.note = None
-        os.rename(self.place, self.aside)
-        os.mkdir(self.place, 0o700)
-        os.chown(self.place, st.st_uid, st.st_gid)
-        os.chmod(self.place, st.st_mode & 0o7777)
+        self.spot = spot
+        with spot.folder() as folder:
+            if target.kind_of(ASIDE, folder):
+                raise LifeboatError('%s holds what an earlier run set aside; move it away, then run again.'
+                                    % show(spot.beside(ASIDE)))
+            st = os.stat(spot.name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISDIR(st.st_mode):
+                raise LifeboatError('%s is no folder.' % show(spot.path))
+            self.note = target.read_note(DONE, folder)[:64]
+            os.rename(spot.name, ASIDE, src_dir_fd=folder, dst_dir_fd=folder)
+            os.mkdir(spot.name, 0o700, dir_fd=folder)
+            made = target.opened_folder(spot.name, folder)
+            try:
+                os.fchown(made, st.st_uid, st.st_gid)
+                os.fchmod(made, st.st_mode & 0o7777)
+            finally:
+                os.close(made)
 
     def restore(self):
         """Put it back, whatever is in its place now."""
-        _remove(self.place)
-        os.rename(self.aside, self.place)
-        note = os.path.join(os.path.dirname(self.place), DONE)
-        if self.note is None:
-            unlink(note)
-        else:
-            _write(note, self.note)
-        unlink(os.path.join(os.path.dirname(self.place), MARK))
+        with self.spot.folder() as folder:
+            removal.remove(self.spot.name, folder)
+            os.rename(ASIDE, self.spot.name, src_dir_fd=folder, dst_dir_fd=folder)
+            if self.note:
+                target.write_note(DONE, self.note, folder)
+            else:
+                target.drop_note(DONE, folder)
+            target.drop_note(MARK, folder)
 
     def keep(self):
         """Give it a volume of its own; returns that volume's name."""
         name = _before(self.volume['Name'])
-        made = self.access.engine.create_volume(name, labels=self.volume.get('Labels'))
-        place = self.access.place(made)
-        os.rmdir(place)
-        os.rename(self.aside, place)
+        spot = self.access._spot(self.access.engine.create_volume(name, labels=self.volume.get('Labels')))
+        with self.spot.folder() as here, spot.folder() as there:
+            os.rmdir(spot.name, dir_fd=there)
+            os.rename(ASIDE, spot.name, src_dir_fd=here, dst_dir_fd=there)
         return name
 
     def drop(self):
-        _remove(self.aside)
+        with self.spot.folder() as folder:
+            removal.remove(ASIDE, folder)
 
 
 class _KeptCopy(object):
@@ -513,30 +532,3 @@ def _before(name):
 def _is_ours(place):
     """True if PLACE is a folder that this process can write into."""
     return bool(place) and os.path.isdir(place) and not os.path.islink(place) and os.access(place, os.W_OK)
-
-
-def _touch(path):
-    _write(path, b'')
-
-
-def _write(path, data):
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)
-
-
-def unlink(path):
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _remove(path):
-    """Remove a file or a whole tree; a link is only removed itself."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)

@@ -23,6 +23,8 @@ CODES = {
                                     'CAP_SYS_ADMIN for these attributes.'),
     'OTHER_ENGINE': (INFO, 'Data of another container engine are on this host; this collection does not read them.'),
     'VM_DISK': (INFO, 'A virtual machine disk of Docker Desktop: its containers lie inside.'),
+    'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
+                                              'everything in swarm/: the raft log with services and secrets, keys and state.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.'),
     'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.'),
@@ -30,9 +32,10 @@ CODES = {
     'CONFIG_FROM_TEMP': (INFO, 'The newest complete record was in a temporary file of an interrupted write.'),
     'NAME_UNKNOWN': (WARNING, 'The container\'s name stood only in the damaged record.'),
     'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.'),
-    'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of dockerd deletes this container and its anonymous volumes.'),
-    'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone, and the next '
-                                      'start of dockerd removes the rest.'),
+    'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of dockerd deletes this container. Its anonymous volumes stay, but belong '
+                                        'to nobody: the next docker volume prune deletes them.'),
+    'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone. A start of dockerd lists it '
+                                      'as dead and removes nothing more of it; docker rm and docker container prune do.'),
     # layers
     'WRITABLE_LAYER_LOST': (CRITICAL, 'The folder of the writable layer does not exist.'),
     'WRITABLE_LAYER_LIKELY': (WARNING, 'The record of which writable layer belongs to this container is lost; the named '
@@ -50,12 +53,18 @@ CODES = {
     'IMAGE_LAYER_REBUILT': (WARNING, 'An image layer could not be put together byte by byte; it was made anew from its files and '
                                      'has another digest.'),
     'IMAGE_LAYER_UNVERIFIED': (INFO, 'Nothing on this disk tells what an image layer should be: it could not be checked.'),
+    'IMAGE_ATTRIBUTES': (WARNING, 'Extended attributes that docker load does not keep, or that a storage driver takes for its own marks, '
+                                  'are left out of the image.'),
+    'IMAGE_ATTRIBUTES_BY_STORE': (INFO, 'Extended attributes are in the image that not every Docker keeps when it loads it.'),
     'IMAGE_SPARSE': (INFO, 'Holes of a writable layer are left out of the image.'),
     'LAYER_METADATA_DAMAGED': (INFO, 'An entry of layerdb is damaged; dockerd ignores it.'),
     'LAYER_REMOVING': (INFO, 'A layer whose removal was interrupted; its data may still be complete.'),
+    'BUILD_CACHE': (INFO, 'Layers of BuildKit\'s cache, which no image uses. They hold nothing that a container wrote.'),
     'STORE_UNREACHABLE': (CRITICAL, 'The layers lie in containerd\'s store, which is not on this disk.'),
     'DRIVER_UNSUPPORTED': (WARNING, 'The storage driver keeps layers in a form that plain file reading cannot reach.'),
     'METADATA_DB_DAMAGED': (WARNING, 'A bbolt database is damaged; what it holds was taken from folders instead.'),
+    'METADATA_DB_MISSING': (CRITICAL, 'A database of containerd is missing while its data are there. containerd starts without it, '
+                                      'and its next garbage collection deletes every snapshot and blob that it does not name.'),
     'REFERENCES_DAMAGED': (WARNING, 'repositories.json is damaged: images keep their IDs but lose their tags; dockerd '
                                     'does not start with it.'),
     # mounts, volumes, logs

@@ -8,6 +8,7 @@ import stat
 
 from . import likely, metadata, model, mounts, privileges
 from .codes import problem
+from .drivers.common import CACHE_ID
 
 NEVER = '0001-01-01T00:00:00Z'
 CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
@@ -44,7 +45,7 @@ def read(root, ident):
     if store == 'graphdriver' and driver in root.graphdrivers and image_id:
         problems.extend(root.graphdrivers[driver].images.config_problems(image_id))
     mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path,
-                                   root.writable_places)
+                                   root.writable_places, root.has_image)
     problems.extend(notes)
     state = _state(config)
     problems[:0] = _removals(ident, name, hostconfig, state)
@@ -164,11 +165,12 @@ def _removals(ident, name, hostconfig, state):
     if state['dead'] or state['status'] == 'removing':
         yield problem('REMOVAL_INTERRUPTED', name or ident, 'Container %s was being removed when the daemon '
                       'died; parts of it may be gone.' % (name or ident[:12]),
-                      'Rescue it before dockerd is started on this disk.')
+                      'Rescue it before anybody runs docker rm or docker container prune: a start of dockerd alone removes nothing '
+                      'more of it, and cannot start it.')
     if metadata.get(hostconfig, 'AutoRemove') is True:
         yield problem('REMOVED_AT_NEXT_START', name or ident, 'Container %s was started with --rm: the next '
-                      'start of dockerd deletes it and its anonymous volumes.' % (name or ident[:12]),
-                      'Rescue it before dockerd is started on this disk.')
+                      'start of dockerd deletes it. Its anonymous volumes stay, but the next prune deletes them.'
+                      % (name or ident[:12]), 'Rescue it before dockerd is started on this disk.')
 
 
 def _reference(root, config, store, driver, image_id):
@@ -240,8 +242,8 @@ def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
 def _spec_hint(spec, graph):
     """The mount id in the root path of the runtime spec (…/overlay2/<id>/merged)."""
     path = metadata.text_of(spec, 'root', 'path').encode()
-    found = re.search(rb'/' + re.escape(graph.driver.FOLDER) + rb'/(?:[a-z]+/)?([0-9a-f]{64})(?:/|\Z)', path)
-    return (found.group(1), 'containerd spec') if found else None
+    found = re.search(rb'/' + re.escape(graph.driver.FOLDER) + rb'/(?:[a-z]+/)?([0-9a-z]+)(?:/|\Z)', path)
+    return (found.group(1), 'containerd spec') if found and CACHE_ID.match(found.group(1)) else None
 
 
 def _log(folder, names, ident, hostconfig, spec, problems):

@@ -83,7 +83,7 @@ class Stack(NamedTuple):
 class Mount(NamedTuple):
     """One mount of a container. `path` is where the data lie on the managed node, None if not on this disk."""
     type: str                           # volume | bind | tmpfs | image | cluster | npipe
-    name: Optional[str]
+    name: Optional[str]                 # of the volume or of the image; None for other types
     source: Optional[str]               # as recorded
     path: Optional[bytes]
     destination: str

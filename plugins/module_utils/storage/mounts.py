@@ -75,9 +75,9 @@ def _of_hostconfig(hostconfig):
                          '', 'Source': source, 'Destination': dest, 'RW': not metadata.get(item, 'ReadOnly')}
 
 
-def mounts(points, volumes, host, recorded_root, root_path, writable_places=tuple):
+def mounts(points, volumes, host, recorded_root, root_path, writable_places=tuple, has_image=lambda ident: False):
     """(tuple of model.Mount sorted by destination, problems). VOLUMES: {name: model.Volume}. WRITABLE_PLACES() gives the
-    folders, as the dead host saw them, in which containers could make links."""
+    folders, as the dead host saw them, in which containers could make links. HAS_IMAGE(id): whether an image is on this disk."""
     found, problems = [], []
     for dest in sorted(points):
         point = points[dest]
@@ -86,7 +86,7 @@ def mounts(points, volumes, host, recorded_root, root_path, writable_places=tupl
         source = metadata.text_of(point, 'Source') or None
         rw = metadata.get(point, 'RW')
         driver = metadata.text_of(point, 'Driver') or None
-        subpath = metadata.text_of(point, 'Spec', 'VolumeOptions', 'Subpath') or None
+        subpath = metadata.text_of(point, 'Spec', 'ImageOptions' if kind == 'image' else 'VolumeOptions', 'Subpath') or None
         path, status, anonymous = None, model.LOST, False
         if kind == 'volume':
             name = name or _name_of(source)
@@ -102,7 +102,11 @@ def mounts(points, volumes, host, recorded_root, root_path, writable_places=tupl
             path, status, note = bind_path(source or '', host, recorded_root, root_path, writable_places)
             if note is not None:
                 problems.append(note)
-        found.append(model.Mount(kind, name if kind == 'volume' else None, source, path, metadata.text_of(
+        elif kind == 'image':           # its data are the image's: see images
+            ident = metadata.text_of(point, 'Spec', 'Source')
+            name = name or ident or None
+            status = model.COMPLETE if has_image(ident) else model.LOST
+        found.append(model.Mount(kind, name if kind in ('volume', 'image') else None, source, path, metadata.text_of(
             point, 'Destination') or dest, rw is not False, driver, anonymous, status, metadata.text_of(point, 'Relabel') or
             metadata.text_of(point, 'Mode'), metadata.text_of(point, 'Propagation'), subpath))
     return tuple(found), problems

@@ -65,6 +65,15 @@ def _graphdriver(root, graph, owners, image_mounts):
                            root.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, root.idmap, found.problems)
 
 
+def build_cache(graph):
+    """Sorted ids (bytes) of the layers of a Graphdriver that BuildKit made and that no entry of layerdb refers to: its cache
+    of builds (moby: builder-next/adapters/snapshot)."""
+    if graph.driver is None:
+        return []
+    claimed = {record.cache_id for record in graph.layerdb.layers().values()}
+    return sorted(ident for ident in graph.driver.ids(graph.root) if BUILDKIT_ID.match(ident) and ident not in claimed)
+
+
 def _image_by_chain(graph, stack):
     """The image whose layers are those below the init layer: by chainIDs, else by the folders themselves."""
     chain_of = {record.cache_id: record.chain_id for record in graph.layerdb.layers().values() if record.cache_id}

@@ -70,32 +70,36 @@ class PlainTree(object):
     def entries(self, prune=None):
         """Yield Entry and Failure. PRUNE(entry) true: do not go into that folder. OSError if the root can't be opened."""
         with safeio.Dir.root(self.path) as root:
-            prefix = b''
-            pending = [(0, root, iter(root.names()))]
-            while pending:
-                start, folder, names = pending[-1]
-                prefix = prefix[:start]     # kept once: all prefixes of a deep nest would fill memory
-                for name in names:
-                    path = prefix + name
+            yield from self.below(root, b'', prune)
+
+    def below(self, folder, prefix, prune=None):
+        """The same for what is in FOLDER (safeio.Dir), an open folder of this tree, which is closed in the end. PREFIX stands
+        before each path."""
+        pending = [(len(prefix), folder, iter(folder.names()))]
+        while pending:
+            start, folder, names = pending[-1]
+            prefix = prefix[:start]     # kept once: all prefixes of a deep nest would fill memory
+            for name in names:
+                path = prefix + name
+                try:
+                    st = folder.stat(name)
+                except FileNotFoundError:
+                    continue            # removed by a live container since the listing
+                except OSError as exc:
+                    yield Failure(path, exc, False)
+                    continue
+                entry = Entry(path, st, folder, name, self)
+                yield entry
+                if stat.S_ISDIR(st.st_mode) and not (prune and prune(entry)):
                     try:
-                        st = folder.stat(name)
-                    except FileNotFoundError:
-                        continue        # removed by a live container since the listing
+                        child = folder.child(name)
+                        inner = child.names()
                     except OSError as exc:
-                        yield Failure(path, exc, False)
+                        yield Failure(path, exc, True)
                         continue
-                    entry = Entry(path, st, folder, name, self)
-                    yield entry
-                    if stat.S_ISDIR(st.st_mode) and not (prune and prune(entry)):
-                        try:
-                            child = folder.child(name)
-                            inner = child.names()
-                        except OSError as exc:
-                            yield Failure(path, exc, True)
-                            continue
-                        prefix = path + b'/'
-                        pending.append((len(prefix), child, iter(inner)))
-                        break
-                else:
-                    folder.close()
-                    pending.pop()
+                    prefix = path + b'/'
+                    pending.append((len(prefix), child, iter(inner)))
+                    break
+            else:
+                folder.close()
+                pending.pop()

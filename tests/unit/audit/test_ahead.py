@@ -6,7 +6,8 @@ import os
 import signal
 
 import pytest
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import ahead, databases, usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.audit import ahead, usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import struct
 import tarfile
 
 import pytest
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import databases, engines, usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.audit import usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases, registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.databases.look import DATABASE
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import tree
 
 DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'data')
@@ -97,7 +99,7 @@ def test_written_by_the_real_program(name, tmp_path):
     assert short(found) == EXPECTED[name]
     for one in found:
         where = os.path.join(str(tmp_path), os.fsdecode(one.path))
-        if not one.single and one.kind == engines.DATABASE:
+        if not one.single and one.kind == DATABASE:
             size = sum(os.path.getsize(os.path.join(folder, each)) for folder, dummy, files in os.walk(where) for each in files)
             assert one.bytes == size
         shown = one.as_dict(b'/mnt')
@@ -256,7 +258,7 @@ def test_layouts_made_by_hand(make, expected, tmp_path):
 def test_every_engine_has_a_title_and_is_tested():
     tested = {engine for sample in EXPECTED.values() for engine, dummy, dummy, dummy, dummy in sample}
     tested.update(expected[0] for dummy, expected in HAND_MADE)
-    assert tested | {'uploads', 'mysql', 'bbolt', 'mnesia'} == set(engines.TITLES)
+    assert tested | {'uploads', 'mysql', 'bbolt', 'mnesia'} == set(registry.KINDS)
 
 
 def test_bbolt_and_mnesia(tmp_path):
@@ -351,7 +353,7 @@ def test_links_and_special_files_are_not_opened(tmp_path):
 
 
 def test_folders_with_the_names_of_files(tmp_path):
-    for name in list(engines.MARKERS) + [b'a' + tail for tail in engines.TAILS]:
+    for name in list(registry.MARKERS) + [b'a' + tail for tail in registry.TAILS]:
         os.mkdir(os.path.join(os.fsencode(str(tmp_path)), name))
     assert look(tmp_path) == []
 

@@ -7,7 +7,8 @@ import shutil
 import time
 
 import pytest
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import databases, parallel, state, usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.audit import parallel, state, usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
 
 

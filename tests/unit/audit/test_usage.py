@@ -5,7 +5,8 @@ import os
 import subprocess
 
 import pytest
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import noise, usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.audit import usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.databases import noise
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model, tree
 
 

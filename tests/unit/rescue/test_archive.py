@@ -198,13 +198,34 @@ def test_ids_of_a_user_namespace():
     assert headers['SCHILY.xattr.security.capability'].encode('utf-8', 'surrogateescape') == CAP2
 
 
-def test_form_of_docker_export():
-    item = Item(b'f', xattrs={'security.capability': CAP3, 'user.x': b'1', 'security.selinux': b'label\0'})
-    before = Item(b'old', mtime_ns=-1500000000)
-    dummy, opened, sums = write([item, before], whole_seconds=True, only_capability=True)
+ACL = b'\x02\0\0\0' + b''.join(struct.pack('<HHI', *entry) for entry in (
+    (1, 6, 0xffffffff), (2, 6, 1000), (4, 4, 0xffffffff), (16, 7, 0xffffffff), (32, 0, 0xffffffff)))
+
+
+def test_attributes_for_docker_load():
+    """See archive.loadable; tests/engines loads such layers."""
+    kept = {'user.x': b'1', 'user.percent%': b'%', 'trusted.y': b'\xff\0', 'user.empty': b'', 'system.posix_acl_access': ACL}
+    item = Item(b'f', xattrs=dict(kept, **{
+        'security.capability': CAP3, 'security.selinux': b'label\0', 'security.ima': b'x'}))
+    left = [Item(b'g%d' % number, xattrs={name: value, 'user.x': b'1'}) for number, (name, value) in enumerate((
+        ('trusted.overlay.opaque', b'y'), ('user.overlay.opaque', b'y'), ('user.fuseoverlayfs.opaque', b'y'), ('user.a=b', b'1'),
+        ('user.a%3Db', b'1'), ('user.big', b'x' * 5000), ('system.nfs4_acl', b'1')))]
+    link = Item(b'l', LINK, target=b'f', xattrs={'trusted.t': b'4'})
+    result, opened, sums = write([item] + left + [link], for_loading=True)
     headers = opened.getmember('f').pax_headers
-    assert list(headers) == ['SCHILY.xattr.security.capability']
-    assert headers['SCHILY.xattr.security.capability'].encode('utf-8', 'surrogateescape') == CAP2
+    assert {name[13:]: value.encode('utf-8', 'surrogateescape') for name, value in headers.items() if name.startswith('SCHILY.xattr.')} \
+        == dict(kept, **{'security.capability': CAP2})
+    for each in left:
+        headers = opened.getmember(each.path.decode()).pax_headers
+        assert [name for name in headers if name.startswith('SCHILY.xattr.')] == ['SCHILY.xattr.user.x']
+    assert not [name for name in opened.getmember('l').pax_headers if 'xattr' in name]
+    assert (result.stripped, result.stripped_total) == (tuple(each.path for each in left) + (b'l',), len(left) + 1)
+    assert result.attributes_by_some == 1
+
+
+def test_whole_seconds():
+    before = Item(b'old', mtime_ns=-1500000000)
+    dummy, opened, sums = write([Item(b'f'), before], whole_seconds=True)
     assert opened.getmember('f').mtime == MTIME // 10**9 and opened.getmember('old').mtime == -2
 
 

@@ -294,6 +294,7 @@ def test_what_cannot_be_done_says_what_to_do(monkeypatch):
 
 def test_the_number_of_threads_is_bounded(monkeypatch):
     monkeypatch.setattr(compress.os, 'sched_getaffinity', lambda pid: range(96))
+    programs(monkeypatch, 'zstd', 'xz')
     for codec in (compress.pick('zstd'), compress.pick('xz')):
         assert '-T8' in codec.argv
 
@@ -431,3 +432,38 @@ def test_without_any_way_to_read_zstd(monkeypatch, tmp_path):
     monkeypatch.setattr(compress, '_zstd_module', lambda: None)
     with pytest.raises(LifeboatError, match='install it to read .*a.zst'):
         compress.open_reader(os.fsencode(str(tmp_path / 'a.zst')))
+
+
+def greedy_xz():
+    """A small archive whose decompression needs 1 GiB of memory."""
+    data = lzma.compress(b'x' * 1000, lzma.FORMAT_XZ, filters=[{'id': lzma.FILTER_LZMA2, 'dict_size': 1 << 20}])
+    # the size of the dictionary is one byte of the block's header, which a checksum closes
+    header = bytearray(data[12:24])
+    assert header[2:4] == b'\x21\x01'
+    header[4] = 36                      # 1 GiB
+    header[8:12] = zlib.crc32(bytes(header[:8])).to_bytes(4, 'little')
+    return data[:12] + bytes(header) + data[24:]
+
+
+@pytest.mark.parametrize('ours', [True, False])
+def test_an_archive_that_wants_much_memory_is_refused(tmp_path, monkeypatch, ours):
+    if ours:
+        programs(monkeypatch)
+    path = tmp_path / 'a.tar.xz'
+    path.write_bytes(greedy_xz())
+    with compress.open_reader(str(path)) as reader, pytest.raises(LifeboatError, match='damaged archive: .*[Mm]emory'):
+        while reader.read(1 << 16):
+            pass
+
+
+@pytest.mark.parametrize('padding', [b'', bytes(4096), bytes(1 << 20)])
+def test_several_streams_in_one_file_are_one(tmp_path, monkeypatch, padding):
+    programs(monkeypatch)
+    path = tmp_path / 'a.xz'
+    path.write_bytes(lzma.compress(b'a' * 300000) + padding + lzma.compress(b'b') + padding)
+    with compress.open_reader(str(path)) as reader:
+        assert b''.join(iter(lambda: reader.read(1000), b'')) == b'a' * 300000 + b'b'
+    path.write_bytes(lzma.compress(NOISE)[:-20])
+    with compress.open_reader(str(path)) as reader, pytest.raises(LifeboatError):
+        while reader.read():
+            pass

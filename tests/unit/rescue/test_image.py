@@ -201,9 +201,34 @@ def test_an_image_lacks_real_files_that_are_named_like_deletions(dead):
     with open(dead.marker, 'wb') as out:
         out.write(b'no deletion')
     record, problems, path = dead.write('web')
-    assert record['status'] == model.PARTIAL and codes(problems) == ['SOCKET_SKIPPED', 'WHITEOUT_NAME']
+    assert record['status'] == model.PARTIAL and set(codes(problems)) == {
+        'SOCKET_SKIPPED', 'WHITEOUT_NAME', 'IMAGE_ATTRIBUTES_BY_STORE'}
     own_layers = Read(archive_of(path)).image(record['tags'][-1])[2]
     assert not [name for name in names_of(own_layers[-1]) if b'looks-like-one' in name]
+
+
+@pytest.mark.parametrize('form', [image.ARCHIVE, image.FOLDER])
+@pytest.mark.parametrize('name, whole', [('user.note', True), ('user.a=b', False), ('user.overlay.opaque', False)])
+def test_attributes_and_times_of_the_writable_layer(dead, form, name, whole):
+    """Those that docker load keeps are in the image; where one is not, it is not called complete."""
+    path = os.path.join(dead.expected.container('db').upper, b'noted')
+    with open(path, 'wb') as out:
+        out.write(b'x')
+    try:
+        os.setxattr(path, name, b'y')
+    except OSError as why:
+        pytest.skip('no user.* attributes here: %s' % why)
+    os.utime(path, ns=(0, 1500000000123456789))
+    shared = imagestore.ImageStore(dead.holder.path + b'/images') if form == image.FOLDER else None
+    record, problems, where = dead.write('db', store=shared, form=form)
+    archive = archive_of(where) if form == image.ARCHIVE else b''.join(imagestore.loadable(where))
+    own = Read(archive).image(record['tags'][-1])[2][-1]
+    with tarfile.open(fileobj=io.BytesIO(own)) as layer:
+        headers = layer.getmember('noted').pax_headers
+    assert (headers.get('SCHILY.xattr.' + name) == 'y') is whole
+    assert headers['mtime'] == '1500000000.123456789'
+    assert record['status'] == (model.COMPLETE if whole else model.PARTIAL)
+    assert [item for item in problems if item.code == 'IMAGE_ATTRIBUTES' and '/noted' in item.message] != [] or whole
 
 
 def test_the_same_source_gives_the_same_bytes_and_fingerprint(dead):

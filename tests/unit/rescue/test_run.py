@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import tarfile
 import types
 
 import deadroot
@@ -60,6 +61,21 @@ def test_what_the_next_start_deletes_comes_first(dead, tmp_path):
     doomed = [item.name for item in dead[0].containers if item.hostconfig.get('AutoRemove')]
     assert doomed and result['bundles'][0]['container'] in doomed
     assert 'REMOVED_AT_NEXT_START' in [item['code'] for item in result['problems']]
+
+
+def test_every_archive_has_nanoseconds(dead, tmp_path):
+    victim = dead[0].containers[0]
+    path = os.path.join(victim.upper, b'dated')
+    with open(path, 'wb') as out:
+        out.write(b'x')
+    os.utime(path, ns=(0, 1500000000123456789))
+    try:
+        result = rescue(dead, tmp_path / 'out', include=('writable', 'rootfs'), containers=(victim.name,))
+    finally:
+        os.unlink(path)
+    for name in ('writable.tar', 'rootfs.tar'):
+        with tarfile.open(os.path.join(result['bundles'][0]['path'], name)) as archive:
+            assert archive.getmember('dated').pax_headers['mtime'] == '1500000000.123456789'
 
 
 def test_a_changed_file_is_written_again_and_only_its_bundle(dead, tmp_path):

@@ -913,8 +913,36 @@ def test_root_whose_disk_is_not_mounted(dead):
     problem = dead.problem('DATA_ROOT_NOT_MOUNTED')
     assert problem.severity == model.CRITICAL
     assert '/etc/fstab says that /dev/mapper/vg-my data is mounted at /data' in problem.message
-    assert "mount -o ro '/dev/mapper/vg-my data' " + os.fsdecode(dead.place(b'/data')) in problem.next_step
+    assert "mount -o ro,noload '/dev/mapper/vg-my data' " + os.fsdecode(dead.place(b'/data')) in problem.next_step
     assert 'Mount what is missing' in dead.problem('DATA_ROOT_EMPTY').next_step
+
+
+@pytest.mark.parametrize('fstype, options', [
+    ('ext3', 'ro,noload'), ('ext4', 'ro,noload'), ('xfs', 'ro,norecovery'), ('btrfs', 'ro,rescue=nologreplay'),
+    ('auto', 'ro,noload'), ('ext4;reboot', 'ro,noload'), ('nfs', 'ro')])
+def test_no_advice_replays_a_journal_on_the_original(dead, fstype, options):
+    """`mount -o ro` writes to a disk whose journal is not empty."""
+    dead.empty_root(b'/data/docker')
+    dead.json({'data-root': '/data/docker'})
+    dead.file(b'/etc/fstab', b'/dev/sdb1 /data %s defaults 0 2\n' % fstype.encode())
+    step = dead.problem('DATA_ROOT_NOT_MOUNTED').next_step
+    assert 'mount -o %s /dev/sdb1 ' % options in step and 'reboot' not in step
+    # the overlay comes first: without the journal the last writes are missing
+    assert (0 < step.find('copy-on-write overlay') < step.find('mount -o')) == (options != 'ro')
+
+
+def test_advice_for_a_device_that_looks_like_an_option(dead):
+    dead.empty_root()
+    dead.file(b'/etc/fstab', b'--types=x /var/lib/docker ext4 x 0 0\n')
+    assert 'mount -o ro,noload -- --types=x ' in dead.problem('DATA_ROOT_NOT_MOUNTED').next_step
+
+
+def test_bind_mount_whose_source_is_empty(dead):
+    dead.empty_root()
+    dead.folder(b'/srv/docker')
+    dead.file(b'/etc/fstab', b'/srv/docker /var/lib/docker none bind 0 0\n')
+    step = dead.problem('DATA_ROOT_NOT_MOUNTED').next_step
+    assert 'mount -o bind,ro %s %s' % (os.fsdecode(dead.place(b'/srv/docker')), os.fsdecode(dead.place(b'/var/lib/docker'))) in step
 
 
 def test_root_whose_mount_unit_is_not_mounted(dead):
@@ -922,6 +950,8 @@ def test_root_whose_mount_unit_is_not_mounted(dead):
     dead.file(b'/etc/systemd/system/var-lib-docker.mount', b'[Mount]\nWhat=/dev/sdb1\nWhere=/var/lib/docker\n')
     problem = dead.problem('DATA_ROOT_NOT_MOUNTED')
     assert '/dev/sdb1' in problem.message and 'var-lib-docker.mount' in problem.message
+    dead.file(b'/etc/systemd/system/var-lib-docker.mount', b'[Mount]\nWhat=/dev/sdb1\nWhere=/var/lib/docker\nType=xfs\n')
+    assert 'mount -o ro,norecovery /dev/sdb1 ' in dead.problem('DATA_ROOT_NOT_MOUNTED').next_step
 
 
 def test_configured_root_that_is_missing_with_its_disk(dead):
@@ -971,6 +1001,8 @@ def test_driver_folder_on_an_unmounted_file_system(dead):
     problem = dead.problem('DRIVER_FOLDER_EMPTY')
     assert problem.severity == model.CRITICAL
     assert 'the driver directory is probably an unmounted file system' in problem.message
+    assert 'copy-on-write overlay' in problem.next_step and 'mount -o ro,noload DEVICE ' in problem.next_step
+    assert 'mount -o ro DEVICE' not in problem.next_step
     dead.file(b'/etc/fstab', b'UUID=7 /var/lib/docker/overlay2 xfs x 0 0\n')
     assert dead.problem('DATA_ROOT_NOT_MOUNTED').severity == model.CRITICAL
 

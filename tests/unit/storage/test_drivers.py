@@ -17,9 +17,17 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.storage.tree impor
 
 CID = 'c' * 64
 MID = 'd' * 64
-BASE, TOP = 'a' * 64, 'b' * 64
+BASE, TOP = 'a' * 64, 'b' * 64          # see of_both_builders
 MERGED = {b'keep', b'dir', b'dir/old', b'new', b'folder', b'folder/mine', b'.dockerenv'}
 CHANGES = {('A', b'new'), ('D', b'drop'), ('A', b'folder/mine'), ('D', b'folder/below'), ('C', b'folder')}
+
+
+@pytest.fixture(autouse=True, params=[('a' * 64, 'b' * 64), ('qx0z5m3n8k1v7c2b9l4j6h0gw', '1jz8y3k0w2v5x7q9m4n6b8c0t')],
+                ids=['docker', 'buildkit'])
+def of_both_builders(request, monkeypatch):
+    """Every test here for image layers whose folders have dockerd's own ids, and for those of BuildKit."""
+    monkeypatch.setitem(globals(), 'BASE', request.param[0])
+    monkeypatch.setitem(globals(), 'TOP', request.param[1])
 
 
 def put(root, path, data=b''):
@@ -194,6 +202,7 @@ def test_legacy_overlay(root):
             assert [item.code for item in found.problems if item.code.startswith('LAYER_')] == []
 
 
+@pytest.mark.parametrize('of_both_builders', [('a' * 64, 'b' * 64)], indirect=True)   # there was no BuildKit yet
 def test_before_1_10(root):
     """graph/, config.json, repositories-aufs; the layer folder has the container's own id."""
     records(root, 'aufs', with_layerdb=False, config_name='config.json', image=TOP)

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where mounts lie: hints in records, other hosts' paths, links of administrators and links of containers."""
+import hashlib
 import json
 import os
 
@@ -112,3 +113,22 @@ def test_mount_points_from_hostconfig(host, lost):
     container(host[1], CID, lost, {'Binds': ['v:/x:ro']}, ID='' if lost == {} else CID)
     mount, dummy = mount_of(host)
     assert (mount.type, mount.name, mount.destination, mount.rw) == ('volume', 'v', '/x', False)
+
+
+@pytest.mark.parametrize('known', [True, False])
+def test_the_mount_of_an_image_has_its_name(host, known):
+    """As dockerd 28.5 writes it; its data are those of the image, which has no folder of its own here."""
+    config = json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': {}, 'rootfs': {'type': 'layers', 'diff_ids': []}})
+    ident = hashlib.sha256(config.encode()).hexdigest()
+    if known:
+        folder = host[1] / 'image/overlay2/imagedb/content/sha256'
+        folder.mkdir(parents=True)
+        (host[1] / 'image/overlay2/layerdb').mkdir()
+        (folder / ident).write_text(config)
+    container(host[1], CID, {'/img': {
+        'Type': 'image', 'Name': 'shop/tools:1', 'Driver': '', 'RW': False, 'Destination': '/img',
+        'Source': '/var/lib/docker/overlay2/%s/merged' % ('f' * 64), 'ID': CID + '-shop/tools:1', 'Propagation': 'rprivate',
+        'Spec': {'Type': 'image', 'Source': 'sha256:' + ident, 'Target': '/img', 'ImageOptions': {'Subpath': 'bin'}}}})
+    mount, codes = mount_of(host)
+    assert (mount.type, mount.name, mount.path, mount.rw, mount.subpath) == ('image', 'shop/tools:1', None, False, 'bin')
+    assert mount.status == ('complete' if known else 'lost')

@@ -19,8 +19,9 @@ drivers have in common is made by the functions of this file.
 import re
 from typing import NamedTuple, Optional, Tuple
 
-CACHE_ID = re.compile(rb'[0-9a-f]{64}(-init)?\Z')
-BUILDKIT_ID = re.compile(rb'[0-9a-z]{25}(-init)?\Z')
+# dockerd's own ids are 64 hex digits; BuildKit names the layers that it makes by 25 digits of base 36 (moby: identity.NewID)
+BUILDKIT_ID = re.compile(rb'[0-9a-z]{25}\Z')
+CACHE_ID = re.compile(rb'(?:[0-9a-f]{64}(?:-init)?|[0-9a-z]{25})\Z')
 
 
 class Lowers(NamedTuple):

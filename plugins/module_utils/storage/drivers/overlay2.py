@@ -5,7 +5,7 @@
 import re
 
 from .. import model
-from .common import BUILDKIT_ID, CACHE_ID, Lowers, folder_names, path_in
+from .common import CACHE_ID, Lowers, folder_names, path_in
 
 ENCODING = model.OVERLAY
 FOLDER = b'overlay2'
@@ -17,7 +17,7 @@ merged = path_in(FOLDER, b'/merged')
 
 
 def ids(root, folder=FOLDER):
-    return [name for name in folder_names(root, folder) if CACHE_ID.match(name) or BUILDKIT_ID.match(name)]
+    return [name for name in folder_names(root, folder) if CACHE_ID.match(name)]
 
 
 def lowers(root, ident, folder=FOLDER):
@@ -61,7 +61,7 @@ def by_symlink(links, link):
     except OSError:
         return None
     parts = target.split(b'/')
-    if len(parts) == 3 and parts[0] == b'..' and parts[2] == b'diff':
+    if len(parts) == 3 and parts[0] == b'..' and CACHE_ID.match(parts[1]) and parts[2] == b'diff':
         return parts[1]
     return None
 

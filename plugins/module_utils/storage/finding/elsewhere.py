@@ -48,6 +48,7 @@ def _desktop(scan, path, user):
               'qemu-nbd --read-only --connect=/dev/nbd0 %s') % shlex.quote(place)
     scan.problem('VM_DISK', place, '%s is the virtual machine disk of Docker Desktop (user %s): its containers lie '
                  'inside.' % (place, show(user.name)),
-                 'Attach it read-only (%s), mount its Linux file system read-only (mount -o ro,noload for ext4) and '
-                 'give the mount point as host_root; if nothing is found there, look for the folder that holds '
-                 'containers/ and name it in data_roots.' % attach)
+                 'Copy the file, or lay a copy-on-write overlay over it so that its journal can be replayed ("Mount a '
+                 'disk" in docs/outage.md); or attach it read-only (%s) and mount its Linux file system with -o '
+                 'ro,noload, which may lack what was written last. Give the mount point as host_root; if nothing is '
+                 'found there, look for the folder that holds containers/ and name it in data_roots.' % attach)

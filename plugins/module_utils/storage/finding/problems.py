@@ -6,12 +6,12 @@ Each says what to do next.
 """
 import errno
 import os
-import shlex
 import stat
 
 from ...formats import jsonish
 from .. import fsinfo, model
 from ..model import show
+from . import mounting
 from .claims import DEFAULT_ROOT
 from .containerd_roots import DEFAULT_CONTAINERD
 from .content import SIGNS, SNAPSHOTTER, TREES, filled
@@ -57,8 +57,8 @@ def missing_root(scan, claim, exc, severity):
     if dangling and not lost:
         lost = unmounted(scan, _target(host, claim.path))
     if lost:
-        for point, source, where in lost:
-            _not_mounted(scan, point, source, where, 'the data root %s (%s) is not there'
+        for item in lost:
+            _not_mounted(scan, item, 'the data root %s (%s) is not there'
                          % (show(claim.path), claim.why), severity)
     elif claim.required or dangling:
         scan.problem('DATA_ROOT_MISSING', claim.path, 'The data root %s (%s) does not exist under %s%s.'
@@ -101,11 +101,11 @@ def judge(scan, candidate, content, others):
     for view in views:
         for item in unmounted(scan, view):
             lost.setdefault(item[0], item)
-    for point, source, where in (lost[key] for key in sorted(lost)):
+    for point in sorted(lost):
         if content.is_empty or not filled(scan, point):
-            _not_mounted(scan, point, source, where, 'the data root %s is not complete without it' % text)
+            _not_mounted(scan, lost[point], 'the data root %s is not complete without it' % text)
         else:
-            _not_mounted(scan, point, source, where, 'what is seen of the data root %s may be only what lies below the '
+            _not_mounted(scan, lost[point], 'what is seen of the data root %s may be only what lies below the '
                          'mount point' % text, model.WARNING)
     if content.is_empty:
         _empty(scan, candidate, content, others, bool(lost))
@@ -123,12 +123,15 @@ def judge(scan, candidate, content, others):
                      'Nothing needs to be done: containers of every store are read.')
 
 
-def _not_mounted(scan, point, source, where, consequence, severity=None):
-    place = show(scan.host.place(point))
+def _not_mounted(scan, item, consequence, severity=None):
+    """ITEM: one of unmounted()."""
+    point, source, where, fstype = item
+    place = scan.host.place(point)
+    step = mounting.bind_advice(scan.host.place(source), place) if fstype == 'bind' and source.startswith(b'/') else \
+        mounting.advice(source, place, fstype)
     scan.problem('DATA_ROOT_NOT_MOUNTED', point, '%s says that %s is mounted at %s, but it is not; %s.'
                  % (where, show(source), show(point), consequence),
-                 'Mount it read-only (mount -o ro %s %s) and run again.'
-                 % (shlex.quote(show(source)), shlex.quote(place)), severity)
+                 '%s Then run again.' % step, severity)
 
 
 def _empty(scan, candidate, content, others, explained):
@@ -179,8 +182,8 @@ def _remount(scan, folder, driver):
     if driver == 'zfs':
         return ('Import the pool read-only (zpool import -o readonly=on) and mount its datasets below %s.'
                 % show(folder))
-    return ('Find its file system (lsblk -f, fstab, the mount units), mount it at %s (mount -o ro DEVICE %s) and run '
-            'again.' % (show(folder), shlex.quote(show(folder))))
+    return ('Find its file system (lsblk -f, fstab, the mount units). %s Then run again.'
+            % mounting.advice(b'DEVICE', folder))
 
 
 def _no_layers(scan, candidate, content):

@@ -14,9 +14,10 @@ MAX_ENTRIES = 50                        # of fstab, for one path
 
 
 def unmounted(scan, path):
-    """[(mount point, source, where that stands)] of what should be mounted at PATH, above or below it, and is not.
+    """[(mount point, source, where that stands, type)] of what should be mounted at PATH, above or below it, and is not.
 
-    Paths as the dead host saw them. ``/`` itself is never meant.
+    Paths as the dead host saw them. ``/`` itself is never meant. The type is that of the file system as written there,
+    'bind' for a bind mount, '' if none is named.
     """
     path = fsinfo.clean(path)
     found = {}
@@ -26,9 +27,9 @@ def unmounted(scan, path):
                 continue
             if entry.is_bind and filled(scan, entry.source):
                 continue                # its content is found at its source
-            found[entry.point] = (entry.point, entry.source, '/etc/fstab')
-    for point, source, where in _mount_units(scan, path) if path != b'/' else ():
-        found.setdefault(point, (point, source, where))
+            found[entry.point] = (entry.point, entry.source, '/etc/fstab', 'bind' if entry.is_bind else entry.fstype)
+    for point, source, where, fstype in _mount_units(scan, path) if path != b'/' else ():
+        found.setdefault(point, (point, source, where, fstype))
     return [found[point] for point in sorted(found) if not is_mounted(scan, point)]
 
 
@@ -39,7 +40,7 @@ def is_mounted(scan, point):
 
 
 def _mount_units(scan, path):
-    """Yield (mount point, source, unit file) of mount units at PATH, above or below it, by name (systemd.mount(5))."""
+    """Yield (mount point, source, unit file, type) of mount units at PATH, above or below it, by name (systemd.mount(5))."""
     wanted = set()
     step = path
     while step not in (b'/', b''):
@@ -53,5 +54,6 @@ def _mount_units(scan, path):
             origin = os.path.join(folder, name)
             values = dict(parse_unit(scan.read(origin) or b'', 'Mount'))
             where, what = values.get('Where', ''), values.get('What', '')
+            kind = 'bind' if 'bind' in values.get('Options', '').split(',') else values.get('Type', '')
             if where.startswith('/'):
-                yield fsinfo.clean(to_bytes(where)), to_bytes(what), show(origin)
+                yield fsinfo.clean(to_bytes(where)), to_bytes(what), show(origin), kind

@@ -11,7 +11,8 @@ import sys
 import tarfile
 
 import pytest
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import databases, usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.audit import usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings
 
 HERE = os.path.dirname(os.path.abspath(__file__))

@@ -4,14 +4,15 @@
 """Find databases and other state while a tree is walked: which file to look into, and what the finds add up to.
 
 Looking costs an open and a read, so a file is only opened when its name or its size makes it a candidate
-(:mod:`engines` has the tables), and never below a folder that is already known to be a database.
+(:mod:`registry` has the tables), and never below a folder that is already known to be a database.
 """
 import os
 import stat
 from typing import NamedTuple, Optional
 
 from ..storage.model import path_fields
-from . import engines, noise
+from . import noise, registry
+from .look import DATABASE, KEYS, REPOSITORY, UPLOADS, Look
 
 MAX_FOUND = 200                         # longest list one tree gets; what is cut is counted
 MAX_LOOKS = 20000                       # files opened in one tree; planted candidates must not cost hours
@@ -40,11 +41,11 @@ class Found(NamedTuple):
 
     def as_dict(self, prefix=b'/'):
         """JSON-ready; the path begins with PREFIX, e.g. where the volume is mounted."""
-        fields = {'engine': self.engine, 'title': engines.TITLES[self.engine], 'kind': self.kind,
+        fields = {'engine': self.engine, 'title': registry.KINDS[self.engine].title, 'kind': self.kind,
                   'version': self.version, 'bytes': self.bytes, 'clean_shutdown': self.clean_shutdown,
                   'state': self.state, 'evidence': self.evidence, 'empty': self.empty, 'noise': self.noise,
                   'single_file': self.single}
-        if self.kind in (engines.KEYS, engines.UPLOADS):
+        if self.kind in (KEYS, UPLOADS):
             fields['files'] = self.files
         fields.update(path_fields(os.path.join(prefix, self.path) if self.path else prefix))
         return fields
@@ -78,13 +79,13 @@ class Detector(object):
         prefix = entry.path[:entry.path.rfind(b'/') + 1]
         mode = entry.st.st_mode
         look = None
-        if entry.name in engines.MARKERS:
-            look = engines.Look(entry.folder, prefix, entry)
+        if entry.name in registry.MARKERS:
+            look = Look(entry.folder, prefix, entry)
             self.marker(look, entry.name, reason)
         if stat.S_ISREG(mode) and not self.enclosed(prefix):
             tail = entry.name[-4:]
-            if tail in engines.TAILS or self.paged(entry.st.st_size):
-                self.file(look or engines.Look(entry.folder, prefix, entry), entry.name, entry.st, reason)
+            if tail in registry.TAILS or self.paged(entry.st.st_size):
+                self.file(look or Look(entry.folder, prefix, entry), entry.name, entry.st, reason)
 
     def enclosed(self, prefix):
         """Whether the folder PREFIX is a database or lies in one."""
@@ -101,23 +102,23 @@ class Detector(object):
         return size >= 512 and not size & 511
 
     def marker(self, look, name, reason=None):
-        """NAME is in engines.MARKERS."""
+        """NAME is in registry.MARKERS."""
         if self.looks_left > 0:
             self.looks_left -= 1
-            match = engines.MARKERS[name](look, name)
+            match = registry.MARKERS[name](look, name)
             if match is not None:
                 self._add(look, match, reason)
 
     def file(self, look, name, st, reason=None):
-        """NAME ends like one of engines.TAILS, or has whole pages."""
+        """NAME ends like one of registry.TAILS, or has whole pages."""
         if self.looks_left <= 0:
             return
         self.looks_left -= 1
-        probe = engines.TAILS.get(name[-4:])
+        probe = registry.TAILS.get(name[-4:])
         match = probe(look, name) if probe is not None else None
         if match is None and self.paged(st.st_size):
-            if engines.PAGED_SIGNS.match(look.head(name, 32)):
-                for probe in engines.PAGED:
+            if registry.PAGED_SIGNS.match(look.head(name, 32)):
+                for probe in registry.PAGED:
                     match = probe(look, name)
                     if match is not None:
                         break
@@ -125,12 +126,12 @@ class Detector(object):
             self._add(look, match, reason, st)
 
     def _add(self, look, match, reason, st=None):
-        if match.kind == engines.KEYS and reason:
+        if match.kind == KEYS and reason:
             return                      # keys of packages' own tests and of temporary folders
         prefix = look.prefix
         for dummy in range(match.up):
             prefix = prefix[:prefix.rfind(b'/', 0, -1) + 1]
-        single = match.name is not None and match.kind != engines.KEYS
+        single = match.name is not None and match.kind != KEYS
         path = look.prefix + match.name if single else prefix[:-1]
         key = (match.engine, path)
         size = 0
@@ -139,22 +140,22 @@ class Detector(object):
             size += sum(max(look.size(name), 0) for name in match.sidecars)
         known = self._found.get(key)
         if known is not None:
-            if match.kind == engines.KEYS:
+            if match.kind == KEYS:
                 evidence = sorted(set(known.evidence.split(', ') + [match.evidence]))
                 self._found[key] = known._replace(bytes=known.bytes + size, files=known.files + 1,
                                                   evidence=', '.join(evidence))
             elif match.version and not known.version:
                 self._found[key] = known._replace(version=match.version)
             return
-        part = match.engine in engines.BUILDING_BLOCKS or match.name is not None
-        if match.kind in (engines.DATABASE, engines.REPOSITORY) and self.enclosed(look.prefix) and \
+        part = registry.KINDS[match.engine].building_block or match.name is not None
+        if match.kind in (DATABASE, REPOSITORY) and self.enclosed(look.prefix) and \
                 (part or self._within_same(match.engine, prefix)):
             return
         evidence = match.evidence
         for volume in self.image_volumes:
             if path == volume or path.startswith(volume + b'/'):
                 evidence += ', in a folder that the image declares as a volume'
-        if not single and match.kind != engines.KEYS:
+        if not single and match.kind != KEYS:
             self._swallow(prefix, match.engine)
             self._enclosures.add(prefix)
             self._open.setdefault(prefix, []).append(key)
@@ -170,8 +171,8 @@ class Detector(object):
     def _swallow(self, prefix, engine):
         """Drop what was met below PREFIX before its owner was known."""
         for key, one in list(self._found.items()):
-            if one.path.startswith(prefix) and one.kind == engines.DATABASE and \
-                    (one.single or one.engine == engine or one.engine in engines.BUILDING_BLOCKS):
+            if one.path.startswith(prefix) and one.kind == DATABASE and \
+                    (one.single or one.engine == engine or registry.KINDS[one.engine].building_block):
                 del self._found[key]
                 self.total -= 1
 
@@ -190,7 +191,7 @@ class Detector(object):
         path = prefix[:-1]
         self.total += 1
         if len(self._found) < self.max_found:
-            self._found[('uploads', path)] = Found('uploads', engines.UPLOADS, None, path, size, None, None,
+            self._found[('uploads', path)] = Found('uploads', UPLOADS, None, path, size, None, None,
                                                    '%d media and document files' % files, False, None, files, False)
 
     # -- afterwards -------------------------------------------------------------------------------------------------

@@ -1,0 +1,516 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copying files out as files: owners, modes, times, extended attributes, ACLs, holes, hard links; links as links.
+
+Everything is made under the name `.NAME.DIGEST.lifeboat-part` beside its final place and gets its name when it is whole. What a
+run that ended early left there is taken up: a file with the size and time of its source is whole, as the time is set last.
+Every folder of the destination is opened relative to the one that holds it, without following links, so nothing that
+the source holds can lead out of it.
+"""
+import errno
+import hashlib
+import os
+import shutil
+import stat
+import time
+from collections import OrderedDict
+from typing import Any, NamedTuple, Optional
+
+from ..formats import checksums
+from ..rescue.archive import HASHED_HOLES, data_map
+from ..rescue.sink import TEMPORARY
+from ..storage.model import LifeboatError
+from ..storage.tree import Failure
+from .output import shown
+
+MAX_OPEN = 64                           # folders of the destination held open
+MAX_LINKS = 1000000                     # inodes whose further names are awaited
+SMALL = 128 * 1024
+CHUNK = 1 << 20
+PAGE = 4096                             # what is retried around an unreadable place
+ZEROS = memoryview(bytes(CHUNK))
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Belong to the old host: labels of its policy, signatures with its keys.
+HOST_XATTRS = ('security.selinux', 'security.ima', 'security.evm')
+MEASURE_AFTER = 1.0                     # seconds; what is copied within needs no progress
+
+
+class Options(NamedTuple):
+    """IDMAP: owners as the container saw them, None to keep those of the disk. SUMS: binary file for lines of sha256sum."""
+    idmap: Any = None
+    devices: bool = False
+    owners: bool = True                 # needs root
+    sums: Any = None
+
+
+class Counts(object):
+    """What was done, and what of it is not as in the source."""
+
+    def __init__(self):
+        self.files = self.bytes = self.kept = 0
+        self.devices = self.attributes = self.sockets = self.split_links = 0
+
+
+class _Unreadable(Exception):
+    """Something of the source; `error` is its OSError."""
+
+    def __init__(self, error):
+        super(_Unreadable, self).__init__(error)
+        self.error = error
+
+
+def temporary(name, source):
+    """Name (bytes) under which NAME is made. SOURCE: text that tells this source from others."""
+    return b'.%b.%b%b' % (name[:180], hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:12].encode('ascii'), TEMPORARY)
+
+
+class Copy(object):
+    """One file or folder to one place. FAILED(path, error or sentence) is called for what cannot be read; METER: progress.Meter."""
+
+    def __init__(self, parent, name, source, options, failed, meter, counts):
+        self._parent = parent           # descriptor of the destination's folder
+        self._name = name
+        self._temporary = temporary(name, source)
+        self._options = options
+        self._failed = failed
+        self._meter = meter
+        self.counts = counts
+        self._resumed = False
+        self._root = None
+        self._open = OrderedDict()
+        self._pending = []              # folders that are not finished: (path, stat, xattrs, names)
+        self._links = {}
+        self._late = []                 # (path, atime, mtime) of files that are not as in the source
+        self._skip = 0                  # bytes before the paths of entries
+        self._measure = None
+        self._until = time.monotonic() + MEASURE_AFTER
+        self._sums = []
+
+    # -- entry points
+
+    def file(self, entry):
+        """Copy an Entry that is no folder."""
+        name = self._temporary
+        self._root, self._skip = self._parent, len(entry.path)
+        _remove(self._parent, name)
+        try:
+            made = self._one(entry, b'', self._parent, name, self._name)
+            self._settle()
+            if made:
+                os.rename(name, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
+            return made
+        except BaseException:
+            _remove(self._parent, name)
+            raise
+
+    def folder(self, root, entries, skip, measure):
+        """Copy the folder ROOT (Entry) with ENTRIES (Entry and Failure) of all below it; SKIP bytes of their paths are those of
+        ROOT. MEASURE() -> bytes that are to be copied."""
+        self._skip, self._measure = skip, measure
+        try:
+            os.mkdir(self._temporary, 0o700, dir_fd=self._parent)
+        except FileExistsError:
+            self._resumed = True
+        self._root = os.open(self._temporary, FOLDER, dir_fd=self._parent)
+        try:
+            if os.fstat(self._root).st_uid != os.geteuid():
+                raise LifeboatError('%s is there and belongs to somebody else. Remove it, or choose another destination'
+                                    % shown(self._temporary))
+            os.fchmod(self._root, 0o700)
+            self._pending.append((b'', root.st, self._xattrs(root), set()))
+            for item in entries:
+                if type(item) is Failure:  # pylint: disable=unidiomatic-typecheck
+                    self._failed(item.path, item.error)
+                else:
+                    self._add(item)
+            self._finish(b'')
+            self._settle()
+            self._apply(self._root, *self._pending.pop()[1:3])
+            os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
+        finally:
+            for fd in self._open.values():
+                os.close(fd)
+            self._open.clear()
+            os.close(self._root)
+
+    # -- folders
+
+    def _descriptor(self, path):
+        """Descriptor of the folder PATH (relative to what is made), opened part by part."""
+        if not path:
+            return self._root
+        fd = self._open.get(path)
+        if fd is not None:
+            self._open.move_to_end(path)
+            return fd
+        parent, dummy, name = path.rpartition(b'/')
+        if parent in self._open or not parent:
+            fd = os.open(name, FOLDER, dir_fd=self._open.get(parent, self._root))
+        else:
+            fd = self._walk(path)
+        self._open[path] = fd
+        while len(self._open) > MAX_OPEN:
+            os.close(self._open.popitem(last=False)[1])
+        return fd
+
+    def _walk(self, path):
+        fd = os.dup(self._root)
+        for name in path.split(b'/'):
+            try:
+                inner = os.open(name, FOLDER, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = inner
+        return fd
+
+    def _add(self, entry):
+        path = entry.path[self._skip:]
+        parent, dummy, name = path.rpartition(b'/')
+        if parent != self._pending[-1][0]:
+            self._finish(parent)
+        self._pending[-1][3].add(name)
+        folder = self._descriptor(parent)
+        if not stat.S_ISDIR(entry.st.st_mode):
+            self._one(entry, path, folder, name, path)
+            self._tell(entry)
+            return
+        try:
+            os.mkdir(name, 0o700, dir_fd=folder)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                _remove(folder, name)
+                os.mkdir(name, 0o700, dir_fd=folder)
+            else:
+                os.chmod(b'/proc/self/fd/%d/%s' % (folder, name), 0o700)
+        self._pending.append((path, entry.st, self._xattrs(entry), set()))
+
+    def _finish(self, parent):
+        """Folders that are through, the deepest first, so that no later change touches their times again."""
+        while self._pending[-1][0] != parent:
+            path, st, xattrs, names = self._pending.pop()
+            fd = self._descriptor(path)
+            self._drop(fd, names)
+            self._apply(fd, st, xattrs)
+            os.close(self._open.pop(path))
+
+    def _drop(self, fd, names):
+        """What an earlier run left that the source does not have any more."""
+        for name in map(os.fsencode, os.listdir(fd)) if self._resumed else ():
+            if name not in names:
+                _remove(fd, name)
+
+    def _settle(self):
+        """What comes last: times of files that are not as in the source, names that are gone, sums."""
+        if self._pending:
+            self._drop(self._root, self._pending[0][3])
+        for path, times in self._late:
+            parent, dummy, name = path.rpartition(b'/')
+            os.utime(name or self._temporary, ns=times, dir_fd=self._descriptor(parent), follow_symlinks=False)
+        self._write_sums()
+
+    # -- what is no folder
+
+    def _one(self, entry, path, folder, name, shown_path):
+        """Make one file, link or special file; False if it cannot be."""
+        st = entry.st
+        kind = stat.S_IFMT(st.st_mode)
+        if kind == stat.S_IFSOCK:
+            self.counts.sockets += 1    # nobody listens any more
+            if not path:
+                self._failed(entry.path, 'it is a socket, which has no content')
+            return False
+        if st.st_nlink > 1 and self._linked(st, path, folder, name):
+            self.counts.files += kind == stat.S_IFREG
+            return True
+        try:
+            if kind == stat.S_IFREG:
+                self._file(entry, path, folder, name, shown_path)
+            elif not self._special(entry, kind, folder, name):
+                return False
+        except _Unreadable as exc:
+            self._failed(entry.path, exc.error)
+            _remove(folder, name)
+            return False
+        if st.st_nlink > 1:
+            if len(self._links) < MAX_LINKS:
+                self._links[st.st_dev, st.st_ino] = path
+            else:
+                self.counts.split_links += 1
+        return True
+
+    def _linked(self, st, path, folder, name):
+        first = self._links.get((st.st_dev, st.st_ino))
+        if first is None or first == path:
+            return False
+        parent, dummy, old = first.rpartition(b'/')
+        source = self._descriptor(parent)
+        folder = self._descriptor(path.rpartition(b'/')[0])     # looking up the first may have closed it
+        source = self._descriptor(parent)
+        try:
+            os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError:
+            _remove(folder, name)
+            os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        return True
+
+    def _special(self, entry, kind, folder, name):
+        st = entry.st
+        if kind in (stat.S_IFCHR, stat.S_IFBLK) and not (self._options.devices and self._options.owners):
+            self.counts.devices += 1
+            return False
+        target = None
+        if kind == stat.S_IFLNK:
+            try:
+                target = entry.readlink()
+            except OSError as exc:
+                raise _Unreadable(exc)
+        _remove(folder, name)
+        if kind == stat.S_IFLNK:
+            os.symlink(target, name, dir_fd=folder)
+        elif kind == stat.S_IFIFO:
+            os.mkfifo(name, 0o600, dir_fd=folder)
+        else:
+            os.mknod(name, kind | 0o600, st.st_rdev, dir_fd=folder)
+        node = b'/proc/self/fd/%d/%s' % (folder, name)
+        if self._options.owners:
+            os.chown(name, *self._ids(st), dir_fd=folder, follow_symlinks=False)
+        if kind != stat.S_IFLNK:
+            os.chmod(node, self._mode(st))
+        self._set_xattrs(node, self._xattrs(entry))
+        os.utime(name, ns=_times(st), dir_fd=folder, follow_symlinks=False)
+        return True
+
+    def _file(self, entry, path, folder, name, shown_path):
+        st = entry.st
+        if self._resumed and self._options.sums is None and self._is_whole(st, folder, name):
+            self.counts.kept += 1
+            self.counts.files += 1
+            self.counts.bytes += st.st_size
+            return
+        try:
+            source = entry.open()
+        except OSError as exc:
+            raise _Unreadable(exc)
+        try:
+            try:
+                target = os.open(name, NEW, 0o600, dir_fd=folder)
+            except FileExistsError:
+                _remove(folder, name)
+                target = os.open(name, NEW, 0o600, dir_fd=folder)
+            try:
+                digest = hashlib.sha256() if self._options.sums is not None else None
+                clean = self._data(source, target, st, entry.path, digest)
+                self._apply(target, st, self._xattrs(entry, source), clean)
+                if not clean:
+                    self._late.append((path, _times(st)))
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+        if digest is not None:
+            self._sum(digest.hexdigest(), shown_path)
+        self.counts.files += 1
+        self.counts.bytes += st.st_size
+
+    @staticmethod
+    def _is_whole(st, folder, name):
+        """True if an earlier run made it: the time was set last."""
+        try:
+            there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return stat.S_ISREG(there.st_mode) and (there.st_size, there.st_mtime_ns) == (st.st_size, st.st_mtime_ns)
+
+    # -- data
+
+    def _data(self, source, target, st, path, digest):
+        """True if every byte is as in the source."""
+        size = st.st_size
+        if size <= SMALL and st.st_blocks * 512 >= size:
+            try:
+                data = os.read(source, size)
+            except OSError:
+                data = b''
+            if len(data) == size:
+                if digest is not None:
+                    digest.update(data)
+                _write(target, data)
+                self._meter.done += size
+                return True
+            os.lseek(source, 0, os.SEEK_SET)
+        clean, position = True, 0
+        extents = data_map(source, size) if st.st_blocks * 512 < size and size > PAGE else [(0, size)]
+        if digest is not None and size - sum(length for dummy, length in extents) > HASHED_HOLES:
+            digest = None
+        for start, length in extents:
+            _hash_zeros(digest, start - position)
+            clean = self._range(source, target, start, start + length, path, digest) and clean
+            position = start + length
+        _hash_zeros(digest, size - position)
+        if not extents or position < size:
+            os.ftruncate(target, size)
+        return clean
+
+    def _range(self, source, target, start, end, path, digest):
+        """Bytes from START to END. True if all were read."""
+        at = start
+        if digest is None:
+            os.lseek(target, start, os.SEEK_SET)
+            try:
+                while at < end:
+                    done = os.sendfile(target, source, at, min(end - at, 16 * CHUNK))
+                    if not done:
+                        break
+                    at += done
+                    self._meter.done += done
+                    self._measured()
+            except OSError as exc:
+                if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise
+        os.lseek(target, at, os.SEEK_SET)
+        clean = True
+        while at < end:                 # with sums, and around what sendfile could not read
+            try:
+                data = os.pread(source, min(CHUNK, end - at), at)
+            except OSError as exc:
+                data, good = self._salvage(source, at, min(CHUNK, end - at), path, exc)
+                clean = clean and good
+            if not data:
+                self._failed(path, 'became shorter while it was read, %d bytes are zeros' % (end - at))
+                os.ftruncate(target, end)
+                return False
+            if digest is not None:
+                digest.update(data)
+            _write(target, data)
+            at += len(data)
+            self._meter.done += len(data)
+            self._measured()
+        return clean
+
+    def _salvage(self, source, at, length, path, error):
+        """(bytes, whether all were read) page by page; zeros for pages that cannot be read."""
+        pieces, lost, end = [], 0, at + length
+        first = None
+        while at < end:
+            step = min(PAGE - at % PAGE, end - at)
+            try:
+                data = os.pread(source, step, at)
+            except OSError as exc:
+                data, lost, error = bytes(step), lost + step, exc
+                first = at if first is None else first
+            if not data:
+                break
+            pieces.append(data)
+            at += len(data)
+        if lost:
+            self._failed(path, 'from byte %d on, %d bytes cannot be read and are zeros: %s' % (first, lost, error.strerror))
+        return b''.join(pieces), not lost
+
+    def _measured(self):
+        """Where it takes longer, count how much there is."""
+        if self._measure is not None and time.monotonic() > self._until:
+            measure, self._measure = self._measure, None
+            self._meter.total = measure()
+
+    def _tell(self, entry):
+        if self._measure is not None and not self.counts.files & 255:
+            self._measured()
+        self._meter.label = entry.path
+
+    # -- what belongs to each
+
+    def _ids(self, st):
+        idmap = self._options.idmap
+        return (st.st_uid, st.st_gid) if idmap is None else idmap.to_container(st.st_uid, st.st_gid)
+
+    def _mode(self, st):
+        mode = stat.S_IMODE(st.st_mode)
+        # set-user-ID of another user than the owner would be a present to us
+        return mode if self._options.owners else mode & ~(stat.S_ISUID | stat.S_ISGID)
+
+    def _xattrs(self, entry, fd=None):
+        try:
+            found = entry.xattrs(fd)
+        except OSError as exc:
+            self._failed(entry.path, 'extended attributes cannot be read: %s' % (exc.strerror or exc))
+            return {}
+        return found if self._options.idmap is None or not found else self._options.idmap.xattrs(found)
+
+    def _set_xattrs(self, where, xattrs):
+        for name, value in sorted(xattrs.items()):
+            if name in HOST_XATTRS:
+                continue
+            try:
+                if isinstance(where, int):
+                    os.setxattr(where, name, value)
+                else:
+                    os.setxattr(where, name, value, follow_symlinks=False)
+            except OSError as exc:
+                if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                    raise
+                self.counts.attributes += 1
+
+    def _apply(self, fd, st, xattrs, clean=True):
+        """Owner, mode, attributes and, last of all, times of an open file or folder."""
+        if self._options.owners:
+            os.fchown(fd, *self._ids(st))
+        os.fchmod(fd, self._mode(st))
+        if xattrs:
+            self._set_xattrs(fd, xattrs)
+        if clean:
+            os.utime(fd, ns=_times(st))
+
+    # -- sums
+
+    def _sum(self, digest, path):
+        self._sums.append((digest, path))
+        if len(self._sums) > 500:
+            self._write_sums()
+
+    def _write_sums(self):
+        if self._sums:
+            self._options.sums.write(checksums.lines(self._sums))
+            del self._sums[:]
+
+
+def _times(st):
+    return st.st_atime_ns, st.st_mtime_ns
+
+
+def _write(fd, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view):]
+
+
+def _hash_zeros(digest, count):
+    while digest is not None and count > 0:
+        digest.update(ZEROS[:min(count, CHUNK)])
+        count -= CHUNK
+
+
+def _remove(folder, name):
+    """Remove what is called NAME in the open FOLDER, whatever it is; nothing is followed."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):
+        shutil.rmtree(b'/proc/self/fd/%d/%s' % (folder, name))
+
+
+def exists(folder, name):
+    """The lstat of NAME in the open FOLDER, None if there is nothing."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def set_aside(folder, name) -> Optional[bytes]:
+    """Rename what is called NAME to NAME.until-TIME -> the new name."""
+    aside = name[:220] + b'.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime()).encode('ascii')
+    os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
+    return aside

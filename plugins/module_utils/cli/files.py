@@ -1,0 +1,119 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the verbs that look at files have in common: objects as arguments, failures that are told, one line for one file."""
+import os
+import stat
+import time
+
+from ..storage import filesystem, model
+from ..storage.tree import Failure
+from . import objects
+from .main import PARTIAL, WHOLE
+from .output import shown
+from .parser import OBJECT_HELP
+
+TOLD = 20                               # failures that are printed; all are counted
+TYPES = {'f': '-', 'd': 'd', 'l': 'l', 'p': 'p', 's': 's', 'c': 'c', 'b': 'b'}
+
+
+def arguments(parser, metavar='OBJECT[:PATH]', several=True):
+    """The argument OBJECT[:PATH], and whether mounts are looked into."""
+    parser.add_argument('objects' if several else 'object', metavar=metavar, help=OBJECT_HELP, **({'nargs': '+'} if several else {}))
+    parser.add_argument('--no-mounts', dest='mounts', action='store_false',
+                        help='not what was mounted: volumes and binds of a container are empty folders')
+
+
+class Tally(object):
+    """What could not be read: printed to the standard error as it comes, counted to the end."""
+
+    def __init__(self, out):
+        self._out = out
+        self.failures = 0
+        self.partial = False
+
+    def fail(self, path, error):
+        """PATH (bytes) could not be read."""
+        self.failures += 1
+        self.partial = True
+        if self.failures <= TOLD:
+            self._out.error('lifeboat: cannot read %s: %s' % (shown(path), filesystem.why(error) if isinstance(error, OSError) else error))
+
+    def note(self, sentences):
+        """SENTENCES on what is missing from the start."""
+        for sentence in sentences:
+            self.partial = True
+            self._out.error('lifeboat: %s' % sentence)
+
+    def status(self):
+        if self.failures > TOLD:
+            self._out.error('lifeboat: %d more could not be read' % (self.failures - TOLD))
+        return PARTIAL if self.partial else WHOLE
+
+
+def entries(stream, tally, place=b''):
+    """The Entry of STREAM; failures go to TALLY."""
+    for item in stream:
+        if type(item) is Failure:  # pylint: disable=unidiomatic-typecheck
+            tally.fail(place + b'/' + item.path, item.error)
+        else:
+            yield item
+
+
+def each(given, out, tally, show):
+    """SHOW(opened, reference, node) for each of given.objects; one that is not there does not keep the others back."""
+    missing = 0
+    with objects.open_host(given) as host:
+        for text in given.objects:
+            try:
+                reference = objects.parse(text)
+                with objects.opened(host, reference, given.mounts) as found:
+                    tally.note(found.partial)
+                    show(found, reference, objects.lookup(found, reference.path))
+            except model.LifeboatError as exc:
+                if len(given.objects) == 1:
+                    raise
+                missing += 1
+                out.error('lifeboat: %s' % exc)
+    if missing == len(given.objects):
+        raise model.LifeboatError('nothing of that is there')
+    tally.partial = tally.partial or bool(missing)
+    return tally.status()
+
+
+def about(entry, path):
+    """An entry as JSON: the same keys for every verb."""
+    st = entry.st
+    fields = model.path_fields(path)
+    fields.update({'type': filesystem.kind(st.st_mode), 'mode': '%04o' % stat.S_IMODE(st.st_mode), 'uid': st.st_uid, 'gid': st.st_gid,
+                   'size': st.st_size, 'mtime': moment(st.st_mtime_ns), 'mtime_ns': st.st_mtime_ns})
+    if stat.S_ISLNK(st.st_mode):
+        fields.update(model.path_fields(target(entry), 'link'))
+    return fields
+
+
+def target(entry):
+    """Where a link leads (bytes), empty where that cannot be read."""
+    try:
+        return entry.readlink()
+    except OSError:
+        return b''
+
+
+def moment(nanoseconds):
+    """RFC 3339, UTC, in seconds."""
+    try:
+        return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(nanoseconds // 1000000000))
+    except (ValueError, OverflowError, OSError):
+        return '?'
+
+
+def long_line(entry, name, idmap=None, human=None):
+    """A line as ls -l has it; owners are numbers, as the container's passwd is another one."""
+    st = entry.st
+    uid, gid = idmap.to_container(st.st_uid, st.st_gid) if idmap is not None else (st.st_uid, st.st_gid)
+    kind = filesystem.kind(st.st_mode)
+    size = '%d, %d' % (os.major(st.st_rdev), os.minor(st.st_rdev)) if kind in ('c', 'b') else \
+        human(st.st_size) if human else '%d' % st.st_size
+    text = '%s %5d %5d %12s %s %s' % (stat.filemode(st.st_mode), uid, gid, size, moment(st.st_mtime_ns), name)
+    return text + ' -> ' + shown(target(entry)) if kind == 'l' else text

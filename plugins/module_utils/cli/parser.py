@@ -1,0 +1,110 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one parser of the tool. A verb is a file in verbs/ and a line in VERBS."""
+import argparse
+import importlib
+import os
+
+# verb -> what it does. Its file is loaded when it is asked for.
+VERBS = (
+    ('look', 'what is on the disk: data roots, containers, images, volumes, and what is wrong with them'),
+    ('ls', 'list files'),
+    ('cat', 'print files'),
+    ('find', 'find files by name, age, size and type'),
+    ('du', 'how large folders are'),
+    ('cp', 'copy files and folders out'),
+    ('tar', 'write files as a tar archive to the standard output'),
+    ('diff', 'what a container changed, as docker diff'),
+    ('logs', 'what a container printed, as docker logs'),
+    ('inspect', 'the definition of a container, volume or image'),
+    ('rescue', 'write bundles: everything of containers, with checksums'),
+    ('verify', 'check bundles against their checksums'),
+    ('mount', 'the command that mounts a container\'s file system read-only'),
+    ('completion', 'tab completion for bash, zsh or fish'),
+)
+OBJECT_HELP = 'NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container, ' \
+              'or an orphan one) or image:REF; PATH is a path in it'
+ABOUT = 'Brings container data out of dead Docker hosts, without a Docker daemon. Reads only.'
+END = '''\
+Every verb has examples: lifeboat VERB --help
+
+OBJECT is the NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container,
+or an orphan one) or image:REF.
+
+environment: LIFEBOAT_HOST_ROOT, LIFEBOAT_DATA_ROOT (several with a colon between them), LIFEBOAT_CONTAINERD_ROOT,
+LIFEBOAT_JSON=1, LIFEBOAT_QUIET=1 are the options of these names; NO_COLOR: no colours
+
+exit status: 0 everything asked for is there and whole, 1 a part of it, 2 nothing, or wrong use
+'''
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a verb's file is loaded only when the verb is asked for."""
+    fill = None
+
+    def filled(self):
+        if self.fill is not None:
+            fill, self.fill = self.fill, None
+            fill(self)
+        return self
+
+    def parse_known_args(self, args=None, namespace=None):
+        self.filled()
+        return super(Parser, self).parse_known_args(args, namespace)
+
+
+def _on(name):
+    return os.environ.get(name, '').lower() in ('1', 'true', 'yes', 'on')
+
+
+def common(parser, top):
+    """The options that every verb has; they may stand before the verb (TOP) or behind it."""
+    def default(value):
+        return value if top else argparse.SUPPRESS
+    group = parser.add_argument_group('where to look')
+    group.add_argument('--host-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_HOST_ROOT') or '/'),
+                       help='where the / of the dead host is mounted (default: /, this machine)')
+    group.add_argument('--data-root', metavar='DIR', action='append', default=default(
+        [path for path in os.environ.get('LIFEBOAT_DATA_ROOT', '').split(':') if path]),
+        help='a data root of Docker, if it is not found by itself; may be given several times')
+    group.add_argument('--containerd-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_CONTAINERD_ROOT') or None),
+                       help='the root of containerd, if it is not found by itself')
+    group = parser.add_argument_group('what to print')
+    group.add_argument('--json', action='store_true', default=default(_on('LIFEBOAT_JSON')), help='print JSON')
+    group.add_argument('-q', '--quiet', action='store_true', default=default(_on('LIFEBOAT_QUIET')),
+                       help='no progress and no notes; errors are printed')
+    group.add_argument('-v', '--verbose', action='count', default=default(0), help='more: infos; with -vv where an error comes from')
+
+
+def verb(name):
+    """The module of a verb: `arguments(parser)`, `run(given, out)` -> exit status, `EXAMPLES`."""
+    return importlib.import_module('.verbs.' + name, __name__.rpartition('.')[0])
+
+
+def _fill(name):
+    def fill(parser):
+        module = verb(name)
+        module.arguments(parser)
+        common(parser, False)
+        parser.epilog = 'examples:\n' + ''.join('  %s\n' % line for line in module.EXAMPLES.strip('\n').split('\n'))
+        more = getattr(module, 'DESCRIPTION', '')
+        if more:
+            parser.description += '\n' + more
+    return fill
+
+
+def build(version):
+    """The argparse parser of the whole tool; verbs are filled in when they are parsed, or by filled()."""
+    parser = Parser(prog='lifeboat', description=ABOUT, epilog=END, formatter_class=argparse.RawDescriptionHelpFormatter)
+    common(parser, True)
+    parser.add_argument('--version', action='version', version='lifeboat %s' % version)
+    verbs = parser.add_subparsers(dest='verb', metavar='VERB', title='verbs', parser_class=Parser)
+    verbs.required = True
+    parser.verbs = {}
+    for name, summary in VERBS:
+        child = verbs.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + '.',
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+        child.fill = _fill(name)
+        parser.verbs[name] = child
+    return parser

@@ -1,0 +1,94 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a long verb is: a bar on a terminal, a line every ten seconds elsewhere, nothing with --quiet."""
+import threading
+import time
+
+from ..rescue.progress import Teller, describe, duration, human
+from .output import shown
+
+DRAW = 0.25                             # seconds between two pictures of a bar
+TELL = 10.0                             # and between two lines where there is no terminal
+BLOCKS = 24
+
+
+class Meter(object):
+    """How many bytes of how many are done. `total` 0: not known."""
+
+    def __init__(self, what):
+        self.what = what
+        self.label = b''
+        self.done = self.total = 0
+
+    def snapshot(self):
+        return {'phase': self.what, 'bytes': self.done, 'total': self.total, 'label': self.label}
+
+
+class Bar(object):
+    """Draws what SNAPSHOT() says while it is entered. One of a Meter, or of rescue.progress.Progress."""
+
+    def __init__(self, out, snapshot, clock=time.monotonic):
+        self._out = out
+        self._snapshot = snapshot
+        self._clock = clock
+        self._teller = Teller(0, clock)
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+        self._drawn = False
+        self._thread = None
+
+    def __enter__(self):
+        if not self._out.quiet:
+            self._out.bar = self
+            self._thread = threading.Thread(target=self._loop)
+            self._thread.daemon = True
+            self._thread.start()
+        return self
+
+    def __exit__(self, *dummy):
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.clear()
+        self._out.bar = None
+
+    def _loop(self):
+        terminal = self._out.err_terminal
+        while not self._done.wait(DRAW if terminal else TELL):
+            snapshot = self._snapshot()
+            self._teller.line(snapshot if 'bundle' in snapshot else dict(snapshot, phase=''))     # for the rate
+            width = self._out.err_width
+            text = picture(snapshot, self._teller.rate(), width, terminal)
+            with self._lock:
+                self._out.draw(('\r%s\x1b[K' % text if terminal else text + '\n').encode('utf-8', 'surrogateescape'))
+                self._drawn = terminal
+
+    def clear(self):
+        """Take the bar away, so that a sentence can be printed."""
+        with self._lock:
+            if self._drawn:
+                self._out.draw(b'\r\x1b[K')
+                self._drawn = False
+
+
+def picture(snapshot, rate, width=None, bar=False):
+    """One line. BAR: with a bar of blocks, as for a terminal of WIDTH columns."""
+    done, total = snapshot['bytes'], snapshot['total']
+    if 'bundle' in snapshot:
+        if snapshot['phase'] != 'reading' or not bar:
+            return shown(describe(snapshot, rate, width and width - 1))
+        label = '%d/%d %s' % (snapshot['bundles'], snapshot['of'], (snapshot['bundle'] + ' ' + snapshot['component']).strip())
+    else:
+        label = shown(snapshot['label'])
+    text = '%s of %s' % (human(done), human(total)) if total else human(done)
+    if rate > 0:
+        text += '  %s/s' % human(rate)
+        if total:
+            text += '  %s left' % duration(max(0, total - done) / rate)
+    share = min(1.0, float(done) / total) if total else 0.0
+    if not bar:
+        return '%s %s%s%s' % (snapshot['phase'], text, '  %d %%' % (100 * share) if total else '', '  ' + label if label else '')
+    head = '[%s] %3d %%  ' % ('#' * int(BLOCKS * share) + '.' * (BLOCKS - int(BLOCKS * share)), 100 * share) if total else ''
+    line = '%s%s  %s' % (head, text, shown(label))
+    return line if width is None or len(line) < width else line[:width - 1]

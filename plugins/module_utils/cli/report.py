@@ -1,0 +1,220 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Results as text for a person: what is on a disk, what was rescued, which bundles are whole.
+
+All functions return lines. WIDTH: columns of the terminal, None where nothing has to be cut. PAINT(text, colour) colours text
+on a terminal. Values come from disks and bundles: every one goes through shown().
+"""
+from ..formats.values import as_dict, as_list, as_str
+from ..rescue.progress import human
+from ..storage import model
+from .output import columns, shown, wrapped
+
+SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)
+STATUSES = (model.LOST, model.UNSUPPORTED, model.PARTIAL, model.COMPLETE)
+COLOURS = {model.COMPLETE: 'green', model.PARTIAL: 'yellow', model.LOST: 'red', model.UNSUPPORTED: 'red',
+           model.CRITICAL: 'red', model.WARNING: 'yellow', 'verified': 'green', 'damaged': 'red', 'incomplete': 'red',
+           'unverified': 'yellow'}
+RIGHT = ('VOLUMES', 'SIZE', 'LAYERS', 'BYTES', 'FILES')
+BUNDLES = 40                            # rows of a table of bundles
+PROBLEMS = 20
+
+
+def plain(text, dummy_colour):
+    """The PAINT of who wants no colours."""
+    return text
+
+
+def _table(rows, width, paint, flexible):
+    """Lines of a table whose first column is a status."""
+    lines = columns(rows, RIGHT, width, flexible)
+    painted = []
+    for number, line in enumerate(lines):
+        word = rows[number][0]
+        colour = 'bold' if number == 0 else COLOURS.get(word)
+        painted.append(paint(line, 'bold') if number == 0 else paint(line[:len(word)], colour) + line[len(word):])
+    return painted
+
+
+# -- what is on the disk -------------------------------------------------------------------------------------------------
+
+
+def look(facts, width=None, paint=plain, verbose=False):
+    """The dictionary that facts.gather() returns, as lines."""
+    lines = []
+    for root in facts['roots']:
+        lines.append(paint('Data root %s' % shown(root['path']), 'bold') + _about_root(root))
+    for title, rows, flexible in (('Containers', _containers(facts), ('CONTAINER', 'IMAGE')),
+                                  ('Volumes', _volumes(facts), ('VOLUME', 'USED BY')),
+                                  ('Images', _images(facts), ('IMAGE',)),
+                                  ('Layers without a container', _orphans(facts), ('LAYER', 'IMAGE'))):
+        if len(rows) > 1:
+            lines += ['', paint('%s: %d' % (title, len(rows) - 1), 'bold')] + _table(rows, width, paint, flexible)
+    told = everything(facts)
+    lines += _problems(told, width, paint, verbose)
+    lines += ['', _counts(facts)]
+    return lines
+
+
+def _about_root(root):
+    words = [', '.join(root['drivers']) or 'no storage driver', 'daemon %s' % root['daemon']['state']]
+    if root['recorded_path'] and root['recorded_path'] != root['path']:
+        words.append('recorded as %s' % shown(root['recorded_path']))
+    if root['userns']:
+        words.append('user namespace %s' % root['userns'])
+    if root['rootless']:
+        words.append('rootless')
+    return ': %s' % ', '.join(words)
+
+
+def _size(item):
+    usage = item.get('usage')
+    return human(usage['bytes']) if usage else '-'
+
+
+def _containers(facts):
+    names = {}
+    for item in facts['containers']:
+        for mount in item['mounts']:
+            if mount['type'] == 'volume':
+                names.setdefault(item['id'], set()).add(mount['name'])
+    rows = [('STATUS', 'CONTAINER', 'ID', 'STATE', 'IMAGE', 'VOLUMES', 'SIZE')]
+    for item in sorted(facts['containers'], key=_order):
+        rows.append((item['status'], shown(item['name'] or '(name lost)'), item['id'][:12], shown(item['state']['status']),
+                     shown(item['image']['reference'] or '-'), str(len(names.get(item['id'], ()))), _size(item)))
+    return _without_empty(rows, 'SIZE')
+
+
+def _order(item):
+    return STATUSES.index(item['status']) if item['status'] in STATUSES else 0, item.get('name') or ''
+
+
+def _without_empty(rows, name):
+    """ROWS without the column NAME where all of it is empty."""
+    at = rows[0].index(name)
+    if any(row[at] != '-' for row in rows[1:]):
+        return rows
+    return [row[:at] + row[at + 1:] for row in rows]
+
+
+def _volumes(facts):
+    names = {item['id']: item['name'] or item['id'][:12] for item in facts['containers']}
+    rows = [('STATUS', 'VOLUME', 'USED BY', 'DRIVER', 'SIZE')]
+    for item in sorted(facts.get('volumes', ()), key=_order):
+        users = ', '.join(names.get(ident, ident[:12]) for ident in item['used_by'])
+        rows.append((item['status'], shown(item['name']), shown(users or 'no container'), shown(item['driver']), _size(item)))
+    return _without_empty(rows, 'SIZE')
+
+
+def _images(facts):
+    rows = [('STATUS', 'IMAGE', 'ID', 'LAYERS')]
+    for item in sorted(facts.get('images', ()), key=lambda one: _order({'status': one['status'], 'name': ''.join(one['references'])})):
+        rows.append((item['status'], shown(', '.join(item['references']) or '(no name)'), shown(item['id'].split(':')[-1][:12]),
+                     str(len(item['layers']))))
+    return rows
+
+
+def _orphans(facts):
+    rows = [('STATUS', 'LAYER', 'IMAGE', 'NEWEST CHANGE', 'SIZE')]
+    for item in as_dict(facts.get('orphans')).get('writable_layers', ()):
+        status = model.PARTIAL if any(problem['code'] == 'PRIVILEGES_MISSING' for problem in item['problems']) else model.COMPLETE
+        rows.append((status, shown(item['name'][:16]), shown(item['image']['reference'] or '-'), item['newest_mtime'] or '-',
+                     human(item['usage']['bytes']) if item['usage'] else '-'))
+    return _without_empty(_without_empty(rows, 'SIZE'), 'NEWEST CHANGE')
+
+
+def everything(facts):
+    """All problems of the facts, each once, the gravest first."""
+    found, seen = [], set()
+    groups = [facts] + facts['containers'] + facts.get('volumes', []) + facts.get('images', []) + \
+        as_dict(facts.get('orphans')).get('writable_layers', [])
+    for group in groups:
+        for item in group['problems']:
+            key = (item['code'], item['object'], item['message'])
+            if key not in seen:
+                seen.add(key)
+                found.append(item)
+    return sorted(found, key=lambda item: SEVERITIES.index(item['severity']))
+
+
+def _problems(found, width, paint, verbose):
+    shown_ones = [item for item in found if verbose or item['severity'] != model.INFO]
+    infos = len(found) - len(shown_ones)
+    lines = ['', paint('Problems: %d' % len(shown_ones), 'bold')] if shown_ones else []
+    for item in shown_ones:
+        lines += problem(item, width, paint)
+    if infos:
+        lines += ['', '%d more are only for information: -v shows them' % infos]
+    return lines
+
+
+def problem(item, width=None, paint=plain, head=''):
+    """One problem as lines, its next step in lines of its own."""
+    room = width - len(head) if width else None
+    severity = as_str(item.get('severity'))
+    lines = wrapped('%s %s: %s' % (shown(severity.upper()), shown(as_str(item.get('code'))), shown(as_str(item.get('message')))), room)
+    lines[0] = paint(lines[0][:len(severity)], COLOURS.get(severity)) + lines[0][len(severity):]
+    if as_str(item.get('next_step')):
+        lines += ['    ' + line for line in wrapped('Next: ' + shown(item['next_step']), room and room - 4)]
+    return [head + line for line in lines]
+
+
+def _counts(facts):
+    summary = facts['summary']
+    words = ['%d %s' % (summary[name], name) for name in (model.COMPLETE, model.PARTIAL, model.LOST, model.UNSUPPORTED) if summary[name]]
+    return '%d container%s%s, %d volume%s, %d image%s' % (
+        summary['containers'], '' if summary['containers'] == 1 else 's', ' (%s)' % ', '.join(words) if words else '',
+        summary['volumes'], '' if summary['volumes'] == 1 else 's', len(facts.get('images', ())),
+        '' if len(facts.get('images', ())) == 1 else 's')
+
+
+# -- what was rescued ------------------------------------------------------------------------------------------------------
+
+
+def rescued(result, width=None, paint=plain, check_mode=False, head=''):
+    """The result of a rescue: a line for each bundle and each problem, the gravest first. HEAD stands before each line."""
+    bundles = sorted(as_list(result.get('bundles')), key=lambda item: STATUSES.index(item.get('status'))
+                     if item.get('status') in STATUSES else 0)
+    rows = [('STATUS', 'BUNDLE', 'IMAGE', 'VOLUMES', 'SIZE', '')]
+    for item in bundles[:BUNDLES]:
+        rows.append((shown(str(item.get('status'))), shown(str(item.get('name'))), shown(item.get('image') or '-'),
+                     str(sum(part.get('kind') == 'volume' for part in item.get('components') or ())), human(item.get('bytes') or 0),
+                     '' if item.get('changed') else 'unchanged'))
+    room = width - len(head) if width else None
+    lines = columns(rows, RIGHT) if bundles else []
+    if room and lines and max(map(len, lines)) > room:      # without the images then
+        rows = [row[:2] + row[3:] for row in rows]
+    lines = _table(rows, room, paint, ('BUNDLE',)) if bundles else []
+    if len(bundles) > BUNDLES:
+        lines.append('... and %d more' % (len(bundles) - BUNDLES))
+    problems = sorted(as_list(result.get('problems')), key=lambda item: SEVERITIES.index(item.get('severity'))
+                      if item.get('severity') in SEVERITIES else 0)
+    for item in problems[:PROBLEMS]:
+        lines += problem(item, room, paint)
+    if len(problems) > PROBLEMS:
+        lines.append('... and %d more problems' % (len(problems) - PROBLEMS))
+    summary = as_dict(result.get('summary'))
+    lines.append('%d bundles, %d %s, %s, %d problems' % (
+        summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
+        human(summary.get('bytes', 0)), summary.get('problems', 0)))
+    return [head + line for line in lines]
+
+
+# -- which bundles are whole -------------------------------------------------------------------------------------------------
+
+
+def verified(bundles, width=None, paint=plain):
+    """What info.inspect() returns, as lines."""
+    rows = [('STATUS', 'BUNDLE', 'RESCUE', 'WRITTEN')]
+    for item in bundles:
+        rows.append((item['status'], shown(item['path']), shown(as_str(item['rescue_status'])), shown(as_str(item['created']))))
+    lines = _table(rows, width, paint, ('BUNDLE',))
+    for item in bundles:
+        for difference in item['differences'][:PROBLEMS]:
+            lines += wrapped('%s: %s %s' % (shown(item['path']), shown(difference['file']), shown(difference['problem'])), width)
+        if len(item['differences']) > PROBLEMS:
+            lines.append('... and %d more differences in %s' % (len(item['differences']) - PROBLEMS, shown(item['path'])))
+    good = sum(item['status'] in ('verified', 'unverified') for item in bundles)
+    lines.append('%d of %d bundles are whole' % (good, len(bundles)))
+    return lines

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat cat: the bytes of files."""
+import os
+
+from ...storage.model import LifeboatError
+from .. import files, objects
+from ..output import harmless, shown
+
+DESCRIPTION = '''
+Links are followed inside the container. On a terminal, what it would act on is shown as escapes; --raw prints it as it is.'''
+
+EXAMPLES = '''
+lifeboat cat web:/etc/nginx/nginx.conf
+lifeboat cat volume:shop-data:/config.json > config.json
+lifeboat cat db:/var/log/app.log | grep ERROR'''
+
+
+def arguments(parser):
+    files.arguments(parser, 'OBJECT:PATH')
+    parser.add_argument('--raw', action='store_true', help='print bytes as they are, on a terminal too')
+
+
+def run(given, out):
+    tally = files.Tally(out)
+    escaped = out.terminal and not given.raw
+
+    def show(opened, reference, node):
+        if reference.path is None:
+            raise LifeboatError('"%s" has no path; write %s:/PATH' % ((shown(reference.text),) * 2))
+        if node.folder is not None:
+            raise LifeboatError('%s is a folder. lifeboat ls lists it' % shown(reference.text))
+        try:
+            fd = node.entry.open()
+        except OSError as exc:
+            raise LifeboatError('%s cannot be opened: %s' % (shown(reference.text), exc.strerror or exc))
+        place = objects.place(opened, reference.path)
+        try:
+            _copy(fd, out, escaped)
+        except OSError as exc:
+            tally.fail(place, exc)
+        finally:
+            os.close(fd)
+
+    return files.each(given, out, tally, show)
+
+
+def _copy(fd, out, escaped):
+    while True:
+        piece = os.read(fd, 1 << 20)
+        if not piece:
+            return
+        out.write(harmless(piece) if escaped else piece)

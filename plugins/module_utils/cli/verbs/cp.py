@@ -1,0 +1,188 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat cp: files and folders out of containers, as files."""
+import os
+import stat
+from typing import Any, NamedTuple
+
+from ...rescue.progress import human
+from ...storage import fsinfo
+from ...storage.model import LifeboatError
+from ...storage.tree import Failure
+from .. import copying, files, objects
+from ..main import NOTHING
+from ..output import shown
+from ..progress import Bar, Meter
+
+DESCRIPTION = '''
+Owners, modes, times to the nanosecond, extended attributes, ACLs, holes and hard links are kept; links are copied as links.
+As with docker cp: if DEST is a folder, the copy goes into it; a PATH that ends in /. means what is in the folder. Nothing
+that exists is written over: --force renames it to NAME.until-TIME. A folder gets its name when it is whole; a copy that was
+ended early is taken up by the same command.'''
+
+EXAMPLES = '''
+lifeboat cp web:/srv/uploads .
+lifeboat cp web:/etc/nginx web:/var/www /mnt/usb/web/
+lifeboat cp db:/var/lib/mysql /srv/mysql             volumes are at their places
+lifeboat cp volume:shop-data:/. /srv/shop-data       what is in a volume
+lifeboat cp layer:web:/ web-changes                  only what the container itself wrote
+lifeboat cp --sums sums.txt web:/srv .               and its checksums, for sha256sum -c'''
+
+GO_ON = 'Nothing half has its final name. Run the same command again: what is whole in .NAME...lifeboat-part is not copied again.'
+
+
+class Job(NamedTuple):
+    """What goes where: `folder` is the descriptor of the destination's folder, `name` the final name in it."""
+    node: Any
+    folder: int
+    name: bytes
+    source: str                         # tells this source from others
+
+
+def arguments(parser):
+    parser.add_argument('objects', metavar='OBJECT:PATH', nargs='+', help='what to copy; ' + files.OBJECT_HELP)
+    parser.add_argument('dest', metavar='DEST', help='a folder to copy into, or the new name')
+    parser.add_argument('-L', '--follow-link', action='store_true', help='if PATH itself is a link, copy what it leads to')
+    parser.add_argument('--force', action='store_true', help='rename what is there to NAME.until-TIME')
+    parser.add_argument('--devices', action='store_true', help='also make device nodes (as root)')
+    parser.add_argument('--sums', metavar='FILE', help='write the SHA-256 of each file to FILE, for sha256sum -c in the copied folder')
+    parser.add_argument('--no-mounts', dest='mounts', action='store_false', help='without volumes and binds')
+    parser.add_argument('--owner-ids', choices=('container', 'disk'), default='container',
+                        help='owners as the container saw them (default), or as on the disk: they differ with user namespaces')
+
+
+def run(given, out):
+    tally, counts, meter = files.Tally(out), copying.Counts(), Meter('copying')
+    references = [objects.with_path(text) for text in given.objects]
+    sums = open(given.sums, 'wb') if given.sums else None
+    done = 0
+    try:
+        with objects.open_host(given) as host, Bar(out, meter.snapshot):
+            for reference in references:
+                with objects.opened(host, reference, given.mounts) as found:
+                    tally.note(found.partial)
+                    done += _copy(given, out, host, found, reference, tally, meter, counts, sums)
+    finally:
+        if sums is not None:
+            sums.close()
+    _summary(given, out, counts, tally)
+    return tally.status() if done else NOTHING
+
+
+def _copy(given, out, host, found, reference, tally, meter, counts, sums):
+    """Copy what one reference means -> how many files and folders got their final names."""
+    node = objects.lookup(found, reference.path, given.follow_link)
+    place = objects.place(found, b'')[:-1]
+    _refuse_inside(given, host, found, node)
+    options = copying.Options(found.object.idmap if given.owner_ids == 'container' else None, given.devices, os.geteuid() == 0, sums)
+    jobs = _jobs(given, found, reference, node, tally)
+    done = 0
+    try:
+        for job in jobs:
+            if copying.exists(job.folder, job.name) is not None and not given.force:
+                raise LifeboatError('There is %s already. Choose another DEST, or --force, which renames it' % shown(
+                    os.path.join(os.fsencode(given.dest), job.name)))
+        for job in jobs:
+            done += _one(given, found, job, options, tally, meter, counts, place, out)
+    except OSError as exc:
+        raise LifeboatError('DEST %s cannot be written: %s, after %s. Nothing half has its final name; make room or choose another DEST, and '
+                            'run the same command again: it goes on where it stopped' % (
+                                shown(given.dest), exc.strerror or exc, human(counts.bytes)))
+    finally:
+        for fd in {job.folder for job in jobs}:
+            os.close(fd)
+    return done
+
+
+def _one(given, found, job, options, tally, meter, counts, place, out):
+    copy = copying.Copy(job.folder, job.name, job.source, options, lambda path, error: tally.fail(place + b'/' + path, error),
+                        meter, counts)
+    meter.label = job.name
+    if copying.exists(job.folder, job.name) is not None:
+        aside = copying.set_aside(job.folder, job.name)
+        out.note('%s was there and is now called %s' % (shown(job.name), shown(aside)))
+    if job.node.folder is None:
+        return bool(copy.file(job.node.entry))
+    skip = len(job.node.entry.path) + 1 if job.node.entry.path else 0
+    copy.folder(job.node.entry, found.files.walk(job.node), skip, lambda: _bytes(found, job.node))
+    return 1
+
+
+def _bytes(found, node):
+    """Bytes that reading a folder takes: holes are not read."""
+    return sum(min(item.st.st_size, item.st.st_blocks * 512 + 4096) for item in found.files.walk(node)
+               if not isinstance(item, Failure) and stat.S_ISREG(item.st.st_mode))
+
+
+# -- what goes where -------------------------------------------------------------------------------------------------------
+
+
+def _jobs(given, found, reference, node, tally):
+    path = reference.path
+    contents = node.folder is not None and (not path.strip(b'/.') or path.endswith(b'/.'))
+    name = os.path.basename(os.path.normpath(path)) if not contents else b''
+    dest = os.fsencode(given.dest)
+    source = '%s %s %s %s' % (os.fsdecode(found.object.root.path), found.object.kind, getattr(found.object.record, 'id', found.object.name),
+                              os.fsdecode(path))
+    if os.path.isdir(dest):
+        parent = dest
+    elif len(given.objects) > 1 or dest.endswith(b'/') and not contents:
+        if os.path.lexists(dest.rstrip(b'/')):
+            raise LifeboatError('DEST %s is not a folder' % shown(given.dest))
+        os.mkdir(dest)
+        parent = dest
+    else:
+        parent, name, contents = os.path.dirname(dest.rstrip(b'/')) or b'.', os.path.basename(dest.rstrip(b'/')), False
+    try:
+        folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise LifeboatError('The folder %s cannot be opened: %s' % (shown(parent), exc.strerror or exc))
+    if not contents:
+        return [Job(node, folder, name, source)]
+    jobs = []
+    for entry in files.entries(found.files.children(node), tally, objects.place(found, b'')[:-1]):
+        last = entry.path.rpartition(b'/')[2]
+        jobs.append(Job(found.files.lookup(b'/' + entry.path, False), folder, last, source + '/' + os.fsdecode(last)))
+    return jobs
+
+
+def _refuse_inside(given, host, found, node):
+    """DEST must not lie in what is rescued."""
+    dest = os.path.abspath(os.fsencode(given.dest))
+    sources = []
+    for root in host.roots:
+        sources += [root.path] + [store.path for store in root.stores] + [volume.path for volume in root.volumes().values() if volume.path]
+    copied = b'/' + b'/'.join(node.names)
+    for mount in getattr(found.object.record, 'mounts', ()) if given.mounts else ():
+        at = os.fsencode(mount.destination).rstrip(b'/')
+        if mount.path is None:
+            continue
+        if at == copied or at.startswith(copied.rstrip(b'/') + b'/'):
+            sources.append(mount.path)
+        elif copied.startswith(at + b'/'):
+            sources.append(os.path.join(mount.path, copied[len(at) + 1:]))
+    for folder in sources:
+        if fsinfo.lies_inside(dest, folder):
+            raise LifeboatError('DEST %s lies inside %s, which is being rescued and must not be written. Choose a DEST on another disk' % (
+                shown(dest), shown(folder)))
+
+
+def _summary(given, out, counts, tally):
+    if counts.devices:
+        tally.note(['%d device nodes were left out%s' % (counts.devices, '' if given.devices else '; --devices makes them (as root)')])
+    if counts.attributes:
+        tally.note(['%d extended attributes could not be written: the file system of DEST does not take them, or it needs root'
+                    % counts.attributes])
+    if os.geteuid() != 0:
+        out.note('lifeboat: not run as root: everything belongs to you, owners and set-user-ID bits are not kept')
+    if counts.split_links:
+        out.note('lifeboat: %d hard links may be copies of their own' % counts.split_links)
+    text = '%d files, %s copied' % (counts.files, human(counts.bytes))
+    if counts.kept:
+        text += ', %d of them by an earlier run' % counts.kept
+    if given.json:
+        out.json({'files': counts.files, 'bytes': counts.bytes, 'kept': counts.kept, 'sockets': counts.sockets, 'devices': counts.devices,
+                  'attributes': counts.attributes, 'failures': tally.failures})
+    else:
+        out.note(text)

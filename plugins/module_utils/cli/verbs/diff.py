@@ -1,0 +1,46 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat diff: what a container changed."""
+from ...storage import model
+from ...storage.model import LifeboatError
+from ...storage.tree import Failure
+from .. import files, objects
+from ..output import shown
+
+DESCRIPTION = '''
+A: added, C: changed, D: deleted, compared with the image, as docker diff prints it.'''
+
+EXAMPLES = '''
+lifeboat diff web
+lifeboat diff web | grep '^A /etc'
+lifeboat diff web --json'''
+
+
+def arguments(parser):
+    parser.add_argument('container', metavar='CONTAINER', help='name, or the beginning of the ID')
+
+
+def run(given, out):
+    from ...storage.changes import changes
+    tally, found = files.Tally(out), []
+    reference = objects.parse(given.container)
+    if reference.kind not in (objects.CONTAINER, objects.LAYER):
+        raise LifeboatError('diff takes a container, not %s' % shown(given.container))
+    with objects.open_host(given) as host:
+        item = objects.find(host, reference)
+        stack = item.record.stack
+        if stack is None or stack.writable is None:
+            raise LifeboatError(objects.said(item.record.problems, 'The writable layer of %s is not on this disk' % shown(item.name)))
+        if not stack.known():
+            tally.note(['layers of the image of %s are not on this disk: what they held and was changed reads as added' % shown(item.name)])
+        for change in changes(stack):
+            if isinstance(change, Failure):
+                tally.fail(b'/' + change.path, change.error)
+            elif given.json:
+                found.append(dict({'kind': change.kind}, **model.path_fields(b'/' + change.path)))
+            else:
+                out.line('%s /%s' % (change.kind, shown(change.path)))
+    if given.json:
+        out.json({'changes': found})
+    return tally.status()

@@ -1,0 +1,120 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat logs: what a container printed, to the same two streams."""
+import collections
+import os
+import stat
+
+from ...formats import containerlogs
+from ...storage.model import LifeboatError
+from .. import files, objects, values
+from ..output import harmless, shown
+
+DESCRIPTION = '''
+What the container printed to its standard output goes to the standard output, its errors to the standard error, rotated
+files first. On a terminal, what it would act on is shown as escapes; --raw prints it as it is.'''
+
+EXAMPLES = '''
+lifeboat logs web
+lifeboat logs -t --tail 100 web               with times, the last 100 records
+lifeboat logs --since 2026-05-01 --until 2026-05-02T12:00:00Z web
+lifeboat logs web 2> errors.txt > output.txt'''
+
+
+def arguments(parser):
+    parser.add_argument('container', metavar='CONTAINER', help='name, or the beginning of the ID')
+    parser.add_argument('-t', '--timestamps', action='store_true', help='the time before each record')
+    parser.add_argument('-n', '--tail', metavar='N', default='all', help='only the last N records')
+    parser.add_argument('--since', metavar='TIME', help='from this time on: 2026-05-01T12:00:00Z, 2026-05-01, or 10m (before now)')
+    parser.add_argument('--until', metavar='TIME', help='up to this time')
+    parser.add_argument('--raw', action='store_true', help='print bytes as they are, on a terminal too')
+
+
+def run(given, out):
+    tail, since, until = _tail(given.tail), _moment('--since', given.since), _moment('--until', given.until)
+    reference = objects.parse(given.container)
+    if reference.kind != objects.CONTAINER:
+        raise LifeboatError('logs takes a container, not %s' % shown(given.container))
+    with objects.open_host(given) as host:
+        item = objects.find(host, reference)
+        log = item.record.log
+        if log is None or not log.files and log.driver not in ('json-file', 'local'):
+            raise LifeboatError(_elsewhere(item))
+        counters = containerlogs.Counters()
+        streams, tally = [], files.Tally(out)
+        try:
+            _open(log, streams, tally)
+            if given.json:
+                found = [{'time': record.time, 'stream': record.stream, 'data': record.data.decode('utf-8', 'backslashreplace')}
+                         for record in _records(log, streams, counters, tail, since, until)]
+                out.json({'records': found})
+            else:
+                _print(given, out, _records(log, streams, counters, tail, since, until))
+        finally:
+            for stream in streams:
+                stream.close()
+    if counters.damaged or counters.notes:
+        tally.note(['the logs of %s: %d bytes in %d places are no log records and are left out%s' % (
+            shown(item.name), counters.skipped_bytes, counters.damaged, ''.join('; ' + note for dummy, note in counters.notes[:3]))])
+    return tally.status()
+
+
+def _elsewhere(item):
+    log = item.record.log
+    told = [problem for problem in item.record.problems if problem.code == 'LOG_NOT_ON_DISK']
+    if told:
+        return objects.said(told, '')
+    return 'The container %s has no logs: its logging driver was %s' % (shown(item.name), log.driver if log is not None else 'unknown')
+
+
+def _open(log, streams, tally):
+    from ...rescue.texts import open_log
+    for path in log.files:
+        try:
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                streams.append(os.fdopen(open_log(path), 'rb'))
+        except OSError as exc:
+            tally.fail(path, exc)
+
+
+def _records(log, streams, counters, tail, since, until):
+    """The records that are asked for. As docker logs does it, --tail counts before --since and --until are looked at."""
+    from ...rescue.texts import is_local
+    reader = containerlogs.local_records if is_local(log) else containerlogs.json_file_records
+    records = reader(streams, counters)
+    if tail is not None:
+        records = collections.deque(records, maxlen=tail)
+    for record in records:
+        if since is not None and record.key < since:
+            continue
+        if until is not None and record.key > until:
+            return
+        yield record
+
+
+def _print(given, out, records):
+    escaped = not given.raw
+    for record in records:
+        data = containerlogs.render(record) if given.timestamps else record.data
+        if record.stream == 'stderr':
+            out.write_err(harmless(data) if escaped and out.err_terminal else data)
+        else:
+            out.write(harmless(data) if escaped and out.terminal else data)
+
+
+def _tail(text):
+    if text == 'all':
+        return None
+    if text.isdigit():
+        return int(text)
+    raise LifeboatError('--tail takes a number or all, not "%s"' % shown(text))
+
+
+def _moment(option, text):
+    if text is None:
+        return None
+    try:
+        return values.moment(text)
+    except ValueError as exc:
+        raise LifeboatError('%s: %s' % (option, exc))

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat look: what is on the disk, and what is wrong with it."""
+from .. import objects, report
+from ..main import NOTHING, PARTIAL, WHOLE
+
+DESCRIPTION = '''
+Begin here. --json prints what the module docker_layer_facts returns as docker_layers.'''
+
+EXAMPLES = '''
+lifeboat look                             this machine
+lifeboat --host-root /mnt/dead look       a disk that is mounted at /mnt/dead
+lifeboat look --data-root /mnt/x/docker   a disk that holds only the data root
+lifeboat look web db --size               these two, and how large they are
+lifeboat look --json > facts.json'''
+
+FAST = ('containers', 'images', 'volumes', 'orphans')
+SIZES = ('usage',)
+
+
+def arguments(parser):
+    parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='only these: names, IDs or globs')
+    parser.add_argument('-s', '--size', action='store_true', help='also how large layers and volumes are, which takes a walk through them')
+    parser.add_argument('--gather', metavar='SUBSET', action='append', default=[], help='what to gather, as gather_subset of docker_layer_facts')
+    parser.add_argument('--show-env', action='store_true', help='with --json: values of environment variables, too')
+
+
+def run(given, out):
+    from ... import facts
+    wanted = [part for each in given.gather for part in each.split(',') if part] or \
+        list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
+    options = facts.Options(containers=given.containers, gather_subset=wanted, redact_env=not given.show_env)
+    with objects.open_host(given) as host:
+        found = facts.gather(host, options)
+    if given.json:
+        out.json(found)
+    else:
+        for line in report.look(found, out.width, out.paint, given.verbose > 0):
+            out.line(line)
+    return status(found)
+
+
+def status(found):
+    """Exit status for facts: nothing there, something not whole, or all well."""
+    orphans = found.get('orphans') or {}
+    if not (found['containers'] or found.get('volumes') or found.get('images') or orphans.get('writable_layers')):
+        return NOTHING
+    parts = found['containers'] + found.get('volumes', []) + found.get('images', [])
+    if any(item['status'] != 'complete' for item in parts):
+        return PARTIAL
+    if any(item['severity'] == 'critical' or item['code'] == 'PRIVILEGES_MISSING' for item in report.everything(found)):
+        return PARTIAL
+    return WHOLE

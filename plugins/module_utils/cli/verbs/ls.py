@@ -1,0 +1,76 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat ls: names in a folder, of all below it with -R."""
+import stat
+
+from .. import files, objects
+from ..output import shown
+
+DESCRIPTION = '''
+Files are shown as the container saw them: all layers together, volumes and binds at their places. With -R each path below
+is one line, parents first. Owners are numbers.'''
+
+EXAMPLES = '''
+lifeboat ls web:/srv                 what is in /srv of the container web
+lifeboat ls -l web:/var/lib/mysql    with modes, owners, sizes and times
+lifeboat ls -R volume:shop-data      everything in a volume, one path a line
+lifeboat ls -R layer:web             only what the container itself wrote
+lifeboat ls image:nginx:1.25:/etc    a folder of an image
+lifeboat --host-root /mnt/dead ls web:/'''
+
+
+def arguments(parser):
+    files.arguments(parser)
+    parser.add_argument('-l', '--long', action='store_true', help='modes, owners, sizes, times and where links lead')
+    parser.add_argument('-R', '--recursive', action='store_true', help='everything below, one path a line')
+    parser.add_argument('-H', '--human', action='store_true', help='with -l: sizes as 1.5 MiB')
+
+
+def run(given, out):
+    tally = files.Tally(out)
+    listed = []
+
+    def show(opened, reference, node):
+        heading = len(given.objects) > 1 and not given.json
+        if heading:
+            out.line('%s:' % shown(reference.text))
+        _show(given, out, tally, opened, reference, node, listed)
+        if heading:
+            out.line()
+
+    status = files.each(given, out, tally, show)
+    if given.json:
+        out.json({'entries': listed})
+    return status
+
+
+def _show(given, out, tally, opened, reference, node, listed):
+    place = objects.place(opened, b'')[:-1]
+    if node.folder is None:
+        found = [node.entry]
+    elif given.recursive and not given.long and not given.json:
+        return _names(out, tally, opened, node, place)
+    elif given.recursive:
+        found = files.entries(opened.files.walk(node), tally, place)
+    else:
+        found = files.entries(opened.files.children(node), tally, place)
+    skip = len(node.entry.path) + 1 if node.entry.path and not given.recursive and node.folder is not None else 0
+    human = None
+    if given.human:
+        from ...rescue.progress import human
+    for entry in found:
+        path = entry.path[skip:] if not given.recursive else b'/' + entry.path
+        if given.json:
+            listed.append(dict(files.about(entry, b'/' + entry.path), object=reference.text))
+        elif given.long:
+            out.line(files.long_line(entry, shown(path), opened.object.idmap, human))
+        else:
+            out.line(shown(path) + ('/' if stat.S_ISDIR(entry.st.st_mode) else ''))
+    return None
+
+
+def _names(out, tally, opened, node, place):
+    """Paths only: the kernel says what is a folder when it lists, so nothing else is asked of it."""
+    for path in opened.files.paths(node, lambda failure: tally.fail(place + b'/' + failure.path, failure.error)):
+        out.line('/' + shown(path))

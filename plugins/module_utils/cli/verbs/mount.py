@@ -1,0 +1,105 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat mount: the command that mounts a container's file system read-only, without any daemon."""
+import os
+import shlex
+import subprocess
+
+from ...storage import model
+from ...storage.model import LifeboatError
+from .. import files, objects
+from ..output import shown
+
+DESCRIPTION = '''
+The writable layer is the top one of lowerdir, and there is no upperdir: the kernel cannot write into it. Volumes are not in
+the mounted view; lifeboat ls shows them at their places.'''
+
+EXAMPLES = '''
+lifeboat mount web                   prints the command
+lifeboat mount web /mnt/web --do     mounts it (as root)
+umount /mnt/web                      ends it'''
+
+SAFE = frozenset('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-')
+MAX_OPTIONS = 4095                      # bytes of mount(2)'s data: one page with a zero at its end
+
+
+def arguments(parser):
+    parser.add_argument('object', metavar='OBJECT', help='a container, volume:NAME, layer:NAME or image:REF')
+    parser.add_argument('mountpoint', metavar='FOLDER', nargs='?', help='where to mount it (default: /mnt/lifeboat-NAME)')
+    parser.add_argument('--do', action='store_true', help='mount it; the default is to print the command')
+
+
+def run(given, out):
+    tally = files.Tally(out)
+    reference = objects.parse(given.object)
+    with objects.open_host(given) as host, objects.opened(host, reference, mounts=False) as found:
+        tally.note(found.partial)
+        name = ''.join(char if char in SAFE else '-' for char in found.object.name)
+        point = os.path.abspath(given.mountpoint or '/mnt/lifeboat-' + name.strip('.-'))
+        folder, argv = command(found, point)
+    if not given.do:
+        if given.json:
+            out.json({'folder': folder and model.text(folder), 'argv': [model.text(word) for word in argv]})
+        else:
+            out.line(line(folder, argv))
+        return tally.status()
+    return _do(out, tally, folder, argv, point)
+
+
+def line(folder, argv):
+    """The command for a shell."""
+    words = ' '.join(_quoted(word) for word in argv)
+    return 'cd %s && %s' % (_quoted(folder), words) if folder else words
+
+
+def _quoted(word):
+    """A word for a shell; where a byte would do something to a terminal, in the form $'...' of bash."""
+    text = os.fsdecode(word)
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'%s'" % ''.join(char if char.isprintable() and char not in "'\\" else ''.join('\\x%02x' % byte for byte in os.fsencode(char))
+                             for char in text)
+
+
+def command(found, point):
+    """(folder in which it has to be run or None, argv) that mounts an objects.Opened read-only at POINT."""
+    if found.view is None:
+        return None, ['mount', '-o', 'bind,ro', found.object.record.path, point]
+    layers = found.view.layers
+    if layers[0].encoding == model.PLAIN or len(layers) == 1 and layers[0].encoding in (model.OVERLAY, model.OVERLAY_USER):
+        return None, ['mount', '-o', 'bind,ro', layers[0].path, point]
+    encodings = {layer.encoding for layer in layers}
+    if encodings == {model.FUSE_OVERLAYFS}:
+        return None, ['fuse-overlayfs', '-o', b'ro,lowerdir=' + _joined([layer.path for layer in layers]), point]
+    if not encodings <= {model.OVERLAY, model.OVERLAY_USER}:
+        raise LifeboatError('The kernel cannot mount layers of this storage driver (%s). lifeboat cp and lifeboat tar read them' % (
+            ', '.join(sorted(encodings))))
+    options = b'ro,userxattr,lowerdir=' if model.OVERLAY_USER in encodings else b'ro,lowerdir='
+    folder = os.path.commonpath([layer.path for layer in layers])
+    whole = options + _joined([layer.path for layer in layers])
+    if len(whole) <= MAX_OPTIONS:
+        return None, ['mount', '-t', 'overlay', 'lifeboat', '-o', whole, point]
+    short = options + _joined([os.path.relpath(layer.path, folder) for layer in layers])
+    if len(short) <= MAX_OPTIONS:
+        return folder, ['mount', '-t', 'overlay', 'lifeboat', '-o', short, point]
+    raise LifeboatError('%d layers are more than one mount command takes. lifeboat cp and lifeboat tar read them without a mount' % len(layers))
+
+
+def _joined(paths):
+    """Paths as lowerdir= takes them: backslash, colon and (for mount's own list of options) comma are escaped."""
+    return b':'.join(path.replace(b'\\', b'\\\\').replace(b':', b'\\:').replace(b',', b'\\,') for path in paths)
+
+
+def _do(out, tally, folder, argv, point):
+    if os.geteuid() != 0 and argv[0] == 'mount':
+        raise LifeboatError('Only root can mount. Run it with sudo, or use lifeboat cp, which needs no mount')
+    try:
+        os.makedirs(point, exist_ok=True)
+        done = subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    except OSError as exc:
+        raise LifeboatError('%s cannot be mounted: %s' % (shown(point), exc.strerror or exc))
+    if done.returncode:
+        raise LifeboatError('mount failed: %s' % shown(done.stdout.decode('utf-8', 'replace').strip()))
+    out.note('mounted at %s, read-only; end it with: umount %s' % (shown(point), shlex.quote(point)))
+    return tally.status()

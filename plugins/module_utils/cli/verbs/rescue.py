@@ -1,0 +1,89 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat rescue: bundles of containers, the same as docker_data_rescue writes."""
+import os
+
+from .. import objects, report, values
+from ..main import NOTHING, PARTIAL, WHOLE
+from ..progress import Bar
+from ..output import shown
+
+DESCRIPTION = '''
+Writes DEST/HOST/CONTAINER-ID/ for each container: its writable layer, volumes, logs and definition, with a README.txt that
+says how to restore it with nothing but tar. Run it again and only what changed is written; what was ended early is taken up.'''
+
+EXAMPLES = '''
+lifeboat rescue /mnt/usb/rescued                                  every container
+lifeboat --host-root /mnt/dead rescue /mnt/usb/rescued web db     these two
+lifeboat rescue /mnt/usb/rescued --check                          what would be written, and how large it is
+lifeboat rescue /mnt/usb/rescued --include config,writable,image,volumes,binds,logs
+lifeboat rescue /mnt/usb/rescued --volumes '*' --orphans          volumes and layers that no container uses, too
+lifeboat verify /mnt/usb/rescued'''
+
+GO_ON = 'Nothing half has its final name. Run the same command again: it goes on where it stopped.'
+
+
+def arguments(parser):
+    parser.add_argument('dest', metavar='DEST', help='folder that receives the bundles; on another disk than the data')
+    parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
+    group = parser.add_argument_group('what to rescue')
+    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs')
+    group.add_argument('--volumes', metavar='GLOB', action='append', default=[], help='further volumes, each into a bundle of its own')
+    group.add_argument('--images', metavar='GLOB', action='append', default=[], help='images, each into a bundle of its own')
+    group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
+    group.add_argument('--image-optional', action='store_true', help='leave images out where DEST has no room for them')
+    group.add_argument('--max-bytes', metavar='SIZE', default='0', help='at most so much data, before compression')
+    group = parser.add_argument_group('how')
+    group.add_argument('--check', action='store_true', help='write nothing, say what would be written')
+    group.add_argument('--compression', choices=('auto', 'zstd', 'gzip', 'xz', 'none'), default='auto')
+    group.add_argument('--host-name', metavar='NAME', help='name of the folder in DEST (default: the name of the dead host)')
+    group.add_argument('--force', action='store_true', help='write again what is there and whole')
+    group.add_argument('--no-check-space', dest='check_space', action='store_false', help='begin even if DEST has too little room')
+    group.add_argument('--on-error', choices=('continue', 'fail'), default='continue', help='what an unreadable file does')
+    group.add_argument('--owner-ids', choices=('container', 'disk'), default='container',
+                       help='owners as the container saw them (default), or as on the disk')
+    group.add_argument('--quiesce', choices=('none', 'freeze'), default='none', help='freeze running containers while they are read')
+
+
+def run(given, out):
+    from ...rescue import run as rescues
+    from ...rescue.progress import Progress
+    before, progress = os.umask(0o077), Progress()
+    try:
+        with objects.open_host(given) as host, Bar(out, progress.snapshot):
+            result = rescues.rescue(host, rescues.request_of(params(given), given.check), progress=progress)
+    finally:
+        os.umask(before)
+    if given.json:
+        out.json(result)
+    else:
+        for line in report.rescued(result, out.width, out.paint, given.check):
+            out.line(line)
+        if not given.check and any(item['changed'] for item in result['bundles']):
+            out.note('check it with: lifeboat verify %s' % shown(given.dest))
+    return status(result)
+
+
+def params(given):
+    """The options of docker_data_rescue that the arguments stand for. LifeboatError."""
+    from ...rescue import plan
+    from ...storage.model import LifeboatError
+    try:
+        most = values.size(given.max_bytes)
+    except ValueError as exc:
+        raise LifeboatError('--max-bytes: %s' % exc)
+    include = [part for each in given.include or () for part in each.split(',') if part] or list(plan.DEFAULT)
+    return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': given.volumes,
+            'images': given.images, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
+            'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
+            'image_optional': given.image_optional, 'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most}
+
+
+def status(result):
+    """Exit status for the result of a rescue."""
+    statuses = [item['status'] for item in result['bundles']]
+    if not statuses or all(item == 'lost' for item in statuses):
+        return NOTHING
+    whole = all(item == 'complete' for item in statuses)
+    return WHOLE if whole and not any(item['severity'] == 'critical' for item in result['problems']) else PARTIAL

@@ -1,0 +1,33 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat verify: bundles against their checksums."""
+import os
+
+from .. import report
+from ..main import NOTHING, PARTIAL, WHOLE
+
+DESCRIPTION = '''
+Reads every file of every bundle at or below PATH and compares its checksum. Exit status 0: all are whole, 1: some are, 2: none.'''
+
+EXAMPLES = '''
+lifeboat verify /mnt/usb/rescued
+lifeboat verify /mnt/usb/rescued/box/web-0123456789ab --json
+lifeboat verify --fast /mnt/usb/rescued       only whether all files are there, and their sizes'''
+
+
+def arguments(parser):
+    parser.add_argument('path', metavar='PATH', help='a bundle, or a folder of bundles')
+    parser.add_argument('--fast', action='store_true', help='compare only presence and sizes')
+
+
+def run(given, out):
+    from ...restore import info
+    found = info.inspect(os.path.abspath(os.fsencode(given.path)), not given.fast)
+    if given.json:
+        out.json({'bundles': found})
+    else:
+        for line in report.verified(found, out.width, out.paint):
+            out.line(line)
+    good = sum(item['status'] in ('verified', 'unverified') for item in found)
+    return WHOLE if good == len(found) else PARTIAL if good else NOTHING

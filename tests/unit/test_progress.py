@@ -1,0 +1,102 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""tools/progress.py and what README.md lists: a slow check says how far it is, and the page names everything that there is."""
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(COLLECTION, 'tools'))
+
+import cases  # noqa: E402
+import check  # noqa: E402
+import progress  # noqa: E402
+
+
+@pytest.mark.parametrize('said, expected', [
+    ('', 'no output yet'),
+    ('...F..s [ 40%]\n....', '11 tests done, 40 %'),
+    ('....', '4 tests done'),
+    ('Running sanity test "pylint"\nSuccessfully installed a b c\n', 'Running sanity test "pylint"'),
+    ('TASK [docker_data_rescue : Write bundles] ****\nok: [testhost]\n', 'TASK [docker_data_rescue : Write bundles]'),
+    ('something\n\n', 'something')])
+def test_how_far_it_is(said, expected):
+    assert progress.state(said) == expected
+
+
+def run(tmp_path, script, used):
+    log = str(tmp_path / 'log')
+    with open(log, 'wb') as out:
+        child = subprocess.Popen(['sh', '-c', script], stdout=out)
+    return progress.wait(child, 'the part', log, used, every=0.1)
+
+
+def test_a_slow_command_is_told_and_a_fast_one_is_not(tmp_path, capsys):
+    used = progress.Used()
+    assert run(tmp_path, 'exit 3', used) == 3
+    assert capsys.readouterr().out == ''
+    assert run(tmp_path, 'echo "TASK [one] ***"; sleep 0.5', used) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 1 <= len(lines) <= 6 and all(re.match(r' +the part: \d+ s, ', line) for line in lines)
+    assert lines[-1].endswith('TASK [one]')
+
+
+def test_a_signal_and_the_processor_time(tmp_path):
+    used = progress.Used()
+    assert run(tmp_path, 'kill -9 $$', used) == -9
+    before = used.here()
+    run(tmp_path, 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done', used)
+    assert used.here() > before
+
+
+def test_why_something_was_skipped():
+    found = [cases.Case('a', 'x', cases.SKIPPED, 'bsdtar is not installed'), cases.Case('a', 'y', cases.PASSED, ''),
+             cases.Case('a', 'z', cases.SKIPPED, 'bsdtar is not installed'), cases.Case('a', 'q', cases.SKIPPED, ''),
+             cases.Case('a', 'the part itself', cases.SKIPPED, 'did not run: needs root')]
+    assert cases.reasons(found) == [('bsdtar is not installed', 2), ('no reason given', 1)]
+
+
+@pytest.mark.parametrize('kind, heading', [('modules', 'Modules'), ('filter', 'Filters')])
+def test_readme_lists_all(kind, heading):
+    with open(os.path.join(COLLECTION, 'README.md'), encoding='utf-8') as page:
+        listed = re.search(r'^- %s: (.*)$' % heading, page.read(), re.M).group(1)
+    here = {name[:-3] for name in os.listdir(os.path.join(COLLECTION, 'plugins', kind)) if name.endswith('.py')}
+    assert set(re.findall('`([a-z_]+)`', listed)) == here
+
+
+def test_readme_links_every_guide():
+    with open(os.path.join(COLLECTION, 'README.md'), encoding='utf-8') as page:
+        text = page.read()
+    guides = [name for name in os.listdir(os.path.join(COLLECTION, 'docs')) if name.endswith('.md') and name != 'README.md']
+    assert [name for name in sorted(guides) if '(docs/%s' % name not in text] == []
+
+
+def test_parts_are_taken_once_and_not_beside_each_other():
+    queue, taken, together = check.Queue(['units', 'integration', 'delivery', 'lint', 'kernel']), [], []
+
+    def lane():
+        for name in queue:
+            together.append(name)
+            assert not set(together) >= check.APART
+            time.sleep(0.02)
+            taken.append(name)
+            together.remove(name)
+    threads = [threading.Thread(target=lane) for dummy in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(taken) == ['delivery', 'integration', 'kernel', 'lint', 'units']
+
+
+def test_the_order_names_every_part_of_make_test():
+    with open(os.path.join(COLLECTION, 'Makefile'), encoding='utf-8') as page:
+        asked = re.search(r'^test:\n.*check\.py (.*)$', page.read(), re.M).group(1).split()
+    assert {name.split()[0] for name in check.ORDER} == set(asked)
+    assert set(check.ORDER) <= set(check.PARTS)
