@@ -431,6 +431,12 @@ def test_compose_project_becomes_its_own_file_again():
         'networks': {'default': {'name': 'shop_default'}}}
 
 
+def test_files_with_the_same_containers_say_so():
+    words = 'use one of the two'
+    assert words in compose.whole_host(shop(), 'dead') and words in compose.projects(shop())['shop']
+    assert words not in compose.whole_host([define()], 'dead') and words not in compose.compose(shop())
+
+
 def test_whole_host_in_one_file():
     lone = define()
     document = yaml.safe_load(compose.compose(shop() + [lone, lone._replace(id=PEER[::-1])], 'Dead Host'))
