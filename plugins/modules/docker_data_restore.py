@@ -130,8 +130,9 @@ options:
     default: engine
   dest:
     description:
-      - Folder for O(target=directory); with several bundles each gets a folder of its own in it. Volumes come into C(volumes/<name>), bind mounts into C(binds/), the file system of the container
-        into C(rootfs) (or C(writable) if the bundle has only that).
+      - Folder for O(target=directory); with several bundles each gets a folder of its own in it.
+      - Volumes come into C(volumes/<name>), bind mounts into C(binds/), the file system of the container into C(rootfs) (or C(writable) if
+        the bundle has only that).
     type: path
   offline:
     description:

@@ -351,7 +351,8 @@ def test_what_reaches_the_host_is_named(host, kinds):
 
 @pytest.mark.parametrize('driver, options, asked', [
     ('local', {'type': 'none', 'o': 'bind', 'device': '/srv/x'}, True), ('local', {'type': 'ext4', 'device': '/dev/sdb1'}, True),
-    ('local', {'device': 'relative'}, True), ('local', {'type': 'nfs', 'device': '/etc', 'o': 'ro,bind'}, True), ('local', {'type': 'tmpfs', 'device': 'tmpfs'}, False),
+    ('local', {'device': 'relative'}, True),
+    ('local', {'type': 'nfs', 'device': '/etc', 'o': 'ro,bind'}, True), ('local', {'type': 'tmpfs', 'device': 'tmpfs'}, False),
     ('local', {'type': 'nfs', 'device': ':/export', 'o': 'addr=10.0.0.1'}, False), ('local', {'type': 'cifs', 'device': '//nas/x'}, False),
     ('local', {}, False), ('local-persist', {'mountpoint': '/etc'}, True), ('rexray', {'size': '5'}, False)])
 def test_volumes_that_lead_to_the_host(driver, options, asked):
