@@ -204,9 +204,9 @@ EXAMPLES = r"""
     verify_start: true
   become: true
 
-- name: A container that asks for the socket of the engine, from a host that is trusted
+- name: Let it use the socket of the engine, if it asks for that and where it comes from is trusted
   lifeboat.docker.docker_data_restore:
-    path: /srv/rescued/dead1/portainer-1f2e3d4c5b6a
+    path: /srv/rescued/dead1/shop-db-0f1e2d3c4b5a
     allow: [docker_socket]
   become: true
 
