@@ -136,7 +136,10 @@ def _plan_bind(plan, situation, part, place):
             planning.refuse_asks(plan, options, situation.name, [asks.Ask(asks.PATHS, 'the data of %s%s' % (
                 place, '' if there == place else ', which leads to %s,' % there))])
     else:
+        before = len(plan.refusals)
         folders.plan_part(plan, options, situation.source, part, here, 'folder', planning.DEVICES in options.ignore)
+        if len(plan.refusals) > before:
+            plan.refusals.append(WITHOUT_BINDS)
 
 
 def _below(path, folders):
