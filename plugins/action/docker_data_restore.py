@@ -22,7 +22,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, imagefile, inbox, plan, unpack, volumes
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, imagefile, inbox, plan, several, unpack, volumes
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, show, text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts
 
@@ -54,15 +54,38 @@ class ActionModule(ActionBase):
         if not args.get('path'):
             raise AnsibleActionFail('path is missing.')
         try:
-            bundle_ = _Bundle(self._local_path(args['path']), args, self._task.check_mode)
-        except LifeboatError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
-        try:
             with interrupts.signals():
-                result.update(self._deliver(bundle_, args, task_vars))
+                result.update(self._deliver_all(os.fsencode(self._local_path(args['path'])), args, task_vars))
+        except LifeboatError as exc:
+            result.update(failed=True, msg=str(exc))
         except door.ProtocolError as exc:
             raise AnsibleActionFail('The host sent an invalid message: %s. The restore was stopped.' % exc) from exc
         return result
+
+    def _deliver_all(self, path, args, task_vars):
+        """The result of the bundle at PATH, or of all bundles below it, one after the other."""
+        found = several.items(path)
+        volume_map = args.get('volume_map') or {}
+        if not isinstance(volume_map, dict):
+            raise AnsibleActionFail('volume_map is no dictionary.')
+        several.check(path, found, args.get('name'), volume_map)
+        restore = _words(args.get('restore')) or plan.EVERYTHING
+        if len(found) > 1 and args.get('target', 'engine') == 'engine' and not self._templar_bool(args.get('offline', False)):
+            several.refuse_asks(found, restore, _words(args.get('allow')))
+
+        def work(item):
+            own = dict(args, **several.own(item, len(found), volume_map, args.get('dest') or ''))
+            if not own.get('dest'):
+                own.pop('dest', None)
+            answer = self._deliver(_Bundle(os.fsdecode(item.path), own, self._task.check_mode), own, task_vars)
+            if len(found) > 1 and answer.get('failed'):
+                raise LifeboatError(str(answer.get('msg')))
+            return answer
+        if len(found) == 1:
+            return work(found[0])
+        answer = several.combined(path, list(several.each(found, work)), restore)
+        failure = answer.pop('failure', '')
+        return dict(answer, failed=True, msg=failure) if failure else answer
 
     @staticmethod
     def _templar_bool(value):
@@ -207,7 +230,7 @@ class _Bundle(object):
     def __init__(self, path, args, check_mode):
         self.source = sources.read(os.fsencode(path))
         self.info = self.source.info
-        wanted = args.get('restore') or plan.EVERYTHING
+        wanted = _words(args.get('restore')) or plan.EVERYTHING
         self.documents = {}
         if plan.has_image(self.source) and not args.get('image') and ('image' in wanted or 'container' in wanted):
             images, dummy = plan.read_images(self.source)
@@ -249,6 +272,11 @@ class _Bundle(object):
             return
         with os.fdopen(reading.open_file(self.info, name), 'rb') as handle:
             yield from iter(lambda: handle.read(CHUNK), b'')
+
+
+def _words(value):
+    """An option that is a list, which may be given as text."""
+    return tuple(word.strip() for word in value.split(',') if word.strip()) if isinstance(value, str) else tuple(value or ())
 
 
 def _add(tar, name, data):
