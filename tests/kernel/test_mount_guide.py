@@ -104,6 +104,7 @@ def test_the_journal_is_replayed_and_the_disk_is_not_written(kind, tmp_path):
     assert written_last(point, where) < DIRTY
     subprocess.run(['umount', point], check=True)
 
+    # without a partition table: not every kernel that runs tests reads those
     make, mount, clean = [
         text.replace('/dev/sdX', image).replace('/srv/overlay', str(tmp_path / 'overlay')).replace('/mnt/dead', point)
         .replace('"$LOOP"p1', '"$LOOP"') for text in guide()]
@@ -117,7 +118,8 @@ def test_the_journal_is_replayed_and_the_disk_is_not_written(kind, tmp_path):
             result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box'))
         assert [item['status'] for item in result['bundles']] == ['complete'] * len(built.containers)
     finally:
-        ended = subprocess.run(['bash', '-ec', 'LOOP=$(cat %s)\n%s' % (state, clean)], check=False,
+        # after a failure: all of it that can be done
+        ended = subprocess.run(['bash', '-c' if sys.exc_info()[0] else '-ec', 'LOOP=$(cat %s)\n%s' % (state, clean)], check=False,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     assert ended.returncode == 0, ended.stdout
     assert checksum(image) == before
