@@ -14,6 +14,8 @@ import sys
 
 import pytest
 
+from needs import need
+
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'fixtures'))
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
@@ -28,13 +30,6 @@ KINDS = {'ext4': (['mkfs.ext4', '-q', '-F', '-E', 'lazy_itable_init=0,lazy_journ
          'btrfs': (['mkfs.btrfs', '-q', '-f'], 'ro,rescue=nologreplay')}
 DIRTY, SIZE = 100, 320 << 20            # files that only the journal has; bytes of the disk (xfs wants 300 MiB)
 TOOLS = ('qemu-img', 'qemu-storage-daemon', 'losetup', 'lsblk')
-
-
-def need(*tools):
-    """Skip, with what is missing; a failure where everything is to be installed."""
-    missing = [tool for tool in tools if not shutil.which(tool)]
-    if missing:
-        (pytest.fail if os.environ.get('CI') else pytest.skip)('not installed: %s' % ', '.join(missing))
 
 
 def known(kind):
