@@ -28,8 +28,8 @@ ADVICE = {
     'NO_DATA_ROOT': 'Is the right disk mounted, and is `host_root` its `/`? If you know the folder, name it in `data_roots`.',
     'DATA_ROOT_EMPTY': 'Look for a disk that is not mounted, and for a second root in the other problems of the host. '
                        'Do not start dockerd there: it would fill the mount point with a new, empty store.',
-    'DATA_ROOT_NOT_MOUNTED': 'Mount the disk at that place over a copy-on-write overlay ([outage.md](outage.md#mount-a-disk-read-only)), so that its journal is '
-                             'replayed and nothing is written to it; or without its journal (the message has the command). Run again.',
+    'DATA_ROOT_NOT_MOUNTED': 'Mount the disk at that place over a copy-on-write overlay ([outage.md](outage.md#mount-a-disk-read-only)), so that its '
+                             'journal is replayed and nothing is written to it; or without its journal (the message has the command). Run again.',
     'DATA_ROOT_MISSING': 'Mount the disk that holds it, or name its new place in `data_roots`.',
     'CONFIG_UNREADABLE': 'Run as root (`become: true`). If you know the data root, name it in `data_roots`.',
     'DATA_ROOT_UNREADABLE': 'Run as root (`become: true`). If the error is an I/O error, copy the disk with `ddrescue` '
