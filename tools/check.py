@@ -304,6 +304,8 @@ def integration_part(name, run, test, target):
     listed = [line for line in said.splitlines() if re.match(r'^[a-z][a-z0-9_]*$', line)]
     skipped = [each for line in re.findall(r'Excluding tests marked .*?: (.*)', said)
                for each in re.split(r'[, ]+', line.strip())]
+    if not listed and skipped and os.geteuid():
+        needs_root()
     if status or not listed:
         raise envs.Missing('ansible-test found no integration targets\n%s' % said[-2000:])
     status, said = test(name, 'integration', '--requirements', '--continue-on-error', *options)

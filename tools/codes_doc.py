@@ -28,19 +28,21 @@ ADVICE = {
     'NO_DATA_ROOT': 'Is the right disk mounted, and is `host_root` its `/`? If you know the folder, name it in `data_roots`.',
     'DATA_ROOT_EMPTY': 'Look for a disk that is not mounted, and for a second root in the other problems of the host. '
                        'Do not start dockerd there: it would fill the mount point with a new, empty store.',
-    'DATA_ROOT_NOT_MOUNTED': 'Mount the disk read-only at that place (the message has the command) and run again.',
+    'DATA_ROOT_NOT_MOUNTED': 'Mount the disk at that place over a copy-on-write overlay ([outage.md](outage.md#mount-a-disk-read-only)), so that its '
+                             'journal is replayed and nothing is written to it; or without its journal (the message has the command). Run again.',
     'DATA_ROOT_MISSING': 'Mount the disk that holds it, or name its new place in `data_roots`.',
     'CONFIG_UNREADABLE': 'Run as root (`become: true`). If you know the data root, name it in `data_roots`.',
     'DATA_ROOT_UNREADABLE': 'Run as root (`become: true`). If the error is an I/O error, copy the disk with `ddrescue` '
                             'and read the copy.',
-    'DRIVER_FOLDER_EMPTY': 'Mount that file system read-only (look into `/etc/fstab` of the dead host) and run again.',
+    'DRIVER_FOLDER_EMPTY': 'Mount that file system (look into `/etc/fstab` of the dead host) over a copy-on-write overlay '
+                           '([outage.md](outage.md#mount-a-disk-read-only)) and run again.',
     'DAEMON_JSON_DAMAGED': 'If you know the data root, name it in `data_roots`. Repair the file before dockerd is started.',
     'HIDDEN_STORE': 'Nothing. Containers of every store are read.',
     'PRIVILEGES_MISSING': 'Run as root (`become: true`); a container with `--cap-add SYS_ADMIN` or `--privileged`. What was read '
                           'without may show deleted files as present.',
     'OTHER_ENGINE': 'Copy that folder before Podman or CRI-O is started on it, then use `podman --root` on the copy.',
-    'VM_DISK': 'Attach the file read-only, mount its Linux file system read-only and give the mount point as `host_root`; '
-               'see outage.md.',
+    'VM_DISK': 'Lay a copy-on-write overlay over the file ([outage.md](outage.md#mount-a-disk-read-only)), mount its Linux file system and '
+               'give the mount point as `host_root`.',
     'CONFIG_DAMAGED': 'Its layer, volumes and logs come out all the same. Compare `config/` in the bundle with what you '
                       'know: other records stood in for the damaged one.',
     'HOSTCONFIG_DAMAGED': 'Set ports, limits, restart policy and log options by hand after the restore.',

@@ -130,9 +130,8 @@ def run(command, sentence, cwd=None):
                 said, dummy = child.communicate(timeout=EVERY)
                 break
             except subprocess.TimeoutExpired:
-                print('   still at it, %d s: %s' % (time.time() - began, ' '.join(
-                    os.path.relpath(each, CHECKOUT) if os.path.isabs(each) else each for each in command)),
-                      file=sys.stderr, flush=True)
+                words = [os.path.relpath(each, CHECKOUT) if os.path.isabs(each) else each for each in command]
+                print('   still at it, %d s: %s' % (time.time() - began, ' '.join(words)), file=sys.stderr, flush=True)
     if child.returncode:
         raise Missing('%s\n%s' % (sentence, said.decode('utf-8', 'replace').strip()[-2000:]))
 

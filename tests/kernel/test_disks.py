@@ -10,6 +10,8 @@ import tarfile
 
 import pytest
 
+from needs import need
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -21,6 +23,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inv
 @contextlib.contextmanager
 def loop_disk(folder, size, options='loop'):
     """A mounted ext4 file system of SIZE bytes; yields (mount point, image file)."""
+    need('mkfs.ext4', 'filefrag')
     image, point = os.path.join(folder, 'disk.img'), os.path.join(folder, 'mnt')
     with open(image, 'wb') as out:
         out.truncate(size)

@@ -12,6 +12,14 @@ rm -rf "$work"
 mkdir -p "$work/empty"
 export PYTHONDONTWRITEBYTECODE=1 ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_HOST_KEY_CHECKING=false
 python "$collection/tests/fixtures/deadroot.py" "$work/dead/var/lib/docker" --host-root "$work/dead"
+# a host that does not answer is asked by ssh; where that is not installed, this ends as it would
+if ! command -v ssh; then
+    mkdir -p "$work/bin"
+    printf '#!/bin/sh\necho "ssh: connect to host 127.0.0.1 port 1: Connection refused" >&2\nexit 255\n' > "$work/bin/ssh"
+    chmod 755 "$work/bin/ssh"
+    export PATH="$work/bin:$PATH"
+fi
+
 cat > "$work/inventory" <<END
 good ansible_connection=local ansible_python_interpreter="$(command -v python)" rescue_host_root=$work/dead
 none ansible_connection=local ansible_python_interpreter="$(command -v python)" rescue_host_root=$work/empty
