@@ -5,7 +5,6 @@
 import os
 
 from .storage import metadata, model, selection
-from .storage.changes import changes as compare
 from .storage.codes import problem
 from .storage.tree import Failure
 from .storage.volumes import REDACTED, redacted
@@ -298,6 +297,7 @@ def _mount_databases(record, trees):
 
 def _changes(record, options, fields):
     """Fill `changes`, `changes_total`, `changes_truncated`; returns the problems met."""
+    from .storage.changes import changes as compare     # and union: only where they are asked for
     found, total, failures = [], 0, []
     limit = options.changes_limit
     try:

@@ -18,6 +18,8 @@ BELOW = {
     'bundles': {'formats', 'storage', 'recreate'},
     'rescue': {'formats', 'storage', 'recreate', 'bundles', 'audit'},
     'restore': {'formats', 'storage', 'recreate', 'bundles', 'audit', 'rescue'},
+    # the roof of the tool
+    'cli': {'formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'facts', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}
