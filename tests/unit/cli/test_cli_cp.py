@@ -12,7 +12,6 @@ import stat
 import subprocess
 
 import deadroot
-import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import copying, main
 
