@@ -31,7 +31,7 @@ from cases import FAILED, PASSED, SKIPPED, Case
 RESULTS = os.path.join(envs.VENV, 'results')
 HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
-FLOORS = ('formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'audit', 'fixtures')
+FLOORS = ('formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'audit', 'cli', 'fixtures')
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 

@@ -6,7 +6,6 @@ import collections
 import os
 
 from .storage import metadata, model, redact, selection
-from .storage.changes import changes as compare
 from .storage.codes import problem
 from .storage.redact import REDACTED
 from .storage.tree import Failure
@@ -327,6 +326,7 @@ def _mount_databases(record, trees):
 
 def _changes(record, options, fields):
     """Fill `changes`, `changes_total`, `changes_truncated`; returns the problems met."""
+    from .storage.changes import changes as compare     # and union: only where they are asked for
     found, total, failures = [], 0, []
     limit = options.changes_limit
     try:
