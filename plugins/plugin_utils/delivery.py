@@ -469,7 +469,7 @@ class Receiver:
         """One bundle of the result. PROBLEMS: one is added for a bundle that should be here and is not."""
         name, claimed = item['name'], item.get('status')
         entry = dict({key: item.get(key) for key in ('name', 'kind', 'container', 'id', 'image')},
-                     **model.path_fields(self._store.bundle_path(name)))
+                     **model.path_fields(self._store.bundle_path(name)), problems=list(item.get('problems') or ()))
         if self._check and item.get('changed') and claimed != model.LOST:
             return dict(item, **entry)          # a forecast
         if name in self.written:
@@ -479,8 +479,9 @@ class Receiver:
         if claimed != model.LOST or item.get('changed') or name in self.failed:
             why = self.failed.get(name) or ('it was not finished' if name in self._bundles else 'it did not arrive')
             if not any(other.get('code') == 'NOT_WRITTEN' and other.get('object') == name for other in problems):
-                problems.insert(0, dict(problem('NOT_WRITTEN', name, f'The bundle {name} was not written: {why.rstrip(".")}.',
-                                                NEXT_STEP)._asdict()))
+                reason = dict(problem('NOT_WRITTEN', name, f'The bundle {name} was not written: {why.rstrip(".")}.', NEXT_STEP)._asdict())
+                problems.insert(0, reason)
+                entry['problems'].insert(0, reason)
         return dict(entry, status=model.LOST, changed=False, bytes=0, files=0, components=[])
 
 

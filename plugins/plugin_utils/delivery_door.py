@@ -384,11 +384,15 @@ COMPONENT: Shape = {'name': words, 'kind': words, 'file': words, 'bytes': number
 PROBLEM: Shape = {'code': lambda value, dummy: matching(CODE, value, 'code of a problem'), 'object': words, 'message': words,
                   'next_step': words, 'severity': _one_of(model.CRITICAL, model.WARNING, model.INFO), 'loses_data': flag,
                   'blocks_start': flag}
+LEFT: Shape = {key: number for key in ('binds', 'volumes', 'layers', 'images')}
+LEFT.update(names=lambda value, what: [words(item, what) for item in several(value, what, 100)])
 BUNDLE: Shape = {'path': words, 'path_b64': words, 'name': lambda value, dummy: bundle_name(value), 'kind': words, 'container': words,
                  'id': words, 'image': words, 'engine': words, 'status': _one_of(*model.STATUSES), 'changed': flag, 'bytes': number,
-                 'files': number, 'components': lambda value, what: [shaped(item, COMPONENT, what) for item in several(value, what, 1000)]}
+                 'files': number, 'components': lambda value, what: [shaped(item, COMPONENT, what) for item in several(value, what, 1000)],
+                 'problems': lambda value, what: [shaped(item, PROBLEM, what) for item in several(value, what, 100)]}
 SUMMARY: Shape = {key: number for key in ('bundles', 'written', 'complete', 'partial', 'lost', 'unsupported', 'bytes', 'problems')}
-SUMMARY.update(worst=words, next_steps=lambda value, what: [words(item, what) for item in several(value, what, 10)])
+SUMMARY.update(worst=words, left_behind=lambda value, what: shaped(value, LEFT, what),
+               next_steps=lambda value, what: [words(item, what) for item in several(value, what, 10)])
 RESULT: Shape = {'bundles': lambda value, what: [shaped(item, BUNDLE, what) for item in several(value, what, MAX_NAMES)],
                  'problems': lambda value, what: [shaped(item, PROBLEM, what) for item in several(value, what, MAX_PROBLEMS)],
                  'summary': lambda value, what: shaped(value, SUMMARY, what), 'changed': flag,
