@@ -12,7 +12,7 @@ That is found out by making a folder there, and then it counts as ours.
 import errno
 import os
 import stat
-from typing import List, Optional, Tuple
+from typing import Optional
 
 from ..storage import model
 
