@@ -264,7 +264,7 @@ class ActionModule(ActionBase):
                 return self._on_host(args, task_vars)
             connected, until = True, None
             started = door.started(said['delivery'], delivery['places'])
-            receiver = ends.Receiver(*store, check=bool(self._task.check_mode))
+            receiver = ends.Receiver(store[0], store[1], bool(self._task.check_mode))
             session = Session(self, started, receiver, scratch, show, patience, _number(args, 'spool_size', 64 << 20))
             try:
                 session.probe()

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, sender, spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, remote, sender, spool
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
 
 MIB = 1 << 20
@@ -199,3 +199,41 @@ def test_progress_alone_is_not_worth_a_failure(monkeypatch, own, spool_dir):
     assert sender.start(params, dict(asked, folder=None), False) is None
     with pytest.raises(model.LifeboatError):
         sender.start(params, dict(asked, folder='/srv'), False)
+
+
+@pytest.mark.parametrize('answer', [
+    None, [], {}, {'bundles': []}, {'bundles': {}, 'blobs': []}, {'bundles': {'x': []}, 'blobs': {}}, {'bundles': {}, 'blobs': {'d': '1'}},
+    {'bundles': {'x': {'manifest': []}}, 'blobs': {}}, {'bundles': {'x': {'parts': {'a': ['m', -1, 'd']}}}, 'blobs': {}},
+    {'bundles': {'x': {'parts': {'a': 'mark'}}}, 'blobs': {}}])
+def test_answers_of_a_controller_that_make_no_sense(answer):
+    with pytest.raises(model.LifeboatError):
+        remote.checked(answer)
+
+
+def test_a_reply_that_is_no_json_ends_the_wait(tmp_path):
+    (tmp_path / 'reply-1').write_text('[' * 100000)
+    with pytest.raises(spool.SpoolError):
+        spool.take_reply(str(tmp_path), 1)
+    assert spool.take_reply(str(tmp_path), 1) is None
+
+
+def test_a_file_that_the_controller_would_refuse_costs_its_bundle_only():
+    """A volume on a hostile disk may have any name; the controller takes harmless ones."""
+    sent = []
+
+    class Wire(object):
+        def message(self, value):
+            sent.append(value['op'])
+
+    store = remote.RemoteStore(Wire(), b'/srv', 0, [None, []], None)
+    bundle = store.begin('x')
+    with pytest.raises(model.LifeboatError) as raised:
+        bundle.sink('volumes/a\n!id.tar')
+    assert '\n' not in str(raised.value) and sent == ['begin']
+    bundle.sink('volumes/a.tar')
+
+
+@pytest.mark.parametrize('request_', [{'free': '1'}, {'wait': None}, {'reply': {'number': '../x', 'sha256': 'd'}}, {'failed': {'x': 1}}])
+def test_requests_that_no_controller_makes(folder, request_):
+    with pytest.raises(ValueError):
+        spool.step(folder, request_)
