@@ -228,23 +228,3 @@ def test_dest_where_nothing_at_all_could_be_written_is_a_failure(tmp_path):
         said = run.verdict(result, 'lost')
         assert 'None of %d bundles was rescued' % len(result['bundles']) in said and 'No space left on device' in said
         assert info.inspect(os.fsencode(os.path.join(point, 'out')), True) == []
-
-
-def test_dest_without_owners_and_links(tmp_path):
-    """A stick as a desktop mounts it: every file belongs to the user, whoever wrote it, and there are no hard links."""
-    host = tmp_path / 'host'
-    host.mkdir()
-    build(str(host))
-    image = str(tmp_path / 'stick.img')
-    with open(image, 'wb') as out:
-        out.truncate(96 << 20)
-    subprocess.run(['mkfs.vfat', image], check=True, stdout=subprocess.DEVNULL)
-    with mounted(str(tmp_path), '-o', 'loop,uid=12345,gid=12345,umask=000,utf8', image) as point:
-        for changed in (True, False):
-            result = rescue(str(host), os.path.join(point, 'out'), force=False)
-            assert 'lost' not in [item['status'] for item in result['bundles']], result['problems']
-            assert result['changed'] is changed
-        result = rescue(str(host), os.path.join(point, 'out'), force=True)
-        assert {item['changed'] for item in result['bundles']} == {True}
-        assert {item['status'] for item in info.inspect(os.fsencode(os.path.join(point, 'out')), True)} == {'verified'}
-        assert not [name for name in os.listdir(os.path.join(point, 'out', 'box')) if name.startswith('.')]
