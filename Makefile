@@ -6,17 +6,18 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help rescue test lint units sanity integration kernel engines delivery soak bench changelog reference release clean
+.PHONY: help rescue test lint units sanity integration kernel engines delivery soak bench changelog reference pyz release clean
 
 help:
-	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none)'
+	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none); the first run needs the network'
 	@echo 'make test     lint, units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
 	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer, links and reference of the docs'
 	@echo 'make soak     the tests with random contents, again and again (LIFEBOAT_SOAK=20 times), and their figures'
 	@echo 'make bench    measure speed and memory (BENCH="some rows")'
 	@echo 'make changelog  CHANGELOG.md from changelogs/fragments, for the version in galaxy.yml'
 	@echo 'make reference  docs/reference/ from the documentation of modules, filters and roles'
-	@echo 'make release  dist/lifeboat-docker-VERSION.tar.gz, reproducible, with checksums'
+	@echo 'make pyz      dist/lifeboat.pyz, the tool as one file'
+	@echo 'make release  dist/lifeboat-docker-VERSION.tar.gz, lifeboat.pyz and a wheel, reproducible, with checksums'
 	@echo 'make clean    remove what the above made, except ./rescued/'
 
 rescue:
@@ -40,6 +41,9 @@ reference:
 
 changelog:
 	@$(PYTHON) tools/changelog.py
+
+pyz:
+	@$(PYTHON) tools/pyz.py
 
 release:
 	@$(PYTHON) tools/release.py

@@ -6,6 +6,7 @@ import collections
 import glob
 import json
 import os
+import re
 import subprocess
 import xml.etree.ElementTree as etree
 
@@ -40,9 +41,12 @@ def count(cases):
 
 def reasons(cases):
     """[(why, how many)] of what was skipped, the most frequent first. Parts that did not run at all say so themselves."""
-    whys = collections.Counter((case.text.strip().splitlines() or ['no reason given'])[0] for case in cases
-                               if case.outcome == SKIPPED and not case.text.startswith('did not run: '))
-    return whys.most_common()
+    whys = [(case.text.strip().splitlines() or ['no reason given'])[0] for case in cases
+            if case.outcome == SKIPPED and not case.text.startswith('did not run: ')]
+    # ansible-test names each of its tests for each Python
+    whys = [re.sub(r'^Skipping sanity test .* on (Python [\d.]+) because it could not be found.*', r'\1 is not installed', why)
+            for why in whys]
+    return collections.Counter(whys).most_common()
 
 
 def worded(cases):

@@ -31,7 +31,7 @@ from cases import FAILED, PASSED, SKIPPED, Case
 RESULTS = os.path.join(envs.VENV, 'results')
 HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
-FLOORS = ('formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'audit', 'fixtures')
+FLOORS = ('formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'audit', 'cli', 'fixtures')
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -304,6 +304,8 @@ def integration_part(name, run, test, target):
     listed = [line for line in said.splitlines() if re.match(r'^[a-z][a-z0-9_]*$', line)]
     skipped = [each for line in re.findall(r'Excluding tests marked .*?: (.*)', said)
                for each in re.split(r'[, ]+', line.strip())]
+    if not listed and skipped and os.geteuid():
+        needs_root()
     if status or not listed:
         raise envs.Missing('ansible-test found no integration targets\n%s' % said[-2000:])
     status, said = test(name, 'integration', '--requirements', '--continue-on-error', *options)

@@ -28,19 +28,21 @@ ADVICE = {
     'NO_DATA_ROOT': 'Is the right disk mounted, and is `host_root` its `/`? If you know the folder, name it in `data_roots`.',
     'DATA_ROOT_EMPTY': 'Look for a disk that is not mounted, and for a second root in the other problems of the host. '
                        'Do not start dockerd there: it would fill the mount point with a new, empty store.',
-    'DATA_ROOT_NOT_MOUNTED': 'Mount the disk read-only at that place (the message has the command) and run again.',
+    'DATA_ROOT_NOT_MOUNTED': 'Mount the disk at that place over a copy-on-write overlay ([outage.md](outage.md#mount-a-disk-read-only)), so that its '
+                             'journal is replayed and nothing is written to it; or without its journal (the message has the command). Run again.',
     'DATA_ROOT_MISSING': 'Mount the disk that holds it, or name its new place in `data_roots`.',
     'CONFIG_UNREADABLE': 'Run as root (`become: true`). If you know the data root, name it in `data_roots`.',
     'DATA_ROOT_UNREADABLE': 'Run as root (`become: true`). If the error is an I/O error, copy the disk with `ddrescue` '
                             'and read the copy.',
-    'DRIVER_FOLDER_EMPTY': 'Mount that file system read-only (look into `/etc/fstab` of the dead host) and run again.',
+    'DRIVER_FOLDER_EMPTY': 'Mount that file system (look into `/etc/fstab` of the dead host) over a copy-on-write overlay '
+                           '([outage.md](outage.md#mount-a-disk-read-only)) and run again.',
     'DAEMON_JSON_DAMAGED': 'If you know the data root, name it in `data_roots`. Repair the file before dockerd is started.',
     'HIDDEN_STORE': 'Nothing. Containers of every store are read.',
     'PRIVILEGES_MISSING': 'Run as root (`become: true`); a container with `--cap-add SYS_ADMIN` or `--privileged`. What was read '
                           'without may show deleted files as present.',
     'OTHER_ENGINE': 'Copy that folder before Podman or CRI-O is started on it, then use `podman --root` on the copy.',
-    'VM_DISK': 'Attach the file read-only, mount its Linux file system read-only and give the mount point as `host_root`; '
-               'see outage.md.',
+    'VM_DISK': 'Lay a copy-on-write overlay over the file ([outage.md](outage.md#mount-a-disk-read-only)), mount its Linux file system and '
+               'give the mount point as `host_root`.',
     'CONFIG_DAMAGED': 'Its layer, volumes and logs come out all the same. Compare `config/` in the bundle with what you '
                       'know: other records stood in for the damaged one.',
     'HOSTCONFIG_DAMAGED': 'Set ports, limits, restart policy and log options by hand after the restore.',
@@ -66,7 +68,8 @@ ADVICE = {
     'IMAGE_LAYER_UNVERIFIED': 'Nothing is known to be wrong. If it matters, pull the image and compare.',
     'IMAGE_LEFT_OUT': 'Take a `dest` with more room, or pull the image on a healthy host.',
     'IMAGE_ATTRIBUTES': 'Take them from `writable` or `rootfs`, which have every attribute.',
-    'IMAGE_ATTRIBUTES_BY_STORE': 'Nothing, if nothing in the container uses such attributes; else take them from `writable` or `rootfs`.',
+    'IMAGE_ATTRIBUTES_BY_STORE': 'Nothing, if nothing in the container uses such attributes. Else take them from '
+                                 '`writable` or `rootfs`.',
     'IMAGE_SPARSE': 'Load it where there is room for the full size, or restore from `writable` or `rootfs`, which keep '
                     'the holes.',
     'IMAGE_CONFIG_LOST': 'Pull the image by its digest. Entrypoint and environment are also in the container\'s own record.',
@@ -78,11 +81,13 @@ ADVICE = {
     'DRIVER_UNSUPPORTED': 'Do what the next step says: it has the commands with the names of this very layer.',
     'METADATA_DB_DAMAGED': 'Nothing first. Labels and drivers of volumes may be missing; snapshots without an owner are '
                            'listed as orphans.',
-    'METADATA_DB_MISSING': 'Rescue before containerd is started on this disk: snapshots are found without it. Put the database back from a '
-                           'backup of the same day, or restore the bundles into a new data root.',
-    'REFERENCES_DAMAGED': 'Nothing for a rescue. Do not try a start: it rewrites the states of containers before it fails. Containers still tell the name of the image that they were made from.',
+    'METADATA_DB_MISSING': 'Rescue before containerd is started on this disk: snapshots are found without it. Put the '
+                           'database back from a backup of the same day, or restore the bundles into a new data root.',
+    'REFERENCES_DAMAGED': 'Nothing for a rescue. Do not try a start: it rewrites the states of containers before it fails. '
+                          'Containers still tell the name of the image that they were made from.',
     'VOLUME_LOST': 'Look for it on other disks (a volume can be a host folder) and in backups.',
-    'VOLUME_OPTIONS_DAMAGED': 'Do not try a start: it rewrites the states of containers before it fails. Set the driver options by hand when you restore it, if it had any.',
+    'VOLUME_OPTIONS_DAMAGED': 'Do not try a start: it rewrites the states of containers before it fails. '
+                              'Set the driver options by hand when you restore it, if it had any.',
     'VOLUME_NOT_ON_DISK': 'Mount the server or device read-only and archive it from there; the message names it.',
     'VOLUME_IS_LINK': 'Archive the target by hand if you trust it.',
     'BIND_MISSING': 'Mount the disk that holds it below `host_root` and run again.',
@@ -91,6 +96,11 @@ ADVICE = {
     'TMPFS_LOST': 'Nothing can be done.',
     'LOG_NOT_ON_DISK': 'Look where the message says: the journal or a log server.',
     'LOG_DAMAGED': 'The files as found lie beside `container.log`.',
+    'DEST_ON_SOURCE': 'Choose a `dest` on another disk, or `store_on: controller`. If deleted files are to be recovered as well, write nothing '
+                      'more to that disk.',
+    'DEST_NOT_MOUNTED': 'Mount the disk that is meant and run again, or choose another `dest`.',
+    'DEST_IN_MEMORY': 'Choose a `dest` on a disk, or copy the bundles to one at once.',
+    'BIND_LEFT_OUT': 'Rescue to a larger `dest`: what is there is taken up. `include` without `binds` leaves all of them out.',
     'NOT_WRITTEN': 'Remove the cause and run again: what is whole is taken up.',
     'NOT_INCLUDED': 'Add `binds` or `volumes` to `include` (`rescue_include` of the role) if these data are to come along; the folders of the '
                     'host that the message names have them.',

@@ -103,16 +103,18 @@ def make(names, python, folder=None):
             with open(marker, encoding='ascii') as kept:
                 if kept.read() == stamp:
                     return where
-        print('making %s (once; %s)' % (os.path.relpath(where, CHECKOUT), ', '.join(names)), file=sys.stderr,
-              flush=True)
+        print('making %s (once; %s from the Python package index, which needs the network)' % (
+            os.path.relpath(where, CHECKOUT), ', '.join(names)), file=sys.stderr, flush=True)
         shutil.rmtree(where, ignore_errors=True)
         run([python, '-m', 'venv', where],
             '%s cannot make virtual environments; on Debian: apt install python3-venv' % python)
-        pip = [os.path.join(where, 'bin', 'python'), '-m', 'pip', '--disable-pip-version-check', 'install', '-q']
+        pip = [os.path.join(where, 'bin', 'python'), '-m', 'pip', '--disable-pip-version-check',
+               '--retries', '2', '--timeout', '15', 'install', '-q']
         if tuple(interpreter(python)[1][:2]) < (3, 7):
             run(pip + ['pip==21.3.1'], 'pip could not be brought up to date')   # the one in 3.6 ignores markers' limits
         files = [each for name in names for each in ('-r', os.path.join(REQUIREMENTS, name + '.txt'))]
-        run(pip + files, 'pip could not install %s (is a package index reachable?)' % ', '.join(names))
+        run(pip + files, 'pip could not install %s. The first run needs the network and a Python package index (a mirror: '
+            'PIP_INDEX_URL).' % ', '.join(names))
         with open(marker, 'w', encoding='ascii') as kept:
             kept.write(stamp)
     return where
@@ -128,9 +130,8 @@ def run(command, sentence, cwd=None):
                 said, dummy = child.communicate(timeout=EVERY)
                 break
             except subprocess.TimeoutExpired:
-                print('   still at it, %d s: %s' % (time.time() - began, ' '.join(
-                    os.path.relpath(each, CHECKOUT) if os.path.isabs(each) else each for each in command)),
-                      file=sys.stderr, flush=True)
+                words = [os.path.relpath(each, CHECKOUT) if os.path.isabs(each) else each for each in command]
+                print('   still at it, %d s: %s' % (time.time() - began, ' '.join(words)), file=sys.stderr, flush=True)
     if child.returncode:
         raise Missing('%s\n%s' % (sentence, said.decode('utf-8', 'replace').strip()[-2000:]))
 

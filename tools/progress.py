@@ -10,7 +10,7 @@ import time
 EVERY = 30                              # seconds between two lines
 RESULTS = re.compile(r'^([.FEsxX]+)(?: +\[ *(\d+)%\])?$', re.M)      # pytest -q: one character a test
 # ansible-test and Ansible: the test or task at which they are
-STEPS = re.compile(r'^((?:Running|Installing requirements|Creating) .*|(?:TASK|PLAY) \[.*)$', re.M)
+STEPS = re.compile(r'^(Running .*|(?:TASK|PLAY) \[.*)$', re.M)
 
 
 class Used(object):

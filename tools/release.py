@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make release`: the collection's tarball in dist/, the same bytes whenever and wherever it is built.
+"""`make release`: the collection's tarball, lifeboat.pyz and its wheel in dist/, the same bytes whenever and wherever they are built.
 
 ansible-galaxy chooses what belongs in; the tar around it is written anew in name order, with root as owner, plain
 modes and one time for all (SOURCE_DATE_EPOCH, by default that of the last commit). Beside it: SHA256SUMS and the list
@@ -19,21 +19,11 @@ import tarfile
 import tempfile
 
 import envs
+import pyz
 import tree
+from pyz import epoch
 
 DIST = os.path.join(envs.CHECKOUT, 'dist')
-LAUNCH = 1767225600                     # 2026-01-01, for a checkout without history
-
-
-def epoch():
-    """Seconds since 1970 that every member gets."""
-    if os.environ.get('SOURCE_DATE_EPOCH'):
-        return int(os.environ['SOURCE_DATE_EPOCH'])
-    try:
-        return int(subprocess.run(['git', '-C', envs.CHECKOUT, 'log', '-1', '--format=%ct'], stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL, check=True).stdout)
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return LAUNCH
 
 
 def sorted_manifests(contents):
@@ -102,22 +92,29 @@ def uncommitted():
     return bool(done.stdout.strip())
 
 
+def build_all(environment, dest):
+    """Everything that is released; returns the paths, the tarball's first."""
+    return [build(environment, dest), pyz.pyz(dest, epoch()), pyz.wheel(dest, epoch())]
+
+
 def main():
     environment = envs.make(['ansible'], envs.controller(), 'ansible')
     shutil.rmtree(DIST, ignore_errors=True)
-    path = build(environment, DIST)
+    paths = build_all(environment, DIST)
     with tempfile.TemporaryDirectory(prefix='second-', dir=envs.VENV) as scratch:
-        if sha256(build(environment, scratch)) != sha256(path):
+        if list(map(sha256, build_all(environment, scratch))) != list(map(sha256, paths)):
             sys.exit('two builds differ: the release is not reproducible')
+    path = paths[0]
     name = os.path.basename(path)
     with open(path[:-len('.tar.gz')] + '.files', 'w', encoding='utf-8') as out:
         out.write(file_list(path))
     with open(os.path.join(DIST, 'SHA256SUMS'), 'w', encoding='ascii') as out:
-        for each in (name, name[:-len('.tar.gz')] + '.files'):
+        for each in [name, name[:-len('.tar.gz')] + '.files'] + [os.path.basename(other) for other in paths[1:]]:
             out.write('%s  %s\n' % (sha256(os.path.join(DIST, each)), each))
     if uncommitted():
         print('warning: the checkout has uncommitted changes, and they are in the tarball', file=sys.stderr)
-    print('%s  %s (built twice, equal)' % (sha256(path), os.path.relpath(path, envs.CHECKOUT)))
+    for each in paths:
+        print('%s  %s (built twice, equal)' % (sha256(each), os.path.relpath(each, envs.CHECKOUT)))
 
 
 if __name__ == '__main__':

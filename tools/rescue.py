@@ -51,13 +51,7 @@ class Ansible(object):
             '-m', 'lifeboat.docker.docker_layer_facts', '-a', json.dumps(dict(arguments, gather_subset=['containers']))]
         done = subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, check=False)
-        head, dummy, answer = done.stdout.decode('utf-8', 'replace').partition('=> ')
-        try:
-            result = json.loads(answer)
-            return result['ansible_facts']['docker_layers']
-        except (ValueError, KeyError):
-            said = (answer or head or done.stderr.decode('utf-8', 'replace')).strip()
-            raise envs.Missing('docker_layer_facts failed: %s' % said)
+        return facts_of(done.stdout.decode('utf-8', 'replace'), done.stderr.decode('utf-8', 'replace'))
 
     def rescue(self, variables):
         """Run the playbook in front of the user; returns its exit status."""
@@ -65,6 +59,19 @@ class Ansible(object):
         command += ['-e', json.dumps(variables)]
         print('ansible-playbook lifeboat.docker.rescue -e %s' % shlex.quote(json.dumps(variables)), flush=True)
         return subprocess.call(command, env=self.environment, cwd=envs.CHECKOUT, stdin=subprocess.DEVNULL)
+
+
+def facts_of(said, errors):
+    """The facts in what ad hoc ansible printed (`HOST | STATE => JSON`). Raises envs.Missing with the module's sentence."""
+    head, dummy, answer = said.partition('=> ')
+    try:
+        result = json.loads(answer)
+    except ValueError:
+        raise envs.Missing('docker_layer_facts failed: %s' % (answer or head or errors).strip()[-2000:])
+    facts = result.get('ansible_facts', {}).get('docker_layers')
+    if facts is None:
+        raise envs.Missing('docker_layer_facts failed: %s' % (result.get('msg') or 'it gave no reason').strip())
+    return facts
 
 
 def sample():
@@ -91,8 +98,11 @@ def unreadable(facts):
     return [problem['object'] for problem in facts['problems'] if problem['code'] == 'DATA_ROOT_UNREADABLE']
 
 
-def report(folder):
-    """Say how to verify by hand the bundles in FOLDER; the playbook has shown them. True if there are any."""
+def report(folder, reports):
+    """Say where the report is and how to verify by hand the bundles in FOLDER; the playbook has shown them. True if there are any."""
+    page = os.path.join(reports, 'rescue-report.html')
+    if os.path.exists(page):
+        print('\nReport: %s' % page)
     if not glob.glob(os.path.join(glob.escape(folder), '*', 'manifest.json')):
         return False
     print('\nVerify by hand:')
@@ -111,6 +121,8 @@ def main():
     given = parser.parse_args()
     where = {'host_root': os.path.abspath(given.host_root), 'data_roots': given.data_root}
     asked = given.host_root != '/' or bool(given.data_root)
+    if not os.path.isdir(where['host_root']):
+        sys.exit('HOST_ROOT %s is no folder. Mount the disk of the dead host (docs/outage.md) and name the folder that holds its /.' % where['host_root'])
     host = 'sample-host' if given.sample else socket.gethostname() or 'localhost'
     ansible = Ansible(host)
     if not given.sample:
@@ -131,10 +143,12 @@ def main():
     if given.sample:
         where = {'host_root': sample(), 'data_roots': []}
     dest = os.path.abspath(given.dest)
+    # a report counts every host that shares its folder: the sample is none of them
+    reports = os.path.join(dest, 'sample-reports' if given.sample else 'reports')
     status = ansible.rescue({'rescue_become': False, 'rescue_dest': dest, 'rescue_host_root': where['host_root'],
                              'rescue_data_roots': where['data_roots'],
-                             'rescue_report_dir': os.path.join(dest, 'reports')})
-    if not report(os.path.join(dest, host)) and not status:
+                             'rescue_report_dir': reports})
+    if not report(os.path.join(dest, host), reports) and not status:
         sys.exit('No container was found, so nothing was rescued.')
     sys.exit(status)
 

@@ -22,21 +22,23 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 # All of it here: the process that forks the workers loads this file, so that none of them has to.
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, store as stores
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, spool, store as stores
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller, human
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import SEVERITIES, folder_name, settle
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import SEVERITIES, folder_name, settle, verdict
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, show as plain, text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
-    delivery as ends, interrupts, jobplace, plaindata, rescue_report)
+    delivery as ends, delivery_door as door, interrupts, jobplace, plaindata, rescue_report)
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import Folders
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import SenderGone, Session, Unfetchable, reset, transport
 
 display = Display()
 IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
-ROOM = re.compile(r'\s(\d+)\s+\d+\s+(-?\d+)\s+(?:\d+%|-)\s')     # a line of df -P: all and free, blocks or inodes
+ROOM = re.compile(r'\s([0-9]{1,19})\s+[0-9]+\s+(-?[0-9]{1,19})\s+(?:[0-9]+%|-)\s')     # a line of df -P: all and free, blocks or inodes
 HEADS = ('STATUS', 'BUNDLE', 'IMAGE', 'VOLUMES', 'SIZE', '')
-MAX_STARTS = 3                          # without anything new between two of them
+MAX_STARTS = 3                          # without anything new between two of them,
+MAX_RESTARTS = 100                      # and with
 MAX_PLACES = 8                          # that the connection cannot fetch from
 
 
@@ -53,9 +55,16 @@ class ActionModule(ActionBase):
         args.pop('delivery', None)
         if not args.get('host_name'):
             args['host_name'] = task_vars.get('inventory_hostname')
+        fail_on = args.get('fail_on', 'lost')
+        if fail_on in ('lost', 'partial') and not self._task.async_val:
+            args['fail_on'] = 'never'   # judged below, after the record for the report
         started = datetime.datetime.now(datetime.timezone.utc)
         try:
             result.update(self._rescue(args, task_vars))
+        except door.ProtocolError as exc:
+            error = AnsibleActionFail('The host sent an invalid message: %s. Nothing of it got a final name.' % exc)
+            self._record(args, task_vars, started, {'failed': True, 'msg': str(error)})
+            raise error from exc
         except BaseException as exc:
             self._record(args, task_vars, started, {
                 'failed': True, 'unreachable': isinstance(exc, AnsibleConnectionFailure),
@@ -67,16 +76,10 @@ class ActionModule(ActionBase):
             if args.get('report_dir') or self._wants_progress(args.get('progress', 'auto')):
                 display.display(_table(task_vars.get('inventory_hostname') or args['host_name'], result, _width(),
                                        bool(self._task.check_mode)))
-            self._judge(args.get('fail_on', 'never'), summary, result)
+            why = verdict(result, fail_on)
+            if why:
+                result.update(failed=True, msg=why)
         return result
-
-    @staticmethod
-    def _judge(fail_on, summary, result):
-        lost, partial = summary.get('lost', 0), summary.get('partial', 0) + summary.get('unsupported', 0)
-        if (fail_on in ('lost', 'partial') and lost) or (fail_on == 'partial' and partial):
-            result['failed'] = True
-            result['msg'] = ('%d bundles are lost and %d partial or unsupported; everything else was rescued. The problems say why '
-                             'and what to do next.' % (lost, partial))
 
     def _rescue(self, args, task_vars):
         on_controller = args.get('store_on') == 'controller'
@@ -86,7 +89,11 @@ class ActionModule(ActionBase):
                                     'Remove async and use forks or strategy: free.')
         if on_controller or (shown and not self._task.check_mode and args.get('dest')):
             return self._deliver(args, task_vars, on_controller, shown)
-        return self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val)
+        return self._on_host(args, task_vars)
+
+    def _on_host(self, args, task_vars):
+        """The module alone, without what no rescue says."""
+        return _known(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
 
     def _record(self, args, task_vars, started, result):
         """Keep what became of this host, for the report: at once, as later the play may be gone."""
@@ -132,10 +139,10 @@ class ActionModule(ActionBase):
             'done; true' % IN_MEMORY, sudoable=False)
         if _is_tight(found['stdout']):
             self._work_in_memory()
-        for word in found['stdout'].split():
-            if word.isdigit():
-                return int(word)
-        raise AnsibleActionFail('The user who logs in cannot be told: id -u said %r.' % (found['stdout'] + found['stderr'])[:200])
+        uid = door.user_id(found['stdout'])
+        if uid is None:
+            raise AnsibleActionFail('The user who logs in cannot be told: id -u said %s.' % plain((found['stdout'] + found['stderr'])[:200]))
+        return uid
 
     def _work_in_memory(self):
         """The folders of Ansible and of Python for temporary files have no room: take one that is no disk."""
@@ -175,7 +182,7 @@ class ActionModule(ActionBase):
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
         delivery = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
-                    'patience': _node_patience(patience)}
+                    'places': _places(args), 'patience': _node_patience(patience)}
         store, path = None, b''
         if on_controller:
             dest, folder = self._folder(args)
@@ -187,9 +194,9 @@ class ActionModule(ActionBase):
         teller, width = Teller(), _width()
 
         def show(snapshot):
-            line = teller.line(snapshot, width and width - len(str(host)) - 3) if shown else None
+            line = teller.line(snapshot and snapshot._asdict(), width and width - len(str(host)) - 3) if shown else None
             if line:
-                display.display('[%s] %s' % (host, line))
+                display.display('[%s] %s' % (host, plain(line)))
 
         with contextlib.ExitStack() as stack:
             old = os.umask(0o077)
@@ -201,6 +208,7 @@ class ActionModule(ActionBase):
             def prepare():
                 """Not before the node has said that dest is not in what it reads; once."""
                 if on_controller and not self._task.check_mode and not prepared:
+                    _own(path)
                     store.prepare()
                     stack.enter_context(_locked(path))
                     prepared.append(True)
@@ -229,6 +237,7 @@ class ActionModule(ActionBase):
         fruitless, connected = 0, False
         blind = None                    # why the folders of delivery['avoid'] will not do
         until = None
+        starts = 0
         written = set()                 # by starts that ended too early
         while True:
             try:
@@ -246,14 +255,17 @@ class ActionModule(ActionBase):
                     'The connection %s cannot fetch files from %s: %s. Name a folder with spool_dir that it can fetch from (one '
                     'that is no mount inside the container), or use another connection.' % (
                         transport(self._connection), ', '.join(delivery['avoid']), blind.rstrip('.')))
-            if said.get('failed') or said.get('skipped') or 'delivery' not in said:
-                return said
-            if said['delivery'] is None:
+            if said.get('failed') or said.get('skipped'):
+                return _failure(said)
+            if said.get('delivery') is None:
+                if store[0] is not None:
+                    raise door.ProtocolError('the rescue was not started')
                 display.vv('no progress can be shown: the host has no place for it, or the user is not the one who logs in')
-                return self._execute_module(module_args=args, task_vars=task_vars)
+                return self._on_host(args, task_vars)
             connected, until = True, None
-            receiver = ends.Receiver(*store)
-            session = Session(self, said['delivery'], receiver, scratch, show, patience)
+            started = door.started(said['delivery'], delivery['places'])
+            receiver = ends.Receiver(*store, check=bool(self._task.check_mode))
+            session = Session(self, started, receiver, scratch, show, patience, _number(args, 'spool_size', 64 << 20))
             try:
                 session.probe()
                 session.run()
@@ -262,23 +274,25 @@ class ActionModule(ActionBase):
                     self._settle(store[0], result)
                 for key in ('warnings', 'deprecations'):
                     if said.get(key):
-                        result[key] = said[key]
+                        result[key] = door.harmless(said[key])
                 return result
             except Unfetchable as exc:
                 blind = str(exc)
-                delivery['avoid'] = delivery.get('avoid', []) + [os.path.dirname(said['delivery']['spool'])]
+                delivery['avoid'] = delivery.get('avoid', []) + [started.place]
                 display.vv('the connection cannot fetch from %s (%s)' % (delivery['avoid'][-1], exc))
             except SenderGone as exc:
                 written |= receiver.written
                 fruitless = 0 if receiver.bytes else fruitless + 1
-                if fruitless >= MAX_STARTS:
+                starts += 1
+                if fruitless >= MAX_STARTS or starts > MAX_RESTARTS:
                     raise AnsibleActionFail('The rescue on the host ended %d times without a result%s.' % (
-                        MAX_STARTS, ': ' + str(exc) if str(exc) else '')) from exc
+                        starts, ': ' + str(exc) if str(exc) else '')) from exc
                 display.vv('the rescue on the host ended (%s), starting it again' % exc)
-            except ends.ProtocolError as exc:
-                raise AnsibleActionFail('What the host sends is no rescue: %s. Nothing of it got a final name.' % exc) from exc
             finally:
-                session.stop()
+                try:
+                    session.stop()
+                except door.ProtocolError as exc:       # it has said enough
+                    display.vv('the host did not stop: %s' % exc)
                 session.close()
 
 
@@ -286,7 +300,39 @@ def _number(args, name, default):
     try:
         return int(args.get(name, default))
     except (TypeError, ValueError):
-        raise AnsibleActionFail('%s must be a number of seconds, not %r.' % (name, args.get(name))) from None
+        raise AnsibleActionFail('%s must be a number, not %r.' % (name, args.get(name))) from None
+
+
+def _places(args):
+    """The folders on the node that may hold the spool: that of the user, or the usual ones. The node picks one by its number."""
+    wanted = args.get('spool_dir')
+    if not wanted:
+        return list(spool.PLACES)
+    if not isinstance(wanted, str) or not wanted.startswith('/') or not wanted.isprintable() or '..' in wanted.split('/'):
+        raise AnsibleActionFail('spool_dir must be an absolute path without control characters, not %s.' % plain(str(wanted)))
+    return [os.path.normpath(wanted).replace('//', '/')]
+
+
+ABOUT_JOB = ('ansible_job_id', 'started', 'finished', 'results_file', 'failed', 'msg', 'skipped', 'invocation', 'warnings', 'deprecations',
+             'exception', 'rc', 'module_stdout', 'module_stderr', 'unreachable')
+
+
+def _known(said):
+    """The result of the module on a host that keeps its bundles: what a rescue says and Ansible needs, and no facts or variables."""
+    found = {key: value for key, value in said.items() if key in ABOUT_JOB or key.startswith('_ansible_')}
+    if 'bundles' in said:
+        found.update(door.result(said))
+    elif 'changed' in said:
+        found['changed'] = bool(said['changed'])
+    return found
+
+
+def _failure(said):
+    """The result of a start that failed on the host, with its text on one line."""
+    found = _known(said)
+    if isinstance(found.get('msg'), str):
+        found['msg'] = plain(found['msg'])
+    return found
 
 
 def _is_tight(said):
@@ -323,10 +369,19 @@ def _width():
     return int(getattr(display, 'columns', None) or 79) if _terminal() else None
 
 
+def _own(folder):
+    """Have FOLDER (bytes), DEST/HOST, as a folder of ours. Raises LifeboatError for one that somebody else has planted."""
+    found = Folders(folder)
+    try:
+        found.make()
+    finally:
+        found.close()
+
+
 @contextlib.contextmanager
 def _locked(folder):
     """Two runs never write into one folder."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         until = time.monotonic() + 15   # a killed run's worker needs a moment to notice
         while True:
@@ -347,10 +402,10 @@ def _locked(folder):
 
 def _table(host, result, width=None, check_mode=False):
     """The end of one host: a line for each bundle and each problem, the gravest first. WIDTH: see _width()."""
-    head = '[%s] ' % host
+    head = '[%s] ' % plain(host)
     bundles = sorted(result.get('bundles', ()), key=lambda item: rescue_report.STATUSES.index(item.get('status'))
                      if item.get('status') in rescue_report.STATUSES else 0)
-    rows = [HEADS] + [(str(item.get('status')), str(item.get('name')), item.get('image') or '-',
+    rows = [HEADS] + [(str(item.get('status')), plain(str(item.get('name'))), plain(item.get('image') or '-'),
                        str(sum(part.get('kind') == 'volume' for part in item.get('components') or ())),
                        human(item.get('bytes') or 0), '' if item.get('changed') else 'unchanged') for item in bundles[:40]]
     lines = [head + line for line in _columns(rows)] if bundles else []
@@ -361,7 +416,8 @@ def _table(host, result, width=None, check_mode=False):
     problems = sorted(result.get('problems', ()), key=lambda item: SEVERITIES.index(item.get('severity'))
                       if item.get('severity') in SEVERITIES else 0)
     for item in problems[:20]:
-        said = ('%s %s: %s %s' % (str(item.get('severity')).upper(), item.get('code'), item.get('message'), item.get('next_step') or '')).strip()
+        said = plain('%s %s: %s %s' % (str(item.get('severity')).upper(), item.get('code'), item.get('message'),
+                                       item.get('next_step') or '')).strip()
         room = max(40, width - len(head)) if width else 0
         lines += [head + line for line in (textwrap.wrap(said, room, subsequent_indent='    ', break_long_words=False,
                                                          break_on_hyphens=False) if room else [said])]
@@ -371,6 +427,9 @@ def _table(host, result, width=None, check_mode=False):
     lines.append(head + '%d bundles, %d %s, %s, %d problems' % (
         summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
         human(summary.get('bytes', 0)), summary.get('problems', 0)))
+    left = rescue_report.left_behind(result)
+    if left:
+        lines.append(head + rescue_report.staying(left))
     return '\n'.join(lines)
 
 

@@ -22,9 +22,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, imagefile, inbox, plan, unpack, volumes
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import interrupts
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, imagefile, inbox, plan, several, unpack, volumes
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, show, text
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts
 
 CHUNK = 8 * 1024 * 1024
 LIMIT = 7 * 86400                       # seconds that the module may take in the background
@@ -54,12 +54,38 @@ class ActionModule(ActionBase):
         if not args.get('path'):
             raise AnsibleActionFail('path is missing.')
         try:
-            bundle_ = _Bundle(self._local_path(args['path']), args, self._task.check_mode)
+            with interrupts.signals():
+                result.update(self._deliver_all(os.fsencode(self._local_path(args['path'])), args, task_vars))
         except LifeboatError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
-        with interrupts.signals():
-            result.update(self._deliver(bundle_, args, task_vars))
+            result.update(failed=True, msg=str(exc))
+        except door.ProtocolError as exc:
+            raise AnsibleActionFail('The host sent an invalid message: %s. The restore was stopped.' % exc) from exc
         return result
+
+    def _deliver_all(self, path, args, task_vars):
+        """The result of the bundle at PATH, or of all bundles below it, one after the other."""
+        found = several.items(path)
+        volume_map = args.get('volume_map') or {}
+        if not isinstance(volume_map, dict):
+            raise AnsibleActionFail('volume_map is no dictionary.')
+        several.check(path, found, args.get('name'), volume_map)
+        restore = _words(args.get('restore')) or plan.EVERYTHING
+        if len(found) > 1 and args.get('target', 'engine') == 'engine' and not self._templar_bool(args.get('offline', False)):
+            several.refuse_asks(found, restore, _words(args.get('allow')))
+
+        def work(item):
+            own = dict(args, **several.own(item, len(found), volume_map, args.get('dest') or ''))
+            if not own.get('dest'):
+                own.pop('dest', None)
+            answer = self._deliver(_Bundle(os.fsdecode(item.path), own, self._task.check_mode), own, task_vars)
+            if len(found) > 1 and answer.get('failed'):
+                raise LifeboatError(str(answer.get('msg')))
+            return answer
+        if len(found) == 1:
+            return work(found[0])
+        answer = several.combined(path, list(several.each(found, work)), restore)
+        failure = answer.pop('failure', '')
+        return dict(answer, failed=True, msg=failure) if failure else answer
 
     @staticmethod
     def _templar_bool(value):
@@ -75,16 +101,17 @@ class ActionModule(ActionBase):
     def _deliver(self, bundle_, args, task_vars):
         """Start the module, feed it, return its result."""
         folder = self._make_tmp_path()
+        shared = door.folder(folder)
         # what follows gets a folder of its own, which Ansible removes by itself
         self._connection._shell.tmpdir = None
         job = None
-        feeder = _Feeder(self, folder, bundle_)
+        feeder = _Feeder(self, shared, bundle_)
         try:
             feeder.put(inbox.HEAD.decode(), bundle_.head())
-            job = self._start(dict(args, path=folder.rstrip('/')), task_vars)
+            job = self._start(dict(args, path=shared), task_vars)
             if not job.get('ansible_job_id'):
-                return job
-            return self._feed(feeder, job['ansible_job_id'], task_vars)
+                return door.restored(job)
+            return self._feed(feeder, door.job(job['ansible_job_id']), task_vars)
         except BaseException:
             if job and job.get('ansible_job_id'):
                 feeder.stop()
@@ -110,9 +137,7 @@ class ActionModule(ActionBase):
                 status = self._status(job, 'status', task_vars)
                 if status.get('finished') or status.get('failed'):
                     self._status(job, 'cleanup', task_vars)
-                    return {key: value for key, value in status.items() if key not in (
-                        'ansible_job_id', 'finished', 'started', 'results_file', 'stdout', 'stderr', 'stdout_lines',
-                        'stderr_lines', 'invocation')}
+                    return door.restored(status)
             if not busy:
                 time.sleep(NAP)
 
@@ -134,8 +159,9 @@ class _Feeder(object):
 
     def __init__(self, action, folder, bundle_):
         self.action = action
-        self.folder = folder.rstrip('/')
+        self.folder = folder
         self.bundle = bundle_
+        self.files = frozenset(bundle_.info.sums) | {inbox.IMAGE}   # what the host may ask for
         self.streams = {}               # number of a stream -> (generator of pieces, count of the next one)
         self.sent = 0
         self.told = time.monotonic()
@@ -150,7 +176,7 @@ class _Feeder(object):
     def _shell(self, command):
         done = self.action._low_level_execute_command('cd %s && %s' % (shlex.quote(self.folder), command), sudoable=False)
         if done['rc']:
-            raise AnsibleError('The folder %s on the host cannot be used: %s' % (self.folder, done['stderr'].strip()))
+            raise AnsibleError('The folder %s on the host cannot be used: %s' % (self.folder, show(done['stderr'].strip()[:500])))
         return done['stdout'].split()
 
     def names(self):
@@ -172,17 +198,13 @@ class _Feeder(object):
 
     def step(self, names):
         """Send one piece if one is wanted and has room. True if something was sent."""
-        wanted = {}
-        for name in names:
-            if name.startswith('want-'):
-                number, dummy, code = name[5:].partition('-')
-                wanted[int(number)] = bytes.fromhex(code)
-        for number in [number for number in self.streams if number not in wanted]:
+        wanted = door.wants(names, self.files)
+        for number in [number for number in self.streams if number not in wanted.files]:
             self.streams.pop(number)[0].close()
-        for number, file in sorted(wanted.items()):
+        for number, file in sorted(wanted.files.items()):
             if number not in self.streams:
                 self.streams[number] = (_with_last(self.bundle.pieces(file)), 0)
-            if sum(1 for name in names if name.startswith('chunk-%d-' % number)) >= inbox.CHUNKS:
+            if wanted.chunks.get(number, 0) >= inbox.CHUNKS:
                 continue
             pieces, count = self.streams[number]
             piece, last = next(pieces, (None, False))
@@ -199,7 +221,7 @@ class _Feeder(object):
         if time.monotonic() - self.told > TELL:
             self.told = time.monotonic()
             display.display('<%s> %s: %d MiB sent' % (
-                self.action._play_context.remote_addr, text(file), self.sent >> 20))
+                self.action._play_context.remote_addr, show(text(file)), self.sent >> 20))
 
 
 class _Bundle(object):
@@ -208,7 +230,7 @@ class _Bundle(object):
     def __init__(self, path, args, check_mode):
         self.source = sources.read(os.fsencode(path))
         self.info = self.source.info
-        wanted = args.get('restore') or plan.EVERYTHING
+        wanted = _words(args.get('restore')) or plan.EVERYTHING
         self.documents = {}
         if plan.has_image(self.source) and not args.get('image') and ('image' in wanted or 'container' in wanted):
             images, dummy = plan.read_images(self.source)
@@ -250,6 +272,11 @@ class _Bundle(object):
             return
         with os.fdopen(reading.open_file(self.info, name), 'rb') as handle:
             yield from iter(lambda: handle.read(CHUNK), b'')
+
+
+def _words(value):
+    """An option that is a list, which may be given as text."""
+    return tuple(word.strip() for word in value.split(',') if word.strip()) if isinstance(value, str) else tuple(value or ())
 
 
 def _add(tar, name, data):

@@ -2,17 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
+import collections
 import os
 
-from .storage import metadata, model, selection
-from .storage.changes import changes as compare
+from .storage import metadata, model, redact, selection
 from .storage.codes import problem
+from .storage.redact import REDACTED
 from .storage.tree import Failure
-from .storage.volumes import REDACTED, redacted
 
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
 LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
+SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)       # the worst first
+NEXT_STEPS = 3                          # in the summary
 SHORT_TOP = 1                           # folders in usage.top of the short form
 
 
@@ -43,7 +45,7 @@ class Options(object):
         self.containers = list(containers)
         self.named = any(pattern != '*' for pattern in containers)
         self.subsets = subsets(gather_subset)
-        self.redact_env = redact_env
+        self.redact = redact_env
         self.changes_limit = changes_limit
         self.top_count = top_count
         self.top_depth = top_depth
@@ -137,7 +139,7 @@ def _container(record, options, at_length, trees):
     fields = {
         'id': record.id, 'name': record.name, 'created': record.created,
         'image': {'id': record.image_id, 'reference': record.image_reference},
-        'labels': record.labels,
+        'labels': _labels(record.labels, options, _environment(record)),
         'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
         'root': model.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
         'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
@@ -152,7 +154,7 @@ def _container(record, options, at_length, trees):
     if declared or at_length:
         fields['image_volumes'] = declared
     if at_length:
-        fields['env'] = _env(record, options.redact_env)
+        fields['env'] = _env(record, options.redact)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
     if record.stack is not None and record.stack.writable is not None:
@@ -191,11 +193,18 @@ def _unread_volumes(facts):
 
 def _env(record, redact):
     found = {}
-    for item in metadata.list_of(record.config, 'Config', 'Env'):
-        if isinstance(item, str):
-            name, dummy, value = item.partition('=')
-            found[name] = REDACTED if redact else value
+    for item in _environment(record):
+        name, dummy, value = item.partition('=')
+        found[name] = REDACTED if redact else value
     return found
+
+
+def _environment(record):
+    return [item for item in metadata.list_of(record.config, 'Config', 'Env') if isinstance(item, str)]
+
+
+def _labels(labels, options, environment=()):
+    return redact.values(labels, environment) if options.redact else labels
 
 
 def _log(log, at_length):
@@ -317,6 +326,7 @@ def _mount_databases(record, trees):
 
 def _changes(record, options, fields):
     """Fill `changes`, `changes_total`, `changes_truncated`; returns the problems met."""
+    from .storage.changes import changes as compare     # and union: only where they are asked for
     found, total, failures = [], 0, []
     limit = options.changes_limit
     try:
@@ -399,8 +409,8 @@ def _image_layer(layer, at_length):
 
 
 def _volume(volume, options, at_length, trees):
-    fields = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
-              'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
+    fields = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
+              'labels': _labels(volume.labels, options), 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
               'status': volume.status, 'root': model.text(volume.root)}
     if at_length:
         fields.update(model.path_fields(volume.path))
@@ -443,9 +453,21 @@ def _orphans(host, options, orphans, trees):
 def _summary(facts):
     counts = {status: sum(1 for item in facts['containers'] if item['status'] == status) for status in model.STATUSES}
     volumes = facts.get('volumes', [])
+    found = _all_problems(facts)
     return {
         'containers': len(facts['containers']), 'complete': counts[model.COMPLETE], 'partial': counts[model.PARTIAL],
         'lost': counts[model.LOST], 'unsupported': counts[model.UNSUPPORTED],
         'writable_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in facts['containers']),
         'volumes': len(volumes), 'volume_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in volumes),
+        'worst': found[0]['severity'] if found else None,
+        'next_steps': list(collections.OrderedDict.fromkeys(item['next_step'] for item in found if item['next_step']))[:NEXT_STEPS],
     }
+
+
+def _all_problems(facts):
+    """Of the host, and of every container, image, volume and orphan that the facts have; the worst first."""
+    lists = [facts['problems']]
+    for key in ('containers', 'volumes', 'images'):
+        lists.extend(item['problems'] for item in facts.get(key, ()))
+    lists.extend(item['problems'] for item in facts.get('orphans', {}).get('writable_layers', ()))
+    return sorted((item for problems in lists for item in problems), key=lambda item: SEVERITIES.index(item['severity']))

@@ -24,7 +24,7 @@ def run(module, work):
     except OSError as exc:
         where = exc.filename
         module.fail_json(msg=sentence('Cannot read %s: %s. Check the path and run as root (become: true)' % (
-            model.text(where) if where is not None else 'the disk', metadata.describe(exc))),
+            model.show(where) if where is not None else 'the disk', metadata.describe(exc))),
             exception=traceback.format_exc() if module._verbosity >= 3 else None)
     except MemoryError:
         module.fail_json(msg='Out of memory. Rescue fewer containers at once (containers: [...]).')

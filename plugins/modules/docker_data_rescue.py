@@ -18,7 +18,10 @@ options:
   dest:
     description:
       - Folder that receives the bundles, as C(<dest>/<host>/<container>-<first 12 digits of its ID>).
-      - It must not lie inside a data root. It is created if it does not exist.
+      - It must not lie inside a data root, nor below C(/dev). It is created if it does not exist. A warning says so where it is on the file
+        system that is rescued, in memory, or a place for mounts where nothing is mounted.
+      - Folders below it that are links, belong to somebody else or can be written by others are refused by name. While a rescue runs, its
+        folder is locked; a second rescue waits a little, then says which process has it.
     type: path
     required: true
   host_name:
@@ -30,12 +33,14 @@ options:
       - V(image) is the image with the writable layer on top, in a form that C(docker load) takes on every engine; layers that
         several bundles have in common lie once in C(images) beside them.
       - V(rootfs) is the merged file system as C(docker export) gives it. V(binds) are the host folders that were bind-mounted.
-      - Mounts with data that are left out because of this option are named by a problem C(NOT_INCLUDED), of severity C(info); the status of the
-        bundle does not change by it.
+      - A bind that is too wide (C(/), folders of the system, what holds the data root or O(dest)) stays out and is named by a problem
+        C(BIND_TOO_WIDE).
+      - Mounts with data that are left out because of this option are named by a problem C(NOT_INCLUDED), of severity C(info), and in
+        RV(summary.left_behind); the status of the bundle does not change by it.
     type: list
     elements: str
     choices: [config, writable, rootfs, image, volumes, binds, logs]
-    default: [config, writable, volumes, logs]
+    default: [config, writable, image, volumes, binds, logs]
   volumes:
     description: Further volumes to rescue, by name or glob, each into a bundle of its own. V(*) means every volume.
     type: list
@@ -75,10 +80,18 @@ options:
     default: true
   image_optional:
     description:
-      - With V(image) in O(include), leaves images out and says so if O(dest) has room for everything but them.
-      - Otherwise the module refuses to start.
+      - With V(image) in O(include), leaves images out and says so (C(IMAGE_LEFT_OUT)) if O(dest) has no room for them. A bundle whose
+        data all came along stays V(complete) then; see RV(summary.left_behind).
+      - V(false) refuses to start instead.
     type: bool
-    default: false
+    default: true
+  binds_optional:
+    description:
+      - With V(binds) in O(include), leaves as many binds out as O(dest) has no room for, the largest first, and says so
+        (C(BIND_LEFT_OUT)). The bundle is V(partial) then.
+      - V(false) refuses to start instead.
+    type: bool
+    default: true
   force:
     description: Writes again what is already there and verified.
     type: bool
@@ -152,11 +165,11 @@ options:
     type: path
   fail_on:
     description:
-      - Which result is a failure of the task, after everything that can be rescued was. V(lost) fails if a bundle is lost, V(partial)
-        also if one is partial or unsupported.
+      - Which result is a failure of the task, after everything that can be rescued was. V(lost) fails if a bundle is lost, or if
+        nothing was found that can be rescued; V(partial) also if a bundle is partial or unsupported.
     type: str
     choices: [never, lost, partial]
-    default: never
+    default: lost
   delivery:
     description: Internal. Set by the action plugin.
     type: dict
@@ -188,7 +201,7 @@ EXAMPLES = r"""
   lifeboat.docker.docker_data_rescue:
     host_root: /mnt/dead
     containers: [shop-db]
-    include: [config, writable, rootfs, volumes, binds, logs]
+    include: [config, writable, rootfs, image, volumes, binds, logs]
     dest: /srv/rescued
   become: true
 
@@ -222,6 +235,7 @@ bundles:
     changed: {description: Whether it was written., type: bool, returned: always}
     bytes: {description: 'Size of its components; in check mode of their data before compression.', type: int, returned: always}
     files: {description: Number of files in the bundle., type: int, returned: always}
+    problems: {description: 'The gravest five problems of the bundle, as in RV(problems).', type: list, elements: dict, returned: always}
     components: {description: 'C(name), C(kind), C(file), C(bytes), C(sha256), C(entries), C(status).', type: list, elements: dict,
                  returned: always}
 problems:
@@ -240,11 +254,18 @@ summary:
   description: Counts.
   returned: always
   type: dict
-  sample: {bundles: 3, written: 3, complete: 3, partial: 0, lost: 0, unsupported: 0, bytes: 4096, problems: 0}
+  sample: {bundles: 3, written: 3, complete: 3, partial: 0, lost: 0, unsupported: 0, bytes: 4096, problems: 0,
+           left_behind: {binds: 1, volumes: 0, layers: 0, images: 0, names: ['web: /srv/www at /var/www']}}
+  contains:
+    left_behind:
+      description:
+        - What belongs to the containers, is on the disk, and is not in their bundles, because O(include) does not name it or O(dest) has no
+          room for it. C(binds), C(volumes), C(layers) (writable layers) and C(images) are counts; C(names) has the first 20.
+      type: dict
+      returned: always
 """
 
 import os
-import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
@@ -256,13 +277,15 @@ def rescue(module):
     delivery = params.pop('delivery')
     if delivery is not None:
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
-        return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode, [tempfile.gettempdir(), '/var/tmp'])}
+        return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode)}
     if params['store_on'] == 'controller':
         raise shared.model.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
                                          'as lifeboat.docker.docker_data_rescue in a task')
     ioclass.apply(params['io_class'])
     with shared.open_host(params) as host:
-        return run.rescue(host, run.request_of(params, module.check_mode))
+        result = run.rescue(host, run.request_of(params, module.check_mode))
+    why = run.verdict(result, params['fail_on'])
+    return dict(result, failed=True, msg=why) if why else result
 
 
 def main():
@@ -278,7 +301,8 @@ def main():
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),
             owner_ids=dict(type='str', choices=['container', 'disk'], default='container'),
             check_space=dict(type='bool', default=True),
-            image_optional=dict(type='bool', default=False),
+            image_optional=dict(type='bool', default=True),
+            binds_optional=dict(type='bool', default=True),
             force=dict(type='bool', default=False),
             store_on=dict(type='str', choices=['host', 'controller'], default='host'),
             spool_dir=dict(type='path'),
@@ -291,7 +315,7 @@ def main():
             confirm_dest=dict(type='bool', default=False),
             reconnect_timeout=dict(type='int', default=120),
             report_dir=dict(type='path'),
-            fail_on=dict(type='str', choices=['never', 'lost', 'partial'], default='never'),
+            fail_on=dict(type='str', choices=['never', 'lost', 'partial'], default='lost'),
             delivery=dict(type='dict'),
             **shared.SOURCE_ARGUMENTS
         ),

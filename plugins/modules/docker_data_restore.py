@@ -19,7 +19,11 @@ description:
 options:
   path:
     description:
-      - The bundle, a folder with a C(manifest.json). Bundles that are damaged or incomplete are refused.
+      - The bundle, a folder with a C(manifest.json), or a folder that holds bundles up to three levels below it. Bundles that are damaged or
+        incomplete are refused.
+      - Several bundles are restored in the order in which they need each other, lone volumes first, then containers by the time of their
+        creation. One that is refused or fails does not keep the others from being restored; the task fails at its end and names it. What
+        needs O(allow) is looked for in all of them first.
       - On the managed node, or on the controller if O(remote_src=false).
     type: path
     required: true
@@ -45,10 +49,11 @@ options:
   name:
     description:
       - New name of the container; for the bundle of a lone volume that of the volume. The default is the recorded name.
+      - Only for a single bundle.
     type: str
   volume_map:
     description:
-      - Names of volumes in the bundle, and how they are to be called.
+      - Names of volumes in the bundle, and how they are to be called. Each must be a volume of some bundle.
       - Formerly anonymous volumes are called C(<container>-<path in it>) by default.
     type: dict
     default: {}
@@ -110,11 +115,11 @@ options:
     elements: str
     choices: [privileged, host_namespaces, host_paths, docker_socket, devices, capabilities, volume_devices]
     default: []
-    version_added: 1.1.0
   if_nothing:
     description:
       - What becomes of a bundle that holds nothing of what O(restore) asks for, such as one without a volume with O(restore=[volumes]).
-      - V(skip) says so in RV(nothing) and RV(notes), for one of several bundles. Whatever else speaks against a restore is refused as ever.
+      - V(skip) says so in RV(nothing) and RV(notes). Whatever else speaks against a restore is refused as ever.
+      - Of several bundles, those that hold nothing of it are always skipped, and it is an error if all of them are.
     type: str
     choices: [fail, skip]
     default: fail
@@ -125,8 +130,9 @@ options:
     default: engine
   dest:
     description:
-      - Folder for O(target=directory). Volumes come into C(volumes/<name>), bind mounts into C(binds/), the file system of the container
-        into C(rootfs) (or C(writable) if the bundle has only that).
+      - Folder for O(target=directory); with several bundles each gets a folder of its own in it.
+      - Volumes come into C(volumes/<name>), bind mounts into C(binds/), the file system of the container into C(rootfs) (or C(writable) if
+        the bundle has only that).
     type: path
   offline:
     description:
@@ -198,9 +204,9 @@ EXAMPLES = r"""
     verify_start: true
   become: true
 
-- name: A container that asks for the socket of the engine, from a host that is trusted
+- name: Let it use the socket of the engine, if it asks for that and where it comes from is trusted
   lifeboat.docker.docker_data_restore:
-    path: /srv/rescued/dead1/portainer-1f2e3d4c5b6a
+    path: /srv/rescued/dead1/shop-db-0f1e2d3c4b5a
     allow: [docker_socket]
   become: true
 
@@ -223,6 +229,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+bundles:
+  description:
+    - If O(path) holds several bundles, the result of each, with the keys below and its C(path). They stand here only.
+    - If one of them failed, only C(name), C(path), C(changed) and C(nothing) of those that did not.
+  returned: with several bundles
+  type: list
+  elements: dict
 name:
   description: Name of the container (or volume) that was restored.
   returned: success
@@ -311,7 +324,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.restore.engineapi 
 def restore(module):
     params = module.params
     # the action plugin puts the folder that a bundle of the controller comes through in the place of its path
-    result = (run.restore if params['remote_src'] else run.restore_remote)(plan.Options(
+    result = (run.restore_all if params['remote_src'] else run.restore_remote)(plan.Options(
         path=os.path.abspath(os.fsencode(params['path'])), restore=tuple(params['restore']), name=params['name'] or '',
         volume_map=dict((str(key), str(value)) for key, value in params['volume_map'].items()), image=params['image'] or '',
         docker_host=params['docker_host'], use_tls=params['tls'], timeout=params['timeout'],
@@ -323,6 +336,9 @@ def restore(module):
         if_nothing=params['if_nothing']))
     if not module._diff:
         result.pop('diff', None)
+    failure = result.pop('failure', '')
+    if failure:
+        module.fail_json(msg=failure, **result)
     return result
 
 

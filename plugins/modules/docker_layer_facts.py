@@ -33,10 +33,15 @@ options:
     type: list
     elements: str
     default: []
-  redact_env:
-    description: Replaces the values of environment variables.
+  redact:
+    description:
+      - Replaces the values of environment variables, and of labels that are secret by their name (passwords, tokens, keys) or by their
+        shape (hashes of C(htpasswd), JSON Web Tokens, private keys, URLs with a password, strings that look random), or that
+        repeat a value of the environment.
+      - Passwords in options of volumes are replaced in any case.
     type: bool
     default: true
+    aliases: [redact_env]
   changes_limit:
     description: The longest list of changes a container gets; what is cut is counted. V(0) means no limit.
     type: int
@@ -172,7 +177,8 @@ ansible_facts:
             mounts: {description: 'C(type), C(name) (of the volume or image), C(source), C(path), C(destination), C(rw), C(driver), C(anonymous), C(status).',
                      type: list, elements: dict, returned: always}
             image_volumes: {description: Paths that the image declares as volumes., type: list, elements: str, returned: if there are any}
-            log: {description: 'C(driver), C(bytes), C(max_size), and C(files) for up to 50 containers or if O(containers) names them.', type: dict, returned: always}
+            log: {description: 'C(driver), C(bytes), C(max_size), and C(files) for up to 50 containers or if O(containers) names them.',
+                  type: dict, returned: always}
             usage: {description: 'C(bytes), C(allocated), C(files), C(newest_mtime), C(top) of the writable layer.', type: dict,
                     returned: if the subset V(usage) is gathered}
             changes: {description: 'C(kind) (V(A), V(C) or V(D)) and C(path).', type: list, elements: dict,
@@ -204,10 +210,13 @@ ansible_facts:
           type: list
           elements: dict
         summary:
-          description: Counts of containers by status and sums of bytes.
+          description:
+            - Counts of containers by status and sums of bytes. C(worst) is the worst severity of all problems here, those of containers,
+              volumes, images and orphans included, null if there are none. C(next_steps) are the first things to do, at most three.
           returned: always
           type: dict
-          sample: {containers: 3, complete: 3, partial: 0, lost: 0, unsupported: 0, writable_bytes: 1024, volumes: 2, volume_bytes: 4096}
+          sample: {containers: 3, complete: 3, partial: 0, lost: 0, unsupported: 0, writable_bytes: 1024, volumes: 2, volume_bytes: 4096,
+                   worst: critical, next_steps: [Rescue it before dockerd is started on this disk.]}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -217,7 +226,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils import facts, modu
 def gather(module):
     params = module.params
     options = facts.Options(
-        containers=params['containers'], gather_subset=params['gather_subset'], redact_env=params['redact_env'],
+        containers=params['containers'], gather_subset=params['gather_subset'], redact_env=params['redact'],
         changes_limit=params['changes_limit'], top_count=params['top_count'], images=params['images'],
         top_depth=params['top_depth'], scan_timeout=params['scan_timeout'], scan_max_files=params['scan_max_files'],
         noise=params['noise'], state_path=None if module.check_mode else params['state_path'])
@@ -233,7 +242,7 @@ def main():
         argument_spec=dict(
             gather_subset=dict(type='list', elements='str', default=list(facts.DEFAULT)),
             images=dict(type='list', elements='str', default=[]),
-            redact_env=dict(type='bool', default=True),
+            redact=dict(type='bool', default=True, aliases=['redact_env']),
             changes_limit=dict(type='int', default=1000),
             top_count=dict(type='int', default=10),
             top_depth=dict(type='int', default=2),

@@ -3,127 +3,66 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The controller's end of a delivery: what the node sends becomes bundles, and nothing that it says is trusted.
 
-A node may have been taken over. So every name is looked at before it becomes a path, a bundle gets its name only when
-everything that its SHA256SUMS lists was received or verified here, and an error in one bundle does not touch another.
+Messages come as records of delivery_door. A bundle gets its name only when everything that its SHA256SUMS lists was received
+or verified here, an error in one bundle does not touch another, and the result says what lies on this machine's disk.
 """
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
+import time
 from typing import Any
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, removal
-from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import SinkError, make_private
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS, file_sha256
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.codes import problem
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_facts import count, facts, keeps_more
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import MARK, SMALL, Folders, Part, Whole, part_names
 
-PART, MARK = '.lifeboat-part', '.lifeboat-mark'
-BUNDLE_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}\Z')
-ASIDE = re.compile(r'(\.until-\d{8}T\d{6}Z)?\Z')
-DIGEST = re.compile(r'[0-9a-f]{64}\Z')
-BLOB_DIGEST = re.compile(r'sha256:[0-9a-f]{64}\Z')
-IMAGES = os.fsdecode(imagestore.NAME)
+IMAGES = door.IMAGES
 BLOBS = 'image/' + imagestore.BLOBS     # where a bundle holds layers
-MAX_NAMES = 100000
+LAYERS = f'{IMAGES}/{imagestore.BLOBS}'.rstrip('/')
+MANIFEST, SUMS = reading.MANIFEST.decode(), reading.SUMS.decode()
 MAX_DOCUMENT = 16 << 20                 # bytes of an image's config or manifest
-
-
-class ProtocolError(Exception):
-    """The node sent what no rescue sends."""
-
-
-class Part:
-    """A file that can be gone on with after a cut: its beginning lies beside its final name until commit()."""
-
-    def __init__(self, folder: bytes, name: bytes, mark: str, digest: Any, size: int):
-        self._final = os.path.join(folder, name)
-        self._path, marker = part_paths(folder, name)
-        self.digest = digest if size else hashlib.sha256()
-        try:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.ftruncate(self._fd, size)
-            os.lseek(self._fd, size, os.SEEK_SET)
-            with open(marker, 'w', encoding='utf-8') as target:
-                json.dump({'mark': mark, 'name': os.fsdecode(name)}, target)
-        except OSError as exc:
-            raise SinkError(self._final, exc) from exc
-
-    def write(self, data: Any) -> None:
-        view = memoryview(data)
-        self.digest.update(view)
-        try:
-            while view:
-                view = view[os.write(self._fd, view):]
-        except OSError as exc:
-            raise SinkError(self._final, exc) from exc
-
-    def commit(self) -> None:
-        try:
-            os.fsync(self._fd)
-            os.close(self._fd)
-            os.rename(self._path, self._final)
-            os.unlink(part_paths(*os.path.split(self._final))[1])
-        except OSError as exc:
-            raise SinkError(self._final, exc) from exc
-
-    def keep(self) -> None:
-        """Close it; a later run goes on with it."""
-        try:
-            os.close(self._fd)
-        except OSError:
-            pass
-
-    def abort(self) -> None:
-        self.keep()
-        for path in part_paths(*os.path.split(self._final)):
-            try:
-                os.unlink(path)
-            except OSError:
-                pass
-
-
-class Whole:
-    """A small file: whole or not at all."""
-
-    def __init__(self, sink: Any):
-        self._sink = sink
-        self.digest = hashlib.sha256()
-        self.commit = sink.commit
-        self.abort = self.keep = sink.abort
-
-    def write(self, data: Any) -> None:
-        self.digest.update(data)
-        self._sink.write(data)
-
-
-def part_paths(folder: bytes, name: bytes) -> tuple[bytes, bytes]:
-    """(beginning of the file, what it is the beginning of)."""
-    short = name if len(name) <= 200 else name[:150] + hashlib.sha256(name).hexdigest()[:32].encode()
-    base = os.path.join(folder, b'.' + short)
-    return base + PART.encode(), base + MARK.encode()
+MAX_BUNDLES = 20000
+MAX_OPEN = 64                           # files at a time
+MAX_FILES = 500000                      # of a run
+MAX_QUESTIONS = 100
+SUM_LINE = 67                           # bytes that a line of SHA256SUMS has at least
+NEXT_STEP = 'What is whole of it is kept and taken up by the next run.'
 
 
 class Receiver:
-    """Applies a stream to STORE. After feed(): `asked` (a question to answer), `ended` (the last message), `failed`."""
+    """Applies a stream to STORE (store.FolderStore; None where bundles stay on the host, and only progress is told).
 
-    def __init__(self, store: Any, prepare: Any = None):
-        self._store = store             # FolderStore; None where the bundles stay on the host, and only progress is told
-        self._prepare = prepare         # called before the first question is answered
+    PREPARE is called before the first file or answer. With CHECK (check mode) nothing is written, whatever the node sends.
+    After feed(): `asked` (a question to answer), `ended` (the last message), `failed` ({bundle: why}), `written`.
+    """
+
+    def __init__(self, store: Any, prepare: Any = None, check: bool = False):
+        self._store = store
+        self._prepare = prepare
+        self._check = check
         self._parser = frames.Parser()
+        self._folders: Any = Folders(store.path) if store is not None else None
         self._bundles: dict[str, Any] = {}
-        self._files: dict[int, tuple[str, bytes, Any]] = {}     # number: (bundle, relative name, file)
-        self._digests: dict[str, dict[bytes, str]] = {}         # bundle: {relative name: SHA-256}
+        self._files: dict[int, tuple[str, str, Any]] = {}       # number: (bundle, relative name, file)
+        self._highest = -1                                      # number of a file
+        self._digests: dict[str, dict[str, str]] = {}           # bundle: {relative name: SHA-256}
         self._begun: dict[tuple[str, str], Any] = {}            # digests of the beginnings that were told
-        self._finished: set[str] = set()
+        self._count = self._questions = 0
         self._images: Any = store.images() if store is not None else None
         self._linked: set[str] = set()                          # layers (SHA-256) in images/ that were written or verified here
         self._seen: dict[Any, str] = {}
-        self.asked: dict[str, Any] | None = None
-        self.ended: dict[str, Any] | None = None
+        self._here: dict[str, dict[str, Any]] = {}              # bundles that were verified here: what they are
+        self._finished: dict[str, Any] = {}                     # bundles that ended here: what they are, None for a discarded one
+        self._kept: list[model.Problem] = []
+        self.asked: door.Ask | None = None
+        self.ended: door.End | None = None
         self.failed: dict[str, str] = {}
         self.written: set[str] = set()  # bundles that got their final name
         self.bytes = 0
@@ -132,8 +71,10 @@ class Receiver:
         """Raises ProtocolError; trouble with the disk is in `failed`."""
         try:
             for number, value in self._parser.feed(data):
+                if self.ended is not None:
+                    raise ProtocolError('something after the end')
                 if number is None:
-                    self._message(value)
+                    self._message(door.message(value))
                 else:
                     self._data(number, value)
         except frames.FrameError as exc:
@@ -144,12 +85,16 @@ class Receiver:
         for dummy, dummy, file in self._files.values():
             file.keep()
         self._files.clear()
+        if self._folders is not None:
+            self._folders.close()
 
     # -- the stream ----------------------------------------------------------------------------------------------------------
 
     def _data(self, number: int, piece: memoryview) -> None:
         self.bytes += len(piece)
         if number not in self._files:
+            if number > self._highest:
+                raise ProtocolError('data of a file that was not opened')
             return                      # of a bundle that failed here; the node will learn it
         name, dummy, file = self._files[number]
         try:
@@ -157,362 +102,397 @@ class Receiver:
         except LifeboatError as exc:
             self._fail(name, exc)
 
-    def _message(self, message: dict[str, Any]) -> None:
-        op = message['op']
-        if self._store is None and op != 'end':
-            raise ProtocolError(f'the message {op!r}, but bundles stay on the host')
-        if op == 'ask':
-            names = message.get('names')
-            if not isinstance(names, list) or len(names) > MAX_NAMES or not isinstance(message.get('number'), int):
-                raise ProtocolError('a question about no names')
-            blobs = message.get('blobs') or []
-            if not isinstance(blobs, list) or len(blobs) > MAX_NAMES or not all(blob_digest(item) for item in blobs):
-                raise ProtocolError('a question about no layers')
-            self.asked = {'number': message['number'], 'names': [bundle_name(name) for name in names], 'blobs': blobs}
+    def _message(self, record: Any) -> None:
+        op = type(record).__name__.lower()
+        if isinstance(record, door.End):
+            self.ended = record
             return
-        if op == 'end':
-            if not isinstance(message.get('result'), dict) and not isinstance(message.get('error'), dict):
-                raise ProtocolError('an end without a result')
-            self.ended = message
+        if self._store is None or (self._check and not isinstance(record, door.Ask)):
+            raise ProtocolError(f'the message {op!r}, but no bundle is to be written here')
+        if isinstance(record, door.Ask):
+            self._questions += 1
+            if self._questions > MAX_QUESTIONS or self.asked is not None:
+                raise ProtocolError('too many questions')
+            self.asked = record
             return
-        name = bundle_name(message.get('bundle'))
-        work = getattr(self, '_op_' + op, None)
-        if work is None:
-            raise ProtocolError(f'the message {op!r}')
-        if name in self.failed:
+        if record.bundle in self._finished:
+            raise ProtocolError(f'the message {op!r} about {record.bundle}, which had ended')
+        if isinstance(record, door.Open):
+            self._highest = max(self._highest, record.number)
+        if record.bundle in self.failed:
             return
+        if not isinstance(record, door.Begin) and record.bundle not in self._bundles:
+            raise ProtocolError(f'{record.bundle} was not begun')
         try:
-            work(name, message)
+            getattr(self, '_op_' + op)(record)
         except OSError as exc:
-            self._fail(name, f'{exc.strerror or exc}')
+            self._fail(record.bundle, f'{exc.strerror or exc}')
         except (LifeboatError, ValueError) as exc:
-            self._fail(name, exc)
+            self._fail(record.bundle, exc)
 
     def _fail(self, name: str, why: Any) -> None:
-        self.failed[name] = str(why)
+        self.failed[name] = model.show(str(why))
         for number, (owner, dummy, file) in list(self._files.items()):
             if owner == name:
                 file.abort()
                 del self._files[number]
 
-    def _bundle(self, name: str) -> Any:
-        if name not in self._bundles:
-            raise ProtocolError(f'{name} was not begun')
-        return self._bundles[name]
+    def _top(self) -> None:
+        """Have the folder of the host, and hold it. Raises LifeboatError."""
+        if self._prepare is not None:
+            self._prepare()
+        self._folders.make()
 
-    def _op_begin(self, name: str, dummy: Any) -> None:
-        if name in self._bundles:
-            raise ProtocolError(f'{name} was begun twice')
-        self._bundles[name] = self._store.begin(name)
+    def _op_begin(self, record: door.Begin) -> None:
+        name = record.bundle
+        if name in self._bundles or len(self._bundles) >= MAX_BUNDLES:
+            raise ProtocolError(f'{name} was begun twice, or too many were')
+        self._top()
+        self._folders.there(name)
+        with self._folders.inside(partial(name), True):
+            self._bundles[name] = self._store.begin(name)
         self._digests[name] = {}
 
-    def _op_open(self, name: str, message: dict[str, Any]) -> None:
-        relative = file_name(message.get('file'))
-        number, mark, skip = message.get('number'), message.get('mark'), message.get('skip')
-        if not isinstance(number, int) or number in self._files or not isinstance(skip, int) or skip < 0:
-            raise ProtocolError(f'an unusable open of {relative!r}')
-        bundle = self._bundle(name)
+    def _op_open(self, record: door.Open) -> None:
+        name, relative, number = record.bundle, record.file, record.number
+        self._count += 1
+        if number in self._files or len(self._files) >= MAX_OPEN or self._count > MAX_FILES or any(
+                (owner, other) == (name, relative) for owner, other, dummy in self._files.values()):
+            raise ProtocolError(f'an open of {relative!r} that is not possible')
+        inner, dummy, last = relative.rpartition('/')
         file: Any
-        if mark is None:
-            file = Whole(bundle.sink(os.fsdecode(relative)))
-        else:
-            begun = self._begun.pop((name, os.fsdecode(relative)), None)
-            if skip and (begun is None or begun[1] != skip):
-                raise ProtocolError(f'{relative!r} goes on where nothing is')
-            folder = os.path.dirname(bundle.absolute(os.fsdecode(relative)))
-            bundle.make_folder(os.fsdecode(relative))
-            file = Part(folder, os.path.basename(relative), str(mark), begun[0] if skip else None, skip)
+        with self._folders.inside(f'{partial(name)}/{inner}', True) as folder:
+            shown = os.path.dirname(self._bundles[name].absolute(relative))
+            self._digests[name].pop(relative, None)
+            if record.mark is None:
+                if record.skip:
+                    raise ProtocolError(f'{relative!r} begins in the middle')
+                file = Whole(folder, os.fsencode(last), shown)
+            else:
+                begun = self._begun.pop((name, relative), None)
+                if record.skip and (begun is None or begun[1] != record.skip):
+                    raise ProtocolError(f'{relative!r} goes on where nothing is')
+                file = Part(folder, os.fsencode(last), shown, record.mark, begun[0] if begun and record.skip else None, record.skip)
         self._files[number] = (name, relative, file)
 
-    def _op_commit(self, name: str, message: dict[str, Any]) -> None:
-        owner, relative, file = self._files.get(message.get('number', 0), (None, b'', None))
-        if owner != name:
+    def _op_commit(self, record: door.Commit) -> None:
+        owner, relative, file = self._files.get(record.number, (None, '', None))
+        if file is None or owner != record.bundle:
             raise ProtocolError('a commit of nothing')
         file.commit()
-        del self._files[message['number']]
-        self._digests[name][relative] = file.digest.hexdigest()
+        del self._files[record.number]
+        self._digests[record.bundle][relative] = file.digest.hexdigest()
 
-    def _op_abort(self, name: str, message: dict[str, Any]) -> None:
-        owner, dummy, file = self._files.get(message.get('number', 0), (None, b'', None))
-        if owner == name:
+    def _op_abort(self, record: door.Abort) -> None:
+        owner, dummy, file = self._files.get(record.number, (None, '', None))
+        if file is not None and owner == record.bundle:
             file.abort()
-            del self._files[message['number']]
+            del self._files[record.number]
 
-    def _op_take(self, name: str, message: dict[str, Any]) -> None:
-        source, target = file_name(message.get('source')), file_name(message.get('file'))
-        whence, digest = message.get('whence'), message.get('sha256')
-        if not isinstance(digest, str) or not DIGEST.match(digest):
-            raise ProtocolError('a file without a digest')
-        bundle = self._bundle(name)
-        holder: Any = None
+    def _op_take(self, record: door.Take) -> None:
+        name, whence, target = record.bundle, record.whence, record.file
+        if any((owner, other) == (name, target) for owner, other, dummy in self._files.values()):
+            raise ProtocolError(f'{target!r} is taken over while it is open')
+        bundle = self._bundles[name]
+        self._check_target(name, target)
         if whence == IMAGES:
-            self._take_blob(bundle, text(target), digest)
-            self._digests[name][target] = digest
-            return
-        if whence == 'final':
-            holder = bundle.final
-        elif whence is not None:
-            whence = bundle_name(whence)
+            self._take_blob(bundle, target, record.sha256)
+        elif not self._take(bundle, whence, record):
+            raise LifeboatError(f'{target} could not be taken over; run again with force: true')
+        self._digests[name][target] = record.sha256
+
+    def _take(self, bundle: Any, whence: str | None, record: door.Take) -> bool:
+        holder: Any = None
+        if whence is None:
+            folder = partial(record.bundle)
+        elif whence == 'final':
+            holder, folder = bundle.final, record.bundle
+        else:
             if whence in self.failed:
-                raise LifeboatError(f'{text(target)} was to be taken over from {whence}, which failed')
-            holder = self._bundle(whence)
-        if not bundle.take(holder, os.fsdecode(source), os.fsdecode(target), digest) and not (
-                holder is not None and bundle.copy(holder, os.fsdecode(source), os.fsdecode(target), digest)):
-            raise LifeboatError(f'{text(target)} could not be taken over; run again with force: true')
-        self._digests[name][target] = digest
+                raise LifeboatError(f'{record.file} was to be taken over from {whence}, which failed')
+            if whence not in self._bundles:
+                raise ProtocolError(f'{whence} was not begun')
+            if self._digests[whence].get(record.source) != record.sha256:
+                raise LifeboatError(f'{record.file} was to be taken over from {whence}, which does not have it')
+            holder, folder = self._bundles[whence], whence if whence in self.written else partial(whence)
+        if not self._folders.there(folder) or not self._folders.check(f'{folder}/{record.source}'):
+            return False
+        return bundle.take(holder, record.source, record.file, record.sha256) or (
+            holder is not None and bundle.copy(holder, record.source, record.file, record.sha256))
+
+    def _check_target(self, name: str, relative: str) -> None:
+        """Have the folder of a file of a bundle at work; a foreign file there is refused."""
+        inner = relative.rpartition('/')[0]
+        with self._folders.inside(f'{partial(name)}/{inner}', True):
+            self._folders.check(f'{partial(name)}/{relative}')
 
     def _take_blob(self, bundle: Any, target: str, digest: str) -> None:
         """A link where there can be one, else a copy: of the blob in images/, or of the bundle that brought it."""
         if target != BLOBS + digest:
             raise ProtocolError(f'{target!r} is no place for a layer')
-        if digest in self._linked:
+        if digest in self._linked and self._folders.check(f'{LAYERS}/{digest}'):
             if bundle.adopt(self._images.blob('sha256:' + digest), target) or \
                     bundle.copy(self._images.path, imagestore.BLOBS + digest, target, digest):
                 return
         for other in self._bundles.values():
-            if other.name not in self.failed and self._digests[other.name].get(os.fsencode(target)) == digest:
+            if other.name not in self.failed and self._digests[other.name].get(target) == digest:
                 if other is bundle or bundle.copy(other, target, target, digest):
                     return
         raise LifeboatError(f'the layer {digest[:12]} is not there any more; run again')
 
-    def _op_share(self, name: str, message: dict[str, Any]) -> None:
-        relative, digest = file_name(message.get('file')), message.get('sha256')
-        if not isinstance(digest, str) or not DIGEST.match(digest) or text(relative) != BLOBS + digest:
-            raise ProtocolError('an unusable layer')
-        self._bundle(name)
-        if self._digests[name].get(relative) != digest:
+    def _op_share(self, record: door.Share) -> None:
+        digest = record.sha256
+        if self._digests[record.bundle].get(record.file) != digest:
             raise LifeboatError(f'the layer {digest[:12]} is not what the host read')
         if digest in self._linked:
             return
-        target = self._images.blob('sha256:' + digest)
-        make_private(os.path.dirname(target))
-        try:
-            if os.path.lexists(target):
-                os.unlink(target)       # of an earlier run, and damaged: else it would not have been sent
-            os.link(self._bundle(name).absolute(text(relative)), target, follow_symlinks=False)
-            self._linked.add(digest)
-        except OSError:
-            pass                        # no hard links here: bundles copy it from each other
+        with self._folders.inside(LAYERS, True) as layers, \
+                self._folders.inside(f'{partial(record.bundle)}/{BLOBS}', False) as brought:
+            there = self._folders.check(f'{LAYERS}/{digest}')
+            try:
+                if there:
+                    os.unlink(digest, dir_fd=layers)        # of an earlier run, and damaged: else it would not have been sent
+                os.link(digest, digest, src_dir_fd=brought, dst_dir_fd=layers, follow_symlinks=False)
+                self._linked.add(digest)
+            except OSError:
+                pass                    # no hard links here: bundles copy it from each other
 
-    def _op_index(self, name: str, message: dict[str, Any]) -> None:
-        documents, descriptors = message.get('documents'), message.get('descriptors')
-        if not isinstance(documents, list) or not isinstance(descriptors, list) or len(documents) > 10 or len(descriptors) > 1000:
-            raise ProtocolError('an unusable index')
-        entries = [_descriptor(item) for item in descriptors]
+    def _op_index(self, record: door.Index) -> None:
         raws = []
-        for each in documents:
-            relative = file_name(each)
-            if relative not in self._digests[name]:
+        for relative in record.documents:
+            if relative not in self._digests[record.bundle]:
                 raise ProtocolError('an index of nothing')
-            with open(self._bundle(name).absolute(text(relative)), 'rb') as found:
-                raws.append(found.read(MAX_DOCUMENT))
+            raws.append(self._folders.read(f'{partial(record.bundle)}/{relative}', MAX_DOCUMENT))
         known = {'sha256:' + imagestore.sha256(raw) for raw in raws}
-        if not all(item['digest'] in known for item in entries):
+        if not all(item['digest'] in known for item in record.descriptors):
             raise ProtocolError('an index of other images')
-        self._images.note(raws, entries)
+        with self._folders.inside(LAYERS, True):
+            for digest in known:
+                self._folders.check(f'{LAYERS}/{digest.partition(":")[2]}')
+            self._images.note(raws, list(record.descriptors))
 
-    def _op_note(self, name: str, message: dict[str, Any]) -> None:
-        records = message.get('records')
-        if not isinstance(records, dict):
-            raise ProtocolError('records that are none')
-        self._check(name, records.values())
-        self._bundle(name).note(records)
-
-    def _check(self, name: str, records: Any) -> None:
+    def _op_note(self, record: door.Note) -> None:
         """What the node read is what arrived: digests of finished components, as the node computed them."""
-        known = self._digests[name]
-        for record in records:
-            for file, digest in listed(record):
-                if known.get(os.fsencode(file)) != digest:
-                    raise LifeboatError(f'{file} differs from what was read on the host')
+        known = self._digests[record.bundle]
+        for file, digest in record.files.items():
+            if known.get(file) != digest:
+                raise LifeboatError(f'{file} differs from what was read on the host')
+        self._folders.check(f'{partial(record.bundle)}/{os.fsdecode(PROGRESS)}')
+        self._bundles[record.bundle].note(record.records)
 
-    def _op_drop(self, name: str, message: dict[str, Any]) -> None:
-        names = message.get('names')
-        if not isinstance(names, list):
-            raise ProtocolError('names that are none')
-        self._bundle(name).drop_others([os.fsdecode(file_name(each)) for each in names])
+    def _op_drop(self, record: door.Drop) -> None:
+        """finish() keeps what SHA256SUMS lists, and nothing else."""
 
-    def _op_discard(self, name: str, dummy: Any) -> None:
-        self._bundle(name).discard()
-        self._finished.add(name)
+    def _op_discard(self, record: door.Discard) -> None:
+        self._bundles[record.bundle].discard()
+        self._finished[record.bundle] = None
 
-    def _op_finish(self, name: str, message: dict[str, Any]) -> None:
-        aside = message.get('aside')
-        if not isinstance(aside, str) or not ASIDE.match(aside):
-            raise ProtocolError('an unusable name for the older bundle')
-        bundle = self._bundle(name)
+    def _op_finish(self, record: door.Finish) -> None:
+        name = record.bundle
+        bundle = self._bundles[name]
         if any(owner == name for owner, dummy, dummy in self._files.values()):
             raise ProtocolError(f'{name} was finished with files open')
-        with open(os.path.join(bundle.path, b'SHA256SUMS'), 'rb') as found:
-            sums = dict((file, digest) for digest, file in checksums.parse(found))
-        known = dict(self._digests[name])
-        known.pop(b'SHA256SUMS', None)
-        wrong = [file for file in sums if known.get(file) != sums[file]]
-        if wrong or b'manifest.json' not in sums:
-            raise LifeboatError(f'{text(wrong[0]) if wrong else "manifest.json"} is not what the host read')
-        bundle.finish(aside)
-        self._finished.add(name)
+        sums = self._sums(name)
+        bundle.drop_others([*sums, SUMS])
+        manifest = self._manifest(partial(name))
+        info = reading.inspect_bundle(bundle.path, False)
+        if info.status != reading.UNVERIFIED:
+            wrong = info.differences[0]
+            raise LifeboatError(f'{wrong["file"]} {wrong["problem"]}')
+        found = facts(info.manifest, sums, lambda file: self._size(f'{partial(name)}/{file}'))
+        aside = ''
+        if self._folders.there(name) and keeps_more(self._manifest(name), manifest, found):
+            aside = '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
+        if bundle.finish(aside) and aside:
+            self._kept.append(problem('OLD_BUNDLE_KEPT', name, f'The bundle {name} that was there held more; it is kept as '
+                                      f'{name}{aside}.', 'Compare the two before you remove one.'))
+        self._finished[name] = found
         self.written.add(name)
+
+    def _sums(self, name: str) -> dict[str, str]:
+        """SHA256SUMS of a bundle at work, all of which was received or verified. Raises LifeboatError."""
+        raw = self._folders.read(f'{partial(name)}/{SUMS}', MAX_DOCUMENT)
+        if raw.count(b'\n') > len(raw) // SUM_LINE:
+            raise LifeboatError('SHA256SUMS has lines that are none')
+        listed, problems = reading.parse_sums(raw)
+        known = {file: digest for file, digest in self._digests[name].items() if file != SUMS}
+        wrong = [text(file) for file, digest in listed.items() if known.get(text(file)) != digest]
+        if problems or wrong or MANIFEST not in map(text, listed):
+            raise LifeboatError(f'{wrong[0] if wrong else SUMS if problems else MANIFEST} is not what the host read')
+        return {text(file): digest for file, digest in listed.items()}
+
+    def _manifest(self, folder: str) -> dict[str, Any]:
+        """manifest.json of a bundle (folder beside the others), {} if it has none that can be read. Raises LifeboatError."""
+        try:
+            found = door.document(self._folders.read(f'{folder}/{MANIFEST}', MAX_DOCUMENT), MAX_DOCUMENT)
+        except (ProtocolError, OSError):
+            return {}
+        except LifeboatError:
+            if self._folders.check(f'{folder}/{MANIFEST}'):
+                raise
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _size(self, relative: str) -> int:
+        folder, dummy, name = relative.rpartition('/')
+        with self._folders.inside(folder, False) as fd:
+            return os.stat(name, dir_fd=fd, follow_symlinks=False).st_size if fd is not None else 0
 
     # -- what is there ---------------------------------------------------------------------------------------------------------
 
-    def inventory(self, names: list[str], blobs: list[str] | None = None) -> dict[str, Any]:
-        """The answer to `ask`: reads every file that it speaks about. LifeboatError if dest cannot be made."""
-        found = {}
-        if self._prepare is not None:
-            self._prepare()
-        for name in names:
-            entry = self._final(name)
-            entry.update(self._partial(name))
+    def answer(self) -> dict[str, Any]:
+        """The answer to the question `asked`, which is none any more: reads every file that it speaks about. Raises LifeboatError
+        if dest cannot be made or is foreign."""
+        asked, self.asked = self.asked, None
+        found: dict[str, Any] = {}
+        if asked is None:
+            raise ValueError('nothing was asked')
+        if not self._check:
+            self._top()
+        elif not self._folders.look():
+            return {'bundles': found, 'blobs': {}}
+        for name in asked.names:
+            try:
+                entry = self._final(name)
+                entry.update(self._partial(name))
+            except LifeboatError as exc:    # planted: this bundle is not written
+                self._fail(name, exc)
+                continue
             if entry:
                 found[name] = entry
-        return {'bundles': found, 'blobs': self._layers_here(blobs or [])}
+        return {'bundles': found, 'blobs': self._layers_here(asked.blobs)}
 
-    def _layers_here(self, blobs: list[str]) -> dict[str, int]:
+    def _layers_here(self, blobs: Any) -> dict[str, int]:
         found = {}
         for digest in blobs:
-            try:
-                st = os.lstat(self._images.blob(digest))
-            except OSError:
-                continue
-            if self._images.has(digest, st.st_size):
-                found[digest] = st.st_size
-                self._linked.add(digest.partition(':')[2])
+            plain = digest.partition(':')[2]
+            if self._folders.check(f'{LAYERS}/{plain}'):
+                size = self._size(f'{LAYERS}/{plain}')
+                if self._images.has(digest, size):
+                    found[digest] = size
+                    self._linked.add(plain)
         return found
 
     def _final(self, name: str) -> dict[str, Any]:
-        path = self._store.bundle_path(name)
-        if not os.path.isdir(path):
+        if not self._folders.there(name):
             return {}
         try:
-            info = reading.inspect_bundle(path, True, self._seen)
+            info = reading.inspect_bundle(self._store.bundle_path(name), True, self._seen)
         except LifeboatError:
             return {}
         bad = {item['file'] for item in info.differences}
-        wanted = {file for record in info.manifest.get('components', ()) for file, dummy in listed(record)}
+        wanted = {file for record in reading.components(info.manifest) for file in _listed(record)}
+        sums = {text(file): digest for file, digest in info.sums.items()}
+        if info.status == reading.VERIFIED:
+            self._here[name] = facts(info.manifest, sums, lambda file: self._size(f'{name}/{file}'))
         return {'manifest': info.manifest, 'verified': info.status == reading.VERIFIED,
-                'files': {text(file): digest for file, digest in info.sums.items()
-                          if text(file) in wanted and text(file) not in bad}}
+                'files': {file: digest for file, digest in sums.items() if file in wanted and file not in bad}}
 
     def _partial(self, name: str) -> dict[str, Any]:
-        path = os.path.join(self._store.path, os.fsencode('.' + name + PARTIAL))
-        if not os.path.isdir(path):
+        top = partial(name)
+        if not self._folders.there(top):
             return {}
         try:
-            with open(os.path.join(path, PROGRESS), encoding='utf-8') as found:
-                progress = json.load(found)
-        except (OSError, ValueError, RecursionError):
-            progress = {}
+            progress = door.document(self._folders.read(f'{top}/{os.fsdecode(PROGRESS)}', MAX_DOCUMENT), MAX_DOCUMENT)
+        except (OSError, LifeboatError, ProtocolError):
+            progress = {}               # cut by a full disk, or of a node that lied: all of it is read again
         progress = progress if isinstance(progress, dict) else {}
         whole = {}
         for record in progress.values():
-            for file, digest in listed(record):
-                if file_sha256(os.path.join(path, os.fsencode(file))) == digest:
+            for file, digest in _listed(record).items():
+                if self._folders.sha256(f'{top}/{file}') == digest:
                     whole[file] = digest
         parts = {}
-        for folder, each in removal.files_below(path):
-            if each.endswith(MARK.encode()):
-                parts.update(self._begin_again(name, path, os.path.join(path, folder) if folder else path, each))
+        for inner in self._inner_folders(top):
+            with self._folders.inside(f'{top}/{inner}', False) as fd:
+                marks = [each for each in os.listdir(fd) if each.endswith(MARK)] if fd is not None else []
+            for each in marks:
+                parts.update(self._begin_again(name, inner, each))
         return {'progress': progress, 'whole': whole, 'parts': parts}
 
-    def _begin_again(self, name: str, path: bytes, folder: bytes, marker: bytes) -> dict[str, Any]:
+    def _inner_folders(self, top: str) -> list[str]:
+        """Folders below a bundle at work, as deep as names of files may be. Links are none."""
+        found, pending = [], ['']
+        while pending:
+            inner = pending.pop()
+            found.append(inner)
+            if inner.count('/') >= frames.MAX_STEPS:
+                continue
+            with self._folders.inside(f'{top}/{inner}', False) as fd:
+                if fd is not None:
+                    with os.scandir(fd) as entries:
+                        pending += [f'{inner}/{entry.name}'.lstrip('/') for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return found
+
+    def _begin_again(self, name: str, inner: str, marker: str) -> dict[str, Any]:
+        """{relative name: [mark, bytes, SHA-256]} of the beginning of a file."""
+        top = f'{partial(name)}/{inner}'.rstrip('/')
         try:
-            with open(os.path.join(folder, marker), encoding='utf-8') as found:
-                about = json.load(found)
-            part = part_paths(folder, os.fsencode(about['name']))[0]
-            digest, size = hashlib.sha256(), 0
-            with open(part, 'rb') as begun:
-                for piece in iter(lambda: begun.read(1 << 20), b''):
-                    digest.update(piece)
-                    size += len(piece)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            about = door.document(self._folders.read(f'{top}/{marker}', SMALL), SMALL)
+            relative = door.file_name(f'{inner}/{about["name"]}'.lstrip('/'))
+            begun = os.fsdecode(part_names(os.fsencode(relative.rpartition('/')[2]))[0])
+            digest = self._folders.hashed(f'{top}/{begun}')
+        except (OSError, LifeboatError, ProtocolError, KeyError, TypeError):
             return {}
-        relative = os.fsdecode(os.path.relpath(os.path.join(folder, os.fsencode(about['name'])), path))
-        self._begun[name, relative] = (digest, size)
-        return {relative: [about.get('mark'), size, digest.hexdigest()]}
+        self._begun[name, relative] = digest
+        return {relative: [about.get('mark'), digest[1], digest[0].hexdigest()]}
 
     # -- the result ------------------------------------------------------------------------------------------------------------
 
     def result(self, earlier: Any = ()) -> dict[str, Any]:
-        """The module's result, corrected by what happened here. EARLIER: bundles that were written since the task began, by starts
-        of the host's process before this one, which calls them unchanged."""
+        """The module's result: of each bundle, what lies on this machine. EARLIER: bundles that were written since the task began,
+        by starts of the host's process before this one, which calls them unchanged."""
         if self.ended is None:
             raise ValueError('the run has not ended')
-        if 'error' in self.ended:
-            return dict(self.ended['error'], failed=True)
-        result = self.ended['result']
-        for item in result.get('bundles', ()):
-            name = item.get('name')
-            if name in earlier and item.get('status') != 'lost':
-                item['changed'] = True
-            why = self.failed.get(name)
-            if why is None and item.get('changed') and name in self._bundles and name not in self._finished:
-                why = 'it was not finished'
-            if why is None:
-                continue
-            if item.get('status') != 'lost' or item.get('changed'):
-                item.update(status='lost', changed=False, bytes=0, files=0, components=[])
-                result['problems'].insert(0, {
-                    'code': 'NOT_WRITTEN', 'severity': 'critical', 'object': name,
-                    'message': f'The bundle {name} was not written: {str(why).rstrip(".")}.',
-                    'next_step': 'What is whole of it is kept and taken up by the next run.'})
+        if self.ended.result is None:
+            return {'failed': True, 'msg': self.ended.error}
+        said = self.ended.result
+        if self._store is None:
+            for item in said['bundles']:
+                if item['name'] in earlier and item['status'] != model.LOST:
+                    item['changed'] = True
+            count(said)
+            said['changed'] = said['changed'] or bool(said.get('compose'))
+            return said
+        problems = list(said['problems'])
+        bundles: dict[str, dict[str, Any]] = {}
+        for item in said['bundles']:
+            bundles.setdefault(item['name'], self._entry(item, earlier, problems))
+        for name in sorted(self.written.difference(bundles)):
+            bundles[name] = self._entry({'name': name, 'changed': True}, earlier, problems)
+        problems += [dict(item._asdict()) for item in self._kept]
+        result = {'bundles': list(bundles.values()), 'problems': problems, 'summary': dict(said['summary'])}
         count(result)
-        result['changed'] = result['changed'] or bool(result.get('compose'))
         return result
 
-
-def count(result: dict[str, Any]) -> None:
-    """The summary again, after bundles were changed."""
-    listing = result.get('bundles', [])
-    result['changed'] = any(item.get('changed') for item in listing)
-    statuses = [item.get('status') for item in listing]
-    summary = result.setdefault('summary', {})
-    summary.update({status: statuses.count(status) for status in ('complete', 'partial', 'lost', 'unsupported')})
-    summary.update(bundles=len(listing), written=sum(bool(item.get('changed')) for item in listing),
-                   bytes=sum(item.get('bytes') or 0 for item in listing))
-    summary['problems'] = max(summary.get('problems') or 0, len(result.get('problems', ())))
-
-
-def listed(record: Any) -> list[tuple[str, str]]:
-    """(relative name, SHA-256) of the files that a component's record vouches for."""
-    if not isinstance(record, dict):
-        return []
-    pairs = [(record.get('file'), record.get('sha256')), (record.get('sums'), record.get('sums_sha256'))]
-    parts = record.get('parts')
-    pairs += list(parts.items()) if isinstance(parts, dict) else []
-    return [(str(file), digest) for file, digest in pairs if file and isinstance(digest, str) and _harmless(file)]
+    def _entry(self, item: dict[str, Any], earlier: Any, problems: list[dict[str, Any]]) -> dict[str, Any]:
+        """One bundle of the result. PROBLEMS: one is added for a bundle that should be here and is not."""
+        name, claimed = item['name'], item.get('status')
+        entry = dict({key: item.get(key) for key in ('name', 'kind', 'container', 'id', 'image')},
+                     **model.path_fields(self._store.bundle_path(name)), problems=list(item.get('problems') or ()))
+        if self._check and item.get('changed') and claimed != model.LOST:
+            return dict(item, **entry)          # a forecast
+        if name in self.written:
+            return dict(entry, **self._finished[name], changed=True)
+        if name not in self.failed and not item.get('changed') and claimed != model.LOST and name in self._here:
+            return dict(entry, **self._here[name], changed=name in earlier)
+        if claimed != model.LOST or item.get('changed') or name in self.failed:
+            why = self.failed.get(name) or ('it was not finished' if name in self._bundles else 'it did not arrive')
+            if not any(other.get('code') == 'NOT_WRITTEN' and other.get('object') == name for other in problems):
+                reason = dict(problem('NOT_WRITTEN', name, f'The bundle {name} was not written: {why.rstrip(".")}.', NEXT_STEP)._asdict())
+                problems.insert(0, reason)
+                entry['problems'].insert(0, reason)
+        return dict(entry, status=model.LOST, changed=False, bytes=0, files=0, components=[])
 
 
-def bundle_name(value: Any) -> str:
-    if not isinstance(value, str) or not BUNDLE_NAME.match(value) or value == IMAGES:
-        raise ProtocolError(f'{str(value)[:80]!r} is no name of a bundle')
-    return value
+def partial(name: str) -> str:
+    """The folder of a bundle at work."""
+    return f'.{name}{PARTIAL}'
 
 
-def blob_digest(value: Any) -> bool:
-    return isinstance(value, str) and bool(BLOB_DIGEST.match(value))
-
-
-def _descriptor(value: Any) -> dict[str, Any]:
-    """An entry of an OCI index with nothing in it but what belongs there."""
-    names = value.get('annotations') if isinstance(value, dict) else None
-    if not isinstance(value, dict) or not blob_digest(value.get('digest')) or not isinstance(value.get('size'), int) \
-            or not isinstance(value.get('mediaType'), str) or not isinstance(names or {}, dict) \
-            or not all(isinstance(item, str) for pair in (names or {}).items() for item in pair):
-        raise ProtocolError('an unusable entry of an index')
-    entry = {key: value[key] for key in ('mediaType', 'digest', 'size')}
-    return dict(entry, annotations=names) if names else entry
-
-
-def _harmless(value: Any) -> bool:
-    if not isinstance(value, str) or not value or len(value) > 2000 or '\0' in value:
-        return False
-    steps = value.split('/')
-    return len(steps) <= 6 and all(step not in ('', '.', '..') for step in steps)
-
-
-def file_name(value: Any) -> bytes:
-    """A relative name as a path (bytes) that stays in its bundle."""
-    if not _harmless(value):
-        raise ProtocolError(f'{str(value)[:80]!r} is no name of a file')
-    return os.fsencode(value)
+def _listed(record: Any) -> dict[str, str]:
+    """What a record on this disk vouches for; nothing if it makes no sense."""
+    try:
+        return door.vouched(record)
+    except ProtocolError:
+        return {}

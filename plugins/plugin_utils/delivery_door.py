@@ -22,11 +22,12 @@ SPOOL_NAME = re.compile(re.escape(spool.PREFIX) + r'[A-Za-z0-9_]{4,40}\Z')
 MEDIA_TYPE = re.compile(r'[A-Za-z0-9][A-Za-z0-9.+/_-]{0,199}\Z')
 ANNOTATION = re.compile(r'[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,499}\Z')
 CODE = re.compile(r'[A-Z0-9_]{1,64}\Z')
+JOB = re.compile(r'[A-Za-z0-9][A-Za-z0-9.]{0,63}\Z')
 FOLDER = re.compile(r"/[\w.@:+=,%~ /-]{1,1000}\Z")
 WANT = re.compile(r'want-([0-9]{1,9})-((?:[0-9a-f]{2}){1,1000})\Z')
 CHUNK = re.compile(r'chunk-([0-9]{1,9})-[0-9]{1,12}(?:-last)?\Z')
 IMAGES = imagestore.NAME.decode()
-RESERVED = (IMAGES, 'compose.yaml')     # what lies beside the bundles of a host
+RESERVED = re.compile(re.escape(IMAGES) + r'\Z|compose.*\.yaml\Z|.*\.until-\d{8}T\d{6}Z\Z')     # what lies beside the bundles of a host
 MAX_NAMES = 100000                      # of one question
 MAX_CHUNKS = 1000                       # of one step's answer
 MAX_STEP = 8 << 20                      # bytes of one
@@ -58,7 +59,12 @@ def words(value: Any, what: str, most: int = MAX_TEXT) -> str:
     """VALUE, a text, as people may see it, cut after MOST characters. Raises ProtocolError."""
     if not isinstance(value, str):
         raise ProtocolError(f'{what} is no text')
-    return model.show(value[:most])[:2 * most]
+    return shown(value[:most])[:2 * most]
+
+
+def shown(value: str) -> str:
+    """VALUE as people may see it, half of a surrogate pair included, which JSON can carry and no file can."""
+    return model.show(value.encode('utf-8', 'backslashreplace').decode('utf-8'))
 
 
 def flag(value: Any, what: str) -> bool:
@@ -88,7 +94,7 @@ def matching(pattern: re.Pattern[str], value: Any, what: str) -> str:
 def bundle_name(value: Any) -> str:
     """The name of a bundle's folder: one component, and none of those that lie beside bundles. Raises ProtocolError."""
     name = matching(BUNDLE_NAME, value, 'name of a bundle')
-    if name in RESERVED or (name.startswith('compose-') and name.endswith('.yaml')):
+    if RESERVED.match(name):
         raise ProtocolError(f'{name!r} is no name of a bundle')
     return name
 
@@ -175,8 +181,10 @@ def snapshot(value: Any) -> Snapshot | None:
     if value is None:
         return None
     said = table(value, 'the state')
-    return Snapshot(*[words(said.get(key), key, 300) for key in ('phase', 'bundle', 'component')],
-                    *[number(said.get(key), key) for key in ('bytes', 'total', 'bundles', 'of')], flag(said.get('frozen'), 'frozen'))
+    return Snapshot(words(said.get('phase'), 'phase', 300), words(said.get('bundle'), 'bundle', 300),
+                    words(said.get('component'), 'component', 300), number(said.get('bytes'), 'bytes'),
+                    number(said.get('total'), 'total'), number(said.get('bundles'), 'bundles'), number(said.get('of'), 'of'),
+                    flag(said.get('frozen'), 'frozen'))
 
 
 def document(raw: bytes, most: int = frames.MAX_MESSAGE) -> Any:
@@ -376,11 +384,15 @@ COMPONENT: Shape = {'name': words, 'kind': words, 'file': words, 'bytes': number
 PROBLEM: Shape = {'code': lambda value, dummy: matching(CODE, value, 'code of a problem'), 'object': words, 'message': words,
                   'next_step': words, 'severity': _one_of(model.CRITICAL, model.WARNING, model.INFO), 'loses_data': flag,
                   'blocks_start': flag}
+LEFT: Shape = {key: number for key in ('binds', 'volumes', 'layers', 'images')}
+LEFT.update(names=lambda value, what: [words(item, what) for item in several(value, what, 100)])
 BUNDLE: Shape = {'path': words, 'path_b64': words, 'name': lambda value, dummy: bundle_name(value), 'kind': words, 'container': words,
                  'id': words, 'image': words, 'engine': words, 'status': _one_of(*model.STATUSES), 'changed': flag, 'bytes': number,
-                 'files': number, 'components': lambda value, what: [shaped(item, COMPONENT, what) for item in several(value, what, 1000)]}
+                 'files': number, 'components': lambda value, what: [shaped(item, COMPONENT, what) for item in several(value, what, 1000)],
+                 'problems': lambda value, what: [shaped(item, PROBLEM, what) for item in several(value, what, 100)]}
 SUMMARY: Shape = {key: number for key in ('bundles', 'written', 'complete', 'partial', 'lost', 'unsupported', 'bytes', 'problems')}
-SUMMARY.update(worst=words, next_steps=lambda value, what: [words(item, what) for item in several(value, what, 10)])
+SUMMARY.update(worst=words, left_behind=lambda value, what: shaped(value, LEFT, what),
+               next_steps=lambda value, what: [words(item, what) for item in several(value, what, 10)])
 RESULT: Shape = {'bundles': lambda value, what: [shaped(item, BUNDLE, what) for item in several(value, what, MAX_NAMES)],
                  'problems': lambda value, what: [shaped(item, PROBLEM, what) for item in several(value, what, MAX_PROBLEMS)],
                  'summary': lambda value, what: shaped(value, SUMMARY, what), 'changed': flag,
@@ -409,7 +421,7 @@ def result(value: Any) -> dict[str, Any]:
 
 # Keys that a restore's result may have; below them any JSON whose texts people may see.
 RESTORED = ('changed', 'failed', 'msg', 'skipped', 'name', 'steps', 'nothing', 'image', 'networks', 'volumes', 'binds', 'container',
-            'databases', 'kept', 'notes', 'problems', 'warnings', 'deprecations', 'diff', 'bundles', 'summary', 'allow')
+            'databases', 'kept', 'notes', 'problems', 'warnings', 'deprecations', 'diff', 'bundles', 'summary', 'asks')
 
 
 def restored(value: dict[str, Any]) -> dict[str, Any]:
@@ -426,9 +438,9 @@ def harmless(value: Any, level: int = 0) -> Any:
     if level > 12:
         raise ProtocolError('a result of too many levels')
     if isinstance(value, str):
-        return '\n'.join(model.show(line) for line in value.split('\n'))
+        return '\n'.join(shown(line) for line in value.split('\n'))
     if isinstance(value, dict):
-        return {model.show(str(key)): harmless(item, level + 1) for key, item in value.items()}
+        return {shown(str(key)): harmless(item, level + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [harmless(item, level + 1) for item in value]
     if value is None or isinstance(value, (bool, int, float)):
@@ -442,6 +454,11 @@ def folder(value: Any) -> str:
     if '..' in path.split('/'):
         raise ProtocolError(f'{path!r} is no name of a folder')
     return path.rstrip('/')
+
+
+def job(value: Any) -> str:
+    """The id of a job that async_wrapper has started."""
+    return matching(JOB, value, 'id of a job')
 
 
 class Wants(NamedTuple):

@@ -4,7 +4,8 @@
 """Fetching what a detached rescue has spooled, over whatever connection Ansible has.
 
 The main thread talks to the node (steps), others fetch chunks and check them, one writes what they brought, in order. Lost
-connections are tried again for a while; what was not confirmed is simply fetched once more.
+connections are tried again for a while; what was not confirmed is simply fetched once more. Paths on the node are built here,
+from what delivery_door let through: the place, the name of the spool, a number and a digest.
 """
 from __future__ import annotations
 
@@ -17,13 +18,17 @@ import json
 import os
 import shlex
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.connection import ConnectionBase
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender, spool
-from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import ProtocolError, Receiver
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, delivery_guard as guard
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import Receiver
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
 
+GONE = '{"gone": true}'                 # the answer of a node without a spool
 STEP_WAIT = 3                           # seconds that a step waits on the node for something to fetch
 AHEAD = 2                               # chunks that may wait to be written
 FETCHERS = 2                            # files at once, where the connection allows it
@@ -52,17 +57,19 @@ class Session:
     """One detached rescue, from its start to its end.
 
     ACTION: the action plugin. STARTED: what the module said. SCRATCH: a private folder here. SHOW(snapshot): progress.
+    ROOM: bytes that may be on their way at a time.
     RECEIVER None: bundles stay on the node, only the result comes.
     """
 
-    def __init__(self, action: Any, started: dict[str, Any], receiver: Receiver, scratch: str,
-                 show: Callable[[Any], None], patience: float):
+    def __init__(self, action: Any, started: door.Started, receiver: Receiver, scratch: str,
+                 show: Callable[[Optional[door.Snapshot]], None], patience: float, room: int = 64 << 20):
         self._action = action
         self._started = started
         self._receiver = receiver
         self._scratch = scratch
         self._show = show
         self._patience = patience
+        self._room = max(room, 4 * spool.MAX_CHUNK)
         self._parent = os.getppid()
         self._next = 0                  # number of the chunk to fetch; those before it were checked
         self._largest = spool.MIN_CHUNK
@@ -82,17 +89,17 @@ class Session:
             if os.getppid() != self._parent:
                 raise AnsibleError('ansible-playbook has ended')
             answer = self._step(wait=0 if self._coming else STEP_WAIT)
-            self._show(answer.get('state'))
-            self._ask_for(answer['chunks'])
+            self._show(answer.state)
+            self._ask_for(answer.chunks)
             self._collect()
             # a short chunk was handed over for a reason: a question, the end
-            if not self._coming and (answer.get('over') or not answer['chunks'] or answer['chunks'][-1][1] < self._largest):
+            if not self._coming and (answer.over or not answer.chunks or answer.chunks[-1].size < self._largest):
                 self._settle()
             if self._receiver.asked:
                 self._answer()
-            if not answer['alive'] and not answer['chunks'] and self._receiver.ended is None:
-                raise SenderGone(_last_line(answer.get('said')))
-            if answer.get('over') and not answer['chunks'] and not self._coming and self._receiver.ended is None:
+            if not answer.alive and not answer.chunks and self._receiver.ended is None:
+                raise SenderGone(_last_line(answer.said))
+            if answer.over and not answer.chunks and not self._coming and self._receiver.ended is None:
                 raise ProtocolError('the end is missing')
         self._show(None)
 
@@ -109,21 +116,22 @@ class Session:
             except (AnsibleError, OSError) as exc:
                 why = exc
             self._again(lambda: self._call({}))     # or is it the connection as a whole?
-        raise Unfetchable(str(why).partition('\n')[0][:500])
+        raise Unfetchable(model.show(str(why).partition('\n')[0][:500]))
 
     def _probed(self) -> bool:
         local = os.path.join(self._scratch, 'probe')
-        wanted = str(self._started['probe']).encode()
+        wanted = self._started.name.encode()
         try:
-            self._action._connection.fetch_file(os.path.join(self._started['spool'], spool.PROBE), local)
+            with guard.limited({local: len(wanted)}):
+                self._action._connection.fetch_file(f'{self._started.spool}/{spool.PROBE}', local)
             with open(local, 'rb') as came:
                 if came.read(len(wanted) + 1) != wanted:
                     return False
-            self._action._connection.put_file(local, os.path.join(self._started['spool'], spool.INBOX))
+            self._action._connection.put_file(local, f'{self._started.spool}/{spool.INBOX}')
         finally:
             if os.path.lexists(local):
                 os.unlink(local)
-        return self._call({'probe': hashlib.sha256(wanted).hexdigest()}).get('probed') is True
+        return self._call({'probe': hashlib.sha256(wanted).hexdigest()}).probed
 
     def stop(self) -> None:
         """Leave the node clean; best effort, as the node cleans itself when it hears nothing more."""
@@ -142,7 +150,7 @@ class Session:
 
     # -- steps ---------------------------------------------------------------------------------------------------------------------
 
-    def _step(self, **request: Any) -> dict[str, Any]:
+    def _step(self, **request: Any) -> door.Step:
         failed = dict(self._receiver.failed)
         if failed != self._told:
             request['failed'] = failed
@@ -150,20 +158,18 @@ class Session:
         self._told = failed
         return answer
 
-    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
-        words = [self._started['python'], '-E', '-s', '-c', sender.command('spool'), self._started['library'],
-                 self._started['spool'], json.dumps(request)]
-        found = self._action._low_level_execute_command(' '.join(shlex.quote(word) for word in words))
+    def _call(self, request: dict[str, Any]) -> door.Step:
+        """One step. Which Python it takes is written in the spool: nothing that the node says is a word of this command."""
+        script = shlex.quote(f'{self._started.spool}/{spool.STEP}')
+        found = self._action._low_level_execute_command('if [ -f %s ]; then exec sh %s %s; else echo %s; fi' % (
+            script, script, shlex.quote(json.dumps(request)), shlex.quote(spool.MARKER + GONE)))
         self._stepped = time.monotonic()
         for line in found['stdout'].splitlines():
             place = line.find(spool.MARKER)
-            if place >= 0:
-                try:
-                    return json.loads(line[place + len(spool.MARKER):])
-                except ValueError:
-                    continue
+            if place >= 0 and not found.get('rc'):
+                return door.step(line[place + len(spool.MARKER):])
         if 'ModuleNotFoundError' in found['stderr'] + found['stdout']:
-            return {'gone': True, 'alive': False, 'chunks': [], 'state': None, 'said': ''}     # with the library
+            return door.Step()          # the spool went with the library
         raise AnsibleConnectionFailure('a step of the rescue gave no answer (status %s): %s' % (
             found.get('rc'), _last_line(found['stderr'] or found['stdout'])))
 
@@ -184,43 +190,47 @@ class Session:
 
     # -- chunks ----------------------------------------------------------------------------------------------------------------------
 
-    def _ask_for(self, chunks: list[list[Any]]) -> None:
-        """Begin to fetch what is not on its way yet."""
-        for number, size, digest, path in chunks:
+    def _ask_for(self, chunks: tuple[door.Chunk, ...]) -> None:
+        """Begin to fetch what is not on its way yet, as much as there may be at a time."""
+        for chunk in chunks:
             wanted = self._next + len(self._coming)
-            if number < wanted:
+            if chunk.number < wanted:
                 continue                # on its way, or here and not freed yet
-            if number > wanted:
+            if chunk.number > wanted:
                 raise ProtocolError('a chunk is missing')
+            if self._coming and sum(size for size, dummy in self._coming) + chunk.size > self._room:
+                break
             if self._fetchers:
-                self._coming.append((size, self._fetchers.submit(self._fetch, number, size, digest, path)))
+                self._coming.append((chunk.size, self._fetchers.submit(self._fetch, chunk)))
             else:
                 done: concurrent.futures.Future[Any] = concurrent.futures.Future()
                 try:
-                    done.set_result(self._fetch(number, size, digest, path))
-                except AnsibleError as exc:
+                    done.set_result(self._fetch(chunk))
+                except (AnsibleError, ProtocolError) as exc:
                     done.set_exception(exc)
-                self._coming.append((size, done))
+                self._coming.append((chunk.size, done))
                 if time.monotonic() - self._stepped > STEP_EVERY or done.exception():
                     break
 
-    def _fetch(self, number: int, size: int, digest: str, path: str) -> bytes:
-        """A chunk that was checked. AnsibleError if it could not be had."""
-        local = os.path.join(self._scratch, 'chunk-%d' % number)
+    def _fetch(self, chunk: door.Chunk) -> bytes:
+        """A chunk that was checked. AnsibleError if it could not be had, ProtocolError if it is larger than it may be."""
+        local = os.path.join(self._scratch, 'chunk-%d' % chunk.number)
+        there = f'{self._started.spool}/{chunk.number:08d}-{chunk.sha256}'
         # a connection object keeps notes about the command at work; threads need one each
         connection = copy.copy(self._action._connection) if self._fetchers else self._action._connection
         try:
-            connection.fetch_file(path, local)
-            with open(local, 'rb') as chunk:
-                raw = chunk.read(spool.MAX_CHUNK + 1)
+            with guard.limited({local: chunk.size}):
+                connection.fetch_file(there, local)
+            with open(local, 'rb') as fetched:
+                raw = fetched.read(chunk.size + 1)
             os.unlink(local)
         except OSError as exc:
             if exc.errno not in OURS:   # a plugin that copies by itself, and the spool is gone
-                raise AnsibleConnectionFailure('chunk %d could not be fetched: %s' % (number, exc)) from exc
+                raise AnsibleConnectionFailure('chunk %d could not be fetched: %s' % (chunk.number, exc)) from exc
             raise AnsibleActionFail('The folder for temporary files on the controller, %s, took no chunk of %d bytes: %s. Choose '
-                                    'another one with ANSIBLE_LOCAL_TEMP.' % (self._scratch, size, exc.strerror)) from exc
-        if len(raw) != size or hashlib.sha256(raw).hexdigest() != digest:
-            raise AnsibleConnectionFailure('chunk %d was damaged on its way' % number)
+                                    'another one with ANSIBLE_LOCAL_TEMP.' % (self._scratch, chunk.size, exc.strerror)) from exc
+        if len(raw) != chunk.size or hashlib.sha256(raw).hexdigest() != chunk.sha256:
+            raise AnsibleConnectionFailure('chunk %d was damaged on its way' % chunk.number)
         return raw
 
     def _collect(self) -> None:
@@ -260,10 +270,10 @@ class Session:
     # -- questions ---------------------------------------------------------------------------------------------------------------------
 
     def _answer(self) -> None:
-        asked, self._receiver.asked = self._receiver.asked, None
+        asked = self._receiver.asked
         if asked is None:
             return
-        work = self._pool.submit(self._receiver.inventory, asked['names'], asked['blobs'])
+        work = self._pool.submit(self._receiver.answer)
         while True:
             try:
                 found = work.result(timeout=STEP_EVERY)
@@ -276,11 +286,11 @@ class Session:
             target.write(raw)
         try:
             for dummy in range(MAX_REFETCH):
-                self._again(lambda: self._action._connection.put_file(local, os.path.join(self._started['spool'], spool.INBOX)))
-                answer = self._step(reply={'number': asked['number'], 'sha256': hashlib.sha256(raw).hexdigest()})
-                if not answer.get('refused'):
+                self._again(lambda: self._action._connection.put_file(local, f'{self._started.spool}/{spool.INBOX}'))
+                answer = self._step(reply={'number': asked.number, 'sha256': hashlib.sha256(raw).hexdigest()})
+                if not answer.refused:
                     return
-            raise AnsibleConnectionFailure(answer['refused'])
+            raise AnsibleConnectionFailure(answer.refused)
         finally:
             os.unlink(local)
 
@@ -301,4 +311,4 @@ def reset(action: Any) -> None:
 
 def _last_line(said: Any) -> str:
     lines = [line.strip() for line in str(said or '').splitlines() if line.strip()]
-    return lines[-1][:500] if lines else ''
+    return model.show(lines[-1][:500]) if lines else ''

@@ -14,8 +14,9 @@ import fnmatch
 import json
 import posixpath
 import re
-import shlex
 from typing import Any, NamedTuple
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate.shell import typed
 
 from .plaindata import plain
 from .records import moment_of, one_line
@@ -178,10 +179,10 @@ def _yaml(value: Any) -> str:
 
 FILTERS = {
     'bytes': human_bytes,
-    'sh': lambda value: shlex.quote(one_line(value)),
+    'sh': lambda value: typed(one_line(value) if isinstance(value, (dict, list)) else str(value)),
     'yaml': lambda value: _yaml(one_line(value)),
     'days': lambda value: f'{value:.0f} days' if isinstance(value, (int, float)) else '? days',
-    'date': lambda value: str(value)[:10],
+    'date': lambda value: one_line(str(value)[:10]),
     # pylint: disable-next=used-before-assignment
     'places': lambda value: ', '.join(f'{one_line(item.get("path"))} ({human_bytes(item.get("bytes"))})' for item in _dicts(value)[:3]),
     'problems': lambda value: ' '.join(one_line(item.get('message') or '') for item in _dicts(value)[:2]) or 'nothing more is known.',

@@ -15,6 +15,8 @@ import re
 import urllib.parse
 from typing import Any
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
+
 STAMP = re.compile(r'\d{8}T\d{6}Z\.json\Z')
 
 
@@ -58,11 +60,12 @@ def names(folder: str) -> list[str]:
 
 
 def load(path: str) -> Any:
+    """The record in the file PATH; None where it cannot be read or is no JSON."""
     try:
         with open(path, encoding='utf-8') as stream:
             return json.load(stream)
-    except (OSError, ValueError):
-        return None                     # cut by a full disk, or being written by another job
+    except (OSError, ValueError, RecursionError):
+        return None                     # cut by a full disk, being written by another job, or somebody else's
 
 
 def newest(top: str, schema: str, states: tuple[str, ...], now: datetime.datetime, max_age_hours: float) -> list[dict[str, Any]]:
@@ -83,7 +86,7 @@ def newest(top: str, schema: str, states: tuple[str, ...], now: datetime.datetim
 def one_line(value: Any) -> str:
     """VALUE for a sentence: nothing in it can break a line or hide (names come from a disk that may be hostile)."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-    return ''.join(char if char.isprintable() else f'\\x{ord(char):02x}' for char in text)
+    return show(text.encode('utf-8', 'backslashreplace'))
 
 
 def failure(result: dict[str, Any], default: str) -> str:

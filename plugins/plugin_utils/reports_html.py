@@ -224,11 +224,11 @@ def _draw_map(tiles: list[tuple[str, str, int, bool, str]], kind: str, width: in
         letters = int((w - 14) / 7)
         text = ''
         if letters >= 5 and h >= 22:
-            text = f'<text x="{x + 8:.1f}" y="{y + 18:.1f}">{esc(_short(name, letters))}</text>'
+            text = f'<text x="{x + 8:.1f}" y="{y + 18:.1f}">{esc(_short(one_line(name), letters))}</text>'
             if h >= 52:
                 text += f'<text class="size" x="{x + 8:.1f}" y="{y + 34:.1f}">{esc(_short(human(size), letters))}</text>'
             if h >= 70 and letters >= 8:
-                text += f'<text class="size" x="{x + 8:.1f}" y="{y + 50:.1f}">{esc(_short(host, letters))}</text>'
+                text += f'<text class="size" x="{x + 8:.1f}" y="{y + 50:.1f}">{esc(_short(one_line(host), letters))}</text>'
         show = esc(f'{name} host:{host}')
         parts.append(f'<g{" class=db" if database else ""} data-show="{show}" data-table="{table}">'
                      f'<title>{esc(name)} on {esc(host)}: {esc(human(size))}</title>'
@@ -276,29 +276,41 @@ def rows_of(report: dict[str, Any]) -> dict[str, Any]:
         totals = record.get('totals') or {}
         counts = totals.get('findings') or {}
         hosts.append({
-            'host': one_line(record['host']), 'state': record['state'], 'text': reports.STATE_TEXTS[record['state']], 'message': record.get('message'),
+            'host': one_line(record['host']), 'state': record['state'], 'text': reports.STATE_TEXTS[record['state']], 'message': _shown(record.get('message')),
             'at_risk': totals.get('at_risk_bytes'), 'critical': counts.get('critical'), 'warning': counts.get('warning'),
             'containers': totals.get('containers'), 'volumes': totals.get('volume_bytes'), 'logs': totals.get('log_bytes'),
             'severity': next((at for name, at in severity_at.items() if name and counts.get(name)), None)})
         for one in record['findings']:
             suppressed = one.get('suppressed')
             until = f' (until {suppressed["until"]})' if suppressed and suppressed.get('until') else ''
-            found.append([index, severity_at[one['severity']], code_at[one['code']], one_line(one['object']), one['bytes'], one['message'],
-                          one['consequence'], one['remedy'], one['next_step'], suppressed['reason'] + until if suppressed else None])
+            found.append([index, severity_at[one['severity']], code_at[one['code']], one_line(one['object']), one['bytes'], _shown(one['message']),
+                          _lines(one['consequence']), _lines(one['remedy']), _lines(one['next_step']),
+                          _shown(suppressed['reason'] + until) if suppressed else None])
         for row in record['containers']:
-            containers.append([index, one_line(row['name']), row['image'], row['project'], row['state'], row['data_bytes'] if row['counted'] else None,
-                               row['writable_bytes'], row['log_bytes'], row['newest_mtime'], _labels(row), severity_at[row['severity']],
+            containers.append([index, one_line(row['name']), _shown(row['image']), _shown(row['project']), _shown(row['state']),
+                               row['data_bytes'] if row['counted'] else None, row['writable_bytes'], row['log_bytes'],
+                               row['newest_mtime'], _labels(row), severity_at[row['severity']],
                                [code_at[code] for code in row['findings']], row['complete']])
         for row in record['volumes'] + record['layers']:
             kind = 'orphan layer' if 'path' in row else 'orphan' if row['orphan'] else 'anonymous' if row['anonymous'] else 'named'
             volumes.append([index, one_line(row.get('name') or row.get('path')), kind, row['bytes'] if row['counted'] else None, row['files'],
-                            row['newest_mtime'], _labels(row), ', '.join(row.get('used_by') or ()), severity_at[row['severity']],
+                            row['newest_mtime'], _labels(row), one_line(', '.join(row.get('used_by') or ())), severity_at[row['severity']],
                             [code_at[code] for code in row['findings']], row['complete']])
     return {'severities': list(rules_of.SEVERITIES), 'codes': codes, 'hosts': hosts, 'findings': found, 'containers': containers, 'volumes': volumes}
 
 
+def _shown(value: Any) -> str | None:
+    return None if value is None else one_line(value)
+
+
+def _lines(text: str) -> str:
+    """Of a rule: its author may have broken lines."""
+    return '\n'.join(one_line(line) for line in text.split('\n'))
+
+
 def _labels(row: dict[str, Any]) -> str:
-    return ', '.join(f'{one["label"]} ({one["where"]})' if one.get('where') not in (None, 'volume') else one['label'] for one in row['databases'][:5])
+    return one_line(', '.join(f'{one["label"]} ({one["where"]})' if one.get('where') not in (None, 'volume') else one['label']
+                              for one in row['databases'][:5]))
 
 
 def _data(rows: dict[str, Any]) -> str:

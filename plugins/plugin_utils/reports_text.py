@@ -36,8 +36,7 @@ def harmless(value: Any) -> Any:
         return 'yes' if value else 'no'
     if value is None or isinstance(value, (int, float)):
         return value
-    text = ''.join(char if char.isprintable() else ' ' for char in str(value))
-    return re.sub(r'(\A|;)(?=["\s]*[=+\-@|%])', r"\1'", text)
+    return re.sub(r'(\A|;)(?=["\s]*[=+\-@|%\uff1d\uff0b\uff0d\uff20])', r"\1'", one_line(value))
 
 
 def as_csv(report: dict[str, Any]) -> str:
@@ -102,7 +101,7 @@ PER_HOST = {
 
 def label_value(text: Any) -> str:
     """TEXT inside the quotes of a label (Prometheus text format: backslash, quote and line feed are escaped)."""
-    return str(text).replace('\\', '\\\\').replace('"', '\\"').replace('\n', '\\n')
+    return one_line(text).replace('\\', '\\\\').replace('"', '\\"').replace('\n', '\\n')
 
 
 def as_prom(report: dict[str, Any]) -> str:

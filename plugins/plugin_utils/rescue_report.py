@@ -17,6 +17,8 @@ import os
 import tempfile
 from typing import Any
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
+
 from .records import failure, folder_name, newest, timestamp, utcnow
 
 HOST_SCHEMA = 'lifeboat.rescue.host/1'
@@ -27,12 +29,18 @@ STATES = ('unreachable', 'failed', 'not_run', 'incomplete', 'rescued')
 STATE_TEXTS = {'unreachable': 'did not answer', 'failed': 'rescue failed', 'not_run': 'the rescue did not come to it',
                'incomplete': 'something was not rescued', 'rescued': 'everything was rescued'}
 NEXT_STEPS = {'unreachable': 'Bring its disk to another machine and rescue with host_root, or repair its network and run again.',
-              'failed': 'Do what the message says, then run again: what is whole is kept.',
+              'failed': 'When that is repaired, run again: bundles that are whole are kept.',
               'not_run': 'Run again, with this host in the limit.'}
+SEVERITIES = ('critical', 'warning', 'info')
 STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
 MAX_PROBLEMS = 200
+NOT_INCLUDED = 'NOT_INCLUDED'
+LEFT = {'binds': 'bind mount', 'volumes': 'volume', 'layers': 'writable layer', 'images': 'image', 'containers': 'container'}
+# what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
+DELETED_NEXT = ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED')
+RESCUED_NEXT = 'It is rescued. Verify the bundle before dockerd is started on this disk.'
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -53,20 +61,59 @@ def host_record(result: Any, host: str, options: dict[str, Any] | None = None, s
         'schema': HOST_SCHEMA, 'host': host, 'state': 'failed', 'message': None, 'started': timestamp(started or now),
         'finished': timestamp(now), 'duration_seconds': max(0.0, round((now - (started or now)).total_seconds(), 1)),
         'store_on': options.get('store_on') or 'host', 'dest': options.get('dest'), 'check_mode': bool(options.get('check_mode')),
-        'summary': None, 'bundles': [], 'problems': []}
+        'summary': None, 'bundles': [], 'problems': [], 'left_behind': {}, 'left_names': [], 'next_step': None}
     if result.get('unreachable'):
         return dict(record, state='unreachable', message=failure(result, 'The host did not answer.'))
     if result.get('failed') or not isinstance(result.get('summary'), dict):
         return dict(record, message=failure(result, 'The module returned nothing.'))
     record['summary'] = {key: value for key, value in result['summary'].items() if isinstance(value, int)}
-    record['bundles'] = [{key: item.get(key) for key in BUNDLE} for item in _dicts(result.get('bundles'))]
-    record['problems'] = [{key: item.get(key) for key in PROBLEM} for item in _dicts(result.get('problems'))[:MAX_PROBLEMS]]
+    record['bundles'] = [_bundle(item) for item in _dicts(result.get('bundles'))]
+    record['left_behind'], record['left_names'] = left_behind(result), _left_names(result)
+    record['problems'] = _problems(result, record['bundles'])
     short = [item for item in record['bundles'] if item['status'] != 'complete']
     critical = [item for item in record['problems'] if item['severity'] == 'critical' and not record['bundles']]
     if critical:                        # no data root, an empty one: nothing was rescued
-        return dict(record, state='failed', message=critical[0]['message'])
+        return dict(record, state='failed', message=critical[0]['message'], next_step=critical[0]['next_step'] or None)
     record['state'] = 'incomplete' if short else 'rescued'
     return record
+
+
+def _bundle(item: dict[str, Any]) -> dict[str, Any]:
+    """`incomplete`: names of the components that are not whole."""
+    short = [str(part.get('name')) for part in _dicts(item.get('components')) if part.get('status') != 'complete']
+    found = dict({key: item.get(key) for key in BUNDLE}, incomplete=short[:20])
+    if found['status'] not in STATUSES:     # a word that we do not know is no promise
+        found['status'] = 'partial'
+    return found
+
+
+def _problems(result: dict[str, Any], bundles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    whole = {show(name) for item in bundles if item['status'] == 'complete' for name in (item['name'], item['container'], item['id']) if name}
+    found = [{key: item.get(key) for key in PROBLEM} for item in _dicts(result.get('problems'))[:MAX_PROBLEMS]]
+    for item in found:
+        item['code'] = show(item['code'])[:60]
+        if item['severity'] not in SEVERITIES:
+            item['severity'] = 'warning'
+        if item['code'] in DELETED_NEXT and show(item['object']) in whole:
+            item['next_step'] = RESCUED_NEXT
+    return found
+
+
+def left_behind(result: dict[str, Any]) -> dict[str, int]:
+    """{kind: number} of what is on the host and not in the bundles, because nobody asked for it; kinds are those of LEFT, {} for nothing.
+
+    From the summary of the module; an older one tells it by its problems only.
+    """
+    said = _dict(result.get('summary')).get('left_behind')
+    if not isinstance(said, dict):
+        names = {show(item.get('object')) for item in _dicts(result.get('problems')) if item.get('code') == NOT_INCLUDED}
+        said = {'containers': len(names)}
+    return {kind: said[kind] for kind in LEFT if isinstance(said.get(kind), int) and not isinstance(said[kind], bool) and said[kind] > 0}
+
+
+def _left_names(result: dict[str, Any]) -> list[str]:
+    said = _dict(_dict(result.get('summary')).get('left_behind')).get('names')
+    return [show(name) for name in said[:20]] if isinstance(said, list) else []
 
 
 def write_record(folder: str, record: dict[str, Any]) -> str:
@@ -102,41 +149,86 @@ def fleet(records: list[dict[str, Any]], expected: Any = (), now: datetime.datet
     totals: dict[str, Any] = {'hosts': counts['hosts'], 'states': counts['states'], 'bundles': len(bundles),
                               'bytes': sum(item.get('bytes') or 0 for item in bundles)}
     totals.update(counts['statuses'])
+    totals['left_behind'] = {kind: number for kind in LEFT for number in [sum(_left_of(record).get(kind, 0) for record in hosts)] if number}
+    totals['hosts_left_behind'] = sum(_is_whole(record) and not _is_everything(record) for record in hosts)
     return {'schema': REPORT_SCHEMA, 'title': title, 'generated': timestamp(now), 'totals': totals,
-            'missing': _missing(hosts), 'hosts': hosts}
+            'missing': _missing(hosts), 'left_behind': _left(hosts), 'hosts': hosts}
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    return record['state'] == 'rescued'
+
+
+def _is_everything(record: dict[str, Any]) -> bool:
+    """Nothing was left out of what there is, either."""
+    return _is_whole(record) and not _left_of(record)
+
+
+def state_text(record: dict[str, Any]) -> str:
+    """What became of a host, in words."""
+    return STATE_TEXTS[record['state']] if not _is_whole(record) or _is_everything(record) else 'what was asked for was rescued'
+
+
+def _left_of(record: dict[str, Any]) -> dict[str, Any]:
+    return _dict(record.get('left_behind'))     # records of an earlier version have none
+
+
+def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is only on the host still, because nobody asked for it."""
+    rows = []
+    for record in hosts:
+        told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
+                for item in record['problems'] if item['code'] == NOT_INCLUDED]
+        if not told and _left_of(record):
+            told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with include naming them.',
+                     'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
+        rows += told
+    return rows
 
 
 def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was not rescued, worst first: whole hosts, then bundles, each with why and what to do."""
     found = [{'host': record['host'], 'object': None, 'status': record['state'], 'message': record['message'],
-              'next_step': NEXT_STEPS[record['state']]} for record in hosts if record['state'] in NEXT_STEPS]
+              'next_step': record.get('next_step') or NEXT_STEPS[record['state']]} for record in hosts if record['state'] in NEXT_STEPS]
     rows = []
     for record in hosts:
         why: dict[Any, list[dict[str, Any]]] = {}
         for item in record['problems']:
             if item['code'] != 'NOT_INCLUDED':      # wanted so, and never the reason
-                why.setdefault(item['object'], []).append(item)
+                why.setdefault(show(item['object']), []).append(item)
         for item in record['bundles']:
             if item['status'] == 'complete':
                 continue
-            reasons = [one for key in (item['name'], item['container'], item['id']) if key for one in why.get(key, ())]
-            reasons.sort(key=lambda one: ('critical', 'warning', 'info').index(one['severity'])
-                         if one['severity'] in ('critical', 'warning', 'info') else 3)
+            parts = [part.partition(':')[2] for part in item.get('incomplete') or () if ':' in part]
+            reasons = [one for key in (item['name'], item['container'], item['id'], *parts) if key for one in why.get(show(key), ())]
+            reasons.sort(key=lambda one: SEVERITIES.index(one['severity']) if one['severity'] in SEVERITIES else 3)
             rows.append({'host': record['host'], 'object': item['name'], 'status': item['status'],
-                         'message': reasons[0]['message'] if reasons else 'See the manifest in its bundle.',
+                         'message': reasons[0]['message'] if reasons else _unexplained(item),
                          'next_step': reasons[0]['next_step'] if reasons else None})
     rows.sort(key=lambda row: (STATUSES.index(row['status']) if row['status'] in STATUSES else 0, row['host'], str(row['object'])))
     return found + rows
 
 
+def _unexplained(item: dict[str, Any]) -> str:
+    parts = ', '.join(show(part) for part in item.get('incomplete') or ())
+    return f'Not whole: {parts}. The manifest in its bundle has the details.' if parts else 'See the manifest in its bundle.'
+
+
 def headline(report: dict[str, Any]) -> str:
-    """The result as one sentence."""
+    """The result as one sentence. "Completely" is a host only of which nothing stays behind."""
     totals = report['totals']
-    rescued = totals['states']['rescued']
+    rescued = totals['states']['rescued'] - totals['hosts_left_behind']
     text = f'{rescued} of {totals["hosts"]} hosts rescued completely'
     bad = [f'{totals["states"][state]} {state.replace("_", " ")}' for state in STATES[:-1] if totals['states'][state]]
     bundles = [f'{totals[status]} {status}' for status in STATUSES[:-1] if totals[status]]
-    return text + (': ' + ', '.join(bad) if bad else '') + (f'; of {totals["bundles"]} bundles ' + ', '.join(bundles) if bundles else '')
+    text += (': ' + ', '.join(bad) if bad else '') + (f'; of {totals["bundles"]} bundles ' + ', '.join(bundles) if bundles else '')
+    return text + ('; ' + staying(totals['left_behind']) if totals['left_behind'] else '')
+
+
+def staying(left: dict[str, int]) -> str:
+    """The clause on data that were not asked for; also the last line of a host's table."""
+    return 'not in the bundles and only on the host: ' + ', '.join(
+        f'{"data of mounts of " if kind == "containers" else ""}{number} {LEFT[kind]}{"" if number == 1 else "s"}' for kind, number in left.items())
 
 
 def _counts(hosts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -153,7 +245,7 @@ def summary_of(report: dict[str, Any], own: Any = ()) -> dict[str, Any]:
     totals = report['totals']
     names = set(own) or {record['host'] for record in report['hosts']}
     return {'generated': report['generated'], 'headline': headline(report), 'hosts': totals['hosts'], 'states': totals['states'],
-            'bundles': totals['bundles'], 'bytes': totals['bytes'],
+            'bundles': totals['bundles'], 'bytes': totals['bytes'], 'left_behind': totals['left_behind'],
             'statuses': {status: totals[status] for status in STATUSES},
             'run': _counts([record for record in report['hosts'] if record['host'] in names]),
             'not_rescued': [record['host'] for record in report['hosts'] if record['state'] in NEXT_STEPS][:20]}

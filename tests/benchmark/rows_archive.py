@@ -94,7 +94,7 @@ def merged(here):
     layers = [os.path.join(folder, name) for name in sorted(os.listdir(folder), reverse=True)]
     mounted = here.path('mounted')
     os.makedirs(mounted, exist_ok=True)
-    mount = 'mount -t overlay overlay -o ro,lowerdir=%s %s; ' % (':'.join(os.path.basename(path) for path in layers), mounted)
+    mount = 'LIBMOUNT_FORCE_MOUNT2=always mount -t overlay overlay -o ro,lowerdir=%s %s; ' % (':'.join(os.path.basename(path) for path in layers), mounted)
     yield case(here, 'merged file system, 12 layers, %d files, checksums' % count, folder, [
         ('overlay mount, tar --xattrs --acls | zstd -T0',
          'cd %s; unshare -m sh -ec \'%star --xattrs --acls -c -C %s . | zstd -q -T0 > OUT\'' % (folder, mount, mounted), 1.2)],

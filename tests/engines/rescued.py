@@ -76,11 +76,19 @@ def members(archive, decompress=None):
                     tarfile.SYMTYPE: 'l', tarfile.LNKTYPE: 'h', tarfile.FIFOTYPE: 'p', tarfile.CHRTYPE: 'c',
                     tarfile.BLKTYPE: 'b'}[item.type]
             found[name] = (kind, item.mode & 0o7777, item.uid, item.gid, item.size if kind == 'f' else 0,
-                           int(item.mtime // 1), os.fsencode(item.linkname) if kind in 'lh' else b'',
+                           _seconds(item), os.fsencode(item.linkname) if kind in 'lh' else b'',
                            (item.devmajor, item.devminor) if kind in 'cb' else None, digest)
     if process is not None:
         assert process.wait() == 0
     return found
+
+
+def _seconds(item):
+    """Whole seconds of a tarfile.TarInfo; its own number is a float, which rounds nanoseconds up."""
+    whole, dot, fraction = item.pax_headers.get('mtime', '').partition('.')
+    if not dot:
+        return int(item.mtime // 1)
+    return int(whole) - (1 if whole.startswith('-') and fraction.strip('0') else 0)
 
 
 def unlink_hard(found):

@@ -116,7 +116,8 @@ def test_lowerdir_can_be_mounted(dead_root, disk_dir):
     data = 'lowerdir=%s:%s' % (layers['writable'], layers['lowerdir'])
     if len(data) > 4000:
         pytest.fail('the rig makes longer stacks than mount takes')
-    subprocess.run(['mount', '-t', 'overlay', '-o', 'ro,' + data, 'overlay', disk_dir], check=True)
+    subprocess.run(['mount', '-t', 'overlay', '-o', 'ro,' + data, 'overlay', disk_dir], check=True,
+                   env=dict(os.environ, LIBMOUNT_FORCE_MOUNT2='always'))     # fsconfig(2) takes 255 bytes an option
     try:
         assert os.path.exists(os.path.join(disk_dir, '.dockerenv'))
     finally:

@@ -11,6 +11,7 @@ import time
 import pytest
 import rescued
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import asks
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
@@ -31,6 +32,7 @@ HOST_SKIPPED = {'Binds', 'VolumesFrom', 'ContainerIDFile', 'ConsoleSize', 'Maske
 
 def restore(engine, path, **options):
     options.setdefault('docker_host', 'unix://' + engine.socket)
+    options.setdefault('allow', asks.KINDS)     # what is refused without it: test_restore_contents.py
     return run.restore(plan.Options(path=os.fsencode(path), **options))
 
 

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+import needs  # noqa: F401  pylint: disable=unused-import
+
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
 
 import deadroot

@@ -10,6 +10,8 @@ import tarfile
 
 import pytest
 
+from needs import need
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -21,6 +23,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inv
 @contextlib.contextmanager
 def loop_disk(folder, size, options='loop'):
     """A mounted ext4 file system of SIZE bytes; yields (mount point, image file)."""
+    need('mkfs.ext4', 'filefrag')
     image, point = os.path.join(folder, 'disk.img'), os.path.join(folder, 'mnt')
     with open(image, 'wb') as out:
         out.truncate(size)
@@ -174,3 +177,74 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
     print('peak memory: %d KiB' % peak)
     assert complete == 1
     assert 10 * 1024 < peak < 64 * 1024
+
+
+@contextlib.contextmanager
+def mounted(folder, *arguments):
+    point = os.path.join(folder, 'other')
+    os.makedirs(point, exist_ok=True)
+    subprocess.run(['mount'] + list(arguments) + [point], check=True)
+    try:
+        yield point
+    finally:
+        subprocess.run(['umount', point], check=True)
+
+
+def codes(result):
+    return [item['code'] for item in result['problems']]
+
+
+def test_dest_in_memory_and_on_a_disk_of_its_own(tmp_path):
+    host = tmp_path / 'host'
+    host.mkdir()
+    build(str(host))
+    with mounted(str(tmp_path), '-t', 'tmpfs', '-o', 'size=64m', 'tmpfs') as point:
+        found = codes(rescue(str(host), os.path.join(point, 'out')))
+        assert 'DEST_IN_MEMORY' in found and 'DEST_ON_SOURCE' not in found
+    with loop_disk(str(tmp_path), 64 << 20) as (point, dummy):
+        found = codes(rescue(str(host), os.path.join(point, 'out')))
+        assert not [code for code in found if code.startswith('DEST_')]
+    # the stick is not there any more: what is left is a folder of the disk that is rescued
+    assert 'DEST_ON_SOURCE' in codes(rescue(str(host), os.path.join(point, 'out')))
+
+
+def test_dest_where_nothing_at_all_could_be_written_is_a_failure(tmp_path):
+    host = tmp_path / 'host'
+    host.mkdir()
+    expected = build(str(host))
+    for each in expected.containers:
+        with open(os.path.join(each.upper, b'big-file'), 'wb') as out:
+            out.write(os.urandom(8 << 20))
+    with loop_disk(str(tmp_path), 32 << 20) as (point, dummy):
+        os.mkdir(os.path.join(point, 'out'))
+        with open(os.path.join(point, 'ballast'), 'wb') as out:
+            with contextlib.suppress(OSError):
+                while True:
+                    out.write(bytes(1 << 16))
+        with open(os.path.join(point, 'ballast'), 'r+b') as out:
+            out.truncate(os.path.getsize(os.path.join(point, 'ballast')) - (1 << 18))
+        result = rescue(str(host), os.path.join(point, 'out'), check_space=False, include=('writable',))
+        assert {item['status'] for item in result['bundles']} == {'lost'}
+        said = run.verdict(result, 'lost')
+        assert 'None of %d bundles was rescued' % len(result['bundles']) in said and 'No space left on device' in said
+        assert info.inspect(os.fsencode(os.path.join(point, 'out')), True) == []
+
+
+def test_dest_without_owners_and_links(tmp_path):
+    """A stick as a desktop mounts it: every file belongs to the user, whoever wrote it, and there are no hard links."""
+    host = tmp_path / 'host'
+    host.mkdir()
+    build(str(host))
+    image = str(tmp_path / 'stick.img')
+    with open(image, 'wb') as out:
+        out.truncate(96 << 20)
+    subprocess.run(['mkfs.vfat', image], check=True, stdout=subprocess.DEVNULL)
+    with mounted(str(tmp_path), '-o', 'loop,uid=12345,gid=12345,umask=000,utf8', image) as point:
+        for changed in (True, False):
+            result = rescue(str(host), os.path.join(point, 'out'), force=False)
+            assert 'lost' not in [item['status'] for item in result['bundles']], result['problems']
+            assert result['changed'] is changed
+        result = rescue(str(host), os.path.join(point, 'out'), force=True)
+        assert {item['changed'] for item in result['bundles']} == {True}
+        assert {item['status'] for item in info.inspect(os.fsencode(os.path.join(point, 'out')), True)} == {'verified'}
+        assert not [name for name in os.listdir(os.path.join(point, 'out', 'box')) if name.startswith('.')]

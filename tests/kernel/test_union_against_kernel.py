@@ -11,6 +11,8 @@ import subprocess
 
 import pytest
 
+import needs  # noqa: F401  pylint: disable=unused-import
+
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import changes, model, union
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage.tree import Failure
 

@@ -19,6 +19,8 @@ BELOW = {
     'bundles': {'formats', 'storage', 'recreate'},
     'rescue': {'formats', 'storage', 'recreate', 'bundles', 'audit'},
     'restore': {'formats', 'storage', 'recreate', 'bundles', 'audit', 'databases', 'rescue'},
+    # the roof of the tool
+    'cli': {'formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'facts', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

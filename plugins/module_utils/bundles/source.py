@@ -47,10 +47,10 @@ class Source(NamedTuple):
         return [part for part in self.parts if part.kind == kind]
 
 
-def read(path, remote=None):
+def read(path, remote=None, seen=None):
     """-> Source of a bundle; REMOTE: an inbox.Inbox for one on the controller. LifeboatError if it is damaged, incomplete,
-    or no bundle."""
-    info = reading.inspect_bundle(path, True) if remote is None else remote.info()
+    or no bundle. SEEN: see reading.inspect_bundle()."""
+    info = reading.inspect_bundle(path, True, seen) if remote is None else remote.info()
     if info.status != reading.VERIFIED:
         listed = '; '.join('%s %s' % (reading.brief(item['file']), item['problem']) for item in info.differences[:MAX_LISTED])
         if len(info.differences) > MAX_LISTED:

@@ -178,7 +178,7 @@ def columns(rows, right=(), width=None, flexible=()):
         widest = max(able, key=lambda number: widths[number])
         widths[widest] -= 1
     at_right = [name in right for name in head]
-    return ['  '.join(_cell(cell, size, side) for cell, size, side in zip(row, widths, at_right)).rstrip() for row in rows]
+    return ['  '.join(_cell(cell, size, side) for cell, size, side in zip(row, widths, at_right)).rstrip()[:width] for row in rows]
 
 
 def _cell(text, size, right):

@@ -2,14 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far a long verb is: a bar on a terminal, a line every ten seconds elsewhere, nothing with --quiet."""
+import collections
 import threading
 import time
 
-from ..rescue.progress import Teller, describe, duration, human
+from ..rescue.progress import describe, duration, human
 from .output import shown
 
 DRAW = 0.25                             # seconds between two pictures of a bar
 TELL = 10.0                             # and between two lines where there is no terminal
+AVERAGED = 30.0                         # seconds over which the rate is told
 BLOCKS = 24
 
 
@@ -32,7 +34,7 @@ class Bar(object):
         self._out = out
         self._snapshot = snapshot
         self._clock = clock
-        self._teller = Teller(0, clock)
+        self._marks = collections.deque()       # (time, bytes) of the last half minute
         self._done = threading.Event()
         self._lock = threading.Lock()
         self._drawn = False
@@ -57,12 +59,19 @@ class Bar(object):
         terminal = self._out.err_terminal
         while not self._done.wait(DRAW if terminal else TELL):
             snapshot = self._snapshot()
-            self._teller.line(snapshot if 'bundle' in snapshot else dict(snapshot, phase=''))     # for the rate
-            width = self._out.err_width
-            text = picture(snapshot, self._teller.rate(), width, terminal)
+            text = picture(snapshot, self._rate(snapshot['bytes']), self._out.err_width, terminal)
             with self._lock:
                 self._out.draw(('\r%s\x1b[K' % text if terminal else text + '\n').encode('utf-8', 'surrogateescape'))
                 self._drawn = terminal
+
+    def _rate(self, done):
+        """Bytes a second over the last half minute."""
+        marks = self._marks
+        marks.append((self._clock(), done))
+        while marks[-1][0] - marks[0][0] > AVERAGED:
+            marks.popleft()
+        seconds = marks[-1][0] - marks[0][0]
+        return max(0.0, (done - marks[0][1]) / seconds) if seconds > 0 else 0.0
 
     def clear(self):
         """Take the bar away, so that a sentence can be printed."""

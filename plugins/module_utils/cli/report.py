@@ -44,7 +44,7 @@ def look(facts, width=None, paint=plain, verbose=False):
     """The dictionary that facts.gather() returns, as lines."""
     lines = []
     for root in facts['roots']:
-        lines.append(paint('Data root %s' % shown(root['path']), 'bold') + _about_root(root))
+        lines += wrapped('Data root %s%s' % (shown(root['path']), _about_root(root)), width)
     for title, rows, flexible in (('Containers', _containers(facts), ('CONTAINER', 'IMAGE')),
                                   ('Volumes', _volumes(facts), ('VOLUME', 'USED BY')),
                                   ('Images', _images(facts), ('IMAGE',)),

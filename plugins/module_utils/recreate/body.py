@@ -169,7 +169,7 @@ def _host_part(definition):
     if runtime not in ('', 'runc', 'io.containerd.runc.v2', 'io.containerd.runtime.v1.linux'):
         found['Runtime'] = runtime
     # cgroup v1 hosts default to "host" and record whether the OOM killer is off; on v2 that is null, so "host" was asked
-    if as_str(host.get('CgroupnsMode')) == 'host' and host.get('OomKillDisable') is None:
+    if as_str(host.get('CgroupnsMode')) == 'host' and 'OomKillDisable' in host and host['OomKillDisable'] is None:
         found['CgroupnsMode'] = 'host'
     if isinstance(host.get('Init'), bool):
         found['Init'] = host['Init']

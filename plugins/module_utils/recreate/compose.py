@@ -10,11 +10,12 @@ finds on them the labels it expects), for a lone container, or for a whole host 
 import re
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
-from . import asks, doubts, env, yamlout
+from . import asks, doubts, env, run as runs, yamlout
 from .body import create_body, user_networks
 from .definition import (COMPOSE_PREFIX, DEPENDS_LABEL, PROJECT_LABEL, SERVICE_LABEL, VOLUME_LABEL, network_mode, project_of, split_bind,
                          volumes)
-from .run import comment, decimal, device_text, duration, published, recursion, restart_text, security_options, volume_flags, words
+from .run import decimal, device_text, duration, published, restart_text, security_options
+from .shell import comment, words
 
 # HostConfig key -> service key
 SAME = (('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'), ('CgroupParent', 'cgroup_parent'), ('CgroupnsMode', 'cgroup'),
@@ -30,13 +31,15 @@ SAME = (('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'), ('CgroupParent', 'cgroup
 BYTES = frozenset(('Memory', 'MemoryReservation', 'MemorySwap', 'ShmSize'))
 RATES = (('BlkioDeviceReadBps', 'device_read_bps'), ('BlkioDeviceWriteBps', 'device_write_bps'),
          ('BlkioDeviceReadIOps', 'device_read_iops'), ('BlkioDeviceWriteIOps', 'device_write_iops'))
+ONE_OF_TWO = 'The same containers are in %s beside this file: use one of the two, not both.'
 PROJECT = re.compile(r'[^a-z0-9_-]+')
 
 
-def compose(definitions, name=None):
+def compose(definitions, name=None, twice=''):
     """Text of one compose.yaml with the containers of DEFINITIONS as services.
 
-    NAME is the project's; without it that of the one compose project (or the container) that they belong to.
+    NAME is the project's; without it that of the one compose project (or the container) that they belong to. TWICE: a sentence on
+    another file with the same containers.
     """
     named = set(project_of(definition) for definition in definitions)
     own_project = named.pop() if len(named) == 1 else ''
@@ -47,12 +50,15 @@ def compose(definitions, name=None):
     head = ['Made from the recorded configuration of %s.' % ', '.join(definition.name for definition in definitions[:20]),
             'Load the images and fill the volumes first; then: docker compose up -d (Compose v2 or newer; for docker-compose 1.x '
             'remove the line "name:" and give it with -p).']
+    if twice:
+        head.append(twice)
     for kind, names in (('volumes', document.external_volumes), ('networks', document.external_networks)):
         if names:
             head.append('These %s have to exist (docker %s create NAME): %s' % (kind, kind[:-1], ', '.join(sorted(names))))
     for dummy, info in sorted(document.external_volumes.items()):
-        if volume_flags(info):
-            head.append('With its options and labels: %s' % words(['docker', 'volume', 'create'] + volume_flags(info) + [info['name']]))
+        if runs.volume_flags(info):
+            head.append('With its options and labels: %s' % words(
+                ['docker', 'volume', 'create'] + runs.volume_flags(info) + ['--', info['name']]))
     for definition in definitions:
         head.extend('WARNING %s: %s' % (definition.name, note) for note in asks.warnings(definition))
         head.extend('NOTE %s: %s' % (definition.name, note) for note in doubts.warnings(definition))
@@ -65,6 +71,11 @@ def compose(definitions, name=None):
     return ''.join(comment(line) + '\n' for line in head) + yamlout.dump(interpolation_safe(value))
 
 
+def whole_host(definitions, name):
+    """Text of one compose.yaml with everything of a host."""
+    return compose(definitions, name, ONE_OF_TWO % 'the files compose-PROJECT.yaml' if any(map(project_of, definitions)) else '')
+
+
 def projects(definitions):
     """{compose project: text} of one compose.yaml for each compose project among DEFINITIONS."""
     found = {}
@@ -72,7 +83,7 @@ def projects(definitions):
         name = project_of(definition)
         if name:
             found.setdefault(name, []).append(definition)
-    return dict((name, compose(group)) for name, group in found.items())
+    return dict((name, compose(group, twice=ONE_OF_TWO % 'compose.yaml of the whole host')) for name, group in found.items())
 
 
 def notes(definition):
@@ -196,8 +207,8 @@ class _Document(object):
         options = {}
         if as_str(bind.get('Propagation')):
             options['propagation'] = bind['Propagation']
-        if recursion(bind):
-            options['recursive'] = recursion(bind)
+        if runs.recursion(bind):
+            options['recursive'] = runs.recursion(bind)
         if bind.get('CreateMountpoint') is True:
             options['create_host_path'] = True
         if options:

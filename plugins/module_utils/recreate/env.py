@@ -1,19 +1,20 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Environment variables in files of their own (they hold secrets; everything else may be shown around).
+"""Environment variables in files of their own (they are where secrets are kept; labels and commands may hold some too).
 
 Two programs read env files, and not in the same way: `docker run --env-file` takes a line as it is, Compose parses
 quotes, escapes, comments and `$`. So there are two files:
 
-    env          for docker run; a value with a newline does not fit, it goes into
+    env          for docker run; a value with a newline does not fit, one with control characters is better escaped: it goes into
     env.sh       shell assignments that run.sh reads, and hands on with -e NAME
     compose.env  for Compose
 """
 import re
-import shlex
 
+from ..storage.model import show
 from .body import create_body
+from .shell import quote
 
 LINE_LIMIT = 60000                      # docker's reader gives up on lines of 64 KiB
 IDENTIFIER = re.compile(r'[A-Za-z_][A-Za-z0-9_]*\Z')
@@ -32,14 +33,19 @@ def pairs(definition):
 
 def fits_line(name, value):
     """Can `docker run --env-file` give exactly this?"""
-    return (not re.search(r'\s', name) and not name.startswith('#') and name != '' and '\n' not in value
-            and not value.endswith('\r') and len(value.encode('utf-8')) < LINE_LIMIT)
+    return (not re.search(r'\s', name) and not name.startswith('#') and name != '' and name.isprintable()
+            and '\n' not in value and not value.endswith('\r') and len(value.encode('utf-8')) < LINE_LIMIT)
+
+
+def takes_line(name, value):
+    """Is it written into `env`? Not what fits but would reach the terminal of who looks at it, if env.sh can have it."""
+    return fits_line(name, value) and (value.replace('\t', '').isprintable() or not IDENTIFIER.match(name))
 
 
 def by_shell(definition):
     """Variables that run.sh has to hand over by -e NAME: [(name, value)]."""
     return [(name, value) for name, value in pairs(definition)
-            if value is not None and not fits_line(name, value) and IDENTIFIER.match(name)]
+            if value is not None and not takes_line(name, value) and IDENTIFIER.match(name)]
 
 
 def unset(definition):
@@ -53,7 +59,7 @@ def files(definition):
     for name, value in pairs(definition):
         if value is None:
             continue
-        if fits_line(name, value):
+        if takes_line(name, value):
             plain.append('%s=%s' % (name, value))
         line = dotenv(name, value)
         if line is not None:
@@ -65,7 +71,7 @@ def files(definition):
         made['compose.env'] = '\n'.join(compose) + '\n'
     shell = by_shell(definition)
     if shell:
-        made['env.sh'] = ''.join('%s=%s\nexport %s\n' % (name, shlex.quote(value), name) for name, value in shell)
+        made['env.sh'] = ''.join('%s=%s\nexport %s\n' % (name, quote(value), name) for name, value in shell)
     return made
 
 
@@ -99,8 +105,8 @@ def warnings(definition):
                 found.append('The value of %s does not fit into a line of an env file: run.sh reads it from env.sh.'
                              % name)
             else:
-                found.append('The variable %r fits neither into an env file nor into the shell: only create.json has '
-                             'it.' % name)
+                found.append('The variable %s fits neither into an env file nor into the shell: only create.json has '
+                             'it.' % show(name))
         if dotenv(name, value) is None:
-            found.append('The variable %r cannot be written for Compose: only env or env.sh have it.' % name)
+            found.append('The variable %s cannot be written for Compose: only env or env.sh have it.' % show(name))
     return found

@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """run.sh: the create body as a docker command line that a person can read and change."""
 import re
-import shlex
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from . import asks, doubts, env
 from .body import create_body, user_networks
 from .definition import volumes
+from .shell import comment, quote, words
 
 # HostConfig key -> flag
 NUMBERS = (('Memory', '--memory'), ('MemoryReservation', '--memory-reservation'), ('MemorySwap', '--memory-swap'),
@@ -43,11 +43,11 @@ def run_sh(definition):
     lines.extend(comment('NOTE: ' + note) for note in doubts.warnings(definition))
     lines.extend(['set -eu', 'cd "$(dirname "$0")"', ''])
     for name, info in sorted(user_networks(definition).items()):
-        lines.append('docker network inspect %s >/dev/null 2>&1 || \\' % quote(name))
-        lines.append('    ' + words(['docker', 'network', 'create'] + network_flags(info) + [name]))
+        lines.append('docker network inspect -- %s >/dev/null 2>&1 || \\' % quote(name))
+        lines.append('    ' + words(['docker', 'network', 'create'] + network_flags(info) + ['--', name]))
     for volume in volumes(definition):
-        lines.append('docker volume inspect %s >/dev/null 2>&1 || \\' % quote(volume['name']))
-        lines.append('    ' + words(['docker', 'volume', 'create'] + volume_flags(volume) + [volume['name']]))
+        lines.append('docker volume inspect -- %s >/dev/null 2>&1 || \\' % quote(volume['name']))
+        lines.append('    ' + words(['docker', 'volume', 'create'] + volume_flags(volume) + ['--', volume['name']]))
     shell = env.by_shell(definition)
     if shell:
         lines.append('. ./env.sh')
@@ -59,11 +59,11 @@ def run_sh(definition):
     lines.append(' \\\n    '.join(words(group) for group in groups))
     for name in later:
         endpoint = body['NetworkingConfig']['EndpointsConfig'][name]
-        lines.append(words(['docker', 'network', 'connect'] + connect_flags(endpoint) + [name, definition.name]))
+        lines.append(words(['docker', 'network', 'connect'] + connect_flags(endpoint) + ['--', name, definition.name]))
     if later:
-        lines.append(words(['docker', 'start', definition.name]))
+        lines.append(words(['docker', 'start', '--', definition.name]))
     if definition.paused:
-        lines.append(words(['docker', 'pause', definition.name]))
+        lines.append(words(['docker', 'pause', '--', definition.name]))
     return '\n'.join(lines) + '\n'
 
 
@@ -218,8 +218,8 @@ def volume_flags(volume):
 
 
 def tail(body):
-    """Image and arguments: --entrypoint takes one word, the others come before Cmd."""
-    return [body['Image']] + body.get('Entrypoint', [])[1:] + body.get('Cmd', [])
+    """Image and arguments: --entrypoint takes one word, the others come before Cmd. No name in them is a flag."""
+    return ['--', body['Image']] + body.get('Entrypoint', [])[1:] + body.get('Cmd', [])
 
 
 def mount_flag(mount):
@@ -346,16 +346,3 @@ def decimal(nano):
     """10^-9 units as a decimal number without needless zeros."""
     whole, part = divmod(nano, 10 ** 9)
     return ('%d.%09d' % (whole, part)).rstrip('0').rstrip('.')
-
-
-def quote(word):
-    return shlex.quote(word)
-
-
-def words(items):
-    return ' '.join(quote(item) for item in items)
-
-
-def comment(sentence):
-    """A comment line; nothing in a name can end it."""
-    return '# ' + re.sub(r'[\x00-\x1f\x7f\x85\u2028\u2029]', '?', sentence)

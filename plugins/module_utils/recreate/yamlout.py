@@ -13,13 +13,11 @@ BARE_KEY = re.compile(r'[A-Za-z_][A-Za-z0-9_.-]*\Z')
 # YAML 1.1 takes these for booleans and null, whatever their case
 WORDS = frozenset(('y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'))
 SHORT = {'"': '\\"', '\\': '\\\\', '\n': '\\n', '\t': '\\t', '\r': '\\r', '\0': '\\0'}
-# everything that YAML 1.1 does not call printable, and the line separators, which parsers fold
-UNPRINTABLE = re.compile(u'["\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]')
 
 
 def quoted(string):
-    """A double-quoted YAML scalar on one line."""
-    return '"%s"' % UNPRINTABLE.sub(_escape, string)
+    """A double-quoted YAML scalar on one line. What YAML, a parser or a terminal may act on is escaped."""
+    return '"%s"' % ''.join(char if char.isprintable() and char not in SHORT else _escape(char) for char in string)
 
 
 def dump(value):
@@ -29,14 +27,13 @@ def dump(value):
     return '\n'.join(lines) + '\n'
 
 
-def _escape(match):
-    char = match.group()
+def _escape(char):
     code = ord(char)
     if char in SHORT:
         return SHORT[char]
     if 0xd800 <= code <= 0xdfff:
         return u'\ufffd'                # half a surrogate pair has no form in UTF-8
-    return '\\x%02x' % code if code < 0x100 else '\\u%04x' % code
+    return '\\x%02x' % code if code < 0x100 else '\\u%04x' % code if code < 0x10000 else '\\U%08x' % code
 
 
 def _key(key):

@@ -184,7 +184,7 @@ class Loadable(NamedTuple):
     by_some: bool                       # some are in it that not every Docker keeps
 
 
-def loadable(found, is_link=False):
+def loadable(found: Dict[str, bytes], is_link: bool = False) -> Loadable:
     """Loadable of {name: value} of one member. Tried with Docker 20.10 and 28.5 (overlay2) and 28.5 (containerd store):
 
     - Each attribute is set on the file in the layer's folder. Those that a storage driver reads as its own marks (the
@@ -196,7 +196,8 @@ def loadable(found, is_link=False):
     - Labels and signatures of the dead host (security.selinux, security.ima) are never in a layer, the engine makes its
       own: neither written nor told.
     """
-    kept, left_out, by_some, room = {}, False, False, XATTR_ROOM
+    kept: Dict[str, bytes] = {}
+    left_out, by_some, room = False, False, XATTR_ROOM
     for name, value in sorted(found.items(), key=lambda item: (len(item[0]) + len(item[1]), item[0])):
         if name == ids.CAPABILITY:
             kept[name] = ids.revision2(value)

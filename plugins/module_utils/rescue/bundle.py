@@ -46,6 +46,7 @@ class Job(NamedTuple):
     around: Any = None                  # neighbours.Neighbours of a container
     consistency: str = 'stopped'
     freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
+    left: Tuple[Tuple[str, str], ...] = ()      # see plan.left_behind
 
 
 class Outcome(NamedTuple):
@@ -300,7 +301,7 @@ class _Work(object):
             names = ((record['file'], file, record['sha256']),
                      (record.get('sums', ''), item.stem + '.sha256', record.get('sums_sha256')))
             if all(self.bundle.take(holder, *name) for name in names):
-                record = dict(record)
+                record = dict(record, problems=_noted(record))
                 record.update(item.about)
                 record.update({'name': item.name, 'file': file, 'sums': item.stem + '.sha256'})
                 self._keep(record)
@@ -324,7 +325,7 @@ class _Work(object):
             if isinstance(record, dict) and record.get('fingerprint') == fingerprint and record.get('parts') \
                     and record.get('status') == model.COMPLETE and not (settings.force and holder is not None) \
                     and all(self.bundle.take(holder, name, name, digest) for name, digest in record['parts'].items()):
-                self._keep_image(dict(record, problems=[]))
+                self._keep_image(dict(record, problems=_noted(record)))
                 return
         settings.progress.reading('image', 0, lambda: 0)
         layer = self.measured.get('writable')
@@ -438,10 +439,11 @@ class _Work(object):
     # -- the end -----------------------------------------------------------------------------------------------------------
 
     def finish(self, store):
-        for record in self.records:
-            for note in record.pop('problems', ()):
-                self.problems.append(model.Problem(**note))
+        for record in self.records:     # each keeps its own, for the run that takes the component over
+            self.problems.extend(model.Problem(**note) for note in record.get('problems', ()))
         status = _status(self.job, self.records)
+        if status in (model.COMPLETE, model.PARTIAL):
+            self.problems = [_taken(item) for item in self.problems]
         manifest = {
             'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
             'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
@@ -518,6 +520,20 @@ class _Hashing(object):
 
     def hexdigest(self):
         return self._digest.hexdigest()
+
+
+def _noted(record):
+    """The problems that a component's record of an earlier run has."""
+    found = record.get('problems')
+    return [note for note in found if isinstance(note, dict) and set(note) == set(model.Problem._fields)
+            and all(isinstance(value, str) for value in note.values())] if isinstance(found, list) else []
+
+
+def _taken(item):
+    """A problem whose next step was to rescue what this bundle has now."""
+    if item.code not in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED'):
+        return item
+    return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
 
 
 def _flush(pieces, digest, sink):

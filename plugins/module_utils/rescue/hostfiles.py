@@ -51,7 +51,7 @@ def files(folder):
     if not found:
         return {}
     host = os.path.basename(folder).decode('utf-8', 'replace')
-    made = {WHOLE: compose.compose(found, host)}
+    made = {WHOLE: compose.whole_host(found, host)}
     for project, text in compose.projects(found).items():
         made[os.fsencode('compose-%s.yaml' % UNSAFE.sub('-', project)[:100])] = text
     return dict((name, text.encode('utf-8', 'surrogateescape')) for name, text in made.items())

@@ -7,7 +7,7 @@ from ..storage import codes, model
 
 def problem(code, obj, message, next_step=''):
     severity = codes.CODES[code][0] if code in codes.CODES else model.WARNING
-    return model.Problem(code, severity, obj, message, next_step)
+    return model.Problem.shown(code, severity, obj, message, next_step)
 
 
 def pull(image):

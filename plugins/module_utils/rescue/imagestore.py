@@ -7,14 +7,16 @@ It is an OCI layout of its own (``skopeo inspect oci:images:TAG``). Bundles hold
 is whole by itself, and ``images/`` may be deleted without harm to them. Where the file system has no hard links, a
 bundle's index names blobs that lie here.
 """
+import contextlib
 import hashlib
 import json
 import os
+import stat
 
 from ..formats import jsonish, tarwriter
 from ..storage import model, safeio
-from . import layerdata
-from .sink import FileSink, SinkError, make_private
+from . import layerdata, place
+from .sink import FileSink
 
 NAME = b'images'
 BLOBS = 'blobs/sha256/'
@@ -30,8 +32,10 @@ class ImageStore(object):
     """The store of one run. PATH (bytes): its folder, made when the first layer comes. Say with expect() what the run is
     going to write; shares() then tells whether an image's layers belong here or into a file of its own."""
 
-    def __init__(self, path, worth=None):
+    def __init__(self, path, worth=None, base=None):
         self.path = path
+        self._base = base or self._above        # callable(make): the descriptor of the folder that holds it, see store.FolderStore
+        self._above_fd = None
         self._worth = WORTH if worth is None else worth
         self._uses = {}
         self._bytes = {}
@@ -69,22 +73,36 @@ class ImageStore(object):
     def has(self, digest, size):
         """True if the blob is here with SIZE bytes and its digest; one from an earlier run is read once to know."""
         if digest not in self._whole:
-            found = _digest_of(self.blob(digest), size)
-            if found != digest:
-                return False
+            with self._folder(BLOBS) as folder:
+                if folder is None or _digest_of(folder, os.path.basename(self.blob(digest)), size) != digest:
+                    return False
             self._whole[digest] = size
         return self._whole[digest] == size
+
+    def _above(self, make):
+        if self._above_fd is None:
+            self._above_fd = place.open_dest(os.path.dirname(self.path), make)
+        return self._above_fd
+
+    @contextlib.contextmanager
+    def _folder(self, relative, make=False):
+        """A descriptor of the folder RELATIVE (text) below; None where it is missing and not to be made. Raises model.LifeboatError for
+        a link or a folder in other hands."""
+        base = self._base(make)
+        fd = None if base is None else place.subfolders(base, NAME + b'/' + os.fsencode(relative), make)
+        try:
+            yield fd
+        finally:
+            if fd is not None:
+                os.close(fd)
 
     def put(self, digest, size, copy):
         """Have the blob here. COPY(write) writes its bytes; what it raises comes through, and nothing is left then."""
         if self.has(digest, size):
             return
-        path = self.blob(digest)
-        try:
-            make_private(os.path.dirname(path))
-        except OSError as exc:
-            raise SinkError(path, exc)
-        sink = FileSink(os.path.dirname(path), os.path.basename(path))
+        folder, name = os.path.split(self.blob(digest))
+        with self._folder(BLOBS, True) as fd:
+            sink = FileSink(fd, name, shown=folder)
         with sink:
             copy(sink.write)
             if sink.bytes != size:
@@ -114,11 +132,12 @@ class ImageStore(object):
             with safeio.Dir.root(self.path) as folder:
                 value = jsonish.loads(folder.read(b'index.json'))
             return [item for item in value['manifests'] if os.path.isfile(self.blob(item['digest']))]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return []
 
     def _write(self, name, raw):
-        sink = FileSink(self.path, name)
+        with self._folder('', True) as fd:
+            sink = FileSink(fd, name, shown=self.path)
         with sink:
             sink.write(raw)
 
@@ -138,17 +157,19 @@ def document(value):
     return json.dumps(value, sort_keys=True, separators=(',', ':')).encode('ascii')
 
 
-def _digest_of(path, size):
-    """The digest of a file of SIZE bytes; None if it is none, or of another size."""
+def _digest_of(folder, name, size):
+    """The digest of a file of ours of SIZE bytes in the open folder FOLDER; None if it is none, or of another size."""
     try:
-        with layerdata.opened(path) as fd:
-            if os.fstat(fd).st_size != size:
-                return None
+        st = place.check_owned(folder, name)
+        if st is None or st.st_size != size or not stat.S_ISREG(st.st_mode):
+            return None
+        with os.fdopen(safeio.openat(name, folder), 'rb') as found:
+            fd = found.fileno()
             digest = hashlib.sha256()
             for piece in iter(lambda: os.read(fd, CHUNK), b''):
                 digest.update(piece)
             return 'sha256:' + digest.hexdigest()
-    except OSError:
+    except (OSError, model.LifeboatError):      # of somebody else, too: it is written anew
         return None
 
 

@@ -12,7 +12,7 @@ That is found out by making a folder there, and then it counts as ours.
 import errno
 import os
 import stat
-from typing import List, Optional, Tuple
+from typing import Optional
 
 from ..storage import model
 
@@ -153,67 +153,6 @@ def shown(fd: int) -> bytes:
         return os.readlink(b'/proc/self/fd/%d' % fd)
     except OSError:
         return b''
-
-
-def remove_tree(fd: int, name: bytes) -> None:
-    """Remove NAME in the folder FD with everything below. Links are removed, not followed; what is mounted below stays.
-    As deep as it may be: one descriptor at a time. Nothing happens where it is missing. Raises OSError."""
-    _one_component(name)
-    try:
-        st = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(st.st_mode):
-        os.unlink(name, dir_fd=fd)
-        return
-    device = st.st_dev
-    here = os.dup(fd)
-    try:
-        above: List[Tuple[bytes, Tuple[int, int], List[bytes]]] = []
-        waiting = [name]
-        while True:
-            if waiting:
-                below = os.open(waiting[-1], FOLDER, dir_fd=here)
-                try:
-                    if os.fstat(below).st_dev != device:
-                        raise OSError(errno.EXDEV, 'another file system is mounted there', shown(below))
-                    inner = _remove_files(below)
-                    above.append((waiting.pop(), _inode(here), waiting))
-                    here, below = below, here
-                    waiting = inner
-                finally:
-                    os.close(below)
-                continue
-            if not above:
-                return
-            gone, parent, waiting = above.pop()
-            if not above:               # the top: its folder is FD, wherever it was moved
-                up = os.dup(fd)
-            else:
-                up = os.open(b'..', FOLDER, dir_fd=here)
-            here, old = up, here
-            os.close(old)
-            if _inode(here) != parent:
-                raise OSError(errno.ESTALE, 'it was moved while it was removed', shown(here))
-            os.rmdir(gone, dir_fd=here)
-    finally:
-        os.close(here)
-
-
-def _remove_files(fd):
-    """Remove what is no folder in FD -> names of its folders."""
-    folders = []
-    for name in map(os.fsencode, os.listdir(fd)):
-        if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-            folders.append(name)
-        else:
-            os.unlink(name, dir_fd=fd)
-    return folders
-
-
-def _inode(fd):
-    st = os.fstat(fd)
-    return st.st_dev, st.st_ino
 
 
 def _ours():

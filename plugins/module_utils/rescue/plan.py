@@ -19,9 +19,10 @@ from ..storage.tree import Entry, Failure, PlainTree
 from ..storage.union import View
 from . import archive
 
+MOUNT_PARTS = (('bind', 'binds'), ('volume', 'volumes'))
 NAMED_MOUNTS = 5                        # of those that include leaves out
 KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs')
-DEFAULT = ('config', 'writable', 'volumes', 'logs')
+DEFAULT = ('config', 'writable', 'image', 'volumes', 'binds', 'logs')
 # A bind of one of these is a window on the running system, not data of the container
 SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/var/lib/docker', b'/var/lib/containerd', b'/etc',
           b'/usr', b'/lib', b'/lib64', b'/bin', b'/sbin', b'/boot', b'/var', b'/var/lib', b'/tmp')
@@ -156,11 +157,8 @@ def not_included(container, include, elsewhere=()):
     ELSEWHERE: names of volumes that get bundles of their own."""
     found = []
     name = container.name or container.id[:12]
-    for kind, part in (('bind', 'binds'), ('volume', 'volumes')):
-        if part in include:
-            continue
-        left = [mount for mount in container.mounts if mount.type == kind and mount.path is not None
-                and not (kind == 'volume' and mount.name in elsewhere) and _holds_data(mount.path)]
+    for kind, part in MOUNT_PARTS:
+        left = [mount for mount in _left(container, include, elsewhere) if mount.type == kind]
         if left:
             places = ', '.join('%s at %s' % (_clipped((mount.name if kind == 'volume' else mount.source) or '?'),
                                              _clipped(mount.destination)) for mount in left[:NAMED_MOUNTS])
@@ -170,6 +168,24 @@ def not_included(container, include, elsewhere=()):
                                   ' and %d more' % (len(left) - NAMED_MOUNTS)),
                 'They stay on the disk of the host. Run again with %s in include to rescue them too.' % part))
     return found
+
+
+def left_behind(container, include, elsewhere=()):
+    """What of CONTAINER stays on the disk because INCLUDE leaves it out: [(layers | binds | volumes, name for a person)]."""
+    name = container.name or container.id[:12]
+    found = [(dict(MOUNT_PARTS)[mount.type], '%s: %s at %s' % (name, _clipped((mount.name if mount.type == 'volume' else mount.source)
+                                                                            or '?'), _clipped(mount.destination)))
+             for mount in _left(container, include, elsewhere)]
+    if container.stack is not None and container.stack.writable is not None and not {'writable', 'rootfs', 'image'} & set(include):
+        found.append(('layers', '%s: writable layer' % name))
+    return found
+
+
+def _left(container, include, elsewhere):
+    """Mounts with data that INCLUDE leaves out."""
+    return [mount for mount in container.mounts for kind, part in MOUNT_PARTS
+            if mount.type == kind and part not in include and mount.path is not None
+            and not (kind == 'volume' and mount.name in elsewhere) and _holds_data(mount.path)]
 
 
 def _holds_data(path):

@@ -5,6 +5,8 @@
 import re
 import time
 
+from ..storage.model import show
+
 DIGITS = re.compile('([0-9a-f]{12})[0-9a-f]{20,}')     # an ID, or the name of an anonymous volume
 SUFFIX = re.compile('-[0-9a-f]{12} ')    # of a bundle's name; what is read of it says more
 LEAST = 16                              # characters of a name that are shown in any case
@@ -116,9 +118,9 @@ def describe(snapshot, rate, width=None):
     if snapshot['phase'] != 'reading':
         return {'looking': 'looking for containers and volumes', 'measuring': 'measuring %d objects' % snapshot['of'],
                 'comparing': 'comparing with what is already there', 'finishing': 'finishing'}.get(
-                    snapshot['phase'], snapshot['phase'])
+                    snapshot['phase'], show(snapshot['phase']))
     done, total = human(snapshot['bytes']), human(snapshot['total'])
-    name = DIGITS.sub(r'\1', (snapshot['bundle'] + ' ' + snapshot['component']).strip())
+    name = DIGITS.sub(r'\1', show((snapshot['bundle'] + ' ' + snapshot['component']).strip()))
     if snapshot['frozen']:
         name += ' (frozen)'
     share = ' (%d %%)' % (100 * snapshot['bytes'] // snapshot['total']) if snapshot['total'] else ''

@@ -6,8 +6,8 @@
 Messages to the controller, all but `ask` and `end` with `bundle`:
 
     ask {number, names, blobs}          what lies there of these bundles and image layers? answered through the inbox
-    begin; discard; finish {aside}      a bundle
-    open {number, file, mark, skip}     a file; MARK names its source, so that a cut file can be gone on with; the first
+    begin; discard; finish              a bundle; whether the one before it is kept is the controller's decision
+    open {number, file, mark, skip}     a file; MARK names its source, so that a cut file is resumable; the first
                                         SKIP bytes are there already
     commit {number}; abort {number}
     take {whence, source, file, sha256} take over a whole file: of the bundle's own remains (whence null), of the finished
@@ -25,8 +25,8 @@ import hashlib
 import os
 import time
 
-from ..storage import fsinfo
-from . import remoteimages
+from ..storage import fsinfo, model
+from . import frames, remoteimages
 from .sink import ResumeMismatch, SinkError
 
 _NAP = 0.05
@@ -94,6 +94,9 @@ class RemoteStore(object):
     def prepare(self):
         """The controller made its folders before the run began."""
 
+    def lock(self):
+        """The controller keeps other rescues out of its folder."""
+
     def free(self):
         return self._free
 
@@ -102,8 +105,7 @@ class RemoteStore(object):
         self._asked += 1
         self.writer.message({'op': 'ask', 'number': self._asked, 'names': list(names), 'blobs': list(blobs)})
         self.writer.flush()
-        answer = self._answer(self._asked)
-        self._known, self.blobs = answer['bundles'], answer['blobs']
+        self._known, self.blobs = checked(self._answer(self._asked))
 
     def known(self, name):
         return self._known.get(name) or {}
@@ -164,6 +166,9 @@ class RemoteBundle(object):
         self._store.tell(self.name, 'note', records=records)
 
     def sink(self, relative, mark=None):
+        if not frames.plain_name(relative):
+            raise Refused('the file name %s has characters that are not brought to the controller; rescue it with store_on: host'
+                          % model.show(relative))
         self._whole.pop(relative, None)
         part = self._parts.pop(relative, None)
         if mark is None or part is None or part[0] != mark or not part[1]:
@@ -202,8 +207,9 @@ class RemoteBundle(object):
     def discard(self):
         self._store.tell(self.name, 'discard')
 
-    def finish(self, keep_old):
-        self._store.tell(self.name, 'finish', aside=keep_old)
+    def finish(self, dummy_keep_old):
+        """The controller compares the two bundles itself, and says which it kept."""
+        self._store.tell(self.name, 'finish')
 
 
 class RemoteSink(object):
@@ -260,6 +266,23 @@ class RemoteSink(object):
             self.commit()
         else:
             self.abort()
+
+
+def checked(answer):
+    """(bundles, blobs) of the controller's answer. Raises model.LifeboatError where it makes no sense."""
+    if not isinstance(answer, dict) or not isinstance(answer.get('bundles'), dict) or not isinstance(answer.get('blobs'), dict) \
+            or not all(type(size) is int for size in answer['blobs'].values()) \
+            or not all(_known_bundle(item) for item in answer['bundles'].values()):
+        raise model.LifeboatError('The controller sent an invalid answer. Both ends must run the same version of the collection.')
+    return answer['bundles'], answer['blobs']
+
+
+def _known_bundle(value):
+    """True if VALUE says of a bundle what the answer to `ask` says; what is left out is not there."""
+    return isinstance(value, dict) and all(isinstance(value.get(key, {}), dict) for key in (
+        'manifest', 'files', 'progress', 'whole', 'parts')) and all(
+            isinstance(part, list) and len(part) == 3 and type(part[1]) is int and part[1] >= 0
+            for part in value.get('parts', {}).values())
 
 
 def wait_for(look, broken, nap=_NAP):

@@ -2,16 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole rescue: what is to be written, in which order, whether there is room, and then one bundle after another."""
+import contextlib
 import hashlib
 import os
 import re
 import socket
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..storage import fsinfo, liveness, metadata, model, selection
 from ..storage.codes import problem
 from ..storage.volumes import redacted
-from . import bundle, compress, neighbours, plan
+from . import bundle, compress, neighbours, plan, target
 from .progress import Progress, human
 from .store import FolderStore
 
@@ -20,6 +21,9 @@ LEAST = {'none': 1.0}
 USUAL = 0.5
 RESERVE = 16 * 1024 * 1024
 SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)
+PARTS = {'volume': 'volumes', 'bind': 'binds'}       # kind of a component: word of include
+REASONS = 5                             # problems that an entry of `bundles` has
+LEFT_NAMES = 20
 SAFE = re.compile(r'[^A-Za-z0-9_.-]')
 
 
@@ -37,7 +41,8 @@ class Request(NamedTuple):
     owner_ids: str = 'container'
     force: bool = False
     check_space: bool = True
-    image_optional: bool = False
+    image_optional: bool = True
+    binds_optional: bool = True
     check_mode: bool = False
     quiesce: str = 'none'
     freeze_timeout: int = 300
@@ -52,35 +57,40 @@ def request_of(params, check_mode=False):
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
-        image_optional=params['image_optional'], check_mode=check_mode,
+        image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,
         quiesce=params['quiesce'], freeze_timeout=params['freeze_timeout'], max_bytes=params['max_bytes'])
 
 
 def rescue(host, request, store=None, progress=None):
     """Write the bundles that REQUEST asks for -> the module's result. Raises model.LifeboatError before anything is read
     where the request itself is wrong; trouble with single bundles is in the result."""
+    if store is not None:
+        return _rescue(host, request, store, progress)
+    with contextlib.closing(FolderStore(request.dest, _host_folder(host, request))) as own:
+        return _rescue(host, request, own, progress)
+
+
+def _rescue(host, request, store, progress):
     settings = _settings(request, progress)
-    folder = _host_folder(host, request)
     _refuse_inside(host, request)
-    jobs, problems = _jobs(host, request)
+    problems = target.look(host, request.dest) if not request.inside else []
+    jobs, more = _jobs(host, request)
+    problems.extend(more)
     settings.progress.phase('measuring', len(jobs))
     measured = [bundle.fingerprints(job) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda index: _urgency(jobs[index], measured[index]))
     jobs, measured = [jobs[index] for index in order], [measured[index] for index in order]
-    store = store or FolderStore(request.dest, folder)
     settings.progress.phase('comparing')
+    if not request.check_mode:
+        store.lock()
     store.ask([job.name for job in jobs], _layers(jobs))
     settings = settings._replace(images=_image_store(store, jobs))
     done = {index: bundle.existing(store, job, settings, measured[index]) for index, job in enumerate(jobs)}
     left_out = _over_limit(jobs, measured, done, request.max_bytes)
     through = dict(done)
     through.update(left_out)
-    needed = _needed(jobs, measured, through, settings)
-    if request.image_optional and request.check_space and not _fits(request, needed, store):
-        jobs, notes = _without_images(jobs, done, needed)
-        problems.extend(notes)
-        needed = _needed(jobs, measured, through, settings)
-    _room(request, needed, store)
+    jobs, notes = _make_room(request, jobs, measured, through, settings, store)
+    problems.extend(notes)
     if request.check_mode:
         kept = [index for index in range(len(jobs)) if index not in left_out]
         result = _forecast(store, [jobs[index] for index in kept], [measured[index] for index in kept],
@@ -88,6 +98,7 @@ def rescue(host, request, store=None, progress=None):
         result['compose'] = []
         return result
     store.prepare()
+    store.lock()
     outcomes, shared = [], {}
     settings.progress.plan(sum(_work(measured[index]) for index in range(len(jobs))
                                if done[index] is None and index not in left_out), len(jobs))
@@ -104,9 +115,10 @@ def rescue(host, request, store=None, progress=None):
             outcomes.append(bundle.write(store, job, settings, measured[index], shared))
         except bundle.ReadFailed:
             raise
-        except model.LifeboatError as exc:
+        except (model.LifeboatError, OSError) as exc:
             problems.append(problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
-                job.name, str(exc).rstrip('.')), 'What is whole of it is kept and taken up by the next run.'))
+                job.name, (str(exc) if isinstance(exc, model.LifeboatError) else metadata.describe(exc)).rstrip('.')),
+                'What is whole of it is kept and taken up by the next run.'))
             outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
     settings.progress.phase('finishing')
     settled, notes = settle(store)
@@ -271,7 +283,8 @@ def _container_job(host, root, container, request, networks, alone):
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),
                       tuple(problems), root.idmap, container, image, 'config' in request.include,
                       'logs' in request.include, 'image' in request.include, tuple(mounts), info, around, consistency,
-                      freeze=(pid, container.id, request.freeze_timeout) if pid and request.quiesce == 'freeze' else None)
+                      freeze=(pid, container.id, request.freeze_timeout) if pid and request.quiesce == 'freeze' else None,
+                      left=tuple(plan.left_behind(container, request.include, alone)))
 
 
 def _too_wide(host, request, mount):
@@ -376,61 +389,117 @@ def _size(measured):
 # -- room ------------------------------------------------------------------------------------------------------------------------
 
 
-def _needed(jobs, measured, done, settings):
-    """Bytes that the target surely needs. A volume of several containers counts once."""
+def _needs(jobs, measured, done, settings):
+    """{word of include: bytes} that the target surely needs. A volume of several containers counts once."""
     share = LEAST.get(settings.codec.name, USUAL)
-    total, counted = 0, set()
+    needs, counted = {}, set()
+
+    def need(part, size):
+        needs[part] = needs.get(part, 0) + size
+
     for index, job in enumerate(jobs):
         if done[index] is not None:
             continue
         for item in job.items:
             mark = measured[index][item.name]
             if isinstance(mark, plan.Estimate) and item.shared not in counted:
-                total += int(mark.allocated * share) + 512 * mark.entries // (1 if share == 1.0 else 8)
+                need(PARTS.get(item.kind, item.kind), _packed(mark, share))
             if item.shared is not None:
                 counted.add(item.shared)
         if job.with_logs and job.container.log is not None:
-            total += 2 * job.container.log.bytes
+            need('logs', 2 * job.container.log.bytes)
         if job.with_image:
             from . import image
             layer = measured[index].get('writable')
             size = image.estimate(job.image, job.container, layer if isinstance(layer, plan.Estimate) else None)
-            total += size.own
+            need('image', size.own)
             for diff_id, stored in size.shared.items():
                 if settings.images is None or diff_id not in counted:
-                    total += stored
+                    need('image', stored)
                 counted.add(diff_id)
-    return total
+    return needs
 
 
-def _without_images(jobs, done, needed):
-    """(jobs that write no image, problems): there is no room for them."""
-    left = [job.name for index, job in enumerate(jobs) if job.with_image and job.container is not None and done[index] is None]
-    notes = [problem('IMAGE_LEFT_OUT', name, 'The image of %s is left out: with images this rescue needs at least %s, more than '
-                     'dest has.' % (name, human(needed + RESERVE)), 'Rescue it to a larger dest with include: [image].')
-             for name in left]
-    return [job._replace(with_image=False) if job.name in left else job for job in jobs], notes
+def _packed(mark, share):
+    """Bytes that the archive of a plan.Estimate needs at least."""
+    return int(mark.allocated * share) + 512 * mark.entries // (1 if share == 1.0 else 8)
 
 
-def _fits(request, needed, store):
-    try:
-        return not needed or needed + RESERVE <= store.free()
-    except OSError:
-        return True                     # _room says what is wrong
-
-
-def _room(request, needed, store):
-    """Raises LifeboatError where the target has surely too little room."""
+def _make_room(request, jobs, measured, done, settings, store):
+    """(jobs, problems): where dest has too little room, what is optional is left out: first images, as registries have most of
+    them, then binds, the largest first. Raises LifeboatError where the rest does not fit either."""
     try:
         free = store.free()
     except OSError as exc:
         raise model.LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
             model.text(request.dest), metadata.describe(exc)))
-    if request.check_space and needed and needed + RESERVE > free:
-        raise model.LifeboatError(
-            'dest %s has %s free, and this rescue needs at least %s. Choose another dest, rescue fewer containers or '
-            'components, or set check_space: false to try all the same.' % (
-                model.text(request.dest), human(free), human(needed + RESERVE)))
+    notes = []
+    needs = _needs(jobs, measured, done, settings)
+
+    def fits():
+        return not request.check_space or not sum(needs.values()) or sum(needs.values()) + RESERVE <= free
+
+    if request.image_optional and not fits():
+        jobs, notes = _without_images(jobs, done, sum(needs.values()))
+        needs = _needs(jobs, measured, done, settings)
+    if request.binds_optional and not fits():
+        without = sum(needs.values()) + RESERVE - free
+        jobs, more = _without_binds(jobs, measured, done, settings, without)
+        notes = notes + more
+        needs = _needs(jobs, measured, done, settings)
+    if fits():
+        return jobs, notes
+    sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part])
+    raise model.LifeboatError(
+        'dest %s has %s free, and this rescue needs at least %s (%s%s). Choose another dest, rescue fewer containers, name less in '
+        'include, which leaves out what it does not name, or set check_space: false to try all the same.' % (
+            model.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
+            '; without images and binds, which are left out already' if notes else ''))
+
+
+def _without_images(jobs, done, needed):
+    """(jobs that write no image, problems): there is no room for them."""
+    notes, kept = [], []
+    for index, job in enumerate(jobs):
+        if job.with_image and job.container is not None and done[index] is None:
+            notes.append(problem('IMAGE_LEFT_OUT', job.name, 'The image of %s is left out: with images this rescue needs at least %s, '
+                                 'more than dest has.' % (job.name, human(needed + RESERVE)),
+                                 'Rescue it to a larger dest with include: [image].'))
+            job = job._replace(with_image=False, left=job.left + (('images', '%s: image' % (job.container.name or job.name)),))
+        kept.append(job)
+    return kept, notes
+
+
+def _without_binds(jobs, measured, done, settings, excess):
+    """(jobs, problems) without as many binds as need EXCESS bytes, the largest first. What lacks one is partial."""
+    share = LEAST.get(settings.codec.name, USUAL)
+    sizes = {}
+    for index, job in enumerate(jobs):
+        for item in job.items:
+            mark = measured[index][item.name]
+            if item.kind == 'bind' and done[index] is None and isinstance(mark, plan.Estimate):
+                sizes[item.shared] = _packed(mark, share)
+    gone = set()
+    for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
+        if excess <= 0:
+            break
+        gone.add(path)
+        excess -= sizes[path]
+    notes, kept = [], []
+    for index, job in enumerate(jobs):
+        left = [item for item in job.items if item.kind == 'bind' and item.shared in gone and done[index] is None]
+        if left:
+            note = problem('BIND_LEFT_OUT', job.name, 'dest has no room for %d bind%s of %s: %s.' % (
+                len(left), '' if len(left) == 1 else 's', job.name, ', '.join(
+                    '%s (at least %s)' % (item.about.get('source'), human(sizes[item.shared])) for item in left[:plan.NAMED_MOUNTS])),
+                'Rescue to a larger dest; what is there is taken up.')
+            notes.append(note)
+            job = job._replace(
+                items=tuple(item for item in job.items if item not in left), problems=job.problems + (note,),
+                status=model.worst([job.status, model.PARTIAL]), left=job.left + tuple(
+                    ('binds', '%s: %s at %s' % (job.container.name or job.name, item.about.get('source'), item.about.get('destination'))) for item in left))
+        kept.append(job)
+    return kept, notes
 
 
 # -- results ---------------------------------------------------------------------------------------------------------------------
@@ -488,11 +557,13 @@ def _result(jobs, outcomes, problems):
             'id': container.id if container is not None else None,
             'image': job.subject.get('image', {}).get('reference') if isinstance(job.subject.get('image'), dict) else None,
             'status': outcome.status, 'changed': outcome.changed, 'bytes': outcome.bytes, 'files': outcome.files,
-            'components': [{key: item.get(key) for key in SHOWN} for item in outcome.components]})
+            'components': [{key: item.get(key) for key in SHOWN} for item in outcome.components],
+            'problems': [dict(item._asdict()) for item in _worst_first(bundle._unique(outcome.problems + tuple(
+                item for item in problems if item.object == job.name)))[:REASONS]]})
         bundles.append(fields)
         seen.extend(outcome.problems)
     # the worst first: notes must not crowd them out of what is shown
-    everything = sorted(bundle._unique(problems + seen), key=lambda item: SEVERITIES.index(item.severity))
+    everything = _worst_first(bundle._unique(problems + seen))
     statuses = [item['status'] for item in bundles]
     return {
         'bundles': bundles, 'changed': any(item['changed'] for item in bundles),
@@ -501,4 +572,36 @@ def _result(jobs, outcomes, problems):
                     'complete': statuses.count(model.COMPLETE), 'partial': statuses.count(model.PARTIAL),
                     'lost': statuses.count(model.LOST), 'unsupported': statuses.count(model.UNSUPPORTED),
                     'bytes': sum(item['bytes'] for item in bundles),
-                    'problems': len(everything)}}
+                    'problems': len(everything), 'left_behind': _left_behind(jobs)}}
+
+
+def _worst_first(problems):
+    return sorted(problems, key=lambda item: SEVERITIES.index(item.severity))
+
+
+def _left_behind(jobs):
+    """What the bundles do not have although it is on the disk and belongs to their containers: counts, and the first names."""
+    left = sorted(set(item for job in jobs for item in job.left))
+    found = dict((part, sum(1 for kind, dummy in left if kind == part)) for part in ('binds', 'volumes', 'layers', 'images'))
+    found['names'] = [name for dummy, name in left[:LEFT_NAMES]]
+    return found
+
+
+def verdict(result: Dict[str, Any], fail_on: str) -> str:
+    """Why the result of a rescue is a failure for FAIL_ON (never, lost or partial); '' if it is none."""
+    summary = result['summary']
+    lost, partial = summary.get('lost', 0), summary.get('partial', 0) + summary.get('unsupported', 0)
+    if fail_on == 'never':
+        return ''
+    critical = [item for item in result.get('problems', ()) if item.get('severity') == model.CRITICAL]
+    if not summary.get('bundles'):
+        said = critical[0] if critical else {'message': 'Nothing was found.', 'next_step': 'Name the right folder with data_roots.'}
+        return ('Nothing was rescued. %s %s' % (said.get('message') or '', said.get('next_step') or '')).strip()
+    if not lost and not (partial and fail_on == 'partial'):
+        return ''
+    names = {item.get('name') for item in result.get('bundles', ()) if item.get('status') == model.LOST}
+    reason = next((item for item in critical if item.get('object') in names), None)
+    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] else
+                     '%d bundles are lost and %d partial or unsupported; everything else was rescued.' % (lost, partial),
+                     ' %s %s' % (reason.get('message'), reason.get('next_step')) if reason else
+                     ' The problems say why and what to do next.')

@@ -8,6 +8,7 @@ fetched, when the controller says so (`stop`), or when no step came for a while;
 """
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -35,23 +36,24 @@ def command(module):
 # -- starting ------------------------------------------------------------------------------------------------------------------
 
 
-def start(params, delivery, check_mode, others):
-    """Leave a process behind that works on PARAMS -> what the controller needs to talk to it.
+def start(params, delivery, check_mode):
+    """Leave a process behind that works on PARAMS -> what the controller needs to talk to it: `place`, the index of a folder in
+    the controller's own list, and `name`, of the spool in there.
 
     DELIVERY: `uid` (who logs in), `key` (what the run is for), `folder`, `free`, `where`: see action plugin and remote.py;
     `folder` None: bundles go to this machine's dest, and all of this is for progress only: then None where it cannot be had;
-    `avoid`: folders that the connection could not fetch from.
-    OTHERS: folders that may hold a spool if the usual ones may not. Raises model.LifeboatError.
+    `places`: folders that may hold the spool, in the order of preference; `avoid`: those of them that the connection could
+    not fetch from. Raises model.LifeboatError.
     """
     try:
-        return _start(params, delivery, check_mode, others)
+        return _start(params, delivery, check_mode)
     except model.LifeboatError:
         if delivery['folder'] is None:
             return None
         raise
 
 
-def _start(params, delivery, check_mode, others):
+def _start(params, delivery, check_mode):
     own = os.geteuid()
     if delivery['uid'] != own and own != 0:
         raise model.LifeboatError(
@@ -61,11 +63,11 @@ def _start(params, delivery, check_mode, others):
     if size < spool.MIN_SIZE:
         raise model.LifeboatError('The option spool_size must be at least %d (2 MiB).' % spool.MIN_SIZE)
     try:
-        avoid = delivery.get('avoid') or ()
-        base, budget = spool.place(params['spool_dir'], others, size, avoid)
-        spool.clean_stale(spool.places(params['spool_dir'], others), delivery['key'])
+        places, avoid = delivery['places'], delivery.get('avoid') or ()
+        base, budget = spool.place(places, size, avoid)
+        spool.clean_stale(places, delivery['key'])
         # what may be there was removed: look again
-        base, budget = spool.place(params['spool_dir'], others, size, avoid)
+        base, budget = spool.place(places, size, avoid)
         folder = tempfile.mkdtemp(prefix=spool.PREFIX, dir=base)
     except spool.SpoolError as exc:
         raise model.LifeboatError('%s.' % exc)
@@ -73,7 +75,8 @@ def _start(params, delivery, check_mode, others):
         raise model.LifeboatError('No spool can be made in %s: %s. Name another folder with spool_dir.' % (
             base, exc.strerror))
     try:
-        return _launch(folder, budget, params, delivery, check_mode)
+        _launch(folder, budget, params, delivery, check_mode)
+        return {'place': places.index(base), 'name': os.path.basename(folder)}
     except BaseException:
         removal.discard(folder)
         raise
@@ -86,6 +89,7 @@ def _launch(folder, budget, params, delivery, check_mode):
         if delivery['uid'] != os.geteuid():
             os.chmod(folder, 0o711)     # he may open what he was given, and list nothing
         library = _library(folder)
+        _write_step(folder, library)
         with open(os.path.join(folder, 'key'), 'w') as target:
             target.write(delivery['key'])
         open(os.path.join(folder, spool.HEARTBEAT), 'w').close()
@@ -94,12 +98,18 @@ def _launch(folder, budget, params, delivery, check_mode):
         spool.note(folder, 'spec', {'params': params, 'delivery': delivery, 'check_mode': check_mode, 'budget': budget,
                                     'lock': lock})
         with open(os.path.join(folder, spool.SAID), 'wb') as said:
-            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            subprocess.Popen(  # pylint: disable=ansible-bad-function
                 [sys.executable, '-E', '-s', '-c', command('sender'), library, folder], cwd='/', stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=said, pass_fds=(lock,), start_new_session=True)
     finally:
         os.close(lock)                  # the process that was started holds it on
-    return {'spool': folder, 'python': sys.executable, 'library': library, 'pid': process.pid, 'budget': budget, 'probe': probe}
+
+
+def _write_step(folder, library):
+    """The shell script that the controller calls for each step: which Python and which code stays the business of this machine."""
+    words = [sys.executable, '-E', '-s', '-c', command('spool'), library, folder]
+    with open(os.path.join(folder, spool.STEP), 'w') as target:
+        target.write('exec %s "$1"\n' % ' '.join(map(shlex.quote, words)))
 
 
 def _library(folder):

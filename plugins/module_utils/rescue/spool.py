@@ -8,6 +8,7 @@
     inbox, reply-N    what the controller answers (one file, put there by the user who logs in)
     over              everything was written, no chunk will follow those that are here
     probe           a few bytes for whoever wants to know whether the connection can fetch from here at all
+    step            a shell script that runs a step: the controller calls it, and knows nothing else of this machine
     state, failed, stop, heartbeat, lock, said, lib.zip
 
 `lock` is held by the process that writes (see sender.py). :func:`step` is the other end: the controller runs it for
@@ -29,19 +30,21 @@ import threading
 import time
 
 from ..bundles import removal
-from ..formats import jsonish
 from . import frames
 
 PREFIX = 'lifeboat-'
 CHUNK = re.compile(r'(\d{8})-([0-9a-f]{64})\Z')
-LOCK, HEARTBEAT, STOP, STATE, FAILED, INBOX, SAID, OVER, PROBE = (
-    'lock', 'heartbeat', 'stop', 'state', 'failed', 'inbox', 'said', 'over', 'probe')
+LOCK, HEARTBEAT, STOP, STATE, FAILED, INBOX, SAID, OVER, PROBE, STEP = (
+    'lock', 'heartbeat', 'stop', 'state', 'failed', 'inbox', 'said', 'over', 'probe', 'step')
 MARKER = 'LIFEBOAT-STEP '
 MIN_SIZE = 2 * 1024 * 1024
 MIN_CHUNK = 64 * 1024
 MAX_CHUNK = 16 * 1024 * 1024
 MARGIN = 64 * 1024                      # state, heartbeat and the like
-PLACES = ('/dev/shm', '/run')
+PLACES = ('/dev/shm', '/run', '/tmp', '/var/tmp')   # in the order of preference, where the user names none
+MAX_LISTED = 1000                       # chunks of one answer
+MAX_ANSWER = 1 << 28                    # bytes that the controller may put into the inbox,
+ANSWER_VALUES = 20 * frames.MAX_VALUES  # and values: it has the manifest of each bundle that is there
 _NAP = 0.02
 
 
@@ -56,20 +59,14 @@ class Stopped(SpoolError):
 # -- where ---------------------------------------------------------------------------------------------------------------------
 
 
-def places(wanted, others):
-    """Folders that a spool may lie in, in the order of preference."""
-    found = [wanted] if wanted else list(PLACES) + list(others)
-    return [folder for index, folder in enumerate(found) if folder not in found[:index]]
-
-
-def place(wanted, others, size, avoid=()):
-    """(folder for the spool, bytes it may hold): the first of WANTED (or of the usual places and OTHERS) with room.
+def place(folders, size, avoid=()):
+    """(folder for the spool, bytes it may hold): the first of FOLDERS with room.
 
     A place with less room than SIZE is taken only if no other has more; never more than half of what is free there.
     AVOID: folders that were tried, and the connection could not fetch from them. SpoolError if there is none.
     """
     best = None
-    for folder in places(wanted, others):
+    for folder in folders:
         if folder in avoid:
             continue
         try:
@@ -87,7 +84,7 @@ def place(wanted, others, size, avoid=()):
             best = (folder, free // 2)
     if best is None:
         raise SpoolError('No %sfolder for the spool has %d MiB free: tried %s. Name one with spool_dir (a tmpfs will do)'
-                         % ('other ' if avoid else '', MIN_SIZE >> 20, ', '.join(places(wanted, others))))
+                         % ('other ' if avoid else '', MIN_SIZE >> 20, ', '.join(folders)))
     return best
 
 
@@ -164,10 +161,11 @@ def note(folder, name, value):
     _write(folder, name, json.dumps(value).encode('utf-8'))
 
 
-def noted(folder, name):
+def noted(folder, name, most=1 << 26):
+    """What a file of the spool says; None where it is missing, has more than MOST bytes, or makes no sense."""
     try:
-        return jsonish.loads(_read(folder, name, 1 << 26))
-    except ValueError:
+        return frames.loads(_read(folder, name, most + 1), most)
+    except frames.FrameError:
         return None
 
 
@@ -291,10 +289,13 @@ class Writer(object):
 def step(folder, request):
     """One move of the controller -> dict. Idempotent: a step whose answer got lost may come again.
 
+    Raises ValueError for a request that no controller makes.
+
     REQUEST: `free` (numbers of chunks below it arrived), `wait` (seconds to wait for a chunk), `reply` ({number, sha256}:
     the inbox holds an answer), `probe` (SHA-256 of what was put into the inbox for a try), `failed` ({bundle: why}), `stop`.
-    Answer: `gone` (no such spool), `alive`, `over`, `chunks` [[number, size, sha256, path], ...], `state`, `said`.
+    Answer: `gone` (no such spool), `alive`, `over`, `chunks` [[number, size, sha256], ...], `state`, `said`.
     """
+    _check(request)
     if not os.path.isdir(folder):
         return {'gone': True, 'alive': False, 'chunks': [], 'state': None, 'said': ''}
     try:
@@ -343,8 +344,18 @@ def _chunks(folder):
                 size = os.lstat(os.path.join(folder, name)).st_size
             except OSError:
                 continue
-            found.append([int(match.group(1)), size, match.group(2), os.path.join(folder, name)])
-    return found
+            found.append([int(match.group(1)), size, match.group(2)])
+    return found[:MAX_LISTED]
+
+
+def _check(request):
+    """The types of a request. Raises ValueError."""
+    reply, failed = request.get('reply') or {}, request.get('failed') or {}
+    if type(request.get('free', 0)) is not int or type(request.get('wait', 0)) not in (int, float) \
+            or not isinstance(reply, dict) or not isinstance(failed, dict) \
+            or (reply and (type(reply.get('number')) is not int or not isinstance(reply.get('sha256'), str))) \
+            or not all(isinstance(item, str) for item in failed.values()):
+        raise ValueError('a step with an unusable request')
 
 
 def _unlink(folder, name):
@@ -378,6 +389,8 @@ def _accept(folder, reply):
             for piece in iter(lambda: found.read(1 << 20), b''):
                 digest.update(piece)
                 copy.write(piece)
+                if copy.tell() > MAX_ANSWER:
+                    return 'the answer is too large'
     except OSError as exc:
         return 'the answer cannot be read: %s' % exc.strerror
     if digest.hexdigest() != reply['sha256']:
@@ -399,17 +412,20 @@ def _tried(folder, wanted):
 
 
 def take_reply(folder, number):
-    """The controller's answer NUMBER, None if it is not there yet."""
+    """The controller's answer NUMBER, None if it is not there yet. Raises SpoolError for one that makes no sense."""
     name = 'reply-%d' % number
     if not os.path.exists(os.path.join(folder, name)):
         return None
-    value = noted(folder, name)
-    note(folder, 'replied', number)
-    _unlink(folder, name)
-    return value
+    try:
+        return frames.loads(_read(folder, name, MAX_ANSWER + 1), MAX_ANSWER, ANSWER_VALUES)
+    except frames.FrameError as exc:
+        raise SpoolError('the controller sent an invalid answer: %s' % exc)
+    finally:
+        note(folder, 'replied', number)
+        _unlink(folder, name)
 
 
 def main(argv):
     """A step from the command line: the folder, the request as JSON. Prints one line."""
-    answer = step(argv[0], json.loads(argv[1]))
+    answer = step(argv[0], frames.loads(argv[1].encode('utf-8')))
     sys.stdout.write(MARKER + json.dumps(answer) + '\n')

@@ -3,13 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
-import shlex
 import stat
 
 from ..formats import containerlogs
+from ..formats.values import as_dict, as_str
 from ..recreate.definition import stable_name
+from ..recreate.shell import typed
 from ..storage import safeio
 from ..storage.codes import problem
+from ..storage.model import show
+from ..storage.redact import REDACTED
 
 CHUNK = 1 << 20
 
@@ -90,56 +93,80 @@ Nothing but tar is needed{unpacker}. Run as root, or owners and modes are lost. 
 into the folder and run sha256sum -c on the .sha256 file beside the archive.
 {problems}"""
 
+TAR = "--numeric-owner --xattrs --xattrs-include='*' --acls -xf"
+# {sh_NAME}: as a word of the shell; {NAME}: as text
 PARTS = {
     'writable': ('The writable layer (what the container itself changed), as an OCI layer: files named .wh.NAME mean that\n'
                  'NAME was deleted, .wh..wh..opq that a folder replaced the one below it. To look at it:\n\n'
-                 '    mkdir writable && tar -C writable --numeric-owner --xattrs --xattrs-include=\'*\' --acls -xf {file}\n'),
+                 '    mkdir writable && tar -C writable {tar} {sh_file}\n'),
     'rootfs': ('The whole file system as the container saw it (without its volumes):\n\n'
-               '    mkdir rootfs && tar -C rootfs --numeric-owner --xattrs --xattrs-include=\'*\' --acls -xf {file}\n\n'
-               'or as a new image:  {cat} {file} | docker import - rescued/{name}\n'),
+               '    mkdir rootfs && tar -C rootfs {tar} {sh_file}\n\n'
+               'or as a new image:  {cat} {sh_file} | docker import - {sh_image}\n'),
     'volume': ('Volume {volume} (was mounted at {destination}). Into a new, empty volume on a healthy host:\n\n'
-               '    docker volume create {volume}\n'
-               '    tar -C "$(docker volume inspect -f \'{{{{.Mountpoint}}}}\' {volume})" --numeric-owner --xattrs '
-               '--xattrs-include=\'*\' --acls -xf {file}\n'),
+               '    {create}\n'
+               '    tar -C "$(docker volume inspect -f \'{{{{.Mountpoint}}}}\' -- {sh_volume})" {tar} {sh_file}\n'),
     'bind': ('Bind mount {source} (was mounted at {destination}):\n\n'
-             '    mkdir -p {quoted} && tar -C {quoted} --numeric-owner --xattrs --xattrs-include=\'*\' --acls -xf {file}\n'),
+             '    mkdir -p -- {sh_source} && tar -C {sh_source} {tar} {sh_file}\n'),
     'single': ('Bind mount {source}, one file (was mounted at {destination}):\n\n'
-               '    tar -C {folder} --numeric-owner --xattrs --xattrs-include=\'*\' --acls -xf {file}\n'),
+               '    tar -C {sh_folder} {tar} {sh_file}\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
-    'config': 'The recorded definition is in config/; compose.yaml and run.sh there were made from it.\n',
+    'config': ('The recorded definition is in config/; compose.yaml and run.sh there were made from it. When the image is loaded and\n'
+               'the volumes are filled, one of the two starts the container again:\n\n    sh config/run.sh\n'),
 }
 CAT = {'.zst': 'zstd -dc', '.gz': 'gzip -dc', '.xz': 'xz -dc'}
 
 
 def readme(manifest):
-    """Text of README.txt for a manifest."""
+    """Text of README.txt for a manifest. Whatever a name holds, it stays in its line and in its word."""
     subject = manifest.get('container') or manifest.get('volume') or manifest.get('orphan') or {}
     name = subject.get('name') or (subject.get('id') or '')[:12]
-    title = 'Rescued %s %s' % (manifest['kind'], name)
-    parts, told = [], set()
-    # as config/compose.yaml and run.sh name them
-    names = {mount['name']: stable_name(name, mount['destination']) for mount in manifest['mounts']
-             if mount['type'] == 'volume' and mount['anonymous'] and mount['name']}
+    title = 'Rescued %s %s' % (manifest['kind'], show(name))
+    known = _volumes(manifest, name)
     unpackers = sorted({CAT[os.path.splitext(item['file'])[1]].split()[0] for item in manifest['components']
                         if os.path.splitext(item['file'])[1] in CAT})
+    parts, told = [], set()
     for component in manifest['components']:
         kind = component['kind']
         if kind not in PARTS or (kind in ('log', 'config') and kind in told):
             continue
         told.add(kind)
-        source = component.get('source') or ''
-        parts.append(PARTS['single' if component.get('single') else kind].format(
-            file=component['file'], name=name, volume=names.get(component.get('volume'), component.get('volume')),
-            source=source, quoted=shlex.quote(source), folder=shlex.quote(os.path.dirname(source)),
-            destination=component.get('destination') or 'an unknown place', load=component.get('load', ''),
-            cat=CAT.get(os.path.splitext(component['file'])[1], 'cat')))
+        parts.append(_part(component, name, known))
     problems = ''
     if manifest['problems']:
         problems = '\nWhat is missing or uncertain:\n\n' + ''.join(
-            '- %s%s\n' % (item['message'], ' ' + item['next_step'] if item['next_step'] else '')
+            '- %s%s\n' % (show(item['message']), ' ' + show(item['next_step']) if item['next_step'] else '')
             for item in manifest['problems'])
-    return README.format(title=title, line='=' * len(title), created=manifest['created'],
-                         source='%s:%s' % (manifest['source']['hostname'], manifest['source']['data_root']),
+    return README.format(title=title, line='=' * len(title), created=show(manifest['created']),
+                         source='%s:%s' % (show(manifest['source']['hostname']), show(manifest['source']['data_root'])),
                          status=manifest['status'], parts='\n'.join(parts), problems=problems,
                          unpacker=' (and %s, which tar calls)' % ', '.join(unpackers) if unpackers else '')
+
+
+def _part(component, name, known):
+    """The paragraph on one component. KNOWN: see _volumes()."""
+    source = component.get('source') or ''
+    volume, create = known.get(component.get('volume'), (component.get('volume') or '', None))
+    return PARTS['single' if component.get('single') else component['kind']].format(
+        tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
+        source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
+        volume=show(volume), sh_volume=typed(volume), create=create or 'docker volume create -- ' + typed(volume),
+        sh_image=typed('rescued/' + name), sh_file=typed(component['file']),
+        destination=show(component.get('destination') or 'an unknown place'))
+
+
+def _volumes(manifest, container):
+    """{recorded name: (name as config/compose.yaml and run.sh have it, the command that creates it)}."""
+    lone = manifest.get('volume')
+    found = {}
+    for item in ([dict(lone, type='volume', destination='')] if lone else []) + manifest['mounts']:
+        if item['type'] != 'volume' or not item.get('name'):
+            continue
+        name = stable_name(container, item['destination']) if item.get('anonymous') and not lone else item['name']
+        flags = [] if (item.get('driver') or 'local') == 'local' else ['--driver', item['driver']]
+        for flag, key in (('--label', 'labels'), ('--opt', 'options')):
+            flags += [word for label, value in sorted(as_dict(item.get(key)).items())
+                      if label != 'com.docker.volume.anonymous' and REDACTED not in as_str(value)
+                      for word in (flag, '%s=%s' % (label, as_str(value)))]
+        found[item['name']] = (name, ' '.join(map(typed, ['docker', 'volume', 'create'] + flags + ['--', name])))
+    return found

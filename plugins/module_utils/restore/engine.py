@@ -14,6 +14,7 @@ from ..storage.model import LifeboatError
 from . import databases, engineapi, folders, inbox, plan as planning, steps, unpack, volumes as volumes_
 from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
 
+LONGEST_LOG = 2000                      # characters of a log that go into a message
 SETTLE = 3                              # seconds that a container without a health check has to stay up
 # never written to: programs of the operating system, and what lives in memory
 NOT_FOR_BINDS = ('/boot', '/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32')
@@ -25,7 +26,7 @@ FIRST_MULTI = (1, 44)                   # API from which several networks and th
 
 def restore(options):
     """-> result (dict). Raises LifeboatError; then nothing is left but what keep_partial asked to keep."""
-    source = sources.read(options.path, options.inbox)
+    source = sources.read(options.path, options.inbox, options.seen)
     engine = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
     info = engine.info()
     access = volumes_.Volumes(engine, info, options.check)
@@ -108,7 +109,8 @@ def _plan_bind(plan, situation, part, place):
     access, options = situation.volumes, situation.options
     way, why = access.way()
     if way is None:
-        plan.note('Whether %s can be restored is found out by a real run.' % place)
+        plan.note('The bundle has the bind mount %s (%s); whether its place can be reached from here is found out by a real run.' % (
+            place, os.fsdecode(part.file)))
         plan.unsure = True
         return
     if way != volumes_.DIRECT:
@@ -134,7 +136,10 @@ def _plan_bind(plan, situation, part, place):
             planning.refuse_asks(plan, options, situation.name, [asks.Ask(asks.PATHS, 'the data of %s%s' % (
                 place, '' if there == place else ', which leads to %s,' % there))])
     else:
+        before = len(plan.refusals)
         folders.plan_part(plan, options, situation.source, part, here, 'folder', planning.DEVICES in options.ignore)
+        if len(plan.refusals) > before:
+            plan.refusals.append(WITHOUT_BINDS)
 
 
 def _below(path, folders):
@@ -187,14 +192,14 @@ def _with_container(plan, situation):
     elif image is not None:
         found = planning.find_image(engine, image)
         if found is None and IMAGE not in options.restore:
-            plan.refuse('The engine does not have the image of the bundle; add image to restore.')
+            plan.refuse('The engine does not have the image of the bundle; give restore: [image, volumes, binds, container].')
             return situation
         pinned = image.references[0] if image.references else (found['Id'] if found else image.config_digest)
         defaults = as_dict(image.config.get('config'))
         ids = image.ids + ((found['Id'],) if found else ())
     else:
         plan.refuse('The bundle has no image, so the container cannot be made from what was rescued: rescue it with '
-                    'image in include, or name an image in the option image, or leave container out of restore.')
+                    'image in include, or give image: NAME of one on the engine, or give restore: [volumes, binds] for the data alone.')
         return situation
     definition = sources.define(source, pinned, defaults, situation.name, situation.names)
     for warning in doubts.warnings(definition):
@@ -241,7 +246,7 @@ def _plan_container(plan, situation):
         plan.after['container'] = plan.before['container']
         plan.add('container', name, 'keep', 'The container %s is there already and is the same.' % name)
     elif existing is not None and not options.force:
-        plan.refuse('There is a container named %s already, and it is another one (%s); give another name, or force: true to '
+        plan.refuse('There is a container named %s already, and it is another one (%s); give it another one by name: NAME, or force: true to '
                     'replace it.' % (name, ', '.join(situation.differs[:10])))
         return
     elif existing is not None:
@@ -447,7 +452,7 @@ def _wait(engine, identifier, name, seconds):
         health = as_dict(state.get('Health')).get('Status')
         if state.get('Running') is not True:
             raise LifeboatError('%s ended with status %s. Its log ends so: %s' % (
-                name, state.get('ExitCode'), engine.logs(identifier).strip() or '(nothing)'))
+                name, state.get('ExitCode'), _end_of_log(engine, identifier)))
         since = since or time.time()
         settled = time.time() - since >= SETTLE
         if health == 'healthy' or (health in (None, '', 'none') and settled):
@@ -457,5 +462,11 @@ def _wait(engine, identifier, name, seconds):
             return False
         if time.time() > deadline:
             raise LifeboatError('%s is not healthy after %d seconds (%s). Its log ends so: %s' % (
-                name, seconds, health or 'no health check', engine.logs(identifier).strip() or '(nothing)'))
+                name, seconds, health or 'no health check', _end_of_log(engine, identifier)))
         time.sleep(0.5)
+
+
+def _end_of_log(engine, identifier):
+    """The last lines of a container's log as one text of bounded length, without control characters."""
+    said = ''.join(char if char.isprintable() or char in '\n\t' else '?' for char in engine.logs(identifier)).strip()
+    return said[-LONGEST_LOG:] or '(nothing)'

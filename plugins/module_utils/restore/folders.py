@@ -24,7 +24,7 @@ RESERVE = 64 << 20                      # bytes that are left free
 
 def restore(options):
     """-> result (dict) for target: directory, or offline: true. Raises LifeboatError."""
-    source = sources.read(options.path, options.inbox)
+    source = sources.read(options.path, options.inbox, options.seen)
     name = options.name or source.name
     names = sources.volume_names(source, options.volume_map, name)
     plan = planning.Plan()

@@ -11,16 +11,21 @@
 
 The controller keeps at most CHUNKS pieces there, so the folder never holds more than these, and the bundle is never on
 the host as a whole. What arrives is hashed; a file that is not what SHA256SUMS says is an error when its end is read.
+
+The folder belongs to the user who logs in, and this process may be root: files in it are opened relative to its descriptor,
+never through a link, and only files; new ones are made anew.
 """
+import errno
 import hashlib
-import json
 import os
 import re
+import stat
 import tempfile
 import threading
 import time
 
 from ..bundles import reading, removal
+from ..rescue import frames
 from ..storage.model import LifeboatError, text
 from . import tarread, unpack
 
@@ -30,6 +35,8 @@ IMAGE = b'image.tar'                    # also where the bundle holds the image 
 CHUNKS = 2
 PATIENCE = 300                          # seconds without a new piece
 NAP = 0.05
+MAX_PIECE = 64 << 20                    # bytes of one that the controller may send
+MAX_HEAD = 256 << 20
 CHUNK = re.compile(r'chunk-(\d+)-(\d+)(-last)?\Z')
 
 
@@ -53,24 +60,32 @@ class Inbox(object):
         if self.abandoned:
             removal.discard(self.folder)
             return
-        with open(os.path.join(self.folder, b'done'), 'wb'):
+        try:
+            os.close(_make(self.folder, b'done'))
+        except OSError:                 # it is there, or its folder went: nobody waits for it
             pass
 
     def info(self):
         """reading.BundleInfo of the bundle on the controller, which has verified it. Raises LifeboatError."""
-        with open(os.path.join(self.folder, HEAD), 'rb') as stream:
+        try:
+            stream = os.fdopen(opened(self.folder, HEAD, MAX_HEAD), 'rb')
+        except OSError as exc:
+            raise LifeboatError('%s from the controller cannot be read: %s.' % (text(HEAD), exc.strerror or exc))
+        with stream:
             unpack.unpack(stream, self.head, text(HEAD), owners=False)
         info = reading.inspect_head(self.head, self)
         self.sums = info.sums
         return info
 
     def document(self, name):
-        """What the controller found out: the content of one of its JSON files, None if there is none."""
+        """What the controller found out: the content of one of its JSON files, None if there is none. Raises LifeboatError."""
         try:
-            with open(os.path.join(self.head, name), 'rb') as handle:
-                return json.loads(handle.read().decode('utf-8'))
+            with os.fdopen(opened(self.head, name, frames.MAX_MESSAGE), 'rb') as handle:
+                return frames.loads(handle.read(frames.MAX_MESSAGE + 1))
         except FileNotFoundError:
             return None
+        except (OSError, frames.FrameError) as exc:
+            raise LifeboatError('%s from the controller cannot be read: %s.' % (text(name), exc))
 
     def open(self, name):
         """A descriptor that gives a file's bytes as they come; see :class:`Checked` for its end."""
@@ -92,9 +107,14 @@ class _Incoming(object):
         self.expected = expected
         self.error = None
         self.fd, self._out = os.pipe()
-        self._want = os.path.join(self.folder, b'want-%d-%s' % (number, name.hex().encode('ascii')))
-        with open(self._want, 'wb'):
-            pass
+        wanted = b'want-%d-%s' % (number, name.hex().encode('ascii'))
+        self._want = os.path.join(self.folder, wanted)
+        try:
+            os.close(_make(self.folder, wanted))
+        except OSError as exc:
+            os.close(self.fd)
+            os.close(self._out)
+            raise LifeboatError('%s cannot be asked for in %s: %s.' % (text(name), text(self.folder), exc.strerror or exc))
         self._thread = threading.Thread(target=self._pump, name='lifeboat-inbox', daemon=True)
         self._thread.start()
 
@@ -103,7 +123,7 @@ class _Incoming(object):
         try:
             for count in range(1 << 40):
                 path, last = self._wait(count)
-                with open(path, 'rb') as handle:
+                with os.fdopen(opened(self.folder, os.path.basename(path), MAX_PIECE), 'rb') as handle:
                     for piece in iter(lambda: handle.read(1 << 20), b''):
                         digest.update(piece)
                         view = memoryview(piece)
@@ -128,7 +148,7 @@ class _Incoming(object):
         deadline = time.time() + PATIENCE
         while time.time() < deadline:
             for path, last in ((base, False), (base + b'-last', True)):
-                if os.path.exists(path):
+                if os.path.lexists(path):
                     return path, last
             # with its folder, too: it may have been removed before anybody looked
             if os.path.exists(os.path.join(self.folder, b'stop')) or not os.path.isdir(self.folder):
@@ -142,6 +162,29 @@ class _Incoming(object):
         self._thread.join(NAP * 200)
         if self.error:
             raise tarread.ArchiveError('%s.' % self.error.rstrip('.'))
+
+
+def opened(folder, name, most):
+    """A descriptor of the file NAME in FOLDER (bytes), which has MOST bytes at most. OSError, also for a link and for no file."""
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=here)
+    finally:
+        os.close(here)
+    st = os.fstat(fd)
+    if not stat.S_ISREG(st.st_mode) or st.st_size > most:
+        os.close(fd)
+        raise OSError(errno.EINVAL, 'it is no file, or larger than it may be')
+    return fd
+
+
+def _make(folder, name):
+    """A descriptor of the new file NAME in FOLDER (bytes). OSError, also where something of that name is there."""
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=here)
+    finally:
+        os.close(here)
 
 
 class Checked(object):

@@ -12,8 +12,8 @@ from ..bundles import reading
 from ..formats.values import as_dict, as_list
 from ..recreate import asks, body, definition
 from ..rescue import imagestore
-from ..storage.model import COMPLETE, LifeboatError, text
-from ..storage.volumes import REDACTED
+from ..storage.model import COMPLETE, LifeboatError, show, text
+from ..storage.redact import REDACTED
 from . import databases, imagefile, inbox, unpack, volumes as volumes_
 from .steps import Step
 
@@ -52,6 +52,7 @@ class Options(NamedTuple):
     check: bool = False
     if_nothing: str = 'fail'            # or skip: the bundle has nothing of what `restore` asks for
     inbox: Any = None                   # inbox.Inbox where the bundle is on the controller
+    seen: Any = None                    # files that were verified already, for several bundles; see reading.inspect_bundle()
 
 
 class Plan(object):
@@ -91,6 +92,7 @@ class Plan(object):
                     diff={'before': self.before, 'after': self.after})
 
     def note(self, sentence):
+        sentence = show(sentence)
         if sentence not in self.notes:
             self.notes.append(sentence)
 
@@ -337,7 +339,7 @@ def _how_made(plan, situation, recorded, name, data):
         driver, options = 'local', {}
     if any(REDACTED in str(value) for value in options.values()):
         plan.refuse('The volume %s was mounted with a password, which is not in the bundle; create it on the engine first, or '
-                    'leave volumes out of restore.' % name)
+                    'give restore: [image, binds, container].' % name)
         return None
     device = asks.volume_device(driver, options)
     if device and asks.VOLUME_DEVICES not in situation.options.allow:

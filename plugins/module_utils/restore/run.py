@@ -1,8 +1,8 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The door of this floor: options in, result out."""
-from . import engine, folders, inbox
+"""The entry point of this floor: options in, result out."""
+from . import engine, engineapi, folders, inbox, several
 
 
 def restore_remote(options):
@@ -12,6 +12,21 @@ def restore_remote(options):
         return restore(options._replace(inbox=incoming))
     finally:
         incoming.close()
+
+
+def restore_all(options):
+    """The same for a bundle or a folder of them: the result of the one bundle, or several.combined() of all."""
+    found = several.items(options.path)
+    several.check(options.path, found, options.name, options.volume_map)
+    if len(found) == 1:
+        return restore(options._replace(path=found[0].path))
+    options = options._replace(seen={})
+    if options.target == 'engine' and not options.offline:
+        engine_ = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
+        several.refuse_asks(found, options.restore, options.allow, lambda name: engine_.volume(name) is not None)
+    outcomes = list(several.each(found, lambda item: restore(options._replace(
+        **several.own(item, len(found), options.volume_map, options.dest)))))
+    return several.combined(options.path, outcomes, options.restore)
 
 
 def restore(options):

@@ -10,7 +10,7 @@ half done by its marks (see volumes) and does it again.
 import signal
 from typing import Any, Callable, NamedTuple, Optional
 
-from ..storage.model import LifeboatError
+from ..storage.model import LifeboatError, sentence
 
 
 class Step(NamedTuple):
@@ -30,9 +30,13 @@ class Interrupted(Exception):
     """SIGTERM: raised where the run is, so that it can clean up."""
 
 
+class Stopped(LifeboatError):
+    """The run was ended from outside: nothing else may be begun."""
+
+
 def shown(step):
     """JSON-ready."""
-    return {'kind': step.kind, 'name': step.name, 'action': step.action, 'message': step.message}
+    return {'kind': step.kind, 'name': step.name, 'action': step.action, 'message': sentence(step.message)}
 
 
 def run(steps, keep_partial=False):
@@ -53,7 +57,7 @@ def run(steps, keep_partial=False):
         else:
             said += _undone(undo)
         if isinstance(exc, (LifeboatError, OSError, Interrupted, KeyboardInterrupt)):
-            raise LifeboatError('%s %s: %s' % (current.kind, current.name, said))
+            raise (Stopped if isinstance(exc, (Interrupted, KeyboardInterrupt)) else LifeboatError)('%s %s: %s' % (current.kind, current.name, said))
         raise
     finally:
         _on_sigterm(before)

@@ -81,9 +81,13 @@ CODES = {
     'LOG_DAMAGED': (INFO, 'Parts of a log file could not be parsed.'),
     # the rescue itself
     'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.'),
+    'DEST_ON_SOURCE': (WARNING, 'dest is on the file system that is rescued: writing there can overwrite deleted data.'),
+    'DEST_NOT_MOUNTED': (WARNING, 'dest is a place for mounts, but nothing is mounted there: it fills another disk.'),
+    'DEST_IN_MEMORY': (WARNING, 'dest is a file system in memory: its bundles are gone when the machine is switched off.'),
     'OLD_BUNDLE_KEPT': (WARNING, 'An earlier bundle was better than the new one and stays beside it.'),
     'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.'),
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image; everything else was rescued.'),
+    'BIND_LEFT_OUT': (WARNING, 'There was no room for a bind-mounted folder; everything else was rescued.'),
     # reading
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.'),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),
@@ -94,5 +98,5 @@ CODES = {
 
 
 def problem(code, obj, message, next_step=''):
-    """A model.Problem with the severity of the table. KeyError for a code that is not in it."""
-    return Problem(code, CODES[code][0], obj, message, next_step)
+    """A model.Problem with the severity of the table; its texts are shown (model.show). KeyError for a code that is not in it."""
+    return Problem.shown(code, CODES[code][0], obj, message, next_step)

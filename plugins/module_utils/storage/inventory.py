@@ -335,7 +335,7 @@ class DataRoot(object):
             for digest, names in sorted(store.image_targets(self.suffix).items()):
                 yield store.image(digest, names, self.suffix)
 
-    def has_image(self, ident):
+    def has_image(self, ident: str) -> bool:
         """True if an image of this ID (text) is in one of the stores."""
         return any(graph.images.config(ident).value is not None for graph in self.graphdrivers.values()) or any(
             ident in store.image_targets(self.suffix) for store in self.stores)

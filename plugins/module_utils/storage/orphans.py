@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writable layers that no container owns, told apart from image layers and from BuildKit's."""
 import hashlib
+from typing import List
 
 from . import metadata, model
 from .chains import HEX
 from .drivers.common import BUILDKIT_ID
+from .graphdriver import Graphdriver
 
 
 def find(root):
@@ -65,7 +67,7 @@ def _graphdriver(root, graph, owners, image_mounts):
                            root.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, root.idmap, found.problems)
 
 
-def build_cache(graph):
+def build_cache(graph: Graphdriver) -> List[bytes]:
     """Sorted ids (bytes) of the layers of a Graphdriver that BuildKit made and that no entry of layerdb refers to: its cache
     of builds (moby: builder-next/adapters/snapshot)."""
     if graph.driver is None:

@@ -7,21 +7,14 @@ import re
 import stat
 
 from ..formats import jsonish
-from . import metadata, model
+from . import metadata, model, redact
 from .boltfile import read_db
 from .codes import problem
 
 ANONYMOUS_LABEL = 'com.docker.volume.anonymous'
 ANONYMOUS_NAME = re.compile(r'[0-9a-f]{64}\Z')
-REDACTED = 'VALUE_REDACTED'
-SECRET_OPTION = re.compile(r'(?i)(pass(word|wd)?|secret|credentials?|token)=[^,]*')
+redacted = redact.options              # until everybody takes it from there
 VOLUME_NAME = re.compile(rb'[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z')
-
-
-def redacted(options):
-    """Volume options without the passwords that mount options may carry (cifs, nfs with krb5)."""
-    return {key: SECRET_OPTION.sub(lambda hit: hit.group(0).split('=')[0] + '=' + REDACTED, value)
-            for key, value in options.items()}
 
 
 def records(root):

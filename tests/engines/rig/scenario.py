@@ -23,6 +23,7 @@ BASE = 'lifeboat/base:1'
 SHOP = 'lifeboat/shop:1'
 COMMITTED = 'lifeboat/committed:1'
 LOADED = 'lifeboat/loaded:1'
+KIT = 'lifeboat/kit:1'
 _YEAR_2001 = 978307200
 
 _APPLETS = [
@@ -49,6 +50,30 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=1h CMD true
 ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["sleep 100000"]
+'''
+
+# what only BuildKit can; the second part wants the Dockerfile syntax that came with Docker 23
+_DOCKERFILE_KIT = '''
+FROM lifeboat/base:1 AS maker
+RUN --mount=type=cache,target=/cache mkdir -p /made/deep && echo made > /made/deep/file && echo warm > /cache/warm
+COPY --chown=999:998 files /made/files
+FROM lifeboat/base:1 AS unused
+RUN echo 'nobody takes this' > /unused
+FROM lifeboat/base:1
+COPY --from=maker --chown=5:6 /made /opt/made
+RUN rm -rf /opt/from-base/gone /opt/from-base/replaced && mkdir /opt/from-base/replaced && ln /opt/made/deep/file /opt/made/hard
+COPY files/a /opt/from-base/replaced/a
+RUN rm /opt/made/files/gone && chmod 2750 /opt/made/deep
+'''
+_DOCKERFILE_KIT_NEWER = '''
+COPY --link files /opt/linked
+RUN <<EOF
+mkdir -p /opt/heredoc
+echo "of a heredoc" > /opt/heredoc/run
+EOF
+COPY --link <<EOF /opt/heredoc/copied
+copied
+EOF
 '''
 
 
@@ -142,10 +167,14 @@ def build_images(engine):
     files = [('files/a', b'a' * 3000), ('files/b', b'b'), ('files/gone', b'gone'), ('files/deep/er', b'deeper')]
     dockerfile = _DOCKERFILE.format(secret=SECRET)
     first = dockerfile[:dockerfile.index('COPY')] + 'CMD ["/bin/sh", "-c", "echo the first build"]\n'
-    engine.docker('build', '--network', 'none', '-t', SHOP, '-', stdin=_context(first, files))
+    engine.build(_context(first, files), SHOP)
     engine.docker('run', '--name', 'shop-old', '--network', 'none', SHOP)
-    engine.docker('build', '--network', 'none', '-t', SHOP, '-t', 'lifeboat/shop:latest', '-t',
-                  'registry.example.test:5000/team/shop:1.0', '-', stdin=_context(dockerfile, files))
+    engine.build(_context(dockerfile, files), SHOP, 'lifeboat/shop:latest', 'registry.example.test:5000/team/shop:1.0')
+    kit = _DOCKERFILE_KIT + (_DOCKERFILE_KIT_NEWER if engine.kind.newer else '')
+    engine.build(_context(kit, files), KIT, buildkit=True)
+    # on top of it by each builder; the middle layers of the first are BuildKit's, those of the second dockerd's
+    engine.build(_context('FROM %s\nRUN echo classic > /opt/made/classic && rm /opt/made/deep/file\n' % KIT), KIT + '-classic')
+    engine.build(_context('FROM %s\nRUN rm -rf /opt/app/lib && echo kit > /opt/app/kit\n' % SHOP), KIT + '-shop', buildkit=True)
 
 
 def loadable(layers, tag, config=None):
@@ -251,6 +280,13 @@ def make_containers(engine):
     docker('run', '-d', '--name', 'shop-web-2', '--network', 'shop-net', '--network-alias', 'web', '--network-alias',
            'shop.example.test', '--ip', '10.213.0.9', '-v', 'shop-opt-bind:/device', '-v', 'shop-opt-tmpfs:/data',
            *_compose('web', 2), SHOP, 'echo on a device > /device/written; exec sleep 100000')
+    docker('run', '--name', 'shop-kit', *common, KIT, 'sh', '-c',
+           'rm -rf /opt/made/files; mkdir /opt/made/files; echo mine > /opt/made/files/mine; rm /opt/from-base/file-gone')
+    docker('run', '--name', 'shop-kit-classic', *common, KIT + '-classic', 'sh', '-c', 'rm -r /opt/made; echo all > /opt/made')
+    docker('run', '--name', 'shop-kit-shop', *common, KIT + '-shop', 'echo changed >> /opt/app/kit; rm /opt/app/version')
+    if engine.kind.newer:               # 28.0 is the first with mounts of images
+        docker('run', '-d', '--name', 'shop-image-mount', '--mount', 'type=image,source=%s,target=/tools' % KIT, *common, BASE,
+               'sh', '-c', 'cat /tools/opt/heredoc/run > /copied; exec sleep 100000')
     docker('create', '--name', 'shop-created', '-v', 'shop-created:/data', '-v', '/srv/shop/missing:/missing',
            '--restart', 'on-failure:3', '--env', 'PASSWORD=' + SECRET, *common, SHOP, 'echo never')
     docker('run', '--name', 'shop-removed', '-v', '/only-anonymous', *common, BASE, 'sh', '-c',

@@ -13,6 +13,7 @@ Shape of `truth.json` (paths are relative to the scratch folder that holds it):
     changes: [{Path, Kind}] of the API behind `docker diff` (Kind 0 changed, 1 added, 2 deleted; a byte that is not
              UTF-8 reads U+FFFD, see :func:`go_text`),
     diff: file with the output of `docker diff`,
+    cp: {path in the container: tar of `docker cp NAME:PATH -`} of some (COPIED),
     export: tar of `docker export`, stdout, stderr: files with `docker logs --timestamps` (or null),
     logs_error: why there are no logs, or null,
     tree: file with the listing (listing.py) of the merged view of a *running* container without its mounts, else null}}
@@ -31,6 +32,8 @@ import urllib.parse
 from . import listing, procs, scenario
 from .common import RigError
 
+# (container, path): files of the layers, the engine's own files among them, a volume
+COPIED = (('shop-web-1', '/srv/wild'), ('shop-web-1', '/etc'), ('shop-db-1', '/data'))
 KINDS_OF_CHANGE = {0: 'C', 1: 'A', 2: 'D'}
 
 
@@ -131,6 +134,10 @@ def _container(engine, out, row):
     found['diff'] = out.data(engine.docker('diff', ident), 'diff', name + '.txt')
     found['export'], path = out.place('export', name + '.tar')
     engine.download(path, '/containers/%s/export' % ident)
+    found['cp'] = {}
+    for number, (copied, inside) in enumerate(COPIED):
+        if copied == name:
+            found['cp'][inside] = out.data(engine.docker('cp', '%s:%s' % (name, inside), '-'), 'cp', '%s-%d.tar' % (name, number))
     try:
         stdout, stderr = engine.docker_both('logs', '--timestamps', ident)
         found['stdout'] = out.data(stdout, 'logs', name + '.stdout')

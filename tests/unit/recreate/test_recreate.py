@@ -53,10 +53,12 @@ def service(definition):
 
 
 def command(definition):
-    """The words of the docker run or docker create line in run.sh."""
+    """The words of the docker run or docker create line in run.sh, without the `--` before the image."""
     text = run.run_sh(definition).replace('\\\n', ' ')
     line = [line for line in text.split('\n') if line.startswith(('docker run ', 'docker create '))]
-    return shlex.split(line[0])
+    words = shlex.split(line[0])
+    words.remove('--')
+    return words
 
 
 def flag(definition, name):
@@ -223,8 +225,8 @@ def test_networks_with_addresses_and_aliases():
     assert bodies.user_networks(definition) == {
         'front': {'ipam': [{'subnet': '172.30.5.0/24', 'gateway': '172.30.5.1'}]}, 'back': {}}
     text = run.run_sh(definition)
-    assert 'docker network create --subnet 172.30.5.0/24 --gateway 172.30.5.1 front' in text
-    assert 'docker network connect --alias b back web\ndocker start web\n' in text
+    assert 'docker network create --subnet 172.30.5.0/24 --gateway 172.30.5.1 -- front' in text
+    assert 'docker network connect --alias b -- back web\ndocker start -- web\n' in text
     assert command(definition)[:2] == ['docker', 'create']
     made = service(definition)
     assert made['networks'] == {'front': {'ipv4_address': '172.30.5.9', 'aliases': ['www'], 'priority': 100},
@@ -245,7 +247,7 @@ def test_anonymous_volume_gets_a_stable_name():
     assert definitions.volumes(definition)[0]['recorded'] == ANONYMOUS
     document = yaml.safe_load(compose.compose([definition]))
     assert document['volumes'] == {'web-data': {'name': 'web-data', 'external': True}}
-    assert 'docker volume create web-data' in run.run_sh(definition)
+    assert 'docker volume create -- web-data' in run.run_sh(definition)
 
 
 @pytest.mark.parametrize('destination, name', [
@@ -305,7 +307,7 @@ def test_what_lies_mounted_below_a_bind(options, said):
 
 def test_paused_is_paused_again():
     definition = define(top={'State': {'Running': True, 'Paused': True}})
-    assert run.run_sh(definition).endswith('\ndocker pause web\n')
+    assert run.run_sh(definition).endswith('\ndocker pause -- web\n')
     assert any('paused' in warning for warning in doubts.warnings(definition))
     assert 'docker compose pause' in compose.compose([definition])
     assert 'pause' not in run.run_sh(define(top={'State': {'Running': True}}))
@@ -314,7 +316,7 @@ def test_paused_is_paused_again():
 def test_volumes_that_compose_does_not_make_are_said_with_their_options():
     definition = define(host={'Binds': ['nfs:/v']}, top=points(v={'Name': 'nfs', 'Driver': 'local'}), volume_info={
         'nfs': {'driver': 'local', 'options': {'type': 'nfs', 'device': ':/x'}, 'labels': {'a': 'b'}}})
-    assert '# With its options and labels: docker volume create --opt device=:/x --opt type=nfs --label a=b nfs\n' in \
+    assert '# With its options and labels: docker volume create --opt device=:/x --opt type=nfs --label a=b -- nfs\n' in \
         compose.compose([definition])
 
 
@@ -351,7 +353,8 @@ def test_what_reaches_the_host_is_named(host, kinds):
 
 @pytest.mark.parametrize('driver, options, asked', [
     ('local', {'type': 'none', 'o': 'bind', 'device': '/srv/x'}, True), ('local', {'type': 'ext4', 'device': '/dev/sdb1'}, True),
-    ('local', {'device': 'relative'}, True), ('local', {'type': 'nfs', 'device': '/etc', 'o': 'ro,bind'}, True), ('local', {'type': 'tmpfs', 'device': 'tmpfs'}, False),
+    ('local', {'device': 'relative'}, True),
+    ('local', {'type': 'nfs', 'device': '/etc', 'o': 'ro,bind'}, True), ('local', {'type': 'tmpfs', 'device': 'tmpfs'}, False),
     ('local', {'type': 'nfs', 'device': ':/export', 'o': 'addr=10.0.0.1'}, False), ('local', {'type': 'cifs', 'device': '//nas/x'}, False),
     ('local', {}, False), ('local-persist', {'mountpoint': '/etc'}, True), ('rexray', {'size': '5'}, False)])
 def test_volumes_that_lead_to_the_host(driver, options, asked):
@@ -429,6 +432,12 @@ def test_compose_project_becomes_its_own_file_again():
                      'db': {'image': 'db:1', 'network_mode': 'service:web'}},
         'volumes': {'files': {'name': 'shop_files', 'labels': {'x': 'y'}}},
         'networks': {'default': {'name': 'shop_default'}}}
+
+
+def test_files_with_the_same_containers_say_so():
+    words = 'use one of the two'
+    assert words in compose.whole_host(shop(), 'dead') and words in compose.projects(shop())['shop']
+    assert words not in compose.whole_host([define()], 'dead') and words not in compose.compose(shop())
 
 
 def test_whole_host_in_one_file():

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import place
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
 
@@ -162,7 +163,7 @@ def test_several_levels(dest, tmp_path):
 
 @pytest.mark.parametrize('name', [b'', b'.', b'..', b'a/b', b'/a', b'a\0b'])
 def test_only_one_component_is_a_name(name, dest):
-    for call in (place.subfolder, place.check_owned, place.remove_tree):
+    for call in (place.subfolder, place.check_owned):
         with pytest.raises(ValueError):
             call(dest, name)
 
@@ -176,7 +177,7 @@ def test_removing_does_not_follow_links(dest, tmp_path):
     os.symlink(str(tmp_path / 'victim'), str(tmp_path / 'tree' / 'a' / 'link'))
     os.symlink('victim', str(tmp_path / 'alone'))
     for name in (b'tree', b'alone', b'none'):
-        place.remove_tree(dest, name)
+        removal.remove(name, dest)
     assert os.listdir(str(tmp_path)) == ['victim'] and (tmp_path / 'victim' / 'file').read_text() == 'kept'
 
 
@@ -189,5 +190,5 @@ def test_removing_a_tree_that_is_very_deep(dest, tmp_path):
         here = below
     os.close(os.open('file', os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
-    place.remove_tree(dest, b'd')
+    removal.remove(b'd', dest)
     assert os.listdir(str(tmp_path)) == []

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole rescue of a host that code has built: results, second runs, wrong requests, half-done runs."""
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -23,6 +24,9 @@ def dead(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('host')
     expected = deadroot.build(str(tmp / 'var' / 'lib' / 'docker'), containers=4, host_root=str(tmp), orphan_layers=1)
     return expected, os.fsencode(str(tmp))
+
+
+FILES = ('config', 'writable', 'volumes', 'logs')
 
 
 def rescue(dead, dest, **options):
@@ -116,12 +120,12 @@ def test_hidden_marks_are_never_called_complete(dead, tmp_path, monkeypatch):
 
 
 def test_a_better_bundle_is_never_replaced_by_a_worse_one(dead, tmp_path):
-    rescue(dead, tmp_path / 'out')
+    rescue(dead, tmp_path / 'out', include=FILES)
     victim = next(item for item in dead[0].containers if item.mounts)
     parked = victim.upper + b'.parked'
     os.rename(victim.upper, parked)
     try:
-        worse = rescue(dead, tmp_path / 'out')
+        worse = rescue(dead, tmp_path / 'out', include=FILES)
     finally:
         os.rename(parked, victim.upper)
     names = [name for name in os.listdir(str(tmp_path / 'out' / 'box')) if name.startswith(victim.name + '-')]
@@ -238,15 +242,15 @@ def test_unreadable_file(dead, tmp_path, monkeypatch):
         return whole(self, name)
     monkeypatch.setattr(safeio.Dir, 'open', refuse)
     with pytest.raises(model.LifeboatError):
-        rescue(dead, tmp_path / 'strict', containers=(victim.name,), on_error='fail')
+        rescue(dead, tmp_path / 'strict', containers=(victim.name,), include=FILES, on_error='fail')
     assert [name for name in os.listdir(str(tmp_path / 'strict' / 'box')) if not name.startswith('.')] == []
-    result = rescue(dead, tmp_path / 'out', containers=(victim.name,))
+    result = rescue(dead, tmp_path / 'out', containers=(victim.name,), include=FILES)
     assert result['bundles'][0]['status'] == 'partial'
     assert any(item['code'] == 'READ_ERROR' and 'Input/output error' in item['message'] for item in result['problems'])
-    again = rescue(dead, tmp_path / 'out', containers=(victim.name,))
+    again = rescue(dead, tmp_path / 'out', containers=(victim.name,), include=FILES)
     assert again['changed'] is False
     monkeypatch.setattr(safeio.Dir, 'open', whole)
-    healed = rescue(dead, tmp_path / 'out', containers=(victim.name,))
+    healed = rescue(dead, tmp_path / 'out', containers=(victim.name,), include=FILES)
     assert healed['changed'] is True and healed['bundles'][0]['status'] == 'complete'
 
 
@@ -258,9 +262,12 @@ def test_an_optional_image_is_left_out_where_there_is_no_room(dead, tmp_path, mo
     monkeypatch.setattr(run.fsinfo, 'free', lambda path: run.fsinfo.Free(
         run.RESERVE + max(size['image'] // 2, 2 * size['writable']), 1000, 10 ** 9))
     options = dict(containers=(name,), include=('config', 'writable', 'image'))
-    with pytest.raises(model.LifeboatError):
-        rescue(dead, tmp_path / 'small', **options)
-    result = rescue(dead, tmp_path / 'small', image_optional=True, **options)
+    with pytest.raises(model.LifeboatError) as raised:
+        rescue(dead, tmp_path / 'small', image_optional=False, **options)
+    assert 'image ' in one_sentence(raised) and 'include' in one_sentence(raised)
+    result = rescue(dead, tmp_path / 'small', **options)
+    assert result['summary']['left_behind']['images'] == 1
+    assert name + ': image' in result['summary']['left_behind']['names']
     assert 'IMAGE_LEFT_OUT' in [item['code'] for item in result['problems']]
     assert 'image' not in [item['kind'] for item in result['bundles'][0]['components']]
     assert result['bundles'][0]['status'] == 'complete'
@@ -274,7 +281,7 @@ def test_binds_that_include_leaves_out_are_named(dead, tmp_path):
     """They are no fault: the bundle is complete, and a second run changes nothing."""
     web = dead[0].container('web')
     bind, = (mount for mount in web.mounts if mount.type == 'bind')
-    result = rescue(dead, tmp_path / 'out', containers=('web',))
+    result = rescue(dead, tmp_path / 'out', containers=('web',), include=FILES)
     note, = not_included(result, 'web')
     assert note['severity'] == 'info'
     assert 'include has no binds' in note['message'] and '%s at %s' % (bind.source, bind.destination) in note['message']
@@ -285,11 +292,15 @@ def test_binds_that_include_leaves_out_are_named(dead, tmp_path):
         assert note in json.load(found)['problems']
     with open(os.path.join(path, 'README.txt')) as found:
         assert bind.source in found.read()
-    again = rescue(dead, tmp_path / 'out', containers=('web',))
+    again = rescue(dead, tmp_path / 'out', containers=('web',), include=FILES)
     assert again['changed'] is False and not_included(again, 'web') == [note]
-    assert not_included(rescue(dead, tmp_path / 'out', containers=('web',), check_mode=True), 'web') == [note]
+    assert not_included(rescue(dead, tmp_path / 'out', containers=('web',), include=FILES, check_mode=True), 'web') == [note]
     everything = rescue(dead, tmp_path / 'whole', containers=('web',), include=('config', 'writable', 'volumes', 'binds'))
     assert not_included(everything, 'web') == []
+    assert everything['summary']['left_behind'] == {'binds': 0, 'volumes': 0, 'layers': 0, 'images': 0, 'names': []}
+    for each in (result, again):
+        assert each['summary']['left_behind'] == {'binds': 1, 'volumes': 0, 'layers': 0, 'images': 0, 'names': [
+            'web: %s at %s' % (bind.source, bind.destination)]}
 
 
 def test_volumes_that_include_leaves_out_are_named(dead, tmp_path):
@@ -355,7 +366,7 @@ def test_an_image_without_a_file_that_it_cannot_hold_is_partial(tmp_path):
     note, = (item for item in result['problems'] if item['code'] == 'WHITEOUT_NAME')
     assert '/.wh.precious' in note['message'] and 'left out of the image' in note['message']
     assert rescue(dead, tmp_path / 'image', containers=(victim.name,), include=('image',))['changed'] is False
-    result = rescue(dead, tmp_path / 'layer', containers=(victim.name,))
+    result = rescue(dead, tmp_path / 'layer', containers=(victim.name,), include=FILES)
     assert result['bundles'][0]['status'] == 'complete' and 'WHITEOUT_NAME' in [item['code'] for item in result['problems']]
 
 
@@ -379,3 +390,119 @@ def test_volumes_of_one_name_in_two_data_roots_are_both_rescued(tmp_path):
         found.update(where for where in ('var/lib/docker', 'srv/docker') if where.encode() in raw)
     assert len(volumes) == 2 and found == {'var/lib/docker', 'srv/docker'}
     assert {item['status'] for item in volumes} == {'complete'} and results[1]['changed'] is False
+
+
+def test_the_default_takes_all_that_people_expect(dead, tmp_path):
+    web = dead[0].container('web')
+    bind, = (mount for mount in web.mounts if mount.type == 'bind')
+    result = rescue(dead, tmp_path / 'out', containers=('web',))
+    parts = {item['kind']: item for item in result['bundles'][0]['components']}
+    assert set(parts) == {'config', 'writable', 'image', 'volume', 'bind', 'log'}
+    with tarfile.open(os.path.join(result['bundles'][0]['path'], parts['bind']['file'])) as archive:
+        assert archive.getnames()
+    assert bind.source and result['summary']['left_behind']['names'] == []
+
+
+def test_binds_for_which_there_is_no_room_cost_nothing_else(tmp_path, monkeypatch):
+    """The largest goes first; the bundle is partial, says so, and the next run with room takes it."""
+    host = tmp_path / 'host'
+    expected = deadroot.build(str(host / 'var' / 'lib' / 'docker'), containers=2, host_root=str(host))
+    dead = expected, os.fsencode(str(host))
+    bind, = (mount for mount in expected.container('web').mounts if mount.type == 'bind')
+    with open(os.path.join(str(host), bind.source.lstrip('/'), 'large'), 'wb') as out:
+        out.write(os.urandom(8 << 20))
+    monkeypatch.setattr(run.fsinfo, 'free', lambda path: run.fsinfo.Free(run.RESERVE + (4 << 20), 1000, 10 ** 9))
+    include = FILES + ('binds',)
+    with pytest.raises(model.LifeboatError) as raised:
+        rescue(dead, tmp_path / 'out', include=include, binds_optional=False)
+    said = one_sentence(raised)
+    assert 'binds 8.' in said and said.index('binds 8.') < said.index('writable ') and 'include' in said
+    for dummy in range(2):
+        result = rescue(dead, tmp_path / 'out', include=include)
+        web, = (item for item in result['bundles'] if item['container'] == 'web')
+        assert web['status'] == 'partial' and 'bind' not in {item['kind'] for item in web['components']}
+        assert [item['code'] for item in web['problems']].count('BIND_LEFT_OUT') == 1
+        assert any(bind.source in item['message'] for item in web['problems'])
+        assert result['summary']['left_behind']['binds'] == 1
+        assert {item['status'] for item in result['bundles'] if item is not web} == {'complete'}
+        assert 'WHITEOUT_NAME' in [item['code'] for item in web['problems']]     # also where its archive is taken over
+    assert result['changed'] is False
+    monkeypatch.undo()
+    result = rescue(dead, tmp_path / 'out', include=include)
+    web, = (item for item in result['bundles'] if item['container'] == 'web')
+    assert web['status'] == 'complete' and 'bind' in {item['kind'] for item in web['components']}
+
+
+def test_what_was_just_rescued_is_not_to_be_rescued(dead, tmp_path):
+    for dummy in range(2):
+        result = rescue(dead, tmp_path / 'out')
+        steps = [item['next_step'] for item in result['problems'] if item['code'] == 'REMOVED_AT_NEXT_START']
+        assert steps and not [step for step in steps if 'Rescue it' in step]
+    ahead = rescue(dead, tmp_path / 'other', check_mode=True)
+    assert [item for item in ahead['problems'] if 'Rescue it' in item['next_step']]
+
+
+def test_a_bundle_says_why_it_is_not_complete(dead, tmp_path):
+    victim = next(item for item in dead[0].containers if item.mounts)
+    parked = victim.upper + b'.parked'
+    os.rename(victim.upper, parked)
+    try:
+        result = rescue(dead, tmp_path / 'out')
+    finally:
+        os.rename(parked, victim.upper)
+    item, = (item for item in result['bundles'] if item['container'] == victim.name)
+    assert item['status'] != 'complete' and item['problems'][0]['code'] == 'WRITABLE_LAYER_LOST'
+    assert all(len(item['problems']) <= run.REASONS for item in result['bundles'])
+
+
+def test_an_error_of_the_target_costs_one_bundle(dead, tmp_path, monkeypatch):
+    """Whatever call it comes from: here the rename that gives the name."""
+    real = os.rename
+    hit = []
+
+    def rename(source, target, **options):
+        if not hit and source.endswith(b'.partial') and b'shop' not in source:
+            hit.append(source)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(source, target, **options)
+
+    monkeypatch.setattr(os, 'rename', rename)
+    result = rescue(dead, tmp_path / 'out')
+    assert hit and [item['status'] for item in result['bundles']].count('lost') == 1
+    note, = (item for item in result['problems'] if item['code'] == 'NOT_WRITTEN')
+    assert 'Input/output error' in note['message']
+    found = info.inspect(os.fsencode(str(tmp_path / 'out')), True)
+    assert len(found) == len(result['bundles']) - 1 and {item['status'] for item in found} == {'verified'}
+    assert {item['status'] for item in info.inspect(os.fsencode(str(tmp_path / 'out')), True)} == {'verified'}
+    again = rescue(dead, tmp_path / 'out')
+    assert 'lost' not in [item['status'] for item in again['bundles']]
+
+
+# -- verdicts ------------------------------------------------------------------------------------------------------------------------
+
+
+def counts(**more):
+    return dict({'bundles': 3, 'lost': 0, 'partial': 0, 'unsupported': 0}, **more)
+
+
+@pytest.mark.parametrize('summary, failing', [
+    (counts(), ()), (counts(lost=1), ('lost', 'partial')), (counts(lost=3), ('lost', 'partial')), (counts(partial=1), ('partial',)),
+    (counts(unsupported=1), ('partial',)), (counts(bundles=0), ('lost', 'partial'))])
+def test_verdicts(summary, failing):
+    result = {'summary': summary, 'bundles': [], 'problems': []}
+    assert tuple(fail_on for fail_on in ('never', 'lost', 'partial') if run.verdict(result, fail_on)) == failing
+
+
+def test_a_verdict_has_the_reason_and_the_next_step(dead, tmp_path, monkeypatch):
+    (tmp_path / 'host').mkdir()
+    with inventory.Host(os.fsencode(str(tmp_path / 'host'))) as host:
+        result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'none')), host_name='box'))
+    said = run.verdict(result, 'lost')
+    assert said.startswith('Nothing was rescued') and result['problems'][0]['next_step'] in said
+
+    def full(*dummy):
+        raise compress.CompressError('cannot write x: No space left on device; make room there')
+    monkeypatch.setattr(bundle, 'write', full)
+    result = rescue(dead, tmp_path / 'out')
+    said = run.verdict(result, 'lost')
+    assert said.startswith('None of %d bundles was rescued' % len(result['bundles'])) and 'No space left' in said

@@ -27,7 +27,14 @@ def folder(tmp_path):
 
 
 def size(folder):
-    return sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+    """Bytes of the files in FOLDER, some of which come and go."""
+    total = 0
+    for name in os.listdir(folder):
+        try:
+            total += os.lstat(os.path.join(folder, name)).st_size
+        except FileNotFoundError:
+            continue
+    return total
 
 
 def test_a_stream_goes_through_and_the_spool_stays_small(folder):
@@ -41,14 +48,15 @@ def test_a_stream_goes_through_and_the_spool_stays_small(folder):
         writer.message({'op': 'end'})
         writer.flush()
 
-    thread = threading.Thread(target=write)
+    thread = threading.Thread(target=write, daemon=True)
     thread.start()
     parser, messages, content, good, most = frames.Parser(), [], [], 0, 0
     while len(messages) < 2:
         answer = spool.step(folder, {'free': good, 'wait': 5})
         assert answer['alive']
         most = max(most, size(folder))
-        for number, length, digest, path in answer['chunks']:
+        for number, length, digest in answer['chunks']:
+            path = os.path.join(folder, '%08d-%s' % (number, digest))
             if number < good:
                 continue
             with open(path, 'rb') as chunk:
@@ -143,24 +151,23 @@ def test_only_own_folders_are_cleaned(tmp_path, folder):
 
 
 def test_places(tmp_path):
-    assert spool.place(str(tmp_path), (), 2 * MIB) == (str(tmp_path), 2 * MIB)
+    assert spool.place([str(tmp_path)], 2 * MIB) == (str(tmp_path), 2 * MIB)
     with pytest.raises(spool.SpoolError) as raised:
-        spool.place(str(tmp_path / 'missing'), (), 2 * MIB)
+        spool.place([str(tmp_path / 'missing')], 2 * MIB)
     assert 'missing' in str(raised.value)
     free = os.statvfs(str(tmp_path))
     huge = free.f_bavail * free.f_frsize * 4
-    assert spool.place(str(tmp_path), (), huge)[1] < huge
+    assert spool.place([str(tmp_path)], huge)[1] < huge
 
 
 def test_places_that_cannot_be_fetched_from(tmp_path):
     first, second = str(tmp_path / 'first'), str(tmp_path / 'second')
     os.mkdir(first)
     os.mkdir(second)
-    elsewhere = list(spool.PLACES)
-    assert spool.place(None, [first, second], 2 * MIB, elsewhere)[0] == first
-    assert spool.place(None, [first, first, second], 2 * MIB, elsewhere + [first])[0] == second
+    assert spool.place([first, second], 2 * MIB)[0] == first
+    assert spool.place([first, second], 2 * MIB, [first])[0] == second
     with pytest.raises(spool.SpoolError) as raised:
-        spool.place(first, [second], 2 * MIB, [first])      # what the user named is not replaced
+        spool.place([first], 2 * MIB, [first])      # what the user named is not replaced
     assert first in str(raised.value) and second not in str(raised.value)
 
 
@@ -187,7 +194,8 @@ def test_frames_cut_anywhere():
 def test_progress_alone_is_not_worth_a_failure(monkeypatch, own, spool_dir):
     """Where bundles stay on the node, a spool only carries progress: without one the rescue goes on unseen."""
     monkeypatch.setattr(os, 'geteuid', lambda: own)
-    params = {'spool_size': 64 << 20, 'spool_dir': spool_dir}
-    assert sender.start(params, {'uid': 0, 'folder': None, 'key': 'k'}, False, []) is None
+    params = {'spool_size': 64 << 20}
+    asked = {'uid': 0, 'key': 'k', 'places': [spool_dir] if spool_dir else list(spool.PLACES)}
+    assert sender.start(params, dict(asked, folder=None), False) is None
     with pytest.raises(model.LifeboatError):
-        sender.start(params, {'uid': 0, 'folder': '/srv', 'key': 'k'}, False, [])
+        sender.start(params, dict(asked, folder='/srv'), False)

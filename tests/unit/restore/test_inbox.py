@@ -139,3 +139,41 @@ def test_nothing_is_left_when_the_controller_went_away(how, patience, reason, tm
     os.close(stream.fd)
     incoming.close()
     assert not folder.exists() and not os.path.exists(os.fsdecode(incoming.head))
+
+
+@pytest.mark.parametrize('name', ['chunk-1-0', 'chunk-1-0-last', 'head.tar', 'want-1-78', 'done'])
+def test_links_and_pipes_in_the_folder(name, tmp_path):
+    """The folder is the login user's, and the module may be root: nothing is read or written through what he puts there."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    secret = tmp_path / 'secret'
+    secret.write_text('stays')
+    (folder / name).symlink_to(secret)
+    incoming = inbox.Inbox(os.fsencode(str(folder)))
+    if name == 'head.tar':
+        with pytest.raises(LifeboatError):
+            incoming.info()
+    elif name != 'done':
+        with pytest.raises(LifeboatError):
+            stream = incoming.stream(b'x')
+            try:
+                assert os.read(stream.fd, 10) == b''
+            finally:
+                os.close(stream.fd)
+            stream.finish()
+    incoming.close()
+    assert secret.read_text() == 'stays'
+    os.mkfifo(str(folder / 'pipe'))
+    with pytest.raises(OSError):
+        inbox.opened(os.fsencode(str(folder)), b'pipe', 10)
+
+
+def test_documents_that_make_no_sense(tmp_path):
+    incoming = inbox.Inbox(os.fsencode(str(tmp_path)))
+    for raw in (b'[' * 100000, b'nothing', b'[' + b'[],' * 2000000 + b'1]'):
+        with open(os.path.join(incoming.head, b'images.json'), 'wb') as target:
+            target.write(raw)
+        with pytest.raises(LifeboatError):
+            incoming.document(b'images.json')
+    assert incoming.document(b'missing.json') is None
+    incoming.close()

@@ -1157,6 +1157,15 @@ def test_podman(dead):
     assert all(problem.severity == model.INFO for problem in problems)
 
 
+@pytest.mark.parametrize('names', [['overlay', 'overlay-containers', 'libpod'], ['vfs-containers'], ['libpod']])
+def test_a_given_podman_store_is_not_an_empty_data_root(names, dead):
+    for name in names:
+        dead.folder(b'/srv/storage/' + name.encode())
+    problem = dead.problem('OTHER_ENGINE', [b'/srv/storage'])
+    assert problem.severity == model.CRITICAL and 'podman --root' in problem.next_step
+    assert dead.codes([b'/srv/storage']) == ['OTHER_ENGINE']
+
+
 def test_an_empty_podman_folder_is_none(dead):
     dead.root()
     dead.folder(b'/var/lib/containers/storage')

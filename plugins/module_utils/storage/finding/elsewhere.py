@@ -30,16 +30,26 @@ def other_engines(scan):
             names = scan.host.listdir(path)
         except OSError:
             continue
-        if any(name.endswith(b'-containers') for name in names) or b'libpod' in names:
-            place = show(scan.host.place(path))
-            scan.problem('OTHER_ENGINE', place, '%s holds containers of Podman or CRI-O; this collection does not read '
-                         'them.' % place, 'Copy the folder before you start podman or crio on it (starting them '
-                         'deletes unfinished layers), then use podman --root on the copy.')
+        if is_podman(names):
+            podman_store(scan, path)
     if scan.no_access:
         homes = sorted(set(scan.no_access))
         scan.problem('PRIVILEGES_MISSING', scan.host.path, 'Folders of %d users may not be read by this user (%s): '
                      'rootless Docker in them is not seen.'
                      % (len(homes), ', '.join(show(path) for path in homes[:3])), 'Run as root (become: true).')
+
+
+def is_podman(names):
+    """True if NAMES (bytes) are those of a store of Podman or CRI-O (containers-storage)."""
+    return any(name.endswith(b'-containers') for name in names) or b'libpod' in names
+
+
+def podman_store(scan, path, severity=None):
+    """The problem that PATH is such a store."""
+    place = show(scan.host.place(path))
+    scan.problem('OTHER_ENGINE', place, '%s holds containers of Podman or CRI-O; this collection does not read them.' % place,
+                 'Copy the folder before you start podman or crio on it (starting them deletes unfinished layers), then use '
+                 'podman --root on the copy.', severity)
 
 
 def _desktop(scan, path, user):

@@ -11,7 +11,7 @@ import stat
 from ...formats import jsonish
 from .. import fsinfo, model
 from ..model import show
-from . import mounting
+from . import elsewhere, mounting
 from .claims import DEFAULT_ROOT
 from .containerd_roots import DEFAULT_CONTAINERD
 from .content import SIGNS, SNAPSHOTTER, TREES, filled
@@ -137,6 +137,9 @@ def _not_mounted(scan, item, consequence, severity=None):
 def _empty(scan, candidate, content, others, explained):
     """Never "0 containers, all is well"."""
     text = show(candidate.path)
+    if elsewhere.is_podman(content.names):
+        elsewhere.podman_store(scan, candidate.path, model.CRITICAL)
+        return
     better = [other for other, dummy in others if other.score > 1 and other.path != candidate.path]
     seen = 'is new or empty: it holds no container, image or volume' if content.names & set(SIGNS) else \
         'is empty' if not content.names - set((b'lost+found',)) else 'does not look like a Docker data root'

@@ -12,6 +12,14 @@ rm -rf "$work"
 mkdir -p "$work/empty"
 export PYTHONDONTWRITEBYTECODE=1 ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_HOST_KEY_CHECKING=false
 python "$collection/tests/fixtures/deadroot.py" "$work/dead/var/lib/docker" --host-root "$work/dead"
+# a host that does not answer is asked by ssh; where that is not installed, this ends as it would
+if ! command -v ssh; then
+    mkdir -p "$work/bin"
+    printf '#!/bin/sh\necho "ssh: connect to host 127.0.0.1 port 1: Connection refused" >&2\nexit 255\n' > "$work/bin/ssh"
+    chmod 755 "$work/bin/ssh"
+    export PATH="$work/bin:$PATH"
+fi
+
 cat > "$work/inventory" <<END
 good ansible_connection=local ansible_python_interpreter="$(command -v python)" rescue_host_root=$work/dead
 none ansible_connection=local ansible_python_interpreter="$(command -v python)" rescue_host_root=$work/empty
@@ -38,6 +46,11 @@ test ! -e "$work/reports"
 # all of them: the report is made, and fails
 test "$(status rescue -e rescue_store_on=controller)" = 2
 cat "$work/log"
+# the recap is true: what failed has failed, and nothing else; the report came before
+grep -Eq '^none .* failed=1 .*rescued=0' "$work/log"
+grep -Eq '^good .* unreachable=0 .*failed=0 .*rescued=0' "$work/log"
+grep -Eq '^away .* failed=1 .*rescued=0' "$work/log"
+grep -q 'The host did not answer' "$work/log"
 test -s "$work/reports/rescue-report.html"
 python - "$work/reports/rescue-report.json" <<END
 import json, sys
@@ -47,6 +60,16 @@ states = {record['host']: record['state'] for record in report['hosts']}
 assert states == {'good': 'incomplete', 'none': 'failed', 'away': 'unreachable'}, states
 assert [row['host'] for row in report['missing']] == ['away', 'none', 'good'], report['missing']
 END
+
+# a host where nothing is found, alone: there is a report, and its recap says that it failed
+test "$(status rescue --limit none,localhost -e "rescue_report_dir=$work/none")" = 2
+cat "$work/log"
+grep -Eq '^none .* failed=1 .*rescued=0' "$work/log"
+grep -q 'Nothing was rescued' "$work/log"
+test -s "$work/none/rescue-report.html"
+test "$(status rescue --limit none -e "rescue_report_dir=$work/none2")" = 2
+test -s "$work/none2/rescue-report.html"
+test "$(status rescue --limit none,localhost -e "rescue_report_dir=$work/none" -e rescue_fail_on=never)" = 0
 
 # the good one alone is a success, and nobody that answers still has a report
 test "$(status rescue --limit good,localhost)" = 0

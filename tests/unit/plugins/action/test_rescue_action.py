@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the action plugin of docker_data_rescue makes of a host's answers, and what it prints at the end."""
 import pytest
+from ansible.errors import AnsibleActionFail
 
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
 
@@ -66,6 +67,15 @@ def test_the_table():
         '[dead1] 3 bundles, 2 written, 209.0 MiB, 2 problems']
 
 
+def test_the_table_says_what_stays_behind():
+    left = {'binds': 1, 'volumes': 2, 'layers': 0, 'images': 0, 'names': ['web: /srv at /srv']}
+    assert action._table('dead1', dict(RESULT, summary=dict(RESULT['summary'], left_behind=left))).split('\n')[-1] == (
+        '[dead1] not in the bundles and only on the host: 1 bind mount, 2 volumes')
+    note = {'severity': 'info', 'code': 'NOT_INCLUDED', 'object': 'web', 'message': 'The data of 1 mount of web are not in its bundle.', 'next_step': ''}
+    assert action._table('dead1', dict(RESULT, problems=[note])).split('\n')[-1] == (
+        '[dead1] not in the bundles and only on the host: data of mounts of 1 container')
+
+
 def test_the_table_on_a_terminal():
     lines = action._table('dead1', RESULT, 79).split('\n')
     assert all(len(line) <= 79 and line.startswith('[dead1] ') for line in lines)
@@ -86,3 +96,39 @@ def test_the_table_of_very_much():
     lines = action._table('dead1', many, None, True).split('\n')
     assert lines[41] == '[dead1] ... and 20 more' and lines[62] == '[dead1] ... and 20 more problems'
     assert lines[63] == '[dead1] 60 bundles, 40 to write, 0 bytes, 0 problems' and len(lines) == 64
+
+
+@pytest.mark.parametrize('fail_on, summary, failed', [
+    ('lost', {'bundles': 2, 'lost': 1}, True), ('lost', {'bundles': 2, 'partial': 1}, False), ('partial', {'bundles': 2, 'unsupported': 1}, True),
+    ('never', {'bundles': 2, 'lost': 2}, False), ('lost', {'bundles': 2, 'complete': 2}, False), ('lost', {'bundles': 0}, True),
+    ('lost', {}, True), ('never', {'bundles': 0}, False)])
+def test_what_fails_a_task(fail_on, summary, failed):
+    result = {}
+    action.ActionModule._judge(fail_on, summary, result)
+    assert result.get('failed', False) is failed and bool(result.get('msg')) is failed
+
+
+def test_facts_of_a_host_do_not_come_through():
+    said = dict(RESULT, ansible_facts={'x': 1}, add_host={'host_name': 'x'}, changed=True, warnings=['w'], failed=False)
+    found = action._known(said)
+    assert set(found) == {'bundles', 'problems', 'summary', 'changed', 'warnings', 'failed'}
+    assert action._known({'ansible_job_id': '1.2', 'started': 1, 'changed': True, 'ansible_facts': {}}) == {
+        'ansible_job_id': '1.2', 'started': 1, 'changed': True}
+
+
+@pytest.mark.parametrize('wanted', ['x', '~/x', '$HOME/x', '/a\n!id', '/a/../b', 5])
+def test_folders_for_the_spool_that_are_refused(wanted):
+    with pytest.raises(AnsibleActionFail):
+        action._places({'spool_dir': wanted})
+
+
+def test_folders_for_the_spool():
+    assert action._places({})[:2] == ['/dev/shm', '/run'] and action._places({'spool_dir': '/mnt//my disk/'}) == ['/mnt/my disk']
+
+
+def test_no_text_of_a_host_moves_the_terminal():
+    hostile = 'a\x1b]52;c;x\x07\x9b2J\nb\u202e'
+    many = {'bundles': [dict(BUNDLES[0], name=hostile, image=hostile)], 'summary': {},
+            'problems': [dict(PROBLEMS[0], message=hostile, next_step=hostile)]}
+    for width in (None, 79):
+        assert all(line.isprintable() for line in action._table('dead1', many, width).split('\n'))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import collections
 import os
 import re
-import shlex
+import subprocess
 import sys
 
 import pytest
@@ -146,7 +146,7 @@ def test_consequence_and_remedy():
     one = found(data.facts([data.container('shop-db', labels={'com.docker.compose.service': 'db'}, databases=[data.database()])]))[0]
     assert one['consequence'].startswith('1.2 GiB PostgreSQL 15 is lost when container shop-db is recreated')
     commands, compose = one['remedy'].split('# then in compose.yaml')
-    assert commands.splitlines()[2] == 'docker cp -a shop-db:/var/lib/postgresql/data/. /var/lib/docker/volumes/shop-db-data/_data'
+    assert commands.splitlines()[2] == 'docker cp -a -- shop-db:/var/lib/postgresql/data/. /var/lib/docker/volumes/shop-db-data/_data'
     assert yaml.safe_load(compose.partition('\n')[2]) == {
         'services': {'db': {'volumes': ['shop-db-data:/var/lib/postgresql/data']}}, 'volumes': {'shop-db-data': {'external': True}}}
 
@@ -167,9 +167,10 @@ def test_hostile_names_cannot_leave_their_quotes():
     evil = "x'; rm -rf /\n$(reboot) `id` {code}"
     content = data.facts([data.container(evil, databases=[data.database(path="/a'b\nc")], labels={'com.docker.compose.service': 'a: [b'})])
     one = found(content)[0]
-    assert '\n' not in one['message'] and '\\x0a' in one['message']
+    assert '\n' not in one['message'] and 'rm -rf /\\n$(reboot)' in one['message']
     first = one['remedy'].splitlines()[0]
-    assert shlex.split(first) == ['docker', 'stop', evil.replace('\n', '\\x0a')]
+    assert subprocess.check_output(['bash', '-c', "docker() { printf '%s\\0' \"$@\"; }; " + first]).split(b'\0')[:-1] == [
+        b'stop', b'--', evil.encode()]
     services = yaml.safe_load(one['remedy'].split('# then in compose.yaml')[1].partition('\n')[2])['services']
     assert list(services) == ['a: [b']
 

@@ -10,9 +10,9 @@ import subprocess
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore, remote, run, store
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore, remote, run, sink, store
 from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery, delivery_files
 
 
 class Cut(Exception):
@@ -67,8 +67,7 @@ def deliver(dead, dest, cut=None, **options):
     folder.prepare()
     receiver = delivery.Receiver(folder)
     wire = Wire(receiver, cut)
-    away = remote.RemoteStore(wire, folder.path, 1 << 40, [None, []], lambda number: json.loads(json.dumps(
-        receiver.inventory(receiver.asked['names'], receiver.asked['blobs']))))
+    away = remote.RemoteStore(wire, folder.path, 1 << 40, [None, []], lambda number: json.loads(json.dumps(receiver.answer())))
     options.setdefault('include', ('config', 'writable', 'volumes', 'logs'))
     request = run.Request(os.fsencode(str(dest)), host_name='box', compression='none', inside=away.lies_inside, **options)
     try:
@@ -129,7 +128,7 @@ def test_cut_anywhere_and_gone_on(dead, reference, tmp_path):
 def test_a_beginning_that_does_not_fit_is_written_again(dead, reference, tmp_path):
     deliver(dead, tmp_path, 2 << 20)
     parts = [os.path.join(path, name) for path, dummy, names in os.walk(str(tmp_path)) for name in names
-             if name.endswith(delivery.PART) and os.path.getsize(os.path.join(path, name)) > 100000]
+             if name.endswith(delivery_files.PART) and os.path.getsize(os.path.join(path, name)) > 100000]
     assert len(parts) == 1
     with open(parts[0], 'r+b') as part:
         part.seek(5000)
@@ -143,7 +142,7 @@ def test_a_full_disk_here_costs_one_bundle(dead, reference, tmp_path, monkeypatc
 
     def write(self, data):
         if b'volumes' in self._path and len(data) > 100000:
-            raise delivery.SinkError(self._path, OSError(28, 'No space left on device'))
+            raise sink.SinkError(self._path, OSError(28, 'No space left on device'))
         whole(self, data)
 
     monkeypatch.setattr(delivery.Part, 'write', write)
@@ -182,7 +181,7 @@ BEGIN = {'op': 'begin', 'bundle': 'x'}
     [BEGIN, {'op': 'open', 'bundle': 'x', 'number': 1, 'file': 'a', 'mark': 'm', 'skip': 5}],
     [BEGIN, {'op': 'take', 'bundle': 'x', 'whence': '../y', 'source': 'a', 'file': 'a', 'sha256': '0' * 64}],
     [BEGIN, {'op': 'take', 'bundle': 'x', 'whence': None, 'source': 'a', 'file': 'a', 'sha256': '../../x'}],
-    [BEGIN, {'op': 'finish', 'bundle': 'x', 'aside': '/../../y'}], [BEGIN, {'op': '_fail', 'bundle': 'x'}], [BEGIN, BEGIN],
+    [BEGIN, {'op': '_fail', 'bundle': 'x'}], [BEGIN, BEGIN],
     [{'op': 'ask', 'number': 1, 'names': ['../..']}], [{'op': 'end'}], [BEGIN, {'op': 'drop', 'bundle': 'x', 'names': ['../y']}],
     [{'op': 'commit', 'bundle': 'y', 'number': 3}],
 ])

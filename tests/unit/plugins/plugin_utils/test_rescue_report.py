@@ -105,13 +105,53 @@ def test_what_include_leaves_out_is_a_note_and_no_alarm():
     made = rescue_report.fleet([rescue_report.host_record(result(bundle('web-1'), problems=[note]), 'good', {}, NOW, NOW)], [], NOW)
     assert made['missing'] == [] and made['hosts'][0]['state'] == 'rescued' and made['hosts'][0]['problems'] == [note]
     page = rescue_report_html.as_html(made)
-    assert 'Nothing is missing.' in page and '1 bundle, 0 problems, 1 note<' in page
+    assert 'Nothing is missing of what was asked for.' in page and '1 bundle, 0 problems, 1 note<' in page
     assert '<td class="">NOT_INCLUDED (note)</td>' in page and note['message'] in page
+    # the headline says what stays, in the page and in the summary; the host is not rescued "completely"
+    assert rescue_report.headline(made) == ('0 of 1 hosts rescued completely; not in the bundles and only on the host: '
+                                            'data of mounts of 1 container')
+    assert rescue_report.summary_of(made)['left_behind'] == {'containers': 1} and rescue_report.headline(made) in page
+    assert 'id="left"' in page and 'everything was rescued' not in page
+    # as the module counts it; whatever else a host sends is nothing
+    counted = result(bundle('web-1'))
+    counted['summary']['left_behind'] = {'binds': 2, 'volumes': 0, 'layers': 1, 'images': True, 'names': ['web: /srv\x1b at /srv'], 'x': 9}
+    made = rescue_report.fleet([rescue_report.host_record(counted, 'good', {}, NOW, NOW)], [], NOW)
+    assert made['totals']['left_behind'] == {'binds': 2, 'layers': 1} and rescue_report.headline(made).endswith(
+        'only on the host: 2 bind mounts, 1 writable layer')
+    assert made['left_behind'][0]['message'] == 'web: /srv\\x1b at /srv'
+    assert [rescue_report.left_behind(value) for value in ({}, {'summary': {'left_behind': 3}}, {'summary': {'left_behind': {'binds': 'x'}}})] == [{}] * 3
     # of a bundle that lacks something it is not the reason
     made = rescue_report.fleet([rescue_report.host_record(result(bundle('web-1', 'partial'), problems=[note]), 'good', {}, NOW, NOW)], [], NOW)
     assert made['missing'][0]['message'] == 'See the manifest in its bundle.'
     assert '1 bundle, 2 problems<' in rescue_report_html.as_html(rescue_report.fleet([rescue_report.host_record(
         result(bundle('web-1', 'partial'), problems=[problem('web'), problem('x')]), 'good', {}, NOW, NOW)], [], NOW))
+
+
+def test_the_reason_and_the_next_step_are_told():
+    gone = dict(problem('data', message='Volume data is gone.'), code='VOLUME_LOST')
+    parts = [{'name': 'writable', 'status': 'complete'}, {'name': 'volume:data', 'status': 'lost'}]
+    made = report(one=result(bundle('web-1', 'partial', components=parts), problems=[gone]),
+                  two=result(bundle('web-1', 'partial', components=parts)),
+                  no=result(problems=[dict(problem('/', message='No data root.'), code='NO_DATA_ROOT', next_step='Mount it.')]))
+    rows = {row['host']: row for row in made['missing']}
+    assert rows['one']['message'] == 'Volume data is gone.' and rows['one']['next_step'] == 'Look elsewhere.'
+    assert rows['two']['message'] == 'Not whole: volume:data. The manifest in its bundle has the details.'
+    assert (rows['no']['message'], rows['no']['next_step']) == ('No data root.', 'Mount it.')
+    assert 'Mount it.' in rescue_report_html.as_html(made)
+
+
+def test_words_of_a_node_that_nobody_knows_promise_nothing():
+    note = dict(problem('web', 'no such severity'), code='X' * 900)
+    made = report(host=result(bundle('web-1', 'perfect'), problems=[note]))
+    assert made['totals']['partial'] == 1 and made['hosts'][1]['state'] == 'incomplete'
+    assert (made['hosts'][1]['problems'][0]['severity'], len(made['hosts'][1]['problems'][0]['code'])) == ('warning', 60)
+
+
+def test_nobody_is_told_to_rescue_what_was_rescued():
+    note = dict(problem('web', step='Rescue it before dockerd is started on this disk.'), code='REMOVED_AT_NEXT_START')
+    for status, advised in (('complete', False), ('partial', True)):
+        page = rescue_report_html.as_html(report(host=result(bundle('web-1', status), problems=[note])))
+        assert ('Rescue it before' in page) is advised
 
 
 def test_records_of_slices_merge_and_old_ones_do_not_count(tmp_path):

@@ -37,7 +37,7 @@ def test_every_option_is_a_variable():
     assert len(wanted) > 25
     assert set(defaults) == set(documented) == wanted | OWN
     assert {name: documented[name].get('default') for name in defaults} == defaults
-    given = load('roles', 'rescue', 'tasks', 'main.yml')[0]['block'][0]['lifeboat.docker.docker_data_rescue']
+    given = load('roles', 'rescue', 'tasks', 'main.yml')[0]['lifeboat.docker.docker_data_rescue']
     assert set(given) == set(options())
 
 

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What dest lies on: never memory below /dev, and a warning where it is the disk that is rescued, no disk, or not mounted."""
+import os
+from typing import Any, List, Optional
+
+from ..storage import fsinfo, model
+from ..storage.codes import problem
+
+MEMORY = ('tmpfs', 'ramfs', 'devtmpfs', 'rootfs')
+# Where people mount sticks and disks by hand, and desktops do: hier(7)
+MOUNT_PLACES = (b'/mnt', b'/media', b'/run/media')
+
+
+def look(host: Any, dest: bytes) -> List[model.Problem]:
+    """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (inventory.Host). Raises model.LifeboatError
+    for a dest below /dev."""
+    refuse_devices(dest)
+    table = fsinfo.mounts()
+    found = [_in_memory(dest, table), _not_mounted(dest, table), _on_source(host, dest, table)]
+    return [item for item in found if item is not None]
+
+
+def refuse_devices(dest: bytes) -> None:
+    """Raises model.LifeboatError for a dest below /dev: it would fill memory, and /dev/usb1 is the name of a device, not of its
+    mount point."""
+    if fsinfo.is_below(os.path.realpath(dest), b'/dev'):
+        raise model.LifeboatError('dest %s lies in /dev, which is memory and no disk. Mount the device and choose its mount point '
+                                  'as dest.' % model.text(dest))
+
+
+def _in_memory(dest, table) -> Optional[model.Problem]:
+    mount = fsinfo.mount_of(dest, table)
+    if mount is None or mount.fstype not in MEMORY:
+        return None
+    return problem('DEST_IN_MEMORY', model.text(dest), 'dest %s is in memory (%s at %s): its bundles take memory from this machine and '
+                   'are gone when it is switched off.' % (model.text(dest), mount.fstype, model.text(mount.point)),
+                   'Choose a dest on a disk, or copy the bundles to one at once.')
+
+
+def _not_mounted(dest, table) -> Optional[model.Problem]:
+    path = os.path.realpath(dest)
+    mount = fsinfo.mount_of(path, table)
+    place = next((folder for folder in MOUNT_PLACES if fsinfo.is_below(path, folder) and path != folder), None)
+    if place is not None and mount is not None and not fsinfo.is_below(mount.point, place):
+        missing = path
+    else:
+        missing = _of_fstab(path, table)
+    if missing is None:
+        return None
+    return problem('DEST_NOT_MOUNTED', model.text(dest), 'Nothing is mounted at %s: what is written to dest goes to the disk of %s.' % (
+        model.text(missing), model.text(mount.point) if mount is not None else '/'),
+        'Mount the disk that is meant and run again, or choose another dest.')
+
+
+def _of_fstab(path, table):
+    """A mount point of this machine's fstab on the way to PATH where nothing is mounted, None if there is none."""
+    try:
+        with open('/etc/fstab', 'rb') as found:
+            entries = fsinfo.parse_fstab(found.read(1 << 20))
+    except OSError:
+        return None
+    for entry in entries:
+        if entry.point != b'/' and fsinfo.is_below(path, entry.point) and not any(
+                fsinfo.is_below(mount.point, entry.point) and fsinfo.is_below(path, mount.point) for mount in table):
+            return entry.point
+    return None
+
+
+def _on_source(host, dest, table) -> Optional[model.Problem]:
+    for root in host.roots:
+        sources = [root.path] + [store.path for store in root.stores]
+        sources += [volume.path for volume in root.volumes().values() if volume.path is not None]
+        for source in sources:
+            try:
+                same = _device(source) == _device(dest) if source is not root.path else fsinfo.same_file_system(dest, source, table)
+            except OSError:
+                continue
+            if same:
+                return problem(
+                    'DEST_ON_SOURCE', model.text(dest), 'dest %s is on the same file system as %s, which is rescued: what is written can '
+                    'overwrite deleted data, fills that disk, and is lost with it.' % (model.text(dest), model.text(source)),
+                    'Choose a dest on another disk, or store_on: controller.')
+    return None
+
+
+def _device(path):
+    return os.stat(fsinfo.existing(path)).st_dev

@@ -1,0 +1,129 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every bundle of a folder in one call: which there are, in which order, with which of the options, and what came of each.
+
+One that is refused or fails does not stop the others; the call fails at its end and names it. What reaches the host and is not
+allowed is the exception: it is refused for all bundles before anything is done.
+"""
+import os
+from typing import Any, NamedTuple, Tuple
+
+from ..bundles import reading, source as sources
+from ..recreate import asks
+from ..storage.model import LifeboatError, text
+from . import info as described, plan as planning
+from .steps import Stopped
+
+LONGEST = 1000                          # characters of what is said of one bundle that failed
+
+
+class Item(NamedTuple):
+    """One bundle."""
+    path: bytes
+    name: str
+    kind: str
+    volumes: Tuple[str, ...]            # recorded and stable names
+    info: Any                           # reading.BundleInfo, unverified
+
+
+class Outcome(NamedTuple):
+    """What came of it: a result, or the reason why there is none."""
+    item: Item
+    result: Any
+    problem: str = ''
+
+
+def items(path):
+    """[Item] of every bundle at or below PATH (bytes): lone volumes first, then containers in the order in which they were
+    created, since who shares another's network is younger. LifeboatError if there is none."""
+    found = []
+    for place in reading.find_bundles(path):
+        info = reading.inspect_bundle(place, False)
+        record = described.describe(info)
+        names = [name for volume in record['volumes'] for name in (volume['name'], volume['stable_name'])]
+        name = record['name'] if isinstance(record['name'], str) and record['name'] else text(os.path.basename(place))
+        found.append((record['kind'] == 'container', record['subject_created'], Item(
+            place, name, str(record['kind']), tuple(names), info)))
+    if not found:
+        raise LifeboatError('There is no bundle at %s. Give the folder that dest named in the rescue.' % text(path))
+    return [item for dummy, dummy2, item in sorted(found, key=lambda entry: entry[:2])]
+
+
+def check(path, found, name, volume_map):
+    """LifeboatError for options that do not fit the bundles FOUND at PATH."""
+    if name and len(found) > 1:
+        raise LifeboatError('name: NAME is for a single bundle; %s holds %d.' % (text(path), len(found)))
+    known = set(volume for item in found for volume in item.volumes)
+    unknown = [key for key in volume_map if key not in known]
+    if unknown and len(found) > 1:
+        raise LifeboatError('The option volume_map names %s, but no bundle at %s has such a volume. They have: %s.' % (
+            ', '.join(unknown), text(path), ', '.join(sorted(known)[:50]) or 'none'))
+
+
+def own(item, count, volume_map, dest):
+    """{option: value} of what concerns ITEM alone, if it is one of COUNT bundles. DEST: str or bytes."""
+    if count == 1:
+        return {'path': item.path}
+    base = os.path.basename(item.path)
+    return {'path': item.path, 'if_nothing': 'skip',
+            'volume_map': dict((key, value) for key, value in volume_map.items() if key in item.volumes),
+            'dest': os.path.join(dest, base if isinstance(dest, bytes) else os.fsdecode(base)) if dest else dest}
+
+
+def refuse_asks(found, restore, allow, has_volume=None):
+    """LifeboatError that names what each container asks of its host and is not in ALLOW. HAS_VOLUME(name): is this volume on the
+    engine already; without it, volumes are looked at later."""
+    refused, needed = [], []
+    for item in found:
+        if item.kind != 'container' or planning.CONTAINER not in restore or item.info.status != reading.UNVERIFIED:
+            continue
+        source = sources.of_info(item.info)
+        try:
+            names = sources.volume_names(source, {}, source.name)
+        except LifeboatError:
+            continue                    # said when it is its turn
+        missing = [ask for ask in asks.asks(sources.define(source, '', source.image_config, source.name, names))
+                   if ask.kind not in allow and not (ask.volume and (has_volume is None or has_volume(ask.volume)))]
+        if missing:
+            refused.append('%s: %s.' % (source.name, asks.listed(missing)))
+            needed.extend(kind for kind in asks.kinds(missing) if kind not in needed)
+    if refused:
+        raise LifeboatError('Nothing was changed. These containers ask for what reaches their host: %s If you trust where the bundles come '
+                            'from, give allow: [%s].' % (' '.join(refused), ', '.join(list(allow) + needed)))
+
+
+def each(found, work):
+    """Yield an Outcome for each Item, of WORK(item) -> result. Stopped ends all."""
+    for item in found:
+        try:
+            yield Outcome(item, work(item))
+        except Stopped:
+            raise
+        except (LifeboatError, OSError) as exc:
+            yield Outcome(item, None, str(exc))
+
+
+def combined(path, outcomes, restore):
+    """The result of the call of [Outcome] at PATH: as of one bundle, with all of them in `bundles`; `failure` says what failed."""
+    done = [dict(outcome.result, path=text(outcome.item.path)) for outcome in outcomes if outcome.result is not None]
+    failed = [outcome for outcome in outcomes if outcome.result is None]
+    result = {'changed': any(one.get('changed') for one in done), 'bundles': done, 'nothing': False}
+    if any('diff' in one for one in done):
+        result['diff'] = [dict(one.pop('diff'), before_header=one['name'], after_header=one['name']) for one in done if 'diff' in one]
+    if failed:
+        # whoever reads it wants the reasons, not the whole of what went well
+        result = {'changed': result['changed'], 'bundles': [dict((key, one.get(key)) for key in ('name', 'path', 'changed', 'nothing'))
+                                                             for one in done]}
+        result['failure'] = '%d of %d bundles at %s failed. %s%s' % (
+            len(failed), len(outcomes), text(path),
+            ' '.join('%s: %s' % (outcome.item.name, shortened(outcome.problem)) for outcome in failed),
+            ' These are done: %s.' % ', '.join(str(one['name']) for one in done) if done else '')
+    elif done and all(one.get('nothing') for one in done):
+        raise LifeboatError('None of the %d bundles at %s has anything of what restore asks for (%s).' % (
+            len(done), text(path), ', '.join(restore)))
+    return result
+
+
+def shortened(sentence):
+    return sentence if len(sentence) <= LONGEST else sentence[:LONGEST] + ' ... (cut; restore this bundle alone to read all)'

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is in the mounts of a restored container after it was started, against the dead engine's: emptied volumes stay empty,
+volumes whose data lie elsewhere keep their options, and what reaches the host is refused."""
+import os
+import shutil
+import subprocess
+import types
+
+import pytest
+import rescued
+import test_options
+from rig import scenario
+from rig.engine import Engine
+from test_restore import inspect, restore
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
+
+# the image has /data/seed, and declares /data and /var/cache/shop as volumes
+CONTAINERS = {
+    'cut-named': ['-v', 'cut-named:/data', '-v', '/srv/cut:/bind', '--cap-add', 'NET_ADMIN'],
+    'cut-anonymous': [],
+    'cut-mount': ['--mount', 'type=volume,source=cut-mount,target=/data', '--mount',
+                  'type=bind,source=/srv/cut,target=/bind,bind-recursive=disabled'],
+    'cut-elsewhere': ['-v', 'cut-tmpfs:/m', '-v', 'cut-labels:/l'],
+    'cut-paused': ['-v', 'cut-paused:/data'],
+    # this volume covers a file of the image: no engine can copy that into it, and --volumes-from never tries
+    'cut-from': ['--volumes-from', 'cut-elsewhere', '--volumes-from', 'cut-file'],
+}
+EMPTIED = ('cut-named', 'cut-anonymous', 'cut-mount')
+
+
+@pytest.fixture(scope='module')
+def cut(tmp_path_factory):
+    """({container: inspect}, {container: path of its bundle}) of a killed engine, whose /data volumes had been emptied."""
+    folder = tmp_path_factory.mktemp('contents')
+    with Engine('debian-overlay2') as engine:
+        engine.start()
+        scenario.build_images(engine)
+        engine.docker('rm', '-f', 'shop-old')
+        os.makedirs(engine.outside('/srv/cut'))
+        with open(engine.outside('/srv/cut/file'), 'w', encoding='ascii') as handle:
+            handle.write('x')
+        engine.docker('volume', 'create', '--opt', 'type=tmpfs', '--opt', 'device=tmpfs', '--opt', 'o=size=1m', '--label', 'a=b', 'cut-tmpfs')
+        engine.docker('volume', 'create', '--label', 'c=d', 'cut-labels')
+        engine.docker('create', '--name', 'cut-file', '-v', 'cut-over:/opt/over', scenario.BASE)
+        for name, arguments in CONTAINERS.items():
+            engine.docker('run', '-d', '--network', 'none', '--name', name, *arguments, scenario.SHOP,
+                          'test -d /opt/over || echo over > /opt/over; exec sleep 100000')
+        for name in EMPTIED:
+            engine.docker('exec', name, 'rm', '/data/seed')
+        engine.docker('pause', 'cut-paused')
+        truth = {name: engine.api('GET', '/containers/%s/json' % name) for name in CONTAINERS}
+        engine.kill()
+        result = rescued.rescue(types.SimpleNamespace(host_root=engine.host_root), folder, containers=list(CONTAINERS),
+                                include=('config', 'writable', 'image', 'volumes', 'binds', 'logs'), host_name='dead')
+        assert {item['container']: item['status'] for item in result['bundles']} == dict.fromkeys(CONTAINERS, 'complete')
+    yield truth, {item['container']: item['path'] for item in result['bundles']}
+
+
+def contents(engine, name):
+    """Names in each volume of a container, by where it is mounted."""
+    return {mount['Destination']: sorted(os.listdir(os.path.join(engine.data_root, 'volumes', mount['Name'], '_data')))
+            for mount in inspect(engine, name)['Mounts'] if mount['Type'] == 'volume'}
+
+
+@pytest.mark.parametrize('kind', test_options.TARGETS)
+def test_emptied_volumes_stay_empty_and_others_as_they_were(kind, cut, start_engine, tmp_path):
+    truth, bundles = cut
+    engine = start_engine(kind)
+    engine.docker('volume', 'create', 'other')      # by which check mode sees where volumes lie
+    for name in CONTAINERS:
+        with_check = {'check': True, 'state': 'started'}
+        if name == 'cut-named':
+            for check in (True, False):
+                with pytest.raises(LifeboatError) as caught:
+                    restore(engine, bundles[name], check=check, state='started', allow=())
+                assert '--cap-add' in str(caught.value) and 'allow: [capabilities]' in str(caught.value)
+            assert engine.docker('ps', '-aq') == b'' and engine.docker('volume', 'ls', '-q').split() == [b'other']
+        checked = restore(engine, bundles[name], **with_check)
+        done = restore(engine, bundles[name], state='started')
+        assert [step['message'] for step in checked['steps']] == [step['message'] for step in done['steps']], name
+        assert not restore(engine, bundles[name], state='started')['changed'], name
+        state = inspect(engine, name)['State']
+        assert (state['Running'], state['Paused']) == (True, name == 'cut-paused'), name
+    for name in EMPTIED:
+        assert contents(engine, name)['/data'] == [], name
+    assert contents(engine, 'cut-paused')['/data'] == ['seed']
+    with open(engine.outside('/srv/cut/file'), encoding='ascii') as handle:
+        assert handle.read() == 'x'
+    volume = engine.api('GET', '/volumes/cut-tmpfs')
+    assert volume['Options'] == {'type': 'tmpfs', 'device': 'tmpfs', 'o': 'size=1m'} and volume['Labels']['a'] == 'b'
+    assert engine.api('GET', '/volumes/cut-labels')['Labels']['c'] == 'd'
+    assert b'tmpfs' in engine.docker('exec', 'cut-elsewhere', 'cat', '/proc/mounts').split(b' /m ', 1)[1][:6]
+    # by hand: the volumes are there and empty, and the script makes the containers around them
+    engine.docker('unpause', 'cut-paused')
+    engine.docker('rm', '-f', *CONTAINERS)
+    for name in EMPTIED + ('cut-paused', 'cut-from'):
+        folder = tmp_path / name
+        shutil.copytree(os.path.join(bundles[name], 'config'), str(folder))
+        done = subprocess.run(['sh', str(folder / 'run.sh')], env=dict(os.environ, DOCKER_HOST='unix://' + engine.socket),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        # an older client has no word for bind-recursive
+        assert done.returncode == 0 or b'bind-recursive' in done.stderr, (name, done.stderr)
+    for name in ('cut-named', 'cut-anonymous'):
+        assert contents(engine, name)['/data'] == [], name
+    assert inspect(engine, 'cut-paused')['State']['Paused'] is True
+    assert [mount for mount in truth['cut-from']['Mounts'] if mount['Destination'] == '/opt/over']

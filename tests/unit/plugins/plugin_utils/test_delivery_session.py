@@ -1,0 +1,173 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps and chunks of nodes that were taken over, and what the door lets through of a start, of a restore, of a result."""
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import time
+
+import pytest
+from ansible.errors import AnsibleError
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, spool
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery, delivery_door as door, delivery_guard, delivery_session
+
+PLACES = ['/dev/shm', '/run']
+NAME = 'lifeboat-abcd1234'
+DIGEST = '0' * 64
+
+
+class Connection(object):
+    transport = 'boxed'
+
+    def __init__(self, files):
+        self.files = files
+        self.fetched = []
+        self.put = []
+
+    def fetch_file(self, source, target):
+        self.fetched.append(source)
+        with open(target, 'wb') as handle:
+            handle.write(self.files.get(source, b''))
+
+    def put_file(self, dummy, target):
+        self.put.append(target)
+
+    def reset(self):
+        """Nothing to drop."""
+
+
+class Action(object):
+    """An action plugin whose node answers each step with the next of ANSWERS, the last one again and again."""
+
+    def __init__(self, answers, files=None):
+        self._connection = Connection(files or {})
+        self.answers = list(answers)
+        self.commands = []
+
+    def _low_level_execute_command(self, command):
+        self.commands.append(command)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        return {'rc': 0, 'stdout': spool.MARKER + text + '\n', 'stderr': ''}
+
+
+def step(**more):
+    return dict({'gone': False, 'alive': True, 'over': False, 'chunks': [], 'state': None, 'said': ''}, **more)
+
+
+@pytest.fixture
+def session():
+    """Makes sessions, and closes them."""
+    made = []
+
+    def make(scratch, action):
+        made.append(delivery_session.Session(action, door.started({'place': 0, 'name': NAME}, PLACES), delivery.Receiver(None),
+                                             str(scratch), lambda snapshot: None, 1.0))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.parametrize('said', [
+    None, [], 'x', {}, {'place': 0}, {'place': 2, 'name': NAME}, {'place': -1, 'name': NAME}, {'place': True, 'name': NAME},
+    {'place': '/etc', 'name': NAME}, {'place': 0, 'name': '../x'}, {'place': 0, 'name': 'lifeboat-x\n!id\n'}, {'place': 0, 'name': NAME + '\n'},
+    {'place': 0, 'name': 'lifeboat-$(id)'}, {'place': 0, 'name': 'lifeboat-'}, {'place': 0, 'name': ['x']}])
+def test_starts_that_are_none(said):
+    with pytest.raises(door.ProtocolError):
+        door.started(said, PLACES)
+
+
+def test_a_start():
+    assert door.started({'place': 1, 'name': NAME, 'spool': '/etc'}, PLACES) == ('/run/' + NAME, NAME, '/run')
+
+
+@pytest.mark.parametrize('answer', [
+    '[', '[]', '{}', '{"gone":' + '[' * 100000, '{"gone":1}', step(chunks={}), step(chunks=[[0, 5, DIGEST, '/x\n!id\n']]),
+    step(chunks=[[0, 5, DIGEST + '\n!id']]), step(chunks=[['0', 5, DIGEST]]), step(chunks=[[-1, 5, DIGEST]]), step(chunks=[[0, 0, DIGEST]]),
+    step(chunks=[[0, spool.MAX_CHUNK + 1, DIGEST]]), step(chunks=[[True, 5, DIGEST]]), step(chunks=[[1, 5, DIGEST], [0, 5, DIGEST]]),
+    step(chunks=[[1, 5, DIGEST]]), step(chunks=[[0, 5, DIGEST]] * 2), step(chunks=[[number, 5, DIGEST] for number in range(1001)]),
+    step(state=[]), step(state={'phase': 1}), step(said={}), step(alive='yes'), step(over=True)])
+def test_answers_that_are_none(answer, tmp_path, session):
+    action = Action([answer])
+    with pytest.raises(door.ProtocolError) as raised:
+        session(tmp_path, action).run()
+    assert '\n' not in str(raised.value) and action._connection.fetched == []
+
+
+def test_paths_are_built_here(tmp_path, session):
+    raw = frames.message({'op': 'end', 'result': {'bundles': []}})
+    digest = hashlib.sha256(raw).hexdigest()
+    path = '/dev/shm/%s/00000000-%s' % (NAME, digest)
+    action = Action([step(chunks=[[0, len(raw), digest]], path='/etc/shadow')], {path: raw})
+    session(tmp_path, action).run()
+    assert action._connection.fetched == [path] and os.listdir(str(tmp_path)) == []
+    for command in action.commands:
+        words = shlex.split(command)
+        assert words[:4] == ['if', '[', '-f', '/dev/shm/%s/step' % NAME] and '/etc/shadow' not in command
+
+
+def test_a_chunk_that_is_larger_is_refused(tmp_path, session):
+    path = '/dev/shm/%s/00000000-%s' % (NAME, DIGEST)
+    action = Action([step(chunks=[[0, 5, DIGEST]])], {path: b'x' * 100})
+    with pytest.raises(door.ProtocolError):
+        session(tmp_path, action).run()
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_file_without_end_is_ended(tmp_path):
+    """The program that brings it is killed, and the next that tries is, too."""
+    path = str(tmp_path / 'chunk')
+    begun = time.monotonic()
+    with pytest.raises(door.ProtocolError):
+        with delivery_guard.limited({path: 1 << 20}):
+            for dummy in range(2):
+                subprocess.call('while :; do head -c 100000; sleep 0.01; done < /dev/zero > %s' % shlex.quote(path), shell=True)
+            raise AnsibleError('failed to transfer file')
+    assert time.monotonic() - begun < 30 and not os.path.exists(path)
+
+
+def test_a_failed_fetch_stays_what_it_is(tmp_path):
+    with pytest.raises(AnsibleError):
+        with delivery_guard.limited({str(tmp_path / 'chunk'): 5}):
+            raise AnsibleError('failed to transfer file')
+
+
+@pytest.mark.parametrize('names', [['want-1-'], ['want-x-61'], ['want-1-6'], ['want-1-zz'], ['want-99999999999-61'], ['want-1-62'],
+                                   ['want-1-2e2e2f78'], ['want-\u00b2-61'], ['want-%d-61' % number for number in range(17)]])
+def test_a_restore_that_asks_for_something_else(names):
+    with pytest.raises(door.ProtocolError):
+        door.wants(names, {b'a'})
+
+
+def test_a_restore_that_asks():
+    found = door.wants(['want-3-61', 'chunk-3-0', 'chunk-3-1-last', 'chunk-x', 'head.tar', 'done'], {b'a'})
+    assert (found.files, found.chunks, found.done) == ({3: b'a'}, {3: 2}, True)
+
+
+@pytest.mark.parametrize('path', ['', '/', 'x', '/a\n!id\n', '/a"b', "/a'b", '/a/../b', '/a\x1bb', '/a*', None, ['/x']])
+def test_folders_of_a_host(path):
+    with pytest.raises(door.ProtocolError):
+        door.folder(path)
+
+
+def test_what_a_restore_says():
+    found = door.restored({'changed': True, 'ansible_facts': {'x': 1}, 'add_host': {}, 'stdout': 'x', 'ansible_job_id': '1',
+                           'notes': ['a\x1b[2J'], 'diff': {'before': 'a\nb'}})
+    assert found == {'changed': True, 'notes': ['a\\x1b[2J'], 'diff': {'before': 'a\nb'}}
+    deep = []
+    for dummy in range(50):
+        deep = [deep]
+    for bad in ({'changed': 'yes'}, {'notes': deep}, {'notes': {1, 2}}):
+        with pytest.raises(door.ProtocolError):
+            door.restored(bad)
+
+
+@pytest.mark.parametrize('said, uid', [('1000\n', 1000), ('', None), ('\u00b2', None), ('9' * 5000, None), ('motd\n0\n', 0)])
+def test_user_ids(said, uid):
+    assert door.user_id(said) == uid

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat.pyz and the wheel: the same bytes each time, and they run alone, as on a stranger's machine."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+import deadroot
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, 'tools'))
+
+import pyz  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def place():
+    """A folder with lifeboat.pyz, which nobody may write to, and a dead host beside it. Other users can reach it."""
+    tmp = pathlib.Path(tempfile.mkdtemp(prefix='lb-pyz-'))
+    os.chmod(str(tmp), 0o755)
+    tool, host = tmp / 'tool', tmp / 'host'
+    pyz.pyz(str(tool), 1000000000)
+    deadroot.build(str(host / 'var' / 'lib' / 'docker'), containers=3, host_root=str(host))
+    os.chmod(str(tool), 0o555)
+    yield tmp
+    os.chmod(str(tool), 0o755)
+    shutil.rmtree(str(tmp))
+
+
+def run(place, *words, **options):
+    python = options.pop('python', sys.executable)
+    return subprocess.run([python, '-I', str(place / 'tool' / 'lifeboat.pyz'), '--host-root', str(place / 'host')] + list(words),
+                          stdout=options.pop('stdout', subprocess.PIPE), stderr=subprocess.PIPE, env={}, cwd='/', timeout=120, **options)
+
+
+def test_two_builds_are_equal(tmp_path):
+    for build in (pyz.pyz, pyz.wheel):
+        one, two = (build(str(tmp_path / side), 1000000000) for side in 'ab')
+        assert pyz.read(one) == pyz.read(two)
+        assert os.path.basename(one) == os.path.basename(two)
+
+
+def test_it_is_a_program_and_holds_nothing_of_ansible(place):
+    path = str(place / 'tool' / 'lifeboat.pyz')
+    assert pyz.read(path).startswith(b'#!/usr/bin/env python3\n') and os.access(path, os.X_OK)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        assert '__main__.py' in names and all(name == '__main__.py' or name.startswith('lifeboat_docker/') for name in names)
+        assert not any(b'from ansible' in archive.read(name) or b'import ansible' in archive.read(name) for name in names)
+        assert all(info.date_time == (2001, 9, 9, 1, 46, 40) for info in archive.infolist())
+    assert os.path.getsize(path) < 600000
+
+
+def test_every_verb_runs_in_an_empty_environment(place, tmp_path):
+    for words, status in ((('look',), 0), (('ls', '-R', 'web'), 0), (('cat', 'web:/etc/passwd'), 0), (('find', 'web', '-name', 'x'), 0),
+                          (('du', 'web'), 0), (('cp', 'web:/etc', str(tmp_path)), 0), (('tar', 'web'), 0), (('diff', 'web'), 0),
+                          (('logs', 'web'), 0), (('inspect', 'web'), 0), (('rescue', str(tmp_path / 'out')), 0),
+                          (('verify', str(tmp_path / 'out')), 0), (('mount', 'web'), 0), (('completion', 'bash'), 0), (('--version',), 0)):
+        done = run(place, *words)
+        assert done.returncode == status and b'Traceback' not in done.stderr, (words, done.stderr)
+    assert sorted(os.listdir(str(place / 'tool'))) == ['lifeboat.pyz']
+
+
+def test_stdin_closed(place):
+    done = run(place, 'look', '--json', preexec_fn=lambda: os.close(0))
+    assert done.returncode == 0 and len(json.loads(done.stdout.decode())['containers']) == 3
+    done = run(place, 'rescue', str(place / 'closed'), preexec_fn=lambda: os.close(0))
+    assert done.returncode == 0, done.stderr
+
+
+def test_stdout_closed_is_said(place):
+    done = run(place, 'look', preexec_fn=lambda: os.close(1))
+    assert done.returncode == 2 and b'The output cannot be written' in done.stderr
+
+
+def test_stderr_closed(place):
+    done = run(place, 'ls', 'web:/nothing', preexec_fn=lambda: os.close(2))
+    assert done.returncode == 2
+
+
+def test_a_pipe_that_is_closed_early(place):
+    for words in (('ls', '-R', 'web'), ('tar', 'web'), ('look', '--json')):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = run(place, *words, stdout=writer)
+        os.close(writer)
+        assert done.returncode == -signal.SIGPIPE and done.stderr == b'', words
+
+
+def test_full_disk_of_the_output(place):
+    if not os.path.exists('/dev/full'):
+        pytest.skip('needs /dev/full')
+    with open('/dev/full', 'wb') as full:
+        done = run(place, 'tar', 'web', stdout=full)
+    assert done.returncode == 2 and b'No space left on device' in done.stderr and done.stderr.count(b'\n') == 1
+
+
+def test_an_ordinary_user_is_told_what_cannot_be_read(place):
+    if os.geteuid():
+        pytest.skip('needs root to become another user')
+    python = next(path for path in ('/usr/bin/python3', '/usr/local/bin/python3', sys.executable) if os.access(path, os.X_OK))
+
+    def become():
+        os.setgid(65534)
+        os.setuid(65534)
+    containers = str(place / 'host' / 'var' / 'lib' / 'docker')
+    os.chmod(containers, 0o700)
+    done = run(place, 'look', preexec_fn=become, python=python)
+    assert done.returncode == 2 and b'DATA_ROOT_UNREADABLE' in done.stdout and b'root' in done.stdout, done
+    done = run(place, 'ls', 'web:/', preexec_fn=become, python=python)
+    assert done.returncode == 2 and b'lifeboat: ' in done.stderr and done.stdout == b''
+
+
+def test_an_older_python_is_told(place):
+    with zipfile.ZipFile(str(place / 'tool' / 'lifeboat.pyz')) as archive:
+        main = archive.read('__main__.py').decode()
+    assert main.index('needs Python 3.6') < main.index('from lifeboat_docker')
+    compile(main, 'main', 'exec')
+
+
+def test_the_wheel_gives_the_command(tmp_path):
+    path = pyz.wheel(str(tmp_path), 1000000000)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        info = 'lifeboat_docker-%s.dist-info/' % pyz.version()
+        assert b'lifeboat = lifeboat_docker.cli.main:main' in archive.read(info + 'entry_points.txt')
+        record = archive.read(info + 'RECORD').decode().splitlines()
+        assert sorted(line.split(',')[0] for line in record) == sorted(names)
+        archive.extractall(str(tmp_path / 'site'))
+    done = subprocess.run([sys.executable, '-c', 'import sys; from lifeboat_docker.cli.main import main; sys.exit(main(["--version"]))'],
+                          cwd=str(tmp_path / 'site'), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0 and done.stdout.decode().strip() == 'lifeboat ' + pyz.version(), done.stderr
+    shutil.rmtree(str(tmp_path / 'site'))
+
+
+def test_nothing_that_is_loaded_by_name_is_left_out():
+    names = pyz.needed()
+    for folder in pyz.BY_NAME:
+        for name in os.listdir(os.path.join(pyz.UTILS, folder)):
+            if name.endswith('.py'):
+                assert os.path.join(folder, name) in names
+    assert 'restore/engineapi.py' not in names
