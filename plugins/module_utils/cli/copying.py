@@ -277,7 +277,11 @@ class Copy(object):
         if self._options.owners:
             os.chown(name, *self._ids(st), dir_fd=folder, follow_symlinks=False)
         if kind != stat.S_IFLNK:
-            os.chmod(node, self._mode(st))
+            made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+            finally:
+                os.close(made)
         self._set_xattrs(node, self._xattrs(entry))
         os.utime(name, ns=_times(st), dir_fd=folder, follow_symlinks=False)
         return True

@@ -149,15 +149,15 @@ def _problems(found, width, paint, verbose):
     return lines
 
 
-def problem(item, width=None, paint=plain, head=''):
-    """One problem as lines, its next step in lines of its own."""
-    room = width - len(head) if width else None
-    severity = as_str(item.get('severity'))
-    lines = wrapped('%s %s: %s' % (shown(severity.upper()), shown(as_str(item.get('code'))), shown(as_str(item.get('message')))), room)
+def problem(item, width=None, paint=plain, apart=True):
+    """One problem as lines. APART: its next step stands in lines of its own."""
+    severity, step = as_str(item.get('severity')), shown(as_str(item.get('next_step')))
+    said = '%s %s: %s' % (shown(severity.upper()), shown(as_str(item.get('code'))), shown(as_str(item.get('message'))))
+    lines = wrapped(said if apart or not step else '%s %s' % (said, step), width)
     lines[0] = paint(lines[0][:len(severity)], COLOURS.get(severity)) + lines[0][len(severity):]
-    if as_str(item.get('next_step')):
-        lines += ['    ' + line for line in wrapped('Next: ' + shown(item['next_step']), room and room - 4)]
-    return [head + line for line in lines]
+    if step and apart:
+        lines += ['    ' + line for line in wrapped('Next: ' + step, width and width - 4)]
+    return lines
 
 
 def _counts(facts):
@@ -191,7 +191,7 @@ def rescued(result, width=None, paint=plain, check_mode=False, head=''):
     problems = sorted(as_list(result.get('problems')), key=lambda item: SEVERITIES.index(item.get('severity'))
                       if item.get('severity') in SEVERITIES else 0)
     for item in problems[:PROBLEMS]:
-        lines += problem(item, room, paint)
+        lines += problem(item, room, paint, False)
     if len(problems) > PROBLEMS:
         lines.append('... and %d more problems' % (len(problems) - PROBLEMS))
     summary = as_dict(result.get('summary'))

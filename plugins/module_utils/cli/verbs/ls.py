@@ -72,5 +72,19 @@ def _show(given, out, tally, opened, reference, node, listed):
 
 def _names(out, tally, opened, node, place):
     """Paths only: the kernel says what is a folder when it lists, so nothing else is asked of it."""
-    for path in opened.files.paths(node, lambda failure: tally.fail(place + b'/' + failure.path, failure.error)):
-        out.line('/' + shown(path))
+    for batch in opened.files.paths(node, lambda failure: tally.fail(place + b'/' + failure.path, failure.error)):
+        if not batch:
+            continue
+        lines = b'/' + b'\n/'.join(batch)
+        if not plain(lines, len(batch)):
+            lines = '\n'.join(['/' + shown(path) for path in batch]).encode('utf-8')
+        out.write(lines + b'\n')
+
+
+def plain(lines, count):
+    """True for COUNT lines that shown() would not change."""
+    try:
+        text = lines.decode('utf-8')
+    except UnicodeDecodeError:
+        return False
+    return text.count('\n') == count - 1 and text.replace('\n', '').isprintable()
