@@ -4,6 +4,7 @@
 """lifeboat ls: names in a folder, of all below it with -R."""
 import stat
 
+from ...rescue import progress
 from .. import files, objects
 from ..output import shown
 
@@ -56,9 +57,7 @@ def _show(given, out, tally, opened, reference, node, listed):
     else:
         found = files.entries(opened.files.children(node), tally, place)
     skip = len(node.entry.path) + 1 if node.entry.path and not given.recursive and node.folder is not None else 0
-    human = None
-    if given.human:
-        from ...rescue.progress import human
+    human = progress.human if given.human else None
     for entry in found:
         path = entry.path[skip:] if not given.recursive else b'/' + entry.path
         if given.json:
