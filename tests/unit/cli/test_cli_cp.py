@@ -265,3 +265,18 @@ def test_after_ctrl_c_the_same_command_goes_on_into_a_folder_that_exists(dead, l
         assert lifeboat('cp', *(words + (str(tmp_path),))).status == 0
     assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
     assert (tmp_path / 'README').read_bytes() == dead[0].volume('shop_db').nodes[b'README'].content()
+
+
+def test_owners_of_a_user_namespace(lifeboat, tmp_path, root_only):
+    host = str(tmp_path / 'host')
+    expected = deadroot.build(host + '/var/lib/docker', containers=1, host_root=host, userns=(100000, 100000))
+    words = ('--data-root', '/var/lib/docker')
+    tree = dict(expected.containers[0].tree())
+    # no id of the namespace: it stays as it is on the disk
+    tree[b'srv/foreign'] = tree[b'srv/foreign']._replace(uid=3100000, gid=3100001)
+    assert lifeboat(*(words + ('cp', '--no-mounts', 'web:/', str(tmp_path / 'seen'))), host_root=host).status == 0
+    compare(tree, tmp_path / 'seen')
+    found = json.loads(lifeboat(*(words + ('--json', 'ls', '--no-mounts', 'web:/')), host_root=host).out.decode())['entries']
+    assert {(item['uid'], item['gid']) for item in found if item['path'] == '/etc'} == {(tree[b'etc'].uid, tree[b'etc'].gid)}
+    assert lifeboat(*(words + ('cp', '--owner-ids', 'disk', 'web:/etc/passwd', str(tmp_path / 'disk'))), host_root=host).status == 0
+    assert os.stat(str(tmp_path / 'disk')).st_uid == 100000 + tree[b'etc/passwd'].uid

@@ -61,7 +61,7 @@ def _show(given, out, tally, opened, reference, node, listed):
     for entry in found:
         path = entry.path[skip:] if not given.recursive else b'/' + entry.path
         if given.json:
-            listed.append(dict(files.about(entry, b'/' + entry.path), object=reference.text))
+            listed.append(dict(files.about(entry, b'/' + entry.path, opened.object.idmap), object=reference.text))
         elif given.long:
             out.line(files.long_line(entry, shown(path), opened.object.idmap, human))
         else:
