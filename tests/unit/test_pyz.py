@@ -2,14 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat.pyz and the wheel: the same bytes each time, and they run alone, as on a stranger's machine."""
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import zipfile
 
 import deadroot
@@ -101,6 +106,48 @@ def test_full_disk_of_the_output(place):
     with open('/dev/full', 'wb') as full:
         done = run(place, 'tar', 'web', stdout=full)
     assert done.returncode == 2 and b'No space left on device' in done.stderr and done.stderr.count(b'\n') == 1
+
+
+def on_terminal(place, *words, **variables):
+    """(exit status, what stands on the terminal) of the tool on a terminal of 80 columns."""
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+    process = subprocess.Popen([sys.executable, '-I', str(place / 'tool' / 'lifeboat.pyz'), '--host-root', str(place / 'host')] + list(words),
+                               stdin=child, stdout=child, stderr=child, env=dict({'TERM': 'xterm'}, **variables), close_fds=True)
+    os.close(child)
+    said = b''
+    while True:
+        try:
+            piece = os.read(parent, 65536)
+        except OSError:                 # the other side is closed
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(parent)
+    return process.wait(), said
+
+
+def test_on_a_terminal_there_are_colours_and_lines_fit(place):
+    status, said = on_terminal(place, 'look')
+    assert status == 0 and b'\x1b[32mcomplete\x1b[0m' in said
+    plain = re.sub(b'\x1b\\[[0-9;]*m', b'', said).decode().split('\r\n')
+    assert max(map(len, plain)) <= 80
+    assert b'\x1b' not in on_terminal(place, 'look', NO_COLOR='1')[1]
+    assert b'\x1b' not in on_terminal(place, 'look', TERM='dumb')[1]
+
+
+def test_on_a_terminal_an_archive_is_refused_and_files_are_harmless(place):
+    status, said = on_terminal(place, 'tar', 'web')
+    assert status == 2 and b'is a terminal' in said and b'ustar' not in said
+    volume = next((place / 'host' / 'var' / 'lib' / 'docker' / 'volumes').glob('shop_db/_data'))
+    (volume / 'evil').write_bytes(b'a\x1b]0;owned\x07b\n')
+    try:
+        assert b'a\\x1b]0;owned\\x07b' in on_terminal(place, 'cat', 'volume:shop_db:/evil')[1]
+        assert b'a\x1b]0;owned' in on_terminal(place, 'cat', '--raw', 'volume:shop_db:/evil')[1]
+        assert run(place, 'cat', 'volume:shop_db:/evil').stdout == b'a\x1b]0;owned\x07b\n'
+    finally:
+        (volume / 'evil').unlink()
 
 
 def test_an_ordinary_user_is_told_what_cannot_be_read(place):

@@ -81,15 +81,21 @@ def each(given, out, tally, show):
     return tally.status()
 
 
-def about(entry, path):
-    """An entry as JSON: the same keys for every verb."""
+def about(entry, path, idmap=None):
+    """An entry as JSON: the same keys for every verb. Owners are those that the container saw."""
     st = entry.st
+    uid, gid = owner(st, idmap)
     fields = model.path_fields(path)
-    fields.update({'type': filesystem.kind(st.st_mode), 'mode': '%04o' % stat.S_IMODE(st.st_mode), 'uid': st.st_uid, 'gid': st.st_gid,
+    fields.update({'type': filesystem.kind(st.st_mode), 'mode': '%04o' % stat.S_IMODE(st.st_mode), 'uid': uid, 'gid': gid,
                    'size': st.st_size, 'mtime': moment(st.st_mtime_ns), 'mtime_ns': st.st_mtime_ns})
     if stat.S_ISLNK(st.st_mode):
         fields.update(model.path_fields(target(entry), 'link'))
     return fields
+
+
+def owner(st, idmap):
+    """(uid, gid) of a stat as the container saw them. IDMAP: storage.idmap.IdMap or None."""
+    return idmap.to_container(st.st_uid, st.st_gid) if idmap is not None else (st.st_uid, st.st_gid)
 
 
 def target(entry):
@@ -111,7 +117,7 @@ def moment(nanoseconds):
 def long_line(entry, name, idmap=None, human=None):
     """A line as ls -l has it; owners are numbers, as the container's passwd is another one."""
     st = entry.st
-    uid, gid = idmap.to_container(st.st_uid, st.st_gid) if idmap is not None else (st.st_uid, st.st_gid)
+    uid, gid = owner(st, idmap)
     kind = filesystem.kind(st.st_mode)
     size = '%d, %d' % (os.major(st.st_rdev), os.minor(st.st_rdev)) if kind in ('c', 'b') else \
         human(st.st_size) if human else '%d' % st.st_size

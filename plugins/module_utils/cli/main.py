@@ -27,7 +27,11 @@ class Ended(BaseException):
 def main(argv=None):
     """Run the tool with ARGV (default: of the process) -> exit status."""
     _descriptors()
-    given = parser.build(VERSION).parse_args(argv)
+    known = parser.build(VERSION)
+    if not (sys.argv[1:] if argv is None else argv):
+        known.print_help(sys.stderr)
+        return NOTHING
+    given = known.parse_args(argv)
     out = output.Output(given.quiet, given.verbose)
     before = _signals()
     try:

@@ -125,12 +125,13 @@ def _layers(host, name):
 
 def _images(host, name):
     named, found = {}, []
+    digest = name[7:] if name.startswith('sha256:') else name if ':' not in name else ''
     for root in host.roots:
         for image in root.images():
             for each in image.references + (image.id,):
                 named.setdefault(each, None)
-            if name in image.references or name + ':latest' in image.references or image.id == name or \
-                    len(name) >= 4 and image.id.split(':')[-1].startswith(name.split(':')[-1]):
+            if name in image.references or name + ':latest' in image.references or \
+                    len(digest) >= 4 and image.id.split(':')[-1].startswith(digest):
                 found.append(Object(IMAGE, (image.references or (image.id,))[0], root, image, root.idmap))
     if not found:
         selection.by_glob('image', [name], list(named))

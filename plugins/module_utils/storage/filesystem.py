@@ -24,6 +24,7 @@ from .union import _Folder
 
 MAX_LINKS = 40                          # as the kernel, path_resolution(7)
 MAX_PATH = 4096                         # PATH_MAX
+BATCH = 512                             # paths that are handed out at once
 
 
 class Node(NamedTuple):
@@ -77,7 +78,7 @@ class Merged(object):
         return self._view._walk(self._parts, prefix, prune)
 
     def paths(self, prefix, failed):
-        """Yield the path of everything below, a slash behind folders; None if that cannot be told without looking at each."""
+        """Yield lists of the paths of everything below, a slash behind folders; None if that cannot be told without looking at each."""
         # types: an Overlay without its heirs, which ask for attributes of each file
         if not SCANS or any(type(encoding) is not Overlay for encoding in self._view.encodings):
             return None
@@ -120,25 +121,30 @@ class Plain(object):
 def _paths(view, parts, prefix, failed):
     """See Merged.paths(). Which names are folders or may be deletions the kernel says when it lists (getdents64(2), d_type)."""
     pending = [(len(prefix), parts, *_scanned(view, parts, prefix, failed))]
+    found = []
     while pending:
         start, parts, here, names = pending[-1]
         prefix = prefix[:start]
         for name, folder in names:
-            path = prefix + name
             if not folder:
-                yield path
+                found.append(prefix + name)
                 continue
-            yield path + b'/'
+            path = prefix + name
+            found.append(path + b'/')
             try:
                 inner = view._collect(here, name)
             except OSError as exc:
                 failed(Failure(path, exc, True))
                 continue
+            if len(found) > BATCH:
+                yield found
+                found = []
             prefix = path + b'/'
             pending.append((len(prefix), inner, *_scanned(view, inner, prefix, failed)))
             break
         else:
             pending.pop()
+    yield found
 
 
 def _scanned(view, parts, prefix, failed):
@@ -150,30 +156,38 @@ def _scanned(view, parts, prefix, failed):
         except OSError as exc:
             failed(Failure(prefix[:-1], exc, True))
             continue
+        if len(parts) == 1:             # most folders are in one layer only
+            where = {name: parts for name, folder in found if folder}
+            shown = dict(found)
+            break
         for name, folder in found:
             if name not in shown:
                 shown[name] = folder
             where.setdefault(name, []).append(part)
-    names = sorted((name, folder) for name, folder in shown.items() if folder is not None)
+    names = sorted(item for item in shown.items() if item[1] is not None)
     return _Folder(len(prefix), parts, where, None, ()), iter(names)
 
 
 def _scan(view, part):
     """[(name, True for a folder, None for a deletion)] of one layer's share of a folder."""
-    found = []
+    with os.scandir(part.folder.fd) as listed:
+        entries = list(listed)
+    if not entries:
+        return []
+    # text, as scandir gives it for a descriptor; all at once, as no name has a slash
+    names = os.fsencode('/'.join([entry.name for entry in entries])).split(b'/')
+    folders = [entry.is_dir(follow_symlinks=False) for entry in entries]
     encoding, odd = view.encodings[part.index], part.marks.xwhiteouts
-    with os.scandir(part.folder.fd) as entries:
-        for entry in entries:
-            name = os.fsencode(entry.name)
-            folder = entry.is_dir(follow_symlinks=False)
-            if not folder and (odd or not (entry.is_file(follow_symlinks=False) or entry.is_symlink())):
-                try:
-                    if encoding.is_whiteout(part.folder.stat(name), part.folder, name, part.marks):
-                        folder = None
-                except FileNotFoundError:
-                    continue            # removed by a live container since the listing
-            found.append((name, folder))
-    return found
+    gone = set()
+    for number, entry in enumerate(entries):
+        if not folders[number] and (odd or not (entry.is_file(follow_symlinks=False) or entry.is_symlink())):
+            try:
+                if encoding.is_whiteout(part.folder.stat(names[number]), part.folder, names[number], part.marks):
+                    folders[number] = None
+            except FileNotFoundError:
+                gone.add(number)        # removed by a live container since the listing
+    found = list(zip(names, folders))
+    return [item for number, item in enumerate(found) if number not in gone] if gone else found
 
 
 class _Made(object):
@@ -328,19 +342,24 @@ class FileSystem(object):
         return self._walk(node, prefix, inner, prune)
 
     def paths(self, node, failed):
-        """Yield the path (bytes) of everything below the folder NODE, in tree order, folders with a slash behind. FAILED(Failure)
-        is called for what cannot be read."""
+        """Yield lists of the paths (bytes) of everything below the folder NODE, in tree order, folders with a slash behind.
+        FAILED(Failure) is called for what cannot be read."""
         prefix = b'/'.join(node.names) + b'/' if node.names else b''
         inside = any(place[:len(node.names)] == node.names for place in self._mounts if len(place) > len(node.names))
         found = None if inside else node.folder.paths(prefix, failed)
         if found is not None:
             yield from found
             return
+        batch = []
         for item in self.walk(node):
             if isinstance(item, Failure):
                 failed(item)
-            else:
-                yield item.path + b'/' if stat.S_ISDIR(item.st.st_mode) else item.path
+                continue
+            batch.append(item.path + b'/' if stat.S_ISDIR(item.st.st_mode) else item.path)
+            if len(batch) > BATCH:
+                yield batch
+                batch = []
+        yield batch
 
     def _walk(self, node, prefix, inner, prune):
         """The same where mounts lie below: INNER are their places, sorted."""

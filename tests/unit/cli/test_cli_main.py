@@ -46,11 +46,17 @@ def test_every_verb_has_help(verb, capsys):
     assert 'examples:' in said and '--host-root' in said and dict(parser.VERBS)[verb][:20].lower() in said.lower()
 
 
-@pytest.mark.parametrize('words', [(), ('nonsense',), ('ls',), ('cp', 'web:/x'), ('ls', '--what', 'web')])
+@pytest.mark.parametrize('words', [('nonsense',), ('ls',), ('cp', 'web:/x'), ('ls', '--what', 'web')])
 def test_wrong_use_is_status_2(words, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main(list(words))
     assert ended.value.code == 2 and 'usage: lifeboat' in capsys.readouterr().err
+
+
+def test_without_a_verb_it_explains_itself(capsys):
+    assert main.main([]) == 2
+    said = capsys.readouterr().err
+    assert all(verb in said for verb in VERBS) and 'exit status' in said
 
 
 def test_options_may_stand_before_and_behind_the_verb_and_in_variables(dead, lifeboat, monkeypatch):

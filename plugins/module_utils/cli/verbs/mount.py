@@ -96,7 +96,9 @@ def _do(out, tally, folder, argv, point):
         raise LifeboatError('Only root can mount. Run it with sudo, or use lifeboat cp, which needs no mount')
     try:
         os.makedirs(point, exist_ok=True)
-        done = subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        # fsconfig(2), which newer mount programs use, takes 256 bytes of lowerdir; mount(2) takes a page
+        done = subprocess.run(argv, cwd=folder, env=dict(os.environ, LIBMOUNT_FORCE_MOUNT2='always'), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     except OSError as exc:
         raise LifeboatError('%s cannot be mounted: %s' % (shown(point), exc.strerror or exc))
     if done.returncode:

@@ -98,16 +98,6 @@ def test_the_table_of_very_much():
     assert lines[63] == '[dead1] 60 bundles, 40 to write, 0 bytes, 0 problems' and len(lines) == 64
 
 
-@pytest.mark.parametrize('fail_on, summary, failed', [
-    ('lost', {'bundles': 2, 'lost': 1}, True), ('lost', {'bundles': 2, 'partial': 1}, False), ('partial', {'bundles': 2, 'unsupported': 1}, True),
-    ('never', {'bundles': 2, 'lost': 2}, False), ('lost', {'bundles': 2, 'complete': 2}, False), ('lost', {'bundles': 0}, True),
-    ('lost', {}, True), ('never', {'bundles': 0}, False)])
-def test_what_fails_a_task(fail_on, summary, failed):
-    result = {}
-    action.ActionModule._judge(fail_on, summary, result)
-    assert result.get('failed', False) is failed and bool(result.get('msg')) is failed
-
-
 def test_facts_of_a_host_do_not_come_through():
     said = dict(RESULT, ansible_facts={'x': 1}, add_host={'host_name': 'x'}, changed=True, warnings=['w'], failed=False)
     found = action._known(said)

@@ -298,7 +298,7 @@ def bundle(end, files, status='complete', components=None, name='x'):
     say(end, {'op': 'begin', 'bundle': name})
     manifest = {'schema_version': 1, 'kind': 'volume', 'status': status, 'volume': {'name': 'v'},
                 'components': [{'name': 'volume:v', 'kind': 'volume', 'file': file, 'sha256': hashlib.sha256(data).hexdigest(),
-                                'bytes': len(data), 'status': status} for file, data in files.items()]
+                                'bytes': len(data), 'source_bytes': len(data), 'status': status} for file, data in files.items()]
                 if components is None else components}
     files = dict(files, **{'manifest.json': json.dumps(manifest).encode()})
     files['SHA256SUMS'] = b''.join(b'%s  %s\n' % (hashlib.sha256(data).hexdigest().encode(), file.encode())
@@ -326,7 +326,7 @@ def good_one(tmp_path):
 
 @pytest.mark.parametrize('files, status, components', [
     ({}, 'lost', None), ({}, 'complete', None), ({'volumes/v.tar': b'x'}, 'partial', None), ({'other.tar': b'x'}, 'complete', []),
-    ({'v.tar': b'x'}, 'complete', [{'name': 'other', 'kind': 'volume', 'file': 'v.tar', 'status': 'complete'}])])
+    ({'v.tar': b'x'}, 'complete', [{'name': 'other', 'kind': 'volume', 'file': 'v.tar', 'source_bytes': 1, 'status': 'complete'}])])
 def test_nothing_replaces_a_good_bundle_by_less(tmp_path, files, status, components):
     """Whatever the node says about the older one."""
     good_one(tmp_path)
