@@ -67,7 +67,7 @@ def test_it_is_a_program_and_holds_nothing_of_ansible(place):
 def test_every_verb_runs_in_an_empty_environment(place, tmp_path):
     for words, status in ((('look',), 0), (('ls', '-R', 'web'), 0), (('cat', 'web:/etc/passwd'), 0), (('find', 'web', '-name', 'x'), 0),
                           (('du', 'web'), 0), (('cp', 'web:/etc', str(tmp_path)), 0), (('tar', 'web'), 0), (('diff', 'web'), 0),
-                          (('logs', 'web'), 0), (('inspect', 'web'), 0), (('rescue', str(tmp_path / 'out')), 0),
+                          (('logs', 'web'), 0), (('inspect', 'web'), 0), (('rescue', str(tmp_path / 'out'), '--include', 'config,writable,volumes,logs'), 0),
                           (('verify', str(tmp_path / 'out')), 0), (('mount', 'web'), 0), (('completion', 'bash'), 0), (('--version',), 0)):
         done = run(place, *words)
         assert done.returncode == status and b'Traceback' not in done.stderr, (words, done.stderr)
@@ -77,7 +77,7 @@ def test_every_verb_runs_in_an_empty_environment(place, tmp_path):
 def test_stdin_closed(place):
     done = run(place, 'look', '--json', preexec_fn=lambda: os.close(0))
     assert done.returncode == 0 and len(json.loads(done.stdout.decode())['containers']) == 3
-    done = run(place, 'rescue', str(place / 'closed'), preexec_fn=lambda: os.close(0))
+    done = run(place, 'rescue', str(place / 'closed'), '--include', 'config,writable,volumes', preexec_fn=lambda: os.close(0))
     assert done.returncode == 0, done.stderr
 
 

@@ -375,8 +375,9 @@ def test_a_bundle_that_the_node_keeps_quiet_about_is_told(tmp_path):
     ([], 'partial'),                                                                            # complete of nothing
     ([{'name': 'a', 'kind': 'volume', 'file': 'missing.tar', 'status': 'complete'}], None),     # refused: not in SHA256SUMS
     ([{'name': 'a', 'kind': 'volume', 'file': '', 'status': 'complete'}], 'partial'),
-    ([{'name': 'a', 'kind': 'volume', 'file': 'v.tar', 'status': 'complete', 'bytes': 1 << 50}], None),     # the size is another
-    ([{'name': 'a', 'kind': 'volume', 'file': 'v.tar', 'status': 'lost'}], 'partial')])
+    ([{'name': 'a', 'kind': 'volume', 'file': 'v.tar', 'status': 'complete', 'source_bytes': 4,
+       'bytes': 1 << 50}], None),     # the size is another
+    ([{'name': 'a', 'kind': 'volume', 'file': 'v.tar', 'status': 'lost', 'source_bytes': 4}], 'partial')])
 def test_complete_is_computed_here(tmp_path, components, status):
     end = receiver(tmp_path)
     bundle(end, {'v.tar': b'data'}, 'complete', components)
