@@ -18,17 +18,32 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
 # All of it here: the process that forks the workers loads this file, so that none of them has to.
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress import Teller
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, spool, store as stores, target
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError, show as plain, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import target
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name, settle, verdict
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, show as plain, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import remote, spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
-    delivery as ends, delivery_door as door, interrupts, jobplace, plaindata, rescue_report)
-from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import SenderGone, Session, Unfetchable, reset, transport
+    delivery as ends,
+    delivery_door as door,
+    interrupts,
+    jobplace,
+    plaindata,
+    rescue_report,
+)
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import (
+    SenderGone,
+    Session,
+    Unfetchable,
+    reset,
+    transport,
+)
 
 display = Display()
 IN_MEMORY = '/dev/shm'

@@ -5,7 +5,8 @@
 import os
 import traceback
 
-from .storage import metadata, model
+from .disk import metadata
+from .records import model
 
 SOURCE_ARGUMENTS = dict(
     host_root=dict(type='path', default='/'),
@@ -39,8 +40,8 @@ def sentence(text):
 
 
 def open_host(params):
-    """storage.inventory.Host of a module's shared arguments."""
-    from .storage import inventory
+    """engines.docker.inventory.Host of a module's shared arguments."""
+    from .engines.docker import inventory
     root = params['containerd_root']
     return inventory.Host(os.fsencode(params['host_root']), [os.fsencode(path) for path in params['data_roots']],
                           os.fsencode(root) if root else None)

@@ -268,8 +268,10 @@ summary:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, plan, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import plan
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, run
 
 
 def rescue(module):

@@ -13,15 +13,23 @@ import time
 from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.codes import problem
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import PARTIAL, PROGRESS
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.codes import problem
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_facts import count, facts, keeps_more
-from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import MARK, SMALL, Folders, Part, Whole, part_names
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import (
+    MARK,
+    SMALL,
+    Folders,
+    Part,
+    Whole,
+    part_names,
+)
 
 IMAGES = door.IMAGES
 BLOBS = 'image/' + imagestore.BLOBS     # where a bundle holds layers

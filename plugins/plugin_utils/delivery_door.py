@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, NamedTuple, Optional
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore, spool
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, spool
 
 BUNDLE_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,229}\Z')
 DIGEST = re.compile(r'[0-9a-f]{64}\Z')

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
 RANK = (model.COMPLETE, model.PARTIAL, model.UNSUPPORTED, model.LOST)       # the best first
 MAX_TEXT = 4000

@@ -22,8 +22,9 @@ from typing import Any, Callable, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.connection import ConnectionBase
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import spool
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, delivery_guard as guard
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import Receiver
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError

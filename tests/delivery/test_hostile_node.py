@@ -13,7 +13,7 @@ import hosts
 import pytest
 from hosts import MIB, options
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames
 
 NAME = 'lifeboat-evil0000'
 SPOOL = '/dev/shm/' + NAME

@@ -9,9 +9,9 @@ import stat
 import subprocess
 import tarfile
 
-from ansible_collections.lifeboat.docker.plugins.module_utils import facts
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
 
 EVERYTHING = ('config', 'writable', 'rootfs', 'volumes', 'binds', 'logs')
 

@@ -11,9 +11,9 @@ import time
 import pytest
 import rescued
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import asks
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 from ansible_collections.lifeboat.docker.tests.unit.restore.test_unpack import HOSTILE
 

@@ -9,15 +9,15 @@ import sys
 import tarfile
 
 import pytest
-
 from needs import need
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, model  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -144,7 +144,7 @@ def test_a_read_only_disk_of_another_machine(tmp_path):
 RUNNER = """
 import os, sys
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 with inventory.Host(os.fsencode(sys.argv[1]), [b'/var/lib/docker']) as host:
     result = run.rescue(host, run.Request(os.fsencode(sys.argv[2]), host_name='box', include=('writable', 'rootfs')))
 peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))

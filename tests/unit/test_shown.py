@@ -8,16 +8,23 @@ import subprocess
 
 import pytest
 import yaml
+from hostiletext import ALL, BREAKS, CONTROLS, ESCAPES, IDS, NAMES, bad
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import progress
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import texts
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.values import clean
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies, definition as definitions, files, run, shell
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagecodes, progress, texts
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import codes as imagecodes
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes, model
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import (
+    body as bodies,
+    definition as definitions,
+    files,
+    run,
+    shell,
+)
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, steps
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import codes, model
-
-from hostiletext import ALL, BREAKS, CONTROLS, ESCAPES, IDS, NAMES, bad
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 STUB = '''#!/bin/sh

@@ -14,10 +14,10 @@ import re
 import stat
 from typing import Any, Dict, NamedTuple, Tuple
 
+from ..disk import safeio
 from ..formats import jsonish
 from ..formats.values import as_list
-from ..storage import safeio
-from ..storage.model import LifeboatError, show, text
+from ..records.model import LifeboatError, show, text
 
 SCHEMA_VERSION = 1
 KINDS = ('container', 'volume', 'orphan', 'image')

@@ -6,8 +6,8 @@ import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..formats.values import as_dict, as_list
+from ..records.model import COMPLETE, LifeboatError, Mount, show
 from ..recreate import definition
-from ..storage.model import COMPLETE, LifeboatError, Mount, show
 from . import reading
 
 MAX_LISTED = 10

@@ -17,11 +17,11 @@ import time
 from collections import OrderedDict
 from typing import Any, NamedTuple, Optional
 
+from ..archive.sink import TEMPORARY
+from ..archive.write import HASHED_HOLES, data_map
+from ..disk.tree import Failure
 from ..formats import checksums
-from ..rescue.archive import HASHED_HOLES, data_map
-from ..rescue.sink import TEMPORARY
-from ..storage.model import LifeboatError
-from ..storage.tree import Failure
+from ..records.model import LifeboatError
 from .output import shown
 
 MAX_OPEN = 64                           # folders of the destination held open

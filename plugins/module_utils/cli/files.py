@@ -6,8 +6,9 @@ import os
 import stat
 import time
 
-from ..storage import filesystem, model
-from ..storage.tree import Failure
+from ..disk.tree import Failure
+from ..engines.docker import filesystem
+from ..records import model
 from . import objects
 from .main import PARTIAL, WHOLE
 from .output import shown
@@ -94,7 +95,7 @@ def about(entry, path, idmap=None):
 
 
 def owner(st, idmap):
-    """(uid, gid) of a stat as the container saw them. IDMAP: storage.idmap.IdMap or None."""
+    """(uid, gid) of a stat as the container saw them. IDMAP: layers.idmap.IdMap or None."""
     return idmap.to_container(st.st_uid, st.st_gid) if idmap is not None else (st.st_uid, st.st_gid)
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from ..storage.model import LifeboatError, text
+from ..records.model import LifeboatError, text
 from . import output, parser
 
 VERSION = '1.0.0'

@@ -5,7 +5,7 @@
 import errno
 import os
 
-from ..storage.model import LifeboatError, show
+from ..records.model import LifeboatError, show
 
 BUFFER = 64 * 1024
 COLOURS = {'red': '31', 'green': '32', 'yellow': '33', 'bold': '1', 'dim': '2'}

@@ -6,7 +6,7 @@ import collections
 import threading
 import time
 
-from ..rescue.progress import describe, duration, human
+from ..archive.progress import describe, duration, human
 from .output import shown
 
 DRAW = 0.25                             # seconds between two pictures of a bar
@@ -28,7 +28,7 @@ class Meter(object):
 
 
 class Bar(object):
-    """Draws what SNAPSHOT() says while it is entered. One of a Meter, or of rescue.progress.Progress."""
+    """Draws what SNAPSHOT() says while it is entered. One of a Meter, or of archive.progress.Progress."""
 
     def __init__(self, out, snapshot, clock=time.monotonic):
         self._out = out

@@ -6,9 +6,9 @@
 All functions return lines. WIDTH: columns of the terminal, None where nothing has to be cut. PAINT(text, colour) colours text
 on a terminal. Values come from disks and bundles: every one goes through shown().
 """
+from ..archive.progress import human
 from ..formats.values import as_dict, as_int, as_list, as_str
-from ..rescue.progress import human
-from ..storage import model
+from ..records import model
 from .output import columns, shown, wrapped
 
 SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)

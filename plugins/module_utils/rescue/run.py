@@ -9,12 +9,16 @@ import re
 import socket
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from ..storage import fsinfo, liveness, metadata, model, selection
-from ..storage.codes import problem
-from ..storage.volumes import redacted
-from . import bundle, compress, neighbours, plan, target
-from .progress import Progress, human
-from .store import FolderStore
+from ..archive import compress, trees
+from ..archive.progress import Progress, human
+from ..bundles import plan, writing as bundle
+from ..bundles.store import FolderStore
+from ..disk import fsinfo, metadata
+from ..engines.docker import liveness
+from ..engines.docker.volumes import redacted
+from ..records import model, selection
+from ..records.codes import problem
+from . import neighbours, target
 
 # What a compressed archive needs at least, as a share of its data: below that the target is surely too small.
 LEAST = {'none': 1.0}
@@ -356,7 +360,7 @@ def _orphan_job(host, root, orphan, request):
 def _urgency(job, measured):
     """First what the next start of dockerd deletes, then what looks like a database, then the smallest."""
     doomed = any(item.code in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED') for item in job.problems)
-    databases = any(item.databases for item in measured.values() if isinstance(item, plan.Estimate))
+    databases = any(item.databases for item in measured.values() if isinstance(item, trees.Estimate))
     return (not doomed, not databases, _size(measured), job.name)
 
 
@@ -378,12 +382,12 @@ def _over_limit(jobs, measured, done, limit):
 
 def _work(measured):
     """Bytes that reading a job will show: holes are not read."""
-    return sum(item.work for item in measured.values() if isinstance(item, plan.Estimate))
+    return sum(item.work for item in measured.values() if isinstance(item, trees.Estimate))
 
 
 def _size(measured):
     """Bytes of data of a job."""
-    return sum(item.bytes for item in measured.values() if isinstance(item, plan.Estimate))
+    return sum(item.bytes for item in measured.values() if isinstance(item, trees.Estimate))
 
 
 # -- room ------------------------------------------------------------------------------------------------------------------------
@@ -402,16 +406,16 @@ def _needs(jobs, measured, done, settings):
             continue
         for item in job.items:
             mark = measured[index][item.name]
-            if isinstance(mark, plan.Estimate) and item.shared not in counted:
+            if isinstance(mark, trees.Estimate) and item.shared not in counted:
                 need(PARTS.get(item.kind, item.kind), _packed(mark, share))
             if item.shared is not None:
                 counted.add(item.shared)
         if job.with_logs and job.container.log is not None:
             need('logs', 2 * job.container.log.bytes)
         if job.with_image:
-            from . import image
+            from ..images import container as image
             layer = measured[index].get('writable')
-            size = image.estimate(job.image, job.container, layer if isinstance(layer, plan.Estimate) else None)
+            size = image.estimate(job.image, job.container, layer if isinstance(layer, trees.Estimate) else None)
             need('image', size.own)
             for diff_id, stored in size.shared.items():
                 if settings.images is None or diff_id not in counted:
@@ -421,7 +425,7 @@ def _needs(jobs, measured, done, settings):
 
 
 def _packed(mark, share):
-    """Bytes that the archive of a plan.Estimate needs at least."""
+    """Bytes that the archive of a trees.Estimate needs at least."""
     return int(mark.allocated * share) + 512 * mark.entries // (1 if share == 1.0 else 8)
 
 
@@ -477,7 +481,7 @@ def _without_binds(jobs, measured, done, settings, excess):
     for index, job in enumerate(jobs):
         for item in job.items:
             mark = measured[index][item.name]
-            if item.kind == 'bind' and done[index] is None and isinstance(mark, plan.Estimate):
+            if item.kind == 'bind' and done[index] is None and isinstance(mark, trees.Estimate):
                 sizes[item.shared] = _packed(mark, share)
     gone = set()
     for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
@@ -522,7 +526,7 @@ def _forecast(store, jobs, measured, done, problems):
         components = []
         for item in job.items:
             mark = measured[index][item.name]
-            whole = isinstance(mark, plan.Estimate)
+            whole = isinstance(mark, trees.Estimate)
             components.append({'name': item.name, 'kind': item.kind, 'file': item.stem + '.tar', 'sha256': None,
                                'bytes': mark.bytes if whole else 0, 'entries': mark.entries if whole else 0, 'files': None,
                                'status': item.status if whole else model.LOST})
@@ -531,7 +535,7 @@ def _forecast(store, jobs, measured, done, problems):
                                'bytes': job.container.log.bytes, 'entries': None, 'files': len(job.container.log.files),
                                'status': model.COMPLETE})
         if job.with_image:
-            from . import image
+            from ..images import container as image
             size = image.estimate(job.image, job.container)
             components.append({'name': 'image', 'kind': 'image', 'file': 'image.tar', 'sha256': None,
                                'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,

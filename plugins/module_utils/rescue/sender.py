@@ -17,10 +17,10 @@ import tempfile
 import threading
 import time
 
-from ..bundles import removal
-from ..storage import model
-from . import spool
-from .progress import Progress
+from ..archive import removal
+from ..archive.progress import Progress
+from ..records import model
+from ..transport import spool
 
 PACKAGE = 'ansible_collections.lifeboat.docker.plugins.module_utils.rescue'
 _TICK = 0.25
@@ -224,7 +224,8 @@ def main(argv):
 
 def _work(spec, folder, writer, progress, watch):
     from .. import module as shared
-    from . import ioclass, remote, run
+    from ..transport import remote
+    from . import ioclass, run
     params, delivery = spec['params'], spec['delivery']
     ioclass.apply(params['io_class'])
 

@@ -5,8 +5,9 @@
 import os
 from typing import Any, List, Optional
 
-from ..storage import fsinfo, model
-from ..storage.codes import problem
+from ..disk import fsinfo
+from ..records import model
+from ..records.codes import problem
 
 MEMORY = ('tmpfs', 'ramfs', 'devtmpfs', 'rootfs')
 # Where people mount sticks and disks by hand, and desktops do: hier(7)

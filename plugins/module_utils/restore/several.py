@@ -9,10 +9,10 @@ allowed is the exception: it is refused for all bundles before anything is done.
 import os
 from typing import Any, NamedTuple, Tuple
 
-from ..bundles import reading, source as sources
+from ..bundles import info as described, reading, source as sources
+from ..records.model import LifeboatError, text
 from ..recreate import asks
-from ..storage.model import LifeboatError, text
-from . import info as described, plan as planning
+from . import plan as planning
 from .steps import Stopped
 
 LONGEST = 1000                          # characters of what is said of one bundle that failed

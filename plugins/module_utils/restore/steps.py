@@ -10,7 +10,7 @@ half done by its marks (see volumes) and does it again.
 import signal
 from typing import Any, Callable, NamedTuple, Optional
 
-from ..storage.model import LifeboatError, sentence
+from ..records.model import LifeboatError, sentence
 
 
 class Step(NamedTuple):

@@ -15,9 +15,9 @@ import re
 import stat
 from collections import deque
 
-from ..bundles import removal
-from ..storage import safeio
-from ..storage.model import LifeboatError, show
+from ..archive import removal
+from ..disk import safeio
+from ..records.model import LifeboatError, show
 
 MAX_LINKS = 40
 MAX_PARTS = 500

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import store
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
 
 
 def nest(top, depth, name='d'):

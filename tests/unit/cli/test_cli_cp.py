@@ -199,7 +199,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_gets_its_name(lifeboat, tmp_pat
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_copied(dead, lifeboat, tmp_path, monkeypatch):
-    from ansible_collections.lifeboat.docker.plugins.module_utils.storage import union
+    from ansible_collections.lifeboat.docker.plugins.module_utils.layers import union
     real = union.View.open
 
     def failing(self, entry):

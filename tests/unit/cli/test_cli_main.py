@@ -12,8 +12,15 @@ import sys
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.cli import completion, main, output, parser, progress, values
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import bundle
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import writing as bundle
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli import (
+    completion,
+    main,
+    output,
+    parser,
+    progress,
+    values,
+)
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 VERBS = [name for name, dummy in parser.VERBS]

@@ -8,11 +8,11 @@ import subprocess
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils import facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import gotypes
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
 
 
 def open_host(dead):

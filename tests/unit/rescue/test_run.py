@@ -14,9 +14,12 @@ import types
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import bundle, compress, plan, run
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, model, privileges
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import compress
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, plan, writing as bundle
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.layers import privileges
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
 @pytest.fixture(scope='module')
@@ -230,7 +233,7 @@ def test_a_bundle_that_cannot_be_written_does_not_stop_the_others(dead, tmp_path
 def test_unreadable_file(dead, tmp_path, monkeypatch):
     """A file that cannot be opened is told, the rest comes out; with on_error fail nothing is kept."""
     victim = dead[0].containers[0]
-    from ansible_collections.lifeboat.docker.plugins.module_utils.storage import safeio
+    from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
     whole = safeio.Dir.open
     hit = []
 

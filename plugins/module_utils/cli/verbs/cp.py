@@ -7,10 +7,10 @@ import os
 import stat
 from typing import NamedTuple
 
-from ...rescue.progress import human
-from ...storage import fsinfo
-from ...storage.model import LifeboatError
-from ...storage.tree import Failure
+from ...archive.progress import human
+from ...disk import fsinfo
+from ...disk.tree import Failure
+from ...records.model import LifeboatError
 from .. import copying, files, objects
 from ..main import NOTHING
 from ..output import shown

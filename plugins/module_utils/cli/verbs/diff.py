@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat diff: what a container changed."""
-from ...storage import model
-from ...storage.model import LifeboatError
-from ...storage.tree import Failure
+from ...disk.tree import Failure
+from ...records import model
+from ...records.model import LifeboatError
 from .. import files, objects
 from ..output import shown
 
@@ -22,7 +22,7 @@ def arguments(parser):
 
 
 def run(given, out):
-    from ...storage.changes import changes
+    from ...layers.changes import changes
     tally, found = files.Tally(out), []
     reference = objects.parse(given.container)
     if reference.kind not in (objects.CONTAINER, objects.LAYER):

@@ -4,9 +4,9 @@
 """lifeboat inspect: the definition of a container as the Engine API takes it, or what is recorded of a volume or an image."""
 import json
 
-from ...storage import model
-from ...storage.model import LifeboatError
-from ...storage.volumes import redacted
+from ...engines.docker.volumes import redacted
+from ...records import model
+from ...records.model import LifeboatError
 from .. import objects
 from ..main import PARTIAL, WHOLE
 from ..output import shown

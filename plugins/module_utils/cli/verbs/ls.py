@@ -4,7 +4,7 @@
 """lifeboat ls: names in a folder, of all below it with -R."""
 import stat
 
-from ...rescue import progress
+from ...archive import progress
 from .. import files, objects
 from ..output import shown
 

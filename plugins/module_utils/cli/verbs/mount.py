@@ -6,8 +6,8 @@ import os
 import shlex
 import subprocess
 
-from ...storage import model
-from ...storage.model import LifeboatError
+from ...records import model
+from ...records.model import LifeboatError
 from .. import files, objects
 from ..output import shown
 

@@ -6,8 +6,8 @@ import os
 
 from .. import objects, report, values
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..progress import Bar
 from ..output import shown
+from ..progress import Bar
 
 DESCRIPTION = '''
 Writes DEST/HOST/CONTAINER-ID/ for each container: its writable layer, volumes, logs and definition, with a README.txt that
@@ -48,8 +48,8 @@ def arguments(parser):
 
 
 def run(given, out):
+    from ...archive.progress import Progress
     from ...rescue import run as rescues
-    from ...rescue.progress import Progress
     before, progress = os.umask(0o077), Progress()
     try:
         with objects.open_host(given) as host, Bar(out, progress.snapshot):
@@ -68,8 +68,8 @@ def run(given, out):
 
 def params(given):
     """The options of docker_data_rescue that the arguments stand for. LifeboatError."""
-    from ...rescue import plan
-    from ...storage.model import LifeboatError
+    from ...bundles import plan
+    from ...records.model import LifeboatError
     try:
         most = values.size(given.max_bytes)
     except ValueError as exc:
