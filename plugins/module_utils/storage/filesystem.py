@@ -96,11 +96,7 @@ class Plain(object):
         return Entry(b'', self._folder.stat(b'.'), self._folder, b'.', self._tree)
 
     def failure(self):
-        try:
-            self._folder.names()
-        except OSError as exc:
-            return Failure(b'', exc, True)
-        return None
+        return None                     # find() raises
 
     def find(self, name, path):
         try:
@@ -272,10 +268,6 @@ class FileSystem(object):
     def root(self):
         return self._root
 
-    def missing(self):
-        """Sentences about mounts whose data are not there."""
-        return [mount.missing for dummy, mount in sorted(self._mounts.items()) if mount.missing]
-
     def lookup(self, path, follow=True):
         """The Node that PATH (bytes) leads to from the root. FOLLOW false: a link as last component is not followed.
 
@@ -320,6 +312,9 @@ class FileSystem(object):
         path = b'/'.join(names)
         entry = here.folder.find(name, path)
         if entry is None:
+            failure = here.folder.failure()
+            if failure is not None:     # the name may be in what cannot be listed
+                raise failure.error
             if any(place[:len(names)] == names for place in self._mounts):
                 folder = _Made()
                 return Node(names, folder.root_entry()._replace(path=path), folder)
@@ -434,11 +429,6 @@ class FileSystem(object):
         yield node.entry
         if node.folder is not None and not (prune and prune(node.entry)):
             yield from self.walk(node, prune)
-
-
-def parent_of(path):
-    """The folder of PATH (bytes)."""
-    return os.path.dirname(path.rstrip(b'/')) or b'/'
 
 
 def why(exc: OSError) -> str:
