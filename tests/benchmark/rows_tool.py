@@ -83,8 +83,8 @@ def tool_look(here):
         references = [lab.Reference('docker-explorer list all_containers',
                                     '%s -r %s/var/lib/docker list all_containers' % (shlex.quote(command), shlex.quote(root)), 1.0)]
     for label, words in (('with images, volumes, layers without a container', []), ('containers only', ['--gather', 'containers'])):
-        yield lab.Row('lifeboat look of %d containers, %s' % (containers, label), 'verb',
-                      {'words': ['--quiet', '--host-root', root, 'look'] + words}, references)
+        yield lab.Row('lifeboat look of %d containers, %s' % (containers, label), 'tool',
+                      {'path': tool(here), 'words': ['--host-root', root, 'look'] + words}, references)
 
 
 def merged(here):

@@ -119,3 +119,17 @@ def test_a_part_of_a_volume(tmp_path):
     os.symlink('/part', str(tmp_path / 'volume' / 'link'))
     node = filesystem.below(filesystem.plain(os.fsencode(str(tmp_path / 'volume'))), b'link')
     assert [item.path for item in filesystem.FileSystem(node).walk(filesystem.FileSystem(node).root)] == [b'file']
+
+
+def test_a_name_in_a_layer_that_cannot_be_listed_is_not_called_missing(view, monkeypatch):
+    from ansible_collections.lifeboat.docker.plugins.module_utils.storage import safeio
+    real = safeio.Dir.names
+
+    def names(self):
+        if self.name == b'etc':
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self)
+    monkeypatch.setattr(safeio.Dir, 'names', names)
+    with pytest.raises(OSError) as raised:
+        filesystem.FileSystem(filesystem.merged(view)).lookup(b'/etc/passwd')
+    assert raised.value.errno == errno.EIO

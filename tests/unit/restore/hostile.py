@@ -15,8 +15,8 @@ import tarfile
 import zlib
 
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, content_size, member, tar_bytes
-from ansible_collections.lifeboat.docker.tests.unit.restore.test_imagefile import Archive
-from ansible_collections.lifeboat.docker.tests.unit.restore.test_unpack import (
+from ansible_collections.lifeboat.docker.tests.unit.images.test_imagefile import Archive
+from ansible_collections.lifeboat.docker.tests.unit.archive.test_unpack import (
     HOSTILE,
     headers,
     link,

@@ -96,11 +96,7 @@ class Plain(object):
         return Entry(b'', self._folder.stat(b'.'), self._folder, b'.', self._tree)
 
     def failure(self):
-        try:
-            self._folder.names()
-        except OSError as exc:
-            return Failure(b'', exc, True)
-        return None
+        return None                     # find() raises
 
     def find(self, name, path):
         try:
@@ -120,16 +116,16 @@ class Plain(object):
 
 def _paths(view, parts, prefix, failed):
     """See Merged.paths(). Which names are folders or may be deletions the kernel says when it lists (getdents64(2), d_type)."""
-    pending = [(len(prefix), parts, *_scanned(view, parts, prefix, failed))]
     found = []
+    pending = [(len(prefix),) + _scanned(view, parts, prefix, failed, found)]
     while pending:
-        start, parts, here, names = pending[-1]
+        start, here, names, folders = pending[-1]
         prefix = prefix[:start]
-        for name, folder in names:
-            if not folder:
-                found.append(prefix + name)
-                continue
+        for name in names:
             path = prefix + name
+            if name not in folders:
+                found.append(path)
+                continue
             found.append(path + b'/')
             try:
                 inner = view._collect(here, name)
@@ -140,54 +136,59 @@ def _paths(view, parts, prefix, failed):
                 yield found
                 found = []
             prefix = path + b'/'
-            pending.append((len(prefix), inner, *_scanned(view, inner, prefix, failed)))
+            pending.append((len(prefix),) + _scanned(view, inner, prefix, failed, found))
             break
         else:
             pending.pop()
     yield found
 
 
-def _scanned(view, parts, prefix, failed):
-    """(union._Folder, iterator of (name, whether it is a folder)) of a merged folder."""
-    where, shown = {}, {}
+def _scanned(view, parts, prefix, failed, found):
+    """(union._Folder, iterator of names, those of them that are folders) of a merged folder. What is in a folder without folders goes
+    into FOUND at once."""
+    where, shown, folders = {}, set(), set()
     for part in parts:
         try:
-            found = _scan(view, part)
+            names, inner, deleted = _scan(view, part)
         except OSError as exc:
             failed(Failure(prefix[:-1], exc, True))
             continue
         if len(parts) == 1:             # most folders are in one layer only
-            where = {name: parts for name, folder in found if folder}
-            shown = dict(found)
+            shown, folders = names, inner
+            where = dict.fromkeys(inner, parts)
             break
-        for name, folder in found:
-            if name not in shown:
-                shown[name] = folder
+        folders.update(inner.difference(where))
+        shown.update(name for name in names if name not in where)
+        for name in deleted.union(names):
             where.setdefault(name, []).append(part)
-    names = sorted(item for item in shown.items() if item[1] is not None)
-    return _Folder(len(prefix), parts, where, None, ()), iter(names)
+    names = sorted(shown)
+    if not folders:
+        found += [prefix + name for name in names]
+        names = ()
+    return _Folder(len(prefix), parts, where, None, ()), iter(names), folders
 
 
 def _scan(view, part):
-    """[(name, True for a folder, None for a deletion)] of one layer's share of a folder."""
+    """(names, those that are folders, deletions) of one layer's share of a folder."""
     with os.scandir(part.folder.fd) as listed:
         entries = list(listed)
     if not entries:
-        return []
+        return (), set(), set()
     # text, as scandir gives it for a descriptor; all at once, as no name has a slash
     names = os.fsencode('/'.join([entry.name for entry in entries])).split(b'/')
-    folders = [entry.is_dir(follow_symlinks=False) for entry in entries]
-    encoding, odd = view.encodings[part.index], part.marks.xwhiteouts
-    gone = set()
-    for number, entry in enumerate(entries):
-        if not folders[number] and (odd or not (entry.is_file(follow_symlinks=False) or entry.is_symlink())):
-            try:
-                if encoding.is_whiteout(part.folder.stat(names[number]), part.folder, names[number], part.marks):
-                    folders[number] = None
-            except FileNotFoundError:
-                gone.add(number)        # removed by a live container since the listing
-    found = list(zip(names, folders))
-    return [item for number, item in enumerate(found) if number not in gone] if gone else found
+    inner = {names[number] for number, entry in enumerate(entries) if entry.is_dir(follow_symlinks=False)}
+    odd = [names[number] for number, entry in enumerate(entries) if not (
+        entry.is_file(follow_symlinks=False) or entry.is_symlink() or entry.is_dir(follow_symlinks=False))]
+    encoding, deleted, gone = view.encodings[part.index], set(), set()
+    for name in names if part.marks.xwhiteouts else odd:
+        try:
+            if encoding.is_whiteout(part.folder.stat(name), part.folder, name, part.marks):
+                deleted.add(name)
+        except FileNotFoundError:
+            gone.add(name)              # removed by a live container since the listing
+    if deleted or gone:
+        names = [name for name in names if name not in deleted and name not in gone]
+    return names, inner, deleted
 
 
 class _Made(object):
@@ -267,10 +268,6 @@ class FileSystem(object):
     def root(self):
         return self._root
 
-    def missing(self):
-        """Sentences about mounts whose data are not there."""
-        return [mount.missing for dummy, mount in sorted(self._mounts.items()) if mount.missing]
-
     def lookup(self, path, follow=True):
         """The Node that PATH (bytes) leads to from the root. FOLLOW false: a link as last component is not followed.
 
@@ -315,6 +312,9 @@ class FileSystem(object):
         path = b'/'.join(names)
         entry = here.folder.find(name, path)
         if entry is None:
+            failure = here.folder.failure()
+            if failure is not None:     # the name may be in what cannot be listed
+                raise failure.error
             if any(place[:len(names)] == names for place in self._mounts):
                 folder = _Made()
                 return Node(names, folder.root_entry()._replace(path=path), folder)
@@ -429,11 +429,6 @@ class FileSystem(object):
         yield node.entry
         if node.folder is not None and not (prune and prune(node.entry)):
             yield from self.walk(node, prune)
-
-
-def parent_of(path):
-    """The folder of PATH (bytes)."""
-    return os.path.dirname(path.rstrip(b'/')) or b'/'
 
 
 def why(exc: OSError) -> str:
