@@ -25,7 +25,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress i
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError, show as plain, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show as plain, text
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import target
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name, settle, verdict
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import remote, spool

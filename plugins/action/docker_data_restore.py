@@ -23,8 +23,9 @@ from ansible.utils.display import Display
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import unpack
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show, text
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import loadfile as imagefile, store as imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError, show, text
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, plan, several, volumes
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import inbox
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts

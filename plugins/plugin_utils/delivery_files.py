@@ -13,7 +13,8 @@ from typing import Any, Iterator
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import place
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import FileSink, SinkError
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import text
 
 PART, MARK = '.lifeboat-part', '.lifeboat-mark'
 SMALL = 1 << 20                         # bytes of a marker

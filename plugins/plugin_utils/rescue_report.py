@@ -18,7 +18,7 @@ import tempfile
 from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli.report import LEFT, left_behind, staying
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 
 from .records import failure, folder_name, newest, timestamp, utcnow
 

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress import duration, human
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 
 from . import rescue_report
 

@@ -17,7 +17,7 @@ import pytest
 import rescued
 from rig import dead, listing, scenario
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.codes import CODES
 
 SEEDS = int(os.environ.get('LIFEBOAT_DAMAGE_SEEDS', '2000' if os.environ.get('CI') else '200'))
@@ -169,7 +169,7 @@ def test_random_damage(small, watch, kind):
             started = time.monotonic()
             try:
                 facts = rescued.gather(root, gather_subset=SUBSETS, changes_limit=0)
-            except model.LifeboatError as exc:
+            except LifeboatError as exc:
                 facts = None
                 assert str(exc).strip(), seed
             except Exception:

@@ -15,7 +15,7 @@ from rig import scenario
 from rig.engine import Engine
 from test_restore import inspect, restore
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 
 # the image has /data/seed, and declares /data and /var/cache/shop as volumes
 CONTAINERS = {

@@ -15,8 +15,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import model  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run  # noqa: E402
 
 
@@ -78,7 +78,7 @@ def test_blocks_that_cannot_be_read(tmp_path):
         assert {item['status'] for item in info.inspect(os.fsencode(str(tmp_path / 'out')), True)} == {'verified'}
         others = [item for item in result['bundles'] if item['container'] != victim.name]
         assert others and all(item['status'] == 'complete' for item in others)
-        with pytest.raises(model.LifeboatError):
+        with pytest.raises(LifeboatError):
             rescue(point, str(tmp_path / 'strict'), compression='none', on_error='fail')
 
 
@@ -89,7 +89,7 @@ def test_dest_without_room(tmp_path):
     with open(os.path.join(expected.containers[0].upper, b'big-file'), 'wb') as out:
         out.write(os.urandom(40 << 20))
     with loop_disk(str(tmp_path), 32 << 20) as (point, dummy):
-        with pytest.raises(model.LifeboatError) as raised:
+        with pytest.raises(LifeboatError) as raised:
             rescue(str(host), os.path.join(point, 'out'))
         assert 'MiB free' in str(raised.value) and '\n' not in str(raised.value)
         assert not os.path.exists(os.path.join(point, 'out', 'box'))
@@ -123,7 +123,7 @@ def test_dest_that_cannot_be_written(tmp_path):
     build(str(host))
     with loop_disk(str(tmp_path), 32 << 20) as (point, dummy):
         subprocess.run(['mount', '-o', 'remount,ro', point], check=True)
-        with pytest.raises(model.LifeboatError) as raised:
+        with pytest.raises(LifeboatError) as raised:
             rescue(str(host), os.path.join(point, 'out'))
         assert '\n' not in str(raised.value) and 'Read-only' in str(raised.value)
 

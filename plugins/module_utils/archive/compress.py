@@ -15,7 +15,7 @@ import subprocess
 import threading
 from typing import NamedTuple, Optional, Tuple
 
-from ..records.model import LifeboatError
+from ..disk.errors import LifeboatError
 
 NAMES = ('auto', 'zstd', 'gzip', 'xz', 'none')
 SUFFIXES = {'zstd': '.zst', 'gzip': '.gz', 'xz': '.xz', 'none': ''}

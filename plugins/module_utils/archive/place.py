@@ -14,7 +14,8 @@ import os
 import stat
 from typing import Optional
 
-from ..records import model
+from ..disk.errors import LifeboatError
+from ..formats import wording
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FOREIGN_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -25,7 +26,7 @@ def open_dest(path: bytes, make: bool = True) -> int:
     """The descriptor of the folder PATH (absolute), which is made with its parents (mode 0700) where it is missing and MAKE.
 
     The user names dest, so links in PATH are followed. But in a folder that everybody can write, such as /var/tmp, a link or
-    folder must belong to this user or to root: else somebody else has planted it. Raises model.LifeboatError.
+    folder must belong to this user or to root: else somebody else has planted it. Raises LifeboatError.
     """
     todo = [name for name in path.split(b'/') if name not in (b'', b'.')]
     here = os.open(b'/', os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -42,7 +43,7 @@ def open_dest(path: bytes, make: bool = True) -> int:
                     continue
                 links += 1
                 if links > MAX_LINKS:
-                    raise model.LifeboatError('dest %s has too many links. Choose another dest.' % model.text(path))
+                    raise LifeboatError('dest %s has too many links. Choose another dest.' % wording.text(path))
                 target = os.readlink(b'', dir_fd=below)
                 todo[:0] = [part for part in target.split(b'/') if part not in (b'', b'.')]
                 if target.startswith(b'/'):
@@ -52,14 +53,14 @@ def open_dest(path: bytes, make: bool = True) -> int:
                 os.close(below)
         return os.open(b'.', FOLDER, dir_fd=here)
     except OSError as exc:
-        raise model.LifeboatError('The folder %s cannot be made or opened: %s. Choose another dest.' % (
-            model.text(path), exc.strerror or exc))
+        raise LifeboatError('The folder %s cannot be made or opened: %s. Choose another dest.' % (
+            wording.text(path), exc.strerror or exc))
     finally:
         os.close(here)
 
 
 def _step(here, name, make, path):
-    """An O_PATH descriptor of NAME in the folder HERE; a link is opened itself. OSError, model.LifeboatError."""
+    """An O_PATH descriptor of NAME in the folder HERE; a link is opened itself. OSError, LifeboatError."""
     flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         found = os.open(name, flags, dir_fd=here)
@@ -74,22 +75,22 @@ def _step(here, name, make, path):
     mode = os.fstat(found).st_mode
     if not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
         os.close(found)
-        raise model.LifeboatError('dest %s cannot be a folder: %s is a file. Choose another dest.' % (
-            model.text(path), model.text(os.path.join(shown(here), name))))
+        raise LifeboatError('dest %s cannot be a folder: %s is a file. Choose another dest.' % (
+            wording.text(path), wording.text(os.path.join(shown(here), name))))
     return found
 
 
 def _refuse_planted(here, name, st):
     parent = os.fstat(here)
     if parent.st_mode & stat.S_IWOTH and st.st_uid not in _ours() and st.st_uid != _given(here)[0]:
-        raise model.LifeboatError(
+        raise LifeboatError(
             '%s belongs to uid %d and lies in a folder that everybody can write. Nothing is written there. Choose another '
-            'dest, or remove it.' % (model.text(os.path.join(shown(here), name)), st.st_uid))
+            'dest, or remove it.' % (wording.text(os.path.join(shown(here), name)), st.st_uid))
 
 
 def subfolder(fd: int, name: bytes, make: bool = True) -> Optional[int]:
     """A descriptor of the folder NAME in the folder FD. It is made (mode 0700) where it is missing; without MAKE the answer is
-    None then. Raises model.LifeboatError for a link, a file, what belongs to somebody else, and what group or others can write.
+    None then. Raises LifeboatError for a link, a file, what belongs to somebody else, and what group or others can write.
     """
     _one_component(name)
     try:
@@ -108,8 +109,8 @@ def subfolder(fd: int, name: bytes, make: bool = True) -> Optional[int]:
         if exc.errno in (errno.ELOOP, errno.ENOTDIR):
             raise _refused(fd, name, 'is %s where a folder should be' % (
                 'a link' if _is_link(fd, name) else 'a file'))
-        raise model.LifeboatError('The folder %s cannot be made or opened: %s.' % (
-            model.text(os.path.join(shown(fd), name)), exc.strerror or exc))
+        raise LifeboatError('The folder %s cannot be made or opened: %s.' % (
+            wording.text(os.path.join(shown(fd), name)), exc.strerror or exc))
     try:
         _check(fd, name, os.fstat(found))
     except BaseException:
@@ -133,7 +134,7 @@ def subfolders(fd: int, path: bytes, make: bool = True) -> Optional[int]:
 
 
 def check_owned(fd: int, name: bytes) -> Optional[os.stat_result]:
-    """What lstat says of NAME in the folder FD, None where it is missing. Raises model.LifeboatError for a link, for what
+    """What lstat says of NAME in the folder FD, None where it is missing. Raises LifeboatError for a link, for what
     belongs to somebody else, and for what group or others can write."""
     _one_component(name)
     try:
@@ -141,8 +142,8 @@ def check_owned(fd: int, name: bytes) -> Optional[os.stat_result]:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise model.LifeboatError('%s cannot be looked at: %s.' % (
-            model.text(os.path.join(shown(fd), name)), exc.strerror or exc))
+        raise LifeboatError('%s cannot be looked at: %s.' % (
+            wording.text(os.path.join(shown(fd), name)), exc.strerror or exc))
     _check(fd, name, st)
     return st
 
@@ -199,8 +200,8 @@ def _is_link(fd, name):
 
 
 def _refused(fd, name, why):
-    return model.LifeboatError('%s %s. Nothing is written or removed there. Move it away or remove it, or choose another dest.' % (
-        model.text(os.path.join(shown(fd), name)), why))
+    return LifeboatError('%s %s. Nothing is written or removed there. Move it away or remove it, or choose another dest.' % (
+        wording.text(os.path.join(shown(fd), name)), why))
 
 
 def _one_component(name):

@@ -5,7 +5,7 @@
 import re
 import time
 
-from ..records.model import show
+from ..formats.wording import show
 
 DIGITS = re.compile('([0-9a-f]{12})[0-9a-f]{20,}')     # an ID, or the name of an anonymous volume
 SUFFIX = re.compile('-[0-9a-f]{12} ')    # of a bundle's name; what is read of it says more

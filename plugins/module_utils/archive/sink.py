@@ -12,7 +12,8 @@ A sink has three calls, and whoever fills one uses nothing else:
 import errno
 import os
 
-from ..records.model import LifeboatError, text
+from ..disk.errors import LifeboatError
+from ..formats.wording import text
 
 TEMPORARY = b'.lifeboat-part'           # end of the name of every file that is not whole yet
 _NEXT_STEP = {

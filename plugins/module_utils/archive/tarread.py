@@ -13,7 +13,8 @@ Sources: POSIX pax(1) "ustar Interchange Format" and "pax Extended Header"; GNU 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 from zlib import adler32
 
-from ..records.model import LifeboatError, text
+from ..disk.errors import LifeboatError
+from ..formats.wording import text
 
 BLOCK = 512
 CHUNK = 1 << 20

@@ -12,7 +12,8 @@ from typing import Optional
 from ..archive import place
 from ..archive.sink import FileSink, SinkError
 from ..disk import safeio
-from ..records import model
+from ..disk.errors import LifeboatError
+from ..formats import wording
 
 FILE = b'.lifeboat-holder'
 PATIENCE = 15                           # seconds: the last process of a killed run needs a moment to notice
@@ -28,7 +29,7 @@ class Holder(object):
 
     def hold(self, patience: float = PATIENCE) -> None:
         """Lock the folder; what is locked already stays so. Where another rescue has it, wait for PATIENCE seconds, then raise
-        model.LifeboatError with its process and since when. A file system without locks is no error."""
+        LifeboatError with its process and since when. A file system without locks is no error."""
         if self._lock is not None:
             return
         # a description of its own: those of one process would share the lock
@@ -42,8 +43,8 @@ class Holder(object):
                 if time.monotonic() > until:
                     os.close(self._lock)
                     self._lock = None
-                    raise model.LifeboatError('Another rescue is writing into %s%s. Wait until it ends, or choose another dest.' % (
-                        model.text(place.shown(self._fd)), _by_whom(self._fd)))
+                    raise LifeboatError('Another rescue is writing into %s%s. Wait until it ends, or choose another dest.' % (
+                        wording.text(place.shown(self._fd)), _by_whom(self._fd)))
                 time.sleep(NAP)
             except OSError:             # such a file system cannot keep two rescues apart
                 break
@@ -80,6 +81,6 @@ def _by_whom(fd):
             about = json.loads(safeio.read_all(found, 4096).decode('utf-8'))
         finally:
             os.close(found)
-        return ' (process %d on %s, since %s)' % (int(about['pid']), model.text(str(about['host'])), model.text(str(about['since'])))
+        return ' (process %d on %s, since %s)' % (int(about['pid']), wording.text(str(about['host'])), wording.text(str(about['since'])))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ''

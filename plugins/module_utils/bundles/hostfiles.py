@@ -10,8 +10,8 @@ import os
 import re
 
 from ..archive.sink import FileSink
+from ..disk.errors import LifeboatError
 from ..formats.values import as_str
-from ..records import model
 from ..recreate import compose
 from . import reading, source as sources
 
@@ -77,7 +77,7 @@ def _definition(info, name):
     try:
         return sources.define(source, reference, source.image_config, source.name,
                               sources.volume_names(source, {}, source.name), './%s/config' % name)
-    except model.LifeboatError:
+    except LifeboatError:
         return None
 
 

@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What docker_bundle_info returns of a bundle."""
+from ..disk.errors import LifeboatError
+from ..formats import wording
 from ..formats.values import as_dict, as_int, as_list, as_str
-from ..records import model
 from . import reading
 
 TEXTS = ('name', 'kind', 'file', 'sha256', 'status')
@@ -17,7 +18,7 @@ def describe(info):
     """reading.BundleInfo -> plain dict. Nothing in the manifest is believed to be of the right type, or fit for a terminal."""
     manifest = as_dict(info.manifest)
     subject = next((manifest[kind] for kind in reading.KINDS if isinstance(manifest.get(kind), dict)), {})
-    fields = model.path_fields(info.path)
+    fields = wording.path_fields(info.path)
     fields.update({
         'status': info.status, 'differences': _differences(info), 'extra': _extra(info),
         'kind': _shown(manifest.get('kind')), 'name': _shown(subject.get('name')), 'id': _shown(subject.get('id')),
@@ -43,7 +44,7 @@ def _extra(info):
 
 def _shown(value):
     """A text of the manifest for a result; None for anything else."""
-    return model.show(value[:LONGEST]) if isinstance(value, str) else None
+    return wording.show(value[:LONGEST]) if isinstance(value, str) else None
 
 
 def _component(item):
@@ -75,5 +76,5 @@ def inspect(path, verify):
     """[description] of every bundle at or below PATH (bytes). Raises LifeboatError where there is none."""
     found = reading.find_bundles(path)
     if not found:
-        raise model.LifeboatError('There is no bundle in %s. Give the folder that dest named in the rescue.' % model.show(path))
+        raise LifeboatError('There is no bundle in %s. Give the folder that dest named in the rescue.' % wording.show(path))
     return [describe(reading.inspect_bundle(item, verify)) for item in found]

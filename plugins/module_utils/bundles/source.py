@@ -5,8 +5,10 @@
 import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from ..disk.errors import LifeboatError
 from ..formats.values import as_dict, as_list
-from ..records.model import COMPLETE, LifeboatError, Mount, show
+from ..formats.wording import show
+from ..records.model import COMPLETE, Mount
 from ..recreate import definition
 from . import reading
 

@@ -18,7 +18,8 @@ from typing import Optional
 from ..archive import place, removal
 from ..archive.sink import FileSink, SinkError
 from ..disk import fsinfo, safeio
-from ..records import model
+from ..disk.errors import LifeboatError
+from ..formats import wording
 from . import holder as holders, reading, swap
 
 PARTIAL = '.partial'
@@ -40,7 +41,7 @@ class FolderStore(object):
 
     def folder(self, make: bool = False) -> Optional[int]:
         """The descriptor of the folder of this host, valid until close(); None where it is missing and not to be made. Raises
-        model.LifeboatError where it is a link, or in the hands of somebody else."""
+        LifeboatError where it is a link, or in the hands of somebody else."""
         if self._fd is None and (make or os.path.lexists(self.path)):
             dest = place.open_dest(self._dest, make)
             try:
@@ -50,14 +51,14 @@ class FolderStore(object):
         return self._fd
 
     def prepare(self):
-        """Make the folders, 0700. Raises model.LifeboatError where they can't be made or written."""
+        """Make the folders, 0700. Raises LifeboatError where they can't be made or written."""
         if not os.access(b'.', os.W_OK | os.X_OK, dir_fd=self.folder(True)):
-            raise model.LifeboatError('The folder %s cannot be written by this user. Choose another dest or use become: true.'
-                                      % model.text(self.path))
+            raise LifeboatError('The folder %s cannot be written by this user. Choose another dest or use become: true.'
+                                      % wording.text(self.path))
 
     def lock(self, patience: float = holders.PATIENCE) -> None:
         """Keep other rescues out of the folder, if it is there, until close(); then end what a killed one began. Raises
-        model.LifeboatError with the process that has it."""
+        LifeboatError with the process that has it."""
         fd = self.folder()
         if fd is None or self._holder is not None:
             return
@@ -67,11 +68,11 @@ class FolderStore(object):
         for name in sorted(map(os.fsencode, os.listdir(fd))):
             if swap.unfinished(fd, name):
                 final = name[1:-len(PARTIAL)] if _is_partial(name) else name
-                with contextlib.suppress(model.LifeboatError):      # begin() says it, for this bundle
+                with contextlib.suppress(LifeboatError):      # begin() says it, for this bundle
                     self.recover(final)
 
     def recover(self, name):
-        """End what a killed run began with the bundle NAME (bytes). Raises model.LifeboatError."""
+        """End what a killed run began with the bundle NAME (bytes). Raises LifeboatError."""
         try:
             swap.recover(self.folder(), _partial(name), name)
         except OSError as exc:
@@ -100,7 +101,7 @@ class FolderStore(object):
         return fsinfo.free(self.path).bytes
 
     def entry(self, name: bytes) -> Optional[int]:
-        """A descriptor of the folder NAME of this store, None where it is missing. Raises model.LifeboatError."""
+        """A descriptor of the folder NAME of this store, None where it is missing. Raises LifeboatError."""
         fd = self.folder()
         return None if fd is None else place.subfolder(fd, name, False)
 
@@ -108,7 +109,7 @@ class FolderStore(object):
         """The manifest of the bundle that is there, {} if there is none."""
         try:
             return _json(self.entry(os.fsencode(name)), MANIFEST)
-        except model.LifeboatError:     # not ours: begin() says it
+        except LifeboatError:     # not ours: begin() says it
             return {}
 
     def verified(self, name):
@@ -119,7 +120,7 @@ class FolderStore(object):
                 return None
             os.close(fd)
             info = reading.inspect_bundle(self.bundle_path(name), True, self._seen)
-        except model.LifeboatError:
+        except LifeboatError:
             return None
         return info.manifest if info.status == reading.VERIFIED else None
 
@@ -136,7 +137,7 @@ class FolderStore(object):
 
 
 class FolderBundle(object):
-    """One bundle while it is written. Raises model.LifeboatError where its names in the store are in other hands."""
+    """One bundle while it is written. Raises LifeboatError where its names in the store are in other hands."""
 
     def __init__(self, store, name):
         self.name = name
@@ -155,7 +156,7 @@ class FolderBundle(object):
 
     @contextlib.contextmanager
     def _opened(self, relative=b''):
-        """A descriptor of the folder RELATIVE of the bundle at work, which is made. Raises SinkError, model.LifeboatError."""
+        """A descriptor of the folder RELATIVE of the bundle at work, which is made. Raises SinkError, LifeboatError."""
         try:
             top = place.subfolder(self._store.folder(True), self._partial)
             try:
@@ -240,7 +241,7 @@ class FolderBundle(object):
         try:
             top = self._store.entry(os.path.basename(holder)) if isinstance(holder, bytes) else holder.descriptor()
             fd = None if top is None else place.subfolders(top, inner, False)
-        except model.LifeboatError:
+        except LifeboatError:
             pass
         finally:
             if top is not None:
@@ -262,7 +263,7 @@ class FolderBundle(object):
                 return False
             try:
                 st = place.check_owned(fd, name)
-            except model.LifeboatError:
+            except LifeboatError:
                 st = None
             if st is not None and stat.S_ISREG(st.st_mode):
                 return True
@@ -298,7 +299,7 @@ class FolderBundle(object):
 
     def finish(self, keep_old):
         """Give the bundle its name. KEEP_OLD: an older bundle there stays beside it, with this suffix; '' replaces it. -> Path of the
-        older one, if it stays. Raises SinkError, model.LifeboatError; then the older bundle has its name, or the next run ends what
+        older one, if it stays. Raises SinkError, LifeboatError; then the older bundle has its name, or the next run ends what
         was begun."""
         parked = self._final + os.fsencode(keep_old or '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime()))
         try:

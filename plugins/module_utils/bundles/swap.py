@@ -23,7 +23,8 @@ from typing import Any, Dict, Optional
 from ..archive import place, removal
 from ..archive.sink import FileSink
 from ..disk import safeio
-from ..records import model
+from ..disk.errors import LifeboatError
+from ..formats import wording
 
 MARK = b'.lifeboat-finish'
 RENAME_EXCHANGE = 2
@@ -33,7 +34,7 @@ CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EXDEV)
 def finish(fd: int, partial: bytes, final: bytes, parked: bytes, keep: bool) -> Optional[bytes]:
     """Give the whole bundle PARTIAL in the folder FD the name FINAL -> name of the old bundle where it stays.
 
-    An old bundle FINAL stays as PARKED if KEEP, else it is removed. Raises OSError, model.LifeboatError; then FINAL is what it
+    An old bundle FINAL stays as PARKED if KEEP, else it is removed. Raises OSError, LifeboatError; then FINAL is what it
     was, or recover() ends the work.
     """
     parked = _unused(fd, parked)
@@ -45,7 +46,7 @@ def finish(fd: int, partial: bytes, final: bytes, parked: bytes, keep: bool) -> 
 
 
 def recover(fd: int, partial: bytes, final: bytes) -> bool:
-    """End what a killed run began with these names -> whether there was something. Raises OSError, model.LifeboatError."""
+    """End what a killed run began with these names -> whether there was something. Raises OSError, LifeboatError."""
     new, old = _mark(fd, partial, final), _mark(fd, final, final)
     if new is not None:
         if old is not None:             # of an earlier run that could not remove it
@@ -147,8 +148,8 @@ def _mark(fd: int, name: bytes, final: bytes) -> Optional[Dict[str, Any]]:
                 raise ValueError('it is no name for a parked bundle')
             return {'parked': parked, 'keep': bool(value['keep'])}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-            raise model.LifeboatError('%s is damaged (%s). Remove that file and run again.' % (
-                model.text(os.path.join(place.shown(folder), MARK)), exc))
+            raise LifeboatError('%s is damaged (%s). Remove that file and run again.' % (
+                wording.text(os.path.join(place.shown(folder), MARK)), exc))
 
 
 def _unmark(fd, name):

@@ -7,10 +7,10 @@ import stat
 
 from ..disk import safeio
 from ..formats import containerlogs
+from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_str
+from ..formats.wording import show
 from ..records.codes import problem
-from ..records.model import show
-from ..records.redact import REDACTED
 from ..recreate.definition import stable_name
 from ..recreate.shell import typed
 

@@ -17,7 +17,8 @@ from ..archive import compress, trees, write as archive
 from ..archive.progress import Progress
 from ..archive.sink import resumed
 from ..disk import metadata
-from ..formats import checksums
+from ..disk.errors import LifeboatError
+from ..formats import checksums, wording
 from ..records import model
 from ..records.codes import problem
 from . import plan, texts
@@ -72,7 +73,7 @@ class Settings(NamedTuple):
     images: Any = None                  # imagestore.ImageStore that the run's bundles share, or None
 
 
-class ReadFailed(model.LifeboatError):
+class ReadFailed(LifeboatError):
     """on_error is fail and something could not be read."""
 
 
@@ -235,7 +236,7 @@ class _Work(object):
                             entries, packed, item.form, self._idmap(), summer, False, False, root,
                             True, self._on_failure)
                 except OSError as exc:
-                    if isinstance(exc, model.LifeboatError):
+                    if isinstance(exc, LifeboatError):
                         raise
                     packed.abort()
                     sums.abort()
@@ -250,7 +251,7 @@ class _Work(object):
     def _on_failure(self, lost):
         if self.settings.on_error == 'fail':
             raise ReadFailed('%s of %s could not be read: %s. Nothing of it was kept; on_error: continue rescues the rest.' % (
-                model.text(lost.path), self.job.name, lost.message))
+                wording.text(lost.path), self.job.name, lost.message))
 
     def _idmap(self):
         return self.job.idmap if self.settings.owner_ids == 'container' else None
@@ -262,7 +263,7 @@ class _Work(object):
         for lost in result.failures[:20]:
             where = ' at byte %d' % lost.offset if lost.offset is not None else ''
             found.append(problem('READ_ERROR', self.job.name, '%s: /%s%s: %s.' % (
-                who, model.text(lost.path), where, lost.message),
+                who, wording.text(lost.path), where, lost.message),
                 'Everything else was read; try again from a copy of the disk.'))
         if result.failures_total > 20:
             found.append(problem('READ_ERROR', self.job.name, '%s: %d places could not be read.' % (
@@ -272,7 +273,7 @@ class _Work(object):
                                  ''))
         if result.markers_total:
             found.append(problem('WHITEOUT_NAME', self.job.name, '%s: %d real files are named .wh.*, the first /%s.' % (
-                who, result.markers_total, model.text(result.markers[0])),
+                who, result.markers_total, wording.text(result.markers[0])),
                 'Take them from rootfs; a layer would read them as deletions.'))
         return [dict(note._asdict()) for note in found]
 
@@ -354,17 +355,17 @@ class _Work(object):
             return
         total, count, notes = 0, 0, []
         for path in container.log.files:
-            relative = 'logs/' + model.text(os.path.basename(path))
+            relative = 'logs/' + wording.text(os.path.basename(path))
             sink = self.bundle.sink(relative)
             try:
                 digest, size = texts.copy_log(path, sink)
                 sink.commit()
             except OSError as exc:
                 sink.abort()
-                if isinstance(exc, model.LifeboatError):
+                if isinstance(exc, LifeboatError):
                     raise
                 notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
-                    model.text(path), metadata.describe(exc)), ''))
+                    wording.text(path), metadata.describe(exc)), ''))
                 continue
             except BaseException:
                 sink.abort()
@@ -469,7 +470,7 @@ class _Work(object):
             if aside:
                 self.problems.append(problem(
                     'OLD_BUNDLE_KEPT', self.job.name, 'The bundle %s that was there held more; it is kept as %s.' % (
-                        self.job.name, model.text(os.path.basename(aside))), 'Compare the two before you remove one.'))
+                        self.job.name, wording.text(os.path.basename(aside))), 'Compare the two before you remove one.'))
         else:
             self.bundle.discard()
         total = sum(record['bytes'] for record in self.records)

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Optional
 
 from ..archive.sink import TEMPORARY
 from ..archive.write import HASHED_HOLES, data_map
+from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..formats import checksums
-from ..records.model import LifeboatError
 from .output import shown
 
 MAX_OPEN = 64                           # folders of the destination held open

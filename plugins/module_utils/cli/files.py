@@ -6,9 +6,10 @@ import os
 import stat
 import time
 
+from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..engines.docker import filesystem
-from ..records import model
+from ..formats import wording
 from . import objects
 from .main import PARTIAL, WHOLE
 from .output import shown
@@ -71,13 +72,13 @@ def each(given, out, tally, show):
                 with objects.opened(host, reference, given.mounts) as found:
                     tally.note(found.partial)
                     show(found, reference, objects.lookup(found, reference.path))
-            except model.LifeboatError as exc:
+            except LifeboatError as exc:
                 if len(given.objects) == 1:
                     raise
                 missing += 1
                 out.error('lifeboat: %s' % exc)
     if missing == len(given.objects):
-        raise model.LifeboatError('nothing of that is there')
+        raise LifeboatError('nothing of that is there')
     tally.partial = tally.partial or bool(missing)
     return tally.status()
 
@@ -86,11 +87,11 @@ def about(entry, path, idmap=None):
     """An entry as JSON: the same keys for every verb. Owners are those that the container saw."""
     st = entry.st
     uid, gid = owner(st, idmap)
-    fields = model.path_fields(path)
+    fields = wording.path_fields(path)
     fields.update({'type': filesystem.kind(st.st_mode), 'mode': '%04o' % stat.S_IMODE(st.st_mode), 'uid': uid, 'gid': gid,
                    'size': st.st_size, 'mtime': moment(st.st_mtime_ns), 'mtime_ns': st.st_mtime_ns})
     if stat.S_ISLNK(st.st_mode):
-        fields.update(model.path_fields(target(entry), 'link'))
+        fields.update(wording.path_fields(target(entry), 'link'))
     return fields
 
 

@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 
-from ..records.model import LifeboatError, text
+from ..disk.errors import LifeboatError
+from ..formats.wording import text
 from . import output, parser
 
 VERSION = '1.0.0'

@@ -6,9 +6,9 @@ import contextlib
 import os
 from typing import Any, NamedTuple, Optional
 
+from ..disk.errors import LifeboatError
 from ..engines.docker import inventory
 from ..records import model, selection
-from ..records.model import LifeboatError
 from .output import shown
 
 CONTAINER, VOLUME, LAYER, IMAGE = 'container', 'volume', 'layer', 'image'

@@ -5,7 +5,8 @@
 import errno
 import os
 
-from ..records.model import LifeboatError, show
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 
 BUFFER = 64 * 1024
 COLOURS = {'red': '31', 'green': '32', 'yellow': '33', 'bold': '1', 'dim': '2'}

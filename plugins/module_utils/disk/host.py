@@ -12,7 +12,8 @@ import os
 import stat
 from typing import Dict, NamedTuple, Tuple
 
-from ..records import model
+from ..disk.errors import LifeboatError
+from ..formats import wording
 from . import safeio
 
 MAX_LINKS = 40                          # as the kernel (path_resolution(7))
@@ -38,18 +39,18 @@ class HostRoot(object):
         if not isinstance(path, bytes):
             path = os.fsencode(path)
         if not path.startswith(b'/') or b'\0' in path:
-            raise model.LifeboatError('host_root %s is not an absolute path; give the folder where the root file '
+            raise LifeboatError('host_root %s is not an absolute path; give the folder where the root file '
                                       "system of the dead host is mounted, or / for this machine's own."
-                                      % model.text(path))
+                                      % wording.text(path))
         self.path = os.path.realpath(path)
         try:
             st = os.stat(self.path)
         except OSError as exc:
-            raise model.LifeboatError('host_root %s cannot be used (%s); mount the root file system of the dead '
-                                      'host there first.' % (model.text(path), exc.strerror))
+            raise LifeboatError('host_root %s cannot be used (%s); mount the root file system of the dead '
+                                      'host there first.' % (wording.text(path), exc.strerror))
         if not stat.S_ISDIR(st.st_mode):
-            raise model.LifeboatError('host_root %s is not a folder; if it is a disk image, mount it read-only and '
-                                      'give the mount point.' % model.text(path))
+            raise LifeboatError('host_root %s is not a folder; if it is a disk image, mount it read-only and '
+                                      'give the mount point.' % wording.text(path))
         self._id = (st.st_dev, st.st_ino)
         self._live = None
 
@@ -131,7 +132,7 @@ class HostRoot(object):
             return b'/'
         if path.startswith(self.path + b'/'):
             return path[len(self.path):]
-        raise ValueError('%s is not below %s' % (model.text(path), model.text(self.path)))
+        raise ValueError('%s is not below %s' % (wording.text(path), wording.text(self.path)))
 
     def place(self, path):
         """Where PATH of the dead host would be on the managed node, there or not; links are not looked at."""

@@ -6,10 +6,12 @@ import collections
 import os
 
 from ..disk import metadata
+from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
-from ..records import model, redact, selection
+from ..formats import redact, wording
+from ..formats.redact import REDACTED
+from ..records import model, selection
 from ..records.codes import problem
-from ..records.redact import REDACTED
 
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
@@ -29,11 +31,11 @@ def subsets(wanted):
         elif item in SUBSETS:
             chosen.add(item)
         else:
-            raise model.LifeboatError('gather_subset has no "%s"; it has: %s, all.' % (item, ', '.join(SUBSETS)))
+            raise LifeboatError('gather_subset has no "%s"; it has: %s, all.' % (item, ', '.join(SUBSETS)))
     for item in wanted:
         if item.startswith('!'):
             if item[1:] not in SUBSETS + ('all',):
-                raise model.LifeboatError('gather_subset has no "%s"; it has: %s, all.' % (item[1:], ', '.join(SUBSETS)))
+                raise LifeboatError('gather_subset has no "%s"; it has: %s, all.' % (item[1:], ', '.join(SUBSETS)))
             chosen.difference_update(SUBSETS if item == '!all' else (item[1:],))
     return frozenset(chosen)
 
@@ -103,7 +105,7 @@ def _gather(host, options, chosen, trees):
         problems.extend(root.problems)
         problems.extend(root.findings())
     if os.geteuid() != 0:
-        problems.append(problem('PRIVILEGES_MISSING', model.text(host.root.path), 'Not run as root: what other users own '
+        problems.append(problem('PRIVILEGES_MISSING', wording.text(host.root.path), 'Not run as root: what other users own '
                                 'and trusted.* attributes cannot be read.', 'Use become: true.'))
     facts['problems'] = _problems(problems)
     facts['summary'] = _summary(facts)
@@ -120,15 +122,15 @@ def _problems(items):
 
 
 def _root(root):
-    fields = model.path_fields(root.path)
+    fields = wording.path_fields(root.path)
     fields.update({
-        'recorded_path': model.text(root.recorded_path) or None,
+        'recorded_path': wording.text(root.recorded_path) or None,
         'drivers': sorted(root.graphdrivers) + sorted(
             name for store in root.stores for name, shots in store.snapshotters().items() if shots.numbers()),
         'daemon': {'state': root.liveness.state, 'pid': root.liveness.pid},
         'userns': '%d:%d' % tuple(root.candidate.userns) if root.candidate.userns else None,
         'rootless': root.candidate.rootless_uid is not None,
-        'containerd_roots': [model.text(store.path) for store in root.stores],
+        'containerd_roots': [wording.text(store.path) for store in root.stores],
         'found_by': list(root.candidate.why),
         'containers': len(root.container_ids()),
     })
@@ -142,7 +144,7 @@ def _container(record, options, at_length, trees):
         'image': {'id': record.image_id, 'reference': record.image_reference},
         'labels': _labels(record.labels, options, _environment(record)),
         'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
-        'root': model.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
+        'root': wording.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
         'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
         'restart_policy': metadata.text_of(record.hostconfig, 'RestartPolicy', 'Name') or 'no',
         'mounts': [_mount(mount) for mount in record.mounts],
@@ -213,14 +215,14 @@ def _log(log, at_length):
         return None
     fields = {'driver': log.driver, 'bytes': log.bytes, 'max_size': log.max_size}
     if at_length:
-        fields['files'] = [model.text(path) for path in log.files]
+        fields['files'] = [wording.text(path) for path in log.files]
     return fields
 
 
 def _mount(mount):
     fields = {'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
               'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status}
-    fields.update(model.path_fields(mount.path))
+    fields.update(wording.path_fields(mount.path))
     if mount.subpath:
         fields['subpath'] = mount.subpath
     return fields
@@ -232,11 +234,11 @@ def _layers(stack):
     view = stack.view()
     below = [layer for layer in (view[1:] if stack.writable is not None else view) if layer.path is not None]
     return {
-        'writable': model.text(stack.writable.path) if stack.writable is not None else None,
-        'init': model.text(stack.init.path) if stack.init is not None else None,
-        'work': model.text(stack.work), 'merged': model.text(stack.merged),
-        'image': [model.text(layer.path) for layer in stack.image],
-        'lowerdir': ':'.join(escape_lowerdir(model.text(layer.path)) for layer in below),
+        'writable': wording.text(stack.writable.path) if stack.writable is not None else None,
+        'init': wording.text(stack.init.path) if stack.init is not None else None,
+        'work': wording.text(stack.work), 'merged': wording.text(stack.merged),
+        'image': [wording.text(layer.path) for layer in stack.image],
+        'lowerdir': ':'.join(escape_lowerdir(wording.text(layer.path)) for layer in below),
     }
 
 
@@ -260,7 +262,7 @@ def _trees(host, options):
         trees = Trees(options.top_depth, options.top_count, options.scan_timeout, options.scan_max_files,
                       'databases' in options.subsets, options.noise, options.state_path, [root.path for root in host.roots])
     except ValueError as exc:
-        raise model.LifeboatError(str(exc))
+        raise LifeboatError(str(exc))
     if not options.named:
         trees.look_ahead()              # while the metadata are read here
     return trees
@@ -282,12 +284,12 @@ def _walk(trees, options, records, volumes, orphans, problems):
         trees.layer(_orphan_key(orphan), orphan.stack.readable())
     trees.walk()
     if trees.note:
-        problems.append(problem('READ_ERROR', model.text(options.state_path), trees.note, 'Delete the file.'))
+        problems.append(problem('READ_ERROR', wording.text(options.state_path), trees.note, 'Delete the file.'))
     try:
         trees.save()
     except OSError as exc:
-        problems.append(problem('READ_ERROR', model.text(options.state_path), 'state_path %s cannot be written: %s.' % (
-            model.text(options.state_path), metadata.describe(exc)), 'The next audit counts everything again.'))
+        problems.append(problem('READ_ERROR', wording.text(options.state_path), 'state_path %s cannot be written: %s.' % (
+            wording.text(options.state_path), metadata.describe(exc)), 'The next audit counts everything again.'))
 
 
 def _orphan_key(orphan):
@@ -338,7 +340,7 @@ def _changes(record, options, fields):
             total += 1
             if not limit or total <= limit:
                 item = {'kind': change.kind}
-                item.update(model.path_fields(b'/' + change.path))
+                item.update(wording.path_fields(b'/' + change.path))
                 found.append(item)
     except OSError as exc:
         failures.append(Failure(b'', exc, True))
@@ -348,7 +350,7 @@ def _changes(record, options, fields):
     if not record.stack.known():
         fields['changes_complete'] = False  # compared with what is left of the image
     return [problem('READ_ERROR', record.name or record.id, '/%s of %s could not be compared: %s.' % (
-        model.text(item.path), record.name or record.id[:12], metadata.describe(item.error)), '') for item in failures[:20]]
+        wording.text(item.path), record.name or record.id[:12], metadata.describe(item.error)), '') for item in failures[:20]]
 
 
 def _name_conflicts(records, fields):
@@ -405,16 +407,16 @@ def _image_layer(layer, at_length):
     fields = {'diff_id': layer.diff_id, 'chain_id': layer.chain_id, 'cache_id': layer.cache_id, 'bytes': layer.bytes,
               'status': layer.status}
     if at_length:
-        fields['path'] = model.text(layer.path)
+        fields['path'] = wording.text(layer.path)
     return fields
 
 
 def _volume(volume, options, at_length, trees):
     fields = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
               'labels': _labels(volume.labels, options), 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
-              'status': volume.status, 'root': model.text(volume.root)}
+              'status': volume.status, 'root': wording.text(volume.root)}
     if at_length:
-        fields.update(model.path_fields(volume.path))
+        fields.update(wording.path_fields(volume.path))
     problems = list(volume.problems)
     if trees is not None and _is_folder(volume.path):
         found = trees.of_folder(volume.path)
@@ -431,14 +433,14 @@ def _volume(volume, options, at_length, trees):
 def _orphans(host, options, orphans, trees):
     layers, names = [], []
     for orphan in orphans:
-        fields = model.path_fields(orphan.path)
+        fields = wording.path_fields(orphan.path)
         problems = list(orphan.problems)
         fields.update({'image': {'id': orphan.image_id, 'reference': orphan.image_reference}, 'name': orphan.name,
                        'store': orphan.store, 'driver': orphan.driver, 'owner_hint': orphan.owner_hint,
-                       'root': model.text(orphan.root), 'usage': None, 'newest_mtime': None})
+                       'root': wording.text(orphan.root), 'usage': None, 'newest_mtime': None})
         if trees is not None:
             found = trees.of_layer(_orphan_key(orphan))
-            problems.extend(_unread(found, model.text(orphan.path), 'The layer'))
+            problems.extend(_unread(found, wording.text(orphan.path), 'The layer'))
             fields['usage'] = found.usage if 'usage' in options.subsets else None
             fields['newest_mtime'] = found.usage['newest_mtime'] if found.usage else None
             if 'databases' in options.subsets:

@@ -20,6 +20,7 @@ from typing import Any, Dict, List, NamedTuple
 
 from ..archive import trees
 from ..disk import metadata
+from ..formats import wording
 from ..records import model
 from . import codes as imagecodes, layerdata
 from .documents import (
@@ -418,7 +419,7 @@ class _Work(object):
                 self.problems.append(imagecodes.problem('IMAGE_LAYER_LOST', self.who, '%s is left out: %s.' % (
                     name, layer.message), imagecodes.pull(self.image)))
             elif layer.method == layerdata.REBUILT and not layer.exact:
-                files = imagecodes.some([model.text(item) for item in layer.damaged], layer.damaged_total)
+                files = imagecodes.some([wording.text(item) for item in layer.damaged], layer.damaged_total)
                 why = layer.message or ('Docker kept no record of its exact form' if layer.layer.blob_digest is None else
                                         'containerd kept no blob of it')
                 self.problems.append(imagecodes.problem(
@@ -453,7 +454,7 @@ class _Work(object):
         for lost in made.failures[:MAX_NOTES]:
             where = ' at byte %d' % lost.offset if lost.offset is not None else ''
             self.problems.append(imagecodes.problem('READ_ERROR', self.who, '%s in the image: /%s%s: %s.' % (
-                name, model.text(lost.path), where, lost.message),
+                name, wording.text(lost.path), where, lost.message),
                 'Everything else was read; try again from a copy of the disk.'))
         if made.failures_total > MAX_NOTES:
             self.problems.append(imagecodes.problem('READ_ERROR', self.who, '%s in the image: %d places could not be read.'
@@ -464,13 +465,13 @@ class _Work(object):
         if made.markers_total:
             self.problems.append(imagecodes.problem(
                 'WHITEOUT_NAME', self.who, '%s holds %d real files named .wh.*, the first /%s: they are left out of the image, '
-                'where they would delete what they name.' % (name, made.markers_total, model.text(made.markers[0])),
+                'where they would delete what they name.' % (name, made.markers_total, wording.text(made.markers[0])),
                 'Take them from rootfs.'))
         if made.stripped_total:
             self.problems.append(imagecodes.problem(
                 'IMAGE_ATTRIBUTES', self.who, '%s: extended attributes of %d files are left out of the image, because docker load '
                 'does not keep them or its storage driver would take them for its own: %s.' % (
-                    name, made.stripped_total, imagecodes.some([model.text(item) for item in made.stripped], made.stripped_total)),
+                    name, made.stripped_total, imagecodes.some([wording.text(item) for item in made.stripped], made.stripped_total)),
                 'Take them from writable or rootfs.'))
         if made.attributes_by_some:
             self.problems.append(imagecodes.problem(

@@ -9,6 +9,8 @@ counts as whole.
 import hashlib
 import time
 
+from ..disk.errors import LifeboatError
+from ..formats import wording
 from ..layers import chains
 from ..records import model
 from . import codes as imagecodes, layerdata
@@ -130,16 +132,16 @@ def _compare(found, pieces, progress):
     except layerdata.LayerError as exc:
         found['status'] = model.PARTIAL
         found['message'] = str(exc)
-        found['damaged'] = [model.text(name) for name in exc.damaged]
+        found['damaged'] = [wording.text(name) for name in exc.damaged]
         found['damaged_total'] = exc.total
-    except (OSError, model.LifeboatError) as exc:
+    except (OSError, LifeboatError) as exc:
         found['message'] = 'cannot be compared: %s' % exc
 
 
 def _name_damages(found, layer, below, progress):
     names, total, error = layerdata.damages(layer, below, progress)
     if names:
-        found['damaged'] = [model.text(name) for name in names]
+        found['damaged'] = [wording.text(name) for name in names]
         found['damaged_total'] = total
         found['message'] = '%d of its files are not what the image had' % total
     elif error:

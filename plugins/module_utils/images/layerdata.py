@@ -92,7 +92,7 @@ def blob_bytes(layer):
 
 def blob_tar(layer):
     """Yield the unpacked tar of a layer's blob; LayerError at the end if it does not have the diffID, or the blob is
-    damaged. model.LifeboatError if this host cannot unpack it."""
+    damaged. LifeboatError if this host cannot unpack it."""
     packed = blob_of(layer)
     try:
         with opened(layer.blob) as fd, contextlib.ExitStack() as stack:

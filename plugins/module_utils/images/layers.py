@@ -10,6 +10,8 @@ import os
 import tempfile
 
 from ..disk import metadata
+from ..disk.errors import LifeboatError
+from ..formats import wording
 from ..records import model
 from . import layerdata
 
@@ -105,7 +107,7 @@ class ImageLayer(object):
                 self.size = sum(len(piece) for piece in layerdata.blob_tar(self.layer))
                 self.digest, self.media_type, self._unpacked = self.diff_id, LAYER_TYPE, True
                 return True
-            except model.LifeboatError as exc:
+            except LifeboatError as exc:
                 self.message = 'it stays packed with zstd, which Docker 20.10 cannot load (%s)' % exc
         self.digest, self.size = self.layer.blob_digest, blob.size
         self.media_type = LAYER_TYPE + ('+' + blob.packed if blob.packed else '')
@@ -169,7 +171,7 @@ class ImageLayer(object):
     def record(self):
         return {'diff_id': self.diff_id, 'recorded_diff_id': self.layer.diff_id, 'digest': self.digest, 'bytes': self.size,
                 'method': self.method, 'exact': self.exact, 'message': self.message,
-                'damaged': [model.text(name) for name in self.damaged[:MAX_NOTES]], 'damaged_total': self.damaged_total}
+                'damaged': [wording.text(name) for name in self.damaged[:MAX_NOTES]], 'damaged_total': self.damaged_total}
 
 
 class WritableLayer(object):

@@ -16,8 +16,8 @@ import stat
 from ..archive import place
 from ..archive.sink import FileSink
 from ..disk import safeio
-from ..formats import jsonish, tarwriter
-from ..records import model
+from ..disk.errors import LifeboatError
+from ..formats import jsonish, tarwriter, wording
 from . import layerdata
 
 NAME = b'images'
@@ -88,7 +88,7 @@ class ImageStore(object):
 
     @contextlib.contextmanager
     def _folder(self, relative, make=False):
-        """A descriptor of the folder RELATIVE (text) below; None where it is missing and not to be made. Raises model.LifeboatError for
+        """A descriptor of the folder RELATIVE (text) below; None where it is missing and not to be made. Raises LifeboatError for
         a link or a folder in other hands."""
         base = self._base(make)
         fd = None if base is None else place.subfolders(base, NAME + b'/' + os.fsencode(relative), make)
@@ -171,7 +171,7 @@ def _digest_of(folder, name, size):
             for piece in iter(lambda: os.read(fd, CHUNK), b''):
                 digest.update(piece)
             return 'sha256:' + digest.hexdigest()
-    except (OSError, model.LifeboatError):      # of somebody else, too: it is written anew
+    except (OSError, LifeboatError):      # of somebody else, too: it is written anew
         return None
 
 
@@ -214,7 +214,7 @@ class TarFile(object):
 
 def loadable(bundle):
     """Yield the archive that `docker load` takes of the bundle folder BUNDLE (bytes): image.tar as it is, or the folder
-    image/ as a tar, with blobs that had to stay in images/. Raises model.LifeboatError where something is missing."""
+    image/ as a tar, with blobs that had to stay in images/. Raises LifeboatError where something is missing."""
     try:
         with layerdata.opened(os.path.join(bundle, b'image.tar')) as fd:
             yield from iter(lambda: os.read(fd, CHUNK), b'')
@@ -222,7 +222,7 @@ def loadable(bundle):
     except FileNotFoundError:
         pass
     except OSError as exc:
-        raise model.LifeboatError('image.tar of %s cannot be read: %s.' % (model.text(bundle), exc.strerror or exc))
+        raise LifeboatError('image.tar of %s cannot be read: %s.' % (wording.text(bundle), exc.strerror or exc))
     held = []
     tar = TarFile(_Held(held))
     for name, path in _files_of(bundle):
@@ -236,8 +236,8 @@ def loadable(bundle):
                     del held[:]
                 tar.write(tarwriter.padding(size))
         except OSError as exc:
-            raise model.LifeboatError('%s of the image in %s cannot be read: %s. Check the bundle with docker_bundle_info.' % (
-                model.text(name), model.text(bundle), exc.strerror or exc))
+            raise LifeboatError('%s of the image in %s cannot be read: %s. Check the bundle with docker_bundle_info.' % (
+                wording.text(name), wording.text(bundle), exc.strerror or exc))
     tar.end()
     yield from held
 
@@ -262,7 +262,7 @@ def _files_of(bundle):
             for item in listed:
                 wanted.update(os.path.basename(os.fsencode(name)) for name in item['Layers'])
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise model.LifeboatError('The bundle %s holds no image that can be loaded (%s).' % (model.text(bundle), exc))
+        raise LifeboatError('The bundle %s holds no image that can be loaded (%s).' % (wording.text(bundle), exc))
     beside = os.path.join(os.path.dirname(bundle), NAME, b'blobs/sha256')
     found += [(b'blobs/sha256/' + name, os.path.join(folder, b'blobs/sha256', name)) for name in blobs]
     found += [(b'blobs/sha256/' + name, os.path.join(beside, name)) for name in sorted(wanted.difference(blobs))]

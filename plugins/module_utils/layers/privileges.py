@@ -8,6 +8,7 @@ initial user namespace (xattr(7)): no error, they are just not there. Root insid
 """
 import os
 
+from ..formats import wording
 from ..records import model
 from ..records.codes import problem
 
@@ -31,7 +32,7 @@ def hidden_marks(root, stack):
     """Problems of a STACK of the DataRoot ROOT whose marks this process does not see. The same for all of a root."""
     if not root.blind or stack is None or all(layer.encoding != model.OVERLAY for layer in stack.view()):
         return ()
-    where = model.text(root.path)
+    where = wording.text(root.path)
     return (problem('PRIVILEGES_MISSING', where, 'This process has no CAP_SYS_ADMIN, so the marks of opaque folders (trusted.overlay.*) '
                     'in the layers of %s are hidden from it: files that a container had deleted come back.' % where,
                     'Run as root (become: true). Inside a container, start that with --cap-add SYS_ADMIN or --privileged.'),)

@@ -7,10 +7,9 @@ Immutable; paths are bytes inside the house and become text only at the roof (:f
 A *status* is always one of :data:`STATUSES` and is computed from what was found, never asserted.
 This file is private to the collection.
 """
-import base64
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from . import redact
+from ..formats import wording
 
 Bytes = bytes                           # the type, where a field is called bytes
 
@@ -32,16 +31,6 @@ PLAIN = 'plain'                # a full copy: nothing is hidden
 OVERLAY_USER = 'overlay-userxattr'  # overlay mounted in a user namespace: user.overlay.* instead of trusted.overlay.*
 
 
-class LifeboatError(Exception):
-    """What stops a whole run. The message is one sentence: what, where, what to do next.
-
-    As text it is one line without secrets: whatever name it repeats, no terminal acts on it.
-    """
-
-    def __str__(self):
-        return sentence(Exception.__str__(self))
-
-
 class Problem(NamedTuple):
     """One thing that a person has to know. `code` is explained in docs/codes.md."""
     code: str
@@ -52,8 +41,8 @@ class Problem(NamedTuple):
 
     @classmethod
     def shown(cls, code, severity, obj, message, next_step=''):
-        """A Problem whose texts were made with names from a disk: each of them is one harmless line (:func:`sentence`)."""
-        return cls(code, severity, show(obj), sentence(message), sentence(next_step))
+        """A Problem whose texts were made with names from a disk: each of them is one harmless line (:func:`formats.wording.sentence`)."""
+        return cls(code, severity, wording.show(obj), wording.sentence(message), wording.sentence(next_step))
 
 
 class Layer(NamedTuple):
@@ -209,56 +198,6 @@ class Resolution(NamedTuple):
     status: str
     problems: Tuple[Problem, ...]
     sources: Dict[str, str]
-
-
-def text(raw):
-    """bytes (or str) -> str as the contract shows paths: bytes that are not UTF-8 become ``\\xNN``."""
-    if raw is None:
-        return None
-    if isinstance(raw, bytes):
-        return raw.decode('utf-8', 'backslashreplace')
-    try:
-        return raw.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
-    except UnicodeEncodeError:          # half a surrogate pair, which is no byte of a path either
-        return ''.join(_without_surrogate(char) for char in raw)
-
-
-def _without_surrogate(char):
-    code = ord(char)
-    if 0xdc80 <= code <= 0xdcff:
-        return '\\x%02x' % (code - 0xdc00)
-    return '\\u%04x' % code if 0xd800 <= code <= 0xdfff else char
-
-
-def show(raw):
-    """Text from a disk or from a node, as people may see it: one line, and nothing that a terminal acts on.
-
-    Control characters (C0, C1, DEL), line and paragraph separators, marks that turn the direction of writing or have no
-    width, and bytes that are not UTF-8 become escapes (``\\x1b``, ``\\u202e``); all else stays. RAW: bytes, str, or None (''),
-    another value as str() has it. What is shown already stays as it is. Every table, message and page goes through here.
-    """
-    if raw is None:
-        return ''
-    string = text(raw) if isinstance(raw, (bytes, str)) else str(raw)
-    if string.isprintable():
-        return string
-    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii') for char in string)
-
-
-def sentence(string):
-    """A message that repeats what a disk or a node says: shown, and without the secrets that a value in it may hold."""
-    return show(redact.text(string))
-
-
-def path_fields(raw, key='path'):
-    """``{key: text}``, plus ``key_b64`` when the bytes are not UTF-8."""
-    fields = {key: text(raw)}
-    if isinstance(raw, bytes):
-        try:
-            raw.decode('utf-8')
-        except UnicodeDecodeError:
-            fields[key + '_b64'] = base64.b64encode(raw).decode('ascii')
-    return fields
 
 
 def worst(statuses):

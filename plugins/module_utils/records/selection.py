@@ -4,14 +4,14 @@
 """Which containers, volumes and images a user's patterns mean."""
 import fnmatch
 
-from . import model
+from ..disk.errors import LifeboatError
 
 SHOWN = 20                              # names listed in an error
 
 
 def containers(host, patterns):
     """[(DataRoot, id)] of the containers that PATTERNS name (names, id prefixes or shell globs; empty: all), in the order
-    of roots and ids. Raises model.LifeboatError for a pattern that matches none, listing what there is."""
+    of roots and ids. Raises LifeboatError for a pattern that matches none, listing what there is."""
     found = []
     table = []
     for root in host.roots:
@@ -25,7 +25,7 @@ def containers(host, patterns):
     for pattern in patterns:
         hits = [(root, ident) for root, ident, name in table if matches(pattern, ident, name)]
         if not hits:
-            raise model.LifeboatError('No container matches "%s". There %s' % (pattern, _what_there_is(
+            raise LifeboatError('No container matches "%s". There %s' % (pattern, _what_there_is(
                 sorted(name or ident[:12] for dummy, ident, name in table))))
         for hit in hits:
             if (hit[0].path, hit[1]) not in taken:
@@ -44,12 +44,12 @@ def matches(pattern, ident, name):
 
 
 def by_glob(what, patterns, names):
-    """The NAMES (sorted) that PATTERNS mean; model.LifeboatError for a pattern that matches none."""
+    """The NAMES (sorted) that PATTERNS mean; LifeboatError for a pattern that matches none."""
     found = set()
     for pattern in patterns:
         hits = [name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)]
         if not hits and pattern != '*':
-            raise model.LifeboatError('No %s matches "%s". There %s' % (what, pattern, _what_there_is(sorted(names))))
+            raise LifeboatError('No %s matches "%s". There %s' % (what, pattern, _what_there_is(sorted(names))))
         found.update(hits)
     return sorted(found)
 

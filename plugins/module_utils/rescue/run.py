@@ -14,8 +14,10 @@ from ..archive.progress import Progress, human
 from ..bundles import plan, writing as bundle
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata
+from ..disk.errors import LifeboatError
 from ..engines.docker import liveness
 from ..engines.docker.volumes import redacted
+from ..formats import wording
 from ..records import model, selection
 from ..records.codes import problem
 from . import neighbours, target
@@ -66,7 +68,7 @@ def request_of(params, check_mode=False):
 
 
 def rescue(host, request, store=None, progress=None):
-    """Write the bundles that REQUEST asks for -> the module's result. Raises model.LifeboatError before anything is read
+    """Write the bundles that REQUEST asks for -> the module's result. Raises LifeboatError before anything is read
     where the request itself is wrong; trouble with single bundles is in the result."""
     if store is not None:
         return _rescue(host, request, store, progress)
@@ -119,9 +121,9 @@ def _rescue(host, request, store, progress):
             outcomes.append(bundle.write(store, job, settings, measured[index], shared))
         except bundle.ReadFailed:
             raise
-        except (model.LifeboatError, OSError) as exc:
+        except (LifeboatError, OSError) as exc:
             problems.append(problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
-                job.name, (str(exc) if isinstance(exc, model.LifeboatError) else metadata.describe(exc)).rstrip('.')),
+                job.name, (str(exc) if isinstance(exc, LifeboatError) else metadata.describe(exc)).rstrip('.')),
                 'What is whole of it is kept and taken up by the next run.'))
             outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
     settings.progress.phase('finishing')
@@ -135,10 +137,10 @@ def _rescue(host, request, store, progress):
 def settle(store):
     """([path (text)] of compose files beside the bundles that were written or removed, problems)."""
     try:
-        return [model.text(path) for path in store.settle()], []
-    except (model.LifeboatError, OSError, ValueError) as exc:
-        return [], [problem('NOT_WRITTEN', model.text(store.path), 'compose.yaml beside the bundles in %s was not written: %s.' % (
-            model.text(store.path), metadata.describe(exc) if isinstance(exc, OSError) else str(exc).rstrip('.')),
+        return [wording.text(path) for path in store.settle()], []
+    except (LifeboatError, OSError, ValueError) as exc:
+        return [], [problem('NOT_WRITTEN', wording.text(store.path), 'compose.yaml beside the bundles in %s was not written: %s.' % (
+            wording.text(store.path), metadata.describe(exc) if isinstance(exc, OSError) else str(exc).rstrip('.')),
             'Each bundle has a compose.yaml of its own in config/.')]
 
 
@@ -162,7 +164,7 @@ def _image_store(store, jobs):
 def _settings(request, progress):
     for name in request.include:
         if name not in plan.KINDS:
-            raise model.LifeboatError('include has no "%s"; it has: %s.' % (name, ', '.join(plan.KINDS)))
+            raise LifeboatError('include has no "%s"; it has: %s.' % (name, ', '.join(plan.KINDS)))
     return bundle.Settings(compress.pick(request.compression), tuple(request.include), request.owner_ids,
                            request.on_error, request.force, progress or Progress())
 
@@ -191,15 +193,15 @@ def _refuse_inside(host, request):
     """dest must not lie in what is rescued."""
     dest = request.dest
     if not request.inside and os.path.lexists(dest) and not os.path.isdir(dest):
-        raise model.LifeboatError('dest %s is a file, not a folder. Choose another dest.' % model.text(dest))
+        raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
     for root in host.roots:
         inside = [root.path] + [store.path for store in root.stores]
         inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
         for folder in inside:
             if _inside(request, folder):
-                raise model.LifeboatError(
+                raise LifeboatError(
                     'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
-                    % (model.text(dest), model.text(folder)))
+                    % (wording.text(dest), wording.text(folder)))
 
 
 # -- what to write -------------------------------------------------------------------------------------------------------------
@@ -227,12 +229,12 @@ def _jobs(host, request):
             for orphan in root.orphans():
                 jobs.append(_orphan_job(host, root, orphan, request))
     if not jobs and not any(item.severity == model.CRITICAL for item in problems):
-        problems.append(problem('DATA_ROOT_EMPTY', model.text(host.root.path), 'Nothing was rescued: %s.' % (
+        problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
             'the data roots hold no container' if host.roots else 'no data root was found'),
             'Name the right folder with data_roots, or volumes to rescue with volumes.'))
     for job in jobs:
         if job.name in names:           # two roots with one container: never into one folder
-            raise model.LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
+            raise LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
                                       % job.name)
         names.add(job.name)
     return jobs, problems
@@ -240,8 +242,8 @@ def _jobs(host, request):
 
 def _source(host, root, store, driver, request):
     return {
-        'hostname': request.host_name or socket.gethostname(), 'host_root': model.text(host.root.path),
-        'data_root': model.text(root.path), 'recorded_path': model.text(root.recorded_path) or None, 'store': store,
+        'hostname': request.host_name or socket.gethostname(), 'host_root': wording.text(host.root.path),
+        'data_root': wording.text(root.path), 'recorded_path': wording.text(root.recorded_path) or None, 'store': store,
         'driver': driver, 'owner_ids': request.owner_ids, 'daemon': root.liveness.state,
         'idmap': {'uid': [list(item) for item in root.idmap.uid_ranges], 'gid': [list(item) for item in
                                                                                  root.idmap.gid_ranges]}
@@ -349,7 +351,7 @@ def _image_jobs(host, request):
 
 def _orphan_job(host, root, orphan, request):
     subject = {'name': orphan.name, 'image': {'id': orphan.image_id, 'reference': orphan.image_reference},
-               'owner_hint': orphan.owner_hint, 'path': model.text(orphan.path)}
+               'owner_hint': orphan.owner_hint, 'path': wording.text(orphan.path)}
     items = tuple(plan.orphan_items(orphan, request.include))
     return bundle.Job('orphan-' + SAFE.sub('-', orphan.name)[:64], 'orphan', subject,
                       _source(host, root, orphan.store, orphan.driver, request),
@@ -435,8 +437,8 @@ def _make_room(request, jobs, measured, done, settings, store):
     try:
         free = store.free()
     except OSError as exc:
-        raise model.LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
-            model.text(request.dest), metadata.describe(exc)))
+        raise LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
+            wording.text(request.dest), metadata.describe(exc)))
     notes = []
     needs = _needs(jobs, measured, done, settings)
 
@@ -454,10 +456,10 @@ def _make_room(request, jobs, measured, done, settings, store):
     if fits():
         return jobs, notes
     sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part])
-    raise model.LifeboatError(
+    raise LifeboatError(
         'dest %s has %s free, and this rescue needs at least %s (%s%s). Choose another dest, rescue fewer containers, name less in '
         'include, which leaves out what it does not name, or set check_space: false to try all the same.' % (
-            model.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
+            wording.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
             '; without images and binds, which are left out already' if notes else ''))
 
 
@@ -555,7 +557,7 @@ def _result(jobs, outcomes, problems):
     bundles, seen = [], []
     for job, outcome in zip(jobs, outcomes):
         container = job.container
-        fields = model.path_fields(outcome.path)
+        fields = wording.path_fields(outcome.path)
         fields.update({
             'name': job.name, 'kind': job.kind, 'container': container.name if container is not None else None,
             'id': container.id if container is not None else None,

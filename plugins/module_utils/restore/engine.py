@@ -8,8 +8,8 @@ import time
 
 from ..archive import removal, unpack
 from ..bundles import source as sources
+from ..disk.errors import LifeboatError
 from ..formats.values import as_dict
-from ..records.model import LifeboatError
 from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..transport import inbox

@@ -13,7 +13,9 @@ import time
 
 from ..archive import removal, unpack
 from ..bundles import source as sources
-from ..records.model import COMPLETE, LifeboatError, show, text
+from ..disk.errors import LifeboatError
+from ..formats.wording import show, text
+from ..records.model import COMPLETE
 from . import databases, plan as planning, steps, target, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
 

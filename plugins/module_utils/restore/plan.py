@@ -10,10 +10,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..archive import unpack
 from ..bundles import reading
+from ..disk.errors import LifeboatError
+from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list
+from ..formats.wording import show, text
 from ..images import loadfile as imagefile, store as imagestore
-from ..records.model import COMPLETE, LifeboatError, show, text
-from ..records.redact import REDACTED
+from ..records.model import COMPLETE
 from ..recreate import asks, body, definition
 from ..transport import inbox
 from . import databases, volumes as volumes_

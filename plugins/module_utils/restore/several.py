@@ -10,7 +10,8 @@ import os
 from typing import Any, NamedTuple, Tuple
 
 from ..bundles import info as described, reading, source as sources
-from ..records.model import LifeboatError, text
+from ..disk.errors import LifeboatError
+from ..formats.wording import text
 from ..recreate import asks
 from . import plan as planning
 from .steps import Stopped

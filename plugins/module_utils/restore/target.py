@@ -17,7 +17,8 @@ from collections import deque
 
 from ..archive import removal
 from ..disk import safeio
-from ..records.model import LifeboatError, show
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 
 MAX_LINKS = 40
 MAX_PARTS = 500

@@ -23,7 +23,8 @@ import uuid
 
 from ..archive import compress, removal, tarread, unpack
 from ..bundles import reading
-from ..records.model import LifeboatError, show
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 from ..transport import inbox
 from . import databases, target
 from .engineapi import EngineError

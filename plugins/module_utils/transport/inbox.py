@@ -26,7 +26,8 @@ import time
 
 from ..archive import removal, tarread, unpack
 from ..bundles import reading
-from ..records.model import LifeboatError, text
+from ..disk.errors import LifeboatError
+from ..formats.wording import text
 from . import frames
 
 HEAD = b'head.tar'

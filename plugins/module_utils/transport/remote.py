@@ -27,7 +27,8 @@ import time
 
 from ..archive.sink import ResumeMismatch, SinkError
 from ..disk import fsinfo
-from ..records import model
+from ..disk.errors import LifeboatError
+from ..formats import wording
 from . import frames, remoteimages
 
 _NAP = 0.05
@@ -169,7 +170,7 @@ class RemoteBundle(object):
     def sink(self, relative, mark=None):
         if not frames.plain_name(relative):
             raise Refused('the file name %s has characters that are not brought to the controller; rescue it with store_on: host'
-                          % model.show(relative))
+                          % wording.show(relative))
         self._whole.pop(relative, None)
         part = self._parts.pop(relative, None)
         if mark is None or part is None or part[0] != mark or not part[1]:
@@ -270,11 +271,11 @@ class RemoteSink(object):
 
 
 def checked(answer):
-    """(bundles, blobs) of the controller's answer. Raises model.LifeboatError where it makes no sense."""
+    """(bundles, blobs) of the controller's answer. Raises LifeboatError where it makes no sense."""
     if not isinstance(answer, dict) or not isinstance(answer.get('bundles'), dict) or not isinstance(answer.get('blobs'), dict) \
             or not all(type(size) is int for size in answer['blobs'].values()) \
             or not all(_known_bundle(item) for item in answer['bundles'].values()):
-        raise model.LifeboatError('The controller sent an invalid answer. Both ends must run the same version of the collection.')
+        raise LifeboatError('The controller sent an invalid answer. Both ends must run the same version of the collection.')
     return answer['bundles'], answer['blobs']
 
 

@@ -17,6 +17,8 @@ import struct
 
 from ..databases.detector import Found
 from ..disk import safeio
+from ..disk.errors import LifeboatError
+from ..formats import wording
 from ..records import model
 from . import parallel, walk as usages
 
@@ -52,15 +54,15 @@ class State(object):
         real = os.path.realpath(path)
         for root in data_roots:
             if real == os.path.realpath(root) or real.startswith(os.path.realpath(root) + b'/'):
-                raise model.LifeboatError('state_path %s lies in the data root %s, which is only read; choose a path outside'
-                                          % (model.text(path), model.text(root)))
+                raise LifeboatError('state_path %s lies in the data root %s, which is only read; choose a path outside'
+                                          % (wording.text(path), wording.text(root)))
         state = cls(path, full_every)
         try:
             state._run, state._old, state._raw = _read(path)
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as exc:
-            state.note = 'state_path %s is not used, everything is walked: %s' % (model.text(path), exc)
+            state.note = 'state_path %s is not used, everything is walked: %s' % (wording.text(path), exc)
         return state
 
     def look(self, keys=None, workers=None):

@@ -23,6 +23,7 @@ from ..databases import detector as databases, noise, registry
 from ..databases.look import Look
 from ..disk import safeio
 from ..disk.tree import Failure
+from ..formats import wording
 from ..records import model
 from . import ahead
 
@@ -173,7 +174,7 @@ class _Tally(object):
     def fail(self, path, error):
         self.failures_total += 1
         if len(self.failures) < MAX_FAILURES:
-            self.failures.append('%s: %s' % (model.text(b'/' + path), error.strerror or error))
+            self.failures.append('%s: %s' % (wording.text(b'/' + path), error.strerror or error))
 
     def result(self):
         root = self.root
@@ -184,7 +185,7 @@ class _Tally(object):
             found, total = self.detector.records(), self.detector.total
             if not self.detector.complete:
                 self.cut = self.cut or 'candidates'
-        top = [dict(model.path_fields(b'/' + prefix.rstrip(b'/')), bytes=size)
+        top = [dict(wording.path_fields(b'/' + prefix.rstrip(b'/')), bytes=size)
                for size, prefix in sorted(self.tops, key=lambda one: (-one[0], one[1]))]
         return Usage(root.bytes, self.allocated * 512, root.files, rfc3339(self.newest), top,
                      not self.cut and not self.failures_total, self.failures, found, root.noise_bytes,

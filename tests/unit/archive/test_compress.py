@@ -17,7 +17,7 @@ import zlib
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import compress
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 
 NOISE = os.urandom(1 << 20)
 TEXT = b'a line that repeats itself\n' * 40000

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import place, removal
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a folder to another user')
 STRANGER = 12345
@@ -26,7 +26,7 @@ def mode(path):
 
 
 def refused(call, *arguments):
-    with pytest.raises(model.LifeboatError) as caught:
+    with pytest.raises(LifeboatError) as caught:
         call(*arguments)
     assert '\n' not in str(caught.value)
     return str(caught.value)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import sink
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 
 
 def folder_of(tmp_path):

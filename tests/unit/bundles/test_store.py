@@ -14,9 +14,9 @@ import deadroot
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, store, swap
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a folder to another user')
@@ -93,7 +93,7 @@ def test_the_folder_of_the_host(kind, tmp_path):
     before = tree(tmp_path)
     made = store.FolderStore(os.fsencode(str(tmp_path / 'dest')), b'box')
     for call in (made.prepare, made.lock):
-        with pytest.raises(model.LifeboatError, match='dest/box (is a link|can be written|belongs to)'):
+        with pytest.raises(LifeboatError, match='dest/box (is a link|can be written|belongs to)'):
             call()
     assert tree(tmp_path) == before
 
@@ -104,7 +104,7 @@ def test_names_of_a_bundle(name, kind, folder, tmp_path):
     untouched = plant(tmp_path / 'dest' / 'box' / name, kind, tmp_path)
     before = tree(tmp_path)
     assert folder.manifest(NAME) == {} and folder.verified(NAME) is None
-    with pytest.raises(model.LifeboatError, match='%s (is a link|can be written|belongs to)' % name.replace('.', '[.]')):
+    with pytest.raises(LifeboatError, match='%s (is a link|can be written|belongs to)' % name.replace('.', '[.]')):
         make(folder, 'new')
     assert (untouched / 'precious').read_text() == 'kept' and tree(tmp_path) == before
 
@@ -114,7 +114,7 @@ def test_names_of_a_bundle(name, kind, folder, tmp_path):
 def test_folders_in_a_bundle_at_work(inner, kind, folder, tmp_path):
     bundle = make(folder, 'new', finish=False)
     untouched = plant(tmp_path / 'dest' / 'box' / ('.%s.partial' % NAME) / inner, kind, tmp_path)
-    with pytest.raises(model.LifeboatError, match='%s (is a link|can be written|belongs to)' % inner):
+    with pytest.raises(LifeboatError, match='%s (is a link|can be written|belongs to)' % inner):
         bundle.write(inner + '/file', b'x')
     # what does not belong into the bundle goes, but nothing behind a link
     bundle.drop_others(['data', 'manifest.json', 'SHA256SUMS', 'progress.json'])
@@ -133,7 +133,7 @@ def test_the_folder_of_layers(where, kind, folder, tmp_path):
     digest = 'sha256:' + hashlib.sha256(b'layer').hexdigest()
     images = folder.images()
     for call in (lambda: images.put(digest, 5, lambda write: write(b'layer')), lambda: images.note([b'{}'], [])):
-        with pytest.raises(model.LifeboatError, match='(is a link|can be written|belongs to)'):
+        with pytest.raises(LifeboatError, match='(is a link|can be written|belongs to)'):
             call()
     assert tree(tmp_path) == before
 
@@ -167,7 +167,7 @@ def test_a_second_rescue_is_told_who_has_the_folder(folder, tmp_path):
     folder.lock()                       # it has it already
     other = store.FolderStore(os.fsencode(str(tmp_path / 'dest')), b'box')
     try:
-        with pytest.raises(model.LifeboatError) as raised:
+        with pytest.raises(LifeboatError) as raised:
             other.lock(0.3)
         said = str(raised.value)
         assert 'process %d on ' % os.getpid() in said and 'since 20' in said and 'dest/box' in said
@@ -339,7 +339,7 @@ def test_an_exchange_that_the_file_system_cannot_do(folder, tmp_path, monkeypatc
             raise OSError(28, 'No space left on device')
         return real(source, target, **options)
     monkeypatch.setattr(os, 'rename', rename)
-    with pytest.raises(model.LifeboatError, match='No space left'):
+    with pytest.raises(LifeboatError, match='No space left'):
         make(folder, 'newest')
     assert words(box) == {NAME: 'new'}
     monkeypatch.setattr(os, 'rename', real)
@@ -365,7 +365,7 @@ def test_a_mark_that_somebody_damaged(folder, tmp_path):
     make(folder, 'old')
     for raw in (b'', b'{', b'[]', b'{"parked": "../../etc", "keep": false}', b'{"parked": "%s.until-/x", "keep": 0}' % NAME.encode()):
         (tmp_path / 'dest' / 'box' / NAME / '.lifeboat-finish').write_bytes(raw)
-        with pytest.raises(model.LifeboatError, match='lifeboat-finish is damaged'):
+        with pytest.raises(LifeboatError, match='lifeboat-finish is damaged'):
             make(folder, 'new')
     (tmp_path / 'dest' / 'box' / NAME / '.lifeboat-finish').unlink()
     make(folder, 'new')

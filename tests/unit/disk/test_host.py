@@ -12,8 +12,8 @@ import stat
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import host as hosts
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_host_root_may_be_a_link_and_text(root, tmp_path):
 
 @pytest.mark.parametrize('path', ['/nothing/here', 'relative', '/a\0b', '/dev/null'])
 def test_host_root_that_cannot_be(path):
-    with pytest.raises(model.LifeboatError) as caught:
+    with pytest.raises(LifeboatError) as caught:
         HostRoot(path.encode())
     assert 'host_root' in str(caught.value) and '\n' not in str(caught.value)
 

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import host as hosts
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import discovery
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
@@ -749,7 +750,7 @@ def test_given_root_that_cannot_be_used(dead, given, words):
     dead.link(b'/loop', b'loop')
     dead.link(b'/dangling', b'/nothing')
     for arguments in ([given], None), ((), given):
-        with pytest.raises(model.LifeboatError) as caught:
+        with pytest.raises(LifeboatError) as caught:
             dead.find(*arguments)
         assert words in str(caught.value)
         assert '\n' not in str(caught.value)
@@ -757,7 +758,7 @@ def test_given_root_that_cannot_be_used(dead, given, words):
 
 def test_given_root_that_exists_outside_only(dead, tmp_path):
     FakeHost(os.fsencode(str(tmp_path / 'other'))).root(b'/docker')
-    with pytest.raises(model.LifeboatError) as caught:
+    with pytest.raises(LifeboatError) as caught:
         dead.find([os.fsencode(str(tmp_path / 'other/docker'))])
     assert 'leave host_root at /' in str(caught.value)
 
@@ -834,7 +835,7 @@ def test_given_root_that_this_user_may_not_read(open_place, closed):
     def look():
         try:
             open_place.find([b'/var/lib/docker'])
-        except model.LifeboatError as exc:
+        except LifeboatError as exc:
             return str(exc)
 
     message = as_another_user(look)
@@ -1271,7 +1272,7 @@ def test_messages_are_single_lines_that_no_terminal_obeys(dead):
     assert len(found) > 1
     for problem in found:
         assert problem.message.isprintable() and problem.next_step.isprintable()
-    with pytest.raises(model.LifeboatError) as caught:
+    with pytest.raises(LifeboatError) as caught:
         dead.find([b'/no\n\x1b[2J'])
     assert str(caught.value).isprintable()
 

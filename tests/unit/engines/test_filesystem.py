@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import filesystem
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import union
@@ -101,7 +102,7 @@ def test_folders_that_are_left_out_hide_their_mounts(view, tmp_path):
 
 def test_a_mount_that_is_lost_is_said_and_never_empty(view):
     files = filesystem.FileSystem(filesystem.merged(view), [mount(b'/data', None, 'The volume x is gone.')])
-    with pytest.raises(model.LifeboatError) as raised:
+    with pytest.raises(LifeboatError) as raised:
         files.lookup(b'/data/below')
     assert str(raised.value) == 'The volume x is gone.'
     told = [item for item in files.walk(files.root) if isinstance(item, Failure)]

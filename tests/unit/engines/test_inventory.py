@@ -9,6 +9,7 @@ import deadroot
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import tree
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import changes, union
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model, selection
@@ -92,7 +93,7 @@ def test_patterns(built):
     assert selection.containers(host, [first.name]) == [(host.roots[0], first.id)]
     assert selection.containers(host, [first.id[:6]]) == [(host.roots[0], first.id)]
     assert selection.containers(host, ['/' + first.name, first.name[:2] + '*'])[0] == (host.roots[0], first.id)
-    with pytest.raises(model.LifeboatError) as raised:
+    with pytest.raises(LifeboatError) as raised:
         selection.containers(host, ['no-such-one'])
     assert 'no-such-one' in str(raised.value) and first.name in str(raised.value)
 

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import SinkError
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import (
     container as image,
@@ -585,11 +586,11 @@ def test_a_store_with_garbage_in_its_index(dead):
 
 
 def test_a_bundle_that_holds_no_image(tmp_path):
-    with pytest.raises(model.LifeboatError):
+    with pytest.raises(LifeboatError):
         list(imagestore.loadable(os.fsencode(str(tmp_path))))
     (tmp_path / 'image').mkdir()
     (tmp_path / 'image' / 'manifest.json').write_text('[{"Layers": "../../../../etc/passwd"}]')
-    with pytest.raises(model.LifeboatError):
+    with pytest.raises(LifeboatError):
         list(imagestore.loadable(os.fsencode(str(tmp_path))))
 
 

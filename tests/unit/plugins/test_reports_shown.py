@@ -16,7 +16,7 @@ import sys
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     records,
     reports,

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, source
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
 from ansible_collections.lifeboat.docker.tests.unit.restore import hostile
 

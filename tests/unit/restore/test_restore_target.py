@@ -10,7 +10,7 @@ import tarfile
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import folders, plan, run, target, volumes
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 from ansible_collections.lifeboat.docker.tests.unit.restore.test_folders import offline, stopped_root

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run, several
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore.steps import Stopped
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import steps
 
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, remote, spool
 
@@ -198,7 +198,7 @@ def test_progress_alone_is_not_worth_a_failure(monkeypatch, own, spool_dir):
     params = {'spool_size': 64 << 20}
     asked = {'uid': 0, 'key': 'k', 'places': [spool_dir] if spool_dir else list(spool.PLACES)}
     assert sender.start(params, dict(asked, folder=None), False) is None
-    with pytest.raises(model.LifeboatError):
+    with pytest.raises(LifeboatError):
         sender.start(params, dict(asked, folder='/srv'), False)
 
 
@@ -207,7 +207,7 @@ def test_progress_alone_is_not_worth_a_failure(monkeypatch, own, spool_dir):
     {'bundles': {'x': {'manifest': []}}, 'blobs': {}}, {'bundles': {'x': {'parts': {'a': ['m', -1, 'd']}}}, 'blobs': {}},
     {'bundles': {'x': {'parts': {'a': 'mark'}}}, 'blobs': {}}])
 def test_answers_of_a_controller_that_make_no_sense(answer):
-    with pytest.raises(model.LifeboatError):
+    with pytest.raises(LifeboatError):
         remote.checked(answer)
 
 
@@ -228,7 +228,7 @@ def test_a_file_that_the_controller_would_refuse_costs_its_bundle_only():
 
     store = remote.RemoteStore(Wire(), b'/srv', 0, [None, []], None)
     bundle = store.begin('x')
-    with pytest.raises(model.LifeboatError) as raised:
+    with pytest.raises(LifeboatError) as raised:
         bundle.sink('volumes/a\n!id.tar')
     assert '\n' not in str(raised.value) and sent == ['begin']
     bundle.sink('volumes/a.tar')

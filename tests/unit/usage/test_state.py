@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.usage import parallel, state, walk as usage
 
 
@@ -96,11 +96,11 @@ def test_databases_survive(place):
 
 def test_never_in_a_data_root(place):
     for path in (place[0], place[0] + b'/a/state.json', place[0] + b'/../tree/s'):
-        with pytest.raises(model.LifeboatError) as error:
+        with pytest.raises(LifeboatError) as error:
             state.State.load(path, [place[0]])
         assert 'outside' in str(error.value)
     os.symlink(place[0], place[0] + b'-link')
-    with pytest.raises(model.LifeboatError):
+    with pytest.raises(LifeboatError):
         state.State.load(place[0] + b'-link/s', [place[0]])
 
 

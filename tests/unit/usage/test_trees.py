@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 from ansible_collections.lifeboat.docker.plugins.module_utils.usage import state, trees
 
@@ -93,7 +94,7 @@ def test_state_noise_and_limits(place):
     assert results[0] == results[1] and reused == 2
     assert results[0][0]['data_bytes'] == 0 and results[0][1]
     assert not trees.Trees(look=False).note
-    with pytest.raises(model.LifeboatError):
+    with pytest.raises(LifeboatError):
         trees.Trees(state_path=volume + b'/s', data_roots=[volume])
     with pytest.raises(ValueError):
         trees.Trees(noise_lines=[{}])

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ...archive.progress import human
 from ...disk import fsinfo
+from ...disk.errors import LifeboatError
 from ...disk.tree import Failure
-from ...records.model import LifeboatError
 from .. import copying, files, objects
 from ..main import NOTHING
 from ..output import shown

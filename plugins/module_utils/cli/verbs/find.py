@@ -6,8 +6,8 @@ import fnmatch
 import os
 import stat
 
+from ...disk.errors import LifeboatError
 from ...engines.docker import filesystem
-from ...records.model import LifeboatError
 from .. import files, objects, values
 from ..output import shown
 

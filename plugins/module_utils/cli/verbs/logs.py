@@ -6,8 +6,8 @@ import collections
 import os
 import stat
 
+from ...disk.errors import LifeboatError
 from ...formats import containerlogs
-from ...records.model import LifeboatError
 from .. import files, objects, values
 from ..output import harmless, shown
 

@@ -6,8 +6,9 @@ import os
 import shlex
 import subprocess
 
+from ...disk.errors import LifeboatError
+from ...formats import wording
 from ...records import model
-from ...records.model import LifeboatError
 from .. import files, objects
 from ..output import shown
 
@@ -40,7 +41,7 @@ def run(given, out):
         folder, argv = command(found, point)
     if not given.do:
         if given.json:
-            out.json({'folder': folder and model.text(folder), 'argv': [model.text(word) for word in argv]})
+            out.json({'folder': folder and wording.text(folder), 'argv': [wording.text(word) for word in argv]})
         else:
             out.line(line(folder, argv))
         return tally.status()

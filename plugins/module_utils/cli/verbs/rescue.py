@@ -69,7 +69,7 @@ def run(given, out):
 def params(given):
     """The options of docker_data_rescue that the arguments stand for. LifeboatError."""
     from ...bundles import plan
-    from ...records.model import LifeboatError
+    from ...disk.errors import LifeboatError
     try:
         most = values.size(given.max_bytes)
     except ValueError as exc:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat tar: a tar archive to the standard output."""
 from ...archive import write as archive
-from ...records.model import LifeboatError
+from ...disk.errors import LifeboatError
 from .. import files, objects
 from ..progress import Bar, Meter
 

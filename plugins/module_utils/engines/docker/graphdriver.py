@@ -12,6 +12,7 @@ import stat
 from typing import List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata
+from ...formats import wording
 from ...layers.chains import chain_ids, diff_ids_of
 from ...records import model
 from ...records.codes import problem
@@ -155,7 +156,7 @@ class Graphdriver(object):
         writable, why = self.writable(mount_id)
         if why:
             problems.append(problem('WRITABLE_LAYER_LOST', name, 'The writable layer %s is gone: %s.' % (
-                model.text(self.absolute(self.driver.writable(mount_id))), why),
+                wording.text(self.absolute(self.driver.writable(mount_id))), why),
                 'Volumes, logs and config are still rescued; for the layer itself only a file system recovery tool is left.'))
         init = self._init(mount_id, record)
         image = self._image_layers(name, mount_id, record, image_id, init)

@@ -8,6 +8,7 @@ import stat
 
 from ...disk import metadata, safeio
 from ...disk.host import HostRoot
+from ...formats import wording
 from ...layers import idmap, privileges
 from ...records import model
 from ...records.codes import problem
@@ -22,7 +23,7 @@ DRIVER_NAME = re.compile(rb'[a-z0-9-]{2,32}\Z')
 class Host(object):
     """Everything below a host root. Use as a context manager; close() ends it.
 
-    HOST_ROOT, DATA_ROOTS, CONTAINERD_ROOT are bytes as the user gave them. Raises model.LifeboatError when what was
+    HOST_ROOT, DATA_ROOTS, CONTAINERD_ROOT are bytes as the user gave them. Raises LifeboatError when what was
     asked for cannot be opened at all; all other trouble is in `problems`, here and in the records.
     """
 
@@ -36,8 +37,8 @@ class Host(object):
                 self.roots.append(DataRoot(self.root, candidate))
             except OSError as exc:
                 self.problems.append(problem(
-                    'DATA_ROOT_UNREADABLE', model.text(candidate.path), 'The data root %s cannot be read: %s.' % (
-                        model.text(candidate.path), metadata.describe(exc)), 'Run as root (become: true).'))
+                    'DATA_ROOT_UNREADABLE', wording.text(candidate.path), 'The data root %s cannot be read: %s.' % (
+                        wording.text(candidate.path), metadata.describe(exc)), 'Run as root (become: true).'))
 
     def __enter__(self):
         return self

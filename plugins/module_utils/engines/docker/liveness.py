@@ -14,7 +14,7 @@ import re
 from typing import NamedTuple, Optional, Tuple
 
 from ...disk import fsinfo, host as hosts, safeio
-from ...records import model
+from ...formats import wording
 from . import discovery
 
 RUNNING = 'running'
@@ -39,11 +39,11 @@ def daemon_state(host, candidate):
     held = [lock for lock in locks if lock.held]
     probed = [lock for lock in locks if lock.held is False]
     for lock in held:
-        evidence.append('%s is locked by a living process%s' % (model.show(lock.path), _named(lock.pid)))
+        evidence.append('%s is locked by a living process%s' % (wording.show(lock.path), _named(lock.pid)))
     pid = next((lock.pid for lock in held if lock.pid), None)
     running = bool(held)
     if not held and probed:
-        evidence.append('%s is not locked' % model.show(probed[0].path))
+        evidence.append('%s is not locked' % wording.show(probed[0].path))
     if host.is_live:
         found = _running(host, candidate, evidence)
         running = running or found is not None
@@ -52,13 +52,13 @@ def daemon_state(host, candidate):
     for root in candidate.containerd_roots:
         lock = lock_holder(root, b'io.containerd.metadata.v1.bolt/meta.db')
         if lock.held:
-            evidence.append('containerd works on %s%s' % (model.show(root), _named(lock.pid)))
+            evidence.append('containerd works on %s%s' % (wording.show(root), _named(lock.pid)))
     if running:
         return Liveness(RUNNING, pid, tuple(evidence))
     mount = fsinfo.mount_of(candidate.path, table)
     if mount is not None and (mount.fstype in fsinfo.SHARED or mount.fstype.startswith('fuse.')):
         evidence.append('%s is on a file system (%s) that another machine may use: its locks are not seen here'
-                        % (model.show(candidate.path), mount.fstype))
+                        % (wording.show(candidate.path), mount.fstype))
         return Liveness(UNKNOWN, None, tuple(evidence))
     if probed:
         return Liveness(STOPPED, None, tuple(evidence))
@@ -156,7 +156,7 @@ def owner_in(locks, dev, inode):
 def _named(pid):
     if not pid:
         return ''
-    name = model.show(hosts.read_proc(pid, 'comm', 64).strip())
+    name = wording.show(hosts.read_proc(pid, 'comm', 64).strip())
     return ' (process %d%s)' % (pid, ', ' + name if name else '')
 
 
@@ -175,11 +175,11 @@ def _running(host, candidate, evidence):
         if place in (candidate.path, candidate.base):
             found = process.pid
             evidence.append('dockerd runs on %s (process %d%s)' % (
-                model.show(place), found, ', as its pid file says' if recorded == found else ''))
+                wording.show(place), found, ', as its pid file says' if recorded == found else ''))
             break
     if found is None and recorded is not None:
         evidence.append('%s names process %d, which is not a dockerd on this data root: it was left behind'
-                        % (model.show(candidate.pidfile), recorded))
+                        % (wording.show(candidate.pidfile), recorded))
     return found
 
 

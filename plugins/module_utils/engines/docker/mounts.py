@@ -6,6 +6,7 @@ import os
 import stat
 
 from ...disk import metadata
+from ...formats import wording
 from ...records import model
 from ...records.codes import problem
 from .volumes import ANONYMOUS_NAME
@@ -138,7 +139,7 @@ def bind_path(source, host, recorded_root, root_path, writable_places=tuple):
             if planted:
                 return None, model.LOST, problem(
                     'BIND_THROUGH_LINK', source, 'The bind source %s leads through the link %s, which lies where a container '
-                    'could write: not followed.' % (source, model.text(planted)), 'Archive its target by hand if you trust it.')
+                    'could write: not followed.' % (source, wording.text(planted)), 'Archive its target by hand if you trust it.')
         return path, model.COMPLETE, None
     except OSError as exc:
         why = metadata.describe(exc)

@@ -4,7 +4,7 @@
 """What is wrong with a data root as a whole, whoever it belongs to."""
 import os
 
-from ...records import model
+from ...formats import wording
 from ...records.codes import problem
 from . import orphans
 
@@ -29,7 +29,7 @@ def _some(names):
 
 
 def _graphdriver(root, graph):
-    where = 'image/%s of %s' % (graph.name, model.text(root.path))
+    where = 'image/%s of %s' % (graph.name, wording.text(root.path))
     damage = graph.images.references()[1]
     if damage:
         yield problem('REFERENCES_DAMAGED', where, 'repositories.json in %s: %s.' % (where, damage),
@@ -49,7 +49,7 @@ def _graphdriver(root, graph):
     cached = orphans.build_cache(graph)
     if cached:
         yield problem('BUILD_CACHE', where, '%d layers of %s in %s belong to BuildKit\'s cache: no image uses them, and no '
-                      'container wrote them.' % (len(cached), graph.name, model.text(root.path)),
+                      'container wrote them.' % (len(cached), graph.name, wording.text(root.path)),
                       'Nothing is to be rescued of them; docker builder prune removes them.')
 
 
@@ -57,16 +57,16 @@ def _containerd(store):
     from ..shared.containerd import META  # loaded already where there is such a store
     store.meta()
     if store.damage and store.used():
-        yield problem('METADATA_DB_DAMAGED', model.text(store.path), 'The database of containerd in %s: %s.' % (
-            model.text(store.path), store.damage), 'Snapshots are found by their names; images may be missing.')
+        yield problem('METADATA_DB_DAMAGED', wording.text(store.path), 'The database of containerd in %s: %s.' % (
+            wording.text(store.path), store.damage), 'Snapshots are found by their names; images may be missing.')
         if any(shots.numbers() for shots in store.snapshotters().values()):
             yield from _missing(store, META, b'meta.db', 'its next garbage collection, after any removal of an image, deletes every '
                                 'snapshot and blob: the writable layers of all containers too')
     for name, shots in sorted(store.snapshotters().items()):
         shots.snapshots()
         if shots.damage and (shots.numbers() or 'missing' not in shots.damage):
-            yield problem('METADATA_DB_DAMAGED', model.text(store.path), 'The database of snapshotter %s in %s: %s.' % (
-                name, model.text(store.path), shots.damage),
+            yield problem('METADATA_DB_DAMAGED', wording.text(store.path), 'The database of snapshotter %s in %s: %s.' % (
+                name, wording.text(store.path), shots.damage),
                 'What it does not tell is listed as orphans by the number of the folder.')
             yield from _missing(store, shots.folder_name, b'metadata.db', 'numbers new snapshots from 1 again, in the folders of the '
                                 'old ones, and a prune deletes every blob')
@@ -86,8 +86,8 @@ def _missing(store, folder, name, then):
         pass
     except OSError:
         return                          # it may be there
-    yield problem('METADATA_DB_MISSING', model.text(store.path), '%s is missing or empty. containerd starts without it, and %s.'
-                  % (model.text(path), then), 'Start neither containerd nor dockerd on this disk; rescue first.')
+    yield problem('METADATA_DB_MISSING', wording.text(store.path), '%s is missing or empty. containerd starts without it, and %s.'
+                  % (wording.text(path), then), 'Start neither containerd nor dockerd on this disk; rescue first.')
 
 
 def _swarm(root):
@@ -108,7 +108,7 @@ def _swarm(root):
             folder.close()
         return
     except FileNotFoundError:
-        where = model.text(os.path.join(root.path, b'swarm'))
+        where = wording.text(os.path.join(root.path, b'swarm'))
     except OSError:
         return                          # it may be there
     yield problem('SWARM_REMOVED_AT_NEXT_START', where, '%s/certificates/swarm-node.crt is missing: the next start of dockerd '
@@ -132,5 +132,5 @@ def _hidden(root):
     for driver, idents in sorted(by_driver.items()):
         if driver != active:
             yield problem('HIDDEN_STORE', driver, '%d containers of %s use %s, while the daemon uses %s: docker ps does not '
-                          'list them. They are hidden, not lost.' % (len(idents), model.text(root.path), driver, active),
+                          'list them. They are hidden, not lost.' % (len(idents), wording.text(root.path), driver, active),
                           'They are read here like all others.')

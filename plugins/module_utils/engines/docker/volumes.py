@@ -7,8 +7,8 @@ import re
 import stat
 
 from ...disk import metadata
-from ...formats import jsonish
-from ...records import model, redact
+from ...formats import jsonish, redact, wording
+from ...records import model
 from ...records.codes import problem
 from ..shared.boltfile import read_db
 
@@ -39,7 +39,7 @@ def volumes(root, host):
     table, damage = records(root)
     problems = []
     if damage and 'missing' not in damage:
-        problems.append(problem('METADATA_DB_DAMAGED', model.text(root.path()), 'volumes/%s; volumes are listed by their '
+        problems.append(problem('METADATA_DB_DAMAGED', wording.text(root.path()), 'volumes/%s; volumes are listed by their '
                                 'folders, labels and foreign drivers may be missing.' % damage, ''))
     found = {}
     try:
@@ -69,7 +69,7 @@ def lost_volume(root, name, record, used_by):
                         metadata.strings_of(record, 'Labels'), bool(ANONYMOUS_NAME.match(name)), tuple(used_by),
                         model.LOST, root.path(), (problem(
                             'VOLUME_LOST', name, 'Volume %s is used by a container, but %s does not exist.' % (
-                                name, model.text(path)), 'Look for it in other data roots and backups.'),))
+                                name, wording.text(path)), 'Look for it in other data roots and backups.'),))
 
 
 def _local(root, raw, name, record, host):
@@ -111,7 +111,7 @@ def _data(folder, name, options, host):
     if stat.S_ISLNK(st.st_mode):
         return path, model.PARTIAL, (problem(
             'VOLUME_IS_LINK', name, 'The data folder of volume %s is a symbolic link to %s; only the link is kept.' % (
-                name, model.text(folder.readlink(b'_data'))), 'Archive its target by hand if you trust it.'),)
+                name, wording.text(folder.readlink(b'_data'))), 'Archive its target by hand if you trust it.'),)
     if not stat.S_ISDIR(st.st_mode):
         return None, model.LOST, (problem('VOLUME_LOST', name, 'The data folder of volume %s is no folder.' % name, ''),)
     device, kind = options.get('device', ''), options.get('type', '')

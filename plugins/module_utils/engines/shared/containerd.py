@@ -14,7 +14,7 @@ import stat
 from typing import NamedTuple, Optional
 
 from ...disk import metadata, safeio
-from ...formats import gotypes, jsonish
+from ...formats import gotypes, jsonish, wording
 from ...layers.chains import DIGEST, MAX_LAYERS, chain_ids, diff_ids_of
 from ...records import model
 from ...records.codes import problem
@@ -227,7 +227,7 @@ class ContainerdStore(object):
         if snapshotter not in self.snapshotters():
             return model.Resolution(None, model.LOST, (problem(
                 'STORE_UNREACHABLE', container_id, 'The snapshotter %s of %s has no folder in %s.' % (
-                    snapshotter, container_id[:12], model.text(self.path)),
+                    snapshotter, container_id[:12], wording.text(self.path)),
                 'Name the right one with containerd_root.'),), {})
         shots = self.snapshotters()[snapshotter]
         table = shots.snapshots()

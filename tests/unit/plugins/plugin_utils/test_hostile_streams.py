@@ -20,9 +20,9 @@ import deadroot
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, remote
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery, delivery_door as door

@@ -8,8 +8,8 @@ import os
 import stat
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from ....formats.wording import show
 from ....records import model
-from ....records.model import show
 from .claims import DEFAULT_ROOT
 from .containerd_roots import ContainerdRoots
 from .content import MAX_FOLDERS, SIGNS, USERNS, content_of

@@ -5,7 +5,7 @@
 import os
 from typing import Any, Dict, NamedTuple, Optional
 
-from ....records.model import show
+from ....formats.wording import show
 from .daemonconf import absolute, json_root, to_bytes
 
 DEFAULT_ROOT = b'/var/lib/docker'

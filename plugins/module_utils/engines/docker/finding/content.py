@@ -7,8 +7,8 @@ import os
 import re
 from typing import NamedTuple, Tuple
 
-from ....records import model
-from ....records.model import show
+from ....formats import wording
+from ....formats.wording import show
 
 # Folder of a graphdriver's layers below the data root
 TREES = (('overlay2', b'overlay2'), ('overlay', b'overlay'), ('fuse-overlayfs', b'fuse-overlayfs'),
@@ -65,17 +65,17 @@ def content_of(scan, path):
     recorded = {}
     for driver in inside(b'image')[:MAX_FOLDERS]:
         database = b'image/' + driver + b'/layerdb/'
-        recorded[model.text(driver)] = len(inside(database + b'sha256')) + len(inside(database + b'mounts'))
+        recorded[wording.text(driver)] = len(inside(database + b'sha256')) + len(inside(database + b'mounts'))
     counts = {}
     for driver, folder in TREES:
         if folder.partition(b'/')[0] in names:
             counts[driver] = len([name for name in inside(folder) if name not in NO_LAYER and name[:1] != b'.'])
-    snapshotters = dict((model.text(name), 0) for name in inside(b'rootfs')[:MAX_FOLDERS])
+    snapshotters = dict((wording.text(name), 0) for name in inside(b'rootfs')[:MAX_FOLDERS])
     for name in inside(b'containerd/daemon')[:MAX_FOLDERS]:
         if name.startswith(SNAPSHOTTER):
             number = len(inside(b'containerd/daemon/' + name + b'/snapshots'))
             if number:
-                snapshotters[model.text(name[len(SNAPSHOTTER):])] = number
+                snapshotters[wording.text(name[len(SNAPSHOTTER):])] = number
     hollow = tuple(driver for driver, dummy in TREES if recorded.get(driver) and not counts.get(driver))
     stores = dict(counts)
     for driver in recorded:

@@ -5,7 +5,7 @@
 import os
 import shlex
 
-from ....records.model import show
+from ....formats.wording import show
 from .daemonconf import to_bytes, toml_value
 from .homes import dot_folders
 

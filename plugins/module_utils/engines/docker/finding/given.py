@@ -7,37 +7,37 @@ import os
 import stat
 
 from ....disk import fsinfo
-from ....records import model
-from ....records.model import show
+from ....disk.errors import LifeboatError
+from ....formats.wording import show
 
 
 def given_root(host, path, option):
     """An option's path -> as the dead host saw it. LifeboatError in one sentence if it cannot be used."""
     text = show(path)
     if not path.startswith(b'/') or b'\0' in path:
-        raise model.LifeboatError('%s: %s is not an absolute path.' % (option, text))
+        raise LifeboatError('%s: %s is not an absolute path.' % (option, text))
     where = '' if host.path == b'/' else ' under host_root %s' % show(host.path)
     try:
         st = host.stat(path)
     except OSError as exc:
         if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise model.LifeboatError(_refusal(option, text + where, exc))
+            raise LifeboatError(_refusal(option, text + where, exc))
         literal = _literal(host, path)
         if literal is None:
             if where and os.path.lexists(path):
-                raise model.LifeboatError('%s: %s does not exist%s; paths are looked up there. It exists on this '
+                raise LifeboatError('%s: %s does not exist%s; paths are looked up there. It exists on this '
                                           'machine itself: for that one leave host_root at /.' % (option, text, where))
-            raise model.LifeboatError('%s: %s does not exist%s; if it is on a disk of its own, mount that first.'
+            raise LifeboatError('%s: %s does not exist%s; if it is on a disk of its own, mount that first.'
                                       % (option, text, where))
         path = literal
         st = host.stat(path)
     if not stat.S_ISDIR(st.st_mode):
-        raise model.LifeboatError('%s: %s is not a folder; if it is a disk image, mount it read-only and give the '
+        raise LifeboatError('%s: %s is not a folder; if it is a disk image, mount it read-only and give the '
                                   'mount point.' % (option, text))
     try:
         host.listdir(path)
     except OSError as exc:
-        raise model.LifeboatError(_refusal(option, text + where, exc))
+        raise LifeboatError(_refusal(option, text + where, exc))
     return fsinfo.clean(path)
 
 

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple, Optional
 
 from ....disk import fsinfo, safeio
-from ....records import model
+from ....formats import wording
 
 MAX_HOMES = 2000                        # real hosts stay far below
 
@@ -30,11 +30,11 @@ def users_of(scan):
         if home in homes or int(fields[2]) == 0 or len(users) >= MAX_HOMES:
             continue
         homes.add(home)
-        users.append(User(model.text(fields[0]), int(fields[2]), home))
+        users.append(User(wording.text(fields[0]), int(fields[2]), home))
     for name in scan.names(b'/home')[:MAX_HOMES]:
         home = os.path.join(b'/home', name)
         if home not in homes and len(users) < MAX_HOMES:
-            users.append(User(model.text(name), None, home))
+            users.append(User(wording.text(name), None, home))
     return users
 
 

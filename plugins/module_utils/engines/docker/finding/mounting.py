@@ -9,7 +9,7 @@ replayed into a copy-on-write overlay over the disk, which is not written; docs/
 """
 import shlex
 
-from ....records.model import show
+from ....formats.wording import show
 
 GUIDE = 'with its journal replayed on a copy-on-write overlay ("Mount a disk" in docs/outage.md)'
 # mount options that neither write nor replay

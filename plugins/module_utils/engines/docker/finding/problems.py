@@ -10,8 +10,8 @@ import stat
 
 from ....disk import fsinfo
 from ....formats import jsonish
+from ....formats.wording import show
 from ....records import model
-from ....records.model import show
 from . import elsewhere, mounting
 from .claims import DEFAULT_ROOT
 from .containerd_roots import DEFAULT_CONTAINERD

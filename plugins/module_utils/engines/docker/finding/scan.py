@@ -7,9 +7,9 @@ a problem. All that is read together is bounded: a disk may be hostile, and real
 import errno
 
 from ....disk import fsinfo
-from ....formats import jsonish
-from ....records import codes, model
-from ....records.model import show
+from ....formats import jsonish, wording
+from ....formats.wording import show
+from ....records import codes
 from .daemonconf import MAX_CONFIG, json_root
 from .homes import users_of
 
@@ -32,7 +32,7 @@ class Scan(object):
         self.no_access = []
 
     def problem(self, code, obj, message, next_step='', severity=None):
-        obj = model.text(obj)
+        obj = wording.text(obj)
         found = codes.problem(code, obj, message, next_step)
         if severity:
             found = found._replace(severity=severity)

@@ -7,7 +7,7 @@ sysconfig files and start scripts, fstab, the default, and the layout of a disk 
 import itertools
 import os
 
-from ....records.model import show
+from ....formats.wording import show
 from .claims import DEFAULT_JSON, DEFAULT_ROOT, Claim, claim_of
 from .daemonconf import flags_of, parse_env, script_flags, shell_words
 from .homes import dot_folders

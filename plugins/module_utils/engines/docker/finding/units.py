@@ -8,7 +8,7 @@ import fnmatch
 import os
 
 from ....disk import fsinfo
-from ....records.model import show
+from ....formats.wording import show
 from .daemonconf import (
     command_words,
     daemon_flags,

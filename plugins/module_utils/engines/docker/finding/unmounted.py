@@ -5,7 +5,7 @@
 import os
 
 from ....disk import fsinfo
-from ....records.model import show
+from ....formats.wording import show
 from .content import filled
 from .daemonconf import parse_unit, to_bytes
 from .units import SYSTEM_UNITS

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes, model, redact
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import redact
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes
 
 HTPASSWD = 'admin:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/'
 JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N'
@@ -75,7 +77,7 @@ def test_sentences_keep_their_digests_and_ids():
 def test_problems_and_errors_hold_no_secret():
     said = 'Mount nfs://u:hunter2@srv/x, %s, password=hunter2.' % JWT
     for text in (codes.problem('READ_ERROR', 'x', said).message, codes.problem('READ_ERROR', 'x', '', said).next_step,
-                 str(model.LifeboatError(said))):
+                 str(LifeboatError(said))):
         assert 'hunter2' not in text and JWT not in text and text.startswith('Mount nfs://u:VALUE_REDACTED@srv/x')
 
 
