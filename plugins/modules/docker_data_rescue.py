@@ -281,7 +281,7 @@ def rescue(module):
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
         return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode)}
     if params['store_on'] == 'controller':
-        raise shared.model.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
+        raise shared.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
                                          'as lifeboat.docker.docker_data_rescue in a task')
     ioclass.apply(params['io_class'])
     with shared.open_host(params) as host:

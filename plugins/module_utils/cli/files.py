@@ -8,8 +8,8 @@ import time
 
 from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
-from ..engines.docker import filesystem
 from ..formats import wording
+from ..layers import filesystem
 from . import objects
 from .main import PARTIAL, WHOLE
 from .output import shown

@@ -155,7 +155,7 @@ class Opened(NamedTuple):
 def opened(host, reference, mounts=True):
     """Yield the Opened of a Reference. MOUNTS: volumes and binds of a container are at their places. LifeboatError where
     nothing of it can be read."""
-    from ..engines.docker import filesystem
+    from ..layers import filesystem
     from ..layers.union import View
     item = find(host, reference)
     record, partial = item.record, []
@@ -207,7 +207,7 @@ def _stack_layers(item, partial):
 
 def mount_points(container):
     """filesystem.MountPoint of each mount of a model.Container, and of the files that the engine mounts into all of them."""
-    from ..engines.docker import filesystem
+    from ..layers import filesystem
     found = {}
     for name, key, place in NETWORK_FILES:
         path = os.path.join(container.folder, name) if container.folder is not None else None
@@ -232,7 +232,7 @@ def _mount(mount):
 
 def _opener(path, subpath):
     def open_it():
-        from ..engines.docker import filesystem
+        from ..layers import filesystem
         node = filesystem.plain(path)
         return filesystem.below(node, os.fsencode(subpath)) if subpath else node
     return open_it
@@ -240,7 +240,7 @@ def _opener(path, subpath):
 
 def lookup(opened_, path, follow=True):
     """The Node at PATH (bytes, None: the root). LifeboatError."""
-    from ..engines.docker import filesystem
+    from ..layers import filesystem
     try:
         return opened_.files.lookup(path or b'/', follow)
     except OSError as exc:

@@ -7,7 +7,6 @@ import platform
 import re
 
 from ..disk import metadata, safeio
-from ..engines.shared.containerd import CONTENT
 from ..layers import chains
 from . import layerdata
 from .store import BLOBS, FULL_NAME, REF_NAME, document
@@ -133,12 +132,11 @@ def _last_change(container):
 def original_manifest(image, layers):
     """(bytes, media type) of the manifest that containerd keeps of this image, if all of it goes out unchanged: then
     the image keeps its ID there. (None, None) otherwise."""
-    if image.store != 'containerd' or not image.config_digest:
+    if image.blobs is None or not image.config_digest:
         return None, None
     wanted = [(layer.digest, layer.size) for layer in layers]
     try:
-        with safeio.Dir.root(image.root) as root:
-            folder = root.descend(CONTENT)
+        with safeio.Dir.root(image.blobs) as folder:
             pending, seen = [image.id], set()
             while pending:
                 digest = pending.pop(0)

@@ -98,5 +98,5 @@ CODES = {
 
 
 def problem(code, obj, message, next_step=''):
-    """A model.Problem with the severity of the table; its texts are shown (model.show). KeyError for a code that is not in it."""
+    """A model.Problem with the severity of the table; its texts are shown (wording.show). KeyError for a code that is not in it."""
     return Problem.shown(code, CODES[code][0], obj, message, next_step)

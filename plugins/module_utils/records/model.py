@@ -161,6 +161,7 @@ class Image(NamedTuple):
     problems: Tuple[Problem, ...] = ()
     variant: Optional[str] = None
     config_digest: Optional[str] = None  # sha256:... of config_raw; equals id on the graphdriver store
+    blobs: Optional[Bytes] = None       # folder with the image's documents as they were pulled, named by SHA-256; None: there is none
 
 
 class Volume(NamedTuple):

@@ -7,7 +7,7 @@ import os
 import stat
 
 from ...disk.errors import LifeboatError
-from ...engines.docker import filesystem
+from ...layers import filesystem
 from .. import files, objects, values
 from ..output import shown
 

@@ -423,7 +423,8 @@ class ContainerdStore(object):
         return model.Image(digest, references_of(names), metadata.text_of(config, 'created') or None,
                            metadata.text_of(config, 'architecture') or None, metadata.text_of(config, 'os') or None,
                            status, tuple(layers), config, found.raw, 'containerd', self.path, None, tuple(problems),
-                           metadata.text_of(config, 'variant') or None, config_digest or None)
+                           metadata.text_of(config, 'variant') or None, config_digest or None,
+                           os.path.join(self.path, CONTENT))
 
     def _unpacked(self, chain_id, suffix):
         """(path, folder number, encoding, complete) of the snapshot with a chainID; Nones where there is none."""

@@ -16,12 +16,12 @@ import os
 import stat
 from typing import Any, NamedTuple, Optional, Tuple
 
-from ...disk import safeio
-from ...disk.errors import LifeboatError
-from ...disk.tree import Entry, Failure, PlainTree
-from ...formats.wording import show
-from ...layers.encodings import Overlay
-from ...layers.union import _Folder
+from ..disk import safeio
+from ..disk.errors import LifeboatError
+from ..disk.tree import Entry, Failure, PlainTree
+from ..formats.wording import show
+from ..layers.encodings import Overlay
+from ..layers.union import _Folder
 
 MAX_LINKS = 40                          # as the kernel, path_resolution(7)
 MAX_PATH = 4096                         # PATH_MAX

@@ -9,8 +9,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import filesystem
-from ansible_collections.lifeboat.docker.plugins.module_utils.layers import union
+from ansible_collections.lifeboat.docker.plugins.module_utils.layers import filesystem, union
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
 
@@ -123,7 +122,7 @@ def test_a_part_of_a_volume(tmp_path):
 
 
 def test_a_name_in_a_layer_that_cannot_be_listed_is_not_called_missing(view, monkeypatch):
-    from ansible_collections.lifeboat.docker.plugins.module_utils.storage import safeio
+    from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
     real = safeio.Dir.names
 
     def names(self):
