@@ -14,7 +14,6 @@ from ..shared.boltfile import read_db
 
 ANONYMOUS_LABEL = 'com.docker.volume.anonymous'
 ANONYMOUS_NAME = re.compile(r'[0-9a-f]{64}\Z')
-redacted = redact.options              # until everybody takes it from there
 VOLUME_NAME = re.compile(rb'[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z')
 
 
