@@ -6,7 +6,7 @@ import json
 
 from ...disk.errors import LifeboatError
 from ...formats import redact, wording
-from .. import objects
+from .. import objects, words
 from ..main import PARTIAL, WHOLE
 from ..output import shown
 
@@ -45,7 +45,7 @@ def run(given, out):
             raise LifeboatError('inspect takes a container, a volume or an image, not %s' % shown(given.object))
     out.write(json.dumps(value, indent=2, sort_keys=True).encode('ascii') + b'\n')
     for note in notes:
-        out.error('lifeboat: %s %s' % (note.message, note.next_step))
+        out.error('lifeboat: ' + words.tool('%s %s' % (note.message, note.next_step)))
     return PARTIAL if notes else WHOLE
 
 
