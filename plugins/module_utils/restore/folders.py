@@ -123,7 +123,7 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
     what = show(part.file)
     shown = show(place.path)
     if part.status not in (COMPLETE, ''):
-        plan.note('%s was rescued only in part (%s): what is missing stands in the manifest.' % (what, show(part.status)))
+        plan.note('%s was rescued only in part (%s): %s.' % (what, show(part.status), part.shortfall))
     try:
         content = _content(place)
         if options.check and source.info.remote is None:
