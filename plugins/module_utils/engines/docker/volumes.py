@@ -7,7 +7,7 @@ import re
 import stat
 
 from ...disk import metadata
-from ...formats import jsonish, redact, wording
+from ...formats import jsonish, wording
 from ...records import model
 from ...records.codes import problem
 from ..shared.boltfile import read_db
