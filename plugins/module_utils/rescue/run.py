@@ -235,7 +235,7 @@ def _jobs(host, request):
     for job in jobs:
         if job.name in names:           # two roots with one container: never into one folder
             raise LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
-                                      % job.name)
+                                % job.name)
         names.add(job.name)
     return jobs, problems
 
