@@ -9,16 +9,12 @@ the end; in CI (`CI=true`) that is a failure. `LIFEBOAT_ENGINE_KINDS=a,b` runs o
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-import rescued  # noqa: E402  pylint: disable=wrong-import-position
-from rig import dead, engine as engines, writers  # noqa: E402  pylint: disable=wrong-import-position
-from rig.common import NotHere  # noqa: E402  pylint: disable=wrong-import-position
+import rescued
+from rig import dead, engine as engines, writers
+from rig.common import NotHere
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
 OTHER_KINDS = ('debian-userns', 'debian-vfs', 'debian-btrfs')
