@@ -11,10 +11,9 @@ import stat
 import subprocess
 import tarfile
 
-import conftest
 import pytest
 import rescued
-from rig import listing, scenario
+from rig import fixtures, listing, scenario
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import (
@@ -131,7 +130,7 @@ def truth_of(root, said, scratch):
     return contents(path)
 
 
-@pytest.mark.parametrize('pair', [pair for pair in PAIRS + OTHERS if pair[0] in conftest._wanted([pair[0]])],
+@pytest.mark.parametrize('pair', [pair for pair in PAIRS + OTHERS if pair[0] in fixtures.wanted([pair[0]])],
                          ids=lambda pair: '%s-to-%s' % pair)
 def test_loaded_elsewhere(pair, written, start_engine, disk_dir):
     made = written(pair[0])
@@ -282,7 +281,7 @@ def test_layers_in_common_cost_their_size_once(written):
 def skopeo():
     found = shutil.which('skopeo')
     if not found:
-        if conftest.IN_CI:
+        if fixtures.IN_CI:
             pytest.fail('skopeo is not installed in CI', pytrace=False)
         pytest.skip('skopeo is not installed here')
     return found
