@@ -156,7 +156,7 @@ def needs_root():
         raise envs.Missing('needs root: sudo make test')
 
 
-def as_root(name, run, folders, tools, options=()):
+def as_root(name, run, folders, tools, options=(), conformance=''):
     """pytest over folders or files whose tests mount file systems or start daemons."""
     needs_root()
     lacking = [tool for tool in tools if not shutil.which(tool)]
@@ -165,7 +165,7 @@ def as_root(name, run, folders, tools, options=()):
     for each in folders:
         if not os.path.exists(os.path.join(run.collection, each)):
             raise envs.Missing('there is no %s' % each)
-    return pytest_part(name, run, envs.controller(), folders, options=options)
+    return pytest_part(name, run, envs.controller(), folders, options=options, LIFEBOAT_CONFORMANCE=conformance)
 
 
 def kernel(run):
@@ -173,7 +173,7 @@ def kernel(run):
 
 
 def engines(run):
-    run.part('real engines', as_root, run, ['tests/engines'], ENGINE_TOOLS)
+    run.part('real engines', as_root, run, ['tests/engines', 'tests/conformance'], ENGINE_TOOLS, conformance='real')
 
 
 def delivery(run):

@@ -82,16 +82,9 @@ def facts(subject, once):
 
 
 @pytest.fixture
-def rescue(subject, once):
+def rescue(subject):
     """(result, dest, state of the source before and after) of one rescue of everything."""
-    from rig import listing
-
-    def make():
-        dest = os.path.join(subject.scratch, 'conformance')
-        before = listing.snapshot(subject.host_root)
-        result = rescued.rescue(subject, dest, volumes=('*',), orphans=True, compression=subject.compression)
-        return result, dest, before, listing.snapshot(subject.host_root)
-    return once((subject.name, 'rescue'), make)
+    return rescued.everything(subject, subject.compression)
 
 
 @pytest.fixture(scope='session')

@@ -37,6 +37,7 @@ class BuiltDocker(subject.Subject):
     def __init__(self, name, scratch, host_root, expected):
         self.name, self.scratch, self.host_root, self.expected = name, scratch, host_root, expected
         self.data_root = self._moved(expected.root)
+        self.userns = bool(expected.userns)
         self.containerd_root = expected.containerd_root and self._moved(expected.containerd_root)
 
     @classmethod

@@ -26,6 +26,7 @@ class KilledDocker(subject.Subject):
         self.name = root.kind
         self.host_root, self.data_root, self.containerd_root = root.host_root, root.data_root, root.containerd_root
         self.scratch = root.scratch
+        self.userns = root.kind == 'debian-userns'
         self.secret = root.truth['secret']
 
     @classmethod

@@ -69,6 +69,7 @@ class Subject(object):
     scratch = ''                        # a folder that may be written to
     secret = ''                         # a value that must never be shown
     compression = 'auto'
+    userns = False                      # has the host a map of user ids?
 
     @classmethod
     def build(cls, kind, request):

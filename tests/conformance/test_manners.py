@@ -4,6 +4,7 @@
 """The source is not written to, and hostile names stay names."""
 import json
 import os
+import stat
 import subprocess
 
 import rescued
@@ -31,6 +32,10 @@ def test_everything_is_rescued_and_verifies(subject, rescue):
     for item in info.inspect(os.fsencode(dest), True):
         assert (item['status'], item['extra'], item['differences']) == ('verified', [], []), item['path']
         subprocess.check_call(['sha256sum', '--quiet', '-c', 'SHA256SUMS'], cwd=item['path'])
+    for folder, dummy, files in os.walk(dest):
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700, folder
+        for name in files:
+            assert stat.S_IMODE(os.lstat(os.path.join(folder, name)).st_mode) == 0o600, name
 
 
 def test_hostile_names(subject, copies, disk_dir):

@@ -22,6 +22,10 @@ def test_every_container_is_there_and_as_the_engine_says(subject, facts):
             assert value in (expected.labels[key], 'REDACTED'), (name, key)
 
 
+def test_the_map_of_user_ids(subject, facts):
+    assert [bool(root['userns']) for root in facts['roots']] == [subject.userns]
+
+
 def test_no_secret_is_shown(subject, facts):
     assert subject.secret and subject.secret not in json.dumps(facts)
 
