@@ -78,12 +78,13 @@ def test_options_may_stand_before_and_behind_the_verb_and_in_variables(dead, lif
 
 
 def test_a_verb_that_is_not_asked_for_is_not_loaded(dead):
-    code = ('import sys; sys.path.insert(0, %r); import conftest\n'
+    code = ('import sys; import conftest\n'
             'from ansible_collections.lifeboat.docker.plugins.module_utils.cli import main\n'
             'main.main(["--host-root", %r, "ls", "web:/"])\n'
             'print([name for name in sys.modules if name.endswith((".verbs.cp", ".rescue.run", ".facts", ".restore"))])' % (
-                os.path.join(TOP, 'tests', 'unit'), dead[1]))
-    assert subprocess.check_output([sys.executable, '-c', code]).splitlines()[-1] == b'[]'
+                dead[1],))
+    environment = dict(os.environ, PYTHONPATH=os.path.join(TOP, 'tests'))
+    assert subprocess.check_output([sys.executable, '-c', code], env=environment).splitlines()[-1] == b'[]'
 
 
 def test_a_closed_pipe_ends_it_by_the_signal(lifeboat, monkeypatch):
