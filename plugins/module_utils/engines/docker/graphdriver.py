@@ -285,7 +285,7 @@ class Graphdriver(object):
         return self.driver.lowers(self.root, mount_id)
 
     def _has_lower_file(self):
-        return self.name == 'overlay2' and self.encoding in (model.OVERLAY, model.OVERLAY_USER)
+        return hasattr(self.driver, 'by_symlink')
 
     def _below_init(self, mount_id, init):
         """What the file ``lower`` of a writable layer says of the layers below its init layer, None if it is unusual."""
