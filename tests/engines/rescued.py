@@ -11,7 +11,7 @@ import stat
 import subprocess
 import tarfile
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
@@ -19,7 +19,7 @@ EVERYTHING = ('config', 'writable', 'rootfs', 'volumes', 'binds', 'logs')
 
 
 def open_host(root, **options):
-    return inventory.Host(os.fsencode(root.host_root), **options)
+    return registry.open_host(os.fsencode(root.host_root), **options)
 
 
 def rescue(root, dest, **options):

@@ -15,9 +15,7 @@ from ..bundles import plan, writing as bundle
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata
 from ..disk.errors import LifeboatError
-from ..engines.docker import liveness
-from ..engines.docker.volumes import redacted
-from ..formats import wording
+from ..formats import redact, wording
 from ..records import model, selection
 from ..records.codes import problem
 from . import neighbours, target
@@ -195,7 +193,7 @@ def _refuse_inside(host, request):
     if not request.inside and os.path.lexists(dest) and not os.path.isdir(dest):
         raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
     for root in host.roots:
-        inside = [root.path] + [store.path for store in root.stores]
+        inside = root.places()
         inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
         for folder in inside:
             if _inside(request, folder):
@@ -213,12 +211,8 @@ def _jobs(host, request):
     jobs, names = [], set()
     volumes = [(root, root.volumes_with_users()) for root in host.roots] if request.volumes else []
     alone = selection.by_glob('volume', request.volumes, {name for dummy, table in volumes for name in table})
-    networks = {}
     for root, ident in chosen:
-        if root.path not in networks:
-            networks[root.path] = neighbours.networks(root)
-        container = root.container(ident)
-        jobs.append(_container_job(host, root, container, request, networks[root.path], alone))
+        jobs.append(_container_job(host, root, root.container(ident), request, alone))
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
@@ -250,14 +244,14 @@ def _source(host, root, store, driver, request):
         if root.idmap is not None else None}
 
 
-def _container_job(host, root, container, request, networks, alone):
+def _container_job(host, root, container, request, alone):
     """ALONE: names of volumes that get bundles of their own."""
     problems = list(container.problems)
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
     problems.extend(plan.not_included(container, request.include, alone))
     consistency = 'stopped'
-    pid = liveness.container_alive(host.root, container.id, container.state['pid']) if host.root.is_live else None
+    pid = root.alive(container)
     if pid:
         consistency = 'crash-consistent'
         problems.append(problem('CRASH_CONSISTENT', container.name or container.id, 'Container %s is still running: its '
@@ -265,7 +259,7 @@ def _container_job(host, root, container, request, networks, alone):
                                 'quiesce: freeze stops it while it is read.'))
     image = root.image_of(container)
     volumes = root.volumes()
-    around = neighbours.neighbours(root, container, networks)
+    around = neighbours.neighbours(root, container)
     mounts = []
     for mount in container.mounts:
         volume = volumes.get(mount.name) if mount.type == 'volume' else None
@@ -274,7 +268,7 @@ def _container_job(host, root, container, request, networks, alone):
                        'subpath': mount.subpath, 'mode': mount.mode, 'propagation': mount.propagation,
                        'stable_name': around.volumes.get(mount.name) if mount.type == 'volume' else None,
                        'labels': volume.labels if volume else {},
-                       'options': redacted(volume.options) if volume else {}})
+                       'options': redact.options(volume.options) if volume else {}})
     subject = {'id': container.id, 'name': container.name, 'created': container.created,
                'image': {'id': container.image_id, 'reference': container.image_reference,
                          'architecture': image.architecture if image else None, 'os': image.os if image else None},
@@ -287,7 +281,7 @@ def _container_job(host, root, container, request, networks, alone):
     name = SAFE.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),
-                      tuple(problems), root.idmap, container, image, 'config' in request.include,
+                      tuple(problems), root.export_ids(container), container, image, 'config' in request.include,
                       'logs' in request.include, 'image' in request.include, tuple(mounts), info, around, consistency,
                       freeze=(pid, container.id, request.freeze_timeout) if pid and request.quiesce == 'freeze' else None,
                       left=tuple(plan.left_behind(container, request.include, alone)))
@@ -296,7 +290,7 @@ def _container_job(host, root, container, request, networks, alone):
 def _too_wide(host, request, mount):
     """'' or why a bind is not archived."""
     seen = os.path.normpath(host.root.to_host(mount.path))
-    if seen in plan.SYSTEM:
+    if seen in plan.SYSTEM or seen in host.usual_places:
         return 'it is a part of the system itself'
     if not os.path.isdir(mount.path):
         return ''
@@ -319,7 +313,7 @@ def _volume_jobs(host, volumes, names, request):
 
 
 def _volume_job(host, root, volume, request):
-    subject = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
+    subject = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
                'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,

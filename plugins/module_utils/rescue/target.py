@@ -73,11 +73,11 @@ def _of_fstab(path, table):
 
 def _on_source(host, dest, table) -> Optional[model.Problem]:
     for root in host.roots:
-        sources = [root.path] + [store.path for store in root.stores]
+        sources = root.places()
         sources += [volume.path for volume in root.volumes().values() if volume.path is not None]
         for source in sources:
             try:
-                same = _device(source) == _device(dest) if source is not root.path else fsinfo.same_file_system(dest, source, table)
+                same = _device(source) == _device(dest) if source != root.path else fsinfo.same_file_system(dest, source, table)
             except OSError:
                 continue
             if same:

@@ -267,20 +267,20 @@ def _set_aside(place, folder, undo):
 
 def _offline_root(path):
     """The effective data root (bytes) of a stopped engine on this machine. Raises LifeboatError unless it is dead."""
-    from ..engines.docker import inventory, liveness
+    from ..engines import api, registry
     if os.geteuid() != 0:
         raise LifeboatError('offline: true writes into the data root and needs root (become: true).')
     wanted = [path] if path else []
-    with inventory.Host(b'/', wanted) as host:
+    with registry.open_host(b'/', wanted) as host:
         roots = host.roots
         if len(roots) != 1:
             raise LifeboatError('There are %d data roots here (%s); name one in data_root.' % (
                 len(roots), ', '.join(show(root.path) for root in roots) or 'none was found'))
         root = roots[0]
-        if root.liveness.state != liveness.STOPPED:
+        if root.liveness.state != api.STOPPED:
             raise LifeboatError('The engine of %s is not proved to be stopped (%s); stop it, or restore without offline.' % (
                 show(root.path), '; '.join(root.liveness.evidence[:2]) or root.liveness.state))
-        if root.suffix or root.userxattr:
+        if root.idmap is not None:
             raise LifeboatError('%s belongs to an engine that shifts owners; restore with the running engine instead.'
                                 % show(root.path))
         return root.path

@@ -46,4 +46,4 @@ def at(folder):
         found = driver(folder.decode('ascii'))
     except UnicodeDecodeError:
         return None
-    return found if found is not None and found.FOLDER == folder else None
+    return found if found is not None and folder == found.FOLDER else None

@@ -8,12 +8,23 @@ an engine gives a fixed address only on a network with a chosen subnet. (Seen wi
 """
 import json
 
-from ..formats import boltdb
-from ..formats.values import as_dict, as_list, as_str, clean
+from ...formats import boltdb
+from ...formats.values import as_dict, as_list, as_str, clean
 
+DATABASE = b'local-kv.db'
 BUCKET = b'libnetwork'
 PREFIX = b'docker/network/v1.0/network/'
 BUILT_IN = ('host', 'null')
+
+
+def recorded(root):
+    """{name: info} of the user-defined networks of an open data root, {} where their database is lost; see :func:`networks`."""
+    try:
+        with root.descend(b'network/files') as folder:
+            raw = folder.read(DATABASE)
+    except OSError:
+        return {}
+    return networks(raw)
 
 
 def networks(raw):
