@@ -140,7 +140,7 @@ def _container(root, record, options, at_length, trees):
         'image': {'id': record.image_id, 'reference': record.image_reference},
         'labels': _labels(record.labels, options, _environment(record)),
         'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
-        'engine': root.engine, 'user': root.user, 'pod': None, 'root': wording.text(record.root),
+        'engine': root.engine, 'root': wording.text(record.root),
         'store': record.store, 'driver': record.driver, 'status': record.status,
         'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
         'restart_policy': metadata.text_of(record.hostconfig, 'RestartPolicy', 'Name') or 'no',
@@ -154,6 +154,7 @@ def _container(root, record, options, at_length, trees):
     if declared or at_length:
         fields['image_volumes'] = declared
     if at_length:
+        fields.update({'user': root.user, 'pod': None})     # every byte of the short form counts, and the root says the user
         fields['env'] = _env(record, options.redact)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)

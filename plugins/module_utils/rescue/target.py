@@ -17,7 +17,7 @@ MOUNT_PLACES = (b'/mnt', b'/media', b'/run/media')
 
 
 def look(host: Any, dest: bytes) -> List[model.Problem]:
-    """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (inventory.Host). Raises LifeboatError
+    """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (engines.registry.Host). Raises LifeboatError
     for a dest below /dev."""
     refuse_devices(dest)
     table = fsinfo.mounts()
