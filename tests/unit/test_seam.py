@@ -25,10 +25,10 @@ PLUGINS = os.path.join(TOP, 'plugins')
 ABOVE = ('archive', 'databases', 'usage', 'images', 'bundles', 'transport', 'facts', 'rescue', 'restore', 'cli', 'recreate')
 # names of files, folders, keys and stores that only one engine has
 WORDS = re.compile(r'config\.v2\.json|hostconfig|config\.json\Z|layerdb|imagedb|repositories\.json|local-kv|graphdriver|snapshotter|overlay2|'
-                   r'/var/lib/docker\Z|/var/lib/containerd\Z|io\.containerd\.(snapshotter|metadata|content)|MountPoints|ResolvConfPath|'
-                   r'HostnamePath|LogPath|ImageManifest|VolumesFrom|AutoRemove\Z', re.I)
-# what the Engine API calls its fields: for those who write for it (recreate) or speak with it (restore)
-API_WORDS = re.compile(r'HostConfig|NetworkSettings|RestartPolicy|NetworkMode')
+                   r'io\.containerd\.(snapshotter|metadata|content)|MountPoints|ResolvConfPath|HostnamePath|LogPath|ImageManifest')
+# what the Engine API calls its fields, and folders of engines on the host that a container is made on: for those who write for an
+# engine (recreate) or speak with it (restore)
+API_WORDS = re.compile(r'HostConfig|NetworkSettings|RestartPolicy|NetworkMode|AutoRemove|VolumesFrom|/var/lib/(docker|containerd)\Z')
 SPEAKS_API = ('recreate', 'restore')
 
 
