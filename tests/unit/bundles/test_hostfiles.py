@@ -92,11 +92,11 @@ class Root(object):
 
 
 def container(ident, config):
+    from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import definition as docker
     from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
-    from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import definition as definitions
     empty = dict.fromkeys(model.Container._fields)
-    empty.update(id=ident, name=config['Name'].lstrip('/'), config=config, hostconfig=config.get('Host', {}),
-                 mounts=definitions.mounts_of(config))
+    empty.update(id=ident, name=config['Name'].lstrip('/'), definition=docker.define(config, config.get('Host', {})),
+                 mounts=docker.mounts_of(config))
     return model.Container(**empty)
 
 

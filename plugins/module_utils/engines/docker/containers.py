@@ -5,18 +5,23 @@
 import os
 import re
 import stat
+from collections.abc import Mapping
 
-from ...disk import metadata
+from ...disk import metadata, safeio
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
-from . import likely, mounts
+from . import definition as definitions, likely, mounts
 from .drivers.common import CACHE_ID
 
 NEVER = '0001-01-01T00:00:00Z'
 CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
 ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
 LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
+# what config/ of a bundle gets: the records as they are, and the small files beside them
+RECORDS = (b'config.v2.json', b'hostconfig.json', b'config.json', b'hostname', b'hosts', b'resolv.conf')
+OWN_FILES = ((b'resolv.conf', 'ResolvConfPath', b'/etc/resolv.conf'), (b'hostname', 'HostnamePath', b'/etc/hostname'),
+             (b'hosts', 'HostsPath', b'/etc/hosts'))
 CACHED_LOG = re.compile(rb'container-cached\.log(\.\d+)?(\.gz)?\Z')
 
 
@@ -55,11 +60,44 @@ def read(root, ident):
     reference = _reference(root, config, store, driver, image_id)
     if folder is not None:
         folder.close()
+    place = os.path.join(root.path, b'containers', ident.encode('ascii'))
+    definition = definitions.define(config, hostconfig)._replace(
+        id=ident, name=name or '', damaged=any(item.code in DAMAGED for item in problems))
+    if mounted:
+        definition = definition._replace(mounts=mounted)
     return model.Container(
         ident, name, created, image_id, reference, metadata.strings_of(config, 'Config', 'Labels'), state, root.path,
-        os.path.join(root.path, b'containers', ident.encode('ascii')), store, driver,
-        _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, config, hostconfig, sources,
-        root.idmap)
+        place, store, driver, _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, definition,
+        Records(place), sources, root.idmap, tuple((inside, os.path.join(place, name)) for name, key, inside in OWN_FILES if config.get(key)))
+
+
+class Records(Mapping):
+    """{name: bytes} of the files in a container's folder, read once, when somebody asks: most who look at containers never do."""
+    def __init__(self, folder):
+        self._folder, self._found = folder, None
+
+    def _read(self):
+        if self._found is None:
+            self._found = {}
+            try:
+                with safeio.Dir.root(self._folder) as folder:
+                    for name in RECORDS:
+                        try:
+                            self._found[name.decode()] = folder.read(name)
+                        except OSError:
+                            continue
+            except OSError:             # no folder at all
+                pass
+        return self._found
+
+    def __getitem__(self, name):
+        return self._read()[name]
+
+    def __iter__(self):
+        return iter(self._read())
+
+    def __len__(self):
+        return len(self._read())
 
 
 def _open(root, ident, problems):
@@ -326,9 +364,8 @@ def _state(config):
             if metadata.text_of(state, 'FinishedAt') not in ('', NEVER) else None}
 
 
-# Damage that takes something away from the container itself
-TAKES_AWAY = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED', 'NAME_UNKNOWN', 'VOLUME_LOST',
-                        'VOLUME_NOT_ON_DISK', 'VOLUME_IS_LINK', 'BIND_MISSING', 'BIND_THROUGH_LINK', 'PRIVILEGES_MISSING'))
+# Damage of the records that the definition is made from
+DAMAGED = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED'))
 
 
 def _status(found, mounted, problems, state):
@@ -338,6 +375,6 @@ def _status(found, mounted, problems, state):
         # lost only if no data of its own are left at all
         kept = any(mount.status == model.COMPLETE and mount.path is not None for mount in mounted)
         return model.PARTIAL if kept else model.LOST
-    if found.status != model.COMPLETE or state['dead'] or any(item.code in TAKES_AWAY for item in problems):
+    if found.status != model.COMPLETE or state['dead'] or any(item.loses_data for item in problems):
         return model.PARTIAL
     return model.COMPLETE

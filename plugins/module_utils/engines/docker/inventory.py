@@ -53,6 +53,7 @@ class Host(object):
 
 class DataRoot(object):
     """One effective data root."""
+    engine = 'docker'
 
     def __init__(self, host, candidate):
         self.host = host
@@ -80,6 +81,7 @@ class DataRoot(object):
         self._volumes = None
         self._places = None
         self._containers = {}
+        self._configs = {}              # of the containers that were read whole
         self._containers_dir = None
 
     def close(self):
@@ -191,15 +193,16 @@ class DataRoot(object):
 
     def config(self, ident):
         """config.v2.json of a container as a dict, {} if it can't be parsed."""
-        known = self._containers.get(ident)
-        if known is not None and 'config' not in known.sources:
-            return known.config
+        if ident in self._configs:
+            return self._configs[ident]
         try:
             folder = self.containers_dir().child(ident.encode('ascii'))
         except OSError:
             return {}
         value = metadata.read_record(folder, b'config.v2.json').value
         folder.close()
+        if ident in self._containers:
+            self._configs[ident] = value or {}
         return value or {}
 
     def driver_and_birth(self, ident):
@@ -359,7 +362,7 @@ class DataRoot(object):
                 return None
             image = graph.image(container.image_id)
             return image if image.config else None
-        manifest = metadata.text_of(container.config, 'ImageManifest', 'digest') or None
+        manifest = metadata.text_of(self.config(container.id), 'ImageManifest', 'digest') or None
         for store in self.stores:
             names = store.image_targets(self.suffix).get(container.image_id, [])
             image = store.image(container.image_id or '', names, self.suffix, manifest)
