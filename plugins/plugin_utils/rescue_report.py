@@ -93,7 +93,7 @@ def _problems(result: dict[str, Any], bundles: list[dict[str, Any]]) -> list[dic
         item['code'] = show(item['code'])[:60]
         if item['severity'] not in SEVERITIES:
             item['severity'] = 'warning'
-        if item['code'] in DELETED_NEXT and show(item['object']) in whole:
+        if codes.has(item['code'], codes.DELETES) and show(item['object']) in whole:
             item['next_step'] = RESCUED_NEXT
     return found
 
@@ -165,7 +165,7 @@ def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for record in hosts:
         told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
-                for item in record['problems'] if item['code'] == 'NOT_INCLUDED']
+                for item in record['problems'] if codes.has(item['code'], codes.LEFT_OUT)]
         if not told and _left_of(record):
             told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with include naming them.',
                      'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
@@ -181,7 +181,7 @@ def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in hosts:
         why: dict[Any, list[dict[str, Any]]] = {}
         for item in record['problems']:
-            if item['code'] != 'NOT_INCLUDED':      # wanted so, and never the reason
+            if not codes.has(item['code'], codes.LEFT_OUT):      # wanted so, and never the reason
                 why.setdefault(show(item['object']), []).append(item)
         for item in record['bundles']:
             if item['status'] == 'complete':

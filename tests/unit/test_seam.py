@@ -28,7 +28,7 @@ WORDS = re.compile(r'config\.v2\.json|hostconfig|config\.json\Z|layerdb|imagedb|
                    r'io\.containerd\.(snapshotter|metadata|content)|MountPoints|ResolvConfPath|HostnamePath|LogPath|ImageManifest')
 # what the Engine API calls its fields, and folders of engines on the host that a container is made on: for those who write for an
 # engine (recreate) or speak with it (restore)
-API_WORDS = re.compile(r'HostConfig|NetworkSettings|RestartPolicy|NetworkMode|AutoRemove|VolumesFrom|/var/lib/(docker|containerd)\Z')
+API_WORDS = re.compile(r'HostConfig\Z|RestartPolicy|NetworkMode|AutoRemove|VolumesFrom|/var/lib/(docker|containerd)\Z')
 SPEAKS_API = ('recreate', 'restore')
 
 

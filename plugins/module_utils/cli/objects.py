@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 from ..disk.errors import LifeboatError
 from ..engines import registry
-from ..records import model, selection
+from ..records import codes, model, selection
 from .output import shown
 
 CONTAINER, VOLUME, LAYER, IMAGE = 'container', 'volume', 'layer', 'image'
@@ -163,7 +163,7 @@ def opened(host, reference, mounts=True):
         return
     layers = _image_layers(record, partial) if item.kind == IMAGE else _stack_layers(item, partial)
     with View(layers) as view:
-        places = mount_points(item.root, record) if mounts and item.kind == CONTAINER else ()
+        places = mount_points(record) if mounts and item.kind == CONTAINER else ()
         yield Opened(item, filesystem.FileSystem(filesystem.merged(view), places), view, partial)
 
 
@@ -191,8 +191,9 @@ def _stack_layers(item, partial):
     record, stack = item.record, item.record.stack
     if stack is None or stack.writable is None and (item.kind == LAYER or not stack.readable().image):
         raise LifeboatError(said(record.problems, 'The layers of %s are not on this disk.' % shown(item.name)))
-    if any(problem.code == 'PRIVILEGES_MISSING' for problem in record.problems):
-        partial.append(said([problem for problem in record.problems if problem.code == 'PRIVILEGES_MISSING'], ''))
+    hiding = [problem for problem in record.problems if codes.has(problem.code, codes.HIDES)]
+    if hiding:
+        partial.append(said(hiding, ''))
     if item.kind == LAYER:
         return [stack.writable]
     if stack.writable is None:
@@ -202,12 +203,13 @@ def _stack_layers(item, partial):
     return list(stack.readable().view())
 
 
-def mount_points(root, container):
-    """filesystem.MountPoint of each mount of a model.Container of the api.Root ROOT, and of the files that the engine mounts into all of them."""
+def mount_points(container):
+    """filesystem.MountPoint of each mount of a model.Container, and of the files that the engine mounts into all of them."""
     from ..layers import filesystem
     found = {}
-    for place, path in root.own_files(container).items():
-        found[place] = filesystem.MountPoint(place, _opener(path, None))
+    for place, path in container.own_files:
+        if os.path.isfile(path) and not os.path.islink(path):
+            found[place] = filesystem.MountPoint(place, _opener(path, None))
     for mount in container.mounts:
         place = os.fsencode(mount.destination)
         found[place] = filesystem.MountPoint(place, *_mount(mount))

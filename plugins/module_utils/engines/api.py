@@ -11,12 +11,15 @@ An engine is a folder beside this file with a module ``engine`` that has
 - ``owns(disk, path) -> bool``: whether a folder (bytes, as the dead host saw it) is surely a store of this engine. It is asked only
   where several engines could be meant by a folder that the user gave;
 - ``open_root(disk, candidate) -> Root``: one of its candidates, opened for reading. Raises OSError;
+- ``definition(read) -> records.definition.Definition``: of its own files, which READ(name) gives. Only for an engine of which there are
+  bundles without a neutral definition;
 
 and one line in engines.registry. It is imported on every call, so it imports the rest of its folder where it is needed.
 """
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..records import model
+from ..records.definition import NetworkSettings
 
 RUNNING = 'running'
 STOPPED = 'stopped'
@@ -48,9 +51,9 @@ class Found(NamedTuple):
 
 class Neighbours(NamedTuple):
     """What a container's definition needs to know of others."""
-    networks: Dict[str, Any] = {}       # name -> the settings of each user-defined network that the container is in
+    networks: Dict[str, NetworkSettings] = {}   # of the user-defined networks that the container is in, by name
     peers: Dict[str, str] = {}          # id -> name, of containers whose network, IPC or PID namespace it shares
-    owners: Tuple[model.Container, ...] = ()    # containers whose volumes it took over; where they hand on, the last of the chain first
+    volumes: Dict[str, str] = {}        # recorded name of an anonymous volume -> name to give it, the same for all who mount it
 
 
 class Root(object):
@@ -86,10 +89,6 @@ class Root(object):
 
     def image_of(self, container: model.Container) -> Optional[model.Image]:
         """The image that a container was made from, None if no store knows it."""
-
-    def own_files(self, container: model.Container) -> Dict[bytes, bytes]:
-        """{place in the container: path on the managed node} of files that the engine itself mounts into it."""
-        return {}
 
     def neighbours(self, container: model.Container) -> Neighbours:
         """The Neighbours of a container."""

@@ -2,16 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engines that can be read, and a host's disk opened with them. This is the only list of engines."""
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..disk import metadata
 from ..disk.errors import LifeboatError
 from ..disk.host import HostRoot
 from ..formats import wording
 from ..records.codes import problem
+from ..records.definition import Definition
 from .api import Given
 
 ALL = 'all'
+FIRST = 'docker'                        # wrote the bundles of version 1, which name no engine
 
 
 def engines() -> Dict[str, Any]:
@@ -30,6 +32,15 @@ def chosen(names: Sequence[str]) -> List[Any]:
         if name != ALL and name not in known:
             raise LifeboatError('engines has no "%s"; it has: %s.' % (wording.show(name), ', '.join(list(known) + [ALL])))
     return [module for name, module in known.items() if not names or ALL in names or name in names]
+
+
+def definition(engine: str, read: Callable[[str], bytes]) -> Definition:
+    """The Definition of an engine's own files, which READ(name) gives (b'' where there is none), for bundles that have no neutral one.
+    Damaged files count as lost. LifeboatError for an engine that is not known."""
+    module = engines().get(engine)
+    if module is None:
+        raise LifeboatError('This collection does not know the engine %s, whose records are to be read.' % wording.show(engine))
+    return module.definition(read)
 
 
 class Host(object):

@@ -142,8 +142,8 @@ def _container(root, record, options, at_length, trees):
         'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
         'engine': root.engine, 'root': wording.text(record.root),
         'store': record.store, 'driver': record.driver, 'status': record.status,
-        'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
-        'restart_policy': metadata.text_of(record.hostconfig, 'RestartPolicy', 'Name') or 'no',
+        'auto_remove': record.definition.auto_remove,
+        'restart_policy': record.definition.restart.name or 'no',
         'mounts': [_mount(mount) for mount in record.mounts],
         'log': _log(record.log, at_length),
     }
@@ -175,18 +175,18 @@ def _container(root, record, options, at_length, trees):
 
 def _not_all_read(fields):
     """What could not be read of an object makes it partial: `complete` means that all of it can be read."""
-    if fields['status'] == model.COMPLETE and any(item['code'] == 'READ_ERROR' for item in fields['problems']):
+    if fields['status'] == model.COMPLETE and any(item['loses_data'] for item in fields['problems']):
         fields['status'] = model.PARTIAL
 
 
 def _unread_volumes(facts):
     """A container is as whole as its volumes: give it what could not be read of them."""
-    unread = {(volume['root'], volume['name']): [item for item in volume['problems'] if item['code'] == 'READ_ERROR']
+    unread = {(volume['root'], volume['name']): [item for item in volume['problems'] if item['loses_data']]
               for volume in facts['volumes']}
     for container in facts['containers']:
         for mount in container['mounts']:
             said = unread.get((container['root'], mount['name'])) if mount['type'] == 'volume' else None
-            if said:
+            if said and mount['status'] == model.COMPLETE:
                 mount['status'] = model.worst([mount['status'], model.PARTIAL])
                 container['problems'].extend(item for item in said if item not in container['problems'])
                 _not_all_read(container)
@@ -201,7 +201,7 @@ def _env(record, redact):
 
 
 def _environment(record):
-    return [item for item in metadata.list_of(record.config, 'Config', 'Env') if isinstance(item, str)]
+    return record.definition.env
 
 
 def _labels(labels, options, environment=()):
@@ -247,8 +247,7 @@ def escape_lowerdir(path):
 
 def _image_volumes(record):
     """Paths that the image (or the command line) declared as volumes."""
-    declared = metadata.get(record.config, 'Config', 'Volumes')
-    return sorted(path for path in declared if isinstance(path, str)) if isinstance(declared, dict) else []
+    return sorted(record.definition.volumes)
 
 
 def _trees(host, options):

@@ -21,7 +21,7 @@ from typing import Any, Dict, List, NamedTuple
 from ..archive import trees
 from ..disk import metadata
 from ..formats import wording
-from ..records import model
+from ..records import definition as definitions, model
 from . import codes as imagecodes, layerdata
 from .documents import (
     MANIFEST_TYPE,
@@ -81,7 +81,7 @@ def fingerprint(image, container=None, writable=None):
         if writable is None:
             writable = _measured(container)
             writable = writable.fingerprint if writable is not None else 'none'
-        facts += [container.id, container.name, metadata.dict_of(container.config, 'Config'), writable]
+        facts += [container.id, container.name, definitions.image_config(container.definition), writable]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode('utf-8', 'surrogatepass')).hexdigest()
 
 
@@ -434,7 +434,7 @@ class _Work(object):
         if self.image is None or not self.image.config:
             self._lack('IMAGE_CONFIG_LOST', 'The config of the image of %s is lost: the architecture is guessed, the history '
                        'is not known.', imagecodes.pull(self.image) if self.image is not None else '')
-        if not metadata.dict_of(self.container.config, 'Config'):
+        if self.container.definition.lost_process:
             self._lack('CONFIG_DAMAGED', 'The Config of %s is lost; its image starts with the settings of the image it was '
                        'made from.', 'Compare with what you know of the container.')
         if self.writable is None:

@@ -16,9 +16,10 @@ from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata
 from ..disk.errors import LifeboatError
 from ..formats import redact, wording
-from ..records import model, selection
+from ..records import codes, model, selection
 from ..records.codes import problem
-from . import neighbours, target
+from ..records.definition import VolumeSettings
+from . import target
 
 # What a compressed archive needs at least, as a share of its data: below that the target is surely too small.
 LEAST = {'none': 1.0}
@@ -259,7 +260,7 @@ def _container_job(host, root, container, request, alone):
                                 'quiesce: freeze stops it while it is read.'))
     image = root.image_of(container)
     volumes = root.volumes()
-    around = neighbours.neighbours(root, container)
+    around = root.neighbours(container)
     mounts = []
     for mount in container.mounts:
         volume = volumes.get(mount.name) if mount.type == 'volume' else None
@@ -276,7 +277,7 @@ def _container_job(host, root, container, request, alone):
                                                                'finished_at')},
                'labels': container.labels, 'log_driver': container.log.driver if container.log else None,
                'sources': container.sources}
-    info = {name: {'driver': volume.driver, 'options': volume.options, 'labels': volume.labels}
+    info = {name: VolumeSettings('', volume.driver, volume.options, volume.labels)
             for name, volume in volumes.items() if any(mount.type == 'volume' and mount.name == name for mount in container.mounts)}
     name = SAFE.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
@@ -284,7 +285,7 @@ def _container_job(host, root, container, request, alone):
                       tuple(problems), root.export_ids(container), container, image, 'config' in request.include,
                       'logs' in request.include, 'image' in request.include, tuple(mounts), info, around, consistency,
                       freeze=(pid, container.id, request.freeze_timeout) if pid and request.quiesce == 'freeze' else None,
-                      left=tuple(plan.left_behind(container, request.include, alone)))
+                      left=tuple(plan.left_behind(container, request.include, alone)), engine=root.engine)
 
 
 def _too_wide(host, request, mount):
@@ -318,7 +319,7 @@ def _volume_job(host, root, volume, request):
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,
                       _source(host, root, None, volume.driver, request), volume.status, items, volume.problems,
-                      root.idmap)
+                      root.idmap, engine=root.engine)
 
 
 def _image_jobs(host, request):
@@ -340,7 +341,7 @@ def _image_jobs(host, request):
                    'architecture': image.architecture, 'os': image.os}
         yield bundle.Job('image-' + SAFE.sub('-', subject['name'])[:180], 'image', subject,
                          _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
-                         root.idmap, None, image, with_image=True)
+                         root.idmap, None, image, with_image=True, engine=root.engine)
 
 
 def _orphan_job(host, root, orphan, request):
@@ -350,12 +351,12 @@ def _orphan_job(host, root, orphan, request):
     return bundle.Job('orphan-' + SAFE.sub('-', orphan.name)[:64], 'orphan', subject,
                       _source(host, root, orphan.store, orphan.driver, request),
                       model.PARTIAL if plan.hidden(orphan.problems) else model.COMPLETE, items, orphan.problems,
-                      root.idmap)
+                      root.idmap, engine=root.engine)
 
 
 def _urgency(job, measured):
     """First what the next start of dockerd deletes, then what looks like a database, then the smallest."""
-    doomed = any(item.code in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED') for item in job.problems)
+    doomed = any(codes.has(item.code, codes.DELETES) for item in job.problems)
     databases = any(item.databases for item in measured.values() if isinstance(item, trees.Estimate))
     return (not doomed, not databases, _size(measured), job.name)
 
@@ -537,7 +538,7 @@ def _forecast(store, jobs, measured, done, problems):
                                'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,
                                'status': job.image.status if job.image is not None else model.PARTIAL})
         if job.with_config:
-            components.append({'name': 'config', 'kind': 'config', 'file': 'config/config.v2.json', 'sha256': None, 'bytes': 0,
+            components.append({'name': 'config', 'kind': 'config', 'file': bundle.DEFINITION, 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})
         outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status,
                                        sum(item['bytes'] for item in components), 0, components, job.problems))

@@ -15,6 +15,7 @@ from ..archive import removal, unpack
 from ..bundles import source as sources
 from ..disk.errors import LifeboatError
 from ..formats.wording import show, text
+from ..records.definition import VolumeSettings
 from ..records.model import COMPLETE
 from . import databases, plan as planning, steps, target, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
@@ -93,15 +94,15 @@ def _plan_offline(plan, options, source, names, root):
             plan.note('With offline only volumes are restored; run again without it when the engine runs.')
     for part in source.of('volume'):
         name = names[part.name]
-        info = source.volume_info.get(part.name, {})
-        if info.get('options'):
+        info = source.volumes.get(part.name, VolumeSettings())
+        if info.options:
             plan.refuse('The volume %s has driver options (%s); it can only be restored by a running engine.'
-                        % (name, ', '.join(show(key) for key in sorted(info['options']))))
+                        % (name, ', '.join(show(key) for key in sorted(info.options))))
             continue
         if len(name) < 2:
             plan.refuse('%s is too short for the name of a volume; give it another one in volume_map.' % name)
             continue
-        if info.get('labels'):
+        if info.labels:
             plan.note('The labels of %s cannot be written while the engine is stopped.' % name)
         # an administrator may have put the engine's folder of volumes elsewhere, by a link in the engine's own folder
         base = os.path.realpath(os.path.join(root, b'volumes'))

@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import hostfiles
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import networks
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import neighbours, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 WEB, SIDE, HEIR = 'a' * 64, 'b' * 64, 'c' * 64
 VOLUME = 'd' * 64
@@ -96,7 +96,7 @@ def test_shared_volume_is_named_after_its_owner(tmp_path, reference):
     with opened(tmp_path, {WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
                            HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': [reference]}}}) as root:
         for ident in (WEB, HEIR):
-            assert neighbours.neighbours(root, root.container(ident)).volumes == {VOLUME: 'web-data'}
+            assert root.neighbours(root.container(ident)).volumes == {VOLUME: 'web-data'}
 
 
 @pytest.mark.parametrize('chain', [['heir'], ['gone'], ['side', 'web'], 'web', [5, None], {}])
@@ -105,7 +105,7 @@ def test_any_volumes_from(tmp_path, chain):
     with opened(tmp_path, {WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
                            SIDE: {'Name': '/side', 'MountPoints': {}, 'Host': {'VolumesFrom': ['heir']}},
                            HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': chain}}}) as root:
-        found = neighbours.neighbours(root, root.container(HEIR)).volumes
+        found = root.neighbours(root.container(HEIR)).volumes
     assert found == {VOLUME: 'web-data' if 'web' in chain else 'heir-data'}
 
 
@@ -115,8 +115,8 @@ def test_networks_and_peers(tmp_path, monkeypatch):
     with opened(tmp_path, {WEB: {'Name': '/web'}, SIDE: {
             'Name': '/side', 'Host': {'NetworkMode': 'container:' + WEB, 'PidMode': 'container:' + HEIR, 'IpcMode': 'shareable'},
             'NetworkSettings': {'Networks': {'one': {}}}}}) as root:
-        assert neighbours.neighbours(root, root.container(SIDE))[:2] == ({'one': known['one']}, {WEB: 'web'})
-        assert neighbours.neighbours(root, root.container(WEB))[:2] == ({}, {})
+        assert root.neighbours(root.container(SIDE))[:2] == ({'one': known['one']}, {WEB: 'web'})
+        assert root.neighbours(root.container(WEB))[:2] == ({}, {})
 
 
 def test_manifest_says_them(dead, tmp_path):

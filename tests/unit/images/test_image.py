@@ -17,6 +17,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink impor
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import definition as docker
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import (
     container as image,
     documents as imagedocs,
@@ -423,7 +424,7 @@ def test_hostile_records_do_not_raise(dead):
     for config in ({'history': 'x', 'rootfs': 7}, {'history': [1, None, {'empty_layer': 'y'}, {}, {}, {}, {}, {}, {}]},
                    {'config': [], 'os': 3}):
         container = dead.container()
-        container = container._replace(config={'Config': {'Cmd': [1, None], 'Env': 'x'}}, created=5, state={'started_at': 7})
+        container = container._replace(definition=docker.define({'Config': {'Cmd': [1, None], 'Env': 'x'}}, {}), created=5, state={'started_at': 7})
         record = image.write(bundle, one._replace(config=dict(config, architecture='amd64')), container)[0]
         assert record['file'] == 'image.tar'
     for name in (None, '', '///', '\udce9', 'A__b', 'x' * 500):

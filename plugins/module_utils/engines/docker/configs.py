@@ -23,7 +23,7 @@ class Configs(object):
         self._folder = None             # type: Any
         self._places = None             # type: Optional[Tuple[bytes, ...]]
         self._known = {}                # type: Dict[str, Any]
-        self._raw = {}                  # type: Dict[str, Tuple[Dict[str, Any], Dict[str, Any]]]
+        self._kept = {}                 # type: Dict[str, Dict[str, Any]]
 
     def folder(self, ident: str) -> Any:
         """The open folder of a container. Raises OSError."""
@@ -41,16 +41,16 @@ class Configs(object):
             return []
         return [name.decode('ascii') for name in names if CONTAINER_FOLDER.match(name)]
 
-    def keep(self, ident: str, config: Dict[str, Any], hostconfig: Dict[str, Any], whole: bool) -> None:
-        """Keep what was read of a container, so that it is not read again. WHOLE: the config is config.v2.json itself, and not what
-        was found in its place."""
-        self._raw[ident] = (config, hostconfig)
+    def keep(self, ident: str, config: Dict[str, Any], whole: bool) -> None:
+        """Keep what was read of a container, so that it is not read again. WHOLE: it is config.v2.json itself, and not what was found
+        in its place."""
+        self._kept[ident] = config
         if whole:
             self._known[ident] = config
 
-    def kept(self, ident: str) -> Tuple[Dict[str, Any], Dict[str, Any]]:
-        """(config, hostconfig) of a container that was read, with what was found in place of what is lost; {} for one that was not."""
-        return self._raw.get(ident, ({}, {}))
+    def kept(self, ident: str) -> Dict[str, Any]:
+        """The config of a container that was read, or what was found in its place; {} for one that was not."""
+        return self._kept.get(ident, {})
 
     def read(self, ident: str) -> Dict[str, Any]:
         """config.v2.json of a container as a dict, {} if it can't be parsed."""

@@ -5,14 +5,15 @@
 import os
 import re
 import stat
+from collections.abc import Mapping
 from typing import Any, Callable, Dict, NamedTuple
 
-from ...disk import metadata
+from ...disk import metadata, safeio
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
 from ..shared import snapshotters
-from . import driver_table, likely, mounts
+from . import definition as definitions, driver_table, likely, mounts
 from .configs import Configs
 from .drivers.common import CACHE_ID
 from .stores import Stores
@@ -21,6 +22,10 @@ NEVER = '0001-01-01T00:00:00Z'
 CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
 ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
 LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
+# what config/ of a bundle gets: the records as they are, and the small files beside them
+RECORDS = (b'config.v2.json', b'hostconfig.json', b'config.json', b'hostname', b'hosts', b'resolv.conf')
+OWN_FILES = ((b'resolv.conf', 'ResolvConfPath', b'/etc/resolv.conf'), (b'hostname', 'HostnamePath', b'/etc/hostname'),
+             (b'hosts', 'HostsPath', b'/etc/hosts'))
 CACHED_LOG = re.compile(rb'container-cached\.log(\.\d+)?(\.gz)?\Z')
 
 
@@ -47,7 +52,7 @@ def read(readers: Readers, ident: str) -> model.Container:
     if name is None:
         problems.append(problem('NAME_UNKNOWN', ident, 'The name of container %s is lost.' % ident[:12], _hints(
             folder, ident)))
-    readers.configs.keep(ident, config, hostconfig, 'config' not in sources)
+    readers.configs.keep(ident, config, 'config' not in sources)
     store, driver = _driver(stores, ident, config, sources)
     image_id = metadata.text_of(config, 'Image') or None
     points, sources['mounts'] = mounts.mount_points(config, hostconfig, spec() if not config.get('MountPoints') and
@@ -72,11 +77,44 @@ def read(readers: Readers, ident: str) -> model.Container:
     reference = _reference(stores, config, store, driver, image_id)
     if folder is not None:
         folder.close()
+    place = os.path.join(readers.path, b'containers', ident.encode('ascii'))
+    definition = definitions.define(config, hostconfig)._replace(
+        id=ident, name=name or '', damaged=any(item.code in DAMAGED for item in problems))
+    if mounted:
+        definition = definition._replace(mounts=mounted)
     return model.Container(
         ident, name, created, image_id, reference, metadata.strings_of(config, 'Config', 'Labels'), state, readers.path,
-        os.path.join(readers.path, b'containers', ident.encode('ascii')), store, driver,
-        _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, config, hostconfig, sources,
-        readers.idmap)
+        place, store, driver, _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, definition,
+        Records(place), sources, readers.idmap, tuple((inside, os.path.join(place, name)) for name, key, inside in OWN_FILES if config.get(key)))
+
+
+class Records(Mapping):
+    """{name: bytes} of the files in a container's folder, read once, when somebody asks: most who look at containers never do."""
+    def __init__(self, folder):
+        self._folder, self._found = folder, None
+
+    def _read(self):
+        if self._found is None:
+            self._found = {}
+            try:
+                with safeio.Dir.root(self._folder) as folder:
+                    for name in RECORDS:
+                        try:
+                            self._found[name.decode()] = folder.read(name)
+                        except OSError:
+                            continue
+            except OSError:             # no folder at all
+                pass
+        return self._found
+
+    def __getitem__(self, name):
+        return self._read()[name]
+
+    def __iter__(self):
+        return iter(self._read())
+
+    def __len__(self):
+        return len(self._read())
 
 
 def _open(configs, ident, problems):
@@ -343,9 +381,8 @@ def _state(config):
             if metadata.text_of(state, 'FinishedAt') not in ('', NEVER) else None}
 
 
-# Damage that takes something away from the container itself
-TAKES_AWAY = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED', 'NAME_UNKNOWN', 'VOLUME_LOST',
-                        'VOLUME_NOT_ON_DISK', 'VOLUME_IS_LINK', 'BIND_MISSING', 'BIND_THROUGH_LINK', 'PRIVILEGES_MISSING'))
+# Damage of the records that the definition is made from
+DAMAGED = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED'))
 
 
 def _status(found, mounted, problems, state):
@@ -355,6 +392,6 @@ def _status(found, mounted, problems, state):
         # lost only if no data of its own are left at all
         kept = any(mount.status == model.COMPLETE and mount.path is not None for mount in mounted)
         return model.PARTIAL if kept else model.LOST
-    if found.status != model.COMPLETE or state['dead'] or any(item.code in TAKES_AWAY for item in problems):
+    if found.status != model.COMPLETE or state['dead'] or any(item.loses_data for item in problems):
         return model.PARTIAL
     return model.COMPLETE

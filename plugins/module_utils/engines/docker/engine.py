@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Docker, as engines.api wants it."""
-from typing import Any
+from typing import Any, Callable
 
+from ...records.definition import Definition
 from .. import api
 
 NAME = 'docker'
@@ -30,3 +31,9 @@ def open_root(disk: Any, candidate: Any) -> api.Root:
     """The data root of a candidate that find() gave. Raises OSError."""
     from . import inventory
     return inventory.DataRoot(disk, candidate)
+
+
+def definition(read: Callable[[str], bytes]) -> Definition:
+    """The Definition of config.v2.json and hostconfig.json, which READ(name) gives."""
+    from . import definition as docker
+    return docker.of_records(read)

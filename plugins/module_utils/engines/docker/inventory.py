@@ -14,10 +14,6 @@ from .. import api
 from . import configs, containers, liveness, neighbours, networks, orphans, rootcheck, stores, volumes as volume_store
 from .engine import NAME
 
-# files of Docker's own that it mounts into each container: file in the container's folder, record, place
-NETWORK_FILES = ((b'resolv.conf', 'ResolvConfPath', b'/etc/resolv.conf'), (b'hostname', 'HostnamePath', b'/etc/hostname'),
-                 (b'hosts', 'HostsPath', b'/etc/hosts'))
-
 
 class DataRoot(api.Root):
     """One effective data root. HOST: disk.host.HostRoot; CANDIDATE: finding.candidates.RootCandidate. Raises OSError."""
@@ -126,22 +122,13 @@ class DataRoot(api.Root):
         return self._containers[ident]
 
     def image_of(self, container: model.Container) -> Optional[model.Image]:
-        manifest = metadata.text_of(self._configs.kept(container.id)[0], 'ImageManifest', 'digest') or None
+        manifest = metadata.text_of(self._configs.kept(container.id), 'ImageManifest', 'digest') or None
         return self.stores.image_of(container, manifest)
-
-    def own_files(self, container: model.Container) -> Dict[bytes, bytes]:
-        config = self._configs.kept(container.id)[0]
-        found = {}
-        for name, key, place in NETWORK_FILES if container.folder is not None else ():
-            path = os.path.join(container.folder, name)
-            if config.get(key) and os.path.isfile(path) and not os.path.islink(path):
-                found[place] = path
-        return found
 
     def neighbours(self, container: model.Container) -> api.Neighbours:
         if self._networks is None:
             self._networks = networks.recorded(self._dir)
-        return neighbours.neighbours(container.id, self._networks, self._configs, self.container)
+        return neighbours.neighbours(container, self._networks, self._configs, self.container)
 
     def alive(self, container: model.Container) -> Optional[int]:
         return liveness.container_alive(self._host, container.id, container.state['pid']) if self._host.is_live else None
