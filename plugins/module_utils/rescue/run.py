@@ -236,7 +236,7 @@ def _jobs(host, request):
     for job in jobs:
         if job.name in names:           # two roots with one container: never into one folder
             raise LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
-                                      % job.name)
+                                % job.name)
         names.add(job.name)
     return jobs, problems
 
@@ -589,7 +589,7 @@ def _worst_first(problems):
 def _left_behind(jobs):
     """What the bundles do not have although it is on the disk and belongs to their containers: counts, and the first names."""
     left = sorted(set(item for job in jobs for item in job.left))
-    found = dict((part, sum(1 for kind, dummy in left if kind == part)) for part in ('binds', 'volumes', 'layers', 'images'))
+    found: Dict[str, Any] = {part: sum(1 for kind, dummy in left if kind == part) for part in ('binds', 'volumes', 'layers', 'images')}
     found['names'] = [name for dummy, name in left[:LEFT_NAMES]]
     return found
 

@@ -30,7 +30,7 @@ def refuse_devices(dest: bytes) -> None:
     mount point."""
     if fsinfo.is_below(os.path.realpath(dest), b'/dev'):
         raise LifeboatError('dest %s lies in /dev, which is memory and no disk. Mount the device and choose its mount point '
-                                  'as dest.' % wording.text(dest))
+                            'as dest.' % wording.text(dest))
 
 
 def _in_memory(dest, table) -> Optional[model.Problem]:

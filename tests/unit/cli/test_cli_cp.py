@@ -54,7 +54,7 @@ def test_a_whole_container_with_everything_about_its_files(dead, lifeboat, tmp_p
     ran = lifeboat('cp', '--no-mounts', 'web:/', str(tmp_path / 'web'))
     assert ran.status == 0 and 'copied' in ran.err
     compare(dead[0].container('web').tree(), tmp_path / 'web', is_root())
-    assert [name for name in os.listdir(str(tmp_path))] == ['web']
+    assert os.listdir(str(tmp_path)) == ['web']
 
 
 def test_extended_attributes_are_kept(dead, lifeboat, tmp_path):
@@ -137,7 +137,7 @@ def test_dest_inside_the_copied_bind_is_refused(dead, lifeboat):
 
 def test_sums_verify(dead, lifeboat, tmp_path):
     assert lifeboat('cp', '--sums', str(tmp_path / 'sums'), 'web:/srv', str(tmp_path)).status == 0
-    done = subprocess.run(['sha256sum', '--quiet', '-c', '../sums'], cwd=str(tmp_path / 'srv'))
+    done = subprocess.run(['sha256sum', '--quiet', '-c', '../sums'], cwd=str(tmp_path / 'srv'), check=False)
     assert done.returncode == 0
     listed = (tmp_path / 'sums').read_bytes()
     assert hashlib.sha256(dead[0].container('web').tree()[b'srv/sparse'].content()).hexdigest().encode() in listed

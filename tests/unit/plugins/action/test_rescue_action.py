@@ -69,10 +69,10 @@ def test_the_table():
 
 def test_the_table_says_what_stays_behind():
     left = {'binds': 1, 'volumes': 2, 'layers': 0, 'images': 0, 'names': ['web: /srv at /srv']}
-    assert action._table('dead1', dict(RESULT, summary=dict(RESULT['summary'], left_behind=left))).split('\n')[-1] == (
+    assert action._table('dead1', dict(RESULT, summary=dict(RESULT['summary'], left_behind=left))).rpartition('\n')[2] == (
         '[dead1] not in the bundles and only on the host: 1 bind mount, 2 volumes')
     note = {'severity': 'info', 'code': 'NOT_INCLUDED', 'object': 'web', 'message': 'The data of 1 mount of web are not in its bundle.', 'next_step': ''}
-    assert action._table('dead1', dict(RESULT, problems=[note])).split('\n')[-1] == (
+    assert action._table('dead1', dict(RESULT, problems=[note])).rpartition('\n')[2] == (
         '[dead1] not in the bundles and only on the host: data of mounts of 1 container')
 
 
