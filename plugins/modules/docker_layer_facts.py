@@ -212,7 +212,8 @@ ansible_facts:
           returned: if the subset V(orphans) is gathered and O(containers) names none
           type: dict
         problems:
-          description: 'What is wrong with the host: C(code), C(severity), C(object), C(message), C(next_step).'
+          description: 'What is wrong with the host: C(code), C(severity), C(object), C(message), C(next_step), C(loses_data) (something of
+            the object is missing or cannot be read) and C(blocks_start) (the engine or the container does not start with it).'
           returned: always
           type: list
           elements: dict

@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli.report import LEFT, left_behind, staying
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes
 
 from .records import failure, folder_name, newest, timestamp, utcnow
 
@@ -37,8 +38,7 @@ STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
 MAX_PROBLEMS = 200
-# what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
-DELETED_NEXT = ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED')
+# of what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
 RESCUED_NEXT = 'It is rescued. Verify the bundle before dockerd is started on this disk.'
 
 

@@ -453,7 +453,7 @@ class _Work(object):
             'mounts': self._mounts(), 'components': self.records,
             'engine': self.job.engine, 'pod': None,
             'definition': texts.definition(self._definition) if self._definition is not None else None,
-            'networks': dict((name, definitions.to_json(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
+            'networks': dict((name, definitions.network_info(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
             'peers': self.job.around.peers if self.job.around else {},
             'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
         manifest[self.job.kind] = self.job.subject
@@ -528,7 +528,7 @@ class _Hashing(object):
 def _noted(record):
     """The problems that a component's record of an earlier run has."""
     found = record.get('problems')
-    return [note for note in found if isinstance(note, dict) and set(note) == set(model.Problem._fields) and all(
+    return [note for note in found if isinstance(note, dict) and set(model.Problem._fields[:5]) <= set(note) <= set(model.Problem._fields) and all(
         isinstance(value, bool if name in ('loses_data', 'blocks_start') else str) for name, value in note.items())
     ] if isinstance(found, list) else []
 

@@ -305,6 +305,12 @@ def network_settings(info: Any) -> NetworkSettings:
     return _read(NetworkSettings, as_dict(info))
 
 
+def network_info(settings: NetworkSettings) -> Dict[str, Any]:
+    """The JSON object that :func:`network_settings` takes: every field, of a pool what was chosen."""
+    return dict(settings._asdict(), options=dict(settings.options), labels=dict(settings.labels), ipam=[
+        dict((key, value) for key, value in pool._asdict().items() if value) for pool in settings.ipam])
+
+
 def volume_settings(info: Any) -> VolumeSettings:
     """Of a JSON object with the names of the fields."""
     return _read(VolumeSettings, as_dict(info))

@@ -4,7 +4,7 @@
 """The Engine API's body for POST /containers/create, of a Definition: only what somebody asked for and the image does not say itself."""
 from typing import Any, Dict, List, Tuple
 
-from ..records.definition import SHARES, Defaults, Definition, Health, MountRequest, NetworkSettings, Rate
+from ..records.definition import SHARES, Defaults, Definition, Health, MountRequest, NetworkSettings, Rate, network_info
 from ..records.model import Mount
 from .naming import network_mode, peer_mode, volume_name
 
@@ -45,7 +45,8 @@ def user_networks(definition: Definition) -> Dict[str, Dict[str, Any]]:
     for name, endpoint in _endpoints(definition).items():
         if name in ('bridge', 'host', 'none', 'default'):
             continue
-        info = _network(definition.network_settings.get(name))
+        settings = definition.network_settings.get(name, NetworkSettings())
+        info = network_info(settings) if settings != NetworkSettings() else {}
         if not info.get('ipam'):
             # only a fixed address needs its subnet again; otherwise the engine chooses a free one
             fixed = endpoint.get('IPAMConfig', {}).get('IPv4Address', '')
@@ -55,14 +56,6 @@ def user_networks(definition: Definition) -> Dict[str, Dict[str, Any]]:
             if subnet and fixed:
                 info['ipam'] = [subnet]
         found[name] = info
-    return found
-
-
-def _network(settings: Any) -> Dict[str, Any]:
-    if settings is None or settings == NetworkSettings():
-        return {}
-    found = dict(settings._asdict())
-    found['ipam'] = [dict((key, value) for key, value in pool._asdict().items() if value) for pool in settings.ipam]
     return found
 
 

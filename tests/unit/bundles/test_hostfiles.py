@@ -10,7 +10,7 @@ import deadroot
 import pytest
 import yaml
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import hostfiles
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import hostfiles, reading, source
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import networks
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
@@ -130,3 +130,47 @@ def test_manifest_says_them(dead, tmp_path):
         for mount in manifest['mounts']:
             assert {'stable_name', 'mode', 'propagation'} <= set(mount)
             assert bool(mount['stable_name']) == (mount['type'] == 'volume' and mount['anonymous'])
+
+
+def bundles(folder):
+    """reading.BundleInfo of each container's bundle."""
+    for name in sorted(os.listdir(str(folder))):
+        if os.path.isfile(str(folder / name / 'manifest.json')):
+            info = reading.inspect_bundle(os.fsencode(str(folder / name)), True)
+            assert info.status == reading.VERIFIED
+            if info.manifest['kind'] == 'container':
+                yield info
+
+
+def test_a_bundle_of_version_1_gives_the_same_definition(dead, tmp_path):
+    rescue(dead, tmp_path)
+    seen = 0
+    for info in bundles(tmp_path / 'box'):
+        assert (info.manifest['schema_version'], info.manifest['engine'], info.manifest['pod']) == (2, 'docker', None)
+        new = source.of_info(info)
+        old = source.of_info(info._replace(manifest={key: value for key, value in dict(info.manifest, schema_version=1).items()
+                                                     if key not in ('engine', 'pod', 'definition')}))
+        names = source.volume_names(new, {}, new.name)
+        assert names == source.volume_names(old, {}, old.name)
+        assert source.define(new, 'image:1', new.defaults, 'web', names) == source.define(old, 'image:1', old.defaults, 'web', names)
+        assert new.definition.env and not new.definition.lost_process
+        seen += 1
+    assert seen > 1
+
+
+def test_the_manifest_has_the_definition_without_secrets(dead, tmp_path):
+    rescue(dead, tmp_path)
+    for info in bundles(tmp_path / 'box'):
+        said = info.manifest['definition']
+        assert said['name'] == info.manifest['container']['name'] and said['id'] == info.manifest['container']['id']
+        whole = json.loads(reading.read_file(info, b'config/definition.json').decode())
+        assert said['env'] and all(item.endswith('=VALUE_REDACTED') for item in said['env'])
+        assert [item.split('=')[0] for item in said['env']] == [item.split('=')[0] for item in whole['env']]
+        assert not any(item.endswith('=VALUE_REDACTED') for item in whole['env'])
+
+
+def test_without_config_a_bundle_has_no_definition(dead, tmp_path):
+    rescue(dead, tmp_path, include=('volumes', 'writable'))
+    for info in bundles(tmp_path / 'box'):
+        assert info.manifest['definition'] is None and b'config/definition.json' not in info.sums
+        assert source.of_info(info).definition.lost_process
