@@ -41,7 +41,8 @@ options:
       - V(container) needs an image, from the bundle or by O(image).
       - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. A folder that
         has exactly what the bundle has, as on the same host, is unchanged: compared are names, kinds, content, links, owners, modes and
-        extended attributes, not times. Any other that is not empty is refused unless O(force=true); what belongs to the operating system, such as C(/etc/localtime), stays as it is there.
+        extended attributes, not times. Any other that is not empty is refused unless O(force=true); what belongs to the operating system, such as
+        C(/etc/localtime), stays as it is there.
         Look at the result of check mode first.
     type: list
     elements: str

@@ -7,15 +7,12 @@ import os
 from typing import Any, NamedTuple, Optional
 
 from ..disk.errors import LifeboatError
-from ..engines.docker import inventory
-from ..records import model, selection
+from ..engines import registry
+from ..records import codes, model, selection
 from .output import shown
 
 CONTAINER, VOLUME, LAYER, IMAGE = 'container', 'volume', 'layer', 'image'
 KINDS = (VOLUME, LAYER, IMAGE)
-# files of the engine's own that it mounts into each container: file in the container's folder, record, place
-NETWORK_FILES = ((b'resolv.conf', 'ResolvConfPath', b'/etc/resolv.conf'), (b'hostname', 'HostnamePath', b'/etc/hostname'),
-                 (b'hosts', 'HostsPath', b'/etc/hosts'))
 
 
 class Reference(NamedTuple):
@@ -30,7 +27,7 @@ class Object(NamedTuple):
     """What a Reference means. `record`: model.Container, Volume, Image or Orphan."""
     kind: str
     name: str
-    root: Any                           # inventory.DataRoot
+    root: Any                           # engines.api.Root
     record: Any
     idmap: Any
 
@@ -62,10 +59,10 @@ def with_path(text):
 
 
 def open_host(given):
-    """inventory.Host for the options --host-root, --data-root and --containerd-root."""
+    """engines.registry.Host for the options --host-root, --data-root and --containerd-root."""
     containerd = given.containerd_root
-    return inventory.Host(os.fsencode(os.path.abspath(given.host_root)), [os.fsencode(path) for path in given.data_root],
-                          os.fsencode(containerd) if containerd else None)
+    return registry.open_host(os.fsencode(os.path.abspath(given.host_root)), [os.fsencode(path) for path in given.data_root],
+                              os.fsencode(containerd) if containerd else None, given.engine)
 
 
 # -- which one -----------------------------------------------------------------------------------------------------------
@@ -194,8 +191,9 @@ def _stack_layers(item, partial):
     record, stack = item.record, item.record.stack
     if stack is None or stack.writable is None and (item.kind == LAYER or not stack.readable().image):
         raise LifeboatError(said(record.problems, 'The layers of %s are not on this disk.' % shown(item.name)))
-    if any(problem.code == 'PRIVILEGES_MISSING' for problem in record.problems):
-        partial.append(said([problem for problem in record.problems if problem.code == 'PRIVILEGES_MISSING'], ''))
+    hiding = [problem for problem in record.problems if codes.has(problem.code, codes.HIDES)]
+    if hiding:
+        partial.append(said(hiding, ''))
     if item.kind == LAYER:
         return [stack.writable]
     if stack.writable is None:
@@ -209,9 +207,8 @@ def mount_points(container):
     """filesystem.MountPoint of each mount of a model.Container, and of the files that the engine mounts into all of them."""
     from ..layers import filesystem
     found = {}
-    for name, key, place in NETWORK_FILES:
-        path = os.path.join(container.folder, name) if container.folder is not None else None
-        if path is not None and container.config.get(key) and os.path.isfile(path) and not os.path.islink(path):
+    for place, path in container.own_files:
+        if os.path.isfile(path) and not os.path.islink(path):
             found[place] = filesystem.MountPoint(place, _opener(path, None))
     for mount in container.mounts:
         place = os.fsencode(mount.destination)

@@ -8,6 +8,7 @@ import stat
 
 from ...disk.errors import LifeboatError
 from ...formats import containerlogs
+from ...records import codes
 from .. import files, objects, values
 from ..output import harmless, shown
 
@@ -62,7 +63,7 @@ def run(given, out):
 
 def _elsewhere(item):
     log = item.record.log
-    told = [problem for problem in item.record.problems if problem.code == 'LOG_NOT_ON_DISK']
+    told = [problem for problem in item.record.problems if codes.has(problem.code, codes.LOG_ELSEWHERE)]
     if told:
         return objects.said(told, '')
     return 'The container %s has no logs: its logging driver was %s' % (shown(item.name), log.driver if log is not None else 'unknown')
