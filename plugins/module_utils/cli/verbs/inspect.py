@@ -4,10 +4,11 @@
 """lifeboat inspect: the definition of a container as the Engine API takes it, or what is recorded of a volume or an image."""
 import json
 
+from ...bundles import objects
 from ...disk.errors import LifeboatError
 from ...engines.docker.volumes import redacted
 from ...formats import wording
-from .. import objects
+from ..host import open_host
 from ..main import PARTIAL, WHOLE
 from ..output import shown
 
@@ -29,7 +30,7 @@ def arguments(parser):
 
 
 def run(given, out):
-    with objects.open_host(given) as host:
+    with open_host(given) as host:
         item = objects.find(host, objects.parse(given.object))
         notes = [problem for problem in item.record.problems if problem.code in DAMAGED]
         if item.kind == objects.VOLUME:

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat look: what is on the disk, and what is wrong with it."""
-from .. import objects, report
+from .. import report
+from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
 
 DESCRIPTION = '''
@@ -31,7 +32,7 @@ def run(given, out):
     wanted = [part for each in given.gather for part in each.split(',') if part] or \
         list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
     options = facts.Options(containers=given.containers, gather_subset=wanted, redact_env=not given.show_env)
-    with objects.open_host(given) as host:
+    with open_host(given) as host:
         found = facts.gather(host, options)
     if given.json:
         out.json(found)
