@@ -11,13 +11,16 @@ import test_recreate as samples
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies, dockercontainer
 
 # the options of the module (community.docker 4)
-OPTIONS = set('''auto_remove blkio_weight capabilities cap_drop cgroup_parent cgroupns_mode command command_handling cpu_period cpu_quota cpu_shares
-cpus cpuset_cpus cpuset_mems devices device_cgroup_rules device_read_bps device_read_iops device_requests device_write_bps
-device_write_iops dns_opts dns_search_domains dns_servers domainname entrypoint env etc_hosts exposed_ports groups healthcheck hostname
-image init interactive ipc_mode labels links log_driver log_options memory memory_reservation memory_swap memory_swappiness mounts name
-network_mode networks oom_killer oom_score_adj pid_mode pids_limit privileged publish_all_ports published_ports read_only restart_policy
-restart_retries runtime security_opts shm_size stop_signal stop_timeout storage_opts sysctls tmpfs tty ulimits user userns_mode uts
-volume_driver volumes working_dir'''.split())
+OPTIONS = {
+    'auto_remove', 'blkio_weight', 'capabilities', 'cap_drop', 'cgroup_parent', 'cgroupns_mode', 'command', 'command_handling',
+    'cpu_period', 'cpu_quota', 'cpu_shares', 'cpus', 'cpuset_cpus', 'cpuset_mems', 'devices', 'device_cgroup_rules', 'device_read_bps',
+    'device_read_iops', 'device_requests', 'device_write_bps', 'device_write_iops', 'dns_opts', 'dns_search_domains', 'dns_servers',
+    'domainname', 'entrypoint', 'env', 'etc_hosts', 'exposed_ports', 'groups', 'healthcheck', 'hostname', 'image', 'init', 'interactive',
+    'ipc_mode', 'labels', 'links', 'log_driver', 'log_options', 'memory', 'memory_reservation', 'memory_swap', 'memory_swappiness',
+    'mounts', 'name', 'network_mode', 'networks', 'oom_killer', 'oom_score_adj', 'pid_mode', 'pids_limit', 'privileged',
+    'publish_all_ports', 'published_ports', 'read_only', 'restart_policy', 'restart_retries', 'runtime', 'security_opts', 'shm_size',
+    'stop_signal', 'stop_timeout', 'storage_opts', 'sysctls', 'tmpfs', 'tty', 'ulimits', 'user', 'userns_mode', 'uts', 'volume_driver',
+    'volumes', 'working_dir'}
 
 
 def made(config=None, host=None, **options):

@@ -54,6 +54,11 @@ def arguments(parser):
 
 
 def run(given, out):
+    return status(write(given, out))
+
+
+def write(given, out):
+    """Rescue and print what came of it -> the result of rescue.run.rescue(). LifeboatError."""
     from ...archive.progress import Progress
     from ...rescue import run as rescues
     before, progress = os.umask(0o077), Progress()
@@ -64,12 +69,12 @@ def run(given, out):
         os.umask(before)
     if given.json:
         out.json(result)
-    else:
-        for line in report.rescued(result, out.width, out.paint, given.check):
-            out.line(line)
-        if not given.check and any(item['changed'] for item in result['bundles']):
-            out.note('check it with: lifeboat verify %s' % shown(given.dest))
-    return status(result)
+        return result
+    for line in report.rescued(result, out.width, out.paint, given.check):
+        out.line(line)
+    if not given.check and any(item['changed'] for item in result['bundles']):
+        out.note('check it with: lifeboat verify %s' % shown(given.dest))
+    return result
 
 
 def params(given):
