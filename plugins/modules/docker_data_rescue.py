@@ -231,8 +231,8 @@ EXAMPLES = r"""
   lifeboat.docker.docker_data_rescue:
     paths:
       - web:/srv/uploads/**
-      - db:/var/lib/mysql
-      - volume:shop_db:/
+      - shop-db:/var/lib/db
+      - volume:shop_data:/
     dest: /srv/rescued-paths
   become: true
 
