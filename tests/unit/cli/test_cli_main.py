@@ -78,12 +78,13 @@ def test_options_may_stand_before_and_behind_the_verb_and_in_variables(dead, lif
 
 
 def test_a_verb_that_is_not_asked_for_is_not_loaded(dead):
-    code = ('import sys; sys.path.insert(0, %r); import conftest\n'
+    code = ('import sys; import conftest\n'
             'from ansible_collections.lifeboat.docker.plugins.module_utils.cli import main\n'
             'main.main(["--host-root", %r, "ls", "web:/"])\n'
             'print([name for name in sys.modules if name.endswith((".verbs.cp", ".rescue.run", ".facts", ".restore"))])' % (
-                os.path.join(TOP, 'tests', 'unit'), dead[1]))
-    assert subprocess.check_output([sys.executable, '-c', code]).splitlines()[-1] == b'[]'
+                dead[1],))
+    environment = dict(os.environ, PYTHONPATH=os.path.join(TOP, 'tests'))
+    assert subprocess.check_output([sys.executable, '-c', code], env=environment).splitlines()[-1] == b'[]'
 
 
 def test_a_closed_pipe_ends_it_by_the_signal(lifeboat, monkeypatch):
@@ -140,8 +141,8 @@ def test_progress_is_a_line_where_there_is_no_terminal_and_nothing_with_quiet(mo
         out.draw = said.append
         meter = progress.Meter('copying')
         meter.done = 1 << 20
-        with progress.Bar(out, meter.snapshot) as bar:
-            bar._done.wait(0.2)
+        with progress.Bar(out, meter.snapshot) as gauge:
+            gauge._done.wait(0.2)
         assert bool(said) is not quiet
         assert all(line.endswith(b'\n') and b'\r' not in line for line in said)
 

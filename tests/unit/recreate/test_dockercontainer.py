@@ -64,7 +64,6 @@ def test_what_has_no_option_is_named():
     assert 'HostConfig.ExtraHosts (a second address of a)' in made(host={'ExtraHosts': ['a:1.1.1.1', 'a:2.2.2.2']})[1]
 
 
-
 def calls(test):
     """Arguments of each call that pytest makes of TEST; none if it takes fixtures."""
     marks = [mark for mark in getattr(test, 'pytestmark', ()) if mark.name == 'parametrize']

@@ -5,7 +5,7 @@
 import os
 
 from ...formats import quantities
-from .. import report
+from .. import report, words
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
 from ..output import shown
@@ -70,7 +70,7 @@ def write(given, out):
     if given.json:
         out.json(result)
         return result
-    for line in report.rescued(result, out.width, out.paint, given.check):
+    for line in report.rescued(words.spoken(result), out.width, out.paint, given.check):
         out.line(line)
     if not given.check and any(item['changed'] for item in result['bundles']):
         out.note('check it with: lifeboat verify %s' % shown(given.dest))
