@@ -37,9 +37,21 @@ def run(given, out):
     if given.json:
         out.json(found)
     else:
-        for line in report.look(words.spoken(found), out.width, out.paint, given.verbose > 0):
+        for line in report.look(_spoken(found), out.width, out.paint, given.verbose > 0):
             out.line(line)
     return status(found)
+
+
+def _spoken(found):
+    """FOUND with its problems in the words of the tool. Only they have sentences: to look through everything else takes time."""
+    def each(items):
+        return [dict(item, problems=words.spoken(item['problems'])) if item['problems'] else item for item in items]
+
+    said = dict(found, problems=words.spoken(found['problems']))
+    said.update((key, each(found[key])) for key in ('containers', 'volumes', 'images') if key in found)
+    if found.get('orphans'):
+        said['orphans'] = dict(found['orphans'], writable_layers=each(found['orphans'].get('writable_layers', ())))
+    return said
 
 
 def status(found):
