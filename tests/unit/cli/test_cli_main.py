@@ -19,8 +19,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.cli import (
     output,
     parser,
     progress,
-    values,
 )
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import quantities
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 VERBS = [name for name, dummy in parser.VERBS]
@@ -106,23 +106,23 @@ def test_names_keep_to_their_columns():
 
 @pytest.mark.parametrize('text, size', [('4096', 4096), ('64M', 64 << 20), ('2GiB', 2 << 30), ('1.5k', 1536), ('10 mb', 10 << 20)])
 def test_sizes(text, size):
-    assert values.size(text) == size
+    assert quantities.size(text) == size
 
 
 @pytest.mark.parametrize('text, moment', [('2026-01-01', (1767225600, 0)), ('2026-01-01T00:00', (1767225600, 0)),
                                           ('2026-01-01T02:00:00.5+02:00', (1767225600, 500000000)), ('1767225600.25', (1767225600, 250000000))])
 def test_times(text, moment):
-    assert values.moment(text) == moment
+    assert quantities.moment(text) == moment
 
 
 @pytest.mark.parametrize('text', ['soon', '2026', '10x', '', '2026-13-45'])
 def test_what_is_no_time(text):
     with pytest.raises(ValueError):
-        values.moment(text)
+        quantities.moment(text)
 
 
 def test_durations():
-    assert values.duration('1h30m') == 5400 and values.duration('7d') == 7 * 86400
+    assert quantities.duration('1h30m') == 5400 and quantities.duration('7d') == 7 * 86400
 
 
 def test_a_bar_has_rate_and_time_left_and_fits():

@@ -4,9 +4,11 @@
 """lifeboat inspect: the definition of a container as the Engine API takes it, or what is recorded of a volume or an image."""
 import json
 
+from ...bundles import objects
 from ...disk.errors import LifeboatError
 from ...formats import redact, wording
-from .. import objects, words
+from .. import words
+from ..host import open_host
 from ..main import PARTIAL, WHOLE
 from ..output import shown
 
@@ -30,7 +32,7 @@ def arguments(parser):
 
 def run(given, out):
     from ...recreate import redacted
-    with objects.open_host(given) as host:
+    with open_host(given) as host:
         item = objects.find(host, objects.parse(given.object))
         notes = []
         if item.kind == objects.VOLUME:
