@@ -191,6 +191,7 @@ class ActionModule(ActionBase):
 
     def _deliver(self, args, task_vars, on_controller, shown):
         patience = _number(args, 'reconnect_timeout', 120)
+        doubts = _doubts(self._folder(args)[0]) if on_controller else []
         host = task_vars.get('inventory_hostname') or args['host_name']
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
@@ -221,7 +222,6 @@ class ActionModule(ActionBase):
             def prepare():
                 """Not before the node has said that dest is not in what it reads; once."""
                 if on_controller and not self._task.check_mode and not prepared:
-                    target.refuse_devices(path)
                     store.prepare()
                     stack.callback(store.close)
                     store.lock()
@@ -231,7 +231,7 @@ class ActionModule(ActionBase):
             try:
                 if on_controller:
                     delivery['free'] = fsinfo.free(path).bytes
-                return self._attempts(args, task_vars, delivery, (store, prepare), scratch, show, patience)
+                return _with_problems(self._attempts(args, task_vars, delivery, (store, prepare), scratch, show, patience), doubts)
             except LifeboatError as exc:
                 raise AnsibleActionFail(str(exc)) from exc
             finally:
@@ -308,6 +308,23 @@ class ActionModule(ActionBase):
                 except door.ProtocolError as exc:       # it has said enough
                     display.vv('the host did not stop: %s' % exc)
                 session.close()
+
+
+def _doubts(dest):
+    """Problems of DEST on this machine, as the module looks at one on the host. AnsibleActionFail for one that is refused."""
+    try:
+        return target.local(dest)
+    except LifeboatError as exc:
+        raise AnsibleActionFail(str(exc)) from exc
+
+
+def _with_problems(result, problems):
+    """RESULT of a rescue with further PROBLEMS, counted; a failure has none."""
+    summary = result.get('summary')
+    if problems and isinstance(summary, dict):
+        result['problems'] = [dict(item._asdict()) for item in problems] + (result.get('problems') or [])
+        summary['problems'] = (summary.get('problems') or 0) + len(problems)
+    return result
 
 
 def _number(args, name, default):

@@ -282,7 +282,7 @@ def rescue(module):
         return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode)}
     if params['store_on'] == 'controller':
         raise shared.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
-                                         'as lifeboat.docker.docker_data_rescue in a task')
+                                   'as lifeboat.docker.docker_data_rescue in a task')
     ioclass.apply(params['io_class'])
     with shared.open_host(params) as host:
         result = run.rescue(host, run.request_of(params, module.check_mode))

@@ -65,7 +65,7 @@ def contents(engine, name):
             for mount in inspect(engine, name)['Mounts'] if mount['Type'] == 'volume'}
 
 
-@pytest.mark.parametrize('kind', test_options.TARGETS)
+@pytest.mark.parametrize('kind', test_options.TARGETS + ('newer-overlay2',))
 def test_emptied_volumes_stay_empty_and_others_as_they_were(kind, cut, start_engine, tmp_path):
     bundles = cut
     engine = start_engine(kind)

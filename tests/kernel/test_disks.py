@@ -103,12 +103,12 @@ def test_dest_that_fills_up_and_is_cleared_again(tmp_path):
         ballast = os.path.join(point, 'ballast')
         with open(ballast, 'wb') as out:
             out.write(bytes(30 << 20))
-        result = rescue(str(host), os.path.join(point, 'out'), check_space=False)
+        result = rescue(str(host), os.path.join(point, 'out'), check_space=False, include=('config', 'writable', 'volumes', 'logs'))
         assert 'NOT_WRITTEN' in [item['code'] for item in result['problems']]
         whole = info.inspect(os.fsencode(os.path.join(point, 'out')), True)
         assert len(whole) == len(result['bundles']) - 1 and {item['status'] for item in whole} == {'verified'}
         os.unlink(ballast)
-        result = rescue(str(host), os.path.join(point, 'out'), check_space=False)
+        result = rescue(str(host), os.path.join(point, 'out'), check_space=False, include=('config', 'writable', 'volumes', 'logs'))
         assert 'NOT_WRITTEN' not in [item['code'] for item in result['problems']]
         whole = info.inspect(os.fsencode(os.path.join(point, 'out')), True)
         assert len(whole) == len(result['bundles']) and {item['status'] for item in whole} == {'verified'}
@@ -225,4 +225,5 @@ def test_dest_where_nothing_at_all_could_be_written_is_a_failure(tmp_path):
         assert {item['status'] for item in result['bundles']} == {'lost'}
         said = run.verdict(result, 'lost')
         assert 'None of %d bundles was rescued' % len(result['bundles']) in said and 'No space left on device' in said
-        assert info.inspect(os.fsencode(os.path.join(point, 'out')), True) == []
+        with pytest.raises(LifeboatError, match='There is no bundle'):
+            info.inspect(os.fsencode(os.path.join(point, 'out')), True)

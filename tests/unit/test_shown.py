@@ -192,7 +192,7 @@ def test_a_parser_reads_back_every_value_of_compose_yaml(name):
     wanted = clean(name).replace('$', '$$')
     assert service['labels']['b'] == service['user'] == service['dns'][0] == wanted
     assert service['entrypoint'] == [wanted, wanted] and service['command'] == [wanted, '--', wanted]
-    head = made.split('\nname: ')[0]
+    head = made.partition('\nname: ')[0]
     assert all(line.startswith('# ') for line in head.split('\n'))
 
 

@@ -24,6 +24,7 @@ DEFAULT = ('config', 'writable', 'image', 'volumes', 'binds', 'logs')
 SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/var/lib/docker', b'/var/lib/containerd', b'/etc',
           b'/usr', b'/lib', b'/lib64', b'/bin', b'/sbin', b'/boot', b'/var', b'/var/lib', b'/tmp')
 
+
 class Item(NamedTuple):
     """One component to write. `stem` is its file below the bundle without the suffixes of archive and compression."""
     name: str                           # writable | rootfs | volume:NAME | bind:NN | orphan
@@ -92,7 +93,7 @@ def left_behind(container, include, elsewhere=()):
     """What of CONTAINER stays on the disk because INCLUDE leaves it out: [(layers | binds | volumes, name for a person)]."""
     name = container.name or container.id[:12]
     found = [(dict(MOUNT_PARTS)[mount.type], '%s: %s at %s' % (name, _clipped((mount.name if mount.type == 'volume' else mount.source)
-                                                                            or '?'), _clipped(mount.destination)))
+                                                                              or '?'), _clipped(mount.destination)))
              for mount in _left(container, include, elsewhere)]
     if container.stack is not None and container.stack.writable is not None and not {'writable', 'rootfs', 'image'} & set(include):
         found.append(('layers', '%s: writable layer' % name))

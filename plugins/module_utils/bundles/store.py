@@ -54,7 +54,7 @@ class FolderStore(object):
         """Make the folders, 0700. Raises LifeboatError where they can't be made or written."""
         if not os.access(b'.', os.W_OK | os.X_OK, dir_fd=self.folder(True)):
             raise LifeboatError('The folder %s cannot be written by this user. Choose another dest or use become: true.'
-                                      % wording.text(self.path))
+                                % wording.text(self.path))
 
     def lock(self, patience: float = holders.PATIENCE) -> None:
         """Keep other rescues out of the folder, if it is there, until close(); then end what a killed one began. Raises

@@ -182,7 +182,7 @@ def _image_layers(image, partial):
     usable = [layer for layer in layers if layer.path and layer.status == model.COMPLETE]
     if not usable:
         raise LifeboatError(said(image.problems, 'No layer of the image lies unpacked on this disk. lifeboat rescue --images writes it '
-                                  'as an archive for docker load'))
+                                 'as an archive for docker load'))
     if len(usable) < len(layers):
         partial.append('%d of %d layers of the image are not on this disk: their files are missing.' % (
             len(layers) - len(usable), len(layers)))

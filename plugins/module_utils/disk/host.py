@@ -40,17 +40,17 @@ class HostRoot(object):
             path = os.fsencode(path)
         if not path.startswith(b'/') or b'\0' in path:
             raise LifeboatError('host_root %s is not an absolute path; give the folder where the root file '
-                                      "system of the dead host is mounted, or / for this machine's own."
-                                      % wording.text(path))
+                                "system of the dead host is mounted, or / for this machine's own."
+                                % wording.text(path))
         self.path = os.path.realpath(path)
         try:
             st = os.stat(self.path)
         except OSError as exc:
             raise LifeboatError('host_root %s cannot be used (%s); mount the root file system of the dead '
-                                      'host there first.' % (wording.text(path), exc.strerror))
+                                'host there first.' % (wording.text(path), exc.strerror))
         if not stat.S_ISDIR(st.st_mode):
             raise LifeboatError('host_root %s is not a folder; if it is a disk image, mount it read-only and '
-                                      'give the mount point.' % wording.text(path))
+                                'give the mount point.' % wording.text(path))
         self._id = (st.st_dev, st.st_ino)
         self._live = None
 

@@ -16,8 +16,7 @@ from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata
 from ..disk.errors import LifeboatError
 from ..engines.docker import liveness
-from ..engines.docker.volumes import redacted
-from ..formats import wording
+from ..formats import redact, wording
 from ..records import model, selection
 from ..records.codes import problem
 from . import neighbours, target
@@ -235,7 +234,7 @@ def _jobs(host, request):
     for job in jobs:
         if job.name in names:           # two roots with one container: never into one folder
             raise LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
-                                      % job.name)
+                                % job.name)
         names.add(job.name)
     return jobs, problems
 
@@ -274,7 +273,7 @@ def _container_job(host, root, container, request, networks, alone):
                        'subpath': mount.subpath, 'mode': mount.mode, 'propagation': mount.propagation,
                        'stable_name': around.volumes.get(mount.name) if mount.type == 'volume' else None,
                        'labels': volume.labels if volume else {},
-                       'options': redacted(volume.options) if volume else {}})
+                       'options': redact.options(volume.options) if volume else {}})
     subject = {'id': container.id, 'name': container.name, 'created': container.created,
                'image': {'id': container.image_id, 'reference': container.image_reference,
                          'architecture': image.architecture if image else None, 'os': image.os if image else None},
@@ -319,7 +318,7 @@ def _volume_jobs(host, volumes, names, request):
 
 
 def _volume_job(host, root, volume, request):
-    subject = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
+    subject = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
                'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,
@@ -588,7 +587,7 @@ def _worst_first(problems):
 def _left_behind(jobs):
     """What the bundles do not have although it is on the disk and belongs to their containers: counts, and the first names."""
     left = sorted(set(item for job in jobs for item in job.left))
-    found = dict((part, sum(1 for kind, dummy in left if kind == part)) for part in ('binds', 'volumes', 'layers', 'images'))
+    found: Dict[str, Any] = {part: sum(1 for kind, dummy in left if kind == part) for part in ('binds', 'volumes', 'layers', 'images')}
     found['names'] = [name for dummy, name in left[:LEFT_NAMES]]
     return found
 

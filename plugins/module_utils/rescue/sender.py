@@ -122,7 +122,7 @@ def _library(folder):
     here = os.path.abspath(globals().get('__file__') or '')
     if not os.path.isfile(here):
         raise LifeboatError('Progress and store_on: controller do not work with this strategy plugin. Use the linear '
-                                  'or the free strategy of Ansible.')
+                            'or the free strategy of Ansible.')
     for dummy in range(7):              # rescue, module_utils, plugins, docker, lifeboat, ansible_collections
         here = os.path.dirname(here)
     return here

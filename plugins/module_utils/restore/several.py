@@ -115,7 +115,7 @@ def combined(path, outcomes, restore):
     if failed:
         # whoever reads it wants the reasons, not the whole of what went well
         result = {'changed': result['changed'], 'bundles': [dict((key, one.get(key)) for key in ('name', 'path', 'changed', 'nothing'))
-                                                             for one in done]}
+                                                            for one in done]}
         result['failure'] = '%d of %d bundles at %s failed. %s%s' % (
             len(failed), len(outcomes), text(path),
             ' '.join('%s: %s' % (outcome.item.name, shortened(outcome.problem)) for outcome in failed),

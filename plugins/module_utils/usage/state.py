@@ -55,7 +55,7 @@ class State(object):
         for root in data_roots:
             if real == os.path.realpath(root) or real.startswith(os.path.realpath(root) + b'/'):
                 raise LifeboatError('state_path %s lies in the data root %s, which is only read; choose a path outside'
-                                          % (wording.text(path), wording.text(root)))
+                                    % (wording.text(path), wording.text(root)))
         state = cls(path, full_every)
         try:
             state._run, state._old, state._raw = _read(path)

@@ -141,8 +141,8 @@ def test_progress_is_a_line_where_there_is_no_terminal_and_nothing_with_quiet(mo
         out.draw = said.append
         meter = progress.Meter('copying')
         meter.done = 1 << 20
-        with progress.Bar(out, meter.snapshot) as bar:
-            bar._done.wait(0.2)
+        with progress.Bar(out, meter.snapshot) as gauge:
+            gauge._done.wait(0.2)
         assert bool(said) is not quiet
         assert all(line.endswith(b'\n') and b'\r' not in line for line in said)
 

@@ -40,8 +40,8 @@ class Page(html.parser.HTMLParser):
         self.tags.append(tag)
         self.attributes.extend(attrs)
 
-    def handle_data(self, text):
-        self.text.append(text)
+    def handle_data(self, data):
+        self.text.append(data)
 
 
 def rescued(name):

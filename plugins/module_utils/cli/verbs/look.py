@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat look: what is on the disk, and what is wrong with it."""
-from .. import objects, report
+from .. import objects, report, words
 from ..main import NOTHING, PARTIAL, WHOLE
 
 DESCRIPTION = '''
@@ -23,7 +23,7 @@ def arguments(parser):
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='only these: names, IDs or globs')
     parser.add_argument('-s', '--size', action='store_true', help='also how large layers and volumes are, which takes a walk through them')
     parser.add_argument('--gather', metavar='SUBSET', action='append', default=[], help='what to gather, as gather_subset of docker_layer_facts')
-    parser.add_argument('--show-env', action='store_true', help='with --json: values of environment variables, too')
+    parser.add_argument('--show-env', action='store_true', help='with --json: values of environment variables and labels, secret or not')
 
 
 def run(given, out):
@@ -36,7 +36,7 @@ def run(given, out):
     if given.json:
         out.json(found)
     else:
-        for line in report.look(found, out.width, out.paint, given.verbose > 0):
+        for line in report.look(words.spoken(found), out.width, out.paint, given.verbose > 0):
             out.line(line)
     return status(found)
 

@@ -4,7 +4,7 @@
 """lifeboat rescue: bundles of containers, the same as docker_data_rescue writes."""
 import os
 
-from .. import objects, report, values
+from .. import objects, report, values, words
 from ..main import NOTHING, PARTIAL, WHOLE
 from ..output import shown
 from ..progress import Bar
@@ -59,7 +59,7 @@ def run(given, out):
     if given.json:
         out.json(result)
     else:
-        for line in report.rescued(result, out.width, out.paint, given.check):
+        for line in report.rescued(words.spoken(result), out.width, out.paint, given.check):
             out.line(line)
         if not given.check and any(item['changed'] for item in result['bundles']):
             out.note('check it with: lifeboat verify %s' % shown(given.dest))

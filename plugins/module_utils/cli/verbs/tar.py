@@ -83,4 +83,3 @@ def renamed(found, node):
     if node.folder is not None:
         for item in found.files.walk(node):
             yield item._replace(path=item.path[skip:])
-

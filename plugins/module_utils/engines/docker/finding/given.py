@@ -26,14 +26,14 @@ def given_root(host, path, option):
         if literal is None:
             if where and os.path.lexists(path):
                 raise LifeboatError('%s: %s does not exist%s; paths are looked up there. It exists on this '
-                                          'machine itself: for that one leave host_root at /.' % (option, text, where))
+                                    'machine itself: for that one leave host_root at /.' % (option, text, where))
             raise LifeboatError('%s: %s does not exist%s; if it is on a disk of its own, mount that first.'
-                                      % (option, text, where))
+                                % (option, text, where))
         path = literal
         st = host.stat(path)
     if not stat.S_ISDIR(st.st_mode):
         raise LifeboatError('%s: %s is not a folder; if it is a disk image, mount it read-only and give the '
-                                  'mount point.' % (option, text))
+                            'mount point.' % (option, text))
     try:
         host.listdir(path)
     except OSError as exc:
