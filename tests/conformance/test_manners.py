@@ -73,5 +73,3 @@ def whole_id(copy):
 
 def gather(subject):
     return rescued.gather(subject, gather_subset=['containers', 'layers', 'changes', 'images', 'volumes', 'orphans'], changes_limit=0)
-
-
