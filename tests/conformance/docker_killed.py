@@ -9,6 +9,8 @@ import rescued
 import subject
 from rig import listing, truth
 
+# what every container has mounted
+MOUNTED = {b'proc', b'dev', b'sys', b'etc/hosts', b'etc/hostname', b'etc/resolv.conf', b'run/secrets'}
 ZERO = '0001-01-01T00:00:00Z'
 
 
@@ -93,6 +95,11 @@ class KilledDocker(subject.Subject):
             return None                 # it was not running
         return {os.fsencode(item['path']): (item['type'], item['mode'], item['uid'], item['gid'], item.get('size', 0), item['mtime_ns'],
                                             os.fsencode(item.get('link', ''))) for item in self.root.tree(tree) if item['path'] != '.'}
+
+    def unseen(self, name):
+        item = self._inspect(name)
+        mounted = [mount['Destination'] for mount in item['Mounts']] + list(item['HostConfig'].get('Tmpfs') or ())
+        return {os.fsencode(path.strip('/')) for path in mounted} | MOUNTED
 
     def export(self, name):
         members, groups = rescued.unlink_hard(rescued.members(self.root.file(self.root.truth['containers'][name]['export'])))

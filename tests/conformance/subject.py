@@ -116,8 +116,8 @@ class Subject(object):
         """The merged view with the owners of the disk: {path: (type, mode, uid, gid, size, mtime in ns, link)}, None if not known."""
         raise NotImplementedError
 
-    def not_in_view(self, name):
-        """Paths that view() cannot tell, such as those under something that was mounted."""
+    def unseen(self, name):
+        """Paths (bytes) at and under which view() cannot tell what lies there, since something was mounted on them."""
         return frozenset()
 
     def export(self, name):
