@@ -7,7 +7,7 @@ import re
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from ..disk.errors import LifeboatError
-from ..engines import recorded
+from ..engines import registry
 from ..formats.values import as_dict, as_list
 from ..formats.wording import show
 from ..records.definition import (
@@ -26,6 +26,7 @@ from ..records.model import COMPLETE, Mount
 from . import reading
 
 MAX_LISTED = 10
+MAX_REASON = 500                        # characters
 CONFIG, DEFINITION, IMAGE = b'config/', b'config/definition.json', b'config/image.json'
 # moby: daemon/names (RestrictedNamePattern); a folder has that name. The engine itself wants at least two characters.
 VOLUME_NAME = re.compile(r'[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z', re.ASCII)
@@ -41,6 +42,12 @@ class Part(NamedTuple):
     status: str
     destination: str
     source: str
+    reason: str = ''                    # why it is not whole, as far as the bundle says
+
+    @property
+    def shortfall(self):
+        """What is missing of it, for a sentence: the reason, or where it can be looked up."""
+        return 'what is missing stands in the manifest' if not self.reason else show(self.reason[:MAX_REASON]).rstrip('.')
 
 
 class Source(NamedTuple):
@@ -111,7 +118,7 @@ def define(source, image, defaults, name, names):
 def _definition(info):
     """The neutral definition; of a bundle of version 1 from the engine's own files. Lost where there is none or it is damaged."""
     if info.manifest.get('schema_version') == 1:
-        return recorded.definition(recorded.FIRST, lambda name: json_bytes(info, CONFIG + os.fsencode(name)))
+        return registry.definition(registry.FIRST, lambda name: json_bytes(info, CONFIG + os.fsencode(name)))
     value = json_object(info, DEFINITION)
     return from_json(value) if value else Definition(lost_process='The definition', lost_settings='The definition')
 
@@ -162,7 +169,15 @@ def _parts(info, manifest):
         name = reading.component_name(item)
         size = item.get('source_bytes')
         yield Part(kind, name, file, info.sums[file], size if isinstance(size, int) and not isinstance(size, bool) else None,
-                   _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')))
+                   _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')), _reason(manifest, item, name))
+
+
+def _reason(manifest, item, name):
+    """Why a component is not whole: its own problems first, then those of the bundle that name it or what it is of."""
+    own = [problem for problem in map(as_dict, as_list(item.get('problems')))]
+    others = [problem for problem in map(as_dict, as_list(manifest.get('problems'))) if problem.get('object') in (name, item.get('name'))]
+    said = [_text(problem.get('message')) for problem in own + others if problem.get('severity') in ('warning', 'critical')]
+    return next((message for message in said if message), '')
 
 
 def _mount(item):

@@ -38,7 +38,6 @@ from .documents import (
 from .layers import HOLES, LAYER_TYPE, MAX_NOTES, Again, ImageLayer, WritableLayer, full_copies
 from .store import INDEX_TYPE, LAYOUT, TarFile, document
 
-DRIVER = re.compile(r'[a-z0-9-]+\Z')
 FORMAT = 2                              # raised when the same source would be written otherwise
 ARCHIVE, FOLDER = 'archive', 'folder'
 
@@ -61,10 +60,7 @@ def source_of(image, container=None):
         return image
     layers = []
     for layer in stack.image[::-1]:
-        split = None
-        if layer.chain_id and container.store == 'graphdriver' and DRIVER.match(container.driver or ''):
-            split = os.path.join(container.root, b'image', os.fsencode(container.driver or ''), b'layerdb/sha256',
-                                 os.fsencode(layer.chain_id[7:]), b'tar-split.json.gz')
+        split = layer.tar_split
         layers.append(model.ImageLayer(layer.diff_id, layer.chain_id, layer.cache_id, layer.path, None, layer.status,
                                        layer.encoding, split if split and layer.diff_id and os.path.isfile(split) else None))
     reference = container.image_reference

@@ -54,7 +54,8 @@ class Layer(NamedTuple):
     status: str = COMPLETE
     diff_id: Optional[str] = None
     chain_id: Optional[str] = None
-    cache_id: Optional[str] = None      # graphdriver: folder name; containerd: snapshot folder number
+    cache_id: Optional[str] = None      # the store's own name for the folder
+    tar_split: Optional[bytes] = None   # where the record of its archive's exact form is, if there is one
 
 
 class Stack(NamedTuple):

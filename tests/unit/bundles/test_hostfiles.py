@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """compose.yaml beside the bundles of a host, and what a definition needs to know of its neighbours."""
+import contextlib
 import json
 import os
 
@@ -10,8 +11,9 @@ import pytest
 import yaml
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import hostfiles, reading, source
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import neighbours, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import networks
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 WEB, SIDE, HEIR = 'a' * 64, 'b' * 64, 'c' * 64
 VOLUME = 'd' * 64
@@ -24,7 +26,7 @@ def dead(tmp_path_factory):
 
 
 def rescue(dead, dest, **options):
-    with inventory.Host(dead[1], [b'/var/lib/docker']) as host:
+    with registry.open_host(dead[1], [b'/var/lib/docker']) as host:
         return run.rescue(host, run.Request(os.fsencode(str(dest)), host_name='box', compression='none', **options))
 
 
@@ -73,31 +75,16 @@ def test_planted_links_and_files_are_not_followed(dead, tmp_path):
     assert not os.path.lexists(str(box / 'compose-gone.yaml'))
 
 
-class Root(object):
-    """As much of a DataRoot as neighbours asks for."""
-    def __init__(self, configs):
-        self.configs = configs
-
-    def config(self, ident):
-        return self.configs.get(ident, {})
-
-    def container_ids(self):
-        return sorted(self.configs)
-
-    def names(self):
-        return dict((ident, config['Name'].lstrip('/')) for ident, config in self.configs.items())
-
-    def container(self, ident):
-        return container(ident, self.configs[ident])
-
-
-def container(ident, config):
-    from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import definition as docker
-    from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
-    empty = dict.fromkeys(model.Container._fields)
-    empty.update(id=ident, name=config['Name'].lstrip('/'), definition=docker.define(config, config.get('Host', {})),
-                 mounts=docker.mounts_of(config))
-    return model.Container(**empty)
+@contextlib.contextmanager
+def opened(folder, configs):
+    """The data root in FOLDER (pathlib) with containers of these records; `Host` in one is its hostconfig.json."""
+    for ident, config in configs.items():
+        place = folder / 'var/lib/docker/containers' / ident
+        place.mkdir(parents=True)
+        (place / 'config.v2.json').write_text(json.dumps(dict(config, ID=ident)))
+        (place / 'hostconfig.json').write_text(json.dumps(config.get('Host', {})))
+    with registry.open_host(os.fsencode(str(folder)), [b'/var/lib/docker']) as host:
+        yield host.roots[0]
 
 
 def mounts(destination):
@@ -105,30 +92,31 @@ def mounts(destination):
 
 
 @pytest.mark.parametrize('reference', ['web', WEB, WEB[:12], 'web:ro'])
-def test_shared_volume_is_named_after_its_owner(reference):
-    root = Root({WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
-                 HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': [reference]}}})
-    for ident in (WEB, HEIR):
-        assert neighbours.neighbours(root, root.container(ident), {}).volumes == {VOLUME: 'web-data'}
+def test_shared_volume_is_named_after_its_owner(tmp_path, reference):
+    with opened(tmp_path, {WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
+                           HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': [reference]}}}) as root:
+        for ident in (WEB, HEIR):
+            assert root.neighbours(root.container(ident)).volumes == {VOLUME: 'web-data'}
 
 
 @pytest.mark.parametrize('chain', [['heir'], ['gone'], ['side', 'web'], 'web', [5, None], {}])
-def test_any_volumes_from(chain):
+def test_any_volumes_from(tmp_path, chain):
     """Of itself, of a container that is gone, in a circle, of no sensible type."""
-    root = Root({WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
-                 SIDE: {'Name': '/side', 'MountPoints': {}, 'Host': {'VolumesFrom': ['heir']}},
-                 HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': chain}}})
-    found = neighbours.neighbours(root, root.container(HEIR), {}).volumes
+    with opened(tmp_path, {WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
+                           SIDE: {'Name': '/side', 'MountPoints': {}, 'Host': {'VolumesFrom': ['heir']}},
+                           HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': chain}}}) as root:
+        found = root.neighbours(root.container(HEIR)).volumes
     assert found == {VOLUME: 'web-data' if 'web' in chain else 'heir-data'}
 
 
-def test_networks_and_peers():
-    root = Root({WEB: {'Name': '/web'}, SIDE: {
-        'Name': '/side', 'Host': {'NetworkMode': 'container:' + WEB, 'PidMode': 'container:' + HEIR, 'IpcMode': 'shareable'},
-        'NetworkSettings': {'Networks': {'one': {}}}}})
+def test_networks_and_peers(tmp_path, monkeypatch):
     known = {'one': {'driver': 'bridge'}, 'two': {'driver': 'bridge'}}
-    assert neighbours.neighbours(root, root.container(SIDE), known)[:2] == ({'one': known['one']}, {WEB: 'web'})
-    assert neighbours.neighbours(root, root.container(WEB), known)[:2] == ({}, {})
+    monkeypatch.setattr(networks, 'recorded', lambda root: known)
+    with opened(tmp_path, {WEB: {'Name': '/web'}, SIDE: {
+            'Name': '/side', 'Host': {'NetworkMode': 'container:' + WEB, 'PidMode': 'container:' + HEIR, 'IpcMode': 'shareable'},
+            'NetworkSettings': {'Networks': {'one': {}}}}}) as root:
+        assert root.neighbours(root.container(SIDE))[:2] == ({'one': known['one']}, {WEB: 'web'})
+        assert root.neighbours(root.container(WEB))[:2] == ({}, {})
 
 
 def test_manifest_says_them(dead, tmp_path):
