@@ -57,9 +57,9 @@ options:
     type: int
     default: 2
   scan_timeout:
-    description: Seconds after which counting a tree ends; C(usage.complete) is then V(false). V(0) means no limit.
-    type: int
-    default: 0
+    description: Time after which counting a tree ends, in seconds or as V(10m); C(usage.complete) is then V(false). V(0) means no limit.
+    type: str
+    default: '0'
   scan_max_files:
     description: Number of files after which counting a tree ends; C(usage.complete) is then V(false). V(0) means no limit.
     type: int
@@ -256,7 +256,7 @@ def main():
             changes_limit=dict(type='int', default=1000),
             top_count=dict(type='int', default=10),
             top_depth=dict(type='int', default=2),
-            scan_timeout=dict(type='int', default=0),
+            scan_timeout=dict(type='str', default='0'),
             scan_max_files=dict(type='int', default=0),
             io_class=dict(type='str', choices=['normal', 'best-effort', 'idle'], default='normal'),
             noise=dict(type='list', elements='dict', default=[], options=dict(

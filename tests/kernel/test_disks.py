@@ -8,16 +8,14 @@ import subprocess
 import sys
 import tarfile
 
+import deadroot
 import pytest
 from needs import need
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
-import deadroot  # noqa: E402  pylint: disable=wrong-import-position
-
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
 @contextlib.contextmanager

@@ -16,11 +16,10 @@ import pytest
 from needs import need
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'fixtures'))
-import deadroot  # noqa: E402  pylint: disable=wrong-import-position
+import deadroot
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 FENCE = re.compile(r'^```\n(.*?)^```$', re.M | re.S)
 # file system: (how it is made, mount options without its journal)

@@ -26,6 +26,7 @@ from ..records.model import COMPLETE, Mount
 from . import reading
 
 MAX_LISTED = 10
+MAX_REASON = 500                        # characters
 CONFIG, DEFINITION, IMAGE = b'config/', b'config/definition.json', b'config/image.json'
 # moby: daemon/names (RestrictedNamePattern); a folder has that name. The engine itself wants at least two characters.
 VOLUME_NAME = re.compile(r'[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z', re.ASCII)
@@ -41,6 +42,12 @@ class Part(NamedTuple):
     status: str
     destination: str
     source: str
+    reason: str = ''                    # why it is not whole, as far as the bundle says
+
+    @property
+    def shortfall(self):
+        """What is missing of it, for a sentence: the reason, or where it can be looked up."""
+        return 'what is missing stands in the manifest' if not self.reason else show(self.reason[:MAX_REASON]).rstrip('.')
 
 
 class Source(NamedTuple):
@@ -162,7 +169,15 @@ def _parts(info, manifest):
         name = reading.component_name(item)
         size = item.get('source_bytes')
         yield Part(kind, name, file, info.sums[file], size if isinstance(size, int) and not isinstance(size, bool) else None,
-                   _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')))
+                   _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')), _reason(manifest, item, name))
+
+
+def _reason(manifest, item, name):
+    """Why a component is not whole: its own problems first, then those of the bundle that name it or what it is of."""
+    own = [problem for problem in map(as_dict, as_list(item.get('problems')))]
+    others = [problem for problem in map(as_dict, as_list(manifest.get('problems'))) if problem.get('object') in (name, item.get('name'))]
+    said = [_text(problem.get('message')) for problem in own + others if problem.get('severity') in ('warning', 'critical')]
+    return next((message for message in said if message), '')
 
 
 def _mount(item):

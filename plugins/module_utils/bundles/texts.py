@@ -8,7 +8,7 @@ import stat
 from ..disk import safeio
 from ..formats import containerlogs, redact
 from ..formats.redact import REDACTED
-from ..formats.values import as_dict, as_str
+from ..formats.values import as_dict, as_list, as_str
 from ..formats.wording import show
 from ..records.codes import problem
 from ..records.definition import stable_name, to_json
@@ -109,6 +109,9 @@ PARTS = {
              '    mkdir -p -- {sh_source} && tar -C {sh_source} {tar} {sh_file}\n'),
     'single': ('Bind mount {source}, one file (was mounted at {destination}):\n\n'
                '    tar -C {sh_folder} {tar} {sh_file}\n'),
+    'paths': ('Files of {object} that were asked for by path ({patterns}), each below the folders it was in:\n\n'
+              '    mkdir paths && tar -C paths {tar} {sh_file}\n\n'
+              'A restore leaves them alone: copy from paths/ what you need. Into a container on a healthy host:  docker cp paths/. NAME:/\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
     'config': ('The recorded definition is in config/; compose.yaml and run.sh there were made from it. When the image is loaded and\n'
@@ -167,6 +170,7 @@ def _part(component, name, known):
     return PARTS['single' if component.get('single') else component['kind']].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
+        object=show(component.get('object') or ''), patterns=show(', '.join(map(str, as_list(component.get('patterns'))))),
         volume=show(volume), sh_volume=typed(volume), create=create or 'docker volume create -- ' + typed(volume),
         sh_image=typed('rescued/' + name), sh_file=typed(component['file']),
         destination=show(component.get('destination') or 'an unknown place'))

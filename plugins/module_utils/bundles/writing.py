@@ -52,6 +52,7 @@ class Job(NamedTuple):
     freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
     left: Tuple[Tuple[str, str], ...] = ()      # see plan.left_behind
     engine: str = ''                    # whose data it holds
+    only_paths: bool = False            # named by the option paths alone: `include` does not hold for it
 
 
 class Outcome(NamedTuple):
@@ -102,7 +103,7 @@ def existing(store, job, settings, measured):
     wanted = expected(job, settings, measured)
     have = {item['name']: (item['kind'], item.get('fingerprint')) for item in manifest.get('components', ())
             if isinstance(item, dict)}
-    return manifest if have == wanted and manifest.get('options') == options(settings) else None
+    return manifest if have == wanted and manifest.get('options') == options(settings, job) else None
 
 
 def expected(job, settings, measured):
@@ -130,8 +131,12 @@ def config_fingerprint(job):
     return digest.hexdigest()
 
 
-def options(settings):
-    return {'compression': settings.codec.name, 'owner_ids': settings.owner_ids, 'include': sorted(settings.include)}
+def options(settings, job):
+    """What a bundle was asked to be, for its manifest. Another answer than last time: the bundle is written again."""
+    found = {'compression': settings.codec.name, 'owner_ids': settings.owner_ids,
+             'include': [] if job.only_paths else sorted(settings.include)}
+    patterns = {item.about['object']: item.about['patterns'] for item in job.items if item.kind == 'paths'}
+    return dict(found, paths=patterns) if patterns else found
 
 
 def write(store, job, settings, measured, shared):
@@ -448,7 +453,7 @@ class _Work(object):
         manifest = {
             'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
             'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
-            'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
+            'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
             'container': None, 'volume': None, 'orphan': None, 'image': None,
             'mounts': self._mounts(), 'components': self.records,
             'engine': self.job.engine, 'pod': None,
@@ -555,7 +560,7 @@ def _status(job, records):
         return model.UNSUPPORTED
     own = [record['status'] for record in records]
     if job.status == model.LOST and not any(record['status'] != model.LOST and record['kind'] in (
-            'writable', 'rootfs', 'volume', 'bind') for record in records):
+            'writable', 'rootfs', 'volume', 'bind', 'paths') for record in records):
         return model.LOST
     return model.worst([job.status] + own) if job.status != model.LOST else model.PARTIAL
 

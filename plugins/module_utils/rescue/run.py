@@ -11,7 +11,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..archive import compress, trees
 from ..archive.progress import Progress, human
-from ..bundles import plan, writing as bundle
+from ..bundles import objects, paths, plan, writing as bundle
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata
 from ..disk.errors import LifeboatError
@@ -40,6 +40,7 @@ class Request(NamedTuple):
     include: Tuple[str, ...] = plan.DEFAULT
     volumes: Tuple[str, ...] = ()
     images: Tuple[str, ...] = ()
+    paths: Tuple[str, ...] = ()         # OBJECT:GLOB
     orphans: bool = False
     compression: str = 'auto'
     on_error: str = 'continue'
@@ -60,6 +61,7 @@ def request_of(params, check_mode=False):
     return Request(
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
+        paths=tuple(params['paths']),
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
         image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,
@@ -207,7 +209,10 @@ def _refuse_inside(host, request):
 
 
 def _jobs(host, request):
-    chosen = selection.containers(host, request.containers)
+    wanted = paths.wanted(host, request.paths) if request.paths else []
+    # who asks for paths and names nothing else gets nothing else
+    alone_paths = wanted and not (request.containers or request.volumes or request.images or request.orphans)
+    chosen = [] if alone_paths else selection.containers(host, request.containers)
     problems = list(host.problems)
     jobs, names = [], set()
     volumes = [(root, root.volumes_with_users()) for root in host.roots] if request.volumes else []
@@ -223,6 +228,7 @@ def _jobs(host, request):
         for root in host.roots:
             for orphan in root.orphans():
                 jobs.append(_orphan_job(host, root, orphan, request))
+    _add_paths(host, request, jobs, wanted)
     if not jobs and not any(item.severity == model.CRITICAL for item in problems):
         problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
             'the data roots hold no container' if host.roots else 'no data root was found'),
@@ -337,11 +343,15 @@ def _image_jobs(host, request):
         if (root.path, image.id) in done:
             continue
         done.add((root.path, image.id))
-        subject = {'id': image.id, 'name': (image.references or (image.id,))[0], 'references': list(image.references),
-                   'architecture': image.architecture, 'os': image.os}
-        yield bundle.Job('image-' + SAFE.sub('-', subject['name'])[:180], 'image', subject,
-                         _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
-                         root.idmap, None, image, with_image=True, engine=root.engine)
+        yield _image_job(host, root, image, request)
+
+
+def _image_job(host, root, image, request):
+    subject = {'id': image.id, 'name': (image.references or (image.id,))[0], 'references': list(image.references),
+               'architecture': image.architecture, 'os': image.os}
+    return bundle.Job('image-' + SAFE.sub('-', subject['name'])[:180], 'image', subject,
+                      _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
+                      root.idmap, None, image, with_image=True, engine=root.engine)
 
 
 def _orphan_job(host, root, orphan, request):
@@ -352,6 +362,37 @@ def _orphan_job(host, root, orphan, request):
                       _source(host, root, orphan.store, orphan.driver, request),
                       model.PARTIAL if plan.hidden(orphan.problems) else model.COMPLETE, items, orphan.problems,
                       root.idmap, engine=root.engine)
+
+
+def _add_paths(host, request, jobs, wanted):
+    """Give each of JOBS (changed in place) what paths.wanted() found of its object. An object without one gets a bundle of its own, with
+    nothing else in it."""
+    places = {job.name: number for number, job in enumerate(jobs)}
+    for each in wanted:
+        own = _bare_job(host, request, each)
+        if own.name not in places:
+            places[own.name] = len(jobs)
+            jobs.append(own)
+        number = places[own.name]
+        job = jobs[number]
+        problems = tuple(item for item in own.problems if item not in job.problems)
+        jobs[number] = job._replace(items=job.items + (each.item,), problems=job.problems + problems)
+
+
+def _bare_job(host, request, wanted):
+    """The bundle.Job of the object of a paths.Wanted, without any component."""
+    item, bare = wanted.object, request._replace(include=())
+    record = item.record
+    if isinstance(record, model.Container):
+        job = _container_job(host, item.root, record, bare, ())
+    elif item.kind == objects.VOLUME:
+        job = _volume_job(host, item.root, record, bare)
+    elif item.kind == objects.IMAGE:
+        job = _image_job(host, item.root, record, bare)
+    else:
+        job = _orphan_job(host, item.root, record, bare)
+    keep = [each for each in job.problems if codes.has(each.code, codes.LIVE) or wanted.partial and not codes.has(each.code, codes.LEFT_OUT)]
+    return job._replace(items=(), problems=tuple(keep), left=(), status=model.COMPLETE, with_image=False, only_paths=True)
 
 
 def _urgency(job, measured):

@@ -19,10 +19,15 @@ MOUNT_PLACES = (b'/mnt', b'/media', b'/run/media')
 def look(host: Any, dest: bytes) -> List[model.Problem]:
     """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (engines.registry.Host). Raises LifeboatError
     for a dest below /dev."""
+    found = _on_source(host, dest, fsinfo.mounts())
+    return local(dest) + ([found] if found is not None else [])
+
+
+def local(dest: bytes) -> List[model.Problem]:
+    """Problems of DEST on this machine, wherever the data come from. Raises LifeboatError for a dest below /dev."""
     refuse_devices(dest)
     table = fsinfo.mounts()
-    found = [_in_memory(dest, table), _not_mounted(dest, table), _on_source(host, dest, table)]
-    return [item for item in found if item is not None]
+    return [item for item in (_in_memory(dest, table), _not_mounted(dest, table)) if item is not None]
 
 
 def refuse_devices(dest: bytes) -> None:

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 
-from ..archive import removal, unpack
+from ..archive import compare, removal, unpack
 from ..bundles import source as sources
 from ..disk.errors import LifeboatError
 from ..formats.wording import show, text
@@ -124,7 +124,7 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
     what = show(part.file)
     shown = show(place.path)
     if part.status not in (COMPLETE, ''):
-        plan.note('%s was rescued only in part (%s): what is missing stands in the manifest.' % (what, show(part.status)))
+        plan.note('%s was rescued only in part (%s): %s.' % (what, show(part.status), part.shortfall))
     try:
         content = _content(place)
         if options.check and source.info.remote is None:
@@ -149,9 +149,21 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
         plan.add(kind, shown, 'keep', '%s was restored from this bundle already.' % shown)
         return
     before[shown] = {'content': content} if content else None
+    differs = ''
+    if content and part.kind == 'bind' and not options.force:
+        try:
+            differs = _difference(source, part, place)
+        except LifeboatError as exc:
+            plan.refuse(str(exc))
+            return
+        if not differs:
+            before[shown] = part.sha256
+            plan.add(kind, shown, 'keep', '%s has exactly what the bundle has.' % shown)
+            return
     if content and not options.force:
-        plan.refuse('%s is not empty (it has %s%s); choose another place, or force: true to replace it.'
-                    % (shown, ', '.join(content), ', ...' if len(content) >= 10 else ''))
+        plan.refuse('%s is not empty (it has %s%s)%s; choose another place, or force: true to replace it.' % (
+            shown, ', '.join(content), ', ...' if len(content) >= 10 else '',
+            ' and is not what the bundle has: %s' % differs if differs else ''))
         return
     plan.result.setdefault('needed', []).append(part.bytes or 0)
     if content:
@@ -334,6 +346,19 @@ def _content(place):
         return []
     except OSError as exc:
         raise LifeboatError('%s cannot be looked at: %s.' % (show(place.path), exc.strerror))
+
+
+def _difference(source, part, place):
+    """'' if PLACE is exactly what the archive of a bind mount would make there, else what tells them apart. Writes nothing."""
+    with place.folder() as folder:
+        stream = volumes_.open_archive(source.info, part.file)
+        try:
+            found = compare.difference(stream, folder, place.name, show(part.file))
+            while found and source.info.remote is not None and stream.read(compare.CHUNK):
+                pass                    # the controller sends all of a file that was asked for
+            return found
+        finally:
+            stream.close()
 
 
 def _memory(place):

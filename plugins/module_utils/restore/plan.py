@@ -286,8 +286,7 @@ def plan_volumes(plan, situation):
     for part in situation.source.of('volume'):
         name = situation.names[part.name]
         if part.status != COMPLETE:
-            plan.note('The volume %s was rescued only in part (%s): what is missing stands in the manifest.'
-                      % (part.name, part.status))
+            plan.note('The volume %s was rescued only in part (%s): %s.' % (part.name, part.status, part.shortfall))
         if situation.options.check and situation.source.info.remote is None:
             try:
                 stream = volumes_.open_archive(situation.source.info, part.file)

@@ -189,7 +189,7 @@ print(result['summary']['complete'], result['summary']['bundles'])
 
 
 def start(host, dest, include='config,writable,volumes,binds,logs'):
-    # the folder of tests/unit/conftest.py for another process
+    # what tests/conftest.py does, for another process
     top = host / 'python' / 'ansible_collections' / 'lifeboat'
     if not top.exists():
         top.mkdir(parents=True)
