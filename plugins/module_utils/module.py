@@ -68,4 +68,4 @@ def open_host(params):
     from .engines import registry
     root = params['containerd_root']
     return registry.open_host(os.fsencode(params['host_root']), [os.fsencode(path) for path in params['data_roots']],
-                              os.fsencode(root) if root else None, params['engines'])
+                              os.fsencode(root) if root else None, params.get('engines') or ('all',))

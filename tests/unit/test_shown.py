@@ -53,7 +53,7 @@ def test_what_people_read_stays():
 def test_problems_and_errors_are_single_harmless_lines(name):
     for item in (codes.problem('READ_ERROR', name, 'Cannot read %s.' % name, 'Look at %s.' % name),
                  imagecodes.problem('NEW_CODE', name, 'Cannot read %s.' % name, 'Look at %s.' % name)):
-        assert [bad(field) for field in item] == [[]] * 5
+        assert [bad(field) for field in item if isinstance(field, str)] == [[]] * 5
     assert bad(str(LifeboatError('There is no %s.' % name))) == []
 
 

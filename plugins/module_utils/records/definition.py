@@ -139,9 +139,9 @@ class Device(NamedTuple):
 
 
 class DeviceRequest(NamedTuple):
-    """Devices that a driver hands out, such as GPUs; a `count` of -1 means all of them."""
+    """Devices that a driver hands out, such as GPUs; a `number` of -1 means all of them."""
     driver: str = ''
-    count: int = 0
+    number: int = 0
     device_ids: Tuple[str, ...] = ()
     capabilities: Tuple[Tuple[str, ...], ...] = ()
     options: Dict[str, str] = {}

@@ -190,7 +190,7 @@ def _devices(resources, found):
                             for item in resources.devices]
     if resources.device_requests:
         found['DeviceRequests'] = [
-            {'Driver': item.driver, 'Count': item.count, 'DeviceIDs': list(item.device_ids) or None,
+            {'Driver': item.driver, 'Count': item.number, 'DeviceIDs': list(item.device_ids) or None,
              'Capabilities': [list(group) for group in item.capabilities] or None, 'Options': dict(item.options)}
             for item in resources.device_requests]
 

@@ -391,7 +391,7 @@ def _bare_job(host, request, wanted):
         job = _image_job(host, item.root, record, bare)
     else:
         job = _orphan_job(host, item.root, record, bare)
-    keep = [each for each in job.problems if each.code == 'CRASH_CONSISTENT' or wanted.partial and each.code != 'NOT_INCLUDED']
+    keep = [each for each in job.problems if codes.has(each.code, codes.LIVE) or wanted.partial and not codes.has(each.code, codes.LEFT_OUT)]
     return job._replace(items=(), problems=tuple(keep), left=(), status=model.COMPLETE, with_image=False, only_paths=True)
 
 
