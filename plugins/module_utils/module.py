@@ -14,6 +14,7 @@ SOURCE_ARGUMENTS = dict(
     host_root=dict(type='path', default='/'),
     data_roots=dict(type='list', elements='path', default=[]),
     containerd_root=dict(type='path'),
+    engines=dict(type='list', elements='str', default=['all']),
     containers=dict(type='list', elements='str', default=[]),
 )
 
@@ -63,8 +64,8 @@ def sentence(text):
 
 
 def open_host(params):
-    """engines.docker.inventory.Host of a module's shared arguments."""
-    from .engines.docker import inventory
+    """engines.registry.Host of a module's shared arguments."""
+    from .engines import registry
     root = params['containerd_root']
-    return inventory.Host(os.fsencode(params['host_root']), [os.fsencode(path) for path in params['data_roots']],
-                          os.fsencode(root) if root else None)
+    return registry.open_host(os.fsencode(params['host_root']), [os.fsencode(path) for path in params['data_roots']],
+                              os.fsencode(root) if root else None, params['engines'])

@@ -39,8 +39,10 @@ options:
       - What is restored, by default everything that the bundle has. V(image) loads the image with what the container had changed in it,
         V(volumes) makes and fills the volumes, V(container) creates the container and the networks it needs.
       - V(container) needs an image, from the bundle or by O(image).
-      - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. A folder that has something
-        in it is refused unless O(force=true); what belongs to the operating system, such as C(/etc/localtime), stays as it is there.
+      - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. A folder that
+        has exactly what the bundle has, as on the same host, is unchanged: compared are names, kinds, content, links, owners, modes and
+        extended attributes, not times. Any other that is not empty is refused unless O(force=true); what belongs to the operating system, such as
+        C(/etc/localtime), stays as it is there.
         Look at the result of check mode first.
     type: list
     elements: str

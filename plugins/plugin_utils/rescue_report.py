@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli.report import LEFT, left_behind, staying
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes
 
 from .records import failure, folder_name, newest, timestamp, utcnow
 
@@ -38,8 +39,7 @@ BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'byte
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
 MAX_PROBLEMS = 200
 MAX_REASONS = 5                         # problems of one bundle
-# what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
-DELETED_NEXT = ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED')
+# of what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
 RESCUED_NEXT = 'It is rescued. Verify the bundle before dockerd is started on this disk.'
 
 
@@ -92,7 +92,7 @@ def _problems(result: dict[str, Any], bundles: list[dict[str, Any]]) -> list[dic
     whole = {show(name) for item in bundles if item['status'] == 'complete' for name in (item['name'], item['container'], item['id']) if name}
     found = [_problem(item) for item in _dicts(result.get('problems'))[:MAX_PROBLEMS]]
     for item in found:
-        if item['code'] in DELETED_NEXT and show(item['object']) in whole:
+        if codes.has(item['code'], codes.DELETES) and show(item['object']) in whole:
             item['next_step'] = RESCUED_NEXT
     return found
 
@@ -173,7 +173,7 @@ def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for record in hosts:
         told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
-                for item in record['problems'] if item['code'] == 'NOT_INCLUDED']
+                for item in record['problems'] if codes.has(item['code'], codes.LEFT_OUT)]
         if not told and _left_of(record):
             told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with include naming them.',
                      'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
@@ -189,7 +189,7 @@ def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in hosts:
         why: dict[Any, list[dict[str, Any]]] = {}
         for item in record['problems']:
-            if item['code'] != 'NOT_INCLUDED':      # wanted so, and never the reason
+            if not codes.has(item['code'], codes.LEFT_OUT):      # wanted so, and never the reason
                 why.setdefault(show(item['object']), []).append(item)
         for item in record['bundles']:
             if item['status'] == 'complete':

@@ -13,7 +13,7 @@ import tarfile
 
 from rig import listing
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
@@ -23,7 +23,7 @@ EVERYTHING = ('config', 'writable', 'rootfs', 'volumes', 'binds', 'logs')
 
 
 def open_host(root, **options):
-    return inventory.Host(os.fsencode(root.host_root), **options)
+    return registry.open_host(os.fsencode(root.host_root), **options)
 
 
 def rescue(root, dest, **options):

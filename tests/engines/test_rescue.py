@@ -170,8 +170,8 @@ def test_a_flipped_bit_is_found(dead_root, disk_dir):
 RUNNER = """
 import os, sys
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
-with inventory.Host(os.fsencode(sys.argv[1])) as host:
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+with registry.open_host(os.fsencode(sys.argv[1])) as host:
     run.rescue(host, run.Request(os.fsencode(sys.argv[2]), host_name='dead', include=%r))
 """ % (rescued.EVERYTHING,)
 

@@ -11,9 +11,9 @@ import deadroot
 
 SCRIPT = """
 import json, os, sys
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import privileges
-with inventory.Host(os.fsencode(sys.argv[1])) as host:
+with registry.open_host(os.fsencode(sys.argv[1])) as host:
     root = host.roots[0]
     marks = sum('trusted.overlay.opaque' in os.listxattr(path) for path, dummy, names in os.walk(root.path))
     found = [root.container(ident) for ident in root.container_ids()]

@@ -25,7 +25,7 @@ def test_every_code_is_in_every_table_and_used():
 
 def test_the_table_is_read_as_python_reads_it():
     read = {code: (severity, meaning) for dummy, rows in codes_doc.table(TOP) for code, severity, meaning in rows}
-    assert read == codes.CODES
+    assert read == {code: row[:2] for code, row in codes.CODES.items()}
 
 
 def test_every_code_is_on_the_page_once():

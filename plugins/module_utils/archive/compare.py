@@ -8,6 +8,7 @@ that had a file made and removed in it holds the same data. Sockets do not count
 """
 import os
 import stat
+from typing import Any, Optional
 
 from ..disk import safeio
 from . import tarread
@@ -23,8 +24,7 @@ class _Differs(Exception):
     """Ends a comparison; its text says what tells the two apart."""
 
 
-def difference(stream, folder, name, what, owners=None):
-    # type: (Any, int, bytes, str, Optional[bool]) -> str
+def difference(stream: Any, folder: int, name: bytes, what: str, owners: Optional[bool] = None) -> str:
     """'' if NAME in the open FOLDER is what unpack() would make of STREAM (decompressed, read(n)), else the first thing that
     tells them apart, in words. OWNERS: compare them (default: for root). Raises ArchiveError for a damaged archive.
 

@@ -8,13 +8,10 @@ from typing import Any, NamedTuple, Optional
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import show as shown
-from ..records import model, selection
+from ..records import codes, model, selection
 
 CONTAINER, VOLUME, LAYER, IMAGE = 'container', 'volume', 'layer', 'image'
 KINDS = (VOLUME, LAYER, IMAGE)
-# files of the engine's own that it mounts into each container: file in the container's folder, record, place
-NETWORK_FILES = ((b'resolv.conf', 'ResolvConfPath', b'/etc/resolv.conf'), (b'hostname', 'HostnamePath', b'/etc/hostname'),
-                 (b'hosts', 'HostsPath', b'/etc/hosts'))
 
 
 class Reference(NamedTuple):
@@ -29,7 +26,7 @@ class Object(NamedTuple):
     """What a Reference means. `record`: model.Container, Volume, Image or Orphan."""
     kind: str
     name: str
-    root: Any                           # inventory.DataRoot
+    root: Any                           # engines.api.Root
     record: Any
     idmap: Any
 
@@ -204,8 +201,9 @@ def _stack_layers(item, partial):
     record, stack = item.record, item.record.stack
     if stack is None or stack.writable is None and (item.kind == LAYER or not stack.readable().image):
         raise LifeboatError(said(record.problems, 'The layers of %s are not on this disk.' % shown(item.name)))
-    if any(problem.code == 'PRIVILEGES_MISSING' for problem in record.problems):
-        partial.append(said([problem for problem in record.problems if problem.code == 'PRIVILEGES_MISSING'], ''))
+    hiding = [problem for problem in record.problems if codes.has(problem.code, codes.HIDES)]
+    if hiding:
+        partial.append(said(hiding, ''))
     if item.kind == LAYER:
         return [stack.writable]
     if stack.writable is None:
@@ -219,9 +217,8 @@ def mount_points(container):
     """filesystem.MountPoint of each mount of a model.Container, and of the files that the engine mounts into all of them."""
     from ..layers import filesystem
     found = {}
-    for name, key, place in NETWORK_FILES:
-        path = os.path.join(container.folder, name) if container.folder is not None else None
-        if path is not None and container.config.get(key) and os.path.isfile(path) and not os.path.islink(path):
+    for place, path in container.own_files:
+        if os.path.isfile(path) and not os.path.islink(path):
             found[place] = filesystem.MountPoint(place, _opener(path, None))
     for mount in container.mounts:
         place = os.fsencode(mount.destination)

@@ -6,12 +6,12 @@ import os
 import stat
 
 from ..disk import safeio
-from ..formats import containerlogs
+from ..formats import containerlogs, redact
 from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list, as_str
 from ..formats.wording import show
 from ..records.codes import problem
-from ..recreate.definition import stable_name
+from ..records.definition import stable_name, to_json
 from ..recreate.shell import typed
 
 CHUNK = 1 << 20
@@ -118,6 +118,23 @@ PARTS = {
                'the volumes are filled, one of the two starts the container again:\n\n    sh config/run.sh\n'),
 }
 CAT = {'.zst': 'zstd -dc', '.gz': 'gzip -dc', '.xz': 'xz -dc'}
+
+
+def definition(found):
+    """FOUND (definition.Definition) as the manifest has it: plain data without secrets, which are in config/ only."""
+    log = found.log._replace(options=redact.values(found.log.options)) if found.log is not None else None
+    volumes = dict((name, info._replace(options=redact.options(info.options))) for name, info in found.volume_settings.items())
+    return to_json(found._replace(
+        env=_names(found.env), labels=redact.values(found.labels, found.env), log=log, volume_settings=volumes,
+        annotations=redact.values(found.annotations, found.env), command=tuple(redact.argv(found.command)),
+        entrypoint=tuple(redact.argv(found.entrypoint)),
+        health=found.health._replace(test=tuple(redact.argv(found.health.test))) if found.health is not None else None,
+        mount_requests=tuple(asked._replace(driver_options=redact.options(asked.driver_options)) for asked in found.mount_requests),
+        defaults=found.defaults._replace(env=_names(found.defaults.env)) if found.defaults is not None else None))
+
+
+def _names(env):
+    return tuple('%s=%s' % item for item in redact.env(env).items())
 
 
 def readme(manifest):

@@ -7,8 +7,8 @@ from typing import Any
 
 
 def open_host(given: Any) -> Any:
-    """inventory.Host for the options --host-root, --data-root and --containerd-root."""
-    from ..engines.docker import inventory
+    """engines.registry.Host for the options --host-root, --data-root, --containerd-root and --engine."""
+    from ..engines import registry
     containerd = given.containerd_root
-    return inventory.Host(os.fsencode(os.path.abspath(given.host_root)), [os.fsencode(path) for path in given.data_root],
-                          os.fsencode(containerd) if containerd else None)
+    return registry.open_host(os.fsencode(os.path.abspath(given.host_root)), [os.fsencode(path) for path in given.data_root],
+                              os.fsencode(containerd) if containerd else None, given.engine)

@@ -9,14 +9,14 @@ import subprocess
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import gotypes
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues
 
 
 def open_host(dead):
-    return inventory.Host(os.fsencode(dead[1]))
+    return registry.open_host(os.fsencode(dead[1]))
 
 
 def test_look_json_is_what_the_module_returns(dead, lifeboat):

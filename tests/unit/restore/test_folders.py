@@ -140,16 +140,15 @@ def test_rootfs_may_have_devices_and_volumes_may_not(tmp_path, place):
             restore(bundle(tmp_path, one=device), place)
 
 
-def stopped_root(tmp_path, monkeypatch, state='stopped', suffix=''):
+def stopped_root(tmp_path, monkeypatch, state='stopped', idmap=None):
     """A data root whose engine is in this state."""
-    from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+    from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
     class Root(object):
         path = os.fsencode(str(tmp_path / 'docker'))
-        userxattr = False
         liveness = type('L', (), {'state': state, 'evidence': ('it is so',)})
 
-    Root.suffix = suffix
+    Root.idmap = idmap
 
     class Host(object):
         roots = [Root]
@@ -162,7 +161,7 @@ def stopped_root(tmp_path, monkeypatch, state='stopped', suffix=''):
 
         def __exit__(self, *dummy):
             pass
-    monkeypatch.setattr(inventory, 'Host', Host)
+    monkeypatch.setattr(registry, 'open_host', Host)
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
     (tmp_path / 'docker').mkdir()
     return tmp_path / 'docker'

@@ -163,7 +163,7 @@ def _refuse_inside(given, host, found, node):
     dest = os.path.abspath(os.fsencode(given.dest))
     sources = []
     for root in host.roots:
-        sources += [root.path] + [store.path for store in root.stores] + [volume.path for volume in root.volumes().values() if volume.path]
+        sources += root.places() + [volume.path for volume in root.volumes().values() if volume.path]
     copied = b'/' + b'/'.join(node.names)
     for mount in getattr(found.object.record, 'mounts', ()) if given.mounts else ():
         at = os.fsencode(mount.destination).rstrip(b'/')

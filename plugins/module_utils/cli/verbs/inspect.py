@@ -24,8 +24,6 @@ lifeboat inspect image:nginx:1.25
 lifeboat inspect web > create.json
 lifeboat inspect web --redact              for a ticket'''
 
-DAMAGED = ('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED')
-
 
 def arguments(parser):
     parser.add_argument('object', metavar='OBJECT', help='a container, volume:NAME or image:REF')
@@ -36,13 +34,14 @@ def run(given, out):
     from ...recreate import redacted
     with open_host(given) as host:
         item = objects.find(host, objects.parse(given.object))
-        notes = [problem for problem in item.record.problems if problem.code in DAMAGED]
+        notes = []
         if item.kind == objects.VOLUME:
             value = _volume(item.record, given.redact)
         elif item.kind == objects.IMAGE:
             value = _image(item.record, given.redact)
         elif item.kind == objects.CONTAINER:
             value = redacted.create_body(body(item)) if given.redact else body(item)
+            notes = [problem for problem in item.record.problems if problem.loses_data] if item.record.definition.damaged else []
         else:
             raise LifeboatError('inspect takes a container, a volume or an image, not %s' % shown(given.object))
     out.write(json.dumps(value, indent=2, sort_keys=True).encode('ascii') + b'\n')
@@ -52,22 +51,19 @@ def run(given, out):
 
 
 def body(item):
-    """The create call's body of a container (objects.Object). LifeboatError where the records allow none."""
-    from ...recreate import body as bodies, definition as definitions
-    from ...rescue import neighbours
+    """The create call's body of a container (objects.Object)."""
+    from ...records import definition as definitions
+    from ...recreate import body as bodies
     root, container = item.root, item.record
     image = root.image_of(container)
-    around = neighbours.neighbours(root, container, neighbours.networks(root))
+    around = root.neighbours(container)
     volumes = root.volumes()
-    info = {name: {'driver': volume.driver, 'options': volume.options, 'labels': volume.labels}
+    info = {name: definitions.VolumeSettings('', volume.driver, volume.options, volume.labels)
             for name, volume in volumes.items() if any(mount.name == name for mount in container.mounts)}
-    try:
-        return bodies.create_body(definitions.define(
-            container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
-            container.image_reference or container.image_id or 'unknown-image', container.mounts, container.name, container.id,
-            around.volumes, info, around.networks, around.peers))
-    except (ValueError, KeyError, AttributeError) as exc:
-        raise LifeboatError('The records of %s are damaged (%s): no definition can be made of them' % (shown(item.name), exc))
+    return bodies.create_body(definitions.resolved(
+        container.definition, container.image_reference or container.image_id or 'unknown-image',
+        definitions.image_defaults(image.config.get('config')) if image is not None else None, volume_names=around.volumes,
+        volume_settings=info, network_settings=around.networks, peers=around.peers))
 
 
 def _volume(volume, quiet):

@@ -9,6 +9,7 @@ import stat
 from ...bundles import objects
 from ...disk.errors import LifeboatError
 from ...formats import containerlogs, quantities
+from ...records import codes
 from .. import files
 from ..host import open_host
 from ..output import harmless, shown
@@ -64,7 +65,7 @@ def run(given, out):
 
 def _elsewhere(item):
     log = item.record.log
-    told = [problem for problem in item.record.problems if problem.code == 'LOG_NOT_ON_DISK']
+    told = [problem for problem in item.record.problems if codes.has(problem.code, codes.LOG_ELSEWHERE)]
     if told:
         return objects.said(told, '')
     return 'The container %s has no logs: its logging driver was %s' % (shown(item.name), log.driver if log is not None else 'unknown')

@@ -62,6 +62,6 @@ def status(found):
     parts = found['containers'] + found.get('volumes', []) + found.get('images', [])
     if any(item['status'] != 'complete' for item in parts):
         return PARTIAL
-    if any(item['severity'] == 'critical' or item['code'] == 'PRIVILEGES_MISSING' for item in report.everything(found)):
+    if any(item['severity'] == 'critical' or item['loses_data'] for item in report.everything(found)):
         return PARTIAL
     return WHOLE
