@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, source
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
@@ -26,7 +26,7 @@ def dead(request, tmp_path_factory):
 
 def rescue(host_root, dest, *paths, **options):
     options.setdefault('compression', 'none')
-    with inventory.Host(host_root, [b'/var/lib/docker']) as host:
+    with registry.open_host(host_root, [b'/var/lib/docker']) as host:
         return run.rescue(host, run.Request(os.fsencode(str(dest)), 'box', paths=paths, **options))
 
 

@@ -9,7 +9,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.filter.facts_table import facts_table
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather
 
 
@@ -17,7 +17,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gathe
 def facts(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('host')
     deadroot.build(str(tmp / 'var/lib/docker'), containers=5, host_root=str(tmp))
-    with inventory.Host(os.fsencode(str(tmp)), [b'/var/lib/docker']) as host:
+    with registry.open_host(os.fsencode(str(tmp)), [b'/var/lib/docker']) as host:
         return gather.gather(host, gather.Options(gather_subset=['containers', 'volumes', 'usage', 'databases', 'orphans']))
 
 

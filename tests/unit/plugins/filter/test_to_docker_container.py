@@ -10,7 +10,7 @@ import yaml
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.filter import to_docker_container as filters
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
@@ -18,7 +18,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 def bundles(tmp_path_factory):
     tmp = tmp_path_factory.mktemp('host')
     deadroot.build(str(tmp / 'var/lib/docker'), containers=2, host_root=str(tmp))
-    with inventory.Host(os.fsencode(str(tmp)), [b'/var/lib/docker']) as host:
+    with registry.open_host(os.fsencode(str(tmp)), [b'/var/lib/docker']) as host:
         result = run.rescue(host, run.Request(os.fsencode(str(tmp / 'out')), 'box', include=('config',), volumes=('shop_db',), compression='none'))
     return {item['name'].rpartition('-')[0]: item['path'] for item in result['bundles']}
 

@@ -13,7 +13,7 @@ from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.lifeboat.docker.plugins.inventory import dead_host
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 HOSTILE = {'lifeboat_id': 'a' * 64, 'lifeboat_name': "x\n[all:vars]\x1b{{ lookup('pipe', 'id') }}", 'lifeboat_status': 'complete',
@@ -33,7 +33,7 @@ class Plugin(dead_host.InventoryModule):
 
     def __init__(self, **options):
         super().__init__()
-        self.given = dict({'host_root': None, 'data_roots': [], 'containerd_root': None, 'bundles': None, 'verify': False, 'strict': True,
+        self.given = dict({'host_root': None, 'data_roots': [], 'containerd_root': None, 'engines': ['all'], 'bundles': None, 'verify': False, 'strict': True,
                            'compose': {}, 'groups': {}, 'keyed_groups': []}, **options)
         self.inventory = InventoryData()
         self.loader = DataLoader()
@@ -62,7 +62,7 @@ def test_containers_of_a_dead_root(dead):
 
 
 def test_bundles(dead, tmp_path):
-    with inventory.Host(os.fsencode(dead[1]), [b'/var/lib/docker']) as host:
+    with registry.open_host(os.fsencode(dead[1]), [b'/var/lib/docker']) as host:
         result = run.rescue(host, run.Request(os.fsencode(str(tmp_path)), 'box', include=('config',), volumes=('*',), compression='none'))
     for verify in (False, True):
         plugin = Plugin(bundles=str(tmp_path), verify=verify)
