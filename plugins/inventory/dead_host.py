@@ -32,6 +32,11 @@ options:
   containerd_root:
     description: Root of the containerd that holds the layers. The default is that it is looked for.
     type: path
+  engines:
+    description: Engines whose data are looked for.
+    type: list
+    elements: str
+    default: [all]
   bundles:
     description: Folder of bundles that a rescue has written. Not with O(host_root).
     type: path
@@ -188,7 +193,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._populate(containers)
 
     def _read(self):
-        params = {name: plain(self.get_option(name)) for name in ('host_root', 'data_roots', 'containerd_root')}
+        params = {name: plain(self.get_option(name)) for name in ('host_root', 'data_roots', 'containerd_root', 'engines')}
         bundles = plain(self.get_option('bundles'))
         if bool(params['host_root']) == bool(bundles):
             raise AnsibleParserError('dead_host: give either host_root or bundles.')

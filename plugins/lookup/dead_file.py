@@ -31,6 +31,11 @@ options:
   containerd_root:
     description: Root of the containerd that holds the layers. The default is that it is looked for.
     type: path
+  engines:
+    description: Engines whose data are looked for.
+    type: list
+    elements: str
+    default: [all]
   base64:
     description: Returns the content in base64, for bytes that are not UTF-8; without it, they are an error.
     type: bool
@@ -113,7 +118,7 @@ def _read(fd, text, most):
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
-        params = {name: plain(self.get_option(name)) for name in ('host_root', 'data_roots', 'containerd_root')}
+        params = {name: plain(self.get_option(name)) for name in ('host_root', 'data_roots', 'containerd_root', 'engines')}
         params['host_root'] = os.path.abspath(params['host_root'])
         found = []
         try:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import re
-from typing import Any, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from ..archive import write as archive
 from ..disk.errors import LifeboatError
@@ -47,7 +47,7 @@ class PathsTree(object):
 def wanted(host: Any, texts: Tuple[str, ...]) -> List[Wanted]:
     """What the option `paths` means, in the order of its objects. LifeboatError for a pattern that matches nothing, before anything is
     written: with it the nearest folder that exists."""
-    found = {}                          # type: Dict[Tuple[bytes, str, str], Tuple[Any, List[bytes]]]
+    found: Dict[Tuple[bytes, str, str], Tuple[Any, List[bytes]]] = {}
     for text in texts:
         reference = objects.with_path(text)
         hits = objects.every(host, reference)

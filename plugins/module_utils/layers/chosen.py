@@ -75,7 +75,7 @@ def nearest(files: Any, parts: List[bytes]) -> bytes:
 
 def _links(files: Any, parts: List[bytes]) -> Set[Names]:
     """Places of the links on the way along PARTS, which exists; also of those that links lead through."""
-    found = set()                       # type: Set[Names]
+    found: Set[Names] = set()
     pending = [list(parts)]
     while pending and len(found) <= filesystem.MAX_LINKS:
         parts = pending.pop()

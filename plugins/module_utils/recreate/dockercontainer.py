@@ -82,7 +82,7 @@ def _places(value: Any, found: Dict[str, Any], dummy: List[str]) -> None:
 
 
 def _health(value: Any, found: Dict[str, Any], unsaid: List[str]) -> None:
-    made = {}                           # type: Dict[str, Any]
+    made: Dict[str, Any] = {}
     for key, item in as_dict(value).items():
         if key == 'Test':
             made['test'] = strings(item)
@@ -174,7 +174,7 @@ def _mounts(value: Any, found: Dict[str, Any], unsaid: List[str]) -> None:
 
 
 def _mount(item: Dict[str, Any], unsaid: List[str]) -> Dict[str, Any]:
-    made = {}                           # type: Dict[str, Any]
+    made: Dict[str, Any] = {}
     parts = [('', item)] + [(group, as_dict(item[group])) for group in ('BindOptions', 'VolumeOptions', 'TmpfsOptions', 'ImageOptions')
                             if group in item]
     for group, options in parts:
@@ -197,7 +197,7 @@ def _networks(endpoints: Dict[str, Any], found: Dict[str, Any], unsaid: List[str
     options = {'Aliases': 'aliases', 'Links': 'links', 'DriverOpts': 'driver_opts', 'MacAddress': 'mac_address', 'GwPriority': 'gw_priority'}
     networks = []
     for name, endpoint in endpoints.items():
-        made = {'name': name}           # type: Dict[str, Any]
+        made: Dict[str, Any] = {'name': name}
         for key, value in as_dict(endpoint).items():
             if key in options:
                 made[options[key]] = value

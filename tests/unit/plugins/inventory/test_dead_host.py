@@ -33,7 +33,7 @@ class Plugin(dead_host.InventoryModule):
 
     def __init__(self, **options):
         super().__init__()
-        self.given = dict({'host_root': None, 'data_roots': [], 'containerd_root': None, 'bundles': None, 'verify': False, 'strict': True,
+        self.given = dict({'host_root': None, 'data_roots': [], 'containerd_root': None, 'engines': ['all'], 'bundles': None, 'verify': False, 'strict': True,
                            'compose': {}, 'groups': {}, 'keyed_groups': []}, **options)
         self.inventory = InventoryData()
         self.loader = DataLoader()

@@ -27,7 +27,7 @@ def dead(tmp_path_factory):
 
 def look(dead, *terms, **options):
     plugin = dead_file.LookupModule()
-    given = dict({'host_root': dead[1], 'data_roots': [], 'containerd_root': None, 'base64': False, 'max_size': '16M'}, **options)
+    given = dict({'host_root': dead[1], 'data_roots': [], 'containerd_root': None, 'engines': ['all'], 'base64': False, 'max_size': '16M'}, **options)
     plugin.set_options = lambda **dummy: None
     plugin.get_option = given.__getitem__
     return plugin.run(list(terms), {})
