@@ -53,7 +53,7 @@ def test_what_people_read_stays():
 def test_problems_and_errors_are_single_harmless_lines(name):
     for item in (codes.problem('READ_ERROR', name, 'Cannot read %s.' % name, 'Look at %s.' % name),
                  imagecodes.problem('NEW_CODE', name, 'Cannot read %s.' % name, 'Look at %s.' % name)):
-        assert [bad(field) for field in item] == [[]] * 5
+        assert [bad(field) for field in item if isinstance(field, str)] == [[]] * 5
     assert bad(str(LifeboatError('There is no %s.' % name))) == []
 
 
@@ -69,6 +69,8 @@ def test_what_a_restore_says_is_single_harmless_lines(name):
 
 class Module(object):
     _verbosity = 0
+
+    params: dict = {}
 
     def fail_json(self, **result):
         self.said = result['msg']
