@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
-import stat
 
 from ..disk import safeio
 from ..formats import containerlogs
@@ -52,7 +51,7 @@ def readable(container, problems):
     before = None
     try:
         for path in container.log.files:
-            if stat.S_ISREG(os.lstat(path).st_mode):
+            if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
         reader = containerlogs.local_records if is_local(container.log) else containerlogs.json_file_records

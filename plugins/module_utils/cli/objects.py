@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Any, NamedTuple, Optional
 
+from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..engines.docker import inventory
 from ..records import model, selection
@@ -160,7 +161,7 @@ def opened(host, reference, mounts=True):
     item = find(host, reference)
     record, partial = item.record, []
     if item.kind == VOLUME:
-        if record.path is None or not os.path.isdir(record.path):
+        if not safeio.is_folder(record.path):
             raise LifeboatError(said(record.problems, 'The data of the volume %s are not on this disk.' % shown(item.name)))
         yield Opened(item, filesystem.FileSystem(filesystem.plain(record.path)), None, partial)
         return
@@ -211,7 +212,7 @@ def mount_points(container):
     found = {}
     for name, key, place in NETWORK_FILES:
         path = os.path.join(container.folder, name) if container.folder is not None else None
-        if path is not None and container.config.get(key) and os.path.isfile(path) and not os.path.islink(path):
+        if container.config.get(key) and safeio.is_file(path):
             found[place] = filesystem.MountPoint(place, _opener(path, None))
     for mount in container.mounts:
         place = os.fsencode(mount.destination)

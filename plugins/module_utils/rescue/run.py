@@ -13,7 +13,7 @@ from ..archive import compress, trees
 from ..archive.progress import Progress, human
 from ..bundles import plan, writing as bundle
 from ..bundles.store import FolderStore
-from ..disk import fsinfo, metadata
+from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
 from ..engines.docker import liveness
 from ..engines.docker.volumes import redacted
@@ -298,7 +298,7 @@ def _too_wide(host, request, mount):
     seen = os.path.normpath(host.root.to_host(mount.path))
     if seen in plan.SYSTEM:
         return 'it is a part of the system itself'
-    if not os.path.isdir(mount.path):
+    if not safeio.is_folder(mount.path):
         return ''
     for root in host.roots:
         if fsinfo.lies_inside(root.path, mount.path):

@@ -6,6 +6,7 @@ import collections
 import os
 import stat
 
+from ...disk import safeio
 from ...disk.errors import LifeboatError
 from ...formats import containerlogs
 from .. import files, objects, values
@@ -72,7 +73,7 @@ def _open(log, streams, tally):
     from ...bundles.texts import open_log
     for path in log.files:
         try:
-            if stat.S_ISREG(os.lstat(path).st_mode):
+            if stat.S_ISREG(safeio.lstat(path).st_mode):
                 streams.append(os.fdopen(open_log(path), 'rb'))
         except OSError as exc:
             tally.fail(path, exc)

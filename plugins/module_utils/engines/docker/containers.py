@@ -6,7 +6,7 @@ import os
 import re
 import stat
 
-from ...disk import metadata
+from ...disk import metadata, safeio
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
@@ -57,7 +57,7 @@ def read(root, ident):
         folder.close()
     return model.Container(
         ident, name, created, image_id, reference, metadata.strings_of(config, 'Config', 'Labels'), state, root.path,
-        os.path.join(root.path, b'containers', ident.encode('ascii')), store, driver,
+        folder.path() if folder else os.path.join(root.path, b'containers', ident.encode('ascii')), store, driver,
         _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, config, hostconfig, sources,
         root.idmap)
 
@@ -271,7 +271,7 @@ def _log(folder, names, ident, hostconfig, spec, problems):
     size = 0
     for path in files:
         try:
-            size += os.lstat(path).st_size
+            size += safeio.lstat(path).st_size
         except OSError:
             continue
     if not files and driver not in ('json-file', 'local', 'none'):

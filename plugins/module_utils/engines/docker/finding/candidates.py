@@ -8,6 +8,7 @@ import os
 import stat
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from ....disk import safeio
 from ....formats.wording import show
 from ....records import model
 from .claims import DEFAULT_ROOT
@@ -76,7 +77,7 @@ def _by_folder(scan, claims, only_given):
     for claim in claims:
         try:
             place = scan.host.resolve(claim.path)
-            st = os.stat(place)
+            st = safeio.lstat(place)
         except OSError as exc:
             missing.append((claim, exc))
             continue
@@ -105,7 +106,7 @@ def _outer(host, place):
     match = USERNS.match(os.path.basename(place))
     if not match or place == host.path:
         return None
-    st = os.stat(place)
+    st = safeio.lstat(place)
     owned = st.st_gid == int(match.group(2)) or st.st_uid == int(match.group(1))
     return os.path.dirname(place) if owned else None
 
@@ -161,7 +162,7 @@ def _candidate(scan, place, claims, content, containerd, outer):
     if rootless and userns is None:
         uid = next((claim.uid for claim in rootless if claim.uid), None)
         if uid is None:
-            uid = os.stat(place).st_uid
+            uid = safeio.lstat(place).st_uid
     exec_root, pidfile = _run_paths(flags, settings, claims, uid)
     override = next((claim.containerd for claim in claims if claim.containerd), None)
     roots, missing = containerd.roots(base, place, exec_root, override, uid is not None)
