@@ -8,7 +8,6 @@ A bundle at work lies in ``.<name>.partial`` beside its final place. What is who
 delivers to another one offers the same methods.
 """
 import contextlib
-import hashlib
 import json
 import os
 import stat
@@ -19,7 +18,7 @@ from ..archive import place, removal
 from ..archive.sink import FileSink, SinkError
 from ..disk import fsinfo, safeio
 from ..disk.errors import LifeboatError
-from ..formats import wording
+from ..formats import pieces, wording
 from . import holder as holders, reading, swap
 
 PARTIAL = '.partial'
@@ -228,8 +227,7 @@ class FolderBundle(object):
                 return False
             fd = safeio.openat(held[1], held[0])
         with os.fdopen(fd, 'rb') as found, self.sink(target) as sink:
-            for piece in iter(lambda: found.read(1 << 20), b''):
-                sink.write(piece)
+            pieces.hashed(found, sink.write)
         return True
 
     @contextlib.contextmanager
@@ -349,13 +347,10 @@ def _sha256_at(folder, name):
 
 
 def _sha256(found):
-    digest = hashlib.sha256()
     try:
-        for piece in iter(lambda: found.read(1 << 20), b''):
-            digest.update(piece)
+        return pieces.hashed(found)[0].hexdigest()
     except OSError:
         return None
-    return digest.hexdigest()
 
 
 def file_sha256(path):

@@ -5,7 +5,7 @@
 import os
 
 from ..disk import safeio
-from ..formats import containerlogs
+from ..formats import containerlogs, pieces
 from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_str
 from ..formats.wording import show
@@ -18,17 +18,10 @@ CHUNK = 1 << 20
 
 def copy_log(path, sink):
     """Copy one log file as it is into SINK; returns its SHA-256 and size. Raises OSError for a source that fails."""
-    import hashlib
-    digest, size = hashlib.sha256(), 0
     fd = open_log(path)
     try:
-        while True:
-            piece = os.read(fd, CHUNK)
-            if not piece:
-                return digest.hexdigest(), size
-            digest.update(piece)
-            size += len(piece)
-            sink.write(piece)
+        digest, size = pieces.hashed(fd, sink.write)
+        return digest.hexdigest(), size
     finally:
         os.close(fd)
 

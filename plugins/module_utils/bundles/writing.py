@@ -45,7 +45,7 @@ class Job(NamedTuple):
     with_logs: bool = False
     with_image: bool = False
     mounts: Tuple[Dict[str, Any], ...] = ()
-    volume_info: Dict[str, Any] = {}
+    volume_info: Optional[Dict[str, Any]] = None
     around: Any = None                  # neighbours.Neighbours of a container
     consistency: str = 'stopped'
     freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
@@ -69,7 +69,7 @@ class Settings(NamedTuple):
     owner_ids: str = 'container'
     on_error: str = 'continue'
     force: bool = False
-    progress: Any = Progress()
+    progress: Any = None                # Progress, which a run has for itself
     images: Any = None                  # imagestore.ImageStore that the run's bundles share, or None
 
 
@@ -134,6 +134,8 @@ def options(settings):
 def write(store, job, settings, measured, shared):
     """Write one bundle -> Outcome. SHARED: {(data path, owner_ids): (absolute file, component record)} of this run, so
     that a volume of two containers is read once. Raises ReadFailed, CompressError, SinkError."""
+    if settings.progress is None:
+        settings = settings._replace(progress=Progress())
     bundle = store.begin(job.name)
     work = _Work(bundle, job, settings, measured, shared)
     with work.quiet():
@@ -287,15 +289,11 @@ class _Work(object):
 
     def _reuse(self, item, file, fingerprint):
         """Take over a whole archive: of a killed run, of another bundle of this run, of the bundle that is replaced."""
-        if self.settings.force and item.name not in self.done:
-            candidates = []
-        else:
-            candidates = [(None, self.done.get(item.name))]
-            earlier = self.earlier.get(item.name)
-            candidates.append((self.bundle.final, earlier))
+        candidates = []
+        if not self.settings.force or item.name in self.done:
+            candidates = [(None, self.done.get(item.name)), (self.bundle.final, self.earlier.get(item.name))]
         if item.shared in self.shared:
-            holder, record = self.shared[item.shared]
-            candidates.append((holder, record))
+            candidates.append(self.shared[item.shared])
         for holder, record in candidates:
             if not isinstance(record, dict) or record.get('status') != item.status \
                     or record.get('fingerprint') != fingerprint or not record.get('sha256') \
@@ -353,56 +351,53 @@ class _Work(object):
         container = self.job.container
         if container.log is None or not container.log.files:
             return
-        total, count, notes = 0, 0, []
-        for path in container.log.files:
-            relative = 'logs/' + wording.text(os.path.basename(path))
-            sink = self.bundle.sink(relative)
-            try:
-                digest, size = texts.copy_log(path, sink)
-                sink.commit()
-            except OSError as exc:
-                sink.abort()
-                if isinstance(exc, LifeboatError):
-                    raise
-                notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
-                    wording.text(path), metadata.describe(exc)), ''))
-                continue
-            except BaseException:
-                sink.abort()
-                raise
-            self.files[relative] = digest
-            total += size
-            count += 1
-        sink = self.bundle.sink('logs/container.log')
-        digest, size, lines = hashlib.sha256(), 0, 0
-        try:
-            pieces, held = [], 0
+        notes = []
+        sizes = [size for size in (self._log_file(path, notes) for path in container.log.files) if size is not None]
+        relative, lines = 'logs/container.log', 0
+        with self._committed(relative) as sink:
+            whole = _Hashing(sink)
             for line in texts.readable(container, notes):
-                pieces.append(line)
-                held += len(line)
+                whole.gather(line)
                 lines += 1
-                if held > 1 << 18:
-                    size += _flush(pieces, digest, sink)
-                    held = 0
-            size += _flush(pieces, digest, sink)
+            whole.flush()
+        self.files[relative] = whole.hexdigest()
+        self.records.append({
+            'name': 'log', 'kind': 'log', 'file': relative, 'bytes': whole.bytes, 'sha256': whole.hexdigest(),
+            'entries': lines, 'files': len(sizes), 'source_bytes': sum(sizes),
+            'status': model.PARTIAL if any(note.code == 'READ_ERROR' for note in notes) else model.COMPLETE,
+            'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
+
+    def _log_file(self, path, notes):
+        """Keep one log file as it is -> its size; None if it cannot be read."""
+        relative = 'logs/' + wording.text(os.path.basename(path))
+        try:
+            with self._committed(relative) as sink:
+                self.files[relative], size = texts.copy_log(path, sink)
+        except OSError as exc:
+            if isinstance(exc, LifeboatError):
+                raise
+            notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
+                wording.text(path), metadata.describe(exc)), ''))
+            return None
+        return size
+
+    @contextlib.contextmanager
+    def _committed(self, relative):
+        """A sink that is kept if all goes well."""
+        sink = self.bundle.sink(relative)
+        try:
+            yield sink
             sink.commit()
         except BaseException:
             sink.abort()
             raise
-        self.files['logs/container.log'] = digest.hexdigest()
-        self.records.append({
-            'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'bytes': size, 'sha256': digest.hexdigest(),
-            'entries': lines, 'files': count, 'source_bytes': total,
-            'status': model.PARTIAL if any(note.code == 'READ_ERROR' for note in notes) else model.COMPLETE,
-            'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
 
     def config(self):
         job, container = self.job, self.job.container
         found = plan.records(container) if container is not None else {}
         made = dict(('config/' + name, raw) for name, raw in found.items())
-        notes = []
         if container is not None:
-            made.update(self._definitions(notes))
+            made.update(self._definitions())
         if job.image is not None and job.image.config_raw:
             made['config/image.json'] = job.image.config_raw
         for relative, raw in sorted(made.items()):
@@ -416,28 +411,21 @@ class _Work(object):
             'sha256': self.files.get(main), 'entries': len(made), 'files': len(made),
             'source_bytes': sum(map(len, found.values())),
             'status': model.COMPLETE if whole else model.PARTIAL if made else model.LOST,
-            'fingerprint': config_fingerprint(job), 'problems': [dict(note._asdict()) for note in notes]})
+            'fingerprint': config_fingerprint(job), 'problems': []})
 
-    def _definitions(self, notes):
-        """compose.yaml, run.sh and the API body; what can't be made from the records is said, never guessed."""
+    def _definitions(self):
+        """compose.yaml, run.sh and the API body, whatever shape the records have."""
         from ..recreate import definition as definitions, files
         container, image, around = self.job.container, self.job.image, self.job.around
         reference = container.image_reference or container.image_id or 'unknown-image'
         if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
             from ..images.documents import container_tag
             reference = container_tag(container)
-        try:
-            definition = definitions.define(
-                container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
-                reference, container.mounts, container.name, container.id, around.volumes, self.job.volume_info,
-                around.networks, around.peers)
-            made = {'config/' + name: content.encode('utf-8', 'surrogateescape')
-                    for name, content in files.files(definition).items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            notes.append(problem('CONFIG_DAMAGED', self.job.name, 'No compose file could be made from the records of %s '
-                                 '(%s).' % (self.job.name, exc), 'The records as found are in config/.'))
-            return {}
-        return made
+        definition = definitions.define(
+            container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
+            reference, container.mounts, container.name, container.id, around.volumes, self.job.volume_info or {},
+            around.networks, around.peers)
+        return {'config/' + name: content.encode('utf-8', 'surrogateescape') for name, content in files.files(definition).items()}
 
     # -- the end -----------------------------------------------------------------------------------------------------------
 
@@ -447,16 +435,7 @@ class _Work(object):
         status = _status(self.job, self.records)
         if status in (model.COMPLETE, model.PARTIAL):
             self.problems = [_taken(item) for item in self.problems]
-        manifest = {
-            'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
-            'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
-            'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
-            'container': None, 'volume': None, 'orphan': None, 'image': None,
-            'mounts': self._mounts(), 'components': self.records,
-            'networks': self.job.around.networks if self.job.around else {},
-            'peers': self.job.around.peers if self.job.around else {},
-            'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
-        manifest[self.job.kind] = self.job.subject
+        manifest = self._manifest(status)
         for name, raw in (('README.txt', texts.readme(manifest).encode('utf-8', 'backslashreplace')),
                           ('manifest.json', json.dumps(manifest, indent=1, sort_keys=True).encode('utf-8') + b'\n')):
             self.bundle.write(name, raw)
@@ -476,6 +455,19 @@ class _Work(object):
         total = sum(record['bytes'] for record in self.records)
         return Outcome(self.bundle.final, changed, status, total, len(self.files) + 1, self.records,
                        tuple(_unique(self.problems)))
+
+    def _manifest(self, status):
+        manifest = {
+            'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
+            'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
+            'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
+            'container': None, 'volume': None, 'orphan': None, 'image': None,
+            'mounts': self._mounts(), 'components': self.records,
+            'networks': self.job.around.networks if self.job.around else {},
+            'peers': self.job.around.peers if self.job.around else {},
+            'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
+        manifest[self.job.kind] = self.job.subject
+        return manifest
 
     def _changed(self, manifest):
         """False if the bundle that is there says the same: a partial one was read again, with the same result."""
@@ -516,10 +508,25 @@ class _Hashing(object):
     def __init__(self, sink):
         self._sink = sink
         self._digest = hashlib.sha256()
+        self._pieces, self._held = [], 0
+        self.bytes = 0
 
     def write(self, data):
         self._digest.update(data)
         self._sink.write(data)
+        self.bytes += len(data)
+
+    def gather(self, data):
+        """Write DATA with those before it; flush() ends that."""
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held > 1 << 18:
+            self.flush()
+
+    def flush(self):
+        if self._held:
+            self.write(b''.join(self._pieces))
+        self._pieces, self._held = [], 0
 
     def hexdigest(self):
         return self._digest.hexdigest()
@@ -537,15 +544,6 @@ def _taken(item):
     if item.code not in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED'):
         return item
     return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
-
-
-def _flush(pieces, digest, sink):
-    data = b''.join(pieces)
-    del pieces[:]
-    digest.update(data)
-    if data:
-        sink.write(data)
-    return len(data)
 
 
 def _status(job, records):

@@ -7,11 +7,14 @@ through a pipe and is added up here, between our own folders. If it ends early, 
 The walk of a large tree spends its time in lstat(2) and in the interpreter, so it takes processes, not threads.
 """
 import collections
+import functools
 import marshal
 import os
 import select
 import signal
 import struct
+
+from ..formats import pieces
 
 MAX_NUMBERS = 4096                      # a pipe takes 16384 of them without anybody reading
 _SUBTREE, _COUNTED, _FAILED, _END = range(4)
@@ -183,11 +186,5 @@ class Shared(object):
         return self._come.popleft() if self._come else None
 
     def _exactly(self, size):
-        pieces = []
-        while size:
-            piece = os.read(self._out, min(size, 1 << 20))
-            if not piece:
-                return None
-            pieces.append(piece)
-            size -= len(piece)
-        return b''.join(pieces)
+        raw = pieces.up_to(functools.partial(os.read, self._out), size)
+        return raw if len(raw) == size else None

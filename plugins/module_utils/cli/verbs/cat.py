@@ -5,6 +5,7 @@
 import os
 
 from ...disk.errors import LifeboatError
+from ...formats import pieces
 from .. import files, objects
 from ..output import harmless, shown
 
@@ -47,8 +48,5 @@ def run(given, out):
 
 
 def _copy(fd, out, escaped):
-    while True:
-        piece = os.read(fd, 1 << 20)
-        if not piece:
-            return
+    for piece in pieces.of(fd):
         out.write(harmless(piece) if escaped else piece)
