@@ -62,31 +62,6 @@ def make(path, mode=0o700):
     return made
 
 
-def files_below(path):
-    # type: (bytes) -> Iterator[Tuple[bytes, bytes]]
-    """Yield (relative folder, name) of everything below the folder PATH that is no folder; links are not followed.
-
-    The parts of a path that is longer than the system takes are left out, as what cannot be listed is.
-    """
-    pending = [b'']
-    while pending:
-        relative = pending.pop()
-        try:
-            names = sorted(os.listdir(os.path.join(path, relative)))
-        except OSError:
-            continue
-        for name in names:
-            inner = os.path.join(relative, name)
-            try:
-                is_folder = stat.S_ISDIR(os.lstat(os.path.join(path, inner)).st_mode)
-            except OSError:
-                continue
-            if is_folder:
-                pending.append(inner)
-            else:
-                yield relative, name
-
-
 def _remove(name, dir_fd, on):
     # type: (Name, Optional[int], bool) -> List[OSError]
     """[errors]; with ON false it ends with the first one."""

@@ -29,7 +29,6 @@ UNVERIFIED = 'unverified'               # only with verify=False: there, of the 
 DAMAGED = 'damaged'
 INCOMPLETE = 'incomplete'
 
-CHUNK = 1 << 20
 MAX_DEPTH = 3                           # <dest>/<host>/<bundle>
 MAX_DEEP = 16                           # folders in folders within a bundle; ours have three
 MAX_MANIFEST = 32 << 20

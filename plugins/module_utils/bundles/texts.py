@@ -13,8 +13,6 @@ from ..records.codes import problem
 from ..recreate.definition import stable_name
 from ..recreate.shell import typed
 
-CHUNK = 1 << 20
-
 
 def copy_log(path, sink):
     """Copy one log file as it is into SINK; returns its SHA-256 and size. Raises OSError for a source that fails."""

@@ -25,7 +25,6 @@ REBUILT = 'rebuilt'
 NONE = 'none'
 
 GZIP, ZSTD, PLAIN = 'gzip', 'zstd', ''  # how a blob is packed
-CHUNK = 1 << 20
 MAX_NAMED = 100                         # damaged files listed of one layer; all are counted
 MAX_LINKS = 40                          # followed inside a layer before it is called a loop
 _BATCH = 512 * 1024

@@ -23,7 +23,6 @@ from . import layerdata
 NAME = b'images'
 BLOBS = 'blobs/sha256/'
 WORTH = 64 << 20                        # bytes that sharing must save in a run; for less, each bundle is one file of its own
-CHUNK = 1 << 20
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 REF_NAME = 'org.opencontainers.image.ref.name'

@@ -16,8 +16,7 @@ from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
 from ..engines.docker import liveness
-from ..engines.docker.volumes import redacted
-from ..formats import wording
+from ..formats import redact, wording
 from ..records import model, selection
 from ..records.codes import problem
 from . import neighbours, target
@@ -280,7 +279,7 @@ def _container_job(host, root, container, request, networks, alone):
                        'subpath': mount.subpath, 'mode': mount.mode, 'propagation': mount.propagation,
                        'stable_name': around.volumes.get(mount.name) if mount.type == 'volume' else None,
                        'labels': volume.labels if volume else {},
-                       'options': redacted(volume.options) if volume else {}})
+                       'options': redact.options(volume.options) if volume else {}})
     subject = {'id': container.id, 'name': container.name, 'created': container.created,
                'image': {'id': container.image_id, 'reference': container.image_reference,
                          'architecture': image.architecture if image else None, 'os': image.os if image else None},
@@ -325,7 +324,7 @@ def _volume_jobs(host, volumes, names, request):
 
 
 def _volume_job(host, root, volume, request):
-    subject = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
+    subject = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
                'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,

@@ -92,9 +92,6 @@ class Budget(object):
         return None
 
 
-Limits = Budget                         # positional: seconds, files
-
-
 class _Folder(object):
     """A folder on the path from the root to where the walk is."""
     __slots__ = ('parent', 'prefix', 'depth', 'noise', 'ignored', 'quiet', 'special', 'own', 'bytes', 'files',

@@ -5,8 +5,7 @@
 import json
 
 from ...disk.errors import LifeboatError
-from ...engines.docker.volumes import redacted
-from ...formats import wording
+from ...formats import redact, wording
 from .. import objects
 from ..main import PARTIAL, WHOLE
 from ..output import shown
@@ -66,7 +65,7 @@ def body(item):
 
 
 def _volume(volume):
-    return {'Name': volume.name, 'Driver': volume.driver, 'Labels': volume.labels, 'Options': redacted(volume.options),
+    return {'Name': volume.name, 'Driver': volume.driver, 'Labels': volume.labels, 'Options': redact.options(volume.options),
             'Path': wording.text(volume.path), 'UsedBy': list(volume.used_by), 'Status': volume.status}
 
 

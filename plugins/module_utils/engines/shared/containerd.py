@@ -25,7 +25,6 @@ SNAPSHOTTER = b'io.containerd.snapshotter.v1.'
 CONTENT = b'io.containerd.content.v1.content/blobs/sha256'
 VIEW, ACTIVE, COMMITTED = 1, 2, 3
 CONTAINER_KEY = re.compile(r'[0-9a-f]{64}\Z')
-INDEX_TYPES = ('application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.list.v2+json')
 UNREADABLE = {
     'zfs': 'import the pool read-only, find the dataset that ends with /%s (zfs list -o name), mount it with '
            'mount -t zfs -o ro',
