@@ -354,7 +354,7 @@ class _Work(object):
         notes = []
         sizes = [size for size in (self._log_file(path, notes) for path in container.log.files) if size is not None]
         relative, lines = 'logs/container.log', 0
-        with self._committed(relative) as sink:
+        with self.bundle.sink(relative) as sink:
             whole = _Hashing(sink)
             for line in texts.readable(container, notes):
                 whole.gather(line)
@@ -371,7 +371,7 @@ class _Work(object):
         """Keep one log file as it is -> its size; None if it cannot be read."""
         relative = 'logs/' + wording.text(os.path.basename(path))
         try:
-            with self._committed(relative) as sink:
+            with self.bundle.sink(relative) as sink:
                 self.files[relative], size = texts.copy_log(path, sink)
         except OSError as exc:
             if isinstance(exc, LifeboatError):
@@ -380,17 +380,6 @@ class _Work(object):
                 wording.text(path), metadata.describe(exc)), ''))
             return None
         return size
-
-    @contextlib.contextmanager
-    def _committed(self, relative):
-        """A sink that is kept if all goes well."""
-        sink = self.bundle.sink(relative)
-        try:
-            yield sink
-            sink.commit()
-        except BaseException:
-            sink.abort()
-            raise
 
     def config(self):
         job, container = self.job, self.job.container
