@@ -70,7 +70,6 @@ def test_what_a_restore_says_is_single_harmless_lines(name):
 class Module(object):
     params = {}
     _verbosity = 0
-    params: dict = {}
 
     def fail_json(self, **result):
         self.said = result['msg']

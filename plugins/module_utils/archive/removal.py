@@ -10,7 +10,7 @@ was seen on the way down. So nobody who moves folders meanwhile can lead the rem
 import errno
 import os
 import stat
-from typing import Any, Iterator, List, Optional, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
 Name = Union[bytes, str]
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -57,30 +57,6 @@ def make(path: bytes, mode: int = 0o700) -> List[bytes]:
         os.chmod(folder, mode)
         made.append(folder)
     return made
-
-
-def files_below(path: bytes) -> Iterator[Tuple[bytes, bytes]]:
-    """Yield (relative folder, name) of everything below the folder PATH that is no folder; links are not followed.
-
-    The parts of a path that is longer than the system takes are left out, as what cannot be listed is.
-    """
-    pending = [b'']
-    while pending:
-        relative = pending.pop()
-        try:
-            names = sorted(os.listdir(os.path.join(path, relative)))
-        except OSError:
-            continue
-        for name in names:
-            inner = os.path.join(relative, name)
-            try:
-                is_folder = stat.S_ISDIR(os.lstat(os.path.join(path, inner)).st_mode)
-            except OSError:
-                continue
-            if is_folder:
-                pending.append(inner)
-            else:
-                yield relative, name
 
 
 def _remove(name: Name, dir_fd: Optional[int], on: bool) -> List[OSError]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Any, NamedTuple, Optional
 
+from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats.wording import show as shown
 from ..records import codes, model, selection
@@ -160,7 +161,7 @@ def files_of(item, mounts=True):
     from ..layers.union import View
     record, partial = item.record, []
     if item.kind == VOLUME:
-        if record.path is None or not os.path.isdir(record.path):
+        if not safeio.is_folder(record.path):
             raise LifeboatError(said(record.problems, 'The data of the volume %s are not on this disk.' % shown(item.name)))
         yield Opened(item, filesystem.FileSystem(filesystem.plain(record.path)), None, partial)
         return
@@ -218,7 +219,7 @@ def mount_points(container):
     from ..layers import filesystem
     found = {}
     for place, path in container.own_files:
-        if os.path.isfile(path) and not os.path.islink(path):
+        if safeio.is_file(path):
             found[place] = filesystem.MountPoint(place, _opener(path, None))
     for mount in container.mounts:
         place = os.fsencode(mount.destination)

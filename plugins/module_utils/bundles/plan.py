@@ -12,6 +12,7 @@ import stat
 from typing import Any, Dict, NamedTuple, Optional
 
 from ..archive import trees, write as archive
+from ..disk import safeio
 from ..records import codes, model
 from ..records.codes import problem
 
@@ -66,7 +67,7 @@ def container_items(container, include, kept_binds):
             stem = 'binds/%02d-%s' % (number, slug(mount.source or mount.destination))
             items.append(Item('bind:%02d' % number, 'bind', stem, trees.FolderTree(mount.path), archive.TREE,
                               {'source': mount.source, 'destination': mount.destination,
-                               'single': not os.path.isdir(mount.path)}, mount.status, mount.path))
+                               'single': not safeio.is_folder(mount.path)}, mount.status, mount.path))
     return items, problems
 
 
@@ -109,7 +110,7 @@ def _left(container, include, elsewhere):
 def _holds_data(path):
     """A folder or a file; a socket or a device of the host is none."""
     try:
-        mode = os.lstat(path).st_mode
+        mode = safeio.lstat(path).st_mode
     except OSError:
         return True                     # not known to hold none
     return stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISLNK(mode)
@@ -158,7 +159,7 @@ def log_fingerprint(container):
     digest = hashlib.sha256()
     for path in container.log.files if container.log is not None else ():
         try:
-            st = os.lstat(path)
+            st = safeio.lstat(path)
             digest.update(b'%s %d %d\n' % (os.path.basename(path), st.st_size, st.st_mtime_ns))
         except OSError:
             continue

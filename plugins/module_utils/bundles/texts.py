@@ -3,10 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
-import stat
 
 from ..disk import safeio
-from ..formats import containerlogs, redact
+from ..formats import containerlogs, pieces, redact
 from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list, as_str
 from ..formats.wording import show
@@ -14,22 +13,13 @@ from ..records.codes import problem
 from ..records.definition import stable_name, to_json
 from ..recreate.shell import typed
 
-CHUNK = 1 << 20
-
 
 def copy_log(path, sink):
     """Copy one log file as it is into SINK; returns its SHA-256 and size. Raises OSError for a source that fails."""
-    import hashlib
-    digest, size = hashlib.sha256(), 0
     fd = open_log(path)
     try:
-        while True:
-            piece = os.read(fd, CHUNK)
-            if not piece:
-                return digest.hexdigest(), size
-            digest.update(piece)
-            size += len(piece)
-            sink.write(piece)
+        digest, size = pieces.hashed(fd, sink.write)
+        return digest.hexdigest(), size
     finally:
         os.close(fd)
 
@@ -52,7 +42,7 @@ def readable(container, problems):
     before = None
     try:
         for path in container.log.files:
-            if stat.S_ISREG(os.lstat(path).st_mode):
+            if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
         reader = containerlogs.local_records if is_local(container.log) else containerlogs.json_file_records

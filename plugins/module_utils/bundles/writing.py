@@ -46,7 +46,7 @@ class Job(NamedTuple):
     with_logs: bool = False
     with_image: bool = False
     mounts: Tuple[Dict[str, Any], ...] = ()
-    volume_settings: Dict[str, definitions.VolumeSettings] = {}
+    volume_settings: Optional[Dict[str, definitions.VolumeSettings]] = None
     around: Any = None                  # engines.api.Neighbours of a container
     consistency: str = 'stopped'
     freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
@@ -72,7 +72,7 @@ class Settings(NamedTuple):
     owner_ids: str = 'container'
     on_error: str = 'continue'
     force: bool = False
-    progress: Any = Progress()
+    progress: Any = None                # Progress, which a run has for itself
     images: Any = None                  # imagestore.ImageStore that the run's bundles share, or None
 
 
@@ -142,6 +142,8 @@ def options(settings, job):
 def write(store, job, settings, measured, shared):
     """Write one bundle -> Outcome. SHARED: {(data path, owner_ids): (absolute file, component record)} of this run, so
     that a volume of two containers is read once. Raises ReadFailed, CompressError, SinkError."""
+    if settings.progress is None:
+        settings = settings._replace(progress=Progress())
     bundle = store.begin(job.name)
     work = _Work(bundle, job, settings, measured, shared)
     with work.quiet():
@@ -296,15 +298,11 @@ class _Work(object):
 
     def _reuse(self, item, file, fingerprint):
         """Take over a whole archive: of a killed run, of another bundle of this run, of the bundle that is replaced."""
-        if self.settings.force and item.name not in self.done:
-            candidates = []
-        else:
-            candidates = [(None, self.done.get(item.name))]
-            earlier = self.earlier.get(item.name)
-            candidates.append((self.bundle.final, earlier))
+        candidates = []
+        if not self.settings.force or item.name in self.done:
+            candidates = [(None, self.done.get(item.name)), (self.bundle.final, self.earlier.get(item.name))]
         if item.shared in self.shared:
-            holder, record = self.shared[item.shared]
-            candidates.append((holder, record))
+            candidates.append(self.shared[item.shared])
         for holder, record in candidates:
             if not isinstance(record, dict) or record.get('status') != item.status \
                     or record.get('fingerprint') != fingerprint or not record.get('sha256') \
@@ -362,48 +360,35 @@ class _Work(object):
         container = self.job.container
         if container.log is None or not container.log.files:
             return
-        total, count, notes = 0, 0, []
-        for path in container.log.files:
-            relative = 'logs/' + wording.text(os.path.basename(path))
-            sink = self.bundle.sink(relative)
-            try:
-                digest, size = texts.copy_log(path, sink)
-                sink.commit()
-            except OSError as exc:
-                sink.abort()
-                if isinstance(exc, LifeboatError):
-                    raise
-                notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
-                    wording.text(path), metadata.describe(exc)), ''))
-                continue
-            except BaseException:
-                sink.abort()
-                raise
-            self.files[relative] = digest
-            total += size
-            count += 1
-        sink = self.bundle.sink('logs/container.log')
-        digest, size, lines = hashlib.sha256(), 0, 0
-        try:
-            pieces, held = [], 0
+        notes = []
+        sizes = [size for size in (self._log_file(path, notes) for path in container.log.files) if size is not None]
+        relative, lines = 'logs/container.log', 0
+        with self.bundle.sink(relative) as sink:
+            whole = _Hashing(sink)
             for line in texts.readable(container, notes):
-                pieces.append(line)
-                held += len(line)
+                whole.gather(line)
                 lines += 1
-                if held > 1 << 18:
-                    size += _flush(pieces, digest, sink)
-                    held = 0
-            size += _flush(pieces, digest, sink)
-            sink.commit()
-        except BaseException:
-            sink.abort()
-            raise
-        self.files['logs/container.log'] = digest.hexdigest()
+            whole.flush()
+        self.files[relative] = whole.hexdigest()
         self.records.append({
-            'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'bytes': size, 'sha256': digest.hexdigest(),
-            'entries': lines, 'files': count, 'source_bytes': total,
+            'name': 'log', 'kind': 'log', 'file': relative, 'bytes': whole.bytes, 'sha256': whole.hexdigest(),
+            'entries': lines, 'files': len(sizes), 'source_bytes': sum(sizes),
             'status': model.PARTIAL if any(note.loses_data for note in notes) else model.COMPLETE,
             'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
+
+    def _log_file(self, path, notes):
+        """Keep one log file as it is -> its size; None if it cannot be read."""
+        relative = 'logs/' + wording.text(os.path.basename(path))
+        try:
+            with self.bundle.sink(relative) as sink:
+                self.files[relative], size = texts.copy_log(path, sink)
+        except OSError as exc:
+            if isinstance(exc, LifeboatError):
+                raise
+            notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
+                wording.text(path), metadata.describe(exc)), ''))
+            return None
+        return size
 
     def config(self):
         job, container = self.job, self.job.container
@@ -434,7 +419,7 @@ class _Work(object):
             reference = container_tag(container)
         return definitions.resolved(
             container.definition, reference, definitions.image_defaults(image.config.get('config')) if image is not None else None,
-            volume_names=around.volumes, volume_settings=self.job.volume_settings, network_settings=around.networks, peers=around.peers)
+            volume_names=around.volumes, volume_settings=self.job.volume_settings or {}, network_settings=around.networks, peers=around.peers)
 
     @staticmethod
     def _definitions(definition):
@@ -450,18 +435,7 @@ class _Work(object):
         status = _status(self.job, self.records)
         if status in (model.COMPLETE, model.PARTIAL):
             self.problems = [_taken(item) for item in self.problems]
-        manifest = {
-            'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
-            'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
-            'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
-            'container': None, 'volume': None, 'orphan': None, 'image': None,
-            'mounts': self._mounts(), 'components': self.records,
-            'engine': self.job.engine, 'pod': None,
-            'definition': texts.definition(self._definition) if self._definition is not None else None,
-            'networks': dict((name, definitions.network_info(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
-            'peers': self.job.around.peers if self.job.around else {},
-            'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
-        manifest[self.job.kind] = self.job.subject
+        manifest = self._manifest(status)
         for name, raw in (('README.txt', texts.readme(manifest).encode('utf-8', 'backslashreplace')),
                           ('manifest.json', json.dumps(manifest, indent=1, sort_keys=True).encode('utf-8') + b'\n')):
             self.bundle.write(name, raw)
@@ -481,6 +455,21 @@ class _Work(object):
         total = sum(record['bytes'] for record in self.records)
         return Outcome(self.bundle.final, changed, status, total, len(self.files) + 1, self.records,
                        tuple(_unique(self.problems)))
+
+    def _manifest(self, status):
+        manifest = {
+            'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
+            'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
+            'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
+            'container': None, 'volume': None, 'orphan': None, 'image': None,
+            'mounts': self._mounts(), 'components': self.records,
+            'engine': self.job.engine, 'pod': None,
+            'definition': texts.definition(self._definition) if self._definition is not None else None,
+            'networks': dict((name, definitions.network_info(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
+            'peers': self.job.around.peers if self.job.around else {},
+            'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
+        manifest[self.job.kind] = self.job.subject
+        return manifest
 
     def _changed(self, manifest):
         """False if the bundle that is there says the same: a partial one was read again, with the same result."""
@@ -521,10 +510,25 @@ class _Hashing(object):
     def __init__(self, sink):
         self._sink = sink
         self._digest = hashlib.sha256()
+        self._pieces, self._held = [], 0
+        self.bytes = 0
 
     def write(self, data):
         self._digest.update(data)
         self._sink.write(data)
+        self.bytes += len(data)
+
+    def gather(self, data):
+        """Write DATA with those before it; flush() ends that."""
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held > 1 << 18:
+            self.flush()
+
+    def flush(self):
+        if self._held:
+            self.write(b''.join(self._pieces))
+        self._pieces, self._held = [], 0
 
     def hexdigest(self):
         return self._digest.hexdigest()
@@ -543,15 +547,6 @@ def _taken(item):
     if not codes.has(item.code, codes.DELETES):
         return item
     return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
-
-
-def _flush(pieces, digest, sink):
-    data = b''.join(pieces)
-    del pieces[:]
-    digest.update(data)
-    if data:
-        sink.write(data)
-    return len(data)
 
 
 def _status(job, records):

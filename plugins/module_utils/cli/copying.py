@@ -21,14 +21,13 @@ from ..archive.sink import TEMPORARY
 from ..archive.write import HASHED_HOLES, data_map
 from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
-from ..formats import checksums
+from ..formats import checksums, pieces
 from .output import shown
 
 MAX_OPEN = 64                           # folders of the destination held open
 MAX_LINKS = 1000000                     # inodes whose further names are awaited
 SMALL = 128 * 1024
 CHUNK = 1 << 20
-PAGE = 4096                             # what is retried around an unreadable place
 ZEROS = memoryview(bytes(CHUNK))
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -385,7 +384,7 @@ class Copy(object):
                 return True
             os.lseek(source, 0, os.SEEK_SET)
         clean, position = True, 0
-        extents = data_map(source, size) if st.st_blocks * 512 < size and size > PAGE else [(0, size)]
+        extents = data_map(source, size) if st.st_blocks * 512 < size and size > pieces.PAGE else [(0, size)]
         if digest is not None and size - sum(length for dummy, length in extents) > HASHED_HOLES:
             digest = None
         for start, length in extents:
@@ -418,8 +417,8 @@ class Copy(object):
         while at < end:                 # with sums, and around what sendfile could not read
             try:
                 data = os.pread(source, min(CHUNK, end - at), at)
-            except OSError as exc:
-                data, good = self._salvage(source, at, min(CHUNK, end - at), path, exc)
+            except OSError:
+                data, good = self._salvage(source, at, min(CHUNK, end - at), path)
                 clean = clean and good
             if not data:
                 self._failed(path, 'became shorter while it was read, %d bytes are zeros' % (end - at))
@@ -433,24 +432,14 @@ class Copy(object):
             self._measured()
         return clean
 
-    def _salvage(self, source, at, length, path, error):
+    def _salvage(self, source, at, length, path):
         """(bytes, whether all were read) page by page; zeros for pages that cannot be read."""
-        pieces, lost, end = [], 0, at + length
-        first = None
-        while at < end:
-            step = min(PAGE - at % PAGE, end - at)
-            try:
-                data = os.pread(source, step, at)
-            except OSError as exc:
-                data, lost, error = bytes(step), lost + step, exc
-                first = at if first is None else first
-            if not data:
-                break
-            pieces.append(data)
-            at += len(data)
+        lost = []
+        data = pieces.salvaged(source, at, length, lambda *page: lost.append(page))
         if lost:
-            self._failed(path, 'from byte %d on, %d bytes cannot be read and are zeros: %s' % (first, lost, error.strerror))
-        return b''.join(pieces), not lost
+            self._failed(path, 'from byte %d on, %d bytes cannot be read and are zeros: %s' % (
+                lost[0][0], sum(end - start for start, end, dummy in lost), lost[-1][2].strerror))
+        return data, not lost
 
     def _measured(self):
         """Where it takes longer, count how much there is."""

@@ -5,7 +5,7 @@
 import collections
 import os
 
-from ..disk import metadata
+from ..disk import metadata, safeio
 from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..formats import redact, wording
@@ -294,11 +294,11 @@ def _orphan_key(orphan):
 
 
 def _is_folder(path):
-    return path is not None and os.path.isdir(path) and not os.path.islink(path)
+    return safeio.is_folder(path)
 
 
 def _is_looked_into(mount):
-    return mount.type in ('volume', 'bind') and mount.path not in (None, b'/') and os.path.isdir(mount.path)
+    return mount.type in ('volume', 'bind') and mount.path != b'/' and safeio.is_folder(mount.path)
 
 
 def _unread(found, obj, what):

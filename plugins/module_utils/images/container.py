@@ -62,7 +62,7 @@ def source_of(image, container=None):
     for layer in stack.image[::-1]:
         split = layer.tar_split
         layers.append(model.ImageLayer(layer.diff_id, layer.chain_id, layer.cache_id, layer.path, None, layer.status,
-                                       layer.encoding, split if split and layer.diff_id and os.path.isfile(split) else None))
+                                       layer.encoding, split if layer.diff_id and _stat(split) else None))
     reference = container.image_reference
     return model.Image(container.image_id or '', (reference,) if reference else (), None, None, None, model.PARTIAL,
                        tuple(layers), {}, None, container.store, container.root, container.driver)
@@ -110,11 +110,14 @@ def estimate(image, container=None, writable=None):
 
 
 def _stat(path):
+    if path is None:
+        return None
     try:
-        st = os.lstat(path) if path is not None else None
+        with layerdata.opened(path) as fd:
+            st = os.fstat(fd)
+            return [st.st_size, st.st_mtime_ns]
     except OSError:
-        st = None
-    return [st.st_size, st.st_mtime_ns] if st is not None else None
+        return None
 
 
 def _measured(container):

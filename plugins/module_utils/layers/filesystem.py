@@ -81,7 +81,7 @@ class Merged(object):
     def paths(self, prefix, failed):
         """Yield lists of the paths of everything below, a slash behind folders; None if that cannot be told without looking at each."""
         # types: an Overlay without its heirs, which ask for attributes of each file
-        if not SCANS or any(type(encoding) is not Overlay for encoding in self._view.encodings):
+        if not safeio.SCANS or any(type(encoding) is not Overlay for encoding in self._view.encodings):
             return None
         return _paths(self._view, self._parts, prefix, failed)
 
@@ -171,7 +171,7 @@ def _scanned(view, parts, prefix, failed, found):
 
 def _scan(view, part):
     """(names, those that are folders, deletions) of one layer's share of a folder."""
-    with os.scandir(part.folder.fd) as listed:
+    with part.folder.scan() as listed:
         entries = list(listed)
     if not entries:
         return (), set(), set()
@@ -215,7 +215,6 @@ class _Made(object):
         return {}
 
 
-SCANS = os.scandir in os.supports_fd    # from Python 3.7 on
 MADE = os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 2, 0, 0, 0, 0, 0, 0),
                       {'st_atime_ns': 0, 'st_mtime_ns': 0, 'st_ctime_ns': 0, 'st_blocks': 0, 'st_rdev': 0})
 

@@ -8,6 +8,7 @@ initial user namespace (xattr(7)): no error, they are just not there. Root insid
 """
 import os
 
+from ..disk import host
 from ..formats import wording
 from ..records import model
 from ..records.codes import problem
@@ -19,12 +20,10 @@ WHOLE = [b'0', b'0', b'4294967295']     # uid_map of the initial user namespace,
 def sees_trusted(proc='/proc/self'):
     """True if trusted.* attributes are shown to this process."""
     try:
-        with open(os.path.join(proc, 'status'), 'rb') as status:
-            words = [line.split() for line in status if line.startswith(b'CapEff:')]
-        with open(os.path.join(proc, 'uid_map'), 'rb') as uid_map:
-            mapped = uid_map.read().split()
+        words = [line.split() for line in host.read_kernel(os.path.join(proc, 'status')).split(b'\n') if line.startswith(b'CapEff:')]
+        mapped = host.read_kernel(os.path.join(proc, 'uid_map')).split()
         return bool(int(words[0][1], 16) >> CAP_SYS_ADMIN & 1) and mapped == WHOLE
-    except (OSError, IndexError, ValueError):
+    except (IndexError, ValueError):
         return os.geteuid() == 0        # no /proc, or a kernel without user namespaces
 
 

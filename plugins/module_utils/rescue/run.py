@@ -13,7 +13,7 @@ from ..archive import compress, trees
 from ..archive.progress import Progress, human
 from ..bundles import objects, paths, plan, writing as bundle
 from ..bundles.store import FolderStore
-from ..disk import fsinfo, metadata
+from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
 from ..formats import redact, wording
 from ..records import codes, model, selection
@@ -106,33 +106,39 @@ def _rescue(host, request, store, progress):
         return result
     store.prepare()
     store.lock()
-    outcomes, shared = [], {}
     settings.progress.plan(sum(_work(measured[index]) for index in range(len(jobs))
                                if done[index] is None and index not in left_out), len(jobs))
+    outcomes, more = _write(store, jobs, settings, measured, done, left_out)
+    settings.progress.phase('finishing')
+    settled, notes = settle(store)
+    result = _result(jobs, outcomes, problems + more + notes)
+    result['compose'] = settled
+    result['changed'] = result['changed'] or bool(settled)
+    return result
+
+
+def _write(store, jobs, settings, measured, done, left_out):
+    """([Outcome of each job], problems). DONE: {index: manifest of the bundle that is there, or None}; LEFT_OUT: {index: problem}."""
+    outcomes, problems, shared = [], [], {}
     for index, job in enumerate(jobs):
         settings.progress.bundle(index + 1, job.name)
         if done[index] is not None:
             outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
             continue
-        if index in left_out:
-            problems.append(left_out[index])
-            outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
-            continue
+        note = left_out.get(index)
         try:
-            outcomes.append(bundle.write(store, job, settings, measured[index], shared))
+            if note is None:
+                outcomes.append(bundle.write(store, job, settings, measured[index], shared))
+                continue
         except bundle.ReadFailed:
             raise
         except (LifeboatError, OSError) as exc:
-            problems.append(problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
+            note = problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
                 job.name, (str(exc) if isinstance(exc, LifeboatError) else metadata.describe(exc)).rstrip('.')),
-                'What is whole of it is kept and taken up by the next run.'))
-            outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
-    settings.progress.phase('finishing')
-    settled, notes = settle(store)
-    result = _result(jobs, outcomes, problems + notes)
-    result['compose'] = settled
-    result['changed'] = result['changed'] or bool(settled)
-    return result
+                'What is whole of it is kept and taken up by the next run.')
+        problems.append(note)
+        outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
+    return outcomes, problems
 
 
 def settle(store):
@@ -299,7 +305,7 @@ def _too_wide(host, request, mount):
     seen = os.path.normpath(host.root.to_host(mount.path))
     if seen in plan.SYSTEM or seen in host.usual_places:
         return 'it is a part of the system itself'
-    if not os.path.isdir(mount.path):
+    if not safeio.is_folder(mount.path):
         return ''
     for root in host.roots:
         if fsinfo.lies_inside(root.path, mount.path):

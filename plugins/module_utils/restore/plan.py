@@ -11,6 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 from ..archive import unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
+from ..formats import pieces
 from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list
 from ..formats.wording import show, text
@@ -209,8 +210,8 @@ def plan_image(plan, situation):
     plan.after['image'] = shown
 
     def do(undo):
-        pieces = loadable(situation.source.info)
-        loaded = engine.load(imagefile.only(pieces, image) if alone else pieces)
+        archive = loadable(situation.source.info)
+        loaded = engine.load(imagefile.only(archive, image) if alone else archive)
         found = find_image(engine, image)
         if found is None:
             raise LifeboatError('The engine loaded %s, but that is not the image of the bundle.'
@@ -228,11 +229,7 @@ def loadable(info):
         return
     stream = volumes_.open_archive(info, inbox.IMAGE)
     try:
-        while True:
-            piece = stream.read(1 << 20)
-            if not piece:
-                return
-            yield piece
+        yield from pieces.of(stream)
     finally:
         stream.close()
 

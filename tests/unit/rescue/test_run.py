@@ -21,6 +21,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.engines import reg
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import privileges
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import definition
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
@@ -511,3 +512,18 @@ def test_a_verdict_has_the_reason_and_the_next_step(dead, tmp_path, monkeypatch)
     result = rescue(dead, tmp_path / 'out')
     said = run.verdict(result, 'lost')
     assert said.startswith('None of %d bundles was rescued' % len(result['bundles'])) and 'No space left' in said
+
+
+@pytest.mark.parametrize('mistake', [TypeError, KeyError, AttributeError])
+def test_a_mistake_of_ours_does_not_pass_for_a_damaged_record(dead, tmp_path, monkeypatch, mistake):
+    def define(*dummy, **options):
+        raise mistake('of ours')
+    monkeypatch.setattr(definition, 'define', define)
+    with pytest.raises(mistake):
+        rescue(dead, tmp_path / 'out', include=('config',))
+
+
+def test_two_runs_do_not_share_what_they_say_of_themselves():
+    first, second = (run._settings(run.Request(b'/out', compression='none'), None) for dummy in range(2))
+    assert first.progress is not second.progress
+    assert bundle.Settings(None, ()).progress is None

@@ -7,6 +7,7 @@ import os
 import stat
 
 from ...bundles import objects
+from ...disk import safeio
 from ...disk.errors import LifeboatError
 from ...formats import containerlogs, quantities
 from ...records import codes
@@ -75,7 +76,7 @@ def _open(log, streams, tally):
     from ...bundles.texts import open_log
     for path in log.files:
         try:
-            if stat.S_ISREG(os.lstat(path).st_mode):
+            if stat.S_ISREG(safeio.lstat(path).st_mode):
                 streams.append(os.fdopen(open_log(path), 'rb'))
         except OSError as exc:
             tally.fail(path, exc)

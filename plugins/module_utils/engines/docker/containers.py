@@ -75,9 +75,9 @@ def read(readers: Readers, ident: str) -> model.Container:
     state = _state(config)
     problems[:0] = _removals(ident, name, hostconfig, state)
     reference = _reference(stores, config, store, driver, image_id)
+    place = folder.path() if folder is not None else os.path.join(readers.path, b'containers', ident.encode('ascii'))
     if folder is not None:
         folder.close()
-    place = os.path.join(readers.path, b'containers', ident.encode('ascii'))
     definition = definitions.define(config, hostconfig)._replace(
         id=ident, name=name or '', damaged=any(item.code in DAMAGED for item in problems))
     if mounted:
@@ -326,7 +326,7 @@ def _log(folder, names, ident, hostconfig, spec, problems):
     size = 0
     for path in files:
         try:
-            size += os.lstat(path).st_size
+            size += safeio.lstat(path).st_size
         except OSError:
             continue
     if not files and driver not in ('json-file', 'local', 'none'):

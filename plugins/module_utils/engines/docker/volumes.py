@@ -6,7 +6,7 @@ import os
 import re
 import stat
 
-from ...disk import metadata
+from ...disk import metadata, safeio
 from ...formats import jsonish, wording
 from ...records import model
 from ...records.codes import problem
@@ -132,7 +132,7 @@ def _bound(name, device, host):
     """A local volume that is a bind of a host path (type none, o=bind)."""
     try:
         path = host.resolve(os.fsencode(device))
-        if os.path.isdir(path):
+        if safeio.is_folder(path):
             return path, model.COMPLETE, ()
         why = 'not a folder'
     except OSError as exc:

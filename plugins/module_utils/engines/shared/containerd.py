@@ -25,7 +25,6 @@ from .snapshotters import ACTIVE, COMMITTED, FOLDER as SNAPSHOTTER
 META = b'io.containerd.metadata.v1.bolt'
 CONTENT = b'io.containerd.content.v1.content/blobs/sha256'
 CONTAINER_KEY = re.compile(r'[0-9a-f]{64}\Z')
-INDEX_TYPES = ('application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.list.v2+json')
 
 
 class Snapshot(NamedTuple):

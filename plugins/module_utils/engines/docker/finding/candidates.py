@@ -8,6 +8,7 @@ import os
 import stat
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from ....disk import safeio
 from ....formats.wording import show
 from ....records import model
 from .claims import DEFAULT_ROOT
@@ -77,7 +78,7 @@ def _by_folder(scan, claims, only_given):
     for claim in claims:
         try:
             place = scan.host.resolve(claim.path)
-            st = os.stat(place)
+            st = safeio.lstat(place)
         except OSError as exc:
             missing.append((claim, exc))
             continue
@@ -111,13 +112,14 @@ def _outer(host, place, known):
         return above
     for folder in (place,) + tuple(os.path.join(place, name) for name in SIGNS):
         try:
-            st = os.lstat(folder)
+            st = safeio.lstat(folder)
         except OSError:
             continue
         if st.st_gid == int(match.group(2)) or st.st_uid == int(match.group(1)):
             return above
     try:
-        signs = len(set(SIGNS) & set(os.listdir(above)))
+        with safeio.Dir.root(above) as around:
+            signs = len(set(SIGNS) & set(around.names()))
     except OSError:
         return None
     return above if signs > 1 else None  # one may be a folder of that name
@@ -174,7 +176,7 @@ def _candidate(scan, place, claims, content, containerd, outer):
     if rootless and userns is None:
         uid = next((claim.uid for claim in rootless if claim.uid), None)
         if uid is None:
-            uid = os.stat(place).st_uid
+            uid = safeio.lstat(place).st_uid
     exec_root, pidfile = _run_paths(flags, settings, claims, uid)
     override = next((claim.containerd for claim in claims if claim.containerd), None)
     roots, missing = containerd.roots(base, place, exec_root, override, uid is not None)

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 
-from ....disk import fsinfo
+from ....disk import fsinfo, safeio
 from ....formats import jsonish
 from ....formats.wording import show
 from ....records import model
@@ -75,7 +75,7 @@ def _target(host, path):
     """Where a link that leads nowhere wanted to lead (one step), as the dead host saw it."""
     try:
         folder = host.resolve(os.path.dirname(path) or b'/')
-        target = os.readlink(os.path.join(folder, os.path.basename(path)))
+        target = host.readlink(path)
     except OSError:
         return path
     return fsinfo.clean(os.path.join(host.to_host(folder), target))
@@ -212,7 +212,7 @@ def _no_layers(scan, candidate, content):
                      _remount(scan, folder, driver))
     for name in sorted(snapshotters):
         wanted = SNAPSHOTTER + to_bytes(name)
-        if b'/' in wanted or any(os.path.lexists(os.path.join(root, wanted)) for root in candidate.containerd_roots):
+        if b'/' in wanted or any(safeio.kind(os.path.join(root, wanted)) for root in candidate.containerd_roots):
             continue
         places = candidate.containerd_missing[:3] or (DEFAULT_CONTAINERD,)
         scan.problem('STORE_UNREACHABLE', candidate.path, '%s holds containers of the containerd store (%s), whose '
