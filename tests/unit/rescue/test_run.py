@@ -21,7 +21,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.engines import reg
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import privileges
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import definition
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import files
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
@@ -518,7 +518,7 @@ def test_a_verdict_has_the_reason_and_the_next_step(dead, tmp_path, monkeypatch)
 def test_a_mistake_of_ours_does_not_pass_for_a_damaged_record(dead, tmp_path, monkeypatch, mistake):
     def define(*dummy, **options):
         raise mistake('of ours')
-    monkeypatch.setattr(definition, 'define', define)
+    monkeypatch.setattr(files, 'files', define)
     with pytest.raises(mistake):
         rescue(dead, tmp_path / 'out', include=('config',))
 

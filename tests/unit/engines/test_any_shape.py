@@ -6,7 +6,9 @@ import copy
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import definition, files
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import definition as recorded
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import definition
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import files
 
 CONFIG = {
     'ID': 'a' * 64, 'Name': '/web', 'State': {'Paused': False}, 'Managed': False,
@@ -46,5 +48,5 @@ def with_odd(value, path, odd):
 def test_nothing_is_raised(odd):
     pairs = [(with_odd(CONFIG, path, odd), HOST) for path in places(CONFIG)] + [(CONFIG, with_odd(HOST, path, odd)) for path in places(HOST)]
     for config, host in pairs:
-        made = files.files(definition.define(config, host, {'Env': ['A=1']}, 'img'))
+        made = files.files(definition.resolved(recorded.define(config, host), 'img', definition.image_defaults({'Env': ['A=1']})))
         assert all(text.encode('utf-8', 'surrogateescape') for text in made.values())
