@@ -13,6 +13,7 @@ UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'pl
 BELOW = {
     'formats': set(),
     'storage': {'formats'},
+    'attach': {'formats', 'storage'},
     'databases': {'formats', 'storage'},
     'audit': {'formats', 'storage', 'databases'},
     'recreate': {'formats', 'storage'},
