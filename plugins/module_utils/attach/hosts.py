@@ -66,7 +66,7 @@ def _roots(systems: List[FileSystem]) -> List[Tuple[FileSystem, str]]:
 def _is_root(host: HostRoot, folder: bytes) -> bool:
     # by lstat of the folder: a link there could name another place
     try:
-        if host.resolve(folder) != host.place(folder):
+        if host.resolve(folder).rstrip(b'/') != host.place(folder).rstrip(b'/'):
             return False
     except OSError:
         return False
