@@ -50,7 +50,7 @@ INIT = '''#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup; mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts
-ln -sf /proc/self/fd /dev/fd; hostname dead1; ip link set lo up
+ln -sf /proc/self/fd /dev/fd; hostname dead1; busybox ip link set lo up
 exec </dev/null >/dev/ttyS0 2>&1
 dmesg -n 1
 for each in overlay fuse loop xfs btrfs dm_mod dm_thin_pool dm_snapshot dm_crypt raid1 raid456 veth bridge; do modprobe -q $each; done
@@ -94,6 +94,7 @@ def _make(path):
         _debootstrap(tree)
         kernel = _kernel(temporary, tree)
         _initrd(temporary, tree, kernel)
+        shutil.copy(shutil.which('busybox'), os.path.join(tree, 'usr', 'bin', 'busybox'))
         with open(os.path.join(tree, 'sbin', 'guest-init'), 'w', encoding='utf-8') as out:
             out.write(INIT)
         os.chmod(os.path.join(tree, 'sbin', 'guest-init'), 0o755)
@@ -225,7 +226,7 @@ class Guest:
         command += self._drive(self.root, 'qcow2', 'ROOT', self.cache)
         command += self._drive(self.job, 'raw', 'JOB', 'writeback') + self._drive(self.answer, 'raw', 'ANSWER', 'writeback')
         for number, path in enumerate(self.disks):
-            command += self._drive(path, 'raw', 'DISK%d' % number, self.cache)
+            command += self._drive(path, 'qcow2' if path.endswith('.qcow2') else 'raw', 'DISK%d' % number, self.cache)
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
