@@ -6,12 +6,13 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help rescue test lint units sanity integration kernel engines delivery soak bench changelog reference pyz release clean
+.PHONY: help rescue test lint units sanity integration kernel engines delivery soak bench format changelog reference pyz release clean
 
 help:
 	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none); the first run needs the network'
 	@echo 'make test     lint, units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
 	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer, links and reference of the docs'
+	@echo 'make format   mend layout and the order of imports'
 	@echo 'make soak     the tests with random contents, again and again (LIFEBOAT_SOAK=20 times), and their figures'
 	@echo 'make bench    measure speed and memory (BENCH="some rows")'
 	@echo 'make changelog  CHANGELOG.md from changelogs/fragments, for the version in galaxy.yml'
@@ -32,6 +33,9 @@ lint units sanity integration kernel engines delivery:
 
 soak:
 	@LIFEBOAT_SOAK="$${LIFEBOAT_SOAK:-20}" $(PYTHON) tools/check.py soak
+
+format:
+	@$(PYTHON) tools/linting.py --fix
 
 bench:
 	@$(PYTHON) tests/benchmark/bench.py $(BENCH)

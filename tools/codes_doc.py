@@ -1,12 +1,12 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/codes.md from the tables of codes in storage/codes.py and roles/audit, with what to do about each.
+"""docs/codes.md from the tables of codes in records/codes.py and roles/audit, with what to do about each.
 
     python3 tools/codes_doc.py            write docs/codes.md
     python3 tools/codes_doc.py --check    exit status 1 and the reason if it is not current, or a table has gaps
 
-The meaning of a code is in storage/codes.py, the advice is here: it is of no use at run time, where every problem
+The meaning of a code is in records/codes.py, the advice is here: it is of no use at run time, where every problem
 carries its own next step. Standard library only, Python 3.6 and newer.
 """
 import ast
@@ -15,7 +15,7 @@ import re
 import sys
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TABLE = os.path.join('plugins', 'module_utils', 'storage', 'codes.py')
+TABLE = os.path.join('plugins', 'module_utils', 'records', 'codes.py')
 RULES = os.path.join('roles', 'audit', 'defaults', 'main', 'rules.yml')
 PAGE = os.path.join('docs', 'codes.md')
 CODE = re.compile(r'[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\Z')
@@ -159,7 +159,7 @@ def read(path, where):
 
 
 def table(where=CHECKOUT):
-    """[(section, [(code, severity, meaning)])] of storage/codes.py. Read and not imported: sections are comments there."""
+    """[(section, [(code, severity, meaning)])] of records/codes.py. Read and not imported: sections are comments there."""
     source = read(TABLE, where)
     tree = ast.parse(source)
     lines = source.split('\n')

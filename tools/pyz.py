@@ -27,7 +27,7 @@ PROJECT = 'lifeboat-docker'
 LAUNCH = 1767225600                     # 2026-01-01, for a checkout without history
 SHEBANG = b'#!/usr/bin/env python3\n'
 # loaded by name
-BY_NAME = ('cli/verbs', 'storage/drivers')
+BY_NAME = ('cli/verbs', 'engines/docker/drivers')
 MAIN = '''\
 import sys
 if sys.version_info < (3, 6):

@@ -6,37 +6,50 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import os
 import re
 import shlex
 import socket
 import tempfile
-import textwrap
 import time
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
 # All of it here: the process that forks the workers loads this file, so that none of them has to.
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import remote, spool, store as stores
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import Teller, human
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import SEVERITIES, folder_name, settle, verdict
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, show as plain, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress import Teller
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show as plain, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import target
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name, settle, verdict
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import remote, spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
-    delivery as ends, delivery_door as door, interrupts, jobplace, plaindata, rescue_report)
-from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import Folders
-from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import SenderGone, Session, Unfetchable, reset, transport
+    delivery as ends,
+    delivery_door as door,
+    interrupts,
+    jobplace,
+    plaindata,
+    rescue_report,
+)
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import (
+    SenderGone,
+    Session,
+    Unfetchable,
+    reset,
+    transport,
+)
 
 display = Display()
 IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
 ROOM = re.compile(r'\s([0-9]{1,19})\s+[0-9]+\s+(-?[0-9]{1,19})\s+(?:[0-9]+%|-)\s')     # a line of df -P: all and free, blocks or inodes
-HEADS = ('STATUS', 'BUNDLE', 'IMAGE', 'VOLUMES', 'SIZE', '')
 MAX_STARTS = 3                          # without anything new between two of them,
 MAX_RESTARTS = 100                      # and with
 MAX_PLACES = 8                          # that the connection cannot fetch from
@@ -208,9 +221,10 @@ class ActionModule(ActionBase):
             def prepare():
                 """Not before the node has said that dest is not in what it reads; once."""
                 if on_controller and not self._task.check_mode and not prepared:
-                    _own(path)
+                    target.refuse_devices(path)
                     store.prepare()
-                    stack.enter_context(_locked(path))
+                    stack.callback(store.close)
+                    store.lock()
                     prepared.append(True)
 
             prepared = []
@@ -264,7 +278,7 @@ class ActionModule(ActionBase):
                 return self._on_host(args, task_vars)
             connected, until = True, None
             started = door.started(said['delivery'], delivery['places'])
-            receiver = ends.Receiver(*store, check=bool(self._task.check_mode))
+            receiver = ends.Receiver(store[0], store[1], bool(self._task.check_mode))
             session = Session(self, started, receiver, scratch, show, patience, _number(args, 'spool_size', 64 << 20))
             try:
                 session.probe()
@@ -369,73 +383,6 @@ def _width():
     return int(getattr(display, 'columns', None) or 79) if _terminal() else None
 
 
-def _own(folder):
-    """Have FOLDER (bytes), DEST/HOST, as a folder of ours. Raises LifeboatError for one that somebody else has planted."""
-    found = Folders(folder)
-    try:
-        found.make()
-    finally:
-        found.close()
-
-
-@contextlib.contextmanager
-def _locked(folder):
-    """Two runs never write into one folder."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        until = time.monotonic() + 15   # a killed run's worker needs a moment to notice
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise AnsibleActionFail('Another rescue is writing into %s. Wait for it, or choose another dest.'
-                                            % os.fsdecode(folder)) from None
-                time.sleep(0.5)
-            except OSError:
-                break                   # a file system without locks
-        yield
-    finally:
-        os.close(fd)
-
-
 def _table(host, result, width=None, check_mode=False):
-    """The end of one host: a line for each bundle and each problem, the gravest first. WIDTH: see _width()."""
-    head = '[%s] ' % plain(host)
-    bundles = sorted(result.get('bundles', ()), key=lambda item: rescue_report.STATUSES.index(item.get('status'))
-                     if item.get('status') in rescue_report.STATUSES else 0)
-    rows = [HEADS] + [(str(item.get('status')), plain(str(item.get('name'))), plain(item.get('image') or '-'),
-                       str(sum(part.get('kind') == 'volume' for part in item.get('components') or ())),
-                       human(item.get('bytes') or 0), '' if item.get('changed') else 'unchanged') for item in bundles[:40]]
-    lines = [head + line for line in _columns(rows)] if bundles else []
-    if width and lines and max(map(len, lines)) > width:    # without the images then
-        lines = [head + line for line in _columns([row[:2] + row[3:] for row in rows])]
-    if len(bundles) > 40:
-        lines.append(head + '... and %d more' % (len(bundles) - 40))
-    problems = sorted(result.get('problems', ()), key=lambda item: SEVERITIES.index(item.get('severity'))
-                      if item.get('severity') in SEVERITIES else 0)
-    for item in problems[:20]:
-        said = plain('%s %s: %s %s' % (str(item.get('severity')).upper(), item.get('code'), item.get('message'),
-                                       item.get('next_step') or '')).strip()
-        room = max(40, width - len(head)) if width else 0
-        lines += [head + line for line in (textwrap.wrap(said, room, subsequent_indent='    ', break_long_words=False,
-                                                         break_on_hyphens=False) if room else [said])]
-    if len(problems) > 20:
-        lines.append(head + '... and %d more problems' % (len(problems) - 20))
-    summary = result.get('summary', {})
-    lines.append(head + '%d bundles, %d %s, %s, %d problems' % (
-        summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
-        human(summary.get('bytes', 0)), summary.get('problems', 0)))
-    left = rescue_report.left_behind(result)
-    if left:
-        lines.append(head + rescue_report.staying(left))
-    return '\n'.join(lines)
-
-
-def _columns(rows):
-    """ROWS (the first has the names of the columns) as lines; numbers and sizes stand right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    right = [name in ('VOLUMES', 'SIZE') for name in rows[0]]
-    return ['  '.join(cell.rjust(size) if at_right else cell.ljust(size) for cell, size, at_right in zip(row, widths, right)).rstrip()
-            for row in rows]
+    """The end of one host, as the tool lifeboat prints it. WIDTH: see _width()."""
+    return '\n'.join(report.rescued(result, width, check_mode=check_mode, head='[%s] ' % plain(host)))

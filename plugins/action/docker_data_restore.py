@@ -4,7 +4,7 @@
 """Controller side of docker_data_restore: hands over a bundle that is on the controller, piece by piece.
 
 The module runs in the background on the host and says through files which of the bundle's files it wants next; see
-module_utils/restore/inbox.py for the folder that both share.
+module_utils/transport/inbox.py for the folder that both share.
 """
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import unpack
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, imagefile, inbox, plan, several, unpack, volumes
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, show, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import loadfile as imagefile, store as imagestore
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, plan, several, volumes
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import inbox
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts
 
 CHUNK = 8 * 1024 * 1024

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, records
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 

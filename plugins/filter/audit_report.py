@@ -4,7 +4,14 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import records, reports, reports_html, reports_store, reports_text
+
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
+    records,
+    reports,
+    reports_html,
+    reports_store,
+    reports_text,
+)
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
 FORMS = {

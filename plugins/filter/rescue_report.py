@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import records, rescue_report as rescues, rescue_report_html
+
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
+    records,
+    rescue_report as rescues,
+    rescue_report_html,
+)
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
 FORMS = {'json': rescues.as_json, 'html': rescue_report_html.as_html}

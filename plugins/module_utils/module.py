@@ -5,7 +5,9 @@
 import os
 import traceback
 
-from .storage import metadata, model
+from .disk import metadata
+from .disk.errors import LifeboatError
+from .formats import wording
 
 SOURCE_ARGUMENTS = dict(
     host_root=dict(type='path', default='/'),
@@ -19,12 +21,12 @@ def run(module, work):
     """Call WORK(module) -> result; end the module with it. Every error that a user can meet becomes one sentence."""
     try:
         result = work(module)
-    except model.LifeboatError as exc:
+    except LifeboatError as exc:
         module.fail_json(msg=sentence(str(exc)))
     except OSError as exc:
         where = exc.filename
         module.fail_json(msg=sentence('Cannot read %s: %s. Check the path and run as root (become: true)' % (
-            model.show(where) if where is not None else 'the disk', metadata.describe(exc))),
+            wording.show(where) if where is not None else 'the disk', metadata.describe(exc))),
             exception=traceback.format_exc() if module._verbosity >= 3 else None)
     except MemoryError:
         module.fail_json(msg='Out of memory. Rescue fewer containers at once (containers: [...]).')
@@ -39,8 +41,8 @@ def sentence(text):
 
 
 def open_host(params):
-    """storage.inventory.Host of a module's shared arguments."""
-    from .storage import inventory
+    """engines.docker.inventory.Host of a module's shared arguments."""
+    from .engines.docker import inventory
     root = params['containerd_root']
     return inventory.Host(os.fsencode(params['host_root']), [os.fsencode(path) for path in params['data_roots']],
                           os.fsencode(root) if root else None)

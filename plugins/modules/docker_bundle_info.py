@@ -81,8 +81,9 @@ bundles:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
 
 
 def inspect(module):

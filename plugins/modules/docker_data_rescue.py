@@ -268,8 +268,10 @@ summary:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, plan, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import plan
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, run
 
 
 def rescue(module):
@@ -279,8 +281,8 @@ def rescue(module):
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
         return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode)}
     if params['store_on'] == 'controller':
-        raise shared.model.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
-                                         'as lifeboat.docker.docker_data_rescue in a task')
+        raise shared.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
+                                   'as lifeboat.docker.docker_data_rescue in a task')
     ioclass.apply(params['io_class'])
     with shared.open_host(params) as host:
         result = run.rescue(host, run.request_of(params, module.check_mode))

@@ -316,6 +316,7 @@ notes:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore.engineapi import Tls

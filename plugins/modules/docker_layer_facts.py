@@ -220,7 +220,9 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.lifeboat.docker.plugins.module_utils import facts, module as shared
+
+from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
+from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 
 
 def gather(module):

@@ -13,15 +13,25 @@ import time
 from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.store import PARTIAL, PROGRESS
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.codes import problem
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import PARTIAL, PROGRESS
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import text
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.codes import problem
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_facts import count, facts, keeps_more
-from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import MARK, SMALL, Folders, Part, Whole, part_names
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import (
+    MARK,
+    SMALL,
+    Folders,
+    Part,
+    Whole,
+    part_names,
+)
 
 IMAGES = door.IMAGES
 BLOBS = 'image/' + imagestore.BLOBS     # where a bundle holds layers
@@ -131,7 +141,7 @@ class Receiver:
             self._fail(record.bundle, exc)
 
     def _fail(self, name: str, why: Any) -> None:
-        self.failed[name] = model.show(str(why))
+        self.failed[name] = wording.show(str(why))
         for number, (owner, dummy, file) in list(self._files.items()):
             if owner == name:
                 file.abort()
@@ -469,7 +479,7 @@ class Receiver:
         """One bundle of the result. PROBLEMS: one is added for a bundle that should be here and is not."""
         name, claimed = item['name'], item.get('status')
         entry = dict({key: item.get(key) for key in ('name', 'kind', 'container', 'id', 'image')},
-                     **model.path_fields(self._store.bundle_path(name)), problems=list(item.get('problems') or ()))
+                     **wording.path_fields(self._store.bundle_path(name)), problems=list(item.get('problems') or ()))
         if self._check and item.get('changed') and claimed != model.LOST:
             return dict(item, **entry)          # a forecast
         if name in self.written:

@@ -4,7 +4,7 @@
 """The one door between a managed node and the controller: what a node says becomes a record here, or a ProtocolError.
 
 A node may have been taken over. So each value has a type, a range and a set of characters, unknown keys are dropped, text for
-people goes through model.show(), and nothing that a node says is a path: the controller builds every path itself, from a
+people goes through wording.show(), and nothing that a node says is a path: the controller builds every path itself, from a
 place of its own list, the name of the spool, a number and a digest. Files on the controller know these records only.
 """
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, NamedTuple, Optional
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore, spool
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, spool
 
 BUNDLE_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,229}\Z')
 DIGEST = re.compile(r'[0-9a-f]{64}\Z')
@@ -42,7 +44,7 @@ class ProtocolError(Exception):
     """The node sent what no honest one sends. The message says what, for one sentence; it can be printed as it is."""
 
     def __init__(self, what: str):
-        super().__init__(model.show(what)[:500])
+        super().__init__(wording.show(what)[:500])
 
 
 # -- values ------------------------------------------------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ def words(value: Any, what: str, most: int = MAX_TEXT) -> str:
 
 def shown(value: str) -> str:
     """VALUE as people may see it, half of a surrogate pair included, which JSON can carry and no file can."""
-    return model.show(value.encode('utf-8', 'backslashreplace').decode('utf-8'))
+    return wording.show(value.encode('utf-8', 'backslashreplace').decode('utf-8'))
 
 
 def flag(value: Any, what: str) -> bool:

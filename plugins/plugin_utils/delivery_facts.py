@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
 RANK = (model.COMPLETE, model.PARTIAL, model.UNSUPPORTED, model.LOST)       # the best first
 MAX_TEXT = 4000
@@ -73,4 +74,4 @@ def count(result: dict[str, Any]) -> None:
 
 
 def _words(value: Any) -> str | None:
-    return model.show(value[:MAX_TEXT]) if isinstance(value, str) else None
+    return wording.show(value[:MAX_TEXT]) if isinstance(value, str) else None

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files of a delivery on the controller: every folder below dest is opened through rescue/place.py, a file never through a link."""
+"""Files of a delivery on the controller: every folder below dest is opened through bundles/place.py, a file never through a link."""
 from __future__ import annotations
 
 import contextlib
@@ -11,9 +11,10 @@ import os
 import stat
 from typing import Any, Iterator
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import place
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.sink import FileSink, SinkError
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError, text
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import place
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import FileSink, SinkError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import text
 
 PART, MARK = '.lifeboat-part', '.lifeboat-mark'
 SMALL = 1 << 20                         # bytes of a marker

@@ -16,6 +16,7 @@ import threading
 from typing import Iterator
 
 from ansible.errors import AnsibleError
+
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
 
 LOOK_EVERY = 0.05                       # seconds

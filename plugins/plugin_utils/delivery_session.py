@@ -22,8 +22,9 @@ from typing import Any, Callable, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.connection import ConnectionBase
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import spool
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, delivery_guard as guard
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import Receiver
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
@@ -116,7 +117,7 @@ class Session:
             except (AnsibleError, OSError) as exc:
                 why = exc
             self._again(lambda: self._call({}))     # or is it the connection as a whole?
-        raise Unfetchable(model.show(str(why).partition('\n')[0][:500]))
+        raise Unfetchable(wording.show(str(why).partition('\n')[0][:500]))
 
     def _probed(self) -> bool:
         local = os.path.join(self._scratch, 'probe')
@@ -311,4 +312,4 @@ def reset(action: Any) -> None:
 
 def _last_line(said: Any) -> str:
     lines = [line.strip() for line in str(said or '').splitlines() if line.strip()]
-    return model.show(lines[-1][:500]) if lines else ''
+    return wording.show(lines[-1][:500]) if lines else ''

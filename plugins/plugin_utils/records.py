@@ -15,7 +15,7 @@ import re
 import urllib.parse
 from typing import Any
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 
 STAMP = re.compile(r'\d{8}T\d{6}Z\.json\Z')
 

@@ -17,8 +17,7 @@ import os
 import re
 from typing import Any
 
-from . import findings as rules_of
-from . import reports, reports_text
+from . import findings as rules_of, reports, reports_text
 from .records import moment_of, one_line
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'report_page')

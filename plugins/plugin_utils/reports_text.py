@@ -10,8 +10,7 @@ import json
 import re
 from typing import Any
 
-from . import findings as rules_of
-from . import reports
+from . import findings as rules_of, reports
 from .records import moment_of, one_line
 
 human = rules_of.human_bytes

@@ -17,7 +17,8 @@ import os
 import tempfile
 from typing import Any
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli.report import LEFT, left_behind, staying
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 
 from .records import failure, folder_name, newest, timestamp, utcnow
 
@@ -36,8 +37,6 @@ STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
 MAX_PROBLEMS = 200
-NOT_INCLUDED = 'NOT_INCLUDED'
-LEFT = {'binds': 'bind mount', 'volumes': 'volume', 'layers': 'writable layer', 'images': 'image', 'containers': 'container'}
 # what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
 DELETED_NEXT = ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED')
 RESCUED_NEXT = 'It is rescued. Verify the bundle before dockerd is started on this disk.'
@@ -99,18 +98,6 @@ def _problems(result: dict[str, Any], bundles: list[dict[str, Any]]) -> list[dic
     return found
 
 
-def left_behind(result: dict[str, Any]) -> dict[str, int]:
-    """{kind: number} of what is on the host and not in the bundles, because nobody asked for it; kinds are those of LEFT, {} for nothing.
-
-    From the summary of the module; an older one tells it by its problems only.
-    """
-    said = _dict(result.get('summary')).get('left_behind')
-    if not isinstance(said, dict):
-        names = {show(item.get('object')) for item in _dicts(result.get('problems')) if item.get('code') == NOT_INCLUDED}
-        said = {'containers': len(names)}
-    return {kind: said[kind] for kind in LEFT if isinstance(said.get(kind), int) and not isinstance(said[kind], bool) and said[kind] > 0}
-
-
 def _left_names(result: dict[str, Any]) -> list[str]:
     said = _dict(_dict(result.get('summary')).get('left_behind')).get('names')
     return [show(name) for name in said[:20]] if isinstance(said, list) else []
@@ -149,7 +136,7 @@ def fleet(records: list[dict[str, Any]], expected: Any = (), now: datetime.datet
     totals: dict[str, Any] = {'hosts': counts['hosts'], 'states': counts['states'], 'bundles': len(bundles),
                               'bytes': sum(item.get('bytes') or 0 for item in bundles)}
     totals.update(counts['statuses'])
-    totals['left_behind'] = {kind: number for kind in LEFT for number in [sum(_left_of(record).get(kind, 0) for record in hosts)] if number}
+    totals['left_behind'] = {kind: number for kind, dummy in LEFT for number in [sum(_left_of(record).get(kind, 0) for record in hosts)] if number}
     totals['hosts_left_behind'] = sum(_is_whole(record) and not _is_everything(record) for record in hosts)
     return {'schema': REPORT_SCHEMA, 'title': title, 'generated': timestamp(now), 'totals': totals,
             'missing': _missing(hosts), 'left_behind': _left(hosts), 'hosts': hosts}
@@ -178,7 +165,7 @@ def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for record in hosts:
         told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
-                for item in record['problems'] if item['code'] == NOT_INCLUDED]
+                for item in record['problems'] if item['code'] == 'NOT_INCLUDED']
         if not told and _left_of(record):
             told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with include naming them.',
                      'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
@@ -223,12 +210,6 @@ def headline(report: dict[str, Any]) -> str:
     bundles = [f'{totals[status]} {status}' for status in STATUSES[:-1] if totals[status]]
     text += (': ' + ', '.join(bad) if bad else '') + (f'; of {totals["bundles"]} bundles ' + ', '.join(bundles) if bundles else '')
     return text + ('; ' + staying(totals['left_behind']) if totals['left_behind'] else '')
-
-
-def staying(left: dict[str, int]) -> str:
-    """The clause on data that were not asked for; also the last line of a host's table."""
-    return 'not in the bundles and only on the host: ' + ', '.join(
-        f'{"data of mounts of " if kind == "containers" else ""}{number} {LEFT[kind]}{"" if number == 1 else "s"}' for kind, number in left.items())
 
 
 def _counts(hosts: list[dict[str, Any]]) -> dict[str, Any]:

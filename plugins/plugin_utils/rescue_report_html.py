@@ -12,9 +12,10 @@ import os
 from typing import Any
 
 import jinja2
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.progress import duration, human
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
 from markupsafe import Markup
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress import duration, human
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 
 from . import rescue_report
 

@@ -12,7 +12,7 @@ import lab
 def archive_work(source, target, form='tree', codec='auto', sums=True, files=None, layers=()):
     lab.importable()
     tree, union, model, archive, compress, sink = (importlib.import_module(lab.UTILS + '.' + name) for name in (
-        'storage.tree', 'storage.union', 'storage.model', 'rescue.archive', 'rescue.compress', 'rescue.sink'))
+        'disk.tree', 'layers.union', 'records.model', 'archive.write', 'archive.compress', 'archive.sink'))
     folder, name = os.path.split(os.fsencode(target))
     source = os.fsencode(source)
 

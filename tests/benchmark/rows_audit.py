@@ -19,7 +19,7 @@ IN_A_FOLDER = 25
 
 def facts_module():
     lab.importable()
-    return importlib.import_module(lab.UTILS + '.facts'), importlib.import_module(lab.UTILS + '.storage.inventory')
+    return importlib.import_module(lab.UTILS + '.facts.gather'), importlib.import_module(lab.UTILS + '.storage.inventory')
 
 
 def read(root, containers, files, state=None):

@@ -27,7 +27,7 @@ EXPLORER = 'docker-explorer==20230719'
 def facts_work(host_root, subset, containers=None, names=(), changes=None):
     """CONTAINERS, CHANGES: how many there must be."""
     lab.importable()
-    inventory, facts = (importlib.import_module(lab.UTILS + '.' + name) for name in ('storage.inventory', 'facts'))
+    inventory, facts = (importlib.import_module(lab.UTILS + '.' + name) for name in ('engines.docker.inventory', 'facts.gather'))
 
     def run():
         with inventory.Host(os.fsencode(host_root)) as host:

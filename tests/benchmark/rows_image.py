@@ -14,7 +14,7 @@ from rows_facts import client, engine
 @lab.work('image')
 def image_work(host_root, dest):
     lab.importable()
-    inventory, run = (importlib.import_module(lab.UTILS + '.' + name) for name in ('storage.inventory', 'rescue.run'))
+    inventory, run = (importlib.import_module(lab.UTILS + '.' + name) for name in ('engines.docker.inventory', 'rescue.run'))
 
     def work():
         with inventory.Host(os.fsencode(host_root)) as host:

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tool as a program of its own, lifeboat.pyz: its start, a look at many containers, listing and copying a merged view."""
+"""The tool: its start and a look at many containers as lifeboat.pyz, a program of its own; listing and copying a merged view, as in all
+other rows without the start of Python."""
 import importlib
 import os
 import resource
@@ -28,6 +29,27 @@ def tool_work(path, words, output='/dev/null'):
                                     stderr=subprocess.DEVNULL, check=False).returncode
         if status not in (0, 2 if words[-1] == 'look' else 0):
             raise SystemExit('the tool ended with %d' % status)
+    return run
+
+
+@lab.work('verb')
+def verb_work(words, first):
+    """FIRST: arguments of a run before the measured one, which loads what is needed."""
+    lab.importable()
+    main = importlib.import_module(lab.UTILS + '.cli.main')
+
+    def run(words=words):
+        kept, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        try:
+            status = main.main(words)
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
+            os.close(null)
+        if status:
+            raise SystemExit('the tool ended with %d' % status)
+    run(first)
     return run
 
 
@@ -87,8 +109,8 @@ def tool_ls(here):
         print('tool-ls is not measured: overlay mounts need root')
         return
     root, name, mounted, line = merged(here)
-    yield lab.Row('lifeboat ls -R of a merged view, %d files, 12 layers' % here.count(20000), 'tool',
-                  {'path': tool(here), 'words': ['--host-root', root, 'ls', '-R', '--no-mounts', name]},
+    yield lab.Row('lifeboat ls -R of a merged view, %d files, 12 layers' % here.count(20000), 'verb',
+                  {'words': ['--host-root', root, 'ls', '-R', '--no-mounts', name], 'first': ['--host-root', root, 'ls', name + ':/etc']},
                   [lab.Reference('overlay mount, find', 'unshare -m sh -ec %s' % shlex.quote('%s; find %s' % (line, mounted)), 1.0)])
 
 
@@ -101,6 +123,7 @@ def tool_cp(here):
     ours, theirs, sums = here.path('copied-ours'), here.path('copied-theirs'), here.path('copied-sums')
     reference = lab.Reference('overlay mount, cp -a', 'unshare -m sh -ec %s' % shlex.quote('%s; cp -a %s %s' % (line, mounted, theirs)), 1.5)
     for label, words in (('', []), (' with checksums', ['--sums', sums])):
-        yield lab.Row('lifeboat cp of a merged view, %d files%s' % (here.count(20000), label), 'tool',
-                      {'path': tool(here), 'words': ['--host-root', root, 'cp', '--no-mounts'] + words + [name + ':/', ours]}, [reference],
+        yield lab.Row('lifeboat cp of a merged view, %d files%s' % (here.count(20000), label), 'verb',
+                      {'words': ['--quiet', '--host-root', root, 'cp', '--no-mounts'] + words + [name + ':/', ours],
+                       'first': ['--host-root', root, 'ls', name + ':/etc']}, [reference],
                       outputs=(ours, theirs, sums))

@@ -13,7 +13,7 @@ import hosts
 import pytest
 from hosts import MIB, options
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames
 
 NAME = 'lifeboat-evil0000'
 SPOOL = '/dev/shm/' + NAME
@@ -70,7 +70,9 @@ class Node(object):
 
 
 def path_of_a_chunk(node):
-    node.step['chunks'] = [[0, 5, ZEROS, '%s/x\n%s\n' % (SPOOL, node.command)]]
+    """Quoted by Ansible, its first line is a whole one for sftp, which knows \\' inside of quotes; and that file is there."""
+    node.files['a\'"\'b'] = [b'12345', 5]
+    node.step['chunks'] = [[0, 5, ZEROS, '%s/a\\\'b"\n%s\n' % (SPOOL, node.command)]]
 
 
 def digest_of_a_chunk(node):

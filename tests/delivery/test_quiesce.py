@@ -13,7 +13,7 @@ import hosts
 import pytest
 
 ID = 'f' * 12 + 'e' * 52
-UTILS = 'ansible_collections.lifeboat.docker.plugins.module_utils.rescue.quiesce'
+UTILS = 'ansible_collections.lifeboat.docker.plugins.module_utils.bundles.quiesce'
 
 
 @pytest.fixture(scope='module')

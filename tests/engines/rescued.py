@@ -2,16 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the collection's code against a dead root, and reads archives back with programs that are not ours."""
+import decimal
 import hashlib
 import json
+import math
 import os
 import stat
 import subprocess
 import tarfile
 
-from ansible_collections.lifeboat.docker.plugins.module_utils import facts
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
 
 EVERYTHING = ('config', 'writable', 'rootfs', 'volumes', 'binds', 'logs')
 
@@ -76,19 +78,16 @@ def members(archive, decompress=None):
                     tarfile.SYMTYPE: 'l', tarfile.LNKTYPE: 'h', tarfile.FIFOTYPE: 'p', tarfile.CHRTYPE: 'c',
                     tarfile.BLKTYPE: 'b'}[item.type]
             found[name] = (kind, item.mode & 0o7777, item.uid, item.gid, item.size if kind == 'f' else 0,
-                           _seconds(item), os.fsencode(item.linkname) if kind in 'lh' else b'',
+                           seconds(item), os.fsencode(item.linkname) if kind in 'lh' else b'',
                            (item.devmajor, item.devminor) if kind in 'cb' else None, digest)
     if process is not None:
         assert process.wait() == 0
     return found
 
 
-def _seconds(item):
-    """Whole seconds of a tarfile.TarInfo; its own number is a float, which rounds nanoseconds up."""
-    whole, dot, fraction = item.pax_headers.get('mtime', '').partition('.')
-    if not dot:
-        return int(item.mtime // 1)
-    return int(whole) - (1 if whole.startswith('-') and fraction.strip('0') else 0)
+def seconds(item):
+    """Whole seconds of a member's time. As a float, which tarfile makes of it, 0.999999999 s of the year 2100 is the next second."""
+    return math.floor(decimal.Decimal(item.pax_headers.get('mtime', item.mtime)))
 
 
 def unlink_hard(found):

@@ -14,7 +14,7 @@ import shutil
 import pytest
 import rescued
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.codes import CODES
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.codes import CODES
 
 SUBSETS = ['containers', 'layers', 'changes', 'images', 'volumes', 'orphans']
 

@@ -16,7 +16,12 @@ import pytest
 import rescued
 from rig import listing, scenario
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import image, imagestore, integrity, store
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import (
+    container as image,
+    integrity,
+    store as imagestore,
+)
 
 # from, to: both ways between the two stores, and the old engine with the new one
 PAIRS = (('debian-overlay2', 'newer-containerd'), ('newer-containerd', 'debian-overlay2'),

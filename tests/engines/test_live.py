@@ -11,8 +11,9 @@ import time
 
 import pytest
 import rescued
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import quiesce
 from rig import procs, scenario
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import quiesce
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 # Runs where the engine's paths are the machine's: a process number in a foreign disk's files says nothing about this kernel.
@@ -22,7 +23,7 @@ for name, where in (('ansible_collections', []), ('ansible_collections.lifeboat'
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = where
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 with inventory.Host(b'/') as host:
     run.rescue(host, run.Request(b'/srv/rescued', host_name='live', include=('writable',), quiesce=sys.argv[1]))
 '''

@@ -150,7 +150,7 @@ def tree_of(made, said, bundle, target):
 def image_of(made, said, bundle):
     """The layers of image.tar: those of the image by their diffIDs, digest by digest, and what the writable one lacks is told."""
     record = rescued.component(bundle, 'image')
-    original = next(item for item in made.root.truth['images'] if item['Id'] == said['inspect']['Image'])
+    original = [item for item in made.root.truth['images'] if item['Id'] == said['inspect']['Image']][0]
     if not record['exact'] or [layer['diff_id'] for layer in record['layers']] != original['RootFS']['Layers']:
         yield 'layers', record['exact'], [layer['diff_id'] for layer in record['layers']], original['RootFS']['Layers']
     told = {item['code'] for item in rescued.manifest(bundle)['problems']}

@@ -17,8 +17,8 @@ import pytest
 import rescued
 from rig import dead, listing, scenario
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import model
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.codes import CODES
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.codes import CODES
 
 SEEDS = int(os.environ.get('LIFEBOAT_DAMAGE_SEEDS', '2000' if os.environ.get('CI') else '200'))
 SHARE = {'debian-overlay2': 0.6, 'newer-containerd': 0.4}
@@ -169,7 +169,7 @@ def test_random_damage(small, watch, kind):
             started = time.monotonic()
             try:
                 facts = rescued.gather(root, gather_subset=SUBSETS, changes_limit=0)
-            except model.LifeboatError as exc:
+            except LifeboatError as exc:
                 facts = None
                 assert str(exc).strip(), seed
             except Exception:

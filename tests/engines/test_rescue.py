@@ -17,7 +17,7 @@ import pytest
 import rescued
 from rig import listing, truth
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
 
 ZERO = '0001-01-01T00:00:00Z'
 
@@ -162,8 +162,8 @@ def test_writable_over_the_image_gives_the_same_tree(dead_root, rescues, disk_di
     """The writable layer applied to the image by OCI rules: extract the export of a fresh container's layers, then ours."""
     result = rescues(dead_root)[0]
     with rescued.open_host(dead_root) as host:
-        from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import archive
-        from ansible_collections.lifeboat.docker.plugins.module_utils.storage import union
+        from ansible_collections.lifeboat.docker.plugins.module_utils.archive import write as archive
+        from ansible_collections.lifeboat.docker.plugins.module_utils.layers import union
         for name in ('shop-web-1', 'shop-db-1', 'shop-from-commit'):
             bundle = bundle_of(result, name)
             root = next(root for root in host.roots if bundle['id'] in root.container_ids())
@@ -375,7 +375,7 @@ def test_a_flipped_bit_is_found(dead_root, rescues, disk_dir):
 RUNNER = """
 import os, sys
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 with inventory.Host(os.fsencode(sys.argv[1])) as host:
     run.rescue(host, run.Request(os.fsencode(sys.argv[2]), host_name='dead', include=%r))
 """ % (rescued.EVERYTHING,)

@@ -11,11 +11,11 @@ import time
 import pytest
 import rescued
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import asks
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
+from ansible_collections.lifeboat.docker.tests.unit.archive.test_unpack import HOSTILE
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
-from ansible_collections.lifeboat.docker.tests.unit.restore.test_unpack import HOSTILE
 
 # both ways between the two stores, and from shifted owners to plain ones
 PAIRS = (('debian-overlay2', 'newer-containerd'), ('newer-containerd', 'debian-overlay2'),
@@ -233,6 +233,43 @@ def test_over_the_api_the_same_data(start_engine, disk_dir, forwarded):
     assert (found.st_uid, found.st_mode & 0o777, found.st_mtime) == (5, 0o600, 1600000000)
     assert engine.docker('volume', 'inspect', '-f', '{{.Labels.a}}', 'vol').strip() == b'b'
     assert engine.docker('ps', '-aq') == b'' == engine.docker('images', '-aq')
+
+
+def test_volume_that_leads_to_the_host_needs_leave_and_never_replaces(start_engine, disk_dir):
+    """Driver options in a bundle made a restore write over any folder of the host."""
+    engine = start_engine('debian-overlay2')
+    victim = engine.outside('/srv/victim')
+    os.makedirs(victim)
+    with open(os.path.join(victim, 'precious'), 'wb') as handle:
+        handle.write(b'x')
+    path = lone_volume(disk_dir, 'vol', [member('./precious', b'overwritten')],
+                       options={'type': 'none', 'o': 'bind', 'device': '/srv/victim'})
+    volumes = engine.docker('volume', 'ls', '-q')
+    for options in ({}, {'force': True}, {'check': True}, {'allow': ('volume_devices',)}, {'allow': ('volume_devices',), 'force': True}):
+        with pytest.raises(LifeboatError) as caught:
+            restore(engine, path, restore=('volumes',), **options)
+        assert '/srv/victim' in str(caught.value)
+        with open(os.path.join(victim, 'precious'), 'rb') as handle:
+            assert handle.read() == b'x'
+    assert os.listdir(victim) == ['precious'] and engine.docker('volume', 'ls', '-q') == volumes
+    os.unlink(os.path.join(victim, 'precious'))
+    restore(engine, path, restore=('volumes',), allow=('volume_devices',))
+    with open(os.path.join(victim, 'precious'), 'rb') as handle:
+        assert handle.read() == b'overwritten'
+
+
+@pytest.mark.parametrize('name', ['/srv/victim', '../victim', 'a/b', '-rf', 'a\0b', 'a\nb'])
+def test_volume_with_a_name_that_leads_elsewhere(name, start_engine, disk_dir):
+    engine = start_engine('debian-overlay2')
+    volumes = engine.docker('volume', 'ls', '-q')
+    path = make_bundle(os.path.join(disk_dir, 'bundle-name'), {'volumes/vol.tar': tar_bytes([ROOT, member('./f', b'x')])}, {
+        'volume': {'name': name, 'driver': 'local'}, 'components': [
+            {'name': 'volume:' + name, 'kind': 'volume', 'volume': name, 'file': 'volumes/vol.tar', 'status': 'complete', 'source_bytes': 1}]})
+    with pytest.raises(LifeboatError) as caught:
+        restore(engine, path, restore=('volumes',), force=True)
+    assert 'is no name for a volume' in str(caught.value) and engine.docker('volume', 'ls', '-q') == volumes
+    restore(engine, path, restore=('volumes',), volume_map={name: 'good'})
+    assert os.listdir(os.path.join(engine.data_root, 'volumes/good/_data')) == ['f']
 
 
 def test_full_volume_is_refused_replaced_and_kept(start_engine, disk_dir):

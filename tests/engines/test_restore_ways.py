@@ -14,7 +14,7 @@ from rig import scenario
 from rig.engine import Engine
 from test_restore import lone_volume, restore, state
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 TWO = [member('./d/', uid=999, gid=998, mode=0o2750), member('./d/f', b'data', uid=5, mode=0o600), member('./many', b'x' * 100000)]

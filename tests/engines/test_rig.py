@@ -13,7 +13,6 @@ import tarfile
 import time
 
 import pytest
-
 from rig import common, dead, engine as engines, listing, procs, scenario, truth, wild
 
 HERE = os.path.dirname(os.path.abspath(__file__))

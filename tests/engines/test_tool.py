@@ -138,7 +138,7 @@ def timeless(path):
 
 def test_rescue_by_tool_and_by_module_is_the_same(dead_root, tool, disk_dir):
     status, out, err = tool(dead_root, 'rescue', os.path.join(disk_dir, 'tool'), *(RESCUED + ('--host-name', 'dead', '--json', '--include',
-                                                                                         'config,writable,volumes,binds,logs')))
+                                                                                              'config,writable,volumes,binds,logs')))
     assert status in (0, 1), err
     theirs = rescued.rescue(dead_root, os.path.join(disk_dir, 'module'), containers=RESCUED,
                             include=('config', 'writable', 'volumes', 'binds', 'logs'))

@@ -20,7 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import (
-    boltdb, containerlogs, gotypes, jsonish, tarsplit)
+    boltdb,
+    containerlogs,
+    gotypes,
+    jsonish,
+    tarsplit,
+)
 from ansible_collections.lifeboat.docker.tests.fixtures import boltwriter
 from ansible_collections.lifeboat.docker.tests.unit.formats import genuine
 

@@ -23,11 +23,12 @@ sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'fixtures'))
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 import disktable  # noqa: E402  pylint: disable=wrong-import-position
 
-from ansible_collections.lifeboat.docker.plugins.module_utils import facts  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach import loops, run  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session import Request  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, model  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory  # noqa: E402
 
 TOOLS = ('qemu-img', 'qemu-storage-daemon', 'losetup', 'mkfs.ext4', 'mkfs.xfs')
 MIB = 1 << 20
@@ -280,7 +281,7 @@ def test_a_release_says_who_uses_the_disk_and_goes_on_later(dead, tmp_path):
     result = run.attach(request)
     user = subprocess.Popen(['sleep', '600'], cwd=os.path.join(result['hosts'][0]['host_root'], 'var'))  # pylint: disable=consider-using-with
     try:
-        with pytest.raises(model.LifeboatError) as raised:
+        with pytest.raises(LifeboatError) as raised:
             run.release(request)
         assert 'sleep (process %d)' % user.pid in str(raised.value)
     finally:
@@ -308,7 +309,7 @@ def test_a_journal_that_does_not_fit_into_the_scratch_is_a_problem_and_not_a_han
     request = Request((image,), scratch_dir=str(tmp_path / 'scratch'), scratch_size=256 << 10)
     before = checksum(image)
     try:
-        with contextlib.suppress(model.LifeboatError):
+        with contextlib.suppress(LifeboatError):
             result = run.attach(request)
             assert result['problems']
     finally:

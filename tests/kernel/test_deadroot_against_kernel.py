@@ -7,9 +7,8 @@ import stat
 import subprocess
 import sys
 
-import pytest
-
 import needs  # noqa: F401  pylint: disable=unused-import
+import pytest
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
 

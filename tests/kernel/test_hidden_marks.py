@@ -13,7 +13,8 @@ import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 SCRIPT = """
 import json, os, sys
 sys.path[:0] = json.loads(sys.argv[1])
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, privileges
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.layers import privileges
 with inventory.Host(os.fsencode(sys.argv[2])) as host:
     root = host.roots[0]
     marks = sum('trusted.overlay.opaque' in os.listxattr(path) for path, dummy, names in os.walk(root.path))

@@ -13,15 +13,14 @@ import subprocess
 import sys
 
 import pytest
-
 from needs import need
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'fixtures'))
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory  # noqa: E402
 
 FENCE = re.compile(r'^```\n(.*?)^```$', re.M | re.S)
 # file system: (how it is made, mount options without its journal)
@@ -110,7 +109,8 @@ def test_the_journal_is_replayed_and_the_disk_is_not_written(kind, tmp_path):
         assert done.returncode == 0, done.stdout
         assert written_last(point, where) == DIRTY
         with inventory.Host(os.fsencode(point), [b'/var/lib/docker']) as host:
-            result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box'))
+            result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box',
+                                                  include=('config', 'writable', 'volumes', 'binds', 'logs')))
         assert [item['status'] for item in result['bundles']] == ['complete'] * len(built.containers)
     finally:
         # after a failure: all of it that can be done

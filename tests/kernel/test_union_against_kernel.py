@@ -9,12 +9,12 @@ import shutil
 import stat
 import subprocess
 
+import needs  # noqa: F401  pylint: disable=unused-import
 import pytest
 
-import needs  # noqa: F401  pylint: disable=unused-import
-
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import changes, model, union
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.tree import Failure
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
+from ansible_collections.lifeboat.docker.plugins.module_utils.layers import changes, union
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
 NAMES = [b'a', b'b', b'c', b'd\xff', b'e\nf', b'.wh.x', b'g']
 OPTIONS = ['index=off', 'index=off,redirect_dir=on', 'index=off,redirect_dir=on,metacopy=on']

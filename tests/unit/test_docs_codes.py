@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(TOP, 'tools'))
 
 import codes_doc  # noqa: E402
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import codes  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes  # noqa: E402
 
 
 def test_the_page_is_current():

@@ -2,14 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat.pyz and the wheel: the same bytes each time, and they run alone, as on a stranger's machine."""
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import zipfile
 
 import deadroot
@@ -38,7 +43,7 @@ def place():
 def run(place, *words, **options):
     python = options.pop('python', sys.executable)
     return subprocess.run([python, '-I', str(place / 'tool' / 'lifeboat.pyz'), '--host-root', str(place / 'host')] + list(words),
-                          stdout=options.pop('stdout', subprocess.PIPE), stderr=subprocess.PIPE, env={}, cwd='/', timeout=120, **options)
+                          stdout=options.pop('stdout', subprocess.PIPE), stderr=subprocess.PIPE, env={}, cwd='/', timeout=120, check=False, **options)
 
 
 def test_two_builds_are_equal(tmp_path):
@@ -62,7 +67,7 @@ def test_it_is_a_program_and_holds_nothing_of_ansible(place):
 def test_every_verb_runs_in_an_empty_environment(place, tmp_path):
     for words, status in ((('look',), 0), (('ls', '-R', 'web'), 0), (('cat', 'web:/etc/passwd'), 0), (('find', 'web', '-name', 'x'), 0),
                           (('du', 'web'), 0), (('cp', 'web:/etc', str(tmp_path)), 0), (('tar', 'web'), 0), (('diff', 'web'), 0),
-                          (('logs', 'web'), 0), (('inspect', 'web'), 0), (('rescue', str(tmp_path / 'out')), 0),
+                          (('logs', 'web'), 0), (('inspect', 'web'), 0), (('rescue', str(tmp_path / 'out'), '--include', 'config,writable,volumes,logs'), 0),
                           (('verify', str(tmp_path / 'out')), 0), (('mount', 'web'), 0), (('completion', 'bash'), 0), (('--version',), 0)):
         done = run(place, *words)
         assert done.returncode == status and b'Traceback' not in done.stderr, (words, done.stderr)
@@ -72,7 +77,7 @@ def test_every_verb_runs_in_an_empty_environment(place, tmp_path):
 def test_stdin_closed(place):
     done = run(place, 'look', '--json', preexec_fn=lambda: os.close(0))
     assert done.returncode == 0 and len(json.loads(done.stdout.decode())['containers']) == 3
-    done = run(place, 'rescue', str(place / 'closed'), preexec_fn=lambda: os.close(0))
+    done = run(place, 'rescue', str(place / 'closed'), '--include', 'config,writable,volumes', preexec_fn=lambda: os.close(0))
     assert done.returncode == 0, done.stderr
 
 
@@ -101,6 +106,48 @@ def test_full_disk_of_the_output(place):
     with open('/dev/full', 'wb') as full:
         done = run(place, 'tar', 'web', stdout=full)
     assert done.returncode == 2 and b'No space left on device' in done.stderr and done.stderr.count(b'\n') == 1
+
+
+def on_terminal(place, *words, **variables):
+    """(exit status, what stands on the terminal) of the tool on a terminal of 80 columns."""
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+    process = subprocess.Popen([sys.executable, '-I', str(place / 'tool' / 'lifeboat.pyz'), '--host-root', str(place / 'host')] + list(words),
+                               stdin=child, stdout=child, stderr=child, env=dict({'TERM': 'xterm'}, **variables), close_fds=True)
+    os.close(child)
+    said = b''
+    while True:
+        try:
+            piece = os.read(parent, 65536)
+        except OSError:                 # the other side is closed
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(parent)
+    return process.wait(), said
+
+
+def test_on_a_terminal_there_are_colours_and_lines_fit(place):
+    status, said = on_terminal(place, 'look')
+    assert status == 0 and b'\x1b[32mcomplete\x1b[0m' in said
+    plain = re.sub(b'\x1b\\[[0-9;]*m', b'', said).decode().split('\r\n')
+    assert max(map(len, plain)) <= 80
+    assert b'\x1b' not in on_terminal(place, 'look', NO_COLOR='1')[1]
+    assert b'\x1b' not in on_terminal(place, 'look', TERM='dumb')[1]
+
+
+def test_on_a_terminal_an_archive_is_refused_and_files_are_harmless(place):
+    status, said = on_terminal(place, 'tar', 'web')
+    assert status == 2 and b'is a terminal' in said and b'ustar' not in said
+    volume = next((place / 'host' / 'var' / 'lib' / 'docker' / 'volumes').glob('shop_db/_data'))
+    (volume / 'evil').write_bytes(b'a\x1b]0;owned\x07b\n')
+    try:
+        assert b'a\\x1b]0;owned\\x07b' in on_terminal(place, 'cat', 'volume:shop_db:/evil')[1]
+        assert b'a\x1b]0;owned' in on_terminal(place, 'cat', '--raw', 'volume:shop_db:/evil')[1]
+        assert run(place, 'cat', 'volume:shop_db:/evil').stdout == b'a\x1b]0;owned\x07b\n'
+    finally:
+        (volume / 'evil').unlink()
 
 
 def test_an_ordinary_user_is_told_what_cannot_be_read(place):
@@ -136,7 +183,7 @@ def test_the_wheel_gives_the_command(tmp_path):
         assert sorted(line.split(',')[0] for line in record) == sorted(names)
         archive.extractall(str(tmp_path / 'site'))
     done = subprocess.run([sys.executable, '-c', 'import sys; from lifeboat_docker.cli.main import main; sys.exit(main(["--version"]))'],
-                          cwd=str(tmp_path / 'site'), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          cwd=str(tmp_path / 'site'), stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 0 and done.stdout.decode().strip() == 'lifeboat ' + pyz.version(), done.stderr
     shutil.rmtree(str(tmp_path / 'site'))
 

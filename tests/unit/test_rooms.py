@@ -9,19 +9,27 @@ import os
 import pytest
 
 UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'plugins', 'module_utils')
+GROUND = {'formats', 'disk', 'records', 'layers'}
+BELOW_BUNDLES = GROUND | {'engines', 'archive', 'databases', 'recreate', 'images', 'usage'}
 # what a room may know: itself and these
 BELOW = {
     'formats': set(),
-    'storage': {'formats'},
-    'attach': {'formats', 'storage'},
-    'databases': {'formats', 'storage'},
-    'audit': {'formats', 'storage', 'databases'},
-    'recreate': {'formats', 'storage'},
-    'bundles': {'formats', 'storage', 'recreate'},
-    'rescue': {'formats', 'storage', 'recreate', 'bundles', 'audit'},
-    'restore': {'formats', 'storage', 'recreate', 'bundles', 'audit', 'databases', 'rescue'},
-    # the roof of the tool
-    'cli': {'formats', 'storage', 'recreate', 'bundles', 'rescue', 'restore', 'facts', 'module'},
+    'disk': {'formats'},
+    'records': {'formats', 'disk'},
+    'layers': {'formats', 'disk', 'records'},
+    'engines': GROUND,
+    'attach': GROUND | {'engines'},
+    'databases': GROUND,
+    'archive': GROUND | {'databases'},
+    'recreate': GROUND,
+    'images': GROUND | {'archive'},
+    'usage': GROUND | {'databases'},
+    'bundles': GROUND | {'archive', 'recreate', 'images'},
+    'transport': GROUND | {'archive', 'images', 'bundles'},
+    'facts': BELOW_BUNDLES,
+    'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
+    'restore': BELOW_BUNDLES | {'bundles', 'transport'},
+    'cli': BELOW_BUNDLES | {'bundles', 'facts', 'rescue', 'restore', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

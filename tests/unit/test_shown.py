@@ -8,16 +8,24 @@ import subprocess
 
 import pytest
 import yaml
+from hostiletext import ALL, BREAKS, CONTROLS, ESCAPES, IDS, NAMES, bad
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
-from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import progress
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import texts
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import checksums, wording
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.values import clean
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies, definition as definitions, files, run, shell
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import imagecodes, progress, texts
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import codes as imagecodes
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes, model
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import (
+    body as bodies,
+    definition as definitions,
+    files,
+    run,
+    shell,
+)
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, steps
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import codes, model
-
-from hostiletext import ALL, BREAKS, CONTROLS, ESCAPES, IDS, NAMES, bad
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 STUB = '''#!/bin/sh
@@ -29,16 +37,16 @@ test "$2" != inspect || test -z "$CREATE"
 
 @pytest.mark.parametrize('char', list(CONTROLS) + ['\0'])
 def test_each_control_character_is_an_escape(char):
-    shown = model.show('a' + char + 'b')
+    shown = wording.show('a' + char + 'b')
     assert bad(shown) == [] and shown.startswith('a\\') and shown.endswith('b')
-    assert model.show(shown) == shown
+    assert wording.show(shown) == shown
 
 
 def test_what_people_read_stays():
     text = u'gr\u00fc\u00df \u6c34 \U0001f433 a\\b'
-    assert model.show(text) == text and model.show(text.encode('utf-8')) == text
-    assert model.show(b'a\xff\x9b') == 'a\\xff\\x9b' and model.show(None) == '' and model.show(5) == '5'
-    assert model.text('\udcff') == '\\xff' and model.text('\ud800') == '\\ud800'
+    assert wording.show(text) == text and wording.show(text.encode('utf-8')) == text
+    assert wording.show(b'a\xff\x9b') == 'a\\xff\\x9b' and wording.show(None) == '' and wording.show(5) == '5'
+    assert wording.text('\udcff') == '\\xff' and wording.text('\ud800') == '\\ud800'
 
 
 @pytest.mark.parametrize('name', NAMES, ids=IDS)
@@ -46,7 +54,7 @@ def test_problems_and_errors_are_single_harmless_lines(name):
     for item in (codes.problem('READ_ERROR', name, 'Cannot read %s.' % name, 'Look at %s.' % name),
                  imagecodes.problem('NEW_CODE', name, 'Cannot read %s.' % name, 'Look at %s.' % name)):
         assert [bad(field) for field in item] == [[]] * 5
-    assert bad(str(model.LifeboatError('There is no %s.' % name))) == []
+    assert bad(str(LifeboatError('There is no %s.' % name))) == []
 
 
 @pytest.mark.parametrize('name', NAMES, ids=IDS)
@@ -66,7 +74,7 @@ class Module(object):
         self.said = result['msg']
 
 
-@pytest.mark.parametrize('exc', [model.LifeboatError('No container is called %s.' % ALL), OSError(5, 'Input/output error', b'/x/\x1b\x9b\n'),
+@pytest.mark.parametrize('exc', [LifeboatError('No container is called %s.' % ALL), OSError(5, 'Input/output error', b'/x/\x1b\x9b\n'),
                                  OSError(5, 'Input/output error', '/x/' + ESCAPES)])
 def test_a_failed_module_says_one_harmless_line(exc):
     module = Module()
@@ -184,7 +192,7 @@ def test_a_parser_reads_back_every_value_of_compose_yaml(name):
     wanted = clean(name).replace('$', '$$')
     assert service['labels']['b'] == service['user'] == service['dns'][0] == wanted
     assert service['entrypoint'] == [wanted, wanted] and service['command'] == [wanted, '--', wanted]
-    head = made.split('\nname: ')[0]
+    head = made.partition('\nname: ')[0]
     assert all(line.startswith('# ') for line in head.split('\n'))
 
 

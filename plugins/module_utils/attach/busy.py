@@ -5,7 +5,7 @@
 import os
 from typing import List
 
-from ..storage.model import show
+from ..formats.wording import show
 
 MAX_NAMED = 5
 
@@ -50,5 +50,5 @@ def _command(process: str) -> str:
 
 
 def _mounted_below(point: str) -> List[bytes]:
-    from ..storage import fsinfo
+    from ..disk import fsinfo
     return [each.point for each in fsinfo.mounts() if each.point.startswith(os.fsencode(point) + b'/')]

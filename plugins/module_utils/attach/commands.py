@@ -8,7 +8,8 @@ import shutil
 import subprocess
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from ..storage.model import LifeboatError, show
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 
 TIMEOUT = 120                           # seconds of one command
 # package of a tool by the family of the distribution (ID and ID_LIKE of os-release); tried on Debian only

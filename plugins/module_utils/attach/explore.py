@@ -4,7 +4,7 @@
 """Disks -> file systems: partition tables, LUKS, md, LVM, in whatever order they lie in each other."""
 from typing import Dict, List, NamedTuple, Tuple
 
-from ..storage.model import show
+from ..formats.wording import show
 from . import luks, lvm, partitions, raid
 from .session import MAX_DEPTH, MAX_DEVICES, Device, Session, read_of
 from .superblocks import LUKS, LVM, MD, MOUNTED, Found, identify

@@ -14,8 +14,9 @@ import stat
 import time
 from typing import Any, Dict, Iterator
 
-from ..storage import fsinfo
-from ..storage.model import LifeboatError, show
+from ..disk import fsinfo
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 from . import images, loops
 from .commands import Commands, has, line_of
 from .session import Device, Session, size_of

@@ -7,8 +7,9 @@ where no overlay is in between, never with a type that the kernel would have to 
 import os
 from typing import Any, Dict
 
-from ..storage import fsinfo
-from ..storage.model import LifeboatError, show
+from ..disk import fsinfo
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 from . import busy, export, loops
 from .commands import Commands, Failed
 from .session import IGNORE, Device, FileSystem, Session

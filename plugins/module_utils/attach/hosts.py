@@ -10,9 +10,13 @@ import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ..storage import discovery, fsinfo, model
-from ..storage.host import HostRoot
-from ..storage.model import LifeboatError, show
+from ..disk import fsinfo
+from ..disk.errors import LifeboatError
+from ..disk.host import HostRoot
+from ..engines.docker import discovery
+from ..formats import wording
+from ..formats.wording import show
+from ..records import model
 from . import filesystems
 from .commands import Failed
 from .session import FileSystem, Session
@@ -181,7 +185,7 @@ def _by_number(source: str, systems: List[FileSystem]) -> List[FileSystem]:
 
 def _engines(root: str) -> Tuple[List[Dict[str, Any]], Tuple[model.Problem, ...]]:
     found = discovery.find_roots(HostRoot(os.fsencode(root)), [])
-    engines = [{'engine': 'docker', 'data_root': model.text(each.path), 'containers': each.containers, 'volumes': each.volumes,
+    engines = [{'engine': 'docker', 'data_root': wording.text(each.path), 'containers': each.containers, 'volumes': each.volumes,
                 'drivers': list(each.drivers)} for each in found.roots if each.score > 1]   # type: List[Dict[str, Any]]
     engines += [{'engine': 'podman', 'data_root': problem.object, 'containers': None, 'volumes': None, 'drivers': []}
                 for problem in found.problems if problem.code == 'OTHER_ENGINE']

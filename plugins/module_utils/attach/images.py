@@ -13,7 +13,8 @@ import stat
 import struct
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from ..storage.model import LifeboatError, show
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 
 RAW, QCOW2, VHDX, VMDK, VDI, VHD = 'raw', 'qcow2', 'vhdx', 'vmdk', 'vdi', 'vpc'
 MAX_CHAIN = 32                          # backing files below each other

@@ -5,7 +5,7 @@
 import os
 from typing import Any, Dict, Optional
 
-from ..storage.model import show
+from ..formats.wording import show
 from . import export, filesystems
 from .commands import Commands, Failed, ToolMissing
 from .session import Device, Session, size_of

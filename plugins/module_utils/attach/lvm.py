@@ -11,7 +11,7 @@ import os
 import re
 from typing import Any, Dict, List, Tuple
 
-from ..storage.model import show
+from ..formats.wording import show
 from . import export, filesystems
 from .commands import Commands, Failed, ToolMissing, has
 from .session import IGNORE, Device, Session, size_of

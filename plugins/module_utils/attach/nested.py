@@ -7,8 +7,8 @@ import shlex
 import stat
 from typing import List
 
-from ..storage.host import HostRoot
-from ..storage.model import show
+from ..disk.host import HostRoot
+from ..formats.wording import show
 from . import commands
 from .session import FileSystem, Session
 

@@ -5,7 +5,7 @@
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
-from ..storage.model import show
+from ..formats.wording import show
 from . import export, filesystems, loops
 from .commands import Commands, Failed, ToolMissing
 from .session import IGNORE, Device, Session, size_of

@@ -5,8 +5,9 @@
 import os
 from typing import List
 
-from ..storage import fsinfo
-from ..storage.model import LifeboatError, show
+from ..disk import fsinfo
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 from . import export, filesystems, loops, luks, lvm, raid
 from .commands import Commands, Failed
 from .state import FILE, State

@@ -7,8 +7,9 @@ import re
 import stat
 from typing import Any, Dict, List, Tuple
 
-from ..storage import fsinfo
-from ..storage.model import LifeboatError, show
+from ..disk import fsinfo
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 from . import export, filesystems, hosts, images, nested, release as releasing, state as states
 from .commands import Commands, Failed
 from .explore import explore

@@ -5,7 +5,7 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from ..storage import codes, model
+from ..records import codes, model
 from .commands import Commands, line_of
 from .state import State
 from .superblocks import Found

@@ -15,7 +15,8 @@ import os
 import stat
 from typing import Any, Dict, Iterator, List
 
-from ..storage.model import LifeboatError, show
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 
 FILE = 'state.json'
 MAX_STATE = 4 << 20

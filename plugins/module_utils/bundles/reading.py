@@ -14,10 +14,11 @@ import re
 import stat
 from typing import Any, Dict, NamedTuple, Tuple
 
+from ..disk import safeio
+from ..disk.errors import LifeboatError
 from ..formats import jsonish
 from ..formats.values import as_list
-from ..storage import safeio
-from ..storage.model import LifeboatError, show, text
+from ..formats.wording import show, text
 
 SCHEMA_VERSION = 1
 KINDS = ('container', 'volume', 'orphan', 'image')
@@ -46,7 +47,7 @@ ESCAPES = {b'\\n': b'\n', b'\\r': b'\r', b'\\\\': b'\\'}
 class BundleInfo(NamedTuple):
     """One bundle as found. `differences`: ({'file': str, 'problem': str}, ...); empty if there are none.
 
-    The names in both are as they are on the disk: whoever shows them puts them through model.show().
+    The names in both are as they are on the disk: whoever shows them puts them through wording.show().
     `extra` names files that SHA256SUMS does not list: nothing reads them, so they do not change the status.
     `sums` is {name (bytes): hex SHA-256}. `remote`: an inbox.Inbox through which a bundle on the controller is read.
     """

@@ -5,9 +5,11 @@
 import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from ..disk.errors import LifeboatError
 from ..formats.values import as_dict, as_list
+from ..formats.wording import show
+from ..records.model import COMPLETE, Mount
 from ..recreate import definition
-from ..storage.model import COMPLETE, LifeboatError, Mount, show
 from . import reading
 
 MAX_LISTED = 10

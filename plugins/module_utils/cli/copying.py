@@ -17,11 +17,11 @@ import time
 from collections import OrderedDict
 from typing import Any, NamedTuple, Optional
 
+from ..archive.sink import TEMPORARY
+from ..archive.write import HASHED_HOLES, data_map
+from ..disk.errors import LifeboatError
+from ..disk.tree import Failure
 from ..formats import checksums
-from ..rescue.archive import HASHED_HOLES, data_map
-from ..rescue.sink import TEMPORARY
-from ..storage.model import LifeboatError
-from ..storage.tree import Failure
 from .output import shown
 
 MAX_OPEN = 64                           # folders of the destination held open
@@ -67,12 +67,17 @@ def temporary(name, source):
 
 
 class Copy(object):
-    """One file or folder to one place. FAILED(path, error or sentence) is called for what cannot be read; METER: progress.Meter."""
+    """One file or folder to one place: file() or folder() makes it under its temporary name, finish() gives it its own.
+
+    PARENT: descriptor of the destination's folder; NAME: the final name in it, b'' where what is in the folder goes into PARENT.
+    SOURCE: text that tells this source from others. FAILED(path, error or sentence) is called for what cannot be read; METER:
+    progress.Meter.
+    """
 
     def __init__(self, parent, name, source, options, failed, meter, counts):
         self._parent = parent           # descriptor of the destination's folder
         self._name = name
-        self._temporary = temporary(name, source)
+        self._temporary = temporary(name or b'contents', source)
         self._options = options
         self._failed = failed
         self._meter = meter
@@ -98,8 +103,6 @@ class Copy(object):
         try:
             made = self._one(entry, b'', self._parent, name, self._name)
             self._settle()
-            if made:
-                os.rename(name, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
             return made
         except BaseException:
             _remove(self._parent, name)
@@ -128,12 +131,49 @@ class Copy(object):
             self._finish(b'')
             self._settle()
             self._apply(self._root, *self._pending.pop()[1:3])
-            os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
         finally:
             for fd in self._open.values():
                 os.close(fd)
             self._open.clear()
             os.close(self._root)
+
+    def names(self):
+        """The final names (bytes) that finish() will give."""
+        if self._name:
+            return [self._name]
+        fd = os.open(self._temporary, FOLDER, dir_fd=self._parent)
+        try:
+            return sorted(map(os.fsencode, os.listdir(fd)))
+        finally:
+            os.close(fd)
+
+    def finish(self, force):
+        """Give everything its name -> [(name, what was there and how it is called now)]. FORCE: rename what is there; without
+        it LifeboatError."""
+        names, aside = self.names(), []
+        for name in names:
+            if exists(self._parent, name) is not None:
+                if not force:
+                    raise LifeboatError('There is %s already. Choose another DEST, or --force, which renames it' % shown(name))
+                aside.append((name, set_aside(self._parent, name)))
+        if self._name:
+            os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
+            return aside
+        fd = os.open(self._temporary, FOLDER, dir_fd=self._parent)
+        try:
+            os.fchmod(fd, 0o700)
+            for name in names:
+                os.rename(name, name, src_dir_fd=fd, dst_dir_fd=self._parent)
+        finally:
+            os.close(fd)
+        os.rmdir(self._temporary, dir_fd=self._parent)
+        return aside
+
+    def discard(self):
+        """Remove a single file that will not get its name. A folder stays, for the next run."""
+        there = exists(self._parent, self._temporary)
+        if there is not None and not stat.S_ISDIR(there.st_mode):
+            _remove(self._parent, self._temporary)
 
     # -- folders
 
@@ -277,7 +317,11 @@ class Copy(object):
         if self._options.owners:
             os.chown(name, *self._ids(st), dir_fd=folder, follow_symlinks=False)
         if kind != stat.S_IFLNK:
-            os.chmod(node, self._mode(st))
+            made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+            finally:
+                os.close(made)
         self._set_xattrs(node, self._xattrs(entry))
         os.utime(name, ns=_times(st), dir_fd=folder, follow_symlinks=False)
         return True

@@ -6,8 +6,10 @@ import os
 import stat
 import time
 
-from ..storage import filesystem, model
-from ..storage.tree import Failure
+from ..disk.errors import LifeboatError
+from ..disk.tree import Failure
+from ..formats import wording
+from ..layers import filesystem
 from . import objects
 from .main import PARTIAL, WHOLE
 from .output import shown
@@ -70,26 +72,32 @@ def each(given, out, tally, show):
                 with objects.opened(host, reference, given.mounts) as found:
                     tally.note(found.partial)
                     show(found, reference, objects.lookup(found, reference.path))
-            except model.LifeboatError as exc:
+            except LifeboatError as exc:
                 if len(given.objects) == 1:
                     raise
                 missing += 1
                 out.error('lifeboat: %s' % exc)
     if missing == len(given.objects):
-        raise model.LifeboatError('nothing of that is there')
+        raise LifeboatError('nothing of that is there')
     tally.partial = tally.partial or bool(missing)
     return tally.status()
 
 
-def about(entry, path):
-    """An entry as JSON: the same keys for every verb."""
+def about(entry, path, idmap=None):
+    """An entry as JSON: the same keys for every verb. Owners are those that the container saw."""
     st = entry.st
-    fields = model.path_fields(path)
-    fields.update({'type': filesystem.kind(st.st_mode), 'mode': '%04o' % stat.S_IMODE(st.st_mode), 'uid': st.st_uid, 'gid': st.st_gid,
+    uid, gid = owner(st, idmap)
+    fields = wording.path_fields(path)
+    fields.update({'type': filesystem.kind(st.st_mode), 'mode': '%04o' % stat.S_IMODE(st.st_mode), 'uid': uid, 'gid': gid,
                    'size': st.st_size, 'mtime': moment(st.st_mtime_ns), 'mtime_ns': st.st_mtime_ns})
     if stat.S_ISLNK(st.st_mode):
-        fields.update(model.path_fields(target(entry), 'link'))
+        fields.update(wording.path_fields(target(entry), 'link'))
     return fields
+
+
+def owner(st, idmap):
+    """(uid, gid) of a stat as the container saw them. IDMAP: layers.idmap.IdMap or None."""
+    return idmap.to_container(st.st_uid, st.st_gid) if idmap is not None else (st.st_uid, st.st_gid)
 
 
 def target(entry):
@@ -111,7 +119,7 @@ def moment(nanoseconds):
 def long_line(entry, name, idmap=None, human=None):
     """A line as ls -l has it; owners are numbers, as the container's passwd is another one."""
     st = entry.st
-    uid, gid = idmap.to_container(st.st_uid, st.st_gid) if idmap is not None else (st.st_uid, st.st_gid)
+    uid, gid = owner(st, idmap)
     kind = filesystem.kind(st.st_mode)
     size = '%d, %d' % (os.major(st.st_rdev), os.minor(st.st_rdev)) if kind in ('c', 'b') else \
         human(st.st_size) if human else '%d' % st.st_size

@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 
-from ..storage.model import LifeboatError, text
+from ..disk.errors import LifeboatError
+from ..formats.wording import text
 from . import output, parser
 
 VERSION = '1.0.0'
@@ -27,7 +28,11 @@ class Ended(BaseException):
 def main(argv=None):
     """Run the tool with ARGV (default: of the process) -> exit status."""
     _descriptors()
-    given = parser.build(VERSION).parse_args(argv)
+    known = parser.build(VERSION)
+    if not (sys.argv[1:] if argv is None else argv):
+        known.print_help(sys.stderr)
+        return NOTHING
+    given = known.parse_args(argv)
     out = output.Output(given.quiet, given.verbose)
     before = _signals()
     try:

@@ -6,8 +6,9 @@ import contextlib
 import os
 from typing import Any, NamedTuple, Optional
 
-from ..storage import inventory, model, selection
-from ..storage.model import LifeboatError
+from ..disk.errors import LifeboatError
+from ..engines.docker import inventory
+from ..records import model, selection
 from .output import shown
 
 CONTAINER, VOLUME, LAYER, IMAGE = 'container', 'volume', 'layer', 'image'
@@ -125,12 +126,13 @@ def _layers(host, name):
 
 def _images(host, name):
     named, found = {}, []
+    digest = name[7:] if name.startswith('sha256:') else name if ':' not in name else ''
     for root in host.roots:
         for image in root.images():
             for each in image.references + (image.id,):
                 named.setdefault(each, None)
-            if name in image.references or name + ':latest' in image.references or image.id == name or \
-                    len(name) >= 4 and image.id.split(':')[-1].startswith(name.split(':')[-1]):
+            if name in image.references or name + ':latest' in image.references or \
+                    len(digest) >= 4 and image.id.split(':')[-1].startswith(digest):
                 found.append(Object(IMAGE, (image.references or (image.id,))[0], root, image, root.idmap))
     if not found:
         selection.by_glob('image', [name], list(named))
@@ -153,8 +155,8 @@ class Opened(NamedTuple):
 def opened(host, reference, mounts=True):
     """Yield the Opened of a Reference. MOUNTS: volumes and binds of a container are at their places. LifeboatError where
     nothing of it can be read."""
-    from ..storage import filesystem
-    from ..storage.union import View
+    from ..layers import filesystem
+    from ..layers.union import View
     item = find(host, reference)
     record, partial = item.record, []
     if item.kind == VOLUME:
@@ -180,7 +182,7 @@ def _image_layers(image, partial):
     usable = [layer for layer in layers if layer.path and layer.status == model.COMPLETE]
     if not usable:
         raise LifeboatError(said(image.problems, 'No layer of the image lies unpacked on this disk. lifeboat rescue --images writes it '
-                                  'as an archive for docker load'))
+                                 'as an archive for docker load'))
     if len(usable) < len(layers):
         partial.append('%d of %d layers of the image are not on this disk: their files are missing.' % (
             len(layers) - len(usable), len(layers)))
@@ -205,7 +207,7 @@ def _stack_layers(item, partial):
 
 def mount_points(container):
     """filesystem.MountPoint of each mount of a model.Container, and of the files that the engine mounts into all of them."""
-    from ..storage import filesystem
+    from ..layers import filesystem
     found = {}
     for name, key, place in NETWORK_FILES:
         path = os.path.join(container.folder, name) if container.folder is not None else None
@@ -230,7 +232,7 @@ def _mount(mount):
 
 def _opener(path, subpath):
     def open_it():
-        from ..storage import filesystem
+        from ..layers import filesystem
         node = filesystem.plain(path)
         return filesystem.below(node, os.fsencode(subpath)) if subpath else node
     return open_it
@@ -238,7 +240,7 @@ def _opener(path, subpath):
 
 def lookup(opened_, path, follow=True):
     """The Node at PATH (bytes, None: the root). LifeboatError."""
-    from ..storage import filesystem
+    from ..layers import filesystem
     try:
         return opened_.files.lookup(path or b'/', follow)
     except OSError as exc:

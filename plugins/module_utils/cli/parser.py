@@ -5,6 +5,7 @@
 import argparse
 import importlib
 import os
+from typing import Any
 
 # verb -> what it does. Its file is loaded when it is asked for.
 VERBS = (
@@ -41,7 +42,11 @@ exit status: 0 everything asked for is there and whole, 1 a part of it, 2 nothin
 
 class Parser(argparse.ArgumentParser):
     """argparse, but a verb's file is loaded only when the verb is asked for."""
-    fill = None
+    fill: Any = None                    # callable(parser) that adds its arguments, until it was called
+
+    def __init__(self, *arguments, **options):
+        super(Parser, self).__init__(*arguments, **options)
+        self.verbs = {}                 # verb -> its Parser, in the parser of the whole tool
 
     def filled(self):
         if self.fill is not None:
@@ -101,7 +106,6 @@ def build(version):
     parser.add_argument('--version', action='version', version='lifeboat %s' % version)
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', title='verbs', parser_class=Parser)
     verbs.required = True
-    parser.verbs = {}
     for name, summary in VERBS:
         child = verbs.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + '.',
                                  formatter_class=argparse.RawDescriptionHelpFormatter)

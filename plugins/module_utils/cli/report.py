@@ -6,9 +6,9 @@
 All functions return lines. WIDTH: columns of the terminal, None where nothing has to be cut. PAINT(text, colour) colours text
 on a terminal. Values come from disks and bundles: every one goes through shown().
 """
-from ..formats.values import as_dict, as_list, as_str
-from ..rescue.progress import human
-from ..storage import model
+from ..archive.progress import human
+from ..formats.values import as_dict, as_int, as_list, as_str
+from ..records import model
 from .output import columns, shown, wrapped
 
 SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)
@@ -19,6 +19,9 @@ COLOURS = {model.COMPLETE: 'green', model.PARTIAL: 'yellow', model.LOST: 'red', 
 RIGHT = ('VOLUMES', 'SIZE', 'LAYERS', 'BYTES', 'FILES')
 BUNDLES = 40                            # rows of a table of bundles
 PROBLEMS = 20
+NOT_INCLUDED = 'NOT_INCLUDED'
+# what a rescue can leave on the host, as in `summary.left_behind` -> its name
+LEFT = (('binds', 'bind mount'), ('volumes', 'volume'), ('layers', 'writable layer'), ('images', 'image'), ('containers', 'container'))
 
 
 def plain(text, dummy_colour):
@@ -149,15 +152,15 @@ def _problems(found, width, paint, verbose):
     return lines
 
 
-def problem(item, width=None, paint=plain, head=''):
-    """One problem as lines, its next step in lines of its own."""
-    room = width - len(head) if width else None
-    severity = as_str(item.get('severity'))
-    lines = wrapped('%s %s: %s' % (shown(severity.upper()), shown(as_str(item.get('code'))), shown(as_str(item.get('message')))), room)
+def problem(item, width=None, paint=plain, apart=True):
+    """One problem as lines. APART: its next step stands in lines of its own."""
+    severity, step = as_str(item.get('severity')), shown(as_str(item.get('next_step')))
+    said = '%s %s: %s' % (shown(severity.upper()), shown(as_str(item.get('code'))), shown(as_str(item.get('message'))))
+    lines = wrapped(said if apart or not step else '%s %s' % (said, step), width)
     lines[0] = paint(lines[0][:len(severity)], COLOURS.get(severity)) + lines[0][len(severity):]
-    if as_str(item.get('next_step')):
-        lines += ['    ' + line for line in wrapped('Next: ' + shown(item['next_step']), room and room - 4)]
-    return [head + line for line in lines]
+    if step and apart:
+        lines += ['    ' + line for line in wrapped('Next: ' + step, width and width - 4)]
+    return lines
 
 
 def _counts(facts):
@@ -191,14 +194,38 @@ def rescued(result, width=None, paint=plain, check_mode=False, head=''):
     problems = sorted(as_list(result.get('problems')), key=lambda item: SEVERITIES.index(item.get('severity'))
                       if item.get('severity') in SEVERITIES else 0)
     for item in problems[:PROBLEMS]:
-        lines += problem(item, room, paint)
+        lines += problem(item, room, paint, False)
     if len(problems) > PROBLEMS:
         lines.append('... and %d more problems' % (len(problems) - PROBLEMS))
     summary = as_dict(result.get('summary'))
     lines.append('%d bundles, %d %s, %s, %d problems' % (
         summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
         human(summary.get('bytes', 0)), summary.get('problems', 0)))
+    left = left_behind(result)
+    if left:
+        lines += wrapped(staying(left), room)
     return [head + line for line in lines]
+
+
+def left_behind(result):
+    """{kind: number} of what is on the host and not in the bundles, because nobody asked for it; kinds are those of LEFT, {} for nothing.
+
+    From the summary of the module; an older one tells it by its problems only.
+    """
+    said = as_dict(result.get('summary')).get('left_behind')
+    if not isinstance(said, dict):
+        names = {str(item.get('object')) for item in as_list(result.get('problems'))
+                 if isinstance(item, dict) and item.get('code') == NOT_INCLUDED}
+        said = {'containers': len(names)}
+    return {kind: said[kind] for kind, dummy in LEFT if as_int(said.get(kind)) and said[kind] > 0}
+
+
+def staying(left):
+    """The clause on data that were not asked for. LEFT: what left_behind() returns, not empty."""
+    titles = dict(LEFT)
+    return 'not in the bundles and only on the host: ' + ', '.join(
+        '%s%d %s%s' % ('data of mounts of ' if kind == 'containers' else '', number, titles[kind], '' if number == 1 else 's')
+        for kind, number in left.items())
 
 
 # -- which bundles are whole -------------------------------------------------------------------------------------------------

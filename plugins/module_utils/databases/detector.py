@@ -10,7 +10,7 @@ import os
 import stat
 from typing import NamedTuple, Optional
 
-from ..storage.model import path_fields
+from ..formats.wording import path_fields
 from . import noise, registry
 from .look import DATABASE, KEYS, REPOSITORY, UPLOADS, Look
 

@@ -6,6 +6,7 @@ import re
 import struct
 
 from .look import Finder, Kind, Match
+
 # PostgreSQL's src/include/catalog/pg_control.h: DBState
 PG_STATES = ('starting up', 'shut down', 'shut down in recovery', 'shutting down', 'in crash recovery',
              'in archive recovery', 'in production')

@@ -12,8 +12,17 @@ import re
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from . import asks, doubts, env, run as runs, yamlout
 from .body import create_body, user_networks
-from .definition import (COMPOSE_PREFIX, DEPENDS_LABEL, PROJECT_LABEL, SERVICE_LABEL, VOLUME_LABEL, network_mode, project_of, split_bind,
-                         volumes)
+from .definition import (
+    COMPOSE_PREFIX,
+    DEPENDS_LABEL,
+    PROJECT_LABEL,
+    SERVICE_LABEL,
+    VOLUME_LABEL,
+    network_mode,
+    project_of,
+    split_bind,
+    volumes,
+)
 from .run import decimal, device_text, duration, published, restart_text, security_options
 from .shell import comment, words
 

@@ -13,7 +13,7 @@ import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..formats.values import as_dict, as_str, clean, strings
-from ..storage.model import Mount
+from ..records.model import Mount
 
 ID = re.compile(r'[0-9a-f]{64}\Z')
 PROJECT_LABEL = 'com.docker.compose.project'

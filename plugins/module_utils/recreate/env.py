@@ -12,7 +12,7 @@ quotes, escapes, comments and `$`. So there are two files:
 """
 import re
 
-from ..storage.model import show
+from ..formats.wording import show
 from .body import create_body
 from .shell import quote
 

@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Iterable
 
-from ..storage.model import show
+from ..formats.wording import show
 
 HALF = re.compile(u'[\ud800-\udc7f\udd00-\udfff]')   # of a surrogate pair; \udc80 to \udcff stand for bytes
 LINES = '\n\t'                          # stay as they are inside of quotes: texts of several lines stay readable

@@ -6,9 +6,9 @@ names for anonymous volumes that every container which mounts them gets alike. A
 """
 from typing import Any, Dict, NamedTuple
 
+from ..disk import metadata
 from ..formats.values import strings
 from ..recreate import definition as definitions, networks as recorded
-from ..storage import metadata
 
 DATABASE = b'local-kv.db'
 

@@ -9,12 +9,18 @@ import re
 import socket
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from ..storage import fsinfo, liveness, metadata, model, selection
-from ..storage.codes import problem
-from ..storage.volumes import redacted
-from . import bundle, compress, neighbours, plan, target
-from .progress import Progress, human
-from .store import FolderStore
+from ..archive import compress, trees
+from ..archive.progress import Progress, human
+from ..bundles import plan, writing as bundle
+from ..bundles.store import FolderStore
+from ..disk import fsinfo, metadata
+from ..disk.errors import LifeboatError
+from ..engines.docker import liveness
+from ..engines.docker.volumes import redacted
+from ..formats import wording
+from ..records import model, selection
+from ..records.codes import problem
+from . import neighbours, target
 
 # What a compressed archive needs at least, as a share of its data: below that the target is surely too small.
 LEAST = {'none': 1.0}
@@ -62,7 +68,7 @@ def request_of(params, check_mode=False):
 
 
 def rescue(host, request, store=None, progress=None):
-    """Write the bundles that REQUEST asks for -> the module's result. Raises model.LifeboatError before anything is read
+    """Write the bundles that REQUEST asks for -> the module's result. Raises LifeboatError before anything is read
     where the request itself is wrong; trouble with single bundles is in the result."""
     if store is not None:
         return _rescue(host, request, store, progress)
@@ -115,9 +121,9 @@ def _rescue(host, request, store, progress):
             outcomes.append(bundle.write(store, job, settings, measured[index], shared))
         except bundle.ReadFailed:
             raise
-        except (model.LifeboatError, OSError) as exc:
+        except (LifeboatError, OSError) as exc:
             problems.append(problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
-                job.name, (str(exc) if isinstance(exc, model.LifeboatError) else metadata.describe(exc)).rstrip('.')),
+                job.name, (str(exc) if isinstance(exc, LifeboatError) else metadata.describe(exc)).rstrip('.')),
                 'What is whole of it is kept and taken up by the next run.'))
             outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
     settings.progress.phase('finishing')
@@ -131,10 +137,10 @@ def _rescue(host, request, store, progress):
 def settle(store):
     """([path (text)] of compose files beside the bundles that were written or removed, problems)."""
     try:
-        return [model.text(path) for path in store.settle()], []
-    except (model.LifeboatError, OSError, ValueError) as exc:
-        return [], [problem('NOT_WRITTEN', model.text(store.path), 'compose.yaml beside the bundles in %s was not written: %s.' % (
-            model.text(store.path), metadata.describe(exc) if isinstance(exc, OSError) else str(exc).rstrip('.')),
+        return [wording.text(path) for path in store.settle()], []
+    except (LifeboatError, OSError, ValueError) as exc:
+        return [], [problem('NOT_WRITTEN', wording.text(store.path), 'compose.yaml beside the bundles in %s was not written: %s.' % (
+            wording.text(store.path), metadata.describe(exc) if isinstance(exc, OSError) else str(exc).rstrip('.')),
             'Each bundle has a compose.yaml of its own in config/.')]
 
 
@@ -158,7 +164,7 @@ def _image_store(store, jobs):
 def _settings(request, progress):
     for name in request.include:
         if name not in plan.KINDS:
-            raise model.LifeboatError('include has no "%s"; it has: %s.' % (name, ', '.join(plan.KINDS)))
+            raise LifeboatError('include has no "%s"; it has: %s.' % (name, ', '.join(plan.KINDS)))
     return bundle.Settings(compress.pick(request.compression), tuple(request.include), request.owner_ids,
                            request.on_error, request.force, progress or Progress())
 
@@ -187,15 +193,15 @@ def _refuse_inside(host, request):
     """dest must not lie in what is rescued."""
     dest = request.dest
     if not request.inside and os.path.lexists(dest) and not os.path.isdir(dest):
-        raise model.LifeboatError('dest %s is a file, not a folder. Choose another dest.' % model.text(dest))
+        raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
     for root in host.roots:
         inside = [root.path] + [store.path for store in root.stores]
         inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
         for folder in inside:
             if _inside(request, folder):
-                raise model.LifeboatError(
+                raise LifeboatError(
                     'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
-                    % (model.text(dest), model.text(folder)))
+                    % (wording.text(dest), wording.text(folder)))
 
 
 # -- what to write -------------------------------------------------------------------------------------------------------------
@@ -223,21 +229,21 @@ def _jobs(host, request):
             for orphan in root.orphans():
                 jobs.append(_orphan_job(host, root, orphan, request))
     if not jobs and not any(item.severity == model.CRITICAL for item in problems):
-        problems.append(problem('DATA_ROOT_EMPTY', model.text(host.root.path), 'Nothing was rescued: %s.' % (
+        problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
             'the data roots hold no container' if host.roots else 'no data root was found'),
             'Name the right folder with data_roots, or volumes to rescue with volumes.'))
     for job in jobs:
         if job.name in names:           # two roots with one container: never into one folder
-            raise model.LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
-                                      % job.name)
+            raise LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
+                                % job.name)
         names.add(job.name)
     return jobs, problems
 
 
 def _source(host, root, store, driver, request):
     return {
-        'hostname': request.host_name or socket.gethostname(), 'host_root': model.text(host.root.path),
-        'data_root': model.text(root.path), 'recorded_path': model.text(root.recorded_path) or None, 'store': store,
+        'hostname': request.host_name or socket.gethostname(), 'host_root': wording.text(host.root.path),
+        'data_root': wording.text(root.path), 'recorded_path': wording.text(root.recorded_path) or None, 'store': store,
         'driver': driver, 'owner_ids': request.owner_ids, 'daemon': root.liveness.state,
         'idmap': {'uid': [list(item) for item in root.idmap.uid_ranges], 'gid': [list(item) for item in
                                                                                  root.idmap.gid_ranges]}
@@ -345,7 +351,7 @@ def _image_jobs(host, request):
 
 def _orphan_job(host, root, orphan, request):
     subject = {'name': orphan.name, 'image': {'id': orphan.image_id, 'reference': orphan.image_reference},
-               'owner_hint': orphan.owner_hint, 'path': model.text(orphan.path)}
+               'owner_hint': orphan.owner_hint, 'path': wording.text(orphan.path)}
     items = tuple(plan.orphan_items(orphan, request.include))
     return bundle.Job('orphan-' + SAFE.sub('-', orphan.name)[:64], 'orphan', subject,
                       _source(host, root, orphan.store, orphan.driver, request),
@@ -356,7 +362,7 @@ def _orphan_job(host, root, orphan, request):
 def _urgency(job, measured):
     """First what the next start of dockerd deletes, then what looks like a database, then the smallest."""
     doomed = any(item.code in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED') for item in job.problems)
-    databases = any(item.databases for item in measured.values() if isinstance(item, plan.Estimate))
+    databases = any(item.databases for item in measured.values() if isinstance(item, trees.Estimate))
     return (not doomed, not databases, _size(measured), job.name)
 
 
@@ -378,12 +384,12 @@ def _over_limit(jobs, measured, done, limit):
 
 def _work(measured):
     """Bytes that reading a job will show: holes are not read."""
-    return sum(item.work for item in measured.values() if isinstance(item, plan.Estimate))
+    return sum(item.work for item in measured.values() if isinstance(item, trees.Estimate))
 
 
 def _size(measured):
     """Bytes of data of a job."""
-    return sum(item.bytes for item in measured.values() if isinstance(item, plan.Estimate))
+    return sum(item.bytes for item in measured.values() if isinstance(item, trees.Estimate))
 
 
 # -- room ------------------------------------------------------------------------------------------------------------------------
@@ -402,16 +408,16 @@ def _needs(jobs, measured, done, settings):
             continue
         for item in job.items:
             mark = measured[index][item.name]
-            if isinstance(mark, plan.Estimate) and item.shared not in counted:
+            if isinstance(mark, trees.Estimate) and item.shared not in counted:
                 need(PARTS.get(item.kind, item.kind), _packed(mark, share))
             if item.shared is not None:
                 counted.add(item.shared)
         if job.with_logs and job.container.log is not None:
             need('logs', 2 * job.container.log.bytes)
         if job.with_image:
-            from . import image
+            from ..images import container as image
             layer = measured[index].get('writable')
-            size = image.estimate(job.image, job.container, layer if isinstance(layer, plan.Estimate) else None)
+            size = image.estimate(job.image, job.container, layer if isinstance(layer, trees.Estimate) else None)
             need('image', size.own)
             for diff_id, stored in size.shared.items():
                 if settings.images is None or diff_id not in counted:
@@ -421,7 +427,7 @@ def _needs(jobs, measured, done, settings):
 
 
 def _packed(mark, share):
-    """Bytes that the archive of a plan.Estimate needs at least."""
+    """Bytes that the archive of a trees.Estimate needs at least."""
     return int(mark.allocated * share) + 512 * mark.entries // (1 if share == 1.0 else 8)
 
 
@@ -431,8 +437,8 @@ def _make_room(request, jobs, measured, done, settings, store):
     try:
         free = store.free()
     except OSError as exc:
-        raise model.LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
-            model.text(request.dest), metadata.describe(exc)))
+        raise LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
+            wording.text(request.dest), metadata.describe(exc)))
     notes = []
     needs = _needs(jobs, measured, done, settings)
 
@@ -450,10 +456,10 @@ def _make_room(request, jobs, measured, done, settings, store):
     if fits():
         return jobs, notes
     sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part])
-    raise model.LifeboatError(
+    raise LifeboatError(
         'dest %s has %s free, and this rescue needs at least %s (%s%s). Choose another dest, rescue fewer containers, name less in '
         'include, which leaves out what it does not name, or set check_space: false to try all the same.' % (
-            model.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
+            wording.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
             '; without images and binds, which are left out already' if notes else ''))
 
 
@@ -477,7 +483,7 @@ def _without_binds(jobs, measured, done, settings, excess):
     for index, job in enumerate(jobs):
         for item in job.items:
             mark = measured[index][item.name]
-            if item.kind == 'bind' and done[index] is None and isinstance(mark, plan.Estimate):
+            if item.kind == 'bind' and done[index] is None and isinstance(mark, trees.Estimate):
                 sizes[item.shared] = _packed(mark, share)
     gone = set()
     for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
@@ -522,7 +528,7 @@ def _forecast(store, jobs, measured, done, problems):
         components = []
         for item in job.items:
             mark = measured[index][item.name]
-            whole = isinstance(mark, plan.Estimate)
+            whole = isinstance(mark, trees.Estimate)
             components.append({'name': item.name, 'kind': item.kind, 'file': item.stem + '.tar', 'sha256': None,
                                'bytes': mark.bytes if whole else 0, 'entries': mark.entries if whole else 0, 'files': None,
                                'status': item.status if whole else model.LOST})
@@ -531,7 +537,7 @@ def _forecast(store, jobs, measured, done, problems):
                                'bytes': job.container.log.bytes, 'entries': None, 'files': len(job.container.log.files),
                                'status': model.COMPLETE})
         if job.with_image:
-            from . import image
+            from ..images import container as image
             size = image.estimate(job.image, job.container)
             components.append({'name': 'image', 'kind': 'image', 'file': 'image.tar', 'sha256': None,
                                'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,
@@ -551,7 +557,7 @@ def _result(jobs, outcomes, problems):
     bundles, seen = [], []
     for job, outcome in zip(jobs, outcomes):
         container = job.container
-        fields = model.path_fields(outcome.path)
+        fields = wording.path_fields(outcome.path)
         fields.update({
             'name': job.name, 'kind': job.kind, 'container': container.name if container is not None else None,
             'id': container.id if container is not None else None,
@@ -582,7 +588,7 @@ def _worst_first(problems):
 def _left_behind(jobs):
     """What the bundles do not have although it is on the disk and belongs to their containers: counts, and the first names."""
     left = sorted(set(item for job in jobs for item in job.left))
-    found = dict((part, sum(1 for kind, dummy in left if kind == part)) for part in ('binds', 'volumes', 'layers', 'images'))
+    found: Dict[str, Any] = {part: sum(1 for kind, dummy in left if kind == part) for part in ('binds', 'volumes', 'layers', 'images')}
     found['names'] = [name for dummy, name in left[:LEFT_NAMES]]
     return found
 

@@ -17,10 +17,10 @@ import tempfile
 import threading
 import time
 
-from ..bundles import removal
-from ..storage import model
-from . import spool
-from .progress import Progress
+from ..archive import removal
+from ..archive.progress import Progress
+from ..disk.errors import LifeboatError
+from ..transport import spool
 
 PACKAGE = 'ansible_collections.lifeboat.docker.plugins.module_utils.rescue'
 _TICK = 0.25
@@ -43,11 +43,11 @@ def start(params, delivery, check_mode):
     DELIVERY: `uid` (who logs in), `key` (what the run is for), `folder`, `free`, `where`: see action plugin and remote.py;
     `folder` None: bundles go to this machine's dest, and all of this is for progress only: then None where it cannot be had;
     `places`: folders that may hold the spool, in the order of preference; `avoid`: those of them that the connection could
-    not fetch from. Raises model.LifeboatError.
+    not fetch from. Raises LifeboatError.
     """
     try:
         return _start(params, delivery, check_mode)
-    except model.LifeboatError:
+    except LifeboatError:
         if delivery['folder'] is None:
             return None
         raise
@@ -56,12 +56,12 @@ def start(params, delivery, check_mode):
 def _start(params, delivery, check_mode):
     own = os.geteuid()
     if delivery['uid'] != own and own != 0:
-        raise model.LifeboatError(
+        raise LifeboatError(
             'store_on: controller cannot hand files of user %d to user %d who logs in. Become root, or log in as the user '
             'who may read the data root and set become: false.' % (own, delivery['uid']))
     size = params['spool_size']
     if size < spool.MIN_SIZE:
-        raise model.LifeboatError('The option spool_size must be at least %d (2 MiB).' % spool.MIN_SIZE)
+        raise LifeboatError('The option spool_size must be at least %d (2 MiB).' % spool.MIN_SIZE)
     try:
         places, avoid = delivery['places'], delivery.get('avoid') or ()
         base, budget = spool.place(places, size, avoid)
@@ -70,9 +70,9 @@ def _start(params, delivery, check_mode):
         base, budget = spool.place(places, size, avoid)
         folder = tempfile.mkdtemp(prefix=spool.PREFIX, dir=base)
     except spool.SpoolError as exc:
-        raise model.LifeboatError('%s.' % exc)
+        raise LifeboatError('%s.' % exc)
     except OSError as exc:
-        raise model.LifeboatError('No spool can be made in %s: %s. Name another folder with spool_dir.' % (
+        raise LifeboatError('No spool can be made in %s: %s. Name another folder with spool_dir.' % (
             base, exc.strerror))
     try:
         _launch(folder, budget, params, delivery, check_mode)
@@ -121,8 +121,8 @@ def _library(folder):
         return target
     here = os.path.abspath(globals().get('__file__') or '')
     if not os.path.isfile(here):
-        raise model.LifeboatError('Progress and store_on: controller do not work with this strategy plugin. Use the linear '
-                                  'or the free strategy of Ansible.')
+        raise LifeboatError('Progress and store_on: controller do not work with this strategy plugin. Use the linear '
+                            'or the free strategy of Ansible.')
     for dummy in range(7):              # rescue, module_utils, plugins, docker, lifeboat, ansible_collections
         here = os.path.dirname(here)
     return here
@@ -224,7 +224,8 @@ def main(argv):
 
 def _work(spec, folder, writer, progress, watch):
     from .. import module as shared
-    from . import ioclass, remote, run
+    from ..transport import remote
+    from . import ioclass, run
     params, delivery = spec['params'], spec['delivery']
     ioclass.apply(params['io_class'])
 

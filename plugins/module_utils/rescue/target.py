@@ -5,8 +5,11 @@
 import os
 from typing import Any, List, Optional
 
-from ..storage import fsinfo, model
-from ..storage.codes import problem
+from ..disk import fsinfo
+from ..disk.errors import LifeboatError
+from ..formats import wording
+from ..records import model
+from ..records.codes import problem
 
 MEMORY = ('tmpfs', 'ramfs', 'devtmpfs', 'rootfs')
 # Where people mount sticks and disks by hand, and desktops do: hier(7)
@@ -14,7 +17,7 @@ MOUNT_PLACES = (b'/mnt', b'/media', b'/run/media')
 
 
 def look(host: Any, dest: bytes) -> List[model.Problem]:
-    """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (inventory.Host). Raises model.LifeboatError
+    """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (inventory.Host). Raises LifeboatError
     for a dest below /dev."""
     refuse_devices(dest)
     table = fsinfo.mounts()
@@ -23,19 +26,19 @@ def look(host: Any, dest: bytes) -> List[model.Problem]:
 
 
 def refuse_devices(dest: bytes) -> None:
-    """Raises model.LifeboatError for a dest below /dev: it would fill memory, and /dev/usb1 is the name of a device, not of its
+    """Raises LifeboatError for a dest below /dev: it would fill memory, and /dev/usb1 is the name of a device, not of its
     mount point."""
     if fsinfo.is_below(os.path.realpath(dest), b'/dev'):
-        raise model.LifeboatError('dest %s lies in /dev, which is memory and no disk. Mount the device and choose its mount point '
-                                  'as dest.' % model.text(dest))
+        raise LifeboatError('dest %s lies in /dev, which is memory and no disk. Mount the device and choose its mount point '
+                            'as dest.' % wording.text(dest))
 
 
 def _in_memory(dest, table) -> Optional[model.Problem]:
     mount = fsinfo.mount_of(dest, table)
     if mount is None or mount.fstype not in MEMORY:
         return None
-    return problem('DEST_IN_MEMORY', model.text(dest), 'dest %s is in memory (%s at %s): its bundles take memory from this machine and '
-                   'are gone when it is switched off.' % (model.text(dest), mount.fstype, model.text(mount.point)),
+    return problem('DEST_IN_MEMORY', wording.text(dest), 'dest %s is in memory (%s at %s): its bundles take memory from this machine and '
+                   'are gone when it is switched off.' % (wording.text(dest), mount.fstype, wording.text(mount.point)),
                    'Choose a dest on a disk, or copy the bundles to one at once.')
 
 
@@ -49,8 +52,8 @@ def _not_mounted(dest, table) -> Optional[model.Problem]:
         missing = _of_fstab(path, table)
     if missing is None:
         return None
-    return problem('DEST_NOT_MOUNTED', model.text(dest), 'Nothing is mounted at %s: what is written to dest goes to the disk of %s.' % (
-        model.text(missing), model.text(mount.point) if mount is not None else '/'),
+    return problem('DEST_NOT_MOUNTED', wording.text(dest), 'Nothing is mounted at %s: what is written to dest goes to the disk of %s.' % (
+        wording.text(missing), wording.text(mount.point) if mount is not None else '/'),
         'Mount the disk that is meant and run again, or choose another dest.')
 
 
@@ -79,8 +82,8 @@ def _on_source(host, dest, table) -> Optional[model.Problem]:
                 continue
             if same:
                 return problem(
-                    'DEST_ON_SOURCE', model.text(dest), 'dest %s is on the same file system as %s, which is rescued: what is written can '
-                    'overwrite deleted data, fills that disk, and is lost with it.' % (model.text(dest), model.text(source)),
+                    'DEST_ON_SOURCE', wording.text(dest), 'dest %s is on the same file system as %s, which is rescued: what is written can '
+                    'overwrite deleted data, fills that disk, and is lost with it.' % (wording.text(dest), wording.text(source)),
                     'Choose a dest on another disk, or store_on: controller.')
     return None
 

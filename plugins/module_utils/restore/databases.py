@@ -7,10 +7,10 @@ Finding them is audit's work; here are the conclusions for a restore. docs/datab
 """
 import re
 
-from ..audit import usage
 from ..databases import detector
 from ..databases.registry import KINDS
 from ..formats.values import as_dict, as_list
+from ..usage import walk as usage
 
 NUMBER = re.compile(r'\d+(?:\.\d+)*')
 

@@ -6,12 +6,14 @@ import os
 import tempfile
 import time
 
-from ..bundles import removal, source as sources
+from ..archive import removal, unpack
+from ..bundles import source as sources
+from ..disk.errors import LifeboatError
 from ..formats.values import as_dict
 from ..recreate import asks, doubts
 from ..recreate.body import create_body
-from ..storage.model import LifeboatError
-from . import databases, engineapi, folders, inbox, plan as planning, steps, unpack, volumes as volumes_
+from ..transport import inbox
+from . import databases, engineapi, folders, plan as planning, steps, volumes as volumes_
 from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
 
 LONGEST_LOG = 2000                      # characters of a log that go into a message

@@ -15,7 +15,7 @@ import struct
 from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from ..storage.model import LifeboatError
+from ..disk.errors import LifeboatError
 
 OLDEST = (1, 24)
 NEWEST = (1, 51)

@@ -11,9 +11,12 @@ import os
 import stat
 import time
 
-from ..bundles import removal, source as sources
-from ..storage.model import COMPLETE, LifeboatError, show, text
-from . import databases, plan as planning, steps, target, unpack, volumes as volumes_
+from ..archive import removal, unpack
+from ..bundles import source as sources
+from ..disk.errors import LifeboatError
+from ..formats.wording import show, text
+from ..records.model import COMPLETE
+from . import databases, plan as planning, steps, target, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
 
 PARTIAL = b'.lifeboat-partial-'
@@ -264,7 +267,7 @@ def _set_aside(place, folder, undo):
 
 def _offline_root(path):
     """The effective data root (bytes) of a stopped engine on this machine. Raises LifeboatError unless it is dead."""
-    from ..storage import inventory, liveness
+    from ..engines.docker import inventory, liveness
     if os.geteuid() != 0:
         raise LifeboatError('offline: true writes into the data root and needs root (become: true).')
     wanted = [path] if path else []

@@ -8,13 +8,17 @@ Planning only asks. Check mode and diff show the same plan that a real run carri
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from ..archive import unpack
 from ..bundles import reading
+from ..disk.errors import LifeboatError
+from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list
+from ..formats.wording import show, text
+from ..images import loadfile as imagefile, store as imagestore
+from ..records.model import COMPLETE
 from ..recreate import asks, body, definition
-from ..rescue import imagestore
-from ..storage.model import COMPLETE, LifeboatError, show, text
-from ..storage.redact import REDACTED
-from . import databases, imagefile, inbox, unpack, volumes as volumes_
+from ..transport import inbox
+from . import databases, volumes as volumes_
 from .steps import Step
 
 IMAGE, VOLUMES, CONTAINER, BINDS = 'image', 'volumes', 'container', 'binds'

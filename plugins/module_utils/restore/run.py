@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The entry point of this floor: options in, result out."""
-from . import engine, engineapi, folders, inbox, several
+from ..transport import inbox
+from . import engine, engineapi, folders, several
 
 
 def restore_remote(options):

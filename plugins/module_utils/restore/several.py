@@ -9,10 +9,11 @@ allowed is the exception: it is refused for all bundles before anything is done.
 import os
 from typing import Any, NamedTuple, Tuple
 
-from ..bundles import reading, source as sources
+from ..bundles import info as described, reading, source as sources
+from ..disk.errors import LifeboatError
+from ..formats.wording import text
 from ..recreate import asks
-from ..storage.model import LifeboatError, text
-from . import info as described, plan as planning
+from . import plan as planning
 from .steps import Stopped
 
 LONGEST = 1000                          # characters of what is said of one bundle that failed
@@ -114,7 +115,7 @@ def combined(path, outcomes, restore):
     if failed:
         # whoever reads it wants the reasons, not the whole of what went well
         result = {'changed': result['changed'], 'bundles': [dict((key, one.get(key)) for key in ('name', 'path', 'changed', 'nothing'))
-                                                             for one in done]}
+                                                            for one in done]}
         result['failure'] = '%d of %d bundles at %s failed. %s%s' % (
             len(failed), len(outcomes), text(path),
             ' '.join('%s: %s' % (outcome.item.name, shortened(outcome.problem)) for outcome in failed),

@@ -10,7 +10,8 @@ half done by its marks (see volumes) and does it again.
 import signal
 from typing import Any, Callable, NamedTuple, Optional
 
-from ..storage.model import LifeboatError, sentence
+from ..disk.errors import LifeboatError
+from ..formats.wording import sentence
 
 
 class Step(NamedTuple):

@@ -15,9 +15,10 @@ import re
 import stat
 from collections import deque
 
-from ..bundles import removal
-from ..storage import safeio
-from ..storage.model import LifeboatError, show
+from ..archive import removal
+from ..disk import safeio
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
 
 MAX_LINKS = 40
 MAX_PARTS = 500

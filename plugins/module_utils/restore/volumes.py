@@ -21,10 +21,12 @@ import tempfile
 import time
 import uuid
 
-from ..bundles import reading, removal
-from ..rescue import compress
-from ..storage.model import LifeboatError, show
-from . import databases, inbox, tarread, target, unpack
+from ..archive import compress, removal, tarread, unpack
+from ..bundles import reading
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
+from ..transport import inbox
+from . import databases, target
 from .engineapi import EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from ansible.plugins.callback import CallbackBase
+
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
 
 DOCUMENTATION = """

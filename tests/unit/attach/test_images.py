@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach import images
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 
 
 def qcow2(path, backing=b'', backing_format=b'', incompatible=0, crypt=0):

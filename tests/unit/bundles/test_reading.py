@@ -8,8 +8,7 @@ import os
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
-
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import store
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
 
 
 def nest(top, depth, name='d'):
@@ -140,15 +140,17 @@ def test_a_file_is_no_folder(tmp_path):
         removal.make(os.path.join(os.fsencode(str(tmp_path)), b'file', b'inner'))
 
 
-@pytest.mark.parametrize('raw', [b'[' * 100000, b'{"a":' * 100000, b'nonsense', b'\xff', b'[]'])
+@pytest.mark.parametrize('raw', [b'[' * 100000, b'{"a":' * 100000, b'nonsense', b'\xff', b'[]'],
+                         ids=['lists', 'dictionaries', 'words', 'bytes', 'a list'])
 def test_a_left_file_that_is_no_progress_is_none(tmp_path, raw):
     """Nested JSON ended every later run, since the file stayed."""
-    folder = tmp_path / 'host'
     beginning = store.FolderStore(os.fsencode(str(tmp_path)), b'host')
     beginning.prepare()
     bundle = beginning.begin('web-0123456789ab')
     with open(os.path.join(bundle.path, store.PROGRESS), 'wb') as left:
         left.write(raw)
     assert bundle.progress() == {}
-    (folder / 'manifest.json').write_bytes(raw)
-    assert store.manifest_of(os.fsencode(str(folder))) == {}
+    there = tmp_path / 'host' / 'old'
+    there.mkdir(mode=0o700)
+    (there / 'manifest.json').write_bytes(raw)
+    assert beginning.manifest('old') == {}

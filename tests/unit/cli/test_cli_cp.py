@@ -12,6 +12,7 @@ import stat
 import subprocess
 
 import deadroot
+import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import copying, main
 
@@ -53,7 +54,7 @@ def test_a_whole_container_with_everything_about_its_files(dead, lifeboat, tmp_p
     ran = lifeboat('cp', '--no-mounts', 'web:/', str(tmp_path / 'web'))
     assert ran.status == 0 and 'copied' in ran.err
     compare(dead[0].container('web').tree(), tmp_path / 'web', is_root())
-    assert [name for name in os.listdir(str(tmp_path))] == ['web']
+    assert os.listdir(str(tmp_path)) == ['web']
 
 
 def test_extended_attributes_are_kept(dead, lifeboat, tmp_path):
@@ -136,7 +137,7 @@ def test_dest_inside_the_copied_bind_is_refused(dead, lifeboat):
 
 def test_sums_verify(dead, lifeboat, tmp_path):
     assert lifeboat('cp', '--sums', str(tmp_path / 'sums'), 'web:/srv', str(tmp_path)).status == 0
-    done = subprocess.run(['sha256sum', '--quiet', '-c', '../sums'], cwd=str(tmp_path / 'srv'))
+    done = subprocess.run(['sha256sum', '--quiet', '-c', '../sums'], cwd=str(tmp_path / 'srv'), check=False)
     assert done.returncode == 0
     listed = (tmp_path / 'sums').read_bytes()
     assert hashlib.sha256(dead[0].container('web').tree()[b'srv/sparse'].content()).hexdigest().encode() in listed
@@ -198,7 +199,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_gets_its_name(lifeboat, tmp_pat
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_copied(dead, lifeboat, tmp_path, monkeypatch):
-    from ansible_collections.lifeboat.docker.plugins.module_utils.storage import union
+    from ansible_collections.lifeboat.docker.plugins.module_utils.layers import union
     real = union.View.open
 
     def failing(self, entry):
@@ -246,3 +247,36 @@ def test_device_nodes_are_left_out_unless_asked_for(lifeboat, tmp_path, root_onl
     ran = lifeboat('cp', '--devices', name + ':/', str(tmp_path / 'two'), host_root=str(host))
     assert ran.status == 0 and os.stat(str(tmp_path / 'two' / 'null')).st_rdev == os.makedev(1, 3)
     shutil.rmtree(str(host))
+
+
+@pytest.mark.parametrize('words', [('volume:shop_db:/.',), ('web:/etc', 'web:/srv/uploads', 'volume:shop_db:/README')])
+def test_after_ctrl_c_the_same_command_goes_on_into_a_folder_that_exists(dead, lifeboat, tmp_path, monkeypatch, words):
+    """Nothing got its name before all was copied, so nothing is in the way of the second run."""
+    monkeypatch.setattr(main, '_end_by', lambda number: None)
+    (tmp_path / 'mine').write_text('x')
+    for count in range(1, 6):
+        with monkeypatch.context() as during:
+            interrupted_after(during, count)
+            lifeboat('cp', *(words + (str(tmp_path),)))
+        if len([name for name in os.listdir(str(tmp_path)) if not name.startswith('.')]) > 1:
+            break
+        assert [name for name in os.listdir(str(tmp_path)) if not name.startswith('.')] == ['mine']
+    else:
+        assert lifeboat('cp', *(words + (str(tmp_path),))).status == 0
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
+    assert (tmp_path / 'README').read_bytes() == dead[0].volume('shop_db').nodes[b'README'].content()
+
+
+def test_owners_of_a_user_namespace(lifeboat, tmp_path, root_only):
+    host = str(tmp_path / 'host')
+    expected = deadroot.build(host + '/var/lib/docker', containers=1, host_root=host, userns=(100000, 100000))
+    words = ('--data-root', '/var/lib/docker')
+    tree = dict(expected.containers[0].tree())
+    # no id of the namespace: it stays as it is on the disk
+    tree[b'srv/foreign'] = tree[b'srv/foreign']._replace(uid=3100000, gid=3100001)
+    assert lifeboat(*(words + ('cp', '--no-mounts', 'web:/', str(tmp_path / 'seen'))), host_root=host).status == 0
+    compare(tree, tmp_path / 'seen')
+    found = json.loads(lifeboat(*(words + ('--json', 'ls', '--no-mounts', 'web:/')), host_root=host).out.decode())['entries']
+    assert {(item['uid'], item['gid']) for item in found if item['path'] == '/etc'} == {(tree[b'etc'].uid, tree[b'etc'].gid)}
+    assert lifeboat(*(words + ('cp', '--owner-ids', 'disk', 'web:/etc/passwd', str(tmp_path / 'disk'))), host_root=host).status == 0
+    assert os.stat(str(tmp_path / 'disk')).st_uid == 100000 + tree[b'etc/passwd'].uid

@@ -100,6 +100,8 @@ def test_an_image_and_a_volume(dead, lifeboat):
     assert {line.rstrip('/') for line in lines(ran)} == {'/' + output.shown(path) for path in image.tree()}
     again = lifeboat('ls', '-R', 'image:%s' % image.id.split(':')[1][:12])
     assert again.out == ran.out
+    assert lifeboat('ls', '-R', 'image:' + image.id).out == ran.out
+    assert lifeboat('ls', 'image:other:' + image.id.split(':')[1][:12]).status == 2     # a tag is no ID
     ran = lifeboat('ls', '-R', 'volume:shop_db')
     assert {line.rstrip('/') for line in lines(ran)} == {'/' + output.shown(path) for path in dead[0].volume('shop_db').nodes}
 

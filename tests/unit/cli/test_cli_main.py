@@ -12,8 +12,15 @@ import sys
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.cli import completion, main, output, parser, progress, values
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import bundle
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import writing as bundle
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli import (
+    completion,
+    main,
+    output,
+    parser,
+    progress,
+    values,
+)
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 VERBS = [name for name, dummy in parser.VERBS]
@@ -46,11 +53,17 @@ def test_every_verb_has_help(verb, capsys):
     assert 'examples:' in said and '--host-root' in said and dict(parser.VERBS)[verb][:20].lower() in said.lower()
 
 
-@pytest.mark.parametrize('words', [(), ('nonsense',), ('ls',), ('cp', 'web:/x'), ('ls', '--what', 'web')])
+@pytest.mark.parametrize('words', [('nonsense',), ('ls',), ('cp', 'web:/x'), ('ls', '--what', 'web')])
 def test_wrong_use_is_status_2(words, capsys):
     with pytest.raises(SystemExit) as ended:
         main.main(list(words))
     assert ended.value.code == 2 and 'usage: lifeboat' in capsys.readouterr().err
+
+
+def test_without_a_verb_it_explains_itself(capsys):
+    assert main.main([]) == 2
+    said = capsys.readouterr().err
+    assert all(verb in said for verb in VERBS) and 'exit status' in said
 
 
 def test_options_may_stand_before_and_behind_the_verb_and_in_variables(dead, lifeboat, monkeypatch):
@@ -127,8 +140,8 @@ def test_progress_is_a_line_where_there_is_no_terminal_and_nothing_with_quiet(mo
         out.draw = said.append
         meter = progress.Meter('copying')
         meter.done = 1 << 20
-        with progress.Bar(out, meter.snapshot) as bar:
-            bar._done.wait(0.2)
+        with progress.Bar(out, meter.snapshot) as gauge:
+            gauge._done.wait(0.2)
         assert bool(said) is not quiet
         assert all(line.endswith(b'\n') and b'\r' not in line for line in said)
 

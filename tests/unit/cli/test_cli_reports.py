@@ -8,11 +8,11 @@ import subprocess
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils import facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import gotypes
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
 
 
 def open_host(dead):
@@ -98,7 +98,7 @@ def test_logs_with_times_tail_since_and_until(dead, lifeboat):
 
 
 def test_inspect_is_the_create_body_of_the_bundle(dead, lifeboat, tmp_path):
-    lifeboat('rescue', str(tmp_path), 'web', '--host-name', 'box', '--compression', 'none')
+    lifeboat('rescue', str(tmp_path), 'web', '--host-name', 'box', '--compression', 'none', '--include', 'config,writable')
     with open(str(tmp_path / 'box' / ('web-' + dead[0].container('web').id[:12]) / 'config' / 'create.json')) as made:
         assert json.loads(lifeboat('inspect', 'web').out.decode()) == json.load(made)
     assert json.loads(lifeboat('inspect', 'volume:shop_db').out.decode())['Name'] == 'shop_db'

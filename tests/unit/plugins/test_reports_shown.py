@@ -14,10 +14,17 @@ import re
 import sys
 
 import pytest
+
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
-    records, reports, reports_html, reports_text, rescue_report, rescue_report_html)
+    records,
+    reports,
+    reports_html,
+    reports_text,
+    rescue_report,
+    rescue_report_html,
+)
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'filter'))
 import auditdata as data  # noqa: E402  # pylint: disable=wrong-import-position
@@ -37,8 +44,8 @@ class Page(html.parser.HTMLParser):
         self.tags.append(tag)
         self.attributes.extend(attrs)
 
-    def handle_data(self, text):
-        self.text.append(text)
+    def handle_data(self, data):
+        self.text.append(data)
 
 
 def rescued(name):

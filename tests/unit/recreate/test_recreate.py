@@ -8,7 +8,15 @@ import subprocess
 import pytest
 import yaml
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import asks, body as bodies, compose, definition as definitions, doubts, files, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import (
+    asks,
+    body as bodies,
+    compose,
+    definition as definitions,
+    doubts,
+    files,
+    run,
+)
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 PEER = 'a19e573b14097f183010aa2fed6b3f0eba79dd18a7e0525e82902bc7d116c294'

@@ -14,9 +14,13 @@ import types
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import bundle, compress, plan, run
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory, model, privileges
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import compress
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, plan, writing as bundle
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.layers import privileges
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
 @pytest.fixture(scope='module')
@@ -160,7 +164,7 @@ def one_sentence(raised):
 def test_dest_inside_the_data_root(dead):
     for inside in (dead[0].root, os.path.join(dead[0].root, b'containers', b'x'), dead[0].volumes[0].path):
         before = sorted(os.listdir(dead[0].root))
-        with pytest.raises(model.LifeboatError) as raised:
+        with pytest.raises(LifeboatError) as raised:
             rescue(dead, os.fsdecode(inside))
         assert 'lies inside' in one_sentence(raised)
         assert sorted(os.listdir(dead[0].root)) == before
@@ -169,7 +173,7 @@ def test_dest_inside_the_data_root(dead):
 def test_dest_inside_the_data_root_through_a_link(dead, tmp_path):
     link = tmp_path / 'innocent'
     link.symlink_to(os.fsdecode(dead[0].root))
-    with pytest.raises(model.LifeboatError) as raised:
+    with pytest.raises(LifeboatError) as raised:
         rescue(dead, link / 'sub')
     assert 'lies inside' in one_sentence(raised)
 
@@ -177,14 +181,14 @@ def test_dest_inside_the_data_root_through_a_link(dead, tmp_path):
 def test_dest_is_a_file(dead, tmp_path):
     (tmp_path / 'file').write_text('x')
     for dest in (tmp_path / 'file', tmp_path / 'file' / 'below'):
-        with pytest.raises(model.LifeboatError) as raised:
+        with pytest.raises(LifeboatError) as raised:
             rescue(dead, dest)
         assert 'file' in one_sentence(raised)
 
 
 def test_unknown_container_volume_component(dead, tmp_path):
     for options, word in (({'containers': ('nope',)}, 'nope'), ({'volumes': ('nope*',)}, 'nope*'), ({'include': ('al',)}, 'al')):
-        with pytest.raises(model.LifeboatError) as raised:
+        with pytest.raises(LifeboatError) as raised:
             rescue(dead, tmp_path / 'out', **options)
         assert word in one_sentence(raised)
         assert not (tmp_path / 'out' / 'box').exists() or os.listdir(str(tmp_path / 'out' / 'box')) == []
@@ -192,13 +196,13 @@ def test_unknown_container_volume_component(dead, tmp_path):
 
 def test_no_room(dead, tmp_path, monkeypatch):
     monkeypatch.setattr(run.fsinfo, 'free', lambda path: run.fsinfo.Free(1000, 1000, 10000))
-    with pytest.raises(model.LifeboatError) as raised:
+    with pytest.raises(LifeboatError) as raised:
         rescue(dead, tmp_path / 'out')
     assert '1000 bytes free' in one_sentence(raised) and 'check_space' in one_sentence(raised)
 
 
 def test_missing_data_root(tmp_path):
-    with pytest.raises(model.LifeboatError) as raised:
+    with pytest.raises(LifeboatError) as raised:
         inventory.Host(os.fsencode(str(tmp_path)), [b'/no/such/root'])
     assert '/no/such/root' in one_sentence(raised)
 
@@ -230,7 +234,7 @@ def test_a_bundle_that_cannot_be_written_does_not_stop_the_others(dead, tmp_path
 def test_unreadable_file(dead, tmp_path, monkeypatch):
     """A file that cannot be opened is told, the rest comes out; with on_error fail nothing is kept."""
     victim = dead[0].containers[0]
-    from ansible_collections.lifeboat.docker.plugins.module_utils.storage import safeio
+    from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
     whole = safeio.Dir.open
     hit = []
 
@@ -241,7 +245,7 @@ def test_unreadable_file(dead, tmp_path, monkeypatch):
             raise OSError(5, 'Input/output error')
         return whole(self, name)
     monkeypatch.setattr(safeio.Dir, 'open', refuse)
-    with pytest.raises(model.LifeboatError):
+    with pytest.raises(LifeboatError):
         rescue(dead, tmp_path / 'strict', containers=(victim.name,), include=FILES, on_error='fail')
     assert [name for name in os.listdir(str(tmp_path / 'strict' / 'box')) if not name.startswith('.')] == []
     result = rescue(dead, tmp_path / 'out', containers=(victim.name,), include=FILES)
@@ -262,7 +266,7 @@ def test_an_optional_image_is_left_out_where_there_is_no_room(dead, tmp_path, mo
     monkeypatch.setattr(run.fsinfo, 'free', lambda path: run.fsinfo.Free(
         run.RESERVE + max(size['image'] // 2, 2 * size['writable']), 1000, 10 ** 9))
     options = dict(containers=(name,), include=('config', 'writable', 'image'))
-    with pytest.raises(model.LifeboatError) as raised:
+    with pytest.raises(LifeboatError) as raised:
         rescue(dead, tmp_path / 'small', image_optional=False, **options)
     assert 'image ' in one_sentence(raised) and 'include' in one_sentence(raised)
     result = rescue(dead, tmp_path / 'small', **options)
@@ -413,7 +417,7 @@ def test_binds_for_which_there_is_no_room_cost_nothing_else(tmp_path, monkeypatc
         out.write(os.urandom(8 << 20))
     monkeypatch.setattr(run.fsinfo, 'free', lambda path: run.fsinfo.Free(run.RESERVE + (4 << 20), 1000, 10 ** 9))
     include = FILES + ('binds',)
-    with pytest.raises(model.LifeboatError) as raised:
+    with pytest.raises(LifeboatError) as raised:
         rescue(dead, tmp_path / 'out', include=include, binds_optional=False)
     said = one_sentence(raised)
     assert 'binds 8.' in said and said.index('binds 8.') < said.index('writable ') and 'include' in said

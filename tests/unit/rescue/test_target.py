@@ -7,8 +7,9 @@ import types
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import target
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import fsinfo, model
 
 TABLE = fsinfo.parse_mountinfo(b'''\
 20 1 8:1 / / rw - ext4 /dev/sda1 rw
@@ -58,13 +59,13 @@ def test_the_disk_that_is_rescued(dest, machine):
 
 @pytest.mark.parametrize('dest', [b'/dev', b'/dev/usb', b'/dev/shm/rescued'])
 def test_below_dev_is_memory(dest):
-    with pytest.raises(model.LifeboatError, match='memory'):
+    with pytest.raises(LifeboatError, match='memory'):
         target.look(host_of(b'/var/lib/docker'), dest)
 
 
 def test_a_link_into_dev(tmp_path):
     os.symlink('/dev/shm', str(tmp_path / 'innocent'))
-    with pytest.raises(model.LifeboatError, match='memory'):
+    with pytest.raises(LifeboatError, match='memory'):
         target.refuse_devices(os.fsencode(str(tmp_path / 'innocent' / 'x')))
 
 

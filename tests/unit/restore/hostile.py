@@ -14,9 +14,17 @@ import socket
 import tarfile
 import zlib
 
+from ansible_collections.lifeboat.docker.tests.unit.archive.test_unpack import (
+    HOSTILE,
+    headers,
+    link,
+    pax,
+    raw_extended,
+    resummed,
+    sparse,
+)
+from ansible_collections.lifeboat.docker.tests.unit.images.test_imagefile import Archive
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, content_size, member, tar_bytes
-from ansible_collections.lifeboat.docker.tests.unit.restore.test_imagefile import Archive
-from ansible_collections.lifeboat.docker.tests.unit.restore.test_unpack import HOSTILE, headers, link, pax, raw_extended, resummed, sparse
 
 DATA = tar_bytes([ROOT, member('./a', b'data'), member('./d/'), member('./d/b', b'more'), link('./l', '/etc/passwd')])
 ESCAPES = 'x\x1b]52;c;QUJD\x07\x9b31m\n\u202e\x00'

@@ -7,8 +7,8 @@ import tarfile
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import folders, plan, run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 GOOD = tar_bytes([ROOT, member('./a', b'data'), member('./d/'), member('./d/b', b'more')])
@@ -141,7 +141,7 @@ def test_rootfs_may_have_devices_and_volumes_may_not(tmp_path, place):
 
 def stopped_root(tmp_path, monkeypatch, state='stopped', suffix=''):
     """A data root whose engine is in this state."""
-    from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
+    from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 
     class Root(object):
         path = os.fsencode(str(tmp_path / 'docker'))

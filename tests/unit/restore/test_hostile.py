@@ -11,9 +11,10 @@ import time
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import removal, source
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import info, plan, run
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, source
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
 from ansible_collections.lifeboat.docker.tests.unit.restore import hostile
 
 SECONDS = 30                            # of processor time for one bundle, all ways; most take a few milliseconds

@@ -8,7 +8,11 @@ import os
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import source as sources
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine as engines, plan as planning, volumes
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import (
+    engine as engines,
+    plan as planning,
+    volumes,
+)
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 CID = 'c' * 64

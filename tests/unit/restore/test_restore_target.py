@@ -10,8 +10,8 @@ import tarfile
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import folders, plan, run, target, volumes
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 from ansible_collections.lifeboat.docker.tests.unit.restore.test_folders import offline, stopped_root
 from ansible_collections.lifeboat.docker.tests.unit.restore.test_hostile import snapshot

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import steps
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
 
 
 class Scene(object):

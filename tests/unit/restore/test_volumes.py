@@ -8,10 +8,10 @@ import tarfile
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive.tarread import ArchiveError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import volumes
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore.tarread import ArchiveError
+from ansible_collections.lifeboat.docker.tests.unit.archive.test_unpack import HOSTILE, sparse
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, member, tar_bytes
-from ansible_collections.lifeboat.docker.tests.unit.restore.test_unpack import HOSTILE, sparse
 
 ONLY_FILE_SYSTEM = {'over a link', 'folder over a link', 'hard link to nothing', 'file as a folder', 'same file twice',
                     'without its folder'}

@@ -4,7 +4,7 @@
 """lifeboat cat: the bytes of files."""
 import os
 
-from ...storage.model import LifeboatError
+from ...disk.errors import LifeboatError
 from .. import files, objects
 from ..output import harmless, shown
 

@@ -2,14 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat cp: files and folders out of containers, as files."""
+import contextlib
 import os
 import stat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ...rescue.progress import human
-from ...storage import fsinfo
-from ...storage.model import LifeboatError
-from ...storage.tree import Failure
+from ...archive.progress import human
+from ...disk import fsinfo
+from ...disk.errors import LifeboatError
+from ...disk.tree import Failure
 from .. import copying, files, objects
 from ..main import NOTHING
 from ..output import shown
@@ -33,8 +34,8 @@ GO_ON = 'Nothing half has its final name. Run the same command again: what is wh
 
 
 class Job(NamedTuple):
-    """What goes where: `folder` is the descriptor of the destination's folder, `name` the final name in it."""
-    node: Any
+    """Where it goes: `folder` is the descriptor of the destination's folder, `name` the final name in it, empty for what is in the
+    source's folder."""
     folder: int
     name: bytes
     source: str                         # tells this source from others
@@ -56,57 +57,71 @@ def run(given, out):
     tally, counts, meter = files.Tally(out), copying.Counts(), Meter('copying')
     references = [objects.with_path(text) for text in given.objects]
     sums = open(given.sums, 'wb') if given.sums else None
-    done = 0
+    ready, folders = [], set()
     try:
         with objects.open_host(given) as host, Bar(out, meter.snapshot):
             for reference in references:
                 with objects.opened(host, reference, given.mounts) as found:
                     tally.note(found.partial)
-                    done += _copy(given, out, host, found, reference, tally, meter, counts, sums)
+                    _copy(given, host, found, reference, tally, meter, counts, sums, ready, folders)
+        with _dest(given, counts):
+            _finish(given, out, ready)
     finally:
+        for copy in ready:
+            copy.discard()
+        for fd in folders:
+            os.close(fd)
         if sums is not None:
             sums.close()
     _summary(given, out, counts, tally)
-    return tally.status() if done else NOTHING
+    return tally.status() if ready else NOTHING
 
 
-def _copy(given, out, host, found, reference, tally, meter, counts, sums):
-    """Copy what one reference means -> how many files and folders got their final names."""
-    node = objects.lookup(found, reference.path, given.follow_link)
-    place = objects.place(found, b'')[:-1]
-    _refuse_inside(given, host, found, node)
-    options = copying.Options(found.object.idmap if given.owner_ids == 'container' else None, given.devices, os.geteuid() == 0, sums)
-    jobs = _jobs(given, found, reference, node, tally)
-    done = 0
+@contextlib.contextmanager
+def _dest(given, counts):
+    """An error of the system in here is one of the destination."""
     try:
-        for job in jobs:
-            if copying.exists(job.folder, job.name) is not None and not given.force:
-                raise LifeboatError('There is %s already. Choose another DEST, or --force, which renames it' % shown(
-                    os.path.join(os.fsencode(given.dest), job.name)))
-        for job in jobs:
-            done += _one(given, found, job, options, tally, meter, counts, place, out)
+        yield
     except OSError as exc:
         raise LifeboatError('DEST %s cannot be written: %s, after %s. Nothing half has its final name; make room or choose another DEST, and '
                             'run the same command again: it goes on where it stopped' % (
                                 shown(given.dest), exc.strerror or exc, human(counts.bytes)))
-    finally:
-        for fd in {job.folder for job in jobs}:
-            os.close(fd)
-    return done
 
 
-def _one(given, found, job, options, tally, meter, counts, place, out):
+def _finish(given, out, ready):
+    """Only when all is copied does anything get its name: so the same command can be run again after an end in the middle."""
+    for copy in ready:
+        for name, aside in copy.finish(given.force):
+            out.note('%s was there and is now called %s' % (shown(name), shown(aside)))
+
+
+def _copy(given, host, found, reference, tally, meter, counts, sums, ready, folders):
+    """Copy what one reference means under a temporary name; READY gets the copying.Copy."""
+    node = objects.lookup(found, reference.path, given.follow_link)
+    place = objects.place(found, b'')[:-1]
+    _refuse_inside(given, host, found, node)
+    job = _job(given, found, reference, node)
+    folders.add(job.folder)
+    for name in [job.name] if job.name else _names(found, node, tally, place):
+        if copying.exists(job.folder, name) is not None and not given.force:
+            raise LifeboatError('There is %s already. Choose another DEST, or --force, which renames it' % shown(
+                os.path.join(os.fsencode(given.dest), name)))
+    options = copying.Options(found.object.idmap if given.owner_ids == 'container' else None, given.devices, os.geteuid() == 0, sums)
     copy = copying.Copy(job.folder, job.name, job.source, options, lambda path, error: tally.fail(place + b'/' + path, error),
                         meter, counts)
-    meter.label = job.name
-    if copying.exists(job.folder, job.name) is not None:
-        aside = copying.set_aside(job.folder, job.name)
-        out.note('%s was there and is now called %s' % (shown(job.name), shown(aside)))
-    if job.node.folder is None:
-        return bool(copy.file(job.node.entry))
-    skip = len(job.node.entry.path) + 1 if job.node.entry.path else 0
-    copy.folder(job.node.entry, found.files.walk(job.node), skip, lambda: _bytes(found, job.node))
-    return 1
+    meter.label = node.entry.path
+    with _dest(given, counts):
+        if node.folder is None:
+            if copy.file(node.entry):
+                ready.append(copy)
+            return
+        skip = len(node.entry.path) + 1 if node.entry.path else 0
+        copy.folder(node.entry, found.files.walk(node), skip, lambda: _bytes(found, node))
+        ready.append(copy)
+
+
+def _names(found, node, tally, place):
+    return [entry.path.rpartition(b'/')[2] for entry in files.entries(found.files.children(node), tally, place)]
 
 
 def _bytes(found, node):
@@ -118,7 +133,7 @@ def _bytes(found, node):
 # -- what goes where -------------------------------------------------------------------------------------------------------
 
 
-def _jobs(given, found, reference, node, tally):
+def _job(given, found, reference, node):
     path = reference.path
     contents = node.folder is not None and (not path.strip(b'/.') or path.endswith(b'/.'))
     name = os.path.basename(os.path.normpath(path)) if not contents else b''
@@ -133,18 +148,12 @@ def _jobs(given, found, reference, node, tally):
         os.mkdir(dest)
         parent = dest
     else:
-        parent, name, contents = os.path.dirname(dest.rstrip(b'/')) or b'.', os.path.basename(dest.rstrip(b'/')), False
+        parent, name = os.path.dirname(dest.rstrip(b'/')) or b'.', os.path.basename(dest.rstrip(b'/'))
     try:
         folder = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as exc:
         raise LifeboatError('The folder %s cannot be opened: %s' % (shown(parent), exc.strerror or exc))
-    if not contents:
-        return [Job(node, folder, name, source)]
-    jobs = []
-    for entry in files.entries(found.files.children(node), tally, objects.place(found, b'')[:-1]):
-        last = entry.path.rpartition(b'/')[2]
-        jobs.append(Job(found.files.lookup(b'/' + entry.path, False), folder, last, source + '/' + os.fsdecode(last)))
-    return jobs
+    return Job(folder, name, source)
 
 
 def _refuse_inside(given, host, found, node):

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat diff: what a container changed."""
-from ...storage import model
-from ...storage.model import LifeboatError
-from ...storage.tree import Failure
+from ...disk.errors import LifeboatError
+from ...disk.tree import Failure
+from ...formats import wording
 from .. import files, objects
 from ..output import shown
 
@@ -22,7 +22,7 @@ def arguments(parser):
 
 
 def run(given, out):
-    from ...storage.changes import changes
+    from ...layers.changes import changes
     tally, found = files.Tally(out), []
     reference = objects.parse(given.container)
     if reference.kind not in (objects.CONTAINER, objects.LAYER):
@@ -38,7 +38,7 @@ def run(given, out):
             if isinstance(change, Failure):
                 tally.fail(b'/' + change.path, change.error)
             elif given.json:
-                found.append(dict({'kind': change.kind}, **model.path_fields(b'/' + change.path)))
+                found.append(dict({'kind': change.kind}, **wording.path_fields(b'/' + change.path)))
             else:
                 out.line('%s /%s' % (change.kind, shown(change.path)))
     if given.json:

@@ -4,7 +4,7 @@
 """lifeboat du: sizes of folders, hard links once."""
 import stat
 
-from ...rescue.progress import human
+from ...archive.progress import human
 from .. import files, objects
 from ..output import shown
 

@@ -6,8 +6,8 @@ import fnmatch
 import os
 import stat
 
-from ...storage import filesystem
-from ...storage.model import LifeboatError
+from ...disk.errors import LifeboatError
+from ...layers import filesystem
 from .. import files, objects, values
 from ..output import shown
 
@@ -53,7 +53,7 @@ def run(given, out):
                 continue
             count[0] += 1
             if given.json:
-                found.append(dict(files.about(entry, b'/' + entry.path), object=reference.text))
+                found.append(dict(files.about(entry, b'/' + entry.path, opened.object.idmap), object=reference.text))
             elif given.print0:
                 out.write(b'/' + entry.path + b'\0')
             elif given.long:

@@ -4,9 +4,9 @@
 """lifeboat inspect: the definition of a container as the Engine API takes it, or what is recorded of a volume or an image."""
 import json
 
-from ...storage import model
-from ...storage.model import LifeboatError
-from ...storage.volumes import redacted
+from ...disk.errors import LifeboatError
+from ...engines.docker.volumes import redacted
+from ...formats import wording
 from .. import objects
 from ..main import PARTIAL, WHOLE
 from ..output import shown
@@ -67,11 +67,11 @@ def body(item):
 
 def _volume(volume):
     return {'Name': volume.name, 'Driver': volume.driver, 'Labels': volume.labels, 'Options': redacted(volume.options),
-            'Path': model.text(volume.path), 'UsedBy': list(volume.used_by), 'Status': volume.status}
+            'Path': wording.text(volume.path), 'UsedBy': list(volume.used_by), 'Status': volume.status}
 
 
 def _image(image):
     return {'Id': image.id, 'References': list(image.references), 'Created': image.created, 'Architecture': image.architecture,
             'Os': image.os, 'Status': image.status, 'Config': image.config.get('config') or {},
-            'Layers': [{'DiffId': layer.diff_id, 'Path': model.text(layer.path), 'Bytes': layer.bytes, 'Status': layer.status}
+            'Layers': [{'DiffId': layer.diff_id, 'Path': wording.text(layer.path), 'Bytes': layer.bytes, 'Status': layer.status}
                        for layer in image.layers]}

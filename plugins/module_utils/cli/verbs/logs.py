@@ -6,8 +6,8 @@ import collections
 import os
 import stat
 
+from ...disk.errors import LifeboatError
 from ...formats import containerlogs
-from ...storage.model import LifeboatError
 from .. import files, objects, values
 from ..output import harmless, shown
 
@@ -69,7 +69,7 @@ def _elsewhere(item):
 
 
 def _open(log, streams, tally):
-    from ...rescue.texts import open_log
+    from ...bundles.texts import open_log
     for path in log.files:
         try:
             if stat.S_ISREG(os.lstat(path).st_mode):
@@ -80,7 +80,7 @@ def _open(log, streams, tally):
 
 def _records(log, streams, counters, tail, since, until):
     """The records that are asked for. As docker logs does it, --tail counts before --since and --until are looked at."""
-    from ...rescue.texts import is_local
+    from ...bundles.texts import is_local
     reader = containerlogs.local_records if is_local(log) else containerlogs.json_file_records
     records = reader(streams, counters)
     if tail is not None:

@@ -27,7 +27,7 @@ def arguments(parser):
 
 
 def run(given, out):
-    from ... import facts
+    from ...facts import gather as facts
     wanted = [part for each in given.gather for part in each.split(',') if part] or \
         list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
     options = facts.Options(containers=given.containers, gather_subset=wanted, redact_env=not given.show_env)

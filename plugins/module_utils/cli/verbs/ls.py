@@ -4,6 +4,7 @@
 """lifeboat ls: names in a folder, of all below it with -R."""
 import stat
 
+from ...archive import progress
 from .. import files, objects
 from ..output import shown
 
@@ -56,13 +57,11 @@ def _show(given, out, tally, opened, reference, node, listed):
     else:
         found = files.entries(opened.files.children(node), tally, place)
     skip = len(node.entry.path) + 1 if node.entry.path and not given.recursive and node.folder is not None else 0
-    human = None
-    if given.human:
-        from ...rescue.progress import human
+    human = progress.human if given.human else None
     for entry in found:
         path = entry.path[skip:] if not given.recursive else b'/' + entry.path
         if given.json:
-            listed.append(dict(files.about(entry, b'/' + entry.path), object=reference.text))
+            listed.append(dict(files.about(entry, b'/' + entry.path, opened.object.idmap), object=reference.text))
         elif given.long:
             out.line(files.long_line(entry, shown(path), opened.object.idmap, human))
         else:
@@ -72,5 +71,19 @@ def _show(given, out, tally, opened, reference, node, listed):
 
 def _names(out, tally, opened, node, place):
     """Paths only: the kernel says what is a folder when it lists, so nothing else is asked of it."""
-    for path in opened.files.paths(node, lambda failure: tally.fail(place + b'/' + failure.path, failure.error)):
-        out.line('/' + shown(path))
+    for batch in opened.files.paths(node, lambda failure: tally.fail(place + b'/' + failure.path, failure.error)):
+        if not batch:
+            continue
+        lines = b'/' + b'\n/'.join(batch)
+        if not plain(lines, len(batch)):
+            lines = '\n'.join(['/' + shown(path) for path in batch]).encode('utf-8')
+        out.write(lines + b'\n')
+
+
+def plain(lines, count):
+    """True for COUNT lines that shown() would not change."""
+    try:
+        text = lines.decode('utf-8')
+    except UnicodeDecodeError:
+        return False
+    return text.count('\n') == count - 1 and text.replace('\n', '').isprintable()

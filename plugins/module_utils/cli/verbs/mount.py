@@ -6,8 +6,9 @@ import os
 import shlex
 import subprocess
 
-from ...storage import model
-from ...storage.model import LifeboatError
+from ...disk.errors import LifeboatError
+from ...formats import wording
+from ...records import model
 from .. import files, objects
 from ..output import shown
 
@@ -40,7 +41,7 @@ def run(given, out):
         folder, argv = command(found, point)
     if not given.do:
         if given.json:
-            out.json({'folder': folder and model.text(folder), 'argv': [model.text(word) for word in argv]})
+            out.json({'folder': folder and wording.text(folder), 'argv': [wording.text(word) for word in argv]})
         else:
             out.line(line(folder, argv))
         return tally.status()
@@ -96,7 +97,9 @@ def _do(out, tally, folder, argv, point):
         raise LifeboatError('Only root can mount. Run it with sudo, or use lifeboat cp, which needs no mount')
     try:
         os.makedirs(point, exist_ok=True)
-        done = subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        # fsconfig(2), which newer mount programs use, takes 256 bytes of lowerdir; mount(2) takes a page
+        done = subprocess.run(argv, cwd=folder, env=dict(os.environ, LIBMOUNT_FORCE_MOUNT2='always'), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     except OSError as exc:
         raise LifeboatError('%s cannot be mounted: %s' % (shown(point), exc.strerror or exc))
     if done.returncode:

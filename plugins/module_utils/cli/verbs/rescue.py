@@ -6,8 +6,8 @@ import os
 
 from .. import objects, report, values
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..progress import Bar
 from ..output import shown
+from ..progress import Bar
 
 DESCRIPTION = '''
 Writes DEST/HOST/CONTAINER-ID/ for each container: its writable layer, volumes, logs and definition, with a README.txt that
@@ -32,7 +32,8 @@ def arguments(parser):
     group.add_argument('--volumes', metavar='GLOB', action='append', default=[], help='further volumes, each into a bundle of its own')
     group.add_argument('--images', metavar='GLOB', action='append', default=[], help='images, each into a bundle of its own')
     group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
-    group.add_argument('--image-optional', action='store_true', help='leave images out where DEST has no room for them')
+    group.add_argument('--refuse-if-tight', action='store_true',
+                       help='where DEST has no room for everything, do nothing instead of leaving images and binds out')
     group.add_argument('--max-bytes', metavar='SIZE', default='0', help='at most so much data, before compression')
     group = parser.add_argument_group('how')
     group.add_argument('--check', action='store_true', help='write nothing, say what would be written')
@@ -47,8 +48,8 @@ def arguments(parser):
 
 
 def run(given, out):
+    from ...archive.progress import Progress
     from ...rescue import run as rescues
-    from ...rescue.progress import Progress
     before, progress = os.umask(0o077), Progress()
     try:
         with objects.open_host(given) as host, Bar(out, progress.snapshot):
@@ -67,8 +68,8 @@ def run(given, out):
 
 def params(given):
     """The options of docker_data_rescue that the arguments stand for. LifeboatError."""
-    from ...rescue import plan
-    from ...storage.model import LifeboatError
+    from ...bundles import plan
+    from ...disk.errors import LifeboatError
     try:
         most = values.size(given.max_bytes)
     except ValueError as exc:
@@ -77,7 +78,8 @@ def params(given):
     return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': given.volumes,
             'images': given.images, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
             'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
-            'image_optional': given.image_optional, 'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most}
+            'image_optional': not given.refuse_if_tight, 'binds_optional': not given.refuse_if_tight,
+            'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most}
 
 
 def status(result):

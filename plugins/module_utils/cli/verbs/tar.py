@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat tar: a tar archive to the standard output."""
-from ...rescue import archive
-from ...storage.model import LifeboatError
+from ...archive import write as archive
+from ...disk.errors import LifeboatError
 from .. import files, objects
 from ..progress import Bar, Meter
 
@@ -65,8 +65,8 @@ def run(given, out):
 def _write(found, reference, writer, idmap, failed):
     node = objects.lookup(found, reference.path, follow=False)
     if found.object.kind == objects.LAYER and not node.names:
-        from ...rescue import plan
-        with plan.LayerTree(found.object.record.stack).opened() as (root, entries):
+        from ...archive import trees
+        with trees.LayerTree(found.object.record.stack).opened() as (root, entries):
             return archive.write_tar(entries, writer, archive.LAYER, idmap, root_entry=root, on_failure=failed)
     if node.names:
         return archive.write_tar(renamed(found, node), writer, idmap=idmap, on_failure=failed)
@@ -83,4 +83,3 @@ def renamed(found, node):
     if node.folder is not None:
         for item in found.files.walk(node):
             yield item._replace(path=item.path[skip:])
-

@@ -22,7 +22,7 @@ def arguments(parser):
 
 
 def run(given, out):
-    from ...restore import info
+    from ...bundles import info
     found = info.inspect(os.path.abspath(os.fsencode(given.path)), not given.fast)
     if given.json:
         out.json({'bundles': found})

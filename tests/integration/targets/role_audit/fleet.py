@@ -15,7 +15,7 @@ COLLECTION, FOLDER = sys.argv[1:3]
 sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'fixtures'))
 import deadroot  # noqa: E402
 
-SAMPLES = os.path.join(COLLECTION, 'tests', 'unit', 'audit', 'data')
+SAMPLES = os.path.join(COLLECTION, 'tests', 'unit', 'databases', 'data')
 
 
 def host(name, **options):

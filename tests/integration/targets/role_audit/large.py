@@ -15,6 +15,7 @@ import sys
 COLLECTION, HOSTS, FOLDER = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 sys.path[:0] = [os.path.join(COLLECTION, 'tests', 'unit', 'plugins', 'filter'), COLLECTION.rpartition('/ansible_collections/')[0]]
 import auditdata as data  # noqa: E402
+
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import records, reports, reports_html  # noqa: E402
 
 NOW = datetime.datetime(2026, 6, 1, 3, 17, tzinfo=datetime.timezone.utc)

@@ -12,6 +12,7 @@ import sys
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.lifeboat.docker.plugins.filter.audit_findings import audit_findings
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, plaindata
 

@@ -11,12 +11,13 @@ import sys
 import tarfile
 
 import pytest
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import usage
+
 from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases
+from ansible_collections.lifeboat.docker.plugins.module_utils.usage import walk as usage
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SAMPLES = os.path.join(HERE, '..', '..', 'audit', 'data')
+SAMPLES = os.path.join(HERE, '..', '..', 'databases', 'data')
 sys.path.insert(0, HERE)
 import auditdata as data  # noqa: E402
 

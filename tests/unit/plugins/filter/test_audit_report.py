@@ -17,9 +17,16 @@ import sys
 
 import pytest
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.lifeboat.docker.plugins.filter.audit_host import audit_host
 from ansible_collections.lifeboat.docker.plugins.filter.audit_report import audit_report
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import records, reports, reports_html, reports_store, reports_text
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
+    records,
+    reports,
+    reports_html,
+    reports_store,
+    reports_text,
+)
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import auditdata as data  # noqa: E402

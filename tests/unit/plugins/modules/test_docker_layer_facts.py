@@ -8,7 +8,8 @@ import os
 
 import deadroot
 import pytest
-from ansible_collections.lifeboat.docker.plugins.module_utils.audit import parallel
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.usage import parallel
 from ansible_collections.lifeboat.docker.plugins.modules import docker_layer_facts
 
 IOPRIO_GET = {'x86_64': 252, 'aarch64': 31}.get(os.uname().machine)

@@ -12,8 +12,13 @@ import time
 import pytest
 from ansible.errors import AnsibleError
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, spool
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery, delivery_door as door, delivery_guard, delivery_session
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, spool
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
+    delivery,
+    delivery_door as door,
+    delivery_guard,
+    delivery_session,
+)
 
 PLACES = ['/dev/shm', '/run']
 NAME = 'lifeboat-abcd1234'

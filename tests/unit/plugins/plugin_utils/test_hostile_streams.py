@@ -19,9 +19,12 @@ import tracemalloc
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore, remote, run, store
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage.model import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, remote
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery, delivery_door as door
 
 SEEDS = int(os.environ.get('LIFEBOAT_SOAK') or 80)
@@ -298,7 +301,7 @@ def bundle(end, files, status='complete', components=None, name='x'):
     say(end, {'op': 'begin', 'bundle': name})
     manifest = {'schema_version': 1, 'kind': 'volume', 'status': status, 'volume': {'name': 'v'},
                 'components': [{'name': 'volume:v', 'kind': 'volume', 'file': file, 'sha256': hashlib.sha256(data).hexdigest(),
-                                'bytes': len(data), 'status': status} for file, data in files.items()]
+                                'bytes': len(data), 'source_bytes': len(data), 'status': status} for file, data in files.items()]
                 if components is None else components}
     files = dict(files, **{'manifest.json': json.dumps(manifest).encode()})
     files['SHA256SUMS'] = b''.join(b'%s  %s\n' % (hashlib.sha256(data).hexdigest().encode(), file.encode())
@@ -326,7 +329,7 @@ def good_one(tmp_path):
 
 @pytest.mark.parametrize('files, status, components', [
     ({}, 'lost', None), ({}, 'complete', None), ({'volumes/v.tar': b'x'}, 'partial', None), ({'other.tar': b'x'}, 'complete', []),
-    ({'v.tar': b'x'}, 'complete', [{'name': 'other', 'kind': 'volume', 'file': 'v.tar', 'status': 'complete'}])])
+    ({'v.tar': b'x'}, 'complete', [{'name': 'other', 'kind': 'volume', 'file': 'v.tar', 'source_bytes': 1, 'status': 'complete'}])])
 def test_nothing_replaces_a_good_bundle_by_less(tmp_path, files, status, components):
     """Whatever the node says about the older one."""
     good_one(tmp_path)
@@ -375,8 +378,9 @@ def test_a_bundle_that_the_node_keeps_quiet_about_is_told(tmp_path):
     ([], 'partial'),                                                                            # complete of nothing
     ([{'name': 'a', 'kind': 'volume', 'file': 'missing.tar', 'status': 'complete'}], None),     # refused: not in SHA256SUMS
     ([{'name': 'a', 'kind': 'volume', 'file': '', 'status': 'complete'}], 'partial'),
-    ([{'name': 'a', 'kind': 'volume', 'file': 'v.tar', 'status': 'complete', 'bytes': 1 << 50}], None),     # the size is another
-    ([{'name': 'a', 'kind': 'volume', 'file': 'v.tar', 'status': 'lost'}], 'partial')])
+    ([{'name': 'a', 'kind': 'volume', 'file': 'v.tar', 'status': 'complete', 'source_bytes': 4,
+       'bytes': 1 << 50}], None),     # the size is another
+    ([{'name': 'a', 'kind': 'volume', 'file': 'v.tar', 'status': 'lost', 'source_bytes': 4}], 'partial')])
 def test_complete_is_computed_here(tmp_path, components, status):
     end = receiver(tmp_path)
     bundle(end, {'v.tar': b'data'}, 'complete', components)

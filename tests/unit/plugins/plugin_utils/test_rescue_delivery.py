@@ -10,8 +10,12 @@ import subprocess
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import frames, imagestore, remote, run, sink, store
-from ansible_collections.lifeboat.docker.plugins.module_utils.storage import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import sink
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, remote
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery, delivery_files
 
 

@@ -1,0 +1,124 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be archived: a writable layer, a merged file system, a folder. Each as a stream of entries, and how large it is.
+
+A tree is a context manager factory: `opened()` yields (root entry or None, stream of disk.tree.Entry and Failure).
+"""
+import contextlib
+import os
+import stat
+from typing import NamedTuple
+
+from ..disk.tree import Entry, Failure, PlainTree
+from ..layers.changes import changes as compare
+from ..layers.union import NO_STAT, View
+from . import write as archive
+
+# Names that databases give their files. databases/ looks into them; here they only say what goes first.
+DATABASE_NAMES = frozenset((b'PG_VERSION', b'ibdata1', b'WiredTiger', b'appendonly.aof.manifest', b'data.mdb', b'.minio.sys',
+                            b'system_schema', b'chunks_head', b'neostore', b'schema.DAT', b'meta.properties', b'version-2'))
+DATABASE_TAILS = frozenset((b'.rdb', b'.aof', b'.tsm', b'.sql', b'lite', b'ite3', b'.ibd', b'.frm', b'.MYD'))
+
+
+class Estimate(NamedTuple):
+    bytes: int                          # apparent size of regular files
+    allocated: int                      # on the disk, so without holes
+    entries: int
+    fingerprint: str
+    databases: bool = False             # a name in it is one that databases use: for the order, not a finding
+
+    @property
+    def work(self):
+        """Bytes of archive that come of it, about: holes are left out."""
+        return min(self.bytes, self.allocated) + 1024 * self.entries
+
+
+class LayerTree(object):
+    """The writable layer as an OCI layer."""
+
+    def __init__(self, stack):
+        self.stack = stack
+
+    @contextlib.contextmanager
+    def opened(self):
+        """Yield (root entry or None, stream of Entry and Failure)."""
+        with View(self.stack.readable().view()) as view:
+            if view.encodings[0].hides_all:
+                yield None, difference(self.stack)
+            else:
+                yield None, view.layer_entries()
+
+
+class MergedTree(object):
+    """The merged file system."""
+
+    def __init__(self, stack):
+        self.stack = stack
+
+    @contextlib.contextmanager
+    def opened(self):
+        with View(self.stack.readable().view()) as view:
+            yield None, view.entries()
+
+
+class FolderTree(object):
+    """A volume or a bind: a folder, a single file, or a link that is kept as a link."""
+
+    def __init__(self, path):
+        self.path = path
+
+    @contextlib.contextmanager
+    def opened(self):
+        tree = PlainTree(self.path)
+        root = tree.root_entry()
+        try:
+            if stat.S_ISDIR(root.st.st_mode):
+                yield root, tree.entries()
+            else:
+                # under its own name: an archive of one member
+                yield None, iter((Entry(root.name, root.st, root.folder, root.name, tree),))
+        finally:
+            root.folder.close_all()
+
+
+def difference(stack):
+    """A full-copy driver's writable layer: what differs from the init layer, deletions as whiteouts."""
+    for change in compare(stack):
+        if isinstance(change, Failure):
+            yield change
+        elif change.kind == 'D':
+            yield Entry(change.path, NO_STAT, None, os.path.basename(change.path), None, True)
+        else:
+            yield change.entry
+
+
+def measure(tree):
+    """Walk a tree of this file without reading data -> Estimate. Raises OSError if it cannot be opened."""
+    totals = [0, 0, 0]
+    databases = False
+    seen = set()
+
+    def counted(stream):
+        nonlocal databases
+        for entry in stream:
+            if not isinstance(entry, Failure):
+                st = entry.st
+                totals[2] += 1
+                if entry.name in DATABASE_NAMES or entry.name[-4:] in DATABASE_TAILS:
+                    databases = True
+                if stat.S_ISREG(st.st_mode) and not entry.whiteout:
+                    if st.st_nlink > 1:
+                        key = (st.st_dev, st.st_ino)
+                        if key in seen:
+                            yield entry
+                            continue
+                        if len(seen) < archive.MAX_LINKS:
+                            seen.add(key)
+                    totals[0] += st.st_size
+                    totals[1] += min(st.st_blocks * 512, st.st_size + 4096)
+            yield entry
+
+    with tree.opened() as (root, entries):
+        mark = archive.fingerprint(counted(entries), root)
+    return Estimate(totals[0], totals[1], totals[2], mark, databases)

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Beside the bundles of one host: compose.yaml of the whole host, and compose-PROJECT.yaml for each compose project.
+
+Made from the bundles that lie there, whichever run wrote them, so that a rescue of a few containers does not take the
+others out of it. Env files and profiles stay in the bundles; the files refer to them by relative paths.
+"""
+import os
+import re
+
+from ..archive.sink import FileSink
+from ..disk.errors import LifeboatError
+from ..formats.values import as_str
+from ..recreate import compose
+from . import reading, source as sources
+
+WHOLE = b'compose.yaml'
+FILE = re.compile(br'compose-[A-Za-z0-9_.-]+\.yaml\Z')
+MOST = 2000                             # containers in one file
+LARGEST = 16 << 20                      # bytes of a file that is there already
+UNSAFE = re.compile(r'[^A-Za-z0-9_.-]')
+
+
+def refresh(folder):
+    """Write what is missing or differs in FOLDER (bytes), remove files of projects that are no longer there -> [name (bytes)]
+    of what was changed. Raises LifeboatError, OSError."""
+    wanted = files(folder)
+    changed = []
+    for name, content in sorted(wanted.items()):
+        if _read(os.path.join(folder, name)) == content:
+            continue
+        sink = FileSink(folder, name)
+        try:
+            sink.write(content)
+            sink.commit()
+        except BaseException:
+            sink.abort()
+            raise
+        changed.append(name)
+    for name in os.listdir(folder):
+        if FILE.match(name) and name not in wanted and not os.path.isdir(os.path.join(folder, name)):
+            os.unlink(os.path.join(folder, name))
+            changed.append(name)
+    return changed
+
+
+def files(folder):
+    """{name: content}, both bytes; {} where no bundle holds a container."""
+    found = [definition for definition in _definitions(folder) if definition is not None]
+    if not found:
+        return {}
+    host = os.path.basename(folder).decode('utf-8', 'replace')
+    made = {WHOLE: compose.whole_host(found, host)}
+    for project, text in compose.projects(found).items():
+        made[os.fsencode('compose-%s.yaml' % UNSAFE.sub('-', project)[:100])] = text
+    return dict((name, text.encode('utf-8', 'surrogateescape')) for name, text in made.items())
+
+
+def _definitions(folder):
+    """The definition of each container that has a bundle here, in the order of their names."""
+    names = [name for name in sorted(os.listdir(folder)) if not name.startswith(b'.') and b'.until-' not in name]
+    for name in names[:MOST]:
+        path = os.path.join(folder, name)
+        if os.path.islink(path) or not os.path.isfile(os.path.join(path, reading.MANIFEST)):
+            continue
+        info = reading.inspect_bundle(path, False)
+        if info.status == reading.UNVERIFIED and info.manifest.get('kind') == 'container':
+            yield _definition(info, os.fsdecode(name))
+
+
+def _definition(info, name):
+    source = sources.of_info(info)
+    reference = as_str(sources.json_object(info, b'config/create.json').get('Image'))
+    if not reference:
+        return None                     # rescued without config
+    try:
+        return sources.define(source, reference, source.image_config, source.name,
+                              sources.volume_names(source, {}, source.name), './%s/config' % name)
+    except LifeboatError:
+        return None
+
+
+def _read(path):
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(fd, 'rb') as found:
+        return found.read(LARGEST)

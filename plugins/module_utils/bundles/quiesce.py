@@ -1,0 +1,200 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Freeze a container's processes while its files are read, without any daemon.
+
+The control group is found through /proc/<pid>/cgroup (cgroups(7)), so it works with dockerd dead and the container
+alive. A process of its own, the keeper, freezes and thaws: it thaws when it is told to, when the time is up, and when
+whoever started it is gone, however that ended. It ignores signals and has a session of its own.
+"""
+import os
+import select
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+from ..disk import fsinfo
+
+V1, V2 = 1, 2
+_ROOTS = (b'/', b'')
+_SETTLE = 10.0                          # seconds that a group has to become frozen
+
+
+class NotFrozen(Exception):
+    """Why a container could not be frozen, as the end of a sentence."""
+
+
+class Group(NamedTuple):
+    version: int
+    folder: bytes                       # of the group in the file system
+
+    def is_frozen(self):
+        if self.version == V1:
+            return _read(self.folder, b'freezer.state').strip() == b'FROZEN'
+        return b'frozen 1' in _read(self.folder, b'cgroup.events').splitlines()
+
+
+# The keeper. Arguments: file, word to freeze, word to thaw, seconds. Needs nothing but the interpreter.
+_KEEPER = r'''
+import os, select, signal, sys, time
+path, freeze, thaw, limit = sys.argv[1], sys.argv[2].encode(), sys.argv[3].encode(), float(sys.argv[4])
+for name in ('SIGHUP', 'SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGPIPE'):
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
+os.nice(-5) if os.geteuid() == 0 else None
+def put(word):
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, word)
+    finally:
+        os.close(fd)
+until = time.monotonic() + limit
+try:
+    put(freeze)
+    os.write(1, b'f')
+    select.select([0], [], [], max(0, until - time.monotonic()))
+finally:
+    while True:
+        try:
+            put(thaw)
+            break
+        except FileNotFoundError:
+            break
+        except OSError:
+            time.sleep(0.2)
+'''
+
+
+class Frozen(object):
+    """A frozen group; :meth:`thaw` says whether it was frozen all the time."""
+
+    def __init__(self, group, limit):
+        self._group = group
+        self._until = time.monotonic() + limit
+        file, freeze, thaw = (b'freezer.state', 'FROZEN', 'THAWED') if group.version == V1 else (b'cgroup.freeze', '1', '0')
+        path = os.path.join(group.folder, file)
+        try:
+            self._keeper = subprocess.Popen(  # pylint: disable=ansible-bad-function
+                [sys.executable, '-I', '-S', '-c', _KEEPER, path, freeze, thaw, str(limit)], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, cwd='/')
+        except OSError as exc:
+            raise NotFrozen('the process that would thaw it cannot be started: %s' % exc.strerror)
+        try:
+            ready = select.select([self._keeper.stdout], [], [], _SETTLE)[0] and os.read(self._keeper.stdout.fileno(), 1)
+            if not ready:
+                raise NotFrozen('%s cannot be written' % os.fsdecode(path))
+            settled = time.monotonic() + min(limit, _SETTLE)
+            while not group.is_frozen():
+                if time.monotonic() > settled:
+                    raise NotFrozen('a process of it does not stop (it may wait for a disk)')
+                time.sleep(0.01)
+        except BaseException:
+            self.thaw()
+            raise
+
+    def thaw(self):
+        """Let it go on. True if it was frozen until now."""
+        whole = self._keeper.poll() is None and time.monotonic() < self._until and self._group.is_frozen()
+        self._keeper.stdin.close()
+        self._keeper.stdout.close()
+        try:
+            self._keeper.wait(timeout=_SETTLE)
+        except subprocess.TimeoutExpired:
+            pass
+        return whole
+
+
+class Paused(object):
+    """It was frozen before (docker pause), and stays so."""
+
+    def __init__(self, group):
+        self._group = group
+
+    def thaw(self):
+        return self._group.is_frozen()
+
+
+def freeze(pid, container_id, limit):
+    """Freeze the group of the process PID of a container for at most LIMIT seconds. Raises NotFrozen."""
+    group = find(pid, container_id)
+    if group.is_frozen():
+        return Paused(group)
+    return Frozen(group, limit)
+
+
+def find(pid, container_id):
+    """The Group of a container's process. Raises NotFrozen: also where freezing would stop more than the container."""
+    try:
+        lines = _read(b'/proc/%d' % pid, b'cgroup').splitlines()
+        own = _read(b'/proc/self', b'cgroup').splitlines()
+    except OSError as exc:
+        raise NotFrozen('its control group is not known: %s' % exc.strerror)
+    for version, pick in ((V1, _freezer), (V2, _unified)):
+        path = pick(lines)
+        if path is None or path in _ROOTS:
+            continue
+        if container_id.encode() not in path or b'..' in path.split(b'/'):
+            # a group that the container shares with others, or one that we see through a namespace
+            continue
+        path = _whole(path, container_id.encode())
+        ours = pick(own)
+        if ours is not None and fsinfo.is_below(ours, path):
+            raise NotFrozen('this program runs in the same control group')
+        folder = _folder(version, path)
+        if folder is None:
+            continue
+        group = Group(version, folder)
+        try:
+            group.is_frozen()
+        except OSError:
+            continue                    # no freezer here: the other hierarchy may have one
+        return group
+    raise NotFrozen('no control group of its own with a freezer was found for process %d' % pid)
+
+
+def _whole(path, ident):
+    """The container's own group: what a process of it made below that is frozen with it."""
+    steps = path.split(b'/')
+    for number, step in enumerate(steps):
+        if ident in step:
+            return b'/'.join(steps[:number + 1])
+    return path
+
+
+def _freezer(lines):
+    for line in lines:
+        parts = line.split(b':', 2)
+        if len(parts) == 3 and b'freezer' in parts[1].split(b','):
+            return parts[2]
+    return None
+
+
+def _unified(lines):
+    for line in lines:
+        if line.startswith(b'0::'):
+            return line[3:]
+    return None
+
+
+def _folder(version, path):
+    """Where a group lies in the file system, None if its hierarchy is not mounted."""
+    for raw in _read(b'/proc/self', b'mountinfo').splitlines():
+        before, separator, after = raw.partition(b' - ')
+        fields, tail = before.split(), after.split()
+        if not separator or len(fields) < 5 or len(tail) < 3:
+            continue
+        if (version == V2 and tail[0] != b'cgroup2') or \
+                (version == V1 and (tail[0] != b'cgroup' or b'freezer' not in tail[2].split(b','))):
+            continue
+        root, point = fsinfo.unescape(fields[3]), fsinfo.unescape(fields[4])
+        if root == b'/' or fsinfo.is_below(path, root):
+            inner = path if root == b'/' else path[len(root):]
+            folder = os.path.join(point, inner.lstrip(b'/'))
+            if os.path.isdir(folder):
+                return folder
+    return None
+
+
+def _read(folder, name):
+    with open(os.path.join(folder, name), 'rb') as found:
+        return found.read(1 << 20)

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
+import os
+import stat
+
+from ..disk import safeio
+from ..formats import containerlogs
+from ..formats.redact import REDACTED
+from ..formats.values import as_dict, as_str
+from ..formats.wording import show
+from ..records.codes import problem
+from ..recreate.definition import stable_name
+from ..recreate.shell import typed
+
+CHUNK = 1 << 20
+
+
+def copy_log(path, sink):
+    """Copy one log file as it is into SINK; returns its SHA-256 and size. Raises OSError for a source that fails."""
+    import hashlib
+    digest, size = hashlib.sha256(), 0
+    fd = open_log(path)
+    try:
+        while True:
+            piece = os.read(fd, CHUNK)
+            if not piece:
+                return digest.hexdigest(), size
+            digest.update(piece)
+            size += len(piece)
+            sink.write(piece)
+    finally:
+        os.close(fd)
+
+
+def open_log(path):
+    """A descriptor of a log file: never through a link, only a regular file. Raises OSError."""
+    folder = safeio.Dir.root(os.path.dirname(path))
+    try:
+        return folder.open(os.path.basename(path))
+    finally:
+        folder.close_all()
+
+
+def readable(container, problems):
+    """Yield the bytes of container.log: every record as `docker logs --timestamps` prints it, oldest first.
+
+    Where a stream stops in the middle of a line and the other one goes on, a newline keeps them apart.
+    """
+    files = []
+    before = None
+    try:
+        for path in container.log.files:
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                files.append(os.fdopen(open_log(path), 'rb'))
+        counters = containerlogs.Counters()
+        reader = containerlogs.local_records if is_local(container.log) else containerlogs.json_file_records
+        for record in reader(files, counters):
+            if before is not None and before.stream != record.stream and not before.data.endswith(b'\n'):
+                yield b'\n'
+            yield containerlogs.render(record)
+            before = record
+        if counters.damaged or counters.notes:
+            problems.append(problem('LOG_DAMAGED', container.name or container.id, 'The logs of %s: %d bytes in %d places are '
+                                    'no log records and are left out of container.log%s.' % (
+                                        container.name or container.id[:12], counters.skipped_bytes, counters.damaged,
+                                        ''.join('; ' + note for dummy, note in counters.notes[:3])),
+                                    'The files as found are beside it.'))
+    finally:
+        for found in files:
+            found.close()
+
+
+def is_local(log):
+    name = os.path.basename(log.files[0]) if log.files else b''
+    return name.startswith((b'container.log', b'container-cached.log'))
+
+
+README = """\
+{title}
+{line}
+
+Written by lifeboat.docker on {created} from {source}.
+Status: {status}. Everything that is known about it is in manifest.json.
+
+Check that nothing changed since:
+
+    sha256sum -c SHA256SUMS
+
+{parts}
+Nothing but tar is needed{unpacker}. Run as root, or owners and modes are lost. To check files after extraction, go
+into the folder and run sha256sum -c on the .sha256 file beside the archive.
+{problems}"""
+
+TAR = "--numeric-owner --xattrs --xattrs-include='*' --acls -xf"
+# {sh_NAME}: as a word of the shell; {NAME}: as text
+PARTS = {
+    'writable': ('The writable layer (what the container itself changed), as an OCI layer: files named .wh.NAME mean that\n'
+                 'NAME was deleted, .wh..wh..opq that a folder replaced the one below it. To look at it:\n\n'
+                 '    mkdir writable && tar -C writable {tar} {sh_file}\n'),
+    'rootfs': ('The whole file system as the container saw it (without its volumes):\n\n'
+               '    mkdir rootfs && tar -C rootfs {tar} {sh_file}\n\n'
+               'or as a new image:  {cat} {sh_file} | docker import - {sh_image}\n'),
+    'volume': ('Volume {volume} (was mounted at {destination}). Into a new, empty volume on a healthy host:\n\n'
+               '    {create}\n'
+               '    tar -C "$(docker volume inspect -f \'{{{{.Mountpoint}}}}\' -- {sh_volume})" {tar} {sh_file}\n'),
+    'bind': ('Bind mount {source} (was mounted at {destination}):\n\n'
+             '    mkdir -p -- {sh_source} && tar -C {sh_source} {tar} {sh_file}\n'),
+    'single': ('Bind mount {source}, one file (was mounted at {destination}):\n\n'
+               '    tar -C {sh_folder} {tar} {sh_file}\n'),
+    'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
+    'log': 'Logs as found and, readable, logs/container.log.\n',
+    'config': ('The recorded definition is in config/; compose.yaml and run.sh there were made from it. When the image is loaded and\n'
+               'the volumes are filled, one of the two starts the container again:\n\n    sh config/run.sh\n'),
+}
+CAT = {'.zst': 'zstd -dc', '.gz': 'gzip -dc', '.xz': 'xz -dc'}
+
+
+def readme(manifest):
+    """Text of README.txt for a manifest. Whatever a name holds, it stays in its line and in its word."""
+    subject = manifest.get('container') or manifest.get('volume') or manifest.get('orphan') or {}
+    name = subject.get('name') or (subject.get('id') or '')[:12]
+    title = 'Rescued %s %s' % (manifest['kind'], show(name))
+    known = _volumes(manifest, name)
+    unpackers = sorted({CAT[os.path.splitext(item['file'])[1]].split()[0] for item in manifest['components']
+                        if os.path.splitext(item['file'])[1] in CAT})
+    parts, told = [], set()
+    for component in manifest['components']:
+        kind = component['kind']
+        if kind not in PARTS or (kind in ('log', 'config') and kind in told):
+            continue
+        told.add(kind)
+        parts.append(_part(component, name, known))
+    problems = ''
+    if manifest['problems']:
+        problems = '\nWhat is missing or uncertain:\n\n' + ''.join(
+            '- %s%s\n' % (show(item['message']), ' ' + show(item['next_step']) if item['next_step'] else '')
+            for item in manifest['problems'])
+    return README.format(title=title, line='=' * len(title), created=show(manifest['created']),
+                         source='%s:%s' % (show(manifest['source']['hostname']), show(manifest['source']['data_root'])),
+                         status=manifest['status'], parts='\n'.join(parts), problems=problems,
+                         unpacker=' (and %s, which tar calls)' % ', '.join(unpackers) if unpackers else '')
+
+
+def _part(component, name, known):
+    """The paragraph on one component. KNOWN: see _volumes()."""
+    source = component.get('source') or ''
+    volume, create = known.get(component.get('volume'), (component.get('volume') or '', None))
+    return PARTS['single' if component.get('single') else component['kind']].format(
+        tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
+        source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
+        volume=show(volume), sh_volume=typed(volume), create=create or 'docker volume create -- ' + typed(volume),
+        sh_image=typed('rescued/' + name), sh_file=typed(component['file']),
+        destination=show(component.get('destination') or 'an unknown place'))
+
+
+def _volumes(manifest, container):
+    """{recorded name: (name as config/compose.yaml and run.sh have it, the command that creates it)}."""
+    lone = manifest.get('volume')
+    found = {}
+    for item in ([dict(lone, type='volume', destination='')] if lone else []) + manifest['mounts']:
+        if item['type'] != 'volume' or not item.get('name'):
+            continue
+        name = stable_name(container, item['destination']) if item.get('anonymous') and not lone else item['name']
+        flags = [] if (item.get('driver') or 'local') == 'local' else ['--driver', item['driver']]
+        for flag, key in (('--label', 'labels'), ('--opt', 'options')):
+            flags += [word for label, value in sorted(as_dict(item.get(key)).items())
+                      if label != 'com.docker.volume.anonymous' and REDACTED not in as_str(value)
+                      for word in (flag, '%s=%s' % (label, as_str(value)))]
+        found[item['name']] = (name, ' '.join(map(typed, ['docker', 'volume', 'create'] + flags + ['--', name])))
+    return found

@@ -1,0 +1,573 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One bundle: its components streamed into files, then manifest, README and checksums, then its final name.
+
+The manifest (schema_version 1) is described in docs/design.md. A component's `fingerprint` covers what stat tells of
+its source: while it is the same, the file that is already there is the answer.
+"""
+import contextlib
+import hashlib
+import json
+import os
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ..archive import compress, trees, write as archive
+from ..archive.progress import Progress
+from ..archive.sink import resumed
+from ..disk import metadata
+from ..disk.errors import LifeboatError
+from ..formats import checksums, wording
+from ..records import model
+from ..records.codes import problem
+from . import plan, texts
+
+SCHEMA_VERSION = 1
+TOOL = 'lifeboat.docker'
+VERSION = '1.0.0'
+MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
+
+
+class Job(NamedTuple):
+    """What one bundle is to hold. `subject` goes into the manifest under `kind`."""
+    name: str                           # of the folder
+    kind: str                           # container | volume | orphan | image
+    subject: Dict[str, Any]
+    source: Dict[str, Any]
+    status: str                         # of the object itself, before anything is read
+    items: Tuple[plan.Item, ...]
+    problems: Tuple[model.Problem, ...]
+    idmap: Any = None
+    container: Optional[model.Container] = None
+    image: Optional[model.Image] = None
+    with_config: bool = False
+    with_logs: bool = False
+    with_image: bool = False
+    mounts: Tuple[Dict[str, Any], ...] = ()
+    volume_info: Dict[str, Any] = {}
+    around: Any = None                  # neighbours.Neighbours of a container
+    consistency: str = 'stopped'
+    freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
+    left: Tuple[Tuple[str, str], ...] = ()      # see plan.left_behind
+
+
+class Outcome(NamedTuple):
+    path: bytes
+    changed: bool
+    status: str
+    bytes: int
+    files: int
+    components: List[Dict[str, Any]]
+    problems: Tuple[model.Problem, ...]
+
+
+class Settings(NamedTuple):
+    """What holds for the whole run."""
+    codec: compress.Codec
+    include: Tuple[str, ...]
+    owner_ids: str = 'container'
+    on_error: str = 'continue'
+    force: bool = False
+    progress: Any = Progress()
+    images: Any = None                  # imagestore.ImageStore that the run's bundles share, or None
+
+
+class ReadFailed(LifeboatError):
+    """on_error is fail and something could not be read."""
+
+
+def fingerprints(job):
+    """{component name: trees.Estimate or OSError}: one walk of each item, no data read."""
+    found = {}
+    for item in job.items:
+        try:
+            found[item.name] = trees.measure(item.tree)
+        except OSError as exc:
+            found[item.name] = exc
+    return found
+
+
+def existing(store, job, settings, measured):
+    """The manifest of the bundle that STORE has if it is whole, verified and of an unchanged source; else None."""
+    manifest = None if settings.force else store.verified(job.name)
+    if manifest is None or manifest.get('schema_version') != SCHEMA_VERSION:
+        return None
+    codes = [item.get('code') for item in manifest.get('problems', ()) if isinstance(item, dict)]
+    if 'READ_ERROR' in codes or ('PRIVILEGES_MISSING' in codes and not plan.hidden(job.problems)):
+        return None                     # perhaps it can be read now
+    wanted = expected(job, settings, measured)
+    have = {item['name']: (item['kind'], item.get('fingerprint')) for item in manifest.get('components', ())
+            if isinstance(item, dict)}
+    return manifest if have == wanted and manifest.get('options') == options(settings) else None
+
+
+def expected(job, settings, measured):
+    """{component name: (kind, fingerprint)} that an up-to-date bundle has."""
+    wanted = {}
+    for item in job.items:
+        mark = measured[item.name]
+        wanted[item.name] = (item.kind, mark.fingerprint if isinstance(mark, trees.Estimate) else None)
+    if job.with_config:
+        wanted['config'] = ('config', config_fingerprint(job))
+    if job.with_logs and job.container.log is not None and job.container.log.files:
+        wanted['log'] = ('log', plan.log_fingerprint(job.container))
+    if job.with_image:
+        from ..images import container as image
+        layer = measured.get('writable')
+        wanted['image'] = ('image', image.fingerprint(job.image, job.container, layer.fingerprint
+                                                      if isinstance(layer, trees.Estimate) else None))
+    return wanted
+
+
+def config_fingerprint(job):
+    """Also changes with what is found about the object: its status and its problems."""
+    digest = hashlib.sha256(plan.records_fingerprint(plan.records(job.container)).encode() if job.container else b'')
+    digest.update(json.dumps([job.status, job.subject.get('image'), list(job.problems), job.around], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def options(settings):
+    return {'compression': settings.codec.name, 'owner_ids': settings.owner_ids, 'include': sorted(settings.include)}
+
+
+def write(store, job, settings, measured, shared):
+    """Write one bundle -> Outcome. SHARED: {(data path, owner_ids): (absolute file, component record)} of this run, so
+    that a volume of two containers is read once. Raises ReadFailed, CompressError, SinkError."""
+    bundle = store.begin(job.name)
+    work = _Work(bundle, job, settings, measured, shared)
+    with work.quiet():
+        for item in job.items:
+            work.tree(item)
+        if job.with_image:
+            work.image(expected(job, settings, measured)['image'][1])
+        if job.with_logs:
+            work.logs()
+    if job.with_config:
+        work.config()
+    return work.finish(store)
+
+
+class _Work(object):
+    """A bundle while it is written: what is done is in `records`."""
+
+    def __init__(self, bundle, job, settings, measured, shared):
+        self.bundle = bundle
+        self.job = job
+        self.settings = settings
+        self.measured = measured
+        self.shared = shared
+        self.done = bundle.progress()
+        self.earlier = _components(bundle.before())
+        self.records = []
+        self.files = {}                 # relative name -> sha256
+        self.problems = list(job.problems)
+
+    @contextlib.contextmanager
+    def quiet(self):
+        """With quiesce: freeze nothing of a live container runs in here. What came of it is in the job's consistency."""
+        if self.job.freeze is None:
+            yield
+            return
+        from . import quiesce
+        try:
+            frozen = quiesce.freeze(*self.job.freeze)
+        except (quiesce.NotFrozen, OSError) as exc:
+            self._not_frozen('could not be frozen: %s' % (exc.strerror if isinstance(exc, OSError) else exc))
+            yield
+            return
+        self.settings.progress.frozen(True)
+        whole = False
+        try:
+            yield
+        finally:
+            whole = frozen.thaw()
+            self.settings.progress.frozen(False)
+        if whole:
+            self.job = self.job._replace(consistency='frozen')
+            self.problems = [item for item in self.problems if item.code != 'CRASH_CONSISTENT']
+        else:
+            self._not_frozen('was frozen only for a part of the time (freeze_timeout: %d)' % self.job.freeze[2])
+
+    def _not_frozen(self, why):
+        self.problems = [item for item in self.problems if item.code != 'CRASH_CONSISTENT']
+        self.problems.append(problem('CRASH_CONSISTENT', self.job.name, 'Container %s is still running and %s: its files are '
+                                     'rescued as after a power cut.' % (self.job.name, why),
+                                     'Stop its processes, or give it more time with freeze_timeout.'))
+
+    # -- archives ----------------------------------------------------------------------------------------------------------
+
+    def tree(self, item):
+        mark = self.measured[item.name]
+        if isinstance(mark, OSError):
+            self._lost(item, mark)
+            return
+        file = item.stem + '.tar' + self.settings.codec.suffix
+        if self._reuse(item, file, mark.fingerprint):
+            return
+        sums_name = item.stem + '.sha256'
+        made = resumed(self._archive, item, mark, file, sums_name)
+        self.settings.progress.done(mark.work)
+        if isinstance(made, OSError):
+            self._lost(item, made)
+            return
+        result, written, sums_sha256 = made
+        status = model.PARTIAL if result.failures_total or item.status != model.COMPLETE else model.COMPLETE
+        record = {'name': item.name, 'kind': item.kind, 'file': file, 'bytes': written.bytes, 'sha256': written.sha256,
+                  'entries': result.entries, 'files': result.files, 'source_bytes': result.source_bytes,
+                  'tar_bytes': result.tar_bytes, 'status': status, 'fingerprint': result.fingerprint, 'sums': sums_name,
+                  'sums_sha256': sums_sha256, 'problems': self._notes(item, result)}
+        record.update(item.about)
+        self._keep(record)
+        if item.shared is not None:
+            self.shared[item.shared] = (self.bundle, dict(record))
+
+    def _archive(self, item, mark, file, sums_name):
+        """(archive.Result, compress.Written, SHA-256 of the list), or the OSError for which ITEM cannot be opened."""
+        source = json.dumps([mark.fingerprint, self.settings.codec, item.form, self.settings.owner_ids])
+        sums = self.bundle.sink(sums_name, source)
+        try:
+            summer = _Hashing(sums)
+            with compress.Compressor(self.settings.codec, self.bundle.sink(file, source)) as packed:
+                self.settings.progress.reading(item.name, mark.work, packed.raw_count)
+                try:
+                    with item.tree.opened() as (root, entries):
+                        result = archive.write_tar(
+                            entries, packed, item.form, self._idmap(), summer, False, False, root,
+                            True, self._on_failure)
+                except OSError as exc:
+                    if isinstance(exc, LifeboatError):
+                        raise
+                    packed.abort()
+                    sums.abort()
+                    return exc
+                written = packed.close()
+            sums.commit()
+        except BaseException:
+            sums.abort()
+            raise
+        return result, written, summer.hexdigest()
+
+    def _on_failure(self, lost):
+        if self.settings.on_error == 'fail':
+            raise ReadFailed('%s of %s could not be read: %s. Nothing of it was kept; on_error: continue rescues the rest.' % (
+                wording.text(lost.path), self.job.name, lost.message))
+
+    def _idmap(self):
+        return self.job.idmap if self.settings.owner_ids == 'container' else None
+
+    def _notes(self, item, result):
+        """The problems of one archive as plain dicts."""
+        found = []
+        who = '%s of %s' % (item.name, self.job.name)
+        for lost in result.failures[:20]:
+            where = ' at byte %d' % lost.offset if lost.offset is not None else ''
+            found.append(problem('READ_ERROR', self.job.name, '%s: /%s%s: %s.' % (
+                who, wording.text(lost.path), where, lost.message),
+                'Everything else was read; try again from a copy of the disk.'))
+        if result.failures_total > 20:
+            found.append(problem('READ_ERROR', self.job.name, '%s: %d places could not be read.' % (
+                who, result.failures_total), ''))
+        if result.skipped_sockets:
+            found.append(problem('SOCKET_SKIPPED', self.job.name, '%s: %d sockets left out.' % (who, result.skipped_sockets),
+                                 ''))
+        if result.markers_total:
+            found.append(problem('WHITEOUT_NAME', self.job.name, '%s: %d real files are named .wh.*, the first /%s.' % (
+                who, result.markers_total, wording.text(result.markers[0])),
+                'Take them from rootfs; a layer would read them as deletions.'))
+        return [dict(note._asdict()) for note in found]
+
+    def _lost(self, item, exc):
+        self.problems.append(problem('READ_ERROR', self.job.name, '%s of %s cannot be opened: %s.' % (
+            item.name, self.job.name, metadata.describe(exc)), 'Use become: true, or read a copy of the disk.'))
+        record = {'name': item.name, 'kind': item.kind, 'file': '', 'bytes': 0, 'sha256': None, 'entries': 0, 'files': 0,
+                  'source_bytes': 0, 'status': model.LOST, 'fingerprint': None, 'problems': []}
+        record.update(item.about)
+        self.records.append(record)
+
+    def _reuse(self, item, file, fingerprint):
+        """Take over a whole archive: of a killed run, of another bundle of this run, of the bundle that is replaced."""
+        if self.settings.force and item.name not in self.done:
+            candidates = []
+        else:
+            candidates = [(None, self.done.get(item.name))]
+            earlier = self.earlier.get(item.name)
+            candidates.append((self.bundle.final, earlier))
+        if item.shared in self.shared:
+            holder, record = self.shared[item.shared]
+            candidates.append((holder, record))
+        for holder, record in candidates:
+            if not isinstance(record, dict) or record.get('status') != item.status \
+                    or record.get('fingerprint') != fingerprint or not record.get('sha256') \
+                    or not str(record.get('file', '')).endswith('.tar' + self.settings.codec.suffix):
+                continue
+            names = ((record['file'], file, record['sha256']),
+                     (record.get('sums', ''), item.stem + '.sha256', record.get('sums_sha256')))
+            if all(self.bundle.take(holder, *name) for name in names):
+                record = dict(record, problems=_noted(record))
+                record.update(item.about)
+                record.update({'name': item.name, 'file': file, 'sums': item.stem + '.sha256'})
+                self._keep(record)
+                return True
+        return False
+
+    def _keep(self, record):
+        self.records.append(record)
+        self.files[record['file']] = record['sha256']
+        if record.get('sums'):
+            self.files[record['sums']] = record['sums_sha256']
+        self.bundle.note({item['name']: item for item in self.records})
+
+    # -- the image -----------------------------------------------------------------------------------------------------------
+
+    def image(self, fingerprint):
+        """The image with the writable layer on top, in a form that every engine loads."""
+        from ..images import container as image
+        job, settings = self.job, self.settings
+        for holder, record in ((None, self.done.get('image')), (self.bundle.final, self.earlier.get('image'))):
+            if isinstance(record, dict) and record.get('fingerprint') == fingerprint and record.get('parts') \
+                    and record.get('status') == model.COMPLETE and not (settings.force and holder is not None) \
+                    and all(self.bundle.take(holder, name, name, digest) for name, digest in record['parts'].items()):
+                self._keep_image(dict(record, problems=_noted(record)))
+                return
+        settings.progress.reading('image', 0, lambda: 0)
+        layer = self.measured.get('writable')
+        # always with the container's own ids: an engine maps them itself
+        record, notes = resumed(
+            image.write, self.bundle, job.image, job.container, settings.images, job.idmap, self.bundle.scratch,
+            job.consistency != 'stopped', self._on_failure, measured=layer if isinstance(layer, trees.Estimate) else None)
+        record = dict(record, fingerprint=fingerprint)
+        record['problems'] = [dict(note._asdict()) for note in notes]
+        if record['status'] == model.COMPLETE and plan.hidden(job.problems):
+            record['status'] = model.PARTIAL
+        self._keep_image(record)
+
+    def _keep_image(self, record):
+        self.records.append(record)
+        self.files.update(record.get('parts') or {})
+        self.bundle.note({item['name']: item for item in self.records})
+
+    # -- logs and config -----------------------------------------------------------------------------------------------------
+
+    def logs(self):
+        container = self.job.container
+        if container.log is None or not container.log.files:
+            return
+        total, count, notes = 0, 0, []
+        for path in container.log.files:
+            relative = 'logs/' + wording.text(os.path.basename(path))
+            sink = self.bundle.sink(relative)
+            try:
+                digest, size = texts.copy_log(path, sink)
+                sink.commit()
+            except OSError as exc:
+                sink.abort()
+                if isinstance(exc, LifeboatError):
+                    raise
+                notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
+                    wording.text(path), metadata.describe(exc)), ''))
+                continue
+            except BaseException:
+                sink.abort()
+                raise
+            self.files[relative] = digest
+            total += size
+            count += 1
+        sink = self.bundle.sink('logs/container.log')
+        digest, size, lines = hashlib.sha256(), 0, 0
+        try:
+            pieces, held = [], 0
+            for line in texts.readable(container, notes):
+                pieces.append(line)
+                held += len(line)
+                lines += 1
+                if held > 1 << 18:
+                    size += _flush(pieces, digest, sink)
+                    held = 0
+            size += _flush(pieces, digest, sink)
+            sink.commit()
+        except BaseException:
+            sink.abort()
+            raise
+        self.files['logs/container.log'] = digest.hexdigest()
+        self.records.append({
+            'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'bytes': size, 'sha256': digest.hexdigest(),
+            'entries': lines, 'files': count, 'source_bytes': total,
+            'status': model.PARTIAL if any(note.code == 'READ_ERROR' for note in notes) else model.COMPLETE,
+            'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
+
+    def config(self):
+        job, container = self.job, self.job.container
+        found = plan.records(container) if container is not None else {}
+        made = dict(('config/' + name, raw) for name, raw in found.items())
+        notes = []
+        if container is not None:
+            made.update(self._definitions(notes))
+        if job.image is not None and job.image.config_raw:
+            made['config/image.json'] = job.image.config_raw
+        for relative, raw in sorted(made.items()):
+            self.bundle.write(relative, raw)
+            self.files[relative] = hashlib.sha256(raw).hexdigest()
+        main = 'config/config.v2.json' if 'config/config.v2.json' in made else 'config/create.json'
+        whole = container is not None and not any(item.code in ('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED')
+                                                  for item in job.problems)
+        self.records.append({
+            'name': 'config', 'kind': 'config', 'file': main if main in made else '', 'bytes': len(made.get(main, b'')),
+            'sha256': self.files.get(main), 'entries': len(made), 'files': len(made),
+            'source_bytes': sum(map(len, found.values())),
+            'status': model.COMPLETE if whole else model.PARTIAL if made else model.LOST,
+            'fingerprint': config_fingerprint(job), 'problems': [dict(note._asdict()) for note in notes]})
+
+    def _definitions(self, notes):
+        """compose.yaml, run.sh and the API body; what can't be made from the records is said, never guessed."""
+        from ..recreate import definition as definitions, files
+        container, image, around = self.job.container, self.job.image, self.job.around
+        reference = container.image_reference or container.image_id or 'unknown-image'
+        if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
+            from ..images.documents import container_tag
+            reference = container_tag(container)
+        try:
+            definition = definitions.define(
+                container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
+                reference, container.mounts, container.name, container.id, around.volumes, self.job.volume_info,
+                around.networks, around.peers)
+            made = {'config/' + name: content.encode('utf-8', 'surrogateescape')
+                    for name, content in files.files(definition).items()}
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            notes.append(problem('CONFIG_DAMAGED', self.job.name, 'No compose file could be made from the records of %s '
+                                 '(%s).' % (self.job.name, exc), 'The records as found are in config/.'))
+            return {}
+        return made
+
+    # -- the end -----------------------------------------------------------------------------------------------------------
+
+    def finish(self, store):
+        for record in self.records:     # each keeps its own, for the run that takes the component over
+            self.problems.extend(model.Problem(**note) for note in record.get('problems', ()))
+        status = _status(self.job, self.records)
+        if status in (model.COMPLETE, model.PARTIAL):
+            self.problems = [_taken(item) for item in self.problems]
+        manifest = {
+            'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
+            'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
+            'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
+            'container': None, 'volume': None, 'orphan': None, 'image': None,
+            'mounts': self._mounts(), 'components': self.records,
+            'networks': self.job.around.networks if self.job.around else {},
+            'peers': self.job.around.peers if self.job.around else {},
+            'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
+        manifest[self.job.kind] = self.job.subject
+        for name, raw in (('README.txt', texts.readme(manifest).encode('utf-8', 'backslashreplace')),
+                          ('manifest.json', json.dumps(manifest, indent=1, sort_keys=True).encode('utf-8') + b'\n')):
+            self.bundle.write(name, raw)
+            self.files[name] = hashlib.sha256(raw).hexdigest()
+        self.bundle.write('SHA256SUMS', checksums.lines(
+            (digest, os.fsencode(name)) for name, digest in sorted(self.files.items())))
+        self.bundle.drop_others(list(self.files) + ['SHA256SUMS'])
+        changed = self._changed(manifest)
+        if changed:
+            aside = self.bundle.finish(self._aside(status))
+            if aside:
+                self.problems.append(problem(
+                    'OLD_BUNDLE_KEPT', self.job.name, 'The bundle %s that was there held more; it is kept as %s.' % (
+                        self.job.name, wording.text(os.path.basename(aside))), 'Compare the two before you remove one.'))
+        else:
+            self.bundle.discard()
+        total = sum(record['bytes'] for record in self.records)
+        return Outcome(self.bundle.final, changed, status, total, len(self.files) + 1, self.records,
+                       tuple(_unique(self.problems)))
+
+    def _changed(self, manifest):
+        """False if the bundle that is there says the same: a partial one was read again, with the same result."""
+        before = self.bundle.before()
+        same = [before.get(key) == manifest[key] for key in ('status', 'options', 'problems', 'consistency')]
+        old = {name: item.get('sha256') for name, item in self.earlier.items()}
+        return self.settings.force or not all(same) or old != {item['name']: item['sha256'] for item in self.records} or \
+            not self.bundle.before_verified()
+
+    def _aside(self, status):
+        """Suffix under which the bundle that is replaced stays, if it was better than this one: a rescue must never
+        replace good data by worse."""
+        rank = (model.COMPLETE, model.PARTIAL, model.UNSUPPORTED, model.LOST)
+        before = self.bundle.before()
+        old = before.get('status')
+        lost = {item.get('name') for item in before.get('components', ()) if isinstance(item, dict)
+                and item.get('status') == model.COMPLETE} - {item['name'] for item in self.records
+                                                             if item['status'] == model.COMPLETE}
+        if old in rank and (rank.index(old) < rank.index(status) or lost):
+            return '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
+        return ''
+
+    def _mounts(self):
+        by_volume = {record.get('volume'): record['file'] for record in self.records if record['kind'] == 'volume'}
+        by_dest = {record.get('destination'): record['file'] for record in self.records if record['kind'] == 'bind'}
+        found = []
+        for mount in self.job.mounts:
+            mount = dict(mount)
+            mount['component'] = by_volume.get(mount['name']) if mount['type'] == 'volume' else \
+                by_dest.get(mount['destination']) if mount['type'] == 'bind' else None
+            found.append(mount)
+        return found
+
+
+class _Hashing(object):
+    """A sink that also keeps the SHA-256 of what goes through; gathers small lines into larger writes."""
+
+    def __init__(self, sink):
+        self._sink = sink
+        self._digest = hashlib.sha256()
+
+    def write(self, data):
+        self._digest.update(data)
+        self._sink.write(data)
+
+    def hexdigest(self):
+        return self._digest.hexdigest()
+
+
+def _noted(record):
+    """The problems that a component's record of an earlier run has."""
+    found = record.get('problems')
+    return [note for note in found if isinstance(note, dict) and set(note) == set(model.Problem._fields)
+            and all(isinstance(value, str) for value in note.values())] if isinstance(found, list) else []
+
+
+def _taken(item):
+    """A problem whose next step was to rescue what this bundle has now."""
+    if item.code not in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED'):
+        return item
+    return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
+
+
+def _flush(pieces, digest, sink):
+    data = b''.join(pieces)
+    del pieces[:]
+    digest.update(data)
+    if data:
+        sink.write(data)
+    return len(data)
+
+
+def _status(job, records):
+    """Of the whole bundle: complete only if every component is and the object itself was."""
+    if job.status == model.UNSUPPORTED:
+        return model.UNSUPPORTED
+    own = [record['status'] for record in records]
+    if job.status == model.LOST and not any(record['status'] != model.LOST and record['kind'] in (
+            'writable', 'rootfs', 'volume', 'bind') for record in records):
+        return model.LOST
+    return model.worst([job.status] + own) if job.status != model.LOST else model.PARTIAL
+
+
+def _unique(items):
+    found = []
+    seen = set()
+    for item in items:
+        if item not in seen:
+            seen.add(item)
+            found.append(item)
+    return found
+
+
+def _components(manifest):
+    return {item.get('name'): item for item in manifest.get('components', ()) if isinstance(item, dict)}

@@ -1,0 +1,15 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one exception that ends a run with a sentence."""
+from ..formats import wording
+
+
+class LifeboatError(Exception):
+    """What stops a whole run. The message is one sentence: what, where, what to do next.
+
+    As text it is one line without secrets: whatever name it repeats, no terminal acts on it.
+    """
+
+    def __str__(self):
+        return wording.sentence(Exception.__str__(self))

@@ -1,0 +1,288 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The root folder of the host that is rescued, as the managed node sees it.
+
+Paths in Docker's and the system's configuration are meant as the dead host saw them. :class:`HostRoot`
+translates: it walks a path the way a chroot would, so that no link, absolute or relative, leads out of the
+host root. Paths are bytes.
+"""
+import errno
+import os
+import stat
+from typing import Dict, NamedTuple, Tuple
+
+from ..disk.errors import LifeboatError
+from ..formats import wording
+from . import safeio
+
+MAX_LINKS = 40                          # as the kernel (path_resolution(7))
+MAX_PATH = 4096                         # PATH_MAX
+MAX_DEPTH = 400                         # every folder on the way holds one descriptor
+# O_PATH: looking at a FIFO or a device node must not open it.
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ANY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+
+
+class Process(NamedTuple):
+    """A running process. `argv` and `env` as text (surrogateescape); `env` holds only what was asked for."""
+    pid: int
+    argv: Tuple[str, ...]
+    env: Dict[str, str]
+
+
+class HostRoot(object):
+    """Where the dead host's ``/`` is visible. LifeboatError if it is not a folder that can be read."""
+
+    def __init__(self, path):
+        if not isinstance(path, bytes):
+            path = os.fsencode(path)
+        if not path.startswith(b'/') or b'\0' in path:
+            raise LifeboatError('host_root %s is not an absolute path; give the folder where the root file '
+                                "system of the dead host is mounted, or / for this machine's own."
+                                % wording.text(path))
+        self.path = os.path.realpath(path)
+        try:
+            st = os.stat(self.path)
+        except OSError as exc:
+            raise LifeboatError('host_root %s cannot be used (%s); mount the root file system of the dead '
+                                'host there first.' % (wording.text(path), exc.strerror))
+        if not stat.S_ISDIR(st.st_mode):
+            raise LifeboatError('host_root %s is not a folder; if it is a disk image, mount it read-only and '
+                                'give the mount point.' % wording.text(path))
+        self._id = (st.st_dev, st.st_ino)
+        self._live = None
+
+    @property
+    def is_live(self):
+        """True when this is the own ``/`` of the machine that we run on.
+
+        A container that shares the machine's process ids sees it as the root of process 1.
+        """
+        if self._live is None:
+            self._live = any(_identity(path) == self._id for path in (b'/', b'/proc/1/root'))
+        return self._live
+
+    # -- paths ---------------------------------------------------------------------------------------------
+
+    def _walk(self, path, follow=True):
+        """Walk PATH (absolute). Returns (names, descriptors): the components below the host root that are
+        left without links, and one O_PATH descriptor for the host root and each of them; the last one is the
+        object itself. The caller closes them. FOLLOW false: a link as last component is not followed.
+        """
+        if not path.startswith(b'/') or b'\0' in path:
+            raise OSError(errno.EINVAL, 'not an absolute path', path)
+        if len(path) > MAX_PATH:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path[:200])
+        todo = path.split(b'/')[::-1]
+        names = []
+        fds = [safeio.openat(self.path, flags=_FOLDER)]
+        is_folder = True
+        links = 0
+        try:
+            while todo:
+                part = todo.pop()
+                if not is_folder:
+                    raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+                if part in (b'', b'.'):
+                    continue
+                if part == b'..':
+                    if names:           # the parent of the root is the root
+                        names.pop()
+                        os.close(fds.pop())
+                    continue
+                if len(fds) > MAX_DEPTH:
+                    raise OSError(errno.ENAMETOOLONG, 'too many folders below each other', path)
+                fd, mode = _look(part, fds[-1], path)
+                if stat.S_ISLNK(mode) and (follow or todo):
+                    links += 1
+                    target = _read_link(fd, links, path)
+                    if target.startswith(b'/'):
+                        del names[:]
+                        while len(fds) > 1:
+                            os.close(fds.pop())
+                    todo.extend(reversed(target.split(b'/')))
+                    continue
+                is_folder = stat.S_ISDIR(mode)
+                names.append(part)
+                fds.append(fd)
+        except BaseException:
+            _close(fds)
+            raise
+        return names, fds
+
+    def _join(self, names):
+        return os.path.join(self.path, *names)
+
+    def resolve(self, path):
+        """PATH as the dead host saw it -> absolute path on the managed node that has no links left.
+
+        FileNotFoundError if there is nothing; OSError ELOOP, ENOTDIR, EACCES, ENAMETOOLONG, EINVAL.
+        """
+        names, fds = self._walk(path)
+        _close(fds)
+        return self._join(names)
+
+    def to_host(self, path):
+        """The reverse: PATH on the managed node -> as the dead host saw it. ValueError outside the host root."""
+        if self.path == b'/':
+            return path
+        if path == self.path:
+            return b'/'
+        if path.startswith(self.path + b'/'):
+            return path[len(self.path):]
+        raise ValueError('%s is not below %s' % (wording.text(path), wording.text(self.path)))
+
+    def place(self, path):
+        """Where PATH of the dead host would be on the managed node, there or not; links are not looked at."""
+        return os.path.join(self.path, path.lstrip(b'/'))
+
+    # -- what is there -------------------------------------------------------------------------------------
+
+    def stat(self, path):
+        """os.stat_result; links are followed inside the host root."""
+        return self._stat(path, True)
+
+    def lstat(self, path):
+        """os.stat_result of PATH itself, even where it is a link that leads nowhere."""
+        return self._stat(path, False)
+
+    def _stat(self, path, follow):
+        fds = self._walk(path, follow)[1]
+        try:
+            return os.fstat(fds[-1])
+        finally:
+            _close(fds)
+
+    def exists(self, path):
+        """False where there is nothing (a link to nothing too). OSError if that cannot be said (EACCES, EIO)."""
+        try:
+            _close(self._walk(path)[1])
+        except OSError as exc:
+            if exc.errno in _MISSING:
+                return False
+            raise
+        return True
+
+    def listdir(self, path):
+        """Names in a folder, as sorted bytes."""
+        fds = self._walk(path)[1]
+        try:
+            fd = safeio.openat(b'.', fds[-1], safeio.FLAGS | os.O_DIRECTORY)
+            try:
+                return sorted(map(os.fsencode, os.listdir(fd)))
+            finally:
+                os.close(fd)
+        finally:
+            _close(fds)
+
+    def read(self, path, limit=safeio.MAX_METADATA):
+        """The bytes of a regular file. OSError(EINVAL) for anything else, OSError(EFBIG) above LIMIT bytes."""
+        names, fds = self._walk(path)
+        try:
+            st = os.fstat(fds[-1])
+            if not stat.S_ISREG(st.st_mode):
+                raise OSError(errno.EINVAL, 'not a regular file', path)
+            if st.st_size > limit:
+                raise OSError(errno.EFBIG, 'larger than %d bytes' % limit, path)
+            fd = safeio.openat(names[-1], fds[-2])
+            try:
+                return safeio.read_all(fd, limit)
+            finally:
+                os.close(fd)
+        finally:
+            _close(fds)
+
+    # -- what runs -----------------------------------------------------------------------------------------
+
+    def processes(self, words, env=()):
+        """Yield Process for those whose name holds one of WORDS (bytes). Nothing unless :attr:`is_live`.
+
+        Processes of containers are among them: a caller that cares looks at :func:`seen_by`.
+        ENV: names of environment variables wanted (readable for root and the owner only).
+        """
+        if not self.is_live:
+            return
+        try:
+            pids = [name for name in os.listdir('/proc') if name.isdigit()]
+        except OSError:
+            return
+        for pid in pids:
+            # comm is cut after 15 bytes, but costs one small read where cmdline would be one for each process
+            comm = read_proc(pid, 'comm', 64)
+            if not any(word in comm for word in words):
+                continue
+            argv = [arg.decode('utf-8', 'surrogateescape') for arg in read_proc(pid, 'cmdline').split(b'\0')[:-1]]
+            if argv:
+                yield Process(int(pid), tuple(argv), _environment(pid, env) if env else {})
+
+
+def _look(name, parent, path):
+    """(O_PATH descriptor, mode) of NAME in the folder PARENT. OSError names PATH."""
+    try:
+        return safeio.openat(name, parent, _FOLDER), stat.S_IFDIR
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise OSError(exc.errno, exc.strerror, path)
+    fd = safeio.openat(name, parent, _ANY)
+    return fd, os.fstat(fd).st_mode
+
+
+def _read_link(fd, number, path):
+    """Where the link FD leads; it is closed. NUMBER: how many were followed on the way to PATH."""
+    try:
+        if number > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        return os.readlink(b'', dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def seen_by(pid, path):
+    """(st_dev, st_ino) of PATH (bytes) as process PID sees it. OSError."""
+    st = os.stat(b'/proc/%d/root/%s' % (pid, path.lstrip(b'/')))
+    return st.st_dev, st.st_ino
+
+
+def read_proc(pid, name, limit=1 << 17):
+    """At most LIMIT bytes of /proc/PID/NAME; empty if the process is gone or out of reach."""
+    try:
+        fd = os.open('/proc/%s/%s' % (pid, name), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b''
+    try:
+        pieces = []
+        while limit > 0:
+            piece = os.read(fd, min(limit, 1 << 16))
+            if not piece:
+                break
+            pieces.append(piece)
+            limit -= len(piece)
+        return b''.join(pieces)
+    except OSError:
+        return b''
+    finally:
+        os.close(fd)
+
+
+def _environment(pid, names):
+    found = {}
+    for item in read_proc(pid, 'environ').split(b'\0'):
+        name, dummy, value = item.decode('utf-8', 'surrogateescape').partition('=')
+        if name in names:
+            found[name] = value
+    return found
+
+
+def _identity(path):
+    try:
+        st = os.stat(path)
+    except OSError:
+        return None
+    return st.st_dev, st.st_ino
+
+
+def _close(fds):
+    for fd in fds:
+        os.close(fd)

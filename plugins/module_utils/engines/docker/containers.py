@@ -1,0 +1,343 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A container from its records: one function a fact, each with its fallback chain."""
+import os
+import re
+import stat
+
+from ...disk import metadata
+from ...layers import privileges
+from ...records import model
+from ...records.codes import problem
+from . import likely, mounts
+from .drivers.common import CACHE_ID
+
+NEVER = '0001-01-01T00:00:00Z'
+CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
+ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
+LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
+CACHED_LOG = re.compile(rb'container-cached\.log(\.\d+)?(\.gz)?\Z')
+
+
+def read(root, ident):
+    """model.Container of one folder below containers/. ROOT is an inventory.DataRoot. Never raises for damage."""
+    problems, sources = [], {}
+    folder, names = _open(root, ident, problems)
+    spec = _Once(lambda: root.spec(ident))
+    config = _config(folder, names, ident, spec, problems, sources)
+    hostconfig = _hostconfig(folder, names, ident, problems)
+    name = metadata.text_of(config, 'Name').lstrip('/') or None
+    if name is None:
+        problems.append(problem('NAME_UNKNOWN', ident, 'The name of container %s is lost.' % ident[:12], _hints(
+            root, folder, ident)))
+    store, driver = _driver(root, ident, config, sources)
+    image_id = metadata.text_of(config, 'Image') or None
+    points, sources['mounts'] = mounts.mount_points(config, hostconfig, spec() if not config.get('MountPoints') and
+                                                    'config' in sources else None)
+    log = _log(folder, names, ident, hostconfig, spec, problems)
+    created = metadata.text_of(config, 'Created') or None
+    if store == 'graphdriver' and image_id is None:
+        image_id = _image_from_layers(root, driver, ident)
+        if image_id:
+            sources['image'] = 'layerdb parent'
+    found = _resolve(root, ident, store, driver, image_id, created, points, log, spec)
+    sources.update(found.sources)
+    problems.extend(found.problems)
+    problems.extend(privileges.hidden_marks(root, found.stack))
+    if store == 'graphdriver' and driver in root.graphdrivers and image_id:
+        problems.extend(root.graphdrivers[driver].images.config_problems(image_id))
+    mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path,
+                                   root.writable_places, root.has_image)
+    problems.extend(notes)
+    state = _state(config)
+    problems[:0] = _removals(ident, name, hostconfig, state)
+    reference = _reference(root, config, store, driver, image_id)
+    if folder is not None:
+        folder.close()
+    return model.Container(
+        ident, name, created, image_id, reference, metadata.strings_of(config, 'Config', 'Labels'), state, root.path,
+        os.path.join(root.path, b'containers', ident.encode('ascii')), store, driver,
+        _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, config, hostconfig, sources,
+        root.idmap)
+
+
+def _open(root, ident, problems):
+    """(open folder or None, names in it) of a container."""
+    try:
+        folder = root.containers_dir().child(ident.encode('ascii'))
+        return folder, folder.names()
+    except OSError as exc:
+        problems.append(problem('CONFIG_DAMAGED', ident, 'containers/%s: %s.' % (ident, metadata.describe(exc)), ''))
+        return None, []
+
+
+class _Once(object):
+    """A costly source that is asked only if another one fails."""
+    __slots__ = ('_make', '_value')
+
+    def __init__(self, make):
+        self._make, self._value = make, None
+
+    def __call__(self):
+        if self._make is not None:
+            self._value, self._make = self._make(), None
+        return self._value
+
+
+def _config(folder, names, ident, spec, problems, sources):
+    """config.v2.json; the temporary file of an interrupted write; config.json of Docker before 1.10; the runtime spec that
+    containerd kept of a running container; whole top-level pairs of a cut file."""
+    if folder is None:
+        return _from_spec(spec(), ident, sources)
+
+    def accept(value):
+        found = value.get('ID')
+        if found == ident:
+            return ''
+        return 'carries the ID of another container (%s)' % str(found)[:12] if found else 'has no ID'
+
+    found = metadata.read_record(folder, b'config.v2.json', names, accept)
+    if found.value is not None:
+        if found.damage:
+            sources['config'] = found.source
+            problems.append(problem('CONFIG_FROM_TEMP', ident, 'config.v2.json of %s: %s; its newest complete content was '
+                                    'in %s.' % (ident[:12], found.damage, found.source), ''))
+        return found.value
+    code = 'CONFIG_MISMATCH' if 'another container' in found.damage else 'CONFIG_DAMAGED'
+    old = metadata.read_record(folder, b'config.json', names, accept)
+    if old.value is not None:
+        sources['config'] = 'config.json'
+        if found.damage != 'missing':
+            problems.append(problem(code, ident, 'config.v2.json of %s: %s; the older config.json was used.' % (
+                ident[:12], found.damage), ''))
+        return old.value
+    value = _from_spec(spec(), ident, sources)
+    if not value and found.raw:
+        from ...formats import jsonish
+        value = jsonish.salvage(found.raw)
+        if value.get('ID') not in (ident, None):
+            value = {}
+        if value:
+            sources['config'] = 'what could be read of config.v2.json'
+    sources.setdefault('config', 'none')
+    problems.append(problem(code, ident, 'config.v2.json of container %s: %s. Used instead: %s.' % (
+        ident[:12], found.damage, sources['config']), 'Compare with your compose file or docker run line.'))
+    return value
+
+
+def _from_spec(spec, ident, sources):
+    """The part of config.v2.json that an OCI runtime spec tells."""
+    if not spec:
+        return {}
+    sources['config'] = 'containerd spec'
+    process = metadata.dict_of(spec, 'process')
+    env = [item for item in metadata.list_of(process, 'env') if isinstance(item, str)]
+    argv = [item for item in metadata.list_of(process, 'args') if isinstance(item, str)]
+    labels = metadata.strings_of(spec, 'annotations')
+    return {'ID': ident, 'Path': argv[0] if argv else '', 'Args': argv[1:], 'Config': {
+        'Hostname': metadata.text_of(spec, 'hostname'), 'Env': env, 'Cmd': argv, 'Labels': labels,
+        'WorkingDir': metadata.text_of(process, 'cwd')}, 'State': {'Running': True, 'StartedAt': 'unknown'}}
+
+
+def _hostconfig(folder, names, ident, problems):
+    """hostconfig.json. A missing one is no damage: Docker then uses an empty one."""
+    if folder is None:
+        return {}
+    found = metadata.read_record(folder, b'hostconfig.json', names)
+    if found.value is None and found.damage != 'missing':
+        problems.append(problem('HOSTCONFIG_DAMAGED', ident, 'hostconfig.json of container %s: %s.' % (
+            ident[:12], found.damage), 'Ports, limits, restart policy and log options must be set by hand.'))
+    elif found.damage and found.value is not None:
+        problems.append(problem('CONFIG_FROM_TEMP', ident, 'hostconfig.json of %s: %s; its newest complete content was in %s.'
+                                % (ident[:12], found.damage, found.source), ''))
+    return found.value or {}
+
+
+def _hints(root, folder, ident):
+    hints = []
+    hostname = metadata.read_text(folder, b'hostname') if folder is not None else ''
+    if hostname and hostname != ident[:12]:
+        hints.append('its hostname was %s' % hostname)
+    return 'It is listed by its ID%s; names may still stand in the system log and in compose files.' % (
+        ' (' + ', '.join(hints) + ')' if hints else '')
+
+
+def _removals(ident, name, hostconfig, state):
+    """Yield a problem if the next start of dockerd deletes the container, or if that was going on."""
+    if state['dead'] or state['status'] == 'removing':
+        yield problem('REMOVAL_INTERRUPTED', name or ident, 'Container %s was being removed when the daemon '
+                      'died; parts of it may be gone.' % (name or ident[:12]),
+                      'Rescue it before anybody runs docker rm or docker container prune: a start of dockerd alone removes nothing '
+                      'more of it, and cannot start it.')
+    if metadata.get(hostconfig, 'AutoRemove') is True:
+        yield problem('REMOVED_AT_NEXT_START', name or ident, 'Container %s was started with --rm: the next '
+                      'start of dockerd deletes it. Its anonymous volumes stay, but the next prune deletes them.'
+                      % (name or ident[:12]), 'Rescue it before dockerd is started on this disk.')
+
+
+def _reference(root, config, store, driver, image_id):
+    """The image's name: as the user gave it, or one that it has now where only its id was given."""
+    reference = metadata.text_of(config, 'Config', 'Image') or None
+    if reference is None or reference == image_id:
+        known = root.references(store, driver, image_id)
+        return known[0] if known else reference
+    return reference
+
+
+def _driver(root, ident, config, sources):
+    """(store, driver). btrfs and zfs are names of both a storage driver and a snapshotter, so what exists decides."""
+    recorded = metadata.text_of(config, 'Driver')
+    if recorded:
+        if metadata.dict_of(config, 'ImageManifest'):
+            return 'containerd', recorded
+        if recorded in root.graphdrivers:
+            return 'graphdriver', recorded
+        if root.has_snapshot(ident, recorded) or recorded in ('overlayfs', 'native', 'stargz', 'blockfile', 'erofs'):
+            return 'containerd', recorded
+        return 'graphdriver', recorded
+    for name, driver in sorted(root.graphdrivers.items()):
+        if driver.layerdb.mount(ident).exists or driver.present(driver.driver.writable(ident.encode()), ident.encode()):
+            sources['driver'] = 'layerdb'
+            return 'graphdriver', name
+    for snapshotter in root.snapshotters_with(ident):
+        sources['driver'] = 'containerd'
+        return 'containerd', snapshotter
+    only = sorted(root.graphdrivers)
+    return ('graphdriver', only[0]) if only else ('containerd' if root.stores else 'graphdriver', None)
+
+
+def _image_from_layers(root, driver, ident):
+    """The one image whose chain is the container's parent, when its config does not tell."""
+    graph = root.graphdrivers.get(driver)
+    if graph is None:
+        return None
+    return graph.images.with_top(graph.layerdb.mount(ident).parent)
+
+
+def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
+    if store == 'containerd':
+        return root.resolve_snapshot(ident, driver)
+    graph = root.graphdrivers.get(driver)
+    if graph is None:
+        return model.Resolution(None, model.LOST, (problem(
+            'WRITABLE_LAYER_LOST', ident, 'Nothing of storage driver %s is in this data root.' % (driver or 'unknown'),
+            'The driver\'s folder may be a file system of its own that is not mounted.'),), {})
+    found = graph.resolve(ident, image_id)
+    if found.stack is not None or found.status != model.LOST or graph.encoding is None:
+        return found
+    hint = _spec_hint(spec(), graph)
+    if hint is None:
+        chain = likely.cache_ids(graph, image_id)
+        fits = likely.best(graph, root.claimed(driver), created, points, chain, likely.log_time(log))
+        if fits is None:
+            return found
+        hint = (fits[0], 'likely: ' + ', '.join(fits[1]))
+    again = graph.resolve(ident, image_id, hint)
+    if hint[1].startswith('likely'):
+        note = problem('WRITABLE_LAYER_LIKELY', ident, 'The record of the writable layer of %s is lost; %s fits: %s.' % (
+            ident[:12], hint[0].decode('ascii'), hint[1][8:]), 'Compare its content with what you expect before you use it.')
+        return again._replace(status=model.PARTIAL if again.status == model.COMPLETE else again.status,
+                              problems=(note,) + again.problems)
+    return again
+
+
+def _spec_hint(spec, graph):
+    """The mount id in the root path of the runtime spec (…/overlay2/<id>/merged)."""
+    path = metadata.text_of(spec, 'root', 'path').encode()
+    found = re.search(rb'/' + re.escape(graph.driver.FOLDER) + rb'/(?:[a-z]+/)?([0-9a-z]+)(?:/|\Z)', path)
+    return (found.group(1), 'containerd spec') if found and CACHE_ID.match(found.group(1)) else None
+
+
+def _log(folder, names, ident, hostconfig, spec, problems):
+    """The log files of a container, by what is there; the driver as recorded."""
+    driver = metadata.text_of(hostconfig, 'LogConfig', 'Type')
+    options = metadata.strings_of(hostconfig, 'LogConfig', 'Config')
+    files = []
+    if folder is not None:
+        base = ident.encode('ascii') + b'-json.log'
+        files = _ordered(folder, [name for name in names if name == base or (
+            name.startswith(base) and ROTATED.match(name, len(base)))])
+        if not files and b'local-logs' in names:
+            try:
+                inner = folder.child(b'local-logs')
+                files = _ordered(inner, [name for name in inner.names() if LOCAL_LOG.match(name)])
+                driver = driver or ('local' if files else '')
+            except OSError:
+                pass
+        if not files:
+            files = _ordered(folder, [name for name in names if CACHED_LOG.match(name)])
+    driver = driver or 'json-file'
+    size = 0
+    for path in files:
+        try:
+            size += os.lstat(path).st_size
+        except OSError:
+            continue
+    if not files and driver not in ('json-file', 'local', 'none'):
+        where = 'the host\'s journal: journalctl --directory=<host root>/var/log/journal CONTAINER_ID_FULL=%s' % ident \
+            if driver == 'journald' else 'the %s server' % driver
+        problems.append(problem('LOG_NOT_ON_DISK', ident, 'The logs of %s went to %s, not into the data root.' % (
+            ident[:12], driver), 'Look in %s.' % where))
+    return model.Log(driver, tuple(files), size, options.get('max-size'))
+
+
+def _ordered(folder, names):
+    """Absolute paths of log files that are regular files, oldest first: the highest number first. Where both .N and .N.gz
+    exist, compressing was interrupted and .N is the whole one."""
+    numbered = {}
+    for name in names:
+        try:
+            if not stat.S_ISREG(folder.stat(name).st_mode):
+                continue
+        except OSError:
+            continue
+        plain = name[:-3] if name.endswith(b'.gz') else name
+        tail = plain.rsplit(b'.', 1)[1]
+        number = int(tail) if tail.isdigit() else 0
+        if number not in numbered or not name.endswith(b'.gz'):
+            numbered[number] = name
+    return [os.path.join(folder.path(), numbered[number]) for number in sorted(numbered, reverse=True)]
+
+
+def _state(config):
+    """The state as `docker inspect` words it (moby: container/state.go)."""
+    state = metadata.dict_of(config, 'State')
+    running = state.get('Running') is True
+    started = metadata.text_of(state, 'StartedAt')
+    dead = state.get('Dead') is True or state.get('RemovalInProgress') is True
+    if not state:
+        status = 'unknown'
+    elif running:
+        status = 'paused' if state.get('Paused') is True else 'restarting' if state.get('Restarting') is True else 'running'
+    elif state.get('RemovalInProgress') is True:
+        status = 'removing'
+    elif state.get('Dead') is True:
+        status = 'dead'
+    else:
+        status = 'created' if started in ('', NEVER) else 'exited'
+    code = state.get('ExitCode')
+    pid = state.get('Pid')
+    return {'status': status, 'running': running, 'exit_code': code if isinstance(code, int) else None, 'dead': dead,
+            'paused': state.get('Paused') is True, 'pid': pid if isinstance(pid, int) else 0,
+            'oom_killed': state.get('OOMKilled') is True,
+            'started_at': started if started not in ('', NEVER) else None,
+            'finished_at': metadata.text_of(state, 'FinishedAt')
+            if metadata.text_of(state, 'FinishedAt') not in ('', NEVER) else None}
+
+
+# Damage that takes something away from the container itself
+TAKES_AWAY = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED', 'NAME_UNKNOWN', 'VOLUME_LOST',
+                        'VOLUME_NOT_ON_DISK', 'VOLUME_IS_LINK', 'BIND_MISSING', 'BIND_THROUGH_LINK', 'PRIVILEGES_MISSING'))
+
+
+def _status(found, mounted, problems, state):
+    if found.status == model.UNSUPPORTED:
+        return model.UNSUPPORTED
+    if found.status == model.LOST:
+        # lost only if no data of its own are left at all
+        kept = any(mount.status == model.COMPLETE and mount.path is not None for mount in mounted)
+        return model.PARTIAL if kept else model.LOST
+    if found.status != model.COMPLETE or state['dead'] or any(item.code in TAKES_AWAY for item in problems):
+        return model.PARTIAL
+    return model.COMPLETE

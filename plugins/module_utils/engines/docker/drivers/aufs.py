@@ -1,0 +1,26 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""aufs (Docker up to 23): ``aufs/diff/<id>``, and ``aufs/layers/<id>`` with one ancestor a line, nearest first."""
+from ....records import model
+from .common import CACHE_ID, Lowers, ids_in, no_path, path_in
+
+ENCODING = model.AUFS
+FOLDER = b'aufs'
+REMOVING = b'-removing'                 # suffix of diff/ folders while a layer is deleted
+
+layer = writable = path_in(b'aufs/diff')
+work = no_path
+merged = path_in(b'aufs/mnt')
+ids = ids_in(b'aufs/diff')
+
+
+def lowers(root, ident):
+    try:
+        raw = root.descend(b'aufs/layers').read(ident, 1 << 20)
+    except OSError:
+        return Lowers(None, 'its file in aufs/layers is missing')
+    names = tuple(line.strip() for line in raw.replace(b'\0', b'').split(b'\n') if line.strip())
+    if not all(CACHE_ID.match(name) for name in names):
+        return Lowers(None, 'its file in aufs/layers is damaged')
+    return Lowers(names)

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Docker's storage drivers: where each keeps a layer, and in which encoding.
+
+A driver is one file here that offers
+
+- ``ENCODING``: model.OVERLAY, AUFS, FUSE_OVERLAYFS or PLAIN, or None where plain file reading can't reach the layers;
+- ``FOLDER``: its folder below the data root (bytes);
+- ``layer(id)`` and ``writable(id)``: path of a read-only layer's and of a writable layer's content below the data
+  root, and ``work(id)``, ``merged(id)`` or None;
+- ``ids(root)``: the ids that have a folder (sorted bytes);
+- ``lowers(root, id)``: Lowers, the driver's own record of what lies below a layer; a full-copy driver has none;
+- ``next_step(root, id)``: for an unsupported one, what can read it.
+
+and its line in engines.docker.driver_table. Everything else (chains, views, changes, archives) works from these. What many
+drivers have in common is made by the functions of this file.
+"""
+import re
+from typing import NamedTuple, Optional, Tuple
+
+# dockerd's own ids are 64 hex digits; BuildKit names the layers that it makes by 25 digits of base 36 (moby: identity.NewID)
+BUILDKIT_ID = re.compile(rb'[0-9a-z]{25}\Z')
+CACHE_ID = re.compile(rb'(?:[0-9a-f]{64}(?:-init)?|[0-9a-z]{25})\Z')
+
+
+class Lowers(NamedTuple):
+    """What a driver's own files say lies below a layer, nearest first. `ids` is None where they say nothing usable."""
+    ids: Optional[Tuple[bytes, ...]]
+    damage: str = ''                    # '' or what is wrong with the files
+    below: Optional[bytes] = None       # overlay2: the text of `lower` after the init layer, if all in it is as usual
+
+
+def folder_names(root, path):
+    """Names in a folder below the data root, [] where it can't be listed."""
+    try:
+        return root.descend(path).names()
+    except OSError:
+        return []
+
+
+def path_in(folder, part=b''):
+    """The function id -> path below the data root, of a driver that has ``FOLDER/<id>PART``."""
+    def path(ident):
+        return folder + b'/' + ident + part
+    return path
+
+
+def no_path(ident):
+    """`work` or `merged` of a driver that has no such folder: always None."""
+
+
+def ids_in(folder):
+    """The function open data root -> ids of a driver whose layers each have a name in FOLDER."""
+    def ids(root):
+        return [name for name in folder_names(root, folder) if CACHE_ID.match(name)]
+    return ids
+
+
+def no_lowers(root, ident):
+    """`lowers` of a driver that does not record what lies below a layer."""
+    return Lowers(None)

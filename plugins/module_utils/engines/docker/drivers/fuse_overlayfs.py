@@ -1,0 +1,23 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fuse-overlayfs: overlay2's folders; its layers may use any of three ways to mark a deletion (moby:
+graphdriver/fuse-overlayfs)."""
+from ....records import model
+from . import overlay2
+from .common import path_in
+
+ENCODING = model.FUSE_OVERLAYFS
+FOLDER = b'fuse-overlayfs'
+
+layer = writable = path_in(FOLDER, b'/diff')
+work = path_in(FOLDER, b'/work')
+merged = path_in(FOLDER, b'/merged')
+
+
+def ids(root):
+    return overlay2.ids(root, FOLDER)
+
+
+def lowers(root, ident):
+    return overlay2.lowers(root, ident, FOLDER)

@@ -1,0 +1,34 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""overlay (Docker up to 23, not overlay2): an image layer is a full tree ``overlay/<id>/root`` (hard links), a
+container has ``upper`` and, in ``lower-id``, the one image layer below it. Its upper began as a copy of the init
+layer's.
+"""
+from ....records import model
+from .common import CACHE_ID, Lowers, ids_in, path_in
+
+ENCODING = model.OVERLAY
+FOLDER = b'overlay'
+COPIED_INIT = True                      # see model.Stack.copied_init
+FULL_LAYERS = True                      # one image layer holds all that is below it
+
+writable = path_in(FOLDER, b'/upper')
+work = path_in(FOLDER, b'/work')
+merged = path_in(FOLDER, b'/merged')
+ids = ids_in(FOLDER)
+
+
+def layer(ident):
+    return b'overlay/' + ident + (b'/upper' if ident.endswith(b'-init') else b'/root')
+
+
+def lowers(root, ident):
+    try:
+        raw = root.descend(FOLDER + b'/' + ident).read(b'lower-id', 4096)
+    except OSError:
+        return Lowers(None, 'lower-id is missing')
+    name = raw.replace(b'\0', b'').strip()
+    if not CACHE_ID.match(name):
+        return Lowers(None, 'lower-id is damaged')
+    return Lowers((name,))

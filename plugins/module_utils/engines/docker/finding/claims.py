@@ -1,0 +1,67 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the configuration of one daemon says about its data root: flags over its daemon.json over the default."""
+import os
+from typing import Any, Dict, NamedTuple, Optional
+
+from ....formats.wording import show
+from .daemonconf import absolute, json_root, to_bytes
+
+DEFAULT_ROOT = b'/var/lib/docker'
+DEFAULT_JSON = b'/etc/docker/daemon.json'
+
+
+class Claim(NamedTuple):
+    """What one source says. `required`: it is a fault if there is nothing."""
+    path: bytes                         # as the dead host saw it
+    why: str
+    flags: Dict[str, Any] = {}
+    settings: Dict[str, Any] = {}
+    uid: Optional[int] = None           # of a rootless daemon
+    kind: str = 'system'                # system | rootless | snap | given
+    required: bool = False
+    containerd: Optional[bytes] = None  # DOCKER_CONTAINERD_ROOT
+    default: bool = False               # nothing names it: only the usual place
+
+
+def claim_of(scan, flags, where, env, user=None, snap=None, required=True):
+    """The claim of one daemon: flags over its daemon.json over the default."""
+    kind = 'system'
+    default, why = DEFAULT_ROOT, 'default'
+    config = DEFAULT_JSON
+    if user is not None:
+        kind = 'rootless'
+        default = os.path.join(_env_path(env, 'XDG_DATA_HOME', user.home, b'.local/share'), b'docker')
+        config = os.path.join(_env_path(env, 'XDG_CONFIG_HOME', user.home, b'.config'), b'docker/daemon.json')
+        why = 'rootless home of %s' % show(user.name)
+    elif snap is not None:
+        kind, why = 'snap', 'snap'
+        default, config = snap + b'/common/var-lib-docker', snap + b'/current/config/daemon.json'
+    if flags.get('config-file'):
+        config = absolute(flags['config-file'])
+    settings, whole = scan.daemon_json(config)
+    if not isinstance(settings, dict):
+        settings = {}
+    path, is_default = None, False
+    if flags.get('data-root'):
+        path, why = absolute(flags['data-root']), where
+    else:
+        value, key = json_root(settings)
+        if value:
+            path = absolute(value)
+            why = 'daemon.json %s' % key
+            if config != DEFAULT_JSON:
+                why += ' (%s)' % show(config)
+            if not whole:
+                why += ', damaged file'
+    if path is None:
+        path, is_default = default, True
+    override = env.get('DOCKER_CONTAINERD_ROOT', '')
+    return Claim(path, why, flags, settings, None if user is None else user.uid, kind, required and not is_default,
+                 to_bytes(override) if override.startswith('/') else None, is_default)
+
+
+def _env_path(env, name, home, below):
+    value = env.get(name, '')
+    return to_bytes(value) if value.startswith('/') else os.path.join(home, below)

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is in a folder that may be a data root: names are counted, no record is opened. Content decides its rank."""
+import errno
+import os
+import re
+from typing import NamedTuple, Tuple
+
+from ....formats import wording
+from ....formats.wording import show
+
+# Folder of a graphdriver's layers below the data root
+TREES = (('overlay2', b'overlay2'), ('overlay', b'overlay'), ('fuse-overlayfs', b'fuse-overlayfs'),
+         ('aufs', b'aufs/diff'), ('vfs', b'vfs/dir'), ('btrfs', b'btrfs/subvolumes'), ('zfs', b'zfs/graph'),
+         ('devicemapper', b'devicemapper/metadata'), ('windowsfilter', b'windowsfilter'))
+NO_LAYER = (b'l', b'lost+found', b'backingFsBlockDev')
+SIGNS = (b'containers', b'image', b'volumes', b'network', b'buildkit', b'graph', b'engine-id', b'containerd')
+USERNS = re.compile(br'([0-9]{1,10})\.([0-9]{1,10})\Z')
+_HEX64 = re.compile(br'[0-9a-f]{64}\Z')
+SNAPSHOTTER = b'io.containerd.snapshotter.v1.'
+MAX_FOLDERS = 50                        # userns folders, drivers, snapshotters of one root
+
+
+class Content(NamedTuple):
+    names: frozenset
+    drivers: Tuple[str, ...]
+    filled: Tuple[str, ...]             # stores that hold layers
+    hollow: Tuple[str, ...]             # drivers with layers in layerdb but none in their tree
+    containers: Tuple[bytes, ...]
+    volumes: int
+    layers: int
+    snapshotters: Tuple[str, ...]
+    remapped: Tuple[bytes, ...]         # names of userns-remap folders
+
+    @property
+    def is_empty(self):
+        return not (self.containers or self.volumes or self.layers or self.hollow)
+
+    @property
+    def score(self):
+        return 100 * len(self.containers) + 10 * self.volumes + self.layers
+
+
+def content_of(scan, path):
+    """Content of a data root (as the dead host saw it, resolved). OSError if it may not be read."""
+    host = scan.host
+    names = frozenset(host.listdir(path))
+
+    def inside(name):
+        """Names in a folder of the root; people do put a link to another disk there."""
+        if name.split(b'/')[0] not in names:
+            return ()
+        try:
+            return host.listdir(os.path.join(path, name))
+        except PermissionError:
+            raise
+        except OSError as exc:
+            if exc.errno == errno.EIO:
+                scan.problem('READ_ERROR', os.path.join(path, name), '%s cannot be read: %s.'
+                             % (show(os.path.join(path, name)), exc.strerror),
+                             'Copy the disk first (ddrescue) and work on the copy.')
+            return ()
+
+    recorded = {}
+    for driver in inside(b'image')[:MAX_FOLDERS]:
+        database = b'image/' + driver + b'/layerdb/'
+        recorded[wording.text(driver)] = len(inside(database + b'sha256')) + len(inside(database + b'mounts'))
+    counts = {}
+    for driver, folder in TREES:
+        if folder.partition(b'/')[0] in names:
+            counts[driver] = len([name for name in inside(folder) if name not in NO_LAYER and name[:1] != b'.'])
+    snapshotters = dict((wording.text(name), 0) for name in inside(b'rootfs')[:MAX_FOLDERS])
+    for name in inside(b'containerd/daemon')[:MAX_FOLDERS]:
+        if name.startswith(SNAPSHOTTER):
+            number = len(inside(b'containerd/daemon/' + name + b'/snapshots'))
+            if number:
+                snapshotters[wording.text(name[len(SNAPSHOTTER):])] = number
+    hollow = tuple(driver for driver, dummy in TREES if recorded.get(driver) and not counts.get(driver))
+    stores = dict(counts)
+    for driver in recorded:
+        stores.setdefault(driver, 0)
+    for name in snapshotters:
+        stores[name] = stores.get(name, 0) + snapshotters[name]
+    filled = [name for name in counts if counts[name]] + list(snapshotters)
+    return Content(names, tuple(sorted(stores, key=lambda name: (-stores[name], name))), tuple(sorted(set(filled))),
+                   hollow, tuple(name for name in inside(b'containers') if _HEX64.match(name)),
+                   len([name for name in inside(b'volumes') if name not in (b'metadata.db', b'backingFsBlockDev')]),
+                   sum(counts.values()) + sum(snapshotters.values()), tuple(sorted(snapshotters)),
+                   tuple(name for name in sorted(names) if USERNS.match(name)))
+
+
+def filled(scan, path):
+    """Whether there is something in a folder."""
+    try:
+        return bool(set(scan.host.listdir(path)) - set(NO_LAYER))
+    except OSError:
+        return False

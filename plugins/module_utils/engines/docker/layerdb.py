@@ -1,0 +1,138 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``image/<driver>/layerdb``: dockerd's record of image layers and of containers' layers (moby: layer/)."""
+import os
+import re
+import stat
+from typing import NamedTuple, Optional
+
+from ...disk import metadata
+from ...layers.chains import DIGEST, HEX, MAX_LAYERS
+from .drivers.common import CACHE_ID
+
+REMOVING = re.compile(rb'([0-9a-f]{64})-.+-removing\Z')
+
+
+class LayerRecord(NamedTuple):
+    """An entry of layerdb/sha256. `damage` is '' or why dockerd would not load it."""
+    chain_id: str
+    diff_id: Optional[str]
+    parent: Optional[str]               # chainID, None for a base layer
+    cache_id: Optional[bytes]
+    size: Optional[int]
+    folder: bytes                       # name in layerdb/sha256
+    damage: str
+
+
+class MountRecord(NamedTuple):
+    """An entry of layerdb/mounts."""
+    mount_id: Optional[bytes]
+    init_id: Optional[bytes]
+    parent: Optional[str]
+    exists: bool
+
+
+class LayerDb(object):
+    """FOLDERS: metadata.Folders of image/<driver>."""
+
+    def __init__(self, folders):
+        self._folders = folders
+        self._layers = None
+        self._mounts = {}
+
+    def layers(self):
+        """{chainID: LayerRecord} of every entry of layerdb/sha256, also damaged ones and half-removed ones."""
+        if self._layers is None:
+            self._layers = {}
+            removing = []
+            for name in self._folders.names(b'layerdb/sha256'):
+                if HEX.match(name):
+                    record = self._layer(name, name)
+                    self._layers[record.chain_id] = record
+                elif REMOVING.match(name):
+                    removing.append((REMOVING.match(name).group(1), name))
+            for chain, name in removing:
+                record = self._layer(chain, name)
+                known = self._layers.get(record.chain_id)
+                if known is None or known.damage:
+                    self._layers[record.chain_id] = record._replace(damage=record.damage or 'removal was interrupted')
+        return self._layers
+
+    def _layer(self, chain, name):
+        chain_id = 'sha256:' + chain.decode('ascii')
+        try:
+            folder = self._folders.get(b'layerdb/sha256').child(name)
+        except OSError as exc:
+            return LayerRecord(chain_id, None, None, None, None, name, metadata.describe(exc))
+        damage = []
+        cache_id = metadata.read_text(folder, b'cache-id').encode()
+        if not CACHE_ID.match(cache_id):
+            cache_id = None
+            damage.append('cache-id')
+        diff_id = metadata.read_text(folder, b'diff')
+        if not DIGEST.match(diff_id):
+            diff_id = None
+            damage.append('diff')
+        parent = None
+        try:
+            parent = folder.read(b'parent', 4096).replace(b'\0', b'').strip().decode('ascii', 'replace')
+            if not DIGEST.match(parent):
+                parent = None
+                damage.append('parent')
+        except FileNotFoundError:
+            if diff_id is not None and diff_id != chain_id:
+                damage.append('parent')  # only a base layer's chainID is its diffID
+        except OSError:
+            damage.append('parent')
+        size = metadata.read_text(folder, b'size')
+        if not size.isdigit():
+            damage.append('size')
+        folder.close()
+        return LayerRecord(chain_id, diff_id, parent, cache_id, int(size) if size.isdigit() else None, name,
+                           ', '.join(damage) + ' empty or damaged' if damage else '')
+
+    def tar_split(self, record):
+        """(folder, name) of a layer's tar-split file, None if it has none."""
+        try:
+            folder = self._folders.get(b'layerdb/sha256').child(record.folder)
+            if stat.S_ISREG(folder.stat(b'tar-split.json.gz').st_mode):
+                return folder, b'tar-split.json.gz'
+        except (OSError, AttributeError):
+            pass
+        return None
+
+    def mount_names(self):
+        """Names in layerdb/mounts: container ids, and layers of image mounts and builds."""
+        return [name.decode('utf-8', 'backslashreplace') for name in self._folders.names(b'layerdb/mounts')]
+
+    def mount(self, name):
+        """MountRecord of layerdb/mounts/NAME; every part of it may be missing."""
+        if name not in self._mounts:
+            self._mounts[name] = self._mount(name)
+        return self._mounts[name]
+
+    def _mount(self, name):
+        try:
+            folder = self._folders.get(b'layerdb/mounts').child(os.fsencode(name))
+        except (OSError, AttributeError):
+            return MountRecord(None, None, None, False)
+        mount_id = metadata.read_text(folder, b'mount-id').encode()
+        init_id = metadata.read_text(folder, b'init-id').encode()
+        parent = metadata.read_text(folder, b'parent')
+        folder.close()
+        return MountRecord(mount_id if CACHE_ID.match(mount_id) else None, init_id if CACHE_ID.match(init_id) else None,
+                           parent if DIGEST.match(parent) else None, True)
+
+    def chain(self, top):
+        """chainIDs from TOP down by layerdb's parents, and whether the walk broke off."""
+        layers, chain, current = self.layers(), [], top
+        while current is not None and len(chain) < MAX_LAYERS and current not in chain:
+            record = layers.get(current)
+            chain.append(current)
+            if record is None or 'parent' in record.damage:
+                return chain, True
+            if record.parent is None and record.diff_id is None:
+                return chain, True
+            current = record.parent
+        return chain, current is not None

@@ -1,0 +1,181 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a container has mounted, and where that lies on the managed node."""
+import os
+import stat
+
+from ...disk import metadata
+from ...formats import wording
+from ...records import model
+from ...records.codes import problem
+from .volumes import ANONYMOUS_NAME
+
+# Sources that live in memory or belong to the running system: absent on a dead disk, and nothing is lost with them.
+MAX_LINKS = 40                          # as the kernel
+EPHEMERAL = (b'/run', b'/var/run', b'/proc', b'/sys', b'/dev')
+
+
+def mount_points(config, hostconfig, spec=None):
+    """({destination: MountPoint dict}, source of the fact). MountPoints of config.v2.json, else the OCI spec that
+    containerd kept, else what hostconfig.json asks for (volumes of the image are not known then)."""
+    points = metadata.get(config, 'MountPoints')
+    if isinstance(points, dict) and (points or (config.get('ID') and not config.get('Volumes'))):
+        return {dest: point for dest, point in points.items() if isinstance(point, dict)}, 'config.v2.json'
+    found = dict(_of_old_config(config))
+    if found:
+        return found, 'config.json'
+    if spec:
+        found = dict(_of_spec(spec))
+        if found:
+            return found, 'containerd spec'
+    return dict(_of_hostconfig(hostconfig)), 'hostconfig.json'
+
+
+def _of_old_config(config):
+    """Volumes and VolumesRW of Docker before 1.8: destination -> path on the host."""
+    writable = metadata.dict_of(config, 'VolumesRW')
+    for dest, source in metadata.strings_of(config, 'Volumes').items():
+        yield dest, _volume_or_bind(source, dest, writable.get(dest) is not False)
+
+
+def _of_spec(spec):
+    for item in metadata.list_of(spec, 'mounts'):
+        source, dest = metadata.text_of(item, 'source'), metadata.text_of(item, 'destination')
+        if metadata.text_of(item, 'type') != 'bind' or not source.startswith('/') or \
+                dest in ('/etc/hosts', '/etc/hostname', '/etc/resolv.conf', '/dev/shm'):
+            continue
+        rw = 'ro' not in metadata.list_of(item, 'options')
+        yield dest, _volume_or_bind(source, dest, rw)
+
+
+def _volume_or_bind(source, dest, rw):
+    parts = source.split('/')
+    if len(parts) > 3 and parts[-1] == '_data' and parts[-3] == 'volumes':
+        return {'Type': 'volume', 'Name': parts[-2], 'Driver': 'local', 'Source': source, 'Destination': dest, 'RW': rw}
+    return {'Type': 'bind', 'Source': source, 'Destination': dest, 'RW': rw}
+
+
+def _of_hostconfig(hostconfig):
+    for bind in metadata.list_of(hostconfig, 'Binds'):
+        if not isinstance(bind, str):
+            continue
+        parts = bind.split(':')
+        if len(parts) < 2:
+            continue
+        rw = len(parts) < 3 or 'ro' not in parts[2].split(',')
+        if parts[0].startswith('/'):
+            yield parts[1], {'Type': 'bind', 'Source': parts[0], 'Destination': parts[1], 'RW': rw}
+        else:
+            yield parts[1], {'Type': 'volume', 'Name': parts[0], 'Driver': 'local', 'Source': '', 'Destination': parts[1],
+                             'RW': rw}
+    for item in metadata.list_of(hostconfig, 'Mounts'):
+        dest, kind = metadata.text_of(item, 'Target'), metadata.text_of(item, 'Type')
+        source = metadata.text_of(item, 'Source')
+        if dest and kind in ('volume', 'bind', 'tmpfs'):
+            yield dest, {'Type': kind, 'Name': source if kind == 'volume' else '', 'Driver': 'local' if kind == 'volume' else
+                         '', 'Source': source, 'Destination': dest, 'RW': not metadata.get(item, 'ReadOnly')}
+
+
+def mounts(points, volumes, host, recorded_root, root_path, writable_places=tuple, has_image=lambda ident: False):
+    """(tuple of model.Mount sorted by destination, problems). VOLUMES: {name: model.Volume}. WRITABLE_PLACES() gives the
+    folders, as the dead host saw them, in which containers could make links. HAS_IMAGE(id): whether an image is on this disk."""
+    found, problems = [], []
+    for dest in sorted(points):
+        point = points[dest]
+        name = metadata.text_of(point, 'Name') or None
+        kind = metadata.text_of(point, 'Type') or ('volume' if name else 'bind')
+        source = metadata.text_of(point, 'Source') or None
+        rw = metadata.get(point, 'RW')
+        driver = metadata.text_of(point, 'Driver') or None
+        subpath = metadata.text_of(point, 'Spec', 'ImageOptions' if kind == 'image' else 'VolumeOptions', 'Subpath') or None
+        path, status, anonymous = None, model.LOST, False
+        if kind == 'volume':
+            name = name or _name_of(source)
+            volume = volumes.get(name)
+            if volume is not None:
+                path, status, anonymous = volume.path, volume.status, volume.anonymous
+                problems.extend(volume.problems)
+            else:
+                anonymous = bool(ANONYMOUS_NAME.match(name or ''))
+                problems.append(problem('VOLUME_LOST', name or dest, 'Volume %s (mounted at %s) does not exist in this data '
+                                        'root.' % (name, dest), 'Look for it in other data roots and backups.'))
+        elif kind == 'bind':
+            path, status, note = bind_path(source or '', host, recorded_root, root_path, writable_places)
+            if note is not None:
+                problems.append(note)
+        elif kind == 'image':           # its data are the image's: see images
+            ident = metadata.text_of(point, 'Spec', 'Source')
+            name = name or ident or None
+            status = model.COMPLETE if has_image(ident) else model.LOST
+        found.append(model.Mount(kind, name if kind in ('volume', 'image') else None, source, path, metadata.text_of(
+            point, 'Destination') or dest, rw is not False, driver, anonymous, status, metadata.text_of(point, 'Relabel') or
+            metadata.text_of(point, 'Mode'), metadata.text_of(point, 'Propagation'), subpath))
+    return tuple(found), problems
+
+
+def _name_of(source):
+    parts = (source or '').split('/')
+    return parts[-2] if len(parts) > 2 and parts[-1] == '_data' else None
+
+
+def bind_path(source, host, recorded_root, root_path, writable_places=tuple):
+    """(path or None, status, problem or None) of a bind source as the dead host knew it.
+
+    Only paths below the recorded data root move with it; every other one is looked up as it is below the host root.
+    Links of the host are followed inside it; one that a container could have planted is not.
+    """
+    raw = os.fsencode(source)
+    if not raw.startswith(b'/'):
+        return None, model.LOST, problem('BIND_MISSING', source, 'The bind source "%s" is no absolute path.' % source, '')
+    if recorded_root and root_path is not None and (raw == recorded_root or raw.startswith(recorded_root + b'/')):
+        candidate = root_path + raw[len(recorded_root):]
+        if os.path.lexists(candidate):
+            return candidate, model.COMPLETE, None
+    try:
+        path = host.resolve(raw)
+        if path != os.path.normpath(os.path.join(host.path, raw.lstrip(b'/'))):
+            planted = _planted(host, raw, writable_places())
+            if planted:
+                return None, model.LOST, problem(
+                    'BIND_THROUGH_LINK', source, 'The bind source %s leads through the link %s, which lies where a container '
+                    'could write: not followed.' % (source, wording.text(planted)), 'Archive its target by hand if you trust it.')
+        return path, model.COMPLETE, None
+    except OSError as exc:
+        why = metadata.describe(exc)
+    if any(raw == top or raw.startswith(top + b'/') for top in EPHEMERAL):
+        return None, model.COMPLETE, None
+    return None, model.LOST, problem(
+        'BIND_MISSING', source, 'The bind source %s: %s.' % (source, why),
+        'If it lies on another disk, mount that below the host root and run again.')
+
+
+def links_on_the_way(host, path):
+    """Yield every link, as a path that the dead host saw, that is followed when PATH (absolute bytes) is looked up."""
+    here, todo, budget = b'/', [part for part in path.split(b'/') if part], MAX_LINKS
+    while todo and budget:
+        name = todo.pop(0)
+        if name == b'.':
+            continue
+        if name == b'..':
+            here = os.path.dirname(here)
+            continue
+        place = os.path.join(here, name)
+        if not stat.S_ISLNK(host.lstat(place).st_mode):
+            here = place
+            continue
+        yield place
+        budget -= 1
+        target = os.readlink(os.path.join(host.path, place.lstrip(b'/')))
+        todo = [part for part in target.split(b'/') if part] + todo
+        if target.startswith(b'/'):
+            here = b'/'
+
+
+def _planted(host, path, places):
+    """The first link on the way that lies in one of PLACES, None if there is none."""
+    for link in links_on_the_way(host, path):
+        for place in places:
+            if link.startswith(place.rstrip(b'/') + b'/'):
+                return link
+    return None

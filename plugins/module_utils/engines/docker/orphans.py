@@ -1,0 +1,123 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writable layers that no container owns, told apart from image layers and from BuildKit's."""
+import hashlib
+from typing import List
+
+from ...disk import metadata
+from ...layers.chains import HEX
+from ...records import model
+from .drivers.common import BUILDKIT_ID
+from .graphdriver import Graphdriver
+
+
+def find(root):
+    """Yield model.Orphan of an inventory.DataRoot."""
+    owners = frozenset(root.container_ids())
+    image_mounts = frozenset(_image_mounts(root, owners))
+    for name in sorted(root.graphdrivers):
+        yield from _graphdriver(root, root.graphdrivers[name], owners, image_mounts)
+    for store in root.stores:
+        yield from _containerd(root, store, owners, image_mounts)
+
+
+def _image_mounts(root, owners):
+    """Names of the layers that back mounts of type image (moby: daemon/volumes.go)."""
+    for ident in owners:
+        for dest, point in metadata.dict_of(root.config(ident), 'MountPoints').items():
+            if metadata.text_of(point, 'Type') == 'image':
+                source = metadata.text_of(point, 'Spec', 'Source') or metadata.text_of(point, 'Source')
+                yield hashlib.sha256(('%s-src=%s-dst=%s' % (ident, source, dest)).encode()).hexdigest()
+
+
+def _graphdriver(root, graph, owners, image_mounts):
+    if graph.encoding is None:
+        return
+    claimed, lost_owner = set(), {}
+    for name in graph.layerdb.mount_names():
+        record = graph.layerdb.mount(name)
+        if record.mount_id is None:
+            continue
+        if name in owners or name in image_mounts:
+            claimed.add(record.mount_id)
+        elif record.init_id is not None or graph.present(graph.driver.layer(record.mount_id + b'-init'), record.mount_id):
+            lost_owner[record.mount_id] = name
+        else:
+            claimed.add(record.mount_id)    # a layer of a build or of an image mount: no init layer
+    claimed.update(record.cache_id for record in graph.layerdb.layers().values())
+    for ident in owners:
+        container = root.container(ident)
+        if container.store == 'graphdriver' and container.driver == graph.name and container.stack is not None \
+                and container.stack.writable is not None:
+            claimed.add(container.stack.writable.cache_id.encode('ascii'))
+    names = graph.driver.ids(root.dir)
+    known = frozenset(names)
+    for ident in names:
+        if ident.endswith(b'-init') or ident in claimed or BUILDKIT_ID.match(ident) or not HEX.match(ident):
+            continue
+        if ident + b'-init' not in known and ident not in lost_owner:
+            continue                    # an image layer that layerdb lost, or a builder's; never a container's
+        owner = lost_owner.get(ident)
+        found = graph.resolve(owner or ident.decode('ascii'), None, (ident, 'folder'))
+        if found.stack is None or found.stack.writable is None:
+            continue
+        image_id = _image_by_chain(graph, found.stack)
+        references = graph.images.references()[0].get(image_id, [])
+        yield model.Orphan(found.stack.writable.path, found.stack, image_id, references[0] if references else None,
+                           root.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, root.idmap, found.problems)
+
+
+def build_cache(graph: Graphdriver) -> List[bytes]:
+    """Sorted ids (bytes) of the layers of a Graphdriver that BuildKit made and that no entry of layerdb refers to: its cache
+    of builds (moby: builder-next/adapters/snapshot)."""
+    if graph.driver is None:
+        return []
+    claimed = {record.cache_id for record in graph.layerdb.layers().values()}
+    return sorted(ident for ident in graph.driver.ids(graph.root) if BUILDKIT_ID.match(ident) and ident not in claimed)
+
+
+def _image_by_chain(graph, stack):
+    """The image whose layers are those below the init layer: by chainIDs, else by the folders themselves."""
+    chain_of = {record.cache_id: record.chain_id for record in graph.layerdb.layers().values() if record.cache_id}
+    if not stack.image:
+        return None
+    top = stack.image[0]
+    chain_id = top.chain_id or chain_of.get((top.cache_id or '').encode('ascii'))
+    return graph.images.with_top(chain_id)
+
+
+def _containerd(root, store, owners, image_mounts):
+    for dummy, snapshotter, key, record in store.writable_keys(root.suffix):
+        shots = store.snapshotters()[snapshotter]
+        if key in owners or key in image_mounts or shots.encoding is None:
+            continue
+        stack, dummy, problems = store.stack_of(shots, record, key)
+        if stack.writable is None:
+            continue
+        image_id, reference = _image_of_snapshot(root, store, stack)
+        yield model.Orphan(stack.writable.path, stack, image_id, reference, root.path, 'containerd', snapshotter, key, key,
+                           root.idmap, problems)
+    for dummy, shots in sorted(store.snapshotters().items()):
+        if shots.damage and not shots.snapshots() and shots.encoding is not None:
+            yield from _unordered(root, store, shots)
+
+
+def _image_of_snapshot(root, store, stack):
+    chain_id = next((layer.chain_id for layer in stack.image if layer.chain_id), None)
+    for digest, names in sorted(store.image_targets(root.suffix).items()):
+        image = store.image(digest, names, root.suffix)
+        if image.layers and image.layers[-1].chain_id == chain_id:
+            return digest, image.references[0] if image.references else None
+    return None, None
+
+
+def _unordered(root, store, shots):
+    """Both databases are gone: every snapshot folder, with nothing known about it."""
+    from ..shared import containerd
+    for number in shots.numbers():
+        record = containerd.Snapshot('', number, containerd.ACTIVE, '', None, None)
+        layer, why = shots.layer(record)
+        if not why:
+            yield model.Orphan(layer.path, model.Stack(layer, None, ()), None, None, root.path, 'containerd', shots.name,
+                               'snapshot-%d' % number, None, root.idmap)

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bbolt database on the rescued disk: Docker's of volumes, containerd's of names and snapshots."""
+import os
+
+from ...disk import metadata, safeio
+
+MAX_DB = 512 * 1024 * 1024
+
+
+def read_db(root, folder, name):
+    """(boltdb.Db or None, damage) of a bbolt file below an open root."""
+    try:
+        holder = root.descend(folder)
+        fd = holder.open(name)
+    except OSError as exc:
+        return None, '%s: %s' % (name.decode(), metadata.describe(exc))
+    try:
+        raw = safeio.read_all(fd, MAX_DB)
+    except OSError as exc:
+        return None, '%s: %s' % (name.decode(), metadata.describe(exc))
+    finally:
+        os.close(fd)
+        holder.close()
+    from ...formats import boltdb  # long, and not every host has such a file
+    try:
+        database = boltdb.open_db(raw)
+    except ValueError as exc:
+        return None, '%s: %s' % (name.decode(), exc)
+    return database, '%s: %s' % (name.decode(), database.damage[0]) if database.damage else ''

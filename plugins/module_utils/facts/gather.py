@@ -1,0 +1,476 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
+import collections
+import os
+
+from ..disk import metadata
+from ..disk.errors import LifeboatError
+from ..disk.tree import Failure
+from ..formats import redact, wording
+from ..formats.redact import REDACTED
+from ..records import model, selection
+from ..records.codes import problem
+
+SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
+DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
+LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
+SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)       # the worst first
+NEXT_STEPS = 3                          # in the summary
+SHORT_TOP = 1                           # folders in usage.top of the short form
+
+
+def subsets(wanted):
+    """The set of subsets that gather_subset means; ``!x`` leaves x out. LifeboatError for an unknown one."""
+    chosen = set()
+    plain = [item for item in wanted if not item.startswith('!')]
+    for item in plain or DEFAULT:
+        if item == 'all':
+            chosen.update(SUBSETS)
+        elif item in SUBSETS:
+            chosen.add(item)
+        else:
+            raise LifeboatError('gather_subset has no "%s"; it has: %s, all.' % (item, ', '.join(SUBSETS)))
+    for item in wanted:
+        if item.startswith('!'):
+            if item[1:] not in SUBSETS + ('all',):
+                raise LifeboatError('gather_subset has no "%s"; it has: %s, all.' % (item[1:], ', '.join(SUBSETS)))
+            chosen.difference_update(SUBSETS if item == '!all' else (item[1:],))
+    return frozenset(chosen)
+
+
+class Options(object):
+    """What the caller wants: see the module's options of the same names."""
+
+    def __init__(self, containers=(), gather_subset=DEFAULT, redact_env=True, changes_limit=1000, top_count=10,
+                 images=(), top_depth=2, scan_timeout=0, scan_max_files=0, noise=(), state_path=None):
+        self.containers = list(containers)
+        self.named = any(pattern != '*' for pattern in containers)
+        self.subsets = subsets(gather_subset)
+        self.redact = redact_env
+        self.changes_limit = changes_limit
+        self.top_count = top_count
+        self.top_depth = top_depth
+        self.images = list(images)
+        self.scan_timeout = scan_timeout
+        self.scan_max_files = scan_max_files
+        self.noise = list(noise or ())
+        self.state_path = os.fsencode(state_path) if state_path else None
+
+
+def gather(host, options):
+    """The facts of an inventory.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
+    chosen = selection.containers(host, options.containers)
+    trees = _trees(host, options)
+    try:
+        return _gather(host, options, chosen, trees)
+    finally:
+        if trees is not None:
+            trees.close()
+
+
+def _gather(host, options, chosen, trees):
+    wanted = options.subsets
+    at_length = options.named or len(chosen) <= LAYERS_UP_TO
+    if not at_length:
+        # AWX drops results above 700,000 characters
+        options.top_count = min(options.top_count, SHORT_TOP)
+    problems = list(host.problems)
+    records, facts_of, volumes, orphans = [], [], [], []
+    if 'containers' in wanted:
+        records = [(root, root.container(ident)) for root, ident in chosen]
+    if 'volumes' in wanted:
+        names = frozenset(mount.name for dummy, record in records for mount in record.mounts if mount.type == 'volume') \
+            if options.named else None
+        volumes = [volume for root in host.roots for name, volume in sorted(root.volumes_with_users().items())
+                   if names is None or name in names]
+    if 'orphans' in wanted and not options.named:
+        orphans = [orphan for root in host.roots for orphan in root.orphans()]
+    if trees is not None:
+        _walk(trees, options, [record for dummy, record in records], volumes, orphans, problems)
+    for dummy, record in records:
+        facts_of.append(_container(record, options, at_length, trees))
+    records = [record for dummy, record in records]
+    problems.extend(_name_conflicts(records, facts_of))
+    facts = {'roots': [_root(root) for root in host.roots], 'containers': facts_of}
+    if 'images' in wanted or 'integrity' in wanted:
+        facts['images'] = [_image(image, options, at_length) for image in _chosen_images(host, options)]
+    if 'volumes' in wanted:
+        facts['volumes'] = [_volume(volume, options, at_length, trees) for volume in volumes]
+        _unread_volumes(facts)
+    if 'orphans' in wanted and not options.named:
+        facts['orphans'] = _orphans(host, options, orphans, trees)
+    for root in host.roots:
+        problems.extend(root.problems)
+        problems.extend(root.findings())
+    if os.geteuid() != 0:
+        problems.append(problem('PRIVILEGES_MISSING', wording.text(host.root.path), 'Not run as root: what other users own '
+                                'and trusted.* attributes cannot be read.', 'Use become: true.'))
+    facts['problems'] = _problems(problems)
+    facts['summary'] = _summary(facts)
+    return facts
+
+
+def _problems(items):
+    seen, found = set(), []
+    for item in items:
+        if item not in seen:
+            seen.add(item)
+            found.append(dict(item._asdict()))
+    return found
+
+
+def _root(root):
+    fields = wording.path_fields(root.path)
+    fields.update({
+        'recorded_path': wording.text(root.recorded_path) or None,
+        'drivers': sorted(root.graphdrivers) + sorted(
+            name for store in root.stores for name, shots in store.snapshotters().items() if shots.numbers()),
+        'daemon': {'state': root.liveness.state, 'pid': root.liveness.pid},
+        'userns': '%d:%d' % tuple(root.candidate.userns) if root.candidate.userns else None,
+        'rootless': root.candidate.rootless_uid is not None,
+        'containerd_roots': [wording.text(store.path) for store in root.stores],
+        'found_by': list(root.candidate.why),
+        'containers': len(root.container_ids()),
+    })
+    return fields
+
+
+def _container(record, options, at_length, trees):
+    state = record.state
+    fields = {
+        'id': record.id, 'name': record.name, 'created': record.created,
+        'image': {'id': record.image_id, 'reference': record.image_reference},
+        'labels': _labels(record.labels, options, _environment(record)),
+        'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
+        'root': wording.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
+        'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
+        'restart_policy': metadata.text_of(record.hostconfig, 'RestartPolicy', 'Name') or 'no',
+        'mounts': [_mount(mount) for mount in record.mounts],
+        'log': _log(record.log, at_length),
+    }
+    if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
+        fields['sources'] = dict(record.sources)
+    problems = list(record.problems)
+    declared = _image_volumes(record)
+    if declared or at_length:
+        fields['image_volumes'] = declared
+    if at_length:
+        fields['env'] = _env(record, options.redact)
+        if 'layers' in options.subsets:
+            fields['layers'] = _layers(record.stack)
+    if record.stack is not None and record.stack.writable is not None:
+        if 'usage' in options.subsets or 'databases' in options.subsets:
+            found = trees.of_layer(record.id)
+            if 'usage' in options.subsets:
+                fields['usage'] = found.usage
+            if 'databases' in options.subsets:
+                fields['databases'] = [dict(item, where='writable') for item in found.databases] + _mount_databases(record, trees)
+            problems.extend(_unread(found, record.name or record.id, 'The writable layer of %s' % (record.name or record.id[:12])))
+        if 'changes' in options.subsets:
+            problems.extend(_changes(record, options, fields))
+    fields['problems'] = _problems(problems)
+    _not_all_read(fields)
+    return fields
+
+
+def _not_all_read(fields):
+    """What could not be read of an object makes it partial: `complete` means that all of it can be read."""
+    if fields['status'] == model.COMPLETE and any(item['code'] == 'READ_ERROR' for item in fields['problems']):
+        fields['status'] = model.PARTIAL
+
+
+def _unread_volumes(facts):
+    """A container is as whole as its volumes: give it what could not be read of them."""
+    unread = {(volume['root'], volume['name']): [item for item in volume['problems'] if item['code'] == 'READ_ERROR']
+              for volume in facts['volumes']}
+    for container in facts['containers']:
+        for mount in container['mounts']:
+            said = unread.get((container['root'], mount['name'])) if mount['type'] == 'volume' else None
+            if said:
+                mount['status'] = model.worst([mount['status'], model.PARTIAL])
+                container['problems'].extend(item for item in said if item not in container['problems'])
+                _not_all_read(container)
+
+
+def _env(record, redact):
+    found = {}
+    for item in _environment(record):
+        name, dummy, value = item.partition('=')
+        found[name] = REDACTED if redact else value
+    return found
+
+
+def _environment(record):
+    return [item for item in metadata.list_of(record.config, 'Config', 'Env') if isinstance(item, str)]
+
+
+def _labels(labels, options, environment=()):
+    return redact.values(labels, environment) if options.redact else labels
+
+
+def _log(log, at_length):
+    if log is None:
+        return None
+    fields = {'driver': log.driver, 'bytes': log.bytes, 'max_size': log.max_size}
+    if at_length:
+        fields['files'] = [wording.text(path) for path in log.files]
+    return fields
+
+
+def _mount(mount):
+    fields = {'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
+              'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status}
+    fields.update(wording.path_fields(mount.path))
+    if mount.subpath:
+        fields['subpath'] = mount.subpath
+    return fields
+
+
+def _layers(stack):
+    if stack is None:
+        return None
+    view = stack.view()
+    below = [layer for layer in (view[1:] if stack.writable is not None else view) if layer.path is not None]
+    return {
+        'writable': wording.text(stack.writable.path) if stack.writable is not None else None,
+        'init': wording.text(stack.init.path) if stack.init is not None else None,
+        'work': wording.text(stack.work), 'merged': wording.text(stack.merged),
+        'image': [wording.text(layer.path) for layer in stack.image],
+        'lowerdir': ':'.join(escape_lowerdir(wording.text(layer.path)) for layer in below),
+    }
+
+
+def escape_lowerdir(path):
+    """A path as overlay's lowerdir= takes it: backslash and colon are escaped (fs/overlayfs/params.c)."""
+    return path.replace('\\', '\\\\').replace(':', '\\:')
+
+
+def _image_volumes(record):
+    """Paths that the image (or the command line) declared as volumes."""
+    declared = metadata.get(record.config, 'Config', 'Volumes')
+    return sorted(path for path in declared if isinstance(path, str)) if isinstance(declared, dict) else []
+
+
+def _trees(host, options):
+    """What is to be walked, still empty; None if neither usage nor databases are wanted."""
+    if not options.subsets & {'usage', 'databases'}:
+        return None
+    from ..usage.trees import Trees
+    try:
+        trees = Trees(options.top_depth, options.top_count, options.scan_timeout, options.scan_max_files,
+                      'databases' in options.subsets, options.noise, options.state_path, [root.path for root in host.roots])
+    except ValueError as exc:
+        raise LifeboatError(str(exc))
+    if not options.named:
+        trees.look_ahead()              # while the metadata are read here
+    return trees
+
+
+def _walk(trees, options, records, volumes, orphans, problems):
+    """Walk every tree whose usage or databases are wanted."""
+    look = 'databases' in options.subsets
+    for record in records:
+        if record.stack is not None and record.stack.writable is not None:
+            trees.layer(record.id, record.stack.readable(), _image_volumes(record))
+        for mount in record.mounts if look else ():
+            if _is_looked_into(mount):
+                trees.folder(mount.path)
+    for volume in volumes:
+        if _is_folder(volume.path):
+            trees.folder(volume.path)
+    for orphan in orphans:
+        trees.layer(_orphan_key(orphan), orphan.stack.readable())
+    trees.walk()
+    if trees.note:
+        problems.append(problem('READ_ERROR', wording.text(options.state_path), trees.note, 'Delete the file.'))
+    try:
+        trees.save()
+    except OSError as exc:
+        problems.append(problem('READ_ERROR', wording.text(options.state_path), 'state_path %s cannot be written: %s.' % (
+            wording.text(options.state_path), metadata.describe(exc)), 'The next audit counts everything again.'))
+
+
+def _orphan_key(orphan):
+    return 'orphan ' + os.fsdecode(orphan.path)
+
+
+def _is_folder(path):
+    return path is not None and os.path.isdir(path) and not os.path.islink(path)
+
+
+def _is_looked_into(mount):
+    return mount.type in ('volume', 'bind') and mount.path not in (None, b'/') and os.path.isdir(mount.path)
+
+
+def _unread(found, obj, what):
+    """Problems of a trees.Result."""
+    if found.error is not None:
+        return [problem('READ_ERROR', obj, '%s cannot be read: %s.' % (what, found.error), 'Use become: true.')]
+    if found.unreadable:
+        return [problem('READ_ERROR', obj, '%d files or folders of %s could not be read, the first: %s.' % (
+            found.unreadable_total, what[:1].lower() + what[1:], found.unreadable[0]), '')]
+    return []
+
+
+def _mount_databases(record, trees):
+    found = []
+    for mount in record.mounts:
+        if not _is_looked_into(mount):
+            continue
+        for item in trees.of_folder(mount.path).databases:
+            item = dict(item, where=mount.type, path=os.path.join(mount.destination, item['path'].lstrip('/')))
+            if mount.name:
+                item['volume'] = mount.name
+            found.append(item)
+    return found
+
+
+def _changes(record, options, fields):
+    """Fill `changes`, `changes_total`, `changes_truncated`; returns the problems met."""
+    from ..layers.changes import changes as compare  # and union: only where they are asked for
+    found, total, failures = [], 0, []
+    limit = options.changes_limit
+    try:
+        for change in compare(record.stack):
+            if isinstance(change, Failure):
+                failures.append(change)
+                continue
+            total += 1
+            if not limit or total <= limit:
+                item = {'kind': change.kind}
+                item.update(wording.path_fields(b'/' + change.path))
+                found.append(item)
+    except OSError as exc:
+        failures.append(Failure(b'', exc, True))
+    fields['changes'] = found
+    fields['changes_total'] = total
+    fields['changes_truncated'] = total > len(found)
+    if not record.stack.known():
+        fields['changes_complete'] = False  # compared with what is left of the image
+    return [problem('READ_ERROR', record.name or record.id, '/%s of %s could not be compared: %s.' % (
+        wording.text(item.path), record.name or record.id[:12], metadata.describe(item.error)), '') for item in failures[:20]]
+
+
+def _name_conflicts(records, fields):
+    """Two containers of one name: the one whose layer is there is the likely live one."""
+    by_name = {}
+    for record, shown in zip(records, fields):
+        if record.name:
+            by_name.setdefault((record.root, record.name), []).append((record, shown))
+    found = []
+    for (dummy, name), holders in sorted(by_name.items()):
+        if len(holders) < 2:
+            continue
+        live = [record.id[:12] for record, dummy in holders if record.stack is not None and record.stack.writable is not None]
+        note = problem('NAME_CONFLICT', name, '%d containers are called %s: %s.' % (
+            len(holders), name, ', '.join(record.id[:12] for record, dummy in holders)),
+            'The live one is probably %s: its layer is there.' % live[0] if len(live) == 1 else
+            'Tell them apart by created and by what is in their layers.')
+        found.append(note)
+        for dummy, shown in holders:
+            shown['problems'].append(dict(note._asdict()))
+    return found
+
+
+def _chosen_images(host, options):
+    everything = [image for root in host.roots for image in root.images()]
+    if not options.images:
+        return everything
+    named = {}
+    for image in everything:
+        for name in image.references + (image.id, image.id[7:19]):
+            named.setdefault(name, []).append(image)
+    hits = [image for name in selection.by_glob('image', options.images, list(named)) for image in named[name]]
+    return [image for image in everything if image in hits]
+
+
+def _image(image, options, at_length):
+    fields = {
+        'id': image.id, 'references': list(image.references), 'created': image.created,
+        'architecture': image.architecture, 'os': image.os, 'status': image.status, 'store': image.store,
+        'layers': [_image_layer(layer, at_length) for layer in image.layers],
+        'problems': _problems(image.problems),
+    }
+    if image.variant:
+        fields['variant'] = image.variant
+    if 'integrity' in options.subsets:
+        from ..images import integrity
+        fields['integrity'] = integrity.check_image(image)
+        if fields['integrity']['status'] != model.COMPLETE and fields['status'] == model.COMPLETE:
+            fields['status'] = fields['integrity']['status']
+    return fields
+
+
+def _image_layer(layer, at_length):
+    fields = {'diff_id': layer.diff_id, 'chain_id': layer.chain_id, 'cache_id': layer.cache_id, 'bytes': layer.bytes,
+              'status': layer.status}
+    if at_length:
+        fields['path'] = wording.text(layer.path)
+    return fields
+
+
+def _volume(volume, options, at_length, trees):
+    fields = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
+              'labels': _labels(volume.labels, options), 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
+              'status': volume.status, 'root': wording.text(volume.root)}
+    if at_length:
+        fields.update(wording.path_fields(volume.path))
+    problems = list(volume.problems)
+    if trees is not None and _is_folder(volume.path):
+        found = trees.of_folder(volume.path)
+        problems.extend(_unread(found, volume.name, 'Volume %s' % volume.name))
+        if 'usage' in options.subsets:
+            fields['usage'] = found.usage
+        if 'databases' in options.subsets:
+            fields['databases'] = [dict(item, where='volume') for item in found.databases]
+    fields['problems'] = _problems(problems)
+    _not_all_read(fields)
+    return fields
+
+
+def _orphans(host, options, orphans, trees):
+    layers, names = [], []
+    for orphan in orphans:
+        fields = wording.path_fields(orphan.path)
+        problems = list(orphan.problems)
+        fields.update({'image': {'id': orphan.image_id, 'reference': orphan.image_reference}, 'name': orphan.name,
+                       'store': orphan.store, 'driver': orphan.driver, 'owner_hint': orphan.owner_hint,
+                       'root': wording.text(orphan.root), 'usage': None, 'newest_mtime': None})
+        if trees is not None:
+            found = trees.of_layer(_orphan_key(orphan))
+            problems.extend(_unread(found, wording.text(orphan.path), 'The layer'))
+            fields['usage'] = found.usage if 'usage' in options.subsets else None
+            fields['newest_mtime'] = found.usage['newest_mtime'] if found.usage else None
+            if 'databases' in options.subsets:
+                fields['databases'] = [dict(item, where='writable') for item in found.databases]
+        fields['problems'] = _problems(problems)
+        layers.append(fields)
+    for root in host.roots:
+        users = root.used_by()
+        names.extend(name for name in root.volumes() if name not in users)
+    return {'writable_layers': layers, 'volumes': sorted(names)}
+
+
+def _summary(facts):
+    counts = {status: sum(1 for item in facts['containers'] if item['status'] == status) for status in model.STATUSES}
+    volumes = facts.get('volumes', [])
+    found = _all_problems(facts)
+    return {
+        'containers': len(facts['containers']), 'complete': counts[model.COMPLETE], 'partial': counts[model.PARTIAL],
+        'lost': counts[model.LOST], 'unsupported': counts[model.UNSUPPORTED],
+        'writable_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in facts['containers']),
+        'volumes': len(volumes), 'volume_bytes': sum((item.get('usage') or {}).get('bytes', 0) for item in volumes),
+        'worst': found[0]['severity'] if found else None,
+        'next_steps': list(collections.OrderedDict.fromkeys(item['next_step'] for item in found if item['next_step']))[:NEXT_STEPS],
+    }
+
+
+def _all_problems(facts):
+    """Of the host, and of every container, image, volume and orphan that the facts have; the worst first."""
+    lists = [facts['problems']]
+    for key in ('containers', 'volumes', 'images'):
+        lists.extend(item['problems'] for item in facts.get(key, ()))
+    lists.extend(item['problems'] for item in facts.get('orphans', {}).get('writable_layers', ()))
+    return sorted((item for problems in lists for item in problems), key=lambda item: SEVERITIES.index(item['severity']))

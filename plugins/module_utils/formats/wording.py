@@ -1,0 +1,57 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes and texts from a disk, as people and machines may see them."""
+import base64
+
+from . import redact
+
+
+def text(raw):
+    """bytes (or str) -> str as the contract shows paths: bytes that are not UTF-8 become ``\\xNN``."""
+    if raw is None:
+        return None
+    if isinstance(raw, bytes):
+        return raw.decode('utf-8', 'backslashreplace')
+    try:
+        return raw.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+    except UnicodeEncodeError:          # half a surrogate pair, which is no byte of a path either
+        return ''.join(_without_surrogate(char) for char in raw)
+
+
+def _without_surrogate(char):
+    code = ord(char)
+    if 0xdc80 <= code <= 0xdcff:
+        return '\\x%02x' % (code - 0xdc00)
+    return '\\u%04x' % code if 0xd800 <= code <= 0xdfff else char
+
+
+def show(raw):
+    """Text from a disk or from a node, as people may see it: one line, and nothing that a terminal acts on.
+
+    Control characters (C0, C1, DEL), line and paragraph separators, marks that turn the direction of writing or have no
+    width, and bytes that are not UTF-8 become escapes (``\\x1b``, ``\\u202e``); all else stays. RAW: bytes, str, or None (''),
+    another value as str() has it. What is shown already stays as it is. Every table, message and page goes through here.
+    """
+    if raw is None:
+        return ''
+    string = text(raw) if isinstance(raw, (bytes, str)) else str(raw)
+    if string.isprintable():
+        return string
+    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii') for char in string)
+
+
+def sentence(string):
+    """A message that repeats what a disk or a node says: shown, and without the secrets that a value in it may hold."""
+    return show(redact.text(string))
+
+
+def path_fields(raw, key='path'):
+    """``{key: text}``, plus ``key_b64`` when the bytes are not UTF-8."""
+    fields = {key: text(raw)}
+    if isinstance(raw, bytes):
+        try:
+            raw.decode('utf-8')
+        except UnicodeDecodeError:
+            fields[key + '_b64'] = base64.b64encode(raw).decode('ascii')
+    return fields

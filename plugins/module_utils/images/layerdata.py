@@ -1,0 +1,397 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tar of one image layer, byte for byte as the image has it, and checked while it is read.
+
+Three sources, in this order: containerd's compressed blob (its digest names it), tar-split and the layer's files
+(the SHA-256 of the whole must be the diffID), and where neither is left the files alone: then it is a new layer.
+"""
+import contextlib
+import hashlib
+import os
+import stat
+from typing import NamedTuple, Tuple
+
+from ..archive import compress, trees, write as archive
+from ..disk import safeio, tree
+from ..formats import gunzip, tarsplit, whiteouts
+from ..layers import encodings, union
+from ..records import model
+
+BLOB = 'blob'
+TAR_SPLIT = 'tar-split'
+REBUILT = 'rebuilt'
+NONE = 'none'
+
+GZIP, ZSTD, PLAIN = 'gzip', 'zstd', ''  # how a blob is packed
+CHUNK = 1 << 20
+MAX_NAMED = 100                         # damaged files listed of one layer; all are counted
+MAX_LINKS = 40                          # followed inside a layer before it is called a loop
+_BATCH = 512 * 1024
+_SMALL = 128 * 1024
+
+
+class LayerError(Exception):
+    """The layer's exact bytes cannot be had. The message is a clause; `damaged` names files (bytes), `total` counts them."""
+
+    def __init__(self, message, damaged=(), total=None):
+        Exception.__init__(self, message)
+        self.damaged = tuple(damaged)
+        self.total = len(self.damaged) if total is None else total
+
+
+class Blob(NamedTuple):
+    """A blob as it lies in containerd's content store."""
+    size: int
+    packed: str                         # GZIP, ZSTD or PLAIN, by its first bytes: media types have been wrong
+
+
+# -- containerd's blobs --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(path):
+    """Descriptor of a file of the engine's own (never through a link at its end). Raises OSError."""
+    folder = safeio.Dir.root(os.path.dirname(path))
+    try:
+        fd = folder.open(os.path.basename(path))
+    finally:
+        folder.close_all()
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def blob_of(layer):
+    """Blob of a model.ImageLayer, None if it has none that can be opened."""
+    if layer.blob is None or not layer.blob_digest:
+        return None
+    try:
+        with opened(layer.blob) as fd:
+            start = os.read(fd, 4)
+            packed = GZIP if start.startswith(b'\x1f\x8b') else ZSTD if start == b'\x28\xb5\x2f\xfd' else PLAIN
+            return Blob(os.fstat(fd).st_size, packed)
+    except OSError:
+        return None
+
+
+def blob_bytes(layer):
+    """Yield the blob as it is; LayerError at the end if it does not have the digest that names it."""
+    digest = hashlib.sha256()
+    try:
+        with opened(layer.blob) as fd:
+            for piece in iter(lambda: os.read(fd, CHUNK), b''):
+                digest.update(piece)
+                yield piece
+    except OSError as exc:
+        raise LayerError('its blob cannot be read: %s' % (exc.strerror or exc))
+    if 'sha256:' + digest.hexdigest() != layer.blob_digest:
+        raise LayerError('its blob does not have the digest %s' % layer.blob_digest)
+
+
+def blob_tar(layer):
+    """Yield the unpacked tar of a layer's blob; LayerError at the end if it does not have the diffID, or the blob is
+    damaged. LifeboatError if this host cannot unpack it."""
+    packed = blob_of(layer)
+    try:
+        with opened(layer.blob) as fd, contextlib.ExitStack() as stack:
+            pieces = iter(lambda: os.read(fd, CHUNK), b'')
+            if packed is not None and packed.packed == ZSTD:
+                reader = stack.enter_context(contextlib.closing(compress.open_reader(fd, 'zstd')))
+                pieces = gunzip.read_chunks(reader, CHUNK)
+            elif packed is not None and packed.packed == GZIP:
+                pieces = gunzip.chunks(pieces)
+            yield from _digested(pieces, layer.diff_id, 'the unpacked blob')
+    except (gunzip.GunzipError, compress.CompressError) as exc:
+        raise LayerError('its blob: %s' % exc)
+    except OSError as exc:
+        raise LayerError('its blob cannot be read: %s' % (exc.strerror or exc))
+
+
+def _digested(pieces, wanted, what):
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+    if 'sha256:' + digest.hexdigest() != wanted:
+        raise LayerError('%s does not have the digest %s' % (what, wanted))
+
+
+# -- tar-split -----------------------------------------------------------------------------------------------------------------
+
+
+def has_tar_split(layer):
+    return layer.tar_split is not None and layer.path is not None and layer.status == model.COMPLETE
+
+
+def tar_size(layer):
+    """Bytes of the tar that tar-split describes. Raises LayerError where its data are damaged."""
+    total = 0
+    try:
+        with opened(layer.tar_split) as fd, os.fdopen(os.dup(fd), 'rb') as split:
+            for entry in tarsplit.entries(split):
+                total += len(entry.data) if isinstance(entry, tarsplit.Segment) else entry.size
+    except tarsplit.TarSplitError as exc:
+        raise LayerError(str(exc))
+    except OSError as exc:
+        raise LayerError('its tar-split data cannot be read: %s' % (exc.strerror or exc))
+    return total
+
+
+def split_tar(layer, below=()):
+    """Yield the layer's tar, put together from tar-split and the layer's files; pieces of about half a MiB.
+
+    BELOW: the model.ImageLayer under it, nearest first, for files whose data lie there (metacopy, redirects).
+    Raises LayerError as soon as a file is missing or has another size, and at the end if the digest is not the
+    diffID; :func:`damages` then tells which files are damaged.
+    """
+    try:
+        with opened(layer.tar_split) as fd, os.fdopen(os.dup(fd), 'rb') as split, LayerFiles(layer, below) as files:
+            yield from _digested(_batched(tarsplit.assemble(split, files.open)), layer.diff_id, 'the tar')
+    except tarsplit.TarSplitError as exc:
+        raise LayerError(str(exc), () if exc.name is None else (exc.name,))
+    except OSError as exc:
+        raise LayerError('its files cannot be read: %s' % (exc.strerror or exc))
+
+
+def damages(layer, below=(), progress=None):
+    """(damaged names (bytes), at most MAX_NAMED; how many there are; why it broke off or ''): the CRC of every file.
+    PROGRESS(bytes) is called for each piece."""
+    found, error = [], ''
+    total = 0
+    try:
+        with opened(layer.tar_split) as fd, os.fdopen(os.dup(fd), 'rb') as split, LayerFiles(layer, below) as files:
+            seen = []
+            for piece in tarsplit.assemble(split, files.open, seen):
+                if progress is not None:
+                    progress(len(piece))
+                if seen:
+                    total += len(seen)
+                    found.extend(seen[:MAX_NAMED - len(found)])
+                    del seen[:]
+            total += len(seen)
+            found.extend(seen[:MAX_NAMED - len(found)])
+    except (tarsplit.TarSplitError, OSError) as exc:
+        error = str(exc)
+    return tuple(item.name for item in found), total, error
+
+
+def _batched(pieces):
+    """Small pieces joined: a layer of 50,000 files has 100,000 of them."""
+    held, size = [], 0
+    for piece in pieces:
+        if len(piece) >= _BATCH:
+            if held:
+                yield b''.join(held)
+                held, size = [], 0
+            yield piece
+            continue
+        held.append(piece)
+        size += len(piece)
+        if size >= _BATCH:
+            yield b''.join(held)
+            held, size = [], 0
+    if held:
+        yield b''.join(held)
+
+
+class LayerFiles(object):
+    """Opens the files that a layer's tar names, below the layer's folder and never outside. Use as a context manager."""
+
+    def __init__(self, layer, below=()):
+        self._layers = (layer,) + tuple(below)
+        self._mark = encodings.ENCODINGS[layer.encoding].metacopy_mark
+        self._root = safeio.Dir.root(layer.path)
+        self._open = []                 # [(name, Dir)]: the way to the folder of the last file; the next is mostly there
+        self._view = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *dummy):
+        self._root.close_all()
+        if self._view is not None:
+            self._view.close()
+
+    def open(self, name, size):
+        """The pieces of a regular file's content. NAME as in the tar. Raises OSError."""
+        fd = self._descriptor(name)
+        if size > _SMALL:
+            return _large(fd)
+        try:
+            data = os.read(fd, size + 1)
+            while 0 < len(data) < size:
+                more = os.read(fd, size + 1 - len(data))
+                if not more:
+                    break
+                data += more
+            return (data,)
+        finally:
+            os.close(fd)
+
+    def _descriptor(self, name):
+        parts = [part for part in name.split(b'/') if part not in (b'', b'.')]
+        if not parts or b'..' in parts:
+            raise FileNotFoundError(2, 'a name that leaves the layer', name)
+        try:
+            fd = self._below_root(parts)
+        except OSError:
+            if not self._shares_data():
+                raise
+            return self._from_view(parts)
+        if self._mark is not None and self._mark in os.listxattr(fd):
+            os.close(fd)
+            return self._from_view(parts)
+        return fd
+
+    def _below_root(self, parts, links=0):
+        depth = 0
+        while depth < len(self._open) and depth < len(parts) - 1 and self._open[depth][0] == parts[depth]:
+            depth += 1
+        while len(self._open) > depth:
+            self._open.pop()[1].close()
+        folder = self._open[-1][1] if self._open else self._root
+        for part in parts[depth:-1]:
+            try:
+                child = folder.child(part)
+            except OSError:
+                return self._below_root(self._through_link(folder, parts, len(self._open), links), links + 1)
+            self._open.append((part, child))
+            folder = child
+        return folder.open(parts[-1])
+
+    @staticmethod
+    def _through_link(folder, parts, depth, links):
+        """PARTS with the link at DEPTH replaced by its target, in the layer's own root: a tar may name files through a
+        link of its own, as extraction did. Raises OSError where there is no link."""
+        if links >= MAX_LINKS or not stat.S_ISLNK(folder.stat(parts[depth]).st_mode):
+            raise FileNotFoundError(2, 'a folder of it is missing in the layer', b'/'.join(parts))
+        target = folder.readlink(parts[depth])
+        way = [] if target.startswith(b'/') else list(parts[:depth])
+        for part in target.split(b'/') + list(parts[depth + 1:]):
+            if part == b'..':
+                way = way[:-1]
+            elif part not in (b'', b'.'):
+                way.append(part)
+        if not way:
+            raise FileNotFoundError(2, 'a link leads to the layer itself', b'/'.join(parts))
+        return way
+
+    # -- data that lie in a layer below (an overlay made with metacopy or redirect_dir) --------------------------------
+
+    def _shares_data(self):
+        return self._mark is not None and len(self._layers) > 1
+
+    def _from_view(self, parts):
+        if self._view is None:
+            self._view = union.View(as_layers(self._layers)).__enter__()
+        view = self._view
+        here, prefix = view._layer_folder(view.root_parts(), b''), b''
+        for part in parts[:-1]:
+            found = view._collect(here, part)
+            if not found:
+                raise FileNotFoundError(2, 'a folder of it is missing in the layer', b'/'.join(parts))
+            prefix += part + b'/'
+            here = view._layer_folder(found, prefix)
+        found = view._find(here, parts[-1])
+        if found is None:
+            raise FileNotFoundError(2, os.strerror(2), b'/'.join(parts))
+        part, st = found
+        return tree.Entry(b'/'.join(parts), st, part.folder, parts[-1], view, False, False, (here, part)).open()
+
+
+def _large(fd):
+    try:
+        yield from iter(lambda: os.read(fd, CHUNK), b'')
+    finally:
+        os.close(fd)
+
+
+# -- a layer made anew ---------------------------------------------------------------------------------------------------------
+
+
+def as_layers(image_layers, full_copies=False):
+    """model.Layer of those model.ImageLayer (top first) that have a folder, for a union.View. FULL_COPIES: see model.PLAIN."""
+    return tuple(model.Layer(layer.path, model.PLAIN if full_copies else layer.encoding, model.COMPLETE, layer.diff_id,
+                             layer.chain_id, layer.cache_id)
+                 for layer in image_layers if layer.path is not None and layer.status == model.COMPLETE)
+
+
+class Made(NamedTuple):
+    """A layer tar that was written from entries."""
+    diff_id: str
+    size: int
+    entries: int                        # 0: nothing is in it
+    fingerprint: str                    # archive.fingerprint of what was in it
+    failures: Tuple[archive.Lost, ...]
+    failures_total: int
+    sockets: int
+    markers: Tuple[bytes, ...]          # real files named .wh.*, left out: they would delete what they name
+    markers_total: int
+    stripped: Tuple[bytes, ...] = ()    # members whose extended attributes are not all in it, see archive.loadable
+    stripped_total: int = 0
+    attributes_by_some: int = 0         # members with attributes that not every Docker keeps
+
+
+@contextlib.contextmanager
+def rebuilt(layers, full_copies=False):
+    """The stream of entries of a new layer like layers[0]. LAYERS: it and those below it, model.ImageLayer, top first.
+    FULL_COPIES: each folder is a whole file system (legacy overlay); the layer is what differs from the next one."""
+    known = as_layers(layers, full_copies)
+    with contextlib.ExitStack() as held:
+        yield held.enter_context(trees.LayerTree(model.Stack(known[0], None, known[1:])).opened())[1]
+
+
+@contextlib.contextmanager
+def writable(stack):
+    """The stream of entries of a container's writable layer as `docker commit` takes it: without the init layer."""
+    if stack.copied_init:               # its files are in the writable layer: only a comparison tells them apart
+        with contextlib.closing(trees.difference(stack)) as entries:
+            yield entries
+        return
+    with contextlib.ExitStack() as held:
+        yield held.enter_context(trees.LayerTree(stack).opened())[1]
+
+
+def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
+    """Write a layer tar as `docker commit` writes it -> Made, but with the nanoseconds and the extended attributes that
+    `docker load` keeps and a commit drops. OPENED() is a context manager that gives the entries.
+
+    OUT: write(bytes-like), or None to learn size and digest only. SPARSE: leave holes out. Docker loads such members, but
+    its own record of such a layer cannot be put together again, so the loaded image cannot be saved or pushed; that is
+    better than a hundred GiB of zeros, and worse than anything less.
+    Raises OSError if the entries can't even start, and what OUT raises.
+    """
+    digested = _Digesting(out)
+    markers = []
+    count = [0]
+
+    def without_markers(entries):
+        for entry in entries:
+            if type(entry) is not tree.Failure and not entry.whiteout and whiteouts.looks_like_marker(entry.path):  # pylint: disable=unidiomatic-typecheck
+                count[0] += 1
+                if len(markers) < MAX_NAMED:
+                    markers.append(entry.path)
+                continue
+            yield entry
+
+    with opened() as entries:
+        result = archive.write_tar(without_markers(entries), digested, archive.LAYER, idmap, None, False, True, None, sparse,
+                                   on_failure)
+    return Made('sha256:' + digested.digest.hexdigest(), digested.size, result.entries, result.fingerprint, result.failures,
+                result.failures_total, result.skipped_sockets, tuple(markers), count[0], result.stripped[:MAX_NAMED],
+                result.stripped_total, result.attributes_by_some)
+
+
+class _Digesting(object):
+    def __init__(self, out):
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self._out = out
+
+    def write(self, data):
+        self.digest.update(data)
+        self.size += len(data)
+        if self._out is not None:
+            self._out(data)

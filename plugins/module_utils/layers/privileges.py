@@ -1,0 +1,38 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this process may not see, so that nothing looks whole that only seems so.
+
+trusted.* attributes, by which overlayfs marks opaque folders, are left out of every list for a process without CAP_SYS_ADMIN in the
+initial user namespace (xattr(7)): no error, they are just not there. Root inside an ordinary container is such a process.
+"""
+import os
+
+from ..formats import wording
+from ..records import model
+from ..records.codes import problem
+
+CAP_SYS_ADMIN = 21                      # linux/capability.h
+WHOLE = [b'0', b'0', b'4294967295']     # uid_map of the initial user namespace, user_namespaces(7)
+
+
+def sees_trusted(proc='/proc/self'):
+    """True if trusted.* attributes are shown to this process."""
+    try:
+        with open(os.path.join(proc, 'status'), 'rb') as status:
+            words = [line.split() for line in status if line.startswith(b'CapEff:')]
+        with open(os.path.join(proc, 'uid_map'), 'rb') as uid_map:
+            mapped = uid_map.read().split()
+        return bool(int(words[0][1], 16) >> CAP_SYS_ADMIN & 1) and mapped == WHOLE
+    except (OSError, IndexError, ValueError):
+        return os.geteuid() == 0        # no /proc, or a kernel without user namespaces
+
+
+def hidden_marks(root, stack):
+    """Problems of a STACK of the DataRoot ROOT whose marks this process does not see. The same for all of a root."""
+    if not root.blind or stack is None or all(layer.encoding != model.OVERLAY for layer in stack.view()):
+        return ()
+    where = wording.text(root.path)
+    return (problem('PRIVILEGES_MISSING', where, 'This process has no CAP_SYS_ADMIN, so the marks of opaque folders (trusted.overlay.*) '
+                    'in the layers of %s are hidden from it: files that a container had deleted come back.' % where,
+                    'Run as root (become: true). Inside a container, start that with --cap-add SYS_ADMIN or --privileged.'),)

@@ -1,0 +1,606 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much lies in a tree, where, how old, how much of it matters, and which databases are in it. One walk for all.
+
+Two walks give the same numbers. :func:`scan` takes any stream of tree.Entry (merged views, full-copy drivers).
+:func:`scan_folder` reads a folder itself: a layer of a union file system or a volume. It makes no record for each
+file, which is what keeps it near the speed of du(1).
+
+Sizes are bytes. `bytes` counts what is not a folder, a file with several names once (as `docker ps -s` does);
+`allocated` counts blocks of folders too, but for the root's own (as du does).
+"""
+import errno
+import heapq
+import os
+import stat
+import time
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ..databases import detector as databases, noise, registry
+from ..databases.look import Look
+from ..disk import safeio
+from ..disk.tree import Failure
+from ..formats import wording
+from ..records import model
+from . import ahead
+
+MAX_FAILURES = 20                       # kept of those that are counted
+BIG_FOLDER = 4 << 20                    # st_size from which a folder's names are not all held in memory
+CHUNK = 20000                           # names between two looks at the clock
+MAX_PATH = 16384                        # four times what a program can name; a deeper nest is there to do harm
+_NOISE, _MEDIA, _PROBE = 1, 2, 3        # what the last four characters of a name can mean
+
+
+class Usage(NamedTuple):
+    """`complete` is False when a limit ended the walk, or something could not be read: the numbers are then a floor.
+
+    `files` counts names that are not folders. `top`: ``{path, bytes}`` of disjoint places, largest first: a folder
+    at `top_depth` stands for all below it, one above for the files right in it. `noise_bytes` + `data_bytes` = `bytes`.
+    `failures`: ``path: error``, the first of `failures_total`. `cut`: which limit ended the walk.
+    """
+    bytes: int
+    allocated: int
+    files: int
+    newest_mtime: Optional[str]
+    top: List[Dict[str, Any]]
+    complete: bool
+    failures: List[str]
+    databases: List[databases.Found]
+    noise_bytes: int
+    data_bytes: int
+    data_files: int
+    failures_total: int = 0
+    cut: Optional[str] = None
+    databases_total: int = 0
+
+    def as_dict(self):
+        """The keys of `usage` in the facts; databases stand beside it."""
+        fields = {key: getattr(self, key) for key in ('bytes', 'allocated', 'files', 'newest_mtime', 'top', 'complete',
+                                                      'noise_bytes', 'data_bytes', 'data_files')}
+        if self.failures_total:
+            fields['failures'] = self.failures
+            fields['failures_total'] = self.failures_total
+        if self.cut:
+            fields['cut'] = self.cut
+        return fields
+
+
+class Budget(object):
+    """Limits of one walk, or of several that share them. None or 0: no limit."""
+
+    def __init__(self, scan_timeout=None, scan_max_files=None):
+        self.scan_timeout = scan_timeout
+        self.files_left = scan_max_files or None
+        self._end = time.monotonic() + scan_timeout if scan_timeout else None
+
+    @classmethod
+    def of(cls, limits):
+        """LIMITS: None, a dict with the two options, or a Budget."""
+        return limits if isinstance(limits, cls) else cls(**(limits or {}))
+
+    def spend(self, files):
+        """None, or the name of the limit that is reached."""
+        if self.files_left is not None:
+            self.files_left -= files
+            if self.files_left < 0:
+                return 'scan_max_files'
+        if self._end is not None and time.monotonic() > self._end:
+            return 'scan_timeout'
+        return None
+
+
+Limits = Budget                         # positional: seconds, files
+
+
+class _Folder(object):
+    """A folder on the path from the root to where the walk is."""
+    __slots__ = ('parent', 'prefix', 'depth', 'noise', 'ignored', 'quiet', 'special', 'own', 'bytes', 'files',
+                 'noise_bytes', 'noise_files', 'media', 'media_bytes', 'uploads')
+
+    def __init__(self, parent, prefix, depth):
+        self.parent = parent
+        self.prefix = prefix            # bytes, b'' or with a slash at the end
+        self.depth = depth
+        self.noise = None               # why all in it is noise
+        self.ignored = False            # nothing in it can be state
+        self.quiet = False              # lies in a database
+        self.special = None             # names of single files that are noise here
+        self.own = self.bytes = self.files = 0
+        self.noise_bytes = self.noise_files = self.media = self.media_bytes = 0
+        self.uploads = None
+
+
+class _Tally(object):
+    """What both walks add to."""
+
+    def __init__(self, top_depth, top_count, detector, limits, table):
+        self.top_depth = max(top_depth, 0)
+        self.top_count = top_count
+        self.detector = detector
+        self.budget = Budget.of(limits)
+        self.noise = table if isinstance(table, noise.Compiled) else noise.Compiled(table)
+        self.allocated = 0              # blocks of 512 bytes
+        self.newest = None
+        self.links = set()              # (device, inode) of files with several names
+        self.failures = []
+        self.failures_total = 0
+        self.cut = None
+        self.tops = []                  # heap of (bytes, prefix)
+        self.root = _Folder(None, b'', 0)
+
+    def enter(self, parent, name):
+        """The _Folder for NAME (bytes) in PARENT."""
+        folder = _Folder(parent, parent.prefix + name + b'/', parent.depth + 1)
+        text, path = os.fsdecode(name), os.fsdecode(folder.prefix[:-1])
+        folder.noise = parent.noise or self.noise.folder(path, text)
+        folder.special = self.noise.files.get(path)
+        if self.detector is not None:
+            folder.ignored = parent.ignored or databases.ignored(path, text)
+            folder.quiet = parent.quiet or self.detector.enclosed(folder.prefix)
+        return folder
+
+    def leave(self, folder):
+        """All below FOLDER is counted; add it to its parent."""
+        if folder.depth <= self.top_depth:
+            size = folder.bytes if folder.depth == self.top_depth else folder.own
+            if size:
+                heapq.heappush(self.tops, (size, folder.prefix))
+                if self.top_count and len(self.tops) > self.top_count:
+                    heapq.heappop(self.tops)
+        if self.detector is not None:
+            if self.detector.leave(folder.prefix, folder.bytes) and not folder.noise:
+                folder.noise_bytes = folder.noise_files = 0
+                folder.media = folder.media_bytes = 0
+                folder.uploads = None
+            elif folder.media >= databases.UPLOADS_FROM and \
+                    folder.media_bytes >= folder.bytes * databases.UPLOADS_SHARE:
+                if [one[1] for one in folder.uploads or ()] != [folder.media]:      # else a folder below has them all
+                    folder.uploads = [(folder.prefix, folder.media, folder.media_bytes)]
+        parent = folder.parent
+        if parent is None:
+            return
+        parent.bytes += folder.bytes
+        parent.files += folder.files
+        parent.noise_bytes += folder.noise_bytes
+        parent.noise_files += folder.noise_files
+        parent.media += folder.media
+        parent.media_bytes += folder.media_bytes
+        if folder.uploads:
+            parent.uploads = (parent.uploads or []) + folder.uploads
+
+    def fail(self, path, error):
+        self.failures_total += 1
+        if len(self.failures) < MAX_FAILURES:
+            self.failures.append('%s: %s' % (wording.text(b'/' + path), error.strerror or error))
+
+    def result(self):
+        root = self.root
+        found, total = [], 0
+        if self.detector is not None:
+            for prefix, files, size in (root.uploads or [])[:databases.MAX_FOUND]:
+                self.detector.uploads(prefix, files, size)
+            found, total = self.detector.records(), self.detector.total
+            if not self.detector.complete:
+                self.cut = self.cut or 'candidates'
+        top = [dict(wording.path_fields(b'/' + prefix.rstrip(b'/')), bytes=size)
+               for size, prefix in sorted(self.tops, key=lambda one: (-one[0], one[1]))]
+        return Usage(root.bytes, self.allocated * 512, root.files, rfc3339(self.newest), top,
+                     not self.cut and not self.failures_total, self.failures, found, root.noise_bytes,
+                     root.bytes - root.noise_bytes, root.files - root.noise_files, self.failures_total, self.cut, total)
+
+
+def rfc3339(seconds):
+    """RFC 3339 UTC text of a time stamp from a disk, None for None. A year no calendar has becomes its nearest one."""
+    if seconds is None:
+        return None
+    low, high = -62135596800, 253402300799
+    moment = datetime(1970, 1, 1) + timedelta(seconds=min(max(int(seconds), low), high))
+    return moment.strftime('%Y-%m-%dT%H:%M:%SZ') if moment.year >= 1000 else moment.isoformat() + 'Z'
+
+
+# -- any stream of entries -----------------------------------------------------------------------------------------
+
+def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE):
+    """:class:`Usage` of ENTRIES, a stream of tree.Entry and tree.Failure in the house's order.
+
+    TABLE: what counts as noise (noise.TABLE, noise.extended(...), or a noise.Compiled); () for nothing.
+    LIMITS: see :meth:`Budget.of`.
+    """
+    tally = _Tally(top_depth, top_count, detector, limits, table)
+    tails = _tails(tally, False)
+    names = {os.fsencode(name) for name in tally.noise.names}
+    markers = registry.MARKERS if detector is not None else ()
+    suffixes = tuple(os.fsencode(suffix) for suffix in tally.noise.suffixes)
+    links = tally.links
+    here = tally.root
+    here.special = tally.noise.files.get('')
+    unspent = 0
+    for entry in entries:
+        if entry.__class__ is Failure:
+            tally.fail(entry.path, entry.error)
+            continue
+        if entry.whiteout:
+            continue
+        unspent += 1
+        if unspent > 255:
+            tally.cut = tally.budget.spend(unspent)
+            unspent = 0
+            if tally.cut:
+                if hasattr(entries, 'close'):
+                    entries.close()
+                break
+        path = entry.path
+        prefix = path[:path.rfind(b'/') + 1]
+        if prefix != here.prefix:
+            here = _move(tally, here, prefix)
+        st = entry.st
+        kind = stat.S_IFMT(st.st_mode)
+        name = path[len(prefix):]
+        if name in markers and not here.ignored:
+            detector.see(entry, here.noise)
+            here.quiet = here.quiet or detector.enclosed(prefix)
+        if kind == stat.S_IFDIR:
+            tally.allocated += st.st_blocks
+            continue
+        here.files += 1
+        size = st.st_size
+        if st.st_nlink > 1:
+            key = (st.st_dev, st.st_ino)
+            if key in links:
+                here.noise_files += bool(here.noise)
+                continue
+            links.add(key)
+        here.bytes += size
+        here.own += size
+        tally.allocated += st.st_blocks
+        if tally.newest is None or st[stat.ST_MTIME] > tally.newest:
+            tally.newest = st[stat.ST_MTIME]
+        means = tails.get(name[-4:])
+        if here.noise or means == _NOISE or name in names or (suffixes and name.endswith(suffixes)) \
+                or (here.special and os.fsdecode(name) in here.special):
+            here.noise_bytes += size
+            here.noise_files += 1
+        if detector is None or here.ignored or here.quiet or kind != stat.S_IFREG:
+            continue
+        if means == _MEDIA and not here.noise:
+            here.media += 1
+            here.media_bytes += size
+        if name not in markers and (means == _PROBE or (not size & 511 and size)):
+            detector.see(entry, here.noise)
+    if unspent and not tally.cut:
+        tally.cut = tally.budget.spend(unspent)
+    _move(tally, here, b'')
+    tally.leave(tally.root)
+    return tally.result()
+
+
+def _move(tally, here, prefix):
+    """Leave and enter folders until the walk stands in PREFIX."""
+    while not prefix.startswith(here.prefix):
+        tally.leave(here)
+        here = here.parent
+    for name in prefix[len(here.prefix):].split(b'/')[:-1]:
+        here = tally.enter(here, name)
+    return here
+
+
+def _tails(tally, as_text):
+    """{last four characters: what they mean}"""
+    tails = {os.fsencode(tail): _NOISE for tail in tally.noise.tails}
+    if tally.detector is not None:
+        tails.update((tail, _MEDIA) for tail in registry.MEDIA)
+        tails.update((tail, _PROBE) for tail in registry.TAILS)
+    return {os.fsdecode(tail): means for tail, means in tails.items()} if as_text else tails
+
+
+# -- a folder, fast --------------------------------------------------------------------------------------------------
+
+def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE,
+                trace=None, helper=False):
+    """:class:`Usage` of the folder PATH (bytes, absolute): a layer of the given model ENCODING, or a volume.
+
+    Full-copy layers (model.PLAIN from vfs or btrfs) hold the image too: give :func:`scan` the changed entries instead.
+    TRACE, a :class:`Trace`, learns by what a later run can tell that nothing changed. HELPER: a second process takes
+    part of the work. Raises OSError if PATH can't be opened.
+    """
+    tally = _Tally(top_depth, top_count, detector, limits, table)
+    walk = _Walk(tally, encoding, trace)
+    with safeio.Dir.root(path) as root:
+        walk.run(root, helper)
+    return tally.result()
+
+
+class Trace(object):
+    """Every folder of a walk, and the files that changed last (a file that is written in place leaves its folder as
+    it is, but what is written is mostly what was written before)."""
+    NEWEST = 16
+
+    def __init__(self):
+        self.folders = []               # (prefix, lstat)
+        self.newest = []                # heap of (mtime, path)
+        self.floor = -1 << 62           # an older file is not among the newest
+
+    def folder(self, prefix, st):
+        self.folders.append((prefix, st))
+
+    def file(self, mtime, path):
+        heapq.heappush(self.newest, (mtime, path))
+        if len(self.newest) > self.NEWEST:
+            heapq.heappop(self.newest)
+            self.floor = self.newest[0][0] + 1
+
+
+class Counted(NamedTuple):
+    """Some names of one folder, counted: what :meth:`_Walk.measure` hands to :meth:`_Walk.add`, maybe from another process.
+    What depends on the rest of the walk is listed instead."""
+    names: int                          # all of them
+    markers: List[str]                  # names that tell of a database
+    files: int
+    bytes: int
+    blocks: int
+    newest: int                         # seconds; NEVER if there is no file
+    noise_bytes: int
+    noise_files: int
+    media: int
+    media_bytes: int
+    folders: List[Any]                  # (name, lstat)
+    linked: List[Any]                   # (name, lstat) of files with more names; they are in no sum
+    candidates: List[Any]               # (name, lstat) of files that may be a database
+    recent: List[Any]                   # (mtime, name) of files not older than `floor`
+    failures: List[Any]                 # (name, errno)
+
+
+NEVER = -1 << 62
+
+
+def _with_stats(part, change):
+    return part._replace(folders=list(map(change, part.folders)), linked=list(map(change, part.linked)),
+                         candidates=list(map(change, part.candidates)))
+
+
+def _plain(pair):
+    """(name, lstat) for marshal."""
+    return (pair[0],) + tuple(pair[1].__reduce__()[1])
+
+
+def _revived(plain):
+    return plain[0], os.stat_result(*plain[1:])
+
+
+class _Walk(object):
+    """The fast walk. Names are text here (surrogateescape), as os.listdir gives them for a descriptor."""
+
+    def __init__(self, tally, encoding, trace):
+        self.tally = tally
+        self.trace = trace
+        self.devices_hide = encoding in (model.OVERLAY, model.FUSE_OVERLAYFS)
+        self.names_hide = encoding in (model.AUFS, model.FUSE_OVERLAYFS)
+        self.tails = _tails(tally, True)
+        self.markers = frozenset(os.fsdecode(name) for name in registry.MARKERS) if tally.detector else frozenset()
+        self.wanted = set(self.markers).union(tally.noise.names)
+
+    def run(self, root, helper):
+        tally = self.tally
+        here = tally.root
+        here.special = tally.noise.files.get('')
+        st = os.fstat(root.fd)
+        if self.trace is not None:
+            self.trace.folder(b'', st)
+        inner = self.read(here, root, st.st_size)
+        far = ahead.Unopened(root)
+        shared = ahead.start(inner, lambda some, send: self.exhaust(self.steps(far, iter(some), self.reads_for(send)))) \
+            if helper and not tally.cut else None
+        if shared is None:
+            self.exhaust(self.steps(root, iter(inner), self.read))
+        else:
+            with shared:
+                shared.drive(lambda some: self.steps(root, some, self.read),
+                             lambda some: self.steps(far, some, self.reads_from(shared)), lambda: bool(tally.cut))
+        tally.leave(here)
+
+    @staticmethod
+    def exhaust(steps):
+        for dummy in steps:
+            pass
+
+    def steps(self, root, first, read):
+        """Walk the sub-folders FIRST, (name, lstat) each, of ROOT; yields after every folder."""
+        tally = self.tally
+        pending = [(tally.root, root, first)]
+        while pending:
+            here, folder, inner = pending[-1]
+            for name, st in inner:
+                raw = os.fsencode(name)
+                below = tally.enter(here, raw)
+                if self.trace is not None:
+                    self.trace.folder(below.prefix, st)
+                if len(below.prefix) > MAX_PATH:
+                    tally.fail(below.prefix[:1024], OSError(errno.ENAMETOOLONG, 'folders are nested too deeply'))
+                    continue
+                try:
+                    child = folder.child(raw)
+                    pending.append((below, child, iter(read(below, child, st.st_size))))
+                except OSError as exc:
+                    tally.fail(below.prefix[:-1], exc)
+                    continue
+                yield
+                break
+            else:
+                pending.pop()
+                if pending:
+                    folder.close()
+                    tally.leave(here)
+
+    def read(self, here, folder, listing_size):
+        """Count what is right in FOLDER; [(name, lstat)] of its sub-folders. OSError if it can't be listed."""
+        if self.tally.cut:
+            return []
+        inner = []
+        for names in self.listing(folder, listing_size):
+            inner += self.take(here, folder, self.measure(here, folder, names))
+            if self.tally.cut:
+                return []
+        return inner
+
+    def listing(self, folder, listing_size):
+        for names in _listing(folder, listing_size):
+            yield [name for name in names if not name.startswith('.wh.')] if self.names_hide else names
+
+    def reads_for(self, send):
+        """A read() for the other process: what it counts goes to SEND."""
+        def read(here, folder, listing_size):
+            try:
+                real = folder.opened()
+                parts = [self.measure(here, real, names) for names in self.listing(real, listing_size)]
+            except OSError as exc:
+                send(None, exc.errno)
+                raise
+            send([tuple(_with_stats(part, _plain)) for part in parts])
+            return [one for part in parts for one in part.folders]
+        return read
+
+    def reads_from(self, shared):
+        """A read() that takes what the other process counted, and does itself what that left undone."""
+        def read(here, folder, listing_size):
+            if self.tally.cut:
+                return []
+            parts = shared.counted()
+            if parts is None:
+                return self.read(here, folder.opened(), listing_size)
+            inner = []
+            for part in map(Counted._make, parts):
+                inner += self.take(here, folder, _with_stats(part, _revived))
+                if self.tally.cut:
+                    return []
+            return inner
+        return read
+
+    def take(self, here, folder, counted):
+        """Add up; the sub-folders, or [] if a limit is reached."""
+        if counted.markers and self.tally.detector is not None and not here.ignored:
+            self.look_at_markers(here, folder, counted.markers)
+        self.add(here, folder, counted)
+        self.tally.cut = self.tally.budget.spend(counted.names)
+        return [] if self.tally.cut else counted.folders
+
+    def look_at_markers(self, here, folder, hits):
+        detector = self.tally.detector
+        look = Look(ahead.opened(folder), here.prefix)
+        for name in hits:
+            detector.marker(look, os.fsencode(name), here.noise)
+        here.quiet = here.quiet or detector.enclosed(here.prefix)
+
+    def measure(self, here, folder, names, known=None):
+        """:class:`Counted` of NAMES in FOLDER. Changes nothing: HERE is only asked what is noise in it. KNOWN, {name: lstat},
+        saves looking, and its files count whatever other names they have."""
+        # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
+        # attributes (mode 0, inode 1, device 2, links 3, size 6, mtime 8), sums kept in locals.
+        lstat, tail_means, devices_hide = os.stat, self.tails.get, self.devices_hide
+        fd = folder.fd if known is None else None
+        noisy = self.wanted.intersection(names).difference(self.markers)
+        if here.special:
+            noisy.update(here.special)
+        suffixes = self.tally.noise.suffixes
+        by_name = bool(noisy or suffixes)
+        probing = self.tally.detector is not None and not here.ignored
+        files = total = blocks = noise_bytes = noise_files = media = media_bytes = 0
+        folders, linked, candidates, recent, failures = [], [], [], [], []
+        newest, floor = NEVER, 1 << 62 if self.trace is None else self.trace.floor
+        for name in names:
+            try:
+                st = lstat(name, dir_fd=fd, follow_symlinks=False) if known is None else known[name]
+            except FileNotFoundError:
+                continue                # removed by a live container since the listing
+            except OSError as exc:
+                failures.append((name, exc.errno))
+                continue
+            kind = st[0] & 0o170000
+            if kind == 0o040000:
+                blocks += st.st_blocks
+                folders.append((name, st))
+                continue
+            if kind == 0o020000 and devices_hide and not st.st_rdev:
+                continue
+            if st[3] > 1 and known is None:
+                linked.append((name, st))
+                continue
+            files += 1
+            size = st[6]
+            total += size
+            blocks += st.st_blocks
+            mtime = st[8]
+            if mtime > newest:
+                newest = mtime
+            if mtime >= floor:
+                recent.append((mtime, name))
+            means = tail_means(name[-4:])
+            if means or by_name:
+                if means == _NOISE or name in noisy or (suffixes and name.endswith(suffixes)):
+                    noise_bytes += size
+                    noise_files += 1
+                if means == _MEDIA and kind == 0o100000:
+                    media += 1
+                    media_bytes += size
+            if probing and (means == _PROBE or (not size & 511 and size)) and kind == 0o100000 and name not in self.markers:
+                candidates.append((name, st))
+        return Counted(len(names), sorted(self.markers.intersection(names)), files, total, blocks, int(newest), noise_bytes,
+                       noise_files, media, media_bytes, folders, linked, candidates, recent, failures)
+
+    def add(self, here, folder, counted):
+        tally = self.tally
+        for name, number in counted.failures:
+            tally.fail(here.prefix + os.fsencode(name), OSError(number, os.strerror(number)))
+        here.files += counted.files
+        here.bytes += counted.bytes
+        here.own += counted.bytes
+        here.noise_bytes += counted.noise_bytes if here.noise is None else counted.bytes
+        here.noise_files += counted.noise_files if here.noise is None else counted.files
+        tally.allocated += counted.blocks
+        if counted.newest > NEVER and (tally.newest is None or counted.newest > tally.newest):
+            tally.newest = counted.newest
+        for mtime, name in counted.recent:
+            if mtime >= self.trace.floor:
+                self.trace.file(mtime, here.prefix + os.fsencode(name))
+        if tally.detector is not None and not here.ignored and not here.quiet:
+            if here.noise is None:
+                here.media += counted.media
+                here.media_bytes += counted.media_bytes
+            for name, st in counted.candidates:
+                tally.detector.file(Look(ahead.opened(folder), here.prefix), os.fsencode(name), st, here.noise)
+        if counted.linked:
+            self.add_linked(here, folder, counted.linked)
+
+    def add_linked(self, here, folder, linked):
+        """Files with more names: each of them once."""
+        fresh = {}
+        for name, st in linked:
+            if (st[2], st[1]) not in self.tally.links:
+                self.tally.links.add((st[2], st[1]))
+                fresh[name] = st
+        here.files += len(linked) - len(fresh)
+        if here.noise is not None:
+            here.noise_files += len(linked) - len(fresh)
+        if fresh:
+            self.add(here, folder, self.measure(here, None, list(fresh), fresh))
+
+
+def _listing(folder, listing_size):
+    """Lists of names (text) of a folder, one after the other."""
+    if listing_size < BIG_FOLDER or os.scandir not in os.supports_fd:
+        names = os.listdir(folder.fd)
+        if len(names) <= CHUNK:
+            return [names]
+        return (names[at:at + CHUNK] for at in range(0, len(names), CHUNK))
+    return _slices(os.scandir(folder.fd))
+
+
+def _slices(found):
+    with found:
+        while True:
+            names = [one.name for one in islice(found, CHUNK)]
+            if not names:
+                return
+            yield names

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""compose.yaml beside the bundles of a host, and what a definition needs to know of its neighbours."""
+import json
+import os
+
+import deadroot
+import pytest
+import yaml
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import hostfiles
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import neighbours, run
+
+WEB, SIDE, HEIR = 'a' * 64, 'b' * 64, 'c' * 64
+VOLUME = 'd' * 64
+
+
+@pytest.fixture(scope='module')
+def dead(tmp_path_factory):
+    tmp = tmp_path_factory.mktemp('host')
+    return deadroot.build(str(tmp / 'var' / 'lib' / 'docker'), containers=4, host_root=str(tmp)), os.fsencode(str(tmp))
+
+
+def rescue(dead, dest, **options):
+    with inventory.Host(dead[1], [b'/var/lib/docker']) as host:
+        return run.rescue(host, run.Request(os.fsencode(str(dest)), host_name='box', compression='none', **options))
+
+
+def load(path):
+    with open(str(path), encoding='utf-8') as handle:
+        return yaml.safe_load(handle)
+
+
+def test_whole_host_and_projects(dead, tmp_path):
+    result = rescue(dead, tmp_path)
+    names = sorted(name for name in os.listdir(str(tmp_path / 'box')) if name.endswith('.yaml'))
+    assert 'compose.yaml' in names and len(names) > 1 and result['compose'] == [str(tmp_path / 'box' / name) for name in names]
+    whole = load(tmp_path / 'box' / 'compose.yaml')
+    assert {item.get('container_name') for item in whole['services'].values()} == {each.name for each in dead[0].containers}
+    with_env = [item for item in whole['services'].values() if 'env_file' in item]
+    assert with_env and all((tmp_path / 'box' / item['env_file'][0]).is_file() for item in with_env)
+    for name in names:
+        assert os.stat(str(tmp_path / 'box' / name)).st_mode & 0o777 == 0o600
+    for name in names[:-1]:
+        project = load(tmp_path / 'box' / name)
+        assert name == 'compose-%s.yaml' % project['name'] and set(project['services']) <= set(whole['services'])
+
+
+def test_a_later_run_of_one_container_leaves_the_others_in(dead, tmp_path):
+    first, second = dead[0].containers[0].name, dead[0].containers[1].name
+    rescue(dead, tmp_path, containers=(first,))
+    assert len(load(tmp_path / 'box' / 'compose.yaml')['services']) == 1
+    rescue(dead, tmp_path, containers=(second,))
+    assert len(load(tmp_path / 'box' / 'compose.yaml')['services']) == 2
+    assert rescue(dead, tmp_path, containers=(second,))['changed'] is False
+    os.unlink(str(tmp_path / 'box' / 'compose.yaml'))
+    again = rescue(dead, tmp_path, containers=(second,))
+    assert again['changed'] is True and again['compose'] == [str(tmp_path / 'box' / 'compose.yaml')]
+
+
+def test_planted_links_and_files_are_not_followed(dead, tmp_path):
+    rescue(dead, tmp_path)
+    box = tmp_path / 'box'
+    (tmp_path / 'outside').write_text('precious')
+    os.unlink(str(box / 'compose.yaml'))
+    os.symlink('../outside', str(box / 'compose.yaml'))
+    os.symlink('../outside', str(box / 'compose-gone.yaml'))
+    os.symlink('/', str(box / 'linked-bundle'))
+    hostfiles.refresh(os.fsencode(str(box)))
+    assert (tmp_path / 'outside').read_text() == 'precious' and not os.path.islink(str(box / 'compose.yaml'))
+    assert not os.path.lexists(str(box / 'compose-gone.yaml'))
+
+
+class Root(object):
+    """As much of a DataRoot as neighbours asks for."""
+    def __init__(self, configs):
+        self.configs = configs
+
+    def config(self, ident):
+        return self.configs.get(ident, {})
+
+    def container_ids(self):
+        return sorted(self.configs)
+
+    def names(self):
+        return dict((ident, config['Name'].lstrip('/')) for ident, config in self.configs.items())
+
+    def container(self, ident):
+        return container(ident, self.configs[ident])
+
+
+def container(ident, config):
+    from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+    from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import definition as definitions
+    empty = dict.fromkeys(model.Container._fields)
+    empty.update(id=ident, name=config['Name'].lstrip('/'), config=config, hostconfig=config.get('Host', {}),
+                 mounts=definitions.mounts_of(config))
+    return model.Container(**empty)
+
+
+def mounts(destination):
+    return {destination: {'Type': 'volume', 'Name': VOLUME, 'Destination': destination, 'RW': True}}
+
+
+@pytest.mark.parametrize('reference', ['web', WEB, WEB[:12], 'web:ro'])
+def test_shared_volume_is_named_after_its_owner(reference):
+    root = Root({WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
+                 HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': [reference]}}})
+    for ident in (WEB, HEIR):
+        assert neighbours.neighbours(root, root.container(ident), {}).volumes == {VOLUME: 'web-data'}
+
+
+@pytest.mark.parametrize('chain', [['heir'], ['gone'], ['side', 'web'], 'web', [5, None], {}])
+def test_any_volumes_from(chain):
+    """Of itself, of a container that is gone, in a circle, of no sensible type."""
+    root = Root({WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
+                 SIDE: {'Name': '/side', 'MountPoints': {}, 'Host': {'VolumesFrom': ['heir']}},
+                 HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': chain}}})
+    found = neighbours.neighbours(root, root.container(HEIR), {}).volumes
+    assert found == {VOLUME: 'web-data' if 'web' in chain else 'heir-data'}
+
+
+def test_networks_and_peers():
+    root = Root({WEB: {'Name': '/web'}, SIDE: {
+        'Name': '/side', 'Host': {'NetworkMode': 'container:' + WEB, 'PidMode': 'container:' + HEIR, 'IpcMode': 'shareable'},
+        'NetworkSettings': {'Networks': {'one': {}}}}})
+    known = {'one': {'driver': 'bridge'}, 'two': {'driver': 'bridge'}}
+    assert neighbours.neighbours(root, root.container(SIDE), known)[:2] == ({'one': known['one']}, {WEB: 'web'})
+    assert neighbours.neighbours(root, root.container(WEB), known)[:2] == ({}, {})
+
+
+def test_manifest_says_them(dead, tmp_path):
+    rescue(dead, tmp_path)
+    for name in os.listdir(str(tmp_path / 'box')):
+        path = tmp_path / 'box' / name / 'manifest.json'
+        if not path.is_file():
+            continue
+        manifest = json.loads(path.read_text())
+        assert isinstance(manifest['networks'], dict) and isinstance(manifest['peers'], dict)
+        for mount in manifest['mounts']:
+            assert {'stable_name', 'mode', 'propagation'} <= set(mount)
+            assert bool(mount['stable_name']) == (mount['type'] == 'volume' and mount['anonymous'])

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+import collections
+import json
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import texts
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+
+Logged = collections.namedtuple('Logged', 'id name log')
+
+
+def readable(tmp_path, *records):
+    path = tmp_path / 'c-json.log'
+    with open(str(path), 'w') as handle:
+        for number, (stream, text) in enumerate(records):
+            handle.write(json.dumps({'log': text, 'stream': stream, 'time': '2026-01-02T03:04:0%dZ' % number}) + '\n')
+    problems = []
+    log = model.Log('json-file', (str(path).encode(),), 0, None)
+    said = b''.join(texts.readable(Logged('c' * 64, 'box', log), problems))
+    assert problems == []
+    return said.decode().replace('2026-01-02T03:04:0', '').replace('.000000000', '')
+
+
+def test_pieces_of_a_long_line_stay_together(tmp_path):
+    assert readable(tmp_path, ('stdout', 'a'), ('stdout', 'b\n'), ('stderr', 'e\n')) == '0Z a1Z b\n2Z e\n'
+
+
+def test_a_line_of_the_other_stream_gets_a_line_of_its_own(tmp_path):
+    """As the engine may write it: both streams are copied at once."""
+    assert readable(tmp_path, ('stdout', 'a'), ('stderr', 'e\n'), ('stdout', 'b\n')) == '0Z a\n1Z e\n2Z b\n'

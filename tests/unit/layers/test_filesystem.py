@@ -1,0 +1,135 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Paths in a file system: links stay inside, mounts are at their places."""
+import errno
+import os
+
+import pytest
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
+from ansible_collections.lifeboat.docker.plugins.module_utils.layers import filesystem, union
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+
+
+def put(base, name, content=b'x'):
+    path = os.path.join(str(base), name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'wb') as out:
+        out.write(content)
+
+
+@pytest.fixture
+def lower(tmp_path):
+    base = str(tmp_path / 'layer')
+    for name in ('etc/passwd', 'srv/a/b/file', 'srv/z', 'data/below'):
+        put(base, name)
+    os.symlink('/etc/passwd', base + '/srv/absolute')
+    os.symlink('../../../../../../etc/passwd', base + '/srv/far')
+    os.symlink('a', base + '/srv/folder')
+    os.symlink('loop', base + '/loop')
+    os.symlink('/run', base + '/var')
+    os.mkdir(base + '/run')
+    return base
+
+
+@pytest.fixture
+def view(lower):
+    with union.View([model.Layer(os.fsencode(lower), model.OVERLAY)]) as opened:
+        yield opened
+
+
+def mount(place, path, missing=''):
+    return filesystem.MountPoint(place, (lambda: filesystem.plain(os.fsencode(str(path)))) if path else None, missing)
+
+
+def paths(files, path=b'/', prune=None):
+    return [item.path for item in files.walk(files.lookup(path), prune) if not isinstance(item, Failure)]
+
+
+@pytest.mark.parametrize('path', [b'/etc/passwd', b'etc//./passwd', b'/srv/absolute', b'/srv/far', b'/../../etc/passwd', b'/srv/a/../../etc/passwd'])
+def test_links_and_dots_stay_inside(view, path):
+    assert filesystem.FileSystem(filesystem.merged(view)).lookup(path).names == (b'etc', b'passwd')
+
+
+def test_the_last_link_is_followed_only_when_asked(view):
+    files = filesystem.FileSystem(filesystem.merged(view))
+    assert files.lookup(b'/srv/folder', False).names == (b'srv', b'folder')
+    assert files.lookup(b'/srv/folder/', False).names == (b'srv', b'a')
+    assert files.lookup(b'/srv/folder/b/file', False).names == (b'srv', b'a', b'b', b'file')
+
+
+@pytest.mark.parametrize('path, code', [(b'/nothing', errno.ENOENT), (b'/etc/passwd/x', errno.ENOTDIR), (b'/loop', errno.ELOOP),
+                                        (b'/' + b'a/' * 3000, errno.ENAMETOOLONG), (b'/etc/passwd/', errno.ENOTDIR)])
+def test_what_is_not_there(view, path, code):
+    with pytest.raises(OSError) as raised:
+        filesystem.FileSystem(filesystem.merged(view)).lookup(path)
+    assert raised.value.errno == code
+
+
+def test_mounts_are_at_their_places_in_order(view, tmp_path):
+    put(tmp_path, 'volume/inside')
+    put(tmp_path, 'volume/sub/x')
+    put(tmp_path, 'other/deep')
+    put(tmp_path, 'single')
+    files = filesystem.FileSystem(filesystem.merged(view), [
+        mount(b'/data', tmp_path / 'volume'), mount(b'/data/sub', tmp_path / 'other'), mount(b'/new/place', tmp_path / 'other'),
+        mount(b'/etc/passwd', tmp_path / 'single'), mount(b'/srv/z', tmp_path / 'volume')])
+    assert paths(files) == [
+        b'data', b'data/inside', b'data/sub', b'data/sub/deep', b'etc', b'etc/passwd', b'loop', b'new', b'new/place', b'new/place/deep',
+        b'run', b'srv', b'srv/a', b'srv/a/b', b'srv/a/b/file', b'srv/absolute', b'srv/far', b'srv/folder', b'srv/z', b'srv/z/inside',
+        b'srv/z/sub', b'srv/z/sub/x', b'var']
+    assert sum(files.paths(files.root, None), []) == [path + b'/' if files.lookup(path, False).folder else path for path in paths(files)]
+    assert paths(files, b'/data') == [b'data/inside', b'data/sub', b'data/sub/deep']
+    assert files.lookup(b'/data/sub/../inside').names == (b'data', b'inside')
+    assert [entry.path for entry in files.children(files.lookup(b'/new'))] == [b'new/place']
+
+
+def test_a_mount_goes_where_the_link_of_the_container_leads(view, tmp_path):
+    put(tmp_path, 'volume/inside')
+    files = filesystem.FileSystem(filesystem.merged(view), [mount(b'/var/lib', tmp_path / 'volume')])
+    assert files.lookup(b'/run/lib/inside').names == (b'run', b'lib', b'inside')
+    assert b'run/lib/inside' in paths(files)
+
+
+def test_folders_that_are_left_out_hide_their_mounts(view, tmp_path):
+    put(tmp_path, 'volume/inside')
+    files = filesystem.FileSystem(filesystem.merged(view), [mount(b'/srv/q/w', tmp_path / 'volume'), mount(b'/srv/r', tmp_path / 'volume')])
+    assert [path for path in paths(files, prune=lambda entry: entry.path == b'srv') if path.startswith(b'srv')] == [b'srv']
+
+
+def test_a_mount_that_is_lost_is_said_and_never_empty(view):
+    files = filesystem.FileSystem(filesystem.merged(view), [mount(b'/data', None, 'The volume x is gone.')])
+    with pytest.raises(LifeboatError) as raised:
+        files.lookup(b'/data/below')
+    assert str(raised.value) == 'The volume x is gone.'
+    told = [item for item in files.walk(files.root) if isinstance(item, Failure)]
+    assert [(item.path, item.error.strerror) for item in told] == [(b'data', 'The volume x is gone.')]
+
+
+def test_two_mounts_in_a_folder_that_is_not_there(view, tmp_path):
+    put(tmp_path, 'volume/inside')
+    files = filesystem.FileSystem(filesystem.merged(view), [mount(b'/new/a', tmp_path / 'volume'), mount(b'/new/b', tmp_path / 'volume')])
+    assert [path for path in paths(files) if path.startswith(b'new')] == [b'new', b'new/a', b'new/a/inside', b'new/b', b'new/b/inside']
+
+
+def test_a_part_of_a_volume(tmp_path):
+    put(tmp_path, 'volume/part/file')
+    os.symlink('/part', str(tmp_path / 'volume' / 'link'))
+    node = filesystem.below(filesystem.plain(os.fsencode(str(tmp_path / 'volume'))), b'link')
+    assert [item.path for item in filesystem.FileSystem(node).walk(filesystem.FileSystem(node).root)] == [b'file']
+
+
+def test_a_name_in_a_layer_that_cannot_be_listed_is_not_called_missing(view, monkeypatch):
+    from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
+    real = safeio.Dir.names
+
+    def names(self):
+        if self.name == b'etc':
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self)
+    monkeypatch.setattr(safeio.Dir, 'names', names)
+    with pytest.raises(OSError) as raised:
+        filesystem.FileSystem(filesystem.merged(view)).lookup(b'/etc/passwd')
+    assert raised.value.errno == errno.EIO
