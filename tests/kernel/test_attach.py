@@ -6,6 +6,7 @@ rescued, released; and killed at every step of it. The disk stays the same to th
 """
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -342,3 +343,36 @@ def test_links_and_mount_points_of_a_hostile_disk_stay_inside(tmp_path):
         with open('/proc/self/mountinfo', encoding='utf-8') as mounts:
             assert str(outside) not in [line.split()[4] for line in mounts]
     nothing_left(str(tmp_path / 'scratch'))
+
+
+def test_one_command_of_the_tool_is_the_whole_job(dead, tmp_path, capsys):
+    from ansible_collections.lifeboat.docker.plugins.module_utils.cli import main
+    folder, scratch = tmp_path / 'disk', str(tmp_path / 'scratch')
+    folder.mkdir()
+    path = FORMATS['vhdx'](dead[0], str(folder))
+    before = checksum(path)
+    status = main.main(['--disk', path, '--scratch-dir', scratch, '--json', 'rescue', str(tmp_path / 'out'), '--host-name', 'dead1'])
+    assert status == 1, capsys.readouterr()     # partial, for the name of a file; see rescued()
+    assert len([name for name in os.listdir(str(tmp_path / 'out' / 'dead1')) if os.path.isdir(str(tmp_path / 'out' / 'dead1' / name / 'config'))]) == 3
+    nothing_left(scratch)
+    assert checksum(path) == before
+    assert main.main(['--disk', path, '--scratch-dir', scratch, 'mount', 'web']) == 2
+    assert main.main(['--disk', path, '--host-root', '/mnt', '--scratch-dir', scratch, 'look']) == 2
+    nothing_left(scratch)
+
+
+def test_one_playbook_is_the_whole_job(dead, tmp_path):
+    import ansible_collections
+    playbook = os.path.join(os.path.dirname(sys.executable), 'ansible-playbook')
+    if not os.path.exists(playbook):
+        pytest.skip('no ansible-playbook beside this Python')
+    top, scratch = os.path.dirname(list(ansible_collections.__path__)[0]), str(tmp_path / 'scratch')
+    extra = {'rescue_disk': dead[0], 'rescue_dest': str(tmp_path / 'out'), 'rescue_scratch_dir': scratch, 'rescue_become': False,
+             'rescue_report_dir': str(tmp_path / 'reports'), 'ansible_python_interpreter': sys.executable}
+    done = subprocess.run([playbook, '-i', 'localhost,', '-c', 'local', 'lifeboat.docker.rescue', '-e', json.dumps(extra)], check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, cwd=str(tmp_path),
+                          env=dict(os.environ, ANSIBLE_COLLECTIONS_PATH=top, ANSIBLE_NOCOLOR='1', HOME=str(tmp_path)))
+    assert done.returncode == 0, done.stdout[-3000:]
+    bundles = os.listdir(str(tmp_path / 'out' / 'localhost'))
+    assert len([name for name in bundles if os.path.exists(str(tmp_path / 'out' / 'localhost' / name / 'manifest.json'))]) == 3, done.stdout
+    nothing_left(scratch)
