@@ -58,12 +58,6 @@ options:
     description: Also attaches images of disks that lie in known places inside the disk, such as C(docker.img) or C(Docker.raw).
     type: bool
     default: false
-  attach_layers:
-    description:
-      - For the storage driver devicemapper, activates the thin devices of all layers read-only and mounts them where the
-        driver would, so that layers can be read as with other drivers.
-    type: bool
-    default: false
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk.attributes
 attributes:
@@ -137,6 +131,7 @@ problems:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.images import image_of
@@ -147,8 +142,7 @@ def work(module):
     params = module.params
     request = Request(
         paths=tuple(params['path']), journal=params['journal'], scratch_dir=params['scratch_dir'], scratch_size=params['scratch_size'],
-        passphrase=params['passphrase'] or '', key_file=params['key_file'] or '', nested=params['nested'],
-        attach_layers=params['attach_layers'])
+        passphrase=params['passphrase'] or '', key_file=params['key_file'] or '', nested=params['nested'])
     if params['state'] == 'released':
         if module.check_mode:
             return dict(changed=run.attached(request), hosts=[], steps=[], problems=[])
@@ -173,7 +167,6 @@ def main():
             passphrase=dict(type='str', no_log=True),
             key_file=dict(type='path', no_log=False),
             nested=dict(type='bool', default=False),
-            attach_layers=dict(type='bool', default=False),
         ),
         required_if=[('state', 'attached', ['path'])],
         mutually_exclusive=[('passphrase', 'key_file')],

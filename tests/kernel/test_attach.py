@@ -15,7 +15,6 @@ import sys
 import uuid
 
 import pytest
-
 from needs import need
 from test_mount_guide import known
 
@@ -24,12 +23,12 @@ sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'fixtures'))
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 import disktable  # noqa: E402  pylint: disable=wrong-import-position
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach import loops, run  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session import Request  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues  # noqa: E402
 
 TOOLS = ('qemu-img', 'qemu-storage-daemon', 'losetup', 'mkfs.ext4', 'mkfs.xfs')
 MIB = 1 << 20
@@ -376,3 +375,26 @@ def test_one_playbook_is_the_whole_job(dead, tmp_path):
     bundles = os.listdir(str(tmp_path / 'out' / 'localhost'))
     assert len([name for name in bundles if os.path.exists(str(tmp_path / 'out' / 'localhost' / name / 'manifest.json'))]) == 3, done.stdout
     nothing_left(scratch)
+
+
+MAKERS = {
+    'ext2': (['mkfs.ext2', '-q', '-F', '-L', 'a label'], 16), 'ext3': (['mkfs.ext3', '-q', '-F', '-L', 'a label'], 16),
+    'ext4': (['mkfs.ext4', '-q', '-F', '-L', 'a label'], 16), 'xfs': (['mkfs.xfs', '-q', '-f', '-L', 'a label'], 320),
+    'btrfs': (['mkfs.btrfs', '-q', '-f', '-L', 'a label'], 160), 'vfat': (['mkfs.vfat', '-n', 'A LABEL'], 40), 'swap': (['mkswap', '-L', 'a label'], 16),
+}
+
+
+@pytest.mark.parametrize('kind', sorted(MAKERS))
+def test_superblocks_say_what_blkid_says(kind, tmp_path):
+    from ansible_collections.lifeboat.docker.plugins.module_utils.attach import session, superblocks
+    command, size = MAKERS[kind]
+    need(command[0], 'blkid')
+    path = str(tmp_path / 'fs')
+    with open(path, 'wb') as out:
+        out.truncate(size << 20)
+    subprocess.run(command + [path], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    said = dict(line.split('=', 1) for line in subprocess.check_output(
+        ['blkid', '-p', '-o', 'export', path], universal_newlines=True).splitlines())
+    found = superblocks.identify(session.read_of(session.Device(path, 0, size << 20, {}, '')), size << 20)
+    label = said.get('LABEL', '').replace('\\ ', ' ')
+    assert (found.kind, found.uuid, found.label) == (said['TYPE'], said['UUID'], label)

@@ -105,7 +105,7 @@ def lvm():
     nodes = [loop(path) for path in paths]
     sh('vgcreate dead-vg %s' % ' '.join(nodes))
     sh('lvcreate -y -n root -L 48M dead-vg; lvcreate -y -n var-lib -l 100%FREE dead-vg')
-    sh('mkfs.ext4 -q /dev/dead-vg/var-lib; mount /dev/dead-vg/var-lib /mnt/y 2>/dev/null || { mkdir -p /mnt/y; mount /dev/dead-vg/var-lib /mnt/y; }; echo var >/mnt/y/below; umount /mnt/y')
+    sh('mkfs.ext4 -q /dev/dead-vg/var-lib; mkdir -p /mnt/y; mount /dev/dead-vg/var-lib /mnt/y; echo var >/mnt/y/below; umount /mnt/y')
     mkfs('/dev/dead-vg/root', 'lvm', '/dev/mapper/dead--vg-var--lib /var/lib ext4 defaults 0 2\n')
     dead = crashed_copies(paths)
     # the group of the same name stays active on this machine, as on a live system that has such a name itself

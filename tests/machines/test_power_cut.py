@@ -25,8 +25,8 @@ import loads  # noqa: E402  pylint: disable=wrong-import-position
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach import run as attaching  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session import Request  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues  # noqa: E402
 
 # name: (file system of Docker, initramfs, cache of QEMU)
 KINDS = {

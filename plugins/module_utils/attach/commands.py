@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import show

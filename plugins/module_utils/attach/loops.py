@@ -5,9 +5,9 @@
 import os
 from typing import Any, Dict, Iterator, Optional, Tuple
 
+from .commands import Commands
 from .session import Session
 from .state import State
-from .commands import Commands
 
 SYS = '/sys/block'
 

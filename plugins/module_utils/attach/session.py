@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One attachment at work: what was asked, what was done, what is wrong; and the records that its steps hand on."""
 import os
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, NamedTuple, Tuple
 
-from ..records import codes, model
+from ..records import codes
 from .commands import Commands, line_of
 from .state import State
 from .superblocks import Found
@@ -24,7 +24,6 @@ class Request(NamedTuple):
     passphrase: str = ''
     key_file: str = ''
     nested: bool = False
-    attach_layers: bool = False
 
 
 class Device(NamedTuple):

@@ -8,9 +8,9 @@ import time
 import deadroot
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import discovery
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker.finding import layouts
-from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
 
 # product: where its data root lies on the disk, and a file that a full system has beside it ('' for a data disk)
 LAYOUTS = {
