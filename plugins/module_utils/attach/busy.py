@@ -16,7 +16,7 @@ def users_of(point: str) -> List[str]:
         device = os.stat(point).st_dev
     except OSError:
         return []
-    found = []                          # type: List[str]
+    found = []
     for name in sorted((name for name in os.listdir('/proc') if name.isdigit()), key=int):
         if len(found) < MAX_NAMED and int(name) != os.getpid() and _uses(name, point, device):
             found.append('%s (process %s)' % (_command(name), name))

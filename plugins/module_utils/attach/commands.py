@@ -27,7 +27,7 @@ PACKAGES = {
     'umount': {'debian': 'mount', '': 'util-linux'},
     'blockdev': {'': 'util-linux'},
     'prlimit': {'': 'util-linux'},
-}                                       # type: Dict[str, Dict[str, str]]
+}
 
 
 class Failed(Exception):
@@ -46,7 +46,7 @@ class Commands(object):
     """Runs commands; `steps` has each as one line for a shell."""
 
     def __init__(self) -> None:
-        self.steps = []                 # type: List[str]
+        self.steps = []
 
     def run(self, words: Sequence[str], stdin: Optional[bytes] = None, quiet: bool = False, note: str = '') -> str:
         """Run WORDS -> what it printed. Failed if it did not end well, ToolMissing if it is not there.
@@ -103,7 +103,7 @@ def _advice(tool: str) -> str:
 
 def _distribution() -> Tuple[str, str]:
     """(name, family) of this machine's distribution, for a sentence."""
-    values = {}                         # type: Dict[str, str]
+    values = {}
     for path in ('/etc/os-release', '/usr/lib/os-release'):
         try:
             with open(path, encoding='utf-8', errors='replace') as stream:

@@ -19,9 +19,9 @@ class Finding(NamedTuple):
 def explore(session: Session, disks: List[Device]) -> Finding:
     """Look into DISKS and everything in them."""
     todo = [(disk, 0) for disk in disks]
-    mountable, others = [], []          # type: List[Tuple[Device, Found]], List[Tuple[Device, Found]]
-    volumes = []                        # type: List[Tuple[Device, Found]]
-    arrays = {}                         # type: Dict[str, List[Tuple[Device, Found]]]
+    mountable, others = [], []
+    volumes = []
+    arrays = {}
     seen = depth = 0
     while True:
         while todo:

@@ -42,7 +42,7 @@ class Assembled(NamedTuple):
 
 def assemble(session: Session, systems: List[FileSystem]) -> List[Dict[str, Any]]:
     """`hosts` of the result: those with a root file system first, then file systems that hold a data root alone."""
-    hosts, used = [], set()             # type: List[Assembled], set
+    hosts, used = [], set()
     for system, subfolder in _roots(systems):
         hosts.append(_host(session, system, subfolder, systems))
         used |= {place.system.point for place in hosts[-1].places}
@@ -186,7 +186,7 @@ def _by_number(source: str, systems: List[FileSystem]) -> List[FileSystem]:
 def _engines(root: str) -> Tuple[List[Dict[str, Any]], Tuple[model.Problem, ...]]:
     found = discovery.find_roots(HostRoot(os.fsencode(root)), [])
     engines = [{'engine': 'docker', 'data_root': wording.text(each.path), 'containers': each.containers, 'volumes': each.volumes,
-                'drivers': list(each.drivers)} for each in found.roots if each.score > 1]   # type: List[Dict[str, Any]]
+                'drivers': list(each.drivers)} for each in found.roots if each.score > 1]
     engines += [{'engine': 'podman', 'data_root': problem.object, 'containers': None, 'volumes': None, 'drivers': []}
                 for problem in found.problems if problem.code == 'OTHER_ENGINE']
     return engines, found.problems
@@ -209,7 +209,7 @@ def _described(session: Session, host: Assembled) -> Dict[str, Any]:
 def os_of(root: str) -> Dict[str, str]:
     """`id`, `name`, `version`, `hostname` of the dead host; '' where it does not say."""
     host = HostRoot(os.fsencode(root))
-    values = {}                         # type: Dict[str, str]
+    values = {}
     for path in (b'/etc/os-release', b'/usr/lib/os-release'):
         try:
             for line in host.read(path, 1 << 16).decode('utf-8', 'replace').splitlines():

@@ -123,8 +123,8 @@ def _qcow2(path: str, chain: Tuple[str, ...]) -> Image:
         raise LifeboatError('%s is encrypted inside qcow2; convert it with qemu-img convert first' % show(path))
     if features & 4:
         raise LifeboatError('%s keeps its data in an external data file; convert it with qemu-img convert first' % show(path))
-    graph = {'driver': QCOW2, 'read-only': True, 'file': _plain(path)}      # type: Dict[str, Any]
-    files = (path,)                     # type: Tuple[str, ...]
+    graph = {'driver': QCOW2, 'read-only': True, 'file': _plain(path)}
+    files = (path,)
     if name:
         place = _beside(path, name, 'backing file')
         # a raw disk may begin like an image of another format: what the header says goes first

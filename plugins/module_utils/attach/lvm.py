@@ -32,7 +32,7 @@ def activate(session: Session, volumes: List[Tuple[Device, Found]]) -> List[Devi
     except (Failed, ToolMissing) as exc:
         session.problem('LAYER_NOT_ATTACHED', shown, 'LVM on %s was not activated: %s.' % (shown, show(str(exc))))
         return []
-    found = []                          # type: List[Device]
+    found = []
     for group in groups:
         name, ident = group.get('vg_name', ''), group.get('vg_uuid', '')
         if not _NAME.match(name) or not _UUID.match(ident):

@@ -28,7 +28,7 @@ MAX_NAMES = 1000                        # of one folder
 
 def images_in(session: Session, systems: List[FileSystem]) -> List[str]:
     """Images in SYSTEMS. With `nested` those to attach; otherwise each is a problem with the command that goes on."""
-    found = []                          # type: List[str]
+    found = []
     for system in systems:
         host = HostRoot(os.fsencode(system.point))
         for pattern in PLACES:
@@ -54,7 +54,7 @@ def _matching(host: HostRoot, parts: List[str], folder: bytes) -> List[bytes]:
             return []
     else:
         names = [os.fsencode(name)]
-    found = []                          # type: List[bytes]
+    found = []
     for each in names:
         path = folder + b'/' + each
         try:

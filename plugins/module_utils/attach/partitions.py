@@ -76,7 +76,7 @@ def _gpt_at(read: Read, where: int, sector: int, size: int) -> Optional[Table]:
     raw = read(first * sector, count * each)
     if len(raw) < count * each or zlib.crc32(raw) & 0xffffffff != entries_crc:
         return None
-    found = []                          # type: List[Partition]
+    found = []
     left_out = 0
     for index in range(count):
         entry = raw[index * each:(index + 1) * each]

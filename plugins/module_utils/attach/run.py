@@ -107,7 +107,7 @@ def attached(request: Request) -> bool:
 
 def files_of(paths: Tuple[str, ...], gone: bool = False) -> List[str]:
     """PATHS, with what is in those that are folders. GONE: they need not be there any more."""
-    found = []                          # type: List[str]
+    found = []
     for path in paths:
         if not path.startswith('/'):
             raise LifeboatError('path: %s is not an absolute path' % show(path))

@@ -58,8 +58,8 @@ class Session(object):
     def __init__(self, request: Request, state: State) -> None:
         self.request, self.state = request, state
         self.commands = Commands()
-        self.problems = []              # type: List[model.Problem]
-        self._numbers = {}              # type: Dict[str, int]
+        self.problems = []
+        self._numbers = {}
 
     def problem(self, code: str, obj: str, message: str, next_step: str = '') -> None:
         """Add a problem, once."""

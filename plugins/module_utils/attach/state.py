@@ -45,7 +45,7 @@ class State(object):
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.data = {'schema': 1, 'paths': [], 'actions': [], 'result': None}   # type: Dict[str, Any]
+        self.data: Dict[str, Any] = {'schema': 1, 'paths': [], 'actions': [], 'result': None}
         path = os.path.join(folder, FILE)
         try:
             with open(path, 'rb') as stream:

@@ -22,7 +22,7 @@ CODES = {
                                     'folders look transparent and files are missing. Root inside a container needs '
                                     'CAP_SYS_ADMIN for these attributes.'),
     'OTHER_ENGINE': (INFO, 'Data of another container engine are on this host; this collection does not read them.'),
-    'VM_DISK': (INFO, 'A virtual machine disk of Docker Desktop: its containers lie inside.'),
+    'VM_DISK': (INFO, 'The image of a disk of a virtual machine or an appliance: containers may lie inside.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
     # a disk that is attached

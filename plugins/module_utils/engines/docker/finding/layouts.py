@@ -122,7 +122,7 @@ def _matching(scan: Any, parts: List[bytes], folder: bytes) -> List[bytes]:
                  and not (first == b'*' and name in NOT_SEARCHED)][:MAX_NAMES]
     else:
         names = [first]
-    found = []                          # type: List[bytes]
+    found = []
     for name in names:
         path = folder + b'/' + name
         try:
