@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loop devices over files of the attachment's own folder; by that they are known again."""
 import os
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .commands import Commands
+from .commands import Commands, Failed, has
 from .session import Session
 from .state import State
 
 SYS = '/sys/block'
+MAX_ROUNDS = 4                          # layers on a loop device that are not ours
 
 
 def attach(session: Session, path: str, offset: int, size: int, read_only: bool) -> str:
@@ -41,10 +42,47 @@ def _attribute(folder: str, name: str) -> Optional[str]:
         return None
 
 
-def undo(action: Dict[str, Any], dummy_state: State, commands: Commands) -> None:
+def take_back(state: State, commands: Commands, nodes: Sequence[str]) -> None:
+    """udev of this machine may have assembled arrays or activated volumes on NODES by itself: stop what lies on them, if all
+    that it lies on is ours."""
+    if has('udevadm'):
+        commands.run(['udevadm', 'settle', '--timeout=10'], quiet=True)
+    ours = {os.path.basename(os.path.realpath(node)) for node in list(nodes) + list(left(state))}
+    for dummy in range(MAX_ROUNDS):
+        holders = sorted({each for name in ours for each in _names(os.path.join(SYS, name, 'holders'))})
+        if not holders:
+            return
+        for holder in holders:
+            below = _names(os.path.join(SYS, holder, 'slaves'))
+            if below and ours.issuperset(below):
+                _stop(holder, commands)
+                ours.add(holder)        # what lies on it comes first
+        ours = {name for name in ours if os.path.exists(os.path.join(SYS, name))}
+
+
+def _stop(holder: str, commands: Commands) -> None:
+    try:
+        if holder.startswith('md'):
+            commands.run(['mdadm', '--stop', '/dev/' + holder])
+        elif holder.startswith('dm-'):
+            commands.run(['dmsetup', 'remove', _attribute(os.path.join(SYS, holder, 'dm'), 'name') or holder])
+    except Failed:
+        pass                            # something lies on it, which is stopped first; the next round comes back to it
+
+
+def _names(folder: str) -> List[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def undo(action: Dict[str, Any], state: State, commands: Commands) -> None:
     """Detach the loop device of ACTION, and no other: the file behind it must be ours."""
     for node, behind, offset in list(_all()):
         if behind in (action['file'], action['file'] + ' (deleted)') and offset == action['offset']:
+            if _names(os.path.join(SYS, os.path.basename(node), 'holders')):
+                take_back(state, commands, [node])
             commands.run(['losetup', '--detach', node])
 
 

@@ -12,7 +12,7 @@ import re
 from typing import Any, Dict, List, Tuple
 
 from ..formats.wording import show
-from . import export, filesystems
+from . import export, filesystems, loops
 from .commands import Commands, Failed, ToolMissing, has
 from .session import IGNORE, Device, Session, size_of
 from .state import State
@@ -27,8 +27,10 @@ def activate(session: Session, volumes: List[Tuple[Device, Found]]) -> List[Devi
     shown = ', '.join(device.shown for device, dummy in volumes)
     try:
         nodes = [_node(session, device) for device, dummy in volumes]
+        loops.take_back(session.state, session.commands, nodes)
         config = config_of(nodes)
         groups = _report(session.commands, ['vgs', '--config', config, '-o', 'vg_name,vg_uuid,vg_missing_pv_count'], 'vg')
+        places = _report(session.commands, ['pvs', '--config', config, '-o', 'pv_name,vg_uuid'], 'pv')
     except (Failed, ToolMissing) as exc:
         session.problem('LAYER_NOT_ATTACHED', shown, 'LVM on %s was not activated: %s.' % (shown, show(str(exc))))
         return []
@@ -37,13 +39,15 @@ def activate(session: Session, volumes: List[Tuple[Device, Found]]) -> List[Devi
         name, ident = group.get('vg_name', ''), group.get('vg_uuid', '')
         if not _NAME.match(name) or not _UUID.match(ident):
             continue
-        if group.get('vg_missing_pv_count', '0') != '0':
+        missing = group.get('vg_missing_pv_count', '0')
+        if missing != '0':
             session.problem('DISK_MEMBER_MISSING', name, 'The volume group %s lacks %s of its physical volumes.' % (
-                show(name), show(group['vg_missing_pv_count'])), 'Add the other disks of that host to path.')
+                show(name), show(missing)), 'Add the other disks of that host to path.')
+        own = [each['pv_name'] for each in places if each.get('vg_uuid') == ident and each.get('pv_name') in nodes]
         try:
-            found += _group(session, config, name, ident)
-        except Failed as exc:
-            session.problem('LAYER_NOT_ATTACHED', name, 'The volume group %s was not activated: %s.' % (show(name), show(exc.said)))
+            found += _group(session, config, (name, ident), own)
+        except (Failed, ToolMissing) as exc:
+            session.problem('LAYER_NOT_ATTACHED', name, 'The volume group %s was not activated: %s.' % (show(name), show(str(exc))))
     return found
 
 
@@ -65,16 +69,29 @@ def _report(commands: Commands, words: List[str], key: str) -> List[Dict[str, st
     return json.loads(said)['report'][0][key]
 
 
-def _group(session: Session, config: str, name: str, ident: str) -> List[Device]:
-    """Activate one volume group -> its logical volumes."""
-    commands = session.commands
+def _ours(session: Session, config: str, group: Tuple[str, str], nodes: List[str]) -> str:
+    """The name that GROUP (name, UUID) has from now on: one of ours, with new UUIDs, or its own where that takes nobody else's.
+
+    A name of ours alone is not enough: LVM knows active volumes by UUID, and those of a disk of which this one is a copy
+    would be taken for ours.
+    """
+    name, ident = group
     ours = session.name('vg')
     try:
-        commands.run(['lvm', 'vgrename', '--config', config, ident, ours])
+        session.commands.run(['lvm', 'vgimportclone', '--config', config, '--basevgname', ours] + nodes)
+        return ours
     except Failed:                      # read-only, or physical volumes are missing
-        ours = name
-        if os.path.exists('/dev/' + name) or any(each.startswith(name.replace('-', '--') + '-') for each in _mapped()):
-            raise Failed(['lvm'], 1, 'this machine has a volume group of that name')
+        active = session.commands.run(['dmsetup', 'info', '--columns', '--noheadings', '-o', 'uuid'], quiet=True)
+        if 'LVM-' + ident.replace('-', '') in active or os.path.exists('/dev/' + name) or any(
+                each.startswith(name.replace('-', '--') + '-') for each in _mapped()):
+            raise Failed(['lvm'], 1, 'this machine has it already, or one of that name')
+        return name
+
+
+def _group(session: Session, config: str, group: Tuple[str, str], nodes: List[str]) -> List[Device]:
+    """Activate one volume group on NODES -> its logical volumes."""
+    commands, name = session.commands, group[0]
+    ours = _ours(session, config, group, nodes)
     session.state.begin(kind='vg', name=ours, config=config)
     said = ''
     try:

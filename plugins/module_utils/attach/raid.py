@@ -35,6 +35,7 @@ def _start(session: Session, devices: List[Device]) -> str:
     node = _free()
     words = ['mdadm', '--assemble', '--config=none', '--run', '--readonly', node]
     nodes = [filesystems.read_only(session, device) for device in devices]
+    loops.take_back(session.state, session.commands, nodes)
     session.state.begin(kind='md', node=node)
     try:
         session.commands.run(words + nodes)
@@ -45,6 +46,7 @@ def _start(session: Session, devices: List[Device]) -> str:
             raise
         _stop(node, session.state, session.commands)
         nodes = [export.overlay(session, device) for device in devices]
+        loops.take_back(session.state, session.commands, nodes)
         session.state.begin(kind='md', node=node)
         session.commands.run(words[:2] + ['--force'] + words[2:] + nodes)
         return node
