@@ -34,6 +34,8 @@ HOME = os.path.join(envs.VENV, 'home')
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
           'facts', 'rescue', 'restore', 'cli', 'fixtures')
 MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
+COVERAGE = os.path.join(RESULTS, 'coverage')
+LEAST_COVERED = 5                       # files that are named
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -114,14 +116,17 @@ def remove(folder):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, options=(), **environment):
-    """pytest over FOLDERS (or files) of the tree."""
+def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, options=(), measure=False, **environment):
+    """pytest over FOLDERS (or files) of the tree. MEASURE: which lines of the plugins ran, for :func:`coverage_lines`."""
     own = version(tuple(envs.interpreter(python)[1][:2]))
     env = envs.make(['ansible', 'units'], python, 'controller-' + own) if with_ansible \
         else envs.make(['units'], python, 'units-' + own)
     junit = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', name) + '.xml')
-    command = [os.path.join(env, 'bin', 'python'), '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--junitxml', junit,
-               '-o', 'junit_family=xunit2']
+    command = [os.path.join(env, 'bin', 'python')]
+    if measure:
+        command += ['-m', 'coverage', 'run', '--rcfile=tools/coverage.ini']
+        environment.update(COVERAGE_FILE=COVERAGE, COVERAGE_CORE='sysmon')      # the quick way, of Python 3.12 and newer
+    command += ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--junitxml', junit, '-o', 'junit_family=xunit2']
     command += ['--ignore=' + each for each in ignore] + list(options) + list(folders)
     environment.setdefault('PATH', os.path.join(env, 'bin') + os.pathsep + os.environ.get('PATH', os.defpath))
     # short, for unix sockets in it; our own, since pytest's common one may be somebody else's
@@ -143,11 +148,30 @@ def units(run):
     others = [os.path.join('tests', 'unit', name) for name in sorted(os.listdir(here))
               if os.path.isdir(os.path.join(here, name)) and name not in FLOORS]
     if oldest != newest:
-        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit'], others,
-                 False)
+        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit', 'tests/conformance'], others,
+                 False, LIFEBOAT_CONFORMANCE='built')
     controller = newest if newest >= (3, 10) else None
-    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit'],
-             () if controller else others, bool(controller))
+    measure = newest >= (3, 12)
+    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit', 'tests/conformance'],
+             () if controller else others, bool(controller), (), measure, LIFEBOAT_CONFORMANCE='built')
+    if measure:
+        print('\n'.join(coverage_lines(run, newest)), flush=True)
+
+
+def coverage_lines(run, newest):
+    """How much of the plugins the unit tests ran, and where least: lines to print. The whole report stays in RESULTS."""
+    python = os.path.join(envs.make(['ansible', 'units'], run.pythons[newest], 'controller-' + version(newest)), 'bin', 'python')
+    done = subprocess.run([python, '-m', 'coverage', 'json', '--rcfile=tools/coverage.ini', '-q', '-o', '-'], cwd=run.collection,
+                          env=envs.clean_environment(COVERAGE_FILE=COVERAGE), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    try:
+        report = json.loads(done.stdout.decode('utf-8'))
+    except ValueError:
+        return ['   coverage could not be measured: %s' % done.stdout.decode('utf-8', 'replace').strip()[-300:]]
+    shares = sorted((item['summary']['percent_covered'], name) for name, item in report['files'].items() if item['summary']['num_statements'])
+    with open(os.path.join(RESULTS, 'coverage.txt'), 'w', encoding='utf-8') as out:
+        out.writelines('%5.1f %%  %s\n' % item for item in shares)
+    return ['   coverage: %.1f %% of %d statements; least:' % (report['totals']['percent_covered'], report['totals']['num_statements'])] + [
+        '   %5.1f %%  %s' % item for item in shares[:LEAST_COVERED]]
 
 
 def needs_root():
@@ -157,7 +181,7 @@ def needs_root():
         raise envs.Missing('needs root: sudo make test')
 
 
-def as_root(name, run, folders, tools, options=()):
+def as_root(name, run, folders, tools, options=(), conformance=''):
     """pytest over folders or files whose tests mount file systems or start daemons."""
     needs_root()
     lacking = [tool for tool in tools if not shutil.which(tool)]
@@ -166,7 +190,7 @@ def as_root(name, run, folders, tools, options=()):
     for each in folders:
         if not os.path.exists(os.path.join(run.collection, each)):
             raise envs.Missing('there is no %s' % each)
-    return pytest_part(name, run, envs.controller(), folders, options=options)
+    return pytest_part(name, run, envs.controller(), folders, options=options, LIFEBOAT_CONFORMANCE=conformance)
 
 
 def kernel(run):
@@ -174,7 +198,7 @@ def kernel(run):
 
 
 def engines(run):
-    run.part('real engines', as_root, run, ['tests/engines'], ENGINE_TOOLS)
+    run.part('real engines', as_root, run, ['tests/engines', 'tests/conformance'], ENGINE_TOOLS, conformance='real')
 
 
 def machines(run):

@@ -180,7 +180,7 @@ def table(where=CHECKOUT):
         comment = lines[key.lineno - 2].strip()
         if comment.startswith('#') or not sections:
             sections.append((comment.lstrip('# '), []))
-        severity, meaning = value.elts
+        severity, meaning = value.elts[:2]
         sections[-1][1].append((ast.literal_eval(key), severity.id.lower(), ast.literal_eval(meaning)))
     return sections
 

@@ -13,9 +13,8 @@ import rescued
 from rig import listing, truth
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, 'tools'))
 
-import pyz  # noqa: E402  pylint: disable=wrong-import-position
+import pyz
 
 EXPORTED = ('shop-web-1', 'shop-db-1', 'shop-hostile', 'shop-from-commit')
 RESCUED = ('shop-web-1', 'shop-db-1', 'shop-logger')

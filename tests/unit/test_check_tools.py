@@ -5,18 +5,16 @@
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(COLLECTION, 'tools'))
 
-import cases  # noqa: E402
-import check  # noqa: E402
-import progress  # noqa: E402
+import cases
+import check
+import progress
 
 
 @pytest.mark.parametrize('said, expected', [

@@ -21,9 +21,8 @@ import deadroot
 import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, 'tools'))
 
-import pyz  # noqa: E402
+import pyz
 
 
 @pytest.fixture(scope='module')

@@ -24,7 +24,7 @@ BELOW = {
     'recreate': GROUND,
     'images': GROUND | {'archive'},
     'usage': GROUND | {'databases'},
-    'bundles': GROUND | {'archive', 'recreate', 'images'},
+    'bundles': GROUND | {'engines', 'archive', 'recreate', 'images'},
     'transport': GROUND | {'archive', 'images', 'bundles'},
     'facts': BELOW_BUNDLES,
     'rescue': BELOW_BUNDLES | {'bundles', 'transport'},

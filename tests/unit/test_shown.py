@@ -20,12 +20,12 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.images import code
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes, model
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import (
     body as bodies,
-    definition as definitions,
     files,
     run,
     shell,
 )
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, steps
+from ansible_collections.lifeboat.docker.tests.unit.recreate.recorded import define_recorded
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 STUB = '''#!/bin/sh
@@ -154,7 +154,7 @@ def define(name):
               model.Mount('bind', None, '/b/' + name, None, '/c' + name, True, None, False, 'lost')]
     host = {'NetworkMode': name, 'Binds': [name + ':/v'], 'LogConfig': {'Type': name, 'Config': {name: name}}, 'Sysctls': {name: name},
             'Dns': [name], 'RestartPolicy': {'Name': name}}
-    return definitions.define(config, host, {}, name, mounts, volume_info={name: {'labels': {name: name}, 'options': {name: name}}},
+    return define_recorded(config, host, {}, name, mounts, volume_info={name: {'labels': {name: name}, 'options': {name: name}}},
                               network_info={name: {'labels': {name: name}, 'driver': name}})
 
 

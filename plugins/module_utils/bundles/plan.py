@@ -12,8 +12,7 @@ import stat
 from typing import Any, Dict, NamedTuple, Optional
 
 from ..archive import trees, write as archive
-from ..disk import safeio
-from ..records import model
+from ..records import codes, model
 from ..records.codes import problem
 
 MOUNT_PARTS = (('bind', 'binds'), ('volume', 'volumes'))
@@ -21,7 +20,7 @@ NAMED_MOUNTS = 5                        # of those that include leaves out
 KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs')
 DEFAULT = ('config', 'writable', 'image', 'volumes', 'binds', 'logs')
 # A bind of one of these is a window on the running system, not data of the container
-SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/var/lib/docker', b'/var/lib/containerd', b'/etc',
+SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/etc',
           b'/usr', b'/lib', b'/lib64', b'/bin', b'/sbin', b'/boot', b'/var', b'/var/lib', b'/tmp')
 
 
@@ -47,7 +46,7 @@ def container_items(container, include, kept_binds):
             items.append(Item('writable', 'writable', 'writable', trees.LayerTree(stack), archive.LAYER, {},
                               model.COMPLETE if seen else model.PARTIAL))
         if 'rootfs' in include:
-            whole = seen and stack.known() and not any(item.code in ('IMAGE_LAYER_UNKNOWN',) for item in container.problems)
+            whole = seen and stack.known() and not any(codes.has(item.code, codes.IN_IMAGE) for item in container.problems)
             items.append(Item('rootfs', 'rootfs', 'rootfs', trees.MergedTree(stack), archive.TREE, {},
                               model.COMPLETE if whole else model.PARTIAL))
     number = 0
@@ -122,7 +121,7 @@ def _clipped(text):
 
 def hidden(problems):
     """True if marks of layers were hidden when they were read: what comes of them is not the whole truth."""
-    return any(item.code == 'PRIVILEGES_MISSING' for item in problems)
+    return any(codes.has(item.code, codes.HIDES) for item in problems)
 
 
 def volume_item(name, path, status, about=None):
@@ -146,21 +145,6 @@ def orphan_items(orphan, include):
 def slug(path):
     """A short file name made of a path."""
     return re.sub(r'[^A-Za-z0-9_.-]+', '-', path).strip('-.')[:60] or 'root'
-
-
-def records(container):
-    """{name: bytes} of the container's records as found: config.v2.json, hostconfig.json and the small files beside."""
-    found = {}
-    try:
-        with safeio.Dir.root(container.folder) as folder:
-            for name in (b'config.v2.json', b'hostconfig.json', b'config.json', b'hostname', b'hosts', b'resolv.conf'):
-                try:
-                    found[name.decode()] = folder.read(name)
-                except OSError:
-                    continue
-    except (OSError, TypeError):        # no folder at all
-        pass
-    return found
 
 
 def records_fingerprint(found):

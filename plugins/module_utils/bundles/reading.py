@@ -20,7 +20,7 @@ from ..formats import jsonish
 from ..formats.values import as_list
 from ..formats.wording import show, text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = (1, 2)
 KINDS = ('container', 'volume', 'orphan', 'image')
 MANIFEST = b'manifest.json'
 SUMS = b'SHA256SUMS'
@@ -321,9 +321,9 @@ def _manifest_problem(manifest):
     if not isinstance(manifest, dict):
         return 'is not a JSON object'
     version = manifest.get('schema_version')
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        return ('has schema_version %s; this collection reads %d (use the version of the collection that wrote it, '
-                'see "tool" in the manifest)' % (brief(version), SCHEMA_VERSION))
+    if version not in SCHEMA_VERSIONS or not isinstance(version, int) or isinstance(version, bool):
+        return ('has schema_version %s; this collection reads %s (use the version of the collection that wrote it, '
+                'see "tool" in the manifest)' % (brief(version), ' and '.join(map(str, SCHEMA_VERSIONS))))
     if not isinstance(manifest.get('kind'), str) or manifest['kind'] not in KINDS:
         return 'has kind %s instead of one of %s' % (brief(manifest.get('kind')), ', '.join(KINDS))
     for key in ('components', 'mounts', 'problems'):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One bundle: its components streamed into files, then manifest, README and checksums, then its final name.
 
-The manifest (schema_version 1) is described in docs/design.md. A component's `fingerprint` covers what stat tells of
+The manifest (schema_version 2) is described in docs/design.md. A component's `fingerprint` covers what stat tells of
 its source: while it is the same, the file that is already there is the answer.
 """
 import contextlib
@@ -19,11 +19,12 @@ from ..archive.sink import resumed
 from ..disk import metadata
 from ..disk.errors import LifeboatError
 from ..formats import checksums, wording
-from ..records import model
+from ..records import codes, definition as definitions, model
 from ..records.codes import problem
 from . import plan, texts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+DEFINITION = 'config/definition.json'
 TOOL = 'lifeboat.docker'
 VERSION = '1.0.0'
 MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
@@ -45,11 +46,13 @@ class Job(NamedTuple):
     with_logs: bool = False
     with_image: bool = False
     mounts: Tuple[Dict[str, Any], ...] = ()
-    volume_info: Dict[str, Any] = {}
-    around: Any = None                  # neighbours.Neighbours of a container
+    volume_settings: Dict[str, definitions.VolumeSettings] = {}
+    around: Any = None                  # engines.api.Neighbours of a container
     consistency: str = 'stopped'
     freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
     left: Tuple[Tuple[str, str], ...] = ()      # see plan.left_behind
+    engine: str = ''                    # whose data it holds
+    only_paths: bool = False            # named by the option paths alone: `include` does not hold for it
 
 
 class Outcome(NamedTuple):
@@ -93,13 +96,14 @@ def existing(store, job, settings, measured):
     manifest = None if settings.force else store.verified(job.name)
     if manifest is None or manifest.get('schema_version') != SCHEMA_VERSION:
         return None
-    codes = [item.get('code') for item in manifest.get('problems', ()) if isinstance(item, dict)]
-    if 'READ_ERROR' in codes or ('PRIVILEGES_MISSING' in codes and not plan.hidden(job.problems)):
+    told = set(item.code for item in job.problems)
+    if any(codes.has(str(item.get('code')), codes.PASSES) and item.get('code') not in told for item in manifest.get('problems', ())
+           if isinstance(item, dict)):
         return None                     # perhaps it can be read now
     wanted = expected(job, settings, measured)
     have = {item['name']: (item['kind'], item.get('fingerprint')) for item in manifest.get('components', ())
             if isinstance(item, dict)}
-    return manifest if have == wanted and manifest.get('options') == options(settings) else None
+    return manifest if have == wanted and manifest.get('options') == options(settings, job) else None
 
 
 def expected(job, settings, measured):
@@ -122,13 +126,17 @@ def expected(job, settings, measured):
 
 def config_fingerprint(job):
     """Also changes with what is found about the object: its status and its problems."""
-    digest = hashlib.sha256(plan.records_fingerprint(plan.records(job.container)).encode() if job.container else b'')
+    digest = hashlib.sha256(plan.records_fingerprint(job.container.records).encode() if job.container else b'')
     digest.update(json.dumps([job.status, job.subject.get('image'), list(job.problems), job.around], sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def options(settings):
-    return {'compression': settings.codec.name, 'owner_ids': settings.owner_ids, 'include': sorted(settings.include)}
+def options(settings, job):
+    """What a bundle was asked to be, for its manifest. Another answer than last time: the bundle is written again."""
+    found = {'compression': settings.codec.name, 'owner_ids': settings.owner_ids,
+             'include': [] if job.only_paths else sorted(settings.include)}
+    patterns = {item.about['object']: item.about['patterns'] for item in job.items if item.kind == 'paths'}
+    return dict(found, paths=patterns) if patterns else found
 
 
 def write(store, job, settings, measured, shared):
@@ -162,6 +170,7 @@ class _Work(object):
         self.records = []
         self.files = {}                 # relative name -> sha256
         self.problems = list(job.problems)
+        self._definition = None
 
     @contextlib.contextmanager
     def quiet(self):
@@ -185,12 +194,12 @@ class _Work(object):
             self.settings.progress.frozen(False)
         if whole:
             self.job = self.job._replace(consistency='frozen')
-            self.problems = [item for item in self.problems if item.code != 'CRASH_CONSISTENT']
+            self.problems = [item for item in self.problems if not codes.has(item.code, codes.LIVE)]
         else:
             self._not_frozen('was frozen only for a part of the time (freeze_timeout: %d)' % self.job.freeze[2])
 
     def _not_frozen(self, why):
-        self.problems = [item for item in self.problems if item.code != 'CRASH_CONSISTENT']
+        self.problems = [item for item in self.problems if not codes.has(item.code, codes.LIVE)]
         self.problems.append(problem('CRASH_CONSISTENT', self.job.name, 'Container %s is still running and %s: its files are '
                                      'rescued as after a power cut.' % (self.job.name, why),
                                      'Stop its processes, or give it more time with freeze_timeout.'))
@@ -393,51 +402,45 @@ class _Work(object):
         self.records.append({
             'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'bytes': size, 'sha256': digest.hexdigest(),
             'entries': lines, 'files': count, 'source_bytes': total,
-            'status': model.PARTIAL if any(note.code == 'READ_ERROR' for note in notes) else model.COMPLETE,
+            'status': model.PARTIAL if any(note.loses_data for note in notes) else model.COMPLETE,
             'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
 
     def config(self):
         job, container = self.job, self.job.container
-        found = plan.records(container) if container is not None else {}
+        found = container.records if container is not None else {}
         made = dict(('config/' + name, raw) for name, raw in found.items())
-        notes = []
         if container is not None:
-            made.update(self._definitions(notes))
+            self._definition = self._resolved()
+            made.update(self._definitions(self._definition))
         if job.image is not None and job.image.config_raw:
             made['config/image.json'] = job.image.config_raw
         for relative, raw in sorted(made.items()):
             self.bundle.write(relative, raw)
             self.files[relative] = hashlib.sha256(raw).hexdigest()
-        main = 'config/config.v2.json' if 'config/config.v2.json' in made else 'config/create.json'
-        whole = container is not None and not any(item.code in ('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED')
-                                                  for item in job.problems)
+        whole = container is not None and not container.definition.damaged
         self.records.append({
-            'name': 'config', 'kind': 'config', 'file': main if main in made else '', 'bytes': len(made.get(main, b'')),
-            'sha256': self.files.get(main), 'entries': len(made), 'files': len(made),
+            'name': 'config', 'kind': 'config', 'file': DEFINITION if DEFINITION in made else '', 'bytes': len(made.get(DEFINITION, b'')),
+            'sha256': self.files.get(DEFINITION), 'entries': len(made), 'files': len(made),
             'source_bytes': sum(map(len, found.values())),
             'status': model.COMPLETE if whole else model.PARTIAL if made else model.LOST,
-            'fingerprint': config_fingerprint(job), 'problems': [dict(note._asdict()) for note in notes]})
+            'fingerprint': config_fingerprint(job), 'problems': []})
 
-    def _definitions(self, notes):
-        """compose.yaml, run.sh and the API body; what can't be made from the records is said, never guessed."""
-        from ..recreate import definition as definitions, files
+    def _resolved(self):
+        """The Definition with the image, volumes and networks that the bundle has."""
         container, image, around = self.job.container, self.job.image, self.job.around
         reference = container.image_reference or container.image_id or 'unknown-image'
         if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
             from ..images.documents import container_tag
             reference = container_tag(container)
-        try:
-            definition = definitions.define(
-                container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
-                reference, container.mounts, container.name, container.id, around.volumes, self.job.volume_info,
-                around.networks, around.peers)
-            made = {'config/' + name: content.encode('utf-8', 'surrogateescape')
-                    for name, content in files.files(definition).items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            notes.append(problem('CONFIG_DAMAGED', self.job.name, 'No compose file could be made from the records of %s '
-                                 '(%s).' % (self.job.name, exc), 'The records as found are in config/.'))
-            return {}
-        return made
+        return definitions.resolved(
+            container.definition, reference, definitions.image_defaults(image.config.get('config')) if image is not None else None,
+            volume_names=around.volumes, volume_settings=self.job.volume_settings, network_settings=around.networks, peers=around.peers)
+
+    @staticmethod
+    def _definitions(definition):
+        """The definition itself, compose.yaml, run.sh and the API body."""
+        from ..recreate import files
+        return {'config/' + name: content.encode('utf-8', 'surrogateescape') for name, content in files.files(definition).items()}
 
     # -- the end -----------------------------------------------------------------------------------------------------------
 
@@ -450,10 +453,12 @@ class _Work(object):
         manifest = {
             'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
             'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
-            'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
+            'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
             'container': None, 'volume': None, 'orphan': None, 'image': None,
             'mounts': self._mounts(), 'components': self.records,
-            'networks': self.job.around.networks if self.job.around else {},
+            'engine': self.job.engine, 'pod': None,
+            'definition': texts.definition(self._definition) if self._definition is not None else None,
+            'networks': dict((name, definitions.network_info(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
             'peers': self.job.around.peers if self.job.around else {},
             'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
         manifest[self.job.kind] = self.job.subject
@@ -528,13 +533,14 @@ class _Hashing(object):
 def _noted(record):
     """The problems that a component's record of an earlier run has."""
     found = record.get('problems')
-    return [note for note in found if isinstance(note, dict) and set(note) == set(model.Problem._fields)
-            and all(isinstance(value, str) for value in note.values())] if isinstance(found, list) else []
+    return [note for note in found if isinstance(note, dict) and set(model.Problem._fields[:5]) <= set(note) <= set(model.Problem._fields) and all(
+        isinstance(value, bool if name in ('loses_data', 'blocks_start') else str) for name, value in note.items())
+    ] if isinstance(found, list) else []
 
 
 def _taken(item):
     """A problem whose next step was to rescue what this bundle has now."""
-    if item.code not in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED'):
+    if not codes.has(item.code, codes.DELETES):
         return item
     return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
 
@@ -554,7 +560,7 @@ def _status(job, records):
         return model.UNSUPPORTED
     own = [record['status'] for record in records]
     if job.status == model.LOST and not any(record['status'] != model.LOST and record['kind'] in (
-            'writable', 'rootfs', 'volume', 'bind') for record in records):
+            'writable', 'rootfs', 'volume', 'bind', 'paths') for record in records):
         return model.LOST
     return model.worst([job.status] + own) if job.status != model.LOST else model.PARTIAL
 

@@ -11,12 +11,12 @@ the source holds can lead out of it.
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import time
 from collections import OrderedDict
 from typing import Any, NamedTuple, Optional
 
+from ..archive import removal
 from ..archive.sink import TEMPORARY
 from ..archive.write import HASHED_HOLES, data_map
 from ..disk.errors import LifeboatError
@@ -99,13 +99,13 @@ class Copy(object):
         """Copy an Entry that is no folder."""
         name = self._temporary
         self._root, self._skip = self._parent, len(entry.path)
-        _remove(self._parent, name)
+        removal.remove(name, self._parent)
         try:
             made = self._one(entry, b'', self._parent, name, self._name)
             self._settle()
             return made
         except BaseException:
-            _remove(self._parent, name)
+            removal.remove(name, self._parent)
             raise
 
     def folder(self, root, entries, skip, measure):
@@ -173,7 +173,7 @@ class Copy(object):
         """Remove a single file that will not get its name. A folder stays, for the next run."""
         there = exists(self._parent, self._temporary)
         if there is not None and not stat.S_ISDIR(there.st_mode):
-            _remove(self._parent, self._temporary)
+            removal.remove(self._temporary, self._parent)
 
     # -- folders
 
@@ -220,7 +220,7 @@ class Copy(object):
             os.mkdir(name, 0o700, dir_fd=folder)
         except FileExistsError:
             if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                _remove(folder, name)
+                removal.remove(name, folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
             else:
                 os.chmod(b'/proc/self/fd/%d/%s' % (folder, name), 0o700)
@@ -239,7 +239,7 @@ class Copy(object):
         """What an earlier run left that the source does not have any more."""
         for name in map(os.fsencode, os.listdir(fd)) if self._resumed else ():
             if name not in names:
-                _remove(fd, name)
+                removal.remove(name, fd)
 
     def _settle(self):
         """What comes last: times of files that are not as in the source, names that are gone, sums."""
@@ -271,7 +271,7 @@ class Copy(object):
                 return False
         except _Unreadable as exc:
             self._failed(entry.path, exc.error)
-            _remove(folder, name)
+            removal.remove(name, folder)
             return False
         if st.st_nlink > 1:
             if len(self._links) < MAX_LINKS:
@@ -291,7 +291,7 @@ class Copy(object):
         try:
             os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            _remove(folder, name)
+            removal.remove(name, folder)
             os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         return True
 
@@ -306,7 +306,7 @@ class Copy(object):
                 target = entry.readlink()
             except OSError as exc:
                 raise _Unreadable(exc)
-        _remove(folder, name)
+        removal.remove(name, folder)
         if kind == stat.S_IFLNK:
             os.symlink(target, name, dir_fd=folder)
         elif kind == stat.S_IFIFO:
@@ -341,7 +341,7 @@ class Copy(object):
             try:
                 target = os.open(name, NEW, 0o600, dir_fd=folder)
             except FileExistsError:
-                _remove(folder, name)
+                removal.remove(name, folder)
                 target = os.open(name, NEW, 0o600, dir_fd=folder)
             try:
                 digest = hashlib.sha256() if self._options.sums is not None else None
@@ -533,16 +533,6 @@ def _hash_zeros(digest, count):
     while digest is not None and count > 0:
         digest.update(ZEROS[:min(count, CHUNK)])
         count -= CHUNK
-
-
-def _remove(folder, name):
-    """Remove what is called NAME in the open FOLDER, whatever it is; nothing is followed."""
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        pass
-    except (IsADirectoryError, PermissionError):
-        shutil.rmtree(b'/proc/self/fd/%d/%s' % (folder, name))
 
 
 def exists(folder, name):

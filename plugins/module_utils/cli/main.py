@@ -11,7 +11,7 @@ import sys
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import text
-from . import disk, output, parser
+from . import disk, output, parser, words
 
 VERSION = '1.0.0'
 WHOLE, PARTIAL, NOTHING = 0, 1, 2
@@ -58,7 +58,7 @@ def _run(given, out):
         _say(out, 'interrupted. %s' % _go_on(given))
         return -exc.number
     except LifeboatError as exc:
-        _say(out, str(exc))
+        _say(out, words.tool(str(exc)))
         _trace(given)
         return NOTHING
     except OSError as exc:

@@ -83,6 +83,8 @@ def common(parser, top):
         help='a data root of Docker, if it is not found by itself; may be given several times')
     group.add_argument('--containerd-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_CONTAINERD_ROOT') or None),
                        help='the root of containerd, if it is not found by itself')
+    group.add_argument('--engine', metavar='NAME', action='append', default=default([]),
+                       help='an engine to look for (default: all that can be read); may be given several times')
     group = parser.add_argument_group('what to print')
     group.add_argument('--json', action='store_true', default=default(_on('LIFEBOAT_JSON')), help='print JSON')
     group.add_argument('-q', '--quiet', action='store_true', default=default(_on('LIFEBOAT_QUIET')),

@@ -216,7 +216,14 @@ class _Made(object):
 
 
 SCANS = os.scandir in os.supports_fd    # from Python 3.7 on
-MADE = os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 2, 0, 0, 0, 0, 0, 0))
+MADE = os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 2, 0, 0, 0, 0, 0, 0),
+                      {'st_atime_ns': 0, 'st_mtime_ns': 0, 'st_ctime_ns': 0, 'st_blocks': 0, 'st_rdev': 0})
+
+
+def empty():
+    """The Node of a root without files, for a container whose layers cannot be read: mounts are at their places."""
+    folder = _Made()
+    return Node((), folder.root_entry(), folder)
 
 
 def merged(view):
@@ -268,6 +275,10 @@ class FileSystem(object):
     @property
     def root(self):
         return self._root
+
+    def is_mounted(self, names: Tuple[bytes, ...]) -> bool:
+        """True if the place NAMES (without links) lies in a mount that has data, so that no layer has a part in it."""
+        return any(mount.open is not None and names[:len(place)] == place for place, mount in self._mounts.items())
 
     def lookup(self, path, follow=True):
         """The Node that PATH (bytes) leads to from the root. FOLLOW false: a link as last component is not followed.

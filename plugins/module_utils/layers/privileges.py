@@ -28,11 +28,11 @@ def sees_trusted(proc='/proc/self'):
         return os.geteuid() == 0        # no /proc, or a kernel without user namespaces
 
 
-def hidden_marks(root, stack):
-    """Problems of a STACK of the DataRoot ROOT whose marks this process does not see. The same for all of a root."""
-    if not root.blind or stack is None or all(layer.encoding != model.OVERLAY for layer in stack.view()):
+def hidden_marks(path, blind, stack):
+    """Problems of a STACK of the data root PATH whose marks this process does not see (BLIND). The same for all of a root."""
+    if not blind or stack is None or all(layer.encoding != model.OVERLAY for layer in stack.view()):
         return ()
-    where = wording.text(root.path)
+    where = wording.text(path)
     return (problem('PRIVILEGES_MISSING', where, 'This process has no CAP_SYS_ADMIN, so the marks of opaque folders (trusted.overlay.*) '
                     'in the layers of %s are hidden from it: files that a container had deleted come back.' % where,
                     'Run as root (become: true). Inside a container, start that with --cap-add SYS_ADMIN or --privileged.'),)

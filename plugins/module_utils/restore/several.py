@@ -84,7 +84,7 @@ def refuse_asks(found, restore, allow, has_volume=None):
             names = sources.volume_names(source, {}, source.name)
         except LifeboatError:
             continue                    # said when it is its turn
-        missing = [ask for ask in asks.asks(sources.define(source, '', source.image_config, source.name, names))
+        missing = [ask for ask in asks.asks(sources.define(source, '', source.defaults, source.name, names))
                    if ask.kind not in allow and not (ask.volume and (has_volume is None or has_volume(ask.volume)))]
         if missing:
             refused.append('%s: %s.' % (source.name, asks.listed(missing)))

@@ -280,3 +280,23 @@ def test_owners_of_a_user_namespace(lifeboat, tmp_path, root_only):
     assert {(item['uid'], item['gid']) for item in found if item['path'] == '/etc'} == {(tree[b'etc'].uid, tree[b'etc'].gid)}
     assert lifeboat(*(words + ('cp', '--owner-ids', 'disk', 'web:/etc/passwd', str(tmp_path / 'disk'))), host_root=host).status == 0
     assert os.stat(str(tmp_path / 'disk')).st_uid == 100000 + tree[b'etc/passwd'].uid
+
+
+def test_what_stands_in_the_way_of_a_file_may_be_of_any_depth(dead, lifeboat, tmp_path, monkeypatch):
+    """In the unfinished copy of an earlier run a tree of 1,500 folders lies where a file belongs."""
+    monkeypatch.setattr(main, '_end_by', lambda number: None)
+    with monkeypatch.context() as during:
+        interrupted_after(during, 8)
+        lifeboat('cp', '--no-mounts', 'web:/', str(tmp_path / 'web'))
+    top = next(base for base, dummy, names in os.walk(str(tmp_path)) for name in names)
+    name = next(name for name in os.listdir(top) if os.path.isfile(os.path.join(top, name)))
+    os.unlink(os.path.join(top, name))
+    fd = os.open(top, os.O_RDONLY)
+    for dummy in range(1500):
+        os.mkdir(name, dir_fd=fd)
+        inner = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+    assert lifeboat('cp', '--no-mounts', 'web:/', str(tmp_path / 'web')).status == 0
+    compare(dead[0].container('web').tree(), tmp_path / 'web', is_root())

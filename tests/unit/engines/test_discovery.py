@@ -730,8 +730,27 @@ def test_given_userns_folder(dead):
         assert found.roots[0].daemon_json == {'userns-remap': 'default'}
 
 
+@pytest.mark.parametrize('place, beside', [
+    (b'/var/lib/docker', None), (b'/mnt/copy/docker', b'root'), (b'/mnt/copy/docker', b'owner'), (b'/srv/docker', b'daemon.json')])
+def test_userns_folder_that_is_named_in_a_copy_of_its_own_owner(place, beside, dead):
+    """A copied disk: the folder itself is root's, what tells is where it lies, what lies beside it, or who owns what is in it."""
+    inner = dead.root(place + b'/100000.100000')
+    if beside == b'root':
+        dead.root(place)
+    elif beside == b'owner':
+        if os.geteuid() != 0:
+            pytest.skip('only root can give folders away')
+        os.chown(os.path.join(inner, b'containers'), 0, 100000)
+    elif beside:
+        dead.json({'data-root': os.fsdecode(place), 'userns-remap': 'default'})
+    os.chmod(inner, 0o710)
+    root, = dead.find([place + b'/100000.100000']).roots
+    assert root.userns == (100000, 100000) and root.namespace_suffix == '100000.100000' and root.base == dead.place(place)
+
+
 def test_a_dated_folder_is_no_userns_folder(dead):
     dead.root(b'/backup/2024.4711')
+    dead.folder(b'/backup/image')
     root = dead.find([b'/backup/2024.4711']).roots[0]
     assert root.userns is None and root.base == root.path
 

@@ -13,7 +13,7 @@ import os
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import changes, union
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
@@ -84,7 +84,7 @@ def root(tmp_path):
 
 
 def read(root, **options):
-    host = inventory.Host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker'], **options)
+    host = registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker'], **options)
     return host, host.roots[0].container(CID)
 
 

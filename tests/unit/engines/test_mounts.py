@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 CID, OTHER = 'c' * 64, 'e' * 64
 
@@ -34,7 +34,7 @@ def host(tmp_path):
 
 
 def mount_of(host, ident=CID):
-    with inventory.Host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
+    with registry.open_host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
         found = opened.roots[0].container(ident)
         return found.mounts[0], [item.code for item in found.problems]
 
@@ -102,7 +102,7 @@ def test_nfs_volume_is_not_an_empty_success(host):
     mount, codes = mount_of(host)
     assert mount.status == 'lost' and mount.path is None and 'VOLUME_NOT_ON_DISK' in codes
     from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
-    with inventory.Host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
+    with registry.open_host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
         said = json.dumps(facts.gather(opened, facts.Options()))
     assert 'hunter2' not in said and ':/export' in said
 

@@ -4,8 +4,9 @@
 """lifeboat cat: the bytes of files."""
 import os
 
+from ...bundles import objects
 from ...disk.errors import LifeboatError
-from .. import files, objects
+from .. import files
 from ..output import harmless, shown
 
 DESCRIPTION = '''

@@ -11,23 +11,15 @@ import errno
 import fcntl
 import os
 import re
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional
 
 from ...disk import fsinfo, host as hosts, safeio
 from ...formats import wording
+from ..api import RUNNING, STOPPED, UNKNOWN, Liveness
 from . import discovery
 
-RUNNING = 'running'
-STOPPED = 'stopped'
-UNKNOWN = 'unknown'
 BUILDKIT = (b'cache.db', b'containerdmeta.db', b'history.db', b'metadata_v2.db', b'snapshots.db')
 _CONTAINER = re.compile(r'(?:\A|/)([0-9a-f]{64})\Z')
-
-
-class Liveness(NamedTuple):
-    state: str                          # running | stopped | unknown: of dockerd, not of its containers
-    pid: Optional[int]                  # of dockerd
-    evidence: Tuple[str, ...]           # sentences for people, strongest first
 
 
 def daemon_state(host, candidate):

@@ -7,14 +7,13 @@ import re
 import stat
 
 from ...disk import metadata
-from ...formats import jsonish, redact, wording
+from ...formats import jsonish, wording
 from ...records import model
 from ...records.codes import problem
 from ..shared.boltfile import read_db
 
 ANONYMOUS_LABEL = 'com.docker.volume.anonymous'
 ANONYMOUS_NAME = re.compile(r'[0-9a-f]{64}\Z')
-redacted = redact.options              # until everybody takes it from there
 VOLUME_NAME = re.compile(rb'[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z')
 
 

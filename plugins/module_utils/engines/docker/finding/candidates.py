@@ -48,11 +48,12 @@ def candidates(scan, claims, explicit, only_given):
     host = scan.host
     merged, missing = _by_folder(scan, claims, only_given)
     containerd = ContainerdRoots(scan, explicit)
+    known = [place for place, dummy in merged]
     found = []
     for place, named in merged:
         if only_given and named[0].kind != 'given':
             continue
-        outer = _outer(host, place)
+        outer = _outer(host, place, known)
         inherited = [claim for other, others in merged if outer and other == outer for claim in others]
         found.extend(_inspect_claims(scan, place, named + inherited, containerd, outer))
     found.sort(key=lambda pair: (-pair[0].score, pair[0].path))
@@ -96,18 +97,30 @@ def _by_folder(scan, claims, only_given):
     return [item[1:] for item in merged], missing
 
 
-def _outer(host, place):
-    """The data root that a userns-remap folder lies in, None for any other folder.
+def _outer(host, place, known):
+    """The data root that a userns-remap folder lies in, None for any other folder. KNOWN: the folders that claims lead to.
 
-    dockerd gives the folder to the remapped group (older ones to the user too); one that only looks like it, as
-    /backup/2024.11 does, belongs to others.
+    dockerd gives the folder, or the folders in it, to the remapped group (older ones to the user too); in a copy the folder
+    itself often is root's. One that only looks like it, as /backup/2024.11 does, lies in no data root and belongs to others.
     """
     match = USERNS.match(os.path.basename(place))
     if not match or place == host.path:
         return None
-    st = os.stat(place)
-    owned = st.st_gid == int(match.group(2)) or st.st_uid == int(match.group(1))
-    return os.path.dirname(place) if owned else None
+    above = os.path.dirname(place)
+    if above in known:
+        return above
+    for folder in (place,) + tuple(os.path.join(place, name) for name in SIGNS):
+        try:
+            st = os.lstat(folder)
+        except OSError:
+            continue
+        if st.st_gid == int(match.group(2)) or st.st_uid == int(match.group(1)):
+            return above
+    try:
+        signs = len(set(SIGNS) & set(os.listdir(above)))
+    except OSError:
+        return None
+    return above if signs > 1 else None  # one may be a folder of that name
 
 
 def _inspect_claims(scan, place, claims, containerd, outer):

@@ -12,10 +12,11 @@ from ....disk import fsinfo
 from ....formats import jsonish
 from ....formats.wording import show
 from ....records import model
+from .. import driver_table
 from . import elsewhere, mounting
 from .claims import DEFAULT_ROOT
 from .containerd_roots import DEFAULT_CONTAINERD
-from .content import SIGNS, SNAPSHOTTER, TREES, filled
+from .content import SIGNS, SNAPSHOTTER, filled, is_root
 from .daemonconf import MAX_CONFIG, to_bytes
 from .unmounted import is_mounted, unmounted
 
@@ -111,7 +112,7 @@ def judge(scan, candidate, content, others):
     if content.is_empty:
         _empty(scan, candidate, content, others, bool(lost))
     for driver in content.hollow:
-        folder = os.path.join(candidate.path, dict(TREES)[driver].split(b'/')[0])
+        folder = os.path.join(candidate.path, driver_table.driver(driver).FOLDER)
         scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %d containers and layers of the driver %s are recorded, '
                      'but %s is empty or missing: the driver directory is probably an unmounted file system.'
                      % (text, candidate.containers, driver, show(folder)), _remount(scan, folder, driver))
@@ -177,7 +178,7 @@ def _near(scan, candidate):
             names = set(scan.host.listdir(path))
         except OSError:
             continue
-        if b'containers' in names and names & set((b'image', b'volumes', b'overlay2')):
+        if is_root(names):
             return '%s looks like one: give that in data_roots.' % show(path)
     return ''
 
@@ -201,10 +202,10 @@ def _no_layers(scan, candidate, content):
             continue
         driver = record.get('Driver') if isinstance(record, dict) else None
         if isinstance(driver, str) and driver:
-            is_graph = driver in dict(TREES) and not record.get('ImageManifest')
+            is_graph = driver_table.driver(driver) is not None and not record.get('ImageManifest')
             (drivers if is_graph else snapshotters).add(driver)
     for driver in sorted(drivers):
-        folder = os.path.join(candidate.path, dict(TREES)[driver].split(b'/')[0])
+        folder = os.path.join(candidate.path, driver_table.driver(driver).FOLDER)
         scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %d containers of the driver %s, but %s is empty or '
                      'missing: the driver directory is probably an unmounted file system.'
                      % (show(candidate.path), candidate.containers, driver, show(folder)),

@@ -7,17 +7,30 @@ A container's own records name its networks and addresses, but not the subnet th
 an engine gives a fixed address only on a network with a chosen subnet. (Seen with Docker 20.10 and 28.5.)
 """
 import json
+from typing import Any, Dict
 
-from ..formats import boltdb
-from ..formats.values import as_dict, as_list, as_str, clean
+from ...formats import boltdb
+from ...formats.values import as_dict, as_list, as_str, clean
+from ...records.definition import NetworkSettings, network_settings
 
+DATABASE = b'local-kv.db'
 BUCKET = b'libnetwork'
 PREFIX = b'docker/network/v1.0/network/'
 BUILT_IN = ('host', 'null')
 
 
+def recorded(root: Any) -> Dict[str, NetworkSettings]:
+    """{name: NetworkSettings} of the user-defined networks of an open data root, {} where their database is lost."""
+    try:
+        with root.descend(b'network/files') as folder:
+            raw = folder.read(DATABASE)
+    except OSError:
+        return {}
+    return {name: network_settings(info) for name, info in networks(raw).items()}
+
+
 def networks(raw):
-    """{name: info} from the bytes of local-kv.db; {} where it cannot be read. INFO as definition.define() takes it:
+    """{name: info} from the bytes of local-kv.db; {} where it cannot be read. INFO has the names of the fields of NetworkSettings:
     {'driver', 'options', 'labels', 'internal', 'attachable', 'enable_ipv6', 'ipam': [{'subnet', 'gateway', 'ip_range'}]}.
     """
     found = {}

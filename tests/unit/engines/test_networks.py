@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import networks as recorded
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import boltdb
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import networks as recorded
 
 # what Docker 20.10 wrote for `docker network create --internal --subnet 172.30.5.0/24 -o x=y --label a=b net1`
 RECORD = {'attachable': False, 'enableIPv6': False, 'ingress': False, 'internal': True, 'labels': {'a': 'b'}, 'name': 'net1',

@@ -7,15 +7,11 @@ import os
 from typing import Any, NamedTuple, Optional
 
 from ..disk.errors import LifeboatError
-from ..engines.docker import inventory
-from ..records import model, selection
-from .output import shown
+from ..formats.wording import show as shown
+from ..records import codes, model, selection
 
 CONTAINER, VOLUME, LAYER, IMAGE = 'container', 'volume', 'layer', 'image'
 KINDS = (VOLUME, LAYER, IMAGE)
-# files of the engine's own that it mounts into each container: file in the container's folder, record, place
-NETWORK_FILES = ((b'resolv.conf', 'ResolvConfPath', b'/etc/resolv.conf'), (b'hostname', 'HostnamePath', b'/etc/hostname'),
-                 (b'hosts', 'HostsPath', b'/etc/hosts'))
 
 
 class Reference(NamedTuple):
@@ -30,7 +26,7 @@ class Object(NamedTuple):
     """What a Reference means. `record`: model.Container, Volume, Image or Orphan."""
     kind: str
     name: str
-    root: Any                           # inventory.DataRoot
+    root: Any                           # engines.api.Root
     record: Any
     idmap: Any
 
@@ -61,23 +57,21 @@ def with_path(text):
     return found
 
 
-def open_host(given):
-    """inventory.Host for the options --host-root, --data-root and --containerd-root."""
-    containerd = given.containerd_root
-    return inventory.Host(os.fsencode(os.path.abspath(given.host_root)), [os.fsencode(path) for path in given.data_root],
-                          os.fsencode(containerd) if containerd else None)
-
-
 # -- which one -----------------------------------------------------------------------------------------------------------
 
 
 def find(host, reference):
     """The Object that REFERENCE means. LifeboatError if there is none, or more than one."""
-    hits = {CONTAINER: _containers, VOLUME: _volumes, LAYER: _layers, IMAGE: _images}[reference.kind](host, reference.name)
+    hits = every(host, reference)
     if len(hits) > 1:
         raise LifeboatError('%s means %d objects: %s. Give more of the ID, or name one data root with --data-root' % (
             shown(reference.text), len(hits), ', '.join('%s in %s' % (shown(item.name), shown(item.root.path)) for item in hits[:6])))
     return hits[0]
+
+
+def every(host, reference):
+    """[Object] of all that REFERENCE means, whose name may be a glob for containers. LifeboatError if there is none."""
+    return {CONTAINER: _containers, VOLUME: _volumes, LAYER: _layers, IMAGE: _images}[reference.kind](host, reference.name)
 
 
 def _containers(host, name):
@@ -153,20 +147,33 @@ class Opened(NamedTuple):
 
 @contextlib.contextmanager
 def opened(host, reference, mounts=True):
-    """Yield the Opened of a Reference. MOUNTS: volumes and binds of a container are at their places. LifeboatError where
+    """Yield the Opened of a Reference to one object. MOUNTS: volumes and binds of a container are at their places. LifeboatError where
     nothing of it can be read."""
+    with files_of(find(host, reference), mounts) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def files_of(item, mounts=True):
+    """The same for an Object. A container without readable layers still has what was mounted into it."""
     from ..layers import filesystem
     from ..layers.union import View
-    item = find(host, reference)
     record, partial = item.record, []
     if item.kind == VOLUME:
         if record.path is None or not os.path.isdir(record.path):
             raise LifeboatError(said(record.problems, 'The data of the volume %s are not on this disk.' % shown(item.name)))
         yield Opened(item, filesystem.FileSystem(filesystem.plain(record.path)), None, partial)
         return
-    layers = _image_layers(record, partial) if item.kind == IMAGE else _stack_layers(item, partial)
+    places = mount_points(record) if mounts and item.kind == CONTAINER else []
+    try:
+        layers = _image_layers(record, partial) if item.kind == IMAGE else _stack_layers(item, partial)
+    except LifeboatError as exc:
+        if item.kind != CONTAINER or not mounts or all(mount.path is None for mount in record.mounts):
+            raise
+        partial.append(str(exc))
+        yield Opened(item, filesystem.FileSystem(filesystem.empty(), places), None, partial)
+        return
     with View(layers) as view:
-        places = mount_points(record) if mounts and item.kind == CONTAINER else ()
         yield Opened(item, filesystem.FileSystem(filesystem.merged(view), places), view, partial)
 
 
@@ -194,8 +201,9 @@ def _stack_layers(item, partial):
     record, stack = item.record, item.record.stack
     if stack is None or stack.writable is None and (item.kind == LAYER or not stack.readable().image):
         raise LifeboatError(said(record.problems, 'The layers of %s are not on this disk.' % shown(item.name)))
-    if any(problem.code == 'PRIVILEGES_MISSING' for problem in record.problems):
-        partial.append(said([problem for problem in record.problems if problem.code == 'PRIVILEGES_MISSING'], ''))
+    hiding = [problem for problem in record.problems if codes.has(problem.code, codes.HIDES)]
+    if hiding:
+        partial.append(said(hiding, ''))
     if item.kind == LAYER:
         return [stack.writable]
     if stack.writable is None:
@@ -209,9 +217,8 @@ def mount_points(container):
     """filesystem.MountPoint of each mount of a model.Container, and of the files that the engine mounts into all of them."""
     from ..layers import filesystem
     found = {}
-    for name, key, place in NETWORK_FILES:
-        path = os.path.join(container.folder, name) if container.folder is not None else None
-        if path is not None and container.config.get(key) and os.path.isfile(path) and not os.path.islink(path):
+    for place, path in container.own_files:
+        if os.path.isfile(path) and not os.path.islink(path):
             found[place] = filesystem.MountPoint(place, _opener(path, None))
     for mount in container.mounts:
         place = os.fsencode(mount.destination)
@@ -244,19 +251,14 @@ def lookup(opened_, path, follow=True):
     try:
         return opened_.files.lookup(path or b'/', follow)
     except OSError as exc:
-        raise LifeboatError('%s: %s%s' % (shown(place(opened_, path)), filesystem.why(exc), _nearest(opened_, path, exc)))
+        raise LifeboatError('%s: %s%s' % (shown(place(opened_, path)), filesystem.why(exc), _nearest(opened_, path)))
 
 
-def _nearest(opened_, path, exc):
+def _nearest(opened_, path):
     """What there is instead of a path that is not there."""
     parts = [part for part in (path or b'').split(b'/') if part]
-    for count in range(len(parts) - 1, -1, -1):
-        try:
-            opened_.files.lookup(b'/' + b'/'.join(parts[:count]))
-        except (OSError, LifeboatError):
-            continue
-        return '. The nearest folder that exists is %s' % shown(b'/' + b'/'.join(parts[:count]))
-    return ''
+    from ..layers import chosen
+    return '. The nearest folder that exists is %s' % shown(chosen.nearest(opened_.files, parts[:-1])) if parts else ''
 
 
 def place(opened_, path):
