@@ -6,11 +6,11 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help rescue test lint units sanity integration kernel engines delivery soak bench format changelog reference pyz release clean
+.PHONY: help rescue test lint units sanity integration kernel engines machines delivery soak bench format changelog reference pyz release clean
 
 help:
 	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none); needs Python only'
-	@echo 'make test     lint, units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
+	@echo 'make test     lint, units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, machines, delivery'
 	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer, links and reference of the docs'
 	@echo 'make format   mend layout and the order of imports'
 	@echo 'make soak     the tests with random contents, again and again (LIFEBOAT_SOAK=20 times), and their figures'
@@ -26,9 +26,9 @@ rescue:
 		$(if $(DEST),--dest '$(DEST)') $(if $(SAMPLE),--sample)
 
 test:
-	@$(PYTHON) tools/check.py lint units sanity integration kernel engines delivery
+	@$(PYTHON) tools/check.py lint units sanity integration kernel engines machines delivery
 
-lint units sanity integration kernel engines delivery:
+lint units sanity integration kernel engines machines delivery:
 	@$(PYTHON) tools/check.py $@
 
 soak:

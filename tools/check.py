@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the checks of `make test`: python3 tools/check.py PART... (lint units sanity integration kernel engines
-delivery soak)
+machines delivery soak)
 
 Makes what it needs under .venv/ by itself. Every part prints one line, and all it said if it failed; at the end come
 the counts of all parts, and pytest's closing line over the same. A part that this machine cannot run is named with the
@@ -33,6 +33,7 @@ HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
           'facts', 'rescue', 'restore', 'cli', 'fixtures')
+MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
 COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
@@ -200,6 +201,10 @@ def engines(run):
     run.part('real engines', as_root, run, ['tests/engines', 'tests/conformance'], ENGINE_TOOLS, conformance='real')
 
 
+def machines(run):
+    run.part('virtual machines', as_root, run, ['tests/machines'], MACHINE_TOOLS)
+
+
 def delivery(run):
     run.part('delivery over ssh', as_root, run, ['tests/delivery'],
              ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'])
@@ -210,6 +215,7 @@ def soak(run):
     os.environ.setdefault('LIFEBOAT_SOAK', '20')
     run.part('soak, units', soak_part, run, 'tests/unit')
     run.part('soak, real engines', soak_part, run, 'tests/engines')
+    run.part('soak, power cuts', soak_part, run, 'tests/machines')
 
 
 def soak_part(name, run, folder):
@@ -221,7 +227,8 @@ def soak_part(name, run, folder):
                 files.append(os.path.relpath(path, run.collection))
     if not files:
         raise envs.Missing('no test in %s reads LIFEBOAT_SOAK' % folder)
-    found, said = as_root(name, run, files, ENGINE_TOOLS, ['-s']) if folder == 'tests/engines' else \
+    tools = {'tests/engines': ENGINE_TOOLS, 'tests/machines': MACHINE_TOOLS}.get(folder)
+    found, said = as_root(name, run, files, tools, ['-s']) if tools else \
         pytest_part(name, run, envs.controller(), files, options=['-s'])
     print('\n'.join('   | ' + line for line in said.splitlines() if not progress.RESULTS.match(line)), flush=True)
     return found, ''
@@ -377,12 +384,12 @@ def lint(run):
             apart.part('lint, ' + name, function, apart)
 
 
-PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
+PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines, 'machines': machines,
          'delivery': delivery, 'lint': lint, 'soak': soak,
          'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
 # Two at a time if there is a second processor: first what fails most often, then what takes longest, so that both end
 # at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'delivery', 'kernel')
+ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'machines', 'delivery', 'kernel')
 # Not beside each other: integration looks whether spools of a delivery are left on this machine.
 APART = {'integration', 'delivery'}
 

@@ -18,6 +18,7 @@ BELOW = {
     'records': {'formats', 'disk'},
     'layers': {'formats', 'disk', 'records'},
     'engines': GROUND,
+    'attach': GROUND | {'engines'},
     'databases': GROUND,
     'archive': GROUND | {'databases'},
     'recreate': GROUND,
@@ -28,7 +29,7 @@ BELOW = {
     'facts': BELOW_BUNDLES,
     'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
-    'cli': BELOW_BUNDLES | {'bundles', 'facts', 'rescue', 'restore', 'module'},
+    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'facts', 'rescue', 'restore', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

@@ -35,9 +35,18 @@ CODES = {
                                     'folders look transparent and files are missing. Root inside a container needs '
                                     'CAP_SYS_ADMIN for these attributes.', LOSES_DATA, HIDES, PASSES),
     'OTHER_ENGINE': (INFO, 'Data of another container engine are on this host; this collection does not read them.'),
-    'VM_DISK': (INFO, 'A virtual machine disk of Docker Desktop: its containers lie inside.'),
+    'VM_DISK': (INFO, 'The image of a disk of a virtual machine or an appliance: containers may lie inside.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
+    # a disk that is attached
+    'JOURNAL_IGNORED': (WARNING, 'A file system was mounted without its journal: what was written in the last seconds before '
+                                 'the host died may be missing, or old.'),
+    'FILE_SYSTEM_NOT_MOUNTED': (CRITICAL, 'A file system of the disk could not be mounted; what it holds was not read.'),
+    'PARTITIONS_DAMAGED': (WARNING, 'The partition table of the disk is damaged, or names partitions that do not fit into it.'),
+    'VOLUME_LOCKED': (CRITICAL, 'An encrypted volume (LUKS) of the disk was not opened; what it holds was not read.'),
+    'LAYER_NOT_ATTACHED': (CRITICAL, 'A layer of the disk (LVM, md, an image inside it, thin devices) could not be attached; what it '
+                                     'holds was not read.'),
+    'DISK_MEMBER_MISSING': (WARNING, 'A RAID or a volume group of the disk lacks some of its devices.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),
     'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.',

@@ -264,11 +264,11 @@ def test_command_lines(dead, line):
     assert root.flags['data-root'] == '/data/docker'
 
 
-@pytest.mark.parametrize('line', [b'/usr/bin/docker run -d -g /data/docker',
-                                  b'/usr/bin/docker exec x dockerd -g /data/docker',
-                                  b'/usr/bin/docker-compose -g /data/docker', b'/usr/bin/docker'])
+@pytest.mark.parametrize('line', [b'/usr/bin/docker run -d -g /big/disk/docker',
+                                  b'/usr/bin/docker exec x dockerd -g /big/disk/docker',
+                                  b'/usr/bin/docker-compose -g /big/disk/docker', b'/usr/bin/docker'])
 def test_not_every_docker_is_a_daemon(dead, line):
-    dead.root(b'/data/docker')
+    dead.root(b'/big/disk/docker')
     dead.root()
     dead.unit(line)
     assert dead.only().path == dead.place(b'/var/lib/docker')
@@ -1341,7 +1341,7 @@ def fake_dockerd(tmp_path):
 
 
 def test_running_dockerd_of_a_live_host(dead, fake_dockerd):
-    place = dead.root(b'/data/docker')
+    place = dead.root(b'/one/two/three/four/docker')
     pid = fake_dockerd('--data-root', os.fsdecode(place), '--pidfile=/run/x.pid')
     found = discovery.find_roots(HostRoot(b'/'), [])
     mine = [root for root in found.roots if root.path == place]
@@ -1349,7 +1349,7 @@ def test_running_dockerd_of_a_live_host(dead, fake_dockerd):
     assert mine[0].why == ('running process %d' % pid,)
     assert mine[0].pidfile == b'/run/x.pid'
     # but it says nothing about another machine's disk
-    dead.root(b'/data/docker' + place)
+    dead.root(b'/one/two/three/four/docker' + place)
     assert dead.codes() == ['NO_DATA_ROOT']
 
 

@@ -18,6 +18,7 @@ says how to restore it with nothing but tar. Run it again and only what changed 
 EXAMPLES = '''
 lifeboat rescue /mnt/usb/rescued                                  every container
 lifeboat --host-root /mnt/dead rescue /mnt/usb/rescued web db     these two
+lifeboat --disk /srv/disk.vhdx rescue /mnt/usb/rescued             the disk of a virtual machine, as it is
 lifeboat rescue /mnt/usb/rescued --check                          what would be written, and how large it is
 lifeboat rescue /mnt/usb/rescued --include config,writable,image,volumes,binds,logs
 lifeboat rescue /mnt/usb/rescued --paths 'web:/srv/uploads/**' --paths db:/var/lib/mysql     nothing but these

@@ -8,6 +8,7 @@ import itertools
 import os
 
 from ....formats.wording import show
+from . import layouts
 from .claims import DEFAULT_JSON, DEFAULT_ROOT, Claim, claim_of
 from .content import is_root
 from .daemonconf import flags_of, parse_env, script_flags, shell_words
@@ -29,6 +30,7 @@ def all_claims(scan):
     scan.looked.append(show(DEFAULT_ROOT))
     claims.append(Claim(DEFAULT_ROOT, 'default', default=True))
     claims.extend(_from_layout(scan))
+    claims.extend(layouts.layout_claims(scan, claims)[:MAX_CLAIMS])
     return claims
 
 
