@@ -104,7 +104,7 @@ COMMON = {
              {WEB: ('partial', 'REMOVAL_INTERRUPTED')}, (), True),
     'removal in progress': (lambda h: h.write(folder(h, WEB, 'config.v2.json'), edit(
         State__RemovalInProgress=True, State__Running=False)), {WEB: ('partial', 'REMOVAL_INTERRUPTED')}, (), True),
-    'two of one name': (lambda h: h.write(folder(h, DB, 'config.v2.json'), edit(Name='/' + WEB)),
+    'two of one name': (lambda h: h.write(folder(h, DB, 'config.v2.json'), edit(Name='/' + h.subject.ROLES[WEB])),
                         {WEB: ('complete', 'NAME_CONFLICT'), DB: ('complete', 'NAME_CONFLICT')}, ('NAME_CONFLICT',), True),
     'volume database cut': (lambda h: h.write(os.path.join(h.subject.data_root, 'volumes', 'metadata.db'), lambda raw: raw[:5000]),
                             {}, ('METADATA_DB_DAMAGED',), True),

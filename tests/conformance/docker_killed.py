@@ -4,6 +4,7 @@
 """Docker engines that were really started, filled and killed (tests/engines/rig)."""
 import glob
 import os
+import struct
 
 import docker_damage
 import rescued
@@ -148,7 +149,16 @@ class KilledDocker(subject.Subject):
 
         def inside(number):
             return number - start if start <= number < start + 65536 else number
-        return [dict(item, uid=inside(item['uid']), gid=inside(item['gid'])) for item in tree]
+
+        def access(name, value):
+            """An ACL with the ids that it has inside: version, then tag, permissions and id of each entry (acl(5), linux/posix_acl_xattr.h)."""
+            if not name.startswith('system.posix_acl_'):
+                return value
+            raw = bytes.fromhex(value)
+            return (raw[:4] + b''.join(struct.pack('<HHI', tag, mode, inside(number) if tag in (2, 8) else number)
+                                       for tag, mode, number in struct.iter_unpack('<HHI', raw[4:]))).hex()
+        return [dict(item, uid=inside(item['uid']), gid=inside(item['gid']),
+                     xattrs={name: access(name, value) for name, value in (item.get('xattrs') or {}).items()} or item.get('xattrs')) for item in tree]
 
     def bind_trees(self):
         return {source: said and self._seen_inside(self.root.tree(said)) for source, said in self.root.truth['binds'].items()}

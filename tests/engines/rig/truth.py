@@ -137,7 +137,10 @@ def _container(engine, out, row):
     found['cp'] = {}
     for number, (copied, inside) in enumerate(COPIED):
         if copied == name:
-            found['cp'][inside] = out.data(engine.docker('cp', '%s:%s' % (name, inside), '-'), 'cp', '%s-%d.tar' % (name, number))
+            try:
+                found['cp'][inside] = out.data(engine.docker('cp', '%s:%s' % (name, inside), '-'), 'cp', '%s-%d.tar' % (name, number))
+            except RigError:            # not in the smaller scenario of other storage drivers
+                continue
     try:
         stdout, stderr = engine.docker_both('logs', '--timestamps', ident)
         found['stdout'] = out.data(stdout, 'logs', name + '.stdout')
