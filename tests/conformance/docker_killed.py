@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Docker engines that were really started, filled and killed (tests/engines/rig)."""
+import base64
 import glob
 import os
 import struct
@@ -154,9 +155,9 @@ class KilledDocker(subject.Subject):
             """An ACL with the ids that it has inside: version, then tag, permissions and id of each entry (acl(5), linux/posix_acl_xattr.h)."""
             if not name.startswith('system.posix_acl_'):
                 return value
-            raw = bytes.fromhex(value)
-            return (raw[:4] + b''.join(struct.pack('<HHI', tag, mode, inside(number) if tag in (2, 8) else number)
-                                       for tag, mode, number in struct.iter_unpack('<HHI', raw[4:]))).hex()
+            raw = base64.b64decode(value)
+            return base64.b64encode(raw[:4] + b''.join(struct.pack('<HHI', tag, mode, inside(number) if tag in (2, 8) else number)
+                                       for tag, mode, number in struct.iter_unpack('<HHI', raw[4:]))).decode('ascii')
         return [dict(item, uid=inside(item['uid']), gid=inside(item['gid']),
                      xattrs={name: access(name, value) for name, value in (item.get('xattrs') or {}).items()} or item.get('xattrs')) for item in tree]
 
