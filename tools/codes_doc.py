@@ -43,6 +43,9 @@ ADVICE = {
     'OTHER_ENGINE': 'Copy that folder before Podman or CRI-O is started on it, then use `podman --root` on the copy.',
     'VM_DISK': 'Lay a copy-on-write overlay over the file ([outage.md](outage.md#mount-a-disk-read-only)), mount its Linux file system and '
                'give the mount point as `host_root`.',
+    'ROOT_IN_USE': 'Stop dockerd and containerd, end the containers, and run again.',
+    'ROOT_LAYOUT_UNKNOWN': 'Rescue what it holds, and restore it on a new host.',
+    'ROOT_COPY_INCOMPLETE': 'Copy the root again, as root: `cp -a` or `rsync -aHAXS`.',
     'CONFIG_DAMAGED': 'Its layer, volumes and logs come out all the same. Compare `config/` in the bundle with what you '
                       'know: other records stood in for the damaged one.',
     'HOSTCONFIG_DAMAGED': 'Set ports, limits, restart policy and log options by hand after the restore.',

@@ -25,7 +25,7 @@ class Tree(NamedTuple):
 
 def tree_of(bucket: boltdb.Bucket) -> Tree:
     """Everything below a bucket that was read. Raises boltdb.BoltError at the first damaged page."""
-    entries = {key: value for key, value in bucket.items() if value is not None}    # type: Dict[bytes, Any]
+    entries: Dict[bytes, Any] = {key: value for key, value in bucket.items() if value is not None}
     for key, inner in bucket.buckets():
         entries[key] = tree_of(inner)
     return Tree(entries, bucket.sequence)
@@ -53,7 +53,7 @@ class _Pages(object):
         self.size = size
         self.order = order
         self.records = boltdb.Layouts(order)
-        self.done = []                  # type: List[bytes]
+        self.done: List[bytes] = []
         self.next = _FIRST
 
     def page(self, number, flags, count, body):
@@ -63,7 +63,7 @@ class _Pages(object):
 
     def bucket(self, tree):
         """Store TREE, its buckets first; returns the number of its page."""
-        items = []                      # type: List[Tuple[int, bytes, bytes]]
+        items: List[Tuple[int, bytes, bytes]] = []
         for key, value in sorted(tree.entries.items()):
             if isinstance(value, Tree):
                 items.append((boltdb.BUCKET_FLAG, key, self.records.bucket.pack(self.bucket(value), value.sequence)))

@@ -25,6 +25,11 @@ CODES = {
     'VM_DISK': (INFO, 'A virtual machine disk of Docker Desktop: its containers lie inside.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
+    # a repair in place
+    'ROOT_IN_USE': (CRITICAL, 'A daemon, a container or a mount still works on this data root, or another machine may: nothing is repaired.'),
+    'ROOT_LAYOUT_UNKNOWN': (CRITICAL, 'The layout of the data root is none that repairs know: nothing is repaired.'),
+    'ROOT_COPY_INCOMPLETE': (CRITICAL, 'The data root is a copy that lost device nodes, links, extended attributes or owners. It looks whole, but '
+                                       'deleted files are back or belong to others: nothing is repaired.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.'),
     'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.'),

@@ -65,9 +65,10 @@ def _do(top, step, journal):
     try:
         before = objects.state(folder.fd, name)
         _expect(step, before)
-        entry = {'n': len(journal.entries), 'code': step.code, 'op': step.operation, 'path': objects.words(step.path),
-                 'before': before, 'after': _after(step), 'parent': objects.attributes(folder.fd, b'.')['times'],
-                 'new': _owner(folder.fd, step.mode)}    # type: Dict[str, Any]
+        entry: Dict[str, Any] = {
+            'n': len(journal.entries), 'code': step.code, 'op': step.operation, 'path': objects.words(step.path),
+            'before': before, 'after': _after(step), 'parent': objects.attributes(folder.fd, b'.')['times'],
+            'new': _owner(folder.fd, step.mode)}
         if before not in (objects.NONE, objects.DIR):
             entry['old'] = objects.attributes(folder.fd, name)
             if not before.startswith('link:'):

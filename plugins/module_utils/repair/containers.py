@@ -58,7 +58,19 @@ def _config(this, ident, others, images, specs, recorded):
     if evidence is not None:
         sources = [word for word, there in (('runtime spec', evidence.spec), ('hostconfig.json', evidence.hostconfig),
                                             ('image config', evidence.image_config)) if there]
-        this.write('CONTAINER_CONFIG', path, records.dump(records.container(evidence)), 'from ' + ', '.join(sources), steps.REBUILT)
+        missing = [place for place in evidence.image_config.get('Volumes') or () if not spec_tells(evidence) and
+                   place not in records.mount_points(evidence)]
+        why = 'from ' + ', '.join(sources)
+        if missing:                     # without its volume a database would begin anew, beside its data
+            this.leave('CONTAINER_CONFIG', path, 'which anonymous volume was at %s is not known' % ', '.join(map(str, missing))[:200],
+                       'docker_layer_facts lists volumes that no container uses. Rescue and restore the container, or name the code.')
+            why += '; without a volume at %s' % ', '.join(map(str, missing))[:200]
+        this.write('CONTAINER_CONFIG', path, records.dump(records.container(evidence)), why, steps.LIKELY if missing else steps.REBUILT)
+
+
+def spec_tells(evidence: records.Evidence) -> bool:
+    """Whether the mounts of the last run are known: then a volume that is not among them was not there."""
+    return bool(evidence.spec.get('mounts'))
 
 
 def _of_temporary(view, ident) -> Optional[bytes]:
@@ -123,7 +135,7 @@ def _birth(view, driver, mount_id):
 
 
 def _network_ids(others):
-    found = {}                          # type: Dict[str, str]
+    found: Dict[str, str] = {}
     for one in others:
         for name, endpoint in records.dict_of(records.dict_of(one, 'NetworkSettings'), 'Networks').items():
             if isinstance(endpoint, dict) and endpoint.get('NetworkID'):
@@ -136,9 +148,9 @@ def _anonymous(this, made, others, driver, mount_id):
     there = records.mount_points(made)
     claimed = {point.get('Name') for one in others for point in records.dict_of(one, 'MountPoints').values() if isinstance(point, dict)}
     claimed |= {point.get('Name') for point in there.values()}
-    places = [place for place in made.image_config.get('Volumes') or () if place not in there]
+    places = [] if spec_tells(made) else [place for place in made.image_config.get('Volumes') or () if place not in there]
     st = this.view.stat(driver + b'/' + mount_id + b'/link')
-    near = []                           # type: List[Any]
+    near: List[Any] = []
     for name in this.view.names(b'volumes'):
         folder = this.view.stat(b'volumes/' + name)
         if known.HEX.match(name) and folder is not None and name.decode() not in claimed and st is not None:
@@ -146,9 +158,6 @@ def _anonymous(this, made, others, driver, mount_id):
     near.sort()
     if len(places) == 1 and near and near[0][0] < 5 and (len(near) == 1 or near[1][0] - near[0][0] > 0.5):
         return {places[0]: near[0][1]}
-    for place in places:
-        this.leave('CONTAINER_CONFIG', known.config_path(made.ident.encode()), 'which anonymous volume was at %s is not known (%d could be)' % (
-            str(place)[:100], sum(one[0] < 5 for one in near)), 'docker_layer_facts lists volumes that no container uses; mount the right one.')
     return {}
 
 
@@ -166,7 +175,7 @@ def _hostconfig(this, ident, spec):
 
 
 def _names(this):
-    by_name = {}                        # type: Dict[str, List[Any]]
+    by_name: Dict[str, List[Any]] = {}
     layers = known.writable(this.view)
     for ident in known.containers(this.view):
         config = known.config(this.view, ident)

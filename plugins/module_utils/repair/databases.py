@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Dict
 
-from ..formats import boltcheck, boltdb, boltwrite, jsonish
+from ..formats import boltcheck, boltwrite, jsonish
 from . import known, records, steps
 from .plan import Plan
 from .view import FILE, MAX_DB
@@ -94,7 +94,7 @@ def _volumes(this):
 
 def _volume_records(raw):
     """Yield (name, record) of what pages still say. Two different records of one volume: neither."""
-    found = {}                          # type: Dict[bytes, Any]
+    found: Dict[bytes, Any] = {}
     for key, value in boltcheck.salvage(raw):
         record = _object(value)
         if record and isinstance(record.get('Name'), str) and record['Name'].encode('utf-8', 'replace') == key and record.get('Driver'):
@@ -112,7 +112,7 @@ def _volume(this, name, labels):
 
 def _labels(this):
     """{volume: labels} as containers tell them. Nothing makes a volume anonymous: prune would remove it."""
-    found = {}                          # type: Dict[bytes, Dict[str, str]]
+    found: Dict[bytes, Dict[str, str]] = {}
     for ident in known.containers(this.view):
         config = known.config(this.view, ident) or {}
         project = records.dict_of(records.dict_of(config, 'Config'), 'Labels').get('com.docker.compose.project')
@@ -132,7 +132,7 @@ def _labels(this):
 
 def _networks(this):
     raw = this.view.read(NETWORKS, MAX_DB) or b''
-    found = {}                          # type: Dict[bytes, bytes]
+    found: Dict[bytes, bytes] = {}
     for key, value in boltcheck.salvage(raw):
         match = _NETWORK_KEY.search(key)
         # 8 bytes of a growing number, and JSON: of one key the highest number is the newest
@@ -145,8 +145,8 @@ def _networks(this):
         this.write('NETWORK_DB', NETWORKS, boltwrite.encode(tree, size, order), '%d networks out of the pages of the old file' % count,
                    steps.REBUILT, 0o644)
     else:
-        this.aside('NETWORK_DB', NETWORKS, 'nothing of it can be read. Make user networks again by name: %s' % (_user_networks(this) or 'no container names one'),
-                   steps.REBUILT)
+        names = _user_networks(this) or 'no container names one'
+        this.aside('NETWORK_DB', NETWORKS, 'nothing of it can be read. Make user networks again by name: %s' % names, steps.REBUILT)
 
 
 def _index(value):
@@ -154,7 +154,7 @@ def _index(value):
 
 
 def _user_networks(this):
-    found = {}                          # type: Dict[str, str]
+    found: Dict[str, str] = {}
     for ident in known.containers(this.view):
         config = known.config(this.view, ident) or {}
         for name, endpoint in records.dict_of(records.dict_of(config, 'NetworkSettings'), 'Networks').items():

@@ -8,7 +8,7 @@ from . import containers, databases, guard, known, layers, links, mounts, reposi
 from .plan import Plan
 
 GROUPS = (guard, layers, mounts, links, containers, repositories, databases, small)
-CODES = {code: each for group in GROUPS for code, each in group.CODES.items()}   # type: Dict[str, steps.Code]
+CODES: Dict[str, steps.Code] = {code: each for group in GROUPS for code, each in group.CODES.items()}
 
 
 def plan(this: Plan, recorded: str, userns: bool) -> None:
@@ -18,7 +18,7 @@ def plan(this: Plan, recorded: str, userns: bool) -> None:
     """
     guard.plan(this)
     specs = known.runtime_specs(this.view)
-    images = {}                         # type: Dict[bytes, Any]
+    images: Dict[bytes, Any] = {}
     for name in known.drivers_of(this.view):
         if name in known.DRIVERS:
             images[name] = known.images(this.view, name)

@@ -102,7 +102,7 @@ class Journal(object):
             raise LifeboatError('the journal %s/%s is damaged; nothing was done. RUN-saved-N beside it are the original files' % (
                 wording.show(self.path), NAME.decode()))
         if not lines:
-            self.entries = []           # type: List[Dict[str, Any]]
+            self.entries: List[Dict[str, Any]] = []
             self.add({'version': VERSION, 'root': self.root.decode('utf-8', 'surrogateescape')})
             return []
         if lines[0].get('version') != VERSION or lines[0].get('root') != self.root.decode('utf-8', 'surrogateescape'):

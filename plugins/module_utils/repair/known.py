@@ -80,7 +80,9 @@ def is_known(view: View) -> bool:
 
 def images(view: View, driver: bytes) -> Images:
     """Images of a driver's image database."""
-    configs, chains, top = {}, {}, {}   # type: Dict[str, Dict[str, Any]], Dict[str, Chain], Dict[str, str]
+    configs: Dict[str, Dict[str, Any]] = {}
+    chains: Dict[str, Chain] = {}
+    top: Dict[str, str] = {}
     folder = b'image/' + driver + b'/imagedb/content/sha256'
     for name in view.names(folder):
         raw = view.read(folder + b'/' + name) if HEX.match(name) else None
@@ -112,7 +114,8 @@ def driver(view: View, name: bytes) -> Driver:
     """The folders of an overlay driver and what they say of each other."""
     ids = [one for one in view.names(name) if LAYER_ID.match(one) and view.is_folder(name + b'/' + one)]
     known = set(ids)
-    link_of, id_of = {}, {}             # type: Dict[bytes, bytes], Dict[bytes, bytes]
+    link_of: Dict[bytes, bytes] = {}
+    id_of: Dict[bytes, bytes] = {}
     for one in ids:
         link = view.text(name + b'/' + one + b'/link').encode()
         if LINK_NAME.match(link) and link not in id_of:
@@ -211,8 +214,8 @@ def runtime_specs(view: View) -> Dict[bytes, Dict[str, Any]]:
         root = boltdb.open_db(raw).root if raw else None
     except boltdb.BoltError:
         return {}
-    found = {}                          # type: Dict[bytes, Dict[str, Any]]
-    errors = []                         # type: List[boltdb.BoltError]
+    found: Dict[bytes, Dict[str, Any]] = {}
+    errors: List[boltdb.BoltError] = []
     top = root.bucket(b'v1', errors=errors) if root is not None else None
     for dummy, space in top.buckets(errors) if top is not None else ():
         holder = space.bucket(b'containers', errors=errors)

@@ -18,6 +18,8 @@ CODES = {
     'LAYER_DIFF': steps.Code('diff of an image layer is gone, empty or wrong.', 'Writes it; the chainID is the SHA-256 of parent and diff.'),
     'LAYER_PARENT': steps.Code('parent of an image layer is gone, empty or wrong; a layer without it passes as a base layer.',
                                'Writes it; the chainID is the SHA-256 of parent and diff.'),
+    'LAYER_TAR_SPLIT': steps.Code('tar-split.json.gz of an image layer is gone or empty. Containers work; docker save and docker push fail.',
+                                  'Nothing: it cannot be made anew.'),
     'LAYER_SIZE': steps.Code('size of an image layer is gone or empty.', 'Writes the sum of what is in its folder.'),
 }
 _REMOVING = re.compile(rb'([0-9a-f]{64})-.+-removing\Z')
@@ -50,7 +52,7 @@ def _unremove(this, folder, match, driver, records, images):
 
 def _places(this, driver, cache, images):
     """{chainID: ids that some lower file puts there}."""
-    found = {}                          # type: Dict[str, Set[bytes]]
+    found: Dict[str, Set[bytes]] = {}
     for record in known.mounts(this.view, driver.name).values():
         below = [one for one in driver.below(record.mount_id) if not one.endswith(b'-init')]
         _learn(found, record.parent, below, images)
@@ -85,6 +87,9 @@ def _layer(this, folder, chain, driver, records, cache, places, images):
         this.write(code or 'LAYER_DIFF', path + b'/diff', proven.diff_id.encode(), 'the image config and the chainID prove it', steps.CERTAIN, 0o644)
     if proven.parent and record.parent != proven.parent:
         this.write(code or 'LAYER_PARENT', path + b'/parent', proven.parent.encode(), 'the image config and the chainID prove it', steps.CERTAIN, 0o644)
+    if not (this.view.read(path + b'/tar-split.json.gz') or b'').strip(b'\0'):
+        this.leave('LAYER_TAR_SPLIT', path + b'/tar-split.json.gz', 'it is gone or empty: docker save and docker push of the image fail',
+                   'Pull the image again by its digest, or docker commit what is needed of it.')
     if not record.size and known.has_content(this.view, driver.name, record.cache_id):
         size = tree_size(this.view, driver.name + b'/' + record.cache_id + b'/diff')
         this.write(code or 'LAYER_SIZE', path + b'/size', b'%d' % size, 'sum of all in its folder that is no folder', steps.CERTAIN, 0o644)
@@ -110,7 +115,7 @@ def _alone_on(this, proven, driver, cache):
     parent = cache.get(proven.parent, b'')
     if proven.parent and not parent:
         return []
-    found = []                          # type: List[bytes]
+    found: List[bytes] = []
     for ident in driver.ids:
         if ident in claimed or ident.endswith(b'-init') or ident + b'-init' in driver.ids or not known.has_content(this.view, driver.name, ident):
             continue

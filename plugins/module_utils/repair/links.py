@@ -17,7 +17,8 @@ CODES = {
     'LOWER': steps.Code('The list of layers below one is gone, empty or wrong; with an empty one a container would see the files of all others.',
                         'Writes lower from the order of layerdb.'),
     'WORK_FOLDER': steps.Code('The work folder of a layer is gone; it cannot be mounted.', 'Makes it.'),
-    'INIT_LAYER': steps.Code('The init layer of a container is gone; the container cannot be mounted.', 'Makes a new one, as dockerd does for a new container.'),
+    'INIT_LAYER': steps.Code('The init layer of a container is gone; the container cannot be mounted.',
+                             'Makes a new one, as dockerd does for a new container.'),
 }
 _INIT_FOLDERS = (b'dev', b'dev/pts', b'dev/shm', b'proc', b'sys', b'etc')
 _INIT_FILES = (b'.dockerenv', b'etc/hosts', b'etc/hostname', b'etc/resolv.conf', b'dev/console')
@@ -40,7 +41,7 @@ def plan(this: Plan, name: bytes, images: known.Images, userns: bool) -> None:
 def _orders(this, name, images):
     """{id: ids that must lie below it, nearest first} by layerdb; only what is known whole."""
     records = known.layers(this.view, name)
-    found = {}                          # type: Dict[bytes, List[bytes]]
+    found: Dict[bytes, List[bytes]] = {}
     for chain, record in records.items():
         chains = known.upwards(chain, images.chains)
         below = _cache_ids(chains[1:], records)
@@ -109,7 +110,7 @@ def _init_layers(this, name, order, userns):
         below = order.get(init)
         path = name + b'/' + init
         if userns:
-            this.leave('INIT_LAYER', path, 'owners of an init layer in a user namespace are not known', 'docker export what docker can; rescue the container and restore it.')
+            this.leave('INIT_LAYER', path, 'owners of an init layer in a user namespace are not known', 'Rescue the container and restore it.')
         elif below:
             _new_init(this, name, path, _link_of_init(driver, record.mount_id, below, init), below)
 

@@ -81,7 +81,7 @@ def _parent(this, folder, ident, record, driver, images):
     by_image = images.top.get(config.get('Image'), '')
     below = driver.below(record.mount_id)[1:]
     records = known.layers(this.view, driver.name)
-    by_lower = _by_cache(below[0], records) if below else []        # type: List[str]
+    by_lower: List[str] = _by_cache(below[0], records) if below else []
     said = set(by_lower[:1] if len(by_lower) == 1 else []) | ({by_image} if by_image else set())
     if len(said) != 1:
         if below or by_image:

@@ -19,8 +19,8 @@ class Plan(object):
         self.chosen = chosen
         self.journal_device = journal_device    # st_dev of the journal's folder: a folder is moved aside only inside of it
         self.names = names or {}
-        self.steps = []                 # type: List[steps.Step]
-        self.unresolved = []            # type: List[steps.Unresolved]
+        self.steps: List[steps.Step] = []
+        self.unresolved: List[steps.Unresolved] = []
 
     def write(self, code: str, path: bytes, data: bytes, why: str, certainty: str, mode: int = 0o600) -> bool:
         """Plan a new content. Returns whether it will be there; nothing is planned where it is there already."""

@@ -91,7 +91,7 @@ def _networks(known):
 
 def mount_points(known: Evidence) -> Dict[str, Dict[str, Any]]:
     """MountPoints: of hostconfig, then of the runtime spec, then anonymous volumes that evidence gives to it."""
-    found = {}                          # type: Dict[str, Dict[str, Any]]
+    found: Dict[str, Dict[str, Any]] = {}
     host = known.hostconfig or {}
     for bind in texts(host.get('Binds')):
         parts = bind.split(':')
@@ -156,7 +156,7 @@ def host(config: Dict[str, Any], spec: Dict[str, Any], log_type: str) -> Dict[st
 
 
 def _binds(config):
-    found = []                          # type: List[str]
+    found: List[str] = []
     for place, point in sorted(dict_of(config, 'MountPoints').items()):
         if not isinstance(point, dict) or point.get('Type') not in ('', 'bind', 'volume'):
             continue

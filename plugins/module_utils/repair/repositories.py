@@ -22,7 +22,7 @@ def plan(this: Plan, name: bytes, images: known.Images) -> None:
     value = this.view.json(path)
     if value is not None and isinstance(value.get('Repositories'), dict) or not images.configs:
         return
-    names = {}                          # type: Dict[str, Dict[str, str]]
+    names: Dict[str, Dict[str, str]] = {}
     doubtful = set()
     for ident in known.containers(this.view):
         config = known.config(this.view, ident) or {}

@@ -32,8 +32,8 @@ class View(object):
 
     def __init__(self, top: safeio.Dir):
         self.top = top
-        self._planned = {}              # type: Dict[bytes, Node]
-        self._moved = {}                # type: Dict[bytes, bytes]  # new folder -> where it is still
+        self._planned: Dict[bytes, Node] = {}
+        self._moved: Dict[bytes, bytes] = {}  # new folder -> where it is still
 
     # -- what is there ---------------------------------------------------------------------------------------------
 
@@ -87,6 +87,11 @@ class View(object):
 
     def is_folder(self, path: bytes) -> bool:
         return self.kind(path) == FOLDER
+
+    def is_opaque(self, path: bytes) -> bool:
+        """Whether a folder carries overlay's mark that hides all below it."""
+        found = self._at(path + b'/.', lambda folder, dummy: safeio.xattrs_of(folder.fd)) or {}
+        return any(found.get(name) == b'y' for name in ('trusted.overlay.opaque', 'user.overlay.opaque'))
 
     # -- small texts and JSON --------------------------------------------------------------------------------------
 
