@@ -16,7 +16,7 @@ from .journal import Journal
 
 def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
     """Do the selected steps below TOP; returns how many were done. LifeboatError where the disk is not as the plan says."""
-    finish(top, journal)
+    journal.begin()
     done = 0
     for step in plan:
         if step.selected:
@@ -26,6 +26,7 @@ def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
                 raise LifeboatError('%s: %s (%s). What was done before is in the journal %s; state: reverted undoes it' % (
                     step.code, wording.show(step.path), os.strerror(exc.errno), wording.show(journal.path)))
             done += 1
+    journal.end()
     return done
 
 

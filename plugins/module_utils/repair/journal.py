@@ -8,14 +8,14 @@
     JOURNAL_DIR/RUN-records.tar        all records, before the first step
     JOURNAL_DIR/RUN-reverted.jsonl     a journal whose steps are all undone
 
-A line: n, code, op, path, before, after (states as in objects.py), saved (what give() needs), parent (times of the folder), to.
+A line about a run: begin or end. A line about a step: n, code, op, path, before, after (states as in objects.py), saved (what give() needs), parent (times of the folder), to.
 """
 import errno
 import fcntl
 import json
 import os
 import stat
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from ..disk.errors import LifeboatError
 from ..formats import wording
@@ -33,6 +33,7 @@ class Journal(object):
         self.root = root
         self.fd = _folder(path, root)
         self.file = -1
+        self.open_from: Optional[int] = None    # number of the first step of a run that did not end
         try:
             self.device = os.fstat(self.fd).st_dev
             self.run = sum(name.endswith('-reverted.jsonl') for name in os.listdir(self.fd)) + 1
@@ -66,6 +67,16 @@ class Journal(object):
         os.fsync(self.file)
         if 'n' in entry:
             self.entries.append(entry)
+
+    def begin(self) -> None:
+        """A run begins: until its end() its steps are to be undone before anything else."""
+        self.open_from = len(self.entries)
+        self.add({'begin': self.open_from})
+
+    def end(self) -> None:
+        """All steps of the run are done (or undone)."""
+        self.open_from = None
+        self.add({'end': len(self.entries)})
 
     def retire(self) -> None:
         """All steps are undone: keep the lines under another name, so that the next run begins anew."""
@@ -108,6 +119,9 @@ class Journal(object):
         if lines[0].get('version') != VERSION or lines[0].get('root') != self.root.decode('utf-8', 'surrogateescape'):
             raise LifeboatError('the journal in %s belongs to %s; name another journal_dir' % (
                 wording.show(self.path), wording.show(lines[0].get('root', 'another program'))))
+        marks = [line for line in lines if 'begin' in line or 'end' in line]
+        if marks and 'begin' in marks[-1]:
+            self.open_from = marks[-1]['begin']
         return [line for line in lines if 'n' in line]
 
 

@@ -25,14 +25,31 @@ class Conflict(NamedTuple):
 
 def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
     """Undo all steps; [] if the root is as it was, and then the journal is retired. Can be repeated."""
+    conflicts = _undo_from(top, journal, 0)
+    if not conflicts:
+        journal.retire()
+    return conflicts
+
+
+def unfinished(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+    """Undo the steps of a run that was cut short; those of runs that ended stay. [] if that is done, or nothing was to be done."""
+    conflicts = []
+    if journal.open_from is not None:
+        conflicts = _undo_from(top, journal, journal.open_from)
+        if not conflicts:
+            journal.end()
+    return conflicts
+
+
+def _undo_from(top, journal, first):
     finish(top, journal)
     conflicts = []
-    for entry in reversed(journal.entries):
+    for entry in reversed(journal.entries[first:]):
         path = objects.raw_of(entry['path'])
         try:
             folder, name = place(top, path)
-        except FileNotFoundError:
-            if entry['op'] != steps.MKDIR:
+        except (FileNotFoundError, NotADirectoryError):
+            if entry['before'] != objects.NONE:     # else it is as it was before: not there
                 conflicts.append(Conflict(entry['code'], path, 'the folder that held it is gone'))
             continue
         try:
@@ -41,8 +58,6 @@ def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
             release(folder)
         if why:
             conflicts.append(Conflict(entry['code'], path, why))
-    if not conflicts:
-        journal.retire()
     return conflicts
 
 

@@ -77,6 +77,8 @@ def _chosen(request):
 def _planned(root, path, request):
     view = View(root.dir)
     refusals = refuse.refusals(root, view)
+    if request.state != PLANNED and not request.check and not refusals and journals.exists(path):
+        _undo_unfinished(root, path)
     result = _result(root, path)
     result['hidden'] = [_hidden(one) for one in hiding.hidden(root, view)]
     result['problems'] = [_problem(item) for item in _problems(root, refusals)]
@@ -94,18 +96,25 @@ def _planned(root, path, request):
         return result
     _or_refused(result, request, refusals)
     _stop_of_store(root)
-    if selected or journals.exists(path):
+    if selected:
         with journals.Journal(path, root.path) as journal:
-            acts.finish(root.dir, journal)
-            if selected:
-                copies.save(View(root.dir), journal)
-                acts.apply(root.dir, selected, journal)
-                result['journal'] = wording.text(path)
+            copies.save(View(root.dir), journal)
+            acts.apply(root.dir, selected, journal)
+            result['journal'] = wording.text(path)
     for item, step in zip(result['plan'], wanted):
         item['done'] = step.selected
     if request.verify == OFFLINE:
         result['verified'] = verify(request, root)
     return result
+
+
+def _undo_unfinished(root, path):
+    """A run that was killed is undone before the next one: half of a repair is no state to plan from."""
+    with journals.Journal(path, root.path) as journal:
+        conflicts = revert.unfinished(root.dir, journal)
+    if conflicts:
+        raise LifeboatError('an earlier repair was cut short and cannot be undone: %s of %s %s. Compare it with the journal %s, put the '
+                            'original there, and try again' % (conflicts[0].code, wording.show(conflicts[0].path), conflicts[0].why, wording.show(path)))
 
 
 def _or_refused(result, request, refusals):
@@ -192,7 +201,7 @@ def _hidden(one):
 
 def _step(step):
     return {'code': step.code, 'path': wording.text(step.path), 'operation': step.operation, 'why': step.why, 'certainty': step.certainty,
-            'selected': step.selected, 'done': False}
+            'to': wording.text(step.data) if step.operation == steps.RENAME else '', 'selected': step.selected, 'done': False}
 
 
 def _diffs(view, selected):
