@@ -32,7 +32,7 @@ RESULTS = os.path.join(envs.VENV, 'results')
 HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
-          'facts', 'rescue', 'restore', 'cli', 'fixtures')
+          'facts', 'rescue', 'repair', 'restore', 'cli', 'fixtures')
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
