@@ -53,6 +53,13 @@ options:
     description: Names of containers whose record is lost, by their ID or its beginning (at least four digits).
     type: dict
     default: {}
+  policies:
+    description:
+      - With V(give_back) and O(state=repaired), nothing is done but to give containers the restart policies back that the guard had set to
+        V(no), where they are still V(no). The engine must be stopped for it; on a running one use C(docker update --restart).
+    type: str
+    choices: [keep, give_back]
+    default: keep
   verify:
     description: With V(offline), reads the whole root again after the repair and says which containers are complete.
     type: str
@@ -147,7 +154,7 @@ def repair(module):
     result = run.run(run.Request(
         state=given['state'], host_root=path('host_root'), data_root=path('data_root'), containerd_root=path('containerd_root'),
         journal_dir=path('journal_dir'), steps=given['steps'], names={str(key): str(name) for key, name in given['names'].items()},
-        verify=given['verify'], check=module.check_mode))
+        policies=given['policies'], verify=given['verify'], check=module.check_mode))
     if not module._diff:
         del result['diff']
     return result
@@ -163,6 +170,7 @@ def main():
             journal_dir=dict(type='path'),
             steps=dict(type='list', elements='str', default=[]),
             names=dict(type='dict', default={}),
+            policies=dict(type='str', choices=[run.KEEP, run.GIVE_BACK], default=run.KEEP),
             verify=dict(type='str', choices=[run.NONE, run.OFFLINE], default=run.NONE),
         ),
         supports_check_mode=True,

@@ -8,7 +8,13 @@ from . import containers, databases, guard, known, layers, links, mounts, reposi
 from .plan import Plan
 
 GROUPS = (guard, layers, mounts, links, containers, repositories, databases, small)
+MAX_PASSES = 6
 CODES: Dict[str, steps.Code] = {code: each for group in GROUPS for code, each in group.CODES.items()}
+
+
+def give_back(this: Plan, policies: Dict[bytes, Dict[str, Any]]) -> None:
+    """Fill THIS with nothing but the restart policies of before the guard."""
+    guard.give_back(this, policies)
 
 
 def plan(this: Plan, recorded: str, userns: bool) -> None:
@@ -17,18 +23,24 @@ def plan(this: Plan, recorded: str, userns: bool) -> None:
     RECORDED: the data root as its engine knew it. USERNS: a root of user namespaces.
     """
     guard.plan(this)
+    images: Dict[bytes, Any] = {name: known.images(this.view, name) for name in known.drivers_of(this.view) if name in known.DRIVERS}
     specs = known.runtime_specs(this.view)
-    images: Dict[bytes, Any] = {}
-    for name in known.drivers_of(this.view):
-        if name in known.DRIVERS:
-            images[name] = known.images(this.view, name)
-            mounts.plan(this, name, images[name], specs, False)
-            layers.plan(this, name, images[name])
-            mounts.plan(this, name, images[name], specs, True)
-            links.plan(this, name, images[name], userns)
-    containers.plan(this, images, specs, recorded)
-    for name, found in images.items():
+    for dummy in range(MAX_PASSES):     # what one pass repairs is a source for the next
+        before = this.again()
+        _records(this, images, specs, recorded, userns)
+        if sum(step.selected for step in this.steps) == before:
+            break
+    for name, found in images.items():  # these take what all containers tell, so they come last
         repositories.plan(this, name, found)
     databases.plan(this)
     small.plan(this)
+
+
+def _records(this, images, specs, recorded, userns):
+    for name, found in images.items():
+        mounts.plan(this, name, found, specs, False)
+        layers.plan(this, name, found)
+        mounts.plan(this, name, found, specs, True)
+        links.plan(this, name, found, userns)
+    containers.plan(this, images, specs, recorded)
     guard.plan(this)                    # of what can be read only now

@@ -2,6 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Step 0, before any start of an engine: what the start itself would delete or start is held."""
+from typing import Any, Dict
+
 from . import known, records, steps
 from .plan import Plan
 
@@ -9,9 +11,20 @@ CODES = {
     'GUARD_AUTOREMOVE': steps.Code('The container was started with --rm: the next start of dockerd deletes it.', 'Sets AutoRemove to false.'),
     'GUARD_RESTART': steps.Code('The container starts by its restart policy with the engine: a database recovers on what is there.',
                                 'Sets the policy to no. The original is in the journal; policies: give_back gives it back.'),
+    'POLICY_BACK': steps.Code('The guard had set the restart policy of a container to no.',
+                              'Gives the original back; with policies: give_back, when the engine has proved to work.'),
     'GUARD_DEAD': steps.Code('The container is marked as dead or as being removed, but its layer is there.',
                              'Clears the marks: the container can be started again.'),
 }
+
+
+def give_back(this: Plan, policies: Dict[bytes, Dict[str, Any]]) -> None:
+    """Plan the restart policies of before the guard, POLICIES {container id: RestartPolicy}, where it is still `no`."""
+    for ident, policy in sorted(policies.items()):
+        value = this.view.json(known.hostconfig_path(ident))
+        if value is not None and records.dict_of(value, 'RestartPolicy').get('Name') == 'no':
+            this.write('POLICY_BACK', known.hostconfig_path(ident), records.dump(dict(value, RestartPolicy=policy)),
+                       'the policy was %s before the guard' % str(policy.get('Name'))[:40], steps.CERTAIN)
 
 
 def plan(this: Plan) -> None:

@@ -8,7 +8,8 @@
     JOURNAL_DIR/RUN-records.tar        all records, before the first step
     JOURNAL_DIR/RUN-reverted.jsonl     a journal whose steps are all undone
 
-A line about a run: begin or end. A line about a step: n, code, op, path, before, after (states as in objects.py), saved (what give() needs), parent (times of the folder), to.
+A line about a run: begin or end. A line about a step: n, code, op, path, before, after (states as in objects.py), saved, old and new
+(what give() needs), parent (times of the folder), to.
 """
 import errno
 import fcntl
@@ -18,7 +19,7 @@ import stat
 from typing import Any, Dict, List, Optional
 
 from ..disk.errors import LifeboatError
-from ..formats import wording
+from ..formats import jsonish, wording
 
 NAME = b'journal.jsonl'
 VERSION = 1
@@ -77,6 +78,14 @@ class Journal(object):
         """All steps of the run are done (or undone)."""
         self.open_from = None
         self.add({'end': len(self.entries)})
+
+    def original(self, entry: Dict[str, Any]) -> Any:
+        """The JSON that a step replaced; None if it is not there or no JSON."""
+        try:
+            with open(os.open(entry.get('saved', ''), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd), 'rb') as stream:
+                return jsonish.loads(stream.read())
+        except (OSError, ValueError):
+            return None
 
     def retire(self) -> None:
         """All steps are undone: keep the lines under another name, so that the next run begins anew."""

@@ -69,6 +69,12 @@ class Plan(object):
             self.unresolved.append(entry)
         return False
 
+    def again(self) -> int:
+        """Before another look at the same root: forget what stayed open; selected steps stay. Returns how many those are."""
+        self.steps = [step for step in self.steps if step.selected]
+        self.unresolved = []
+        return len(self.steps)
+
     def _add(self, step):
         if not self.chosen(step.code, step.certainty):
             shown = step._replace(selected=False)

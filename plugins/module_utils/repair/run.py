@@ -18,6 +18,7 @@ from . import (
     hidden as hiding,
     journal as journals,
     plan as plans,
+    records,
     refuse,
     revert,
     steps,
@@ -27,6 +28,7 @@ from .view import FILE, LINK, View
 PLANNED, GUARDED, REPAIRED, REVERTED = 'planned', 'guarded', 'repaired', 'reverted'
 STATES = (PLANNED, GUARDED, REPAIRED, REVERTED)
 NONE, OFFLINE = 'none', 'offline'
+KEEP, GIVE_BACK = 'keep', 'give_back'
 MAX_DIFF = 200                          # lines of one file
 
 
@@ -39,6 +41,7 @@ class Request(NamedTuple):
     journal_dir: Optional[bytes] = None  # None: beside the root
     steps: List[str] = []
     names: Dict[str, str] = {}
+    policies: str = KEEP
     verify: str = NONE
     check: bool = False                 # write nothing, whatever the state
 
@@ -85,7 +88,10 @@ def _planned(root, path, request):
     if any(item.code == 'ROOT_LAYOUT_UNKNOWN' for item in refusals):
         return _or_refused(result, request, refusals)
     this = plans.Plan(view, _chosen(request), request.names, _device(path))
-    groups.plan(this, os.fsdecode(root.recorded_path or b'/var/lib/docker'), bool(root.idmap))
+    if request.policies == GIVE_BACK:
+        groups.give_back(this, _policies(root, path))
+    else:
+        groups.plan(this, os.fsdecode(root.recorded_path or b'/var/lib/docker'), bool(root.idmap))
     wanted = [step for step in this.steps if request.state != GUARDED or step.code in guard.CODES]
     result['plan'] = [_step(step) for step in wanted]
     result['unresolved'] = [{'code': one.code, 'path': wording.text(one.path), 'why': one.why, 'next_step': one.next_step} for one in this.unresolved]
@@ -106,6 +112,19 @@ def _planned(root, path, request):
     if request.verify == OFFLINE:
         result['verified'] = verify(request, root)
     return result
+
+
+def _policies(root, path):
+    """{container id: RestartPolicy} of before the guard, from the originals in the journal."""
+    found = {}
+    if journals.exists(path):
+        with journals.Journal(path, root.path) as journal:
+            for entry in journal.entries:
+                if entry['code'] == 'GUARD_RESTART':
+                    policy = records.dict_of(journal.original(entry), 'RestartPolicy')
+                    if policy.get('Name'):
+                        found.setdefault(entry['path'].split('/')[1].encode('ascii'), policy)
+    return found
 
 
 def _undo_unfinished(root, path):

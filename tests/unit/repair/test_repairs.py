@@ -39,6 +39,18 @@ def test_the_guard_holds_what_a_start_would_delete_or_start(dead):
     assert dead.run(run.GUARDED)['plan'] == []
 
 
+def test_policies_are_given_back(dead):
+    before = contents(dead.path)
+    dead.run()
+    result = dead.run(policies=run.GIVE_BACK)
+    assert codes(result['plan']) == ['POLICY_BACK']
+    for container in dead.expected.containers:
+        value = load(dead.folder(container.name, 'hostconfig.json'))
+        assert value == dict(container.hostconfig, AutoRemove=False)
+    assert dead.run(policies=run.GIVE_BACK)['plan'] == []
+    assert dead.run(run.REVERTED)['unresolved'] == [] and contents(dead.path) == before
+
+
 @pytest.mark.parametrize('name', sorted(BREAKS))
 def test_a_break_is_repaired_and_undone(dead, name):
     whole = contents(dead.path)

@@ -20,7 +20,8 @@ lifeboat repair --apply --steps MOUNT_ID --name 4f0c5ad01b77=shop-web-1
 lifeboat repair --revert                               take everything back'''
 
 GO_ON = 'What was begun is in the journal. Run it again with --apply, or --revert.'
-WORDS = {'certain': 'certain', 'rebuilt': 'rebuilt', 'likely': 'likely, needs --steps', 'choice': 'a choice, needs --steps', 'lost': 'loses data, needs --steps'}
+WORDS = {'certain': 'certain', 'rebuilt': 'rebuilt', 'likely': 'likely, needs --steps', 'choice': 'a choice, needs --steps',
+         'lost': 'loses data, needs --steps'}
 
 
 def arguments(parser):
@@ -28,6 +29,7 @@ def arguments(parser):
     how.add_argument('--guard', dest='state', action='store_const', const='guarded', help='hold what a start would delete or start')
     how.add_argument('--apply', dest='state', action='store_const', const='repaired', help='the guard and every certain step')
     how.add_argument('--revert', dest='state', action='store_const', const='reverted', help='undo everything in the journal')
+    parser.add_argument('--give-back', action='store_true', help='with --apply: only give restart policies back that the guard took')
     parser.add_argument('--check', action='store_true', help='with one of these: write nothing')
     parser.add_argument('--steps', metavar='CODE,...', action='append', default=[], help='codes that run too; !CODE: that do not')
     parser.add_argument('--name', metavar='ID=NAME', action='append', default=[], help='name of a container whose record is lost')
@@ -63,6 +65,7 @@ def request(given):
         state=given.state or repairs.PLANNED, host_root=os.fsencode(given.host_root), data_root=os.fsencode(roots[0]) if roots else None,
         containerd_root=os.fsencode(given.containerd_root) if given.containerd_root else None,
         journal_dir=os.fsencode(given.journal) if given.journal else None,
+        policies=repairs.GIVE_BACK if given.give_back else repairs.KEEP,
         steps=[code for each in given.steps for code in each.split(',') if code], names=names,
         verify=repairs.OFFLINE if given.verify else repairs.NONE, check=given.check)
 
