@@ -14,7 +14,7 @@ from .plan import Plan
 CODES = {
     'LINK_FILE': steps.Code('The short name of a layer (link) is gone or empty.', 'Writes it: its link in l/, or its place in a lower file, or a new one.'),
     'LINK': steps.Code('A short link in l/ is gone, leads elsewhere, or is no link; nothing on it can be mounted.', 'Makes the link l/NAME to the layer.'),
-    'LOWER': steps.Code('The list of layers below one is gone, empty or wrong; with an empty one a container would see the files of all others.',
+    'LOWER': steps.Code('The list of layers below one is gone, empty or damaged; with an empty one a container would see the files of all others.',
                         'Writes lower from the order of layerdb.'),
     'WORK_FOLDER': steps.Code('The work folder of a layer is gone; it cannot be mounted.', 'Makes it.'),
     'INIT_LAYER': steps.Code('The init layer of a container is gone; the container cannot be mounted.',
