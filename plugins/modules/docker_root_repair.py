@@ -127,10 +127,10 @@ plan:
     to: {description: New path of a V(rename)., type: str, returned: always}
     why: {description: Which sources agreed., type: str, returned: always}
     certainty: {description: 'V(certain), V(rebuilt), V(likely), V(choice) or V(lost).', type: str, returned: always}
-    selected: {description: Whether it is, or would be, done. Others need their code in O(steps)., type: bool, returned: always}
+    selected: {description: 'Whether it is, or would be, done. Others need their code in O(steps).', type: bool, returned: always}
     done: {description: Whether it was done., type: bool, returned: always}
 unresolved: {description: 'C(code), C(path), C(why) and C(next_step) of what stays broken.', type: list, elements: dict, returned: always}
-journal: {description: Folder of the journal; empty if there is none., type: str, returned: always}
+journal: {description: 'Folder of the journal; empty if there is none.', type: str, returned: always}
 verified:
   description: With O(verify=offline), C(status), C(complete), C(total) and C(containers), a status for each.
   type: dict

@@ -23,7 +23,7 @@ def plan(this: Plan, recorded: str, userns: bool) -> None:
     RECORDED: the data root as its engine knew it. USERNS: a root of user namespaces.
     """
     guard.plan(this)
-    images: Dict[bytes, Any] = {name: known.images(this.view, name) for name in known.drivers_of(this.view) if name in known.DRIVERS}
+    images: Dict[bytes, Any] = {name: known.images(this.view, name) for name in known.drivers_of(this.view)}
     specs = known.runtime_specs(this.view)
     for dummy in range(MAX_PASSES):     # what one pass repairs is a source for the next
         before = this.again()
@@ -38,6 +38,8 @@ def plan(this: Plan, recorded: str, userns: bool) -> None:
 
 def _records(this, images, specs, recorded, userns):
     for name, found in images.items():
+        if name not in known.DRIVERS:
+            continue
         mounts.plan(this, name, found, specs, False)
         layers.plan(this, name, found)
         mounts.plan(this, name, found, specs, True)

@@ -33,7 +33,7 @@ def hidden(root, view: View) -> List[Hidden]:
         if name:
             by_driver[name] = by_driver.get(name, 0) + 1
     settings = _settings(root)
-    active, why = _active(settings, by_driver, view)
+    active, why = _active(settings, by_driver)
     found = []
     for name, count in sorted(by_driver.items()):
         if name != active:
@@ -48,17 +48,19 @@ def _settings(root) -> Dict[str, Any]:
     return dict(root.candidate.daemon_json, **root.candidate.flags)
 
 
-def _active(settings, by_driver, view):
+def _active(settings, by_driver):
     """(driver or snapshotter that the daemon will use, why). The majority where no setting says it."""
     features = settings.get('features')
-    if isinstance(features, dict) and features.get('containerd-snapshotter') is True:
-        if not view.is_folder(b'overlay2') or not known.drivers_of(view):
-            return b'overlayfs', 'containerd-snapshotter is on'
+    snapshotter = features.get('containerd-snapshotter') if isinstance(features, dict) else None
+    if snapshotter is True:             # Docker 20.10 knows no such feature, and ignores it
+        return b'overlayfs', 'containerd-snapshotter is on'
     named = metadata.text_of(settings, 'storage-driver')
     if named:
-        if isinstance(features, dict) and features.get('containerd-snapshotter') is True:
-            return b'overlayfs', 'containerd-snapshotter is on'
         return os.fsencode(named), 'storage-driver is %s' % wording.text(named)
+    if snapshotter is False:
+        by_driver = {name: count for name, count in by_driver.items() if name not in CONTAINERD_STORE}
+        if not by_driver:
+            return b'overlay2', 'containerd-snapshotter is off'
     if not by_driver:
         return b'', ''
     most = max(sorted(by_driver), key=lambda name: by_driver[name])

@@ -86,6 +86,7 @@ def test_one_lost_whiteout_is_damage_and_not_a_copy(tmp_path):
 
 @pytest.mark.parametrize('settings, setting', [
     ({'storage-driver': 'vfs'}, '"storage-driver": "overlay2"'),
+    ({'features': {'containerd-snapshotter': True}}, '"storage-driver": "overlay2", and "containerd-snapshotter": false in "features"'),
     ({'storage-driver': 'overlay2', 'features': {'containerd-snapshotter': True}},
      '"storage-driver": "overlay2", and "containerd-snapshotter": false in "features"'),
 ])
@@ -95,6 +96,14 @@ def test_what_a_setting_hides_is_said_first(tmp_path, settings, setting):
     hidden = dead.run(run.PLANNED)['hidden']
     assert [(one['count'], one['setting']) for one in hidden] == [(3, setting)]
     assert 'prune' in hidden[0]['warning']
+
+
+def test_a_containerd_store_that_is_switched_off_is_said(tmp_path):
+    dead = Dead(tmp_path, containers=3, store='containerd')
+    daemon_json(dead, features={'containerd-snapshotter': False})
+    assert [(one['count'], one['setting']) for one in dead.run(run.PLANNED)['hidden']] == [(3, '"features": {"containerd-snapshotter": true}')]
+    daemon_json(dead, features={'containerd-snapshotter': True})
+    assert dead.run(run.PLANNED)['hidden'] == []
 
 
 def test_the_right_setting_hides_nothing(tmp_path):
