@@ -110,7 +110,7 @@ hidden:
   type: list
   elements: dict
   contains:
-    count: {description: How many containers., type: int, returned: always}
+    containers: {description: How many., type: int, returned: always}
     what: {description: Which., type: str, returned: always}
     setting: {description: 'What makes them visible, as one writes it in C(daemon.json).', type: str, returned: always}
     why: {description: What hides them., type: str, returned: always}

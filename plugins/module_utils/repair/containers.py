@@ -94,7 +94,8 @@ def _evidence(this, ident, driver, others, images, spec, recorded) -> Optional[r
         return None
     fitting = sorted(one for one, chain in images.top.items() if chain == record.parent and chain)
     used = {one.get('Image'): records.dict_of(one, 'Config').get('Image') for one in others}
-    named = [one for one in fitting if one in used] or fitting
+    # images of steps of a build have the layers of what was built, but neither a name nor a container
+    named = [one for one in fitting if one in used or _tag(view, driver, one)] or fitting
     if len(named) != 1:
         this.leave('CONTAINER_CONFIG', path, '%d images have the layers of this container' % len(fitting),
                    'Rescue the container; docker_data_restore asks for the image.')

@@ -16,8 +16,8 @@ NO_PRUNE = 'Run no prune of any kind before: it would delete their images and vo
 
 
 class Hidden(NamedTuple):
-    """COUNT containers are hidden. `setting` is what to set, as one would write it in daemon.json."""
-    count: int
+    """`containers`: how many are hidden. `setting` is what to set, as one would write it in daemon.json."""
+    containers: int
     what: str
     setting: str
     why: str

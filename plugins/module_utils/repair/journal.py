@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import stat
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 from ..disk.errors import LifeboatError
 from ..formats import jsonish, wording
@@ -122,7 +122,6 @@ class Journal(object):
             raise LifeboatError('the journal %s/%s is damaged; nothing was done. RUN-saved-N beside it are the original files' % (
                 wording.show(self.path), NAME.decode()))
         if not lines:
-            self.entries: List[Dict[str, Any]] = []
             self.add({'version': VERSION, 'root': self.root.decode('utf-8', 'surrogateescape')})
             return []
         if lines[0].get('version') != VERSION or lines[0].get('root') != self.root.decode('utf-8', 'surrogateescape'):

@@ -25,7 +25,7 @@ def daemon_json(dead, **settings):
 
 
 def whiteouts(dead):
-    for folder, names, files in os.walk(dead.overlay):
+    for folder, dummy, files in os.walk(dead.overlay):
         for name in files:
             path = os.path.join(folder, name)
             st = os.lstat(path)
@@ -65,7 +65,7 @@ def test_a_copy_without_links_is_refused(tmp_path):
 def test_a_copy_without_attributes_is_refused(tmp_path):
     dead = Dead(tmp_path, containers=2)
     count = 0
-    for folder, dummy, dummy2 in os.walk(dead.overlay):
+    for folder, _names, _files in os.walk(dead.overlay):
         for name in ('trusted.overlay.opaque', 'user.overlay.opaque'):
             if name in os.listxattr(folder):
                 os.removexattr(folder, name)
@@ -94,14 +94,14 @@ def test_what_a_setting_hides_is_said_first(tmp_path, settings, setting):
     dead = Dead(tmp_path, containers=3)
     daemon_json(dead, **settings)
     hidden = dead.run(run.PLANNED)['hidden']
-    assert [(one['count'], one['setting']) for one in hidden] == [(3, setting)]
+    assert [(one['containers'], one['setting']) for one in hidden] == [(3, setting)]
     assert 'prune' in hidden[0]['warning']
 
 
 def test_a_containerd_store_that_is_switched_off_is_said(tmp_path):
     dead = Dead(tmp_path, containers=3, store='containerd')
     daemon_json(dead, features={'containerd-snapshotter': False})
-    assert [(one['count'], one['setting']) for one in dead.run(run.PLANNED)['hidden']] == [(3, '"features": {"containerd-snapshotter": true}')]
+    assert [(one['containers'], one['setting']) for one in dead.run(run.PLANNED)['hidden']] == [(3, '"features": {"containerd-snapshotter": true}')]
     daemon_json(dead, features={'containerd-snapshotter': True})
     assert dead.run(run.PLANNED)['hidden'] == []
 

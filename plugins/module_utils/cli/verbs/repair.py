@@ -74,7 +74,7 @@ def lines(result, given, out):
     """Yield what people read: what is hidden first, then the plan, then what stays broken."""
     from ...repair import run as repairs
     for one in result['hidden']:
-        yield out.paint('HIDDEN, not lost: %d %s. %s' % (one['count'], shown(one['what']), shown(one['why'])), 'yellow')
+        yield out.paint('HIDDEN, not lost: %d %s. %s' % (one['containers'], shown(one['what']), shown(one['why'])), 'yellow')
         yield '  set in daemon.json: %s. %s' % (shown(one['setting']), one['warning'])
     for item in result['problems']:
         yield out.paint('%s %s' % (item['code'], shown(item['message'])), 'red')
