@@ -54,6 +54,8 @@ def free_list_damage(db: boltdb.Db) -> str:
     number, flags, count, overflow = db.records.header.unpack_from(db.raw, at)
     if number != db.freelist or flags != 0x10:
         return 'the page of the list of free pages holds something else'
+    if db.freelist + overflow >= db.high_water:     # bbolt would free that many pages one by one
+        return 'the list of free pages reaches beyond the end of the database'
     start, stop = at + boltdb.HEADER, at + (1 + overflow) * db.page_size
     if count == 0xFFFF and start + 8 <= len(db.raw):    # more than 16 bits can count
         count = struct.unpack_from(db.order + 'Q', db.raw, start)[0]
@@ -63,6 +65,9 @@ def free_list_damage(db: boltdb.Db) -> str:
     ids = struct.unpack_from('%s%dQ' % (db.order, count), db.raw, start)
     if any(not 2 <= one < db.high_water for one in ids) or any(one >= two for one, two in zip(ids, ids[1:])):
         return 'the list of free pages names pages that cannot be free'
+    taken = boltdb.used_pages(db) | set(range(db.freelist, db.freelist + overflow + 1))
+    if not taken.isdisjoint(ids):
+        return 'the list of free pages names pages that hold data'
     return ''
 
 

@@ -12,7 +12,7 @@ The whole file is given as bytes: a live writer reuses pages, so it has to be re
 are linear in its size, whatever its content says.
 """
 import struct
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Set
 
 MAGIC = 0xED0CDAED
 VERSION = 2
@@ -271,6 +271,20 @@ def commits(raw: bytes) -> List[Db]:
     found.sort(key=lambda db: db.txid, reverse=True)
     for db in found:
         check(db)
+    return found
+
+
+def used_pages(db: Db) -> Set[int]:
+    """Numbers of all pages of the tree of DB, with their overflow pages; of a damaged tree those that can be read."""
+    seen, pending, found = _Seen(db), [db.root], set()
+    while pending:
+        bucket = pending.pop()
+        for page in bucket._pages([], seen):
+            if not isinstance(page.where, tuple):
+                overflow = db.records.header.unpack_from(db.raw, page.where * db.page_size)[3]
+                found.update(range(page.where, min(page.where + overflow + 1, db.high_water)))
+            if page.kind == LEAF:
+                pending.extend(element[2] for element in page.elements if element[2] is not None)
     return found
 
 

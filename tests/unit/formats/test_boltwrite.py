@@ -52,7 +52,9 @@ def test_a_whole_file_is_good(file):
 @pytest.mark.parametrize('damage', [
     lambda raw, at: raw.__setitem__(slice(at, at + 16), b'\0' * 16),
     lambda raw, at: struct.pack_into('<Q', raw, at + 16, 1 << 40),
-    lambda raw, at: struct.pack_into('<H', raw, at + 10, 5000)])
+    lambda raw, at: struct.pack_into('<H', raw, at + 10, 5000),
+    lambda raw, at: struct.pack_into('<I', raw, at + 12, 1 << 31),      # bbolt frees that many pages, one by one
+    lambda raw, at: struct.pack_into('<Q', raw, at + 24, 5)])           # a page that holds data
 def test_a_bad_list_of_free_pages_is_seen_and_nothing_is_lost(file, damage):
     before = boltwrite.tree_of(boltdb.open_db(bytes(file)).root)
     damage(file, freelist(file))
