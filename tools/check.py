@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the checks of `make test`: python3 tools/check.py PART... (lint units sanity integration kernel engines
-delivery soak)
+machines delivery soak)
 
 Makes what it needs under .venv/ by itself. Every part prints one line, and all it said if it failed; at the end come
 the counts of all parts, and pytest's closing line over the same. A part that this machine cannot run is named with the
@@ -33,6 +33,9 @@ HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
           'facts', 'rescue', 'repair', 'restore', 'cli', 'fixtures')
+MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
+COVERAGE = os.path.join(RESULTS, 'coverage')
+LEAST_COVERED = 5                       # files that are named
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -113,14 +116,17 @@ def remove(folder):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, options=(), **environment):
-    """pytest over FOLDERS (or files) of the tree."""
+def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, options=(), measure=False, **environment):
+    """pytest over FOLDERS (or files) of the tree. MEASURE: which lines of the plugins ran, for :func:`coverage_lines`."""
     own = version(tuple(envs.interpreter(python)[1][:2]))
     env = envs.make(['ansible', 'units'], python, 'controller-' + own) if with_ansible \
         else envs.make(['units'], python, 'units-' + own)
     junit = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', name) + '.xml')
-    command = [os.path.join(env, 'bin', 'python'), '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--junitxml', junit,
-               '-o', 'junit_family=xunit2']
+    command = [os.path.join(env, 'bin', 'python')]
+    if measure:
+        command += ['-m', 'coverage', 'run', '--rcfile=tools/coverage.ini']
+        environment.update(COVERAGE_FILE=COVERAGE, COVERAGE_CORE='sysmon')      # the quick way, of Python 3.12 and newer
+    command += ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--junitxml', junit, '-o', 'junit_family=xunit2']
     command += ['--ignore=' + each for each in ignore] + list(options) + list(folders)
     environment.setdefault('PATH', os.path.join(env, 'bin') + os.pathsep + os.environ.get('PATH', os.defpath))
     # short, for unix sockets in it; our own, since pytest's common one may be somebody else's
@@ -142,11 +148,30 @@ def units(run):
     others = [os.path.join('tests', 'unit', name) for name in sorted(os.listdir(here))
               if os.path.isdir(os.path.join(here, name)) and name not in FLOORS]
     if oldest != newest:
-        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit'], others,
-                 False)
+        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit', 'tests/conformance'], others,
+                 False, LIFEBOAT_CONFORMANCE='built')
     controller = newest if newest >= (3, 10) else None
-    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit'],
-             () if controller else others, bool(controller))
+    measure = newest >= (3, 12)
+    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit', 'tests/conformance'],
+             () if controller else others, bool(controller), (), measure, LIFEBOAT_CONFORMANCE='built')
+    if measure:
+        print('\n'.join(coverage_lines(run, newest)), flush=True)
+
+
+def coverage_lines(run, newest):
+    """How much of the plugins the unit tests ran, and where least: lines to print. The whole report stays in RESULTS."""
+    python = os.path.join(envs.make(['ansible', 'units'], run.pythons[newest], 'controller-' + version(newest)), 'bin', 'python')
+    done = subprocess.run([python, '-m', 'coverage', 'json', '--rcfile=tools/coverage.ini', '-q', '-o', '-'], cwd=run.collection,
+                          env=envs.clean_environment(COVERAGE_FILE=COVERAGE), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    try:
+        report = json.loads(done.stdout.decode('utf-8'))
+    except ValueError:
+        return ['   coverage could not be measured: %s' % done.stdout.decode('utf-8', 'replace').strip()[-300:]]
+    shares = sorted((item['summary']['percent_covered'], name) for name, item in report['files'].items() if item['summary']['num_statements'])
+    with open(os.path.join(RESULTS, 'coverage.txt'), 'w', encoding='utf-8') as out:
+        out.writelines('%5.1f %%  %s\n' % item for item in shares)
+    return ['   coverage: %.1f %% of %d statements; least:' % (report['totals']['percent_covered'], report['totals']['num_statements'])] + [
+        '   %5.1f %%  %s' % item for item in shares[:LEAST_COVERED]]
 
 
 def needs_root():
@@ -156,7 +181,7 @@ def needs_root():
         raise envs.Missing('needs root: sudo make test')
 
 
-def as_root(name, run, folders, tools, options=()):
+def as_root(name, run, folders, tools, options=(), conformance=''):
     """pytest over folders or files whose tests mount file systems or start daemons."""
     needs_root()
     lacking = [tool for tool in tools if not shutil.which(tool)]
@@ -165,7 +190,7 @@ def as_root(name, run, folders, tools, options=()):
     for each in folders:
         if not os.path.exists(os.path.join(run.collection, each)):
             raise envs.Missing('there is no %s' % each)
-    return pytest_part(name, run, envs.controller(), folders, options=options)
+    return pytest_part(name, run, envs.controller(), folders, options=options, LIFEBOAT_CONFORMANCE=conformance)
 
 
 def kernel(run):
@@ -173,7 +198,11 @@ def kernel(run):
 
 
 def engines(run):
-    run.part('real engines', as_root, run, ['tests/engines'], ENGINE_TOOLS)
+    run.part('real engines', as_root, run, ['tests/engines', 'tests/conformance'], ENGINE_TOOLS, conformance='real')
+
+
+def machines(run):
+    run.part('virtual machines', as_root, run, ['tests/machines'], MACHINE_TOOLS)
 
 
 def delivery(run):
@@ -186,6 +215,7 @@ def soak(run):
     os.environ.setdefault('LIFEBOAT_SOAK', '20')
     run.part('soak, units', soak_part, run, 'tests/unit')
     run.part('soak, real engines', soak_part, run, 'tests/engines')
+    run.part('soak, power cuts', soak_part, run, 'tests/machines')
 
 
 def soak_part(name, run, folder):
@@ -197,7 +227,8 @@ def soak_part(name, run, folder):
                 files.append(os.path.relpath(path, run.collection))
     if not files:
         raise envs.Missing('no test in %s reads LIFEBOAT_SOAK' % folder)
-    found, said = as_root(name, run, files, ENGINE_TOOLS, ['-s']) if folder == 'tests/engines' else \
+    tools = {'tests/engines': ENGINE_TOOLS, 'tests/machines': MACHINE_TOOLS}.get(folder)
+    found, said = as_root(name, run, files, tools, ['-s']) if tools else \
         pytest_part(name, run, envs.controller(), files, options=['-s'])
     print('\n'.join('   | ' + line for line in said.splitlines() if not progress.RESULTS.match(line)), flush=True)
     return found, ''
@@ -353,12 +384,12 @@ def lint(run):
             apart.part('lint, ' + name, function, apart)
 
 
-PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines,
+PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines, 'machines': machines,
          'delivery': delivery, 'lint': lint, 'soak': soak,
          'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
 # Two at a time if there is a second processor: first what fails most often, then what takes longest, so that both end
 # at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'delivery', 'kernel')
+ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'machines', 'delivery', 'kernel')
 # Not beside each other: integration looks whether spools of a delivery are left on this machine.
 APART = {'integration', 'delivery'}
 

@@ -41,8 +41,15 @@ ADVICE = {
     'PRIVILEGES_MISSING': 'Run as root (`become: true`); a container with `--cap-add SYS_ADMIN` or `--privileged`. What was read '
                           'without may show deleted files as present.',
     'OTHER_ENGINE': 'Copy that folder before Podman or CRI-O is started on it, then use `podman --root` on the copy.',
-    'VM_DISK': 'Lay a copy-on-write overlay over the file ([outage.md](outage.md#mount-a-disk-read-only)), mount its Linux file system and '
-               'give the mount point as `host_root`.',
+    'VM_DISK': 'Attach it: `lifeboat --disk FILE look`, the module `disk_attach`, or `nested: true` where it lies inside a disk that is '
+               'attached ([disks.md](disks.md)).',
+    'JOURNAL_IGNORED': 'Release the disk, install what the message names, and attach it with `journal: replay`: nothing is written to it.',
+    'FILE_SYSTEM_NOT_MOUNTED': 'The kernel says why in `dmesg`. If its module is missing, attach the disk in a machine that has it. Never run '
+                               'fsck on the only copy.',
+    'PARTITIONS_DAMAGED': 'If the image was cut off while it was copied, copy it again.',
+    'VOLUME_LOCKED': 'Release the disk and attach it again with `passphrase` or `key_file`.',
+    'LAYER_NOT_ATTACHED': 'The message says what failed: a tool that is missing, a device that is not in `path`, or damage.',
+    'DISK_MEMBER_MISSING': 'Add the other disks of the host to `path` if they can be had: the one that is missing may be the newest.',
     'ROOT_IN_USE': 'Stop dockerd and containerd, end the containers, and run again.',
     'ROOT_LAYOUT_UNKNOWN': 'Rescue what it holds, and restore it on a new host.',
     'ROOT_COPY_INCOMPLETE': 'Copy the root again, as root: `cp -a` or `rsync -aHAXS`.',
@@ -176,7 +183,7 @@ def table(where=CHECKOUT):
         comment = lines[key.lineno - 2].strip()
         if comment.startswith('#') or not sections:
             sections.append((comment.lstrip('# '), []))
-        severity, meaning = value.elts
+        severity, meaning = value.elts[:2]
         sections[-1][1].append((ast.literal_eval(key), severity.id.lower(), ast.literal_eval(meaning)))
     return sections
 

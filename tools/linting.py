@@ -4,6 +4,8 @@
 """The judges of `make lint`. Each function: (name of the part, run) -> (cases, what was said)."""
 import glob
 import os
+import subprocess
+import sys
 import tempfile
 
 import envs
@@ -103,3 +105,14 @@ def importer(name, run):
 PARTS = (('yamllint', yamllint), ('ruff', ruff), ('mypy', mypy), ('antsibull-changelog', changelog),
          ('antsibull-docs', docs), ('reference', reference_pages), ('links', dead_links),
          ('ansible-lint', ansible_lint), ('galaxy-importer', importer))
+
+
+def main():
+    """`make format`: what ruff can mend by itself, in the checkout."""
+    if sys.argv[1:] != ['--fix']:
+        sys.exit('usage: linting.py --fix')
+    sys.exit(subprocess.call([os.path.join(lint_env(), 'bin', 'ruff'), 'check', '--no-cache', '--fix', envs.CHECKOUT]))
+
+
+if __name__ == '__main__':
+    main()

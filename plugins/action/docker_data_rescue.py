@@ -26,6 +26,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import sto
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import quantities
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show as plain, text
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import target
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name, settle, verdict
@@ -50,6 +51,7 @@ display = Display()
 IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
 ROOM = re.compile(r'\s([0-9]{1,19})\s+[0-9]+\s+(-?[0-9]{1,19})\s+(?:[0-9]+%|-)\s')     # a line of df -P: all and free, blocks or inodes
+LISTS = ('data_roots', 'containers', 'include', 'volumes', 'images', 'paths')      # that may come as one text, with commas
 MAX_STARTS = 3                          # without anything new between two of them,
 MAX_RESTARTS = 100                      # and with
 MAX_PLACES = 8                          # that the connection cannot fetch from
@@ -66,6 +68,9 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         args = dict(self._task.args)
         args.pop('delivery', None)
+        for name in LISTS:
+            if isinstance(args.get(name), str):
+                args[name] = [item.strip() for item in args[name].split(',') if item.strip()]
         if not args.get('host_name'):
             args['host_name'] = task_vars.get('inventory_hostname')
         fail_on = args.get('fail_on', 'lost')
@@ -190,7 +195,8 @@ class ActionModule(ActionBase):
     # -- the work --------------------------------------------------------------------------------------------------------------
 
     def _deliver(self, args, task_vars, on_controller, shown):
-        patience = _number(args, 'reconnect_timeout', 120)
+        patience = _quantity(args, 'reconnect_timeout', '2m', quantities.seconds)
+        doubts = _doubts(self._folder(args)[0]) if on_controller else []
         host = task_vars.get('inventory_hostname') or args['host_name']
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
@@ -221,7 +227,6 @@ class ActionModule(ActionBase):
             def prepare():
                 """Not before the node has said that dest is not in what it reads; once."""
                 if on_controller and not self._task.check_mode and not prepared:
-                    target.refuse_devices(path)
                     store.prepare()
                     stack.callback(store.close)
                     store.lock()
@@ -231,7 +236,7 @@ class ActionModule(ActionBase):
             try:
                 if on_controller:
                     delivery['free'] = fsinfo.free(path).bytes
-                return self._attempts(args, task_vars, delivery, (store, prepare), scratch, show, patience)
+                return _with_problems(self._attempts(args, task_vars, delivery, (store, prepare), scratch, show, patience), doubts)
             except LifeboatError as exc:
                 raise AnsibleActionFail(str(exc)) from exc
             finally:
@@ -279,7 +284,7 @@ class ActionModule(ActionBase):
             connected, until = True, None
             started = door.started(said['delivery'], delivery['places'])
             receiver = ends.Receiver(store[0], store[1], bool(self._task.check_mode))
-            session = Session(self, started, receiver, scratch, show, patience, _number(args, 'spool_size', 64 << 20))
+            session = Session(self, started, receiver, scratch, show, patience, _quantity(args, 'spool_size', '64M', quantities.size))
             try:
                 session.probe()
                 session.run()
@@ -310,11 +315,29 @@ class ActionModule(ActionBase):
                 session.close()
 
 
-def _number(args, name, default):
+def _doubts(dest):
+    """Problems of DEST on this machine, as the module looks at one on the host. AnsibleActionFail for one that is refused."""
     try:
-        return int(args.get(name, default))
-    except (TypeError, ValueError):
-        raise AnsibleActionFail('%s must be a number, not %r.' % (name, args.get(name))) from None
+        return target.local(dest)
+    except LifeboatError as exc:
+        raise AnsibleActionFail(str(exc)) from exc
+
+
+def _with_problems(result, problems):
+    """RESULT of a rescue with further PROBLEMS, counted; a failure has none."""
+    summary = result.get('summary')
+    if problems and isinstance(summary, dict):
+        result['problems'] = [dict(item._asdict()) for item in problems] + (result.get('problems') or [])
+        summary['problems'] = (summary.get('problems') or 0) + len(problems)
+    return result
+
+
+def _quantity(args, name, default, read):
+    """The option NAME, read by a function of formats.quantities."""
+    try:
+        return read(args.get(name) or default)
+    except ValueError as exc:
+        raise AnsibleActionFail('The option %s: %s.' % (name, exc)) from None
 
 
 def _places(args):

@@ -24,6 +24,7 @@ from ansible.utils.display import Display
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import unpack
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import pieces as chunks
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show, text
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import loadfile as imagefile, store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, plan, several, volumes
@@ -275,7 +276,7 @@ class _Bundle(object):
             yield from _resized(imagestore.loadable(self.info.path))
             return
         with os.fdopen(reading.open_file(self.info, name), 'rb') as handle:
-            yield from iter(lambda: handle.read(CHUNK), b'')
+            yield from chunks.of(handle, CHUNK)
 
 
 def _words(value):

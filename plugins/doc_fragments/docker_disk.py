@@ -26,6 +26,14 @@ options:
       - Root of the containerd that holds the layers, for hosts with the containerd image store.
       - Looked for in C(<data root>/containerd/daemon), in containerd's configuration and in C(/var/lib/containerd) if not given.
     type: path
+  engines:
+    description:
+      - Container engines to look for; V(docker) or V(all), which means every one that this collection can read.
+      - An unknown name is an error that lists what there is.
+    type: list
+    elements: str
+    default: [all]
+    version_added: 1.1.0
   containers:
     description:
       - Names, ID prefixes of at least four digits, or shell globs of containers. Empty means all.

@@ -4,6 +4,7 @@
 """The one file of module_utils that knows AnsibleModule: shared arguments, and errors turned into sentences."""
 import os
 import traceback
+from typing import Any, Dict
 
 from .disk import metadata
 from .disk.errors import LifeboatError
@@ -13,13 +14,35 @@ SOURCE_ARGUMENTS = dict(
     host_root=dict(type='path', default='/'),
     data_roots=dict(type='list', elements='path', default=[]),
     containerd_root=dict(type='path'),
+    engines=dict(type='list', elements='str', default=['all']),
     containers=dict(type='list', elements='str', default=[]),
 )
+
+# options whose values people may type with a unit, of all modules
+SIZES = ('spool_size', 'max_bytes')
+DURATIONS = ('freeze_timeout', 'reconnect_timeout', 'scan_timeout', 'start_timeout', 'timeout')
+
+
+def read_values(params: Dict[str, Any]) -> None:
+    """Make bytes of sizes, seconds of durations, and names without blanks of lists, in PARAMS of a module. LifeboatError."""
+    from .formats import quantities
+    for names, read in ((SIZES, quantities.size), (DURATIONS, quantities.seconds)):
+        for name in names:
+            if params.get(name) is None:
+                continue
+            try:
+                params[name] = read(params[name])
+            except ValueError as exc:
+                raise LifeboatError('The option %s: %s.' % (name, exc))
+    for name, value in params.items():
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            params[name] = [item.strip() for item in value if item.strip()]
 
 
 def run(module, work):
     """Call WORK(module) -> result; end the module with it. Every error that a user can meet becomes one sentence."""
     try:
+        read_values(module.params)
         result = work(module)
     except LifeboatError as exc:
         module.fail_json(msg=sentence(str(exc)))
@@ -41,8 +64,8 @@ def sentence(text):
 
 
 def open_host(params):
-    """engines.docker.inventory.Host of a module's shared arguments."""
-    from .engines.docker import inventory
+    """engines.registry.Host of a module's shared arguments."""
+    from .engines import registry
     root = params['containerd_root']
-    return inventory.Host(os.fsencode(params['host_root']), [os.fsencode(path) for path in params['data_roots']],
-                          os.fsencode(root) if root else None)
+    return registry.open_host(os.fsencode(params['host_root']), [os.fsencode(path) for path in params['data_roots']],
+                              os.fsencode(root) if root else None, params.get('engines') or ('all',))

@@ -52,6 +52,21 @@ options:
     type: list
     elements: str
     default: []
+  paths:
+    description:
+      - Only these files and folders, as C(OBJECT:GLOB). The object is the name of a container (or a glob of names), C(volume:NAME),
+        C(layer:NAME) or C(image:REF); the glob is a path in it, for a container as its processes saw it, with volumes and binds at
+        their destinations.
+      - C(*), C(?) and C([...]) match within a name, a component C(**) matches any number of folders, as the last one everything below. A
+        folder is taken with everything below it. Links are followed in the beginning of the path that has no glob, and come along.
+      - What is chosen of an object becomes the component C(paths/NAME.tar.*) of its bundle, below the folders that it was in. A restore
+        leaves it alone; C(README.txt) says how to unpack it.
+      - Without O(containers), O(volumes), O(images) and O(orphans), nothing but the paths is rescued, whatever O(include) says. With one of
+        them, the bundles have what they say as well.
+      - A pattern that matches nothing is an error that names the nearest folder that exists; nothing is written then.
+    type: list
+    elements: str
+    default: []
   orphans:
     description: Also rescues writable layers that no container owns.
     type: bool
@@ -114,9 +129,9 @@ options:
     type: path
   spool_size:
     description:
-      - Bytes that the spool may hold, at least V(2097152). The rescue waits while it is full.
-    type: int
-    default: 67108864
+      - How much the spool may hold, in bytes or as V(64M), V(1GiB); at least V(2M). The rescue waits while it is full.
+    type: str
+    default: 64M
   progress:
     description:
       - Shows a line every few seconds with what is being read, how much of it, how fast, and how long it will take.
@@ -133,9 +148,9 @@ options:
     default: none
   freeze_timeout:
     description:
-      - Seconds that a container stays frozen at most. What is read later is marked as crash-consistent.
-    type: int
-    default: 300
+      - How long a container stays frozen at most, in seconds or as V(5m). What is read later is marked as crash-consistent.
+    type: str
+    default: 5m
   io_class:
     description: Lets other programs of a live host go first when it reads the disk.
     type: str
@@ -143,10 +158,10 @@ options:
     default: normal
   max_bytes:
     description:
-      - Bytes of data (before compression) to rescue at most. Bundles that would exceed it are left out and reported.
+      - How much data (before compression) to rescue at most, in bytes or as V(20G). Bundles that would exceed it are left out and reported.
       - V(0) means no limit.
-    type: int
-    default: 0
+    type: str
+    default: '0'
   confirm_dest:
     description:
       - With O(store_on=controller) a O(dest) in the container of a job of AWX or ansible-runner is refused, which is below C(/runner)
@@ -155,9 +170,9 @@ options:
     default: false
   reconnect_timeout:
     description:
-      - Seconds for which a lost connection is tried again with O(store_on=controller).
-    type: int
-    default: 120
+      - For how long a lost connection is tried again, in seconds or as V(10m), with O(store_on=controller).
+    type: str
+    default: 2m
   report_dir:
     description:
       - Folder on the controller that receives a record of what became of this host, for
@@ -210,6 +225,15 @@ EXAMPLES = r"""
     dest: /srv/rescued
     store_on: controller
     progress: true
+  become: true
+
+- name: Three folders, and nothing else
+  lifeboat.docker.docker_data_rescue:
+    paths:
+      - web:/srv/uploads/**
+      - shop-db:/var/lib/db
+      - volume:shop_data:/
+    dest: /srv/rescued-paths
   become: true
 
 - name: Every volume, whoever used it
@@ -282,7 +306,7 @@ def rescue(module):
         return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode)}
     if params['store_on'] == 'controller':
         raise shared.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
-                                         'as lifeboat.docker.docker_data_rescue in a task')
+                                   'as lifeboat.docker.docker_data_rescue in a task')
     ioclass.apply(params['io_class'])
     with shared.open_host(params) as host:
         result = run.rescue(host, run.request_of(params, module.check_mode))
@@ -298,6 +322,7 @@ def main():
             include=dict(type='list', elements='str', choices=list(plan.KINDS), default=list(plan.DEFAULT)),
             volumes=dict(type='list', elements='str', default=[]),
             images=dict(type='list', elements='str', default=[]),
+            paths=dict(type='list', elements='str', default=[]),
             orphans=dict(type='bool', default=False),
             compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),
@@ -308,14 +333,14 @@ def main():
             force=dict(type='bool', default=False),
             store_on=dict(type='str', choices=['host', 'controller'], default='host'),
             spool_dir=dict(type='path'),
-            spool_size=dict(type='int', default=64 * 1024 * 1024),
+            spool_size=dict(type='str', default='64M'),
             progress=dict(type='str', choices=['auto', 'true', 'false'], default='auto'),
             quiesce=dict(type='str', choices=['none', 'freeze'], default='none'),
-            freeze_timeout=dict(type='int', default=300),
+            freeze_timeout=dict(type='str', default='5m'),
             io_class=dict(type='str', choices=list(ioclass.CLASSES), default='normal'),
-            max_bytes=dict(type='int', default=0),
+            max_bytes=dict(type='str', default='0'),
             confirm_dest=dict(type='bool', default=False),
-            reconnect_timeout=dict(type='int', default=120),
+            reconnect_timeout=dict(type='str', default='2m'),
             report_dir=dict(type='path'),
             fail_on=dict(type='str', choices=['never', 'lost', 'partial'], default='lost'),
             delivery=dict(type='dict'),

@@ -39,8 +39,10 @@ options:
       - What is restored, by default everything that the bundle has. V(image) loads the image with what the container had changed in it,
         V(volumes) makes and fills the volumes, V(container) creates the container and the networks it needs.
       - V(container) needs an image, from the bundle or by O(image).
-      - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. A folder that has something
-        in it is refused unless O(force=true); what belongs to the operating system, such as C(/etc/localtime), stays as it is there.
+      - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. A folder that
+        has exactly what the bundle has, as on the same host, is unchanged: compared are names, kinds, content, links, owners, modes and
+        extended attributes, not times. Any other that is not empty is refused unless O(force=true); what belongs to the operating system, such as
+        C(/etc/localtime), stays as it is there.
         Look at the result of check mode first.
     type: list
     elements: str
@@ -74,9 +76,9 @@ options:
     type: bool
     default: false
   start_timeout:
-    description: Seconds that O(verify_start) waits.
-    type: int
-    default: 120
+    description: How long O(verify_start) waits, in seconds or as V(10m).
+    type: str
+    default: 2m
   force:
     description:
       - Replaces what stands in the way, a container of the same name or the content of a volume. It never merges.
@@ -164,9 +166,9 @@ options:
     description: File with our key.
     type: path
   timeout:
-    description: Seconds to wait for the engine's answer to small requests.
-    type: int
-    default: 60
+    description: How long to wait for the engine's answer to small requests, in seconds or as V(2m).
+    type: str
+    default: 1m
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk.attributes
 attributes:
@@ -355,7 +357,7 @@ def main():
             image=dict(type='str'),
             state=dict(type='str', choices=['created', 'started'], default='created'),
             verify_start=dict(type='bool', default=False),
-            start_timeout=dict(type='int', default=120),
+            start_timeout=dict(type='str', default='2m'),
             force=dict(type='bool', default=False),
             keep_old=dict(type='bool', default=True),
             keep_partial=dict(type='bool', default=False),
@@ -373,7 +375,7 @@ def main():
             ca_path=dict(type='path'),
             client_cert=dict(type='path'),
             client_key=dict(type='path', no_log=False),
-            timeout=dict(type='int', default=60),
+            timeout=dict(type='str', default='1m'),
         ),
         required_if=[('target', 'directory', ('dest',))],
         required_together=[('client_cert', 'client_key')],

@@ -57,9 +57,9 @@ options:
     type: int
     default: 2
   scan_timeout:
-    description: Seconds after which counting a tree ends; C(usage.complete) is then V(false). V(0) means no limit.
-    type: int
-    default: 0
+    description: Time after which counting a tree ends, in seconds or as V(10m); C(usage.complete) is then V(false). V(0) means no limit.
+    type: str
+    default: '0'
   scan_max_files:
     description: Number of files after which counting a tree ends; C(usage.complete) is then V(false). V(0) means no limit.
     type: int
@@ -147,6 +147,8 @@ ansible_facts:
           elements: dict
           contains:
             path: {description: Path on the managed node., type: str, returned: always}
+            engine: {description: 'The engine whose root it is, such as V(docker).', type: str, returned: always}
+            user: {description: The user whose rootless engine it belongs to; null for one that runs as root., type: str, returned: always}
             recorded_path: {description: Path as the dead daemon knew it., type: str, returned: always}
             drivers: {description: Storage drivers and snapshotters with layers here., type: list, elements: str, returned: always}
             daemon: {description: 'C(state) (V(running), V(stopped) or V(unknown)) and C(pid).', type: dict, returned: always}
@@ -164,6 +166,11 @@ ansible_facts:
             image: {description: 'C(id) and C(reference) of its image.', type: dict, returned: always}
             labels: {description: Its labels., type: dict, returned: always}
             state: {description: 'C(status), C(running), C(exit_code), C(dead), C(started_at), C(finished_at).', type: dict, returned: always}
+            engine: {description: 'The engine that it belongs to, such as V(docker).', type: str, returned: always}
+            user: {description: The user whose rootless engine it belongs to., type: str,
+                   returned: for up to 50 containers or if O(containers) names them}
+            pod: {description: 'The pod that it is in. Null, since Docker has none.', type: dict,
+                  returned: for up to 50 containers or if O(containers) names them}
             root: {description: Its data root., type: str, returned: always}
             store: {description: V(graphdriver) or V(containerd)., type: str, returned: always}
             driver: {description: Storage driver or snapshotter., type: str, returned: always}
@@ -205,7 +212,8 @@ ansible_facts:
           returned: if the subset V(orphans) is gathered and O(containers) names none
           type: dict
         problems:
-          description: 'What is wrong with the host: C(code), C(severity), C(object), C(message), C(next_step).'
+          description: 'What is wrong with the host: C(code), C(severity), C(object), C(message), C(next_step), C(loses_data) (something of
+            the object is missing or cannot be read) and C(blocks_start) (the engine or the container does not start with it).'
           returned: always
           type: list
           elements: dict
@@ -248,7 +256,7 @@ def main():
             changes_limit=dict(type='int', default=1000),
             top_count=dict(type='int', default=10),
             top_depth=dict(type='int', default=2),
-            scan_timeout=dict(type='int', default=0),
+            scan_timeout=dict(type='str', default='0'),
             scan_max_files=dict(type='int', default=0),
             io_class=dict(type='str', choices=['normal', 'best-effort', 'idle'], default='normal'),
             noise=dict(type='list', elements='dict', default=[], options=dict(

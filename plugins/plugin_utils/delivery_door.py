@@ -64,6 +64,13 @@ def words(value: Any, what: str, most: int = MAX_TEXT) -> str:
     return shown(value[:most])[:2 * most]
 
 
+def last_line(value: Any, what: str) -> str:
+    """The last line of VALUE that is not empty, as people may see it. Raises ProtocolError."""
+    if not isinstance(value, str):
+        raise ProtocolError(f'{what} is no text')
+    return words(next((line.strip() for line in reversed(value.splitlines()) if line.strip()), ''), what)
+
+
 def shown(value: str) -> str:
     """VALUE as people may see it, half of a surrogate pair included, which JSON can carry and no file can."""
     return wording.show(value.encode('utf-8', 'backslashreplace').decode('utf-8'))
@@ -147,7 +154,7 @@ class Step(NamedTuple):
     over: bool = False
     chunks: tuple[Chunk, ...] = ()
     state: Optional[Snapshot] = None
-    said: str = ''
+    said: str = ''                      # the last line of what it printed
     refused: str = ''
     probed: bool = False
 
@@ -167,7 +174,7 @@ def step(line: str) -> Step:
     if [item.number for item in chunks] != sorted({item.number for item in chunks}):
         raise ProtocolError('the numbers of the chunks are out of order')
     return Step(flag(said.get('gone'), 'gone'), flag(said.get('alive', False), 'alive'), flag(said.get('over', False), 'over'),
-                tuple(chunks), snapshot(said.get('state')), words(said.get('said', ''), 'said'),
+                tuple(chunks), snapshot(said.get('state')), last_line(said.get('said', ''), 'said'),
                 words(said.get('refused', ''), 'refused'), flag(said.get('probed', False), 'probed'))
 
 

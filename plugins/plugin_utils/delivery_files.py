@@ -14,6 +14,7 @@ from typing import Any, Iterator
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import place
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import FileSink, SinkError
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import pieces
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import text
 
 PART, MARK = '.lifeboat-part', '.lifeboat-mark'
@@ -98,12 +99,8 @@ class Folders:
         if not self.check(relative):
             raise LifeboatError(f'{relative} is missing')
         folder, dummy, name = relative.rpartition('/')
-        found, size = hashlib.sha256(), 0
         with self.inside(folder, False) as fd, os.fdopen(_open(name, os.O_RDONLY, fd), 'rb') as content:
-            for piece in iter(lambda: content.read(1 << 20), b''):
-                found.update(piece)
-                size += len(piece)
-        return found, size
+            return pieces.hashed(content)
 
     def sha256(self, relative: str) -> str | None:
         """SHA-256 of a file of ours; None where there is none that can be read."""

@@ -99,7 +99,7 @@ class Session:
             if self._receiver.asked:
                 self._answer()
             if not answer.alive and not answer.chunks and self._receiver.ended is None:
-                raise SenderGone(_last_line(answer.said))
+                raise SenderGone(answer.said)
             if answer.over and not answer.chunks and not self._coming and self._receiver.ended is None:
                 raise ProtocolError('the end is missing')
         self._show(None)

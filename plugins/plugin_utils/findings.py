@@ -270,7 +270,7 @@ def enrich(facts: Any) -> dict[str, Any]:
         _enrich_volume(volume)
     recorded = {root.get('path'): root.get('recorded_path') for root in _dicts(facts.get('roots'))}
     for container in _dicts(facts.get('containers')):
-        _enrich_container(container, volumes, recorded.get(container.get('root')) or '/var/lib/docker')
+        _enrich_container(container, volumes, recorded.get(container.get('root')) or container.get('root') or '')
     orphans = _dict(facts.get('orphans'))
     for layer in _dicts(orphans.get('writable_layers')):
         layer.update(object=layer.get('path'), object_type='layer', ignore=[])

@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli.report import LEFT, left_behind, staying
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes
 
 from .records import failure, folder_name, newest, timestamp, utcnow
 
@@ -37,8 +38,8 @@ STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
 MAX_PROBLEMS = 200
-# what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
-DELETED_NEXT = ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED')
+MAX_REASONS = 5                         # problems of one bundle
+# of what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
 RESCUED_NEXT = 'It is rescued. Verify the bundle before dockerd is started on this disk.'
 
 
@@ -78,9 +79,10 @@ def host_record(result: Any, host: str, options: dict[str, Any] | None = None, s
 
 
 def _bundle(item: dict[str, Any]) -> dict[str, Any]:
-    """`incomplete`: names of the components that are not whole."""
+    """`incomplete`: names of the components that are not whole; `problems`: the gravest of this bundle."""
     short = [str(part.get('name')) for part in _dicts(item.get('components')) if part.get('status') != 'complete']
-    found = dict({key: item.get(key) for key in BUNDLE}, incomplete=short[:20])
+    found = dict({key: item.get(key) for key in BUNDLE}, incomplete=short[:20],
+                 problems=[_problem(one) for one in _dicts(item.get('problems'))[:MAX_REASONS]])
     if found['status'] not in STATUSES:     # a word that we do not know is no promise
         found['status'] = 'partial'
     return found
@@ -88,13 +90,19 @@ def _bundle(item: dict[str, Any]) -> dict[str, Any]:
 
 def _problems(result: dict[str, Any], bundles: list[dict[str, Any]]) -> list[dict[str, Any]]:
     whole = {show(name) for item in bundles if item['status'] == 'complete' for name in (item['name'], item['container'], item['id']) if name}
-    found = [{key: item.get(key) for key in PROBLEM} for item in _dicts(result.get('problems'))[:MAX_PROBLEMS]]
+    found = [_problem(item) for item in _dicts(result.get('problems'))[:MAX_PROBLEMS]]
     for item in found:
-        item['code'] = show(item['code'])[:60]
-        if item['severity'] not in SEVERITIES:
-            item['severity'] = 'warning'
-        if item['code'] in DELETED_NEXT and show(item['object']) in whole:
+        if codes.has(item['code'], codes.DELETES) and show(item['object']) in whole:
             item['next_step'] = RESCUED_NEXT
+    return found
+
+
+def _problem(item: dict[str, Any]) -> dict[str, Any]:
+    """A problem as a record has it."""
+    found = {key: item.get(key) for key in PROBLEM}
+    found['code'] = show(found['code'])[:60]
+    if found['severity'] not in SEVERITIES:
+        found['severity'] = 'warning'
     return found
 
 
@@ -165,7 +173,7 @@ def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for record in hosts:
         told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
-                for item in record['problems'] if item['code'] == 'NOT_INCLUDED']
+                for item in record['problems'] if codes.has(item['code'], codes.LEFT_OUT)]
         if not told and _left_of(record):
             told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with include naming them.',
                      'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
@@ -181,13 +189,15 @@ def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in hosts:
         why: dict[Any, list[dict[str, Any]]] = {}
         for item in record['problems']:
-            if item['code'] != 'NOT_INCLUDED':      # wanted so, and never the reason
+            if not codes.has(item['code'], codes.LEFT_OUT):      # wanted so, and never the reason
                 why.setdefault(show(item['object']), []).append(item)
         for item in record['bundles']:
             if item['status'] == 'complete':
                 continue
             parts = [part.partition(':')[2] for part in item.get('incomplete') or () if ':' in part]
-            reasons = [one for key in (item['name'], item['container'], item['id'], *parts) if key for one in why.get(show(key), ())]
+            # its own first: the list of the whole host may be cut, and may have others of the same name
+            reasons = [one for one in item.get('problems') or () if one['code'] != 'NOT_INCLUDED'] or [
+                one for key in (item['name'], item['container'], item['id'], *parts) if key for one in why.get(show(key), ())]
             reasons.sort(key=lambda one: SEVERITIES.index(one['severity']) if one['severity'] in SEVERITIES else 3)
             rows.append({'host': record['host'], 'object': item['name'], 'status': item['status'],
                          'message': reasons[0]['message'] if reasons else _unexplained(item),

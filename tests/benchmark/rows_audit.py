@@ -19,14 +19,14 @@ IN_A_FOLDER = 25
 
 def facts_module():
     lab.importable()
-    return importlib.import_module(lab.UTILS + '.facts.gather'), importlib.import_module(lab.UTILS + '.storage.inventory')
+    return importlib.import_module(lab.UTILS + '.facts.gather'), importlib.import_module(lab.UTILS + '.engines.registry')
 
 
 def read(root, containers, files, state=None):
     """The facts of a host as plain data and as the JSON that Ansible sends, checked against what was built."""
-    facts, inventory = facts_module()
+    facts, registry = facts_module()
     options = facts.Options(gather_subset=SUBSETS, state_path=state)
-    with inventory.Host(os.fsencode(root), [], None) as host:
+    with registry.open_host(os.fsencode(root), [], None) as host:
         found = facts.gather(host, options)
     sent = json.dumps({'ansible_facts': {'docker_layers': found}})
     counted = sum(one['usage']['files'] for one in found['containers'])

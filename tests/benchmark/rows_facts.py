@@ -27,10 +27,10 @@ EXPLORER = 'docker-explorer==20230719'
 def facts_work(host_root, subset, containers=None, names=(), changes=None):
     """CONTAINERS, CHANGES: how many there must be."""
     lab.importable()
-    inventory, facts = (importlib.import_module(lab.UTILS + '.' + name) for name in ('engines.docker.inventory', 'facts.gather'))
+    registry, facts = (importlib.import_module(lab.UTILS + '.' + name) for name in ('engines.registry', 'facts.gather'))
 
     def run():
-        with inventory.Host(os.fsencode(host_root)) as host:
+        with registry.open_host(os.fsencode(host_root)) as host:
             found = facts.gather(host, facts.Options(gather_subset=subset, containers=list(names), changes_limit=0))
         if containers is not None and found['summary']['complete'] != containers:
             raise SystemExit('not all containers are there: %r' % (found['summary'],))

@@ -14,10 +14,10 @@ from rows_facts import client, engine
 @lab.work('image')
 def image_work(host_root, dest):
     lab.importable()
-    inventory, run = (importlib.import_module(lab.UTILS + '.' + name) for name in ('engines.docker.inventory', 'rescue.run'))
+    registry, run = (importlib.import_module(lab.UTILS + '.' + name) for name in ('engines.registry', 'rescue.run'))
 
     def work():
-        with inventory.Host(os.fsencode(host_root)) as host:
+        with registry.open_host(os.fsencode(host_root)) as host:
             result = run.rescue(host, run.Request(os.fsencode(dest), include=('image',), host_name='bench'))
         if [bundle['status'] for bundle in result['bundles']] != ['complete']:
             raise SystemExit('the image is not whole: %r' % (result['problems'],))

@@ -5,16 +5,14 @@
 import os
 import random
 import shutil
-import sys
 import tempfile
 
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'fixtures')]
 
-import deadroot  # noqa: E402
-import hosts  # noqa: E402
+import deadroot
+import hosts
 
 
 @pytest.fixture(scope='session')

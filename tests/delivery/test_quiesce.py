@@ -17,8 +17,7 @@ UTILS = 'ansible_collections.lifeboat.docker.plugins.module_utils.bundles.quiesc
 
 
 @pytest.fixture(scope='module')
-def quiesce(tmp_path_factory):
-    sys.path.insert(0, hosts.collections_path(str(tmp_path_factory.mktemp('path'))))
+def quiesce():
     return importlib.import_module(UTILS)
 
 
@@ -91,10 +90,11 @@ def test_thawed_when_the_time_is_up(quiesce, container):
 
 
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM])
-def test_thawed_when_whoever_froze_it_is_killed(quiesce, container, how):
-    script = 'import sys, time; sys.path[:0] = %r; from %s import freeze; held = freeze(%d, %r, 60); print("held", flush=True); time.sleep(60)' % (
-        sys.path, UTILS, container.pid, ID)
-    holder = subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE)
+def test_thawed_when_whoever_froze_it_is_killed(quiesce, container, how, tmp_path):
+    script = 'import time; from %s import freeze; held = freeze(%d, %r, 60); print("held", flush=True); time.sleep(60)' % (
+        UTILS, container.pid, ID)
+    holder = subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE,
+                              env=dict(os.environ, PYTHONPATH=hosts.collections_path(str(tmp_path))))
     assert holder.stdout.readline() == b'held\n'
     assert not counts(container)
     holder.send_signal(how)

@@ -11,15 +11,19 @@ import stat
 import subprocess
 import tarfile
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from rig import listing
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
+# host root -> what everything() returned
+_MADE = {}
 EVERYTHING = ('config', 'writable', 'rootfs', 'volumes', 'binds', 'logs')
 
 
 def open_host(root, **options):
-    return inventory.Host(os.fsencode(root.host_root), **options)
+    return registry.open_host(os.fsencode(root.host_root), **options)
 
 
 def rescue(root, dest, **options):
@@ -28,6 +32,16 @@ def rescue(root, dest, **options):
     options.setdefault('host_name', 'dead')
     with open_host(root) as host:
         return run.rescue(host, run.Request(os.fsencode(dest), **options))
+
+
+def everything(root, compression='auto'):
+    """One rescue of all that ROOT has, made once -> (result, its dest, snapshots of the source before and after)."""
+    if root.host_root not in _MADE:
+        dest = os.path.join(root.scratch, 'rescued')
+        before = listing.snapshot(root.host_root)
+        result = rescue(root, dest, volumes=('*',), orphans=True, compression=compression)
+        _MADE[root.host_root] = result, dest, before, listing.snapshot(root.host_root)
+    return _MADE[root.host_root]
 
 
 def gather(root, **options):

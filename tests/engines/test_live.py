@@ -23,8 +23,8 @@ for name, where in (('ansible_collections', []), ('ansible_collections.lifeboat'
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = where
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
-with inventory.Host(b'/') as host:
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+with registry.open_host(b'/') as host:
     run.rescue(host, run.Request(b'/srv/rescued', host_name='live', include=('writable',), quiesce=sys.argv[1]))
 '''
 

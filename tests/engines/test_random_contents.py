@@ -15,10 +15,9 @@ import shutil
 import tarfile
 import tempfile
 
-import conftest
 import pytest
 import rescued
-from rig import chance, dead, engine as engines, listing, truth
+from rig import chance, dead, engine as engines, fixtures, listing, truth
 
 KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd')
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
@@ -57,7 +56,7 @@ def rescued_of():
         def get(kind, seed):
             key = kind, (seed - FROM) // AT_ONCE
             if key not in current:
-                with conftest._or_say(kind):
+                with fixtures.or_say(kind):
                     stack.pop_all().close()
                     current.clear()
                     first = FROM + key[1] * AT_ONCE
@@ -68,7 +67,7 @@ def rescued_of():
         yield get
 
 
-@pytest.fixture(params=[(kind, seed) for kind in conftest._wanted(KINDS) for seed in SEEDS], ids=lambda pair: '%s-%d' % pair)
+@pytest.fixture(params=[(kind, seed) for kind in fixtures.wanted(KINDS) for seed in SEEDS], ids=lambda pair: '%s-%d' % pair)
 def chosen(request, rescued_of):
     """(Rescued, seed)"""
     return rescued_of(*request.param), request.param[1]
@@ -150,7 +149,7 @@ def tree_of(made, said, bundle, target):
 def image_of(made, said, bundle):
     """The layers of image.tar: those of the image by their diffIDs, digest by digest, and what the writable one lacks is told."""
     record = rescued.component(bundle, 'image')
-    original = next(item for item in made.root.truth['images'] if item['Id'] == said['inspect']['Image'])
+    original = [item for item in made.root.truth['images'] if item['Id'] == said['inspect']['Image']][0]
     if not record['exact'] or [layer['diff_id'] for layer in record['layers']] != original['RootFS']['Layers']:
         yield 'layers', record['exact'], [layer['diff_id'] for layer in record['layers']], original['RootFS']['Layers']
     told = {item['code'] for item in rescued.manifest(bundle)['problems']}

@@ -14,8 +14,8 @@ import rescued
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import asks
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
+from ansible_collections.lifeboat.docker.tests.unit.archive.test_unpack import HOSTILE
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
-from ansible_collections.lifeboat.docker.tests.unit.restore.test_unpack import HOSTILE
 
 # both ways between the two stores, and from shifted owners to plain ones
 PAIRS = (('debian-overlay2', 'newer-containerd'), ('newer-containerd', 'debian-overlay2'),

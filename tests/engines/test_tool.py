@@ -13,9 +13,8 @@ import rescued
 from rig import listing, truth
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, 'tools'))
 
-import pyz  # noqa: E402  pylint: disable=wrong-import-position
+import pyz
 
 EXPORTED = ('shop-web-1', 'shop-db-1', 'shop-hostile', 'shop-from-commit')
 RESCUED = ('shop-web-1', 'shop-db-1', 'shop-logger')
@@ -138,7 +137,7 @@ def timeless(path):
 
 def test_rescue_by_tool_and_by_module_is_the_same(dead_root, tool, disk_dir):
     status, out, err = tool(dead_root, 'rescue', os.path.join(disk_dir, 'tool'), *(RESCUED + ('--host-name', 'dead', '--json', '--include',
-                                                                                         'config,writable,volumes,binds,logs')))
+                                                                                              'config,writable,volumes,binds,logs')))
     assert status in (0, 1), err
     theirs = rescued.rescue(dead_root, os.path.join(disk_dir, 'module'), containers=RESCUED,
                             include=('config', 'writable', 'volumes', 'binds', 'logs'))

@@ -5,15 +5,11 @@
 import os
 import stat
 import subprocess
-import sys
-
-import needs  # noqa: F401  pylint: disable=unused-import
-import pytest
-
-sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
 
 import deadroot
 import layertree
+import needs  # noqa: F401  pylint: disable=unused-import
+import pytest
 
 FORMS = {
     'as root': ({}, {}),

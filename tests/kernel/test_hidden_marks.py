@@ -7,15 +7,13 @@ import os
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fixtures'))
-import deadroot  # noqa: E402  pylint: disable=wrong-import-position
+import deadroot
 
 SCRIPT = """
 import json, os, sys
-sys.path[:0] = json.loads(sys.argv[1])
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import privileges
-with inventory.Host(os.fsencode(sys.argv[2])) as host:
+with registry.open_host(os.fsencode(sys.argv[1])) as host:
     root = host.roots[0]
     marks = sum('trusted.overlay.opaque' in os.listxattr(path) for path, dummy, names in os.walk(root.path))
     found = [root.container(ident) for ident in root.container_ids()]
@@ -25,7 +23,7 @@ print(json.dumps([privileges.sees_trusted(), marks, sorted({item.status for item
 
 
 def look(top, wrapper):
-    return json.loads(subprocess.run(wrapper + [sys.executable, '-c', SCRIPT, json.dumps(sys.path), top], check=True,
+    return json.loads(subprocess.run(wrapper + [sys.executable, '-c', SCRIPT, top], check=True, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
                                      stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout.decode())
 
 

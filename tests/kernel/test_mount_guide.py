@@ -16,11 +16,10 @@ import pytest
 from needs import need
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'fixtures'))
-import deadroot  # noqa: E402  pylint: disable=wrong-import-position
+import deadroot
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 FENCE = re.compile(r'^```\n(.*?)^```$', re.M | re.S)
 # file system: (how it is made, mount options without its journal)
@@ -108,8 +107,9 @@ def test_the_journal_is_replayed_and_the_disk_is_not_written(kind, tmp_path):
     try:
         assert done.returncode == 0, done.stdout
         assert written_last(point, where) == DIRTY
-        with inventory.Host(os.fsencode(point), [b'/var/lib/docker']) as host:
-            result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box'))
+        with registry.open_host(os.fsencode(point), [b'/var/lib/docker']) as host:
+            result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box',
+                                                  include=('config', 'writable', 'volumes', 'binds', 'logs')))
         assert [item['status'] for item in result['bundles']] == ['complete'] * len(built.containers)
     finally:
         # after a failure: all of it that can be done

@@ -10,10 +10,9 @@ import sys
 import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path[:0] = [os.path.join(TOP, 'tools'), os.path.join(TOP, 'tests', 'fixtures')]
 
-import deadroot  # noqa: E402  pylint: disable=wrong-import-position
-import pyz  # noqa: E402  pylint: disable=wrong-import-position
+import deadroot
+import pyz
 
 
 @pytest.fixture(scope='module')

@@ -4,19 +4,20 @@
 """tools/progress.py and what README.md lists: a slow check says how far it is, and the page names everything that there is."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import types
 
 import pytest
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(COLLECTION, 'tools'))
 
-import cases  # noqa: E402
-import check  # noqa: E402
-import progress  # noqa: E402
+import cases
+import check
+import progress
 
 
 @pytest.mark.parametrize('said, expected', [
@@ -100,3 +101,24 @@ def test_the_order_names_every_part_of_make_test():
         asked = re.search(r'^test:\n.*check\.py (.*)$', page.read(), re.M).group(1).split()
     assert {name.split()[0] for name in check.ORDER} == set(asked)
     assert set(check.ORDER) <= set(check.PARTS)
+
+
+def test_coverage_names_what_is_covered_least(tmp_path, monkeypatch):
+    """Also a file that nothing imports, in a folder that is no package."""
+    pytest.importorskip('coverage', reason='coverage is measured on the newest Python only')
+    folder = tmp_path / 'plugins' / 'action'
+    folder.mkdir(parents=True)
+    (folder / 'used.py').write_text('A = 1\n')
+    (folder / 'never.py').write_text('A = 1\nB = 2\n')
+    (tmp_path / 'tools').mkdir()
+    shutil.copy(os.path.join(COLLECTION, 'tools', 'coverage.ini'), str(tmp_path / 'tools'))
+    monkeypatch.setattr(check, 'COVERAGE', str(tmp_path / 'data'))
+    monkeypatch.setattr(check, 'RESULTS', str(tmp_path))
+    monkeypatch.setattr(check.envs, 'make', lambda *dummy: sys.prefix)
+    monkeypatch.setattr(check.envs, 'clean_environment', lambda **more: dict(os.environ, **more))
+    subprocess.check_call([sys.executable, '-m', 'coverage', 'run', '--rcfile=tools/coverage.ini', 'plugins/action/used.py'], cwd=str(tmp_path),
+                          env=dict(os.environ, COVERAGE_FILE=check.COVERAGE))
+    run = types.SimpleNamespace(collection=str(tmp_path), pythons={(3, 13): sys.executable})
+    lines = check.coverage_lines(run, (3, 13))
+    assert lines[0] == '   coverage: 33.3 % of 3 statements; least:' and lines[1].split() == ['0.0', '%', os.path.join('plugins', 'action', 'never.py')]
+    assert (tmp_path / 'coverage.txt').read_text().split() == ['0.0', '%', 'plugins/action/never.py', '100.0', '%', 'plugins/action/used.py']

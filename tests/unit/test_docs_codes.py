@@ -4,17 +4,15 @@
 """docs/codes.md is current, and the table of codes and the code agree. And: the check itself finds what it is for."""
 import os
 import shutil
-import sys
 
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(TOP, 'tools'))
 
-import codes_doc  # noqa: E402
+import codes_doc
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes
 
 
 def test_the_page_is_current():
@@ -27,7 +25,7 @@ def test_every_code_is_in_every_table_and_used():
 
 def test_the_table_is_read_as_python_reads_it():
     read = {code: (severity, meaning) for dummy, rows in codes_doc.table(TOP) for code, severity, meaning in rows}
-    assert read == codes.CODES
+    assert read == {code: row[:2] for code, row in codes.CODES.items()}
 
 
 def test_every_code_is_on_the_page_once():

@@ -3,12 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """tools/links.py, which `make lint` runs over the documentation, finds dead links and nothing else."""
 import os
-import sys
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(COLLECTION, 'tools'))
 
-import links  # noqa: E402
+import links
 
 PAGE = '''# Where Docker keeps *things*: `l/`
 

@@ -1,11 +1,12 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make rescue`: what it says, and which report counts which host."""
+"""`make rescue`: what it says and what it leaves."""
 import importlib.util
 import os
 import sys
 
+import deadroot
 import pytest
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tools')
@@ -20,49 +21,50 @@ def load(monkeypatch):
     return module
 
 
-def test_a_failed_module_is_one_sentence_and_no_dump(tool):
-    answer = 'host | FAILED! => {"changed": false, "msg": "host_root /mnt/x does not exist. Mount it.", "invocation": {"x": 1}}'
-    with pytest.raises(tool.envs.Missing) as caught:
-        tool.facts_of(answer, '')
-    assert str(caught.value) == 'docker_layer_facts failed: host_root /mnt/x does not exist. Mount it.'
-    with pytest.raises(tool.envs.Missing, match='no such command'):
-        tool.facts_of('', 'no such command')
-    assert tool.facts_of('host | SUCCESS => {"ansible_facts": {"docker_layers": {"containers": []}}}', '') == {'containers': []}
+@pytest.fixture
+def make(tool, monkeypatch, capfd):
+    """make('--sample') -> (exit status or sentence, what was printed)."""
+    def run(*words):
+        monkeypatch.setattr(sys, 'argv', ['rescue'] + list(words))
+        try:
+            status = tool.main()
+        except (SystemExit, tool.envs.Missing) as exc:
+            status = exc.code if isinstance(exc, SystemExit) else str(exc)
+        return status, capfd.readouterr().out
+    return run
 
 
-class Ansible(object):
-    """Stands for ansible: no container on this host, and a playbook that leaves a bundle and a report."""
-
-    def __init__(self, host):
-        self.host = host
-        self.given = {}
-
-    def facts(self, dummy):
-        return {'containers': [], 'problems': []}
-
-    def rescue(self, variables):
-        Ansible.given = variables
-        for folder, name in ((os.path.join(variables['rescue_dest'], self.host, 'web-1'), 'manifest.json'),
-                             (variables['rescue_report_dir'], 'rescue-report.html')):
-            os.makedirs(folder)
-            open(os.path.join(folder, name), 'w').close()
-        return 0
-
-
-@pytest.mark.parametrize('options, folder', [(['--sample'], 'sample-reports'), ([], 'sample-reports'), (['--host-root', '.'], 'reports')])
-def test_the_sample_has_a_report_of_its_own_and_the_page_is_named(tool, options, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tool, 'Ansible', Ansible)
-    monkeypatch.setattr(tool, 'sample', lambda: '/sample')
+def test_a_mounted_disk(make, tmp_path, monkeypatch, tool):
     monkeypatch.setattr(tool.socket, 'gethostname', lambda: 'real')
-    monkeypatch.setattr(sys, 'argv', ['rescue', '--dest', str(tmp_path)] + options)
-    with pytest.raises(SystemExit) as caught:
-        tool.main()
-    assert caught.value.code == 0 and Ansible.given['rescue_report_dir'] == str(tmp_path / folder)
-    assert 'Report: %s' % (tmp_path / folder / 'rescue-report.html') in capsys.readouterr().out
+    deadroot.build(str(tmp_path / 'host/var/lib/docker'), containers=2, host_root=str(tmp_path / 'host'))
+    status, said = make('--host-root', str(tmp_path / 'host'), '--dest', str(tmp_path / 'out'))
+    assert not status and '2 bundles, 2 written' in said and 'Verify by hand' in said
+    assert len(os.listdir(str(tmp_path / 'out' / 'real'))) >= 2
+    assert '2 bundles, 0 written' in make('--host-root', str(tmp_path / 'host'), '--dest', str(tmp_path / 'out'))[1]
+
+
+def test_the_sample_where_there_is_nothing(make, tool, tmp_path, monkeypatch):
+    deadroot.build(str(tmp_path / 'host/var/lib/docker'), containers=5, host_root=str(tmp_path / 'host'))
+    monkeypatch.setattr(tool, 'sample', lambda: str(tmp_path / 'host'))
+    monkeypatch.setattr(tool.Tool, 'facts', lambda *dummy: {'containers': [], 'problems': []})
+    status, said = make('--dest', str(tmp_path / 'out'))
+    assert not status and 'rescuing a sample instead' in said       # one of it is partial, which is no failure
+    assert os.path.isdir(str(tmp_path / 'out' / 'sample-host'))
+
+
+def test_a_folder_without_docker_is_a_failure(make, tmp_path):
+    status, said = make('--host-root', str(tmp_path), '--dest', str(tmp_path / 'out'))
+    assert 'Nothing was rescued' in status and 'Verify' not in said
+
+
+def test_an_error_is_one_sentence(make, tmp_path):
+    deadroot.build(str(tmp_path / 'var/lib/docker'), containers=1, host_root=str(tmp_path))
+    status, dummy = make('--host-root', str(tmp_path), '--dest', str(tmp_path / 'var/lib/docker/out'))
+    assert 'must not be written' in status and '\n' not in status
 
 
 def test_a_wrong_host_root_is_said_before_anything_is_made(tool, tmp_path, monkeypatch):
-    monkeypatch.setattr(tool, 'Ansible', None)
+    monkeypatch.setattr(tool, 'Tool', None)
     monkeypatch.setattr(sys, 'argv', ['rescue', '--host-root', str(tmp_path / 'nowhere')])
     with pytest.raises(SystemExit, match='HOST_ROOT .*nowhere is no folder'):
         tool.main()

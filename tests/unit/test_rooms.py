@@ -18,18 +18,19 @@ BELOW = {
     'records': {'formats', 'disk'},
     'layers': {'formats', 'disk', 'records'},
     'engines': GROUND,
+    'attach': GROUND | {'engines'},
     'databases': GROUND,
     'archive': GROUND | {'databases'},
     'recreate': GROUND,
     'images': GROUND | {'archive'},
     'usage': GROUND | {'databases'},
-    'bundles': GROUND | {'archive', 'recreate', 'images'},
+    'bundles': GROUND | {'engines', 'archive', 'recreate', 'images'},
     'transport': GROUND | {'archive', 'images', 'bundles'},
     'facts': BELOW_BUNDLES,
     'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
     'repair': GROUND | {'engines'},
-    'cli': BELOW_BUNDLES | {'bundles', 'facts', 'rescue', 'repair', 'restore', 'module'},
+    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'facts', 'rescue', 'repair', 'restore', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

@@ -20,12 +20,12 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.images import code
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import codes, model
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import (
     body as bodies,
-    definition as definitions,
     files,
     run,
     shell,
 )
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, steps
+from ansible_collections.lifeboat.docker.tests.unit.recreate.recorded import define_recorded
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 STUB = '''#!/bin/sh
@@ -53,7 +53,7 @@ def test_what_people_read_stays():
 def test_problems_and_errors_are_single_harmless_lines(name):
     for item in (codes.problem('READ_ERROR', name, 'Cannot read %s.' % name, 'Look at %s.' % name),
                  imagecodes.problem('NEW_CODE', name, 'Cannot read %s.' % name, 'Look at %s.' % name)):
-        assert [bad(field) for field in item] == [[]] * 5
+        assert [bad(field) for field in item if isinstance(field, str)] == [[]] * 5
     assert bad(str(LifeboatError('There is no %s.' % name))) == []
 
 
@@ -68,6 +68,7 @@ def test_what_a_restore_says_is_single_harmless_lines(name):
 
 
 class Module(object):
+    params = {}
     _verbosity = 0
 
     def fail_json(self, **result):
@@ -154,7 +155,7 @@ def define(name):
               model.Mount('bind', None, '/b/' + name, None, '/c' + name, True, None, False, 'lost')]
     host = {'NetworkMode': name, 'Binds': [name + ':/v'], 'LogConfig': {'Type': name, 'Config': {name: name}}, 'Sysctls': {name: name},
             'Dns': [name], 'RestartPolicy': {'Name': name}}
-    return definitions.define(config, host, {}, name, mounts, volume_info={name: {'labels': {name: name}, 'options': {name: name}}},
+    return define_recorded(config, host, {}, name, mounts, volume_info={name: {'labels': {name: name}, 'options': {name: name}}},
                               network_info={name: {'labels': {name: name}, 'driver': name}})
 
 
@@ -192,7 +193,7 @@ def test_a_parser_reads_back_every_value_of_compose_yaml(name):
     wanted = clean(name).replace('$', '$$')
     assert service['labels']['b'] == service['user'] == service['dns'][0] == wanted
     assert service['entrypoint'] == [wanted, wanted] and service['command'] == [wanted, '--', wanted]
-    head = made.split('\nname: ')[0]
+    head = made.partition('\nname: ')[0]
     assert all(line.startswith('# ') for line in head.split('\n'))
 
 

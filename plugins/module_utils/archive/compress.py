@@ -16,6 +16,7 @@ import threading
 from typing import NamedTuple, Optional, Tuple
 
 from ..disk.errors import LifeboatError
+from ..formats import pieces
 
 NAMES = ('auto', 'zstd', 'gzip', 'xz', 'none')
 SUFFIXES = {'zstd': '.zst', 'gzip': '.gz', 'xz': '.xz', 'none': ''}
@@ -161,10 +162,7 @@ class _Child(object):
     def _pump(self):
         out = self._process.stdout
         try:
-            while True:
-                piece = os.read(out.fileno(), _PIECE)
-                if not piece:
-                    return
+            for piece in pieces.of(out.fileno(), _PIECE):
                 self._deliver(piece)
         except BaseException as exc:    # carried over to the writer
             self._error = exc

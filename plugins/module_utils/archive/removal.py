@@ -10,15 +10,14 @@ was seen on the way down. So nobody who moves folders meanwhile can lead the rem
 import errno
 import os
 import stat
-from typing import Union
+from typing import Any, List, Optional, Tuple, Union
 
 Name = Union[bytes, str]
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 O_PATH = getattr(os, 'O_PATH', 0o10000000)
 
 
-def remove(name, dir_fd=None):
-    # type: (Name, Optional[int]) -> None
+def remove(name: Name, dir_fd: Optional[int] = None) -> None:
     """Remove the file, the link (itself) or the whole tree NAME, a path or one component in the folder DIR_FD.
 
     Nothing there is no error. Raises OSError at the first thing that cannot be removed; EXDEV where another file system
@@ -29,8 +28,7 @@ def remove(name, dir_fd=None):
         raise failed[0]
 
 
-def discard(name, dir_fd=None):
-    # type: (Name, Optional[int]) -> bool
+def discard(name: Name, dir_fd: Optional[int] = None) -> bool:
     """The same, but what cannot be removed is left and the rest is removed. True if nothing is left."""
     try:
         return not _remove(name, dir_fd, True)
@@ -38,8 +36,7 @@ def discard(name, dir_fd=None):
         return False
 
 
-def make(path, mode=0o700):
-    # type: (bytes, int) -> List[bytes]
+def make(path: bytes, mode: int = 0o700) -> List[bytes]:
     """Make the folder PATH (absolute, bytes) and what is missing above it, with MODE -> those that were made, the topmost
     first. PATH is trusted: its parts may be links. Raises OSError."""
     missing = []
@@ -62,41 +59,15 @@ def make(path, mode=0o700):
     return made
 
 
-def files_below(path):
-    # type: (bytes) -> Iterator[Tuple[bytes, bytes]]
-    """Yield (relative folder, name) of everything below the folder PATH that is no folder; links are not followed.
-
-    The parts of a path that is longer than the system takes are left out, as what cannot be listed is.
-    """
-    pending = [b'']
-    while pending:
-        relative = pending.pop()
-        try:
-            names = sorted(os.listdir(os.path.join(path, relative)))
-        except OSError:
-            continue
-        for name in names:
-            inner = os.path.join(relative, name)
-            try:
-                is_folder = stat.S_ISDIR(os.lstat(os.path.join(path, inner)).st_mode)
-            except OSError:
-                continue
-            if is_folder:
-                pending.append(inner)
-            else:
-                yield relative, name
-
-
-def _remove(name, dir_fd, on):
-    # type: (Name, Optional[int], bool) -> List[OSError]
+def _remove(name: Name, dir_fd: Optional[int], on: bool) -> List[OSError]:
     """[errors]; with ON false it ends with the first one."""
-    failed = []                         # type: List[OSError]
+    failed: List[OSError] = []
     if _gone(name, dir_fd, failed):
         return failed
     fd = _opened(name, dir_fd)
     try:
         device = os.fstat(fd).st_dev
-        above = []                      # type: List[Tuple[Any, Tuple[int, int]]]
+        above: List[Tuple[Any, Tuple[int, int]]] = []
         pending = [_names(fd)]
         while True:
             if failed and not on:

@@ -150,71 +150,77 @@ class Reader(object):
     # --- members
 
     def __iter__(self):
-        records = None                  # PAX records for the next member
+        announced = {}                  # by kind of header: PAX records, long name and long link of the next member
         extra = 0
-        longname = longlink = None
-        headers = self._headers
         while True:
-            if self._left:
-                self._skip()
-            elif self._fill:
-                self._exactly(self._fill)
-                self._fill = 0
-            at = self._at
-            if len(self._buffer) - at < BLOCK:
-                if not self._need(BLOCK):
-                    raise self.fail('ends without its end mark')
-                at = self._at
-            block = self._buffer[at:at + BLOCK]
-            self._at = at + BLOCK
+            block = self._block()
             if block == _ZERO:
                 break
-            size = headers.get(block)
             kind = block[156:157]
-            if size is None:
-                self._check(block)
-                size = _number(block[124:136])
-                if size is None or not 0 <= size <= LARGEST:
-                    raise self.fail('has a header with a size that is no number')
-                if kind == b'x' and len(headers) < 64:
-                    headers[block] = size
+            size = self._size(block, kind)
             if kind in EXTRA:
                 extra += 1
                 if extra > MAX_EXTRA:
                     raise self.fail('has more than %d extended headers before one member' % MAX_EXTRA)
-            if kind == b'x' or kind == b'g':
-                data = self._extended(size)
-                if kind == b'x':
-                    records = data
-                elif any(key in data for key in (b'path', b'linkpath', b'size')):
-                    raise self.fail('has a global header that names a file')
-                continue
-            if kind == b'L' or kind == b'K':
-                if size > MAX_NAME:
-                    raise self.fail('has a name of %d bytes' % size)
-                value = self._exactly(size).rstrip(b'\0')
-                self._exactly((BLOCK - size) % BLOCK)
-                if kind == b'L':
-                    longname = value
-                else:
-                    longlink = value
+                announced[kind] = self._extra(kind, size)
                 continue
             self.members += 1
             extra = 0
-            if kind == b'0' and (records is None or len(records) == 1 and b'mtime' in records) and longname is None:
+            records = announced.get(b'x')
+            if kind == b'0' and (records is None or len(records) == 1 and b'mtime' in records) and b'L' not in announced:
                 yield self._plain(block, size, records)
             else:
-                yield self._member(block, kind, size, records or {}, longname, longlink)
-            records = longname = longlink = None
-        if records is not None:
+                yield self._member(block, kind, size, records or {}, announced)
+            announced = {}
+        if b'x' in announced:
             raise self.fail('ends in the middle of a member')
         self.ended = True
-        # what follows the end mark is padding, whatever it holds; but the stream has to end well
+        self._padding()
+
+    def _block(self):
+        """The next header block; what is left of the member before it is skipped."""
+        if self._left:
+            self._skip()
+        elif self._fill:
+            self._exactly(self._fill)
+            self._fill = 0
+        at = self._at
+        if len(self._buffer) - at < BLOCK:
+            if not self._need(BLOCK):
+                raise self.fail('ends without its end mark')
+            at = self._at
+        self._at = at + BLOCK
+        return self._buffer[at:at + BLOCK]
+
+    def _size(self, block, kind):
+        """The size that a header tells, once its checksum was found right."""
+        size = self._headers.get(block)
+        if size is None:
+            self._check(block)
+            size = _number(block[124:136])
+            if size is None or not 0 <= size <= LARGEST:
+                raise self.fail('has a header with a size that is no number')
+            if kind == b'x' and len(self._headers) < 64:
+                self._headers[block] = size
+        return size
+
+    def _extra(self, kind, size):
+        """What a header of one of the kinds EXTRA tells of the member behind it."""
+        if kind == b'x' or kind == b'g':
+            data = self._extended(size)
+            if kind == b'g' and any(key in data for key in (b'path', b'linkpath', b'size')):
+                raise self.fail('has a global header that names a file')
+            return data
+        if size > MAX_NAME:
+            raise self.fail('has a name of %d bytes' % size)
+        value = self._exactly(size).rstrip(b'\0')
+        self._exactly((BLOCK - size) % BLOCK)
+        return value
+
+    def _padding(self):
+        """What follows the end mark is padding, whatever it holds; but the stream has to end well."""
         padding = 0
-        while True:
-            piece = self._read(CHUNK)
-            if not piece:
-                return
+        for piece in iter(lambda: self._read(CHUNK), b''):
             padding += len(piece)
             if padding > MAX_PADDING:
                 raise self.fail('goes on for more than %d bytes after its end mark' % MAX_PADDING)
@@ -260,7 +266,7 @@ class Reader(object):
         if b'/.' in name or b'//' in name or name[:1] in _DOUBTFUL or name[-1:] == b'/':
             name = _string(block[:100]) if block[345] == 0 else name
             if name[-1:] == b'/':
-                return self._member(block, b'5', size, records or {}, None, None)
+                return self._member(block, b'5', size, records or {}, {})
             name = self._safe(name, name, False)
         self._left = size
         self._fill = -size % BLOCK
@@ -293,49 +299,21 @@ class Reader(object):
             raise self.fail('has a time that makes no sense', name)
         return mtime * 1000000000
 
-    def _member(self, block, kind, size, records, longname, longlink):
-        name = longname
-        if name is None:
-            name = records.get(b'path')
-            if name is None:
-                name = _string(block[:100])
-                if block[257:263] == b'ustar\0' and block[345:346] != b'\0':
-                    name = _string(block[345:500]) + b'/' + name
-        sparse = None
-        xattrs = None
-        mtime = None
-        if records:
-            mtime = records.get(b'mtime')
-            if len(records) > 1 or mtime is None:
-                sparse = records.get(b'GNU.sparse.major')
-                if sparse is not None:
-                    name = records.get(b'GNU.sparse.name', name)
-                elif b'GNU.sparse.map' in records or b'GNU.sparse.size' in records:
-                    raise self.fail('uses an old form of sparse files; only GNU sparse 1.0 is read', name)
-                if b'size' in records:
-                    size = self._decimal(records[b'size'], name, LARGEST)
-                xattrs = self._xattrs(records)
+    def _member(self, block, kind, size, records, announced):
+        """Any member. ANNOUNCED: see :meth:`__iter__`."""
+        original = self._name(block, records, announced)
+        if b'size' in records:
+            size = self._decimal(records[b'size'], original, LARGEST)
         if kind not in KINDS:
-            raise self.fail('has the type %s, which is not known or not restored' % shown(kind), name)
-        if kind == b'0' and name.endswith(b'/'):
-            kind = FOLDER               # tars before POSIX
-        kind = KINDS[kind]
-        link = b''
-        if kind in (HARDLINK, SYMLINK):
-            link = longlink if longlink is not None else records.get(b'linkpath')
-            if link is None:
-                link = _string(block[157:257])
-            if not link or b'\0' in link:
-                raise self.fail('is a link without a target', name)
-        if kind != FILE:
-            if size and kind != FOLDER and kind != HARDLINK:
-                raise self.fail('has data although it is no file', name)
-            # POSIX lets folders and links announce a size; nothing follows for them in any archive of ours
-            if size and kind != FOLDER:
-                raise self.fail('is a hard link with data', name)
-            size = 0
-        original = name
-        name = self._safe(name, original, kind == FOLDER)
+            raise self.fail('has the type %s, which is not known or not restored' % shown(kind), original)
+        # tars before POSIX know a folder by its name
+        kind = FOLDER if kind == b'0' and original.endswith(b'/') else KINDS[kind]
+        link = self._link(block, records, announced, original) if kind in (HARDLINK, SYMLINK) else b''
+        if size and kind not in (FILE, FOLDER):
+            raise self.fail('is a hard link with data' if kind == HARDLINK else 'has data although it is no file', original)
+        if kind == FOLDER:
+            size = 0                    # POSIX lets it announce one; nothing follows in any archive of ours
+        name = self._safe(original, original, kind == FOLDER)
         if kind == HARDLINK:
             link = self._safe(link, original, False, 'is a hard link to %s, which leaves its folder' % shown(link))
         self._left = size
@@ -345,17 +323,38 @@ class Reader(object):
             uid = self._decimal(records[b'uid'], original, MAX_ID)
         if b'gid' in records:
             gid = self._decimal(records[b'gid'], original, MAX_ID)
-        mtime = self._seconds(block, original) if mtime is None else self._time(mtime, original)
-        device = None
-        if kind in (CHARACTER, BLOCKDEV):
-            device = (_number(block[329:337]), _number(block[337:345]))
-            if None in device or not (0 <= device[0] < 1 << 12 and 0 <= device[1] < 1 << 20):
-                raise self.fail('has a device number that is no number', original)
-        realsize = size
-        extents = None
-        if sparse is not None:
-            realsize, extents = self._sparse(records, kind, original)
-        return Member(name, kind, mode, uid, gid, size, mtime, link, xattrs, device, realsize, extents)
+        mtime = self._time(records[b'mtime'], original) if b'mtime' in records else self._seconds(block, original)
+        device = self._device(block, original) if kind in (CHARACTER, BLOCKDEV) else None
+        realsize, extents = self._sparse(records, kind, original) if b'GNU.sparse.major' in records else (size, None)
+        return Member(name, kind, mode, uid, gid, size, mtime, link, self._xattrs(records), device, realsize, extents)
+
+    def _name(self, block, records, announced):
+        """The name of a member as it stands in the archive."""
+        name = announced[b'L'] if b'L' in announced else records.get(b'path')
+        if name is None:
+            name = _string(block[:100])
+            if block[257:263] == b'ustar\0' and block[345:346] != b'\0':
+                name = _string(block[345:500]) + b'/' + name
+        if b'GNU.sparse.major' in records:
+            return records.get(b'GNU.sparse.name', name)
+        if b'GNU.sparse.map' in records or b'GNU.sparse.size' in records:
+            raise self.fail('uses an old form of sparse files; only GNU sparse 1.0 is read', name)
+        return name
+
+    def _link(self, block, records, announced, name):
+        link = announced[b'K'] if b'K' in announced else records.get(b'linkpath')
+        if link is None:
+            link = _string(block[157:257])
+        if not link or b'\0' in link:
+            raise self.fail('is a link without a target', name)
+        return link
+
+    def _device(self, block, name):
+        """(major, minor)"""
+        device = (_number(block[329:337]), _number(block[337:345]))
+        if None in device or not (0 <= device[0] < 1 << 12 and 0 <= device[1] < 1 << 20):
+            raise self.fail('has a device number that is no number', name)
+        return device
 
     def _safe(self, name, original, folder, problem='would leave its folder'):
         """NAME in plain form. Refuses absolute names, '..', NUL."""

@@ -7,6 +7,7 @@ The archive is always well-formed, whatever the disk or a running container does
 size that its header says, what could not be read is zeros, and every such place is told in the result.
 """
 import errno
+import functools
 import hashlib
 import os
 import stat
@@ -14,7 +15,7 @@ import struct
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from ..disk.tree import Failure
-from ..formats import checksums, tarwriter, whiteouts
+from ..formats import checksums, pieces, tarwriter, whiteouts
 from ..layers import idmap as ids
 
 TREE = 'tree'                           # a merged view, a volume, a bind mount
@@ -29,7 +30,6 @@ HASHED_HOLES = 2 << 30                 # bytes of holes of one file that are has
 _BATCH = 512 * 1024                     # handed to the writer at once
 _SMALL = 128 * 1024                     # files up to here are read by one call
 _CHUNK = 1 << 20
-_PAGE = 4096                            # what is retried around an unreadable place
 _ZEROS = memoryview(bytes(_CHUNK))
 _SECOND = 1000000000
 # what storage drivers write beside a file to say what it hides, and whose it is
@@ -439,7 +439,7 @@ class _Archive(object):
         try:
             xattrs = self._xattrs(entry, fd)
             extents = None
-            if st.st_blocks * 512 < size and size > _PAGE and self._sparse:
+            if st.st_blocks * 512 < size and size > pieces.PAGE and self._sparse:
                 extents = data_map(fd, size)
             # a hole may be none: compressed by its file system, or not written back yet
             if extents is not None and extents != [(0, size)]:
@@ -544,21 +544,10 @@ class _Archive(object):
 
     def _salvage(self, fd, path, offset, length, error):
         """LENGTH bytes from OFFSET, read page by page; pages that can't be read are zeros."""
-        pieces = []
-        end = offset + length
-        while offset < end:
-            step = min(_PAGE - offset % _PAGE, end - offset)
-            try:
-                data = os.pread(fd, step, offset)
-            except OSError as exc:
-                data = bytes(step)
-                self._unreadable(path, offset, offset + step, exc)
-            if not data:
-                self._shorter(path, offset, end)
-                data = bytes(end - offset)
-            pieces.append(data)
-            offset += len(data)
-        return b''.join(pieces)
+        data = pieces.salvaged(fd, offset, length, functools.partial(self._unreadable, path))
+        if len(data) < length:
+            self._shorter(path, offset + len(data), offset + length)
+        return data + bytes(length - len(data))
 
     def _shorter(self, path, offset, size):
         self._lose(path, offset, 'became shorter while it was read, %d bytes are zeros' % (size - offset))

@@ -47,18 +47,19 @@ def refresh(folder):
 
 def files(folder):
     """{name: content}, both bytes; {} where no bundle holds a container."""
-    found = [definition for definition in _definitions(folder) if definition is not None]
-    if not found:
+    placed = [item for item in _definitions(folder) if item is not None]
+    if not placed:
         return {}
+    found, folders = [definition for definition, dummy in placed], [where for dummy, where in placed]
     host = os.path.basename(folder).decode('utf-8', 'replace')
-    made = {WHOLE: compose.whole_host(found, host)}
-    for project, text in compose.projects(found).items():
+    made = {WHOLE: compose.whole_host(found, host, folders)}
+    for project, text in compose.projects(found, folders).items():
         made[os.fsencode('compose-%s.yaml' % UNSAFE.sub('-', project)[:100])] = text
     return dict((name, text.encode('utf-8', 'surrogateescape')) for name, text in made.items())
 
 
 def _definitions(folder):
-    """The definition of each container that has a bundle here, in the order of their names."""
+    """(definition, folder of its files) of each container that has a bundle here, in the order of their names."""
     names = [name for name in sorted(os.listdir(folder)) if not name.startswith(b'.') and b'.until-' not in name]
     for name in names[:MOST]:
         path = os.path.join(folder, name)
@@ -75,8 +76,8 @@ def _definition(info, name):
     if not reference:
         return None                     # rescued without config
     try:
-        return sources.define(source, reference, source.image_config, source.name,
-                              sources.volume_names(source, {}, source.name), './%s/config' % name)
+        return sources.define(source, reference, source.defaults, source.name,
+                              sources.volume_names(source, {}, source.name)), './%s/config' % name
     except LifeboatError:
         return None
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, NamedTuple, Optional
 
 from ..archive import trees, write as archive
 from ..disk import safeio
-from ..records import model
+from ..records import codes, model
 from ..records.codes import problem
 
 MOUNT_PARTS = (('bind', 'binds'), ('volume', 'volumes'))
@@ -21,8 +21,9 @@ NAMED_MOUNTS = 5                        # of those that include leaves out
 KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs')
 DEFAULT = ('config', 'writable', 'image', 'volumes', 'binds', 'logs')
 # A bind of one of these is a window on the running system, not data of the container
-SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/var/lib/docker', b'/var/lib/containerd', b'/etc',
+SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/etc',
           b'/usr', b'/lib', b'/lib64', b'/bin', b'/sbin', b'/boot', b'/var', b'/var/lib', b'/tmp')
+
 
 class Item(NamedTuple):
     """One component to write. `stem` is its file below the bundle without the suffixes of archive and compression."""
@@ -46,7 +47,7 @@ def container_items(container, include, kept_binds):
             items.append(Item('writable', 'writable', 'writable', trees.LayerTree(stack), archive.LAYER, {},
                               model.COMPLETE if seen else model.PARTIAL))
         if 'rootfs' in include:
-            whole = seen and stack.known() and not any(item.code in ('IMAGE_LAYER_UNKNOWN',) for item in container.problems)
+            whole = seen and stack.known() and not any(codes.has(item.code, codes.IN_IMAGE) for item in container.problems)
             items.append(Item('rootfs', 'rootfs', 'rootfs', trees.MergedTree(stack), archive.TREE, {},
                               model.COMPLETE if whole else model.PARTIAL))
     number = 0
@@ -66,7 +67,7 @@ def container_items(container, include, kept_binds):
             stem = 'binds/%02d-%s' % (number, slug(mount.source or mount.destination))
             items.append(Item('bind:%02d' % number, 'bind', stem, trees.FolderTree(mount.path), archive.TREE,
                               {'source': mount.source, 'destination': mount.destination,
-                               'single': not os.path.isdir(mount.path)}, mount.status, mount.path))
+                               'single': not safeio.is_folder(mount.path)}, mount.status, mount.path))
     return items, problems
 
 
@@ -92,7 +93,7 @@ def left_behind(container, include, elsewhere=()):
     """What of CONTAINER stays on the disk because INCLUDE leaves it out: [(layers | binds | volumes, name for a person)]."""
     name = container.name or container.id[:12]
     found = [(dict(MOUNT_PARTS)[mount.type], '%s: %s at %s' % (name, _clipped((mount.name if mount.type == 'volume' else mount.source)
-                                                                            or '?'), _clipped(mount.destination)))
+                                                                              or '?'), _clipped(mount.destination)))
              for mount in _left(container, include, elsewhere)]
     if container.stack is not None and container.stack.writable is not None and not {'writable', 'rootfs', 'image'} & set(include):
         found.append(('layers', '%s: writable layer' % name))
@@ -109,7 +110,7 @@ def _left(container, include, elsewhere):
 def _holds_data(path):
     """A folder or a file; a socket or a device of the host is none."""
     try:
-        mode = os.lstat(path).st_mode
+        mode = safeio.lstat(path).st_mode
     except OSError:
         return True                     # not known to hold none
     return stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISLNK(mode)
@@ -121,7 +122,7 @@ def _clipped(text):
 
 def hidden(problems):
     """True if marks of layers were hidden when they were read: what comes of them is not the whole truth."""
-    return any(item.code == 'PRIVILEGES_MISSING' for item in problems)
+    return any(codes.has(item.code, codes.HIDES) for item in problems)
 
 
 def volume_item(name, path, status, about=None):
@@ -147,21 +148,6 @@ def slug(path):
     return re.sub(r'[^A-Za-z0-9_.-]+', '-', path).strip('-.')[:60] or 'root'
 
 
-def records(container):
-    """{name: bytes} of the container's records as found: config.v2.json, hostconfig.json and the small files beside."""
-    found = {}
-    try:
-        with safeio.Dir.root(container.folder) as folder:
-            for name in (b'config.v2.json', b'hostconfig.json', b'config.json', b'hostname', b'hosts', b'resolv.conf'):
-                try:
-                    found[name.decode()] = folder.read(name)
-                except OSError:
-                    continue
-    except (OSError, TypeError):        # no folder at all
-        pass
-    return found
-
-
 def records_fingerprint(found):
     digest = hashlib.sha256()
     for name in sorted(found):
@@ -173,7 +159,7 @@ def log_fingerprint(container):
     digest = hashlib.sha256()
     for path in container.log.files if container.log is not None else ():
         try:
-            st = os.lstat(path)
+            st = safeio.lstat(path)
             digest.update(b'%s %d %d\n' % (os.path.basename(path), st.st_size, st.st_mtime_ns))
         except OSError:
             continue

@@ -8,7 +8,6 @@ if SHA256SUMS lists it, every name stays below the bundle's folder, nothing is o
 in manifest.json is believed before its type was looked at.
 """
 import errno
-import hashlib
 import os
 import re
 import stat
@@ -16,11 +15,11 @@ from typing import Any, Dict, NamedTuple, Tuple
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
-from ..formats import jsonish
+from ..formats import jsonish, pieces
 from ..formats.values import as_list
 from ..formats.wording import show, text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = (1, 2)
 KINDS = ('container', 'volume', 'orphan', 'image')
 MANIFEST = b'manifest.json'
 SUMS = b'SHA256SUMS'
@@ -30,7 +29,6 @@ UNVERIFIED = 'unverified'               # only with verify=False: there, of the 
 DAMAGED = 'damaged'
 INCOMPLETE = 'incomplete'
 
-CHUNK = 1 << 20
 MAX_DEPTH = 3                           # <dest>/<host>/<bundle>
 MAX_DEEP = 16                           # folders in folders within a bundle; ours have three
 MAX_MANIFEST = 32 << 20
@@ -321,9 +319,9 @@ def _manifest_problem(manifest):
     if not isinstance(manifest, dict):
         return 'is not a JSON object'
     version = manifest.get('schema_version')
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        return ('has schema_version %s; this collection reads %d (use the version of the collection that wrote it, '
-                'see "tool" in the manifest)' % (brief(version), SCHEMA_VERSION))
+    if version not in SCHEMA_VERSIONS or not isinstance(version, int) or isinstance(version, bool):
+        return ('has schema_version %s; this collection reads %s (use the version of the collection that wrote it, '
+                'see "tool" in the manifest)' % (brief(version), ' and '.join(map(str, SCHEMA_VERSIONS))))
     if not isinstance(manifest.get('kind'), str) or manifest['kind'] not in KINDS:
         return 'has kind %s instead of one of %s' % (brief(manifest.get('kind')), ', '.join(KINDS))
     for key in ('components', 'mounts', 'problems'):
@@ -443,9 +441,7 @@ def _sha256(fd, st, seen):
     mark = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns) if seen is not None and st.st_nlink > 1 else None
     if mark is not None and mark in seen:
         return seen[mark]
-    digest = hashlib.sha256()
-    for piece in iter(lambda: os.read(fd, CHUNK), b''):
-        digest.update(piece)
+    found = pieces.hashed(fd)[0].hexdigest()
     if mark is not None:
-        seen[mark] = digest.hexdigest()
-    return digest.hexdigest()
+        seen[mark] = found
+    return found

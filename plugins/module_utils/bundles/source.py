@@ -2,17 +2,32 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A verified bundle as the records that a restore works with."""
+import os
 import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from ..disk.errors import LifeboatError
+from ..engines import registry
 from ..formats.values import as_dict, as_list
 from ..formats.wording import show
+from ..records.definition import (
+    Defaults,
+    Definition,
+    NetworkSettings,
+    VolumeSettings,
+    from_json,
+    image_defaults,
+    network_settings,
+    resolved,
+    stable_name,
+    volume_settings,
+)
 from ..records.model import COMPLETE, Mount
-from ..recreate import definition
 from . import reading
 
 MAX_LISTED = 10
+MAX_REASON = 500                        # characters
+CONFIG, DEFINITION, IMAGE = b'config/', b'config/definition.json', b'config/image.json'
 # moby: daemon/names (RestrictedNamePattern); a folder has that name. The engine itself wants at least two characters.
 VOLUME_NAME = re.compile(r'[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z', re.ASCII)
 
@@ -27,6 +42,12 @@ class Part(NamedTuple):
     status: str
     destination: str
     source: str
+    reason: str = ''                    # why it is not whole, as far as the bundle says
+
+    @property
+    def shortfall(self):
+        """What is missing of it, for a sentence: the reason, or where it can be looked up."""
+        return 'what is missing stands in the manifest' if not self.reason else show(self.reason[:MAX_REASON]).rstrip('.')
 
 
 class Source(NamedTuple):
@@ -34,12 +55,11 @@ class Source(NamedTuple):
     kind: str                           # container | volume | orphan
     name: str                           # of the container, volume or orphan
     id: str
-    config: Dict[str, Any]
-    hostconfig: Dict[str, Any]
-    image_config: Optional[Dict[str, Any]]  # `config` of the image that the container was made from
+    definition: Definition              # as it was rescued
+    defaults: Optional[Defaults]        # of the image that the container was made from
     mounts: Tuple[Mount, ...]
-    volume_info: Dict[str, Any]
-    network_info: Dict[str, Any]
+    volumes: Dict[str, VolumeSettings]  # recorded name -> the rest
+    networks: Dict[str, NetworkSettings]
     peers: Dict[str, str]
     stable: Dict[str, str]              # recorded volume -> stable name, where the bundle says it
     parts: Tuple[Part, ...]
@@ -67,36 +87,40 @@ def of_info(info):
     manifest = info.manifest
     kind = manifest['kind']
     subject = as_dict(manifest.get(kind))
-    config = json_object(info, b'config/config.v2.json')
-    hostconfig = json_object(info, b'config/hostconfig.json')
-    image = json_object(info, b'config/image.json')
+    recorded_as = _definition(info)
+    image = json_object(info, IMAGE)
     mounts = tuple(_mount(as_dict(item)) for item in as_list(manifest.get('mounts')))
     infos, stable = {}, {}
     for item in map(as_dict, as_list(manifest.get('mounts'))):
         if isinstance(item.get('name'), str) and item['name']:
-            infos[item['name']] = {'driver': _text(item.get('driver')), 'options': as_dict(item.get('options')),
-                                   'labels': as_dict(item.get('labels'))}
+            infos[item['name']] = volume_settings(dict(item, name=''))
             if _text(item.get('stable_name')):
                 stable[item['name']] = item['stable_name']
     parts = tuple(_parts(info, manifest))
     if kind == 'volume' and _text(subject.get('name')):
-        infos.setdefault(subject['name'], {'driver': _text(subject.get('driver')), 'options': as_dict(subject.get('options')),
-                                           'labels': as_dict(subject.get('labels'))})
-    name = _text(subject.get('name')) or _text(config.get('Name')).lstrip('/') or _text(subject.get('id'))[:12]
+        infos.setdefault(subject['name'], volume_settings(dict(subject, name='')))
+    name = _text(subject.get('name')) or recorded_as.name or _text(subject.get('id'))[:12]
     digests = [_text(item.get('container_image_id')) for item in reading.components(manifest, 'image')]
     return Source(
-        info=info, kind=kind, name=name, id=_text(subject.get('id')) or _text(config.get('ID')), config=config,
-        hostconfig=hostconfig, image_config=as_dict(image.get('config')) if image else None, mounts=mounts,
-        volume_info=infos, network_info=as_dict(manifest.get('networks')), peers=_peers(manifest), stable=stable,
-        parts=parts, image_digest=digests[0] if digests else '')
+        info=info, kind=kind, name=name, id=_text(subject.get('id')) or recorded_as.id, definition=recorded_as,
+        defaults=image_defaults(image.get('config')) if image else None, mounts=mounts, volumes=infos,
+        networks=dict((key, network_settings(value)) for key, value in as_dict(manifest.get('networks')).items()),
+        peers=_peers(manifest), stable=stable, parts=parts, image_digest=digests[0] if digests else '')
 
 
-def define(source, pinned_image, image_config, name, names, env_path='.'):
-    """The container as a definition.Definition for the engine that is restored to. NAMES: of volume_names()."""
-    return definition.define(
-        source.config, source.hostconfig, image_config, pinned_image, source.mounts, name=name, container_id=source.id,
-        volume_names=names, volume_info=source.volume_info, network_info=source.network_info, peers=source.peers,
-        env_path=env_path)
+def define(source, image, defaults, name, names):
+    """The container as a Definition for the engine that is restored to, made from IMAGE, whose own defaults are DEFAULTS.
+    NAMES: of volume_names()."""
+    return resolved(source.definition, image, defaults, name, source.id, source.mounts, names, source.volumes, source.networks,
+                    source.peers)
+
+
+def _definition(info):
+    """The neutral definition; of a bundle of version 1 from the engine's own files. Lost where there is none or it is damaged."""
+    if info.manifest.get('schema_version') == 1:
+        return registry.definition(registry.FIRST, lambda name: json_bytes(info, CONFIG + os.fsencode(name)))
+    value = json_object(info, DEFINITION)
+    return from_json(value) if value else Definition(lost_process='The definition', lost_settings='The definition')
 
 
 def volume_names(source, mapping, container_name):
@@ -109,9 +133,9 @@ def volume_names(source, mapping, container_name):
     for name in names:
         wanted = source.stable.get(name)
         mount = places.get(name)
-        if mount is not None and mount.anonymous and wanted in (None, definition.stable_name(source.name, mount.destination)):
+        if mount is not None and mount.anonymous and wanted in (None, stable_name(source.name, mount.destination)):
             # named after the container, so after its new name if it gets one
-            wanted = definition.stable_name(container_name, mount.destination)
+            wanted = stable_name(container_name, mount.destination)
         found[name] = wanted or name
     if source.kind == 'volume' and container_name and len(names) == 1:
         found[names[0]] = container_name
@@ -145,7 +169,15 @@ def _parts(info, manifest):
         name = reading.component_name(item)
         size = item.get('source_bytes')
         yield Part(kind, name, file, info.sums[file], size if isinstance(size, int) and not isinstance(size, bool) else None,
-                   _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')))
+                   _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')), _reason(manifest, item, name))
+
+
+def _reason(manifest, item, name):
+    """Why a component is not whole: its own problems first, then those of the bundle that name it or what it is of."""
+    own = [problem for problem in map(as_dict, as_list(item.get('problems')))]
+    others = [problem for problem in map(as_dict, as_list(manifest.get('problems'))) if problem.get('object') in (name, item.get('name'))]
+    said = [_text(problem.get('message')) for problem in own + others if problem.get('severity') in ('warning', 'critical')]
+    return next((message for message in said if message), '')
 
 
 def _mount(item):
@@ -163,12 +195,20 @@ def _peers(manifest):
 
 def json_object(info, name):
     """A JSON object of the bundle, {} where it is missing or damaged (as it was on the disk)."""
+    raw = json_bytes(info, name)
+    return as_dict(reading.parse(raw)) if raw else {}
+
+
+def json_bytes(info, name):
+    """The bytes of a JSON file of the bundle, b'' where it is missing or damaged."""
     if name not in info.sums:
-        return {}
+        return b''
+    raw = reading.read_file(info, name)
     try:
-        return as_dict(reading.parse(reading.read_file(info, name)))
+        reading.parse(raw)
     except ValueError:
-        return {}
+        return b''
+    return raw
 
 
 def _text(value):

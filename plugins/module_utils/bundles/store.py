@@ -8,7 +8,6 @@ A bundle at work lies in ``.<name>.partial`` beside its final place. What is who
 delivers to another one offers the same methods.
 """
 import contextlib
-import hashlib
 import json
 import os
 import stat
@@ -19,7 +18,7 @@ from ..archive import place, removal
 from ..archive.sink import FileSink, SinkError
 from ..disk import fsinfo, safeio
 from ..disk.errors import LifeboatError
-from ..formats import wording
+from ..formats import pieces, wording
 from . import holder as holders, reading, swap
 
 PARTIAL = '.partial'
@@ -54,7 +53,7 @@ class FolderStore(object):
         """Make the folders, 0700. Raises LifeboatError where they can't be made or written."""
         if not os.access(b'.', os.W_OK | os.X_OK, dir_fd=self.folder(True)):
             raise LifeboatError('The folder %s cannot be written by this user. Choose another dest or use become: true.'
-                                      % wording.text(self.path))
+                                % wording.text(self.path))
 
     def lock(self, patience: float = holders.PATIENCE) -> None:
         """Keep other rescues out of the folder, if it is there, until close(); then end what a killed one began. Raises
@@ -199,13 +198,8 @@ class FolderBundle(object):
 
     def write(self, relative, data):
         """A small file, whole or not at all."""
-        sink = self.sink(relative)
-        try:
+        with self.sink(relative) as sink:
             sink.write(data)
-            sink.commit()
-        except BaseException:
-            sink.abort()
-            raise
 
     def take(self, holder, source, target, digest):
         """Take over a whole file: of what a killed run left (HOLDER None), of a finished bundle (its path), of another
@@ -228,8 +222,7 @@ class FolderBundle(object):
                 return False
             fd = safeio.openat(held[1], held[0])
         with os.fdopen(fd, 'rb') as found, self.sink(target) as sink:
-            for piece in iter(lambda: found.read(1 << 20), b''):
-                sink.write(piece)
+            pieces.hashed(found, sink.write)
         return True
 
     @contextlib.contextmanager
@@ -269,12 +262,6 @@ class FolderBundle(object):
                 return True
             os.unlink(name, dir_fd=fd)  # a link or another user's file: he could change it later
             return False
-
-    def make_folder(self, relative):
-        """The folder of a file of the bundle (bytes). Raises SinkError."""
-        folder = os.path.dirname(os.fsencode(relative))
-        with self._opened(folder):
-            return os.path.join(self.path, folder) if folder else self.path
 
     def absolute(self, relative):
         return os.path.join(self.path, os.fsencode(relative))
@@ -341,27 +328,7 @@ def _sha256_at(folder, name):
     """SHA-256 of a regular file of ours in the open folder FOLDER, None where there is none or it can't be read."""
     try:
         fd = safeio.openat(name, folder)
-    except OSError:
-        return None
-    with os.fdopen(fd, 'rb') as found:
-        st = os.fstat(fd)
-        return _sha256(found) if stat.S_ISREG(st.st_mode) else None
-
-
-def _sha256(found):
-    digest = hashlib.sha256()
-    try:
-        for piece in iter(lambda: found.read(1 << 20), b''):
-            digest.update(piece)
-    except OSError:
-        return None
-    return digest.hexdigest()
-
-
-def file_sha256(path):
-    """SHA-256 of a file, None where it can't be read."""
-    try:
-        with open(path, 'rb') as found:
-            return _sha256(found)
+        with os.fdopen(fd, 'rb') as found:
+            return pieces.hashed(found)[0].hexdigest() if stat.S_ISREG(os.fstat(fd).st_mode) else None
     except OSError:
         return None

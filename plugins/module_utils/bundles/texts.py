@@ -3,33 +3,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
-import stat
 
 from ..disk import safeio
-from ..formats import containerlogs
+from ..formats import containerlogs, pieces, redact
 from ..formats.redact import REDACTED
-from ..formats.values import as_dict, as_str
+from ..formats.values import as_dict, as_list, as_str
 from ..formats.wording import show
 from ..records.codes import problem
-from ..recreate.definition import stable_name
+from ..records.definition import stable_name, to_json
 from ..recreate.shell import typed
-
-CHUNK = 1 << 20
 
 
 def copy_log(path, sink):
     """Copy one log file as it is into SINK; returns its SHA-256 and size. Raises OSError for a source that fails."""
-    import hashlib
-    digest, size = hashlib.sha256(), 0
     fd = open_log(path)
     try:
-        while True:
-            piece = os.read(fd, CHUNK)
-            if not piece:
-                return digest.hexdigest(), size
-            digest.update(piece)
-            size += len(piece)
-            sink.write(piece)
+        digest, size = pieces.hashed(fd, sink.write)
+        return digest.hexdigest(), size
     finally:
         os.close(fd)
 
@@ -52,7 +42,7 @@ def readable(container, problems):
     before = None
     try:
         for path in container.log.files:
-            if stat.S_ISREG(os.lstat(path).st_mode):
+            if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
         reader = containerlogs.local_records if is_local(container.log) else containerlogs.json_file_records
@@ -109,12 +99,32 @@ PARTS = {
              '    mkdir -p -- {sh_source} && tar -C {sh_source} {tar} {sh_file}\n'),
     'single': ('Bind mount {source}, one file (was mounted at {destination}):\n\n'
                '    tar -C {sh_folder} {tar} {sh_file}\n'),
+    'paths': ('Files of {object} that were asked for by path ({patterns}), each below the folders it was in:\n\n'
+              '    mkdir paths && tar -C paths {tar} {sh_file}\n\n'
+              'A restore leaves them alone: copy from paths/ what you need. Into a container on a healthy host:  docker cp paths/. NAME:/\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
     'config': ('The recorded definition is in config/; compose.yaml and run.sh there were made from it. When the image is loaded and\n'
                'the volumes are filled, one of the two starts the container again:\n\n    sh config/run.sh\n'),
 }
 CAT = {'.zst': 'zstd -dc', '.gz': 'gzip -dc', '.xz': 'xz -dc'}
+
+
+def definition(found):
+    """FOUND (definition.Definition) as the manifest has it: plain data without secrets, which are in config/ only."""
+    log = found.log._replace(options=redact.values(found.log.options)) if found.log is not None else None
+    volumes = dict((name, info._replace(options=redact.options(info.options))) for name, info in found.volume_settings.items())
+    return to_json(found._replace(
+        env=_names(found.env), labels=redact.values(found.labels, found.env), log=log, volume_settings=volumes,
+        annotations=redact.values(found.annotations, found.env), command=tuple(redact.argv(found.command)),
+        entrypoint=tuple(redact.argv(found.entrypoint)),
+        health=found.health._replace(test=tuple(redact.argv(found.health.test))) if found.health is not None else None,
+        mount_requests=tuple(asked._replace(driver_options=redact.options(asked.driver_options)) for asked in found.mount_requests),
+        defaults=found.defaults._replace(env=_names(found.defaults.env)) if found.defaults is not None else None))
+
+
+def _names(env):
+    return tuple('%s=%s' % item for item in redact.env(env).items())
 
 
 def readme(manifest):
@@ -150,6 +160,7 @@ def _part(component, name, known):
     return PARTS['single' if component.get('single') else component['kind']].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
+        object=show(component.get('object') or ''), patterns=show(', '.join(map(str, as_list(component.get('patterns'))))),
         volume=show(volume), sh_volume=typed(volume), create=create or 'docker volume create -- ' + typed(volume),
         sh_image=typed('rescued/' + name), sh_file=typed(component['file']),
         destination=show(component.get('destination') or 'an unknown place'))

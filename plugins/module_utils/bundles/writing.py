@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One bundle: its components streamed into files, then manifest, README and checksums, then its final name.
 
-The manifest (schema_version 1) is described in docs/design.md. A component's `fingerprint` covers what stat tells of
+The manifest (schema_version 2) is described in docs/design.md. A component's `fingerprint` covers what stat tells of
 its source: while it is the same, the file that is already there is the answer.
 """
 import contextlib
@@ -19,11 +19,12 @@ from ..archive.sink import resumed
 from ..disk import metadata
 from ..disk.errors import LifeboatError
 from ..formats import checksums, wording
-from ..records import model
+from ..records import codes, definition as definitions, model
 from ..records.codes import problem
 from . import plan, texts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+DEFINITION = 'config/definition.json'
 TOOL = 'lifeboat.docker'
 VERSION = '1.0.0'
 MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
@@ -45,11 +46,13 @@ class Job(NamedTuple):
     with_logs: bool = False
     with_image: bool = False
     mounts: Tuple[Dict[str, Any], ...] = ()
-    volume_info: Dict[str, Any] = {}
-    around: Any = None                  # neighbours.Neighbours of a container
+    volume_settings: Optional[Dict[str, definitions.VolumeSettings]] = None
+    around: Any = None                  # engines.api.Neighbours of a container
     consistency: str = 'stopped'
     freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
     left: Tuple[Tuple[str, str], ...] = ()      # see plan.left_behind
+    engine: str = ''                    # whose data it holds
+    only_paths: bool = False            # named by the option paths alone: `include` does not hold for it
 
 
 class Outcome(NamedTuple):
@@ -69,7 +72,7 @@ class Settings(NamedTuple):
     owner_ids: str = 'container'
     on_error: str = 'continue'
     force: bool = False
-    progress: Any = Progress()
+    progress: Any = None                # Progress, which a run has for itself
     images: Any = None                  # imagestore.ImageStore that the run's bundles share, or None
 
 
@@ -93,13 +96,14 @@ def existing(store, job, settings, measured):
     manifest = None if settings.force else store.verified(job.name)
     if manifest is None or manifest.get('schema_version') != SCHEMA_VERSION:
         return None
-    codes = [item.get('code') for item in manifest.get('problems', ()) if isinstance(item, dict)]
-    if 'READ_ERROR' in codes or ('PRIVILEGES_MISSING' in codes and not plan.hidden(job.problems)):
+    told = set(item.code for item in job.problems)
+    if any(codes.has(str(item.get('code')), codes.PASSES) and item.get('code') not in told for item in manifest.get('problems', ())
+           if isinstance(item, dict)):
         return None                     # perhaps it can be read now
     wanted = expected(job, settings, measured)
     have = {item['name']: (item['kind'], item.get('fingerprint')) for item in manifest.get('components', ())
             if isinstance(item, dict)}
-    return manifest if have == wanted and manifest.get('options') == options(settings) else None
+    return manifest if have == wanted and manifest.get('options') == options(settings, job) else None
 
 
 def expected(job, settings, measured):
@@ -122,18 +126,24 @@ def expected(job, settings, measured):
 
 def config_fingerprint(job):
     """Also changes with what is found about the object: its status and its problems."""
-    digest = hashlib.sha256(plan.records_fingerprint(plan.records(job.container)).encode() if job.container else b'')
+    digest = hashlib.sha256(plan.records_fingerprint(job.container.records).encode() if job.container else b'')
     digest.update(json.dumps([job.status, job.subject.get('image'), list(job.problems), job.around], sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def options(settings):
-    return {'compression': settings.codec.name, 'owner_ids': settings.owner_ids, 'include': sorted(settings.include)}
+def options(settings, job):
+    """What a bundle was asked to be, for its manifest. Another answer than last time: the bundle is written again."""
+    found = {'compression': settings.codec.name, 'owner_ids': settings.owner_ids,
+             'include': [] if job.only_paths else sorted(settings.include)}
+    patterns = {item.about['object']: item.about['patterns'] for item in job.items if item.kind == 'paths'}
+    return dict(found, paths=patterns) if patterns else found
 
 
 def write(store, job, settings, measured, shared):
     """Write one bundle -> Outcome. SHARED: {(data path, owner_ids): (absolute file, component record)} of this run, so
     that a volume of two containers is read once. Raises ReadFailed, CompressError, SinkError."""
+    if settings.progress is None:
+        settings = settings._replace(progress=Progress())
     bundle = store.begin(job.name)
     work = _Work(bundle, job, settings, measured, shared)
     with work.quiet():
@@ -162,6 +172,7 @@ class _Work(object):
         self.records = []
         self.files = {}                 # relative name -> sha256
         self.problems = list(job.problems)
+        self._definition = None
 
     @contextlib.contextmanager
     def quiet(self):
@@ -185,12 +196,12 @@ class _Work(object):
             self.settings.progress.frozen(False)
         if whole:
             self.job = self.job._replace(consistency='frozen')
-            self.problems = [item for item in self.problems if item.code != 'CRASH_CONSISTENT']
+            self.problems = [item for item in self.problems if not codes.has(item.code, codes.LIVE)]
         else:
             self._not_frozen('was frozen only for a part of the time (freeze_timeout: %d)' % self.job.freeze[2])
 
     def _not_frozen(self, why):
-        self.problems = [item for item in self.problems if item.code != 'CRASH_CONSISTENT']
+        self.problems = [item for item in self.problems if not codes.has(item.code, codes.LIVE)]
         self.problems.append(problem('CRASH_CONSISTENT', self.job.name, 'Container %s is still running and %s: its files are '
                                      'rescued as after a power cut.' % (self.job.name, why),
                                      'Stop its processes, or give it more time with freeze_timeout.'))
@@ -287,15 +298,11 @@ class _Work(object):
 
     def _reuse(self, item, file, fingerprint):
         """Take over a whole archive: of a killed run, of another bundle of this run, of the bundle that is replaced."""
-        if self.settings.force and item.name not in self.done:
-            candidates = []
-        else:
-            candidates = [(None, self.done.get(item.name))]
-            earlier = self.earlier.get(item.name)
-            candidates.append((self.bundle.final, earlier))
+        candidates = []
+        if not self.settings.force or item.name in self.done:
+            candidates = [(None, self.done.get(item.name)), (self.bundle.final, self.earlier.get(item.name))]
         if item.shared in self.shared:
-            holder, record = self.shared[item.shared]
-            candidates.append((holder, record))
+            candidates.append(self.shared[item.shared])
         for holder, record in candidates:
             if not isinstance(record, dict) or record.get('status') != item.status \
                     or record.get('fingerprint') != fingerprint or not record.get('sha256') \
@@ -353,91 +360,72 @@ class _Work(object):
         container = self.job.container
         if container.log is None or not container.log.files:
             return
-        total, count, notes = 0, 0, []
-        for path in container.log.files:
-            relative = 'logs/' + wording.text(os.path.basename(path))
-            sink = self.bundle.sink(relative)
-            try:
-                digest, size = texts.copy_log(path, sink)
-                sink.commit()
-            except OSError as exc:
-                sink.abort()
-                if isinstance(exc, LifeboatError):
-                    raise
-                notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
-                    wording.text(path), metadata.describe(exc)), ''))
-                continue
-            except BaseException:
-                sink.abort()
-                raise
-            self.files[relative] = digest
-            total += size
-            count += 1
-        sink = self.bundle.sink('logs/container.log')
-        digest, size, lines = hashlib.sha256(), 0, 0
-        try:
-            pieces, held = [], 0
+        notes = []
+        sizes = [size for size in (self._log_file(path, notes) for path in container.log.files) if size is not None]
+        relative, lines = 'logs/container.log', 0
+        with self.bundle.sink(relative) as sink:
+            whole = _Hashing(sink)
             for line in texts.readable(container, notes):
-                pieces.append(line)
-                held += len(line)
+                whole.gather(line)
                 lines += 1
-                if held > 1 << 18:
-                    size += _flush(pieces, digest, sink)
-                    held = 0
-            size += _flush(pieces, digest, sink)
-            sink.commit()
-        except BaseException:
-            sink.abort()
-            raise
-        self.files['logs/container.log'] = digest.hexdigest()
+            whole.flush()
+        self.files[relative] = whole.hexdigest()
         self.records.append({
-            'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'bytes': size, 'sha256': digest.hexdigest(),
-            'entries': lines, 'files': count, 'source_bytes': total,
-            'status': model.PARTIAL if any(note.code == 'READ_ERROR' for note in notes) else model.COMPLETE,
+            'name': 'log', 'kind': 'log', 'file': relative, 'bytes': whole.bytes, 'sha256': whole.hexdigest(),
+            'entries': lines, 'files': len(sizes), 'source_bytes': sum(sizes),
+            'status': model.PARTIAL if any(note.loses_data for note in notes) else model.COMPLETE,
             'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
+
+    def _log_file(self, path, notes):
+        """Keep one log file as it is -> its size; None if it cannot be read."""
+        relative = 'logs/' + wording.text(os.path.basename(path))
+        try:
+            with self.bundle.sink(relative) as sink:
+                self.files[relative], size = texts.copy_log(path, sink)
+        except OSError as exc:
+            if isinstance(exc, LifeboatError):
+                raise
+            notes.append(problem('READ_ERROR', self.job.name, 'The log file %s could not be read: %s.' % (
+                wording.text(path), metadata.describe(exc)), ''))
+            return None
+        return size
 
     def config(self):
         job, container = self.job, self.job.container
-        found = plan.records(container) if container is not None else {}
+        found = container.records if container is not None else {}
         made = dict(('config/' + name, raw) for name, raw in found.items())
-        notes = []
         if container is not None:
-            made.update(self._definitions(notes))
+            self._definition = self._resolved()
+            made.update(self._definitions(self._definition))
         if job.image is not None and job.image.config_raw:
             made['config/image.json'] = job.image.config_raw
         for relative, raw in sorted(made.items()):
             self.bundle.write(relative, raw)
             self.files[relative] = hashlib.sha256(raw).hexdigest()
-        main = 'config/config.v2.json' if 'config/config.v2.json' in made else 'config/create.json'
-        whole = container is not None and not any(item.code in ('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED')
-                                                  for item in job.problems)
+        whole = container is not None and not container.definition.damaged
         self.records.append({
-            'name': 'config', 'kind': 'config', 'file': main if main in made else '', 'bytes': len(made.get(main, b'')),
-            'sha256': self.files.get(main), 'entries': len(made), 'files': len(made),
+            'name': 'config', 'kind': 'config', 'file': DEFINITION if DEFINITION in made else '', 'bytes': len(made.get(DEFINITION, b'')),
+            'sha256': self.files.get(DEFINITION), 'entries': len(made), 'files': len(made),
             'source_bytes': sum(map(len, found.values())),
             'status': model.COMPLETE if whole else model.PARTIAL if made else model.LOST,
-            'fingerprint': config_fingerprint(job), 'problems': [dict(note._asdict()) for note in notes]})
+            'fingerprint': config_fingerprint(job), 'problems': []})
 
-    def _definitions(self, notes):
-        """compose.yaml, run.sh and the API body; what can't be made from the records is said, never guessed."""
-        from ..recreate import definition as definitions, files
+    def _resolved(self):
+        """The Definition with the image, volumes and networks that the bundle has."""
         container, image, around = self.job.container, self.job.image, self.job.around
         reference = container.image_reference or container.image_id or 'unknown-image'
         if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
             from ..images.documents import container_tag
             reference = container_tag(container)
-        try:
-            definition = definitions.define(
-                container.config, container.hostconfig, (image.config.get('config') or {}) if image is not None else None,
-                reference, container.mounts, container.name, container.id, around.volumes, self.job.volume_info,
-                around.networks, around.peers)
-            made = {'config/' + name: content.encode('utf-8', 'surrogateescape')
-                    for name, content in files.files(definition).items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            notes.append(problem('CONFIG_DAMAGED', self.job.name, 'No compose file could be made from the records of %s '
-                                 '(%s).' % (self.job.name, exc), 'The records as found are in config/.'))
-            return {}
-        return made
+        return definitions.resolved(
+            container.definition, reference, definitions.image_defaults(image.config.get('config')) if image is not None else None,
+            volume_names=around.volumes, volume_settings=self.job.volume_settings or {}, network_settings=around.networks, peers=around.peers)
+
+    @staticmethod
+    def _definitions(definition):
+        """The definition itself, compose.yaml, run.sh and the API body."""
+        from ..recreate import files
+        return {'config/' + name: content.encode('utf-8', 'surrogateescape') for name, content in files.files(definition).items()}
 
     # -- the end -----------------------------------------------------------------------------------------------------------
 
@@ -447,16 +435,7 @@ class _Work(object):
         status = _status(self.job, self.records)
         if status in (model.COMPLETE, model.PARTIAL):
             self.problems = [_taken(item) for item in self.problems]
-        manifest = {
-            'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
-            'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
-            'options': options(self.settings), 'status': status, 'consistency': self.job.consistency,
-            'container': None, 'volume': None, 'orphan': None, 'image': None,
-            'mounts': self._mounts(), 'components': self.records,
-            'networks': self.job.around.networks if self.job.around else {},
-            'peers': self.job.around.peers if self.job.around else {},
-            'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
-        manifest[self.job.kind] = self.job.subject
+        manifest = self._manifest(status)
         for name, raw in (('README.txt', texts.readme(manifest).encode('utf-8', 'backslashreplace')),
                           ('manifest.json', json.dumps(manifest, indent=1, sort_keys=True).encode('utf-8') + b'\n')):
             self.bundle.write(name, raw)
@@ -476,6 +455,21 @@ class _Work(object):
         total = sum(record['bytes'] for record in self.records)
         return Outcome(self.bundle.final, changed, status, total, len(self.files) + 1, self.records,
                        tuple(_unique(self.problems)))
+
+    def _manifest(self, status):
+        manifest = {
+            'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
+            'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
+            'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
+            'container': None, 'volume': None, 'orphan': None, 'image': None,
+            'mounts': self._mounts(), 'components': self.records,
+            'engine': self.job.engine, 'pod': None,
+            'definition': texts.definition(self._definition) if self._definition is not None else None,
+            'networks': dict((name, definitions.network_info(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
+            'peers': self.job.around.peers if self.job.around else {},
+            'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
+        manifest[self.job.kind] = self.job.subject
+        return manifest
 
     def _changed(self, manifest):
         """False if the bundle that is there says the same: a partial one was read again, with the same result."""
@@ -516,10 +510,25 @@ class _Hashing(object):
     def __init__(self, sink):
         self._sink = sink
         self._digest = hashlib.sha256()
+        self._pieces, self._held = [], 0
+        self.bytes = 0
 
     def write(self, data):
         self._digest.update(data)
         self._sink.write(data)
+        self.bytes += len(data)
+
+    def gather(self, data):
+        """Write DATA with those before it; flush() ends that."""
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._held > 1 << 18:
+            self.flush()
+
+    def flush(self):
+        if self._held:
+            self.write(b''.join(self._pieces))
+        self._pieces, self._held = [], 0
 
     def hexdigest(self):
         return self._digest.hexdigest()
@@ -528,24 +537,16 @@ class _Hashing(object):
 def _noted(record):
     """The problems that a component's record of an earlier run has."""
     found = record.get('problems')
-    return [note for note in found if isinstance(note, dict) and set(note) == set(model.Problem._fields)
-            and all(isinstance(value, str) for value in note.values())] if isinstance(found, list) else []
+    return [note for note in found if isinstance(note, dict) and set(model.Problem._fields[:5]) <= set(note) <= set(model.Problem._fields) and all(
+        isinstance(value, bool if name in ('loses_data', 'blocks_start') else str) for name, value in note.items())
+    ] if isinstance(found, list) else []
 
 
 def _taken(item):
     """A problem whose next step was to rescue what this bundle has now."""
-    if item.code not in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED'):
+    if not codes.has(item.code, codes.DELETES):
         return item
     return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
-
-
-def _flush(pieces, digest, sink):
-    data = b''.join(pieces)
-    del pieces[:]
-    digest.update(data)
-    if data:
-        sink.write(data)
-    return len(data)
 
 
 def _status(job, records):
@@ -554,7 +555,7 @@ def _status(job, records):
         return model.UNSUPPORTED
     own = [record['status'] for record in records]
     if job.status == model.LOST and not any(record['status'] != model.LOST and record['kind'] in (
-            'writable', 'rootfs', 'volume', 'bind') for record in records):
+            'writable', 'rootfs', 'volume', 'bind', 'paths') for record in records):
         return model.LOST
     return model.worst([job.status] + own) if job.status != model.LOST else model.PARTIAL
 

@@ -11,24 +11,23 @@ the source holds can lead out of it.
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import time
 from collections import OrderedDict
 from typing import Any, NamedTuple, Optional
 
+from ..archive import removal
 from ..archive.sink import TEMPORARY
 from ..archive.write import HASHED_HOLES, data_map
 from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
-from ..formats import checksums
+from ..formats import checksums, pieces
 from .output import shown
 
 MAX_OPEN = 64                           # folders of the destination held open
 MAX_LINKS = 1000000                     # inodes whose further names are awaited
 SMALL = 128 * 1024
 CHUNK = 1 << 20
-PAGE = 4096                             # what is retried around an unreadable place
 ZEROS = memoryview(bytes(CHUNK))
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -99,13 +98,13 @@ class Copy(object):
         """Copy an Entry that is no folder."""
         name = self._temporary
         self._root, self._skip = self._parent, len(entry.path)
-        _remove(self._parent, name)
+        removal.remove(name, self._parent)
         try:
             made = self._one(entry, b'', self._parent, name, self._name)
             self._settle()
             return made
         except BaseException:
-            _remove(self._parent, name)
+            removal.remove(name, self._parent)
             raise
 
     def folder(self, root, entries, skip, measure):
@@ -173,7 +172,7 @@ class Copy(object):
         """Remove a single file that will not get its name. A folder stays, for the next run."""
         there = exists(self._parent, self._temporary)
         if there is not None and not stat.S_ISDIR(there.st_mode):
-            _remove(self._parent, self._temporary)
+            removal.remove(self._temporary, self._parent)
 
     # -- folders
 
@@ -220,7 +219,7 @@ class Copy(object):
             os.mkdir(name, 0o700, dir_fd=folder)
         except FileExistsError:
             if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                _remove(folder, name)
+                removal.remove(name, folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
             else:
                 os.chmod(b'/proc/self/fd/%d/%s' % (folder, name), 0o700)
@@ -239,7 +238,7 @@ class Copy(object):
         """What an earlier run left that the source does not have any more."""
         for name in map(os.fsencode, os.listdir(fd)) if self._resumed else ():
             if name not in names:
-                _remove(fd, name)
+                removal.remove(name, fd)
 
     def _settle(self):
         """What comes last: times of files that are not as in the source, names that are gone, sums."""
@@ -271,7 +270,7 @@ class Copy(object):
                 return False
         except _Unreadable as exc:
             self._failed(entry.path, exc.error)
-            _remove(folder, name)
+            removal.remove(name, folder)
             return False
         if st.st_nlink > 1:
             if len(self._links) < MAX_LINKS:
@@ -291,7 +290,7 @@ class Copy(object):
         try:
             os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            _remove(folder, name)
+            removal.remove(name, folder)
             os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         return True
 
@@ -306,7 +305,7 @@ class Copy(object):
                 target = entry.readlink()
             except OSError as exc:
                 raise _Unreadable(exc)
-        _remove(folder, name)
+        removal.remove(name, folder)
         if kind == stat.S_IFLNK:
             os.symlink(target, name, dir_fd=folder)
         elif kind == stat.S_IFIFO:
@@ -341,7 +340,7 @@ class Copy(object):
             try:
                 target = os.open(name, NEW, 0o600, dir_fd=folder)
             except FileExistsError:
-                _remove(folder, name)
+                removal.remove(name, folder)
                 target = os.open(name, NEW, 0o600, dir_fd=folder)
             try:
                 digest = hashlib.sha256() if self._options.sums is not None else None
@@ -385,7 +384,7 @@ class Copy(object):
                 return True
             os.lseek(source, 0, os.SEEK_SET)
         clean, position = True, 0
-        extents = data_map(source, size) if st.st_blocks * 512 < size and size > PAGE else [(0, size)]
+        extents = data_map(source, size) if st.st_blocks * 512 < size and size > pieces.PAGE else [(0, size)]
         if digest is not None and size - sum(length for dummy, length in extents) > HASHED_HOLES:
             digest = None
         for start, length in extents:
@@ -418,8 +417,8 @@ class Copy(object):
         while at < end:                 # with sums, and around what sendfile could not read
             try:
                 data = os.pread(source, min(CHUNK, end - at), at)
-            except OSError as exc:
-                data, good = self._salvage(source, at, min(CHUNK, end - at), path, exc)
+            except OSError:
+                data, good = self._salvage(source, at, min(CHUNK, end - at), path)
                 clean = clean and good
             if not data:
                 self._failed(path, 'became shorter while it was read, %d bytes are zeros' % (end - at))
@@ -433,24 +432,14 @@ class Copy(object):
             self._measured()
         return clean
 
-    def _salvage(self, source, at, length, path, error):
+    def _salvage(self, source, at, length, path):
         """(bytes, whether all were read) page by page; zeros for pages that cannot be read."""
-        pieces, lost, end = [], 0, at + length
-        first = None
-        while at < end:
-            step = min(PAGE - at % PAGE, end - at)
-            try:
-                data = os.pread(source, step, at)
-            except OSError as exc:
-                data, lost, error = bytes(step), lost + step, exc
-                first = at if first is None else first
-            if not data:
-                break
-            pieces.append(data)
-            at += len(data)
+        lost = []
+        data = pieces.salvaged(source, at, length, lambda *page: lost.append(page))
         if lost:
-            self._failed(path, 'from byte %d on, %d bytes cannot be read and are zeros: %s' % (first, lost, error.strerror))
-        return b''.join(pieces), not lost
+            self._failed(path, 'from byte %d on, %d bytes cannot be read and are zeros: %s' % (
+                lost[0][0], sum(end - start for start, end, dummy in lost), lost[-1][2].strerror))
+        return data, not lost
 
     def _measured(self):
         """Where it takes longer, count how much there is."""
@@ -533,16 +522,6 @@ def _hash_zeros(digest, count):
     while digest is not None and count > 0:
         digest.update(ZEROS[:min(count, CHUNK)])
         count -= CHUNK
-
-
-def _remove(folder, name):
-    """Remove what is called NAME in the open FOLDER, whatever it is; nothing is followed."""
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        pass
-    except (IsADirectoryError, PermissionError):
-        shutil.rmtree(b'/proc/self/fd/%d/%s' % (folder, name))
 
 
 def exists(folder, name):

@@ -6,11 +6,12 @@ import os
 import stat
 import time
 
+from ..bundles import objects
 from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..formats import wording
 from ..layers import filesystem
-from . import objects
+from .host import open_host
 from .main import PARTIAL, WHOLE
 from .output import shown
 from .parser import OBJECT_HELP
@@ -65,7 +66,7 @@ def entries(stream, tally, place=b''):
 def each(given, out, tally, show):
     """SHOW(opened, reference, node) for each of given.objects; one that is not there does not keep the others back."""
     missing = 0
-    with objects.open_host(given) as host:
+    with open_host(given) as host:
         for text in given.objects:
             try:
                 reference = objects.parse(text)

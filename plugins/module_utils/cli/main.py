@@ -11,7 +11,7 @@ import sys
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import text
-from . import output, parser
+from . import disk, output, parser, words
 
 VERSION = '1.0.0'
 WHOLE, PARTIAL, NOTHING = 0, 1, 2
@@ -48,7 +48,8 @@ def main(argv=None):
 def _run(given, out):
     """Exit status, or the negative number of a signal."""
     try:
-        status = parser.verb(given.verb).run(given, out)
+        with disk.attached(given, out):
+            status = parser.verb(given.verb).run(given, out)
         out.flush()
         return status
     except output.ClosedPipe:
@@ -57,7 +58,7 @@ def _run(given, out):
         _say(out, 'interrupted. %s' % _go_on(given))
         return -exc.number
     except LifeboatError as exc:
-        _say(out, str(exc))
+        _say(out, words.tool(str(exc)))
         _trace(given)
         return NOTHING
     except OSError as exc:

@@ -32,7 +32,7 @@ class Output(object):
         self._colours = self.terminal and not plain
         self._parts = []
         self._size = 0
-        self.bar = None                 # progress.Bar that is drawn now
+        self.gauge = None               # progress.Bar that is drawn now
 
     # -- results
 
@@ -91,15 +91,15 @@ class Output(object):
 
     def error(self, text):
         """One sentence to the standard error, whether anybody reads it or not."""
-        if self.bar is not None:
-            self.bar.clear()
+        if self.gauge is not None:
+            self.gauge.clear()
         try:
             self.flush()
         finally:
             self._err((show_lines(text) + '\n').encode('utf-8', 'surrogateescape'))
 
     def draw(self, data):
-        """Bytes of a progress bar."""
+        """Bytes of a progress gauge."""
         self._err(data)
 
     def _err(self, data):
@@ -171,7 +171,7 @@ def columns(rows, right=(), width=None, flexible=()):
         return []
     head = rows[0]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    least = {number: max(8, len(head[number])) for number, name in enumerate(head) if name in flexible}
+    least = {number: max(8, len(head[number])) for number, title in enumerate(head) if title in flexible}
     while width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
         able = [number for number in least if widths[number] > least[number]]
         if not able:

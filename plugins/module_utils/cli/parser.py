@@ -34,7 +34,7 @@ Every verb has examples: lifeboat VERB --help
 OBJECT is the NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container,
 or an orphan one) or image:REF.
 
-environment: LIFEBOAT_HOST_ROOT, LIFEBOAT_DATA_ROOT (several with a colon between them), LIFEBOAT_CONTAINERD_ROOT,
+environment: LIFEBOAT_PASSPHRASE (of LUKS on --disk), LIFEBOAT_HOST_ROOT, LIFEBOAT_DATA_ROOT (several with a colon between them), LIFEBOAT_CONTAINERD_ROOT,
 LIFEBOAT_JSON=1, LIFEBOAT_QUIET=1 are the options of these names; NO_COLOR: no colours
 
 exit status: 0 everything asked for is there and whole, 1 a part of it, 2 nothing, or wrong use
@@ -71,11 +71,21 @@ def common(parser, top):
     group = parser.add_argument_group('where to look')
     group.add_argument('--host-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_HOST_ROOT') or '/'),
                        help='where the / of the dead host is mounted (default: /, this machine)')
+    group.add_argument('--disk', metavar='FILE', action='append', default=default([]),
+                       help='attach this disk or image (raw, qcow2, vhdx, vmdk, vdi) read-only, look there, release it; may be given several times')
+    group.add_argument('--key-file', metavar='FILE', default=default(None), help='key file of LUKS on --disk')
+    group.add_argument('--nested', action='store_true', default=default(False), help='also attach images of disks inside --disk')
+    group.add_argument('--no-journal', action='store_true', default=default(False),
+                       help='do not replay the journals of --disk: what was written last may then be missing')
+    group.add_argument('--scratch-dir', metavar='DIR', default=default(None),
+                       help='where overlays of --disk are kept (default: /var/tmp/lifeboat-attach)')
     group.add_argument('--data-root', metavar='DIR', action='append', default=default(
         [path for path in os.environ.get('LIFEBOAT_DATA_ROOT', '').split(':') if path]),
         help='a data root of Docker, if it is not found by itself; may be given several times')
     group.add_argument('--containerd-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_CONTAINERD_ROOT') or None),
                        help='the root of containerd, if it is not found by itself')
+    group.add_argument('--engine', metavar='NAME', action='append', default=default([]),
+                       help='an engine to look for (default: all that can be read); may be given several times')
     group = parser.add_argument_group('what to print')
     group.add_argument('--json', action='store_true', default=default(_on('LIFEBOAT_JSON')), help='print JSON')
     group.add_argument('-q', '--quiet', action='store_true', default=default(_on('LIFEBOAT_QUIET')),

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a long verb is: a bar on a terminal, a line every ten seconds elsewhere, nothing with --quiet."""
+"""How far a long verb is: a gauge on a terminal, a line every ten seconds elsewhere, nothing with --quiet."""
 import collections
 import threading
 import time
@@ -9,7 +9,7 @@ import time
 from ..archive.progress import describe, duration, human
 from .output import shown
 
-DRAW = 0.25                             # seconds between two pictures of a bar
+DRAW = 0.25                             # seconds between two pictures of a gauge
 TELL = 10.0                             # and between two lines where there is no terminal
 AVERAGED = 30.0                         # seconds over which the rate is told
 BLOCKS = 24
@@ -42,7 +42,7 @@ class Bar(object):
 
     def __enter__(self):
         if not self._out.quiet:
-            self._out.bar = self
+            self._out.gauge = self
             self._thread = threading.Thread(target=self._loop)
             self._thread.daemon = True
             self._thread.start()
@@ -53,7 +53,7 @@ class Bar(object):
         if self._thread is not None:
             self._thread.join()
         self.clear()
-        self._out.bar = None
+        self._out.gauge = None
 
     def _loop(self):
         terminal = self._out.err_terminal
@@ -74,18 +74,18 @@ class Bar(object):
         return max(0.0, (done - marks[0][1]) / seconds) if seconds > 0 else 0.0
 
     def clear(self):
-        """Take the bar away, so that a sentence can be printed."""
+        """Take the gauge away, so that a sentence can be printed."""
         with self._lock:
             if self._drawn:
                 self._out.draw(b'\r\x1b[K')
                 self._drawn = False
 
 
-def picture(snapshot, rate, width=None, bar=False):
-    """One line. BAR: with a bar of blocks, as for a terminal of WIDTH columns."""
+def picture(snapshot, rate, width=None, gauge=False):
+    """One line. GAUGE: with a bar of blocks, as for a terminal of WIDTH columns."""
     done, total = snapshot['bytes'], snapshot['total']
     if 'bundle' in snapshot:
-        if snapshot['phase'] != 'reading' or not bar:
+        if snapshot['phase'] != 'reading' or not gauge:
             return shown(describe(snapshot, rate, width and width - 1))
         label = '%d/%d %s' % (snapshot['bundles'], snapshot['of'], (snapshot['bundle'] + ' ' + snapshot['component']).strip())
     else:
@@ -96,7 +96,7 @@ def picture(snapshot, rate, width=None, bar=False):
         if total:
             text += '  %s left' % duration(max(0, total - done) / rate)
     share = min(1.0, float(done) / total) if total else 0.0
-    if not bar:
+    if not gauge:
         return '%s %s%s%s' % (snapshot['phase'], text, '  %d %%' % (100 * share) if total else '', '  ' + label if label else '')
     head = '[%s] %3d %%  ' % ('#' * int(BLOCKS * share) + '.' * (BLOCKS - int(BLOCKS * share)), 100 * share) if total else ''
     line = '%s%s  %s' % (head, text, shown(label))

@@ -121,7 +121,7 @@ def _images(facts):
 def _orphans(facts):
     rows = [('STATUS', 'LAYER', 'IMAGE', 'NEWEST CHANGE', 'SIZE')]
     for item in as_dict(facts.get('orphans')).get('writable_layers', ()):
-        status = model.PARTIAL if any(problem['code'] == 'PRIVILEGES_MISSING' for problem in item['problems']) else model.COMPLETE
+        status = model.PARTIAL if any(problem['loses_data'] for problem in item['problems']) else model.COMPLETE
         rows.append((status, shown(item['name'][:16]), shown(item['image']['reference'] or '-'), item['newest_mtime'] or '-',
                      human(item['usage']['bytes']) if item['usage'] else '-'))
     return _without_empty(_without_empty(rows, 'SIZE'), 'NEWEST CHANGE')

@@ -8,12 +8,13 @@ translates: it walks a path the way a chroot would, so that no link, absolute or
 host root. Paths are bytes.
 """
 import errno
+import functools
 import os
 import stat
 from typing import Dict, NamedTuple, Tuple
 
 from ..disk.errors import LifeboatError
-from ..formats import wording
+from ..formats import pieces, wording
 from . import safeio
 
 MAX_LINKS = 40                          # as the kernel (path_resolution(7))
@@ -40,17 +41,17 @@ class HostRoot(object):
             path = os.fsencode(path)
         if not path.startswith(b'/') or b'\0' in path:
             raise LifeboatError('host_root %s is not an absolute path; give the folder where the root file '
-                                      "system of the dead host is mounted, or / for this machine's own."
-                                      % wording.text(path))
+                                "system of the dead host is mounted, or / for this machine's own."
+                                % wording.text(path))
         self.path = os.path.realpath(path)
         try:
             st = os.stat(self.path)
         except OSError as exc:
             raise LifeboatError('host_root %s cannot be used (%s); mount the root file system of the dead '
-                                      'host there first.' % (wording.text(path), exc.strerror))
+                                'host there first.' % (wording.text(path), exc.strerror))
         if not stat.S_ISDIR(st.st_mode):
             raise LifeboatError('host_root %s is not a folder; if it is a disk image, mount it read-only and '
-                                      'give the mount point.' % wording.text(path))
+                                'give the mount point.' % wording.text(path))
         self._id = (st.st_dev, st.st_ino)
         self._live = None
 
@@ -155,6 +156,21 @@ class HostRoot(object):
         finally:
             _close(fds)
 
+    def is_folder(self, path):
+        """True for a folder, or a link to one; False for what cannot be looked at too."""
+        try:
+            return stat.S_ISDIR(self.stat(path).st_mode)
+        except OSError:
+            return False
+
+    def readlink(self, path):
+        """Where the link PATH leads, as it is written in it. OSError, also if PATH is no link."""
+        fds = self._walk(path, False)[1]
+        try:
+            return os.readlink(b'', dir_fd=fds[-1])
+        finally:
+            _close(fds)
+
     def exists(self, path):
         """False where there is nothing (a link to nothing too). OSError if that cannot be said (EACCES, EIO)."""
         try:
@@ -204,11 +220,7 @@ class HostRoot(object):
         """
         if not self.is_live:
             return
-        try:
-            pids = [name for name in os.listdir('/proc') if name.isdigit()]
-        except OSError:
-            return
-        for pid in pids:
+        for pid in filter(str.isdigit, kernel_names('/proc')):
             # comm is cut after 15 bytes, but costs one small read where cmdline would be one for each process
             comm = read_proc(pid, 'comm', 64)
             if not any(word in comm for word in words):
@@ -245,25 +257,36 @@ def seen_by(pid, path):
     return st.st_dev, st.st_ino
 
 
+def owner_of(pid):
+    """The user id of a process. OSError if it is gone."""
+    return os.stat('/proc/%d' % pid).st_uid
+
+
 def read_proc(pid, name, limit=1 << 17):
     """At most LIMIT bytes of /proc/PID/NAME; empty if the process is gone or out of reach."""
+    return read_kernel('/proc/%s/%s' % (pid, name), limit)
+
+
+def read_kernel(path, limit=1 << 24):
+    """At most LIMIT bytes of a file by which the kernel of this machine tells something; empty if it does not."""
     try:
-        fd = os.open('/proc/%s/%s' % (pid, name), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b''
     try:
-        pieces = []
-        while limit > 0:
-            piece = os.read(fd, min(limit, 1 << 16))
-            if not piece:
-                break
-            pieces.append(piece)
-            limit -= len(piece)
-        return b''.join(pieces)
+        return pieces.up_to(functools.partial(os.read, fd), limit)
     except OSError:
         return b''
     finally:
         os.close(fd)
+
+
+def kernel_names(path):
+    """Names in a folder of /proc or /sys of this machine; [] if it cannot be listed."""
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def _environment(pid, names):

@@ -9,13 +9,18 @@ layer or volume, and can swap a folder for a link while we look: so everything b
 relative to the descriptor of the folder that holds it, never by a path of several components.
 """
 import errno
+import functools
 import os
 import stat
 from collections import OrderedDict
 
+from ..formats import pieces
+
 O_NOATIME = getattr(os, 'O_NOATIME', 0)
 # O_NONBLOCK: a FIFO must not hang us. O_NOCTTY: nor a terminal adopt us.
 FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+SCANS = os.scandir in os.supports_fd    # from Python 3.7 on
 MAX_OPEN = 200                          # folders held open at once; deeper ones are reopened, see Dir.fd
 MAX_METADATA = 64 * 1024 * 1024         # no JSON of Docker's comes near; a sparse giant must not fill memory
 
@@ -26,6 +31,54 @@ def openat(name, dir_fd=None, flags=FLAGS):
         return os.open(name, flags | O_NOATIME, dir_fd=dir_fd)
     except PermissionError:
         return os.open(name, flags, dir_fd=dir_fd)
+
+
+def _looked(path):
+    """An O_PATH descriptor of PATH: nothing is opened, so a FIFO or a device may be looked at."""
+    if not path.startswith(b'/') or b'\0' in path or b'..' in path.split(b'/'):
+        raise OSError(errno.EINVAL, 'not a plain absolute path', path)
+    parts = [part for part in path.split(b'/') if part not in (b'', b'.')]
+    fd = os.open(b'/', _LOOK | os.O_DIRECTORY)
+    for left, part in zip(range(len(parts) - 1, -1, -1), parts):
+        try:
+            below = os.open(part, _LOOK | (os.O_DIRECTORY if left else 0), dir_fd=fd)
+        except OSError as exc:
+            raise OSError(exc.errno, exc.strerror, path)
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def lstat(path):
+    """os.stat_result of PATH (bytes, absolute, as HostRoot.resolve gives it) itself. A link on the way is not followed: then, as for
+    whatever cannot be looked at, OSError."""
+    fd = _looked(path)
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def looker(fd):
+    """A function that gives the lstat of a name (bytes or text) in the folder FD, without a step of Python's."""
+    return functools.partial(os.stat, dir_fd=fd, follow_symlinks=False)
+
+
+def kind(path):
+    """stat.S_IFMT of what PATH itself is; 0 for None, for nothing, and for what cannot be looked at."""
+    try:
+        return stat.S_IFMT(lstat(path).st_mode) if path is not None else 0
+    except OSError:
+        return 0
+
+
+def is_folder(path):
+    return kind(path) == stat.S_IFDIR
+
+
+def is_file(path):
+    return kind(path) == stat.S_IFREG
 
 
 def _inode(fd):
@@ -133,6 +186,14 @@ class Dir(object):
         # listdir on a descriptor always gives str; fsencode restores the bytes
         return sorted(map(os.fsencode, os.listdir(self.fd)))
 
+    def texts(self):
+        """The same as text (surrogateescape), in no order."""
+        return os.listdir(self.fd)
+
+    def scan(self):
+        """os.scandir() of it, to be closed; only where SCANS."""
+        return os.scandir(self.fd)
+
     def is_empty(self):
         return not os.listdir(self.fd)
 
@@ -181,15 +242,10 @@ class Dir(object):
 
 def read_all(fd, limit=MAX_METADATA):
     """Everything from FD; OSError(EFBIG) above LIMIT bytes."""
-    pieces = []
-    left = limit + 1
-    while left > 0:
-        piece = os.read(fd, min(left, 1 << 20))
-        if not piece:
-            return b''.join(pieces)
-        pieces.append(piece)
-        left -= len(piece)
-    raise OSError(errno.EFBIG, 'larger than %d bytes' % limit)
+    data = pieces.up_to(functools.partial(os.read, fd), limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, 'larger than %d bytes' % limit)
+    return data
 
 
 def xattrs_of(where, follow_symlinks=True):

@@ -5,7 +5,7 @@
 import collections
 import os
 
-from ..disk import metadata
+from ..disk import metadata, safeio
 from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..formats import redact, wording
@@ -60,22 +60,22 @@ class Options(object):
 
 
 def gather(host, options):
-    """The facts of an inventory.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
+    """The facts of an engines.registry.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
     chosen = selection.containers(host, options.containers)
+    at_length = options.named or len(chosen) <= LAYERS_UP_TO
+    if not at_length:
+        # AWX drops results above 700,000 characters
+        options.top_count = min(options.top_count, SHORT_TOP)
     trees = _trees(host, options)
     try:
-        return _gather(host, options, chosen, trees)
+        return _gather(host, options, chosen, at_length, trees)
     finally:
         if trees is not None:
             trees.close()
 
 
-def _gather(host, options, chosen, trees):
+def _gather(host, options, chosen, at_length, trees):
     wanted = options.subsets
-    at_length = options.named or len(chosen) <= LAYERS_UP_TO
-    if not at_length:
-        # AWX drops results above 700,000 characters
-        options.top_count = min(options.top_count, SHORT_TOP)
     problems = list(host.problems)
     records, facts_of, volumes, orphans = [], [], [], []
     if 'containers' in wanted:
@@ -89,8 +89,8 @@ def _gather(host, options, chosen, trees):
         orphans = [orphan for root in host.roots for orphan in root.orphans()]
     if trees is not None:
         _walk(trees, options, [record for dummy, record in records], volumes, orphans, problems)
-    for dummy, record in records:
-        facts_of.append(_container(record, options, at_length, trees))
+    for root, record in records:
+        facts_of.append(_container(root, record, options, at_length, trees))
     records = [record for dummy, record in records]
     problems.extend(_name_conflicts(records, facts_of))
     facts = {'roots': [_root(root) for root in host.roots], 'containers': facts_of}
@@ -125,28 +125,25 @@ def _root(root):
     fields = wording.path_fields(root.path)
     fields.update({
         'recorded_path': wording.text(root.recorded_path) or None,
-        'drivers': sorted(root.graphdrivers) + sorted(
-            name for store in root.stores for name, shots in store.snapshotters().items() if shots.numbers()),
+        'engine': root.engine, 'user': root.user,
         'daemon': {'state': root.liveness.state, 'pid': root.liveness.pid},
-        'userns': '%d:%d' % tuple(root.candidate.userns) if root.candidate.userns else None,
-        'rootless': root.candidate.rootless_uid is not None,
-        'containerd_roots': [wording.text(store.path) for store in root.stores],
-        'found_by': list(root.candidate.why),
         'containers': len(root.container_ids()),
     })
+    fields.update(root.facts())
     return fields
 
 
-def _container(record, options, at_length, trees):
+def _container(root, record, options, at_length, trees):
     state = record.state
     fields = {
         'id': record.id, 'name': record.name, 'created': record.created,
         'image': {'id': record.image_id, 'reference': record.image_reference},
         'labels': _labels(record.labels, options, _environment(record)),
         'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
-        'root': wording.text(record.root), 'store': record.store, 'driver': record.driver, 'status': record.status,
-        'auto_remove': metadata.get(record.hostconfig, 'AutoRemove') is True,
-        'restart_policy': metadata.text_of(record.hostconfig, 'RestartPolicy', 'Name') or 'no',
+        'engine': root.engine, 'root': wording.text(record.root),
+        'store': record.store, 'driver': record.driver, 'status': record.status,
+        'auto_remove': record.definition.auto_remove,
+        'restart_policy': record.definition.restart.name or 'no',
         'mounts': [_mount(mount) for mount in record.mounts],
         'log': _log(record.log, at_length),
     }
@@ -157,6 +154,7 @@ def _container(record, options, at_length, trees):
     if declared or at_length:
         fields['image_volumes'] = declared
     if at_length:
+        fields.update({'user': root.user, 'pod': None})     # every byte of the short form counts, and the root says the user
         fields['env'] = _env(record, options.redact)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
@@ -169,7 +167,7 @@ def _container(record, options, at_length, trees):
                 fields['databases'] = [dict(item, where='writable') for item in found.databases] + _mount_databases(record, trees)
             problems.extend(_unread(found, record.name or record.id, 'The writable layer of %s' % (record.name or record.id[:12])))
         if 'changes' in options.subsets:
-            problems.extend(_changes(record, options, fields))
+            problems.extend(_changes(root, record, options, fields))
     fields['problems'] = _problems(problems)
     _not_all_read(fields)
     return fields
@@ -177,18 +175,18 @@ def _container(record, options, at_length, trees):
 
 def _not_all_read(fields):
     """What could not be read of an object makes it partial: `complete` means that all of it can be read."""
-    if fields['status'] == model.COMPLETE and any(item['code'] == 'READ_ERROR' for item in fields['problems']):
+    if fields['status'] == model.COMPLETE and any(item['loses_data'] for item in fields['problems']):
         fields['status'] = model.PARTIAL
 
 
 def _unread_volumes(facts):
     """A container is as whole as its volumes: give it what could not be read of them."""
-    unread = {(volume['root'], volume['name']): [item for item in volume['problems'] if item['code'] == 'READ_ERROR']
+    unread = {(volume['root'], volume['name']): [item for item in volume['problems'] if item['loses_data']]
               for volume in facts['volumes']}
     for container in facts['containers']:
         for mount in container['mounts']:
             said = unread.get((container['root'], mount['name'])) if mount['type'] == 'volume' else None
-            if said:
+            if said and mount['status'] == model.COMPLETE:
                 mount['status'] = model.worst([mount['status'], model.PARTIAL])
                 container['problems'].extend(item for item in said if item not in container['problems'])
                 _not_all_read(container)
@@ -203,7 +201,7 @@ def _env(record, redact):
 
 
 def _environment(record):
-    return [item for item in metadata.list_of(record.config, 'Config', 'Env') if isinstance(item, str)]
+    return record.definition.env
 
 
 def _labels(labels, options, environment=()):
@@ -249,8 +247,7 @@ def escape_lowerdir(path):
 
 def _image_volumes(record):
     """Paths that the image (or the command line) declared as volumes."""
-    declared = metadata.get(record.config, 'Config', 'Volumes')
-    return sorted(path for path in declared if isinstance(path, str)) if isinstance(declared, dict) else []
+    return sorted(record.definition.volumes)
 
 
 def _trees(host, options):
@@ -297,11 +294,11 @@ def _orphan_key(orphan):
 
 
 def _is_folder(path):
-    return path is not None and os.path.isdir(path) and not os.path.islink(path)
+    return safeio.is_folder(path)
 
 
 def _is_looked_into(mount):
-    return mount.type in ('volume', 'bind') and mount.path not in (None, b'/') and os.path.isdir(mount.path)
+    return mount.type in ('volume', 'bind') and mount.path != b'/' and safeio.is_folder(mount.path)
 
 
 def _unread(found, obj, what):
@@ -327,13 +324,12 @@ def _mount_databases(record, trees):
     return found
 
 
-def _changes(record, options, fields):
+def _changes(root, record, options, fields):
     """Fill `changes`, `changes_total`, `changes_truncated`; returns the problems met."""
-    from ..layers.changes import changes as compare  # and union: only where they are asked for
     found, total, failures = [], 0, []
     limit = options.changes_limit
     try:
-        for change in compare(record.stack):
+        for change in root.changes(record):
             if isinstance(change, Failure):
                 failures.append(change)
                 continue

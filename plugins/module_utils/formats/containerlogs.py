@@ -27,6 +27,8 @@ _RECORD_START = re.compile(br'\{"(?:log|stream)":')
 _UTC = re.compile(r'(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z\Z', re.ASCII)
 _FRAME_START = b'\n\x06std'             # field 1 with six bytes: "stdout" or "stderr"
 _SIZE = struct.Struct('>I')
+# (field, wire type) of LogEntry in moby's entry.proto
+_SOURCE, _NANOS, _LINE, _IS_PARTIAL, _PARTIAL, _ATTRIBUTE = (1, 2), (2, 0), (3, 2), (4, 0), (5, 2), (6, 2)
 _DECODE = jsonish.DECODER.raw_decode
 
 
@@ -273,33 +275,29 @@ def _to_next_frame(window):
 
 def _local_record(message):
     """LogRecord of a LogEntry message, None if it is none."""
-    source = line = b''
-    nanos = 0
-    partial = last = False
-    attrs = {}
+    found, attrs = {}, {}
     try:
         for count, (number, kind, value) in enumerate(gotypes.fields(message)):
             if count >= MAX_FIELDS:
                 return None
-            if number == 1 and kind == 2:
-                source = value
-            elif number == 2 and kind == 0:
-                nanos = value - (1 << 64) if value >> 63 else value
-            elif number == 3 and kind == 2:
-                line = value
-            elif number == 4 and kind == 0:
-                partial = bool(value)
-            elif number == 5 and kind == 2:
-                for sub, sub_kind, sub_value in gotypes.fields(value[:4096]):
-                    if sub == 1 and sub_kind == 0:
-                        last = bool(sub_value)
-            elif number == 6 and kind == 2:
+            if (number, kind) == _ATTRIBUTE:
                 pair = {sub: content for sub, sub_kind, content in gotypes.fields(value) if sub_kind == 2}
                 attrs[pair.get(1, b'').decode('utf-8', 'replace')] = pair.get(2, b'').decode('utf-8', 'replace')
-        if not source:
+            elif (number, kind) == _PARTIAL and _PARTIAL in found:
+                found[_PARTIAL] += value    # a message that comes in two parts is one
+            else:
+                found[number, kind] = value
+        if not found.get(_SOURCE):
             return None
-        seconds, rest = divmod(nanos, 1000000000)
-        return LogRecord(gotypes.format_time(seconds, rest), source.decode('utf-8', 'replace'),
-                         line if partial and not last else line + b'\n', attrs)
+        nanos = found.get(_NANOS, 0)
+        seconds, rest = divmod(nanos - (1 << 64) if nanos >> 63 else nanos, 1000000000)
+        ended = not found.get(_IS_PARTIAL) or _is_last(found.get(_PARTIAL, b''))
+        return LogRecord(gotypes.format_time(seconds, rest), found[_SOURCE].decode('utf-8', 'replace'),
+                         found.get(_LINE, b'') + (b'\n' if ended else b''), attrs)
     except ValueError:
         return None
+
+
+def _is_last(partial):
+    """Whether PartialLogEntryMetadata says that its line ends here."""
+    return bool(({(number, kind): value for number, kind, value in gotypes.fields(partial[:4096])}).get((1, 0)))

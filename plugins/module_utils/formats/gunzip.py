@@ -5,6 +5,8 @@
 import itertools
 import zlib
 
+from . import pieces
+
 MAGIC = b'\x1f\x8b'
 CHUNK = 64 * 1024
 _MAX_OUT = 256 * 1024                   # bytes a piece may have: a bomb must not fill memory
@@ -17,31 +19,22 @@ class GunzipError(ValueError):
     """
 
 
-def read_chunks(fileobj, limit=CHUNK):
-    """Yield what FILEOBJ holds, in pieces of at most LIMIT bytes; file objects without buffer may give less."""
-    while True:
-        piece = fileobj.read(limit)
-        if not piece:
-            return
-        yield piece
-
-
 def contents(fileobj):
     """Yield what FILEOBJ (binary, at its start) holds, unpacked if it begins like gzip. Raises GunzipError, OSError."""
-    pieces = read_chunks(fileobj)
-    first = next(pieces, b'')
+    found = pieces.of(fileobj, CHUNK)
+    first = next(found, b'')
     if first == MAGIC[:1]:
-        first += next(pieces, b'')
-    pieces = itertools.chain((first,), pieces) if first else pieces
-    return chunks(pieces) if first.startswith(MAGIC) else pieces
+        first += next(found, b'')
+    found = itertools.chain((first,), found) if first else found
+    return chunks(found) if first.startswith(MAGIC) else found
 
 
-def chunks(pieces):
-    """Decompress PIECES (iterable of bytes, all members of a gzip file); yield bytes. Raises GunzipError."""
+def chunks(packed):
+    """Decompress PACKED (iterable of bytes, all members of a gzip file); yield bytes. Raises GunzipError."""
     unpacked = 0
     stream = None
     empty = True
-    for piece in pieces:
+    for piece in packed:
         while piece:
             if stream is None:
                 if not empty and not piece.strip(b'\0'):

@@ -7,7 +7,8 @@ from ..records import codes, model
 
 def problem(code, obj, message, next_step=''):
     severity = codes.CODES[code][0] if code in codes.CODES else model.WARNING
-    return model.Problem.shown(code, severity, obj, message, next_step)
+    return model.Problem.shown(code, severity, obj, message, next_step, codes.has(code, codes.LOSES_DATA),
+                               codes.has(code, codes.BLOCKS_START))
 
 
 def pull(image):

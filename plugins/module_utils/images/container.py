@@ -21,7 +21,7 @@ from typing import Any, Dict, List, NamedTuple
 from ..archive import trees
 from ..disk import metadata
 from ..formats import wording
-from ..records import model
+from ..records import definition as definitions, model
 from . import codes as imagecodes, layerdata
 from .documents import (
     MANIFEST_TYPE,
@@ -38,7 +38,6 @@ from .documents import (
 from .layers import HOLES, LAYER_TYPE, MAX_NOTES, Again, ImageLayer, WritableLayer, full_copies
 from .store import INDEX_TYPE, LAYOUT, TarFile, document
 
-DRIVER = re.compile(r'[a-z0-9-]+\Z')
 FORMAT = 2                              # raised when the same source would be written otherwise
 ARCHIVE, FOLDER = 'archive', 'folder'
 
@@ -61,12 +60,9 @@ def source_of(image, container=None):
         return image
     layers = []
     for layer in stack.image[::-1]:
-        split = None
-        if layer.chain_id and container.store == 'graphdriver' and DRIVER.match(container.driver or ''):
-            split = os.path.join(container.root, b'image', os.fsencode(container.driver or ''), b'layerdb/sha256',
-                                 os.fsencode(layer.chain_id[7:]), b'tar-split.json.gz')
+        split = layer.tar_split
         layers.append(model.ImageLayer(layer.diff_id, layer.chain_id, layer.cache_id, layer.path, None, layer.status,
-                                       layer.encoding, split if split and layer.diff_id and os.path.isfile(split) else None))
+                                       layer.encoding, split if layer.diff_id and _stat(split) else None))
     reference = container.image_reference
     return model.Image(container.image_id or '', (reference,) if reference else (), None, None, None, model.PARTIAL,
                        tuple(layers), {}, None, container.store, container.root, container.driver)
@@ -85,7 +81,7 @@ def fingerprint(image, container=None, writable=None):
         if writable is None:
             writable = _measured(container)
             writable = writable.fingerprint if writable is not None else 'none'
-        facts += [container.id, container.name, metadata.dict_of(container.config, 'Config'), writable]
+        facts += [container.id, container.name, definitions.image_config(container.definition), writable]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode('utf-8', 'surrogatepass')).hexdigest()
 
 
@@ -114,11 +110,14 @@ def estimate(image, container=None, writable=None):
 
 
 def _stat(path):
+    if path is None:
+        return None
     try:
-        st = os.lstat(path) if path is not None else None
+        with layerdata.opened(path) as fd:
+            st = os.fstat(fd)
+            return [st.st_size, st.st_mtime_ns]
     except OSError:
-        st = None
-    return [st.st_size, st.st_mtime_ns] if st is not None else None
+        return None
 
 
 def _measured(container):
@@ -438,7 +437,7 @@ class _Work(object):
         if self.image is None or not self.image.config:
             self._lack('IMAGE_CONFIG_LOST', 'The config of the image of %s is lost: the architecture is guessed, the history '
                        'is not known.', imagecodes.pull(self.image) if self.image is not None else '')
-        if not metadata.dict_of(self.container.config, 'Config'):
+        if self.container.definition.lost_process:
             self._lack('CONFIG_DAMAGED', 'The Config of %s is lost; its image starts with the settings of the image it was '
                        'made from.', 'Compare with what you know of the container.')
         if self.writable is None:

@@ -8,14 +8,12 @@ import re
 
 from ..disk import metadata, safeio
 from ..layers import chains
+from ..records.definition import image_config
 from . import layerdata
 from .store import BLOBS, FULL_NAME, REF_NAME, document
 
 MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 CONFIG_TYPE = 'application/vnd.oci.image.config.v1+json'
-# Of a container's Config, what an image has; the rest (Hostname, Tty ...) belongs to the one container
-FIELDS = ('User', 'ExposedPorts', 'Env', 'Entrypoint', 'Cmd', 'Healthcheck', 'ArgsEscaped', 'Volumes', 'WorkingDir',
-          'OnBuild', 'Labels', 'StopSignal', 'StopTimeout', 'Shell')
 MACHINES = {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm', 'i686': '386'}
 NEVER = '0001-01-01T00:00:00Z'          # how Go writes that there was no such time
 
@@ -105,15 +103,14 @@ def container_config(image, layers, container, diff_id):
         config.pop(key, None)           # of the image's own making
     config.setdefault('architecture', MACHINES.get(platform.machine(), platform.machine()))
     config.setdefault('os', 'linux')
-    own = metadata.dict_of(container.config, 'Config')
-    if own:
-        config['config'] = {key: own[key] for key in FIELDS if own.get(key) not in (None, '', [], {})}
+    own = container.definition
+    if not own.lost_process:
+        config['config'] = image_config(own)
     elif not isinstance(config.get('config'), dict):
         config['config'] = {}
     config['created'] = _last_change(container)
-    entry = {'created': config['created'], 'created_by': ' '.join(
-        item for item in metadata.list_of(own, 'Cmd') if isinstance(item, str)),
-        'comment': 'container %s, brought back from its disk by lifeboat.docker' % container.id[:12]}
+    entry = {'created': config['created'], 'created_by': ' '.join(own.command),
+             'comment': 'container %s, brought back from its disk by lifeboat.docker' % container.id[:12]}
     if diff_id is None:
         entry['empty_layer'] = True
     else:

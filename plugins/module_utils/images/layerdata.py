@@ -7,6 +7,7 @@ Three sources, in this order: containerd's compressed blob (its digest names it)
 (the SHA-256 of the whole must be the diffID), and where neither is left the files alone: then it is a new layer.
 """
 import contextlib
+import functools
 import hashlib
 import os
 import stat
@@ -14,7 +15,7 @@ from typing import NamedTuple, Tuple
 
 from ..archive import compress, trees, write as archive
 from ..disk import safeio, tree
-from ..formats import gunzip, tarsplit, whiteouts
+from ..formats import gunzip, pieces, tarsplit, whiteouts
 from ..layers import encodings, union
 from ..records import model
 
@@ -24,7 +25,6 @@ REBUILT = 'rebuilt'
 NONE = 'none'
 
 GZIP, ZSTD, PLAIN = 'gzip', 'zstd', ''  # how a blob is packed
-CHUNK = 1 << 20
 MAX_NAMED = 100                         # damaged files listed of one layer; all are counted
 MAX_LINKS = 40                          # followed inside a layer before it is called a loop
 _BATCH = 512 * 1024
@@ -81,7 +81,7 @@ def blob_bytes(layer):
     digest = hashlib.sha256()
     try:
         with opened(layer.blob) as fd:
-            for piece in iter(lambda: os.read(fd, CHUNK), b''):
+            for piece in pieces.of(fd):
                 digest.update(piece)
                 yield piece
     except OSError as exc:
@@ -96,13 +96,13 @@ def blob_tar(layer):
     packed = blob_of(layer)
     try:
         with opened(layer.blob) as fd, contextlib.ExitStack() as stack:
-            pieces = iter(lambda: os.read(fd, CHUNK), b'')
+            found = pieces.of(fd)
             if packed is not None and packed.packed == ZSTD:
                 reader = stack.enter_context(contextlib.closing(compress.open_reader(fd, 'zstd')))
-                pieces = gunzip.read_chunks(reader, CHUNK)
+                found = pieces.of(reader)
             elif packed is not None and packed.packed == GZIP:
-                pieces = gunzip.chunks(pieces)
-            yield from _digested(pieces, layer.diff_id, 'the unpacked blob')
+                found = gunzip.chunks(found)
+            yield from _digested(found, layer.diff_id, 'the unpacked blob')
     except (gunzip.GunzipError, compress.CompressError) as exc:
         raise LayerError('its blob: %s' % exc)
     except OSError as exc:
@@ -220,13 +220,7 @@ class LayerFiles(object):
         if size > _SMALL:
             return _large(fd)
         try:
-            data = os.read(fd, size + 1)
-            while 0 < len(data) < size:
-                more = os.read(fd, size + 1 - len(data))
-                if not more:
-                    break
-                data += more
-            return (data,)
+            return (pieces.up_to(functools.partial(os.read, fd), size + 1),)
         finally:
             os.close(fd)
 
@@ -303,7 +297,7 @@ class LayerFiles(object):
 
 def _large(fd):
     try:
-        yield from iter(lambda: os.read(fd, CHUNK), b'')
+        yield from pieces.of(fd)
     finally:
         os.close(fd)
 

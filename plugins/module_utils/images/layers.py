@@ -11,7 +11,7 @@ import tempfile
 
 from ..disk import metadata
 from ..disk.errors import LifeboatError
-from ..formats import wording
+from ..formats import pieces, wording
 from ..records import model
 from . import layerdata
 
@@ -225,7 +225,7 @@ class WritableLayer(object):
         """Write its bytes; Again if they are not those that were settled."""
         if self._held is not None:
             self._held.seek(0)
-            for piece in iter(lambda: self._held.read(layerdata.CHUNK), b''):
+            for piece in pieces.of(self._held):
                 write(piece)
             return
         try:

@@ -17,13 +17,12 @@ from ..archive import place
 from ..archive.sink import FileSink
 from ..disk import safeio
 from ..disk.errors import LifeboatError
-from ..formats import jsonish, tarwriter, wording
+from ..formats import jsonish, pieces, tarwriter, wording
 from . import layerdata
 
 NAME = b'images'
 BLOBS = 'blobs/sha256/'
 WORTH = 64 << 20                        # bytes that sharing must save in a run; for less, each bundle is one file of its own
-CHUNK = 1 << 20
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 REF_NAME = 'org.opencontainers.image.ref.name'
@@ -166,11 +165,7 @@ def _digest_of(folder, name, size):
         if st is None or st.st_size != size or not stat.S_ISREG(st.st_mode):
             return None
         with os.fdopen(safeio.openat(name, folder), 'rb') as found:
-            fd = found.fileno()
-            digest = hashlib.sha256()
-            for piece in iter(lambda: os.read(fd, CHUNK), b''):
-                digest.update(piece)
-            return 'sha256:' + digest.hexdigest()
+            return 'sha256:' + pieces.hashed(found)[0].hexdigest()
     except (OSError, LifeboatError):      # of somebody else, too: it is written anew
         return None
 
@@ -217,7 +212,7 @@ def loadable(bundle):
     image/ as a tar, with blobs that had to stay in images/. Raises LifeboatError where something is missing."""
     try:
         with layerdata.opened(os.path.join(bundle, b'image.tar')) as fd:
-            yield from iter(lambda: os.read(fd, CHUNK), b'')
+            yield from pieces.of(fd)
             return
     except FileNotFoundError:
         pass
@@ -230,7 +225,7 @@ def loadable(bundle):
             with layerdata.opened(path) as fd:
                 size = os.fstat(fd).st_size
                 tar.write(tarwriter.header(name, tarwriter.REGULAR, 0o644, 0, 0, size, 0))
-                for piece in iter(lambda: os.read(fd, CHUNK), b''):
+                for piece in pieces.of(fd):
                     tar.write(piece)
                     yield from held
                     del held[:]

@@ -81,7 +81,7 @@ class Merged(object):
     def paths(self, prefix, failed):
         """Yield lists of the paths of everything below, a slash behind folders; None if that cannot be told without looking at each."""
         # types: an Overlay without its heirs, which ask for attributes of each file
-        if not SCANS or any(type(encoding) is not Overlay for encoding in self._view.encodings):
+        if not safeio.SCANS or any(type(encoding) is not Overlay for encoding in self._view.encodings):
             return None
         return _paths(self._view, self._parts, prefix, failed)
 
@@ -171,7 +171,7 @@ def _scanned(view, parts, prefix, failed, found):
 
 def _scan(view, part):
     """(names, those that are folders, deletions) of one layer's share of a folder."""
-    with os.scandir(part.folder.fd) as listed:
+    with part.folder.scan() as listed:
         entries = list(listed)
     if not entries:
         return (), set(), set()
@@ -215,8 +215,14 @@ class _Made(object):
         return {}
 
 
-SCANS = os.scandir in os.supports_fd    # from Python 3.7 on
-MADE = os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 2, 0, 0, 0, 0, 0, 0))
+MADE = os.stat_result((stat.S_IFDIR | 0o755, 0, 0, 2, 0, 0, 0, 0, 0, 0),
+                      {'st_atime_ns': 0, 'st_mtime_ns': 0, 'st_ctime_ns': 0, 'st_blocks': 0, 'st_rdev': 0})
+
+
+def empty():
+    """The Node of a root without files, for a container whose layers cannot be read: mounts are at their places."""
+    folder = _Made()
+    return Node((), folder.root_entry(), folder)
 
 
 def merged(view):
@@ -268,6 +274,10 @@ class FileSystem(object):
     @property
     def root(self):
         return self._root
+
+    def is_mounted(self, names: Tuple[bytes, ...]) -> bool:
+        """True if the place NAMES (without links) lies in a mount that has data, so that no layer has a part in it."""
+        return any(mount.open is not None and names[:len(place)] == place for place, mount in self._mounts.items())
 
     def lookup(self, path, follow=True):
         """The Node that PATH (bytes) leads to from the root. FOLLOW false: a link as last component is not followed.

@@ -8,6 +8,7 @@ initial user namespace (xattr(7)): no error, they are just not there. Root insid
 """
 import os
 
+from ..disk import host
 from ..formats import wording
 from ..records import model
 from ..records.codes import problem
@@ -19,20 +20,18 @@ WHOLE = [b'0', b'0', b'4294967295']     # uid_map of the initial user namespace,
 def sees_trusted(proc='/proc/self'):
     """True if trusted.* attributes are shown to this process."""
     try:
-        with open(os.path.join(proc, 'status'), 'rb') as status:
-            words = [line.split() for line in status if line.startswith(b'CapEff:')]
-        with open(os.path.join(proc, 'uid_map'), 'rb') as uid_map:
-            mapped = uid_map.read().split()
+        words = [line.split() for line in host.read_kernel(os.path.join(proc, 'status')).split(b'\n') if line.startswith(b'CapEff:')]
+        mapped = host.read_kernel(os.path.join(proc, 'uid_map')).split()
         return bool(int(words[0][1], 16) >> CAP_SYS_ADMIN & 1) and mapped == WHOLE
-    except (OSError, IndexError, ValueError):
+    except (IndexError, ValueError):
         return os.geteuid() == 0        # no /proc, or a kernel without user namespaces
 
 
-def hidden_marks(root, stack):
-    """Problems of a STACK of the DataRoot ROOT whose marks this process does not see. The same for all of a root."""
-    if not root.blind or stack is None or all(layer.encoding != model.OVERLAY for layer in stack.view()):
+def hidden_marks(path, blind, stack):
+    """Problems of a STACK of the data root PATH whose marks this process does not see (BLIND). The same for all of a root."""
+    if not blind or stack is None or all(layer.encoding != model.OVERLAY for layer in stack.view()):
         return ()
-    where = wording.text(root.path)
+    where = wording.text(path)
     return (problem('PRIVILEGES_MISSING', where, 'This process has no CAP_SYS_ADMIN, so the marks of opaque folders (trusted.overlay.*) '
                     'in the layers of %s are hidden from it: files that a container had deleted come back.' % where,
                     'Run as root (become: true). Inside a container, start that with --cap-add SYS_ADMIN or --privileged.'),)

@@ -1,60 +1,84 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every problem code: its severity and what it means. docs/codes.md is made from this table."""
+"""Every problem code: its severity, what it means, and what follows from it. docs/codes.md is made from this table.
+
+Nothing else decides by a code: statuses and the rest of the logic read the fields of a Problem, or ask the functions below.
+"""
 from .model import CRITICAL, INFO, WARNING, Problem
+
+LOSES_DATA = 'loses_data'               # of the object, something is missing or cannot be read: it is not complete
+BLOCKS_START = 'blocks_start'           # the engine, or this container, does not start with it, or the engine does not list it
+HIDES = 'hides'                         # marks of layers cannot be seen: what is read of them may be incomplete
+PASSES = 'passes'                       # another run may not have it
+DELETES = 'deletes'                     # the engine deletes the object when it starts or prunes
+LIVE = 'live'                           # the object was in use while it was read
+IN_IMAGE = 'in_image'                   # what is missing is of the image: the merged file system is not whole
+LEFT_OUT = 'left_out'                   # nobody asked for it
+LOG_ELSEWHERE = 'log_elsewhere'         # the logs of the container are not among its files
 
 CODES = {
     # the host and its roots
-    'NO_DATA_ROOT': (CRITICAL, 'No Docker data root was found in any of the places where one can be.'),
+    'NO_DATA_ROOT': (CRITICAL, 'No Docker data root was found in any of the places where one can be.', LOSES_DATA),
     'DATA_ROOT_EMPTY': (CRITICAL, 'A data root holds no container, image or volume; usually its disk is not mounted or '
-                                  'another path is the real one.'),
-    'DATA_ROOT_NOT_MOUNTED': (CRITICAL, 'fstab names a disk for this path, but it is not mounted.'),
-    'DATA_ROOT_MISSING': (CRITICAL, 'A configuration names a data root that does not exist on this disk.'),
+                                  'another path is the real one.', LOSES_DATA),
+    'DATA_ROOT_NOT_MOUNTED': (CRITICAL, 'fstab names a disk for this path, but it is not mounted.', LOSES_DATA),
+    'DATA_ROOT_MISSING': (CRITICAL, 'A configuration names a data root that does not exist on this disk.', LOSES_DATA),
     'CONFIG_UNREADABLE': (WARNING, 'A configuration file that may name the data root cannot be read.'),
-    'DATA_ROOT_UNREADABLE': (CRITICAL, 'The data root exists but may not be read by this user.'),
+    'DATA_ROOT_UNREADABLE': (CRITICAL, 'The data root exists but may not be read by this user.', LOSES_DATA),
     'DRIVER_FOLDER_EMPTY': (CRITICAL, 'Containers are recorded, but the folder of their storage driver is empty: '
-                                      'probably a file system of its own that is not mounted.'),
-    'DAEMON_JSON_DAMAGED': (WARNING, 'daemon.json cannot be parsed; what it may say about the data root is unknown.'),
+                                      'probably a file system of its own that is not mounted.', LOSES_DATA, BLOCKS_START),
+    'DAEMON_JSON_DAMAGED': (WARNING, 'daemon.json cannot be parsed; what it may say about the data root is unknown.', BLOCKS_START),
     'HIDDEN_STORE': (INFO, 'Containers of a storage driver that the daemon does not use now. Docker does not list them; '
                            'they are hidden, not lost.'),
     'PRIVILEGES_MISSING': (WARNING, 'Without root, trusted.* attributes and other users\' files cannot be read: opaque '
                                     'folders look transparent and files are missing. Root inside a container needs '
-                                    'CAP_SYS_ADMIN for these attributes.'),
+                                    'CAP_SYS_ADMIN for these attributes.', LOSES_DATA, HIDES, PASSES),
     'OTHER_ENGINE': (INFO, 'Data of another container engine are on this host; this collection does not read them.'),
-    'VM_DISK': (INFO, 'A virtual machine disk of Docker Desktop: its containers lie inside.'),
+    'VM_DISK': (INFO, 'The image of a disk of a virtual machine or an appliance: containers may lie inside.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
+    # a disk that is attached
+    'JOURNAL_IGNORED': (WARNING, 'A file system was mounted without its journal: what was written in the last seconds before '
+                                 'the host died may be missing, or old.'),
+    'FILE_SYSTEM_NOT_MOUNTED': (CRITICAL, 'A file system of the disk could not be mounted; what it holds was not read.'),
+    'PARTITIONS_DAMAGED': (WARNING, 'The partition table of the disk is damaged, or names partitions that do not fit into it.'),
+    'VOLUME_LOCKED': (CRITICAL, 'An encrypted volume (LUKS) of the disk was not opened; what it holds was not read.'),
+    'LAYER_NOT_ATTACHED': (CRITICAL, 'A layer of the disk (LVM, md, an image inside it, thin devices) could not be attached; what it '
+                                     'holds was not read.'),
+    'DISK_MEMBER_MISSING': (WARNING, 'A RAID or a volume group of the disk lacks some of its devices.'),
     # a repair in place
     'ROOT_IN_USE': (CRITICAL, 'A daemon, a container or a mount still works on this data root, or another machine may: nothing is repaired.'),
     'ROOT_LAYOUT_UNKNOWN': (CRITICAL, 'The layout of the data root is none that repairs know: nothing is repaired.'),
     'ROOT_COPY_INCOMPLETE': (CRITICAL, 'The data root is a copy that lost device nodes, links, extended attributes or owners. It looks whole, but '
                                        'deleted files are back or belong to others: nothing is repaired.'),
     # a container's records
-    'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.'),
-    'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.'),
-    'CONFIG_MISMATCH': (WARNING, 'config.v2.json carries the ID of another container; dockerd rejects it.'),
+    'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),
+    'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.',
+                                    LOSES_DATA, BLOCKS_START),
+    'CONFIG_MISMATCH': (WARNING, 'config.v2.json carries the ID of another container; dockerd rejects it.', LOSES_DATA, BLOCKS_START),
     'CONFIG_FROM_TEMP': (INFO, 'The newest complete record was in a temporary file of an interrupted write.'),
-    'NAME_UNKNOWN': (WARNING, 'The container\'s name stood only in the damaged record.'),
-    'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.'),
+    'NAME_UNKNOWN': (WARNING, 'The container\'s name stood only in the damaged record.', LOSES_DATA),
+    'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.', BLOCKS_START),
     'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of dockerd deletes this container. Its anonymous volumes stay, but belong '
-                                        'to nobody: the next docker volume prune deletes them.'),
+                                        'to nobody: the next docker volume prune deletes them.', DELETES),
     'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone. A start of dockerd lists it '
-                                      'as dead and removes nothing more of it; docker rm and docker container prune do.'),
+                                      'as dead and removes nothing more of it; docker rm and docker container prune do.',
+                                      LOSES_DATA, BLOCKS_START, DELETES),
     # layers
-    'WRITABLE_LAYER_LOST': (CRITICAL, 'The folder of the writable layer does not exist.'),
+    'WRITABLE_LAYER_LOST': (CRITICAL, 'The folder of the writable layer does not exist.', LOSES_DATA, BLOCKS_START),
     'WRITABLE_LAYER_LIKELY': (WARNING, 'The record of which writable layer belongs to this container is lost; the named '
-                                       'one fits by the evidence given. Compare before you trust it.'),
+                                       'one fits by the evidence given. Compare before you trust it.', BLOCKS_START),
     'WRITABLE_LAYER_UNKNOWN': (CRITICAL, 'Which writable layer belongs to this container is not recorded, and none fits '
-                                         'alone.'),
-    'LAYER_LINKS_DAMAGED': (INFO, 'link, lower or l/ of overlay2 are damaged; the order was taken from layerdb instead.'),
-    'LAYER_ORDER_FALLBACK': (WARNING, 'layerdb is damaged; the order of layers was taken from another source.'),
+                                         'alone.', LOSES_DATA, BLOCKS_START),
+    'LAYER_LINKS_DAMAGED': (INFO, 'link, lower or l/ of overlay2 are damaged; the order was taken from layerdb instead.', BLOCKS_START),
+    'LAYER_ORDER_FALLBACK': (WARNING, 'layerdb is damaged; the order of layers was taken from another source.', BLOCKS_START),
     'LAYER_ORDER_CONFLICT': (WARNING, 'Two sources disagree about the order of layers.'),
     'IMAGE_LAYER_LOST': (WARNING, 'The folder of an image layer is missing or empty: files of the image are missing in '
-                                  'the merged file system. The writable layer is not affected.'),
-    'IMAGE_LAYER_UNKNOWN': (WARNING, 'An image layer is not recorded on this disk.'),
+                                  'the merged file system. The writable layer is not affected.', LOSES_DATA, BLOCKS_START),
+    'IMAGE_LAYER_UNKNOWN': (WARNING, 'An image layer is not recorded on this disk.', LOSES_DATA, BLOCKS_START, IN_IMAGE),
     'IMAGE_CONFIG_LOST': (WARNING, 'The image\'s config is missing or does not match its digest.'),
-    'IMAGE_LAYER_DAMAGED': (WARNING, 'Files of an image layer are not what the image says they are.'),
+    'IMAGE_LAYER_DAMAGED': (WARNING, 'Files of an image layer are not what the image says they are.', LOSES_DATA),
     'IMAGE_LAYER_REBUILT': (WARNING, 'An image layer could not be put together byte by byte; it was made anew from its files and '
                                      'has another digest.'),
     'IMAGE_LAYER_UNVERIFIED': (INFO, 'Nothing on this disk tells what an image layer should be: it could not be checked.'),
@@ -65,38 +89,38 @@ CODES = {
     'LAYER_METADATA_DAMAGED': (INFO, 'An entry of layerdb is damaged; dockerd ignores it.'),
     'LAYER_REMOVING': (INFO, 'A layer whose removal was interrupted; its data may still be complete.'),
     'BUILD_CACHE': (INFO, 'Layers of BuildKit\'s cache, which no image uses. They hold nothing that a container wrote.'),
-    'STORE_UNREACHABLE': (CRITICAL, 'The layers lie in containerd\'s store, which is not on this disk.'),
-    'DRIVER_UNSUPPORTED': (WARNING, 'The storage driver keeps layers in a form that plain file reading cannot reach.'),
-    'METADATA_DB_DAMAGED': (WARNING, 'A bbolt database is damaged; what it holds was taken from folders instead.'),
+    'STORE_UNREACHABLE': (CRITICAL, 'The layers lie in containerd\'s store, which is not on this disk.', LOSES_DATA, BLOCKS_START),
+    'DRIVER_UNSUPPORTED': (WARNING, 'The storage driver keeps layers in a form that plain file reading cannot reach.', LOSES_DATA),
+    'METADATA_DB_DAMAGED': (WARNING, 'A bbolt database is damaged; what it holds was taken from folders instead.', BLOCKS_START),
     'METADATA_DB_MISSING': (CRITICAL, 'A database of containerd is missing while its data are there. containerd starts without it, '
                                       'and its next garbage collection deletes every snapshot and blob that it does not name.'),
     'REFERENCES_DAMAGED': (WARNING, 'repositories.json is damaged: images keep their IDs but lose their tags; dockerd '
-                                    'does not start with it.'),
+                                    'does not start with it.', BLOCKS_START),
     # mounts, volumes, logs
-    'VOLUME_LOST': (CRITICAL, 'The volume\'s folder does not exist.'),
+    'VOLUME_LOST': (CRITICAL, 'The volume\'s folder does not exist.', LOSES_DATA, BLOCKS_START),
     'VOLUME_OPTIONS_DAMAGED': (WARNING, 'opts.json is empty or damaged; dockerd does not start with it. The data are '
-                                        'not affected.'),
-    'VOLUME_NOT_ON_DISK': (WARNING, 'The volume\'s data lie on another server or with a plugin.'),
-    'VOLUME_IS_LINK': (WARNING, 'The volume\'s folder is a symbolic link: kept as a link, not followed.'),
-    'BIND_MISSING': (WARNING, 'The source of a bind mount does not exist on this disk.'),
-    'BIND_THROUGH_LINK': (WARNING, 'A bind source leads through a link that a container could have made: not followed.'),
+                                        'not affected.', BLOCKS_START),
+    'VOLUME_NOT_ON_DISK': (WARNING, 'The volume\'s data lie on another server or with a plugin.', LOSES_DATA),
+    'VOLUME_IS_LINK': (WARNING, 'The volume\'s folder is a symbolic link: kept as a link, not followed.', LOSES_DATA),
+    'BIND_MISSING': (WARNING, 'The source of a bind mount does not exist on this disk.', LOSES_DATA),
+    'BIND_THROUGH_LINK': (WARNING, 'A bind source leads through a link that a container could have made: not followed.', LOSES_DATA),
     'BIND_TOO_WIDE': (WARNING, 'A bind source contains the data root or the system itself: left out.'),
     'TMPFS_LOST': (INFO, 'tmpfs data were in memory only.'),
-    'LOG_NOT_ON_DISK': (INFO, 'The log driver keeps nothing under the data root.'),
+    'LOG_NOT_ON_DISK': (INFO, 'The log driver keeps nothing under the data root.', LOG_ELSEWHERE),
     'LOG_DAMAGED': (INFO, 'Parts of a log file could not be parsed.'),
     # the rescue itself
-    'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.'),
+    'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.', LOSES_DATA),
     'DEST_ON_SOURCE': (WARNING, 'dest is on the file system that is rescued: writing there can overwrite deleted data.'),
     'DEST_NOT_MOUNTED': (WARNING, 'dest is a place for mounts, but nothing is mounted there: it fills another disk.'),
     'DEST_IN_MEMORY': (WARNING, 'dest is a file system in memory: its bundles are gone when the machine is switched off.'),
     'OLD_BUNDLE_KEPT': (WARNING, 'An earlier bundle was better than the new one and stays beside it.'),
-    'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.'),
+    'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.', LEFT_OUT),
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image; everything else was rescued.'),
     'BIND_LEFT_OUT': (WARNING, 'There was no room for a bind-mounted folder; everything else was rescued.'),
     # reading
-    'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.'),
+    'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.', LOSES_DATA, PASSES),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),
-    'CRASH_CONSISTENT': (WARNING, 'Read while the container was running: as after a power cut.'),
+    'CRASH_CONSISTENT': (WARNING, 'Read while the container was running: as after a power cut.', LIVE),
     'SOCKET_SKIPPED': (INFO, 'Sockets hold no data and are left out.'),
     'WHITEOUT_NAME': (WARNING, 'A real file is named .wh.*: in a layer archive this name means a deletion.'),
 }
@@ -104,4 +128,9 @@ CODES = {
 
 def problem(code, obj, message, next_step=''):
     """A model.Problem with the severity of the table; its texts are shown (wording.show). KeyError for a code that is not in it."""
-    return Problem.shown(code, CODES[code][0], obj, message, next_step)
+    return Problem.shown(code, CODES[code][0], obj, message, next_step, has(code, LOSES_DATA), has(code, BLOCKS_START))
+
+
+def has(code: str, mark: str) -> bool:
+    """Does the table say MARK of CODE? False for codes that are not in it: a manifest may hold any."""
+    return mark in CODES.get(code, ('', ''))[2:]

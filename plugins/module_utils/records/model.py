@@ -7,7 +7,7 @@ Immutable; paths are bytes inside the house and become text only at the roof (:f
 A *status* is always one of :data:`STATUSES` and is computed from what was found, never asserted.
 This file is private to the collection.
 """
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..formats import wording
 
@@ -38,11 +38,13 @@ class Problem(NamedTuple):
     object: str
     message: str
     next_step: str
+    loses_data: bool = False            # something of the object is missing or cannot be read
+    blocks_start: bool = False          # the engine, or this container, does not start with it
 
     @classmethod
-    def shown(cls, code, severity, obj, message, next_step=''):
+    def shown(cls, code, severity, obj, message, next_step='', loses_data=False, blocks_start=False):
         """A Problem whose texts were made with names from a disk: each of them is one harmless line (:func:`formats.wording.sentence`)."""
-        return cls(code, severity, wording.show(obj), wording.sentence(message), wording.sentence(next_step))
+        return cls(code, severity, wording.show(obj), wording.sentence(message), wording.sentence(next_step), loses_data, blocks_start)
 
 
 class Layer(NamedTuple):
@@ -52,7 +54,8 @@ class Layer(NamedTuple):
     status: str = COMPLETE
     diff_id: Optional[str] = None
     chain_id: Optional[str] = None
-    cache_id: Optional[str] = None      # graphdriver: folder name; containerd: snapshot folder number
+    cache_id: Optional[str] = None      # the store's own name for the folder
+    tar_split: Optional[bytes] = None   # where the record of its archive's exact form is, if there is one
 
 
 class Stack(NamedTuple):
@@ -124,10 +127,11 @@ class Container(NamedTuple):
     stack: Optional[Stack]
     mounts: Tuple[Mount, ...]
     log: Optional[Log]
-    config: Dict[str, Any]              # config.v2.json, {} when lost
-    hostconfig: Dict[str, Any]          # hostconfig.json, {} when lost
+    definition: Any                     # definition.Definition
+    records: Mapping[str, Bytes]        # the engine's own files, by name; read when they are first asked for
     sources: Dict[str, str]
     idmap: Any = None                   # layers.idmap.IdMap or None
+    own_files: Tuple[Tuple[Bytes, Bytes], ...] = ()     # (place in the container, path) of files that the engine mounts into it
 
 
 class ImageLayer(NamedTuple):

@@ -11,8 +11,8 @@ import re
 from typing import NamedTuple
 
 from ..formats.values import as_dict, as_list, as_str, strings
-from .body import create_body, default_paths
-from .definition import split_bind, volumes
+from .body import create_body
+from .naming import split_bind, volumes
 
 PRIVILEGED, NAMESPACES, PATHS, SOCKET = 'privileged', 'host_namespaces', 'host_paths', 'docker_socket'
 DEVICES, CAPABILITIES, VOLUME_DEVICES = 'devices', 'capabilities', 'volume_devices'
@@ -169,5 +169,5 @@ def _capabilities(host):
         elif key == 'seccomp' and value.lstrip().startswith('{'):
             yield Ask(CAPABILITIES, '--security-opt seccomp=(a profile of its own)')
     for key in ('MaskedPaths', 'ReadonlyPaths'):
-        if isinstance(host.get(key), list) and not default_paths(key, host[key]):
+        if key in host:
             yield Ask(CAPABILITIES, '%s of its own%s' % (key, '' if host[key] else ' (systempaths=unconfined)'))

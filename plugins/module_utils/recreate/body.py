@@ -1,39 +1,32 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Engine API's body for POST /containers/create.
+"""The Engine API's body for POST /containers/create, of a Definition: only what somebody asked for and the image does not say itself."""
+from typing import Any, Dict, List, Tuple
 
-What dockerd filled in by itself when the container was created (from the image or as its own defaults) is taken out
-again, so that the new engine fills in its own, and a person sees only what somebody asked for.
-"""
-import re
-from typing import Any, Dict
+from ..records.definition import SHARES, Defaults, Definition, Health, MountRequest, NetworkSettings, Rate, network_info
+from ..records.model import Mount
+from .naming import network_mode, peer_mode, volume_name
 
-from ..formats.values import as_dict, as_int, as_list, as_str, strings
-from .definition import network_mode, peer_mode, split_bind
-
-SHM_SIZE = 64 * 1024 * 1024
-
-# The paths that dockerd masks by itself, over all its versions: a recorded list of nothing else is a default.
-MASKED = frozenset(('/proc/asound', '/proc/acpi', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats',
-                    '/proc/timer_list', '/proc/timer_stats', '/proc/sched_debug', '/proc/scsi', '/sys/firmware',
-                    '/sys/devices/virtual/powercap'))
-READONLY = frozenset(('/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger', '/proc/asound'))
-MASKED_CPU = re.compile(r'/sys/devices/system/cpu/cpu\d+/thermal_throttle\Z')
-
-# HostConfig: taken over as it is where it is of the right type and not empty (null, "", 0, false, [] and {} are the
-# engine's defaults)
-SWITCHES = ('AutoRemove', 'OomKillDisable', 'Privileged', 'PublishAllPorts', 'ReadonlyRootfs')
-NUMBERS = ('BlkioWeight', 'CpuPeriod', 'CpuQuota', 'CpuRealtimePeriod', 'CpuRealtimeRuntime', 'CpuShares', 'Memory',
-           'MemoryReservation', 'NanoCpus', 'OomScoreAdj')
-TEXTS = ('CgroupParent', 'CpusetCpus', 'CpusetMems', 'PidMode', 'UTSMode', 'UsernsMode', 'VolumeDriver')
-TEXT_LISTS = ('CapAdd', 'CapDrop', 'DeviceCgroupRules', 'Dns', 'DnsOptions', 'DnsSearch', 'ExtraHosts', 'GroupAdd', 'Links')
-RECORD_LISTS = ('BlkioDeviceReadBps', 'BlkioDeviceReadIOps', 'BlkioDeviceWriteBps', 'BlkioDeviceWriteIOps',
-                'BlkioWeightDevice', 'DeviceRequests', 'Devices', 'Ulimits')
-TEXT_MAPS = ('Annotations', 'StorageOpt', 'Sysctls', 'Tmpfs')
+# key of HostConfig -> where its value stands; empty ones are the engine's defaults and are left out
+OWN = (('AutoRemove', 'auto_remove'), ('PublishAllPorts', 'publish_all'), ('VolumeDriver', 'volume_driver'), ('Dns', 'dns'),
+       ('DnsOptions', 'dns_options'), ('DnsSearch', 'dns_search'), ('ExtraHosts', 'extra_hosts'), ('Links', 'links'),
+       ('Annotations', 'annotations'), ('StorageOpt', 'storage_options'), ('Sysctls', 'sysctls'), ('Runtime', 'runtime'))
+RESOURCES = (('OomKillDisable', 'oom_kill_disable'), ('CpuPeriod', 'cpu_period'), ('CpuQuota', 'cpu_quota'),
+             ('CpuRealtimePeriod', 'cpu_rt_period'), ('CpuRealtimeRuntime', 'cpu_rt_runtime'), ('CpuShares', 'cpu_shares'),
+             ('Memory', 'memory'), ('MemoryReservation', 'memory_reservation'), ('MemorySwap', 'memory_swap'), ('NanoCpus', 'nano_cpus'),
+             ('OomScoreAdj', 'oom_score_adj'), ('CgroupParent', 'cgroup_parent'), ('CpusetCpus', 'cpuset_cpus'),
+             ('CpusetMems', 'cpuset_mems'), ('DeviceCgroupRules', 'device_rules'), ('PidsLimit', 'pids'), ('ShmSize', 'shm_size'))
+SECURITY = (('Privileged', 'privileged'), ('ReadonlyRootfs', 'read_only'), ('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'),
+            ('GroupAdd', 'group_add'), ('SecurityOpt', 'options'), ('UTSMode', 'uts'), ('UsernsMode', 'userns'), ('CgroupnsMode', 'cgroup'))
+RATES = (('BlkioDeviceReadBps', 'read_bps'), ('BlkioDeviceReadIOps', 'read_iops'), ('BlkioDeviceWriteBps', 'write_bps'),
+         ('BlkioDeviceWriteIOps', 'write_iops'))
+RECURSION = {'disabled': 'NonRecursive', 'writable': 'ReadOnlyNonRecursive', 'readonly': 'ReadOnlyForceRecursive'}
+HEALTH = (('Interval', 'interval'), ('Timeout', 'timeout'), ('StartPeriod', 'start_period'), ('StartInterval', 'start_interval'),
+          ('Retries', 'retries'))
 
 
-def create_body(definition):
+def create_body(definition: Definition) -> Dict[str, Any]:
     """The Engine API's body for POST /containers/create (without the name, which goes into the query).
 
     NetworkingConfig names every network; engines before API 1.44 take one, the rest has to be connected afterwards.
@@ -46,17 +39,20 @@ def create_body(definition):
     return body
 
 
-def user_networks(definition):
+def user_networks(definition: Definition) -> Dict[str, Dict[str, Any]]:
     """{name: {'driver', 'options', 'labels', 'internal', 'ipam', ...}} of the networks that have to exist."""
     found = {}
     for name, endpoint in _endpoints(definition).items():
         if name in ('bridge', 'host', 'none', 'default'):
             continue
-        info = dict(as_dict(definition.network_info.get(name)))
+        settings = definition.network_settings.get(name, NetworkSettings())
+        info = network_info(settings) if settings != NetworkSettings() else {}
         if not info.get('ipam'):
             # only a fixed address needs its subnet again; otherwise the engine chooses a free one
-            fixed = as_str(as_dict(endpoint.get('IPAMConfig')).get('IPv4Address'))
-            subnet = _subnet(as_dict(definition.networks.get(name))) or _subnet({'IPAddress': fixed, 'IPPrefixLen': 24})
+            fixed = endpoint.get('IPAMConfig', {}).get('IPv4Address', '')
+            recorded = definition.networks.get(name)
+            subnet = _subnet(recorded.address, recorded.prefix, recorded.gateway) if recorded is not None else None
+            subnet = subnet or _subnet(fixed, 24, '')
             if subnet and fixed:
                 info['ipam'] = [subnet]
         found[name] = info
@@ -64,63 +60,61 @@ def user_networks(definition):
 
 
 def _container_part(definition):
-    config, image = definition.config, as_dict(definition.image)
+    image = definition.defaults or Defaults()
     mode = network_mode(definition)
-    shares_network = mode.startswith('container:')
-    body = {'Image': definition.pinned_image}
-    hostname = as_str(config.get('Hostname'))
+    shares_network = mode.startswith(SHARES)
+    body = {'Image': definition.image}
     # dockerd itself writes the short id, the host's name or the other container's name here
-    if hostname and hostname != definition.id[:12] and mode != 'host' and not shares_network \
-            and as_str(definition.host.get('UTSMode')) != 'host':
-        body['Hostname'] = hostname
-        if as_str(config.get('Domainname')):
-            body['Domainname'] = as_str(config['Domainname'])
-    for key in ('User', 'WorkingDir', 'StopSignal'):
-        value = as_str(config.get(key))
-        if value and value != as_str(image.get(key)):
+    if definition.hostname and definition.hostname != definition.id[:12] and mode != 'host' and not shares_network \
+            and definition.security.uts != 'host':
+        body['Hostname'] = definition.hostname
+        if definition.domainname:
+            body['Domainname'] = definition.domainname
+    for key, field in (('User', 'user'), ('WorkingDir', 'cwd'), ('StopSignal', 'stop_signal')):
+        value = getattr(definition, field)
+        if value and value != getattr(image, field):
             body[key] = value
-    for key in ('Tty', 'OpenStdin', 'StdinOnce', 'AttachStdin', 'AttachStdout', 'AttachStderr', 'NetworkDisabled'):
-        if config.get(key) is True:
+    for key, wanted in (('Tty', definition.tty), ('OpenStdin', definition.stdin_open), ('StdinOnce', definition.stdin_once),
+                        ('AttachStdin', 'stdin' in definition.attach), ('AttachStdout', 'stdout' in definition.attach),
+                        ('AttachStderr', 'stderr' in definition.attach), ('NetworkDisabled', definition.network_disabled)):
+        if wanted:
             body[key] = True
-    if as_int(config.get('StopTimeout')) is not None:
-        body['StopTimeout'] = as_int(config['StopTimeout'])
-    body.update(_command(definition))
-    inherited = set(strings(image.get('Env')))
-    env = [item for item in strings(config.get('Env')) if item not in inherited]
+    if definition.stop_timeout is not None:
+        body['StopTimeout'] = definition.stop_timeout
+    body.update(_command(definition, image))
+    env = [item for item in definition.env if item not in image.env]
     if env:
         body['Env'] = env
-    labels = _differing(config.get('Labels'), image.get('Labels'))
+    labels = dict((key, value) for key, value in definition.labels.items() if image.labels.get(key) != value)
     if labels:
-        body['Labels'] = dict((key, as_str(value)) for key, value in labels.items())
-    ports = _differing(config.get('ExposedPorts'), image.get('ExposedPorts'))
+        body['Labels'] = labels
+    ports = [port for port in definition.exposed if port not in image.exposed]
     if ports and not shares_network:
-        body['ExposedPorts'] = dict((key, {}) for key in ports)
-    places = _differing(config.get('Volumes'), image.get('Volumes'))
+        body['ExposedPorts'] = dict((port, {}) for port in ports)
+    places = [place for place in definition.volumes if place not in image.volumes]
     if places:
-        body['Volumes'] = dict((key, {}) for key in places)
-    shell = strings(config.get('Shell'))
-    if shell and shell != strings(image.get('Shell')):
-        body['Shell'] = shell
-    health = _healthcheck(as_dict(config.get('Healthcheck')), as_dict(image.get('Healthcheck')))
+        body['Volumes'] = dict((place, {}) for place in places)
+    if definition.shell and definition.shell != image.shell:
+        body['Shell'] = list(definition.shell)
+    health = _healthcheck(definition.health or Health(), image.health or Health())
     if health:
         body['Healthcheck'] = health
     return body
 
 
-def _command(definition):
+def _command(definition, image):
     """Entrypoint and Cmd so that dockerd's merge with the image's gives what is recorded.
 
     It takes the image's Entrypoint where none is given, and the image's Cmd only where neither is given; [""] stands
     for "no entrypoint" and is recorded as null.
     """
-    config, image = definition.config, as_dict(definition.image)
-    entrypoint, command = strings(config.get('Entrypoint')), strings(config.get('Cmd'))
-    image_entrypoint, image_command = strings(image.get('Entrypoint')), strings(image.get('Cmd'))
-    if entrypoint == image_entrypoint and (command == image_command or not config):
+    entrypoint, command = list(definition.entrypoint), list(definition.command)
+    same = definition.entrypoint == image.entrypoint
+    if same and (definition.command == image.command or definition.lost_process):
         return {}
-    if entrypoint == image_entrypoint and command:
+    if same and command:
         return {'Cmd': command}
-    if not config or not (entrypoint or command):
+    if definition.lost_process or not (entrypoint or command):
         return {}
     found = {'Entrypoint': entrypoint or ['']}
     if command:
@@ -131,141 +125,145 @@ def _command(definition):
 def _healthcheck(own, inherited):
     if own == inherited:
         return {}
-    if strings(own.get('Test')) == ['NONE']:
+    if own.test == ('NONE',):
         return {'Test': ['NONE']}
-    return dict((key, value) for key, value in own.items() if value and value != inherited.get(key))
-
-
-def _host_part(definition):
-    host = definition.host
-    found = {}
-    for keys, taken in ((SWITCHES, lambda value: value is True), (NUMBERS, as_int), (TEXTS, as_str), (TEXT_LISTS, strings),
-                        (RECORD_LISTS, _records), (TEXT_MAPS, _texts), (('PortBindings',), _bindings)):
-        for key in keys:
-            value = taken(host.get(key))
-            if value:
-                found[key] = value
-    mode = network_mode(definition)
-    if mode != 'bridge':
-        found['NetworkMode'] = mode
-    if mode.startswith('container:'):
-        for key in ('PortBindings', 'PublishAllPorts', 'Dns', 'DnsOptions', 'DnsSearch', 'ExtraHosts', 'Links'):
-            found.pop(key, None)        # the engine refuses them together with another container's network
-    if found.get('PidMode'):
-        found['PidMode'] = peer_mode(definition, as_str(found['PidMode']))
-    ipc = as_str(host.get('IpcMode'))
-    if ipc not in ('', 'private'):
-        found['IpcMode'] = peer_mode(definition, ipc)
-    _limits(host, found)
-    _security(host, found)
-    log = as_dict(host.get('LogConfig'))
-    kind = as_str(log.get('Type'))
-    if kind and (kind != 'json-file' or log.get('Config')):
-        found['LogConfig'] = {'Type': kind, 'Config': _texts(log.get('Config'))}
-    policy = as_dict(host.get('RestartPolicy'))
-    if as_str(policy.get('Name')) not in ('', 'no'):
-        found['RestartPolicy'] = {'Name': policy['Name'], 'MaximumRetryCount': as_int(policy.get('MaximumRetryCount')) or 0}
-    runtime = as_str(host.get('Runtime'))
-    if runtime not in ('', 'runc', 'io.containerd.runc.v2', 'io.containerd.runtime.v1.linux'):
-        found['Runtime'] = runtime
-    # cgroup v1 hosts default to "host" and record whether the OOM killer is off; on v2 that is null, so "host" was asked
-    if as_str(host.get('CgroupnsMode')) == 'host' and 'OomKillDisable' in host and host['OomKillDisable'] is None:
-        found['CgroupnsMode'] = 'host'
-    if isinstance(host.get('Init'), bool):
-        found['Init'] = host['Init']
-    binds, mounts = _mounts(definition)
-    if binds:
-        found['Binds'] = binds
-    if mounts:
-        found['Mounts'] = mounts
+    found = dict((key, getattr(own, field)) for key, field in HEALTH
+                 if getattr(own, field) and getattr(own, field) != getattr(inherited, field))
+    if own.test and own.test != inherited.test:
+        found['Test'] = list(own.test)
     return found
 
 
-def _records(value):
-    return [item for item in as_list(value) if isinstance(item, dict)]
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, dict) else value
 
 
-def _texts(value):
-    return dict((key, as_str(item)) for key, item in as_dict(value).items())
+def _host_part(definition):
+    found = {}
+    for keys, record in ((OWN, definition), (RESOURCES, definition.resources), (SECURITY, definition.security)):
+        for key, field in keys:
+            value = getattr(record, field)
+            if value:
+                found[key] = _plain(value)
+    mode = network_mode(definition)
+    if mode != 'bridge':
+        found['NetworkMode'] = mode
+    if definition.published:
+        found['PortBindings'] = dict((port, [{'HostIp': one.address, 'HostPort': one.port} for one in bindings])
+                                     for port, bindings in definition.published.items())
+    if mode.startswith(SHARES):
+        for key in ('PortBindings', 'PublishAllPorts', 'Dns', 'DnsOptions', 'DnsSearch', 'ExtraHosts', 'Links'):
+            found.pop(key, None)        # the engine refuses them together with another container's network
+    for key, shared in (('PidMode', definition.security.pid), ('IpcMode', definition.security.ipc)):
+        if shared:
+            found[key] = peer_mode(definition, shared)
+    if not definition.security.privileged:
+        for key, paths in (('MaskedPaths', definition.security.masked_paths), ('ReadonlyPaths', definition.security.readonly_paths)):
+            if paths is not None:
+                found[key] = list(paths)
+    if definition.log is not None:
+        found['LogConfig'] = {'Type': definition.log.driver, 'Config': dict(definition.log.options)}
+    if definition.restart.name not in ('', 'no'):
+        found['RestartPolicy'] = {'Name': definition.restart.name, 'MaximumRetryCount': definition.restart.retries}
+    if definition.init is not None:
+        found['Init'] = definition.init
+    _devices(definition.resources, found)
+    _mounts(definition, found)
+    return found
 
 
-def _bindings(value):
-    return dict((port, _records(binding)) for port, binding in as_dict(value).items())
+def _devices(resources, found):
+    """What is a list of objects in the body, and swappiness, of which 0 is no default."""
+    if resources.memory_swappiness is not None:
+        found['MemorySwappiness'] = resources.memory_swappiness
+    if resources.io.weight:
+        found['BlkioWeight'] = resources.io.weight
+    if resources.io.weight_device:
+        found['BlkioWeightDevice'] = _rates(resources.io.weight_device, 'Weight')
+    for key, field in RATES:
+        if getattr(resources.io, field):
+            found[key] = _rates(getattr(resources.io, field), 'Rate')
+    if resources.ulimits:
+        found['Ulimits'] = [{'Name': item.name, 'Soft': item.soft, 'Hard': item.hard} for item in resources.ulimits]
+    if resources.devices:
+        found['Devices'] = [{'PathOnHost': item.path, 'PathInContainer': item.target, 'CgroupPermissions': item.permissions}
+                            for item in resources.devices]
+    if resources.device_requests:
+        found['DeviceRequests'] = [
+            {'Driver': item.driver, 'Count': item.number, 'DeviceIDs': list(item.device_ids) or None,
+             'Capabilities': [list(group) for group in item.capabilities] or None, 'Options': dict(item.options)}
+            for item in resources.device_requests]
 
 
-def _limits(host, found):
-    shm = as_int(host.get('ShmSize'))
-    if shm and shm != SHM_SIZE:
-        found['ShmSize'] = shm
-    swap, memory = as_int(host.get('MemorySwap')), as_int(host.get('Memory')) or 0
-    if swap and not (memory > 0 and swap == 2 * memory):   # dockerd's own choice when only Memory is given
-        found['MemorySwap'] = swap
-    swappiness = as_int(host.get('MemorySwappiness'))
-    if swappiness is not None and swappiness >= 0:
-        found['MemorySwappiness'] = swappiness
-    pids = as_int(host.get('PidsLimit'))
-    if pids and pids > 0:
-        found['PidsLimit'] = pids
+def _rates(rates: Tuple[Rate, ...], field: str) -> List[Dict[str, Any]]:
+    return [{'Path': item.path, field: item.rate} for item in rates]
 
 
-def _security(host, found):
-    options = strings(host.get('SecurityOpt'))
-    # dockerd adds label=disable by itself to these
-    if host.get('Privileged') is True or 'host' in (host.get('IpcMode'), host.get('PidMode')):
-        options = [option for option in options if option not in ('label=disable', 'label:disable')]
-    if options:
-        found['SecurityOpt'] = options
-    for key in ('MaskedPaths', 'ReadonlyPaths'):
-        paths = host.get(key)
-        if isinstance(paths, list) and host.get('Privileged') is not True and not default_paths(key, paths):
-            found[key] = strings(paths)
-
-
-def default_paths(key, paths):
-    """True if dockerd chose these; an empty list is `systempaths=unconfined`."""
-    known = MASKED if key == 'MaskedPaths' else READONLY
-    return bool(paths) and all(path in known or MASKED_CPU.match(path) for path in strings(paths))
-
-
-def _mounts(definition):
-    """(Binds, Mounts): as recorded, with volumes renamed, and every mount that they do not name put in.
+def _mounts(definition, found):
+    """Binds, Mounts and Tmpfs: as they were asked for, with volumes renamed, and every mount put in that they do not name.
 
     Every volume is mounted with `nocopy`: else the engine fills an empty one from the image when it creates the container,
     and files that had been deleted from the volume come back. --volumes-from, which is written out here, never copies.
     """
-    host = definition.host
     by_place = dict((_place(mount.destination), mount) for mount in definition.mounts)
-    binds, mounts, covered = [], [], set(map(_place, as_dict(host.get('Tmpfs'))))
-    for bind in strings(host.get('Binds')):
-        source, place, mode = split_bind(bind)
-        if not source:
-            source = _volume_at(by_place, place)
-        if source and not source.startswith('/'):
-            source, mode = definition.volume_names.get(source, source), _nocopy(mode)
-        binds.append(':'.join(part for part in (source, place, mode) if part))
-        covered.add(_place(place))
-    for item in as_list(host.get('Mounts')):
-        item = dict(as_dict(item))
-        place = as_str(item.get('Target'))
-        if not place:
+    binds, mounts, tmpfs = [], [], {}
+    for asked in definition.mount_requests:
+        if asked.short and asked.type == 'tmpfs':
+            tmpfs[asked.target] = asked.mode
             continue
-        if item.get('Type') == 'volume':
-            source = as_str(item.get('Source')) or _volume_at(by_place, place)
-            if source:
-                item['Source'] = definition.volume_names.get(source, source)
-            item['VolumeOptions'] = dict(as_dict(item.get('VolumeOptions')), NoCopy=True)
-        mounts.append(item)
-        covered.add(_place(place))
+        source = asked.source
+        if asked.type == 'volume':
+            source = source or _volume_at(by_place, asked.target)
+            source = volume_name(definition, source) if source else ''
+        if asked.short:
+            mode = _nocopy(asked.mode) if asked.type == 'volume' and source else asked.mode
+            binds.append(':'.join(part for part in (source, asked.target, mode) if part))
+        else:
+            mounts.append(_long_mount(asked, source))
+    covered = set(_place(asked.target) for asked in definition.mount_requests)
     for mount in definition.mounts:
         if _place(mount.destination) in covered:
             continue
         if mount.type == 'volume' and mount.name:
-            binds.append(_bind(definition.volume_names[mount.name], mount))
+            binds.append(_bind(volume_name(definition, mount.name), mount))
         elif mount.type == 'bind' and mount.source:
             binds.append(_bind(mount.source, mount))
         elif mount.type == 'tmpfs':
             mounts.append({'Type': 'tmpfs', 'Target': mount.destination})
-    return binds, mounts
+    for key, made in (('Binds', binds), ('Mounts', mounts), ('Tmpfs', tmpfs)):
+        if made:
+            found[key] = made
+
+
+def _long_mount(asked: MountRequest, source: str) -> Dict[str, Any]:
+    """One item of Mounts."""
+    bind: Dict[str, Any] = {}
+    if asked.propagation:
+        bind['Propagation'] = asked.propagation
+    if asked.recursive in RECURSION:
+        bind[RECURSION[asked.recursive]] = True
+    if asked.create_host_path:
+        bind['CreateMountpoint'] = True
+    volume: Dict[str, Any] = {'NoCopy': True} if asked.type == 'volume' or asked.nocopy else {}
+    if asked.labels:
+        volume['Labels'] = dict(asked.labels)
+    if asked.driver or asked.driver_options:
+        volume['DriverConfig'] = dict((key, value) for key, value in (('Name', asked.driver), ('Options', dict(asked.driver_options))) if value)
+    image: Dict[str, Any] = {}
+    if asked.subpath:
+        (image if asked.type == 'image' else volume)['Subpath'] = asked.subpath
+    tmpfs: Dict[str, Any] = {}
+    for key, number in (('SizeBytes', asked.tmpfs_size), ('Mode', asked.tmpfs_mode)):
+        if number:
+            tmpfs[key] = number
+    if asked.tmpfs_options:
+        tmpfs['Options'] = [list(words) for words in asked.tmpfs_options]
+    item: Dict[str, Any] = {'Type': asked.type, 'Target': asked.target}
+    for key, value in (('Source', source), ('ReadOnly', asked.read_only), ('Consistency', asked.consistency), ('BindOptions', bind),
+                       ('VolumeOptions', volume), ('TmpfsOptions', tmpfs), ('ImageOptions', image)):
+        if value:
+            item[key] = value
+    return item
 
 
 def _place(path):
@@ -274,7 +272,7 @@ def _place(path):
 
 
 def _volume_at(by_place, place):
-    """Recorded name of the volume that was mounted there, '' if none is known: anonymous volumes have no name in HostConfig."""
+    """Recorded name of the volume that was mounted there, '' if none is known: anonymous volumes are asked for without a name."""
     mount = by_place.get(_place(place))
     return mount.name if mount is not None and mount.type == 'volume' and mount.name else ''
 
@@ -285,7 +283,7 @@ def _nocopy(mode):
     return ','.join(modes if 'nocopy' in modes else modes + ['nocopy'])
 
 
-def _bind(source, mount):
+def _bind(source: str, mount: Mount) -> str:
     modes = [mode for mode in mount.mode.split(',') if mode and mode not in ('ro', 'rw', mount.propagation)]
     if not mount.rw:
         modes.insert(0, 'ro')
@@ -299,59 +297,49 @@ def _bind(source, mount):
 def _endpoints(definition):
     """EndpointsConfig: what was asked for of each network, without what engines fill in."""
     mode = network_mode(definition)
-    if mode in ('host', 'none') or mode.startswith('container:'):
+    if mode in ('host', 'none') or mode.startswith(SHARES):
         return {}
     found = {}
-    named = dict(definition.networks)
-    named.setdefault(mode, {})
-    mac = as_str(definition.config.get('MacAddress'))
-    for name in sorted(named, key=lambda item: (item != mode, item)):
+    for name in sorted(set(definition.networks) | {mode}, key=lambda item: (item != mode, item)):
         if name == 'default' or (name == 'bridge' and mode != 'bridge' and name not in definition.networks):
             continue
-        recorded = as_dict(named[name])
-        endpoint: Dict[str, Any] = {}
-        addresses = dict((key, value) for key, value in as_dict(recorded.get('IPAMConfig')).items() if value)
-        if addresses:
-            endpoint['IPAMConfig'] = addresses
-        aliases = [alias for alias in _unique(strings(recorded.get('Aliases')))
-                   if alias not in (definition.id[:12], as_str(definition.config.get('Hostname')))]
-        if aliases and name != 'bridge':
-            endpoint['Aliases'] = aliases
-        links = strings(recorded.get('Links'))
-        if links and name != 'bridge':
-            endpoint['Links'] = links
-        options = as_dict(recorded.get('DriverOpts'))
-        if options:
-            endpoint['DriverOpts'] = options
-        own = as_str(recorded.get('DesiredMacAddress')) or (mac if name == mode else '')
-        if own:
-            endpoint['MacAddress'] = own
+        recorded = definition.networks.get(name)
+        endpoint = _endpoint(definition, name, recorded) if recorded is not None else {}
+        if name == mode and definition.mac_address:
+            endpoint.setdefault('MacAddress', definition.mac_address)
         if endpoint or name != 'bridge' or mode != 'bridge':
             found[name] = endpoint
     return found
 
 
-def _subnet(recorded):
-    """{'subnet', 'gateway'} from a recorded address and prefix length (IPv4), None if there is none."""
-    address, prefix = as_str(recorded.get('IPAddress')), as_int(recorded.get('IPPrefixLen')) or 0
+def _endpoint(definition, name, recorded):
+    endpoint: Dict[str, Any] = {}
+    addresses = dict((key, _plain(value)) for key, value in (
+        ('IPv4Address', recorded.ipv4_address), ('IPv6Address', recorded.ipv6_address), ('LinkLocalIPs', recorded.link_local_ips)) if value)
+    if addresses:
+        endpoint['IPAMConfig'] = addresses
+    aliases = [alias for alias in dict.fromkeys(recorded.aliases) if alias not in (definition.id[:12], definition.hostname)]
+    if aliases and name != 'bridge':
+        endpoint['Aliases'] = aliases
+    if recorded.links and name != 'bridge':
+        endpoint['Links'] = list(recorded.links)
+    if recorded.driver_options:
+        endpoint['DriverOpts'] = dict(recorded.driver_options)
+    if recorded.mac_address:
+        endpoint['MacAddress'] = recorded.mac_address
+    return endpoint
+
+
+def _subnet(address, prefix, gateway):
+    """{'subnet', 'gateway'} of an address and its prefix length (IPv4), None if they are none."""
     parts = address.split('.')
-    if len(parts) != 4 or not all(part.isdigit() and int(part) < 256 for part in parts) or not 0 < prefix <= 32:
+    if len(parts) != 4 or not all(part.isdecimal() and int(part) < 256 for part in parts) or not 0 < prefix <= 32:
         return None
     number = 0
     for part in parts:
         number = number << 8 | int(part)
     number &= 0xffffffff << (32 - prefix) & 0xffffffff
     subnet = {'subnet': '%d.%d.%d.%d/%d' % (number >> 24, number >> 16 & 255, number >> 8 & 255, number & 255, prefix)}
-    if as_str(recorded.get('Gateway')):
-        subnet['gateway'] = as_str(recorded['Gateway'])
+    if gateway:
+        subnet['gateway'] = gateway
     return subnet
-
-
-def _differing(own, inherited):
-    inherited = as_dict(inherited)
-    return dict((key, value) for key, value in as_dict(own).items()
-                if key not in inherited or inherited[key] != value)
-
-
-def _unique(items):
-    return list(dict.fromkeys(items))

@@ -12,7 +12,7 @@ import re
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from . import asks, doubts, env, run as runs, yamlout
 from .body import create_body, user_networks
-from .definition import (
+from .naming import (
     COMPOSE_PREFIX,
     DEPENDS_LABEL,
     PROJECT_LABEL,
@@ -44,17 +44,17 @@ ONE_OF_TWO = 'The same containers are in %s beside this file: use one of the two
 PROJECT = re.compile(r'[^a-z0-9_-]+')
 
 
-def compose(definitions, name=None, twice=''):
+def compose(definitions, name=None, twice='', folders=()):
     """Text of one compose.yaml with the containers of DEFINITIONS as services.
 
     NAME is the project's; without it that of the one compose project (or the container) that they belong to. TWICE: a sentence on
-    another file with the same containers.
+    another file with the same containers. FOLDERS: where the env files of each lie, as seen from this file; '.' without it.
     """
     named = set(project_of(definition) for definition in definitions)
     own_project = named.pop() if len(named) == 1 else ''
     if name is None:
         name = own_project or (definitions[0].name if definitions else 'rescued')
-    document = _Document(own_project, definitions)
+    document = _Document(own_project, definitions, folders)
     document.fill()
     head = ['Made from the recorded configuration of %s.' % ', '.join(definition.name for definition in definitions[:20]),
             'Load the images and fill the volumes first; then: docker compose up -d (Compose v2 or newer; for docker-compose 1.x '
@@ -80,19 +80,24 @@ def compose(definitions, name=None, twice=''):
     return ''.join(comment(line) + '\n' for line in head) + yamlout.dump(interpolation_safe(value))
 
 
-def whole_host(definitions, name):
+def whole_host(definitions, name, folders=()):
     """Text of one compose.yaml with everything of a host."""
-    return compose(definitions, name, ONE_OF_TWO % 'the files compose-PROJECT.yaml' if any(map(project_of, definitions)) else '')
+    return compose(definitions, name, ONE_OF_TWO % 'the files compose-PROJECT.yaml' if any(map(project_of, definitions)) else '', folders)
 
 
-def projects(definitions):
+def projects(definitions, folders=()):
     """{compose project: text} of one compose.yaml for each compose project among DEFINITIONS."""
     found = {}
-    for definition in definitions:
+    for definition, folder in _placed(definitions, folders):
         name = project_of(definition)
         if name:
-            found.setdefault(name, []).append(definition)
-    return dict((name, compose(group, twice=ONE_OF_TWO % 'compose.yaml of the whole host')) for name, group in found.items())
+            found.setdefault(name, []).append((definition, folder))
+    return dict((name, compose([definition for definition, dummy in group], twice=ONE_OF_TWO % 'compose.yaml of the whole host',
+                               folders=[folder for dummy, folder in group])) for name, group in found.items())
+
+
+def _placed(definitions, folders):
+    return list(zip(definitions, folders or ['.'] * len(definitions)))
 
 
 def notes(definition):
@@ -127,37 +132,37 @@ def interpolation_safe(value):
 class _Document(object):
     """Services, volumes and networks of one file, and who is called what in it."""
 
-    def __init__(self, project, definitions):
+    def __init__(self, project, definitions, folders):
         self.project = project
         self.services, self.volumes, self.networks = {}, {}, {}
         self.external_volumes, self.external_networks = {}, set()     # name -> what docker volume create needs; names
-        self.entries = []               # [(service, Definition)]
+        self.entries = []               # [(service, Definition, folder of its env files)]
         taken = set()
-        for definition in definitions:
+        for definition, folder in _placed(definitions, folders):
             name = base = service_name(definition)
             number = 2
             while name in taken:
                 name = '%s-%d' % (base, number)
                 number += 1
             taken.add(name)
-            self.entries.append((name, definition))
-        self.by_container = dict((definition.name, name) for name, definition in self.entries)
+            self.entries.append((name, definition, folder))
+        self.by_container = dict((definition.name, name) for name, definition, dummy in self.entries)
         # of a scaled service: the first
         self.by_service = dict(((project_of(definition), service_name(definition)), name)
-                               for name, definition in reversed(self.entries))
+                               for name, definition, dummy in reversed(self.entries))
 
     def fill(self):
-        for name, definition in self.entries:
-            self.services[name] = self._service(name, definition)
+        for name, definition, folder in self.entries:
+            self.services[name] = self._service(name, definition, folder)
 
-    def _service(self, name, definition):
+    def _service(self, name, definition, folder):
         body = create_body(definition)
         host = body['HostConfig']
         service = {'image': body['Image']}
         if definition.name != '%s-%s-1' % (self.project, name):
             service['container_name'] = definition.name
-        _container_keys(definition, body, service)
-        _host_keys(host, service, '' if definition.env_path == '.' else definition.env_path + '/')
+        _container_keys(definition, body, service, folder)
+        _host_keys(host, service, '' if folder == '.' else folder + '/')
         for key, target in (('IpcMode', 'ipc'), ('PidMode', 'pid')):
             if as_str(host.get(key)):
                 service[target] = self._peer(host[key])
@@ -178,7 +183,7 @@ class _Document(object):
     def _depends(self, own, definition):
         """From Compose's own label, 'db:service_started:false,cache:...', what is in this file."""
         found = {}
-        for item in as_str(as_dict(definition.config.get('Labels')).get(DEPENDS_LABEL)).split(','):
+        for item in definition.labels.get(DEPENDS_LABEL, '').split(','):
             parts = item.split(':')
             name = self.by_service.get((project_of(definition), parts[0]))
             if name not in (None, own):
@@ -339,7 +344,7 @@ class _Document(object):
 
 
 def service_name(definition):
-    wanted = as_str(as_dict(definition.config.get('Labels')).get(SERVICE_LABEL)) or definition.name
+    wanted = definition.labels.get(SERVICE_LABEL) or definition.name
     return re.sub(r'[^a-zA-Z0-9._-]+', '-', wanted).strip('-') or 'rescued'
 
 
@@ -349,7 +354,7 @@ def own_labels(labels):
                 if not key.startswith(COMPOSE_PREFIX))
 
 
-def _container_keys(definition, body, service):
+def _container_keys(definition, body, service, folder):
     for key, target in (('Hostname', 'hostname'), ('Domainname', 'domainname'), ('User', 'user'),
                         ('WorkingDir', 'working_dir'), ('StopSignal', 'stop_signal'), ('Tty', 'tty'),
                         ('OpenStdin', 'stdin_open')):
@@ -363,7 +368,7 @@ def _container_keys(definition, body, service):
     if 'Cmd' in body:
         service['command'] = body['Cmd']
     if 'compose.env' in env.files(definition):
-        service['env_file'] = ['%s/compose.env' % definition.env_path]
+        service['env_file'] = ['%s/compose.env' % folder]
     labels = own_labels(body.get('Labels'))
     if labels:
         service['labels'] = labels

@@ -1,23 +1,42 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every file of a bundle's config/ folder that makes its container again."""
+"""Every file of a bundle's config/ folder that makes its container again: one output a line."""
 import json
+from typing import Dict
 
+from ..records.definition import Definition, to_json
 from . import compose, env, run
 from .body import create_body
-from .definition import seccomp_profiles
+from .naming import seccomp_profiles
 
 
-def files(definition):
-    """{file name: text} for the bundle's config/ folder: create.json, compose.yaml, run.sh and the env files they use.
+def _json(value):
+    return json.dumps(value, indent=2, sort_keys=True) + '\n'
+
+
+def _seccomp(definition):
+    return dict(('seccomp-%d.json' % number, profile + '\n') for number, profile in enumerate(seccomp_profiles(definition)))
+
+
+# each makes {file name: text}
+OUTPUTS = (
+    lambda definition: {'definition.json': _json(to_json(definition))},
+    lambda definition: {'create.json': _json(create_body(definition))},
+    lambda definition: {'compose.yaml': compose.compose([definition])},
+    lambda definition: {'run.sh': run.run_sh(definition)},
+    env.files,
+    _seccomp,
+)
+
+
+def files(definition: Definition) -> Dict[str, str]:
+    """{file name: text} for the bundle's config/ folder: the neutral definition, create.json, compose.yaml, run.sh and the files
+    that they use.
 
     All of them 0600; run.sh is for `sh run.sh`. Env files are left out where they would be empty.
     """
-    made = {'create.json': json.dumps(create_body(definition), indent=2, sort_keys=True) + '\n',
-            'compose.yaml': compose.compose([definition]),
-            'run.sh': run.run_sh(definition)}
-    made.update(env.files(definition))
-    for number, profile in enumerate(seccomp_profiles(definition)):
-        made['seccomp-%d.json' % number] = profile + '\n'
+    made: Dict[str, str] = {}
+    for output in OUTPUTS:
+        made.update(output(definition))
     return made

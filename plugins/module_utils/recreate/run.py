@@ -7,7 +7,7 @@ import re
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from . import asks, doubts, env
 from .body import create_body, user_networks
-from .definition import volumes
+from .naming import volumes
 from .shell import comment, quote, words
 
 # HostConfig key -> flag
@@ -37,8 +37,8 @@ def run_sh(definition):
     later = networks[1:]
     lines = ['#!/bin/sh', comment('Runs the container %s again, from its recorded configuration.' % definition.name),
              '# Load the image first (docker load -i ../image.tar) and fill the volumes (see ../README.txt).']
-    if definition.restored_name:
-        lines.append(comment('The container was made from the image %s.' % definition.restored_name))
+    if definition.image_recorded:
+        lines.append(comment('The container was made from the image %s.' % definition.image_recorded))
     lines.extend(comment('WARNING: ' + note) for note in asks.warnings(definition))
     lines.extend(comment('NOTE: ' + note) for note in doubts.warnings(definition))
     lines.extend(['set -eu', 'cd "$(dirname "$0")"', ''])

@@ -7,7 +7,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..disk.errors import LifeboatError
-from ..engines.docker import inventory
+from ..engines import registry
 from ..formats import jsonish, redact, wording
 from ..records.codes import problem
 from . import (
@@ -29,6 +29,7 @@ PLANNED, GUARDED, REPAIRED, REVERTED = 'planned', 'guarded', 'repaired', 'revert
 STATES = (PLANNED, GUARDED, REPAIRED, REVERTED)
 NONE, OFFLINE = 'none', 'offline'
 KEEP, GIVE_BACK = 'keep', 'give_back'
+DOCKER = 'docker'
 MAX_DIFF = 200                          # lines of one file
 
 
@@ -48,7 +49,7 @@ class Request(NamedTuple):
 
 def run(request: Request) -> Dict[str, Any]:
     """Do what REQUEST asks. LifeboatError where nothing can be done, with a sentence for people."""
-    with inventory.Host(request.host_root, [request.data_root] if request.data_root else [], request.containerd_root) as host:
+    with registry.Host(request.host_root, [request.data_root] if request.data_root else [], request.containerd_root, [DOCKER]) as host:
         root = _only(host)
         path = os.path.abspath(request.journal_dir) if request.journal_dir else journals.default_dir(root.path)
         if request.state == REVERTED:
@@ -172,7 +173,7 @@ def _reverted(root, path, request):
 
 def verify(request: Request, before: Any) -> Dict[str, Any]:
     """Our own inventory after the repair: {status, containers {name: status}, complete, total}."""
-    with inventory.Host(request.host_root, [before.host.to_host(before.path)], request.containerd_root) as host:
+    with registry.Host(request.host_root, [before.host.to_host(before.path)], request.containerd_root, [DOCKER]) as host:
         root = host.roots[0]
         found = {}
         for ident in root.container_ids():

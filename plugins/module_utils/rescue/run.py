@@ -11,16 +11,15 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..archive import compress, trees
 from ..archive.progress import Progress, human
-from ..bundles import plan, writing as bundle
+from ..bundles import objects, paths, plan, writing as bundle
 from ..bundles.store import FolderStore
-from ..disk import fsinfo, metadata
+from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
-from ..engines.docker import liveness
-from ..engines.docker.volumes import redacted
-from ..formats import wording
-from ..records import model, selection
+from ..formats import redact, wording
+from ..records import codes, model, selection
 from ..records.codes import problem
-from . import neighbours, target
+from ..records.definition import VolumeSettings
+from . import target
 
 # What a compressed archive needs at least, as a share of its data: below that the target is surely too small.
 LEAST = {'none': 1.0}
@@ -41,6 +40,7 @@ class Request(NamedTuple):
     include: Tuple[str, ...] = plan.DEFAULT
     volumes: Tuple[str, ...] = ()
     images: Tuple[str, ...] = ()
+    paths: Tuple[str, ...] = ()         # OBJECT:GLOB
     orphans: bool = False
     compression: str = 'auto'
     on_error: str = 'continue'
@@ -61,6 +61,7 @@ def request_of(params, check_mode=False):
     return Request(
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
+        paths=tuple(params['paths']),
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
         image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,
@@ -105,33 +106,39 @@ def _rescue(host, request, store, progress):
         return result
     store.prepare()
     store.lock()
-    outcomes, shared = [], {}
     settings.progress.plan(sum(_work(measured[index]) for index in range(len(jobs))
                                if done[index] is None and index not in left_out), len(jobs))
+    outcomes, more = _write(store, jobs, settings, measured, done, left_out)
+    settings.progress.phase('finishing')
+    settled, notes = settle(store)
+    result = _result(jobs, outcomes, problems + more + notes)
+    result['compose'] = settled
+    result['changed'] = result['changed'] or bool(settled)
+    return result
+
+
+def _write(store, jobs, settings, measured, done, left_out):
+    """([Outcome of each job], problems). DONE: {index: manifest of the bundle that is there, or None}; LEFT_OUT: {index: problem}."""
+    outcomes, problems, shared = [], [], {}
     for index, job in enumerate(jobs):
         settings.progress.bundle(index + 1, job.name)
         if done[index] is not None:
             outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
             continue
-        if index in left_out:
-            problems.append(left_out[index])
-            outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
-            continue
+        note = left_out.get(index)
         try:
-            outcomes.append(bundle.write(store, job, settings, measured[index], shared))
+            if note is None:
+                outcomes.append(bundle.write(store, job, settings, measured[index], shared))
+                continue
         except bundle.ReadFailed:
             raise
         except (LifeboatError, OSError) as exc:
-            problems.append(problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
+            note = problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
                 job.name, (str(exc) if isinstance(exc, LifeboatError) else metadata.describe(exc)).rstrip('.')),
-                'What is whole of it is kept and taken up by the next run.'))
-            outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
-    settings.progress.phase('finishing')
-    settled, notes = settle(store)
-    result = _result(jobs, outcomes, problems + notes)
-    result['compose'] = settled
-    result['changed'] = result['changed'] or bool(settled)
-    return result
+                'What is whole of it is kept and taken up by the next run.')
+        problems.append(note)
+        outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
+    return outcomes, problems
 
 
 def settle(store):
@@ -195,7 +202,7 @@ def _refuse_inside(host, request):
     if not request.inside and os.path.lexists(dest) and not os.path.isdir(dest):
         raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
     for root in host.roots:
-        inside = [root.path] + [store.path for store in root.stores]
+        inside = root.places()
         inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
         for folder in inside:
             if _inside(request, folder):
@@ -208,17 +215,16 @@ def _refuse_inside(host, request):
 
 
 def _jobs(host, request):
-    chosen = selection.containers(host, request.containers)
+    wanted = paths.wanted(host, request.paths) if request.paths else []
+    # who asks for paths and names nothing else gets nothing else
+    alone_paths = wanted and not (request.containers or request.volumes or request.images or request.orphans)
+    chosen = [] if alone_paths else selection.containers(host, request.containers)
     problems = list(host.problems)
     jobs, names = [], set()
     volumes = [(root, root.volumes_with_users()) for root in host.roots] if request.volumes else []
     alone = selection.by_glob('volume', request.volumes, {name for dummy, table in volumes for name in table})
-    networks = {}
     for root, ident in chosen:
-        if root.path not in networks:
-            networks[root.path] = neighbours.networks(root)
-        container = root.container(ident)
-        jobs.append(_container_job(host, root, container, request, networks[root.path], alone))
+        jobs.append(_container_job(host, root, root.container(ident), request, alone))
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
@@ -228,6 +234,7 @@ def _jobs(host, request):
         for root in host.roots:
             for orphan in root.orphans():
                 jobs.append(_orphan_job(host, root, orphan, request))
+    _add_paths(host, request, jobs, wanted)
     if not jobs and not any(item.severity == model.CRITICAL for item in problems):
         problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
             'the data roots hold no container' if host.roots else 'no data root was found'),
@@ -235,7 +242,7 @@ def _jobs(host, request):
     for job in jobs:
         if job.name in names:           # two roots with one container: never into one folder
             raise LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
-                                      % job.name)
+                                % job.name)
         names.add(job.name)
     return jobs, problems
 
@@ -250,14 +257,14 @@ def _source(host, root, store, driver, request):
         if root.idmap is not None else None}
 
 
-def _container_job(host, root, container, request, networks, alone):
+def _container_job(host, root, container, request, alone):
     """ALONE: names of volumes that get bundles of their own."""
     problems = list(container.problems)
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
     problems.extend(plan.not_included(container, request.include, alone))
     consistency = 'stopped'
-    pid = liveness.container_alive(host.root, container.id, container.state['pid']) if host.root.is_live else None
+    pid = root.alive(container)
     if pid:
         consistency = 'crash-consistent'
         problems.append(problem('CRASH_CONSISTENT', container.name or container.id, 'Container %s is still running: its '
@@ -265,7 +272,7 @@ def _container_job(host, root, container, request, networks, alone):
                                 'quiesce: freeze stops it while it is read.'))
     image = root.image_of(container)
     volumes = root.volumes()
-    around = neighbours.neighbours(root, container, networks)
+    around = root.neighbours(container)
     mounts = []
     for mount in container.mounts:
         volume = volumes.get(mount.name) if mount.type == 'volume' else None
@@ -274,7 +281,7 @@ def _container_job(host, root, container, request, networks, alone):
                        'subpath': mount.subpath, 'mode': mount.mode, 'propagation': mount.propagation,
                        'stable_name': around.volumes.get(mount.name) if mount.type == 'volume' else None,
                        'labels': volume.labels if volume else {},
-                       'options': redacted(volume.options) if volume else {}})
+                       'options': redact.options(volume.options) if volume else {}})
     subject = {'id': container.id, 'name': container.name, 'created': container.created,
                'image': {'id': container.image_id, 'reference': container.image_reference,
                          'architecture': image.architecture if image else None, 'os': image.os if image else None},
@@ -282,23 +289,23 @@ def _container_job(host, root, container, request, networks, alone):
                                                                'finished_at')},
                'labels': container.labels, 'log_driver': container.log.driver if container.log else None,
                'sources': container.sources}
-    info = {name: {'driver': volume.driver, 'options': volume.options, 'labels': volume.labels}
+    info = {name: VolumeSettings('', volume.driver, volume.options, volume.labels)
             for name, volume in volumes.items() if any(mount.type == 'volume' and mount.name == name for mount in container.mounts)}
     name = SAFE.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),
-                      tuple(problems), root.idmap, container, image, 'config' in request.include,
+                      tuple(problems), root.export_ids(container), container, image, 'config' in request.include,
                       'logs' in request.include, 'image' in request.include, tuple(mounts), info, around, consistency,
                       freeze=(pid, container.id, request.freeze_timeout) if pid and request.quiesce == 'freeze' else None,
-                      left=tuple(plan.left_behind(container, request.include, alone)))
+                      left=tuple(plan.left_behind(container, request.include, alone)), engine=root.engine)
 
 
 def _too_wide(host, request, mount):
     """'' or why a bind is not archived."""
     seen = os.path.normpath(host.root.to_host(mount.path))
-    if seen in plan.SYSTEM:
+    if seen in plan.SYSTEM or seen in host.usual_places:
         return 'it is a part of the system itself'
-    if not os.path.isdir(mount.path):
+    if not safeio.is_folder(mount.path):
         return ''
     for root in host.roots:
         if fsinfo.lies_inside(root.path, mount.path):
@@ -319,12 +326,12 @@ def _volume_jobs(host, volumes, names, request):
 
 
 def _volume_job(host, root, volume, request):
-    subject = {'name': volume.name, 'driver': volume.driver, 'options': redacted(volume.options),
+    subject = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
                'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,
                       _source(host, root, None, volume.driver, request), volume.status, items, volume.problems,
-                      root.idmap)
+                      root.idmap, engine=root.engine)
 
 
 def _image_jobs(host, request):
@@ -342,11 +349,15 @@ def _image_jobs(host, request):
         if (root.path, image.id) in done:
             continue
         done.add((root.path, image.id))
-        subject = {'id': image.id, 'name': (image.references or (image.id,))[0], 'references': list(image.references),
-                   'architecture': image.architecture, 'os': image.os}
-        yield bundle.Job('image-' + SAFE.sub('-', subject['name'])[:180], 'image', subject,
-                         _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
-                         root.idmap, None, image, with_image=True)
+        yield _image_job(host, root, image, request)
+
+
+def _image_job(host, root, image, request):
+    subject = {'id': image.id, 'name': (image.references or (image.id,))[0], 'references': list(image.references),
+               'architecture': image.architecture, 'os': image.os}
+    return bundle.Job('image-' + SAFE.sub('-', subject['name'])[:180], 'image', subject,
+                      _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
+                      root.idmap, None, image, with_image=True, engine=root.engine)
 
 
 def _orphan_job(host, root, orphan, request):
@@ -356,12 +367,43 @@ def _orphan_job(host, root, orphan, request):
     return bundle.Job('orphan-' + SAFE.sub('-', orphan.name)[:64], 'orphan', subject,
                       _source(host, root, orphan.store, orphan.driver, request),
                       model.PARTIAL if plan.hidden(orphan.problems) else model.COMPLETE, items, orphan.problems,
-                      root.idmap)
+                      root.idmap, engine=root.engine)
+
+
+def _add_paths(host, request, jobs, wanted):
+    """Give each of JOBS (changed in place) what paths.wanted() found of its object. An object without one gets a bundle of its own, with
+    nothing else in it."""
+    places = {job.name: number for number, job in enumerate(jobs)}
+    for each in wanted:
+        own = _bare_job(host, request, each)
+        if own.name not in places:
+            places[own.name] = len(jobs)
+            jobs.append(own)
+        number = places[own.name]
+        job = jobs[number]
+        problems = tuple(item for item in own.problems if item not in job.problems)
+        jobs[number] = job._replace(items=job.items + (each.item,), problems=job.problems + problems)
+
+
+def _bare_job(host, request, wanted):
+    """The bundle.Job of the object of a paths.Wanted, without any component."""
+    item, bare = wanted.object, request._replace(include=())
+    record = item.record
+    if isinstance(record, model.Container):
+        job = _container_job(host, item.root, record, bare, ())
+    elif item.kind == objects.VOLUME:
+        job = _volume_job(host, item.root, record, bare)
+    elif item.kind == objects.IMAGE:
+        job = _image_job(host, item.root, record, bare)
+    else:
+        job = _orphan_job(host, item.root, record, bare)
+    keep = [each for each in job.problems if codes.has(each.code, codes.LIVE) or wanted.partial and not codes.has(each.code, codes.LEFT_OUT)]
+    return job._replace(items=(), problems=tuple(keep), left=(), status=model.COMPLETE, with_image=False, only_paths=True)
 
 
 def _urgency(job, measured):
     """First what the next start of dockerd deletes, then what looks like a database, then the smallest."""
-    doomed = any(item.code in ('REMOVED_AT_NEXT_START', 'REMOVAL_INTERRUPTED') for item in job.problems)
+    doomed = any(codes.has(item.code, codes.DELETES) for item in job.problems)
     databases = any(item.databases for item in measured.values() if isinstance(item, trees.Estimate))
     return (not doomed, not databases, _size(measured), job.name)
 
@@ -543,7 +585,7 @@ def _forecast(store, jobs, measured, done, problems):
                                'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,
                                'status': job.image.status if job.image is not None else model.PARTIAL})
         if job.with_config:
-            components.append({'name': 'config', 'kind': 'config', 'file': 'config/config.v2.json', 'sha256': None, 'bytes': 0,
+            components.append({'name': 'config', 'kind': 'config', 'file': bundle.DEFINITION, 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})
         outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status,
                                        sum(item['bytes'] for item in components), 0, components, job.problems))
@@ -588,7 +630,7 @@ def _worst_first(problems):
 def _left_behind(jobs):
     """What the bundles do not have although it is on the disk and belongs to their containers: counts, and the first names."""
     left = sorted(set(item for job in jobs for item in job.left))
-    found = dict((part, sum(1 for kind, dummy in left if kind == part)) for part in ('binds', 'volumes', 'layers', 'images'))
+    found: Dict[str, Any] = {part: sum(1 for kind, dummy in left if kind == part) for part in ('binds', 'volumes', 'layers', 'images')}
     found['names'] = [name for dummy, name in left[:LEFT_NAMES]]
     return found
 

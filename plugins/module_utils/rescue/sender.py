@@ -22,15 +22,16 @@ from ..archive.progress import Progress
 from ..disk.errors import LifeboatError
 from ..transport import spool
 
-PACKAGE = 'ansible_collections.lifeboat.docker.plugins.module_utils.rescue'
+PACKAGE = 'ansible_collections.lifeboat.docker.plugins.module_utils.'
 _TICK = 0.25
 _FIRST = 60                             # seconds a controller has for its first step
 _RUN = 'import sys; sys.path.insert(0, sys.argv[1]); from %s import %s as it; it.main(sys.argv[2:])'
 
 
 def command(module):
-    """What `python -c` runs for a module of this package; arguments: the library, then the module's own."""
-    return _RUN % (PACKAGE, module)
+    """What `python -c` runs for a file of module_utils (room.name); arguments: the library, then the file's own."""
+    room, dummy, name = module.rpartition('.')
+    return _RUN % (PACKAGE + room, name)
 
 
 # -- starting ------------------------------------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ def _launch(folder, budget, params, delivery, check_mode):
                                     'lock': lock})
         with open(os.path.join(folder, spool.SAID), 'wb') as said:
             subprocess.Popen(  # pylint: disable=ansible-bad-function
-                [sys.executable, '-E', '-s', '-c', command('sender'), library, folder], cwd='/', stdin=subprocess.DEVNULL,
+                [sys.executable, '-E', '-s', '-c', command('rescue.sender'), library, folder], cwd='/', stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=said, pass_fds=(lock,), start_new_session=True)
     finally:
         os.close(lock)                  # the process that was started holds it on
@@ -107,7 +108,7 @@ def _launch(folder, budget, params, delivery, check_mode):
 
 def _write_step(folder, library):
     """The shell script that the controller calls for each step: which Python and which code stays the business of this machine."""
-    words = [sys.executable, '-E', '-s', '-c', command('spool'), library, folder]
+    words = [sys.executable, '-E', '-s', '-c', command('transport.spool'), library, folder]
     with open(os.path.join(folder, spool.STEP), 'w') as target:
         target.write('exec %s "$1"\n' % ' '.join(map(shlex.quote, words)))
 
@@ -122,7 +123,7 @@ def _library(folder):
     here = os.path.abspath(globals().get('__file__') or '')
     if not os.path.isfile(here):
         raise LifeboatError('Progress and store_on: controller do not work with this strategy plugin. Use the linear '
-                                  'or the free strategy of Ansible.')
+                            'or the free strategy of Ansible.')
     for dummy in range(7):              # rescue, module_utils, plugins, docker, lifeboat, ansible_collections
         here = os.path.dirname(here)
     return here

@@ -17,12 +17,17 @@ MOUNT_PLACES = (b'/mnt', b'/media', b'/run/media')
 
 
 def look(host: Any, dest: bytes) -> List[model.Problem]:
-    """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (inventory.Host). Raises LifeboatError
+    """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (engines.registry.Host). Raises LifeboatError
     for a dest below /dev."""
+    found = _on_source(host, dest, fsinfo.mounts())
+    return local(dest) + ([found] if found is not None else [])
+
+
+def local(dest: bytes) -> List[model.Problem]:
+    """Problems of DEST on this machine, wherever the data come from. Raises LifeboatError for a dest below /dev."""
     refuse_devices(dest)
     table = fsinfo.mounts()
-    found = [_in_memory(dest, table), _not_mounted(dest, table), _on_source(host, dest, table)]
-    return [item for item in found if item is not None]
+    return [item for item in (_in_memory(dest, table), _not_mounted(dest, table)) if item is not None]
 
 
 def refuse_devices(dest: bytes) -> None:
@@ -30,7 +35,7 @@ def refuse_devices(dest: bytes) -> None:
     mount point."""
     if fsinfo.is_below(os.path.realpath(dest), b'/dev'):
         raise LifeboatError('dest %s lies in /dev, which is memory and no disk. Mount the device and choose its mount point '
-                                  'as dest.' % wording.text(dest))
+                            'as dest.' % wording.text(dest))
 
 
 def _in_memory(dest, table) -> Optional[model.Problem]:
@@ -73,11 +78,11 @@ def _of_fstab(path, table):
 
 def _on_source(host, dest, table) -> Optional[model.Problem]:
     for root in host.roots:
-        sources = [root.path] + [store.path for store in root.stores]
+        sources = root.places()
         sources += [volume.path for volume in root.volumes().values() if volume.path is not None]
         for source in sources:
             try:
-                same = _device(source) == _device(dest) if source is not root.path else fsinfo.same_file_system(dest, source, table)
+                same = _device(source) == _device(dest) if source != root.path else fsinfo.same_file_system(dest, source, table)
             except OSError:
                 continue
             if same:

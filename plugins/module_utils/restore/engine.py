@@ -10,6 +10,7 @@ from ..archive import removal, unpack
 from ..bundles import source as sources
 from ..disk.errors import LifeboatError
 from ..formats.values import as_dict
+from ..records.definition import image_defaults
 from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..transport import inbox
@@ -203,7 +204,7 @@ def _with_container(plan, situation):
         plan.refuse('The bundle has no image, so the container cannot be made from what was rescued: rescue it with '
                     'image in include, or give image: NAME of one on the engine, or give restore: [volumes, binds] for the data alone.')
         return situation
-    definition = sources.define(source, pinned, defaults, situation.name, situation.names)
+    definition = sources.define(source, pinned, image_defaults(defaults), situation.name, situation.names)
     for warning in doubts.warnings(definition):
         plan.note(warning)
     body = create_body(definition)

@@ -11,10 +11,11 @@ import os
 import stat
 import time
 
-from ..archive import removal, unpack
+from ..archive import compare, removal, unpack
 from ..bundles import source as sources
 from ..disk.errors import LifeboatError
 from ..formats.wording import show, text
+from ..records.definition import VolumeSettings
 from ..records.model import COMPLETE
 from . import databases, plan as planning, steps, target, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
@@ -93,15 +94,15 @@ def _plan_offline(plan, options, source, names, root):
             plan.note('With offline only volumes are restored; run again without it when the engine runs.')
     for part in source.of('volume'):
         name = names[part.name]
-        info = source.volume_info.get(part.name, {})
-        if info.get('options'):
+        info = source.volumes.get(part.name, VolumeSettings())
+        if info.options:
             plan.refuse('The volume %s has driver options (%s); it can only be restored by a running engine.'
-                        % (name, ', '.join(show(key) for key in sorted(info['options']))))
+                        % (name, ', '.join(show(key) for key in sorted(info.options))))
             continue
         if len(name) < 2:
             plan.refuse('%s is too short for the name of a volume; give it another one in volume_map.' % name)
             continue
-        if info.get('labels'):
+        if info.labels:
             plan.note('The labels of %s cannot be written while the engine is stopped.' % name)
         # an administrator may have put the engine's folder of volumes elsewhere, by a link in the engine's own folder
         base = os.path.realpath(os.path.join(root, b'volumes'))
@@ -123,7 +124,7 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
     what = show(part.file)
     shown = show(place.path)
     if part.status not in (COMPLETE, ''):
-        plan.note('%s was rescued only in part (%s): what is missing stands in the manifest.' % (what, show(part.status)))
+        plan.note('%s was rescued only in part (%s): %s.' % (what, show(part.status), part.shortfall))
     try:
         content = _content(place)
         if options.check and source.info.remote is None:
@@ -148,9 +149,21 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
         plan.add(kind, shown, 'keep', '%s was restored from this bundle already.' % shown)
         return
     before[shown] = {'content': content} if content else None
+    differs = ''
+    if content and part.kind == 'bind' and not options.force:
+        try:
+            differs = _difference(source, part, place)
+        except LifeboatError as exc:
+            plan.refuse(str(exc))
+            return
+        if not differs:
+            before[shown] = part.sha256
+            plan.add(kind, shown, 'keep', '%s has exactly what the bundle has.' % shown)
+            return
     if content and not options.force:
-        plan.refuse('%s is not empty (it has %s%s); choose another place, or force: true to replace it.'
-                    % (shown, ', '.join(content), ', ...' if len(content) >= 10 else ''))
+        plan.refuse('%s is not empty (it has %s%s)%s; choose another place, or force: true to replace it.' % (
+            shown, ', '.join(content), ', ...' if len(content) >= 10 else '',
+            ' and is not what the bundle has: %s' % differs if differs else ''))
         return
     plan.result.setdefault('needed', []).append(part.bytes or 0)
     if content:
@@ -267,20 +280,20 @@ def _set_aside(place, folder, undo):
 
 def _offline_root(path):
     """The effective data root (bytes) of a stopped engine on this machine. Raises LifeboatError unless it is dead."""
-    from ..engines.docker import inventory, liveness
+    from ..engines import api, registry
     if os.geteuid() != 0:
         raise LifeboatError('offline: true writes into the data root and needs root (become: true).')
     wanted = [path] if path else []
-    with inventory.Host(b'/', wanted) as host:
+    with registry.open_host(b'/', wanted) as host:
         roots = host.roots
         if len(roots) != 1:
             raise LifeboatError('There are %d data roots here (%s); name one in data_root.' % (
                 len(roots), ', '.join(show(root.path) for root in roots) or 'none was found'))
         root = roots[0]
-        if root.liveness.state != liveness.STOPPED:
+        if root.liveness.state != api.STOPPED:
             raise LifeboatError('The engine of %s is not proved to be stopped (%s); stop it, or restore without offline.' % (
                 show(root.path), '; '.join(root.liveness.evidence[:2]) or root.liveness.state))
-        if root.suffix or root.userxattr:
+        if root.idmap is not None:
             raise LifeboatError('%s belongs to an engine that shifts owners; restore with the running engine instead.'
                                 % show(root.path))
         return root.path
@@ -333,6 +346,19 @@ def _content(place):
         return []
     except OSError as exc:
         raise LifeboatError('%s cannot be looked at: %s.' % (show(place.path), exc.strerror))
+
+
+def _difference(source, part, place):
+    """'' if PLACE is exactly what the archive of a bind mount would make there, else what tells them apart. Writes nothing."""
+    with place.folder() as folder:
+        stream = volumes_.open_archive(source.info, part.file)
+        try:
+            found = compare.difference(stream, folder, place.name, show(part.file))
+            while found and source.info.remote is not None and stream.read(compare.CHUNK):
+                pass                    # the controller sends all of a file that was asked for
+            return found
+        finally:
+            stream.close()
 
 
 def _memory(place):

@@ -11,12 +11,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 from ..archive import unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
+from ..formats import pieces
 from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list
 from ..formats.wording import show, text
 from ..images import loadfile as imagefile, store as imagestore
+from ..records.definition import VolumeSettings
 from ..records.model import COMPLETE
-from ..recreate import asks, body, definition
+from ..recreate import asks, body, naming
 from ..transport import inbox
 from . import databases, volumes as volumes_
 from .steps import Step
@@ -208,8 +210,8 @@ def plan_image(plan, situation):
     plan.after['image'] = shown
 
     def do(undo):
-        pieces = loadable(situation.source.info)
-        loaded = engine.load(imagefile.only(pieces, image) if alone else pieces)
+        archive = loadable(situation.source.info)
+        loaded = engine.load(imagefile.only(archive, image) if alone else archive)
         found = find_image(engine, image)
         if found is None:
             raise LifeboatError('The engine loaded %s, but that is not the image of the bundle.'
@@ -227,11 +229,7 @@ def loadable(info):
         return
     stream = volumes_.open_archive(info, inbox.IMAGE)
     try:
-        while True:
-            piece = stream.read(1 << 20)
-            if not piece:
-                return
-            yield piece
+        yield from pieces.of(stream)
     finally:
         stream.close()
 
@@ -262,10 +260,10 @@ def plan_networks(plan, situation):
             plan.add('network', name, 'keep', 'The network %s is there already.' % name)
             continue
         info = dict(info)
-        project = definition.project_of(situation.definition)
+        project = naming.project_of(situation.definition)
         if project and name.startswith(project + '_') and not info.get('labels'):
             # so that Compose takes it for its own
-            info['labels'] = {definition.PROJECT_LABEL: project, 'com.docker.compose.network': name[len(project) + 1:]}
+            info['labels'] = {naming.PROJECT_LABEL: project, 'com.docker.compose.network': name[len(project) + 1:]}
         plan.before.setdefault('networks', {})[name] = None
         plan.after.setdefault('networks', {})[name] = info
         plan.add('network', name, 'create', 'Create the network %s%s.' % (
@@ -285,8 +283,7 @@ def plan_volumes(plan, situation):
     for part in situation.source.of('volume'):
         name = situation.names[part.name]
         if part.status != COMPLETE:
-            plan.note('The volume %s was rescued only in part (%s): what is missing stands in the manifest.'
-                      % (part.name, part.status))
+            plan.note('The volume %s was rescued only in part (%s): %s.' % (part.name, part.status, part.shortfall))
         if situation.options.check and situation.source.info.remote is None:
             try:
                 stream = volumes_.open_archive(situation.source.info, part.file)
@@ -307,8 +304,8 @@ def plan_volumes(plan, situation):
 
 def _plan_volume_without_data(plan, situation, mount, name):
     """A volume whose data are elsewhere (tmpfs, NFS, a driver) or lost: made as it was, since the engine would make a plain one."""
-    info = as_dict(situation.source.volume_info.get(mount.name))
-    elsewhere = bool(info.get('options')) or (info.get('driver') or 'local') != 'local'
+    info = situation.source.volumes.get(mount.name, VolumeSettings())
+    elsewhere = bool(info.options) or (info.driver or 'local') != 'local'
     if situation.wanted is None and not elsewhere:
         return
     if situation.engine.volume(name) is not None:
@@ -331,8 +328,8 @@ def _plan_volume_without_data(plan, situation, mount, name):
 
 def _how_made(plan, situation, recorded, name, data):
     """(driver, options, labels) of a new volume as it was recorded; None after a refusal. DATA: the bundle has its data."""
-    info = as_dict(situation.source.volume_info.get(recorded))
-    driver, options = info.get('driver') or 'local', as_dict(info.get('options'))
+    info = situation.source.volumes.get(recorded, VolumeSettings())
+    driver, options = info.driver or 'local', dict(info.options)
     drivers = as_list(as_dict(situation.info.get('Plugins')).get('Volume'))
     if drivers and driver not in drivers:
         if not data:
@@ -394,7 +391,7 @@ def _plan_volume(plan, situation, part, name):
     plan.before.setdefault('volumes', {})[name] = None if volume is None else \
         {'content': access.content(volume) if action == 'replace' else []}
     plan.after.setdefault('volumes', {})[name] = part.sha256
-    how = ('local', {}, _labels(situation, part.name, as_dict(situation.source.volume_info.get(part.name))))
+    how = ('local', {}, _labels(situation, part.name, situation.source.volumes.get(part.name, VolumeSettings())))
     if volume is None:
         how = _how_made(plan, situation, part.name, name, True)
         if how is None or not _may_fill(plan, situation, name, how[1]):
@@ -459,11 +456,11 @@ def _labels(situation, recorded, info):
     """Labels of a new volume: those it had, and those that Compose looks for."""
     labels = {}
     if situation.definition is not None:
-        for volume in definition.volumes(situation.definition):
+        for volume in naming.volumes(situation.definition):
             if volume['recorded'] == recorded:
                 labels.update(volume['labels'])
     else:
-        labels.update((key, value) for key, value in as_dict(info.get('labels')).items() if isinstance(value, str))
+        labels.update(info.labels)
     return labels
 
 

@@ -84,7 +84,7 @@ def refuse_asks(found, restore, allow, has_volume=None):
             names = sources.volume_names(source, {}, source.name)
         except LifeboatError:
             continue                    # said when it is its turn
-        missing = [ask for ask in asks.asks(sources.define(source, '', source.image_config, source.name, names))
+        missing = [ask for ask in asks.asks(sources.define(source, '', source.defaults, source.name, names))
                    if ask.kind not in allow and not (ask.volume and (has_volume is None or has_volume(ask.volume)))]
         if missing:
             refused.append('%s: %s.' % (source.name, asks.listed(missing)))
@@ -115,7 +115,7 @@ def combined(path, outcomes, restore):
     if failed:
         # whoever reads it wants the reasons, not the whole of what went well
         result = {'changed': result['changed'], 'bundles': [dict((key, one.get(key)) for key in ('name', 'path', 'changed', 'nothing'))
-                                                             for one in done]}
+                                                            for one in done]}
         result['failure'] = '%d of %d bundles at %s failed. %s%s' % (
             len(failed), len(outcomes), text(path),
             ' '.join('%s: %s' % (outcome.item.name, shortened(outcome.problem)) for outcome in failed),

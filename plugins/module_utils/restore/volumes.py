@@ -24,6 +24,7 @@ import uuid
 from ..archive import compress, removal, tarread, unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
+from ..formats import pieces
 from ..formats.wording import show
 from ..transport import inbox
 from . import databases, target
@@ -478,7 +479,7 @@ class _KeptCopy(object):
         try:
             stream = self.volumes.engine.get_archive(helper, PLACE + '/.')
             try:
-                self.volumes.engine.put_archive(helper, PLACE + '-to', iter(lambda: stream.read(1 << 20), b''))
+                self.volumes.engine.put_archive(helper, PLACE + '-to', pieces.of(stream))
             finally:
                 stream.close()
         finally:

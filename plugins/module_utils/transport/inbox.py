@@ -27,6 +27,7 @@ import time
 from ..archive import removal, tarread, unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
+from ..formats import pieces
 from ..formats.wording import text
 from . import frames
 
@@ -125,7 +126,7 @@ class _Incoming(object):
             for count in range(1 << 40):
                 path, last = self._wait(count)
                 with os.fdopen(opened(self.folder, os.path.basename(path), MAX_PIECE), 'rb') as handle:
-                    for piece in iter(lambda: handle.read(1 << 20), b''):
+                    for piece in pieces.of(handle):
                         digest.update(piece)
                         view = memoryview(piece)
                         while view:

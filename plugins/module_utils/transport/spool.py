@@ -30,6 +30,7 @@ import threading
 import time
 
 from ..archive import removal
+from ..formats import pieces
 from . import frames
 
 PREFIX = 'lifeboat-'
@@ -386,7 +387,7 @@ def _accept(folder, reply):
     try:
         fd = os.open(os.path.join(folder, INBOX), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with os.fdopen(fd, 'rb') as found, open(target + '.new', 'wb') as copy:
-            for piece in iter(lambda: found.read(1 << 20), b''):
+            for piece in pieces.of(found):
                 digest.update(piece)
                 copy.write(piece)
                 if copy.tell() > MAX_ANSWER:

@@ -7,11 +7,15 @@ through a pipe and is added up here, between our own folders. If it ends early, 
 The walk of a large tree spends its time in lstat(2) and in the interpreter, so it takes processes, not threads.
 """
 import collections
+import functools
 import marshal
 import os
 import select
 import signal
 import struct
+
+from ..formats import pieces
+from . import parallel
 
 MAX_NUMBERS = 4096                      # a pipe takes 16384 of them without anybody reading
 _SUBTREE, _COUNTED, _FAILED, _END = range(4)
@@ -58,26 +62,22 @@ def start(inner, work):
     try:
         fds += os.pipe()
         fds += os.pipe()
-        child = os.fork()
+        todo, into_todo, out, into = fds
+        size = -(-len(inner) // MAX_NUMBERS)
+        groups = [inner[at:at + size] for at in range(0, len(inner), size)]
+        child = parallel.fork(lambda: _child(groups, todo, into, work), (into_todo, out))
     except OSError:
         for fd in fds:
             os.close(fd)
         return None
-    todo, into_todo, out, into = fds
-    size = -(-len(inner) // MAX_NUMBERS)
-    groups = [inner[at:at + size] for at in range(0, len(inner), size)]
-    if child == 0:
-        os.close(into_todo)
-        os.close(out)
-        _child(groups, todo, into, work)
     os.close(into)
-    os.write(into_todo, b''.join(map(_SIZE.pack, range(len(groups)))))
+    os.write(into_todo, parallel.packed(len(groups)))
     os.close(into_todo)
     return Shared(child, groups, todo, out)
 
 
 def _child(groups, todo, into, work):
-    """Never returns. What goes wrong shows as an early end, and then all is done again on the other side."""
+    """What goes wrong shows as an early end, and then all is done again on the other side."""
     begun = []
 
     def send(parts, error=0):
@@ -85,24 +85,14 @@ def _child(groups, todo, into, work):
         _write(into, begun + [(_COUNTED, parts) if parts is not None else (_FAILED, error)])
         del begun[:]
 
-    try:
-        while True:
-            raw = os.read(todo, _SIZE.size)
-            if not raw:
-                break
-            number = _SIZE.unpack(raw)[0]
-            begun.append((_SUBTREE, number))
-            work(groups[number], send)
-        _write(into, begun + [(_END, 0)])
-    finally:
-        os._exit(0)
+    for number in parallel.numbers(todo):
+        begun.append((_SUBTREE, number))
+        work(groups[number], send)
+    _write(into, begun + [(_END, 0)])
 
 
 def _write(into, messages):
-    raw = marshal.dumps(messages)
-    raw = _SIZE.pack(len(raw)) + raw
-    while raw:
-        raw = raw[os.write(into, raw):]
+    parallel.send(into, marshal.dumps(messages))
 
 
 class Shared(object):
@@ -111,6 +101,7 @@ class Shared(object):
     def __init__(self, child, groups, todo, out):
         self._child, self._groups, self._todo, self._out = child, groups, todo, out
         self._left = set(range(len(groups)))    # begun by nobody
+        self._numbers = parallel.numbers(todo)
         self._come = collections.deque()    # messages that were read
         self._over = False              # nothing more will come
         self._stopped = lambda: False
@@ -151,11 +142,7 @@ class Shared(object):
         return message[1]
 
     def _mine(self):
-        while not self._stopped():
-            raw = os.read(self._todo, _SIZE.size)
-            if not raw:
-                return
-            number = _SIZE.unpack(raw)[0]
+        for number in iter(lambda: None if self._stopped() else next(self._numbers, None), None):
             self._left.discard(number)
             yield from self._groups[number]
 
@@ -183,11 +170,5 @@ class Shared(object):
         return self._come.popleft() if self._come else None
 
     def _exactly(self, size):
-        pieces = []
-        while size:
-            piece = os.read(self._out, min(size, 1 << 20))
-            if not piece:
-                return None
-            pieces.append(piece)
-            size -= len(piece)
-        return b''.join(pieces)
+        raw = pieces.up_to(functools.partial(os.read, self._out), size)
+        return raw if len(raw) == size else None

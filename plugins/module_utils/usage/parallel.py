@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several walks at once. A walk spends its time in system calls and in the interpreter, so it takes processes."""
+import functools
 import os
 import pickle
 import signal
@@ -57,10 +58,7 @@ class Early(object):
             fds += os.pipe()
             self._todo, into_todo, self._out, into = fds
             for dummy in range(workers):
-                child = os.fork()
-                if child == 0:
-                    self._work(into, (into_todo, self._out))
-                self._children.append(child)
+                self._children.append(fork(lambda: self._work(into), (into_todo, self._out)))
         except OSError:                 # fewer, or none: then all is done by the caller
             if not self._children:
                 for fd in fds:
@@ -69,14 +67,14 @@ class Early(object):
                 return
         os.close(into)
         # as much as a pipe takes without anybody reading
-        os.write(into_todo, _packed(count))
+        os.write(into_todo, packed(count))
         os.close(into_todo)
 
     def answers(self):
         """[True or False] in the order of the questions."""
         found = {}
         if self._children:
-            for number in _numbers(self._todo):
+            for number in numbers(self._todo):
                 found[number] = self._ask(number)
             with os.fdopen(os.dup(self._out), 'rb') as stream:
                 raw = stream.read()
@@ -94,15 +92,9 @@ class Early(object):
             os.close(self._todo)
             os.close(self._out)
 
-    def _work(self, into, inherited):
-        """Never returns."""
-        try:
-            for fd in inherited:
-                os.close(fd)
-            for number in _numbers(self._todo):
-                os.write(into, self._ANSWER.pack(number, self._ask(number)))
-        finally:
-            os._exit(0)
+    def _work(self, into):
+        for number in numbers(self._todo):
+            os.write(into, self._ANSWER.pack(number, self._ask(number)))
 
     def _ask(self, number):
         try:
@@ -111,12 +103,32 @@ class Early(object):
             return False
 
 
-def _packed(count):
+def fork(work, inherited=()):
+    """The process id of a child that closes the descriptors INHERITED and calls WORK(); whatever happens, it goes no further. OSError."""
+    child = os.fork()
+    if child == 0:
+        try:
+            for fd in inherited:
+                os.close(fd)
+            work()
+        finally:
+            os._exit(0)
+    return child
+
+
+def packed(count):
     """The numbers below COUNT as they go through a pipe."""
     return b''.join(struct.pack('=I', number) for number in range(count))
 
 
-def _numbers(todo):
+def send(into, raw):
+    """Write RAW, whose size stands before it, to a pipe."""
+    raw = struct.pack('=I', len(raw)) + raw
+    while raw:
+        raw = raw[os.write(into, raw):]
+
+
+def numbers(todo):
     """Take one number after the other from a pipe that others read as well, until nobody can write to it any more."""
     while True:
         raw = os.read(todo, 4)          # written in multiples of 4 at most PIPE_BUF long or at once, so never torn
@@ -139,9 +151,7 @@ def _forked(jobs, workers):
     try:
         for dummy in range(workers):
             out, into = os.pipe()
-            child = os.fork()
-            if child == 0:
-                _child(jobs, todo_out, into, [todo_in, out] + [one[1] for one in children])
+            child = fork(functools.partial(_child, jobs, todo_out, into), [todo_in, out] + [one[1] for one in children])
             os.close(into)
             children.append((child, out))
         feeder = _feed(todo_in, len(jobs), todo_out)
@@ -159,39 +169,24 @@ def _forked(jobs, workers):
 
 def _feed(todo_in, count, todo_out):
     """Write the numbers; a pipe takes 16384 of them without anybody reading, more need a process of their own."""
-    numbers = _packed(count)
-    if len(numbers) <= 4096:
-        os.write(todo_in, numbers)
-        os.close(todo_in)
-        return 0
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(todo_out)
-            for at in range(0, len(numbers), 4096):
-                os.write(todo_in, numbers[at:at + 4096])
-        finally:
-            os._exit(0)
+    raw, child = packed(count), 0
+    parts = [raw[at:at + 4096] for at in range(0, len(raw), 4096)]
+    if len(parts) == 1:
+        os.write(todo_in, raw)
+    else:
+        child = fork(lambda: [os.write(todo_in, part) for part in parts], [todo_out])
     os.close(todo_in)
     return child
 
 
-def _child(jobs, todo_out, into, inherited):
-    """Never returns."""
-    try:
-        for fd in inherited:
-            os.close(fd)
-        for number in _numbers(todo_out):
-            result = _one(jobs[number])
-            try:
-                packed = pickle.dumps((number, result), 2)
-            except Exception as exc:    # pylint: disable=broad-except
-                packed = pickle.dumps((number, (None, RuntimeError(str(exc)))), 2)
-            packed = struct.pack('=Q', len(packed)) + packed
-            while packed:
-                packed = packed[os.write(into, packed):]
-    finally:
-        os._exit(0)
+def _child(jobs, todo_out, into):
+    for number in numbers(todo_out):
+        result = _one(jobs[number])
+        try:
+            raw = pickle.dumps((number, result), 2)
+        except Exception as exc:        # pylint: disable=broad-except
+            raw = pickle.dumps((number, (None, RuntimeError(str(exc)))), 2)
+        send(into, raw)
 
 
 def _collect(children):
@@ -206,12 +201,12 @@ def _collect(children):
                 del buffers[out]
                 continue
             held = buffers[out] + piece
-            while len(held) >= 8:
-                size = struct.unpack('=Q', held[:8])[0]
-                if len(held) < 8 + size:
+            while len(held) >= 4:
+                end = 4 + struct.unpack('=I', held[:4])[0]
+                if len(held) < end:
                     break
-                number, result = pickle.loads(held[8:8 + size])
+                number, result = pickle.loads(held[4:end])
                 results[number] = result
-                held = held[8 + size:]
+                held = held[end:]
             buffers[out] = held
     return results

@@ -14,6 +14,7 @@ import json
 import os
 import stat
 import struct
+import tempfile
 
 from ..databases.detector import Found
 from ..disk import safeio
@@ -55,7 +56,7 @@ class State(object):
         for root in data_roots:
             if real == os.path.realpath(root) or real.startswith(os.path.realpath(root) + b'/'):
                 raise LifeboatError('state_path %s lies in the data root %s, which is only read; choose a path outside'
-                                          % (wording.text(path), wording.text(root)))
+                                    % (wording.text(path), wording.text(root)))
         state = cls(path, full_every)
         try:
             state._run, state._old, state._raw = _read(path)
@@ -129,8 +130,7 @@ class State(object):
         if self.walked or len(self._new) != len(self._old):
             raw = json.dumps(self._new, separators=(',', ':')).encode('ascii')
         first = json.dumps({'version': VERSION, 'run': self._run + 1}).encode('ascii') + b'\n'
-        temporary = self.path + b'.%d.tmp' % os.getpid()
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd, temporary = tempfile.mkstemp(b'.tmp', os.path.basename(self.path) + b'.', os.path.dirname(self.path) or b'.')
         try:
             with os.fdopen(fd, 'wb') as stream:
                 stream.write(first + raw)       # not synced: a file that a crash cut is one more full walk
@@ -206,7 +206,7 @@ def _signature(old):
     except (OSError, KeyError, TypeError, ValueError):
         return None
     try:
-        lstat = functools.partial(os.lstat, dir_fd=root)
+        lstat = safeio.looker(root)
         top = os.fstat(root)
         folders = hashlib.sha256(_SIGN(top.st_dev, top.st_ino, top.st_ctime_ns))
         dummy, dummy, below = old['folders'].partition(BETWEEN)     # the first is the root itself

@@ -92,9 +92,6 @@ class Budget(object):
         return None
 
 
-Limits = Budget                         # positional: seconds, files
-
-
 class _Folder(object):
     """A folder on the path from the root to where the walk is."""
     __slots__ = ('parent', 'prefix', 'depth', 'noise', 'ignored', 'quiet', 'special', 'own', 'bytes', 'files',
@@ -498,8 +495,8 @@ class _Walk(object):
         saves looking, and its files count whatever other names they have."""
         # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
         # attributes (mode 0, inode 1, device 2, links 3, size 6, mtime 8), sums kept in locals.
-        lstat, tail_means, devices_hide = os.stat, self.tails.get, self.devices_hide
-        fd = folder.fd if known is None else None
+        lstat = safeio.looker(folder.fd) if known is None else known.__getitem__
+        tail_means, devices_hide = self.tails.get, self.devices_hide
         noisy = self.wanted.intersection(names).difference(self.markers)
         if here.special:
             noisy.update(here.special)
@@ -511,7 +508,7 @@ class _Walk(object):
         newest, floor = NEVER, 1 << 62 if self.trace is None else self.trace.floor
         for name in names:
             try:
-                st = lstat(name, dir_fd=fd, follow_symlinks=False) if known is None else known[name]
+                st = lstat(name)
             except FileNotFoundError:
                 continue                # removed by a live container since the listing
             except OSError as exc:
@@ -589,12 +586,12 @@ class _Walk(object):
 
 def _listing(folder, listing_size):
     """Lists of names (text) of a folder, one after the other."""
-    if listing_size < BIG_FOLDER or os.scandir not in os.supports_fd:
-        names = os.listdir(folder.fd)
+    if listing_size < BIG_FOLDER or not safeio.SCANS:
+        names = folder.texts()
         if len(names) <= CHUNK:
             return [names]
         return (names[at:at + CHUNK] for at in range(0, len(names), CHUNK))
-    return _slices(os.scandir(folder.fd))
+    return _slices(folder.scan())
 
 
 def _slices(found):

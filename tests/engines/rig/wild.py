@@ -32,6 +32,8 @@ def inside(root, function, *args, userns_of=None):
 
     `root` may be /proc/PID/root, which is the file system as that container sees it, its mounts included.
     """
+    if os.path.samefile(root, '/'):     # a container that ended, and its process number is another's by now
+        raise RigError('%s is the root of this machine' % root)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

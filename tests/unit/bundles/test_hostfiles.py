@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """compose.yaml beside the bundles of a host, and what a definition needs to know of its neighbours."""
+import contextlib
 import json
 import os
 
@@ -9,9 +10,10 @@ import deadroot
 import pytest
 import yaml
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import hostfiles
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import neighbours, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import hostfiles, reading, source
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import networks
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 WEB, SIDE, HEIR = 'a' * 64, 'b' * 64, 'c' * 64
 VOLUME = 'd' * 64
@@ -24,7 +26,7 @@ def dead(tmp_path_factory):
 
 
 def rescue(dead, dest, **options):
-    with inventory.Host(dead[1], [b'/var/lib/docker']) as host:
+    with registry.open_host(dead[1], [b'/var/lib/docker']) as host:
         return run.rescue(host, run.Request(os.fsencode(str(dest)), host_name='box', compression='none', **options))
 
 
@@ -73,31 +75,16 @@ def test_planted_links_and_files_are_not_followed(dead, tmp_path):
     assert not os.path.lexists(str(box / 'compose-gone.yaml'))
 
 
-class Root(object):
-    """As much of a DataRoot as neighbours asks for."""
-    def __init__(self, configs):
-        self.configs = configs
-
-    def config(self, ident):
-        return self.configs.get(ident, {})
-
-    def container_ids(self):
-        return sorted(self.configs)
-
-    def names(self):
-        return dict((ident, config['Name'].lstrip('/')) for ident, config in self.configs.items())
-
-    def container(self, ident):
-        return container(ident, self.configs[ident])
-
-
-def container(ident, config):
-    from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
-    from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import definition as definitions
-    empty = dict.fromkeys(model.Container._fields)
-    empty.update(id=ident, name=config['Name'].lstrip('/'), config=config, hostconfig=config.get('Host', {}),
-                 mounts=definitions.mounts_of(config))
-    return model.Container(**empty)
+@contextlib.contextmanager
+def opened(folder, configs):
+    """The data root in FOLDER (pathlib) with containers of these records; `Host` in one is its hostconfig.json."""
+    for ident, config in configs.items():
+        place = folder / 'var/lib/docker/containers' / ident
+        place.mkdir(parents=True)
+        (place / 'config.v2.json').write_text(json.dumps(dict(config, ID=ident)))
+        (place / 'hostconfig.json').write_text(json.dumps(config.get('Host', {})))
+    with registry.open_host(os.fsencode(str(folder)), [b'/var/lib/docker']) as host:
+        yield host.roots[0]
 
 
 def mounts(destination):
@@ -105,30 +92,31 @@ def mounts(destination):
 
 
 @pytest.mark.parametrize('reference', ['web', WEB, WEB[:12], 'web:ro'])
-def test_shared_volume_is_named_after_its_owner(reference):
-    root = Root({WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
-                 HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': [reference]}}})
-    for ident in (WEB, HEIR):
-        assert neighbours.neighbours(root, root.container(ident), {}).volumes == {VOLUME: 'web-data'}
+def test_shared_volume_is_named_after_its_owner(tmp_path, reference):
+    with opened(tmp_path, {WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
+                           HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': [reference]}}}) as root:
+        for ident in (WEB, HEIR):
+            assert root.neighbours(root.container(ident)).volumes == {VOLUME: 'web-data'}
 
 
 @pytest.mark.parametrize('chain', [['heir'], ['gone'], ['side', 'web'], 'web', [5, None], {}])
-def test_any_volumes_from(chain):
+def test_any_volumes_from(tmp_path, chain):
     """Of itself, of a container that is gone, in a circle, of no sensible type."""
-    root = Root({WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
-                 SIDE: {'Name': '/side', 'MountPoints': {}, 'Host': {'VolumesFrom': ['heir']}},
-                 HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': chain}}})
-    found = neighbours.neighbours(root, root.container(HEIR), {}).volumes
+    with opened(tmp_path, {WEB: {'Name': '/web', 'MountPoints': mounts('/data')},
+                           SIDE: {'Name': '/side', 'MountPoints': {}, 'Host': {'VolumesFrom': ['heir']}},
+                           HEIR: {'Name': '/heir', 'MountPoints': mounts('/data'), 'Host': {'VolumesFrom': chain}}}) as root:
+        found = root.neighbours(root.container(HEIR)).volumes
     assert found == {VOLUME: 'web-data' if 'web' in chain else 'heir-data'}
 
 
-def test_networks_and_peers():
-    root = Root({WEB: {'Name': '/web'}, SIDE: {
-        'Name': '/side', 'Host': {'NetworkMode': 'container:' + WEB, 'PidMode': 'container:' + HEIR, 'IpcMode': 'shareable'},
-        'NetworkSettings': {'Networks': {'one': {}}}}})
+def test_networks_and_peers(tmp_path, monkeypatch):
     known = {'one': {'driver': 'bridge'}, 'two': {'driver': 'bridge'}}
-    assert neighbours.neighbours(root, root.container(SIDE), known)[:2] == ({'one': known['one']}, {WEB: 'web'})
-    assert neighbours.neighbours(root, root.container(WEB), known)[:2] == ({}, {})
+    monkeypatch.setattr(networks, 'recorded', lambda root: known)
+    with opened(tmp_path, {WEB: {'Name': '/web'}, SIDE: {
+            'Name': '/side', 'Host': {'NetworkMode': 'container:' + WEB, 'PidMode': 'container:' + HEIR, 'IpcMode': 'shareable'},
+            'NetworkSettings': {'Networks': {'one': {}}}}}) as root:
+        assert root.neighbours(root.container(SIDE))[:2] == ({'one': known['one']}, {WEB: 'web'})
+        assert root.neighbours(root.container(WEB))[:2] == ({}, {})
 
 
 def test_manifest_says_them(dead, tmp_path):
@@ -142,3 +130,47 @@ def test_manifest_says_them(dead, tmp_path):
         for mount in manifest['mounts']:
             assert {'stable_name', 'mode', 'propagation'} <= set(mount)
             assert bool(mount['stable_name']) == (mount['type'] == 'volume' and mount['anonymous'])
+
+
+def bundles(folder):
+    """reading.BundleInfo of each container's bundle."""
+    for name in sorted(os.listdir(str(folder))):
+        if os.path.isfile(str(folder / name / 'manifest.json')):
+            info = reading.inspect_bundle(os.fsencode(str(folder / name)), True)
+            assert info.status == reading.VERIFIED
+            if info.manifest['kind'] == 'container':
+                yield info
+
+
+def test_a_bundle_of_version_1_gives_the_same_definition(dead, tmp_path):
+    rescue(dead, tmp_path)
+    seen = 0
+    for info in bundles(tmp_path / 'box'):
+        assert (info.manifest['schema_version'], info.manifest['engine'], info.manifest['pod']) == (2, 'docker', None)
+        new = source.of_info(info)
+        old = source.of_info(info._replace(manifest={key: value for key, value in dict(info.manifest, schema_version=1).items()
+                                                     if key not in ('engine', 'pod', 'definition')}))
+        names = source.volume_names(new, {}, new.name)
+        assert names == source.volume_names(old, {}, old.name)
+        assert source.define(new, 'image:1', new.defaults, 'web', names) == source.define(old, 'image:1', old.defaults, 'web', names)
+        assert new.definition.env and not new.definition.lost_process
+        seen += 1
+    assert seen > 1
+
+
+def test_the_manifest_has_the_definition_without_secrets(dead, tmp_path):
+    rescue(dead, tmp_path)
+    for info in bundles(tmp_path / 'box'):
+        said = info.manifest['definition']
+        assert said['name'] == info.manifest['container']['name'] and said['id'] == info.manifest['container']['id']
+        whole = json.loads(reading.read_file(info, b'config/definition.json').decode())
+        assert said['env'] and all(item.endswith('=VALUE_REDACTED') for item in said['env'])
+        assert [item.split('=')[0] for item in said['env']] == [item.split('=')[0] for item in whole['env']]
+        assert not any(item.endswith('=VALUE_REDACTED') for item in whole['env'])
+
+
+def test_without_config_a_bundle_has_no_definition(dead, tmp_path):
+    rescue(dead, tmp_path, include=('volumes', 'writable'))
+    for info in bundles(tmp_path / 'box'):
+        assert info.manifest['definition'] is None and b'config/definition.json' not in info.sums
+        assert source.of_info(info).definition.lost_process

@@ -97,7 +97,7 @@ def test_senseless_manifest_is_damage(whole, raw):
 
 
 def test_newer_schema_says_what_to_do(whole):
-    resum(whole, 'manifest.json', b'{"schema_version": 2, "kind": "volume"}')
+    resum(whole, 'manifest.json', b'{"schema_version": 3, "kind": "volume"}')
     assert 'version of the collection' in problems(whole)[1]['manifest.json']
 
 

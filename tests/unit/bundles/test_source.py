@@ -6,6 +6,7 @@ import json
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import source
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import Defaults
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
@@ -31,7 +32,7 @@ def read(tmp_path):
 def test_a_container(read):
     found = read()
     assert (found.kind, found.name, found.id) == ('container', 'web', 'c' * 64)
-    assert found.config['Name'] == '/web' and found.volume_info['data']['labels'] == {'x': 'y'}
+    assert found.definition.name == 'web' and found.volumes['data'].labels == {'x': 'y'}
     part = found.of('volume')[0]
     assert (part.name, part.file, part.bytes) == ('data', b'volumes/data.tar', 1)
 
@@ -48,7 +49,7 @@ def test_senseless_fields_are_no_crash(read, manifest):
 @pytest.mark.parametrize('raw', [b'', b'{', b'[]', b'[' * 100000])
 def test_configuration_that_was_damaged_on_the_disk(read, raw):
     found = read({'config/config.v2.json': raw})
-    assert found.config == {} and found.name == 'web' and found.hostconfig['Memory'] == 5
+    assert found.definition.lost_process and found.name == 'web' and found.definition.resources.memory == 5
 
 
 def test_stable_name_of_the_bundle_wins(read):
@@ -73,13 +74,13 @@ def inspect(**change):
     ({'Labels': None}, ['Labels'])])
 def test_is_the_container_that_is_there_the_same(read, change, differs):
     from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies
-    body = bodies.create_body(source.define(read(), 'i:1', {}, 'web', {}))
+    body = bodies.create_body(source.define(read(), 'i:1', Defaults(), 'web', {}))
     assert plan.differences(inspect(**change), body, ('sha256:1',)) == differs
 
 
 def test_another_image_is_another_container(read):
     from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import body as bodies
-    body = bodies.create_body(source.define(read(), 'i:2', {}, 'web', {}))
+    body = bodies.create_body(source.define(read(), 'i:2', Defaults(), 'web', {}))
     assert plan.differences(inspect(), body, ('sha256:2',)) == ['Image']
     assert plan.differences(inspect(), body, ('sha256:1',)) == []
 

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, store, swap
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
@@ -181,15 +181,15 @@ def test_a_second_rescue_is_told_who_has_the_folder(folder, tmp_path):
 RUNNER = """
 import os, sys
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
-with inventory.Host(os.fsencode(sys.argv[1]), [b'/var/lib/docker']) as host:
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+with registry.open_host(os.fsencode(sys.argv[1]), [b'/var/lib/docker']) as host:
     result = run.rescue(host, run.Request(os.fsencode(sys.argv[2]), host_name='box', compression='none', include=tuple(sys.argv[3].split(','))))
 print(result['summary']['complete'], result['summary']['bundles'])
 """
 
 
 def start(host, dest, include='config,writable,volumes,binds,logs'):
-    # the folder of tests/unit/conftest.py for another process
+    # what tests/conftest.py does, for another process
     top = host / 'python' / 'ansible_collections' / 'lifeboat'
     if not top.exists():
         top.mkdir(parents=True)
@@ -372,7 +372,7 @@ def test_a_mark_that_somebody_damaged(folder, tmp_path):
 
 
 def test_a_whole_rescue_says_a_planted_name_and_goes_on(host, tmp_path):
-    with inventory.Host(os.fsencode(str(host)), [b'/var/lib/docker']) as dead:
+    with registry.open_host(os.fsencode(str(host)), [b'/var/lib/docker']) as dead:
         request = run.Request(os.fsencode(str(tmp_path / 'dest')), host_name='box', compression='none')
         first = run.rescue(dead, request._replace(check_mode=True))['bundles'][1]['name']
         (tmp_path / 'dest' / 'box').mkdir(parents=True, mode=0o700)

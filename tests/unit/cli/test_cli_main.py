@@ -19,8 +19,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.cli import (
     output,
     parser,
     progress,
-    values,
 )
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import quantities
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 VERBS = [name for name, dummy in parser.VERBS]
@@ -78,12 +78,13 @@ def test_options_may_stand_before_and_behind_the_verb_and_in_variables(dead, lif
 
 
 def test_a_verb_that_is_not_asked_for_is_not_loaded(dead):
-    code = ('import sys; sys.path.insert(0, %r); import conftest\n'
+    code = ('import sys; import conftest\n'
             'from ansible_collections.lifeboat.docker.plugins.module_utils.cli import main\n'
             'main.main(["--host-root", %r, "ls", "web:/"])\n'
             'print([name for name in sys.modules if name.endswith((".verbs.cp", ".rescue.run", ".facts", ".restore"))])' % (
-                os.path.join(TOP, 'tests', 'unit'), dead[1]))
-    assert subprocess.check_output([sys.executable, '-c', code]).splitlines()[-1] == b'[]'
+                dead[1],))
+    environment = dict(os.environ, PYTHONPATH=os.path.join(TOP, 'tests'))
+    assert subprocess.check_output([sys.executable, '-c', code], env=environment).splitlines()[-1] == b'[]'
 
 
 def test_a_closed_pipe_ends_it_by_the_signal(lifeboat, monkeypatch):
@@ -105,23 +106,23 @@ def test_names_keep_to_their_columns():
 
 @pytest.mark.parametrize('text, size', [('4096', 4096), ('64M', 64 << 20), ('2GiB', 2 << 30), ('1.5k', 1536), ('10 mb', 10 << 20)])
 def test_sizes(text, size):
-    assert values.size(text) == size
+    assert quantities.size(text) == size
 
 
 @pytest.mark.parametrize('text, moment', [('2026-01-01', (1767225600, 0)), ('2026-01-01T00:00', (1767225600, 0)),
                                           ('2026-01-01T02:00:00.5+02:00', (1767225600, 500000000)), ('1767225600.25', (1767225600, 250000000))])
 def test_times(text, moment):
-    assert values.moment(text) == moment
+    assert quantities.moment(text) == moment
 
 
 @pytest.mark.parametrize('text', ['soon', '2026', '10x', '', '2026-13-45'])
 def test_what_is_no_time(text):
     with pytest.raises(ValueError):
-        values.moment(text)
+        quantities.moment(text)
 
 
 def test_durations():
-    assert values.duration('1h30m') == 5400 and values.duration('7d') == 7 * 86400
+    assert quantities.duration('1h30m') == 5400 and quantities.duration('7d') == 7 * 86400
 
 
 def test_a_bar_has_rate_and_time_left_and_fits():
@@ -140,8 +141,8 @@ def test_progress_is_a_line_where_there_is_no_terminal_and_nothing_with_quiet(mo
         out.draw = said.append
         meter = progress.Meter('copying')
         meter.done = 1 << 20
-        with progress.Bar(out, meter.snapshot) as bar:
-            bar._done.wait(0.2)
+        with progress.Bar(out, meter.snapshot) as gauge:
+            gauge._done.wait(0.2)
         assert bool(said) is not quiet
         assert all(line.endswith(b'\n') and b'\r' not in line for line in said)
 

@@ -9,14 +9,14 @@ import subprocess
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import gotypes
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues
 
 
 def open_host(dead):
-    return inventory.Host(os.fsencode(dead[1]))
+    return registry.open_host(os.fsencode(dead[1]))
 
 
 def test_look_json_is_what_the_module_returns(dead, lifeboat):
@@ -103,6 +103,17 @@ def test_inspect_is_the_create_body_of_the_bundle(dead, lifeboat, tmp_path):
         assert json.loads(lifeboat('inspect', 'web').out.decode()) == json.load(made)
     assert json.loads(lifeboat('inspect', 'volume:shop_db').out.decode())['Name'] == 'shop_db'
     assert json.loads(lifeboat('inspect', 'image:shop/web:1.4').out.decode())['Id'] == dead[0].images[0].id
+
+
+def test_inspect_shows_values_as_docker_does_and_hides_them_on_request(dead, lifeboat):
+    raw, quiet = (json.loads(lifeboat('inspect', 'web', *words).out.decode()) for words in ((), ('--redact',)))
+    assert raw['Env'] and not any(item.endswith('=VALUE_REDACTED') for item in raw['Env'])
+    assert [item.split('=')[0] for item in quiet['Env']] == [item.split('=')[0] for item in raw['Env']]
+    assert all(item.endswith('=VALUE_REDACTED') for item in quiet['Env'])
+    assert {key: value for key, value in quiet.items() if key not in ('Env', 'Labels')} == {
+        key: value for key, value in raw.items() if key not in ('Env', 'Labels')}
+    assert json.loads(lifeboat('inspect', 'volume:shop_db', '--redact').out.decode())['Name'] == 'shop_db'
+    assert json.loads(lifeboat('inspect', 'image:shop/web:1.4', '--redact').out.decode())['Id'] == dead[0].images[0].id
 
 
 def timeless(value):

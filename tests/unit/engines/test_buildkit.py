@@ -8,7 +8,8 @@ import shutil
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory, orphans
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import orphans
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
@@ -53,7 +54,7 @@ def built(tmp_path):
 
 
 def opened(root):
-    return inventory.Host(os.fsencode(os.path.dirname(root)), [b'/' + os.path.basename(root).encode()])
+    return registry.open_host(os.fsencode(os.path.dirname(root)), [b'/' + os.path.basename(root).encode()])
 
 
 def test_nothing_is_missing(built):
@@ -106,7 +107,7 @@ def test_the_cache_of_builds_is_no_orphan(built):
     with opened(root) as host:
         data_root = host.roots[0]
         assert len(list(data_root.orphans())) == before
-        assert orphans.build_cache(data_root.graphdrivers['overlay2']) == sorted(
+        assert orphans.build_cache(data_root.stores.graphdrivers['overlay2']) == sorted(
             ident(number).encode() for number in (901, 902))
         said = [item for item in facts.gather(host, facts.Options())['problems'] if item['code'] == 'BUILD_CACHE']
     assert len(said) == 1 and said[0]['severity'] == 'info' and '2 layers' in said[0]['message']

@@ -264,11 +264,11 @@ def test_command_lines(dead, line):
     assert root.flags['data-root'] == '/data/docker'
 
 
-@pytest.mark.parametrize('line', [b'/usr/bin/docker run -d -g /data/docker',
-                                  b'/usr/bin/docker exec x dockerd -g /data/docker',
-                                  b'/usr/bin/docker-compose -g /data/docker', b'/usr/bin/docker'])
+@pytest.mark.parametrize('line', [b'/usr/bin/docker run -d -g /big/disk/docker',
+                                  b'/usr/bin/docker exec x dockerd -g /big/disk/docker',
+                                  b'/usr/bin/docker-compose -g /big/disk/docker', b'/usr/bin/docker'])
 def test_not_every_docker_is_a_daemon(dead, line):
-    dead.root(b'/data/docker')
+    dead.root(b'/big/disk/docker')
     dead.root()
     dead.unit(line)
     assert dead.only().path == dead.place(b'/var/lib/docker')
@@ -730,8 +730,27 @@ def test_given_userns_folder(dead):
         assert found.roots[0].daemon_json == {'userns-remap': 'default'}
 
 
+@pytest.mark.parametrize('place, beside', [
+    (b'/var/lib/docker', None), (b'/mnt/copy/docker', b'root'), (b'/mnt/copy/docker', b'owner'), (b'/srv/docker', b'daemon.json')])
+def test_userns_folder_that_is_named_in_a_copy_of_its_own_owner(place, beside, dead):
+    """A copied disk: the folder itself is root's, what tells is where it lies, what lies beside it, or who owns what is in it."""
+    inner = dead.root(place + b'/100000.100000')
+    if beside == b'root':
+        dead.root(place)
+    elif beside == b'owner':
+        if os.geteuid() != 0:
+            pytest.skip('only root can give folders away')
+        os.chown(os.path.join(inner, b'containers'), 0, 100000)
+    elif beside:
+        dead.json({'data-root': os.fsdecode(place), 'userns-remap': 'default'})
+    os.chmod(inner, 0o710)
+    root, = dead.find([place + b'/100000.100000']).roots
+    assert root.userns == (100000, 100000) and root.namespace_suffix == '100000.100000' and root.base == dead.place(place)
+
+
 def test_a_dated_folder_is_no_userns_folder(dead):
     dead.root(b'/backup/2024.4711')
+    dead.folder(b'/backup/image')
     root = dead.find([b'/backup/2024.4711']).roots[0]
     assert root.userns is None and root.base == root.path
 
@@ -1322,7 +1341,7 @@ def fake_dockerd(tmp_path):
 
 
 def test_running_dockerd_of_a_live_host(dead, fake_dockerd):
-    place = dead.root(b'/data/docker')
+    place = dead.root(b'/one/two/three/four/docker')
     pid = fake_dockerd('--data-root', os.fsdecode(place), '--pidfile=/run/x.pid')
     found = discovery.find_roots(HostRoot(b'/'), [])
     mine = [root for root in found.roots if root.path == place]
@@ -1330,7 +1349,7 @@ def test_running_dockerd_of_a_live_host(dead, fake_dockerd):
     assert mine[0].why == ('running process %d' % pid,)
     assert mine[0].pidfile == b'/run/x.pid'
     # but it says nothing about another machine's disk
-    dead.root(b'/data/docker' + place)
+    dead.root(b'/one/two/three/four/docker' + place)
     assert dead.codes() == ['NO_DATA_ROOT']
 
 

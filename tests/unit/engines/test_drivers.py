@@ -13,7 +13,7 @@ import os
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import changes, union
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
@@ -84,7 +84,7 @@ def root(tmp_path):
 
 
 def read(root, **options):
-    host = inventory.Host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker'], **options)
+    host = registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker'], **options)
     return host, host.roots[0].container(CID)
 
 
@@ -164,19 +164,20 @@ def test_fuse_overlayfs_with_every_marker(root):
         check(root, 'fuse-overlayfs')
 
 
-def test_vfs(root):
-    records(root, 'vfs')
-    image_lower(root, 'vfs/dir/' + BASE)
+@pytest.mark.parametrize('driver, folder', [('vfs', 'vfs/dir/'), ('btrfs', 'btrfs/subvolumes/')])
+def test_each_layer_is_a_whole_tree(root, driver, folder):
+    records(root, driver)
+    image_lower(root, folder + BASE)
     for name in (TOP, MID + '-init', MID):
-        image_lower(root, 'vfs/dir/' + name)
-        image_upper(root, 'vfs/dir/' + name)
+        image_lower(root, folder + name)
+        image_upper(root, folder + name)
     for name in (MID + '-init', MID):
-        init_layer(root, 'vfs/dir/' + name)
-    os.unlink(str(root / 'vfs/dir' / MID / 'drop'))
-    os.unlink(str(root / 'vfs/dir' / MID / 'folder/below'))
-    put(root, 'vfs/dir/%s/new' % MID, b'n')
-    put(root, 'vfs/dir/%s/folder/mine' % MID, b'm')
-    check(root, 'vfs')
+        init_layer(root, folder + name)
+    os.unlink(str(root / folder / MID / 'drop'))
+    os.unlink(str(root / folder / MID / 'folder/below'))
+    put(root, '%s%s/new' % (folder, MID), b'n')
+    put(root, '%s%s/folder/mine' % (folder, MID), b'm')
+    check(root, driver)
 
 
 def test_legacy_overlay(root):

@@ -10,7 +10,7 @@ import deadroot
 import pytest
 from hostiletext import IDS, NAMES, bad
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 
 JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N'
@@ -34,7 +34,7 @@ def changed(host, change, name='config.v2.json'):
 
 
 def gathered(host, **options):
-    with inventory.Host(os.fsencode(str(host))) as opened:
+    with registry.open_host(os.fsencode(str(host))) as opened:
         return facts.gather(opened, facts.Options(**options))
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import tree
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import changes, union
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model, selection
 
 
 def host_of(expected_root, tmp):
-    return inventory.Host(os.fsencode(str(tmp)), [b'/' + os.path.relpath(expected_root, os.fsencode(str(tmp)))])
+    return registry.open_host(os.fsencode(str(tmp)), [b'/' + os.path.relpath(expected_root, os.fsencode(str(tmp)))])
 
 
 @pytest.fixture(scope='module', params=['graphdriver', 'containerd'])
@@ -119,7 +119,7 @@ def test_a_containerd_that_was_never_started_is_no_damage(tmp_path, named):
     for used in (False, True):
         if used:                        # its folders are there and meta.db is not
             (where / 'io.containerd.content.v1.content').mkdir()
-        with inventory.Host(os.fsencode(str(tmp_path)), [b'/var/lib/docker'], b'/var/lib/containerd' if named else None) as host:
+        with registry.open_host(os.fsencode(str(tmp_path)), [b'/var/lib/docker'], b'/var/lib/containerd' if named else None) as host:
             codes = [found.code for found in host.roots[0].findings()]
         assert ('METADATA_DB_DAMAGED' in codes) == used
     assert expected.containers

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 CID, OTHER = 'c' * 64, 'e' * 64
 
@@ -34,7 +34,7 @@ def host(tmp_path):
 
 
 def mount_of(host, ident=CID):
-    with inventory.Host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
+    with registry.open_host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
         found = opened.roots[0].container(ident)
         return found.mounts[0], [item.code for item in found.problems]
 
@@ -85,6 +85,35 @@ def test_paths_below_the_old_data_root_move_with_it(host):
     assert mount.path == os.fsencode(str(host[1] / 'shared'))
 
 
+@pytest.mark.parametrize('recorded', ['/var/lib/docker', '/old/docker'])
+@pytest.mark.parametrize('link', ['leak', 'leak/sub'])
+def test_a_link_in_a_volume_leads_no_bind_out_of_the_disk(host, tmp_path, recorded, link):
+    (tmp_path / 'outside' / 'sub').mkdir(parents=True)
+    (host[1] / 'volumes' / 'v' / '_data').mkdir(parents=True)
+    (host[1] / 'volumes' / 'v' / '_data' / 'leak').symlink_to(tmp_path / 'outside')
+    (host[0] / str(tmp_path)[1:] / 'outside' / 'sub').mkdir(parents=True)
+    container(host[1], CID, {'/x': bind('%s/volumes/v/_data/%s' % (recorded, link))},
+              HostnamePath='%s/containers/%s/hostname' % (recorded, CID))
+    mount, codes = mount_of(host)
+    assert mount.path is None and mount.status == 'lost' and 'BIND_THROUGH_LINK' in codes
+
+
+def test_dots_lead_no_bind_out_of_the_disk(host, tmp_path):
+    (tmp_path / 'outside').mkdir()
+    container(host[1], CID, {'/x': bind('/old/docker' + 4 * '/..' + '/outside')},
+              HostnamePath='/old/docker/containers/%s/hostname' % CID)
+    mount, dummy = mount_of(host)
+    assert mount.path is None and mount.status == 'lost'
+
+
+def test_a_link_of_the_administrator_in_a_data_root_that_moved_is_followed(host):
+    (host[0] / 'big' / 'shared' / 'a').mkdir(parents=True)
+    (host[1] / 'shared').symlink_to('/big/shared')
+    container(host[1], CID, {'/x': bind('/old/docker/shared/a')}, HostnamePath='/old/docker/containers/%s/hostname' % CID)
+    mount, dummy = mount_of(host)
+    assert mount.path == os.fsencode(str(host[0] / 'big' / 'shared' / 'a')) and mount.status == 'complete'
+
+
 def test_missing_and_ephemeral_binds(host):
     container(host[1], CID, {'/x': bind('/srv/gone')})
     container(host[1], OTHER, {'/x': bind('/var/run/docker.sock')})
@@ -102,7 +131,7 @@ def test_nfs_volume_is_not_an_empty_success(host):
     mount, codes = mount_of(host)
     assert mount.status == 'lost' and mount.path is None and 'VOLUME_NOT_ON_DISK' in codes
     from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
-    with inventory.Host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
+    with registry.open_host(os.fsencode(str(host[0])), [b'/var/lib/docker']) as opened:
         said = json.dumps(facts.gather(opened, facts.Options()))
     assert 'hunter2' not in said and ':/export' in said
 

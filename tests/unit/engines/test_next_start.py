@@ -7,12 +7,12 @@ import os
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 
 def opened(expected):
     root = os.fsdecode(expected.root)
-    return inventory.Host(os.fsencode(os.path.dirname(root)), [b'/' + os.path.basename(root).encode()])
+    return registry.open_host(os.fsencode(os.path.dirname(root)), [b'/' + os.path.basename(root).encode()])
 
 
 def codes(expected):

@@ -16,7 +16,8 @@ import pytest
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import SinkError
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import definition as docker
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import (
     container as image,
     documents as imagedocs,
@@ -109,13 +110,13 @@ class Dead(object):
                 os.unlink(self.marker)
         self.holder = stores.FolderStore(os.fsencode(str(tmp / 'dest')), b'box')
         self.holder.prepare()
-        self.host = inventory.Host(os.fsencode(str(tmp / 'host')), [b'/var/lib/docker'])
+        self.host = registry.open_host(os.fsencode(str(tmp / 'host')), [b'/var/lib/docker'])
         self.root = self.host.roots[0]
 
     def again(self):
         """Read the disk anew, after damage."""
         self.host.close()
-        self.host = inventory.Host(os.fsencode(str(self.tmp / 'host')), [b'/var/lib/docker'])
+        self.host = registry.open_host(os.fsencode(str(self.tmp / 'host')), [b'/var/lib/docker'])
         self.root = self.host.roots[0]
 
     def container(self, name='web'):
@@ -423,7 +424,7 @@ def test_hostile_records_do_not_raise(dead):
     for config in ({'history': 'x', 'rootfs': 7}, {'history': [1, None, {'empty_layer': 'y'}, {}, {}, {}, {}, {}, {}]},
                    {'config': [], 'os': 3}):
         container = dead.container()
-        container = container._replace(config={'Config': {'Cmd': [1, None], 'Env': 'x'}}, created=5, state={'started_at': 7})
+        container = container._replace(definition=docker.define({'Config': {'Cmd': [1, None], 'Env': 'x'}}, {}), created=5, state={'started_at': 7})
         record = image.write(bundle, one._replace(config=dict(config, architecture='amd64')), container)[0]
         assert record['file'] == 'image.tar'
     for name in (None, '', '///', '\udce9', 'A__b', 'x' * 500):

@@ -8,7 +8,7 @@ import os
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import integrity
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
@@ -26,7 +26,7 @@ def build(store, tmp_path):
                                   **options)
         if damage is not None:
             damage(expected)
-        with inventory.Host(os.fsencode(str(tmp_path)), [b'/var/lib/docker']) as host:
+        with registry.open_host(os.fsencode(str(tmp_path)), [b'/var/lib/docker']) as host:
             found = {image.references[0]: result for image, result in integrity.check_images(host.roots[0].images())}
         json.dumps(found)               # it must fit into facts
         return expected, found
@@ -72,7 +72,7 @@ def test_a_whole_host(build, store):
 def test_progress_counts_every_byte(build, tmp_path):
     build()
     seen = []
-    with inventory.Host(os.fsencode(str(tmp_path)), [b'/var/lib/docker']) as host:
+    with registry.open_host(os.fsencode(str(tmp_path)), [b'/var/lib/docker']) as host:
         image = next(iter(host.roots[0].images()))
         result = integrity.check_image(image, progress=seen.append)
     assert sum(seen) == result['bytes'] > 0

@@ -18,7 +18,7 @@ import deadroot
 import layertree
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import layerdata
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
@@ -87,7 +87,7 @@ def place(tmp_path):
 def dead(request, tmp_path_factory):
     tmp = tmp_path_factory.mktemp('host')
     expected = deadroot.build(str(tmp / 'var/lib/docker'), host_root=str(tmp), images=2, store=request.param)
-    with inventory.Host(os.fsencode(str(tmp)), [b'/var/lib/docker']) as host:
+    with registry.open_host(os.fsencode(str(tmp)), [b'/var/lib/docker']) as host:
         yield expected, list(host.roots[0].images())
 
 

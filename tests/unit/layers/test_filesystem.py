@@ -3,10 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Paths in a file system: links stay inside, mounts are at their places."""
 import errno
+import io
 import os
+import tarfile
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import write as archive
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import filesystem, union
@@ -133,3 +136,19 @@ def test_a_name_in_a_layer_that_cannot_be_listed_is_not_called_missing(view, mon
     with pytest.raises(OSError) as raised:
         filesystem.FileSystem(filesystem.merged(view)).lookup(b'/etc/passwd')
     assert raised.value.errno == errno.EIO
+
+
+def test_a_folder_that_only_leads_to_a_mount_can_be_archived(view, tmp_path):
+    """Its times are known as those of any other."""
+    put(tmp_path / 'volume', 'a')
+    files = filesystem.FileSystem(filesystem.merged(view), [mount(b'/not/there/yet', tmp_path / 'volume')])
+    made = files.lookup(b'/not/there').entry
+    assert (made.st.st_mtime_ns, made.st.st_ctime_ns, made.st.st_blocks) == (0, 0, 0)
+    with tarfile.open(fileobj=io.BytesIO(archive_of(files))) as found:
+        assert found.getnames() == ['not/there', 'not/there/yet', 'not/there/yet/a']
+
+
+def archive_of(files):
+    out = io.BytesIO()
+    archive.write_tar(files.walk(files.lookup(b'/not')), out)
+    return out.getvalue()

@@ -9,11 +9,11 @@ import datetime
 import html.parser
 import io
 import json
-import os
 import re
-import sys
 
+import auditdata as data
 import pytest
+from hostiletext import IDS, NAMES, bad
 
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
@@ -25,10 +25,6 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     rescue_report,
     rescue_report_html,
 )
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'filter'))
-import auditdata as data  # noqa: E402  # pylint: disable=wrong-import-position
-from hostiletext import IDS, NAMES, bad  # noqa: E402  # pylint: disable=wrong-import-position
 
 NOW = datetime.datetime(2026, 5, 6, 7, 8, 9, tzinfo=datetime.timezone.utc)
 RULES = data.builtin_rules()
@@ -44,8 +40,8 @@ class Page(html.parser.HTMLParser):
         self.tags.append(tag)
         self.attributes.extend(attrs)
 
-    def handle_data(self, text):
-        self.text.append(text)
+    def handle_data(self, data):
+        self.text.append(data)
 
 
 def rescued(name):

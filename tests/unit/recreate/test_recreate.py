@@ -8,15 +8,17 @@ import subprocess
 import pytest
 import yaml
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import stable_name
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import (
     asks,
     body as bodies,
     compose,
-    definition as definitions,
     doubts,
     files,
+    naming,
     run,
 )
+from ansible_collections.lifeboat.docker.tests.unit.recreate.recorded import define_recorded
 
 CID = '5674dc1a3426b22a5861ca44d61f8549588f81e7bf22975120045053042b96b4'
 PEER = 'a19e573b14097f183010aa2fed6b3f0eba79dd18a7e0525e82902bc7d116c294'
@@ -52,7 +54,7 @@ def define(config=None, host=None, **options):
     recorded.update(extra)
     hostconfig = dict(DEFAULTS)
     hostconfig.update(host or {})
-    return definitions.define(recorded, hostconfig, image, 'shop/web:rescued', **options)
+    return define_recorded(recorded, hostconfig, image, 'shop/web:rescued', **options)
 
 
 def service(definition):
@@ -81,7 +83,7 @@ def test_defaults_of_image_and_engine_are_left_out():
     assert command(definition) == ['docker', 'run', '--detach', '--name', 'web', 'shop/web:rescued']
     assert service(definition) == {'image': 'shop/web:rescued', 'container_name': 'web', 'network_mode': 'bridge'}
     assert doubts.warnings(definition) == []
-    assert sorted(files.files(definition)) == ['compose.yaml', 'create.json', 'run.sh']
+    assert sorted(files.files(definition)) == ['compose.yaml', 'create.json', 'definition.json', 'run.sh']
 
 
 def test_lost_image_configuration_gives_everything_recorded():
@@ -252,7 +254,7 @@ def test_anonymous_volume_gets_a_stable_name():
         data={'Name': ANONYMOUS, 'Driver': 'local', 'Type': 'volume', 'Source': '', 'Spec': {}}))
     assert bodies.create_body(definition)['HostConfig']['Binds'] == ['web-data:/data:nocopy']
     assert bodies.create_body(definition)['Volumes'] == {'/more': {}}
-    assert definitions.volumes(definition)[0]['recorded'] == ANONYMOUS
+    assert naming.volumes(definition)[0]['recorded'] == ANONYMOUS
     document = yaml.safe_load(compose.compose([definition]))
     assert document['volumes'] == {'web-data': {'name': 'web-data', 'external': True}}
     assert 'docker volume create -- web-data' in run.run_sh(definition)
@@ -261,7 +263,7 @@ def test_anonymous_volume_gets_a_stable_name():
 @pytest.mark.parametrize('destination, name', [
     ('/var/lib/data', 'web-var-lib-data'), ('/', 'web'), ('/a b/$c', 'web-a-b-c'), (u'/\u00e4', 'web')])
 def test_stable_names_are_names_that_docker_takes(destination, name):
-    assert definitions.stable_name('web', destination) == name
+    assert stable_name('web', destination) == name
 
 
 def test_named_volumes_binds_and_mounts_stay_as_they_were():
@@ -423,7 +425,7 @@ def shop():
                  top=dict(points(f={'Name': 'shop_files', 'Driver': 'local', 'Type': 'volume'}), Name='/shop-web-1', **networks),
                  volume_info={'shop_files': {'driver': 'local', 'labels': {'com.docker.compose.project': 'shop',
                                                                            'com.docker.compose.volume': 'files', 'x': 'y'}}})
-    db = definitions.define({'ID': PEER, 'Name': '/shop-db-1', 'Config': {'Labels': {
+    db = define_recorded({'ID': PEER, 'Name': '/shop-db-1', 'Config': {'Labels': {
         'com.docker.compose.project': 'shop', 'com.docker.compose.service': 'db'}}}, {'NetworkMode': 'container:' + CID}, {},
         'db:1', peers={CID: 'shop-web-1'})
     return [web, db]
@@ -466,7 +468,7 @@ def test_whole_host_in_one_file():
     ({'MountPoints': {'/x': None, '/y': []}, 'NetworkSettings': {'Networks': {'a': 1}}, 'Name': 7, 'ID': None}, None),
 ])
 def test_whatever_is_recorded_gives_files(config, host):
-    definition = definitions.define(config, host, None, 'image:1')
+    definition = define_recorded(config, host, None, 'image:1')
     made = files.files(definition)
     assert json.loads(made['create.json'])['Image'] == 'image:1'
     assert yaml.safe_load(made['compose.yaml'])['services']

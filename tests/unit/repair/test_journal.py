@@ -12,7 +12,7 @@ import pytest
 from repairing import BREAKS, Dead, contents, load, put, snapshot
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run
 
 COMBINATIONS = int(os.environ.get('LIFEBOAT_REPAIR_COMBINATIONS', '12'))
@@ -20,7 +20,7 @@ ORDER = {'complete': 0, 'partial': 1, 'unsupported': 2, 'lost': 3}
 
 
 def statuses(dead):
-    with inventory.Host(os.fsencode(dead.top), [b'/var/lib/docker']) as host:
+    with registry.Host(os.fsencode(dead.top), [b'/var/lib/docker']) as host:
         root = host.roots[0]
         return {ident: root.container(ident).status for ident in root.container_ids()}
 

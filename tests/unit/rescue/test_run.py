@@ -17,9 +17,11 @@ import pytest
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import compress
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, plan, writing as bundle
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import privileges
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import files
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
@@ -36,7 +38,7 @@ FILES = ('config', 'writable', 'volumes', 'logs')
 def rescue(dead, dest, **options):
     options.setdefault('host_name', 'box')
     options.setdefault('compression', 'none')
-    with inventory.Host(dead[1], [b'/var/lib/docker']) as host:
+    with registry.open_host(dead[1], [b'/var/lib/docker']) as host:
         return run.rescue(host, run.Request(os.fsencode(str(dest)), **options))
 
 
@@ -203,13 +205,13 @@ def test_no_room(dead, tmp_path, monkeypatch):
 
 def test_missing_data_root(tmp_path):
     with pytest.raises(LifeboatError) as raised:
-        inventory.Host(os.fsencode(str(tmp_path)), [b'/no/such/root'])
+        registry.open_host(os.fsencode(str(tmp_path)), [b'/no/such/root'])
     assert '/no/such/root' in one_sentence(raised)
 
 
 def test_nothing_at_all_is_not_a_silent_success(tmp_path):
     (tmp_path / 'host').mkdir()
-    with inventory.Host(os.fsencode(str(tmp_path / 'host'))) as host:
+    with registry.open_host(os.fsencode(str(tmp_path / 'host'))) as host:
         result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box'))
     assert result['bundles'] == [] and result['changed'] is False
     assert any(item['severity'] == 'critical' for item in result['problems'])
@@ -384,7 +386,7 @@ def test_volumes_of_one_name_in_two_data_roots_are_both_rescued(tmp_path):
             which.write(where)
     results = []
     for dummy in range(2):
-        with inventory.Host(os.fsencode(str(tmp_path / 'host')), [b'/var/lib/docker', b'/srv/docker']) as host:
+        with registry.open_host(os.fsencode(str(tmp_path / 'host')), [b'/var/lib/docker', b'/srv/docker']) as host:
             results.append(run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='box', compression='none', volumes=('*',))))
     volumes = [item for item in results[0]['bundles'] if item['name'].startswith('volume-both')]
     found = set()
@@ -499,7 +501,7 @@ def test_verdicts(summary, failing):
 
 def test_a_verdict_has_the_reason_and_the_next_step(dead, tmp_path, monkeypatch):
     (tmp_path / 'host').mkdir()
-    with inventory.Host(os.fsencode(str(tmp_path / 'host'))) as host:
+    with registry.open_host(os.fsencode(str(tmp_path / 'host'))) as host:
         result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'none')), host_name='box'))
     said = run.verdict(result, 'lost')
     assert said.startswith('Nothing was rescued') and result['problems'][0]['next_step'] in said
@@ -510,3 +512,18 @@ def test_a_verdict_has_the_reason_and_the_next_step(dead, tmp_path, monkeypatch)
     result = rescue(dead, tmp_path / 'out')
     said = run.verdict(result, 'lost')
     assert said.startswith('None of %d bundles was rescued' % len(result['bundles'])) and 'No space left' in said
+
+
+@pytest.mark.parametrize('mistake', [TypeError, KeyError, AttributeError])
+def test_a_mistake_of_ours_does_not_pass_for_a_damaged_record(dead, tmp_path, monkeypatch, mistake):
+    def define(*dummy, **options):
+        raise mistake('of ours')
+    monkeypatch.setattr(files, 'files', define)
+    with pytest.raises(mistake):
+        rescue(dead, tmp_path / 'out', include=('config',))
+
+
+def test_two_runs_do_not_share_what_they_say_of_themselves():
+    first, second = (run._settings(run.Request(b'/out', compression='none'), None) for dummy in range(2))
+    assert first.progress is not second.progress
+    assert bundle.Settings(None, ()).progress is None

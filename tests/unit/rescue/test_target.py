@@ -21,7 +21,7 @@ TABLE = fsinfo.parse_mountinfo(b'''\
 
 
 def host_of(path):
-    return types.SimpleNamespace(roots=[types.SimpleNamespace(path=path, stores=[], volumes=dict)])
+    return types.SimpleNamespace(roots=[types.SimpleNamespace(path=path, places=lambda: [path], volumes=dict)])
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def shown(value):
 
 def add_manifests():
     for key, values in (
-            ('schema_version', ['1', 2, True, None, [], {}, 10 ** 3900, -1, ESCAPES]),
+            ('schema_version', ['1', 3, 1.0, True, None, [], {}, 10 ** 3900, -1, ESCAPES]),
             ('kind', [5, [], {}, None, 'x', ESCAPES, 'container ']), ('components', [{}, 'x', [1], [[]], [None], 7]),
             ('mounts', [{}, 'x', [[]], ['x']]), ('problems', [{}, 'x', [1]]), ('container', [[], 'x', 5]), ('source', [[], 'x'])):
         for value in values:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A bundle into plain folders: the whole way without an engine."""
+import json
 import os
 import tarfile
 
@@ -139,16 +140,15 @@ def test_rootfs_may_have_devices_and_volumes_may_not(tmp_path, place):
             restore(bundle(tmp_path, one=device), place)
 
 
-def stopped_root(tmp_path, monkeypatch, state='stopped', suffix=''):
+def stopped_root(tmp_path, monkeypatch, state='stopped', idmap=None):
     """A data root whose engine is in this state."""
-    from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+    from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
     class Root(object):
         path = os.fsencode(str(tmp_path / 'docker'))
-        userxattr = False
         liveness = type('L', (), {'state': state, 'evidence': ('it is so',)})
 
-    Root.suffix = suffix
+    Root.idmap = idmap
 
     class Host(object):
         roots = [Root]
@@ -161,7 +161,7 @@ def stopped_root(tmp_path, monkeypatch, state='stopped', suffix=''):
 
         def __exit__(self, *dummy):
             pass
-    monkeypatch.setattr(inventory, 'Host', Host)
+    monkeypatch.setattr(registry, 'open_host', Host)
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
     (tmp_path / 'docker').mkdir()
     return tmp_path / 'docker'
@@ -215,3 +215,19 @@ def test_what_is_refused_for_another_reason_is_not_skipped(tmp_path, place):
     (place / 'volumes' / 'one' / 'precious').write_bytes(b'x')
     with pytest.raises(LifeboatError):
         restore(bundle(tmp_path, one=GOOD), place, restore=('volumes',), if_nothing='skip')
+
+
+@pytest.mark.parametrize('own, of_all, heard', [
+    ([{'severity': 'warning', 'message': 'volume one: /a: I/O error.'}], [], ': volume one: /a: I/O error.'),
+    ([{'severity': 'info', 'message': '3 sockets left out.'}], [{'object': 'one', 'severity': 'critical', 'message': 'Its folder is gone.'}],
+     ': Its folder is gone.'),
+    ([], [{'object': 'other', 'severity': 'critical', 'message': 'x'}, 7], 'stands in the manifest'), ('odd', 'odd', 'stands in the manifest')])
+def test_what_was_rescued_in_part_says_why(own, of_all, heard, tmp_path, place):
+    path = bundle(tmp_path, one=GOOD)
+    name = os.path.join(os.fsdecode(path), 'manifest.json')
+    with open(name) as handle:
+        manifest = json.load(handle)
+    manifest['components'][0].update(status='partial', problems=own)
+    manifest['problems'] = [item for item in of_all if isinstance(item, dict)]
+    path = make_bundle(tmp_path / 'bundle', {'volumes/one.tar': GOOD, 'manifest.json': json.dumps(manifest).encode()}, {}, 'container')
+    assert [note for note in restore(path, place, check=True)['notes'] if 'only in part (partial)' in note and heard in note]

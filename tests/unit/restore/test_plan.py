@@ -199,6 +199,48 @@ def test_folders_of_the_host_come_back_by_default(engine, tmp_path):
     assert any('the bundle has it' in note for note in made.notes)
 
 
+def same_host(tmp_path, raw=None):
+    """(bundle of a container with one bind, its folder as it is on the same host)."""
+    place = tmp_path / 'srv' / 'shop'
+    (place / 'd').mkdir(parents=True)
+    (place / 'f').write_bytes(b'x')
+    (place / 'd' / 'g').write_bytes(b'yy')
+    for name, mode in (('', 0o755), ('d', 0o755), ('f', 0o644), ('d/g', 0o644)):
+        os.chmod(str(place / name), mode)
+    raw = raw or tar_bytes([ROOT, member('./f', b'x'), member('./d/'), member('./d/g', b'yy')])
+    return bundle(tmp_path, {'NetworkMode': 'none', 'Binds': ['%s:/d' % place]}, [
+        {'type': 'bind', 'source': str(place), 'destination': '/d'}], {'binds/00-shop.tar': raw}, [('00-shop', str(place))]), place
+
+
+def test_bind_that_has_what_the_bundle_has_is_unchanged(engine, tmp_path):
+    path, place = same_host(tmp_path)
+    os.utime(str(place / 'd'))
+    before = sorted((name, os.lstat(str(name)).st_ctime_ns) for name in place.rglob('*'))
+    made = plan(engine, path)[0]
+    assert not made.refusals
+    assert [(step.kind, step.name, step.action) for step in made.steps][0] == ('folder', str(place), 'keep')
+    assert not made.steps[0].changes and made.before['folders'] == made.after['folders']
+    assert before == sorted((name, os.lstat(str(name)).st_ctime_ns) for name in place.rglob('*'))
+
+
+@pytest.mark.parametrize('change', [
+    lambda place: (place / 'f').write_bytes(b'z'), lambda place: (place / 'f').unlink(), lambda place: (place / 'd' / 'new').mkdir(),
+    lambda place: os.chmod(str(place / 'd' / 'g'), 0o600), lambda place: os.rename(str(place / 'f'), str(place / 'F'))],
+    ids=['content', 'gone', 'more', 'mode', 'name'])
+def test_bind_that_differs_is_refused_with_the_difference_and_the_ways(change, engine, tmp_path):
+    path, place = same_host(tmp_path)
+    change(place)
+    said = ' '.join(plan(engine, path)[0].refusals)
+    for word in ('not empty', 'not what the bundle has', 'force: true', 'leaves binds out'):
+        assert word in said
+    assert plan(engine, path, force=True)[0].steps[0].action == 'replace'
+
+
+def test_damaged_archive_of_a_bind_is_refused_by_its_name(engine, tmp_path):
+    path, dummy = same_host(tmp_path, b'no archive at all' * 100)
+    assert '00-shop.tar' in ' '.join(plan(engine, path)[0].refusals)
+
+
 def test_engine_whose_host_cannot_be_reached(engine, tmp_path):
     engine.docker_host = 'tcp://h:1'
     path = bundle(tmp_path, {'NetworkMode': 'none', 'Binds': ['/srv/x:/d']}, binds=[('00-x', '/srv/x')])

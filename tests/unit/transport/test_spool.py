@@ -4,6 +4,7 @@
 """The bounded spool and the frames in it: nothing is lost, nothing grows, nothing stays."""
 import fcntl
 import hashlib
+import importlib
 import os
 import random
 import threading
@@ -238,3 +239,11 @@ def test_a_file_that_the_controller_would_refuse_costs_its_bundle_only():
 def test_requests_that_no_controller_makes(folder, request_):
     with pytest.raises(ValueError):
         spool.step(folder, request_)
+
+
+@pytest.mark.parametrize('module', ['rescue.sender', 'transport.spool'])
+def test_what_the_host_runs_in_the_background_is_there(module):
+    """The files are named in the text of a command, which no import checks."""
+    assert callable(importlib.import_module(sender.PACKAGE + module).main)
+    place, dummy, name = module.rpartition('.')
+    assert 'from %s import %s as it;' % (sender.PACKAGE + place, name) in sender.command(module)

@@ -4,8 +4,10 @@
 """lifeboat cat: the bytes of files."""
 import os
 
+from ...bundles import objects
 from ...disk.errors import LifeboatError
-from .. import files, objects
+from ...formats import pieces
+from .. import files
 from ..output import harmless, shown
 
 DESCRIPTION = '''
@@ -47,8 +49,5 @@ def run(given, out):
 
 
 def _copy(fd, out, escaped):
-    while True:
-        piece = os.read(fd, 1 << 20)
-        if not piece:
-            return
+    for piece in pieces.of(fd):
         out.write(harmless(piece) if escaped else piece)

@@ -8,10 +8,12 @@ import stat
 from typing import NamedTuple
 
 from ...archive.progress import human
+from ...bundles import objects
 from ...disk import fsinfo
 from ...disk.errors import LifeboatError
 from ...disk.tree import Failure
-from .. import copying, files, objects
+from .. import copying, files
+from ..host import open_host
 from ..main import NOTHING
 from ..output import shown
 from ..progress import Bar, Meter
@@ -59,7 +61,7 @@ def run(given, out):
     sums = open(given.sums, 'wb') if given.sums else None
     ready, folders = [], set()
     try:
-        with objects.open_host(given) as host, Bar(out, meter.snapshot):
+        with open_host(given) as host, Bar(out, meter.snapshot):
             for reference in references:
                 with objects.opened(host, reference, given.mounts) as found:
                     tally.note(found.partial)
@@ -161,7 +163,7 @@ def _refuse_inside(given, host, found, node):
     dest = os.path.abspath(os.fsencode(given.dest))
     sources = []
     for root in host.roots:
-        sources += [root.path] + [store.path for store in root.stores] + [volume.path for volume in root.volumes().values() if volume.path]
+        sources += root.places() + [volume.path for volume in root.volumes().values() if volume.path]
     copied = b'/' + b'/'.join(node.names)
     for mount in getattr(found.object.record, 'mounts', ()) if given.mounts else ():
         at = os.fsencode(mount.destination).rstrip(b'/')

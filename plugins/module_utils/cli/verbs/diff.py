@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat diff: what a container changed."""
+from ...bundles import objects
 from ...disk.errors import LifeboatError
 from ...disk.tree import Failure
 from ...formats import wording
-from .. import files, objects
+from .. import files
+from ..host import open_host
 from ..output import shown
 
 DESCRIPTION = '''
@@ -27,7 +29,7 @@ def run(given, out):
     reference = objects.parse(given.container)
     if reference.kind not in (objects.CONTAINER, objects.LAYER):
         raise LifeboatError('diff takes a container, not %s' % shown(given.container))
-    with objects.open_host(given) as host:
+    with open_host(given) as host:
         item = objects.find(host, reference)
         stack = item.record.stack
         if stack is None or stack.writable is None:

@@ -5,7 +5,8 @@
 import stat
 
 from ...archive.progress import human
-from .. import files, objects
+from ...bundles import objects
+from .. import files
 from ..output import shown
 
 DESCRIPTION = '''

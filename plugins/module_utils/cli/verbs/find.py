@@ -6,9 +6,11 @@ import fnmatch
 import os
 import stat
 
+from ...bundles import objects
 from ...disk.errors import LifeboatError
+from ...formats import quantities
 from ...layers import filesystem
-from .. import files, objects, values
+from .. import files
 from ..output import shown
 
 DESCRIPTION = '''
@@ -102,7 +104,7 @@ def _newer(text, opened):
     if text.startswith('/'):
         return objects.lookup(opened, os.fsencode(text)).entry.st.st_mtime_ns
     try:
-        seconds, nanos = values.moment(text)
+        seconds, nanos = quantities.moment(text)
     except ValueError as exc:
         raise LifeboatError('-newer: %s, or the path of a file of the same object' % exc)
     return seconds * 1000000000 + nanos
@@ -112,7 +114,7 @@ def _size(text):
     if text is None:
         return None
     try:
-        limit = values.size(text.lstrip('+-'))
+        limit = quantities.size(text.lstrip('+-'))
     except ValueError as exc:
         raise LifeboatError('-size: %s; + before it means larger, - smaller' % exc)
     if text.startswith('+'):

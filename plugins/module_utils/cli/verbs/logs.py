@@ -6,9 +6,13 @@ import collections
 import os
 import stat
 
+from ...bundles import objects
+from ...disk import safeio
 from ...disk.errors import LifeboatError
-from ...formats import containerlogs
-from .. import files, objects, values
+from ...formats import containerlogs, quantities
+from ...records import codes
+from .. import files
+from ..host import open_host
 from ..output import harmless, shown
 
 DESCRIPTION = '''
@@ -36,7 +40,7 @@ def run(given, out):
     reference = objects.parse(given.container)
     if reference.kind != objects.CONTAINER:
         raise LifeboatError('logs takes a container, not %s' % shown(given.container))
-    with objects.open_host(given) as host:
+    with open_host(given) as host:
         item = objects.find(host, reference)
         log = item.record.log
         if log is None or not log.files and log.driver not in ('json-file', 'local'):
@@ -62,7 +66,7 @@ def run(given, out):
 
 def _elsewhere(item):
     log = item.record.log
-    told = [problem for problem in item.record.problems if problem.code == 'LOG_NOT_ON_DISK']
+    told = [problem for problem in item.record.problems if codes.has(problem.code, codes.LOG_ELSEWHERE)]
     if told:
         return objects.said(told, '')
     return 'The container %s has no logs: its logging driver was %s' % (shown(item.name), log.driver if log is not None else 'unknown')
@@ -72,7 +76,7 @@ def _open(log, streams, tally):
     from ...bundles.texts import open_log
     for path in log.files:
         try:
-            if stat.S_ISREG(os.lstat(path).st_mode):
+            if stat.S_ISREG(safeio.lstat(path).st_mode):
                 streams.append(os.fdopen(open_log(path), 'rb'))
         except OSError as exc:
             tally.fail(path, exc)
@@ -115,6 +119,6 @@ def _moment(option, text):
     if text is None:
         return None
     try:
-        return values.moment(text)
+        return quantities.moment(text)
     except ValueError as exc:
         raise LifeboatError('%s: %s' % (option, exc))

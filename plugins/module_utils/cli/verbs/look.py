@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat look: what is on the disk, and what is wrong with it."""
-from .. import objects, report
+from .. import report, words
+from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
 
 DESCRIPTION = '''
@@ -23,7 +24,7 @@ def arguments(parser):
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='only these: names, IDs or globs')
     parser.add_argument('-s', '--size', action='store_true', help='also how large layers and volumes are, which takes a walk through them')
     parser.add_argument('--gather', metavar='SUBSET', action='append', default=[], help='what to gather, as gather_subset of docker_layer_facts')
-    parser.add_argument('--show-env', action='store_true', help='with --json: values of environment variables, too')
+    parser.add_argument('--show-env', action='store_true', help='with --json: values of environment variables and labels, secret or not')
 
 
 def run(given, out):
@@ -31,14 +32,26 @@ def run(given, out):
     wanted = [part for each in given.gather for part in each.split(',') if part] or \
         list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
     options = facts.Options(containers=given.containers, gather_subset=wanted, redact_env=not given.show_env)
-    with objects.open_host(given) as host:
+    with open_host(given) as host:
         found = facts.gather(host, options)
     if given.json:
         out.json(found)
     else:
-        for line in report.look(found, out.width, out.paint, given.verbose > 0):
+        for line in report.look(_spoken(found), out.width, out.paint, given.verbose > 0):
             out.line(line)
     return status(found)
+
+
+def _spoken(found):
+    """FOUND with its problems in the words of the tool. Only they have sentences: to look through everything else takes time."""
+    def each(items):
+        return [dict(item, problems=words.spoken(item['problems'])) if item['problems'] else item for item in items]
+
+    said = dict(found, problems=words.spoken(found['problems']))
+    said.update((key, each(found[key])) for key in ('containers', 'volumes', 'images') if key in found)
+    if found.get('orphans'):
+        said['orphans'] = dict(found['orphans'], writable_layers=each(found['orphans'].get('writable_layers', ())))
+    return said
 
 
 def status(found):
@@ -49,6 +62,6 @@ def status(found):
     parts = found['containers'] + found.get('volumes', []) + found.get('images', [])
     if any(item['status'] != 'complete' for item in parts):
         return PARTIAL
-    if any(item['severity'] == 'critical' or item['code'] == 'PRIVILEGES_MISSING' for item in report.everything(found)):
+    if any(item['severity'] == 'critical' or item['loses_data'] for item in report.everything(found)):
         return PARTIAL
     return WHOLE

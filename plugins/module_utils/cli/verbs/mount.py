@@ -6,10 +6,12 @@ import os
 import shlex
 import subprocess
 
+from ...bundles import objects
 from ...disk.errors import LifeboatError
 from ...formats import wording
 from ...records import model
-from .. import files, objects
+from .. import files
+from ..host import open_host
 from ..output import shown
 
 DESCRIPTION = '''
@@ -34,7 +36,7 @@ def arguments(parser):
 def run(given, out):
     tally = files.Tally(out)
     reference = objects.parse(given.object)
-    with objects.open_host(given) as host, objects.opened(host, reference, mounts=False) as found:
+    with open_host(given) as host, objects.opened(host, reference, mounts=False) as found:
         tally.note(found.partial)
         name = ''.join(char if char in SAFE else '-' for char in found.object.name)
         point = os.path.abspath(given.mountpoint or '/mnt/lifeboat-' + name.strip('.-'))

@@ -4,7 +4,9 @@
 """lifeboat rescue: bundles of containers, the same as docker_data_rescue writes."""
 import os
 
-from .. import objects, report, values
+from ...formats import quantities
+from .. import report, words
+from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
 from ..output import shown
 from ..progress import Bar
@@ -16,8 +18,10 @@ says how to restore it with nothing but tar. Run it again and only what changed 
 EXAMPLES = '''
 lifeboat rescue /mnt/usb/rescued                                  every container
 lifeboat --host-root /mnt/dead rescue /mnt/usb/rescued web db     these two
+lifeboat --disk /srv/disk.vhdx rescue /mnt/usb/rescued             the disk of a virtual machine, as it is
 lifeboat rescue /mnt/usb/rescued --check                          what would be written, and how large it is
 lifeboat rescue /mnt/usb/rescued --include config,writable,image,volumes,binds,logs
+lifeboat rescue /mnt/usb/rescued --paths 'web:/srv/uploads/**' --paths db:/var/lib/mysql     nothing but these
 lifeboat rescue /mnt/usb/rescued --volumes '*' --orphans          volumes and layers that no container uses, too
 lifeboat verify /mnt/usb/rescued'''
 
@@ -31,6 +35,9 @@ def arguments(parser):
     group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs')
     group.add_argument('--volumes', metavar='GLOB', action='append', default=[], help='further volumes, each into a bundle of its own')
     group.add_argument('--images', metavar='GLOB', action='append', default=[], help='images, each into a bundle of its own')
+    group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
+                       help='only these files and folders of a container, volume:NAME, layer:NAME or image:REF; ** is any number of '
+                            'folders. What is to be rescued besides must be named')
     group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
     group.add_argument('--refuse-if-tight', action='store_true',
                        help='where DEST has no room for everything, do nothing instead of leaving images and binds out')
@@ -48,22 +55,27 @@ def arguments(parser):
 
 
 def run(given, out):
+    return status(write(given, out))
+
+
+def write(given, out):
+    """Rescue and print what came of it -> the result of rescue.run.rescue(). LifeboatError."""
     from ...archive.progress import Progress
     from ...rescue import run as rescues
     before, progress = os.umask(0o077), Progress()
     try:
-        with objects.open_host(given) as host, Bar(out, progress.snapshot):
+        with open_host(given) as host, Bar(out, progress.snapshot):
             result = rescues.rescue(host, rescues.request_of(params(given), given.check), progress=progress)
     finally:
         os.umask(before)
     if given.json:
         out.json(result)
-    else:
-        for line in report.rescued(result, out.width, out.paint, given.check):
-            out.line(line)
-        if not given.check and any(item['changed'] for item in result['bundles']):
-            out.note('check it with: lifeboat verify %s' % shown(given.dest))
-    return status(result)
+        return result
+    for line in report.rescued(words.spoken(result), out.width, out.paint, given.check):
+        out.line(line)
+    if not given.check and any(item['changed'] for item in result['bundles']):
+        out.note('check it with: lifeboat verify %s' % shown(given.dest))
+    return result
 
 
 def params(given):
@@ -71,12 +83,12 @@ def params(given):
     from ...bundles import plan
     from ...disk.errors import LifeboatError
     try:
-        most = values.size(given.max_bytes)
+        most = quantities.size(given.max_bytes)
     except ValueError as exc:
         raise LifeboatError('--max-bytes: %s' % exc)
     include = [part for each in given.include or () for part in each.split(',') if part] or list(plan.DEFAULT)
     return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': given.volumes,
-            'images': given.images, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
+            'images': given.images, 'paths': given.paths, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
             'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
             'image_optional': not given.refuse_if_tight, 'binds_optional': not given.refuse_if_tight,
             'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most}

@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat tar: a tar archive to the standard output."""
 from ...archive import write as archive
+from ...bundles import objects
 from ...disk.errors import LifeboatError
-from .. import files, objects
+from .. import files
+from ..host import open_host
 from ..progress import Bar, Meter
 
 DESCRIPTION = '''
@@ -50,7 +52,7 @@ def run(given, out):
     reference = objects.parse(given.object)
     whole = not (reference.path or b'').strip(b'/.')
     mounts = given.mounts and (given.all_mounts or not whole)
-    with objects.open_host(given) as host, objects.opened(host, reference, mounts) as found:
+    with open_host(given) as host, objects.opened(host, reference, mounts) as found:
         tally.note(found.partial)
         place = objects.place(found, b'')[:-1]
         idmap = found.object.idmap if given.owner_ids == 'container' else None
@@ -83,4 +85,3 @@ def renamed(found, node):
     if node.folder is not None:
         for item in found.files.walk(node):
             yield item._replace(path=item.path[skip:])
-

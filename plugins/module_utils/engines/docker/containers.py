@@ -5,67 +5,122 @@
 import os
 import re
 import stat
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, NamedTuple
 
-from ...disk import metadata
+from ...disk import metadata, safeio
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
-from . import likely, mounts
+from ..shared import snapshotters
+from . import definition as definitions, driver_table, likely, mounts
+from .configs import Configs
 from .drivers.common import CACHE_ID
+from .stores import Stores
 
 NEVER = '0001-01-01T00:00:00Z'
 CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
 ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
 LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
+# what config/ of a bundle gets: the records as they are, and the small files beside them
+RECORDS = (b'config.v2.json', b'hostconfig.json', b'config.json', b'hostname', b'hosts', b'resolv.conf')
+OWN_FILES = ((b'resolv.conf', 'ResolvConfPath', b'/etc/resolv.conf'), (b'hostname', 'HostnamePath', b'/etc/hostname'),
+             (b'hosts', 'HostsPath', b'/etc/hosts'))
 CACHED_LOG = re.compile(rb'container-cached\.log(\.\d+)?(\.gz)?\Z')
 
 
-def read(root, ident):
-    """model.Container of one folder below containers/. ROOT is an inventory.DataRoot. Never raises for damage."""
+class Readers(NamedTuple):
+    """What a container is read with: parts of one data root, none of which knows the root."""
+    host: Any                           # disk.host.HostRoot
+    path: bytes                         # the data root on the managed node
+    configs: Configs
+    stores: Stores
+    volumes: Callable[[], Dict[str, model.Volume]]
+    idmap: Any                          # layers.idmap.IdMap or None
+    blind: bool                         # see privileges.hidden_marks
+
+
+def read(readers: Readers, ident: str) -> model.Container:
+    """model.Container of one folder below containers/. Its records are kept in `readers.configs`. Never raises for damage."""
     problems, sources = [], {}
-    folder, names = _open(root, ident, problems)
-    spec = _Once(lambda: root.spec(ident))
+    stores = readers.stores
+    folder, names = _open(readers.configs, ident, problems)
+    spec = _Once(lambda: stores.spec(ident))
     config = _config(folder, names, ident, spec, problems, sources)
     hostconfig = _hostconfig(folder, names, ident, problems)
     name = metadata.text_of(config, 'Name').lstrip('/') or None
     if name is None:
         problems.append(problem('NAME_UNKNOWN', ident, 'The name of container %s is lost.' % ident[:12], _hints(
-            root, folder, ident)))
-    store, driver = _driver(root, ident, config, sources)
+            folder, ident)))
+    readers.configs.keep(ident, config, 'config' not in sources)
+    store, driver = _driver(stores, ident, config, sources)
     image_id = metadata.text_of(config, 'Image') or None
     points, sources['mounts'] = mounts.mount_points(config, hostconfig, spec() if not config.get('MountPoints') and
                                                     'config' in sources else None)
     log = _log(folder, names, ident, hostconfig, spec, problems)
     created = metadata.text_of(config, 'Created') or None
     if store == 'graphdriver' and image_id is None:
-        image_id = _image_from_layers(root, driver, ident)
+        image_id = _image_from_layers(stores, driver, ident)
         if image_id:
             sources['image'] = 'layerdb parent'
-    found = _resolve(root, ident, store, driver, image_id, created, points, log, spec)
+    found = _resolve(stores, ident, store, driver, image_id, created, points, log, spec)
     sources.update(found.sources)
     problems.extend(found.problems)
-    problems.extend(privileges.hidden_marks(root, found.stack))
-    if store == 'graphdriver' and driver in root.graphdrivers and image_id:
-        problems.extend(root.graphdrivers[driver].images.config_problems(image_id))
-    mounted, notes = mounts.mounts(points, root.volumes(), root.host, root.recorded_path, root.path,
-                                   root.writable_places, root.has_image)
+    problems.extend(privileges.hidden_marks(readers.path, readers.blind, found.stack))
+    if store == 'graphdriver' and driver in stores.graphdrivers and image_id:
+        problems.extend(stores.graphdrivers[driver].images.config_problems(image_id))
+    mounted, notes = mounts.mounts(points, readers.volumes(), readers.host, readers.configs.recorded_path(), readers.path,
+                                   readers.configs.writable_places, stores.has_image)
     problems.extend(notes)
     state = _state(config)
     problems[:0] = _removals(ident, name, hostconfig, state)
-    reference = _reference(root, config, store, driver, image_id)
+    reference = _reference(stores, config, store, driver, image_id)
+    place = folder.path() if folder is not None else os.path.join(readers.path, b'containers', ident.encode('ascii'))
     if folder is not None:
         folder.close()
+    definition = definitions.define(config, hostconfig)._replace(
+        id=ident, name=name or '', damaged=any(item.code in DAMAGED for item in problems))
+    if mounted:
+        definition = definition._replace(mounts=mounted)
     return model.Container(
-        ident, name, created, image_id, reference, metadata.strings_of(config, 'Config', 'Labels'), state, root.path,
-        os.path.join(root.path, b'containers', ident.encode('ascii')), store, driver,
-        _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, config, hostconfig, sources,
-        root.idmap)
+        ident, name, created, image_id, reference, metadata.strings_of(config, 'Config', 'Labels'), state, readers.path,
+        place, store, driver, _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, definition,
+        Records(place), sources, readers.idmap, tuple((inside, os.path.join(place, name)) for name, key, inside in OWN_FILES if config.get(key)))
 
 
-def _open(root, ident, problems):
+class Records(Mapping):
+    """{name: bytes} of the files in a container's folder, read once, when somebody asks: most who look at containers never do."""
+    def __init__(self, folder):
+        self._folder, self._found = folder, None
+
+    def _read(self):
+        if self._found is None:
+            self._found = {}
+            try:
+                with safeio.Dir.root(self._folder) as folder:
+                    for name in RECORDS:
+                        try:
+                            self._found[name.decode()] = folder.read(name)
+                        except OSError:
+                            continue
+            except OSError:             # no folder at all
+                pass
+        return self._found
+
+    def __getitem__(self, name):
+        return self._read()[name]
+
+    def __iter__(self):
+        return iter(self._read())
+
+    def __len__(self):
+        return len(self._read())
+
+
+def _open(configs, ident, problems):
     """(open folder or None, names in it) of a container."""
     try:
-        folder = root.containers_dir().child(ident.encode('ascii'))
+        folder = configs.folder(ident)
         return folder, folder.names()
     except OSError as exc:
         problems.append(problem('CONFIG_DAMAGED', ident, 'containers/%s: %s.' % (ident, metadata.describe(exc)), ''))
@@ -154,7 +209,7 @@ def _hostconfig(folder, names, ident, problems):
     return found.value or {}
 
 
-def _hints(root, folder, ident):
+def _hints(folder, ident):
     hints = []
     hostname = metadata.read_text(folder, b'hostname') if folder is not None else ''
     if hostname and hostname != ident[:12]:
@@ -176,49 +231,49 @@ def _removals(ident, name, hostconfig, state):
                       % (name or ident[:12]), 'Rescue it before dockerd is started on this disk.')
 
 
-def _reference(root, config, store, driver, image_id):
+def _reference(stores, config, store, driver, image_id):
     """The image's name: as the user gave it, or one that it has now where only its id was given."""
     reference = metadata.text_of(config, 'Config', 'Image') or None
     if reference is None or reference == image_id:
-        known = root.references(store, driver, image_id)
+        known = stores.references(store, driver, image_id)
         return known[0] if known else reference
     return reference
 
 
-def _driver(root, ident, config, sources):
+def _driver(stores, ident, config, sources):
     """(store, driver). btrfs and zfs are names of both a storage driver and a snapshotter, so what exists decides."""
     recorded = metadata.text_of(config, 'Driver')
     if recorded:
         if metadata.dict_of(config, 'ImageManifest'):
             return 'containerd', recorded
-        if recorded in root.graphdrivers:
+        if recorded in stores.graphdrivers:
             return 'graphdriver', recorded
-        if root.has_snapshot(ident, recorded) or recorded in ('overlayfs', 'native', 'stargz', 'blockfile', 'erofs'):
+        if recorded in stores.snapshotters_with(ident) or recorded in snapshotters.TABLE and driver_table.driver(recorded) is None:
             return 'containerd', recorded
         return 'graphdriver', recorded
-    for name, driver in sorted(root.graphdrivers.items()):
+    for name, driver in sorted(stores.graphdrivers.items()):
         if driver.layerdb.mount(ident).exists or driver.present(driver.driver.writable(ident.encode()), ident.encode()):
             sources['driver'] = 'layerdb'
             return 'graphdriver', name
-    for snapshotter in root.snapshotters_with(ident):
+    for snapshotter in stores.snapshotters_with(ident):
         sources['driver'] = 'containerd'
         return 'containerd', snapshotter
-    only = sorted(root.graphdrivers)
-    return ('graphdriver', only[0]) if only else ('containerd' if root.stores else 'graphdriver', None)
+    only = sorted(stores.graphdrivers)
+    return ('graphdriver', only[0]) if only else ('containerd' if stores.containerd else 'graphdriver', None)
 
 
-def _image_from_layers(root, driver, ident):
+def _image_from_layers(stores, driver, ident):
     """The one image whose chain is the container's parent, when its config does not tell."""
-    graph = root.graphdrivers.get(driver)
+    graph = stores.graphdrivers.get(driver)
     if graph is None:
         return None
     return graph.images.with_top(graph.layerdb.mount(ident).parent)
 
 
-def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
+def _resolve(stores, ident, store, driver, image_id, created, points, log, spec):
     if store == 'containerd':
-        return root.resolve_snapshot(ident, driver)
-    graph = root.graphdrivers.get(driver)
+        return stores.resolve_snapshot(ident, driver)
+    graph = stores.graphdrivers.get(driver)
     if graph is None:
         return model.Resolution(None, model.LOST, (problem(
             'WRITABLE_LAYER_LOST', ident, 'Nothing of storage driver %s is in this data root.' % (driver or 'unknown'),
@@ -229,7 +284,7 @@ def _resolve(root, ident, store, driver, image_id, created, points, log, spec):
     hint = _spec_hint(spec(), graph)
     if hint is None:
         chain = likely.cache_ids(graph, image_id)
-        fits = likely.best(graph, root.claimed(driver), created, points, chain, likely.log_time(log))
+        fits = likely.best(graph, stores.claimed(driver), created, points, chain, likely.log_time(log))
         if fits is None:
             return found
         hint = (fits[0], 'likely: ' + ', '.join(fits[1]))
@@ -271,7 +326,7 @@ def _log(folder, names, ident, hostconfig, spec, problems):
     size = 0
     for path in files:
         try:
-            size += os.lstat(path).st_size
+            size += safeio.lstat(path).st_size
         except OSError:
             continue
     if not files and driver not in ('json-file', 'local', 'none'):
@@ -326,9 +381,8 @@ def _state(config):
             if metadata.text_of(state, 'FinishedAt') not in ('', NEVER) else None}
 
 
-# Damage that takes something away from the container itself
-TAKES_AWAY = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED', 'NAME_UNKNOWN', 'VOLUME_LOST',
-                        'VOLUME_NOT_ON_DISK', 'VOLUME_IS_LINK', 'BIND_MISSING', 'BIND_THROUGH_LINK', 'PRIVILEGES_MISSING'))
+# Damage of the records that the definition is made from
+DAMAGED = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED'))
 
 
 def _status(found, mounted, problems, state):
@@ -338,6 +392,6 @@ def _status(found, mounted, problems, state):
         # lost only if no data of its own are left at all
         kept = any(mount.status == model.COMPLETE and mount.path is not None for mount in mounted)
         return model.PARTIAL if kept else model.LOST
-    if found.status != model.COMPLETE or state['dead'] or any(item.code in TAKES_AWAY for item in problems):
+    if found.status != model.COMPLETE or state['dead'] or any(item.loses_data for item in problems):
         return model.PARTIAL
     return model.COMPLETE

@@ -30,6 +30,7 @@ from .finding.sources import all_claims
 class Discovery(NamedTuple):
     roots: Tuple[RootCandidate, ...]    # best first
     problems: Tuple[model.Problem, ...]
+    nothing: Tuple[model.Problem, ...] = ()     # those of the problems that only say that there is no Docker here
 
 
 def find_roots(host, data_roots, containerd_root=None):
@@ -42,11 +43,14 @@ def find_roots(host, data_roots, containerd_root=None):
     given = [given_root(host, path, 'data_roots') for path in data_roots]
     claims = [Claim(path, 'given', kind='given') for path in given] + all_claims(scan)
     roots = candidates(scan, claims, explicit, bool(given))
+    nothing = []
     if not given:
         other_engines(scan)
         if not roots and not scan.has('DATA_ROOT_MISSING', 'DATA_ROOT_UNREADABLE', 'DATA_ROOT_NOT_MOUNTED'):
+            before = len(scan.problems)
             no_root(scan)
-    return Discovery(tuple(roots), tuple(scan.problems))
+            nothing = scan.problems[before:]
+    return Discovery(tuple(roots), tuple(scan.problems), tuple(nothing))
 
 
 def running_daemons(host):

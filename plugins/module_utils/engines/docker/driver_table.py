@@ -1,11 +1,15 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The storage drivers by Docker's name for them; what each offers is told in drivers.common."""
+"""The storage drivers by Docker's name for them; what each offers is told in drivers.common.
+
+This is the only list of drivers. Each import is a statement of its own, since Ansible sends those files to a managed node that an
+import statement names; each stands in its branch, since most hosts use one driver.
+"""
 
 
 def driver(name):
-    """The module of a storage driver, None for an unknown one. Imported on demand: most hosts use one."""
+    """The module of a storage driver by its NAME (text), None for an unknown one."""
     if name == 'overlay2':
         from .drivers import overlay2
         return overlay2
@@ -34,3 +38,12 @@ def driver(name):
         from .drivers import windowsfilter
         return windowsfilter
     return None
+
+
+def at(folder):
+    """The module of the driver whose folder below the data root is called FOLDER (bytes), None if that is no driver's."""
+    try:
+        found = driver(folder.decode('ascii'))
+    except UnicodeDecodeError:
+        return None
+    return found if found is not None and folder == found.FOLDER else None

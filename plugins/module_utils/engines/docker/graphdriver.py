@@ -124,7 +124,8 @@ class Graphdriver(object):
             return model.Layer(None, self.encoding, model.LOST, record.diff_id if record else None,
                                record.chain_id if record else None), 'its folder is not recorded'
         layer, why = self.layer_folder(record.cache_id)
-        layer = layer._replace(diff_id=record.diff_id, chain_id=record.chain_id)
+        layer = layer._replace(diff_id=record.diff_id, chain_id=record.chain_id, tar_split=self.absolute(os.path.join(
+            b'image', os.fsencode(self.name), b'layerdb/sha256', record.folder, b'tar-split.json.gz')))
         if not why and record.size and self.empty(self.driver.layer(record.cache_id)):
             return layer._replace(status=model.LOST), 'its folder is empty although %d bytes belong there' % record.size
         return layer, why
@@ -285,7 +286,7 @@ class Graphdriver(object):
         return self.driver.lowers(self.root, mount_id)
 
     def _has_lower_file(self):
-        return self.name == 'overlay2' and self.encoding in (model.OVERLAY, model.OVERLAY_USER)
+        return hasattr(self.driver, 'by_symlink')
 
     def _below_init(self, mount_id, init):
         """What the file ``lower`` of a writable layer says of the layers below its init layer, None if it is unusual."""

@@ -8,6 +8,7 @@ Candidates are driver folders with an ``-init`` twin that no other container cla
 import os
 import stat
 
+from ...disk import safeio
 from ...formats import gotypes
 from ...layers.chains import chain_ids, diff_ids_of
 
@@ -97,7 +98,7 @@ def log_time(log):
     newest = None
     for path in log.files if log is not None else ():
         try:
-            newest = max(newest or 0, int(os.lstat(path).st_mtime))
+            newest = max(newest or 0, int(safeio.lstat(path).st_mtime))
         except OSError:
             continue
     return newest

@@ -11,23 +11,15 @@ import errno
 import fcntl
 import os
 import re
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional
 
 from ...disk import fsinfo, host as hosts, safeio
 from ...formats import wording
+from ..api import RUNNING, STOPPED, UNKNOWN, Liveness
 from . import discovery
 
-RUNNING = 'running'
-STOPPED = 'stopped'
-UNKNOWN = 'unknown'
 BUILDKIT = (b'cache.db', b'containerdmeta.db', b'history.db', b'metadata_v2.db', b'snapshots.db')
 _CONTAINER = re.compile(r'(?:\A|/)([0-9a-f]{64})\Z')
-
-
-class Liveness(NamedTuple):
-    state: str                          # running | stopped | unknown: of dockerd, not of its containers
-    pid: Optional[int]                  # of dockerd
-    evidence: Tuple[str, ...]           # sentences for people, strongest first
 
 
 def daemon_state(host, candidate):
@@ -135,11 +127,7 @@ def lock_holder(root, name):
 
 def _owner(st):
     """The process that holds the lock by proc_locks(5), None if it is not seen from here."""
-    try:
-        with open('/proc/locks', 'rb') as stream:
-            return owner_in(stream.read(), st.st_dev, st.st_ino)
-    except OSError:
-        return None
+    return owner_in(hosts.read_kernel('/proc/locks'), st.st_dev, st.st_ino)
 
 
 def owner_in(locks, dev, inode):
@@ -204,7 +192,8 @@ def _leftovers(host, candidate, table, evidence):
     if count:
         evidence.append('%d mounts of containers of this data root stand' % count)
     shims = shims_of(host)
-    mine = [name for name in shims if os.path.isdir(os.path.join(candidate.path, b'containers', name.encode('ascii')))]
+    folder = os.path.join(host.to_host(candidate.path), b'containers')
+    mine = [name for name in shims if host.is_folder(os.path.join(folder, name.encode('ascii')))]
     if mine:
         evidence.append('%d containers of this data root are running' % len(mine))
 
@@ -239,15 +228,8 @@ def _stat(pid):
 def _children(pid):
     """Child processes, oldest first."""
     found = []
-    for thread in _listdir('/proc/%d/task' % pid):
+    for thread in hosts.kernel_names('/proc/%d/task' % pid):
         found.extend(int(child) for child in hosts.read_proc('%d/task/%s' % (pid, thread), 'children').split())
     if not found:                       # a kernel without CONFIG_PROC_CHILDREN
-        found = [int(name) for name in _listdir('/proc') if name.isdigit() and _stat(name)[1] == pid]
+        found = [int(name) for name in hosts.kernel_names('/proc') if name.isdigit() and _stat(name)[1] == pid]
     return sorted(found)
-
-
-def _listdir(path):
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []

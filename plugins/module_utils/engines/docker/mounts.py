@@ -5,7 +5,7 @@
 import os
 import stat
 
-from ...disk import metadata
+from ...disk import fsinfo, metadata
 from ...formats import wording
 from ...records import model
 from ...records.codes import problem
@@ -128,21 +128,23 @@ def bind_path(source, host, recorded_root, root_path, writable_places=tuple):
     raw = os.fsencode(source)
     if not raw.startswith(b'/'):
         return None, model.LOST, problem('BIND_MISSING', source, 'The bind source "%s" is no absolute path.' % source, '')
-    if recorded_root and root_path is not None and (raw == recorded_root or raw.startswith(recorded_root + b'/')):
-        candidate = root_path + raw[len(recorded_root):]
-        if os.path.lexists(candidate):
-            return candidate, model.COMPLETE, None
-    try:
-        path = host.resolve(raw)
-        if path != os.path.normpath(os.path.join(host.path, raw.lstrip(b'/'))):
-            planted = _planted(host, raw, writable_places())
-            if planted:
-                return None, model.LOST, problem(
-                    'BIND_THROUGH_LINK', source, 'The bind source %s leads through the link %s, which lies where a container '
-                    'could write: not followed.' % (source, wording.text(planted)), 'Archive its target by hand if you trust it.')
+    wanted = [raw]
+    if recorded_root and root_path is not None and fsinfo.is_below(raw, recorded_root):
+        wanted.insert(0, host.to_host(root_path) + raw[len(recorded_root):])
+    for place in wanted:
+        try:
+            path = host.resolve(place)
+            planted = None
+            if path != os.path.normpath(host.place(place)):
+                planted = _planted(host, place, writable_places())
+        except OSError as exc:
+            why = metadata.describe(exc)
+            continue
+        if planted:
+            return None, model.LOST, problem(
+                'BIND_THROUGH_LINK', source, 'The bind source %s leads through the link %s, which lies where a container '
+                'could write: not followed.' % (source, wording.text(planted)), 'Archive its target by hand if you trust it.')
         return path, model.COMPLETE, None
-    except OSError as exc:
-        why = metadata.describe(exc)
     if any(raw == top or raw.startswith(top + b'/') for top in EPHEMERAL):
         return None, model.COMPLETE, None
     return None, model.LOST, problem(
@@ -166,7 +168,7 @@ def links_on_the_way(host, path):
             continue
         yield place
         budget -= 1
-        target = os.readlink(os.path.join(host.path, place.lstrip(b'/')))
+        target = host.readlink(place)
         todo = [part for part in target.split(b'/') if part] + todo
         if target.startswith(b'/'):
             here = b'/'

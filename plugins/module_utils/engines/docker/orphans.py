@@ -3,35 +3,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writable layers that no container owns, told apart from image layers and from BuildKit's."""
 import hashlib
-from typing import List
+from typing import Callable, Iterator, List
 
 from ...disk import metadata
+from ...layers import privileges
 from ...layers.chains import HEX
 from ...records import model
+from .containers import Readers
 from .drivers.common import BUILDKIT_ID
 from .graphdriver import Graphdriver
 
 
-def find(root):
-    """Yield model.Orphan of an inventory.DataRoot."""
-    owners = frozenset(root.container_ids())
-    image_mounts = frozenset(_image_mounts(root, owners))
-    for name in sorted(root.graphdrivers):
-        yield from _graphdriver(root, root.graphdrivers[name], owners, image_mounts)
-    for store in root.stores:
-        yield from _containerd(root, store, owners, image_mounts)
+def find(readers: Readers, read: Callable[[str], model.Container]) -> Iterator[model.Orphan]:
+    """Yield model.Orphan of a data root. READ(id) gives a container."""
+    owners = frozenset(readers.configs.ids())
+    image_mounts = frozenset(_image_mounts(readers.configs, owners))
+    for dummy, graph in sorted(readers.stores.graphdrivers.items()):
+        for orphan in _graphdriver(readers, read, graph, owners, image_mounts):
+            yield _doubted(readers, orphan)
+    for store in readers.stores.containerd:
+        for orphan in _containerd(readers, store, owners, image_mounts):
+            yield _doubted(readers, orphan)
 
 
-def _image_mounts(root, owners):
+def _doubted(readers, orphan):
+    """An Orphan with what this process may not have seen of it."""
+    return orphan._replace(problems=tuple(orphan.problems) + privileges.hidden_marks(readers.path, readers.blind, orphan.stack))
+
+
+def _image_mounts(configs, owners):
     """Names of the layers that back mounts of type image (moby: daemon/volumes.go)."""
     for ident in owners:
-        for dest, point in metadata.dict_of(root.config(ident), 'MountPoints').items():
+        for dest, point in metadata.dict_of(configs.read(ident), 'MountPoints').items():
             if metadata.text_of(point, 'Type') == 'image':
                 source = metadata.text_of(point, 'Spec', 'Source') or metadata.text_of(point, 'Source')
                 yield hashlib.sha256(('%s-src=%s-dst=%s' % (ident, source, dest)).encode()).hexdigest()
 
 
-def _graphdriver(root, graph, owners, image_mounts):
+def _graphdriver(readers, read, graph, owners, image_mounts):
     if graph.encoding is None:
         return
     claimed, lost_owner = set(), {}
@@ -47,11 +56,11 @@ def _graphdriver(root, graph, owners, image_mounts):
             claimed.add(record.mount_id)    # a layer of a build or of an image mount: no init layer
     claimed.update(record.cache_id for record in graph.layerdb.layers().values())
     for ident in owners:
-        container = root.container(ident)
+        container = read(ident)
         if container.store == 'graphdriver' and container.driver == graph.name and container.stack is not None \
                 and container.stack.writable is not None:
             claimed.add(container.stack.writable.cache_id.encode('ascii'))
-    names = graph.driver.ids(root.dir)
+    names = graph.driver.ids(graph.root)
     known = frozenset(names)
     for ident in names:
         if ident.endswith(b'-init') or ident in claimed or BUILDKIT_ID.match(ident) or not HEX.match(ident):
@@ -65,7 +74,7 @@ def _graphdriver(root, graph, owners, image_mounts):
         image_id = _image_by_chain(graph, found.stack)
         references = graph.images.references()[0].get(image_id, [])
         yield model.Orphan(found.stack.writable.path, found.stack, image_id, references[0] if references else None,
-                           root.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, root.idmap, found.problems)
+                           readers.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, readers.idmap, found.problems)
 
 
 def build_cache(graph: Graphdriver) -> List[bytes]:
@@ -87,37 +96,37 @@ def _image_by_chain(graph, stack):
     return graph.images.with_top(chain_id)
 
 
-def _containerd(root, store, owners, image_mounts):
-    for dummy, snapshotter, key, record in store.writable_keys(root.suffix):
+def _containerd(readers, store, owners, image_mounts):
+    for dummy, snapshotter, key, record in store.writable_keys(readers.stores.suffix):
         shots = store.snapshotters()[snapshotter]
         if key in owners or key in image_mounts or shots.encoding is None:
             continue
         stack, dummy, problems = store.stack_of(shots, record, key)
         if stack.writable is None:
             continue
-        image_id, reference = _image_of_snapshot(root, store, stack)
-        yield model.Orphan(stack.writable.path, stack, image_id, reference, root.path, 'containerd', snapshotter, key, key,
-                           root.idmap, problems)
+        image_id, reference = _image_of_snapshot(readers, store, stack)
+        yield model.Orphan(stack.writable.path, stack, image_id, reference, readers.path, 'containerd', snapshotter, key, key,
+                           readers.idmap, problems)
     for dummy, shots in sorted(store.snapshotters().items()):
         if shots.damage and not shots.snapshots() and shots.encoding is not None:
-            yield from _unordered(root, store, shots)
+            yield from _unordered(readers, store, shots)
 
 
-def _image_of_snapshot(root, store, stack):
+def _image_of_snapshot(readers, store, stack):
     chain_id = next((layer.chain_id for layer in stack.image if layer.chain_id), None)
-    for digest, names in sorted(store.image_targets(root.suffix).items()):
-        image = store.image(digest, names, root.suffix)
+    for digest, names in sorted(store.image_targets(readers.stores.suffix).items()):
+        image = store.image(digest, names, readers.stores.suffix)
         if image.layers and image.layers[-1].chain_id == chain_id:
             return digest, image.references[0] if image.references else None
     return None, None
 
 
-def _unordered(root, store, shots):
+def _unordered(readers, store, shots):
     """Both databases are gone: every snapshot folder, with nothing known about it."""
     from ..shared import containerd
     for number in shots.numbers():
         record = containerd.Snapshot('', number, containerd.ACTIVE, '', None, None)
         layer, why = shots.layer(record)
         if not why:
-            yield model.Orphan(layer.path, model.Stack(layer, None, ()), None, None, root.path, 'containerd', shots.name,
-                               'snapshot-%d' % number, None, root.idmap)
+            yield model.Orphan(layer.path, model.Stack(layer, None, ()), None, None, readers.path, 'containerd', shots.name,
+                               'snapshot-%d' % number, None, readers.idmap)

@@ -3,23 +3,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is wrong with a data root as a whole, whoever it belongs to."""
 import os
+from typing import List, NamedTuple, Optional, Sequence
 
 from ...formats import wording
+from ...records import model
 from ...records.codes import problem
 from . import orphans
+from .stores import Stores
 
 LISTED = 5                              # names in one sentence
 
 
-def findings(root):
-    """[model.Problem] of an inventory.DataRoot."""
-    found = []
-    for name in sorted(root.graphdrivers):
-        found.extend(_graphdriver(root, root.graphdrivers[name]))
-    for store in root.stores:
+class Birth(NamedTuple):
+    """Of a container as recorded, '' where unknown."""
+    driver: str
+    created: str
+
+
+def findings(path: bytes, stores: Stores, births: Sequence[Birth], configured: Optional[str]) -> List[model.Problem]:
+    """What is wrong with the data root PATH. BIRTHS: of all its containers; CONFIGURED: the storage driver that a configuration names."""
+    found = []                          # type: List[model.Problem]
+    for dummy, graph in sorted(stores.graphdrivers.items()):
+        found.extend(_graphdriver(path, graph))
+    for store in stores.containerd:
         found.extend(_containerd(store))
-    found.extend(_swarm(root))
-    found.extend(_hidden(root))
+    found.extend(_swarm(path, stores.dir))
+    found.extend(_hidden(path, births, configured))
     return found
 
 
@@ -28,8 +37,8 @@ def _some(names):
     return shown + (' and %d more' % (len(names) - LISTED) if len(names) > LISTED else '')
 
 
-def _graphdriver(root, graph):
-    where = 'image/%s of %s' % (graph.name, wording.text(root.path))
+def _graphdriver(path, graph):
+    where = 'image/%s of %s' % (graph.name, wording.text(path))
     damage = graph.images.references()[1]
     if damage:
         yield problem('REFERENCES_DAMAGED', where, 'repositories.json in %s: %s.' % (where, damage),
@@ -49,7 +58,7 @@ def _graphdriver(root, graph):
     cached = orphans.build_cache(graph)
     if cached:
         yield problem('BUILD_CACHE', where, '%d layers of %s in %s belong to BuildKit\'s cache: no image uses them, and no '
-                      'container wrote them.' % (len(cached), graph.name, wording.text(root.path)),
+                      'container wrote them.' % (len(cached), graph.name, wording.text(path)),
                       'Nothing is to be rescued of them; docker builder prune removes them.')
 
 
@@ -90,10 +99,10 @@ def _missing(store, folder, name, then):
                   % (wording.text(path), then), 'Start neither containerd nor dockerd on this disk; rescue first.')
 
 
-def _swarm(root):
+def _swarm(path, root):
     """Yield a problem if a start of dockerd deletes what a swarm node has on this disk."""
     try:
-        folder = root.dir.descend(b'swarm')
+        folder = root.descend(b'swarm')
         used = bool(folder.names())     # every data root has the folder
         folder.close()
     except OSError:
@@ -101,14 +110,14 @@ def _swarm(root):
     if not used:
         return
     try:
-        folder = root.dir.descend(b'swarm/certificates')
+        folder = root.descend(b'swarm/certificates')
         try:
             folder.stat(b'swarm-node.crt')
         finally:
             folder.close()
         return
     except FileNotFoundError:
-        where = wording.text(os.path.join(root.path, b'swarm'))
+        where = wording.text(os.path.join(path, b'swarm'))
     except OSError:
         return                          # it may be there
     yield problem('SWARM_REMOVED_AT_NEXT_START', where, '%s/certificates/swarm-node.crt is missing: the next start of dockerd '
@@ -116,21 +125,19 @@ def _swarm(root):
                   'Copy the folder before dockerd is started on this disk.')
 
 
-def _hidden(root):
+def _hidden(path, births, configured):
     """Containers of a driver that the daemon does not use: `docker ps` is silent about them."""
     by_driver, newest = {}, {}
-    for ident in root.container_ids():
-        driver, created = root.driver_and_birth(ident)
-        if driver:
-            by_driver.setdefault(driver, []).append(ident)
-            newest[driver] = max(newest.get(driver, ''), created)
+    for birth in births:
+        if birth.driver:
+            by_driver[birth.driver] = by_driver.get(birth.driver, 0) + 1
+            newest[birth.driver] = max(newest.get(birth.driver, ''), birth.created)
     if len(by_driver) < 2:
         return
-    active = root.active_driver()
-    if active not in by_driver:
-        active = max(newest, key=newest.get)
-    for driver, idents in sorted(by_driver.items()):
+    # the driver that the daemon used last: the configured one, else that of the newest container
+    active = configured if configured in by_driver else max(newest, key=lambda name: newest[name])
+    for driver, count in sorted(by_driver.items()):
         if driver != active:
             yield problem('HIDDEN_STORE', driver, '%d containers of %s use %s, while the daemon uses %s: docker ps does not '
-                          'list them. They are hidden, not lost.' % (len(idents), wording.text(root.path), driver, active),
+                          'list them. They are hidden, not lost.' % (count, wording.text(path), driver, active),
                           'They are read here like all others.')

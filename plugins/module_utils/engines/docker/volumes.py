@@ -6,15 +6,14 @@ import os
 import re
 import stat
 
-from ...disk import metadata
-from ...formats import jsonish, redact, wording
+from ...disk import metadata, safeio
+from ...formats import jsonish, wording
 from ...records import model
 from ...records.codes import problem
 from ..shared.boltfile import read_db
 
 ANONYMOUS_LABEL = 'com.docker.volume.anonymous'
 ANONYMOUS_NAME = re.compile(r'[0-9a-f]{64}\Z')
-redacted = redact.options              # until everybody takes it from there
 VOLUME_NAME = re.compile(rb'[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z')
 
 
@@ -133,7 +132,7 @@ def _bound(name, device, host):
     """A local volume that is a bind of a host path (type none, o=bind)."""
     try:
         path = host.resolve(os.fsencode(device))
-        if os.path.isdir(path):
+        if safeio.is_folder(path):
             return path, model.COMPLETE, ()
         why = 'not a folder'
     except OSError as exc:

@@ -18,22 +18,13 @@ from ...formats import gotypes, jsonish, wording
 from ...layers.chains import DIGEST, MAX_LAYERS, chain_ids, diff_ids_of
 from ...records import model
 from ...records.codes import problem
+from . import snapshotters
 from .boltfile import read_db
+from .snapshotters import ACTIVE, COMMITTED, FOLDER as SNAPSHOTTER
 
 META = b'io.containerd.metadata.v1.bolt'
-SNAPSHOTTER = b'io.containerd.snapshotter.v1.'
 CONTENT = b'io.containerd.content.v1.content/blobs/sha256'
-VIEW, ACTIVE, COMMITTED = 1, 2, 3
 CONTAINER_KEY = re.compile(r'[0-9a-f]{64}\Z')
-INDEX_TYPES = ('application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.list.v2+json')
-UNREADABLE = {
-    'zfs': 'import the pool read-only, find the dataset that ends with /%s (zfs list -o name), mount it with '
-           'mount -t zfs -o ro',
-    'devmapper': 'activate the thin device of the pool whose name ends with -snap-%s read-only and mount it',
-    'blockfile': 'snapshots/%s is a file system image: mount it with -o ro,loop',
-    'erofs': 'snapshots/%s holds EROFS blobs: mount them with -t erofs -o ro,loop; the writable layer is in fs/ or '
-             'in rwlayer.img',
-}
 
 
 class Snapshot(NamedTuple):
@@ -53,20 +44,11 @@ class Snapshotter(object):
         self.name = name
         self.root = root
         self.folder_name = SNAPSHOTTER + os.fsencode(name)
+        self.kind = snapshotters.kind(name)
+        self.encoding = model.OVERLAY_USER if userxattr and self.kind.encoding == model.OVERLAY else self.kind.encoding
         self.damage = ''
-        self.userxattr = userxattr
         self._snapshots = None
         self._present = {}
-
-    @property
-    def encoding(self):
-        if self.name in ('overlayfs', 'stargz'):
-            return model.OVERLAY_USER if self.userxattr else model.OVERLAY
-        if self.name == 'fuse-overlayfs':
-            return model.FUSE_OVERLAYFS
-        if self.name in ('native', 'btrfs'):
-            return model.PLAIN
-        return None
 
     def snapshots(self):
         """{full name: Snapshot} of metadata.db; {} with `damage` set where it can't be read."""
@@ -87,13 +69,8 @@ class Snapshotter(object):
 
     def relative(self, record):
         """Path of a snapshot's content below the containerd root."""
-        number = b'%d' % record.ident
-        if self.name == 'native':
-            return self.folder_name + b'/snapshots/' + number
-        if self.name == 'btrfs':
-            kind = {ACTIVE: b'active', VIEW: b'view'}.get(record.kind, b'snapshots')
-            return self.folder_name + b'/' + kind + b'/' + number
-        return self.folder_name + b'/snapshots/' + number + b'/fs'
+        content = self.kind.content_of.get(record.kind, self.kind.content)
+        return self.folder_name + b'/' + os.fsencode(content % record.ident)
 
     def absolute(self, relative):
         return os.path.join(self.root.path(), relative)
@@ -246,10 +223,9 @@ class ContainerdStore(object):
             problems.append(problem('LAYER_ORDER_FALLBACK', container_id, 'meta.db does not tell the snapshot of %s (%s); '
                                     'it was found by its name.' % (container_id[:12], self.damage or 'not listed'), ''))
         if shots.encoding is None:
-            step = UNREADABLE.get(snapshotter, 'read snapshot %s with the software that wrote it')
             return model.Resolution(None, model.UNSUPPORTED, tuple(problems) + (problem(
                 'DRIVER_UNSUPPORTED', container_id, 'The writable layer of %s is snapshot %d of %s, which cannot be read as '
-                'files.' % (container_id[:12], record.ident, snapshotter), step % record.ident + '.'),), sources)
+                'files.' % (container_id[:12], record.ident, snapshotter), shots.kind.next_step % record.ident + '.'),), sources)
         stack, status, notes = self.stack_of(shots, record, container_id)
         sources['layers'] = 'metadata.db'
         return model.Resolution(stack, status, tuple(problems) + notes, sources)
@@ -274,7 +250,7 @@ class ContainerdStore(object):
             seen.add(name)
             key = name.split('/', 2)[-1]
             layer, why = shots.layer(below, key if DIGEST.match(key) else None)
-            if why or (shots.name == 'stargz' and not why and self._lazy(shots, below)):
+            if why or shots.kind.lazy and self._lazy(shots, below):
                 why = why or 'its content was fetched on demand and is not on this disk'
                 layer = layer._replace(status=model.LOST)
                 problems.append(problem('IMAGE_LAYER_LOST', owner, 'Image layer %s (snapshot %d) of %s: %s.' % (

@@ -54,6 +54,8 @@ EXPECTED = {
     'audit_host': [PLAYS + '/records/newhost.json'],
     'audit_expired': [PLAYS + '/lifeboat-reports/hosts/newhost/202001*.json'],
     'audit_report': [PLAYS + '/lifeboat-reports/report.html'],
+    'dead_file': ['/srv/rescued/hostname', '/srv/rescued/README'],
+    'to_docker_container': ['/srv/rescued/shop-db.yml'],
     'rescue_report': [PLAYS + '/lifeboat-reports/rescue-report.html'],
 }
 # ... and that must not
@@ -308,6 +310,18 @@ def records_for_reports():
         shutil.copy(newest, os.path.join(os.path.dirname(newest), '202001%02dT000000Z.json' % day))
 
 
+def run_inventory():
+    """The inventory of the documentation, as it is written."""
+    wrong = []
+    for name, text in documented('inventory').items():
+        write(os.path.join(PLAYS, name + '.yml'), text)
+        done = subprocess.run(['ansible-inventory', '-i', name + '.yml', '--list'], cwd=PLAYS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        said = json.loads(done.stdout.decode('utf-8') or '{}')
+        if done.returncode or 'shop-db' not in said.get('_meta', {}).get('hostvars', {}) or 'lifeboat_status_complete' not in said:
+            wrong.append('the inventory %s: %s' % (name, done.stderr.decode('utf-8', 'replace')))
+    return wrong
+
+
 def main():
     shutil.rmtree(WORK, ignore_errors=True)
     os.makedirs(PLAYS)
@@ -317,12 +331,12 @@ def main():
     write(os.path.join(WORK, 'inventory'), 'newhost\ndeadhost\n')
     write(os.path.join(PLAYS, 'hosts'), 'deadhost\n')
     examples = {}
-    for kind in ('module', 'filter'):
+    for kind in ('module', 'filter', 'lookup'):
         for name, tasks in documented(kind).items():
             examples[name] = [('yaml', play(name, tasks))]
     for page in ['README.md'] + ['roles/%s/README.md' % role for role in ('audit', 'rescue', 'restore')]:
         examples[page] = list(of_page(page))
-    wrong = run_guide()
+    wrong = run_guide() + run_inventory()
     wrong += ['%s has no examples' % name for name, each in examples.items() if not each]
     shutil.copytree(os.path.join(dead, 'srv'), '/srv', dirs_exist_ok=True)
     engine = start_engine()

@@ -2,10 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the action plugin of docker_data_rescue makes of a host's answers, and what it prints at the end."""
+import os
+import types
+
 import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 
 LOTS = 5000000
 
@@ -69,10 +73,10 @@ def test_the_table():
 
 def test_the_table_says_what_stays_behind():
     left = {'binds': 1, 'volumes': 2, 'layers': 0, 'images': 0, 'names': ['web: /srv at /srv']}
-    assert action._table('dead1', dict(RESULT, summary=dict(RESULT['summary'], left_behind=left))).split('\n')[-1] == (
+    assert action._table('dead1', dict(RESULT, summary=dict(RESULT['summary'], left_behind=left))).rpartition('\n')[2] == (
         '[dead1] not in the bundles and only on the host: 1 bind mount, 2 volumes')
     note = {'severity': 'info', 'code': 'NOT_INCLUDED', 'object': 'web', 'message': 'The data of 1 mount of web are not in its bundle.', 'next_step': ''}
-    assert action._table('dead1', dict(RESULT, problems=[note])).split('\n')[-1] == (
+    assert action._table('dead1', dict(RESULT, problems=[note])).rpartition('\n')[2] == (
         '[dead1] not in the bundles and only on the host: data of mounts of 1 container')
 
 
@@ -122,3 +126,34 @@ def test_no_text_of_a_host_moves_the_terminal():
             'problems': [dict(PROBLEMS[0], message=hostile, next_step=hostile)]}
     for width in (None, 79):
         assert all(line.isprintable() for line in action._table('dead1', many, width).split('\n'))
+
+
+# -- dest on the controller ----------------------------------------------------------------------------------------------------
+
+
+def test_dest_on_the_controller_is_refused_below_dev(tmp_path):
+    (tmp_path / 'usb').symlink_to('/dev/shm')
+    for dest in (b'/dev/usb1', b'/dev/shm/out', os.fsencode(str(tmp_path / 'usb' / 'out'))):
+        with pytest.raises(AnsibleActionFail) as caught:
+            action._doubts(dest)
+        assert 'lies in /dev' in str(caught.value)
+
+
+def test_doubts_about_dest_on_the_controller_reach_the_result(monkeypatch):
+    monkeypatch.setattr(fsinfo, 'mount_of', lambda *dummy: types.SimpleNamespace(fstype='tmpfs', point=b'/memory', device=b'', root=b'/'))
+    doubts = action._doubts(b'/memory/out')
+    assert [item.code for item in doubts] == ['DEST_IN_MEMORY']
+    found = action._with_problems({'bundles': [], 'problems': PROBLEMS[:1], 'summary': {'bundles': 0, 'problems': 1}}, doubts)
+    assert [item['code'] for item in found['problems']] == ['DEST_IN_MEMORY', 'SOCKET_SKIPPED'] and found['summary']['problems'] == 2
+    assert action._with_problems({'failed': True, 'msg': 'x'}, doubts) == {'failed': True, 'msg': 'x'}
+
+
+def test_a_run_with_dest_below_dev_ends_before_anything_is_asked_of_the_host(monkeypatch):
+    """In check mode too."""
+    asked = []
+    plugin = object.__new__(action.ActionModule)
+    monkeypatch.setattr(plugin, '_login_uid', lambda: asked.append(1) or 1000, raising=False)
+    monkeypatch.setattr(plugin, '_uncompressed', lambda: None, raising=False)
+    with pytest.raises(AnsibleActionFail) as caught:
+        plugin._deliver({'dest': '/dev/usb1', 'host_name': 'dead1'}, {}, True, False)
+    assert 'lies in /dev' in str(caught.value) and asked == []

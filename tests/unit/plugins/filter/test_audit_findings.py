@@ -4,20 +4,16 @@
 from __future__ import annotations
 
 import collections
-import os
 import re
 import subprocess
-import sys
 
+import auditdata as data
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.filter.audit_findings import audit_findings
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, plaindata
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import auditdata as data  # noqa: E402
 
 RULES = data.builtin_rules()
 ANON = 'ab' * 32

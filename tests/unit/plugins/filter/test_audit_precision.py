@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
 import tarfile
 
 import pytest
@@ -18,8 +17,7 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SAMPLES = os.path.join(HERE, '..', '..', 'databases', 'data')
-sys.path.insert(0, HERE)
-import auditdata as data  # noqa: E402
+import auditdata as data
 
 RULES = data.builtin_rules()
 # container: (worst severity of what the audit says, engines that no named volume holds)

@@ -13,8 +13,8 @@ import io
 import json
 import os
 import re
-import sys
 
+import auditdata as data
 import pytest
 from ansible.errors import AnsibleFilterError
 
@@ -27,9 +27,6 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     reports_store,
     reports_text,
 )
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import auditdata as data  # noqa: E402
 
 RULES = data.builtin_rules()
 EVIL = '=cmd|"/c calc"!A1;=2</script><img src=x onerror=alert(1)>\n@here'

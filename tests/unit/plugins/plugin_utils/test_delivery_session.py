@@ -176,3 +176,130 @@ def test_what_a_restore_says():
 @pytest.mark.parametrize('said, uid', [('1000\n', 1000), ('', None), ('\u00b2', None), ('9' * 5000, None), ('motd\n0\n', 0)])
 def test_user_ids(said, uid):
     assert door.user_id(said) == uid
+
+
+# -- connections that fail ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """No waiting between two attempts; returns the list of pauses."""
+    pauses = []
+    monkeypatch.setattr(delivery_session.time, 'sleep', pauses.append)
+    return pauses
+
+
+def ending():
+    """(bytes of the message that ends a rescue, its digest, its path in the spool)."""
+    raw = frames.message({'op': 'end', 'result': {'bundles': []}})
+    digest = hashlib.sha256(raw).hexdigest()
+    return raw, digest, '/dev/shm/%s/00000000-%s' % (NAME, digest)
+
+
+def test_a_chunk_that_was_damaged_on_its_way_is_fetched_again(tmp_path, session, at_once):
+    raw, digest, path = ending()
+    action = Action([step(chunks=[[0, len(raw), digest]])], {path: raw[:-1] + b'?'})
+    fetch = action._connection.fetch_file
+
+    def second_time(source, target):
+        fetch(source, target)
+        action._connection.files[source] = raw
+    action._connection.fetch_file = second_time
+    session(tmp_path, action).run()
+    assert action._connection.fetched == [path, path]
+
+
+def test_a_chunk_that_is_always_damaged_ends_it(tmp_path, session, at_once):
+    raw, digest, path = ending()
+    action = Action([step(chunks=[[0, len(raw), digest]])], {path: raw[:-1] + b'?'})
+    with pytest.raises(AnsibleError) as raised:
+        session(tmp_path, action).run()
+    assert 'damaged on its way' in str(raised.value)
+    assert len(action._connection.fetched) == delivery_session.MAX_REFETCH + 1
+
+
+def test_a_step_without_an_answer_is_tried_again_for_as_long_as_there_is_patience(tmp_path, session, at_once):
+    raw, digest, path = ending()
+    action = Action([step(chunks=[[0, len(raw), digest]])], {path: raw})
+    answer, lost = action._low_level_execute_command, [{'rc': 255, 'stdout': '', 'stderr': 'Broken pipe\x1b[2J'}] * 1
+
+    def command(line):
+        return lost.pop() if lost else answer(line)
+    action._low_level_execute_command = command
+    made = session(tmp_path, action)
+    made._patience = 60
+    made.run()
+    assert not lost and at_once
+
+    action._low_level_execute_command = lambda line: {'rc': 255, 'stdout': '', 'stderr': 'Broken pipe\x1b[2J'}
+    made._patience = 0.5
+    with pytest.raises(AnsibleError) as raised:
+        made._step()
+    assert 'gave no answer (status 255)' in str(raised.value) and '\x1b' not in str(raised.value)
+
+
+@pytest.mark.parametrize('answer', [step(alive=False, said='one\nMemoryError\n'), '{"gone": true}'])
+def test_a_process_that_ended_too_early_is_told_with_its_last_words(tmp_path, session, answer):
+    with pytest.raises(delivery_session.SenderGone) as raised:
+        session(tmp_path, Action([answer])).run()
+    assert str(raised.value) == ('MemoryError' if isinstance(answer, dict) else '')
+
+
+def test_a_connection_that_cannot_fetch_is_found_before_anything_is_sent(tmp_path, session, at_once):
+    path = '/dev/shm/%s/%s' % (NAME, spool.PROBE)
+    good = Action([step(probed=True)], {path: NAME.encode()})
+    session(tmp_path, good).probe()
+    assert good._connection.put == ['/dev/shm/%s/%s' % (NAME, spool.INBOX)]
+    assert hashlib.sha256(NAME.encode()).hexdigest() in good.commands[-1]
+
+    other = Action([step(probed=True)], {path: b'something else'})
+    with pytest.raises(delivery_session.Unfetchable) as raised:
+        session(tmp_path, other).probe()
+    assert 'what came is not what is there' in str(raised.value) and os.listdir(str(tmp_path)) == []
+
+    refusing = Action([step(probed=True)])
+
+    def refuse(dummy, target):
+        raise AnsibleError('no such\nfile')
+    refusing._connection.fetch_file = refuse
+    with pytest.raises(delivery_session.Unfetchable) as raised:
+        session(tmp_path, refusing).probe()
+    assert str(raised.value) == 'no such'
+
+
+@pytest.mark.parametrize('name', ['ssh', 'local', 'ansible.builtin.ssh'])
+def test_a_connection_that_sees_every_folder_is_not_probed(tmp_path, session, name):
+    action = Action([step()])
+    action._connection.transport = name
+    session(tmp_path, action).probe()
+    assert action.commands == []
+
+
+def test_stop_is_said_and_a_dead_connection_does_not_matter(tmp_path, session):
+    action = Action([step()])
+    session(tmp_path, action).stop()
+    assert '"stop": true' in action.commands[0] and len(action.commands) == 1
+
+    def dead(dummy):
+        raise AnsibleError('dead')
+    action._low_level_execute_command = dead
+    session(tmp_path, action).stop()
+
+
+def test_a_connection_without_a_reset_of_its_own_is_closed():
+    from ansible.plugins.connection import ConnectionBase
+
+    class Bare(object):
+        reset = ConnectionBase.reset
+        closed = 0
+
+        def close(self):
+            self.closed += 1
+
+    class Broken(Bare):
+        def reset(self):
+            raise RuntimeError('of the plugin')
+
+    for each in (Bare(), Broken()):
+        delivery_session.reset(type('Action', (), {'_connection': each}))
+        assert each.closed == 1

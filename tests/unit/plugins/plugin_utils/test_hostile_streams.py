@@ -21,7 +21,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, remote
@@ -62,7 +62,7 @@ def honest(dead, top):
     wire = Recorder(end)
     away = remote.RemoteStore(wire, os.fsencode(str(top / 'box')), 1 << 40, [None, []], lambda number: json.loads(json.dumps(end.answer())))
     request = run.Request(os.fsencode(str(top)), host_name='box', compression='none', include=INCLUDE, inside=away.lies_inside)
-    with inventory.Host(dead, [b'/var/lib/docker']) as host:
+    with registry.open_host(dead, [b'/var/lib/docker']) as host:
         wire.message({'op': 'end', 'result': run.rescue(host, request, away)})
     end.close()
     return end.result(), wire.frames

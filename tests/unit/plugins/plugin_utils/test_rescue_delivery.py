@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import sink
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, remote
@@ -75,7 +75,7 @@ def deliver(dead, dest, cut=None, **options):
     options.setdefault('include', ('config', 'writable', 'volumes', 'logs'))
     request = run.Request(os.fsencode(str(dest)), host_name='box', compression='none', inside=away.lies_inside, **options)
     try:
-        with inventory.Host(dead, [b'/var/lib/docker']) as host:
+        with registry.open_host(dead, [b'/var/lib/docker']) as host:
             wire.message({'op': 'end', 'result': run.rescue(host, request, away)})
     except Cut:
         receiver.close()
@@ -99,7 +99,7 @@ def contents(dest):
 @pytest.fixture(scope='module')
 def reference(dead, tmp_path_factory):
     dest = tmp_path_factory.mktemp('reference')
-    with inventory.Host(dead, [b'/var/lib/docker']) as host:
+    with registry.open_host(dead, [b'/var/lib/docker']) as host:
         run.rescue(host, run.Request(os.fsencode(str(dest)), host_name='box', compression='none',
                                      include=('config', 'writable', 'volumes', 'logs')))
     return contents(dest)
@@ -262,7 +262,7 @@ def blobs(dest):
 
 def test_layers_of_an_image_are_sent_once_and_linked(dead, tmp_path, sharing):
     here = tmp_path / 'here'
-    with inventory.Host(dead, [b'/var/lib/docker']) as host:
+    with registry.open_host(dead, [b'/var/lib/docker']) as host:
         run.rescue(host, run.Request(os.fsencode(str(here)), host_name='box', compression='none', include=IMAGE))
     result, sent = deliver(dead, tmp_path / 'there', include=IMAGE)
     assert {item['status'] for item in result['bundles']} == {'complete'}

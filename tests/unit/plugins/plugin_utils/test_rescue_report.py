@@ -140,6 +140,20 @@ def test_the_reason_and_the_next_step_are_told():
     assert 'Mount it.' in rescue_report_html.as_html(made)
 
 
+def test_the_reasons_of_a_bundle_are_its_own_whatever_is_cut_from_the_list_of_the_host():
+    crowd = [problem('other-%d' % number) for number in range(300)]
+    own = problem('mysql', 'warning', 'Three files could not be read.', 'Copy the disk.')
+    note = dict(problem('db', 'info', 'Not asked for.'), code='NOT_INCLUDED')
+    made = rescue_report.fleet([rescue_report.host_record(result(
+        bundle('db-2', 'partial', problems=[note, own]), bundle('odd-3', 'partial', problems='none')), 'one', {}, NOW, NOW),
+        rescue_report.host_record(result(bundle('db-2', 'partial', problems=[own]), problems=crowd), 'two', {}, NOW, NOW)], [], NOW)
+    assert [(row['host'], row['message'], row['next_step']) for row in made['missing'] if row['object'] == 'db-2'] == [
+        ('one', own['message'], own['next_step']), ('two', own['message'], own['next_step'])]
+    assert json.loads(rescue_report.as_json(made))['hosts'][0]['bundles'][0]['problems'] == [note, own]
+    page = rescue_report_html.as_html(made)
+    assert own['message'] in page and page.index(own['message']) < page.index('id="hosts"')
+
+
 def test_words_of_a_node_that_nobody_knows_promise_nothing():
     note = dict(problem('web', 'no such severity'), code='X' * 900)
     made = report(host=result(bundle('web-1', 'perfect'), problems=[note]))

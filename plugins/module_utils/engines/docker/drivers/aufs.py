@@ -7,12 +7,13 @@ from .common import CACHE_ID, Lowers, ids_in, no_path, path_in
 
 ENCODING = model.AUFS
 FOLDER = b'aufs'
+TREE = b'aufs/diff'
 REMOVING = b'-removing'                 # suffix of diff/ folders while a layer is deleted
 
-layer = writable = path_in(b'aufs/diff')
+layer = writable = path_in(TREE)
 work = no_path
 merged = path_in(b'aufs/mnt')
-ids = ids_in(b'aufs/diff')
+ids = ids_in(TREE)
 
 
 def lowers(root, ident):

@@ -7,8 +7,9 @@ from .common import ids_in, no_lowers, no_path, path_in
 
 ENCODING = model.PLAIN
 FOLDER = b'btrfs'
+TREE = b'btrfs/subvolumes'
 
-layer = writable = path_in(b'btrfs/subvolumes')
+layer = writable = path_in(TREE)
 work = merged = no_path
-ids = ids_in(b'btrfs/subvolumes')
+ids = ids_in(TREE)
 lowers = no_lowers

@@ -6,15 +6,18 @@
 A driver is one file here that offers
 
 - ``ENCODING``: model.OVERLAY, AUFS, FUSE_OVERLAYFS or PLAIN, or None where plain file reading can't reach the layers;
-- ``FOLDER``: its folder below the data root (bytes);
+- ``FOLDER``: its folder below the data root (bytes), which has the name that Docker has for the driver;
+- ``TREE``: the folder, there or below it, in which each layer has a name;
 - ``layer(id)`` and ``writable(id)``: path of a read-only layer's and of a writable layer's content below the data
   root, and ``work(id)``, ``merged(id)`` or None;
 - ``ids(root)``: the ids that have a folder (sorted bytes);
 - ``lowers(root, id)``: Lowers, the driver's own record of what lies below a layer; a full-copy driver has none;
-- ``next_step(root, id)``: for an unsupported one, what can read it.
+- ``next_step(root, id)``: for an unsupported one, what can read it;
+- where it applies, ``COPIED_INIT`` (see model.Stack.copied_init), ``FULL_LAYERS`` (one image layer holds all that is below it),
+  ``by_symlink(links, link)`` (it has a file ``lower`` whose entries are names of links in ``l/``).
 
-and its line in engines.docker.driver_table. Everything else (chains, views, changes, archives) works from these. What many
-drivers have in common is made by the functions of this file.
+and its entry in engines.docker.driver_table. There is no other list: discovery, chains, views, changes and archives work from these
+attributes. What many drivers have in common is made by the functions of this file.
 """
 import re
 from typing import NamedTuple, Optional, Tuple

@@ -10,18 +10,18 @@ from .common import folder_names, ids_in, no_lowers, no_path, path_in
 
 ENCODING = None
 FOLDER = b'devicemapper'
-METADATA = b'devicemapper/metadata'
+TREE = b'devicemapper/metadata'
 
 layer = writable = path_in(b'devicemapper/mnt', b'/rootfs')
 work = merged = no_path
-ids = ids_in(METADATA)
+ids = ids_in(TREE)
 lowers = no_lowers
 
 
 def next_step(root, ident):
     """How to reach one thin device: its number and size from ``metadata/<id>``, the pool from loop files or an LV."""
     try:
-        record = metadata.read_json(root.descend(METADATA), ident).value or {}
+        record = metadata.read_json(root.descend(TREE), ident).value or {}
     except OSError:
         record = {}
     number, size = record.get('device_id'), record.get('size')

@@ -8,7 +8,7 @@ from . import overlay2
 from .common import path_in
 
 ENCODING = model.FUSE_OVERLAYFS
-FOLDER = b'fuse-overlayfs'
+FOLDER = TREE = b'fuse-overlayfs'
 
 layer = writable = path_in(FOLDER, b'/diff')
 work = path_in(FOLDER, b'/work')

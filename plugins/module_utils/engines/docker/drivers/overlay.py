@@ -9,7 +9,7 @@ from ....records import model
 from .common import CACHE_ID, Lowers, ids_in, path_in
 
 ENCODING = model.OVERLAY
-FOLDER = b'overlay'
+FOLDER = TREE = b'overlay'
 COPIED_INIT = True                      # see model.Stack.copied_init
 FULL_LAYERS = True                      # one image layer holds all that is below it
 

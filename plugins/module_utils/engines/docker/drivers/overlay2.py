@@ -8,7 +8,7 @@ from ....records import model
 from .common import CACHE_ID, Lowers, folder_names, path_in
 
 ENCODING = model.OVERLAY
-FOLDER = b'overlay2'
+FOLDER = TREE = b'overlay2'
 LINK = re.compile(rb'[A-Z2-7]{26}\Z')
 
 layer = writable = path_in(FOLDER, b'/diff')

@@ -7,8 +7,9 @@ from .common import ids_in, no_lowers, no_path, path_in
 
 ENCODING = model.PLAIN
 FOLDER = b'vfs'
+TREE = b'vfs/dir'
 
-layer = writable = path_in(b'vfs/dir')
+layer = writable = path_in(TREE)
 work = merged = no_path
-ids = ids_in(b'vfs/dir')
+ids = ids_in(TREE)
 lowers = no_lowers

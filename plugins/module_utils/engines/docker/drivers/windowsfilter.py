@@ -5,7 +5,7 @@
 from .common import ids_in, no_lowers, no_path, path_in
 
 ENCODING = None
-FOLDER = b'windowsfilter'
+FOLDER = TREE = b'windowsfilter'
 
 layer = writable = path_in(FOLDER)
 work = merged = no_path

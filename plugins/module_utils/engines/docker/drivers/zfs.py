@@ -7,10 +7,11 @@ from .common import ids_in, no_lowers, no_path, path_in
 
 ENCODING = None
 FOLDER = b'zfs'
+TREE = b'zfs/graph'
 
-layer = writable = path_in(b'zfs/graph')
+layer = writable = path_in(TREE)
 work = merged = no_path
-ids = ids_in(b'zfs/graph')
+ids = ids_in(TREE)
 lowers = no_lowers
 
 

@@ -8,6 +8,7 @@ import os
 import stat
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from ....disk import safeio
 from ....formats.wording import show
 from ....records import model
 from .claims import DEFAULT_ROOT
@@ -48,11 +49,12 @@ def candidates(scan, claims, explicit, only_given):
     host = scan.host
     merged, missing = _by_folder(scan, claims, only_given)
     containerd = ContainerdRoots(scan, explicit)
+    known = [place for place, dummy in merged]
     found = []
     for place, named in merged:
         if only_given and named[0].kind != 'given':
             continue
-        outer = _outer(host, place)
+        outer = _outer(host, place, known)
         inherited = [claim for other, others in merged if outer and other == outer for claim in others]
         found.extend(_inspect_claims(scan, place, named + inherited, containerd, outer))
     found.sort(key=lambda pair: (-pair[0].score, pair[0].path))
@@ -76,7 +78,7 @@ def _by_folder(scan, claims, only_given):
     for claim in claims:
         try:
             place = scan.host.resolve(claim.path)
-            st = os.stat(place)
+            st = safeio.lstat(place)
         except OSError as exc:
             missing.append((claim, exc))
             continue
@@ -96,18 +98,31 @@ def _by_folder(scan, claims, only_given):
     return [item[1:] for item in merged], missing
 
 
-def _outer(host, place):
-    """The data root that a userns-remap folder lies in, None for any other folder.
+def _outer(host, place, known):
+    """The data root that a userns-remap folder lies in, None for any other folder. KNOWN: the folders that claims lead to.
 
-    dockerd gives the folder to the remapped group (older ones to the user too); one that only looks like it, as
-    /backup/2024.11 does, belongs to others.
+    dockerd gives the folder, or the folders in it, to the remapped group (older ones to the user too); in a copy the folder
+    itself often is root's. One that only looks like it, as /backup/2024.11 does, lies in no data root and belongs to others.
     """
     match = USERNS.match(os.path.basename(place))
     if not match or place == host.path:
         return None
-    st = os.stat(place)
-    owned = st.st_gid == int(match.group(2)) or st.st_uid == int(match.group(1))
-    return os.path.dirname(place) if owned else None
+    above = os.path.dirname(place)
+    if above in known:
+        return above
+    for folder in (place,) + tuple(os.path.join(place, name) for name in SIGNS):
+        try:
+            st = safeio.lstat(folder)
+        except OSError:
+            continue
+        if st.st_gid == int(match.group(2)) or st.st_uid == int(match.group(1)):
+            return above
+    try:
+        with safeio.Dir.root(above) as around:
+            signs = len(set(SIGNS) & set(around.names()))
+    except OSError:
+        return None
+    return above if signs > 1 else None  # one may be a folder of that name
 
 
 def _inspect_claims(scan, place, claims, containerd, outer):
@@ -161,7 +176,7 @@ def _candidate(scan, place, claims, content, containerd, outer):
     if rootless and userns is None:
         uid = next((claim.uid for claim in rootless if claim.uid), None)
         if uid is None:
-            uid = os.stat(place).st_uid
+            uid = safeio.lstat(place).st_uid
     exec_root, pidfile = _run_paths(flags, settings, claims, uid)
     override = next((claim.containerd for claim in claims if claim.containerd), None)
     roots, missing = containerd.roots(base, place, exec_root, override, uid is not None)

@@ -6,6 +6,7 @@ the system's containerd is told (its unit's flags, config.toml and its imports).
 """
 import os
 
+from ....disk import safeio
 from .daemonconf import absolute, containerd_flags, parse_containerd, to_bytes
 from .units import SYSTEM_UNITS, matching, service_names, unit_commands
 
@@ -70,7 +71,7 @@ class ContainerdRoots(object):
         found, missing = [], []
         for path in named:
             node = scan.node(path)
-            if node is not None and os.path.isdir(node):
+            if safeio.is_folder(node):
                 if node not in found:
                     found.append(node)
             elif path not in missing:

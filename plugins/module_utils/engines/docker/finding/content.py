@@ -9,16 +9,14 @@ from typing import NamedTuple, Tuple
 
 from ....formats import wording
 from ....formats.wording import show
+from ...shared.snapshotters import FOLDER as SNAPSHOTTER
+from .. import driver_table
 
-# Folder of a graphdriver's layers below the data root
-TREES = (('overlay2', b'overlay2'), ('overlay', b'overlay'), ('fuse-overlayfs', b'fuse-overlayfs'),
-         ('aufs', b'aufs/diff'), ('vfs', b'vfs/dir'), ('btrfs', b'btrfs/subvolumes'), ('zfs', b'zfs/graph'),
-         ('devicemapper', b'devicemapper/metadata'), ('windowsfilter', b'windowsfilter'))
 NO_LAYER = (b'l', b'lost+found', b'backingFsBlockDev')
 SIGNS = (b'containers', b'image', b'volumes', b'network', b'buildkit', b'graph', b'engine-id', b'containerd')
+ROOM = (b'image', b'volumes', b'network')  # of these a data root with containers has one, or a driver's folder
 USERNS = re.compile(br'([0-9]{1,10})\.([0-9]{1,10})\Z')
 _HEX64 = re.compile(br'[0-9a-f]{64}\Z')
-SNAPSHOTTER = b'io.containerd.snapshotter.v1.'
 MAX_FOLDERS = 50                        # userns folders, drivers, snapshotters of one root
 
 
@@ -67,16 +65,18 @@ def content_of(scan, path):
         database = b'image/' + driver + b'/layerdb/'
         recorded[wording.text(driver)] = len(inside(database + b'sha256')) + len(inside(database + b'mounts'))
     counts = {}
-    for driver, folder in TREES:
-        if folder.partition(b'/')[0] in names:
-            counts[driver] = len([name for name in inside(folder) if name not in NO_LAYER and name[:1] != b'.'])
+    for folder in sorted(names):
+        driver = driver_table.at(folder)
+        if driver is not None:
+            counts[folder.decode('ascii')] = len([name for name in inside(driver.TREE) if name not in NO_LAYER and name[:1] != b'.'])
     snapshotters = dict((wording.text(name), 0) for name in inside(b'rootfs')[:MAX_FOLDERS])
     for name in inside(b'containerd/daemon')[:MAX_FOLDERS]:
         if name.startswith(SNAPSHOTTER):
             number = len(inside(b'containerd/daemon/' + name + b'/snapshots'))
             if number:
                 snapshotters[wording.text(name[len(SNAPSHOTTER):])] = number
-    hollow = tuple(driver for driver, dummy in TREES if recorded.get(driver) and not counts.get(driver))
+    hollow = tuple(name for name in sorted(recorded) if recorded[name] and not counts.get(name)
+                   and driver_table.driver(name) is not None)
     stores = dict(counts)
     for driver in recorded:
         stores.setdefault(driver, 0)
@@ -88,6 +88,11 @@ def content_of(scan, path):
                    len([name for name in inside(b'volumes') if name not in (b'metadata.db', b'backingFsBlockDev')]),
                    sum(counts.values()) + sum(snapshotters.values()), tuple(sorted(snapshotters)),
                    tuple(name for name in sorted(names) if USERNS.match(name)))
+
+
+def is_root(names):
+    """True if NAMES (bytes) in a folder are those of a data root that has containers."""
+    return b'containers' in names and any(name in ROOM or driver_table.at(name) is not None for name in names)
 
 
 def filled(scan, path):

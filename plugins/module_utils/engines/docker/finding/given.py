@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from ....disk import fsinfo
+from ....disk import fsinfo, host as hosts
 from ....disk.errors import LifeboatError
 from ....formats.wording import show
 
@@ -24,16 +24,16 @@ def given_root(host, path, option):
             raise LifeboatError(_refusal(option, text + where, exc))
         literal = _literal(host, path)
         if literal is None:
-            if where and os.path.lexists(path):
+            if where and hosts.HostRoot(b'/').exists(path):
                 raise LifeboatError('%s: %s does not exist%s; paths are looked up there. It exists on this '
-                                          'machine itself: for that one leave host_root at /.' % (option, text, where))
+                                    'machine itself: for that one leave host_root at /.' % (option, text, where))
             raise LifeboatError('%s: %s does not exist%s; if it is on a disk of its own, mount that first.'
-                                      % (option, text, where))
+                                % (option, text, where))
         path = literal
         st = host.stat(path)
     if not stat.S_ISDIR(st.st_mode):
         raise LifeboatError('%s: %s is not a folder; if it is a disk image, mount it read-only and give the '
-                                  'mount point.' % (option, text))
+                            'mount point.' % (option, text))
     try:
         host.listdir(path)
     except OSError as exc:

@@ -8,14 +8,15 @@ import errno
 import os
 import stat
 
-from ....disk import fsinfo
+from ....disk import fsinfo, safeio
 from ....formats import jsonish
 from ....formats.wording import show
 from ....records import model
+from .. import driver_table
 from . import elsewhere, mounting
 from .claims import DEFAULT_ROOT
 from .containerd_roots import DEFAULT_CONTAINERD
-from .content import SIGNS, SNAPSHOTTER, TREES, filled
+from .content import SIGNS, SNAPSHOTTER, filled, is_root
 from .daemonconf import MAX_CONFIG, to_bytes
 from .unmounted import is_mounted, unmounted
 
@@ -74,7 +75,7 @@ def _target(host, path):
     """Where a link that leads nowhere wanted to lead (one step), as the dead host saw it."""
     try:
         folder = host.resolve(os.path.dirname(path) or b'/')
-        target = os.readlink(os.path.join(folder, os.path.basename(path)))
+        target = host.readlink(path)
     except OSError:
         return path
     return fsinfo.clean(os.path.join(host.to_host(folder), target))
@@ -111,7 +112,7 @@ def judge(scan, candidate, content, others):
     if content.is_empty:
         _empty(scan, candidate, content, others, bool(lost))
     for driver in content.hollow:
-        folder = os.path.join(candidate.path, dict(TREES)[driver].split(b'/')[0])
+        folder = os.path.join(candidate.path, driver_table.driver(driver).FOLDER)
         scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %d containers and layers of the driver %s are recorded, '
                      'but %s is empty or missing: the driver directory is probably an unmounted file system.'
                      % (text, candidate.containers, driver, show(folder)), _remount(scan, folder, driver))
@@ -177,7 +178,7 @@ def _near(scan, candidate):
             names = set(scan.host.listdir(path))
         except OSError:
             continue
-        if b'containers' in names and names & set((b'image', b'volumes', b'overlay2')):
+        if is_root(names):
             return '%s looks like one: give that in data_roots.' % show(path)
     return ''
 
@@ -201,17 +202,17 @@ def _no_layers(scan, candidate, content):
             continue
         driver = record.get('Driver') if isinstance(record, dict) else None
         if isinstance(driver, str) and driver:
-            is_graph = driver in dict(TREES) and not record.get('ImageManifest')
+            is_graph = driver_table.driver(driver) is not None and not record.get('ImageManifest')
             (drivers if is_graph else snapshotters).add(driver)
     for driver in sorted(drivers):
-        folder = os.path.join(candidate.path, dict(TREES)[driver].split(b'/')[0])
+        folder = os.path.join(candidate.path, driver_table.driver(driver).FOLDER)
         scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %d containers of the driver %s, but %s is empty or '
                      'missing: the driver directory is probably an unmounted file system.'
                      % (show(candidate.path), candidate.containers, driver, show(folder)),
                      _remount(scan, folder, driver))
     for name in sorted(snapshotters):
         wanted = SNAPSHOTTER + to_bytes(name)
-        if b'/' in wanted or any(os.path.lexists(os.path.join(root, wanted)) for root in candidate.containerd_roots):
+        if b'/' in wanted or any(safeio.kind(os.path.join(root, wanted)) for root in candidate.containerd_roots):
             continue
         places = candidate.containerd_missing[:3] or (DEFAULT_CONTAINERD,)
         scan.problem('STORE_UNREACHABLE', candidate.path, '%s holds containers of the containerd store (%s), whose '

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every dockerd that runs, if the host is the machine that we run on: its command line and environment, from /proc."""
 import errno
-import os
 import re
 
 from ....disk import host as hosts
@@ -30,7 +29,7 @@ def daemons(scan):
 
 def _process_user(scan, env, pid):
     """The User of a running rootless daemon, None for an ordinary one. OSError if it is gone."""
-    uid = os.stat('/proc/%d' % pid).st_uid
+    uid = hosts.owner_of(pid)
     if uid == 0:
         if not env.get('ROOTLESSKIT_STATE_DIR'):
             return None

@@ -8,7 +8,9 @@ import itertools
 import os
 
 from ....formats.wording import show
+from . import layouts
 from .claims import DEFAULT_JSON, DEFAULT_ROOT, Claim, claim_of
+from .content import is_root
 from .daemonconf import flags_of, parse_env, script_flags, shell_words
 from .homes import dot_folders
 from .running import daemons
@@ -28,6 +30,7 @@ def all_claims(scan):
     scan.looked.append(show(DEFAULT_ROOT))
     claims.append(Claim(DEFAULT_ROOT, 'default', default=True))
     claims.extend(_from_layout(scan))
+    claims.extend(layouts.layout_claims(scan, claims)[:MAX_CLAIMS])
     return claims
 
 
@@ -125,7 +128,7 @@ def _from_layout(scan):
         return []
     names = set(scan.names(b'/'))
     claims = []
-    if b'containers' in names and names & set((b'image', b'volumes', b'overlay2', b'network')):
+    if is_root(names):
         claims.append(Claim(b'/', 'host_root is itself a data root', default=True))
     for path in (b'/lib/docker', b'/docker'):
         claims.append(Claim(path, 'host_root looks like a file system of its own for /var or /var/lib', default=True))

@@ -51,9 +51,8 @@ def service_names(scan, folders, admin, word=b'docker'):
 
 def _is_alias(scan, folder, name):
     """sshd.service -> /lib/systemd/system/ssh.service is only another name."""
-    place = scan.node(folder)
     try:
-        return place is not None and os.path.basename(os.readlink(os.path.join(place, name))) != name
+        return os.path.basename(scan.host.readlink(os.path.join(folder, name))) != name
     except OSError:
         return False
 

@@ -1,0 +1,29 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
+
+WIDTH = 140
+NARROWEST = 40
+
+
+def facts_table(facts, width=WIDTH, verbose=False):
+    try:
+        wanted = int(width)
+    except (TypeError, ValueError) as exc:
+        raise AnsibleFilterError('facts_table: width must be a number') from exc
+    try:
+        return report.look(plain(facts), max(wanted, NARROWEST), verbose=bool(verbose))
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
+        # they come from a host that may say anything
+        raise AnsibleFilterError('facts_table: these are no facts of docker_layer_facts (docker_layers)') from exc
+
+
+class FilterModule:
+    def filters(self):
+        return {'facts_table': facts_table}

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The source becomes something that the kernel can read, and never something that it can write.
+
+Raw disks are bound into the attachment's folder as they are. Other formats are shown as raw by qemu-storage-daemon, through
+FUSE. `overlay` puts a throw-away qcow2 over a device: what is written to it goes there, up to scratch_size.
+"""
+import errno
+import json
+import os
+import signal
+import stat
+import time
+from typing import Any, Dict, Iterator
+
+from ..disk import fsinfo
+from ..disk.errors import LifeboatError
+from ..formats.wording import show
+from . import images, loops
+from .commands import Commands, has, line_of
+from .session import Device, Session, size_of
+from .state import State
+
+DAEMON = 'qemu-storage-daemon'
+WAIT = 20                               # seconds for a daemon to end
+
+
+def adopt(session: Session, image: images.Image) -> Device:
+    """The disk IMAGE as a Device. Tools that are missing are a ToolMissing."""
+    if image.graph or len(image.files) > 1:
+        return _shown_as_raw(session, image)
+    place = bind(session, image.path)
+    return Device(place, 0, size_of(place), graph_of(place), show(image.path), names=(image.path,))
+
+
+def graph_of(path: str) -> Dict[str, Any]:
+    """A raw file or block device, as a block device of QEMU."""
+    kind = 'host_device' if stat.S_ISBLK(os.stat(path).st_mode) else 'file'
+    return {'driver': 'raw', 'read-only': True, 'file': {'driver': kind, 'filename': path, 'read-only': True}}
+
+
+def bind(session: Session, path: str) -> str:
+    """PATH (file or block device) bound into the attachment's folder -> where."""
+    place = session.place('disk', '.raw')
+    _touch(session, place)
+    session.state.begin(kind='mount', point=place)
+    session.commands.run(['mount', '--bind', path, place])
+    session.commands.run(['mount', '-o', 'remount,bind,ro', place])
+    return place
+
+
+def _touch(session: Session, place: str) -> None:
+    session.commands.note(line_of(['touch', place]))
+    os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+
+def _shown_as_raw(session: Session, image: images.Image) -> Device:
+    graph = image.graph
+    if not graph:                       # pieces of a raw disk
+        descriptor = session.place('pieces', '.vmdk')
+        _touch(session, descriptor)
+        with open(descriptor, 'w', encoding='utf-8', errors='surrogateescape') as out:
+            out.write(images.joined(image.files))
+        session.commands.note('# %s joins %s' % (show(descriptor), show(', '.join(image.files))))
+        graph = {'driver': images.VMDK, 'read-only': True, 'file': {'driver': 'file', 'filename': descriptor, 'read-only': True}}
+    place = export(session, graph, False)
+    return Device(place, 0, size_of(place), graph, show(image.path), names=(image.path,))
+
+
+def export(session: Session, graph: Dict[str, Any], writable: bool) -> str:
+    """Show the block device GRAPH as a raw file, by a qemu-storage-daemon of its own -> where."""
+    if not os.path.exists('/dev/fuse'):
+        raise LifeboatError('This machine has no /dev/fuse, which %s needs; run: modprobe fuse' % DAEMON)
+    place = session.place('disk', '.raw')
+    _touch(session, place)
+    session.state.begin(kind='daemon', point=place)
+    words = [DAEMON, '--daemonize', '--pidfile', place + '.pid', '--blockdev', json.dumps(dict(graph, **{'node-name': 'disk'}), sort_keys=True),
+             '--export', json.dumps({'type': 'fuse', 'id': 'disk', 'node-name': 'disk', 'mountpoint': place, 'writable': writable},
+                                    sort_keys=True)]
+    if writable:                        # the limit of what the overlay may grow to
+        words = ['prlimit', '--fsize=%d' % session.request.scratch_size] + words
+    session.commands.run(words)
+    return place
+
+
+def can_overlay() -> bool:
+    """Whether this machine has what overlay() needs."""
+    return has(DAEMON) and has('qemu-img') and has('prlimit') and os.path.exists('/dev/fuse')
+
+
+def overlay(session: Session, device: Device) -> str:
+    """A loop device that shows DEVICE and takes what is written into a throw-away file -> its node."""
+    scratch = session.place('overlay', '.qcow2')
+    session.commands.run(['qemu-img', 'create', '-q', '-f', 'qcow2', scratch, str(device.size)])
+    below = device.graph
+    if device.offset or below.get('driver') == 'raw':
+        inner = below['file'] if below.get('driver') == 'raw' else below
+        below = {'driver': 'raw', 'read-only': True, 'offset': device.offset, 'size': device.size, 'file': inner}
+    graph = {'driver': 'qcow2', 'file': {'driver': 'file', 'filename': scratch}, 'backing': below}
+    place = export(session, graph, True)
+    return loops.attach(session, place, 0, device.size, False)
+
+
+# -- taking it down --------------------------------------------------------------------------------------------------
+
+
+def _daemons(point: str) -> Iterator[int]:
+    """Process ids of daemons that show something at POINT, which is below a folder of ours."""
+    needle = os.fsencode(json.dumps(point))
+    for name in os.listdir('/proc'):
+        if name.isdigit():
+            try:
+                with open('/proc/%s/cmdline' % name, 'rb') as stream:
+                    words = stream.read().split(b'\0')
+            except OSError:
+                continue
+            if os.path.basename(words[0]) == DAEMON.encode() and any(needle in word for word in words):
+                yield int(name)
+
+
+def undo(action: Dict[str, Any], dummy_state: State, commands: Commands) -> None:
+    """End the daemon of ACTION, remove what it showed and what was written to it."""
+    point = action['point']
+    for number, which in enumerate((signal.SIGTERM, signal.SIGKILL)):
+        found = list(_daemons(point))
+        for pid in found:
+            if not number:
+                commands.note('kill %d' % pid)
+            try:
+                os.kill(pid, which)
+            except OSError as exc:
+                if exc.errno != errno.ESRCH:
+                    raise
+        deadline = time.time() + WAIT
+        while found and time.time() < deadline and list(_daemons(point)):
+            time.sleep(0.05)
+    if any(mount.point == os.fsencode(point) for mount in fsinfo.mounts()):
+        commands.run(['umount', point])

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loop devices over files of the attachment's own folder; by that they are known again."""
+import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from .commands import Commands, Failed, has
+from .session import Session
+from .state import State
+
+SYS = '/sys/block'
+MAX_ROUNDS = 4                          # layers on a loop device that are not ours
+
+
+def attach(session: Session, path: str, offset: int, size: int, read_only: bool) -> str:
+    """A loop device over SIZE bytes of PATH, which lies in the attachment's folder -> /dev/loopN."""
+    action = session.state.begin(kind='loop', file=path, offset=offset, size=size)
+    words = ['losetup', '--find', '--show'] + (['--read-only'] if read_only else [])
+    words += ['--offset', str(offset), '--sizelimit', str(size)] if offset or size % 512 == 0 else []
+    node = session.commands.run(words + [path]).strip()
+    action['node'] = node
+    session.state.save()
+    return node
+
+
+def _all() -> Iterator[Tuple[str, str, int]]:
+    """(node, file behind it, offset) of every loop device in use."""
+    for name in os.listdir(SYS):
+        if name.startswith('loop'):
+            folder = os.path.join(SYS, name, 'loop')
+            behind = _attribute(folder, 'backing_file')
+            if behind:
+                yield '/dev/' + name, behind, int(_attribute(folder, 'offset') or '0')
+
+
+def _attribute(folder: str, name: str) -> Optional[str]:
+    try:
+        with open(os.path.join(folder, name), encoding='utf-8', errors='surrogateescape') as stream:
+            return stream.read().rstrip('\n')
+    except OSError:
+        return None
+
+
+def take_back(state: State, commands: Commands, nodes: Sequence[str]) -> None:
+    """udev of this machine may have assembled arrays or activated volumes on NODES by itself: stop what lies on them, if all
+    that it lies on is ours."""
+    if has('udevadm'):
+        commands.run(['udevadm', 'settle', '--timeout=10'], quiet=True)
+    ours = {os.path.basename(os.path.realpath(node)) for node in list(nodes) + list(left(state))}
+    for dummy in range(MAX_ROUNDS):
+        holders = sorted({each for name in ours for each in _names(os.path.join(SYS, name, 'holders'))})
+        if not holders:
+            return
+        for holder in holders:
+            below = _names(os.path.join(SYS, holder, 'slaves'))
+            if below and ours.issuperset(below):
+                _stop(holder, commands)
+                ours.add(holder)        # what lies on it comes first
+        ours = {name for name in ours if os.path.exists(os.path.join(SYS, name))}
+
+
+def _stop(holder: str, commands: Commands) -> None:
+    try:
+        if holder.startswith('md'):
+            commands.run(['mdadm', '--stop', '/dev/' + holder])
+        elif holder.startswith('dm-'):
+            commands.run(['dmsetup', 'remove', _attribute(os.path.join(SYS, holder, 'dm'), 'name') or holder])
+    except Failed:
+        pass                            # something lies on it, which is stopped first; the next round comes back to it
+
+
+def _names(folder: str) -> List[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def undo(action: Dict[str, Any], state: State, commands: Commands) -> None:
+    """Detach the loop device of ACTION, and no other: the file behind it must be ours."""
+    for node, behind, offset in list(_all()):
+        if behind in (action['file'], action['file'] + ' (deleted)') and offset == action['offset']:
+            if _names(os.path.join(SYS, os.path.basename(node), 'holders')):
+                take_back(state, commands, [node])
+            commands.run(['losetup', '--detach', node])
+
+
+def left(state: State) -> Iterator[str]:
+    """Nodes of loop devices whose file lies in the attachment's folder."""
+    for node, behind, dummy in _all():
+        if behind.startswith(state.folder + '/'):
+            yield node

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""--disk: the disk of a dead host is attached before the verb and released after it, whatever the verb did."""
+import contextlib
+import os
+
+from ..attach import run as attaching
+from ..attach.session import Request
+from ..disk.errors import LifeboatError
+from .output import shown
+
+# verbs whose answer is of no use when the disk is released again
+NOT_WITH = {'mount': 'it prints a command for a disk that stays attached; use the module disk_attach'}
+
+
+def request_of(given):
+    """The Request for the options --disk, --key-file, --nested, --scratch-dir; the passphrase is in LIFEBOAT_PASSPHRASE."""
+    paths = tuple(os.path.abspath(path) for path in given.disk)
+    request = Request(paths, journal='ignore' if given.no_journal else 'replay', nested=given.nested, key_file=given.key_file or '',
+                      passphrase=os.environ.get('LIFEBOAT_PASSPHRASE', ''))
+    return request._replace(scratch_dir=os.path.abspath(given.scratch_dir)) if given.scratch_dir else request
+
+
+@contextlib.contextmanager
+def attached(given, out):
+    """GIVEN.host_root is that of the disk in here. Nothing happens without --disk. LifeboatError."""
+    if not given.disk:
+        yield
+        return
+    if given.verb in NOT_WITH:
+        raise LifeboatError('%s does not work with --disk: %s' % (given.verb, NOT_WITH[given.verb]))
+    if given.host_root != '/':
+        raise LifeboatError('give --disk or --host-root, not both')
+    request, before = request_of(given), os.umask(0o077)
+    try:
+        try:
+            result = attaching.attach(request)
+        finally:
+            os.umask(before)
+        for problem in result['problems']:
+            out.note('%s: %s %s' % (problem['code'], problem['message'], problem['next_step']))
+        first, others = result['hosts'][0], result['hosts'][1:]
+        for other in others:
+            out.note('another host on this disk is not looked at: %s with %d data roots; attach it with the module disk_attach' % (
+                shown(other['os']['hostname'] or other['file_systems'][0]['device']), len(other['engines'])))
+        given.host_root = first['host_root']
+        yield
+    finally:
+        attaching.release(request)

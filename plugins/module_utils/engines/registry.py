@@ -1,0 +1,111 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engines that can be read, and a host's disk opened with them. This is the only list of engines."""
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from ..disk import metadata
+from ..disk.errors import LifeboatError
+from ..disk.host import HostRoot
+from ..formats import wording
+from ..records.codes import problem
+from ..records.definition import Definition
+from .api import Given
+
+ALL = 'all'
+FIRST = 'docker'                        # wrote the bundles of version 1, which name no engine
+
+
+def engines() -> Dict[str, Any]:
+    """{name: module} of every engine, see engines.api; in the order in which they are asked.
+
+    One line an engine. It is an import statement, since Ansible sends those files to a managed node that such a statement names.
+    """
+    from .docker import engine as docker  # noqa: F401
+    return {module.NAME: module for dummy, module in sorted(locals().items())}
+
+
+def chosen(names: Sequence[str]) -> List[Any]:
+    """The modules of the engines called NAMES, or of all. LifeboatError for an unknown one."""
+    known = engines()
+    for name in names:
+        if name != ALL and name not in known:
+            raise LifeboatError('engines has no "%s"; it has: %s.' % (wording.show(name), ', '.join(list(known) + [ALL])))
+    return [module for name, module in known.items() if not names or ALL in names or name in names]
+
+
+def definition(engine: str, read: Callable[[str], bytes]) -> Definition:
+    """The Definition of an engine's own files, which READ(name) gives (b'' where there is none), for bundles that have no neutral one.
+    Damaged files count as lost. LifeboatError for an engine that is not known."""
+    module = engines().get(engine)
+    if module is None:
+        raise LifeboatError('This collection does not know the engine %s, whose records are to be read.' % wording.show(engine))
+    return module.definition(read)
+
+
+class Host(object):
+    """Everything below a host root that the engines ENGINES (names) left there. Use as a context manager; close() ends it.
+
+    HOST_ROOT, DATA_ROOTS, CONTAINERD_ROOT are bytes as the user gave them; no data roots: they are looked for. `root` is the
+    disk.host.HostRoot, `roots` the api.Root of each data root. Raises LifeboatError when what was asked for cannot be opened at
+    all; all other trouble is in `problems`, here and in the records.
+    """
+
+    def __init__(self, host_root: bytes = b'/', data_roots: Sequence[bytes] = (), containerd_root: Optional[bytes] = None,
+                 engines: Sequence[str] = (ALL,)) -> None:
+        modules = chosen(engines)
+        self.root = HostRoot(host_root)
+        self.usual_places = frozenset(place for module in modules for place in module.PLACES)
+        self.problems = []              # type: List[Any]
+        self.roots = []                 # type: List[Any]
+        try:
+            self._find(_shared(self.root, modules, Given(tuple(data_roots), containerd_root)))
+        except BaseException:
+            self.close()
+            raise
+
+    def _find(self, asked):
+        nothing, candidates = [], 0
+        for module, given in asked:
+            found = module.find(self.root, given)
+            self.problems.extend(found.problems)
+            nothing.extend(found.nothing)
+            candidates += len(found.candidates)
+            for candidate in found.candidates:
+                try:
+                    self.roots.append(module.open_root(self.root, candidate))
+                except OSError as exc:
+                    self.problems.append(problem(
+                        'DATA_ROOT_UNREADABLE', wording.text(candidate.path), 'The data root %s cannot be read: %s.' % (
+                            wording.text(candidate.path), metadata.describe(exc)), 'Run as root (become: true).'))
+        if not candidates:
+            self.problems.extend(nothing)
+
+    def __enter__(self) -> 'Host':
+        return self
+
+    def __exit__(self, *dummy: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what is open."""
+        for root in self.roots:
+            root.close()
+
+
+def open_host(host_root: bytes = b'/', data_roots: Sequence[bytes] = (), containerd_root: Optional[bytes] = None,
+              engines: Sequence[str] = (ALL,)) -> Host:
+    """The Host for the options of the same names; see there."""
+    return Host(host_root, data_roots, containerd_root, engines)
+
+
+def _shared(disk, modules, given) -> List[Tuple[Any, Given]]:
+    """[(module, the Given for it)]. A folder that the user gave is for the engine whose it is, or else for the first one, which says
+    what is wrong with it."""
+    if not given.data_roots or len(modules) == 1:
+        return [(module, given) for module in modules]
+    paths = {module.NAME: [] for module in modules}     # type: Dict[str, List[bytes]]
+    for path in given.data_roots:
+        owner = next((module for module in modules if module.owns(disk, path)), modules[0])
+        paths[owner.NAME].append(path)
+    return [(module, given._replace(data_roots=tuple(paths[module.NAME]))) for module in modules if paths[module.NAME]]

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one loop that reads: all that a descriptor or a stream holds, in pieces."""
+import functools
+import hashlib
+import os
+
+CHUNK = 1 << 20
+PAGE = 4096                             # what a disk that fails gives or does not give
+
+
+def of(source, size=CHUNK):
+    """Iterate over the bytes that SOURCE, a descriptor or an object with read(n), holds from where it stands, in pieces of at most
+    SIZE. What read(2) or the object raises comes through."""
+    if isinstance(source, int):
+        return iter(functools.partial(os.read, source, size), b'')
+    return _of_stream(source, size)
+
+
+def _of_stream(source, size):
+    piece = source.read(size)
+    while piece:
+        yield piece
+        piece = source.read(size)
+
+
+def up_to(read, most):
+    """The next MOST bytes that READ(n) gives, fewer only at its end. What READ raises comes through."""
+    found = []
+    while most > 0:
+        piece = read(min(most, CHUNK))
+        if not piece:
+            break
+        found.append(piece)
+        most -= len(piece)
+    return found[0] if len(found) == 1 else b''.join(found)
+
+
+def hashed(source, write=None):
+    """(SHA-256 object, number of bytes) of what SOURCE holds, see :func:`of`; WRITE, if given, is called with each piece."""
+    digest, size = hashlib.sha256(), 0
+    for piece in of(source):
+        digest.update(piece)
+        size += len(piece)
+        if write is not None:
+            write(piece)
+    return digest, size
+
+
+def salvaged(fd, offset, length, lost):
+    """LENGTH bytes from OFFSET of a file, read page by page; fewer only where the file ends. A page that cannot be read is zeros, and
+    LOST(start, end, OSError) is told."""
+    found, end = [], offset + length
+    while offset < end:
+        step = min(PAGE - offset % PAGE, end - offset)
+        try:
+            data = os.pread(fd, step, offset)
+        except OSError as exc:
+            data = bytes(step)
+            lost(offset, offset + step, exc)
+        if not data:
+            break
+        found.append(data)
+        offset += len(data)
+    return b''.join(found)

@@ -1,0 +1,45 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that says where tests import from; no test changes sys.path.
+
+pytest reads it before every test below tests/, also for one file and under `ansible-test units`. That is why it is here and
+not in the option `pythonpath`: ansible-test gives pytest a configuration file of its own. It must run on Python 3.6.
+"""
+import importlib.util
+import os
+import sys
+import types
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+COLLECTION = os.path.dirname(HERE)
+
+
+def _rooms(*parts):
+    top = os.path.join(HERE, *parts)
+    return sorted(each.path for each in os.scandir(top) if each.is_dir() and not each.name.startswith(('_', '.')))
+
+
+# builders of dead hosts; the rig of real engines; the tools; then the helpers that lie beside unit tests
+FOLDERS = [os.path.join(HERE, 'fixtures'), os.path.join(HERE, 'engines'), os.path.join(HERE, 'conformance'), os.path.join(HERE, 'delivery'),
+           os.path.join(COLLECTION, 'tools')] + _rooms('unit') + _rooms('unit', 'plugins')
+sys.path += [folder for folder in FOLDERS if folder not in sys.path]
+
+
+def importable():
+    """Is the collection there under its own name, as it is when installed?"""
+    try:
+        return importlib.util.find_spec('ansible_collections.lifeboat.docker.plugins') is not None
+    except ImportError:
+        return False
+
+
+if not importable():
+    # not below .../ansible_collections/lifeboat: give the checkout the package names it has when installed
+    for name, where in (('ansible_collections', []), ('ansible_collections.lifeboat', []),
+                        ('ansible_collections.lifeboat.docker', [COLLECTION])):
+        package = sys.modules.setdefault(name, types.ModuleType(name))
+        package.__path__ = where + list(getattr(package, '__path__', []))
+        parent, dummy, child = name.rpartition('.')
+        if parent:
+            setattr(sys.modules[parent], child, package)

@@ -1,0 +1,129 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures, a plugin of pytest: dead data roots of real engines, each built once a session, and healthy empty engines.
+
+Where an engine cannot run (no root, not Linux, nothing installed) its tests are skipped and one plain line says so at
+the end; in CI (`CI=true`) that is a failure. `LIFEBOAT_ENGINE_KINDS=a,b` runs only some kinds, outside of CI.
+"""
+import contextlib
+import os
+import shutil
+import tempfile
+
+import pytest
+
+from . import dead, engine as engines, writers
+from .common import NotHere
+
+DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
+OTHER_KINDS = ('debian-userns', 'debian-vfs', 'debian-btrfs')
+LIVE_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd')
+IN_CI = os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
+# kind -> why it cannot run here, for the closing lines
+_NOT_HERE = {}
+
+
+def wanted(kinds):
+    """Those of KINDS that this run is to have."""
+    chosen = os.environ.get('LIFEBOAT_ENGINE_KINDS', '')
+    if IN_CI or not chosen:
+        return list(kinds)
+    return [kind for kind in kinds if kind in chosen.split(',')]
+
+
+@contextlib.contextmanager
+def or_say(kind):
+    """Turn "cannot run here" into a skipped test, in CI into a failed one. What is wrong otherwise stays an error."""
+    try:
+        if kind in _NOT_HERE:
+            raise NotHere(_NOT_HERE[kind])
+        yield
+    except NotHere as why:
+        _NOT_HERE[kind] = str(why)
+        if IN_CI:
+            pytest.fail('the engine %s does not run in CI: %s' % (kind, why), pytrace=False)
+        pytest.skip('the engine %s does not run here: %s' % (kind, why))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One plain line for each kind of engine that could not run."""
+    for kind, why in sorted(_NOT_HERE.items()):
+        terminalreporter.write_line('engine %s did not run: %s' % (kind, why))
+
+
+@pytest.fixture(scope='session')
+def dead_root_of():
+    """dead_root_of(kind): the DeadRoot of any kind of rig.engine.KINDS, built once a session. Do not write into it."""
+    roots, failures = {}, {}
+    with contextlib.ExitStack() as stack:
+        def get(kind):
+            with or_say(kind):
+                if kind in failures:  # a second attempt would only take its time again
+                    raise failures[kind]
+                if kind not in roots:
+                    try:
+                        root, engine = dead.build(kind)
+                    except NotHere:
+                        raise
+                    except Exception as why:
+                        failures[kind] = why
+                        raise
+                    stack.callback(engine.close)
+                    roots[kind] = root
+            return roots[kind]
+        yield get
+
+
+@pytest.fixture(scope='session', params=wanted(DEAD_KINDS))
+def dead_root(request, dead_root_of):
+    """The DeadRoot (rig/dead.py) of each main kind of engine, after its kill -9. Do not write into it."""
+    return dead_root_of(request.param)
+
+
+@pytest.fixture(scope='session')
+def dead_databases():
+    """rig.writers.Killed: an engine that died while real databases wrote, built once a session. Do not write into it."""
+    with contextlib.ExitStack() as stack:
+        with or_say('debian-overlay2 with databases'):
+            killed = writers.kill_while_they_write(stack)
+        yield killed
+
+
+@contextlib.contextmanager
+def _starter():
+    with contextlib.ExitStack() as stack:
+        def start(kind):
+            with or_say(kind):
+                engine = engines.Engine(kind)
+                stack.callback(engine.close)
+                return engine.start()
+        yield start
+
+
+@pytest.fixture
+def start_engine():
+    """start_engine(kind): a healthy, empty, running Engine (rig/engine.py), which is gone after the test."""
+    with _starter() as start:
+        yield start
+
+
+@pytest.fixture(scope='module')
+def start_engine_once():
+    """The same for the tests of a module: it is gone after the last of them."""
+    with _starter() as start:
+        yield start
+
+
+@pytest.fixture(params=wanted(LIVE_KINDS))
+def live_engine(request, start_engine):
+    """A healthy, empty, running Engine of each kind: engine.docker(*args) talks to it, engine.socket is its API."""
+    return start_engine(request.param)
+
+
+@pytest.fixture
+def disk_dir():
+    """A new folder on the disk that also holds the engines (tmp_path may be in memory and know no such xattrs)."""
+    path = tempfile.mkdtemp(prefix='lb-test-', dir=engines.scratch_parent())
+    yield path
+    shutil.rmtree(path)

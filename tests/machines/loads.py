@@ -1,0 +1,100 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The job of a guest whose power will be cut: dockerd under load, and every write that fsync acknowledged is said.
+
+The disk of Docker is the root disk (ext4), or a disk of its own (serial DISK0), made here and written into fstab.
+"""
+import os
+import re
+
+WRITERS = 3                             # containers that write; each has a volume
+# a line of the console: CONTAINER WHERE NUMBER, twice, so that a line that was cut or mixed is not taken for a whole one
+ACKNOWLEDGED = re.compile(r'^ack (c\d) (layer|volume) (\d+) \1\2\3$')
+CREATED = re.compile(r'^made (\S+) ([0-9a-f]{64}) \1$')
+
+WRITER = '''#!/bin/sh
+n=0
+mkdir -p /layer
+while :; do
+  n=$((n+1))
+  for where in layer volume; do
+    echo "$1 $where $n content of a file that has to be there" >/$where/$n.part
+    sync /$where/$n.part; mv /$where/$n.part /$where/$n; sync /$where
+    echo "ack $1 $where $n $1$where$n" >/dev/console-of-guest
+  done
+done
+'''
+DOCKERD = '''#!/bin/sh
+{disk}
+busybox true || echo "no busybox"
+mkdir -p /etc/docker
+echo '{{"storage-driver": "{driver}"{options}}}' >/etc/docker/daemon.json
+dockerd --bridge=none --iptables=false >/run/dockerd.log 2>&1 &
+n=0; until docker info >/dev/null 2>&1; do sleep 0.5; n=$((n+1)); [ $n -gt 300 ] && {{ tail -5 /run/dockerd.log; exit 3; }}; done
+echo "dockerd: up"
+mkdir -p /run/image/bin /run/image/layer /run/image/volume /run/image/dev /run/image/tmp
+cp /usr/bin/busybox /run/image/bin/; for each in sh sync mv mkdir echo sleep true; do ln -s busybox /run/image/bin/$each; done
+cp writer /run/image/writer
+tar -C /run/image -cf - . | docker import - probe >/dev/null || exit 4
+'''
+LOAD = '''
+for c in {names}; do
+  id=$(docker run -d --network none --name $c -v vol-$c:/volume --device /dev/ttyS0:/dev/console-of-guest --label com.example.c=$c probe /bin/sh /writer $c) &&
+  echo "made $c $id $c"
+done
+n=0
+while :; do
+  n=$((n+1))
+  id=$(docker create --network none --name e$n probe /bin/true) && echo "made e$n $id e$n"
+done
+'''
+DISKS = {
+    'root': '',
+    'xfs': 'mkfs.xfs -q /dev/disk/by-id/virtio-DISK0\n',
+    'btrfs': 'mkfs.btrfs -q /dev/disk/by-id/virtio-DISK0\n',
+}
+MOUNT = '''
+udevadm settle
+u=$(blkid -o value -s UUID /dev/disk/by-id/virtio-DISK0)
+echo "UUID=$u /var/lib/docker {kind} defaults 0 2" >>/etc/fstab
+mkdir -p /var/lib/docker; mount /dev/disk/by-id/virtio-DISK0 /var/lib/docker; sync
+'''
+
+
+def job(kind='root', driver='overlay2', load=True, options=''):
+    """{name: text} for guest.Guest. KIND: root, xfs, btrfs."""
+    disk = DISKS[kind] + (MOUNT.format(kind=kind) if kind != 'root' else '')
+    names = ' '.join('c%d' % number for number in range(1, WRITERS + 1))
+    return {'run': DOCKERD.format(disk=disk, driver=driver, options=options) + (LOAD.format(names=names) if load else ''), 'writer': WRITER}
+
+
+def acknowledged(lines):
+    """{(container, where, number)} of LINES of the console."""
+    found = set()
+    for line in lines:
+        match = ACKNOWLEDGED.match(line)
+        if match:
+            found.add((match.group(1), match.group(2), int(match.group(3))))
+    return found
+
+
+def created(lines):
+    """{name: id} of containers whose creation dockerd acknowledged."""
+    return dict(match.groups() for match in map(CREATED.match, lines) if match)
+
+
+def content(container, where, number):
+    return ('%s %s %d content of a file that has to be there\n' % (container, where, number)).encode()
+
+
+def present(root, container, where, number, folders):
+    """Whether the file is there and whole. FOLDERS: {(container, where): path}"""
+    folder = folders.get((container, where))
+    if folder is None:
+        return False
+    try:
+        with open(os.path.join(folder, '%d' % number), 'rb') as stream:
+            return stream.read() == content(container, where, number)
+    except OSError:
+        return False

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LVM, thin volumes, LUKS, md, and all in each other: attached inside a virtual machine, whose kernel has them."""
+import io
+import os
+import sys
+import tarfile
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import guest  # noqa: E402  pylint: disable=wrong-import-position
+
+COLLECTION = os.path.dirname(os.path.dirname(HERE))
+CASES = ('lvm', 'luks', 'raid1', 'raid5', 'thin', 'nested')
+
+
+def our_code():
+    """A tar archive of module_utils, as the guest imports it."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode='w') as archive:
+        for where, dummy, names in os.walk(os.path.join(COLLECTION, 'plugins', 'module_utils')):
+            for name in sorted(names):
+                if name.endswith('.py'):
+                    path = os.path.join(where, name)
+                    archive.add(path, os.path.join('ansible_collections/lifeboat/docker', os.path.relpath(path, COLLECTION)))
+    return out.getvalue()
+
+
+@pytest.fixture(scope='module', name='said')
+def run_in_guest(tmp_path_factory):
+    try:
+        guest.ensure()
+    except guest.NotHere as why:
+        (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
+    with open(os.path.join(HERE, 'layers_in_guest.py'), encoding='utf-8') as source:
+        script = source.read()
+    job = {'run': 'mkdir tree; tar -xf code.tar -C tree; python3 script.py %s' % ' '.join(os.environ.get('LIFEBOAT_CASES', '').split()),
+           'script.py': script, 'code.tar': our_code()}
+    with guest.turn(), guest.Guest(str(tmp_path_factory.mktemp('layers')), job) as machine:
+        machine.ended(guest.BOOT_SECONDS)
+        lines = [line for dummy, line in machine.lines]
+    assert any(line.startswith('cases done') for line in lines), lines[-20:]
+    return {line.split()[1]: line.split(' ', 2)[2] for line in lines if line.startswith('case ')}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_layers_are_attached_and_released_and_the_disks_stay_as_they_are(case, said):
+    assert said.get(case) == 'ok', said.get(case)

@@ -1,0 +1,52 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records of any shape give definitions: whatever type stands in a place, nothing is raised."""
+import copy
+
+import pytest
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import definition as recorded
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import definition
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import files
+
+CONFIG = {
+    'ID': 'a' * 64, 'Name': '/web', 'State': {'Paused': False}, 'Managed': False,
+    'Config': {'Hostname': 'h', 'User': '0', 'ExposedPorts': {'80/tcp': {}}, 'Tty': True, 'Env': ['A=b'], 'Cmd': ['x'], 'Entrypoint': ['y'],
+               'Healthcheck': {'Test': ['CMD', 'a'], 'Interval': 1, 'Retries': 3}, 'Image': 'nginx', 'Volumes': {'/x': {}}, 'WorkingDir': '/',
+               'Labels': {'com.docker.compose.depends_on': 'db:service_started:true'}, 'StopSignal': 'SIGTERM', 'StopTimeout': 3},
+    'NetworkSettings': {'Networks': {'n1': {'IPAMConfig': {'IPv4Address': '10.0.0.2'}, 'Aliases': ['a'], 'DriverOpts': {'a': 'b'}}}},
+    'MountPoints': {'/x': {'Type': 'volume', 'Name': 'v', 'Destination': '/x', 'RW': True, 'Driver': 'local',
+                           'Spec': {'VolumeOptions': {'Subpath': 'a'}}, 'Propagation': 'rprivate', 'Relabel': 'z'}}}
+HOST = {
+    'Binds': ['/a:/b:ro'], 'LogConfig': {'Type': 'json-file', 'Config': {'max-size': '1m'}}, 'NetworkMode': 'n1',
+    'PortBindings': {'80/tcp': [{'HostIp': '', 'HostPort': '80'}]}, 'RestartPolicy': {'Name': 'on-failure', 'MaximumRetryCount': 2},
+    'VolumesFrom': ['x:ro'], 'CapAdd': ['A'], 'Dns': ['1.1.1.1'], 'ExtraHosts': ['a:1.1.1.1'], 'Links': ['a:b'], 'OomScoreAdj': 1,
+    'SecurityOpt': ['seccomp={}'], 'ShmSize': 1, 'Runtime': 'runc', 'BlkioWeightDevice': [{'Path': '/a', 'Weight': 1}], 'NanoCpus': 1,
+    'Devices': [{'PathOnHost': '/dev/a', 'PathInContainer': '/dev/a', 'CgroupPermissions': 'r'}], 'PidsLimit': 1, 'Memory': 1,
+    'DeviceRequests': [{'Driver': 'nvidia', 'Count': 1, 'DeviceIDs': ['a'], 'Capabilities': [['gpu']], 'Options': {'a': 'b'}}],
+    'Ulimits': [{'Name': 'nofile', 'Hard': 1, 'Soft': 1}], 'Tmpfs': {'/a': 'size=1'}, 'Sysctls': {'a': 'b'}, 'StorageOpt': {'size': '1G'},
+    'Mounts': [{'Type': 'tmpfs', 'Target': '/t', 'TmpfsOptions': {'SizeBytes': 1, 'Mode': 1}}], 'Init': True, 'Annotations': {'a': 'b'}}
+
+
+def places(value, path=()):
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield path + (key,)
+        yield from places(value[key], path + (key,))
+
+
+def with_odd(value, path, odd):
+    made = copy.deepcopy(value)
+    at = made
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = odd
+    return made
+
+
+@pytest.mark.parametrize('odd', [None, 1.5, 10 ** 30, '', 'a:b:c', [[None]], {'a': {}}, '\ud800'], ids=ascii)
+def test_nothing_is_raised(odd):
+    pairs = [(with_odd(CONFIG, path, odd), HOST) for path in places(CONFIG)] + [(CONFIG, with_odd(HOST, path, odd)) for path in places(HOST)]
+    for config, host in pairs:
+        made = files.files(definition.resolved(recorded.define(config, host), 'img', definition.image_defaults({'Env': ['A=1']})))
+        assert all(text.encode('utf-8', 'surrogateescape') for text in made.values())

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Data roots of appliances and virtual machines are found with nothing but host_root, and nothing else is taken for one."""
+import os
+import time
+
+import deadroot
+import pytest
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import discovery
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker.finding import layouts
+
+# product: where its data root lies on the disk, and a file that a full system has beside it ('' for a data disk)
+LAYOUTS = {
+    'Synology': ('volume1/@docker', 'etc/passwd'),
+    'Synology, older': ('volume2/docker', 'etc/passwd'),
+    'QNAP': ('share/CACHEDEV1_DATA/Container/container-station-data/lib/docker', 'etc/passwd'),
+    'QNAP, data disk': ('Container/container-station-data/lib/docker', ''),
+    'TrueNAS SCALE, ix-applications': ('mnt/tank/ix-applications/docker', 'etc/passwd'),
+    'TrueNAS SCALE, ix-apps': ('mnt/.ix-apps/docker', 'etc/passwd'),
+    'Unraid, folder': ('mnt/cache/system/docker/docker', 'etc/passwd'),
+    'Unraid, docker.img': ('', ''),
+    'Home Assistant OS, data partition': ('docker', ''),
+    'Home Assistant OS, full disk': ('mnt/data/docker', 'etc/passwd'),
+    'openmediavault': ('srv/dev-disk-by-uuid-0a1b/docker', 'etc/passwd'),
+    'CasaOS': ('DATA/docker', 'etc/passwd'),
+    'WSL2': ('data/docker', ''),
+    'Docker Desktop, older': ('version-pack-data/community/docker', ''),
+    'Docker Desktop, Docker.raw': ('docker', ''),
+    'Colima, data disk': ('mnt/lima-colima/docker', 'etc/passwd'),
+    'RancherOS': ('var/lib/system-docker', 'etc/passwd'),
+    'balenaOS': ('mnt/data/docker', 'etc/passwd'),
+    'balena-engine': ('var/lib/balena-engine', 'etc/passwd'),
+    'Proxmox, subvolume': ('rpool/data/subvol-101-disk-0/var/lib/docker', 'etc/passwd'),
+    'LXC': ('var/lib/lxc/101/rootfs/var/lib/docker', 'etc/passwd'),
+    'LXD': ('var/lib/lxd/storage-pools/default/containers/c1/rootfs/var/lib/docker', 'etc/passwd'),
+    'LXD, snap': ('var/snap/lxd/common/lxd/storage-pools/default/containers/c1/rootfs/var/lib/docker', 'etc/passwd'),
+    'Incus': ('var/lib/incus/storage-pools/default/containers/c1/rootfs/var/lib/docker', 'etc/passwd'),
+    'LXD, volume of one container': ('rootfs/var/lib/docker', ''),
+    'sysbox': ('var/lib/sysbox/docker/0123abcd', 'etc/passwd'),
+    'snap': ('var/snap/docker/common/var-lib-docker', 'etc/passwd'),
+    'by content alone': ('pool/apps/data/engine', 'etc/passwd'),
+}
+
+
+def build(tmp_path, place):
+    root = tmp_path / 'dead'
+    deadroot.build(str(root / place) if place else str(root), host_root=str(root), containers=2)
+    return root
+
+
+def roots(root):
+    return [found for found in discovery.find_roots(HostRoot(os.fsencode(str(root))), []).roots if found.score > 1]
+
+
+@pytest.mark.parametrize('product', sorted(LAYOUTS))
+def test_a_bare_layout_is_found(product, tmp_path):
+    place, beside = LAYOUTS[product]
+    root = build(tmp_path, place)
+    if beside:
+        (root / beside).parent.mkdir(parents=True, exist_ok=True)
+        (root / beside).write_text('root:x:0:0::/root:/bin/sh\n')
+    found = roots(root)
+    assert [(os.fsdecode(each.path), each.containers) for each in found] == [(str(root / place).rstrip('/'), 2)]
+
+
+@pytest.mark.parametrize('name', ['daemon.json.bak', 'daemon.json_bak', 'daemon.json~', 'daemon.json.dpkg-old', 'daemon.json.save'])
+def test_a_copy_of_daemon_json_names_the_root(name, tmp_path):
+    root = build(tmp_path, 'x/y/z/a/b/c/docker')        # too deep to be found by itself
+    (root / 'etc/docker').mkdir(parents=True)
+    (root / 'etc/docker' / name).write_text('{"data-root": "/x/y/z/a/b/c/docker"}')
+    assert [each.containers for each in roots(root)] == [2]
+
+
+def test_settings_of_synology_name_the_root(tmp_path):
+    root = build(tmp_path, 'x/y/z/a/b/c/docker')
+    (root / 'var/packages/ContainerManager/etc').mkdir(parents=True)
+    (root / 'var/packages/ContainerManager/etc/dockerd.json').write_text('{"data-root": "/x/y/z/a/b/c/docker"}')
+    assert [each.containers for each in roots(root)] == [2]
+
+
+def test_folders_that_only_have_the_name_are_no_roots(tmp_path):
+    """An ordinary host: shares called docker with compose files and data of applications, and /var/lib/docker."""
+    root = build(tmp_path, 'var/lib/docker')
+    for place in ('volume1/docker/shop/data', 'srv/docker/containers/web', 'mnt/usb/docker/image', 'docker/volumes/one', 'home/me/docker/overlay2',
+                  'media/usb/docker/containers'):
+        (root / place).mkdir(parents=True)
+    (root / 'etc/docker').mkdir(parents=True)
+    (root / 'etc/docker/daemon.json.bak').write_text('{"data-root": "/srv/docker"}')
+    found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
+    assert [os.fsdecode(each.path) for each in found.roots] == [str(root / 'var/lib/docker')]
+    assert not [each for each in found.problems if 'srv/docker' in each.object or 'volume1' in each.object]
+
+
+def test_a_disk_with_many_folders_and_no_root_ends_soon(tmp_path, monkeypatch):
+    root = tmp_path / 'dead'
+    for one in range(20):
+        for two in range(20):
+            (root / ('%d/%d/x/y/z' % (one, two))).mkdir(parents=True)
+    os.symlink('.', str(root / 'loop'))
+    monkeypatch.setattr(layouts, 'MAX_FOLDERS', 100)
+    began = time.time()
+    found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
+    assert time.time() - began < 5 and not found.roots
+    assert [each.code for each in found.problems if each.severity == 'critical']
+
+
+def test_the_live_host_is_not_searched(monkeypatch):
+    monkeypatch.setattr(layouts, 'searched', lambda scan: pytest.fail('searched the live host'))
+    discovery.find_roots(HostRoot(b'/'), [])

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on a rescued disk is opened, listed and looked at by disk/ alone."""
+import ast
+import glob
+import os
+
+PLUGINS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'plugins')
+OS = {'open', 'listdir', 'lstat', 'stat', 'readlink', 'scandir', 'walk', 'fwalk'}
+OS_PATH = {'isdir', 'exists', 'lexists', 'islink', 'isfile', 'ismount', 'getsize', 'getmtime'}
+# file -> what it opens or looks at by itself. None of it is a rescued disk.
+ALLOWED = {
+    'action/docker_data_rescue.py': 'dest on the controller; its own terminal',
+    'action/docker_data_restore.py': 'bundles on the controller, its own scratch file',
+    'module_utils/archive/compress.py': 'archives of bundles, for reading',
+    'module_utils/archive/place.py': 'dest, where nothing may be written through a link',
+    'module_utils/archive/removal.py': 'dest, and the folders of a restore that are taken away',
+    'module_utils/archive/sink.py': 'writes the files of bundles',
+    'module_utils/archive/unpack.py': 'writes the folder of a restore',
+    'module_utils/bundles/holder.py': 'bundles',
+    'module_utils/bundles/hostfiles.py': 'bundles',
+    'module_utils/bundles/quiesce.py': 'control groups of the kernel of this machine',
+    'module_utils/bundles/reading.py': 'bundles',
+    'module_utils/bundles/store.py': 'bundles',
+    'module_utils/bundles/swap.py': 'bundles',
+    'module_utils/cli/copying.py': 'writes the target of cp',
+    'module_utils/cli/main.py': '/dev/null for standard streams that are closed',
+    'module_utils/cli/verbs/cp.py': 'the target of cp, the file of sums',
+    'module_utils/images/store.py': 'images/ beside the bundles',
+    'module_utils/rescue/run.py': 'dest',
+    'module_utils/rescue/sender.py': 'the folder by which it talks to the controller',
+    'module_utils/rescue/target.py': 'dest, /etc/fstab of this machine',
+    'module_utils/restore/engine.py': 'the host that is restored to',
+    'module_utils/restore/folders.py': 'the host that is restored to',
+    'module_utils/restore/plan.py': 'the host that is restored to',
+    'module_utils/restore/target.py': 'the host that is restored to',
+    'module_utils/restore/volumes.py': 'the host that is restored to',
+    'module_utils/transport/inbox.py': 'the folder by which it talks to the controller',
+    'module_utils/transport/remote.py': 'where dest lies on this machine',
+    'module_utils/transport/spool.py': 'the folder by which it talks to the controller',
+    'plugin_utils/delivery.py': 'bundles on the controller',
+    'plugin_utils/delivery_files.py': 'bundles on the controller',
+    'plugin_utils/delivery_guard.py': 'files that came to the controller, its own processes',
+    'plugin_utils/delivery_session.py': 'files that came to the controller',
+    'plugin_utils/jobplace.py': 'mounts of the controller',
+    'plugin_utils/records.py': 'records of audits on the controller',
+    'plugin_utils/reports_html.py': 'files of the collection',
+    'plugin_utils/reports_store.py': 'records of audits on the controller',
+    'plugin_utils/rescue_report_html.py': 'files of the collection',
+}
+
+
+def calls(path):
+    """Names of the calls, and of the functions that are handed on, by which a file opens or looks at paths."""
+    with open(path, encoding='utf-8') as source:
+        tree = ast.parse(source.read())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == 'open' and isinstance(node.ctx, ast.Load):
+            found.add('open')
+        elif isinstance(node, ast.Attribute):
+            name = ast.unparse(node) if hasattr(ast, 'unparse') else _name(node)
+            if name in {'os.' + one for one in OS} | {'os.path.' + one for one in OS_PATH} | {'io.open', 'shutil.copyfile'}:
+                found.add(name)
+    return found
+
+
+def _name(node):
+    return '%s.%s' % (_name(node.value), node.attr) if isinstance(node, ast.Attribute) else getattr(node, 'id', '')
+
+
+def all_calls():
+    for path in glob.glob(os.path.join(PLUGINS, '**', '*.py'), recursive=True):
+        name = os.path.relpath(path, PLUGINS)
+        if not name.startswith(os.path.join('module_utils', 'disk') + os.sep) and calls(path):
+            yield name, sorted(calls(path))
+
+
+def test_only_disk_opens_what_is_on_a_rescued_disk():
+    assert {name: found for name, found in all_calls() if name not in ALLOWED} == {}
+
+
+def test_no_reason_stands_for_a_file_that_opens_nothing():
+    assert set(ALLOWED) - {name for name, dummy in all_calls()} == set()
+
+
+def test_the_search_sees_a_call_and_a_function_that_is_handed_on(tmp_path):
+    (tmp_path / 'a.py').write_text('import os\nopen(1)\nmap(os.lstat, x)\nos.path.isdir(b"")\nself.open(2)\nentry.stat()\n')
+    assert calls(str(tmp_path / 'a.py')) == {'open', 'os.lstat', 'os.path.isdir'}

@@ -1,0 +1,24 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where tests import from is said in one place."""
+import os
+import re
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# programs of their own, which pytest does not run
+PROGRAMS = ('benchmark', 'integration')
+CHANGES = re.compile(r'sys\.path(\.(insert|append|extend)\(|\[[^]]*\]\s*=|\s*\+?=[^=])')
+
+
+def test_no_test_changes_where_modules_are_looked_for():
+    found = []
+    for folder, folders, names in os.walk(TESTS):
+        if folder == TESTS:
+            folders[:] = [name for name in folders if name not in PROGRAMS]
+        for name in names:
+            path = os.path.join(folder, name)
+            if name.endswith('.py') and path not in (os.path.join(TESTS, 'conftest.py'), os.path.abspath(__file__)):
+                with open(path, encoding='utf-8') as source:
+                    found += ['%s:%d' % (os.path.relpath(path, TESTS), number) for number, line in enumerate(source, 1) if CHANGES.search(line)]
+    assert found == []
