@@ -162,18 +162,22 @@ def control(dead_root_of):
     def get(kind):
         if kind not in made:
             with engine_on(dead_root_of(kind)) as engine:
-                result = repair(engine, run.GUARDED)
+                result = repair(engine, run.GUARDED, verify='offline')
                 assert result['changed'] and repair(engine, run.PLANNED)['plan'] == []
                 engine.start()
-                made[kind] = said(engine), started(engine, [row['Id'] for row in engine.api('GET', '/containers/json', all='true')])
+                names = [row['Id'] for row in engine.api('GET', '/containers/json', all='true')]
+                made[kind] = said(engine), started(engine, names), result['verified']['containers']
         return made[kind]
     return get
 
 
 def compare(now, before, lost, broken):
     allowed = {broken.id(name): keys for name, keys in lost.items()}
-    for what in ('diff', 'export', 'images', 'volumes', 'networks'):
+    for what in ('diff', 'export', 'volumes', 'networks'):
         assert now[what] == before[what], what
+    # other names of images, and of images without a container, are lost with repositories.json
+    assert set(now['images']) == set(before['images'])
+    assert all(set(now['images'][ident]) <= set(before['images'][ident]) for ident in before['images'])
     assert set(now['containers']) == set(before['containers'])
     for ident, inspect in before['containers'].items():
         different = {key for key in inspect if now['containers'][ident].get(key) != inspect[key]}
@@ -184,15 +188,16 @@ def compare(now, before, lost, broken):
 @pytest.mark.parametrize('kind', [kind for kind in ('debian-overlay2', 'newer-overlay2')
                                   if kind in (os.environ.get('LIFEBOAT_ENGINE_KINDS') or 'debian-overlay2,newer-overlay2').split(',')])
 def test_the_engine_starts_again(dead_root_of, control, kind, hurt):
-    before, startable = control(kind)
+    before, startable, statuses = control(kind)
     with engine_on(dead_root_of(kind)) as engine:
         broken = Broken(engine.data_root, dead_root_of(kind).truth)
         lost = hurt(broken)
         hurt_state = listing.listing(engine.data_root)
         names = {broken.id(name)[:12]: name for name in lost}
         result = repair(engine, names=names, verify='offline')
-        assert result['unresolved'] == [], result['unresolved']
-        assert result['verified']['status'] == 'complete', result['verified']
+        # a name that was moved from one image to another, while a container of each was made from it: which has it is not known
+        assert {one['code'] for one in result['unresolved']} <= {'REPOSITORIES'}, result['unresolved']
+        assert result['verified']['containers'] == statuses
         assert repair(engine, run.PLANNED)['plan'] == []
         undone = repair(engine, run.REVERTED)
         assert undone['unresolved'] == []

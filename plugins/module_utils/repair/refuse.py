@@ -6,7 +6,7 @@ import io
 import os
 from typing import List, NamedTuple
 
-from ..disk import fsinfo
+from ..disk import fsinfo, safeio
 from ..engines.docker import liveness
 from ..formats import tarsplit, wording
 from . import known
@@ -64,7 +64,8 @@ def _in_use(root):
 def _databases_of(store):
     found = [b'io.containerd.metadata.v1.bolt/meta.db']
     try:
-        found.extend(name + b'/metadata.db' for name in os.listdir(store) if name.startswith(b'io.containerd.snapshotter.v1.'))
+        with safeio.Dir.root(store) as top:
+            found.extend(name + b'/metadata.db' for name in top.names() if name.startswith(b'io.containerd.snapshotter.v1.'))
     except OSError:
         pass
     return found

@@ -126,12 +126,14 @@ def test_kill_of_a_process(tmp_path):
     """The same with a real kill -9, at moments of the clock."""
     dead = several(tmp_path)
     broken = snapshot(dead.path)
-    code = ('import sys; sys.path[:0] = %r\nimport conftest\n'
+    code = ('import conftest\n'
             'from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run\n'
             'print("ready", flush=True)\nrun.run(run.Request("repaired", %r, b"/var/lib/docker"))') % (
-                [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))], os.fsencode(dead.top))
+                os.fsencode(dead.top),)
+    units = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(units), units]))
     for number in range(6):
-        with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE) as child:
+        with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, env=environment) as child:
             assert child.stdout.readline() == b'ready\n'
             time.sleep(0.02 + 0.03 * number)
             child.kill()
