@@ -46,7 +46,7 @@ def freelist(raw):
 
 
 def test_a_whole_file_is_good(file):
-    assert boltcheck.judge(bytes(file)) [:2] == (boltcheck.GOOD, '')
+    assert boltcheck.judge(bytes(file))[:2] == (boltcheck.GOOD, '')
 
 
 @pytest.mark.parametrize('damage', [
