@@ -10,7 +10,8 @@ export PYTHONDONTWRITEBYTECODE = 1
 
 help:
 	@echo 'make rescue   bring the data of this host'"'"'s Docker into ./rescued/ (or of a sample, if it has none); needs Python only'
-	@echo 'make test     lint, units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, machines, delivery'
+	@echo 'make test     lint, units, sanity, integration, engine tests; parts: make units, sanity, integration, kernel, engines, delivery'
+	@echo 'make machines virtual machines whose power is cut (QEMU; not a part of make test)'
 	@echo 'make lint     ansible-lint, yamllint, ruff, mypy, antsibull, galaxy-importer, links and reference of the docs'
 	@echo 'make format   mend layout and the order of imports'
 	@echo 'make soak     the tests with random contents, again and again (LIFEBOAT_SOAK=20 times), and their figures'
@@ -26,7 +27,7 @@ rescue:
 		$(if $(DEST),--dest '$(DEST)') $(if $(SAMPLE),--sample)
 
 test:
-	@$(PYTHON) tools/check.py lint units sanity integration kernel engines machines delivery
+	@$(PYTHON) tools/check.py lint units sanity integration kernel engines delivery
 
 lint units sanity integration kernel engines machines delivery:
 	@$(PYTHON) tools/check.py $@

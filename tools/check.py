@@ -62,13 +62,13 @@ class Run(object):
                                                                 **environment))
         return progress.wait(begun, part, path, self.used), progress.text(path)
 
-    def part(self, name, function, *arguments):
+    def part(self, name, function, *arguments, **options):
         """Run one part; print its line, and before it what it said if something failed."""
         print('== %s ...' % name, flush=True)
         began, before = time.time(), self.used.here()
         said = ''
         try:
-            found, said = function(name, *arguments)
+            found, said = function(name, *arguments, **options)
         except envs.Missing as exc:
             found = [self.missing(name, exc)]
         lines = []

@@ -40,10 +40,9 @@ options:
         V(volumes) makes and fills the volumes, V(container) creates the container and the networks it needs.
       - V(container) needs an image, from the bundle or by O(image).
       - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. A folder that
-        has exactly what the bundle has, as on the same host, is unchanged: compared are names, kinds, content, links, owners, modes and
-        extended attributes, not times. Any other that is not empty is refused unless O(force=true); what belongs to the operating system, such as
-        C(/etc/localtime), stays as it is there.
-        Look at the result of check mode first.
+        has exactly what the bundle has, as on the same host, is unchanged (names, kinds, content, links, owners, modes and extended
+        attributes are compared, not times). Any other that is not empty is refused unless O(force=true). What belongs to the operating
+        system, such as C(/etc/localtime), stays as it is there. Look at the result of check mode first.
     type: list
     elements: str
     choices: [image, volumes, container, binds]

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Docker engines that were really started, filled and killed (tests/engines/rig)."""
+import glob
 import os
 
 import docker_damage
@@ -103,8 +104,19 @@ class KilledDocker(subject.Subject):
 
     def export(self, name):
         members, groups = rescued.unlink_hard(rescued.members(self.root.file(self.root.truth['containers'][name]['export'])))
-        # docker export leaves out what belongs to an id outside the map (the init layer's /etc/mtab is the host's root's); we keep it
-        return members, groups, {b'etc/mtab'} if self.name == 'debian-userns' else set()
+        return members, groups, self._outside_of_the_map() if self.name == 'debian-userns' else set()
+
+    def _outside_of_the_map(self):
+        """Names in layers whose owner is no id of the container, such as the init layer's /etc/mtab: docker export leaves them out, we
+        keep them."""
+        found = set()
+        for layer in glob.glob(os.path.join(self.host_root, 'var/lib/docker/*/overlay2/*/diff')):
+            for folder, folders, names in os.walk(layer):
+                for name in folders + names:
+                    st = os.lstat(os.path.join(folder, name))
+                    if not 100000 <= st.st_uid < 165536 or not 100000 <= st.st_gid < 165536:
+                        found.add(os.fsencode(os.path.relpath(os.path.join(folder, name), layer)))
+        return found
 
     def logs(self, name):
         said = self.root.truth['containers'][name]

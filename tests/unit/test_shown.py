@@ -156,7 +156,7 @@ def define(name):
     host = {'NetworkMode': name, 'Binds': [name + ':/v'], 'LogConfig': {'Type': name, 'Config': {name: name}}, 'Sysctls': {name: name},
             'Dns': [name], 'RestartPolicy': {'Name': name}}
     return define_recorded(config, host, {}, name, mounts, volume_info={name: {'labels': {name: name}, 'options': {name: name}}},
-                              network_info={name: {'labels': {name: name}, 'driver': name}})
+                           network_info={name: {'labels': {name: name}, 'driver': name}})
 
 
 def as_argument(word):

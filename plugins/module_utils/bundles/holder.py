@@ -1,23 +1,23 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two rescues never write into one folder: the folder itself is locked (flock(2)), and a small file says by whom."""
+"""Two rescues never write into one folder: the folder itself is locked (flock(2)). Nothing is written for it."""
 import fcntl
-import json
 import os
-import socket
+import re
 import time
 from typing import Optional
 
 from ..archive import place
-from ..archive.sink import FileSink, SinkError
 from ..disk import safeio
 from ..disk.errors import LifeboatError
+from ..disk.host import read_kernel
 from ..formats import wording
 
-FILE = b'.lifeboat-holder'
 PATIENCE = 15                           # seconds: the last process of a killed run needs a moment to notice
 NAP = 0.25
+# proc(5), /proc/locks: the process and the inode of each lock
+LOCK = re.compile(br'(?m)^\d+: FLOCK +ADVISORY +WRITE +(\d+) [0-9a-f]+:[0-9a-f]+:(\d+) ')
 
 
 class Holder(object):
@@ -48,39 +48,21 @@ class Holder(object):
                 time.sleep(NAP)
             except OSError:             # such a file system cannot keep two rescues apart
                 break
-        self._tell()
 
     def release(self) -> None:
-        if self._lock is None:
-            return
-        _forget(self._fd)
-        os.close(self._lock)
-        self._lock = None
-
-    def _tell(self):
-        about = {'pid': os.getpid(), 'host': socket.gethostname(), 'since': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}
-        try:
-            with FileSink(self._fd, FILE, False) as sink:
-                sink.write(json.dumps(about).encode('utf-8'))
-        except SinkError:               # a full disk; an older file would name the wrong process
-            _forget(self._fd)
-
-
-def _forget(fd):
-    try:
-        os.unlink(FILE, dir_fd=fd)
-    except OSError:
-        pass
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _by_whom(fd):
-    """' (process ...)', '' where it cannot be told."""
-    try:
-        found = safeio.openat(FILE, fd)
+    """' (process ..., since ...)', '' where it cannot be told: a process of another machine or of another container."""
+    inode = os.fstat(fd).st_ino
+    for pid, locked in LOCK.findall(read_kernel('/proc/locks')):
         try:
-            about = json.loads(safeio.read_all(found, 4096).decode('utf-8'))
-        finally:
-            os.close(found)
-        return ' (process %d on %s, since %s)' % (int(about['pid']), wording.text(str(about['host'])), wording.text(str(about['since'])))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ''
+            if int(locked) == inode:
+                began = safeio.lstat(b'/proc/' + pid).st_mtime
+                return ' (process %d, since %s)' % (int(pid), time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(began)))
+        except OSError:
+            continue
+    return ''

@@ -112,7 +112,7 @@ class DataRoot(api.Root):
         return b''
 
     @property
-    def recorded_path(self) -> bytes:
+    def recorded_path(self) -> bytes:   # type: ignore[override]    # found out when it is asked for
         return self._configs.recorded_path()
 
     def places(self) -> List[bytes]:
