@@ -61,7 +61,7 @@ options:
     choices: [keep, give_back]
     default: keep
   verify:
-    description: With V(offline), reads the whole root again after the repair and says which containers are complete.
+    description: With V(offline), reads the whole root again after the repair and says which containers are complete. No engine is started.
     type: str
     choices: [none, offline]
     default: none
@@ -79,6 +79,8 @@ attributes:
 requirements:
   - Python 3.6 or later on the managed node, and root. No Docker is needed there.
 notes:
+  - Proven with a real engine on Docker 20.10 with C(overlay2). Not on Docker 28.5, with C(fuse-overlayfs) or the containerd image store, whose
+    rules are tested on generated roots only. There, repair a copy of the data root first.
   - What a repair of each code does, and what is done by hand instead, is in C(docs/repair.md) of the collection.
 seealso:
   - module: lifeboat.docker.docker_data_rescue

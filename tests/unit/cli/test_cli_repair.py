@@ -29,8 +29,8 @@ def test_look_repair_and_undo(dead):
         names = json.loads(stream.read().decode())
     os.truncate(path, 0)
     status, out, err = dead()
-    assert status == 0 and 'would REPOSITORIES' in out and '--apply' in err and os.path.getsize(path) == 0
-    status, out, err = dead('--apply', '--verify')
+    assert status == 1 and 'would REPOSITORIES' in out and 'not   REPOSITORIES' in out and '--apply' in err and os.path.getsize(path) == 0
+    status, out, err = dead('--apply', '--verify', '--steps', 'REPOSITORIES')
     assert status == 0 and 'done  REPOSITORIES' in out and '4 of 4 containers are complete' in out
     with open(path, 'rb') as stream:
         assert set(json.loads(stream.read().decode())['Repositories']) == set(names['Repositories'])

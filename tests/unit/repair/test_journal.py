@@ -15,7 +15,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run
 
-COMBINATIONS = int(os.environ.get('LIFEBOAT_REPAIR_COMBINATIONS', '12'))
+SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 1)   # times as many combinations and moments
+COMBINATIONS = 8 * SOAK
 ORDER = {'complete': 0, 'partial': 1, 'unsupported': 2, 'lost': 3}
 
 
@@ -101,7 +102,7 @@ def test_kill_at_any_call(tmp_path, monkeypatch):
         dead.run(run.REVERTED)
         undoing = counter.count
     assert snapshot(dead.path) == broken and total > 100
-    for at in random.Random(1).sample(range(1, total), 50):
+    for at in random.Random(1).sample(range(1, total), min(16 * SOAK, total - 1)):
         with monkeypatch.context() as patch:
             Executioner(patch, at)
             with pytest.raises(Killed):
@@ -112,7 +113,7 @@ def test_kill_at_any_call(tmp_path, monkeypatch):
         if journal.exists(os.fsencode(dead.journal)):
             assert dead.run(run.REVERTED)['unresolved'] == [], at
         assert snapshot(dead.path) == broken, at
-    for at in random.Random(2).sample(range(1, undoing), 15):
+    for at in random.Random(2).sample(range(1, undoing), min(6 * SOAK, undoing - 1)):
         dead.run()
         with monkeypatch.context() as patch:
             Executioner(patch, at)

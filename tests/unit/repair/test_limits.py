@@ -15,7 +15,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import boltdb, boltwrite
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 
-ROUNDS = int(os.environ.get('LIFEBOAT_REPAIR_ROUNDS', '25'))
+ROUNDS = 15 * int(os.environ.get('LIFEBOAT_SOAK') or 1)
 
 
 def daemon_json(dead, **settings):

@@ -2,13 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each break alone: what the engine needs is there again as it was, the undo is exact, and a second plan has nothing to do."""
+import hashlib
+import json
 import os
 
 import pytest
-from repairing import BREAKS, ROOT, Dead, codes, contents, empty, load, put, snapshot
+from repairing import BREAKS, ROOT, Dead, codes, contents, edit, empty, load, put, snapshot
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.repair import groups, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import groups, repositories as names_of_images, run
 
 GUARD = ['GUARD_AUTOREMOVE', 'GUARD_DEAD', 'GUARD_RESTART']
 # records that cannot be the same bytes again: compared by their meaning elsewhere
@@ -60,9 +62,11 @@ def test_a_break_is_repaired_and_undone(dead, name):
     lost = ['LAYER_TAR_SPLIT'] if name == 'layer record gone' else []
     assert [one['code'] for one in result['unresolved']] == lost
     assert set(codes(result['plan'])) > set(GUARD)
-    assert {step['certainty'] for step in result['plan']} <= {'certain', 'rebuilt'}
+    tags = [('REPOSITORIES', 'likely')] if name.startswith('repositories') else []
+    assert {step['certainty'] for step in result['plan'] if step['done']} <= {'certain', 'rebuilt'}
+    assert [(step['code'], step['certainty']) for step in result['plan'] if not step['done']] == tags
     again = dead.run(run.PLANNED)
-    assert again['plan'] == [] and [one['code'] for one in again['unresolved']] == lost
+    assert [(step['code'], step['certainty']) for step in again['plan']] == tags and [one['code'] for one in again['unresolved']] == lost
     after = contents(dead.path)
     different = {path for path in set(after) | set(whole) if after.get(path) != whole.get(path)}
     assert {path for path in different if not path.endswith(REBUILT)} <= allowed(name, dead)
@@ -149,6 +153,65 @@ def test_what_only_fits_is_done_only_if_it_is_named(dead):
     with open(dead.mount('web', 'parent'), 'rb') as stream:
         assert stream.read().decode() == dead.expected.images[0].layers[-1].chain_id
     assert dead.plan() == []
+
+
+def repositories(dead):
+    return load(os.path.join(dead.image, 'repositories.json'))['Repositories']
+
+
+def call(dead, name, reference):
+    """The container NAME was made from its image by the name REFERENCE."""
+    path = dead.folder(name, 'config.v2.json')
+    edit(path, Config=dict(load(path)['Config'], Image=reference))
+
+
+@pytest.mark.parametrize('lose', [empty, os.unlink])
+def test_a_tag_that_only_a_container_tells_is_written_only_if_it_is_named(dead, lose):
+    wanted = repositories(dead)
+    lose(os.path.join(dead.image, 'repositories.json'))
+    call(dead, 'job', 'docker.io/library/other:7')
+    result = dead.run()
+    assert repositories(dead) == {}     # dockerd starts with it, and no image has a name that it had lost
+    shown = [step for step in result['plan'] if step['code'] == 'REPOSITORIES' and not step['done']]
+    assert [step['certainty'] for step in shown] == ['likely'] and 'other:7 is ' + dead.expected.images[0].id[:19] in shown[0]['why']
+    assert dead.plan() == shown
+    dead.run(steps=['REPOSITORIES'])    # after the first repair as well as with it
+    assert repositories(dead).pop('other') == {'other:7': load(dead.folder('job', 'config.v2.json'))['Image']}
+    told = {reference for found in repositories(dead).values() for reference in found} - {'other:7'}
+    assert told and told <= {reference for found in wanted.values() for reference in found}
+    assert dead.plan() == []
+
+
+def test_a_digest_names_one_image_for_ever(dead):
+    empty(os.path.join(dead.image, 'repositories.json'))
+    digest = 'sha256:' + 'ab' * 32
+    call(dead, 'job', 'registry.example:5000/team/job:3@' + digest)
+    dead.run()
+    image = load(dead.folder('job', 'config.v2.json'))['Image']
+    assert repositories(dead) == {'registry.example:5000/team/job': {'registry.example:5000/team/job@' + digest: image}}
+    dead.run(steps=['REPOSITORIES'])
+    assert len(repositories(dead)) > 1 and repositories(dead)['registry.example:5000/team/job']
+
+
+def test_a_tag_that_two_images_had_is_left(dead):
+    empty(os.path.join(dead.image, 'repositories.json'))
+    content = os.path.join(dead.image, 'imagedb/content/sha256')
+    raw = json.dumps(dict(load(os.path.join(content, dead.expected.images[0].id[7:])), author='somebody else')).encode()
+    other = hashlib.sha256(raw).hexdigest()
+    put(os.path.join(content, other), raw)
+    edit(dead.folder('db', 'config.v2.json'), Image='sha256:' + other)
+    for name in ('web', 'db'):
+        call(dead, name, 'moved:1')
+    result = dead.run(steps=['all'])
+    assert [one['code'] for one in result['unresolved']] == ['REPOSITORIES'] and 'moved' not in repositories(dead)
+
+
+@pytest.mark.parametrize('given, repository, reference', [
+    ('alpine', 'alpine', 'alpine:latest'), ('docker.io/library/alpine:3', 'alpine', 'alpine:3'), ('library/alpine', 'alpine', 'alpine:latest'),
+    ('docker.io/team/app:1', 'team/app', 'team/app:1'), ('localhost:5000/app', 'localhost:5000/app', 'localhost:5000/app:latest'),
+    ('app:1@sha256:00', 'app', 'app@sha256:00'), ('registry:5000/a/b@sha256:00', 'registry:5000/a/b', 'registry:5000/a/b@sha256:00')])
+def test_names_are_kept_as_dockerd_keeps_them(given, repository, reference):
+    assert names_of_images.split(given) == (repository, reference)
 
 
 def test_a_lower_file_that_contradicts_layerdb_is_left_alone(dead):
