@@ -19,7 +19,8 @@ CODES = {
     'VOLUMES_DB': steps.Code('The database of volumes is damaged, empty or gone: dockerd does not start, or labels and options are not shown.',
                              'Makes it anew from the pages that are left, and a record for each volume folder.'),
     'NETWORK_DB': steps.Code('The database of networks is damaged; dockerd does not start.',
-                             'Makes it anew from the pages that are left: networks keep their IDs; one that was removed may be back. If none is found, moves it aside.'),
+                             'Makes it anew from the pages that are left: networks keep their IDs; one that was removed may be back. '
+                             'If none is found, moves it aside.'),
     'BUILDKIT_CACHE': steps.Code('A database of BuildKit is damaged; dockerd does not start.', 'Moves buildkit/ aside: it is only the build cache.'),
     'CONTAINERD_DB': steps.Code('The database of the engine\'s own containerd is damaged.',
                                 'Moves it aside where it holds only what ran. With the containerd image store it is never touched.'),
@@ -142,8 +143,8 @@ def _networks(this):
     if count:
         size, order = boltcheck.geometry(raw)
         tree = boltwrite.Tree({b'libnetwork': boltwrite.Tree(found)})
-        this.write('NETWORK_DB', NETWORKS, boltwrite.encode(tree, size, order), '%d networks out of the pages of the old file; one that was removed may be among them' % count,
-                   steps.REBUILT, 0o644)
+        why = '%d networks out of the pages of the old file; one that was removed may be among them' % count
+        this.write('NETWORK_DB', NETWORKS, boltwrite.encode(tree, size, order), why, steps.REBUILT, 0o644)
     else:
         names = _user_networks(this) or 'no container names one'
         this.aside('NETWORK_DB', NETWORKS, 'nothing of it can be read. Make user networks again by name: %s' % names, steps.REBUILT)
