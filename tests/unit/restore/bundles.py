@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import tarfile
 
 
@@ -36,11 +37,26 @@ def tar_bytes(members):
 
 def content_size(data):
     """Bytes of the files in a tar when unpacked; all of them for what is no tar."""
+    if sys.version_info < (3, 8):       # its tarfile reads some damaged extended headers for ever
+        return _plain_size(data)
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             return sum(info.size for info in tar if info.isreg())
     except (tarfile.TarError, ValueError):
         return len(data)
+
+
+def _plain_size(data):
+    """The same by the headers alone."""
+    total = at = 0
+    while data[at:at + 512].strip(b'\0'):
+        try:
+            size = int(data[at + 124:at + 136].strip(b' \0') or b'0', 8)
+        except ValueError:
+            return len(data)
+        total += size if data[at + 156:at + 157] in (b'0', b'\0') else 0
+        at += 512 + -(-size // 512) * 512
+    return total
 
 
 ROOT = member('./')

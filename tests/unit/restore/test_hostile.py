@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import sys
 import time
 
 import pytest
@@ -21,6 +22,9 @@ SECONDS = 30                            # of processor time for one bundle, all 
 MEMORY = 1 << 30                        # bytes of address space that one may add
 LONGEST = 4000                          # characters of a sentence
 SEEDS = int(os.environ.get('LIFEBOAT_SOAK') or 40)
+
+
+sys.setrecursionlimit(20000)            # os.walk of Python 3.6 to 3.11 in snapshot()
 
 
 def snapshot(top, without=()):
