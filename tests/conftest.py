@@ -22,6 +22,7 @@ def _rooms(*parts):
 
 # builders of dead hosts; the rig of real engines; the tools; then the helpers that lie beside unit tests
 FOLDERS = [os.path.join(HERE, 'fixtures'), os.path.join(HERE, 'engines'), os.path.join(HERE, 'conformance'), os.path.join(HERE, 'delivery'),
+           os.path.join(HERE, 'machines'),
            os.path.join(COLLECTION, 'tools')] + _rooms('unit') + _rooms('unit', 'plugins')
 sys.path += [folder for folder in FOLDERS if folder not in sys.path]
 

@@ -389,7 +389,7 @@ PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel':
          'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
 # Two at a time if there is a second processor: first what fails most often, then what takes longest, so that both end
 # at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'machines', 'delivery', 'kernel')
+ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'delivery', 'kernel')
 # Not beside each other: integration looks whether spools of a delivery are left on this machine.
 APART = {'integration', 'delivery'}
 

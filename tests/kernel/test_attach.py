@@ -19,7 +19,6 @@ from needs import need
 from test_mount_guide import known
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(COLLECTION, 'tests', 'fixtures'))
 import deadroot  # noqa: E402  pylint: disable=wrong-import-position
 import disktable  # noqa: E402  pylint: disable=wrong-import-position
 

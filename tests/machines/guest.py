@@ -14,13 +14,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'engines'))
 from rig import newer  # noqa: E402  pylint: disable=wrong-import-position
 from rig.common import NotHere, RigError, cache_dir, cache_lock, need_root, not_installed, run, say  # noqa: E402
 

@@ -4,13 +4,11 @@
 """LVM, thin volumes, LUKS, md, and all in each other: attached inside a virtual machine, whose kernel has them."""
 import io
 import os
-import sys
 import tarfile
 
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
 import guest  # noqa: E402  pylint: disable=wrong-import-position
 
 COLLECTION = os.path.dirname(os.path.dirname(HERE))

@@ -13,13 +13,11 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import tarfile
 
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
 import guest  # noqa: E402  pylint: disable=wrong-import-position
 import loads  # noqa: E402  pylint: disable=wrong-import-position
 

@@ -194,11 +194,15 @@ def _collect(children):
     import select
     results = {}
     buffers = {out: b'' for dummy, out in children}
+    waiting = select.poll()             # not select(), which knows 1,024 descriptors
+    for out in buffers:
+        waiting.register(out, select.POLLIN)
     while buffers:
-        for out in select.select(list(buffers), [], [])[0]:
+        for out, dummy in waiting.poll():
             piece = os.read(out, 1 << 16)
             if not piece:
                 del buffers[out]
+                waiting.unregister(out)
                 continue
             held = buffers[out] + piece
             while len(held) >= 4:

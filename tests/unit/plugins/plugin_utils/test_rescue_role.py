@@ -9,7 +9,8 @@ import os
 import yaml
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 4)
-OWN = {'rescue_title', 'rescue_merge_hours', 'rescue_fail_in_report'}
+OWN = {'rescue_title', 'rescue_merge_hours', 'rescue_fail_in_report', 'rescue_disk', 'rescue_disk_passphrase', 'rescue_disk_journal',
+       'rescue_disk_nested', 'rescue_scratch_dir'}
 
 
 def load(*names):
@@ -37,7 +38,7 @@ def test_every_option_is_a_variable():
     assert len(wanted) > 25
     assert set(defaults) == set(documented) == wanted | OWN
     assert {name: documented[name].get('default') for name in defaults} == defaults
-    given = load('roles', 'rescue', 'tasks', 'main.yml')[0]['lifeboat.docker.docker_data_rescue']
+    given = load('roles', 'rescue', 'tasks', 'main.yml')[0]['block'][1]['lifeboat.docker.docker_data_rescue']
     assert set(given) == set(options())
 
 
