@@ -185,7 +185,7 @@ def compare(now, before, lost, broken):
         assert now[what] == before[what], what
     assert set(now['images']) == set(before['images'])
     for ident, names in now['images'].items():
-        assert set(names) <= set(before['images'][ident]), (ident, names, before['images'][ident])
+        assert set(names) - {'<none>:<none>'} <= set(before['images'][ident]), (ident, names, before['images'][ident])
     assert set(now['containers']) == set(before['containers'])
     for ident, inspect in before['containers'].items():
         different = {key for key in inspect if now['containers'][ident].get(key) != inspect[key]}
