@@ -32,7 +32,7 @@ RESULTS = os.path.join(envs.VENV, 'results')
 HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
-          'facts', 'rescue', 'restore', 'cli', 'fixtures')
+          'facts', 'rescue', 'repair', 'restore', 'cli', 'fixtures')
 MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
 COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named

@@ -50,6 +50,9 @@ ADVICE = {
     'VOLUME_LOCKED': 'Release the disk and attach it again with `passphrase` or `key_file`.',
     'LAYER_NOT_ATTACHED': 'The message says what failed: a tool that is missing, a device that is not in `path`, or damage.',
     'DISK_MEMBER_MISSING': 'Add the other disks of the host to `path` if they can be had: the one that is missing may be the newest.',
+    'ROOT_IN_USE': 'Stop dockerd and containerd, end the containers, and run again.',
+    'ROOT_LAYOUT_UNKNOWN': 'Rescue what it holds, and restore it on a new host.',
+    'ROOT_COPY_INCOMPLETE': 'Copy the root again, as root: `cp -a` or `rsync -aHAXS`.',
     'CONFIG_DAMAGED': 'Its layer, volumes and logs come out all the same. Compare `config/` in the bundle with what you '
                       'know: other records stood in for the damaged one.',
     'HOSTCONFIG_DAMAGED': 'Set ports, limits, restart policy and log options by hand after the restore.',

@@ -29,7 +29,8 @@ BELOW = {
     'facts': BELOW_BUNDLES,
     'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
-    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'facts', 'rescue', 'restore', 'module'},
+    'repair': GROUND | {'engines'},
+    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'facts', 'rescue', 'repair', 'restore', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

@@ -21,6 +21,7 @@ VERBS = (
     ('inspect', 'the definition of a container, volume or image'),
     ('rescue', 'write bundles: everything of containers, with checksums'),
     ('verify', 'check bundles against their checksums'),
+    ('repair', 'what is to be done so that the engine starts again; with --apply do it, with --revert undo it'),
     ('mount', 'the command that mounts a container\'s file system read-only'),
     ('completion', 'tab completion for bash, zsh or fish'),
 )

@@ -12,7 +12,7 @@ The whole file is given as bytes: a live writer reuses pages, so it has to be re
 are linear in its size, whatever its content says.
 """
 import struct
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Set
 
 MAGIC = 0xED0CDAED
 VERSION = 2
@@ -35,7 +35,7 @@ class BoltError(ValueError):
 class Db(object):
     """An opened file. `root` is the top :class:`Bucket`; `warnings` are sentences about what is not as it should be;
     `damage` are the BoltErrors of the commit in use: empty when every page of it can be read."""
-    __slots__ = ('raw', 'page_size', 'order', 'txid', 'high_water', 'warnings', 'damage', 'root', 'records')
+    __slots__ = ('raw', 'page_size', 'order', 'txid', 'high_water', 'freelist', 'warnings', 'damage', 'root', 'records')
 
     def __init__(self, raw, page_size, order, meta):
         self.raw = raw
@@ -43,13 +43,14 @@ class Db(object):
         self.order = order
         self.txid = meta.txid
         self.high_water = meta.high_water
+        self.freelist = meta.freelist   # page of the list of free pages
         self.warnings = []
         self.damage = []
-        self.records = _Records(order)
-        self.root = Bucket(self, (), meta.root, None)
+        self.records = Layouts(order)
+        self.root = Bucket(self, (), meta.root, None, meta.sequence)
 
 
-class _Records(object):
+class Layouts(object):
     """The fixed-size records in the byte order of the machine that wrote the file."""
     __slots__ = ('header', 'branch', 'leaf', 'bucket')
 
@@ -61,13 +62,15 @@ class _Records(object):
 
 
 class _Meta(object):
-    __slots__ = ('number', 'order', 'page_size', 'root', 'high_water', 'txid', 'sum_ok')
+    __slots__ = ('number', 'order', 'page_size', 'root', 'sequence', 'freelist', 'high_water', 'txid', 'sum_ok')
 
-    def __init__(self, number, order, page_size, root, high_water, txid, sum_ok):
+    def __init__(self, number, order, page_size, root, sequence, freelist, high_water, txid, sum_ok):
         self.number = number
         self.order = order
         self.page_size = page_size
         self.root = root
+        self.sequence = sequence
+        self.freelist = freelist
         self.high_water = high_water
         self.txid = txid
         self.sum_ok = sum_ok
@@ -258,6 +261,33 @@ def open_db(raw):
     return best
 
 
+def commits(raw: bytes) -> List[Db]:
+    """Each commit of a file that a meta page with a right checksum names, newest first (at most two).
+
+    Every page of each was read: its `damage` is empty where the whole tree can be. [] if no meta page is right.
+    """
+    raw = bytes(raw)
+    found = [Db(raw, meta.page_size, meta.order, meta) for meta in _metas(raw) if meta.sum_ok]
+    found.sort(key=lambda db: db.txid, reverse=True)
+    for db in found:
+        check(db)
+    return found
+
+
+def used_pages(db: Db) -> Set[int]:
+    """Numbers of all pages of the tree of DB, with their overflow pages; of a damaged tree those that can be read."""
+    seen, pending, found = _Seen(db), [db.root], set()
+    while pending:
+        bucket = pending.pop()
+        for page in bucket._pages([], seen):
+            if not isinstance(page.where, tuple):
+                overflow = db.records.header.unpack_from(db.raw, page.where * db.page_size)[3]
+                found.update(range(page.where, min(page.where + overflow + 1, db.high_water)))
+            if page.kind == LEAF:
+                pending.extend(element[2] for element in page.elements if element[2] is not None)
+    return found
+
+
 def check(db):
     """Read every page that can be reached; fills ``db.damage``. Returns how many entries are readable and in order."""
     errors = []
@@ -400,7 +430,7 @@ def _meta(raw, offset, number):
     if start + META_SIZE > len(raw):
         return None
     for order in '<>':
-        (magic, version, page_size, dummy, root, dummy2, dummy3, high_water, txid, checksum) = \
+        (magic, version, page_size, dummy, root, sequence, freelist, high_water, txid, checksum) = \
             struct.unpack_from(order + 'IIIIQQQQQQ', raw, start)
         if magic != MAGIC:
             continue
@@ -409,7 +439,7 @@ def _meta(raw, offset, number):
         sum_ok = checksum == fnv1a(raw[start:start + META_SIZE - 8])
         if not sum_ok and checksum != 0:
             return None
-        return _Meta(number, order, page_size, root, high_water, txid, sum_ok)
+        return _Meta(number, order, page_size, root, sequence, freelist, high_water, txid, sum_ok)
     return None
 
 

@@ -47,6 +47,11 @@ CODES = {
     'LAYER_NOT_ATTACHED': (CRITICAL, 'A layer of the disk (LVM, md, an image inside it, thin devices) could not be attached; what it '
                                      'holds was not read.'),
     'DISK_MEMBER_MISSING': (WARNING, 'A RAID or a volume group of the disk lacks some of its devices.'),
+    # a repair in place
+    'ROOT_IN_USE': (CRITICAL, 'A daemon, a container or a mount still works on this data root, or another machine may: nothing is repaired.'),
+    'ROOT_LAYOUT_UNKNOWN': (CRITICAL, 'The layout of the data root is none that repairs know: nothing is repaired.'),
+    'ROOT_COPY_INCOMPLETE': (CRITICAL, 'The data root is a copy that lost device nodes, links, extended attributes or owners. It looks whole, but '
+                                       'deleted files are back or belong to others: nothing is repaired.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),
     'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.',

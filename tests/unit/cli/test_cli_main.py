@@ -161,7 +161,7 @@ def test_completion_knows_every_verb_and_option(shell, lifeboat):
 def test_bash_completes_a_verb_and_an_option(lifeboat):
     script = lifeboat('completion', 'bash').out.decode()
     asked = script + '''
-COMP_WORDS=(lifeboat re); COMP_CWORD=1; _lifeboat; echo "${COMPREPLY[*]}"
+COMP_WORDS=(lifeboat res); COMP_CWORD=1; _lifeboat; echo "${COMPREPLY[*]}"
 COMP_WORDS=(lifeboat logs --ti); COMP_CWORD=2; _lifeboat; echo "${COMPREPLY[*]}"
 '''
     assert subprocess.check_output(['bash'], input=asked.encode()).decode().split('\n')[:2] == ['rescue', '--timestamps']

@@ -43,6 +43,23 @@ class DataRoot(api.Root):
         self._dir.close_all()
         self.stores.close()
 
+    # -- for a repair, which works on the records themselves -------------------------------------------------------------
+
+    @property
+    def host(self) -> Any:
+        """disk.host.HostRoot."""
+        return self._host
+
+    @property
+    def dir(self) -> safeio.Dir:
+        """The open data root."""
+        return self._dir
+
+    @property
+    def candidate(self) -> Any:
+        """The RootCandidate it was opened from."""
+        return self._candidate
+
     # -- what kind of root it is -----------------------------------------------------------------------------------------
 
     def _links(self):

@@ -1,0 +1,48 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All groups of repairs, in the order in which they build on each other. A group is a file with CODES and plan(), and a line here."""
+from typing import Any, Dict
+
+from . import containers, databases, guard, known, layers, links, mounts, repositories, small, steps
+from .plan import Plan
+
+GROUPS = (guard, layers, mounts, links, containers, repositories, databases, small)
+MAX_PASSES = 6
+CODES: Dict[str, steps.Code] = {code: each for group in GROUPS for code, each in group.CODES.items()}
+
+
+def give_back(this: Plan, policies: Dict[bytes, Dict[str, Any]]) -> None:
+    """Fill THIS with nothing but the restart policies of before the guard."""
+    guard.give_back(this, policies)
+
+
+def plan(this: Plan, recorded: str, userns: bool) -> None:
+    """Fill THIS: the guard first, then all repairs.
+
+    RECORDED: the data root as its engine knew it. USERNS: a root of user namespaces.
+    """
+    guard.plan(this)
+    images: Dict[bytes, Any] = {name: known.images(this.view, name) for name in known.drivers_of(this.view)}
+    specs = known.runtime_specs(this.view)
+    for dummy in range(MAX_PASSES):     # what one pass repairs is a source for the next
+        before = this.again()
+        _records(this, images, specs, recorded, userns)
+        if sum(step.selected for step in this.steps) == before:
+            break
+    for name, found in images.items():  # these take what all containers tell, so they come last
+        repositories.plan(this, name, found)
+    databases.plan(this)
+    small.plan(this)
+
+
+def _records(this, images, specs, recorded, userns):
+    for name, found in images.items():
+        if name not in known.DRIVERS:
+            continue
+        mounts.plan(this, name, found, specs, False)
+        layers.plan(this, name, found)
+        mounts.plan(this, name, found, specs, True)
+        links.plan(this, name, found, userns)
+    containers.plan(this, images, specs, recorded)
+    guard.plan(this)                    # of what can be read only now

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Undoes the steps of a journal, last first: every byte, mode, owner, time and link as it was.
+
+A path that is neither as the step left it nor as it was before belongs to somebody who wrote since: it is left alone and named.
+"""
+import os
+from typing import List, NamedTuple
+
+from ..disk import safeio
+from ..disk.errors import LifeboatError
+from ..formats import wording
+from . import objects, steps
+from .apply import finish, place, release
+from .journal import Journal
+
+
+class Conflict(NamedTuple):
+    """A path that was left, and why."""
+    code: str
+    path: bytes
+    why: str
+
+
+def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+    """Undo all steps; [] if the root is as it was, and then the journal is retired. Can be repeated."""
+    conflicts = _undo_from(top, journal, 0)
+    if not conflicts:
+        journal.retire()
+    return conflicts
+
+
+def unfinished(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+    """Undo the steps of a run that was cut short; those of runs that ended stay. [] if that is done, or nothing was to be done."""
+    conflicts = []
+    if journal.open_from is not None:
+        conflicts = _undo_from(top, journal, journal.open_from)
+        if not conflicts:
+            journal.end()
+    return conflicts
+
+
+def _undo_from(top, journal, first):
+    finish(top, journal)
+    conflicts = []
+    for entry in reversed(journal.entries[first:]):
+        path = objects.raw_of(entry['path'])
+        try:
+            folder, name = place(top, path)
+        except (FileNotFoundError, NotADirectoryError):
+            if entry['before'] != objects.NONE:     # else it is as it was before: not there
+                conflicts.append(Conflict(entry['code'], path, 'the folder that held it is gone'))
+            continue
+        try:
+            why = _undo(top, folder, name, entry, journal)
+        finally:
+            release(folder)
+        if why:
+            conflicts.append(Conflict(entry['code'], path, why))
+    return conflicts
+
+
+def _undo(top, folder, name, entry, journal):
+    """'' or why the step was not undone."""
+    fd = folder.fd
+    now = objects.state(fd, name)
+    if entry['op'] == steps.RENAME:
+        why = _rename_back(top, fd, name, now, entry)
+    elif entry['op'] == steps.ASIDE and entry['before'] == objects.DIR:
+        why = _bring_back(fd, name, now, entry, journal)
+    elif now == entry['before']:
+        why = ''                        # it was never done, or is undone already
+    elif now != entry['after']:
+        why = 'it was changed after the repair'
+    elif entry['op'] == steps.MKDIR:
+        why = _rmdir(fd, name)
+    else:
+        why = _put_back(fd, name, entry, journal)
+    if not why:
+        os.utime(b'.', ns=tuple(entry['parent']), dir_fd=fd)
+    return why
+
+
+def _put_back(fd, name, entry, journal):
+    temp = objects.temporary(name, entry['n'])
+    if entry['before'] == objects.NONE:
+        os.unlink(name, dir_fd=fd)
+        os.fsync(fd)
+    elif entry['before'].startswith('link:'):
+        objects.put_link(fd, name, objects.raw_of(entry['before'][5:]), entry['old'], temp)
+    else:
+        kept = entry['saved'].encode('ascii')
+        if objects.state(journal.fd, kept) != entry['before']:
+            raise LifeboatError('%s in %s is not the original any more; undoing stopped there' % (entry['saved'], wording.show(journal.path)))
+        with os.fdopen(objects.opened(journal.fd, kept), 'rb', buffering=0) as stream:
+            objects.put_file(fd, name, stream, entry['old'], temp, True)
+    return ''
+
+
+def _rmdir(fd, name):
+    try:
+        os.rmdir(name, dir_fd=fd)
+    except OSError:
+        return 'it holds what was made after the repair'
+    os.fsync(fd)
+    return ''
+
+
+def _rename_back(top, fd, name, now, entry):
+    folder, new = place(top, objects.raw_of(entry['to']))
+    try:
+        there = objects.state(folder.fd, new)
+        if now == objects.DIR and there == objects.NONE:
+            return ''
+        if now != objects.NONE or there != objects.DIR:
+            return 'it was changed after the repair'
+        os.rename(new, name, src_dir_fd=folder.fd, dst_dir_fd=fd)
+        os.fsync(folder.fd)
+        os.fsync(fd)
+        return ''
+    finally:
+        release(folder)
+
+
+def _bring_back(fd, name, now, entry, journal):
+    kept = journal.name('aside', entry['n'])
+    there = objects.state(journal.fd, kept)
+    if now == objects.DIR and there == objects.NONE:
+        return ''
+    if now != objects.NONE:
+        return 'a new one was made after the repair'
+    if there != objects.DIR:
+        return 'it is not in the journal any more'
+    os.rename(kept, name, src_dir_fd=journal.fd, dst_dir_fd=fd)
+    os.fsync(fd)
+    return ''

@@ -1,0 +1,282 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call for the module and the tool: look, plan, hold what a start would delete, repair, or undo. Returns what both of them print."""
+import difflib
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ..disk.errors import LifeboatError
+from ..engines import registry
+from ..formats import jsonish, redact, wording
+from ..records.codes import problem
+from . import (
+    apply as acts,
+    copies,
+    groups,
+    guard,
+    hidden as hiding,
+    journal as journals,
+    plan as plans,
+    records,
+    refuse,
+    revert,
+    steps,
+)
+from .view import FILE, LINK, View
+
+PLANNED, GUARDED, REPAIRED, REVERTED = 'planned', 'guarded', 'repaired', 'reverted'
+STATES = (PLANNED, GUARDED, REPAIRED, REVERTED)
+NONE, OFFLINE = 'none', 'offline'
+KEEP, GIVE_BACK = 'keep', 'give_back'
+DOCKER = 'docker'
+MAX_DIFF = 200                          # lines of one file
+
+
+class Request(NamedTuple):
+    """What is asked for. Paths are bytes as the user gave them."""
+    state: str = PLANNED
+    host_root: bytes = b'/'
+    data_root: Optional[bytes] = None   # None: the only one that the host has
+    containerd_root: Optional[bytes] = None
+    journal_dir: Optional[bytes] = None  # None: beside the root
+    steps: List[str] = []
+    names: Dict[str, str] = {}
+    policies: str = KEEP
+    verify: str = NONE
+    check: bool = False                 # write nothing, whatever the state
+
+
+def run(request: Request) -> Dict[str, Any]:
+    """Do what REQUEST asks. LifeboatError where nothing can be done, with a sentence for people."""
+    with registry.Host(request.host_root, [request.data_root] if request.data_root else [], request.containerd_root, [DOCKER]) as host:
+        root = _only(host)
+        path = os.path.abspath(request.journal_dir) if request.journal_dir else journals.default_dir(root.path)
+        if request.state == REVERTED:
+            return _reverted(root, path, request)
+        return _planned(root, path, request)
+
+
+def _only(host):
+    """The one data root that is meant."""
+    if len(host.roots) == 1:
+        return host.roots[0]
+    if not host.roots:
+        why = ' '.join(one.message for one in host.problems[:3])
+        raise LifeboatError('no data root can be opened. %s' % why)
+    raise LifeboatError('this host has several data roots; name one with data_root: %s' % ', '.join(
+        wording.show(host.root.to_host(root.path)) for root in host.roots))
+
+
+def _chosen(request):
+    try:
+        chosen = plans.choose(request.steps, groups.CODES)
+    except ValueError as exc:
+        raise LifeboatError(str(exc))
+    if request.state != GUARDED:
+        return chosen
+    return lambda code, certainty: code in guard.CODES and chosen(code, certainty)
+
+
+def _planned(root, path, request):
+    view = View(root.dir)
+    refusals = refuse.refusals(root, view)
+    if request.state != PLANNED and not request.check and not refusals and journals.exists(path):
+        _undo_unfinished(root, path)
+    result = _result(root, path)
+    result['hidden'] = [_hidden(one) for one in hiding.hidden(root, view)]
+    result['problems'] = [_problem(item) for item in _problems(root, refusals)]
+    if any(item.code == 'ROOT_LAYOUT_UNKNOWN' for item in refusals):
+        return _or_refused(result, request, refusals)
+    this = plans.Plan(view, _chosen(request), request.names, _device(path))
+    if request.policies == GIVE_BACK:
+        groups.give_back(this, _policies(root, path))
+    else:
+        groups.plan(this, os.fsdecode(root.recorded_path or b'/var/lib/docker'), bool(root.idmap))
+    wanted = [step for step in this.steps if request.state != GUARDED or step.code in guard.CODES]
+    result['plan'] = [_step(step) for step in wanted]
+    result['unresolved'] = [{'code': one.code, 'path': wording.text(one.path), 'why': one.why, 'next_step': one.next_step} for one in this.unresolved]
+    selected = [step for step in wanted if step.selected]
+    result['changed'] = bool(selected) and request.state != PLANNED
+    result['diff'] = _diffs(View(root.dir), selected)
+    if request.state == PLANNED or request.check:
+        return result
+    _or_refused(result, request, refusals)
+    _stop_of_store(root)
+    if selected:
+        with journals.Journal(path, root.path) as journal:
+            copies.save(View(root.dir), journal)
+            acts.apply(root.dir, selected, journal)
+            result['journal'] = wording.text(path)
+    for item, step in zip(result['plan'], wanted):
+        item['done'] = step.selected
+    if request.verify == OFFLINE:
+        result['verified'] = verify(request, root)
+    return result
+
+
+def _policies(root, path):
+    """{container id: RestartPolicy} of before the guard, from the originals in the journal."""
+    found = {}
+    if journals.exists(path):
+        with journals.Journal(path, root.path) as journal:
+            for entry in journal.entries:
+                if entry['code'] == 'GUARD_RESTART':
+                    policy = records.dict_of(journal.original(entry), 'RestartPolicy')
+                    if policy.get('Name'):
+                        found.setdefault(entry['path'].split('/')[1].encode('ascii'), policy)
+    return found
+
+
+def _undo_unfinished(root, path):
+    """A run that was killed is undone before the next one: half of a repair is no state to plan from."""
+    with journals.Journal(path, root.path) as journal:
+        conflicts = revert.unfinished(root.dir, journal)
+    if conflicts:
+        raise LifeboatError('an earlier repair was cut short and cannot be undone: %s of %s %s. Compare it with the journal %s, put the '
+                            'original there, and try again' % (conflicts[0].code, wording.show(conflicts[0].path), conflicts[0].why, wording.show(path)))
+
+
+def _or_refused(result, request, refusals):
+    """RESULT, if this is only a look; LifeboatError if it should be more."""
+    if refusals and request.state != PLANNED and not request.check:
+        raise LifeboatError('nothing was done. %s' % ' '.join('%s %s' % (one.message, one.next_step) for one in refusals))
+    return result
+
+
+def _stop_of_store(root):
+    """A containerd store without its databases: a start would delete every layer."""
+    for item in root.findings():
+        if item.code == 'METADATA_DB_MISSING':
+            raise LifeboatError('nothing was done. %s %s' % (item.message, item.next_step))
+
+
+def _reverted(root, path, request):
+    result = _result(root, path)
+    if not journals.exists(path):
+        return result
+    refusals = [one for one in refuse.refusals(root, View(root.dir)) if one.code == 'ROOT_IN_USE']
+    result['problems'] = [_problem(item) for item in _problems(root, refusals)]
+    if request.check:
+        result['changed'] = True
+        return result
+    if refusals:
+        raise LifeboatError('nothing was done. %s %s' % (refusals[0].message, refusals[0].next_step))
+    with journals.Journal(path, root.path) as journal:
+        result['changed'] = bool(journal.entries)
+        conflicts = revert.revert(root.dir, journal)
+    result['journal'] = wording.text(path)
+    result['unresolved'] = [{'code': one.code, 'path': wording.text(one.path), 'why': 'not undone: %s' % one.why,
+                             'next_step': 'Compare it with its original in the journal.'} for one in conflicts]
+    return result
+
+
+def verify(request: Request, before: Any) -> Dict[str, Any]:
+    """Our own inventory after the repair: {status, containers {name: status}, complete, total}."""
+    with registry.Host(request.host_root, [before.host.to_host(before.path)], request.containerd_root, [DOCKER]) as host:
+        root = host.roots[0]
+        found = {}
+        for ident in root.container_ids():
+            container = root.container(ident)
+            found[container.name or ident[:12]] = container.status
+    complete = sum(status == 'complete' for status in found.values())
+    return {'status': 'complete' if complete == len(found) else 'partial', 'containers': found, 'complete': complete, 'total': len(found)}
+
+
+# -- what both users print ---------------------------------------------------------------------------------------------
+
+
+def _result(root, path):
+    return {'changed': False, 'data_root': wording.text(root.path), 'plan': [], 'unresolved': [], 'hidden': [], 'problems': [], 'diff': [],
+            'journal': wording.text(path) if journals.exists(path) else '', 'verified': {}}
+
+
+def _device(path):
+    """st_dev of the folder that the journal is, or will be, in; None if that cannot be told."""
+    for place in (path, os.path.dirname(path)):
+        try:
+            return os.stat(place).st_dev
+        except OSError:
+            continue
+    return None
+
+
+def _problems(root, refusals):
+    for one in refusals:
+        yield problem(one.code, wording.text(root.path), one.message, one.next_step)
+    for item in root.findings():
+        if item.code in ('METADATA_DB_MISSING', 'SWARM_REMOVED_AT_NEXT_START', 'HIDDEN_STORE'):
+            yield item
+    for clause in hiding.daemon_json(root):
+        yield problem('DAEMON_JSON_DAMAGED', 'daemon.json', clause + '.', 'Correct the file; repairs do not change it.')
+
+
+def _problem(item):
+    return dict(item._asdict())
+
+
+def _hidden(one):
+    return dict(one._asdict())
+
+
+def _step(step):
+    return {'code': step.code, 'path': wording.text(step.path), 'operation': step.operation, 'why': step.why, 'certainty': step.certainty,
+            'to': wording.text(step.data) if step.operation == steps.RENAME else '', 'selected': step.selected, 'done': False}
+
+
+def _diffs(view, selected):
+    """For diff mode: what each step changes. Values of the environment are redacted; databases are only named."""
+    found = []
+    for step in selected:
+        before, after = _shown(view, step.path, None), _shown(view, step.path, step)
+        found.append({'before_header': wording.text(step.path), 'after_header': '%s (%s)' % (wording.text(step.path), step.code),
+                      'before': before, 'after': after})
+    return found
+
+
+def _shown(view, path, step):
+    if step is None:
+        kind = view.kind(path)
+        raw = view.read(path) if kind == FILE else view.target(path) if kind == LINK else None
+        text = '' if kind is None else '(%s)\n' % kind
+    else:
+        raw = step.data if step.operation in (steps.WRITE, steps.SYMLINK) else None
+        text = {steps.MKDIR: '(folder)\n', steps.RENAME: '(renamed to %s)\n' % wording.text(step.data or b'')}.get(step.operation, '')
+    if raw is None:
+        return text
+    return _readable(path, raw)
+
+
+def _readable(path, raw):
+    if path.endswith(b'.db'):
+        return '(database, %d bytes)\n' % len(raw)
+    try:
+        value = jsonish.loads(raw)
+    except ValueError:
+        return wording.show(raw[:2000]) + '\n'
+    if not isinstance(value, dict):
+        return wording.show(raw[:2000]) + '\n'
+    lines = pretty(value)
+    return '\n'.join(lines[:MAX_DIFF]) + '\n'
+
+
+def pretty(value: Dict[str, Any]) -> List[str]:
+    """Lines of a JSON object, without what may be a secret."""
+    import json
+    return json.dumps(_clean(value), indent=1, sort_keys=True, ensure_ascii=True).split('\n')
+
+
+def _clean(value, name=''):
+    if isinstance(value, dict):
+        return {key: _clean(inner, key) for key, inner in value.items()}
+    if isinstance(value, list):
+        if name in ('Env', 'env'):
+            return ['%s=%s' % (str(one).partition('=')[0], redact.REDACTED) for one in value]
+        return [_clean(one, name) for one in value]
+    return redact.value_of(name, value) if isinstance(value, str) else value
+
+
+def unified(item: Dict[str, str]) -> List[str]:
+    """Lines of a unified diff of an entry of `diff`."""
+    return list(difflib.unified_diff(item['before'].splitlines(), item['after'].splitlines(), item['before_header'], item['after_header'],
+                                     lineterm=''))

@@ -1,0 +1,249 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several breaks at once, and an end by kill -9 at any system call: never worse than before, undo exact, the second plan empty."""
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+from repairing import BREAKS, Dead, contents, load, put, snapshot
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run
+
+SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 1)   # times as many combinations and moments
+COMBINATIONS = 8 * SOAK
+ORDER = {'complete': 0, 'partial': 1, 'unsupported': 2, 'lost': 3}
+
+
+def statuses(dead):
+    with registry.Host(os.fsencode(dead.top), [b'/var/lib/docker']) as host:
+        root = host.roots[0]
+        return {ident: root.container(ident).status for ident in root.container_ids()}
+
+
+def hurt(dead, seed):
+    """2 to 11 breaks by chance; those that find their file gone already are none."""
+    chance = random.Random(seed)
+    done = []
+    for name in chance.sample(sorted(BREAKS), chance.randint(2, 11)):
+        try:
+            BREAKS[name](dead)
+            done.append(name)
+        except OSError:
+            continue
+    return done
+
+
+@pytest.mark.parametrize('seed', range(COMBINATIONS))
+def test_combinations(tmp_path, seed):
+    dead = Dead(tmp_path, containers=5)
+    names = hurt(dead, seed)
+    broken, before = snapshot(dead.path), statuses(dead)
+    outside = {path for path in snapshot(dead.top) if not path.startswith('var/lib/docker')}
+    result = dead.run(verify='offline')
+    after = statuses(dead)
+    assert all(ORDER[after[ident]] <= ORDER[before[ident]] for ident in before), names
+    assert result['verified']['total'] == len(after)
+    assert [step for step in dead.plan() if step['selected']] == [], names
+    for path in (set(contents(dead.path)) - set(broken)):
+        assert any(path == step['path'] or path.startswith(step['path'] + '/') or
+                   step['to'] and path.startswith(step['to']) for step in result['plan']), (names, path)
+    assert {path for path in snapshot(dead.top) if not path.startswith('var/lib/docker')} == outside
+    undone = dead.run(run.REVERTED)
+    assert undone['unresolved'] == [] and snapshot(dead.path) == broken, names
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that the program does afterwards counts."""
+
+
+class Executioner(object):
+    """Counts the calls that change something; the one of number AT is the last that is done, or is not done any more."""
+    CALLS = ('rename', 'unlink', 'mkdir', 'symlink', 'fsync', 'chown', 'utime', 'rmdir', 'write')
+
+    def __init__(self, monkeypatch, at):
+        self.count, self.at = 0, at
+        for name in self.CALLS:
+            monkeypatch.setattr(os, name, self.wrapped(getattr(os, name)))
+
+    def wrapped(self, call):
+        def wrapper(*arguments, **options):
+            self.count += 1
+            if self.count == self.at:
+                raise Killed()
+            if self.at and self.count > self.at:
+                raise Killed()          # a finally block of a dead process does nothing
+            return call(*arguments, **options)
+        return wrapper
+
+
+def several(tmp_path):
+    dead = Dead(tmp_path, containers=4)
+    for name in ('config empty', 'hostconfig empty', 'layer removing', 'links gone', 'init layer gone', 'buildkit garbage', 'repositories NUL'):
+        BREAKS[name](dead)
+    return dead
+
+
+def test_kill_at_any_call(tmp_path, monkeypatch):
+    dead = several(tmp_path)
+    broken = snapshot(dead.path)
+    with monkeypatch.context() as patch:
+        counter = Executioner(patch, 0)
+        dead.run()
+        total = counter.count
+    repaired = contents(dead.path)
+    with monkeypatch.context() as patch:
+        counter = Executioner(patch, 0)
+        dead.run(run.REVERTED)
+        undoing = counter.count
+    assert snapshot(dead.path) == broken and total > 100
+    for at in random.Random(1).sample(range(1, total), min(16 * SOAK, total - 1)):
+        with monkeypatch.context() as patch:
+            Executioner(patch, at)
+            with pytest.raises(Killed):
+                dead.run()
+        if at % 2:                      # finished, then undone
+            dead.run()
+            assert contents(dead.path) == repaired, at
+        if journal.exists(os.fsencode(dead.journal)):
+            assert dead.run(run.REVERTED)['unresolved'] == [], at
+        assert snapshot(dead.path) == broken, at
+    for at in random.Random(2).sample(range(1, undoing), min(6 * SOAK, undoing - 1)):
+        dead.run()
+        with monkeypatch.context() as patch:
+            Executioner(patch, at)
+            with pytest.raises(Killed):
+                dead.run(run.REVERTED)
+        dead.run(run.REVERTED)
+        assert snapshot(dead.path) == broken, at
+
+
+def test_kill_of_a_process(tmp_path):
+    """The same with a real kill -9, at moments of the clock."""
+    dead = several(tmp_path)
+    broken = snapshot(dead.path)
+    code = ('import conftest\n'
+            'from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run\n'
+            'print("ready", flush=True)\nrun.run(run.Request("repaired", %r, b"/var/lib/docker"))') % (
+                os.fsencode(dead.top),)
+    units = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(units), units]))
+    for number in range(6):
+        with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, env=environment) as child:
+            assert child.stdout.readline() == b'ready\n'
+            time.sleep(0.02 + 0.03 * number)
+            child.kill()
+        if journal.exists(os.fsencode(dead.journal)):
+            assert dead.run(run.REVERTED)['unresolved'] == []
+        assert snapshot(dead.path) == broken
+
+
+def test_what_the_engine_wrote_since_is_not_overwritten(tmp_path):
+    dead = several(tmp_path)
+    dead.run()
+    path = dead.folder('web', 'config.v2.json')
+    put(path, b'{"of": "the engine"}')
+    result = dead.run(run.REVERTED)
+    assert [(one['code'], one['path']) for one in result['unresolved']] == [
+        ('CONTAINER_CONFIG', 'containers/%s/config.v2.json' % dead.container('web').id)]
+    assert load(path) == {'of': 'the engine'}
+    os.truncate(path, 0)                # as it was before the repair
+    assert dead.run(run.REVERTED)['unresolved'] == []
+
+
+def test_a_journal_below_the_root_is_refused(tmp_path):
+    dead = Dead(tmp_path, containers=1)
+    inside = os.path.join(dead.path, 'tmp')
+    with pytest.raises(LifeboatError, match='below the data root'):
+        dead.run(journal_dir=os.fsencode(inside))
+    os.symlink(dead.path, dead.path + '.link')
+    with pytest.raises(LifeboatError, match='below the data root'):
+        dead.run(journal_dir=os.fsencode(dead.path) + b'.link/journal')
+
+
+def test_a_journal_of_another_root_is_refused(tmp_path):
+    dead = Dead(tmp_path, containers=4)
+    dead.run()
+    put(os.path.join(dead.journal, 'journal.jsonl'), b'{"root":"/elsewhere","version":1}\n')
+    with pytest.raises(LifeboatError, match='belongs to /elsewhere'):
+        dead.run(run.REVERTED)
+
+
+def test_a_saved_file_that_is_not_the_original_any_more_is_not_put_back(tmp_path):
+    dead = Dead(tmp_path, containers=4)
+    dead.run()
+    for name in os.listdir(dead.journal):
+        if 'saved' in name:
+            put(os.path.join(dead.journal, name), b'something else')
+    before = contents(dead.path)
+    with pytest.raises(LifeboatError, match='not the original'):
+        dead.run(run.REVERTED)
+    assert contents(dead.path) == before
+
+
+def test_a_folder_on_another_file_system_is_left_and_said(tmp_path):
+    dead = Dead(tmp_path, containers=1)
+    BREAKS['buildkit garbage'](dead)
+    other = '/dev/shm'
+    if not os.path.isdir(other) or os.stat(other).st_dev == os.stat(dead.path).st_dev:
+        other = '/tmp' if os.stat('/tmp').st_dev != os.stat(dead.path).st_dev else ''
+    assert other, 'this machine has one file system only'
+    place = os.path.join(other, 'lifeboat-repair-%d' % os.getpid())
+    try:
+        result = dead.run(journal_dir=os.fsencode(place))
+        assert [one['code'] for one in result['unresolved']] == ['BUILDKIT_CACHE'] and os.path.isdir(dead.path + '/buildkit')
+        assert dead.run(run.REVERTED, journal_dir=os.fsencode(place))['unresolved'] == []
+    finally:
+        if os.path.isdir(place):
+            for name in os.listdir(place):
+                os.unlink(os.path.join(place, name))
+            os.rmdir(place)
+
+
+def test_the_journal_has_a_copy_of_all_records(tmp_path):
+    import tarfile
+    dead = Dead(tmp_path, containers=4)
+    with open(dead.folder('web', 'config.v2.json'), 'rb') as stream:
+        original = stream.read()
+    dead.run()
+    with tarfile.open(os.path.join(dead.journal, '1-records.tar')) as tar:
+        names = tar.getnames()
+        web = 'containers/%s/config.v2.json' % dead.container('web').id
+        assert tar.extractfile(web).read() == original
+    assert 'volumes/metadata.db' in names and 'image/overlay2/repositories.json' in names
+    assert not any('/diff/' in name or name.endswith('.log') for name in names)
+
+
+def test_a_locked_database_is_a_living_daemon(tmp_path):
+    import fcntl
+    dead = Dead(tmp_path, containers=1)
+    with open(os.path.join(dead.path, 'volumes/metadata.db'), 'rb') as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert [one['code'] for one in dead.run(run.PLANNED)['problems']] == ['ROOT_IN_USE']
+        with pytest.raises(LifeboatError, match='is in use'):
+            dead.run()
+    assert not os.path.exists(dead.journal)
+
+
+def test_steps_are_done_as_planned_or_not_at_all(tmp_path):
+    """Somebody made a folder where the plan saw a file: nothing is done to it."""
+    dead = Dead(tmp_path, containers=1)
+    from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
+    from ansible_collections.lifeboat.docker.plugins.module_utils.repair import steps
+    os.mkdir(os.path.join(dead.path, 'tmp', 'here'))
+    root = os.fsencode(dead.path)
+    with safeio.Dir.root(root) as top, journal.Journal(os.fsencode(dead.journal), root) as book:
+        with pytest.raises(LifeboatError, match='not what the plan saw'):
+            apply.apply(top, [steps.Step('X', b'tmp/here', steps.WRITE, b'data', '', steps.CERTAIN, 0o600)], book)
+        with pytest.raises(LifeboatError):
+            apply.apply(top, [steps.Step('X', b'../outside', steps.WRITE, b'data', '', steps.CERTAIN, 0o600)], book)
+        os.symlink('/etc', os.path.join(dead.path, 'tmp', 'link'))
+        with pytest.raises(LifeboatError):
+            apply.apply(top, [steps.Step('X', b'tmp/link/planted', steps.WRITE, b'data', '', steps.CERTAIN, 0o600)], book)
+        assert objects.state(top.fd, b'engine-id') != objects.NONE
+    assert not os.path.lexists('/etc/planted')
