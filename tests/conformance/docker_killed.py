@@ -157,7 +157,7 @@ class KilledDocker(subject.Subject):
                 return value
             raw = base64.b64decode(value)
             return base64.b64encode(raw[:4] + b''.join(struct.pack('<HHI', tag, mode, inside(number) if tag in (2, 8) else number)
-                                       for tag, mode, number in struct.iter_unpack('<HHI', raw[4:]))).decode('ascii')
+                                                       for tag, mode, number in struct.iter_unpack('<HHI', raw[4:]))).decode('ascii')
         return [dict(item, uid=inside(item['uid']), gid=inside(item['gid']),
                      xattrs={name: access(name, value) for name, value in (item.get('xattrs') or {}).items()} or item.get('xattrs')) for item in tree]
 
