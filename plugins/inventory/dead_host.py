@@ -99,7 +99,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats.values imp
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show, text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
-PROJECT, SERVICE = 'com.docker.compose.project', 'com.docker.compose.service'
+PROJECT = 'com.docker.compose.project'
+SERVICE = 'com.docker.compose.service'
 NO_HOST = re.compile(r'[^A-Za-z0-9_.-]+', re.ASCII)
 NO_GROUP = re.compile(r'[^A-Za-z0-9_]+', re.ASCII)
 LONGEST = 120
