@@ -25,7 +25,7 @@ import disktable  # noqa: E402  pylint: disable=wrong-import-position
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach import loops, run  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session import Request  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues  # noqa: E402
 
@@ -121,7 +121,7 @@ def nothing_left(scratch):
 
 def rescued(host_root, dest):
     """{file of a bundle: SHA-256} of everything that does not carry a time."""
-    with inventory.Host(os.fsencode(host_root)) as host:
+    with registry.open_host(os.fsencode(host_root)) as host:
         result = rescues.rescue(host, rescues.Request(os.fsencode(dest), host_name='dead1', compression='none'))
     # a real file named .wh.* makes the image of one of them partial, on any disk
     assert sorted(item['status'] for item in result['bundles']) == ['complete', 'complete', 'partial']
@@ -130,7 +130,7 @@ def rescued(host_root, dest):
 
 
 def told(host_root):
-    with inventory.Host(os.fsencode(host_root)) as host:
+    with registry.open_host(os.fsencode(host_root)) as host:
         return repr(facts.gather(host, facts.Options())).replace(host_root, '/HOST')
 
 

@@ -23,7 +23,7 @@ import loads  # noqa: E402  pylint: disable=wrong-import-position
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach import run as attaching  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session import Request  # noqa: E402
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import inventory  # noqa: E402
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues  # noqa: E402
 
 # name: (file system of Docker, initramfs, cache of QEMU)
@@ -89,7 +89,7 @@ def rescued(disks, scratch, dest, journal):
     try:
         attached = attaching.attach(request)
         root = attached['hosts'][0]['host_root']
-        with inventory.Host(os.fsencode(root)) as host:
+        with registry.open_host(os.fsencode(root)) as host:
             result = rescues.rescue(host, rescues.Request(os.fsencode(dest), host_name='dead1', compression='none', volumes=('*',),
                                                           include=('config', 'writable', 'volumes', 'logs')))
         there = set()
