@@ -57,6 +57,7 @@ class Commands(object):
         if not quiet:
             self.steps.append(line_of(words) + ('  # ' + note if note else ''))
         try:
+            # pylint: disable-next=ansible-bad-function
             done = subprocess.run([program] + list(words[1:]), input=stdin, stdin=subprocess.DEVNULL if stdin is None else None,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, check=False,
                                   env=environment(), restore_signals=False)

@@ -219,7 +219,7 @@ def os_of(root: str) -> Dict[str, str]:
         except OSError:
             continue
     try:
-        name = show(host.read(b'/etc/hostname', 1 << 12).split(b'\n')[0].strip())
+        name = show(host.read(b'/etc/hostname', 1 << 12).partition(b'\n')[0].strip())
     except OSError:
         name = ''
     return {'id': values.get('ID', ''), 'name': values.get('PRETTY_NAME', ''), 'version': values.get('VERSION_ID', ''), 'hostname': name}

@@ -150,6 +150,7 @@ class Opened(NamedTuple):
 def opened(host, reference, mounts=True):
     """Yield the Opened of a Reference to one object. MOUNTS: volumes and binds of a container are at their places. LifeboatError where
     nothing of it can be read."""
+    # pylint: disable-next=contextmanager-generator-missing-cleanup
     with files_of(find(host, reference), mounts) as found:
         yield found
 

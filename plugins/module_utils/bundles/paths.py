@@ -34,6 +34,7 @@ class PathsTree(object):
     def opened(self) -> Iterator[Tuple[None, Iterator[Any]]]:
         """Yield (None, stream of Entry and Failure). OSError if the object cannot be opened."""
         try:
+            # pylint: disable-next=contextmanager-generator-missing-cleanup
             with objects.files_of(self._object) as found:
                 yield None, chosen.Choice(found.files, [chosen.resolve(found.files, text) for text in self._patterns]).entries()
         except chosen.Nothing as exc:

@@ -174,7 +174,7 @@ def _parts(info, manifest):
 
 def _reason(manifest, item, name):
     """Why a component is not whole: its own problems first, then those of the bundle that name it or what it is of."""
-    own = [problem for problem in map(as_dict, as_list(item.get('problems')))]
+    own = list(map(as_dict, as_list(item.get('problems'))))
     others = [problem for problem in map(as_dict, as_list(manifest.get('problems'))) if problem.get('object') in (name, item.get('name'))]
     said = [_text(problem.get('message')) for problem in own + others if problem.get('severity') in ('warning', 'critical')]
     return next((message for message in said if message), '')

@@ -171,7 +171,7 @@ def columns(rows, right=(), width=None, flexible=()):
         return []
     head = rows[0]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    least = {number: max(8, len(head[number])) for number, title in enumerate(head) if title in flexible}
+    least = {number: max(8, len(title)) for number, title in enumerate(head) if title in flexible}
     while width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
         able = [number for number in least if widths[number] > least[number]]
         if not able:

@@ -81,7 +81,7 @@ class Merged(object):
     def paths(self, prefix, failed):
         """Yield lists of the paths of everything below, a slash behind folders; None if that cannot be told without looking at each."""
         # types: an Overlay without its heirs, which ask for attributes of each file
-        if not safeio.SCANS or any(type(encoding) is not Overlay for encoding in self._view.encodings):
+        if not safeio.SCANS or any(encoding.__class__ is not Overlay for encoding in self._view.encodings):
             return None
         return _paths(self._view, self._parts, prefix, failed)
 

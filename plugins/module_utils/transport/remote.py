@@ -273,7 +273,7 @@ class RemoteSink(object):
 def checked(answer):
     """(bundles, blobs) of the controller's answer. Raises LifeboatError where it makes no sense."""
     if not isinstance(answer, dict) or not isinstance(answer.get('bundles'), dict) or not isinstance(answer.get('blobs'), dict) \
-            or not all(type(size) is int for size in answer['blobs'].values()) \
+            or not all(size.__class__ is int for size in answer['blobs'].values()) \
             or not all(_known_bundle(item) for item in answer['bundles'].values()):
         raise LifeboatError('The controller sent an invalid answer. Both ends must run the same version of the collection.')
     return answer['bundles'], answer['blobs']
@@ -283,7 +283,7 @@ def _known_bundle(value):
     """True if VALUE says of a bundle what the answer to `ask` says; what is left out is not there."""
     return isinstance(value, dict) and all(isinstance(value.get(key, {}), dict) for key in (
         'manifest', 'files', 'progress', 'whole', 'parts')) and all(
-            isinstance(part, list) and len(part) == 3 and type(part[1]) is int and part[1] >= 0
+            isinstance(part, list) and len(part) == 3 and part[1].__class__ is int and part[1] >= 0
             for part in value.get('parts', {}).values())
 
 

@@ -352,9 +352,9 @@ def _chunks(folder):
 def _check(request):
     """The types of a request. Raises ValueError."""
     reply, failed = request.get('reply') or {}, request.get('failed') or {}
-    if type(request.get('free', 0)) is not int or type(request.get('wait', 0)) not in (int, float) \
+    if request.get('free', 0).__class__ is not int or request.get('wait', 0).__class__ not in (int, float) \
             or not isinstance(reply, dict) or not isinstance(failed, dict) \
-            or (reply and (type(reply.get('number')) is not int or not isinstance(reply.get('sha256'), str))) \
+            or (reply and (reply.get('number').__class__ is not int or not isinstance(reply.get('sha256'), str))) \
             or not all(isinstance(item, str) for item in failed.values()):
         raise ValueError('a step with an unusable request')
 

@@ -107,7 +107,7 @@ def test_any_bytes_end_quickly_and_stay_inside(disk):
     good = disk.read_bytes()
     for dummy in range(300):
         raw = bytearray(good[:64 << 10])
-        for _ in range(chance.randrange(1, 20)):
+        for dummy in range(chance.randrange(1, 20)):
             raw[chance.randrange(400, 2048)] = chance.randrange(256)
         found = partitions.table_of(lambda offset, number, raw=raw: bytes(raw[offset:offset + number]) if offset >= 0 else b'', SIZE)
         assert all(each.start > 0 and each.start + each.size <= SIZE for each in found.partitions)

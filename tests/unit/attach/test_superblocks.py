@@ -76,6 +76,6 @@ def test_any_bytes_and_any_size():
         superblocks.identify(lambda offset, number, raw=raw: raw[offset:offset + number] if offset >= 0 else b'', size)
     for dummy in range(200):
         mixed = bytearray(block)
-        for _ in range(30):
+        for dummy in range(30):
             mixed[chance.randrange(1024)] = chance.randrange(256)
         identify({1024: bytes(mixed)}, 1 << 17)

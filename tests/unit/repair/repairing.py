@@ -123,8 +123,8 @@ BREAKS = {
     'layer record gone': lambda dead: clear(dead.layer(1)),
     'layer removing': lambda dead: os.rename(dead.layer(2), dead.layer(2) + '-123456-removing'),
     'links gone': lambda dead: clear(os.path.join(dead.overlay, 'l')),
-    'link became a file': lambda dead: _file_for_link(dead),
-    'link to itself': lambda dead: _self_link(dead),
+    'link became a file': lambda dead: _file_for_link(dead),     # pylint: disable=unnecessary-lambda
+    'link to itself': lambda dead: _self_link(dead),     # pylint: disable=unnecessary-lambda
     'link file empty': lambda dead: empty(dead.cache(1, 'link')),
     'lower of container empty': lambda dead: empty(dead.upper('web', 'lower')),
     'lower of container gone': lambda dead: os.unlink(dead.upper('db', 'lower')),
@@ -138,7 +138,7 @@ BREAKS = {
     'volumes db without head': lambda dead: _behead(os.path.join(dead.path, 'volumes/metadata.db')),
     'network db garbage': lambda dead: put(os.path.join(dead.path, 'network/files/local-kv.db'), b'garbage' * 3000),
     'buildkit garbage': lambda dead: put(os.path.join(dead.path, 'buildkit/cache.db'), b'garbage' * 3000),
-    'containerd garbage': lambda dead: _containerd(dead),
+    'containerd garbage': lambda dead: _containerd(dead),     # pylint: disable=unnecessary-lambda
 }
 
 

@@ -131,6 +131,7 @@ def bind_path(source, host, recorded_root, root_path, writable_places=tuple):
     wanted = [raw]
     if recorded_root and root_path is not None and fsinfo.is_below(raw, recorded_root):
         wanted.insert(0, host.to_host(root_path) + raw[len(recorded_root):])
+    why = ''
     for place in wanted:
         try:
             path = host.resolve(place)
