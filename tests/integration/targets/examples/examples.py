@@ -167,8 +167,8 @@ def held():
 
 # the examples
 
-# need a disk image, and loop devices: tests/kernel/test_attach.py attaches disks of every form
-ELSEWHERE = ('disk_attach',)
+# a disk image and loop devices: tests/kernel/test_attach.py; a root that an engine writes again: tests/engines/test_repair.py
+ELSEWHERE = ('disk_attach', 'docker_root_repair')
 
 
 def documented(kind):
