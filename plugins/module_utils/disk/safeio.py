@@ -33,8 +33,9 @@ def openat(name, dir_fd=None, flags=FLAGS):
         return os.open(name, flags, dir_fd=dir_fd)
 
 
-def _looked(path):
-    """An O_PATH descriptor of PATH: nothing is opened, so a FIFO or a device may be looked at."""
+def look(path):
+    """An O_PATH descriptor of PATH (bytes, absolute): nothing is opened, so a FIFO or a device may be looked at, and no link on the way is
+    followed. Raises OSError."""
     if not path.startswith(b'/') or b'\0' in path or b'..' in path.split(b'/'):
         raise OSError(errno.EINVAL, 'not a plain absolute path', path)
     parts = [part for part in path.split(b'/') if part not in (b'', b'.')]
@@ -53,7 +54,7 @@ def _looked(path):
 def lstat(path):
     """os.stat_result of PATH (bytes, absolute, as HostRoot.resolve gives it) itself. A link on the way is not followed: then, as for
     whatever cannot be looked at, OSError."""
-    fd = _looked(path)
+    fd = look(path)
     try:
         return os.fstat(fd)
     finally:
