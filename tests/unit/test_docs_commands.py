@@ -29,7 +29,8 @@ CALL = re.compile(r"(?:lookup|query)\(\s*'lifeboat\.docker\.([a-z_]+)'(.*?)\)", 
 VARIABLE = re.compile(r'\b((?:rescue|restore|audit|repair)_[a-z_]*[a-z])\b')
 # words of that shape that are no variables: filters, modules of others, keys of results and columns of tables
 NO_VARIABLES = {'rescue_report', 'audit_findings', 'audit_host', 'audit_report', 'audit_expired', 'audit_folder_name'}
-SEPARATORS = ('|', '||', '&&', ';', '&', '>', '>>', '<', '(', ')', '#', 'do', 'done')
+# a word with its quotes, or what ends a command
+WORD = re.compile(r"""(?:[^\s|;&()<>'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+|[|;&()<>]+""")
 
 
 def read(*path):
@@ -54,7 +55,8 @@ def options_of(path):
         space, dummy, rest = fragment.partition('lifeboat.docker.')
         if rest:
             name, dummy, part = rest.partition('.')
-            found.update(yaml.safe_load(constant(os.path.join('plugins', 'doc_fragments', name + '.py'), (part or 'documentation').upper())).get('options') or {})
+            shared = constant(os.path.join('plugins', 'doc_fragments', name + '.py'), (part or 'documentation').upper())
+            found.update(yaml.safe_load(shared).get('options') or {})
     return set(found) | {alias for option in found.values() for alias in option.get('aliases') or ()}
 
 
@@ -80,19 +82,16 @@ def lines(block):
 
 def words(line):
     """[words of each command in LINE]. A line that is no command, like a drawing, is cut into whatever it is cut into."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars='|;&()<>') if hasattr(shlex.shlex, 'punctuation_chars') else shlex.shlex(line, posix=True)
-    lexer.whitespace_split, lexer.commenters = True, '#'
     found = [[]]
-    try:
-        for word in lexer:
-            if word in SEPARATORS:
-                if word.startswith('>') and found[-1][-1:] in (['1'], ['2']):
-                    found[-1].pop()
-                found.append([])
-            else:
-                found[-1].append(word)
-    except ValueError:
-        pass
+    for word in WORD.findall(line):
+        if word.startswith('#'):
+            break
+        if word[0] in '|;&()<>' or word in ('do', 'done'):
+            if word.startswith('>') and found[-1][-1:] in (['1'], ['2']):
+                found[-1].pop()
+            found.append([])
+        else:
+            found[-1].append(''.join(shlex.split(word)))
     return found
 
 
@@ -233,7 +232,7 @@ def name_faults(text):
     known = set(MODULES) | set(LOOKUPS) | set(INVENTORIES) | FILTERS | set(ROLES) | {'docker'}
     for name in set(re.findall(r'\blifeboat\.docker\.([a-z_]+)', text)) - known:
         yield 'nothing is called lifeboat.docker.%s' % name
-    for dummy, command, dummy2 in commands(text):
+    for command in [each[1] for each in commands(text)]:
         if command[:1] == ['make'] and len(command) > 1 and re.match(r'[a-z]+\Z', command[1]) and command[1] not in TARGETS:
             yield 'make has no target %s' % command[1]
 
@@ -248,7 +247,7 @@ def test_every_command_exists(page):
 
 
 def test_there_are_commands_to_check():
-    counted = [command for page in PAGES for dummy, command, dummy2 in commands(read(page)) if command]
+    counted = [each[1] for page in PAGES for each in commands(read(page)) if each[1]]
     assert len([command for command in counted if any(TOOL.match(word) for word in command)]) > 60
     assert len([command for command in counted if 'ansible' in command[0]]) > 20
 
