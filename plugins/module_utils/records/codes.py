@@ -71,7 +71,8 @@ CODES = {
                                        'layer is the only one that fits. Compare its content before you use it.', BLOCKS_START),
     'WRITABLE_LAYER_UNKNOWN': (CRITICAL, 'No record says which writable layer belongs to this container, and not exactly one '
                                          'fits.', LOSES_DATA, BLOCKS_START),
-    'LAYER_LINKS_DAMAGED': (INFO, 'The files link or lower, or the links in l/, of overlay2 are damaged. The order of layers was taken from layerdb.', BLOCKS_START),
+    'LAYER_LINKS_DAMAGED': (INFO, 'The files link or lower, or the links in l/, of overlay2 are damaged. The order of layers '
+                                  'was taken from layerdb.', BLOCKS_START),
     'LAYER_ORDER_FALLBACK': (WARNING, 'layerdb is damaged; the order of layers was taken from another source.', BLOCKS_START),
     'LAYER_ORDER_CONFLICT': (WARNING, 'Two sources disagree about the order of layers.'),
     'IMAGE_LAYER_LOST': (WARNING, 'The folder of an image layer is missing or empty: files of the image are missing in '
