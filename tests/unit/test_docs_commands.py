@@ -246,6 +246,16 @@ def test_every_command_exists(page):
     assert faults(read(page)) == []
 
 
+def test_the_page_of_the_tool_has_every_verb_and_every_option_for_all():
+    page, parser = read('docs', 'tool.md'), cli.build('1')
+    headings = {word for line in re.findall(r'^##+ (.*)$', page, re.M) for word in re.findall(r'\w+', line.lower())}
+    assert [name for name, dummy in cli.VERBS if name not in headings] == []
+    options = page[page.index('## Options for all'):page.index('## Exit status')]
+    for action in parser._actions:
+        if action.option_strings and action.option_strings[-1] not in ('--help', '--version'):
+            assert '`%s' % action.option_strings[-1] in options, action.option_strings
+
+
 def test_there_are_commands_to_check():
     counted = [each[1] for page in PAGES for each in commands(read(page)) if each[1]]
     assert len([command for command in counted if any(TOOL.match(word) for word in command)]) > 60
