@@ -256,6 +256,18 @@ def test_the_page_of_the_tool_has_every_verb_and_every_option_for_all():
             assert '`%s' % action.option_strings[-1] in options, action.option_strings
 
 
+def test_the_readme_has_the_sections_of_the_collection_template_and_every_plugin():
+    page = read('README.md')
+    headings = re.findall(r'^## (.*)$', page, re.M)
+    wanted = ['Use cases', 'Using this collection', 'Included content', 'Requirements', 'Installation', 'Testing', 'Contributing', 'Code of Conduct',
+              'Communication', 'Support', 'Release notes and roadmap', 'More information', 'Licensing']
+    assert headings == wanted
+    content = page[page.index('## Included content'):page.index('## Requirements')]
+    named = set(re.findall(r'`([a-z_]+)`', content))
+    assert (set(MODULES) | FILTERS | set(LOOKUPS) | set(INVENTORIES) | set(ROLES)) - named == set()
+    assert 'docs/support.md' in page[page.index('## Testing'):]
+
+
 def test_there_are_commands_to_check():
     counted = [each[1] for page in PAGES for each in commands(read(page)) if each[1]]
     assert len([command for command in counted if any(TOOL.match(word) for word in command)]) > 60
