@@ -66,7 +66,7 @@ class ActionModule(ActionBase):
         try:
             result.update(self._rescue(args, task_vars))
         except door.ProtocolError as exc:
-            error = AnsibleActionFail('The host sent an invalid message: %s. Nothing of it got a final name.' % exc)
+            error = AnsibleActionFail('The host sent an invalid message: %s. The unfinished bundle did not get its final name.' % exc)
             self._record(args, task_vars, started, {'failed': True, 'msg': str(error)})
             raise error from exc
         except BaseException as exc:
@@ -89,7 +89,7 @@ class ActionModule(ActionBase):
         on_controller = args.get('store_on') == 'controller'
         shown = self._wants_progress(args.get('progress', 'auto')) and not self._task.async_val
         if on_controller and self._task.async_val:
-            raise AnsibleActionFail('store_on: controller is no task for async: the connection is in use until the end. '
+            raise AnsibleActionFail('store_on: controller does not work with async: the connection is in use until the end. '
                                     'Remove async and use forks or strategy: free.')
         if on_controller or (shown and not self._task.check_mode and args.get('dest')):
             return self._deliver(args, task_vars, on_controller, shown)
@@ -143,7 +143,7 @@ class ActionModule(ActionBase):
             self._work_in_memory()
         uid = door.user_id(found['stdout'])
         if uid is None:
-            raise AnsibleActionFail('The user who logs in cannot be told: id -u said %s.' % plain((found['stdout'] + found['stderr'])[:200]))
+            raise AnsibleActionFail('The ID of the user who logs in is not known: id -u said %s.' % plain((found['stdout'] + found['stderr'])[:200]))
         return uid
 
     def _work_in_memory(self):

@@ -53,7 +53,7 @@ class ProtocolError(Exception):
 def number(value: Any, what: str, most: int = MAX_NUMBER, least: int = 0) -> int:
     """VALUE, a whole number from LEAST to MOST. Raises ProtocolError."""
     if type(value) is not int or not least <= value <= most:  # pylint: disable=unidiomatic-typecheck
-        raise ProtocolError(f'{what} is no number that is possible')
+        raise ProtocolError(f'{what} is not a possible number')
     return value
 
 
@@ -90,7 +90,7 @@ def table(value: Any, what: str) -> dict[str, Any]:
 
 def several(value: Any, what: str, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
-        raise ProtocolError(f'{what} is no list, or has more than {most} entries')
+        raise ProtocolError(f'{what} is not a list, or has more than {most} entries')
     return value
 
 
@@ -236,7 +236,7 @@ class Abort(NamedTuple):
 
 
 class Take(NamedTuple):
-    """`whence`: see remote.py."""
+    """`whence`: which bundle has the file; see remote.py."""
     bundle: str
     whence: Optional[str]
     source: str

@@ -57,7 +57,7 @@ class Folders:
             self._fd = None
 
     def there(self, name: str) -> bool:
-        """True if the folder NAME is here. Raises LifeboatError for a link, a file, and what is not ours."""
+        """True if the folder NAME is here. Raises LifeboatError for a link, a file, and a folder of another user."""
         fd = place.subfolder(self._held(), os.fsencode(name), False)
         if fd is None:
             return False
@@ -95,7 +95,7 @@ class Folders:
         return raw
 
     def hashed(self, relative: str) -> tuple[Any, int]:
-        """(hash object, size) of a file of ours, so that it can be gone on with. Raises LifeboatError, OSError."""
+        """(hash object, size) of a file of ours, so that it is resumable. Raises LifeboatError, OSError."""
         if not self.check(relative):
             raise LifeboatError(f'{relative} is missing')
         folder, dummy, name = relative.rpartition('/')

@@ -169,7 +169,7 @@ def _left_of(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is only on the host still, because nobody asked for it."""
+    """What is still only on the host, because it was not asked for."""
     rows = []
     for record in hosts:
         told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}

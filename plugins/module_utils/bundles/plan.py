@@ -121,7 +121,7 @@ def _clipped(text):
 
 
 def hidden(problems):
-    """True if marks of layers were hidden when they were read: what comes of them is not the whole truth."""
+    """True if marks of layers were hidden when they were read: the result may be incomplete."""
     return any(codes.has(item.code, codes.HIDES) for item in problems)
 
 

@@ -121,7 +121,7 @@ def combined(path, outcomes, restore):
             ' '.join('%s: %s' % (outcome.item.name, shortened(outcome.problem)) for outcome in failed),
             ' These are done: %s.' % ', '.join(str(one['name']) for one in done) if done else '')
     elif done and all(one.get('nothing') for one in done):
-        raise LifeboatError('None of the %d bundles at %s has anything of what restore asks for (%s).' % (
+        raise LifeboatError('None of the %d bundles at %s has anything that restore names (%s).' % (
             len(done), text(path), ', '.join(restore)))
     return result
 

@@ -276,7 +276,7 @@ def _resolve(stores, ident, store, driver, image_id, created, points, log, spec)
     graph = stores.graphdrivers.get(driver)
     if graph is None:
         return model.Resolution(None, model.LOST, (problem(
-            'WRITABLE_LAYER_LOST', ident, 'Nothing of storage driver %s is in this data root.' % (driver or 'unknown'),
+            'WRITABLE_LAYER_LOST', ident, 'This data root has nothing of the storage driver %s.' % (driver or 'unknown'),
             'The driver\'s folder may be a file system of its own that is not mounted.'),), {})
     found = graph.resolve(ident, image_id)
     if found.stack is not None or found.status != model.LOST or graph.encoding is None:

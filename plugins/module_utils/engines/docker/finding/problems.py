@@ -72,7 +72,7 @@ def missing_root(scan, claim, exc, severity):
 
 
 def _target(host, path):
-    """Where a link that leads nowhere wanted to lead (one step), as the dead host saw it."""
+    """The target of a dangling link (one step), as the dead host saw it."""
     try:
         folder = host.resolve(os.path.dirname(path) or b'/')
         target = host.readlink(path)
