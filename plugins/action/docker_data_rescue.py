@@ -96,11 +96,11 @@ class ActionModule(ActionBase):
         return self._on_host(args, task_vars)
 
     def _on_host(self, args, task_vars):
-        """The module alone, without what no rescue says."""
+        """Run only the module; keep only the keys of its result that a rescue has."""
         return attempts.known(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
 
     def _record(self, args, task_vars, started, result):
-        """Keep what became of this host, for the report: at once, as later the play may be gone."""
+        """Write the record of this host for the report now, because the play may not reach its end."""
         if not args.get('report_dir') or self._task.check_mode or result.get('ansible_job_id'):
             return
         host = str(task_vars.get('inventory_hostname') or args['host_name'])
@@ -137,7 +137,7 @@ class ActionModule(ActionBase):
         return os.fsencode(dest), folder_name(str(args['host_name'] or 'host'))
 
     def _login_uid(self):
-        """Who logs in, whoever is become afterwards. On the way: where the disk is full, Ansible works in memory too."""
+        """The ID of the user who logs in, without become. If the disk of the host is full, Ansible's temporary files go to memory from now on."""
         found = self._low_level_execute_command(options.ROOM_COMMAND, sudoable=False)
         if options.is_tight(found['stdout']):
             self._work_in_memory()
@@ -147,7 +147,7 @@ class ActionModule(ActionBase):
         return uid
 
     def _work_in_memory(self):
-        """The folders of Ansible and of Python for temporary files have no room: take one that is no disk."""
+        """Use a folder in memory for temporary files of Ansible and Python, because the usual ones have no room."""
         shell = self._connection._shell
         try:
             if str(shell.get_option('remote_tmp')).startswith('~'):     # else the user has chosen
@@ -160,7 +160,7 @@ class ActionModule(ActionBase):
         display.vv('the host has no room for temporary files; they go to %s' % options.IN_MEMORY)
 
     def _uncompressed(self):
-        """What comes is compressed already: with ssh's own -C (a default of Ansible) it would come at half the speed."""
+        """Switch ssh's -C (a default of Ansible) off: the data are compressed already, and -C halves the speed."""
         connection = self._connection
         if transport(connection) != 'ssh':
             return
@@ -209,7 +209,7 @@ class ActionModule(ActionBase):
             stack.callback(removal.discard, scratch)
 
             def prepare():
-                """Not before the node has said that dest is not in what it reads; once."""
+                """Make dest; called once, after the node has said that dest is not in what it reads."""
                 if on_controller and not self._task.check_mode and not prepared:
                     store.prepare()
                     stack.callback(store.close)
@@ -244,10 +244,10 @@ def _terminal():
 
 
 def _width():
-    """Characters of a line on the terminal, None where there is none: then nothing has to be cut."""
+    """Width of the terminal in characters; None without a terminal: lines are not cut."""
     return int(getattr(display, 'columns', None) or 79) if _terminal() else None
 
 
 def _table(host, result, width=None, check_mode=False):
-    """The end of one host, as the tool lifeboat prints it. WIDTH: see _width()."""
+    """The table of the results of one host, as the tool lifeboat prints it. WIDTH: see _width()."""
     return '\n'.join(report.rescued(result, width, check_mode=check_mode, head='[%s] ' % plain(host)))

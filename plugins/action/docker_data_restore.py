@@ -230,7 +230,7 @@ class _Feeder(object):
 
 
 class _Bundle(object):
-    """The bundle on the controller: verified, and looked into as far as the host would have to read it twice."""
+    """The bundle on the controller: verified, with the documents that the host would otherwise have to read twice."""
 
     def __init__(self, path, args, check_mode):
         self.source = sources.read(os.fsencode(path))

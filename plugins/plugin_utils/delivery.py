@@ -148,7 +148,7 @@ class Receiver:
                 del self._files[number]
 
     def _top(self) -> None:
-        """Have the folder of the host, and hold it. Raises LifeboatError."""
+        """Make or open the folder of the host, and lock it. Raises LifeboatError."""
         if self._prepare is not None:
             self._prepare()
         self._folders.make()
@@ -496,12 +496,12 @@ class Receiver:
 
 
 def partial(name: str) -> str:
-    """The folder of a bundle at work."""
+    """The folder of an unfinished bundle."""
     return f'.{name}{PARTIAL}'
 
 
 def _listed(record: Any) -> dict[str, str]:
-    """What a record on this disk vouches for; nothing if it makes no sense."""
+    """Files and digests that a record on this disk names; {} if the record is invalid."""
     try:
         return door.vouched(record)
     except ProtocolError:

@@ -29,7 +29,7 @@ class Folders:
         self._fd: int | None = None
 
     def make(self) -> None:
-        """Have the folder, and hold it. Raises LifeboatError where it is foreign or cannot be made."""
+        """Make or open the folder, and lock it. Raises LifeboatError if it belongs to another user or cannot be made."""
         if self._fd is None:
             dest, name = os.path.split(self.path)
             outer = place.open_dest(dest)
@@ -39,7 +39,7 @@ class Folders:
                 os.close(outer)
 
     def look(self) -> bool:
-        """The same without making anything; False if it is not there."""
+        """Open the folder without making it; False if it is not there."""
         if self._fd is None:
             dest, name = os.path.split(self.path)
             if not os.path.isdir(dest):
@@ -154,7 +154,7 @@ class Part:
         self.keep()
 
     def keep(self) -> None:
-        """Close it; a later run goes on with it."""
+        """Close it; a later run resumes it."""
         for fd in (self._fd, self._folder):
             try:
                 os.close(fd)
@@ -171,7 +171,7 @@ class Part:
 
 
 class Whole:
-    """A small file: whole or not at all."""
+    """A small file that is written in one step."""
 
     def __init__(self, folder: int, name: bytes, shown: bytes):
         self._sink = FileSink(folder, name, True, shown)

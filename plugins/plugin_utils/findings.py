@@ -38,7 +38,7 @@ KEYS = ('code', 'severity', 'query', 'message', 'next_step', 'name', 'consequenc
 
 
 class AuditError(Exception):
-    """A mistake of the person who wrote rules or lists, as one sentence."""
+    """A rule or an ignore list is wrong. The message is one sentence."""
 
 
 class Rule(NamedTuple):
@@ -193,7 +193,7 @@ FILTERS = {
 
 
 def fill(text: str, result: dict[str, Any]) -> str:
-    """TEXT with ``{field}`` and ``{field.of.field|filter}`` taken from RESULT; what is not there reads '?'."""
+    """TEXT with ``{field}`` and ``{field.of.field|filter}`` taken from RESULT; a missing field becomes '?'."""
     def value(found: re.Match[str]) -> str:
         item: Any = result
         for part in found.group(1).split('.'):
@@ -472,7 +472,7 @@ def _apply(rule: Rule, enriched: dict[str, Any], options: Any, host: str) -> lis
 
 
 def _failed(rule: Rule, exc: Exception, host: str) -> dict[str, Any]:
-    """The finding that says so. Critical, since what the rule looks for may be there unseen.
+    """The finding RULE_FAILED. Critical, since what the rule looks for may be there unseen.
 
     Of a type error only the types are told: JMESPath's own message repeats the value, which may be a label's.
     """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of a rescue: a record for each host, written the moment the host is through, and the fleet made of them.
+"""The report of a rescue: a record for each host, written as soon as the host has ended, and the report of all of them.
 
     rescues/NAME/20260102T030405Z.json      one record for each rescue of a host; the newest counts
     rescue-report.html rescue-report.json
@@ -155,12 +155,12 @@ def _is_whole(record: dict[str, Any]) -> bool:
 
 
 def _is_everything(record: dict[str, Any]) -> bool:
-    """Nothing was left out of what there is, either."""
+    """True if nothing of the host was left out."""
     return _is_whole(record) and not _left_of(record)
 
 
 def state_text(record: dict[str, Any]) -> str:
-    """What became of a host, in words."""
+    """The state of a host as text."""
     return STATE_TEXTS[record['state']] if not _is_whole(record) or _is_everything(record) else 'what was asked for was rescued'
 
 
@@ -212,7 +212,7 @@ def _unexplained(item: dict[str, Any]) -> str:
 
 
 def headline(report: dict[str, Any]) -> str:
-    """The result as one sentence. "Completely" is a host only of which nothing stays behind."""
+    """The result as one sentence. A host counts as complete only if none of its data were left out."""
     totals = report['totals']
     rescued = totals['states']['rescued'] - totals['hosts_left_behind']
     text = f'{rescued} of {totals["hosts"]} hosts rescued completely'
