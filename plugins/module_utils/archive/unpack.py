@@ -119,7 +119,7 @@ def foresee(reader, member, seen, allow_devices):
 
 
 def _misplaced(reader, path, name, links):
-    """The error for a PATH whose folder is none."""
+    """The error for a PATH whose parent is not a folder."""
     at = path.find(b'/')
     while at >= 0:
         if path[:at] in links:

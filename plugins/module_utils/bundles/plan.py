@@ -108,7 +108,7 @@ def _left(container, include, elsewhere):
 
 
 def _holds_data(path):
-    """A folder or a file; a socket or a device of the host is none."""
+    """True for a folder or a file; False for a socket or a device of the host."""
     try:
         mode = safeio.lstat(path).st_mode
     except OSError:

@@ -37,7 +37,7 @@ def to_document(images):
 
 
 def from_document(value):
-    """The ImageFiles that another process of ours found."""
+    """The ImageFiles that another process of this collection found."""
     return tuple(ImageFile(item['config'], item['config_digest'], tuple(item['references']), tuple(item['diff_ids']),
                            tuple(item['ids']), tuple(item['listed'])) for item in value)
 

@@ -637,7 +637,7 @@ def _left_behind(jobs):
 
 
 def verdict(result: Dict[str, Any], fail_on: str) -> str:
-    """Why the result of a rescue is a failure for FAIL_ON (never, lost or partial); '' if it is none."""
+    """Why the result of a rescue is a failure for FAIL_ON (never, lost or partial); '' if it is not a failure."""
     summary = result['summary']
     lost, partial = summary.get('lost', 0), summary.get('partial', 0) + summary.get('unsupported', 0)
     if fail_on == 'never':

@@ -214,7 +214,7 @@ def _unpack_step(plan, options, source, part, place, record, allow_devices):
 
 
 def _clear(place, partial, folder):
-    """Remove what a killed run of ours left; what somebody else put there is refused."""
+    """Remove what a killed run left; a file or folder of another user is refused."""
     mode = target.kind_of(partial, folder)
     if not mode:
         return

@@ -89,7 +89,7 @@ def read(readers: Readers, ident: str) -> model.Container:
 
 
 class Records(Mapping):
-    """{name: bytes} of the files in a container's folder, read once, when somebody asks: most who look at containers never do."""
+    """{name: bytes} of the files in a container's folder, read once, at the first use: most callers never need them."""
     def __init__(self, folder):
         self._folder, self._found = folder, None
 

@@ -168,7 +168,7 @@ def _empty(scan, candidate, content, others, explained):
 
 
 def _near(scan, candidate):
-    """A data root one step away from a given folder that is none."""
+    """A data root one level above or below a given folder that is not a data root."""
     if 'given' not in candidate.why:
         return ''
     here = scan.host.to_host(candidate.path)
