@@ -119,7 +119,7 @@ def foresee(reader, member, seen, allow_devices):
 
 
 def _misplaced(reader, path, name, links):
-    """The error for a PATH whose parent is not a folder."""
+    """The error for a PATH whose folder is none."""
     at = path.find(b'/')
     while at >= 0:
         if path[:at] in links:
@@ -278,7 +278,7 @@ class _Job(object):
         """An error of the system in words; what only a hostile archive can cause is a refusal."""
         name = member.name if member is not None else None
         if exc.errno in (errno.ELOOP, errno.ENOTDIR):
-            return self.reader.fail('has a path through a link or a file', name)
+            return self.reader.fail('goes through something that is no folder but a link or a file', name)
         if exc.errno == errno.EEXIST:
             return self.reader.fail('is in the archive twice, or its place is taken', name)
         if exc.errno == errno.ENOENT and member is not None:

@@ -73,7 +73,7 @@ def _volumes(manifest):
 
 
 def inspect(path, verify):
-    """[description] of every bundle at or below PATH (bytes). Raises LifeboatError if there is no bundle."""
+    """[description] of every bundle at or below PATH (bytes). Raises LifeboatError where there is none."""
     found = reading.find_bundles(path)
     if not found:
         raise LifeboatError('There is no bundle in %s. Give the folder that dest named in the rescue.' % wording.show(path))

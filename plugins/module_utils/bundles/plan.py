@@ -108,7 +108,7 @@ def _left(container, include, elsewhere):
 
 
 def _holds_data(path):
-    """True for a folder or a file; False for a socket or a device of the host."""
+    """A folder or a file; a socket or a device of the host is none."""
     try:
         mode = safeio.lstat(path).st_mode
     except OSError:
@@ -121,7 +121,7 @@ def _clipped(text):
 
 
 def hidden(problems):
-    """True if marks of layers were hidden when they were read: the result may be incomplete."""
+    """True if marks of layers were hidden when they were read: what comes of them is not the whole truth."""
     return any(codes.has(item.code, codes.HIDES) for item in problems)
 
 

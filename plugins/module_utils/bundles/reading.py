@@ -87,7 +87,7 @@ def find_bundles(path):
 
 
 def _folders(folder, names):
-    """Yield (name, Dir) of the folders among NAMES that may be or hold bundles; links are left out."""
+    """Yield (name, Dir) of the folders among NAMES that may be or hold bundles; links are none."""
     for name in names:
         if name.startswith(b'.'):
             continue
@@ -299,7 +299,7 @@ def _read_sums(root, check):
 
 
 def _read_manifest(root, check):
-    """manifest.json as a dict; {} if it is missing or invalid (`check` reports that)."""
+    """manifest.json as a dict; {} if it is missing or makes no sense (then `check` knows)."""
     raw = _content(root, MANIFEST, check, MAX_MANIFEST)
     if raw is None:
         return {}

@@ -118,7 +118,7 @@ class Output(object):
 
     @property
     def width(self):
-        """Columns of the terminal; None without a terminal: lines are not cut."""
+        """Columns of the terminal, None where there is none: then nothing has to be cut."""
         return _width(self.out) if self.terminal else None
 
     @property

@@ -77,7 +77,7 @@ def parse_time(text):
 
 
 def time_key(text):
-    """A sort key for any value that should be a time: a value that is not a time sorts before every time."""
+    """A sort key for any value that should be a time: what is none sorts like "never", before every real time."""
     try:
         return parse_time(text)
     except ValueError:

@@ -136,7 +136,7 @@ def sound(text):
 
 
 def _too_deep():
-    return JsonError('depth', 'JSON nested deeper than %d levels' % MAX_DEPTH)
+    return JsonError('depth', 'not JSON that any program wrote: nested deeper than %d levels' % MAX_DEPTH)
 
 
 def _checked(text, value):

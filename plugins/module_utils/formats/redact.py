@@ -140,7 +140,7 @@ def env(items: Iterable[str]) -> Dict[str, str]:
 
 
 def _is_common(name):
-    """Variables whose values are not secret although many labels repeat them."""
+    """Variables whose values many labels repeat, and nobody hides."""
     return any(word.lower() in _COMMON for word in _WORD.findall(name))
 
 

@@ -37,7 +37,7 @@ def to_document(images):
 
 
 def from_document(value):
-    """The ImageFiles that another process of this collection found."""
+    """The ImageFiles that another process of ours found."""
     return tuple(ImageFile(item['config'], item['config_digest'], tuple(item['references']), tuple(item['diff_ids']),
                            tuple(item['ids']), tuple(item['listed'])) for item in value)
 
@@ -67,12 +67,12 @@ def read(stream, what='image.tar', seek=False):
         if member.kind == tarread.SYMLINK and not _stays(member):
             raise reader.fail('is a link that leaves the archive', member.name)
         if member.kind not in (tarread.FILE, tarread.FOLDER, tarread.SYMLINK):
-            raise reader.fail('is not a file; an image has only files', member.name)
+            raise reader.fail('is no file, and an image has nothing else', member.name)
         if member.name in names and member.kind != tarread.FOLDER:
             raise reader.fail('is in the archive twice', member.name)
         names.add(member.name)
         if len(names) > MAX_NAMES:
-            raise reader.fail('has more than %d members: this is not an image' % MAX_NAMES)
+            raise reader.fail('has more than %d members: this is no image' % MAX_NAMES)
         if member.kind == tarread.FILE and member.size <= MAX_SMALL and kept < MAX_KEPT and _may_matter(member):
             data = reader.take()
             kept += len(data)
@@ -144,7 +144,7 @@ def _image(reader, entry, small, names, index):
             raise reader.fail('lacks the layer %s' % tarread.shown(str(layer).encode('utf-8', 'replace')))
     digest = 'sha256:' + hashlib.sha256(small[name]).hexdigest()
     if _digest_of(entry) != digest:
-        raise reader.fail('has an image configuration whose digest is not its name')
+        raise reader.fail('has an image configuration that is not what its name says')
     ids, listed = [digest], []
     if index is not None:
         listed = [top for top, reached in index.items() if any(config == digest for dummy, config in reached)]
@@ -187,7 +187,7 @@ def _index(reader, small):
             if blob is None or digest in [known for known, dummy in reached]:
                 continue                # of an index for several platforms only one need be here
             if hashlib.sha256(blob).hexdigest() != digest[7:]:
-                raise reader.fail('has a manifest that does not have its digest')
+                raise reader.fail('has a manifest that is not what its digest says')
             content = as_dict(_json(reader, small, b'blobs/sha256/' + digest[7:].encode()))
             config = as_dict(content.get('config')).get('digest')
             reached.append((digest, config if isinstance(config, str) else None))

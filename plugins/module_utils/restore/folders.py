@@ -75,7 +75,7 @@ def _plan_directory(plan, options, source, names, where):
         for part in source.of('bind'):
             stem = _stem(part.file)
             if not target.is_name(stem) or stem.startswith(b'.'):
-                plan.refuse('The archive %s of a bind mount has a name that cannot be a folder.' % show(part.file))
+                plan.refuse('The archive %s of a bind mount has a name of which no folder can be made.' % show(part.file))
                 continue
             plan_part(plan, options, source, part, target.Place(base, b'binds', stem), 'folder', devices)
     if CONTAINER in options.restore:
@@ -119,7 +119,7 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
         try:
             place = target.on_host(place)
         except ValueError:
-            plan.refuse('%s is not a valid path.' % show(place[:300]))
+            plan.refuse('%s is no path that a folder can have.' % show(place[:300]))
             return
     what = show(part.file)
     shown = show(place.path)
@@ -214,13 +214,13 @@ def _unpack_step(plan, options, source, part, place, record, allow_devices):
 
 
 def _clear(place, partial, folder):
-    """Remove what a killed run left; a file or folder of another user is refused."""
+    """Remove what a killed run of ours left; what somebody else put there is refused."""
     mode = target.kind_of(partial, folder)
     if not mode:
         return
     path = place.beside(partial)
     if not stat.S_ISDIR(mode):
-        raise LifeboatError('%s is in the way and was not made by this collection: remove it.' % show(path))
+        raise LifeboatError('%s stands in the way and is not ours: remove it.' % show(path))
     target.refuse_foreign(os.stat(partial, dir_fd=folder, follow_symlinks=False), path)
     removal.remove(partial, folder)
 

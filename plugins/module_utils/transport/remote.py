@@ -274,7 +274,7 @@ class RemoteSink(object):
 
 
 def checked(answer):
-    """(bundles, blobs) of the controller's answer. Raises LifeboatError if it is invalid."""
+    """(bundles, blobs) of the controller's answer. Raises LifeboatError where it makes no sense."""
     if not isinstance(answer, dict) or not isinstance(answer.get('bundles'), dict) or not isinstance(answer.get('blobs'), dict) \
             or not all(size.__class__ is int for size in answer['blobs'].values()) \
             or not all(_known_bundle(item) for item in answer['bundles'].values()):

@@ -90,7 +90,7 @@ def place(folders, size, avoid=()):
 
 
 def clean_stale(folders, key, patience=15.0):
-    """Remove spools whose writer is gone, and end a writer with the same KEY: it belongs to an earlier controller."""
+    """Remove spools whose writer is gone, and end a writer that works for the same KEY: its controller is not ours."""
     for folder in folders:
         try:
             names = os.listdir(folder)
@@ -163,7 +163,7 @@ def note(folder, name, value):
 
 
 def noted(folder, name, most=1 << 26):
-    """What a file of the spool says; None where it is missing, has more than MOST bytes, or is invalid."""
+    """What a file of the spool says; None where it is missing, has more than MOST bytes, or makes no sense."""
     try:
         return frames.loads(_read(folder, name, most + 1), most)
     except frames.FrameError:
@@ -413,7 +413,7 @@ def _tried(folder, wanted):
 
 
 def take_reply(folder, number):
-    """The controller's answer NUMBER, None if it is not there yet. Raises SpoolError for an invalid one."""
+    """The controller's answer NUMBER, None if it is not there yet. Raises SpoolError for one that makes no sense."""
     name = 'reply-%d' % number
     if not os.path.exists(os.path.join(folder, name)):
         return None

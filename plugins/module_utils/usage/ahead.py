@@ -23,7 +23,7 @@ _SIZE = struct.Struct('=I')
 
 
 class Unopened(object):
-    """Looks like a safeio.Dir, but is opened only at its first use."""
+    """Looks like a safeio.Dir, but is opened only when somebody asks for it."""
     __slots__ = ('_parent', '_name', '_dir')
 
     def __init__(self, folder, parent=None, name=None):
@@ -50,8 +50,8 @@ def opened(folder):
 
 
 def start(inner, work):
-    """A :class:`Shared` walk of INNER, (name, lstat) of the root's sub-folders; None if it is not worthwhile, or
-    fork failed.
+    """A :class:`Shared` walk of INNER, (name, lstat) of the root's sub-folders; None if it would not pay or processes can't
+    be had.
 
     WORK(some, send) is called in the other process. It walks SOME of INNER and calls, for every folder that it enters,
     send(parts) once, or send(None, errno) if the folder can't be read. PARTS: what marshal(3) can take.

@@ -83,7 +83,7 @@ class Early(object):
         return [found[number] if number in found else self._ask(number) for number in range(len(self._questions))]
 
     def close(self):
-        """End what still runs. Idempotent."""
+        """End what still runs. Twice is once."""
         children, self._children = self._children, []
         for child in children:
             os.kill(child, signal.SIGKILL)      # not reaped yet, so it is ours
@@ -129,7 +129,7 @@ def send(into, raw):
 
 
 def numbers(todo):
-    """Take one number after the other from a pipe that others read as well, until its writing end is closed everywhere."""
+    """Take one number after the other from a pipe that others read as well, until nobody can write to it any more."""
     while True:
         raw = os.read(todo, 4)          # written in multiples of 4 at most PIPE_BUF long or at once, so never torn
         if len(raw) < 4:

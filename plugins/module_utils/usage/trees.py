@@ -48,7 +48,7 @@ class Trees(object):
         self._results = {}
 
     def folder(self, path, image_volumes=()):
-        """Announce a volume or another folder (bytes). Idempotent."""
+        """Announce a volume or another folder (bytes). Twice is once."""
         self._jobs.setdefault(('folder', path), (path, model.PLAIN, None, image_volumes))
 
     def layer(self, key, stack, image_volumes=()):
@@ -91,7 +91,7 @@ class Trees(object):
             self._state.save()
 
     def close(self):
-        """End what look_ahead() began. Idempotent."""
+        """End what look_ahead() began. Twice is once."""
         if self._state is not None:
             self._state.close()
 

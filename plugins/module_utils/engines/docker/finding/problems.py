@@ -72,7 +72,7 @@ def missing_root(scan, claim, exc, severity):
 
 
 def _target(host, path):
-    """The target of a dangling link (one step), as the dead host saw it."""
+    """Where a link that leads nowhere wanted to lead (one step), as the dead host saw it."""
     try:
         folder = host.resolve(os.path.dirname(path) or b'/')
         target = host.readlink(path)
@@ -168,7 +168,7 @@ def _empty(scan, candidate, content, others, explained):
 
 
 def _near(scan, candidate):
-    """A data root one level above or below a given folder that is not a data root."""
+    """A data root one step away from a given folder that is none."""
     if 'given' not in candidate.why:
         return ''
     here = scan.host.to_host(candidate.path)

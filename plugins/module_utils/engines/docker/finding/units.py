@@ -145,7 +145,7 @@ def unit_daemons(scan, name, folders, user):
 
 
 def _script(scan, path):
-    """The text of an administrator's own script around dockerd, b'' if it is not a script."""
+    """The text of an administrator's own script around dockerd, b'' if it is none."""
     try:
         raw = scan.host.read(path, 65536)
     except OSError:
