@@ -11,6 +11,7 @@ import os
 import shlex
 import socket
 import tempfile
+from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -48,7 +49,7 @@ class ActionModule(ActionBase):
     _supports_async = True
     _own_connection = False
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         del tmp
         task_vars = task_vars or {}
@@ -85,7 +86,7 @@ class ActionModule(ActionBase):
                 result.update(failed=True, msg=why)
         return result
 
-    def _rescue(self, args, task_vars):
+    def _rescue(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         on_controller = args.get('store_on') == 'controller'
         shown = self._wants_progress(args.get('progress', 'auto')) and not self._task.async_val
         if on_controller and self._task.async_val:
@@ -95,11 +96,11 @@ class ActionModule(ActionBase):
             return self._deliver(args, task_vars, on_controller, shown)
         return self._on_host(args, task_vars)
 
-    def _on_host(self, args, task_vars):
+    def _on_host(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Run only the module; keep only the keys of its result that a rescue has."""
         return attempts.known(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
 
-    def _record(self, args, task_vars, started, result):
+    def _record(self, args: dict[str, Any], task_vars: dict[str, Any], started: datetime.datetime, result: dict[str, Any]) -> None:
         """Write the record of this host for the report now, because the play may not reach its end."""
         if not args.get('report_dir') or self._task.check_mode or result.get('ansible_job_id'):
             return
@@ -115,14 +116,14 @@ class ActionModule(ActionBase):
 
     # -- options -------------------------------------------------------------------------------------------------------------
 
-    def _wants_progress(self, value):
+    def _wants_progress(self, value: Any) -> bool:
         value = str(value).lower()
         if value in ('true', 'yes', 'on', '1'):
             return True
         return value == 'auto' and (_terminal() or any(name in os.environ for name in (
             'AWX_ISOLATED_DATA_DIR', 'AWX_HOST', 'JOB_ID')))
 
-    def _folder(self, args):
+    def _folder(self, args: dict[str, Any]) -> tuple[bytes, bytes]:
         """The folder for this host below dest, as a path on this machine."""
         if not args.get('dest') or not isinstance(args['dest'], str):
             raise AnsibleActionFail('missing required arguments: dest')
@@ -136,7 +137,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail('dest %s is a file, not a folder. Choose another dest.' % dest)
         return os.fsencode(dest), folder_name(str(args['host_name'] or 'host'))
 
-    def _login_uid(self):
+    def _login_uid(self) -> int:
         """The ID of the user who logs in, without become. If the disk of the host is full, Ansible's temporary files go to memory from now on."""
         found = self._low_level_execute_command(options.ROOM_COMMAND, sudoable=False)
         if options.is_tight(found['stdout']):
@@ -146,7 +147,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail('The ID of the user who logs in is not known: id -u said %s.' % plain((found['stdout'] + found['stderr'])[:200]))
         return uid
 
-    def _work_in_memory(self):
+    def _work_in_memory(self) -> None:
         """Use a folder in memory for temporary files of Ansible and Python, because the usual ones have no room."""
         shell = self._connection._shell
         try:
@@ -159,7 +160,7 @@ class ActionModule(ActionBase):
         self._task.environment = [{'TMPDIR': options.IN_MEMORY}] + (list(given) if isinstance(given, (list, tuple)) else [given])
         display.vv('the host has no room for temporary files; they go to %s' % options.IN_MEMORY)
 
-    def _uncompressed(self):
+    def _uncompressed(self) -> None:
         """Switch ssh's -C (a default of Ansible) off: the data are compressed already, and -C halves the speed."""
         connection = self._connection
         if transport(connection) != 'ssh':
@@ -178,7 +179,7 @@ class ActionModule(ActionBase):
 
     # -- the work --------------------------------------------------------------------------------------------------------------
 
-    def _deliver(self, args, task_vars, on_controller, shown):
+    def _deliver(self, args: dict[str, Any], task_vars: dict[str, Any], on_controller: bool, shown: bool) -> dict[str, Any]:
         patience = options.quantity(args, 'reconnect_timeout', '2m', quantities.seconds)
         doubts = options.doubts(self._folder(args)[0]) if on_controller else []
         host = task_vars.get('inventory_hostname') or args['host_name']
@@ -196,7 +197,7 @@ class ActionModule(ActionBase):
         delivery['key'] = hashlib.sha256(repr((socket.gethostname(), path, args['dest'], host)).encode()).hexdigest()
         teller, width = Teller(), _width()
 
-        def show(snapshot):
+        def show(snapshot: Any) -> None:
             line = teller.line(snapshot and snapshot._asdict(), width and width - len(str(host)) - 3) if shown else None
             if line:
                 display.display('[%s] %s' % (host, plain(line)))
@@ -208,7 +209,7 @@ class ActionModule(ActionBase):
             scratch = tempfile.mkdtemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
             stack.callback(removal.discard, scratch)
 
-            def prepare():
+            def prepare() -> None:
                 """Make dest; called once, after the node has said that dest is not in what it reads."""
                 if on_controller and not self._task.check_mode and not prepared:
                     store.prepare()
@@ -232,7 +233,7 @@ class ActionModule(ActionBase):
                     reset(self)
 
 
-def _terminal():
+def _terminal() -> bool:
     """True if the output of ansible-playbook goes to a terminal. Workers have none of their own any more."""
     for process in (os.getpid(), os.getppid()):
         try:
@@ -243,11 +244,11 @@ def _terminal():
     return False
 
 
-def _width():
+def _width() -> int | None:
     """Width of the terminal in characters; None without a terminal: lines are not cut."""
     return int(getattr(display, 'columns', None) or 79) if _terminal() else None
 
 
-def _table(host, result, width=None, check_mode=False):
+def _table(host: Any, result: dict[str, Any], width: int | None = None, check_mode: bool = False) -> str:
     """The table of the results of one host, as the tool lifeboat prints it. WIDTH: see _width()."""
     return '\n'.join(report.rescued(result, width, check_mode=check_mode, head='[%s] ' % plain(host)))
