@@ -246,6 +246,12 @@ def test_every_command_exists(page):
     assert faults(read(page)) == []
 
 
+def test_remedies_of_the_audit_exist():
+    rules = yaml.safe_load(read('roles', 'audit', 'defaults', 'main', 'rules.yml'))['audit_builtin_rules']
+    remedies = [line for rule in rules for line in rule['remedy'].split('\n') if 'lifeboat' in line]
+    assert remedies and [fault for line in remedies for fault in faults('```\n%s\n```' % line)] == []
+
+
 def test_the_page_of_the_tool_has_every_verb_and_every_option_for_all():
     page, parser = read('docs', 'tool.md'), cli.build('1')
     headings = {word for line in re.findall(r'^##+ (.*)$', page, re.M) for word in re.findall(r'\w+', line.lower())}
