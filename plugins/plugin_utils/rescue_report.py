@@ -28,11 +28,11 @@ REPORT_SCHEMA = 'lifeboat.rescue.report/1'
 FOLDER = 'rescues'
 # worst first
 STATES = ('unreachable', 'failed', 'not_run', 'incomplete', 'rescued')
-STATE_TEXTS = {'unreachable': 'did not answer', 'failed': 'rescue failed', 'not_run': 'the rescue did not come to it',
+STATE_TEXTS = {'unreachable': 'did not answer', 'failed': 'rescue failed', 'not_run': 'not run',
                'incomplete': 'something was not rescued', 'rescued': 'everything was rescued'}
-NEXT_STEPS = {'unreachable': 'Bring its disk to another machine and rescue with host_root, or repair its network and run again.',
-              'failed': 'When that is repaired, run again: bundles that are whole are kept.',
-              'not_run': 'Run again, with this host in the limit.'}
+NEXT_STEPS = {'unreachable': 'Repair its network and run again, or attach its disk to another machine and rescue with host_root.',
+              'failed': 'Remove the cause and run again: complete bundles are kept.',
+              'not_run': 'Run again, with this host in --limit.'}
 SEVERITIES = ('critical', 'warning', 'info')
 STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
@@ -175,7 +175,7 @@ def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
         told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
                 for item in record['problems'] if codes.has(item['code'], codes.LEFT_OUT)]
         if not told and _left_of(record):
-            told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with include naming them.',
+            told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with these in include.',
                      'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
         rows += told
     return rows
@@ -208,7 +208,7 @@ def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _unexplained(item: dict[str, Any]) -> str:
     parts = ', '.join(show(part) for part in item.get('incomplete') or ())
-    return f'Not whole: {parts}. The manifest in its bundle has the details.' if parts else 'See the manifest in its bundle.'
+    return f'Incomplete: {parts}. The manifest in its bundle has the details.' if parts else 'See the manifest in its bundle.'
 
 
 def headline(report: dict[str, Any]) -> str:

@@ -135,7 +135,7 @@ def test_the_reason_and_the_next_step_are_told():
                   no=result(problems=[dict(problem('/', message='No data root.'), code='NO_DATA_ROOT', next_step='Mount it.')]))
     rows = {row['host']: row for row in made['missing']}
     assert rows['one']['message'] == 'Volume data is gone.' and rows['one']['next_step'] == 'Look elsewhere.'
-    assert rows['two']['message'] == 'Not whole: volume:data. The manifest in its bundle has the details.'
+    assert rows['two']['message'] == 'Incomplete: volume:data. The manifest in its bundle has the details.'
     assert (rows['no']['message'], rows['no']['next_step']) == ('No data root.', 'Mount it.')
     assert 'Mount it.' in rescue_report_html.as_html(made)
 
