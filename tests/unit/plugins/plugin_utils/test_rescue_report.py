@@ -86,6 +86,11 @@ class Reader(html.parser.HTMLParser):
         self.text.append(data)
 
 
+def test_a_report_of_no_host_does_not_say_that_nothing_is_missing():
+    page = rescue_report_html.as_html(rescue_report.fleet([], [], NOW))
+    assert 'There is no record of a rescue.' in page and 'Nothing is missing' not in page
+
+
 def test_the_page_is_self_contained_and_names_stay_text():
     made = report(good=result(bundle(EVIL, 'lost', image=EVIL, path=EVIL), problems=[problem(EVIL, message=EVIL, step=EVIL)]))
     made['hosts'][0]['host'] = EVIL
