@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases
-from ansible_collections.lifeboat.docker.plugins.module_utils.usage import ahead, walk as usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.usage import ahead, parallel, walk as usage
 
 
 @pytest.fixture
@@ -63,15 +63,15 @@ def test_the_second_process_really_works(place, monkeypatch):
 def test_it_is_killed(place, monkeypatch, frames):
     """Whatever it had done by then, nothing is missing and nothing is counted twice."""
     left = [frames]
-    real = ahead._write
+    real = parallel.send
 
-    def write(into, messages):
+    def send(into, raw):
         if not left[0]:
             os.kill(os.getpid(), signal.SIGKILL)
         left[0] -= 1
-        real(into, messages)
+        real(into, raw)
 
-    monkeypatch.setattr(ahead, '_write', write)
+    monkeypatch.setattr(parallel, 'send', send)
     alone, shared = both(place)
     assert shared == alone
 
