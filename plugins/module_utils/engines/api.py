@@ -137,7 +137,8 @@ class Root(object):
         return []
 
     def facts(self) -> Dict[str, Any]:
-        """What the engine adds to its entry in `roots` of the facts; plain JSON types."""
+        """What the engine adds to its entry in `roots` of the facts; plain JSON types. `volume_path`: where the engine keeps the content
+        of the volume `{name}`, as the dead host saw it; left out by an engine that has no such place."""
         return {'drivers': []}
 
     def close(self) -> None:

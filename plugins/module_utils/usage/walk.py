@@ -64,6 +64,8 @@ class Usage(NamedTuple):
             fields['failures_total'] = self.failures_total
         if self.cut:
             fields['cut'] = self.cut
+        if self.databases_total > len(self.databases):
+            fields['databases_total'] = self.databases_total
         return fields
 
 
