@@ -4,11 +4,12 @@
 """One call for the module and the tool: look, plan, hold what a start would delete, repair, or undo. Returns what both of them print."""
 import difflib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from ..disk.errors import LifeboatError
 from ..engines import registry
 from ..formats import jsonish, redact, wording
+from ..formats.values import NOTHING
 from ..records.codes import problem
 from . import (
     apply as acts,
@@ -40,8 +41,8 @@ class Request(NamedTuple):
     data_root: Optional[bytes] = None   # None: the only one that the host has
     containerd_root: Optional[bytes] = None
     journal_dir: Optional[bytes] = None  # None: beside the root
-    steps: List[str] = []
-    names: Dict[str, str] = {}
+    steps: Sequence[str] = ()
+    names: Dict[str, str] = NOTHING
     policies: str = KEEP
     verify: str = NONE
     check: bool = False                 # write nothing, whatever the state

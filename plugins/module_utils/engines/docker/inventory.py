@@ -119,11 +119,13 @@ class DataRoot(api.Root):
         return [self.path] + self.stores.places()
 
     def facts(self) -> Dict[str, Any]:
-        """Storage drivers and snapshotters with layers here, user namespaces, containerd's roots, and what named this root."""
+        """Storage drivers and snapshotters with layers here, user namespaces, containerd's roots, what named this root, and where its
+        engine keeps the content of a volume."""
         candidate = self._candidate
         return {'drivers': self.stores.drivers(), 'userns': '%d:%d' % tuple(candidate.userns) if candidate.userns else None,
                 'rootless': candidate.rootless_uid is not None,
-                'containerd_roots': [wording.text(path) for path in self.stores.places()], 'found_by': list(candidate.why)}
+                'containerd_roots': [wording.text(path) for path in self.stores.places()], 'found_by': list(candidate.why),
+                'volume_path': wording.text(os.path.join(self.recorded_path or self.path, b'volumes/{name}/_data'))}
 
     # -- containers ------------------------------------------------------------------------------------------------------
 
