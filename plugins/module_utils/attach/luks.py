@@ -6,7 +6,7 @@ import os
 from typing import Any, Dict, Optional
 
 from ..formats.wording import show
-from . import export, filesystems
+from . import export, filesystems, loops
 from .commands import Commands, Failed, ToolMissing
 from .session import Device, Session, size_of
 from .state import State
@@ -36,6 +36,7 @@ def open_device(session: Session, device: Device, found: Found) -> Optional[Devi
         _shut(session, device, exc.said, 'Check the passphrase or the key file.')
         return None
     inner = '/dev/mapper/' + name
+    loops.take_back(session.state, session.commands, [inner])
     return Device(inner, 0, size_of(inner), export.graph_of(inner), device.shown + ', decrypted',
                   ('/dev/mapper/luks-' + found.uuid,))
 
@@ -48,4 +49,5 @@ def _shut(session: Session, device: Device, why: str, step: str) -> None:
 def undo(action: Dict[str, Any], state: State, commands: Commands) -> None:
     """Close what was opened under the name of ACTION."""
     if action['name'].startswith(state.name) and os.path.exists('/dev/mapper/' + action['name']):
+        loops.take_back(state, commands, ['/dev/mapper/' + action['name']])
         commands.run(['cryptsetup', 'close', action['name']])

@@ -27,6 +27,7 @@ def assemble(session: Session, members: List[Tuple[Device, Found]]) -> Optional[
     except (Failed, ToolMissing) as exc:
         session.problem('LAYER_NOT_ATTACHED', shown, '%s was not started: %s.' % (shown, show(str(exc))), 'Add its other devices to path.')
         return None
+    loops.take_back(session.state, session.commands, [node])
     return Device(node, 0, size_of(node), export.graph_of(node), shown, ('/dev/md/' + found.label.split(':')[-1], '/dev/md/' + found.label)
                   if found.label else ())
 
@@ -67,6 +68,7 @@ def _stop(node: str, state: State, commands: Commands) -> None:
         return
     ours = set(loops.left(state))
     if slaves and all('/dev/' + each in ours for each in slaves):
+        loops.take_back(state, commands, [node])
         commands.run(['mdadm', '--stop', node])
 
 
