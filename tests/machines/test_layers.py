@@ -13,7 +13,7 @@ import guest  # noqa: E402  pylint: disable=wrong-import-position
 
 COLLECTION = os.path.dirname(os.path.dirname(HERE))
 LONGEST = 900                           # seconds of all cases on a busy machine
-CASES = ('lvm', 'luks', 'raid1', 'raid5', 'thin', 'nested')
+CASES = ('lvm', 'luks', 'raid1', 'raid5', 'thin', 'nested', 'keys', 'arrays', 'btrfs', 'nbd')
 
 
 def our_code():
