@@ -7,6 +7,7 @@ Prints one line `case NAME ok` or `case NAME failed: WHY` for each, and `cases d
 """
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -189,8 +190,8 @@ def raid5():
     raid(5, 3, 1, 'parity')
 
 
-def nested():
-    """ext4 on LVM on LUKS on RAID1."""
+def layered():
+    """Crashed copies of two disks with ext4 on LVM on LUKS on RAID1."""
     paths = [disk('n%d' % each, 96) for each in range(2)]
     nodes = [loop(path) for path in paths]
     sh('yes | mdadm --create /dev/md/n --level=1 --raid-devices=2 --assume-clean --run %s' % ' '.join(nodes))
@@ -203,7 +204,11 @@ def nested():
     settle()
     sh('vgchange -an deepvg; cryptsetup close deep; mdadm --stop %s' % node)
     unloop(*nodes)
-    result, marks = attach(dead, passphrase=PASSPHRASE)
+    return dead
+
+
+def nested():
+    result, marks = attach(layered(), passphrase=PASSPHRASE)
     assert marks == {'deep': ('deep', ['/'])}, (marks, result['problems'])
 
 
@@ -300,7 +305,37 @@ def nbd():
         export._has_fuse_exports = whole
 
 
-CASES = (lvm, luks, raid1, raid5, thin, nested, keys, arrays, btrfs, nbd)
+def guide():
+    """The commands of docs/outage.md for layers, as they are written there."""
+    with open('/run/job/outage.md', encoding='utf-8') as page:
+        section = page.read().split('\n### RAID, LUKS, LVM')[1].split('\n## ')[0]
+    opened, closed, overlay = re.findall(r'^```\n(.*?)^```$', section, re.M | re.S)
+    dead = layered()
+    before = sums(dead)
+    nodes = [sh('losetup -r -f --show %s' % path) for path in dead]
+    sh('udevadm settle; vgchange -an deepvg 2>/dev/null || true; mdadm --stop --scan')
+    sh(opened.replace('/dev/sdX1', nodes[0]).replace('/dev/sdY1', nodes[1]), PASSPHRASE.encode())
+    sh('mkdir -p /mnt/dead; mount -o ro,noload /dev/deepvg/root /mnt/dead')
+    assert open('/mnt/dead/srv/mark').read() == 'deep'
+    sh('umount /mnt/dead; ' + closed.replace('VG', 'deepvg'))
+    unloop(*nodes)
+    assert sums(dead) == before, 'the disk was written'
+
+    path = disk('overlaid', 48)
+    node = loop(path)
+    mkfs(node, 'overlaid')
+    dead = crashed_copies([path])
+    settle()
+    unloop(node)
+    before = sums(dead)
+    node = sh('losetup -r -f --show %s' % dead[0])
+    sh(overlay.replace('/dev/sdX', node))
+    assert open('/mnt/dead/srv/late').read() == 'late\n'
+    sh('umount /mnt/dead; dmsetup remove dead-overlay; losetup -D; rm -r /srv/overlay')
+    assert sums(dead) == before, 'the disk was written'
+
+
+CASES = (lvm, luks, raid1, raid5, thin, nested, keys, arrays, btrfs, nbd, guide)
 
 
 def main():
