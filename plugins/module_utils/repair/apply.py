@@ -12,9 +12,10 @@ from ..disk.errors import LifeboatError
 from ..formats import wording
 from . import objects, steps
 from .journal import Journal
+from .tops import Tops
 
 
-def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
+def apply(top: Tops, plan: List[steps.Step], journal: Journal) -> int:
     """Do the selected steps below TOP; returns how many were done. LifeboatError where the disk is not as the plan says."""
     journal.begin()
     done = 0
@@ -30,7 +31,7 @@ def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
     return done
 
 
-def finish(top: safeio.Dir, journal: Journal) -> None:
+def finish(top: Tops, journal: Journal) -> None:
     """Tidy up after a run that was killed: its last act is whole or has not begun, and no temporary file is left."""
     if not journal.entries:
         return
@@ -47,7 +48,7 @@ def finish(top: safeio.Dir, journal: Journal) -> None:
         release(folder)
 
 
-def place(top: safeio.Dir, path: bytes) -> Any:
+def place(top: Tops, path: bytes) -> Any:
     """(open folder that holds PATH, name in it). OSError."""
     parent, dummy, name = path.rpartition(b'/')
     if name in (b'', b'.', b'..'):
@@ -119,7 +120,8 @@ def _write(dummy_top, fd, name, step, entry, dummy_journal):
     if entry['before'].startswith('link:'):
         known = entry['new']            # the attributes of a link are not those of a file
     known.pop('times', None)
-    objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), False)
+    known.update(step.attributes or {})
+    objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), 'times' in known)
 
 
 def _mkdir(dummy_top, fd, name, step, entry, dummy_journal):

@@ -91,6 +91,8 @@ def daemon_json(root) -> List[str]:
         value = jsonish.loads(raw)
     except jsonish.JsonError as exc:
         return ['%s: %s%s' % (DAEMON_JSON.decode(), exc, _place(raw, exc))]
+    if raw.startswith(b'\xef\xbb\xbf'):
+        return ['%s: begins with a byte order mark (line 1, column 1); older dockerds do not start with it' % DAEMON_JSON.decode()]
     if not isinstance(value, dict):
         return ['%s: not a JSON object' % DAEMON_JSON.decode()]
     found = []

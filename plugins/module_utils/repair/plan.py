@@ -22,13 +22,14 @@ class Plan(object):
         self.steps: List[steps.Step] = []
         self.unresolved: List[steps.Unresolved] = []
 
-    def write(self, code: str, path: bytes, data: bytes, why: str, certainty: str, mode: int = 0o600) -> bool:
+    def write(self, code: str, path: bytes, data: bytes, why: str, certainty: str, mode: int = 0o600,
+              attributes: Optional[Dict[str, Any]] = None) -> bool:
         """Plan a new content. Returns whether it will be there; nothing is planned where it is there already."""
         if self.view.read(path, len(data)) == data:
             return True
         if self.view.kind(path) == FOLDER:
             return self.leave(code, path, 'a folder lies where a file should be', 'Look at it, and move it away.')
-        return self._add(steps.Step(code, path, steps.WRITE, data, why, certainty, mode))
+        return self._add(steps.Step(code, path, steps.WRITE, data, why, certainty, mode, attributes=attributes))
 
     def mkdir(self, code: str, path: bytes, why: str, certainty: str, mode: int = 0o700) -> bool:
         """Plan a folder."""

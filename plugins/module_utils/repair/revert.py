@@ -8,12 +8,12 @@ A path that is neither as the step left it nor as it was before belongs to someb
 import os
 from typing import List, NamedTuple
 
-from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import wording
 from . import objects, steps
 from .apply import finish, place, release
 from .journal import Journal
+from .tops import Tops
 
 
 class Conflict(NamedTuple):
@@ -23,7 +23,7 @@ class Conflict(NamedTuple):
     why: str
 
 
-def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+def revert(top: Tops, journal: Journal) -> List[Conflict]:
     """Undo all steps; [] if the root is as it was, and then the journal is retired. Can be repeated."""
     conflicts = _undo_from(top, journal, 0)
     if not conflicts:
@@ -31,7 +31,7 @@ def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
     return conflicts
 
 
-def unfinished(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+def unfinished(top: Tops, journal: Journal) -> List[Conflict]:
     """Undo the steps of a run that was cut short; those of runs that ended stay. [] if that is done, or nothing was to be done."""
     conflicts = []
     if journal.open_from is not None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a repair does, as records: a plan is a list of them, and nothing is ever written that is not in one."""
-from typing import NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 CERTAIN, REBUILT, LIKELY, CHOICE, LOST = 'certain', 'rebuilt', 'likely', 'choice', 'lost'
 AUTOMATIC = (CERTAIN, REBUILT)          # the others run only where their code is named
@@ -19,6 +19,7 @@ class Step(NamedTuple):
     certainty: str
     mode: int                           # of a file or folder that is new; one that is replaced keeps its own
     selected: bool = True               # False: shown, not done, since nobody named its code
+    attributes: Optional[Dict[str, Any]] = None     # mode, uid, gid, times of a written file, where they are known
 
 
 class Unresolved(NamedTuple):
