@@ -17,10 +17,10 @@ import tarfile
 import breaking
 import pytest
 from breaking import BREAKS, GROUPS, Broken
-from rig import dead, engine as engines, fixtures, listing
+from rig import dead, engine as engines, fixtures, listing, newer
 from rig.common import RigError
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run, trial
 
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
 KINDS = fixtures.wanted(('debian-overlay2', 'newer-overlay2', 'newer-containerd') + (('newer-containerd-packaged',) if SOAK else ()))
@@ -261,3 +261,29 @@ def test_without_the_repair_it_does_not_start(small_root_of):
             breaking.together(GROUPS['store' if STORE[kind] == 'containerd' else 'records']).hurt(broken_on(engine, small_root_of(kind)))
             with pytest.raises(engines.NotHere):
                 engine.start()
+
+
+def trial_of(engine, monkeypatch, **more):
+    """What an engine of the same version says of a copy of the records."""
+    if engine.kind.newer:               # its programs are those of the tree
+        tree = os.path.join(newer.ensure_tree(), 'usr')
+        monkeypatch.setattr(trial, '_ENTER', trial._ENTER.replace('exec dockerd', 'mount --bind %s /usr\nexec dockerd' % tree))
+    return repair(engine, run.PLANNED, verify='engine', **more)['verified']['engine']
+
+
+@pytest.mark.parametrize('kind', [kind for kind in KINDS if kind != 'newer-containerd-packaged'])
+def test_a_start_is_tried_on_a_copy(small_root_of, kind, monkeypatch):
+    """Before anything is written: what a start shows of the broken root, and of the repaired one."""
+    with engine_on(small_root_of(kind)) as engine:
+        broken = broken_on(engine, small_root_of(kind))
+        one = breaking.together(GROUPS['store' if STORE[kind] == 'containerd' else 'records'])
+        whole = trial_of(engine, monkeypatch)
+        assert (whole['status'], whole['containers'], len(whole['networks'])) == ('complete', 7, 3), whole
+        assert whole['version'] and whole['images'] >= 2 and whole['volumes'] == 4
+        one.hurt(broken)
+        before, beside = state(engine), sorted(os.listdir(os.path.dirname(engine.data_root)))
+        told = trial_of(engine, monkeypatch, steps=['!all'])
+        assert told['status'] in ('failed', 'partial') and told['log'], told
+        told = trial_of(engine, monkeypatch)
+        assert (told['status'], told['containers'], told['networks']) == ('complete', 7, whole['networks']), told
+        assert state(engine) == before and sorted(os.listdir(os.path.dirname(engine.data_root))) == beside
