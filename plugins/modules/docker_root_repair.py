@@ -66,6 +66,7 @@ options:
         C(docker save), or a folder with an OCI image layout.
       - Every image layer is read and compared with its C(tar-split) data then. A file that is not what the image had is taken from the same
         layer (diffID) of a donor, if its checksum is right. It is C(certain) where the layer then has its digest, else C(likely).
+      - A layer whose folder is gone is made anew as a whole.
     type: list
     elements: path
     default: []
@@ -143,7 +144,10 @@ plan:
   contains:
     code: {description: Code of the step., type: str, returned: always}
     path: {description: 'Relative to the data root; of a file outside of it, its path on the managed node.', type: str, returned: always}
-    operation: {description: 'V(write), V(mkdir), V(symlink), V(rename) or V(aside) (moved into the journal).', type: str, returned: always}
+    operation:
+      description: V(write), V(mkdir), V(symlink), V(rename), V(aside) (moved into the journal) or V(place) (a layer from a donor).
+      type: str
+      returned: always
     to: {description: New path of a V(rename)., type: str, returned: always}
     why: {description: Which sources agreed., type: str, returned: always}
     certainty: {description: 'V(certain), V(rebuilt), V(likely), V(choice) or V(lost).', type: str, returned: always}

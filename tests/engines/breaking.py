@@ -159,7 +159,7 @@ def removing(path):
 class Break(NamedTuple):
     """HURT(broken) does it. LOST {container: keys of inspect that may differ}; FORGIVEN: of images volumes networks, what may differ then.
 
-    STEPS: codes that must be named for it. STORES: graph, containerd. OPEN: codes that may stay in the plan or unresolved.
+    STEPS: codes that must be named for it. STORES: graph, containerd (the store). OPEN: codes that may stay in the plan or unresolved.
     """
     hurt: Any
     lost: Dict[str, frozenset] = {}
@@ -167,6 +167,7 @@ class Break(NamedTuple):
     steps: Tuple[str, ...] = ()
     stores: Tuple[str, ...] = ('graph',)
     open: Tuple[str, ...] = ()
+    donor: bool = False                 # the unbroken root is named as a donor
 
 
 BOTH = ('graph', 'containerd')
@@ -235,6 +236,8 @@ BREAKS = {
     'layer record gone': Break(_of(shutil.rmtree, lambda broken: broken.chain(WEB, 1)), open=('LAYER_TAR_SPLIT',)),
     'layer record an empty folder': Break(_of(empty_folder, lambda broken: broken.chain(WEB, 0)), open=('LAYER_TAR_SPLIT',)),
     'layer removing': Break(_of(removing, lambda broken: broken.chain(WEB, 0))),
+    'file of image layer empty': Break(_of(write, lambda broken: broken.layer(WEB, 0, 'diff/opt/three')), donor=True),
+    'image layer gone': Break(_of(shutil.rmtree, lambda broken: broken.layer(WEB, 1)), donor=True),
     'links gone': Break(_of(shutil.rmtree, _in_overlay('l'))),
     'links emptied': Break(_of(empty_folder, _in_overlay('l'))),
     'one link gone': Break(_of(os.unlink, lambda broken: broken.link(WEB))),
@@ -272,6 +275,7 @@ GROUPS = {
                 'network db without head', 'buildkit garbage', 'config empty'),
     'layers': ('layer removing', 'lower of container gone', 'init layer gone', 'init-id empty', 'work gone', 'mount-id empty', 'hostconfig zeros',
                'containerd garbage', 'volume options empty'),
+    'donor': ('file of image layer empty', 'image layer gone'),
     'store': ('hostconfig zeros', 'volume options empty', 'volumes db without free list', 'network db without head', 'containerd shorter than it says',
               'snapshots without free list'),
 }
@@ -293,4 +297,4 @@ def together(names):
         for name in names:
             BREAKS[name].hurt(broken)
     flat = [tuple(sorted({each for name in names for each in getattr(BREAKS[name], field)})) for field in ('forgiven', 'steps', 'stores', 'open')]
-    return Break(hurt, lost, *flat)
+    return Break(hurt, lost, *flat, donor=any(BREAKS[name].donor for name in names))

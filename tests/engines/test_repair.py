@@ -177,7 +177,8 @@ def prove(root, control_of, one):
         broken = broken_on(engine, root)
         one.hurt(broken)
         hurt_state = state(engine)
-        options = {'names': {broken.id(name)[:12]: name for name in one.lost}, 'steps': list(one.steps)}
+        options = {'names': {broken.id(name)[:12]: name for name in one.lost}, 'steps': list(one.steps),
+                   'donors': [os.fsencode(root.data_root)] if one.donor else []}
         result = repair(engine, verify='offline', **options)
         assert {item['code'] for item in result['unresolved']} <= set(one.open), result['unresolved']
         assert result['verified']['containers'] == whole

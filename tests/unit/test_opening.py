@@ -45,6 +45,7 @@ ALLOWED = {
     'module_utils/repair/objects.py': 'the data root that is repaired, relative to folders that disk/ opened',
     'module_utils/repair/run.py': 'where the journal lies',
     'module_utils/repair/trial.py': 'the folder of a trial, beside the journal',
+    'module_utils/repair/whole.py': 'a layer that is made in the folder of the journal',
     'module_utils/repair/trialcopy.py': 'the folder of a trial, beside the journal',
     'module_utils/rescue/run.py': 'dest',
     'module_utils/rescue/sender.py': 'the folder by which it talks to the controller',

@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import wording
-from . import objects, steps
+from . import objects, steps, whole
 from .journal import Journal
 from .tops import Tops
 
@@ -87,7 +87,7 @@ def _expect(step, before):
     """LifeboatError if what lies there is nothing that the step may touch."""
     folders = step.operation in (steps.RENAME, steps.ASIDE)
     if before == objects.OTHER or before == objects.DIR and not folders or before == objects.NONE and folders or \
-            before != objects.NONE and step.operation == steps.MKDIR:
+            before != objects.NONE and step.operation in (steps.MKDIR, steps.PLACE):
         raise LifeboatError('%s is not what the plan saw; somebody works on this root. Make a new plan' % wording.show(step.path))
 
 
@@ -96,7 +96,7 @@ def _after(step):
         return hashlib.sha256(step.data).hexdigest()
     if step.operation == steps.SYMLINK:
         return 'link:' + objects.words(step.data)
-    return objects.DIR if step.operation == steps.MKDIR else objects.NONE
+    return objects.DIR if step.operation in (steps.MKDIR, steps.PLACE) else objects.NONE
 
 
 def _owner(fd, mode):
@@ -155,4 +155,12 @@ def _aside(dummy_top, fd, name, dummy_step, entry, journal):
     os.fsync(fd)
 
 
-_ACTS = {steps.WRITE: _write, steps.MKDIR: _mkdir, steps.SYMLINK: _symlink, steps.RENAME: _rename, steps.ASIDE: _aside}
+def _place(dummy_top, fd, name, step, entry, journal):
+    made = journal.name('made', entry['n'])
+    whole.build(os.path.join(journal.path, made), step.data.decode('ascii'), step.attributes['donors'])
+    os.rename(made, name, src_dir_fd=journal.fd, dst_dir_fd=fd)
+    os.fsync(journal.fd)
+    os.fsync(fd)
+
+
+_ACTS = {steps.PLACE: _place, steps.WRITE: _write, steps.MKDIR: _mkdir, steps.SYMLINK: _symlink, steps.RENAME: _rename, steps.ASIDE: _aside}

@@ -7,7 +7,7 @@ an OCI layout. Nothing that a donor says is believed: the caller compares every 
 import contextlib
 import functools
 import os
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from ..archive import compress, tarread
 from ..disk import safeio
@@ -36,9 +36,46 @@ class Wanted(object):
             self.found[name] = data
             del self.left[name]
 
+    def tar(self, stream: Iterator[bytes]) -> None:
+        """Offer what an uncompressed layer tar (pieces) has."""
+        by_plain = {_plain(name): name for name in self.left}
+        reader = tarread.Reader(loadfile.Stream(stream), 'the layer')
+        for member in reader:
+            name = by_plain.get(member.name)
+            if name in self.left and member.kind == tarread.FILE and member.size == self.left[name].size:
+                self.offer(name, reader.take())
 
-def fill(donors: List[bytes], diff_id: str, wanted: Wanted) -> None:
-    """Look for WANTED of the layer DIFF_ID in every donor (paths on this machine), until nothing is left. LifeboatError for one that is none."""
+    def files(self, layer: Any, below: Any) -> None:
+        """Offer what a layer that lies as files has; a damaged one has some of them whole."""
+        with layerdata.LayerFiles(layer, below) as files:
+            for name, item in list(self.left.items()):
+                with contextlib.suppress(OSError):
+                    self.offer(name, b''.join(files.open(name, item.size)))
+
+
+class Whole(object):
+    """A layer as a whole: USE(pieces of its tar) -> whether it was right. `left` is true until it was."""
+
+    def __init__(self, use: Callable[[Iterator[bytes]], bool]):
+        self.left = True
+        self._use = use
+
+    def tar(self, stream: Iterator[bytes]) -> None:
+        """Try an uncompressed layer tar."""
+        self.left = not self._use(stream)
+
+    def files(self, layer: Any, below: Any) -> None:
+        """Try the tar of a layer that lies as files, where tar-split tells how it was."""
+        if layerdata.has_tar_split(layer):
+            with contextlib.suppress(layerdata.LayerError):
+                self.tar(layerdata.split_tar(layer, below))
+
+
+def search(donors: List[bytes], diff_id: str, wanted: Any) -> None:
+    """Give what every donor (path on this machine) has of the layer DIFF_ID to WANTED (Wanted or Whole), until it has all.
+
+    LifeboatError for a donor that is none.
+    """
     for path in donors:
         if not wanted.left:
             return
@@ -74,22 +111,9 @@ def _data_root(path, diff_id, wanted):
 def _of_layer(layer, below, wanted):
     if layer.blob is not None:
         with contextlib.suppress(layerdata.LayerError):     # a donor may be damaged too; files were compared one by one
-            _of_tar(layerdata.blob_tar(layer), wanted)
+            wanted.tar(layerdata.blob_tar(layer))
     elif layer.path is not None:
-        with layerdata.LayerFiles(layer, below) as files:
-            for name, item in list(wanted.left.items()):
-                with contextlib.suppress(OSError):
-                    wanted.offer(name, b''.join(files.open(name, item.size)))
-
-
-def _of_tar(stream, wanted):
-    """Offer what an uncompressed layer tar (pieces) has of WANTED."""
-    by_plain = {_plain(name): name for name in wanted.left}
-    reader = tarread.Reader(loadfile.Stream(stream), 'the layer')
-    for member in reader:
-        name = by_plain.get(member.name)
-        if name in wanted.left and member.kind == tarread.FILE and member.size == wanted.left[name].size:
-            wanted.offer(name, reader.take())
+        wanted.files(layer, below)
 
 
 def _plain(name):
@@ -139,7 +163,7 @@ def _archive(path, diff_id, wanted):
     with _members(path) as reader:
         for member in reader:
             if member.name in names and member.kind == tarread.FILE:
-                _of_tar(_unpacked(reader.pieces()), wanted)
+                wanted.tar(_unpacked(reader.pieces()))
                 return
 
 
@@ -197,8 +221,8 @@ def _of_blob(top, digest, wanted):
     try:
         if os.pread(fd, 4, 0) == _ZSTD:
             with contextlib.closing(compress.open_reader(fd, 'zstd')) as reader:
-                _of_tar(pieces.of(reader), wanted)
+                wanted.tar(pieces.of(reader))
         else:
-            _of_tar(_unpacked(iter(functools.partial(os.read, fd, 1 << 18), b'')), wanted)
+            wanted.tar(_unpacked(iter(functools.partial(os.read, fd, 1 << 18), b'')))
     finally:
         os.close(fd)

@@ -5,10 +5,24 @@
 import os
 from typing import Any, Dict, List
 
-from . import containers, databases, guard, heal, known, layers, links, mounts, repositories, settings, small, steps
+from . import (
+    containers,
+    databases,
+    guard,
+    heal,
+    known,
+    layers,
+    links,
+    mounts,
+    repositories,
+    settings,
+    small,
+    steps,
+    whole,
+)
 from .plan import Plan
 
-GROUPS = (guard, layers, mounts, links, containers, repositories, databases, small, settings, heal)
+GROUPS = (guard, layers, mounts, links, containers, repositories, databases, small, settings, heal, whole)
 MAX_PASSES = 6
 CODES: Dict[str, steps.Code] = {code: each for group in GROUPS for code, each in group.CODES.items()}
 
@@ -29,7 +43,7 @@ def plan(this: Plan, root: Any, donors: List[bytes]) -> None:
     specs = known.runtime_specs(this.view)
     for dummy in range(MAX_PASSES):     # what one pass repairs is a source for the next
         before = this.again()
-        _records(this, images, specs, recorded, userns)
+        _records(this, images, specs, recorded, userns, donors)
         if sum(step.selected for step in this.steps) == before:
             break
     for name, found in images.items():  # these take what all containers tell, so they come last
@@ -40,12 +54,13 @@ def plan(this: Plan, root: Any, donors: List[bytes]) -> None:
     heal.plan(this, root, donors)
 
 
-def _records(this, images, specs, recorded, userns):
+def _records(this, images, specs, recorded, userns, donors):
     for name, found in images.items():
         if name not in known.DRIVERS:
             continue
         mounts.plan(this, name, found, specs, False)
         layers.plan(this, name, found)
+        whole.plan(this, name, found, donors, userns)
         mounts.plan(this, name, found, specs, True)
         links.plan(this, name, found, userns)
     containers.plan(this, images, specs, recorded)

@@ -55,7 +55,7 @@ def _layer(this, root, layer, below, given, room):
                    'Run the repair again, or pull the image again by its digest.')
         return 0
     wanted = donors.Wanted({name: one.file for name, one in damaged.items()})
-    donors.fill(given, layer.diff_id, wanted)
+    donors.search(given, layer.diff_id, wanted)
     for name in sorted(wanted.left):
         this.leave('LAYER_FILE', os.path.join(folder, name), 'it is damaged, and no donor has this file of layer %s' % layer.diff_id,
                    'Name another donor, or pull the image again by its digest.')

@@ -69,6 +69,8 @@ def _undo(top, folder, name, entry, journal):
         why = _rename_back(top, fd, name, now, entry)
     elif entry['op'] == steps.ASIDE and entry['before'] == objects.DIR:
         why = _bring_back(fd, name, now, entry, journal)
+    elif entry['op'] == steps.PLACE:
+        why = _take_away(fd, name, now, entry, journal)
     elif now == entry['before']:
         why = ''                        # it was never done, or is undone already
     elif now != entry['after']:
@@ -121,6 +123,19 @@ def _rename_back(top, fd, name, now, entry):
         return ''
     finally:
         release(folder)
+
+
+def _take_away(fd, name, now, entry, journal):
+    """A layer that came from a donor goes back into the journal's folder."""
+    if now == objects.NONE:
+        return ''
+    made = journal.name('made', entry['n'])
+    if now != objects.DIR or objects.state(journal.fd, made) != objects.NONE:
+        return 'it was changed after the repair'
+    os.rename(name, made, src_dir_fd=fd, dst_dir_fd=journal.fd)
+    os.fsync(journal.fd)
+    os.fsync(fd)
+    return ''
 
 
 def _bring_back(fd, name, now, entry, journal):

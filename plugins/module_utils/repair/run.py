@@ -249,7 +249,8 @@ def _shown(view, path, step):
         text = '' if kind is None else '(%s)\n' % kind
     else:
         raw = step.data if step.operation in (steps.WRITE, steps.SYMLINK) else None
-        text = {steps.MKDIR: '(folder)\n', steps.RENAME: '(renamed to %s)\n' % wording.text(step.data or b'')}.get(step.operation, '')
+        text = {steps.MKDIR: '(folder)\n', steps.RENAME: '(renamed to %s)\n' % wording.text(step.data or b''),
+                steps.PLACE: '(folder with layer %s)\n' % wording.text(step.data or b'')}.get(step.operation, '')
     if raw is None:
         return text
     return _readable(path, raw)

@@ -121,7 +121,7 @@ class View(object):
         """From now on STEP counts as done."""
         if step.operation == steps.WRITE:
             self._planned[step.path] = Node(FILE, step.data)
-        elif step.operation == steps.MKDIR:
+        elif step.operation in (steps.MKDIR, steps.PLACE):
             self._planned[step.path] = Node(FOLDER)
         elif step.operation == steps.SYMLINK:
             self._planned[step.path] = Node(LINK, step.data)

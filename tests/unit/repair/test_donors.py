@@ -7,13 +7,14 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 
 import pytest
 from repairing import Dead, codes, empty, put, snapshot
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run, whole
 
 
 @pytest.fixture
@@ -186,3 +187,63 @@ def test_a_strange_archive_gives_nothing(dead, tmp_path, manifest):
     empty(layer_files(dead)[0])
     result = dead.run(donors=[os.fsencode(path)])
     assert 'LAYER_FILE' in [one['code'] for one in result['unresolved']]
+
+
+# -- a layer as a whole ---------------------------------------------------------------------------------------------------
+
+
+def meaning(dead):
+    """The driver's folder without times of what a repair makes itself, and without the link that the folder of links is not."""
+    return {path: one[:3] + one[4:] for path, one in snapshot(dead.overlay).items() if path.count('/') > 1}
+
+
+def times(dead):
+    return {path: one[3] // 10 ** 9 for path, one in snapshot(dead.overlay).items() if path.count('/') > 1 and '/diff/' in path}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can make device nodes')
+@pytest.mark.parametrize('kind', sorted(DONORS))
+@pytest.mark.parametrize('number', [0, 2])
+def test_a_lost_layer_comes_back_as_a_whole(dead, tmp_path, kind, number):
+    dead.run(run.GUARDED)
+    unbroken, then = meaning(dead), times(dead)
+    shutil.rmtree(dead.cache(number))
+    broken = snapshot(dead.overlay)
+    donor = os.fsencode(DONORS[kind](dead, str(tmp_path / 'donor')))
+    result = dead.run(donors=[donor])
+    assert ('LAYER_FOLDER', 'place', 'certain', True) in [(step['code'], step['operation'], step['certainty'], step['done']) for step in result['plan']]
+    assert meaning(dead) == unbroken and times(dead) == then
+    assert dead.run(run.PLANNED, donors=[donor])['plan'] == []
+    assert dead.run(run.REVERTED)['unresolved'] == []
+    assert snapshot(dead.overlay) == broken
+    dead.run(donors=[donor])
+    assert meaning(dead) == unbroken
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can make device nodes')
+def test_a_lost_layer_does_not_come_from_a_donor_with_another_digest(dead, tmp_path):
+    other = Dead(tmp_path / 'other', containers=1)
+    path = next(path for path in layer_files(other) if path.startswith(other.cache(1)))
+    put(path, b'z' * os.path.getsize(path))
+    shutil.rmtree(dead.cache(1))
+    before = snapshot(dead.overlay)
+    result = dead.run(donors=[os.fsencode(other.path)])
+    assert 'LAYER_FOLDER' not in codes(result['plan']) and 'LAYER_FOLDER' in [one['code'] for one in result['unresolved']]
+    assert {path: one for path, one in snapshot(dead.overlay).items() if path in before} == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can make device nodes')
+def test_a_run_that_is_killed_while_a_layer_is_made_is_undone(dead, tmp_path, monkeypatch):
+    donor = os.fsencode(archive(dead, str(tmp_path / 'donor.tar')))
+    shutil.rmtree(dead.cache(1))
+    broken = snapshot(dead.path)
+
+    def killed(*dummy):
+        raise KeyboardInterrupt()
+    with monkeypatch.context() as patch:
+        patch.setattr(whole, '_mark', killed)
+        with pytest.raises(KeyboardInterrupt):
+            dead.run(donors=[donor])
+    assert dead.run(run.REVERTED)['unresolved'] == [] and snapshot(dead.path) == broken
+    dead.run(donors=[donor])
+    assert os.path.isdir(dead.cache(1, 'diff'))
