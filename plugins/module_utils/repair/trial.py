@@ -16,7 +16,6 @@ import tempfile
 import time
 from typing import Any, Dict, Tuple
 
-from ..disk.errors import LifeboatError
 from ..formats import jsonish, redact, wording
 from . import known
 from .trialcopy import Copy
@@ -64,8 +63,9 @@ def verdict(root: Any, view: View, beside: bytes) -> Dict[str, Any]:
     why = _unsupported(root, view)
     if why:
         return _result('unsupported', why)
-    scratch = tempfile.mkdtemp(prefix='lifeboat-trial-', dir=os.fsdecode(beside))
+    scratch = ''
     try:
+        scratch = tempfile.mkdtemp(prefix='lifeboat-trial-', dir=os.fsdecode(beside))
         copy = os.path.join(scratch, 'root')
         os.mkdir(copy, 0o711)
         Copy(view, os.fsencode(copy)).make()
@@ -74,10 +74,18 @@ def verdict(root: Any, view: View, beside: bytes) -> Dict[str, Any]:
         covered = [os.fsdecode(root.path)] + [os.fsdecode(place) for place in view.top.containerd if place.startswith(b'/')]
         return _run(scratch, covered, Expected(view, images_of(root, view)))
     except OSError as exc:
-        raise LifeboatError('the engine cannot be tried: %s (%s). Nothing of the root was touched by it; leave out verify: engine' % (
-            wording.show(os.fsencode(exc.filename or scratch)), exc.strerror))
+        return _result('failed', 'no copy of the records can be made beside the root (%s); name a journal_dir with room' % exc.strerror)
     finally:
+        _remove(scratch)
+
+
+def _remove(scratch):
+    """The folder goes as soon as the last process of the trial has gone."""
+    for dummy in range(50):
         shutil.rmtree(scratch, ignore_errors=True)
+        if not scratch or not os.path.lexists(scratch):
+            return
+        time.sleep(0.1)
 
 
 def _unsupported(root, view):
