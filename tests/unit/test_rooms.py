@@ -29,7 +29,7 @@ BELOW = {
     'facts': BELOW_BUNDLES,
     'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
-    'repair': GROUND | {'engines'},
+    'repair': GROUND | {'archive', 'engines', 'images'},
     'dump': BELOW_BUNDLES | {'bundles'},
     'cli': BELOW_BUNDLES | {'attach', 'bundles', 'dump', 'facts', 'rescue', 'repair', 'restore', 'module'},
 }
