@@ -53,7 +53,7 @@ def look(path):
 
 def _top(place):
     """A descriptor of the folder PLACE, see Dir.root() and Dir.held()."""
-    looked = place if isinstance(place, int) else _looked(place)
+    looked = place if isinstance(place, int) else look(place)
     try:
         return openat(b'.', looked, FLAGS | os.O_DIRECTORY)
     finally:
@@ -255,7 +255,7 @@ class Dir(object):
         if has_proc():
             return b'/proc/self/fd/%d/%s' % (self.fd, name)
         path = self.path()
-        looked = _looked(path)
+        looked = look(path)
         try:
             if _inode(looked) != self.identity:
                 raise OSError(errno.ESTALE, 'folder was replaced while it was read', path)
