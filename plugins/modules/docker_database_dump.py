@@ -121,7 +121,7 @@ dumps:
     bytes: {description: Size of that file., type: int, returned: always}
     sha256: {description: Its checksum., type: str, returned: when one was written}
     counts: {description: Rows of each table in the recovered server., type: dict, returned: always}
-    marks: {description: What is good to know, such as the state in which the data were found., type: list, elements: str, returned: always}
+    marks: {description: 'What is good to know, such as the state in which the data were found.', type: list, elements: str, returned: always}
     missing: {description: What is not in the dump., type: list, elements: str, returned: always}
     seconds: {description: How long it took., type: float, returned: always}
     log: {description: 'The end of what the server said, with secrets replaced.', type: str, returned: always}
