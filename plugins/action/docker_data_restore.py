@@ -35,6 +35,7 @@ CHUNK = 8 * 1024 * 1024
 LIMIT = 7 * 86400                       # seconds that the module may take in the background
 NAP = 0.3
 TELL = 10                               # seconds between lines of progress
+GRACE = 60                              # seconds in which the result of a module that has ended must be there
 display = Display()
 
 
@@ -133,7 +134,7 @@ class ActionModule(ActionBase):
             self._task.async_val = 0
 
     def _feed(self, feeder, job, task_vars):
-        asked = time.monotonic()
+        asked, ended = time.monotonic(), None
         while True:
             names = feeder.names()
             busy = feeder.step(names)
@@ -143,6 +144,11 @@ class ActionModule(ActionBase):
                 if status.get('finished') or status.get('failed'):
                     self._status(job, 'cleanup', task_vars)
                     return door.restored(status)
+            if 'done' in names:
+                ended = ended or asked
+                if asked - ended > GRACE:       # whoever ended it ended Ansible's process around it, too
+                    self._status(job, 'cleanup', task_vars)
+                    raise LifeboatError('The restore was ended on the host, and left no result. Run it again.')
             if not busy:
                 time.sleep(NAP)
 

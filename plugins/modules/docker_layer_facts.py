@@ -155,6 +155,10 @@ ansible_facts:
             daemon: {description: 'C(state) (V(running), V(stopped) or V(unknown)) and C(pid).', type: dict, returned: always}
             userns: {description: 'C(uid:gid) of a userns-remap root.', type: str, returned: always}
             containers: {description: Number of containers., type: int, returned: always}
+            volume_path:
+              description: Where the engine keeps the content of a volume, as the dead daemon knew it; V({name}) stands for its name.
+              type: str
+              returned: if the engine has such a place
         containers:
           description: The containers that match O(containers).
           returned: if the subset V(containers) is gathered

@@ -268,9 +268,9 @@ def enrich(facts: Any) -> dict[str, Any]:
     volumes = {volume.get('name'): volume for volume in _dicts(facts.get('volumes'))}
     for volume in volumes.values():
         _enrich_volume(volume)
-    recorded = {root.get('path'): root.get('recorded_path') for root in _dicts(facts.get('roots'))}
+    roots = {root.get('path'): root for root in _dicts(facts.get('roots'))}
     for container in _dicts(facts.get('containers')):
-        _enrich_container(container, volumes, recorded.get(container.get('root')) or container.get('root') or '')
+        _enrich_container(container, volumes, _dict(roots.get(container.get('root'))).get('volume_path'))
     orphans = _dict(facts.get('orphans'))
     for layer in _dicts(orphans.get('writable_layers')):
         layer.update(object=layer.get('path'), object_type='layer', ignore=[])
@@ -313,7 +313,8 @@ def label(database: dict[str, Any]) -> str:
     return ' '.join(one_line(part) for part in (database.get('title') or database.get('engine'), database.get('version')) if part)
 
 
-def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, Any]], root: str) -> None:
+def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, Any]], volume_path: Any) -> None:
+    """VOLUME_PATH: of the container's root, as the facts have it."""
     labels = _dict(container.get('labels'))
     name = container.get('name') or str(container.get('id') or '')[:12]
     common = {'object': name, 'object_type': 'container', 'ignore': _ignored(labels), 'container': name}
@@ -334,7 +335,9 @@ def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, An
             mount, item['copy_from'] = '/data', path
         item['mount'] = mount
         item['volume_name'] = f'{_slug(name)}-{_slug(posixpath.basename(mount.rstrip("/")) or "root")}'
-        item['volume_path'] = f'{root}/volumes/{item["volume_name"]}/_data'
+        # an engine that does not say it has a place for it that its user knows
+        known = volume_path if isinstance(volume_path, str) else 'PATH_OF_VOLUME_{name}'
+        item['volume_path'] = known.replace('{name}', item['volume_name'])
     for item in _dicts(container.get('problems')):
         item.update(common)
     _join_mounts(container, common, mounts, volumes)

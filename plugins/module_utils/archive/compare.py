@@ -31,7 +31,7 @@ def difference(stream: Any, folder: int, name: bytes, what: str, owners: Optiona
     STREAM is read up to the first difference, and to its end if there is none.
     """
     owners = os.geteuid() == 0 if owners is None else owners
-    here = safeio.Dir.root(b'/proc/self/fd/%d/.' % folder)
+    here = safeio.Dir.held(folder)
     try:
         reader = tarread.Reader(stream, what)
         if not stat.S_ISDIR(here.stat(name).st_mode):

@@ -13,7 +13,7 @@ from ..bundles import reading
 from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.redact import REDACTED
-from ..formats.values import as_dict, as_list
+from ..formats.values import NOTHING, as_dict, as_list
 from ..formats.wording import show, text
 from ..images import loadfile as imagefile, store as imagestore
 from ..records.definition import VolumeSettings
@@ -37,7 +37,7 @@ class Options(NamedTuple):
     path: bytes
     restore: Tuple[str, ...] = EVERYTHING
     name: str = ''
-    volume_map: Dict[str, str] = {}
+    volume_map: Dict[str, str] = NOTHING
     image: str = ''
     docker_host: str = ''
     tls: Any = None
