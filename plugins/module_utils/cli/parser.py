@@ -29,7 +29,7 @@ VERBS = (
 )
 OBJECT_HELP = 'NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container, ' \
               'or an orphan one) or image:REF; PATH is a path in it'
-ABOUT = 'Rescues the data of dead Docker hosts, without a Docker daemon. Only repair writes to a data root.'
+ABOUT = 'Brings container data out of dead Docker hosts, without a Docker daemon. Reads only.'
 END = '''\
 Every verb has examples: lifeboat VERB --help
 
