@@ -28,7 +28,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats import pie
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show, text
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import loadfile as imagefile, store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, plan, several, volumes
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import inbox
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, inbox
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts
 
 CHUNK = 8 * 1024 * 1024
@@ -137,7 +137,7 @@ class ActionModule(ActionBase):
         while True:
             names = feeder.names()
             busy = feeder.step(names)
-            if 'done' in names or time.monotonic() - asked > TELL:
+            if channel.DONE in names or time.monotonic() - asked > TELL:
                 asked = time.monotonic()
                 status = self._status(job, 'status', task_vars)
                 if status.get('finished') or status.get('failed'):
@@ -190,7 +190,7 @@ class _Feeder(object):
     def stop(self):
         """Best effort: the module gives up by itself after a while."""
         try:
-            self._shell('touch stop')
+            self._shell('touch ' + channel.STOP)
         except AnsibleError:
             pass
 
@@ -209,13 +209,13 @@ class _Feeder(object):
         for number, file in sorted(wanted.files.items()):
             if number not in self.streams:
                 self.streams[number] = (_with_last(self.bundle.pieces(file)), 0)
-            if wanted.chunks.get(number, 0) >= inbox.CHUNKS:
+            if wanted.chunks.get(number, 0) >= channel.PIECES:
                 continue
             pieces, count = self.streams[number]
             piece, last = next(pieces, (None, False))
             if piece is None:
                 continue                # all of it is there, the host is still reading
-            self.put('chunk-%d-%d%s' % (number, count, '-last' if last else ''), piece)
+            self.put(channel.piece_name(number, count, last), piece)
             self.streams[number] = (pieces, count + 1)
             self.sent += len(piece)
             self._tell(file)
