@@ -38,7 +38,7 @@ KEYS = ('code', 'severity', 'query', 'message', 'next_step', 'name', 'consequenc
 
 
 class AuditError(Exception):
-    """A mistake of the person who wrote rules or lists, as one sentence."""
+    """A rule or an ignore list is wrong. The message is one sentence."""
 
 
 class Rule(NamedTuple):
@@ -124,7 +124,7 @@ def compile_rules(rules: Any) -> list[Rule]:
     removes it. AuditError names the rule that is wrong."""
     if jmespath is None:
         raise AuditError('the rules of the audit need the Python package jmespath on the controller: pip install jmespath '
-                         f'(in AWX it belongs into the execution environment): {JMESPATH_ERROR}')
+                         f'(in AWX, install it in the execution environment): {JMESPATH_ERROR}')
     if not isinstance(rules, list):
         raise AuditError('rules must be a list of dictionaries')
     merged: dict[str, dict[str, Any]] = {}
@@ -193,7 +193,7 @@ FILTERS = {
 
 
 def fill(text: str, result: dict[str, Any]) -> str:
-    """TEXT with ``{field}`` and ``{field.of.field|filter}`` taken from RESULT; what is not there reads '?'."""
+    """TEXT with ``{field}`` and ``{field.of.field|filter}`` taken from RESULT; a missing field becomes '?'."""
     def value(found: re.Match[str]) -> str:
         item: Any = result
         for part in found.group(1).split('.'):
@@ -423,7 +423,7 @@ def compile_ignores(entries: Any) -> list[Ignore]:
                              'whatever is ignored needs a reason and a last day')
         moment = moment_of(str(entry['until']))
         if moment is None:
-            raise AuditError(f'entry {number} of the ignore list ({code}): until "{entry["until"]}" is no date like 2027-01-31')
+            raise AuditError(f'entry {number} of the ignore list ({code}): until "{entry["until"]}" is not a date like 2027-01-31')
         found.append(Ignore(code, str(entry.get('host') or '*'), str(entry.get('object') or '*'), str(entry['reason']), moment.date()))
     return found
 
@@ -475,7 +475,7 @@ def _apply(rule: Rule, enriched: dict[str, Any], options: Any, host: str) -> lis
 
 
 def _failed(rule: Rule, exc: Exception, host: str) -> dict[str, Any]:
-    """The finding that says so. Critical, since what the rule looks for may be there and nobody looked.
+    """The finding RULE_FAILED. Critical, since what the rule looks for may be there unseen.
 
     Of a type error only the types are told: JMESPath's own message repeats the value, which may be a label's.
     """

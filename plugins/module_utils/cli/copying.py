@@ -20,6 +20,7 @@ from ..archive import removal
 from ..archive.sink import TEMPORARY
 from ..archive.unpack import set_xattrs
 from ..archive.write import HASHED_HOLES, data_map
+from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..formats import checksums, pieces
@@ -221,7 +222,7 @@ class Copy(object):
                 removal.remove(name, folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
             else:
-                os.chmod(b'/proc/self/fd/%d/%s' % (folder, name), 0o700)
+                os.chmod(name, 0o700, dir_fd=folder)
         self._pending.append((path, entry.st, self._xattrs(entry), set()))
 
     def _finish(self, parent):
@@ -317,7 +318,10 @@ class Copy(object):
         if kind != stat.S_IFLNK:
             made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
-                os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+                if safeio.has_proc():
+                    os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+                else:                   # a bare chroot, where nobody else runs
+                    os.chmod(name, self._mode(st), dir_fd=folder)
             finally:
                 os.close(made)
         self._set_xattrs(node, self._xattrs(entry))

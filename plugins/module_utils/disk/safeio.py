@@ -91,6 +91,12 @@ def is_file(path):
     return kind(path) == stat.S_IFREG
 
 
+@functools.lru_cache(maxsize=None)
+def has_proc() -> bool:
+    """Whether /proc shows the descriptors of this process."""
+    return os.path.isdir('/proc/self/fd')
+
+
 def _inode(fd):
     st = os.fstat(fd)
     return st.st_dev, st.st_ino
@@ -243,8 +249,18 @@ class Dir(object):
             os.close(fd)
 
     def node(self, name):
-        """A path that reaches NAME in this very folder for calls without dir_fd (getxattr)."""
-        return b'/proc/self/fd/%d/%s' % (self.fd, name)
+        """A path that reaches NAME in this very folder for calls without dir_fd (getxattr). Without /proc, as in a bare chroot, that is the
+        folder's own path; OSError(ESTALE) if it does not lead to this folder any more."""
+        if has_proc():
+            return b'/proc/self/fd/%d/%s' % (self.fd, name)
+        path = self.path()
+        looked = _looked(path)
+        try:
+            if _inode(looked) != self.identity:
+                raise OSError(errno.ESTALE, 'folder was replaced while it was read', path)
+        finally:
+            os.close(looked)
+        return os.path.join(path, name)
 
     def path(self):
         parts = []

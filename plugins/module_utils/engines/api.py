@@ -16,11 +16,13 @@ An engine is a folder beside this file with a module ``engine`` that has
 
 and one line in engines.registry. It is imported on every call, so it imports the rest of its folder where it is needed.
 """
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..formats.values import NOTHING
 from ..records import model
-from ..records.definition import NetworkSettings
+
+if TYPE_CHECKING:
+    from ..records.definition import NetworkSettings
 
 RUNNING = 'running'
 STOPPED = 'stopped'
@@ -52,7 +54,7 @@ class Found(NamedTuple):
 
 class Neighbours(NamedTuple):
     """What a container's definition needs to know of others."""
-    networks: Dict[str, NetworkSettings] = NOTHING   # of the user-defined networks that the container is in, by name
+    networks: Dict[str, 'NetworkSettings'] = NOTHING   # of the user-defined networks that the container is in, by name
     peers: Dict[str, str] = NOTHING          # id -> name, of containers whose network, IPC or PID namespace it shares
     volumes: Dict[str, str] = NOTHING        # recorded name of an anonymous volume -> name to give it, the same for all who mount it
 

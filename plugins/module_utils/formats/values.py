@@ -5,6 +5,7 @@
 from typing import Any, Dict
 
 MAX_DEPTH = 12
+_AS_THEY_ARE = frozenset((type(None), bool, int, float))
 
 
 class _Nothing(dict):
@@ -22,9 +23,12 @@ NOTHING: Dict[Any, Any] = _Nothing()
 def clean(value, depth=0):
     """JSON data with half surrogates replaced and NULs removed from strings; nothing below MAX_DEPTH."""
     if isinstance(value, str):
+        if value.isprintable():         # neither of them is printable
+            return value
         return value.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace').replace('\0', '')
     if isinstance(value, dict):
-        return {} if depth > MAX_DEPTH else dict((clean(key), clean(item, depth + 1)) for key, item in value.items())
+        return {} if depth > MAX_DEPTH else {clean(key): item if type(item) in _AS_THEY_ARE else clean(item, depth + 1)
+                                             for key, item in value.items()}
     if isinstance(value, list):
         return [] if depth > MAX_DEPTH else [clean(item, depth + 1) for item in value]
     return value

@@ -163,6 +163,15 @@ def from_root_name(name, subuid=b'', subgid=b''):
     return IdMap(ranges[0], ranges[1], assumed)
 
 
+def from_shifted(uid: int, gid: int, subuid: bytes = b'', subgid: bytes = b'') -> IdMap:
+    """The IdMap of the root file system of an unprivileged LXC, LXD or Incus instance, whose root is UID, GID on the host.
+
+    SUBUID, SUBGID as in :func:`from_root_name`: LXC maps the ranges of root one after another, from id 0 of the instance on.
+    Without a matching line the length is assumed.
+    """
+    return from_root_name(b'%d.%d' % (uid, gid), subuid, subgid)
+
+
 def from_rootless(uid, gid, user, subuid=b'', subgid=b''):
     """The IdMap of a rootless daemon of the user UID, GID (owner of the data root), named USER (bytes or None).
 

@@ -60,6 +60,14 @@ def test_rootless():
     assert alone.assumed and alone.to_container(1000, 1001) == (0, 0)
 
 
+def test_shifted_root_file_system():
+    ids = idmap.from_shifted(100000, 100000, b'root:100000:65536\n', b'root:100000:65536\n')
+    assert not ids.assumed and [ids.to_container(100000 + each, 100000 + each) for each in (0, 33, 65535)] == [(0, 0), (33, 33), (65535, 65535)]
+    # LXD's own default
+    assert idmap.from_shifted(1000000, 1000000, b'root:1000000:1000000000\n', b'root:1000000:1000000000\n').to_container(1200000, 1000999) == (200000, 999)
+    assert idmap.from_shifted(100000, 100000).assumed
+
+
 def test_subid_files_are_read_with_care():
     raw = (b'# comment:1:2\nalice:1:2\n\n bob:3:4 \nx:y:z\nshort:1\nneg:-1:5\nzero:5:0\nhuge:4294967295:5\n'
            b'long:99999999999999999999:1\nalice:10:20:30\n\xff\xfe:7:8')

@@ -84,8 +84,23 @@ class DataRoot(api.Root):
             return idmap.from_root_name(os.path.basename(self.path), *self._subids())
         if userxattr:
             st = os.fstat(self._dir.fd)
+            if self._candidate.rootless_uid is None and self._is_shifted(st):
+                return idmap.from_shifted(st.st_uid, st.st_gid, *self._subids())
             return idmap.from_rootless(st.st_uid, st.st_gid, self._user(st.st_uid), *self._subids())
         return None
+
+    def _is_shifted(self, st):
+        """Whether the root file system around the data root (ST) belongs to the same user: that of an unprivileged LXC, LXD or
+        Incus instance, or its disk. Around the data root of rootless Docker it is root's."""
+        folder = self._host.to_host(self.path)
+        while folder != b'/':
+            folder = os.path.dirname(folder)
+            if self._host.exists(folder.rstrip(b'/') + b'/etc/passwd'):
+                try:
+                    return self._host.lstat(folder).st_uid == st.st_uid
+                except OSError:
+                    return False
+        return False
 
     def _rootless_user(self):
         """The name of the user whose rootless Docker it is, the number where passwd does not tell."""

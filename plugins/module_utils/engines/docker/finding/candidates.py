@@ -86,7 +86,7 @@ def _by_folder(scan, claims, only_given):
         if not stat.S_ISDIR(st.st_mode):
             if claim.required and not only_given:
                 scan.problem('DATA_ROOT_MISSING', claim.path, '%s (%s) is not a folder.'
-                             % (show(claim.path), claim.why), 'Find out what became of it, or name the data root '
+                             % (show(claim.path), claim.why), 'Look for it, or name the data root '
                              'in data_roots.')
             continue
         identity = (st.st_dev, st.st_ino)
