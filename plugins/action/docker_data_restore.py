@@ -21,7 +21,6 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.archive import unpack
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import pieces as chunks
@@ -251,11 +250,7 @@ class _Bundle(object):
         if check_mode:
             for part in self.source.parts:
                 if part.kind == 'volume' and 'volumes' in wanted or part.kind == 'bind' and 'binds' in wanted:
-                    stream = volumes.open_archive(self.info, part.file)
-                    try:
-                        unpack.scan(stream, text(part.file), plan.DEVICES in (args.get('ignore') or []))
-                    finally:
-                        stream.close()
+                    volumes.look_through(self.info, part.file, plan.DEVICES in (args.get('ignore') or []))
 
     def head(self):
         """head.tar as bytes."""
@@ -279,7 +274,7 @@ class _Bundle(object):
     def pieces(self, name):
         """The bytes of one file, in pieces of CHUNK."""
         if name == inbox.IMAGE and name not in self.info.sums:
-            yield from _resized(imagestore.loadable(self.info.path))
+            yield from chunks.joined(imagestore.loadable(self.info.path), CHUNK)
             return
         with os.fdopen(reading.open_file(self.info, name), 'rb') as handle:
             yield from chunks.of(handle, CHUNK)
@@ -294,19 +289,6 @@ def _add(tar, name, data):
     info = tarfile.TarInfo(os.fsdecode(name))
     info.size, info.mode = len(data), 0o600
     tar.addfile(info, io.BytesIO(data))
-
-
-def _resized(pieces):
-    """Small pieces gathered into ones of at least CHUNK bytes."""
-    held, size = [], 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= CHUNK:
-            yield b''.join(held)
-            held, size = [], 0
-    if held:
-        yield b''.join(held)
 
 
 def _with_last(pieces):
