@@ -169,7 +169,7 @@ def test_volumes_without_data_are_made_as_they_were(engine, tmp_path):
     assert (engine.volumes['nfs']['Options'], engine.volumes['nfs']['Labels']) == (options, {'a': 'b'})
     assert (engine.volumes['gone']['Options'], engine.volumes['gone']['Labels']) == ({}, {'c': 'd'})
     said = ' '.join(made.notes)
-    assert 'gone (lost): it will be empty' in said and 'nfs (complete): its data lie where' in said and 'there (complete): it stays' in said
+    assert 'gone (lost): it will be empty' in said and 'nfs (complete): its data are where' in said and 'there (complete): it stays' in said
     # alone, only what is more than an empty folder
     engine.volumes.pop('nfs'), engine.volumes.pop('gone')
     assert [step.name for step in plan(engine, path, restore=('volumes',))[0].steps] == ['nfs']
