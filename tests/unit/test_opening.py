@@ -59,6 +59,7 @@ ALLOWED = {
     'module_utils/restore/plan.py': 'the host that is restored to',
     'module_utils/restore/target.py': 'the host that is restored to',
     'module_utils/restore/volumes.py': 'the host that is restored to',
+    'module_utils/transport/channel.py': 'the folder by which it talks to the controller',
     'module_utils/transport/inbox.py': 'the folder by which it talks to the controller',
     'module_utils/transport/remote.py': 'where dest lies on this machine',
     'module_utils/transport/spool.py': 'the folder by which it talks to the controller',

@@ -95,7 +95,7 @@ class _Fingerprint(object):
         if len(seen) >= 2048:
             self._flush()
 
-    def add_failure(self, failure):
+    def failure(self, failure):
         self._seen += (failure.path, b'failure %d %d' % (failure.error.errno or 0, failure.folder))
 
     def _flush(self):
@@ -115,14 +115,18 @@ def fingerprint(entries, root_entry=None):
     target is not read for it: a new target is a new inode, and reading it would change its access time.
     """
     found = _Fingerprint()
+    _fill(found, entries, root_entry)
+    return found.hexdigest()
+
+
+def _fill(target, entries, root_entry):
     if root_entry is not None:
-        found.add(root_entry)
+        target.add(root_entry)
     for entry in entries:
         if type(entry) is Failure:  # pylint: disable=unidiomatic-typecheck
-            found.add_failure(entry)
+            target.failure(entry)
         else:
-            found.add(entry)
-    return found.hexdigest()
+            target.add(entry)
 
 
 def data_map(fd, size):
@@ -325,7 +329,7 @@ class _Archive(object):
             self._on_failure(lost)
 
     def failure(self, failure):
-        self._print.add_failure(failure)
+        self._print.failure(failure)
         what = 'the folder cannot be read, what is in it is missing' if failure.folder else 'cannot be read, left out'
         self._lose(failure.path, None, '%s: %s' % (what, _why(failure.error)))
 
@@ -581,11 +585,5 @@ def write_tar(entries, writer, form=TREE, idmap=None, sums=None, whole_seconds=F
         raise ValueError('form is tree or layer, not %r' % (form,))
     archive = _Archive(writer, form == LAYER, idmap, sums, whole_seconds, for_loading, sparse, on_failure,
                        hashed_holes)
-    if root_entry is not None:
-        archive.add(root_entry)
-    for entry in entries:
-        if type(entry) is Failure:  # pylint: disable=unidiomatic-typecheck
-            archive.failure(entry)
-        else:
-            archive.add(entry)
+    _fill(archive, entries, root_entry)
     return archive.close()

@@ -12,7 +12,7 @@ import stat
 from typing import NamedTuple, Optional
 
 from ..disk.tree import Entry, Failure
-from .union import View, _Everywhere, _Folder
+from .union import View, _Everywhere, _Folder, descend
 
 CAPABILITY = 'security.capability'
 
@@ -48,30 +48,18 @@ class _Comparison(object):
         self.by_name = any(encoding.by_name for encoding in new.encodings)
 
     def run(self):
-        prefix = b''
-        pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), prefix, None, None)]
-        while pending:
-            here = pending[-1]
-            prefix = prefix[:here.start]
-            yield from here.failures
-            here.failures = ()
-            for name in here.names:
-                path = prefix + name
-                inner = None
-                try:
-                    inner = yield from self._compared(here, prefix, name)
-                except OSError as exc:
-                    yield Failure(path, exc, False)
-                if inner is not None:
-                    pending.append(inner)
-                    prefix = path + b'/'
-                    break
-            else:
-                pending.pop()
+        return descend(_Pair(self, self.new.root_parts(), self.old.root_parts(), b'', None, None), b'', self._visit)
 
-    def _compared(self, here, prefix, name):
+    def _visit(self, here, path, name):
+        try:
+            return (yield from self._compared(here, path, name))
+        except OSError as exc:
+            yield Failure(path, exc, False)
+        return None
+
+    def _compared(self, here, path, name):
         """Yield the changes of one name; the return value is the _Pair to go down into, None if there is none."""
-        path = prefix + name
+        prefix = path[:here.start]
         after = self.new._find(here.new, name) if name in here.new.where else None
         before = self.old._find(here.old, name) if name in here.old.where else None
         if after is None:
@@ -149,7 +137,7 @@ class _Pair(object):
             self.new = new._merge(new_parts, prefix)
             self.old = old._merge(old_parts, prefix)
             self.names = iter(sorted(set(self.new.where).union(self.old.where)))
-        self.failures = tuple(side.failure for side in (self.new, self.old) if side.failure is not None)
+        self.failures = self.new.failures + self.old.failures
 
     def listed(self, prefix):
         """The C of this folder, whose paths begin with PREFIX, and of every one above it that was not listed yet, outermost

@@ -20,7 +20,7 @@ import time
 from ..archive import removal
 from ..archive.progress import Progress
 from ..disk.errors import LifeboatError
-from ..transport import spool
+from ..transport import channel, spool
 
 PACKAGE = 'ansible_collections.lifeboat.docker.plugins.module_utils.'
 _TICK = 0.25
@@ -174,7 +174,7 @@ class _Watch(object):
                 self._beat = beat
             elif beat != self._beat:
                 self._beat, since, limit = beat, now, self._patience
-            if now - since > limit or os.path.exists(os.path.join(self._folder, spool.STOP)):
+            if now - since > limit or os.path.exists(os.path.join(self._folder, channel.STOP)):
                 vanish(self._folder)
             if now - told >= 1.0:
                 told = now
