@@ -51,12 +51,12 @@ class ActionModule(ActionBase):
         try:
             remote = self._templar_bool(args.get('remote_src', True))
         except (TypeError, ValueError) as exc:
-            raise AnsibleActionFail('remote_src is no boolean.') from exc
+            raise AnsibleActionFail('remote_src must be a boolean.') from exc
         if remote:
             result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
             return result
         if self._task.async_val:
-            raise AnsibleActionFail('remote_src: false hands the bundle over while it runs; it cannot be async.')
+            raise AnsibleActionFail('remote_src: false does not work with async: the bundle is sent while the task runs.')
         if not args.get('path'):
             raise AnsibleActionFail('path is missing.')
         try:
@@ -73,7 +73,7 @@ class ActionModule(ActionBase):
         found = several.items(path)
         volume_map = args.get('volume_map') or {}
         if not isinstance(volume_map, dict):
-            raise AnsibleActionFail('volume_map is no dictionary.')
+            raise AnsibleActionFail('volume_map must be a dictionary.')
         several.check(path, found, args.get('name'), volume_map)
         restore = _words(args.get('restore')) or plan.EVERYTHING
         if len(found) > 1 and args.get('target', 'engine') == 'engine' and not self._templar_bool(args.get('offline', False)):
@@ -236,7 +236,7 @@ class _Feeder(object):
 
 
 class _Bundle(object):
-    """The bundle on the controller: verified, and looked into as far as the host would have to read it twice."""
+    """The bundle on the controller: verified, with the documents that the host would otherwise have to read twice."""
 
     def __init__(self, path, args, check_mode):
         self.source = sources.read(os.fsencode(path))

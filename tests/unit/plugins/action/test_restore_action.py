@@ -195,8 +195,8 @@ def test_from_the_node_the_module_alone_does_it(plugin, node):
 
 
 @pytest.mark.parametrize('options, words', [
-    ({'remote_src': False}, 'path is missing'), ({'remote_src': 'perhaps', 'path': '/x'}, 'remote_src is no boolean'),
-    ({'remote_src': False, 'path': '/x', 'volume_map': 'a=b'}, 'volume_map is no dictionary')])
+    ({'remote_src': False}, 'path is missing'), ({'remote_src': 'perhaps', 'path': '/x'}, 'remote_src must be a boolean'),
+    ({'remote_src': False, 'path': '/x', 'volume_map': 'a=b'}, 'volume_map must be a dictionary')])
 def test_wrong_use(plugin, bundle, options, words):
     if 'volume_map' in options:
         options = dict(options, path=bundle)
