@@ -106,7 +106,7 @@ def test_the_order_names_every_part_of_make_test():
 
 
 def test_a_word_means_all_its_parts_and_a_part_itself():
-    assert check.chosen(['units']) == ['units newest', 'units oldest']
+    assert check.chosen(['units']) == ['units newest', 'units oldest', 'units conformance']
     assert check.chosen(['machines', 'sanity oldest', 'kernel']) == ['sanity oldest', 'kernel', 'machines']
     assert [check.lanes(names, processors) for names, processors in (('abcd', 1), ('abcd', 2), ('a', 2), ('abcdefghij', 16))] == [
         1, 3, 1, check.MOST]
@@ -121,6 +121,10 @@ def test_a_word_means_all_its_parts_and_a_part_itself():
     ('test_every_option[newer-containerd]', ['start_engine'], 'own'), ('test_words', [], 'own')])
 def test_each_engine_test_is_in_the_share_whose_root_it_reads(name, fixtures, share):
     assert shares.share_of(name, fixtures) == share
+
+
+def test_what_the_oldest_python_leaves_out_is_there():
+    assert [name for name in check.SOURCES if not os.path.exists(os.path.join(COLLECTION, name))] == []
 
 
 def test_every_share_is_a_part_of_make_test():
