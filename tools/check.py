@@ -39,7 +39,8 @@ MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'deboo
 COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
-SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own'}
+SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
+          'repair': 'repaired'}
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -442,7 +443,7 @@ for _share in SHARES:
 # those that go only one after another, then what fails most often, then what takes longest, so that all end at about the same time. Who
 # is free takes the next one.
 ORDER = ('integration newest', 'lint', 'units newest', 'engines own', 'engines drivers', 'integration oldest', 'engines newer',
-         'engines debian', 'units oldest', 'delivery', 'engines containerd', 'sanity pylint', 'sanity newest', 'sanity oldest',
+         'engines debian', 'units oldest', 'delivery', 'engines repair', 'engines containerd', 'sanity pylint', 'sanity newest', 'sanity oldest',
          'units conformance', 'kernel')
 MOST = 6                                # at a time, whatever the machine has
 # Not beside each other: integration looks whether spools of a delivery are left on this machine.
