@@ -80,7 +80,7 @@ def test_readme_links_every_guide():
 
 
 def test_parts_are_taken_once_and_not_beside_each_other():
-    queue, taken, together = check.Queue(['units oldest', 'integration oldest', 'delivery', 'lint', 'integration newest']), [], []
+    queue, taken, together = check.Queue(['units oldest', 'delivery fleets', 'delivery', 'lint', 'integration newest']), [], []
 
     def lane():
         for name in queue:
@@ -94,7 +94,7 @@ def test_parts_are_taken_once_and_not_beside_each_other():
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert sorted(taken) == ['delivery', 'integration newest', 'integration oldest', 'lint', 'units oldest']
+    assert sorted(taken) == ['delivery', 'delivery fleets', 'integration newest', 'lint', 'units oldest']
 
 
 def test_the_order_names_every_part_of_make_test():
@@ -124,8 +124,8 @@ def test_each_engine_test_is_in_the_share_whose_root_it_reads(name, fixtures, sh
     assert shares.share_of(name, fixtures) == share
 
 
-def test_what_the_oldest_python_leaves_out_is_there():
-    assert [name for name in check.SOURCES if not os.path.exists(os.path.join(COLLECTION, name))] == []
+def test_files_that_are_named_are_there():
+    assert [name for name in check.SOURCES + check.FLEETS if not os.path.exists(os.path.join(COLLECTION, name))] == []
 
 
 def test_every_share_is_a_part_of_make_test():
