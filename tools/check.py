@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 import traceback
+from typing import Callable, Dict
 
 import cases
 import envs
@@ -441,9 +442,10 @@ def lint(run):
             apart.part('lint, ' + name, function, apart)
 
 
-PARTS = {'units oldest': units_oldest, 'units newest': units_newest, 'units conformance': units_conformance, 'kernel': kernel,
-         'machines': machines, 'delivery': functools.partial(delivery, fleets=False),
-         'delivery fleets': functools.partial(delivery, fleets=True), 'lint': lint, 'soak': soak}
+PARTS: Dict[str, Callable[..., None]] = {
+    'units oldest': units_oldest, 'units newest': units_newest, 'units conformance': units_conformance, 'kernel': kernel,
+    'machines': machines, 'delivery': functools.partial(delivery, fleets=False), 'delivery fleets': functools.partial(delivery, fleets=True),
+    'lint': lint, 'soak': soak}
 for _number, _which in enumerate(('oldest', 'newest')):
     PARTS['sanity ' + _which] = functools.partial(sanity, which=_number, options=WITHOUT_PYLINT)
     PARTS['integration ' + _which] = functools.partial(integration, which=_number)
