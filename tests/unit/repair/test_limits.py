@@ -230,6 +230,7 @@ def test_made_up_records_end_in_a_plan_or_a_sentence(tmp_path, seed):
             names[:] = [name for name in names if name not in ('diff', '_data', 'fs')]
             records.extend(os.path.join(folder, name) for name in files if not os.path.islink(os.path.join(folder, name)))
     for path in chance.sample(sorted(records), 12):
+        os.chmod(path, os.stat(path).st_mode | 0o200)   # a blob is read-only, to its owner too
         if chance.random() < 0.5 and os.path.getsize(path):
             with open(path, 'r+b') as stream:
                 stream.seek(chance.randrange(os.path.getsize(path)))
