@@ -109,7 +109,7 @@ def common(parser, top):
     group.add_argument('--json', action='store_true', default=default(_on('LIFEBOAT_JSON')), help='print JSON')
     group.add_argument('-q', '--quiet', action='store_true', default=default(_on('LIFEBOAT_QUIET')),
                        help='no progress and no notes; errors are printed')
-    group.add_argument('-v', '--verbose', action='count', default=default(0), help='more: infos; with -vv where an error comes from')
+    group.add_argument('-v', '--verbose', action='count', default=default(0), help='print infos too; with -vv where an error comes from')
 
 
 def listed(given: Iterable[str]) -> List[str]:

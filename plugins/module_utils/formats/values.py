@@ -2,8 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values that were read from a disk, tamed: they may have any type, or be missing."""
+from typing import Any, Dict
+
 MAX_DEPTH = 12
 _AS_THEY_ARE = frozenset((type(None), bool, int, float))
+
+
+class _Nothing(dict):
+    """A dictionary that stays empty: all records whose field has this default share it."""
+
+    def _refused(self, *dummy, **more):
+        raise TypeError('this empty dictionary is shared by all records; put a new one into yours')
+
+    __setitem__ = __ior__ = setdefault = update = _refused
+
+
+NOTHING: Dict[Any, Any] = _Nothing()
 
 
 def clean(value, depth=0):

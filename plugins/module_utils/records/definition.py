@@ -11,7 +11,7 @@ import functools
 import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
-from ..formats.values import as_dict, as_str, clean
+from ..formats.values import NOTHING, as_dict, as_str, clean
 from .model import Mount
 
 SHARES = 'container:'                   # a namespace of another container: container:ID
@@ -34,7 +34,7 @@ class Defaults(NamedTuple):
     env: Tuple[str, ...] = ()           # NAME=VALUE
     cwd: str = ''
     user: str = ''
-    labels: Dict[str, str] = {}
+    labels: Dict[str, str] = NOTHING
     exposed: Tuple[str, ...] = ()       # 80/tcp
     volumes: Tuple[str, ...] = ()       # paths that get a volume of their own
     shell: Tuple[str, ...] = ()
@@ -64,9 +64,9 @@ class MountRequest(NamedTuple):
     create_host_path: bool = False
     nocopy: bool = False
     subpath: str = ''
-    labels: Dict[str, str] = {}         # of the volume, if it has to be made
+    labels: Dict[str, str] = NOTHING         # of the volume, if it has to be made
     driver: str = ''
-    driver_options: Dict[str, str] = {}
+    driver_options: Dict[str, str] = NOTHING
     tmpfs_size: int = 0                 # bytes
     tmpfs_mode: int = 0
     tmpfs_options: Tuple[Tuple[str, ...], ...] = ()
@@ -77,8 +77,8 @@ class VolumeSettings(NamedTuple):
     """A volume of a container. `name` is what it is to be called on the engine that it is restored to."""
     name: str = ''
     driver: str = ''
-    options: Dict[str, str] = {}
-    labels: Dict[str, str] = {}
+    options: Dict[str, str] = NOTHING
+    labels: Dict[str, str] = NOTHING
 
 
 class Pool(NamedTuple):
@@ -90,8 +90,8 @@ class Pool(NamedTuple):
 class NetworkSettings(NamedTuple):
     """A user-defined network."""
     driver: str = ''
-    options: Dict[str, str] = {}
-    labels: Dict[str, str] = {}
+    options: Dict[str, str] = NOTHING
+    labels: Dict[str, str] = NOTHING
     internal: bool = False
     attachable: bool = False
     enable_ipv6: bool = False
@@ -105,7 +105,7 @@ class Endpoint(NamedTuple):
     link_local_ips: Tuple[str, ...] = ()
     aliases: Tuple[str, ...] = ()
     links: Tuple[str, ...] = ()
-    driver_options: Dict[str, str] = {}
+    driver_options: Dict[str, str] = NOTHING
     mac_address: str = ''
     address: str = ''
     prefix: int = 0
@@ -145,7 +145,7 @@ class DeviceRequest(NamedTuple):
     number: int = 0
     device_ids: Tuple[str, ...] = ()
     capabilities: Tuple[Tuple[str, ...], ...] = ()
-    options: Dict[str, str] = {}
+    options: Dict[str, str] = NOTHING
 
 
 class Resources(NamedTuple):
@@ -199,7 +199,7 @@ class Restart(NamedTuple):
 
 class LogDriver(NamedTuple):
     driver: str = ''
-    options: Dict[str, str] = {}
+    options: Dict[str, str] = NOTHING
 
 
 class Definition(NamedTuple):
@@ -219,7 +219,7 @@ class Definition(NamedTuple):
     env: Tuple[str, ...] = ()
     cwd: str = ''
     user: str = ''
-    labels: Dict[str, str] = {}
+    labels: Dict[str, str] = NOTHING
     exposed: Tuple[str, ...] = ()
     volumes: Tuple[str, ...] = ()       # declared by the image or the user: paths that get a volume of their own
     shell: Tuple[str, ...] = ()
@@ -240,9 +240,9 @@ class Definition(NamedTuple):
     mac_address: str = ''
     network_disabled: bool = False
     network_mode: str = ''              # none, host, container:ID, the name of a network; '' is the engine's default
-    networks: Dict[str, Endpoint] = {}
-    network_settings: Dict[str, NetworkSettings] = {}   # of the networks that it was in, where known
-    published: Dict[str, Tuple[Binding, ...]] = {}      # 80/tcp -> where
+    networks: Dict[str, Endpoint] = NOTHING
+    network_settings: Dict[str, NetworkSettings] = NOTHING   # of the networks that it was in, where known
+    published: Dict[str, Tuple[Binding, ...]] = NOTHING      # 80/tcp -> where
     publish_all: bool = False
     links: Tuple[str, ...] = ()
     dns: Tuple[str, ...] = ()
@@ -253,16 +253,16 @@ class Definition(NamedTuple):
     mount_requests: Tuple[MountRequest, ...] = ()       # as they were asked for
     volumes_from: Tuple[str, ...] = ()
     volume_driver: str = ''
-    volume_settings: Dict[str, VolumeSettings] = {}     # recorded name -> the rest
-    storage_options: Dict[str, str] = {}
+    volume_settings: Dict[str, VolumeSettings] = NOTHING     # recorded name -> the rest
+    storage_options: Dict[str, str] = NOTHING
     resources: Resources = Resources()
     security: Security = Security()
     restart: Restart = Restart()
     auto_remove: bool = False
     log: Optional[LogDriver] = None
-    sysctls: Dict[str, str] = {}
-    annotations: Dict[str, str] = {}
-    peers: Dict[str, str] = {}          # id of a container that it shares a namespace with -> name
+    sysctls: Dict[str, str] = NOTHING
+    annotations: Dict[str, str] = NOTHING
+    peers: Dict[str, str] = NOTHING          # id of a container that it shares a namespace with -> name
     paused: bool = False
     managed: bool = False               # by an orchestrator, as a task of a service
     secrets: Tuple[str, ...] = ()       # names of those that it wants from an orchestrator

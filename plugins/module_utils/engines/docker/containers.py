@@ -19,7 +19,6 @@ from .drivers.common import CACHE_ID
 from .stores import Stores
 
 NEVER = '0001-01-01T00:00:00Z'
-CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
 ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
 LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
 # what config/ of a bundle gets: the records as they are, and the small files beside them

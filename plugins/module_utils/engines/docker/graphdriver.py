@@ -225,7 +225,7 @@ class Graphdriver(object):
                 return self._by_lowers(name, record, said.below)
             if (record.exists or image_id) and self.encoding != model.PLAIN:
                 return _Found((), '', (problem(
-                    'IMAGE_LAYER_UNKNOWN', name, 'No source on this disk tells the image layers of %s.' % name[:12],
+                    'IMAGE_LAYER_UNKNOWN', name, 'No record on this disk has the image layers of %s.' % name[:12],
                     'The writable layer is rescued; load the image again to complete it.'),), False)
         layers, problems = self._by_chain(name, chain, said.below, image_id)
         problems.extend(self._doubts(name, chain, source, said, layers))
@@ -271,7 +271,7 @@ class Graphdriver(object):
     def _doubts(self, name, chain, source, said, layers):
         """Yield a problem for each source that was damaged or says something else than the one used."""
         if source not in ('', 'layerdb'):
-            yield problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not tell the whole chain of %s; used: %s.'
+            yield problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not have the whole chain of %s; used: %s.'
                           % (name[:12], source), '')
         elif said.by_config and said.by_config != chain:
             yield problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the image config of %s disagree about '
