@@ -5,7 +5,7 @@
 import argparse
 import importlib
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Iterable, List
 
 from .output import terminal_width
 
@@ -30,7 +30,7 @@ VERBS = (
 )
 OBJECT_HELP = 'NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container, ' \
               'or an orphan one) or image:REF; PATH is a path in it'
-ABOUT = 'Brings container data out of dead Docker hosts, without a Docker daemon. Reads only.'
+ABOUT = 'Brings container data out of dead hosts, without a daemon. Reads only.'
 END = '''\
 Every verb has examples: lifeboat VERB --help
 
@@ -101,16 +101,21 @@ def common(parser, top):
                        help='where overlays of --disk are kept (default: /var/tmp/lifeboat-attach)')
     group.add_argument('--data-root', metavar='DIR', action='append', default=default(
         [path for path in os.environ.get('LIFEBOAT_DATA_ROOT', '').split(':') if path]),
-        help='a data root of Docker, if it is not found by itself; may be given several times')
+        help='a data root of an engine, if it is not found by itself; may be given several times')
     group.add_argument('--containerd-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_CONTAINERD_ROOT') or None),
                        help='the root of containerd, if it is not found by itself')
-    group.add_argument('--engine', metavar='NAME', action='append', default=default([]),
-                       help='an engine to look for (default: all that can be read); may be given several times')
+    group.add_argument('--engine', metavar='NAME,...', action='append', default=default([]),
+                       help='engines to look for (default: all that can be read); may be given several times')
     group = parser.add_argument_group('what to print')
     group.add_argument('--json', action='store_true', default=default(_on('LIFEBOAT_JSON')), help='print JSON')
     group.add_argument('-q', '--quiet', action='store_true', default=default(_on('LIFEBOAT_QUIET')),
                        help='no progress and no notes; errors are printed')
     group.add_argument('-v', '--verbose', action='count', default=default(0), help='print infos too; with -vv where an error comes from')
+
+
+def listed(given: Iterable[str]) -> List[str]:
+    """The words of an option that may be given several times, each time with several words and commas between them."""
+    return [word.strip() for each in given for word in each.split(',') if word.strip()]
 
 
 def verb(name):

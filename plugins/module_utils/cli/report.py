@@ -60,13 +60,13 @@ def look(facts, width=None, paint=plain, verbose=False):
 
 
 def _about_root(root):
-    words = [', '.join(root['drivers']) or 'no storage driver', 'daemon %s' % root['daemon']['state']]
+    words = [shown(root['engine']), ', '.join(map(shown, root['drivers'])) or 'no storage driver', 'daemon %s' % root['daemon']['state']]
     if root['recorded_path'] and root['recorded_path'] != root['path']:
         words.append('recorded as %s' % shown(root['recorded_path']))
-    if root['userns']:
+    if root.get('userns'):              # this and the next are what only some engines say
         words.append('user namespace %s' % root['userns'])
-    if root['rootless']:
-        words.append('rootless')
+    if root.get('rootless'):
+        words.append('rootless, of %s' % shown(root['user']) if root['user'] else 'rootless')
     return ': %s' % ', '.join(words)
 
 

@@ -467,7 +467,7 @@ def _make_room(request, jobs, measured, done, settings, store):
         needs = _needs(jobs, measured, done, settings)
     if fits():
         return jobs, notes
-    sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part])
+    sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part]) + ', reserve %s' % human(RESERVE)
     raise LifeboatError(
         'dest %s has %s free, and this rescue needs at least %s (%s%s). Choose another dest, rescue fewer containers, name less in '
         'include, which leaves out what it does not name, or set check_space: false to try anyway.' % (
