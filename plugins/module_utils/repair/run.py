@@ -186,7 +186,8 @@ def verify(request: Request, before: Any) -> Dict[str, Any]:
         found = {}
         for ident in root.container_ids():
             container = root.container(ident)
-            found[container.name or ident[:12]] = container.status
+            name = container.name or ident[:12]
+            found['%s-%s' % (name, ident[:12]) if name in found else name] = container.status
     complete = sum(status == 'complete' for status in found.values())
     return {'status': 'complete' if complete == len(found) else 'partial', 'containers': found, 'complete': complete, 'total': len(found)}
 
