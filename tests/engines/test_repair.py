@@ -268,7 +268,7 @@ def trial_of(engine, monkeypatch, **more):
     """What an engine of the same version says of a copy of the records."""
     if engine.kind.newer:               # its programs are those of the tree
         tree = os.path.join(newer.ensure_tree(), 'usr')
-        monkeypatch.setattr(trial, '_ENTER', trial._ENTER.replace('exec dockerd', 'mount --bind %s /usr\nexec dockerd' % tree))
+        monkeypatch.setattr(trial, '_ENTER', trial._ENTER.replace('exec timeout', 'mount --bind %s /usr\nexec timeout' % tree))
     return repair(engine, run.PLANNED, verify='engine', **more)['verified']['engine']
 
 

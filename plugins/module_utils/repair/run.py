@@ -96,7 +96,7 @@ def _planned(root, top, path, request):
     if request.policies == GIVE_BACK:
         groups.give_back(this, _policies(root, path))
     else:
-        groups.plan(this, root, request.donors)
+        groups.plan(this, root, [os.path.abspath(one) for one in request.donors])
     wanted = [step for step in this.steps if request.state != GUARDED or step.code in guard.CODES]
     result['plan'] = [_step(step) for step in wanted]
     result['unresolved'] = [{'code': one.code, 'path': wording.text(one.path), 'why': one.why, 'next_step': one.next_step} for one in this.unresolved]
