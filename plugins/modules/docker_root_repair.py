@@ -10,12 +10,12 @@ version_added: 2.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:
-  - Says what is wrong with the records of a data root (O(state=planned), the default, which writes nothing), and repairs those that other
-    records prove or can be made from. The engine must be stopped.
-  - Every step is in the plan with its reason. What was there is written to a journal before each act, and O(state=reverted) brings it back
+  - Reports what is wrong with the records of a data root (O(state=planned), the default, which writes nothing), and repairs records
+    that can be made from other records. The engine must be stopped.
+  - Every step is in the plan with its reason. Before each step the original is written to a journal, and O(state=reverted) restores it
     byte for byte.
-  - Never guesses. Where two candidates are left, nothing is written, and RV(unresolved) says so.
-  - Rescue the data before, with M(lifeboat.docker.docker_data_rescue). A repair makes the host start again; it is no backup.
+  - Never guesses. If two candidates are left, nothing is written, and RV(unresolved) says so.
+  - Rescue the data before, with M(lifeboat.docker.docker_data_rescue). A repair is not a backup.
 options:
   state:
     description:
@@ -23,7 +23,7 @@ options:
       - V(guarded) holds what the next start of the engine would delete or start. It turns C(--rm) and restart policies off and clears
         C(Dead) where the layer is there.
       - V(repaired) does the guard and then all steps that are certain or rebuilt, and those that O(steps) names.
-      - V(reverted) undoes everything that is in the journal. A path that was changed since is left and named in RV(unresolved).
+      - V(reverted) undoes everything that is in the journal. A path that was changed since is not touched, and RV(unresolved) names it.
     type: str
     choices: [planned, guarded, repaired, reverted]
     default: planned
@@ -55,8 +55,8 @@ options:
     default: {}
   policies:
     description:
-      - With V(give_back) and O(state=repaired), nothing is done but to give containers the restart policies back that the guard had set to
-        V(no), where they are still V(no). The engine must be stopped for it; on a running one use C(docker update --restart).
+      - With V(give_back) and O(state=repaired), only the restart policies that the guard had set to V(no) are restored, if they are still
+        V(no). The engine must be stopped for it; on a running one use C(docker update --restart).
     type: str
     choices: [keep, give_back]
     default: keep

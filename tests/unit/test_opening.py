@@ -64,9 +64,8 @@ ALLOWED = {
     'plugin_utils/delivery_session.py': 'files that came to the controller',
     'plugin_utils/jobplace.py': 'mounts of the controller',
     'plugin_utils/records.py': 'records of audits on the controller',
-    'plugin_utils/reports_html.py': 'files of the collection',
+    'plugin_utils/pages.py': 'files of the collection',
     'plugin_utils/reports_store.py': 'records of audits on the controller',
-    'plugin_utils/rescue_report_html.py': 'files of the collection',
 }
 
 

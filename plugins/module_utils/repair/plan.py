@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan: which steps, in which order, and what stays unresolved. Only this file puts steps together."""
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from . import steps
 from .view import FOLDER, View
@@ -111,7 +111,7 @@ class Plan(object):
         return reversed(missing)
 
 
-def choose(wanted: List[str], codes: Any) -> Any:
+def choose(wanted: Iterable[str], codes: Any) -> Any:
     """chosen(code, certainty) of the option `steps`: codes that run whatever their certainty is, and `!CODE` for those that do not run.
 
     `all` stands for every code; `!all` for all that are not named. CODES: all that there are; ValueError for another one.

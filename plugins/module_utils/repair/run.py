@@ -5,11 +5,12 @@
 import contextlib
 import difflib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from ..disk.errors import LifeboatError
 from ..engines import registry
 from ..formats import jsonish, redact, wording
+from ..formats.values import NOTHING
 from ..records.codes import problem
 from . import (
     apply as acts,
@@ -44,11 +45,11 @@ class Request(NamedTuple):
     data_root: Optional[bytes] = None   # None: the only one that the host has
     containerd_root: Optional[bytes] = None
     journal_dir: Optional[bytes] = None  # None: beside the root
-    steps: List[str] = []
-    names: Dict[str, str] = {}
+    steps: Sequence[str] = ()
+    names: Dict[str, str] = NOTHING
     policies: str = KEEP
     verify: str = NONE
-    donors: List[bytes] = []            # where files of damaged image layers may be had
+    donors: Sequence[bytes] = ()        # where files of damaged image layers may be had
     check: bool = False                 # write nothing, whatever the state
 
 

@@ -67,7 +67,7 @@ class View(object):
         return self._at(path, lambda folder, name: folder.read(name, limit))
 
     def target(self, path: bytes) -> Optional[bytes]:
-        """Where the link PATH leads, None if it is none."""
+        """Target of the link PATH, None if PATH is not a link."""
         if path in self._planned:
             return self._planned[path].data if self._planned[path].kind == LINK else None
         if self.kind(path) != LINK:
