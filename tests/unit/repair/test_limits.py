@@ -167,6 +167,13 @@ def test_a_whole_store_gets_the_guard_only(store):
     assert not os.path.exists(os.path.join(store.path, 'overlay2'))     # a folder of that name would switch the engine over
 
 
+def test_a_container_of_a_store_that_is_marked_as_dead_is_held_if_its_layer_is_there(store):
+    path = store.folder('web', 'config.v2.json')
+    put(path, json.dumps(dict(load(path), State=dict(load(path)['State'], Dead=True))).encode())
+    store.run(run.GUARDED)
+    assert load(path)['State']['Dead'] is False
+
+
 @pytest.mark.parametrize('name', [META, SNAPSHOTS])
 def test_a_bad_list_of_free_pages_in_a_store_loses_nothing(store, name):
     path = database(store, name)
