@@ -327,7 +327,7 @@ class Receiver:
         listed, problems = reading.parse_sums(raw)
         known = {file: digest for file, digest in self._digests[name].items() if file != SUMS}
         wrong = [text(file) for file, digest in listed.items() if known.get(text(file)) != digest]
-        if problems or wrong or MANIFEST not in map(text, listed):
+        if problems or wrong or MANIFEST not in {text(file) for file in listed}:
             raise LifeboatError(f'{wrong[0] if wrong else SUMS if problems else MANIFEST} is not what the host read')
         return {text(file): digest for file, digest in listed.items()}
 

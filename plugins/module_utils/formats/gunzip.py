@@ -4,6 +4,7 @@
 """Streaming decompression of gzip data that may be cut off or damaged: everything before the damage is delivered."""
 import itertools
 import zlib
+from typing import BinaryIO, Iterable, Iterator
 
 from . import pieces
 
@@ -19,7 +20,7 @@ class GunzipError(ValueError):
     """
 
 
-def contents(fileobj):
+def contents(fileobj: BinaryIO) -> Iterator[bytes]:
     """Yield what FILEOBJ (binary, at its start) holds, unpacked if it begins like gzip. Raises GunzipError, OSError."""
     found = pieces.of(fileobj, CHUNK)
     first = next(found, b'')
@@ -29,7 +30,7 @@ def contents(fileobj):
     return chunks(found) if first.startswith(MAGIC) else found
 
 
-def chunks(packed):
+def chunks(packed: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress PACKED (iterable of bytes, all members of a gzip file); yield bytes. Raises GunzipError."""
     unpacked = 0
     stream = None

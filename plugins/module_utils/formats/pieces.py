@@ -5,12 +5,13 @@
 import functools
 import hashlib
 import os
+from typing import Any, BinaryIO, Callable, Iterator, Optional, Tuple, Union
 
 CHUNK = 1 << 20
 PAGE = 4096                             # what a disk that fails gives or does not give
 
 
-def of(source, size=CHUNK):
+def of(source: Union[int, BinaryIO], size: int = CHUNK) -> Iterator[bytes]:
     """Iterate over the bytes that SOURCE, a descriptor or an object with read(n), holds from where it stands, in pieces of at most
     SIZE. What read(2) or the object raises comes through."""
     if isinstance(source, int):
@@ -18,14 +19,14 @@ def of(source, size=CHUNK):
     return _of_stream(source, size)
 
 
-def _of_stream(source, size):
+def _of_stream(source: BinaryIO, size: int) -> Iterator[bytes]:
     piece = source.read(size)
     while piece:
         yield piece
         piece = source.read(size)
 
 
-def up_to(read, most):
+def up_to(read: Callable[[int], bytes], most: int) -> bytes:
     """The next MOST bytes that READ(n) gives, fewer only at its end. What READ raises comes through."""
     found = []
     while most > 0:
@@ -37,7 +38,7 @@ def up_to(read, most):
     return found[0] if len(found) == 1 else b''.join(found)
 
 
-def hashed(source, write=None):
+def hashed(source: Union[int, BinaryIO], write: Optional[Callable[[bytes], Any]] = None) -> 'Tuple[hashlib._Hash, int]':
     """(SHA-256 object, number of bytes) of what SOURCE holds, see :func:`of`; WRITE, if given, is called with each piece."""
     digest, size = hashlib.sha256(), 0
     for piece in of(source):
@@ -48,7 +49,7 @@ def hashed(source, write=None):
     return digest, size
 
 
-def salvaged(fd, offset, length, lost):
+def salvaged(fd: int, offset: int, length: int, lost: Callable[[int, int, OSError], Any]) -> bytes:
     """LENGTH bytes from OFFSET of a file, read page by page; fewer only where the file ends. A page that cannot be read is zeros, and
     LOST(start, end, OSError) is told."""
     found, end = [], offset + length

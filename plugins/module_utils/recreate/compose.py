@@ -8,6 +8,7 @@ finds on them the labels it expects), for a lone container, or for a whole host 
 `external`). Compose interpolates `$` in every value, so it is doubled; keys are not interpolated.
 """
 import re
+from typing import Any, Dict
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from . import asks, doubts, env, run as runs, yamlout
@@ -210,7 +211,7 @@ class _Document(object):
 
     def _long_mount(self, mount, volumes):
         kind = as_str(mount.get('Type'))
-        item = {'type': kind}
+        item: Dict[str, Any] = {'type': kind}
         source = as_str(mount.get('Source'))
         if source:
             item['source'] = self._volume(source, volumes) if kind == 'volume' else source
