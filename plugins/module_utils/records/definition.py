@@ -8,7 +8,7 @@ value ('', 0, (), {}, None) is the default of whatever engine creates the contai
 that its field names, whatever the disk or a bundle said.
 """
 import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..formats.values import as_dict, as_str, clean
 from .model import Mount
@@ -337,13 +337,13 @@ def from_json(value: Any) -> Definition:
     return _read(Definition, as_dict(clean(value)))
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return to_json(value) if hasattr(value, '_fields') else [_plain(item) for item in value]
     return dict((key, _plain(item)) for key, item in value.items()) if isinstance(value, dict) else value
 
 
-def _read(kind, value):
+def _read(kind: Any, value: Mapping[str, Any]) -> Any:
     """A record of KIND from a dict."""
     found = {}
     for field, wanted in kind.__annotations__.items():
@@ -355,7 +355,7 @@ def _read(kind, value):
     return kind(**found)
 
 
-def _typed(wanted, value):
+def _typed(wanted: Any, value: Any) -> Tuple[bool, Any]:
     """(whether VALUE can be one of the type WANTED, the value as such)."""
     if wanted in (str, bool):
         return isinstance(value, wanted), value
@@ -373,7 +373,7 @@ def _typed(wanted, value):
     return isinstance(value, (list, tuple)), tuple(item for good, item in several if good)
 
 
-def _nothing(wanted):
+def _nothing(wanted: Any) -> Any:
     return wanted() if wanted in (str, bool, int) else None
 
 
