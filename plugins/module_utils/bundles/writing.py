@@ -82,7 +82,7 @@ class ReadFailed(LifeboatError):
 
 def fingerprints(job):
     """{component name: trees.Estimate or OSError}: one walk of each item, no data read."""
-    found = {}
+    found: Dict[str, Any] = {}
     for item in job.items:
         try:
             found[item.name] = trees.measure(item.tree)

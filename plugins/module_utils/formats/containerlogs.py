@@ -15,9 +15,12 @@ write-back), a rotated file whose compression was interrupted, an unreadable fil
 """
 import re
 import struct
-from typing import Any, BinaryIO, Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import gotypes, gunzip, jsonish
+
+if TYPE_CHECKING:
+    from .pieces import Readable
 
 MAX_RECORD = 1024 * 1024                # of JSON. Docker's are below 100 KiB: 16 KiB, each byte escaped with up to 6
 MAX_FRAME = 1000000                     # of the local driver; Docker refuses more
@@ -96,7 +99,7 @@ def render(record: LogRecord) -> bytes:
     return stamp.encode('ascii') + b' ' + record.data
 
 
-def json_file_records(files: Iterable[BinaryIO], counters: Optional[Counters] = None) -> Iterator[LogRecord]:
+def json_file_records(files: 'Iterable[Readable]', counters: Optional[Counters] = None) -> Iterator[LogRecord]:
     """Yield the LogRecords of json-file logs. FILES: iterable of binary file objects, oldest first, plain or gzip."""
     counters = Counters() if counters is None else counters
     for index, fileobj in enumerate(files):
@@ -111,7 +114,7 @@ def json_file_records(files: Iterable[BinaryIO], counters: Optional[Counters] = 
                 yield record
 
 
-def local_records(files: Iterable[BinaryIO], counters: Optional[Counters] = None) -> Iterator[LogRecord]:
+def local_records(files: 'Iterable[Readable]', counters: Optional[Counters] = None) -> Iterator[LogRecord]:
     """Yield the LogRecords of `local` logs (and of the cache of other drivers). FILES as in json_file_records()."""
     counters = Counters() if counters is None else counters
     for index, fileobj in enumerate(files):
@@ -120,7 +123,7 @@ def local_records(files: Iterable[BinaryIO], counters: Optional[Counters] = None
             yield record
 
 
-def _contents(fileobj: BinaryIO, index: int, counters: Counters) -> Iterator[bytes]:
+def _contents(fileobj: 'Readable', index: int, counters: Counters) -> Iterator[bytes]:
     """The (unpacked) pieces of one file; an error ends the file and is noted."""
     total = 0
     try:

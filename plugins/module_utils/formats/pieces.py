@@ -5,13 +5,26 @@
 import functools
 import hashlib
 import os
-from typing import Any, BinaryIO, Callable, Iterator, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Tuple, Union
+
+if TYPE_CHECKING:
+    from typing import Protocol  # Python 3.8
+
+    class Readable(Protocol):
+        """What gives its bytes by read(n), fewer than n only at its end, as an open file does."""
+        def read(self, __size: int) -> bytes:
+            ...
+
+    class Writable(Protocol):
+        """What takes bytes by write(), as an open file does."""
+        def write(self, __data: Union[bytes, memoryview]) -> Any:
+            ...
 
 CHUNK = 1 << 20
 PAGE = 4096                             # what a disk that fails gives or does not give
 
 
-def of(source: Union[int, BinaryIO], size: int = CHUNK) -> Iterator[bytes]:
+def of(source: 'Union[int, Readable]', size: int = CHUNK) -> Iterator[bytes]:
     """Iterate over the bytes that SOURCE, a descriptor or an object with read(n), holds from where it stands, in pieces of at most
     SIZE. What read(2) or the object raises comes through."""
     if isinstance(source, int):
@@ -19,7 +32,7 @@ def of(source: Union[int, BinaryIO], size: int = CHUNK) -> Iterator[bytes]:
     return _of_stream(source, size)
 
 
-def _of_stream(source: BinaryIO, size: int) -> Iterator[bytes]:
+def _of_stream(source: 'Readable', size: int) -> Iterator[bytes]:
     piece = source.read(size)
     while piece:
         yield piece
@@ -38,7 +51,7 @@ def up_to(read: Callable[[int], bytes], most: int) -> bytes:
     return found[0] if len(found) == 1 else b''.join(found)
 
 
-def hashed(source: Union[int, BinaryIO], write: Optional[Callable[[bytes], Any]] = None) -> 'Tuple[hashlib._Hash, int]':
+def hashed(source: 'Union[int, Readable]', write: Optional[Callable[[bytes], Any]] = None) -> 'Tuple[hashlib._Hash, int]':
     """(SHA-256 object, number of bytes) of what SOURCE holds, see :func:`of`; WRITE, if given, is called with each piece."""
     digest, size = hashlib.sha256(), 0
     for piece in of(source):

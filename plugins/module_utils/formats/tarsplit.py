@@ -9,9 +9,12 @@ bytes of the tar in ``payload`` (base64); ``type`` 1 is a *file*, whose ``size``
 folder, with a checksum in ``payload``. ``position`` counts the lines from 0.
 """
 import base64
-from typing import Any, BinaryIO, Callable, Iterable, Iterator, List, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Union
 
 from . import gunzip, jsonish
+
+if TYPE_CHECKING:
+    from .pieces import Readable
 
 MAX_LINE = 64 * 1024 * 1024             # old versions put all that follows the archive's end into one segment
 MAX_PADDING = 64 * 1024 * 1024 * 1024   # zeros put in for damaged files of one layer
@@ -48,7 +51,7 @@ class Damage(NamedTuple):
     message: str
 
 
-def entries(fileobj: BinaryIO) -> Iterator[Union[File, Segment]]:
+def entries(fileobj: 'Readable') -> Iterator[Union[File, Segment]]:
     """Yield Segment and File in the order of the archive. FILEOBJ: the tar-split file, gzip or already unpacked.
 
     Raises TarSplitError where the data are cut off or are no tar-split data.
@@ -57,7 +60,7 @@ def entries(fileobj: BinaryIO) -> Iterator[Union[File, Segment]]:
         yield _entry(line, number)
 
 
-def assemble(fileobj: BinaryIO, open_file: Callable[[bytes, int], Iterable[bytes]], damages: Optional[List[Damage]] = None,
+def assemble(fileobj: 'Readable', open_file: Callable[[bytes, int], Iterable[bytes]], damages: Optional[List[Damage]] = None,
              crc: Optional[bool] = None) -> Iterator[bytes]:
     """Yield the bytes of the layer's tar. OPEN_FILE(name, size) gives an iterable of the pieces of a file's content.
 
@@ -132,7 +135,7 @@ def _damage(entry: File, kind: str, message: str) -> Damage:
     return Damage(entry.name, kind, '%s %s' % (entry.name.decode('utf-8', 'backslashreplace'), message))
 
 
-def _lines(fileobj: BinaryIO) -> Iterator[bytes]:
+def _lines(fileobj: 'Readable') -> Iterator[bytes]:
     """The lines without their ends."""
     number = 1
     tail = []
