@@ -123,6 +123,12 @@ class FolderStore(object):
             return None
         return info.manifest if info.status == reading.VERIFIED else None
 
+    def leave(self, name: str) -> None:
+        """The bundle NAME that is there needs nothing: what a killed run left beside it is of no use any more."""
+        fd = self.folder()
+        if fd is not None:
+            removal.discard(_partial(os.fsencode(name)), fd)
+
     def begin(self, name):
         return FolderBundle(self, name)
 

@@ -123,6 +123,7 @@ def _write(store, jobs, settings, measured, done, left_out):
     for index, job in enumerate(jobs):
         settings.progress.bundle(index + 1, job.name)
         if done[index] is not None:
+            store.leave(job.name)
             outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
             continue
         note = left_out.get(index)
