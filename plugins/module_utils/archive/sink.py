@@ -16,17 +16,27 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, Type, TypeVar,
 from ..disk.errors import LifeboatError
 from ..formats.wording import text
 
+Data = Union[bytes, memoryview]         # what a sink takes
+
 if TYPE_CHECKING:
     from typing import Protocol  # Python 3.8
 
     class Sink(Protocol):
-        def write(self, data: Union[bytes, memoryview]) -> None:
+        bytes: int
+
+        def write(self, data: Data) -> None:
             ...
 
         def commit(self) -> None:
             ...
 
         def abort(self) -> None:
+            ...
+
+        def __enter__(self) -> 'Sink':
+            ...
+
+        def __exit__(self, kind: Optional[Type[BaseException]], *dummy: object) -> None:
             ...
 
 _Result = TypeVar('_Result')
@@ -85,7 +95,7 @@ class FileSink(object):
             self._close()
             raise SinkError(self.path, exc)
 
-    def write(self, data: Union[bytes, memoryview]) -> None:
+    def write(self, data: Data) -> None:
         view = memoryview(data)
         fd = self._open()[0]
         try:

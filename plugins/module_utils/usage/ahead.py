@@ -13,9 +13,13 @@ import os
 import select
 import signal
 import struct
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Tuple, Union
 
 from ..formats import pieces
 from . import parallel
+
+if TYPE_CHECKING:
+    from ..disk.safeio import Dir
 
 MAX_NUMBERS = 4096                      # a pipe takes 16384 of them without anybody reading
 _SUBTREE, _COUNTED, _FAILED, _END = range(4)
@@ -26,30 +30,31 @@ class Unopened(object):
     """Looks like a safeio.Dir, but is opened only when somebody asks for it."""
     __slots__ = ('_parent', '_name', '_dir')
 
-    def __init__(self, folder, parent=None, name=None):
+    def __init__(self, folder: 'Optional[Dir]', parent: 'Optional[Unopened]' = None, name: Optional[bytes] = None) -> None:
         self._dir, self._parent, self._name = folder, parent, name
 
-    def child(self, name):
+    def child(self, name: bytes) -> 'Unopened':
         return Unopened(None, self, name)
 
-    def opened(self):
+    def opened(self) -> 'Dir':
         """The safeio.Dir. Raises OSError."""
         if self._dir is None:
             self._dir = self._parent.opened().child(self._name)
         return self._dir
 
-    def close(self):
+    def close(self) -> None:
         if self._dir is not None and self._parent is not None:
             self._dir.close()
             self._dir = None
 
 
-def opened(folder):
+def opened(folder: 'Union[Dir, Unopened]') -> 'Dir':
     """A safeio.Dir of one, or of an :class:`Unopened`."""
     return folder.opened() if isinstance(folder, Unopened) else folder
 
 
-def start(inner, work):
+def start(inner: List[Tuple[str, os.stat_result]],
+          work: Callable[[List[Tuple[str, os.stat_result]], Callable[..., None]], Any]) -> 'Optional[Shared]':
     """A :class:`Shared` walk of INNER, (name, lstat) of the root's sub-folders; None if it would not pay or processes can't
     be had.
 
@@ -76,11 +81,12 @@ def start(inner, work):
     return Shared(child, groups, todo, out)
 
 
-def _child(groups, todo, into, work):
+def _child(groups: List[List[Tuple[str, os.stat_result]]], todo: int, into: int,
+           work: Callable[[List[Tuple[str, os.stat_result]], Callable[..., None]], Any]) -> None:
     """What goes wrong shows as an early end, and then all is done again on the other side."""
     begun = []
 
-    def send(parts, error=0):
+    def send(parts: Any, error: int = 0) -> None:
         # with the news that its group was begun: whoever reads that can read this, and does not wait
         _write(into, begun + [(_COUNTED, parts) if parts is not None else (_FAILED, error)])
         del begun[:]
@@ -91,14 +97,14 @@ def _child(groups, todo, into, work):
     _write(into, begun + [(_END, 0)])
 
 
-def _write(into, messages):
+def _write(into: int, messages: List[Tuple[int, Any]]) -> None:
     parallel.send(into, marshal.dumps(messages))
 
 
 class Shared(object):
     """Use as a context manager; then drive()."""
 
-    def __init__(self, child, groups, todo, out):
+    def __init__(self, child: int, groups: List[List[Tuple[str, os.stat_result]]], todo: int, out: int) -> None:
         self._child, self._groups, self._todo, self._out = child, groups, todo, out
         self._left = set(range(len(groups)))    # begun by nobody
         self._numbers = parallel.numbers(todo)
@@ -106,10 +112,10 @@ class Shared(object):
         self._over = False              # nothing more will come
         self._stopped = lambda: False
 
-    def __enter__(self):
+    def __enter__(self) -> 'Shared':
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         os.close(self._todo)
         os.close(self._out)
         try:
@@ -118,7 +124,8 @@ class Shared(object):
             pass
         os.waitpid(self._child, 0)
 
-    def drive(self, own, other, stopped):
+    def drive(self, own: Callable[[Iterator[Tuple[str, os.stat_result]]], Iterator[None]],
+              other: Callable[[Iterator[Tuple[str, os.stat_result]]], Iterator[None]], stopped: Callable[[], bool]) -> None:
         """OWN and OTHER, called with the sub-folders that are theirs, give generators of steps; OTHER's call
         :meth:`counted`. STOPPED(): whether to begin nothing new."""
         self._stopped = stopped
@@ -132,7 +139,7 @@ class Shared(object):
         for dummy in own(one for number in sorted(self._left) for one in self._groups[number] if not stopped()):
             pass
 
-    def counted(self):
+    def counted(self) -> Any:
         """PARTS of the next folder; None if the other process has ended. Raises the OSError that it met."""
         message = self._read()
         if message is None:
@@ -141,12 +148,12 @@ class Shared(object):
             raise OSError(message[1], os.strerror(message[1]))
         return message[1]
 
-    def _mine(self):
+    def _mine(self) -> Iterator[Tuple[str, os.stat_result]]:
         for number in iter(lambda: None if self._stopped() else next(self._numbers, None), None):
             self._left.discard(number)
             yield from self._groups[number]
 
-    def _theirs(self):
+    def _theirs(self) -> Iterator[Tuple[str, os.stat_result]]:
         while not self._stopped():
             message = self._read()
             if message is None or message[0] != _SUBTREE:
@@ -155,14 +162,14 @@ class Shared(object):
             self._left.discard(message[1])
             yield from self._groups[message[1]]
 
-    def _ready(self):
+    def _ready(self) -> bool:
         if self._over or self._come:
             return True
         come = select.poll()            # not select(), which knows 1,024 descriptors
         come.register(self._out, select.POLLIN)
         return bool(come.poll(0))
 
-    def _read(self):
+    def _read(self) -> Optional[Tuple[int, Any]]:
         """The next message, None at an early end (and ever after)."""
         if not self._come and not self._over:
             raw = self._exactly(_SIZE.size)
@@ -173,6 +180,6 @@ class Shared(object):
                 self._come.extend(marshal.loads(raw))
         return self._come.popleft() if self._come else None
 
-    def _exactly(self, size):
+    def _exactly(self, size: int) -> Optional[bytes]:
         raw = pieces.up_to(functools.partial(os.read, self._out), size)
         return raw if len(raw) == size else None

@@ -7,9 +7,10 @@ import os
 import pickle
 import signal
 import struct
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 
-def run(jobs, workers=None):
+def run(jobs: Iterable[Callable[[], Any]], workers: Optional[int] = None) -> List[Tuple[Any, Optional[Exception]]]:
     """[(value, None) or (None, exception)] of JOBS, callables without arguments, in their order.
 
     Values have to be picklable. The children share nothing but a pipe of job numbers, so a long job holds up no
@@ -30,7 +31,7 @@ def run(jobs, workers=None):
     return [results[number] for number in range(len(jobs))]
 
 
-def processors():
+def processors() -> int:
     """How many of them this process may use."""
     return len(os.sched_getaffinity(0))
 
@@ -44,9 +45,9 @@ class Early(object):
     _ANSWER = struct.Struct('=I?')      # shorter than PIPE_BUF, so writers share a pipe
     MOST = 16384
 
-    def __init__(self, questions, workers=None):
+    def __init__(self, questions: Iterable[Callable[[], Any]], workers: Optional[int] = None) -> None:
         self._questions = list(questions)
-        self._children = []
+        self._children: List[int] = []
         self._todo = self._out = None
         count = len(self._questions)
         workers = min(processors() - 1 if workers is None else workers, count)
@@ -70,7 +71,7 @@ class Early(object):
         os.write(into_todo, packed(count))
         os.close(into_todo)
 
-    def answers(self):
+    def answers(self) -> List[bool]:
         """[True or False] in the order of the questions."""
         found = {}
         if self._children:
@@ -82,7 +83,7 @@ class Early(object):
             self.close()
         return [found[number] if number in found else self._ask(number) for number in range(len(self._questions))]
 
-    def close(self):
+    def close(self) -> None:
         """End what still runs. Twice is once."""
         children, self._children = self._children, []
         for child in children:
@@ -92,18 +93,18 @@ class Early(object):
             os.close(self._todo)
             os.close(self._out)
 
-    def _work(self, into):
+    def _work(self, into: int) -> None:
         for number in numbers(self._todo):
             os.write(into, self._ANSWER.pack(number, self._ask(number)))
 
-    def _ask(self, number):
+    def _ask(self, number: int) -> bool:
         try:
             return bool(self._questions[number]())
         except Exception:               # pylint: disable=broad-except
             return False
 
 
-def fork(work, inherited=()):
+def fork(work: Callable[[], Any], inherited: Sequence[int] = ()) -> int:
     """The process id of a child that closes the descriptors INHERITED and calls WORK(); whatever happens, it goes no further. OSError."""
     child = os.fork()
     if child == 0:
@@ -116,19 +117,19 @@ def fork(work, inherited=()):
     return child
 
 
-def packed(count):
+def packed(count: int) -> bytes:
     """The numbers below COUNT as they go through a pipe."""
     return b''.join(struct.pack('=I', number) for number in range(count))
 
 
-def send(into, raw):
+def send(into: int, raw: bytes) -> None:
     """Write RAW, whose size stands before it, to a pipe."""
     raw = struct.pack('=I', len(raw)) + raw
     while raw:
         raw = raw[os.write(into, raw):]
 
 
-def numbers(todo):
+def numbers(todo: int) -> Iterator[int]:
     """Take one number after the other from a pipe that others read as well, until nobody can write to it any more."""
     while True:
         raw = os.read(todo, 4)          # written in multiples of 4 at most PIPE_BUF long or at once, so never torn
@@ -137,14 +138,14 @@ def numbers(todo):
         yield struct.unpack('=I', raw)[0]
 
 
-def _one(job):
+def _one(job: Callable[[], Any]) -> Tuple[Any, Optional[Exception]]:
     try:
         return job(), None
     except Exception as exc:            # pylint: disable=broad-except
         return None, exc
 
 
-def _forked(jobs, workers):
+def _forked(jobs: List[Callable[[], Any]], workers: int) -> Dict[int, Tuple[Any, Optional[Exception]]]:
     todo_out, todo_in = os.pipe()
     children = []
     feeder = None
@@ -167,7 +168,7 @@ def _forked(jobs, workers):
             os.waitpid(feeder, 0)
 
 
-def _feed(todo_in, count, todo_out):
+def _feed(todo_in: int, count: int, todo_out: int) -> int:
     """Write the numbers; a pipe takes 16384 of them without anybody reading, more need a process of their own."""
     raw, child = packed(count), 0
     parts = [raw[at:at + 4096] for at in range(0, len(raw), 4096)]
@@ -179,7 +180,7 @@ def _feed(todo_in, count, todo_out):
     return child
 
 
-def _child(jobs, todo_out, into):
+def _child(jobs: List[Callable[[], Any]], todo_out: int, into: int) -> None:
     for number in numbers(todo_out):
         result = _one(jobs[number])
         try:
@@ -189,7 +190,7 @@ def _child(jobs, todo_out, into):
         send(into, raw)
 
 
-def _collect(children):
+def _collect(children: List[Tuple[int, int]]) -> Dict[int, Tuple[Any, Optional[Exception]]]:
     """{number: result} of all that arrive whole."""
     import select
     results = {}

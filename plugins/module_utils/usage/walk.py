@@ -17,12 +17,27 @@ import stat
 import time
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 from ..databases import detector as databases, noise, registry
 from ..databases.look import Look
 from ..disk import safeio
-from ..disk.tree import Failure
+from ..disk.tree import Entry, Failure
 from ..formats import wording
 from ..records import model
 from . import ahead
@@ -56,7 +71,7 @@ class Usage(NamedTuple):
     cut: Optional[str] = None
     databases_total: int = 0
 
-    def as_dict(self):
+    def as_dict(self) -> Dict[str, Any]:
         """The keys of `usage` in the facts; databases stand beside it."""
         fields = {key: getattr(self, key) for key in ('bytes', 'allocated', 'files', 'newest_mtime', 'top', 'complete',
                                                       'noise_bytes', 'data_bytes', 'data_files')}
@@ -71,17 +86,17 @@ class Usage(NamedTuple):
 class Budget(object):
     """Limits of one walk, or of several that share them. None or 0: no limit."""
 
-    def __init__(self, scan_timeout=None, scan_max_files=None):
+    def __init__(self, scan_timeout: Optional[int] = None, scan_max_files: Optional[int] = None) -> None:
         self.scan_timeout = scan_timeout
         self.files_left = scan_max_files or None
         self._end = time.monotonic() + scan_timeout if scan_timeout else None
 
     @classmethod
-    def of(cls, limits):
+    def of(cls, limits: 'Union[Budget, Mapping[str, int], None]') -> 'Budget':
         """LIMITS: None, a dict with the two options, or a Budget."""
-        return limits if isinstance(limits, cls) else cls(**(limits or {}))
+        return limits if isinstance(limits, Budget) else cls(**(limits or {}))
 
-    def spend(self, files):
+    def spend(self, files: int) -> Optional[str]:
         """None, or the name of the limit that is reached."""
         if self.files_left is not None:
             self.files_left -= files
@@ -97,38 +112,39 @@ class _Folder(object):
     __slots__ = ('parent', 'prefix', 'depth', 'noise', 'ignored', 'quiet', 'special', 'own', 'bytes', 'files',
                  'noise_bytes', 'noise_files', 'media', 'media_bytes', 'uploads')
 
-    def __init__(self, parent, prefix, depth):
+    def __init__(self, parent: 'Optional[_Folder]', prefix: bytes, depth: int) -> None:
         self.parent = parent
         self.prefix = prefix            # bytes, b'' or with a slash at the end
         self.depth = depth
-        self.noise = None               # why all in it is noise
+        self.noise: Optional[str] = None  # why all in it is noise
         self.ignored = False            # nothing in it can be state
         self.quiet = False              # lies in a database
-        self.special = None             # names of single files that are noise here
+        self.special: Optional[Dict[str, str]] = None   # names of single files that are noise here
         self.own = self.bytes = self.files = 0
         self.noise_bytes = self.noise_files = self.media = self.media_bytes = 0
-        self.uploads = None
+        self.uploads: Optional[List[Tuple[bytes, int, int]]] = None
 
 
 class _Tally(object):
     """What both walks add to."""
 
-    def __init__(self, top_depth, top_count, detector, limits, table):
+    def __init__(self, top_depth: int, top_count: int, detector: Optional[databases.Detector],
+                 limits: Optional[Union[Dict[str, int], Budget]], table: Union[Tuple[noise.Noise, ...], noise.Compiled]) -> None:
         self.top_depth = max(top_depth, 0)
         self.top_count = top_count
         self.detector = detector
         self.budget = Budget.of(limits)
         self.noise = table if isinstance(table, noise.Compiled) else noise.Compiled(table)
         self.allocated = 0              # blocks of 512 bytes
-        self.newest = None
-        self.links = set()              # (device, inode) of files with several names
-        self.failures = []
+        self.newest: Optional[int] = None
+        self.links: Set[Tuple[int, int]] = set()  # (device, inode) of files with several names
+        self.failures: List[str] = []
         self.failures_total = 0
-        self.cut = None
-        self.tops = []                  # heap of (bytes, prefix)
+        self.cut: Optional[str] = None
+        self.tops: List[Tuple[int, bytes]] = []  # heap of (bytes, prefix)
         self.root = _Folder(None, b'', 0)
 
-    def enter(self, parent, name):
+    def enter(self, parent: _Folder, name: bytes) -> _Folder:
         """The _Folder for NAME (bytes) in PARENT."""
         folder = _Folder(parent, parent.prefix + name + b'/', parent.depth + 1)
         text, path = os.fsdecode(name), os.fsdecode(folder.prefix[:-1])
@@ -139,7 +155,7 @@ class _Tally(object):
             folder.quiet = parent.quiet or self.detector.enclosed(folder.prefix)
         return folder
 
-    def leave(self, folder):
+    def leave(self, folder: _Folder) -> None:
         """All below FOLDER is counted; add it to its parent."""
         if folder.depth <= self.top_depth:
             size = folder.bytes if folder.depth == self.top_depth else folder.own
@@ -168,12 +184,12 @@ class _Tally(object):
         if folder.uploads:
             parent.uploads = (parent.uploads or []) + folder.uploads
 
-    def fail(self, path, error):
+    def fail(self, path: bytes, error: OSError) -> None:
         self.failures_total += 1
         if len(self.failures) < MAX_FAILURES:
             self.failures.append('%s: %s' % (wording.text(b'/' + path), error.strerror or error))
 
-    def result(self):
+    def result(self) -> Usage:
         root = self.root
         found, total = [], 0
         if self.detector is not None:
@@ -189,7 +205,7 @@ class _Tally(object):
                      root.bytes - root.noise_bytes, root.files - root.noise_files, self.failures_total, self.cut, total)
 
 
-def rfc3339(seconds):
+def rfc3339(seconds: Optional[int]) -> Optional[str]:
     """RFC 3339 UTC text of a time stamp from a disk, None for None. A year no calendar has becomes its nearest one."""
     if seconds is None:
         return None
@@ -200,7 +216,8 @@ def rfc3339(seconds):
 
 # -- any stream of entries -----------------------------------------------------------------------------------------
 
-def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE):
+def scan(entries: Iterable[Union[Entry, Failure]], top_depth: int = 2, top_count: int = 10, detector: Optional[databases.Detector] = None,
+         limits: Optional[Dict[str, int]] = None, table: Union[Tuple[noise.Noise, ...], noise.Compiled] = noise.TABLE) -> Usage:
     """:class:`Usage` of ENTRIES, a stream of tree.Entry and tree.Failure in the house's order.
 
     TABLE: what counts as noise (noise.TABLE, noise.extended(...), or a noise.Compiled); () for nothing.
@@ -216,7 +233,7 @@ def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=n
     here.special = tally.noise.files.get('')
     unspent = 0
     for entry in entries:
-        if entry.__class__ is Failure:
+        if isinstance(entry, Failure):
             tally.fail(entry.path, entry.error)
             continue
         if entry.whiteout:
@@ -254,7 +271,7 @@ def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=n
         here.own += size
         tally.allocated += st.st_blocks
         if tally.newest is None or st[stat.ST_MTIME] > tally.newest:
-            tally.newest = st[stat.ST_MTIME]
+            tally.newest = int(st[stat.ST_MTIME])
         means = tails.get(name[-4:])
         if here.noise or means == _NOISE or name in names or (suffixes and name.endswith(suffixes)) \
                 or (here.special and os.fsdecode(name) in here.special):
@@ -274,7 +291,7 @@ def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=n
     return tally.result()
 
 
-def _move(tally, here, prefix):
+def _move(tally: _Tally, here: _Folder, prefix: bytes) -> _Folder:
     """Leave and enter folders until the walk stands in PREFIX."""
     while not prefix.startswith(here.prefix):
         tally.leave(here)
@@ -284,7 +301,7 @@ def _move(tally, here, prefix):
     return here
 
 
-def _tails(tally, as_text):
+def _tails(tally: _Tally, as_text: bool) -> Dict[Any, int]:
     """{last four characters: what they mean}"""
     tails = {os.fsencode(tail): _NOISE for tail in tally.noise.tails}
     if tally.detector is not None:
@@ -295,8 +312,10 @@ def _tails(tally, as_text):
 
 # -- a folder, fast --------------------------------------------------------------------------------------------------
 
-def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE,
-                trace=None, helper=False):
+def scan_folder(path: bytes, encoding: str = model.PLAIN, top_depth: int = 2, top_count: int = 10,
+                detector: Optional[databases.Detector] = None, limits: Optional[Union[Dict[str, int], Budget]] = None,
+                table: Union[Tuple[noise.Noise, ...], noise.Compiled] = noise.TABLE,
+                trace: 'Optional[Trace]' = None, helper: bool = False) -> Usage:
     """:class:`Usage` of the folder PATH (bytes, absolute): a layer of the given model ENCODING, or a volume.
 
     Full-copy layers (model.PLAIN from vfs or btrfs) hold the image too: give :func:`scan` the changed entries instead.
@@ -315,15 +334,15 @@ class Trace(object):
     it is, but what is written is mostly what was written before)."""
     NEWEST = 16
 
-    def __init__(self):
-        self.folders = []               # (prefix, lstat)
-        self.newest = []                # heap of (mtime, path)
+    def __init__(self) -> None:
+        self.folders: List[Tuple[bytes, os.stat_result]] = []  # (prefix, lstat)
+        self.newest: List[Tuple[int, bytes]] = []  # heap of (mtime, path)
         self.floor = -1 << 62           # an older file is not among the newest
 
-    def folder(self, prefix, st):
+    def folder(self, prefix: bytes, st: os.stat_result) -> None:
         self.folders.append((prefix, st))
 
-    def file(self, mtime, path):
+    def file(self, mtime: int, path: bytes) -> None:
         heapq.heappush(self.newest, (mtime, path))
         if len(self.newest) > self.NEWEST:
             heapq.heappop(self.newest)
@@ -353,24 +372,24 @@ class Counted(NamedTuple):
 NEVER = -1 << 62
 
 
-def _with_stats(part, change):
+def _with_stats(part: Counted, change: Callable[[Any], Any]) -> Counted:
     return part._replace(folders=list(map(change, part.folders)), linked=list(map(change, part.linked)),
                          candidates=list(map(change, part.candidates)))
 
 
-def _plain(pair):
+def _plain(pair: Tuple[str, os.stat_result]) -> Tuple[Any, ...]:
     """(name, lstat) for marshal."""
     return (pair[0],) + tuple(pair[1].__reduce__()[1])
 
 
-def _revived(plain):
+def _revived(plain: Sequence[Any]) -> Tuple[str, os.stat_result]:
     return plain[0], os.stat_result(*plain[1:])
 
 
 class _Walk(object):
     """The fast walk. Names are text here (surrogateescape), as os.listdir gives them for a descriptor."""
 
-    def __init__(self, tally, encoding, trace):
+    def __init__(self, tally: _Tally, encoding: str, trace: Optional[Trace]) -> None:
         self.tally = tally
         self.trace = trace
         self.devices_hide = encoding in (model.OVERLAY, model.FUSE_OVERLAYFS)
@@ -379,7 +398,7 @@ class _Walk(object):
         self.markers = frozenset(os.fsdecode(name) for name in registry.MARKERS) if tally.detector else frozenset()
         self.wanted = set(self.markers).union(tally.noise.names)
 
-    def run(self, root, helper):
+    def run(self, root: safeio.Dir, helper: bool) -> None:
         tally = self.tally
         here = tally.root
         here.special = tally.noise.files.get('')
@@ -399,11 +418,12 @@ class _Walk(object):
         tally.leave(here)
 
     @staticmethod
-    def exhaust(steps):
+    def exhaust(steps: Iterable[None]) -> None:
         for dummy in steps:
             pass
 
-    def steps(self, root, first, read):
+    def steps(self, root: Union[safeio.Dir, ahead.Unopened], first: Iterable[Tuple[str, os.stat_result]],
+              read: Callable[..., List[Tuple[str, os.stat_result]]]) -> Iterator[None]:
         """Walk the sub-folders FIRST, (name, lstat) each, of ROOT; yields after every folder."""
         tally = self.tally
         pending = [(tally.root, root, first)]
@@ -431,7 +451,7 @@ class _Walk(object):
                     folder.close()
                     tally.leave(here)
 
-    def read(self, here, folder, listing_size):
+    def read(self, here: _Folder, folder: safeio.Dir, listing_size: int) -> List[Tuple[str, os.stat_result]]:
         """Count what is right in FOLDER; [(name, lstat)] of its sub-folders. OSError if it can't be listed."""
         if self.tally.cut:
             return []
@@ -442,13 +462,13 @@ class _Walk(object):
                 return []
         return inner
 
-    def listing(self, folder, listing_size):
+    def listing(self, folder: safeio.Dir, listing_size: int) -> Iterable[List[str]]:
         for names in _listing(folder, listing_size):
             yield [name for name in names if not name.startswith('.wh.')] if self.names_hide else names
 
-    def reads_for(self, send):
+    def reads_for(self, send: Callable[..., None]) -> Callable[..., List[Tuple[str, os.stat_result]]]:
         """A read() for the other process: what it counts goes to SEND."""
-        def read(here, folder, listing_size):
+        def read(here: _Folder, folder: ahead.Unopened, listing_size: int) -> List[Tuple[str, os.stat_result]]:
             try:
                 real = folder.opened()
                 parts = [self.measure(here, real, names) for names in self.listing(real, listing_size)]
@@ -459,9 +479,9 @@ class _Walk(object):
             return [one for part in parts for one in part.folders]
         return read
 
-    def reads_from(self, shared):
+    def reads_from(self, shared: ahead.Shared) -> Callable[..., List[Tuple[str, os.stat_result]]]:
         """A read() that takes what the other process counted, and does itself what that left undone."""
-        def read(here, folder, listing_size):
+        def read(here: _Folder, folder: ahead.Unopened, listing_size: int) -> List[Tuple[str, os.stat_result]]:
             if self.tally.cut:
                 return []
             parts = shared.counted()
@@ -475,7 +495,7 @@ class _Walk(object):
             return inner
         return read
 
-    def take(self, here, folder, counted):
+    def take(self, here: _Folder, folder: Union[safeio.Dir, ahead.Unopened], counted: Counted) -> List[Tuple[str, os.stat_result]]:
         """Add up; the sub-folders, or [] if a limit is reached."""
         if counted.markers and self.tally.detector is not None and not here.ignored:
             self.look_at_markers(here, folder, counted.markers)
@@ -483,14 +503,14 @@ class _Walk(object):
         self.tally.cut = self.tally.budget.spend(counted.names)
         return [] if self.tally.cut else counted.folders
 
-    def look_at_markers(self, here, folder, hits):
+    def look_at_markers(self, here: _Folder, folder: Union[safeio.Dir, ahead.Unopened], hits: List[str]) -> None:
         detector = self.tally.detector
         look = Look(ahead.opened(folder), here.prefix)
         for name in hits:
             detector.marker(look, os.fsencode(name), here.noise)
         here.quiet = here.quiet or detector.enclosed(here.prefix)
 
-    def measure(self, here, folder, names, known=None):
+    def measure(self, here: _Folder, folder: Optional[safeio.Dir], names: List[str], known: Optional[Dict[str, os.stat_result]] = None) -> Counted:
         """:class:`Counted` of NAMES in FOLDER. Changes nothing: HERE is only asked what is noise in it. KNOWN, {name: lstat},
         saves looking, and its files count whatever other names they have."""
         # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
@@ -546,7 +566,7 @@ class _Walk(object):
         return Counted(len(names), sorted(self.markers.intersection(names)), files, total, blocks, int(newest), noise_bytes,
                        noise_files, media, media_bytes, folders, linked, candidates, recent, failures)
 
-    def add(self, here, folder, counted):
+    def add(self, here: _Folder, folder: Union[safeio.Dir, ahead.Unopened], counted: Counted) -> None:
         tally = self.tally
         for name, number in counted.failures:
             tally.fail(here.prefix + os.fsencode(name), OSError(number, os.strerror(number)))
@@ -570,7 +590,7 @@ class _Walk(object):
         if counted.linked:
             self.add_linked(here, folder, counted.linked)
 
-    def add_linked(self, here, folder, linked):
+    def add_linked(self, here: _Folder, folder: Union[safeio.Dir, ahead.Unopened], linked: List[Tuple[str, os.stat_result]]) -> None:
         """Files with more names: each of them once."""
         fresh = {}
         for name, st in linked:
@@ -584,7 +604,7 @@ class _Walk(object):
             self.add(here, folder, self.measure(here, None, list(fresh), fresh))
 
 
-def _listing(folder, listing_size):
+def _listing(folder: safeio.Dir, listing_size: int) -> Iterable[List[str]]:
     """Lists of names (text) of a folder, one after the other."""
     if listing_size < BIG_FOLDER or not safeio.SCANS:
         names = folder.texts()
@@ -594,10 +614,10 @@ def _listing(folder, listing_size):
     return _slices(folder.scan())
 
 
-def _slices(found):
-    with found:
+def _slices(found: 'ContextManager[Iterator[os.DirEntry[str]]]') -> Iterator[List[str]]:
+    with found as listed:
         while True:
-            names = [one.name for one in islice(found, CHUNK)]
+            names = [one.name for one in islice(listed, CHUNK)]
             if not names:
                 return
             yield names
