@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import time
-from typing import NamedTuple
+from typing import List, NamedTuple, Optional, Union
 
 from ..disk import fsinfo
 
@@ -29,7 +29,7 @@ class Group(NamedTuple):
     version: int
     folder: bytes                       # of the group in the file system
 
-    def is_frozen(self):
+    def is_frozen(self) -> bool:
         if self.version == V1:
             return _read(self.folder, b'freezer.state').strip() == b'FROZEN'
         return b'frozen 1' in _read(self.folder, b'cgroup.events').splitlines()
@@ -68,7 +68,7 @@ finally:
 class Frozen(object):
     """A frozen group; :meth:`thaw` says whether it was frozen all the time."""
 
-    def __init__(self, group, limit):
+    def __init__(self, group: Group, limit: float) -> None:
         self._group = group
         self._until = time.monotonic() + limit
         file, freeze, thaw = (b'freezer.state', 'FROZEN', 'THAWED') if group.version == V1 else (b'cgroup.freeze', '1', '0')
@@ -92,7 +92,7 @@ class Frozen(object):
             self.thaw()
             raise
 
-    def thaw(self):
+    def thaw(self) -> bool:
         """Let it go on. True if it was frozen until now."""
         whole = self._keeper.poll() is None and time.monotonic() < self._until and self._group.is_frozen()
         self._keeper.stdin.close()
@@ -107,14 +107,14 @@ class Frozen(object):
 class Paused(object):
     """It was frozen before (docker pause), and stays so."""
 
-    def __init__(self, group):
+    def __init__(self, group: Group) -> None:
         self._group = group
 
-    def thaw(self):
+    def thaw(self) -> bool:
         return self._group.is_frozen()
 
 
-def freeze(pid, container_id, limit):
+def freeze(pid: int, container_id: str, limit: float) -> Union[Frozen, Paused]:
     """Freeze the group of the process PID of a container for at most LIMIT seconds. Raises NotFrozen."""
     group = find(pid, container_id)
     if group.is_frozen():
@@ -122,7 +122,7 @@ def freeze(pid, container_id, limit):
     return Frozen(group, limit)
 
 
-def find(pid, container_id):
+def find(pid: int, container_id: str) -> Group:
     """The Group of a container's process. Raises NotFrozen: also where freezing would stop more than the container."""
     try:
         lines = _read(b'/proc/%d' % pid, b'cgroup').splitlines()
@@ -152,7 +152,7 @@ def find(pid, container_id):
     raise NotFrozen('no control group of its own with a freezer was found for process %d' % pid)
 
 
-def _whole(path, ident):
+def _whole(path: bytes, ident: bytes) -> bytes:
     """The container's own group: what a process of it made below that is frozen with it."""
     steps = path.split(b'/')
     for number, step in enumerate(steps):
@@ -161,7 +161,7 @@ def _whole(path, ident):
     return path
 
 
-def _freezer(lines):
+def _freezer(lines: List[bytes]) -> Optional[bytes]:
     for line in lines:
         parts = line.split(b':', 2)
         if len(parts) == 3 and b'freezer' in parts[1].split(b','):
@@ -169,14 +169,14 @@ def _freezer(lines):
     return None
 
 
-def _unified(lines):
+def _unified(lines: List[bytes]) -> Optional[bytes]:
     for line in lines:
         if line.startswith(b'0::'):
             return line[3:]
     return None
 
 
-def _folder(version, path):
+def _folder(version: int, path: bytes) -> Optional[bytes]:
     """Where a group lies in the file system, None if its hierarchy is not mounted."""
     for raw in _read(b'/proc/self', b'mountinfo').splitlines():
         before, separator, after = raw.partition(b' - ')
@@ -195,6 +195,6 @@ def _folder(version, path):
     return None
 
 
-def _read(folder, name):
+def _read(folder: bytes, name: bytes) -> bytes:
     with open(os.path.join(folder, name), 'rb') as found:
         return found.read(1 << 20)

@@ -5,7 +5,7 @@
 import argparse
 import importlib
 import os
-from typing import Any
+from typing import Any, Callable, Dict
 
 # verb -> what it does. Its file is loaded when it is asked for.
 VERBS = (
@@ -45,28 +45,28 @@ class Parser(argparse.ArgumentParser):
     """argparse, but a verb's file is loaded only when the verb is asked for."""
     fill: Any = None                    # callable(parser) that adds its arguments, until it was called
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super(Parser, self).__init__(*arguments, **options)
-        self.verbs = {}                 # verb -> its Parser, in the parser of the whole tool
+        self.verbs: Dict[str, Parser] = {}  # verb -> its Parser, in the parser of the whole tool
 
-    def filled(self):
+    def filled(self) -> 'Parser':
         if self.fill is not None:
             fill, self.fill = self.fill, None
             fill(self)
         return self
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.filled()
         return super(Parser, self).parse_known_args(args, namespace)
 
 
-def _on(name):
+def _on(name: str) -> bool:
     return os.environ.get(name, '').lower() in ('1', 'true', 'yes', 'on')
 
 
-def common(parser, top):
+def common(parser: Parser, top: bool) -> None:
     """The options that every verb has; they may stand before the verb (TOP) or behind it."""
-    def default(value):
+    def default(value: Any) -> Any:
         return value if top else argparse.SUPPRESS
     group = parser.add_argument_group('where to look')
     group.add_argument('--host-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_HOST_ROOT') or '/'),
@@ -93,13 +93,13 @@ def common(parser, top):
     group.add_argument('-v', '--verbose', action='count', default=default(0), help='more: infos; with -vv where an error comes from')
 
 
-def verb(name):
+def verb(name: str) -> Any:
     """The module of a verb: `arguments(parser)`, `run(given, out)` -> exit status, `EXAMPLES`."""
     return importlib.import_module('.verbs.' + name, __name__.rpartition('.')[0])
 
 
-def _fill(name):
-    def fill(parser):
+def _fill(name: str) -> Callable[[Parser], None]:
+    def fill(parser: Parser) -> None:
         module = verb(name)
         module.arguments(parser)
         common(parser, False)
@@ -110,7 +110,7 @@ def _fill(name):
     return fill
 
 
-def build(version):
+def build(version: str) -> Parser:
     """The argparse parser of the whole tool; verbs are filled in when they are parsed, or by filled()."""
     parser = Parser(prog='lifeboat', description=ABOUT, epilog=END, formatter_class=argparse.RawDescriptionHelpFormatter)
     common(parser, True)

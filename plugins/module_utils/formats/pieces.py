@@ -15,6 +15,11 @@ if TYPE_CHECKING:
         def read(self, __size: int) -> bytes:
             ...
 
+    class ReadableFile(Readable, Protocol):
+        """The same, to be closed."""
+        def close(self) -> Any:
+            ...
+
     class Writable(Protocol):
         """What takes bytes by write(), as an open file does."""
         def write(self, __data: Union[bytes, memoryview]) -> Any:

@@ -6,6 +6,7 @@
 Finding them is audit's work; here are the conclusions for a restore. docs/databases.md says the same at length.
 """
 import re
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..databases import detector
 from ..databases.registry import KINDS
@@ -18,7 +19,7 @@ PLAIN = ('Check it with the means of the software before it is used.',
          'It was not shut down: check it with the means of the software before it is used.')
 
 
-def find(folder, prefix=b'/'):
+def find(folder: bytes, prefix: bytes = b'/') -> List[Dict[str, Any]]:
     """JSON-ready records of the databases below FOLDER (bytes), each with `expect`; paths begin with PREFIX."""
     seen = detector.Detector()
     try:
@@ -29,14 +30,14 @@ def find(folder, prefix=b'/'):
             if record['kind'] == 'database' and not record['noise']]
 
 
-def expectation(record):
+def expectation(record: Dict[str, Any]) -> str:
     """What the first start will bring, one or two sentences."""
     kind = KINDS.get(record.get('engine'))
     clean, crashed = (kind.clean, kind.crashed) if kind is not None and kind.clean else PLAIN
     return crashed if record.get('clean_shutdown') is False else clean
 
 
-def image_versions(config):
+def image_versions(config: Optional[Dict[str, Any]]) -> Dict[str, str]:
     """{engine: version} that an image's configuration (its `config`) tells."""
     variables = {}
     for item in as_list(as_dict(config).get('Env')):
@@ -60,7 +61,7 @@ def image_versions(config):
     return found
 
 
-def series(engine, version):
+def series(engine: str, version: Optional[str]) -> Optional[Tuple[int, ...]]:
     """The part of VERSION that has to match, as numbers; None if it is unknown. PostgreSQL before 10 counts two."""
     match = NUMBER.match(version or '')
     count = KINDS[engine].parts if engine in KINDS else 0
@@ -72,7 +73,7 @@ def series(engine, version):
     return tuple(numbers[:count])
 
 
-def mismatch(records, versions):
+def mismatch(records: List[Dict[str, Optional[str]]], versions: Dict[str, str]) -> Optional[str]:
     """Why data (records of find()) do not fit an image (image_versions()); None if nothing speaks against it."""
     for record in records:
         engine = record['engine']

@@ -23,6 +23,7 @@ import stat
 import tempfile
 import threading
 import time
+from typing import Any, Dict, Optional, Tuple
 
 from ..archive import removal, tarread, unpack
 from ..bundles import reading
@@ -45,14 +46,14 @@ CHUNK = re.compile(r'chunk-(\d+)-(\d+)(-last)?\Z')
 class Inbox(object):
     """FOLDER: the path (bytes) that the controller writes to. Close it at the end."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: bytes) -> None:
         self.folder = folder
         self.head = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
-        self.sums = {}
+        self.sums: Dict[bytes, str] = {}
         self._number = 0
         self.abandoned = False          # nobody is there any more who would remove the folder
 
-    def close(self):
+    def close(self) -> None:
         removal.discard(self.head)
         if not os.path.isdir(self.folder):
             return
@@ -67,7 +68,7 @@ class Inbox(object):
         except OSError:                 # it is there, or its folder went: nobody waits for it
             pass
 
-    def info(self):
+    def info(self) -> reading.BundleInfo:
         """reading.BundleInfo of the bundle on the controller, which has verified it. Raises LifeboatError."""
         try:
             stream = os.fdopen(opened(self.folder, HEAD, MAX_HEAD), 'rb')
@@ -79,7 +80,7 @@ class Inbox(object):
         self.sums = info.sums
         return info
 
-    def document(self, name):
+    def document(self, name: bytes) -> Any:
         """What the controller found out: the content of one of its JSON files, None if there is none. Raises LifeboatError."""
         try:
             with os.fdopen(opened(self.head, name, frames.MAX_MESSAGE), 'rb') as handle:
@@ -89,11 +90,11 @@ class Inbox(object):
         except (OSError, frames.FrameError) as exc:
             raise LifeboatError('%s from the controller cannot be read: %s.' % (text(name), exc))
 
-    def open(self, name):
+    def open(self, name: bytes) -> int:
         """A descriptor that gives a file's bytes as they come; see :class:`Checked` for its end."""
         return self.stream(name).fd
 
-    def stream(self, name):
+    def stream(self, name: bytes) -> '_Incoming':
         self._number += 1
         return _Incoming(self, self._number, name, self.sums.get(name))
 
@@ -101,13 +102,13 @@ class Inbox(object):
 class _Incoming(object):
     """One file on its way: a thread that turns pieces into the bytes of a pipe."""
 
-    def __init__(self, inbox, number, name, expected):
+    def __init__(self, inbox: Inbox, number: int, name: bytes, expected: Optional[str]) -> None:
         self.folder = inbox.folder
         self._inbox = inbox
         self.number = number
         self.name = name
         self.expected = expected
-        self.error = None
+        self.error: Optional[str] = None
         self.fd, self._out = os.pipe()
         wanted = b'want-%d-%s' % (number, name.hex().encode('ascii'))
         self._want = os.path.join(self.folder, wanted)
@@ -120,7 +121,7 @@ class _Incoming(object):
         self._thread = threading.Thread(target=self._pump, name='lifeboat-inbox', daemon=True)
         self._thread.start()
 
-    def _pump(self):
+    def _pump(self) -> None:
         digest = hashlib.sha256()
         try:
             for count in range(1 << 40):
@@ -144,7 +145,7 @@ class _Incoming(object):
             _unlink(self._want)
             os.close(self._out)
 
-    def _wait(self, count):
+    def _wait(self, count: int) -> Tuple[bytes, bool]:
         """(path, whether it is the last) of a piece."""
         base = os.path.join(self.folder, b'chunk-%d-%d' % (self.number, count))
         deadline = time.time() + PATIENCE
@@ -159,14 +160,14 @@ class _Incoming(object):
         self._inbox.abandoned = True
         raise LifeboatError('Nothing came from the controller for %d seconds.' % PATIENCE)
 
-    def finish(self):
+    def finish(self) -> None:
         """Wait for the thread; raise what went wrong."""
         self._thread.join(NAP * 200)
         if self.error:
             raise tarread.ArchiveError('%s.' % self.error.rstrip('.'))
 
 
-def opened(folder, name, most):
+def opened(folder: bytes, name: bytes, most: int) -> int:
     """A descriptor of the file NAME in FOLDER (bytes), which has MOST bytes at most. OSError, also for a link and for no file."""
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
@@ -180,7 +181,7 @@ def opened(folder, name, most):
     return fd
 
 
-def _make(folder, name):
+def _make(folder: bytes, name: bytes) -> int:
     """A descriptor of the new file NAME in FOLDER (bytes). OSError, also where something of that name is there."""
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
@@ -192,21 +193,21 @@ def _make(folder, name):
 class Checked(object):
     """A decompressed stream over an incoming file: its end is only believed if all arrived as it should."""
 
-    def __init__(self, stream, incoming):
+    def __init__(self, stream: Any, incoming: _Incoming) -> None:
         self._stream = stream
         self._incoming = incoming
 
-    def read(self, count=-1):
+    def read(self, count: int = -1) -> bytes:
         data = self._stream.read(count)
         if not data and count:
             self._incoming.finish()
         return data
 
-    def close(self):
+    def close(self) -> None:
         self._stream.close()
 
 
-def _unlink(path):
+def _unlink(path: bytes) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:

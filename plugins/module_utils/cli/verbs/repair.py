@@ -3,9 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat repair: so that the engine starts again; the same as docker_root_repair does."""
 import os
+from typing import TYPE_CHECKING, Any, Dict, Iterator
 
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import shown
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...repair.run import Request
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Without an option it only looks: what is hidden by a setting, what is broken, and what would be done. The engine must be stopped.
@@ -24,7 +31,7 @@ WORDS = {'certain': 'certain', 'rebuilt': 'rebuilt', 'likely': 'likely, needs --
          'lost': 'loses data, needs --steps'}
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument('--guard', dest='state', action='store_const', const='guarded', help='hold what a start would delete or start')
     how.add_argument('--apply', dest='state', action='store_const', const='repaired', help='the guard and every certain step')
@@ -37,7 +44,7 @@ def arguments(parser):
     parser.add_argument('--verify', action='store_true', help='read the whole root again afterwards')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...repair import run as repairs
     result = repairs.run(request(given))
     if given.json:
@@ -48,7 +55,7 @@ def run(given, out):
     return status(result)
 
 
-def request(given):
+def request(given: 'argparse.Namespace') -> 'Request':
     """The run.Request that the arguments stand for. LifeboatError."""
     from ...disk.errors import LifeboatError
     from ...repair import run as repairs
@@ -70,7 +77,7 @@ def request(given):
         verify=repairs.OFFLINE if given.verify else repairs.NONE, check=given.check)
 
 
-def lines(result, given, out):
+def lines(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
     """Yield what people read: what is hidden first, then the plan, then what stays broken."""
     from ...repair import run as repairs
     for one in result['hidden']:
@@ -93,7 +100,7 @@ def lines(result, given, out):
     yield from _end(result, given, out)
 
 
-def _end(result, given, out):
+def _end(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
     verified = result['verified']
     if verified:
         yield '%d of %d containers are complete' % (verified['complete'], verified['total'])
@@ -105,7 +112,7 @@ def _end(result, given, out):
         out.note('the originals are in %s; lifeboat repair --revert brings them back' % shown(result['journal']))
 
 
-def status(result):
+def status(result: Dict[str, Any]) -> int:
     """Exit status: all well, something stays broken, or nothing may be done."""
     if any(item['code'].startswith('ROOT_') for item in result['problems']):
         return NOTHING
