@@ -13,6 +13,7 @@ import shlex
 import socket
 import tempfile
 import time
+from typing import TYPE_CHECKING, Any, Callable
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -47,6 +48,9 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session i
     transport,
 )
 
+if TYPE_CHECKING:
+    from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import Problem
+
 display = Display()
 IN_MEMORY = '/dev/shm'
 TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
@@ -62,7 +66,7 @@ class ActionModule(ActionBase):
     _supports_async = True
     _own_connection = False
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         del tmp
         task_vars = task_vars or {}
@@ -99,7 +103,7 @@ class ActionModule(ActionBase):
                 result.update(failed=True, msg=why)
         return result
 
-    def _rescue(self, args, task_vars):
+    def _rescue(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         on_controller = args.get('store_on') == 'controller'
         shown = self._wants_progress(args.get('progress', 'auto')) and not self._task.async_val
         if on_controller and self._task.async_val:
@@ -109,11 +113,11 @@ class ActionModule(ActionBase):
             return self._deliver(args, task_vars, on_controller, shown)
         return self._on_host(args, task_vars)
 
-    def _on_host(self, args, task_vars):
+    def _on_host(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The module alone, without what no rescue says."""
         return _known(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
 
-    def _record(self, args, task_vars, started, result):
+    def _record(self, args: dict[str, Any], task_vars: dict[str, Any], started: datetime.datetime, result: dict[str, Any]) -> None:
         """Keep what became of this host, for the report: at once, as later the play may be gone."""
         if not args.get('report_dir') or self._task.check_mode or result.get('ansible_job_id'):
             return
@@ -129,14 +133,14 @@ class ActionModule(ActionBase):
 
     # -- options -------------------------------------------------------------------------------------------------------------
 
-    def _wants_progress(self, value):
+    def _wants_progress(self, value: Any) -> bool:
         value = str(value).lower()
         if value in ('true', 'yes', 'on', '1'):
             return True
         return value == 'auto' and (_terminal() or any(name in os.environ for name in (
             'AWX_ISOLATED_DATA_DIR', 'AWX_HOST', 'JOB_ID')))
 
-    def _folder(self, args):
+    def _folder(self, args: dict[str, Any]) -> tuple[bytes, bytes]:
         """The folder for this host below dest, as a path on this machine."""
         if not args.get('dest') or not isinstance(args['dest'], str):
             raise AnsibleActionFail('missing required arguments: dest')
@@ -150,7 +154,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail('dest %s is a file, not a folder. Choose another dest.' % dest)
         return os.fsencode(dest), folder_name(str(args['host_name'] or 'host'))
 
-    def _login_uid(self):
+    def _login_uid(self) -> int:
         """Who logs in, whoever is become afterwards. On the way: where the disk is full, Ansible works in memory too."""
         found = self._low_level_execute_command(
             'id -u; for d in "$HOME" /tmp %s; do test -w "$d" && echo "room $d" && df -Pk "$d" | tail -n 1 && df -Pi "$d" | tail -n 1; '
@@ -162,7 +166,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail('The user who logs in cannot be told: id -u said %s.' % plain((found['stdout'] + found['stderr'])[:200]))
         return uid
 
-    def _work_in_memory(self):
+    def _work_in_memory(self) -> None:
         """The folders of Ansible and of Python for temporary files have no room: take one that is no disk."""
         shell = self._connection._shell
         try:
@@ -175,7 +179,7 @@ class ActionModule(ActionBase):
         self._task.environment = [{'TMPDIR': IN_MEMORY}] + (list(given) if isinstance(given, (list, tuple)) else [given])
         display.vv('the host has no room for temporary files; they go to %s' % IN_MEMORY)
 
-    def _uncompressed(self):
+    def _uncompressed(self) -> None:
         """What comes is compressed already: with ssh's own -C (a default of Ansible) it would come at half the speed."""
         connection = self._connection
         if transport(connection) != 'ssh':
@@ -194,7 +198,7 @@ class ActionModule(ActionBase):
 
     # -- the work --------------------------------------------------------------------------------------------------------------
 
-    def _deliver(self, args, task_vars, on_controller, shown):
+    def _deliver(self, args: dict[str, Any], task_vars: dict[str, Any], on_controller: bool, shown: bool) -> dict[str, Any]:
         patience = _quantity(args, 'reconnect_timeout', '2m', quantities.seconds)
         doubts = _doubts(self._folder(args)[0]) if on_controller else []
         host = task_vars.get('inventory_hostname') or args['host_name']
@@ -212,7 +216,7 @@ class ActionModule(ActionBase):
         delivery['key'] = hashlib.sha256(repr((socket.gethostname(), path, args['dest'], host)).encode()).hexdigest()
         teller, width = Teller(), _width()
 
-        def show(snapshot):
+        def show(snapshot: Any) -> None:
             line = teller.line(snapshot and snapshot._asdict(), width and width - len(str(host)) - 3) if shown else None
             if line:
                 display.display('[%s] %s' % (host, plain(line)))
@@ -224,7 +228,7 @@ class ActionModule(ActionBase):
             scratch = tempfile.mkdtemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
             stack.callback(removal.discard, scratch)
 
-            def prepare():
+            def prepare() -> None:
                 """Not before the node has said that dest is not in what it reads; once."""
                 if on_controller and not self._task.check_mode and not prepared:
                     store.prepare()
@@ -244,14 +248,16 @@ class ActionModule(ActionBase):
                     reset(self)
 
     @staticmethod
-    def _settle(store, result):
+    def _settle(store: stores.FolderStore, result: dict[str, Any]) -> None:
         """What lies beside the bundles on this machine."""
         written, problems = settle(store)
         result['compose'] = written
         result['changed'] = result['changed'] or bool(written)
         result['problems'] = result.get('problems', []) + [dict(item._asdict()) for item in problems]
 
-    def _attempts(self, args, task_vars, delivery, store, scratch, show, patience):
+    def _attempts(self, args: dict[str, Any], task_vars: dict[str, Any], delivery: dict[str, Any],
+                  store: tuple[stores.FolderStore | None, Callable[[], None]], scratch: str, show: Callable[[Any], None],
+                  patience: int) -> dict[str, Any]:
         """Start on the node and fetch; once more where the node's process is gone and something new had come."""
         fruitless, connected = 0, False
         blind = None                    # why the folders of delivery['avoid'] will not do
@@ -315,7 +321,7 @@ class ActionModule(ActionBase):
                 session.close()
 
 
-def _doubts(dest):
+def _doubts(dest: bytes) -> list[Problem]:
     """Problems of DEST on this machine, as the module looks at one on the host. AnsibleActionFail for one that is refused."""
     try:
         return target.local(dest)
@@ -323,7 +329,7 @@ def _doubts(dest):
         raise AnsibleActionFail(str(exc)) from exc
 
 
-def _with_problems(result, problems):
+def _with_problems(result: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
     """RESULT of a rescue with further PROBLEMS, counted; a failure has none."""
     summary = result.get('summary')
     if problems and isinstance(summary, dict):
@@ -332,7 +338,7 @@ def _with_problems(result, problems):
     return result
 
 
-def _quantity(args, name, default, read):
+def _quantity(args: dict[str, Any], name: str, default: str, read: Callable[[Any], int]) -> int:
     """The option NAME, read by a function of formats.quantities."""
     try:
         return read(args.get(name) or default)
@@ -340,7 +346,7 @@ def _quantity(args, name, default, read):
         raise AnsibleActionFail('The option %s: %s.' % (name, exc)) from None
 
 
-def _places(args):
+def _places(args: dict[str, Any]) -> list[str]:
     """The folders on the node that may hold the spool: that of the user, or the usual ones. The node picks one by its number."""
     wanted = args.get('spool_dir')
     if not wanted:
@@ -354,7 +360,7 @@ ABOUT_JOB = ('ansible_job_id', 'started', 'finished', 'results_file', 'failed', 
              'exception', 'rc', 'module_stdout', 'module_stderr', 'unreachable')
 
 
-def _known(said):
+def _known(said: dict[str, Any]) -> dict[str, Any]:
     """The result of the module on a host that keeps its bundles: what a rescue says and Ansible needs, and no facts or variables."""
     found = {key: value for key, value in said.items() if key in ABOUT_JOB or key.startswith('_ansible_')}
     if 'bundles' in said:
@@ -364,7 +370,7 @@ def _known(said):
     return found
 
 
-def _failure(said):
+def _failure(said: dict[str, Any]) -> dict[str, Any]:
     """The result of a start that failed on the host, with its text on one line."""
     found = _known(said)
     if isinstance(found.get('msg'), str):
@@ -372,7 +378,7 @@ def _failure(said):
     return found
 
 
-def _is_tight(said):
+def _is_tight(said: str) -> bool:
     """True if a usual place for temporary files is full and memory has room. SAID: what the command of _login_uid prints."""
     rooms = {}
     for part in re.split(r'^room ', said, flags=re.MULTILINE)[1:]:
@@ -385,12 +391,12 @@ def _is_tight(said):
     return memory >= 2 * TIGHT and any(free < TIGHT for free in rooms.values())
 
 
-def _node_patience(reconnecting):
+def _node_patience(reconnecting: int) -> int:
     """Seconds after which the node ends its work if it hears nothing: longer than we try to come back."""
     return max(60, 2 * reconnecting + 30)
 
 
-def _terminal():
+def _terminal() -> bool:
     """True if the output of ansible-playbook goes to a terminal. Workers have none of their own any more."""
     for process in (os.getpid(), os.getppid()):
         try:
@@ -401,11 +407,11 @@ def _terminal():
     return False
 
 
-def _width():
+def _width() -> int | None:
     """Characters of a line on the terminal, None where there is none: then nothing has to be cut."""
     return int(getattr(display, 'columns', None) or 79) if _terminal() else None
 
 
-def _table(host, result, width=None, check_mode=False):
+def _table(host: str, result: dict[str, Any], width: int | None = None, check_mode: bool = False) -> str:
     """The end of one host, as the tool lifeboat prints it. WIDTH: see _width()."""
     return '\n'.join(report.rescued(result, width, check_mode=check_mode, head='[%s] ' % plain(host)))

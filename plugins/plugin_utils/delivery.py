@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import PARTIAL, PROGRESS
@@ -53,7 +53,7 @@ class Receiver:
     After feed(): `asked` (a question to answer), `ended` (the last message), `failed` ({bundle: why}), `written`.
     """
 
-    def __init__(self, store: Any, prepare: Any = None, check: bool = False):
+    def __init__(self, store: Any, prepare: Callable[[], None] | None = None, check: bool = False) -> None:
         self._store = store
         self._prepare = prepare
         self._check = check

@@ -43,7 +43,7 @@ MAX_WANTED = 16                         # files that a restore reads at once
 class ProtocolError(Exception):
     """The node sent what no honest one sends. The message says what, for one sentence; it can be printed as it is."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str) -> None:
         super().__init__(wording.show(what)[:500])
 
 
