@@ -168,7 +168,7 @@ class _Feeder(object):
         self.folder = folder
         self.bundle = bundle_
         self.files = frozenset(bundle_.info.sums) | {inbox.IMAGE}   # what the host may ask for
-        self.streams: dict[int, tuple[Generator[tuple[bytes, bool], None, None], int]] = {}  # number of a stream -> (generator of pieces, count of the next one)
+        self.streams: dict[int, tuple[Generator[tuple[bytes, bool], None, None], int]] = {}     # by number: pieces, count of the next one
         self.sent = 0
         self.told = time.monotonic()
         handle, self.scratch = tempfile.mkstemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)

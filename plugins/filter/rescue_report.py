@@ -17,7 +17,8 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import p
 FORMS = {'json': rescues.as_json, 'html': rescue_report_html.as_html}
 
 
-def rescue_report(folder: str, form: str, hosts: Any = (), now: str | None = None, max_age_hours: int = 24, title: str = 'Docker data rescue') -> dict[str, Any] | str:
+def rescue_report(folder: str, form: str, hosts: Any = (), now: str | None = None, max_age_hours: int = 24,
+                  title: str = 'Docker data rescue') -> dict[str, Any] | str:
     folder, form, now, title = plain(folder), plain(form), plain(now), plain(title)
     if form != 'summary' and form not in FORMS:
         raise AnsibleFilterError(f'rescue_report: there is no form "{form}"; it must be one of {", ".join(FORMS)}, summary')

@@ -61,7 +61,7 @@ def release(folder: safeio.Dir) -> None:
         folder.close()
 
 
-def _do(top, step, journal):
+def _do(top: safeio.Dir, step: steps.Step, journal: Journal) -> None:
     folder, name = place(top, step.path)
     try:
         before = objects.state(folder.fd, name)
@@ -82,7 +82,7 @@ def _do(top, step, journal):
         release(folder)
 
 
-def _expect(step, before):
+def _expect(step: steps.Step, before: str) -> None:
     """LifeboatError if what lies there is nothing that the step may touch."""
     folders = step.operation in (steps.RENAME, steps.ASIDE)
     if before == objects.OTHER or before == objects.DIR and not folders or before == objects.NONE and folders or \
@@ -90,7 +90,7 @@ def _expect(step, before):
         raise LifeboatError('%s is not what the plan saw; somebody works on this root. Make a new plan' % wording.show(step.path))
 
 
-def _after(step):
+def _after(step: steps.Step) -> str:
     if step.operation == steps.WRITE:
         return hashlib.sha256(step.data).hexdigest()
     if step.operation == steps.SYMLINK:
@@ -98,13 +98,13 @@ def _after(step):
     return objects.DIR if step.operation == steps.MKDIR else objects.NONE
 
 
-def _owner(fd, mode):
+def _owner(fd: int, mode: int) -> Dict[str, int]:
     """Attributes of something new: it belongs to whom its folder belongs to."""
     st = os.fstat(fd)
     return {'mode': mode, 'uid': st.st_uid, 'gid': st.st_gid}
 
 
-def _save(fd, name, journal, entry, before):
+def _save(fd: int, name: bytes, journal: Journal, entry: Dict[str, Any], before: str) -> None:
     """Copy the original into the journal's folder and read the copy once more."""
     entry['saved'] = journal.name('saved', entry['n']).decode('ascii')
     kept = entry['saved'].encode('ascii')
@@ -114,7 +114,7 @@ def _save(fd, name, journal, entry, before):
         raise LifeboatError('%s changed while it was read; somebody works on this root' % wording.show(name))
 
 
-def _write(dummy_top, fd, name, step, entry, dummy_journal):
+def _write(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
     known = dict(entry.get('old') or entry['new'])
     if entry['before'].startswith('link:'):
         known = entry['new']            # the attributes of a link are not those of a file
@@ -122,17 +122,17 @@ def _write(dummy_top, fd, name, step, entry, dummy_journal):
     objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), False)
 
 
-def _mkdir(dummy_top, fd, name, step, entry, dummy_journal):
+def _mkdir(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
     os.mkdir(name, step.mode, dir_fd=fd)
     objects.give(fd, name, entry['new'], False)
     os.fsync(fd)
 
 
-def _symlink(dummy_top, fd, name, step, entry, dummy_journal):
+def _symlink(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
     objects.put_link(fd, name, step.data, None, objects.temporary(name, entry['n']))
 
 
-def _rename(top, fd, name, step, dummy_entry, dummy_journal):
+def _rename(top: safeio.Dir, fd: int, name: bytes, step: steps.Step, dummy_entry: Dict[str, Any], dummy_journal: Journal) -> None:
     folder, new = place(top, step.data)
     try:
         if objects.state(folder.fd, new) != objects.NONE:
@@ -144,7 +144,7 @@ def _rename(top, fd, name, step, dummy_entry, dummy_journal):
         release(folder)
 
 
-def _aside(dummy_top, fd, name, dummy_step, entry, journal):
+def _aside(dummy_top: safeio.Dir, fd: int, name: bytes, dummy_step: steps.Step, entry: Dict[str, Any], journal: Journal) -> None:
     if entry['before'] == objects.DIR:
         os.rename(name, journal.name('aside', entry['n']), src_dir_fd=fd, dst_dir_fd=journal.fd)
         os.fsync(journal.fd)

@@ -65,7 +65,7 @@ def paths(view: View) -> Iterator[bytes]:
     yield from (b'buildkit/' + name for name in view.names(b'buildkit') if name.endswith(b'.db'))
 
 
-def _below(view, top):
+def _below(view: View, top: bytes) -> Iterator[bytes]:
     pending = [top]
     while pending:
         folder = pending.pop()
@@ -78,7 +78,7 @@ def _below(view, top):
                 yield path
 
 
-def _add(tar, view, path):
+def _add(tar: tarfile.TarFile, view: View, path: bytes) -> None:
     st = view.stat(path)
     if st is None or st.st_size > MAX_FILE:
         return

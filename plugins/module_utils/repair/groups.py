@@ -36,7 +36,7 @@ def plan(this: Plan, recorded: str, userns: bool) -> None:
     small.plan(this)
 
 
-def _records(this, images, specs, recorded, userns):
+def _records(this: Plan, images: Dict[bytes, known.Images], specs: Dict[bytes, Dict[str, Any]], recorded: str, userns: bool) -> None:
     for name, found in images.items():
         if name not in known.DRIVERS:
             continue

@@ -127,7 +127,7 @@ def driver(view: View, name: bytes) -> Driver:
     return Driver(name, ids, link_of, id_of, {one: _lower(view.text(name + b'/' + one + b'/lower')) for one in ids})
 
 
-def _lower(text):
+def _lower(text: str) -> List[bytes]:
     parts = text.encode().split(b':') if text else []
     links = [part[2:] for part in parts if part.startswith(b'l/') and LINK_NAME.match(part[2:])]
     return links if len(links) == len(parts) else []
@@ -228,7 +228,7 @@ def runtime_specs(view: View) -> Dict[bytes, Dict[str, Any]]:
     return found
 
 
-def _object(raw):
+def _object(raw: bytes) -> Dict[str, Any]:
     try:
         value = jsonish.loads(raw)
     except ValueError:

@@ -3,12 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The stores of one data root: its storage drivers and the containerd roots that belong to it. Each is asked in a fixed order."""
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from ...records import model
 from ...records.codes import problem
 from . import driver_table, legacy
 from .graphdriver import Graphdriver
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
+    from ..shared.containerd import ContainerdStore
 
 DRIVER_NAME = re.compile(rb'[a-z0-9-]{2,32}\Z')
 
@@ -131,7 +135,7 @@ def open_stores(root: Any, containerd_roots: Sequence[bytes], userxattr: bool, s
     return Stores(root, suffix, _graphdrivers(root, userxattr), list(_containerd(containerd_roots, userxattr)))
 
 
-def _graphdrivers(root, userxattr):
+def _graphdrivers(root: 'Dir', userxattr: bool) -> Dict[str, Graphdriver]:
     found = {}
     for raw in _names(root, b'image'):
         if DRIVER_NAME.match(raw):
@@ -150,7 +154,7 @@ def _graphdrivers(root, userxattr):
     return found
 
 
-def _containerd(paths, userxattr):
+def _containerd(paths: Sequence[bytes], userxattr: bool) -> 'Iterator[ContainerdStore]':
     for path in paths:
         from ..shared import containerd  # only where there is one
         try:
@@ -159,7 +163,7 @@ def _containerd(paths, userxattr):
             continue
 
 
-def _names(root, folder):
+def _names(root: 'Dir', folder: bytes) -> List[bytes]:
     try:
         return root.descend(folder).names()
     except OSError:
