@@ -71,7 +71,9 @@ def _definitions(folder: bytes) -> 'Iterator[Tuple[Definition, str]]':
             continue
         info = reading.inspect_bundle(path, False)
         if info.status == reading.UNVERIFIED and info.manifest.get('kind') == 'container':
-            yield _definition(info, os.fsdecode(name))
+            found = _definition(info, os.fsdecode(name))
+            if found is not None:
+                yield found
 
 
 def _definition(info: reading.BundleInfo, name: str) -> 'Optional[Tuple[Definition, str]]':

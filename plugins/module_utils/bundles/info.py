@@ -61,7 +61,7 @@ def _problem(item: Dict[str, Any]) -> Dict[str, Any]:
     return found
 
 
-def _volumes(manifest: Dict[str, Any]) -> List[Dict[str, str]]:
+def _volumes(manifest: Dict[str, Any]) -> List[Dict[str, Optional[str]]]:
     """[{'name', 'stable_name'}] of the volumes that a restore of the bundle knows: those of the mounts, and what there is data of."""
     found = {}
     for item in map(as_dict, as_list(manifest.get('mounts'))):

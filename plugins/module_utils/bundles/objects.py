@@ -258,14 +258,14 @@ def lookup(opened_: Opened, path: Optional[bytes], follow: bool = True) -> 'Node
         raise LifeboatError('%s: %s%s' % (shown(place(opened_, path)), filesystem.why(exc), _nearest(opened_, path)))
 
 
-def _nearest(opened_: Opened, path: bytes) -> str:
+def _nearest(opened_: Opened, path: Optional[bytes]) -> str:
     """What there is instead of a path that is not there."""
     parts = [part for part in (path or b'').split(b'/') if part]
     from ..layers import chosen
     return '. The nearest folder that exists is %s' % shown(chosen.nearest(opened_.files, parts[:-1])) if parts else ''
 
 
-def place(opened_: Opened, path: bytes) -> bytes:
+def place(opened_: Opened, path: Optional[bytes]) -> bytes:
     """NAME:PATH (bytes) as a person would type it."""
     item = opened_.object
     head = item.name if item.kind == CONTAINER else '%s:%s' % (item.kind, item.name)

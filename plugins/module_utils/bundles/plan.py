@@ -59,7 +59,7 @@ def container_items(container: model.Container, include: Container[str],
     for mount in container.mounts:
         if mount.type == 'volume' and 'volumes' in include and mount.path is not None and mount.name not in seen:
             seen.add(mount.name)
-            items.append(volume_item(mount.name, mount.path, mount.status, {'destination': mount.destination}))
+            items.append(volume_item(mount.name or '', mount.path, mount.status, {'destination': mount.destination}))
         elif mount.type == 'bind' and 'binds' in include and mount.path is not None:
             number += 1
             why = kept_binds(mount)

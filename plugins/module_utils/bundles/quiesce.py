@@ -79,8 +79,10 @@ class Frozen(object):
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, cwd='/')
         except OSError as exc:
             raise NotFrozen('the process that would thaw it cannot be started: %s' % exc.strerror)
+        assert self._keeper.stdin is not None and self._keeper.stdout is not None       # both are pipes
+        self._input, self._output = self._keeper.stdin, self._keeper.stdout
         try:
-            ready = select.select([self._keeper.stdout], [], [], _SETTLE)[0] and os.read(self._keeper.stdout.fileno(), 1)
+            ready = select.select([self._output], [], [], _SETTLE)[0] and os.read(self._output.fileno(), 1)
             if not ready:
                 raise NotFrozen('%s cannot be written' % os.fsdecode(path))
             settled = time.monotonic() + min(limit, _SETTLE)
@@ -95,8 +97,8 @@ class Frozen(object):
     def thaw(self) -> bool:
         """Let it go on. True if it was frozen until now."""
         whole = self._keeper.poll() is None and time.monotonic() < self._until and self._group.is_frozen()
-        self._keeper.stdin.close()
-        self._keeper.stdout.close()
+        self._input.close()
+        self._output.close()
         try:
             self._keeper.wait(timeout=_SETTLE)
         except subprocess.TimeoutExpired:

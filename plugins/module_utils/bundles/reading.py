@@ -213,7 +213,8 @@ def kind_of(component: Dict[str, Any]) -> str:
 
 def component_name(component: Dict[str, Any]) -> str:
     """Of a volume its name; of others what stands behind the colon of `name`, or all of it."""
-    name = component.get('name') if isinstance(component.get('name'), str) else ''
+    found = component.get('name')
+    name = found if isinstance(found, str) else ''
     volume = component.get('volume')
     return (volume if isinstance(volume, str) else '') or name.partition(':')[2] or name
 
@@ -454,9 +455,9 @@ def _open_below(root: safeio.Dir, name: bytes) -> int:
 
 def _sha256(fd: int, st: os.stat_result, seen: Optional[Dict[Tuple[int, int, int, int], str]]) -> str:
     mark = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns) if seen is not None and st.st_nlink > 1 else None
-    if mark is not None and mark in seen:
+    if mark is not None and seen is not None and mark in seen:
         return seen[mark]
     found = pieces.hashed(fd)[0].hexdigest()
-    if mark is not None:
+    if mark is not None and seen is not None:
         seen[mark] = found
     return found

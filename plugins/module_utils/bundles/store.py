@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         def write(self, relative: str, data: bytes) -> None:
             ...
 
-        def take(self, holder: Any, source: str, target: str, digest: str) -> bool:
+        def take(self, holder: Any, source: str, target: str, digest: Optional[str]) -> bool:
             ...
 
         def adopt(self, source: bytes, relative: str) -> bool:
@@ -130,6 +130,12 @@ class FolderStore(object):
                 os.close(dest)
         return self._fd
 
+    def made(self) -> int:
+        """The same, made where it is missing."""
+        fd = self.folder(True)
+        assert fd is not None           # folder() raises where it cannot be made
+        return fd
+
     def prepare(self) -> None:
         """Make the folders, 0700. Raises LifeboatError where they can't be made or written."""
         if not os.access(b'.', os.W_OK | os.X_OK, dir_fd=self.folder(True)):
@@ -154,7 +160,9 @@ class FolderStore(object):
     def recover(self, name: bytes) -> None:
         """End what a killed run began with the bundle NAME (bytes). Raises LifeboatError."""
         try:
-            swap.recover(self.folder(), _partial(name), name)
+            fd = self.folder()
+            if fd is not None:
+                swap.recover(fd, _partial(name), name)
         except OSError as exc:
             raise SinkError(os.path.join(self.path, name), exc)
 
@@ -232,7 +240,7 @@ class FolderBundle(object):
         self._partial = _partial(self._final)
         self.path = os.path.join(store.path, self._partial)
         self._store = store
-        self.scratch = self.path        # a folder for temporary files
+        self.scratch: Optional[bytes] = self.path       # a folder for temporary files
         store.recover(self._final)
         there = store.entry(self._final)
         if there is not None:
@@ -244,9 +252,11 @@ class FolderBundle(object):
     def _opened(self, relative: bytes = b'') -> Iterator[int]:
         """A descriptor of the folder RELATIVE of the bundle at work, which is made. Raises SinkError, LifeboatError."""
         try:
-            top = place.subfolder(self._store.folder(True), self._partial)
+            top = place.subfolder(self._store.made(), self._partial)
+            assert top is not None      # it is made
             try:
                 fd = place.subfolders(top, relative)
+                assert fd is not None
             finally:
                 os.close(top)
         except OSError as exc:
@@ -258,7 +268,7 @@ class FolderBundle(object):
 
     def descriptor(self) -> Optional[int]:
         """A descriptor of the bundle's folder, while it is written or when it has its name; None when it was discarded."""
-        fd = place.subfolder(self._store.folder(True), self._partial, False)
+        fd = place.subfolder(self._store.made(), self._partial, False)
         return self._store.entry(self._final) if fd is None else fd
 
     def progress(self) -> Dict[str, Any]:
@@ -288,7 +298,7 @@ class FolderBundle(object):
         with self.sink(relative) as sink:
             sink.write(data)
 
-    def take(self, holder: Any, source: str, target: str, digest: str) -> bool:
+    def take(self, holder: Any, source: str, target: str, digest: Optional[str]) -> bool:
         """Take over a whole file: of what a killed run left (HOLDER None), of a finished bundle (its path), of another
         bundle of this run. False where it is not there or differs from DIGEST."""
         if not digest or holder is None and source != target:
@@ -302,7 +312,7 @@ class FolderBundle(object):
         """Take over a whole file of this run or of an earlier bundle by a hard link; False where that can't be done."""
         return self._link(source, relative)
 
-    def copy(self, holder: 'FolderBundle', source: str, target: str, digest: str) -> bool:
+    def copy(self, holder: 'FolderBundle', source: str, target: str, digest: Optional[str]) -> bool:
         """The same as take() where there are no hard links. OSError; False where the file differs from DIGEST."""
         with self._held(holder, source) as held:
             if held is None or _sha256_at(*held) != digest:
@@ -369,7 +379,7 @@ class FolderBundle(object):
 
     def discard(self) -> None:
         with contextlib.suppress(OSError):
-            removal.remove(self._partial, self._store.folder(True))
+            removal.remove(self._partial, self._store.made())
 
     def finish(self, keep_old: str) -> Optional[bytes]:
         """Give the bundle its name. KEEP_OLD: an older bundle there stays beside it, with this suffix; '' replaces it. -> Path of the
@@ -380,7 +390,7 @@ class FolderBundle(object):
             with self._opened() as fd:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(PROGRESS, dir_fd=fd)
-            stayed = swap.finish(self._store.folder(True), self._partial, self._final, parked, bool(keep_old))
+            stayed = swap.finish(self._store.made(), self._partial, self._final, parked, bool(keep_old))
         except OSError as exc:
             raise SinkError(self.final, exc)
         return None if stayed is None else os.path.join(self._store.path, stayed)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..disk import safeio
 from ..formats import containerlogs, pieces, redact
@@ -43,14 +43,17 @@ def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[byte
 
     Where a stream stops in the middle of a line and the other one goes on, a newline keeps them apart.
     """
+    log = container.log
+    if log is None:
+        return
     files = []
     before = None
     try:
-        for path in container.log.files:
+        for path in log.files:
             if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
-        reader = containerlogs.local_records if is_local(container.log) else containerlogs.json_file_records
+        reader = containerlogs.local_records if is_local(log) else containerlogs.json_file_records
         for record in reader(files, counters):
             if before is not None and before.stream != record.stream and not before.data.endswith(b'\n'):
                 yield b'\n'
@@ -158,10 +161,10 @@ def readme(manifest: Dict[str, Any]) -> str:
                          unpacker=' (and %s, which tar calls)' % ', '.join(unpackers) if unpackers else '')
 
 
-def _part(component: Dict[str, Any], name: str, known: Dict[str, Tuple[str, str]]) -> str:
+def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, Optional[str]]]) -> str:
     """The paragraph on one component. KNOWN: see _volumes()."""
     source = component.get('source') or ''
-    volume, create = known.get(component.get('volume'), (component.get('volume') or '', None))
+    volume, create = known.get(component.get('volume') or '', (component.get('volume') or '', None))
     return PARTS['single' if component.get('single') else component['kind']].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),

@@ -111,7 +111,7 @@ def existing(store: 'Store', job: Job, settings: Settings, measured: Mapping[str
     return manifest if have == wanted and manifest.get('options') == options(settings, job) else None
 
 
-def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[str, Tuple[str, str]]:
+def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[str, Tuple[str, Optional[str]]]:
     """{component name: (kind, fingerprint)} that an up-to-date bundle has."""
     wanted = {}
     for item in job.items:
@@ -119,7 +119,7 @@ def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[
         wanted[item.name] = (item.kind, mark.fingerprint if isinstance(mark, trees.Estimate) else None)
     if job.with_config:
         wanted['config'] = ('config', config_fingerprint(job))
-    if job.with_logs and job.container.log is not None and job.container.log.files:
+    if job.with_logs and job.container is not None and job.container.log is not None and job.container.log.files:
         wanted['log'] = ('log', plan.log_fingerprint(job.container))
     if job.with_image:
         from ..images import container as image
@@ -335,7 +335,7 @@ class _Work(object):
 
     # -- the image -----------------------------------------------------------------------------------------------------------
 
-    def image(self, fingerprint: str) -> None:
+    def image(self, fingerprint: Optional[str]) -> None:
         """The image with the writable layer on top, in a form that every engine loads."""
         from ..images import container as image
         job, settings = self.job, self.settings
@@ -366,7 +366,7 @@ class _Work(object):
 
     def logs(self) -> None:
         container = self.job.container
-        if container.log is None or not container.log.files:
+        if container is None or container.log is None or not container.log.files:
             return
         notes = []
         sizes = [size for size in (self._log_file(path, notes) for path in container.log.files) if size is not None]
@@ -421,6 +421,7 @@ class _Work(object):
     def _resolved(self) -> definitions.Definition:
         """The Definition with the image, volumes and networks that the bundle has."""
         container, image, around = self.job.container, self.job.image, self.job.around
+        assert container is not None    # nothing else has a config
         reference = container.image_reference or container.image_id or 'unknown-image'
         if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
             from ..images.documents import container_tag
@@ -578,5 +579,5 @@ def _unique(items: Iterable[model.Problem]) -> List[model.Problem]:
     return found
 
 
-def _components(manifest: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+def _components(manifest: Dict[str, Any]) -> Dict[Any, Dict[str, Any]]:
     return {item.get('name'): item for item in manifest.get('components', ()) if isinstance(item, dict)}

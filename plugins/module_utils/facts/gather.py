@@ -167,7 +167,7 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
     if record.stack is not None and record.stack.writable is not None:
-        if 'usage' in options.subsets or 'databases' in options.subsets:
+        if trees is not None and ('usage' in options.subsets or 'databases' in options.subsets):
             found = trees.of_layer(record.id)
             if 'usage' in options.subsets:
                 fields['usage'] = found.usage
@@ -216,7 +216,7 @@ def _labels(labels: Dict[str, str], options: Options, environment: Tuple[str, ..
     return redact.values(labels, environment) if options.redact else labels
 
 
-def _log(log: model.Log, at_length: bool) -> Optional[Dict[str, Any]]:
+def _log(log: Optional[model.Log], at_length: bool) -> Optional[Dict[str, Any]]:
     if log is None:
         return None
     fields = {'driver': log.driver, 'bytes': log.bytes, 'max_size': log.max_size}
@@ -238,13 +238,13 @@ def _layers(stack: Optional[model.Stack]) -> Optional[Dict[str, Any]]:
     if stack is None:
         return None
     view = stack.view()
-    below = [layer for layer in (view[1:] if stack.writable is not None else view) if layer.path is not None]
+    below = [layer.path for layer in (view[1:] if stack.writable is not None else view) if layer.path is not None]
     return {
         'writable': wording.text(stack.writable.path) if stack.writable is not None else None,
         'init': wording.text(stack.init.path) if stack.init is not None else None,
         'work': wording.text(stack.work), 'merged': wording.text(stack.merged),
         'image': [wording.text(layer.path) for layer in stack.image],
-        'lowerdir': ':'.join(escape_lowerdir(wording.text(layer.path)) for layer in below),
+        'lowerdir': ':'.join(escape_lowerdir(wording.text(path)) for path in below),
     }
 
 
@@ -281,10 +281,10 @@ def _walk(trees: 'Trees', options: Options, records: List[model.Container], volu
         if record.stack is not None and record.stack.writable is not None:
             trees.layer(record.id, record.stack.readable(), _image_volumes(record))
         for mount in record.mounts if look else ():
-            if _is_looked_into(mount):
+            if mount.path is not None and _is_looked_into(mount):
                 trees.folder(mount.path)
     for volume in volumes:
-        if _is_folder(volume.path):
+        if volume.path is not None and _is_folder(volume.path):
             trees.folder(volume.path)
     for orphan in orphans:
         trees.layer(_orphan_key(orphan), orphan.stack.readable())
@@ -323,7 +323,7 @@ def _unread(found: 'Result', obj: str, what: str) -> List[model.Problem]:
 def _mount_databases(record: model.Container, trees: 'Trees') -> List[Dict[str, Any]]:
     found = []
     for mount in record.mounts:
-        if not _is_looked_into(mount):
+        if mount.path is None or not _is_looked_into(mount):
             continue
         for item in trees.of_folder(mount.path).databases:
             item = dict(item, where=mount.type, path=os.path.join(mount.destination, item['path'].lstrip('/')))
@@ -352,7 +352,7 @@ def _changes(root: 'Root', record: model.Container, options: Options, fields: Di
     fields['changes'] = found
     fields['changes_total'] = total
     fields['changes_truncated'] = total > len(found)
-    if not record.stack.known():
+    if record.stack is not None and not record.stack.known():
         fields['changes_complete'] = False  # compared with what is left of the image
     return [problem('READ_ERROR', record.name or record.id, '/%s of %s could not be compared: %s.' % (
         wording.text(item.path), record.name or record.id[:12], metadata.describe(item.error)), '') for item in failures[:20]]
@@ -423,7 +423,7 @@ def _volume(volume: model.Volume, options: Options, at_length: bool, trees: 'Opt
     if at_length:
         fields.update(wording.path_fields(volume.path))
     problems = list(volume.problems)
-    if trees is not None and _is_folder(volume.path):
+    if trees is not None and volume.path is not None and _is_folder(volume.path):
         found = trees.of_folder(volume.path)
         problems.extend(_unread(found, volume.name, 'Volume %s' % volume.name))
         if 'usage' in options.subsets:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is said about images: problems, and the next step that completes one."""
-from typing import List
+from typing import List, Optional
 
 from ..records import codes, model
 
@@ -13,10 +13,11 @@ def problem(code: str, obj: str, message: str, next_step: str = '') -> model.Pro
                                codes.has(code, codes.BLOCKS_START))
 
 
-def pull(image: model.Image) -> str:
+def pull(image: Optional[model.Image]) -> str:
     """How to get the whole image: by digest where one is recorded, else by tag."""
-    by_digest = [name for name in image.references if '@sha256:' in name]
-    names = by_digest or list(image.references)
+    references = image.references if image is not None else ()
+    by_digest = [name for name in references if '@sha256:' in name]
+    names = by_digest or list(references)
     if names:
         return 'To complete it: docker pull %s on a healthy host.' % names[0]
     return 'To complete it, pull or build the image again on a healthy host.'

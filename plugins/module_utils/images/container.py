@@ -69,13 +69,13 @@ class Estimate(NamedTuple):
 # -- before anything is written ------------------------------------------------------------------------------------------------
 
 
-def source_of(image: Optional[model.Image], container: Optional[model.Container] = None) -> model.Image:
+def source_of(image: Optional[model.Image], container: Optional[model.Container] = None) -> Optional[model.Image]:
     """The model.Image to write: IMAGE, or where it is lost, one made of the layers that the container's stack names."""
     if image is not None and (image.config or image.layers):
         return image
-    stack = container.stack if container is not None else None
-    if stack is None:
+    if container is None or container.stack is None:
         return image
+    stack = container.stack
     layers = []
     for layer in stack.image[::-1]:
         split = layer.tar_split
@@ -103,7 +103,7 @@ def fingerprint(image: Optional[model.Image], container: Optional[model.Containe
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode('utf-8', 'surrogatepass')).hexdigest()
 
 
-def estimate(image: model.Image, container: Optional[model.Container] = None, writable: Optional[trees.Estimate] = None) -> Estimate:
+def estimate(image: Optional[model.Image], container: Optional[model.Container] = None, writable: Optional[trees.Estimate] = None) -> Estimate:
     """Estimate of what write() will write, without reading data. WRITABLE: trees.Estimate of the writable layer."""
     image = source_of(image, container)
     shared: Dict[str, int] = {}
@@ -149,7 +149,9 @@ def _measured(container: model.Container) -> Optional[trees.Estimate]:
         return None
 
 
-def _walked(image: model.Image, position: int) -> int:
+def _walked(image: Optional[model.Image], position: int) -> int:
+    if image is None:
+        return 0
     known = layerdata.as_layers(image.layers[position::-1], full_copies(image))
     try:
         found = trees.measure(trees.LayerTree(model.Stack(known[0], None, known[1:])))
@@ -194,7 +196,7 @@ def write(bundle: 'Bundle', image: Optional[model.Image], container: Optional[mo
             return work.nothing(mark)
         if form is None:
             form = FOLDER if store is not None and store.shares(work.image) else ARCHIVE
-        record = work.folder(bundle) if form == FOLDER else work.archive(bundle, mark)
+        record = work.folder(bundle, store) if form == FOLDER and store is not None else work.archive(bundle, mark)
         record['fingerprint'] = mark
         return record, work.problems
     finally:
@@ -204,7 +206,7 @@ def write(bundle: 'Bundle', image: Optional[model.Image], container: Optional[mo
 class _Work(object):
     """What is written, in the order of finding out."""
 
-    def __init__(self, image: model.Image, container: Optional[model.Container], store: Optional[ImageStore], idmap: 'Optional[IdMap]') -> None:
+    def __init__(self, image: Optional[model.Image], container: Optional[model.Container], store: Optional[ImageStore], idmap: 'Optional[IdMap]') -> None:
         self.image = image
         self.container = container
         self.store = store
@@ -216,7 +218,7 @@ class _Work(object):
 
     def open_writable(self, measured: Optional[trees.Estimate], idmap: 'Optional[IdMap]', scratch: Optional[bytes], live: bool,
                       on_failure: 'Optional[Callable[[Lost], Any]]') -> None:
-        stack = self.container.stack
+        stack = self.container.stack if self.container is not None else None
         if stack is None or stack.writable is None:
             self._lack('READ_ERROR', 'The writable layer of %s is not on this disk; the image is written without it.',
                        'What is known about it is said of the container itself.')
@@ -235,6 +237,8 @@ class _Work(object):
     def who(self) -> str:
         if self.container is not None:
             return self.container.name or self.container.id[:12]
+        if self.image is None:
+            return 'an image'
         return self.image.references[0] if self.image.references else self.image.id[:19]
 
     def close(self) -> None:
@@ -249,7 +253,8 @@ class _Work(object):
     def describe(self) -> None:
         """Make config, manifest and tags of both images from the layers as they are known now."""
         image, layers = self.image, self.layers
-        blobs = [(layer.digest, layer.size, layer.media_type) for layer in layers if layer.method != layerdata.NONE]
+        blobs = [(layer.digest, layer.size, layer.media_type) for layer in layers
+                 if layer.digest is not None and layer.media_type is not None]
         self.images = []
         if image is not None and image.config and layers:
             config = base_config(image, layers)
@@ -281,7 +286,7 @@ class _Work(object):
         found: List[Tuple[str, int, Union[ImageLayer, WritableLayer]]] = []
         seen = set()
         for layer in self.layers:
-            if layer.method != layerdata.NONE and layer.digest not in seen:
+            if layer.digest is not None and layer.digest not in seen:
                 seen.add(layer.digest)
                 found.append((layer.digest, layer.size, layer))
         if self.writable is not None and self.writable.made.entries and self.writable.made.diff_id not in seen:
@@ -342,7 +347,7 @@ class _Work(object):
                 layer.fail(exc)
 
     def _settle_again(self) -> None:
-        if not self.writable.changed():
+        if self.writable is not None and not self.writable.changed():
             self._lack('FILE_CHANGED', 'The writable layer of %s changes faster than it can be read; the image is written '
                        'without it.', 'Stop the container or use quiesce: freeze, and run again.')
             self.writable.close()
@@ -350,13 +355,13 @@ class _Work(object):
 
     # -- a folder with links ---------------------------------------------------------------------------------------------------
 
-    def folder(self, bundle: 'Bundle') -> Dict[str, Any]:
-        """image/ in the bundle, its layers in the store."""
+    def folder(self, bundle: 'Bundle', store: ImageStore) -> Dict[str, Any]:
+        """image/ in the bundle, its layers in the STORE."""
         parts, referenced, total = {}, [], 0
         for layer in self.layers:
-            while layer.method != layerdata.NONE:
+            while layer.digest is not None:
                 try:
-                    self.store.put(layer.digest, layer.size, layer.copy)
+                    store.put(layer.digest, layer.size, layer.copy)
                     break
                 except layerdata.LayerError as exc:
                     layer.fail(exc)
@@ -367,7 +372,7 @@ class _Work(object):
             total += size
             if content is self.writable:
                 continue
-            if bundle.adopt(self.store.blob(digest), name):
+            if bundle.adopt(store.blob(digest), name):
                 parts[name] = digest[7:]
             else:
                 referenced.append(digest)
@@ -377,7 +382,7 @@ class _Work(object):
             total += len(raw)
         base = self.images[0] if self.images and self.image is not None and self.image.config else None
         if base is not None:
-            self.store.note((base.config, base.manifest), base.descriptors())
+            store.note((base.config, base.manifest), base.descriptors())
         load = 'tar -C image -cf - oci-layout index.json manifest.json blobs%s | docker load' % (
             ' -C ../../images ' + ' '.join(blob_name(digest) for digest in referenced) if referenced else '')
         return self._record('image/index.json', total, parts['image/index.json'], len(parts) + len(referenced), len(parts),
@@ -451,7 +456,7 @@ class _Work(object):
                     'IMAGE_LAYER_REBUILT', self.who, '%s could not be put together exactly: %s%s. It was made anew from its '
                     'files and has another digest.' % (name, why, ' (%s)' % files if files else ''),
                     imagecodes.pull(self.image)))
-                if layer.made.failures_total or layer.made.stripped_total or layer.made.attributes_by_some:
+                if layer.made is not None and (layer.made.failures_total or layer.made.stripped_total or layer.made.attributes_by_some):
                     self._tell_made(name, layer.made)
             elif layer.message and layer.method == layerdata.BLOB:
                 self.problems.append(imagecodes.problem('IMAGE_LAYER_REBUILT', self.who, '%s: %s.' % (name, layer.message),

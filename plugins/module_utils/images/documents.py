@@ -147,7 +147,7 @@ def original_manifest(image: 'Image', layers: 'List[ImageLayer]') -> Tuple[Optio
                     continue
                 seen.add(digest)
                 found = metadata.read_json(folder, digest[7:].encode('ascii'))
-                if found.value is None or digest_of(found.raw) != digest:
+                if found.value is None or found.raw is None or digest_of(found.raw) != digest:
                     continue
                 if metadata.text_of(found.value, 'config', 'digest') == image.config_digest:
                     have = [(metadata.text_of(item, 'digest'), metadata.get(item, 'size'))

@@ -22,7 +22,7 @@ LOST = 'lost'
 
 
 def check_image(image: model.Image,
-                checked: Optional[Dict[Tuple[str, bytes, Optional[bytes], Optional[bytes], str], Dict[str, Any]]] = None,
+                checked: Optional[Dict[Any, Dict[str, Any]]] = None,
                 progress: Optional[Callable[[int], Any]] = None) -> Dict[str, Any]:
     """Check a model.Image -> dict that JSON can hold:
 

@@ -7,6 +7,7 @@ Three sources, in this order: containerd's compressed blob (its digest names it)
 (the SHA-256 of the whole must be the diffID), and where neither is left the files alone: then it is a new layer.
 """
 import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -66,8 +67,10 @@ class Blob(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: bytes) -> Iterator[int]:
-    """Descriptor of a file of the engine's own (never through a link at its end). Raises OSError."""
+def opened(path: Optional[bytes]) -> Iterator[int]:
+    """Descriptor of a file of the engine's own (never through a link at its end). Raises OSError, also for None: there is none."""
+    if path is None:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     folder = safeio.Dir.root(os.path.dirname(path))
     try:
         fd = folder.open(os.path.basename(path))
@@ -125,7 +128,7 @@ def blob_tar(layer: model.ImageLayer) -> Iterator[bytes]:
         raise LayerError('its blob cannot be read: %s' % (exc.strerror or exc))
 
 
-def _digested(pieces: Iterable[bytes], wanted: str, what: str) -> Iterator[bytes]:
+def _digested(pieces: Iterable[bytes], wanted: Optional[str], what: str) -> Iterator[bytes]:
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)
@@ -219,6 +222,8 @@ class LayerFiles(object):
     def __init__(self, layer: model.ImageLayer, below: Tuple[model.ImageLayer, ...] = ()) -> None:
         self._layers = (layer,) + tuple(below)
         self._mark = encodings.ENCODINGS[layer.encoding].metacopy_mark
+        if layer.path is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         self._root = safeio.Dir.root(layer.path)
         self._open: List[Tuple[bytes, safeio.Dir]] = []  # [(name, Dir)]: the way to the folder of the last file; the next is mostly there
         self._view: Optional[union.View] = None

@@ -188,7 +188,7 @@ class WritableLayer(object):
     """A container's writable layer. It is read twice, to know its size and digest before it is written; if it changes
     in between, and from the start where the container is running, it is written to a temporary file first."""
 
-    def __init__(self, stack: model.Stack, measured: 'Estimate', idmap: 'Optional[IdMap]', scratch: Optional[bytes], live: bool,
+    def __init__(self, stack: model.Stack, measured: 'Optional[Estimate]', idmap: 'Optional[IdMap]', scratch: Optional[bytes], live: bool,
                  on_failure: 'Optional[Callable[[Lost], Any]]') -> None:
         self._stack = stack
         self._idmap = idmap
@@ -197,23 +197,24 @@ class WritableLayer(object):
         self._held: Any = None
         self._tries = 0
         self.sparse = measured is not None and measured.bytes - measured.allocated >= HOLES
-        self.made: Optional[layerdata.Made] = None
-        self.settle(live and scratch is not None)
+        self.made = self._settled(live and scratch is not None)
 
     def _make(self, out: Optional[Callable[[Union[bytes, memoryview]], Any]], on_failure: 'Optional[Callable[[Lost], Any]]' = None) -> layerdata.Made:
         return layerdata.make(lambda: layerdata.writable(self._stack), out, self._idmap, on_failure, self.sparse)
 
     def settle(self, hold: bool) -> None:
         """Learn size and digest. HOLD: keep the bytes too, as far as there is room. OSError if it can't be read."""
-        if hold:
+        self.made = self._settled(hold)
+
+    def _settled(self, hold: bool) -> layerdata.Made:
+        if hold and self._scratch is not None:
             try:
                 self._held = tempfile.TemporaryFile(dir=os.fsdecode(self._scratch))
-                self.made = self._make(self._hold, self._on_failure)
-                return
+                return self._make(self._hold, self._on_failure)
             except (OSError, _NoRoom):
                 self.close()
                 self._held = self._scratch = None
-        self.made = self._make(None, self._on_failure)
+        return self._make(None, self._on_failure)
 
     def _hold(self, data: Union[bytes, memoryview]) -> None:
         try:

@@ -136,7 +136,7 @@ def _digest_of(entry: Dict[str, Any]) -> str:
 
 
 def _image(reader: tarread.Reader, entry: Dict[str, Any], small: Dict[bytes, bytes], names: Set[bytes],
-           index: Optional[Dict[str, List[Tuple[str, str]]]]) -> ImageFile:
+           index: Optional[Dict[str, List[Tuple[str, Optional[str]]]]]) -> ImageFile:
     name = str(entry.get('Config')).encode('utf-8', 'replace')
     config = _json(reader, small, name)
     diff_ids = as_list(as_dict(as_dict(config).get('rootfs')).get('diff_ids'))
@@ -179,7 +179,7 @@ def _json(reader: tarread.Reader, small: Dict[bytes, bytes], name: bytes) -> Any
         raise reader.fail('is not JSON', name)
 
 
-def _index(reader: tarread.Reader, small: Dict[bytes, bytes]) -> Dict[str, List[Tuple[str, str]]]:
+def _index(reader: tarread.Reader, small: Dict[bytes, bytes]) -> Dict[str, List[Tuple[str, Optional[str]]]]:
     """{digest of an entry of index.json: [(digest of a manifest or inner index, digest of its configuration or None)]}."""
     found = {}
     for item in as_list(as_dict(_json(reader, small, INDEX)).get('manifests'))[:MAX_IMAGES]:

@@ -42,22 +42,22 @@ class ImageStore(object):
         self._base = base or self._above        # callable(make): the descriptor of the folder that holds it, see store.FolderStore
         self._above_fd: Optional[int] = None
         self._worth = WORTH if worth is None else worth
-        self._uses: Dict[str, int] = {}
-        self._bytes: Dict[str, int] = {}
+        self._uses: Dict[Optional[str], int] = {}       # by diffID
+        self._bytes: Dict[Optional[str], int] = {}
         self._whole: Dict[str, int] = {}  # digest: size, of blobs that were written or verified in this run
         self._noted: Set[bytes] = set()  # images that are in the index already
         self.known: Dict[Any, Any] = {}  # what imagelayers.py learnt of layers: sizes, and those that are made anew
 
     # -- what is shared ------------------------------------------------------------------------------------------------------
 
-    def expect(self, image: 'Image') -> None:
+    def expect(self, image: 'Optional[Image]') -> None:
         """Count the layers of a model.Image (or None) that is going to be written."""
         for layer in image.layers if image is not None else ():
             key = layer.diff_id
             self._uses[key] = self._uses.get(key, 0) + 1
             self._bytes[key] = max(self._bytes.get(key, 0), layer.bytes or 0)
 
-    def shares(self, image: 'Image') -> bool:
+    def shares(self, image: 'Optional[Image]') -> bool:
         """True if writing the layers of IMAGE once saves enough: they are used by other images or containers of this run, or
         lie here from an earlier one."""
         saved = 0
@@ -101,14 +101,17 @@ class ImageStore(object):
             if fd is not None:
                 os.close(fd)
 
+    def _sink(self, relative: str, name: bytes, shown: bytes) -> FileSink:
+        with self._folder(relative, True) as fd:
+            assert fd is not None       # it is made
+            return FileSink(fd, name, shown=shown)
+
     def put(self, digest: str, size: int, copy: Callable[[Callable[[Union[bytes, memoryview]], Any]], Any]) -> None:
         """Have the blob here. COPY(write) writes its bytes; what it raises comes through, and nothing is left then."""
         if self.has(digest, size):
             return
         folder, name = os.path.split(self.blob(digest))
-        with self._folder(BLOBS, True) as fd:
-            sink = FileSink(fd, name, shown=folder)
-        with sink:
+        with self._sink(BLOBS, name, folder) as sink:
             copy(sink.write)
             if sink.bytes != size:
                 raise layerdata.LayerError('has %d bytes instead of %d' % (sink.bytes, size))
@@ -143,16 +146,14 @@ class ImageStore(object):
             return []
 
     def _write(self, name: bytes, raw: bytes) -> None:
-        with self._folder('', True) as fd:
-            sink = FileSink(fd, name, shown=self.path)
-        with sink:
+        with self._sink('', name, self.path) as sink:
             sink.write(raw)
 
 
 def _key(descriptor: Dict[str, Any]) -> str:
     """A name points to one image; images without a name are told apart by their digest."""
     names = descriptor.get('annotations') or {}
-    return names.get(FULL_NAME) or descriptor.get('digest')
+    return str(names.get(FULL_NAME) or descriptor.get('digest'))
 
 
 def sha256(raw: bytes) -> str:

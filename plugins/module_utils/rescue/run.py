@@ -129,9 +129,10 @@ def _write(store: 'Store', jobs: List[bundle.Job], settings: bundle.Settings, me
     outcomes, problems, shared = [], [], {}
     for index, job in enumerate(jobs):
         settings.progress.bundle(index + 1, job.name)
-        if done[index] is not None:
+        there = done[index]
+        if there is not None:
             store.leave(job.name)
-            outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
+            outcomes.append(_unchanged(store.bundle_path(job.name), there))
             continue
         note = left_out.get(index)
         try:
@@ -283,11 +284,11 @@ def _container_job(host: 'Host', root: 'Root', container: model.Container, reque
     around = root.neighbours(container)
     mounts = []
     for mount in container.mounts:
-        volume = volumes.get(mount.name) if mount.type == 'volume' else None
+        volume = volumes.get(mount.name or '') if mount.type == 'volume' else None
         mounts.append({'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
                        'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status,
                        'subpath': mount.subpath, 'mode': mount.mode, 'propagation': mount.propagation,
-                       'stable_name': around.volumes.get(mount.name) if mount.type == 'volume' else None,
+                       'stable_name': around.volumes.get(mount.name or '') if mount.type == 'volume' else None,
                        'labels': volume.labels if volume else {},
                        'options': redact.options(volume.options) if volume else {}})
     subject = {'id': container.id, 'name': container.name, 'created': container.created,
@@ -310,6 +311,8 @@ def _container_job(host: 'Host', root: 'Root', container: model.Container, reque
 
 def _too_wide(host: 'Host', request: Request, mount: model.Mount) -> str:
     """'' or why a bind is not archived."""
+    if mount.path is None:
+        return ''
     seen = os.path.normpath(host.root.to_host(mount.path))
     if seen in plan.SYSTEM or seen in host.usual_places:
         return 'it is a part of the system itself'
@@ -465,8 +468,9 @@ def _needs(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[in
                 need(PARTS.get(item.kind, item.kind), _packed(mark, share))
             if item.shared is not None:
                 counted.add(item.shared)
-        if job.with_logs and job.container.log is not None:
-            need('logs', 2 * job.container.log.bytes)
+        log = job.container.log if job.container is not None else None
+        if job.with_logs and log is not None:
+            need('logs', 2 * log.bytes)
         if job.with_image:
             from ..images import container as image
             layer = measured[index].get('writable')
@@ -557,8 +561,9 @@ def _without_binds(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done:
             notes.append(note)
             job = job._replace(
                 items=tuple(item for item in job.items if item not in left), problems=job.problems + (note,),
-                status=model.worst([job.status, model.PARTIAL]), left=job.left + tuple(
-                    ('binds', '%s: %s at %s' % (job.container.name or job.name, item.about.get('source'), item.about.get('destination'))) for item in left))
+                status=model.worst([job.status, model.PARTIAL]), left=job.left + tuple(('binds', '%s: %s at %s' % (
+                    job.container is not None and job.container.name or job.name, item.about.get('source'),
+                    item.about.get('destination'))) for item in left))
         kept.append(job)
     return kept, notes
 
@@ -568,7 +573,7 @@ def _without_binds(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done:
 
 def _unchanged(path: bytes, manifest: Dict[str, Any]) -> bundle.Outcome:
     components = [item for item in manifest.get('components', ()) if isinstance(item, dict)]
-    return bundle.Outcome(path, False, manifest.get('status'), sum(item.get('bytes') or 0 for item in components),
+    return bundle.Outcome(path, False, manifest.get('status') or '', sum(item.get('bytes') or 0 for item in components),
                           sum(item.get('files') or 0 for item in components), components,
                           tuple(model.Problem(**item) for item in manifest.get('problems', ())))
 
@@ -578,8 +583,9 @@ def _forecast(store: Any, jobs: List[bundle.Job], measured: List[Dict[str, Any]]
     """What check mode says: sizes are those of the data, before compression."""
     outcomes = []
     for index, job in enumerate(jobs):
-        if done[index] is not None:
-            outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
+        there = done[index]
+        if there is not None:
+            outcomes.append(_unchanged(store.bundle_path(job.name), there))
             continue
         components: List[Dict[str, Any]] = []
         for item in job.items:
@@ -588,9 +594,10 @@ def _forecast(store: Any, jobs: List[bundle.Job], measured: List[Dict[str, Any]]
             components.append({'name': item.name, 'kind': item.kind, 'file': item.stem + '.tar', 'sha256': None,
                                'bytes': mark.bytes if whole else 0, 'entries': mark.entries if whole else 0, 'files': None,
                                'status': item.status if whole else model.LOST})
-        if job.with_logs and job.container.log is not None and job.container.log.files:
+        log = job.container.log if job.container is not None else None
+        if job.with_logs and log is not None and log.files:
             components.append({'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'sha256': None,
-                               'bytes': job.container.log.bytes, 'entries': None, 'files': len(job.container.log.files),
+                               'bytes': log.bytes, 'entries': None, 'files': len(log.files),
                                'status': model.COMPLETE})
         if job.with_image:
             from ..images import container as image

@@ -214,7 +214,8 @@ def main(argv: List[str]) -> None:
     progress = Progress()
     watch = _Watch(folder, writer, progress, spec['delivery'].get('patience') or 300)
     said = _work(spec, folder, writer, progress, watch)
-    writer.message(said)
+    if said is not None:
+        writer.message(said)
     writer.flush()
     try:
         spool.note(folder, spool.OVER, True)

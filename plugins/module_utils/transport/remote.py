@@ -189,7 +189,7 @@ class RemoteBundle(object):
         sink.write(data)
         sink.commit()
 
-    def take(self, holder: Any, source: str, target: str, digest: str) -> bool:
+    def take(self, holder: Any, source: str, target: str, digest: Optional[str]) -> bool:
         """Take over a whole file; False where the controller does not have it."""
         if not digest:
             return False
@@ -233,7 +233,7 @@ class RemoteSink(object):
         self._open = True
         self._skip = part[1] if part else 0
         self._expect = part[2] if part else None
-        self._digest = hashlib.sha256() if part else None
+        self._digest = hashlib.sha256()
         self.bytes = 0
         store.tell(bundle, 'open', number=self._number, file=relative, mark=mark, skip=self._skip)
 

@@ -39,6 +39,7 @@ class RemoteImages(imagestore.ImageStore):
 
     def _send(self, digest: str, size: int, copy: Callable[[Callable[[Data], Any]], Any]) -> None:
         bundle = self._store.at_work
+        assert bundle is not None       # it is the one that asks
         name = inner_name(digest)
         sink = bundle.sink(name, digest)
         try:
@@ -55,8 +56,9 @@ class RemoteImages(imagestore.ImageStore):
     def note(self, documents: Iterable[bytes], descriptors: Iterable[Dict[str, Any]]) -> None:
         """The documents lie in the bundle at work already."""
         mark = imagestore.document(list(descriptors))
-        if mark not in self._noted:
-            self._store.tell(self._store.at_work.name, 'index', descriptors=list(descriptors),
+        bundle = self._store.at_work
+        if mark not in self._noted and bundle is not None:
+            self._store.tell(bundle.name, 'index', descriptors=list(descriptors),
                              documents=[inner_name('sha256:' + digest) for digest in map(imagestore.sha256, documents)])
             self._noted.add(mark)
 

@@ -224,11 +224,10 @@ class Writer(object):
         while len(view):
             if self._broken:
                 raise Stopped(self._broken)
-            if self._fd is None:
-                self._begin()
+            fd = self._begin() if self._fd is None else self._fd
             piece = view[:self._chunk - self._size]
             try:
-                done = os.write(self._fd, piece)
+                done = os.write(fd, piece)
             except OSError as exc:
                 raise SpoolError('cannot write the spool %s: %s; name another one with spool_dir' % (
                     self._folder, exc.strerror))
@@ -239,7 +238,7 @@ class Writer(object):
             if self._size >= self._chunk:
                 self._seal()
 
-    def _begin(self) -> None:
+    def _begin(self) -> int:
         while self._used() + self._chunk + MARGIN > self._budget:
             if not self._waiting:       # nothing to wait for: smaller chunks then
                 self._chunk = max(MIN_CHUNK, self._chunk // 2)
@@ -257,14 +256,17 @@ class Writer(object):
             raise SpoolError('cannot write the spool %s: %s' % (self._folder, exc.strerror))
         self._size = 0
         self._digest = hashlib.sha256()
+        return self._fd
 
     def _seal(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
         name = '%08d-%s' % (self._sequence, self._digest.hexdigest())
         try:
             if self._owner is not None:
-                os.fchown(self._fd, self._owner, -1)
-            os.close(self._fd)
-            self._fd = None
+                os.fchown(fd, self._owner, -1)
+            os.close(fd)
             os.rename(os.path.join(self._folder, 'building'), os.path.join(self._folder, name))
         except OSError as exc:
             raise SpoolError('cannot hand over a chunk in %s: %s' % (self._folder, exc.strerror))

@@ -30,7 +30,7 @@ class Unopened(object):
     """Looks like a safeio.Dir, but is opened only when somebody asks for it."""
     __slots__ = ('_parent', '_name', '_dir')
 
-    def __init__(self, folder: 'Optional[Dir]', parent: 'Optional[Unopened]' = None, name: Optional[bytes] = None) -> None:
+    def __init__(self, folder: 'Optional[Dir]', parent: 'Optional[Unopened]' = None, name: bytes = b'') -> None:
         self._dir, self._parent, self._name = folder, parent, name
 
     def child(self, name: bytes) -> 'Unopened':
@@ -39,6 +39,7 @@ class Unopened(object):
     def opened(self) -> 'Dir':
         """The safeio.Dir. Raises OSError."""
         if self._dir is None:
+            assert self._parent is not None     # see child()
             self._dir = self._parent.opened().child(self._name)
         return self._dir
 
@@ -134,7 +135,7 @@ class Shared(object):
             if there is not None and (here is None or self._ready()):
                 if next(there, self) is self:
                     there = None
-            elif next(here, self) is self:
+            elif here is not None and next(here, self) is self:
                 here = None
         for dummy in own(one for number in sorted(self._left) for one in self._groups[number] if not stopped()):
             pass

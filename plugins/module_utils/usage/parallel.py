@@ -48,7 +48,7 @@ class Early(object):
     def __init__(self, questions: Iterable[Callable[[], Any]], workers: Optional[int] = None) -> None:
         self._questions = list(questions)
         self._children: List[int] = []
-        self._todo = self._out = None
+        self._todo = self._out = -1     # descriptors, while there are children
         count = len(self._questions)
         workers = min(processors() - 1 if workers is None else workers, count)
         if workers < 1 or count > self.MOST:
@@ -64,7 +64,6 @@ class Early(object):
             if not self._children:
                 for fd in fds:
                     os.close(fd)
-                self._todo = self._out = None
                 return
         os.close(into)
         # as much as a pipe takes without anybody reading

@@ -81,12 +81,12 @@ class State(object):
         """What usage.scan_folder(PATH, ENCODING, **OPTIONS) gave the last time, None if it has to be walked. KEY: text that
         names the tree, e.g. a container's id. OPTIONS: of `detector` only whether there is one is compared, of `limits` nothing."""
         self.look()
-        if self._unchanged is None:
+        if self._unchanged is None and self._looking is not None:
             keys, early = self._looking
             self._unchanged = {each for each, same in zip(keys, early.answers()) if same}
         old = self._old.get(key)
         # another place by the same name is another tree
-        if key not in self._unchanged or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):
+        if old is None or key not in (self._unchanged or ()) or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):
             return None
         try:
             result = _usage(old['result'])
@@ -187,7 +187,7 @@ _SIZED = struct.Struct('=qQqq').pack    # and st_size
 _TOGETHER = 1024                        # names whose signs are held at a time
 
 
-def _completed(record: Dict[str, Any], result: usages.Usage, trace: usages.Trace) -> Dict[str, Any]:
+def _completed(record: Dict[str, Any], result: usages.Usage, trace: usages.Trace) -> Optional[Dict[str, Any]]:
     """RECORD with what the state file keeps of a walk; None if the tree was being written to."""
     record.update(folders=BETWEEN.join(os.fsdecode(prefix[:-1]) for prefix, dummy in trace.folders),
                   newest=BETWEEN.join(os.fsdecode(name) for dummy, name in sorted(trace.newest)), result=_plain(result))

@@ -253,7 +253,7 @@ def scan(entries: Iterable[Union[Entry, Failure]], top_depth: int = 2, top_count
         st = entry.st
         kind = stat.S_IFMT(st.st_mode)
         name = path[len(prefix):]
-        if name in markers and not here.ignored:
+        if name in markers and detector is not None and not here.ignored:
             detector.see(entry, here.noise)
             here.quiet = here.quiet or detector.enclosed(prefix)
         if kind == stat.S_IFDIR:
@@ -295,6 +295,7 @@ def _move(tally: _Tally, here: _Folder, prefix: bytes) -> _Folder:
     """Leave and enter folders until the walk stands in PREFIX."""
     while not prefix.startswith(here.prefix):
         tally.leave(here)
+        assert here.parent is not None  # the root's prefix begins every path
         here = here.parent
     for name in prefix[len(here.prefix):].split(b'/')[:-1]:
         here = tally.enter(here, name)
@@ -505,6 +506,8 @@ class _Walk(object):
 
     def look_at_markers(self, here: _Folder, folder: Union[safeio.Dir, ahead.Unopened], hits: List[str]) -> None:
         detector = self.tally.detector
+        if detector is None:
+            return
         look = Look(ahead.opened(folder), here.prefix)
         for name in hits:
             detector.marker(look, os.fsencode(name), here.noise)
@@ -515,7 +518,11 @@ class _Walk(object):
         saves looking, and its files count whatever other names they have."""
         # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
         # attributes (mode 0, inode 1, device 2, links 3, size 6, mtime 8), sums kept in locals.
-        lstat = safeio.looker(folder.fd) if known is None else known.__getitem__
+        if known is not None:
+            lstat: Callable[[str], os.stat_result] = known.__getitem__
+        else:
+            assert folder is not None   # the names were listed in it
+            lstat = safeio.looker(folder.fd)
         tail_means, devices_hide = self.tails.get, self.devices_hide
         noisy = self.wanted.intersection(names).difference(self.markers)
         if here.special:
@@ -579,7 +586,7 @@ class _Walk(object):
         if counted.newest > NEVER and (tally.newest is None or counted.newest > tally.newest):
             tally.newest = counted.newest
         for mtime, name in counted.recent:
-            if mtime >= self.trace.floor:
+            if self.trace is not None and mtime >= self.trace.floor:
                 self.trace.file(mtime, here.prefix + os.fsencode(name))
         if tally.detector is not None and not here.ignored and not here.quiet:
             if here.noise is None:
