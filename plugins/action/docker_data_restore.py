@@ -47,6 +47,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         del tmp
+        task_vars = task_vars or {}
         args = dict(self._task.args)
         try:
             remote = self._templar_bool(args.get('remote_src', True))

@@ -155,7 +155,7 @@ def repair(module: AnsibleModule) -> Dict[str, Any]:
     def path(name: str) -> Optional[bytes]:
         return os.fsencode(given[name]) if given[name] else None
     result = run.run(run.Request(
-        state=given['state'], host_root=path('host_root'), data_root=path('data_root'), containerd_root=path('containerd_root'),
+        state=given['state'], host_root=os.fsencode(given['host_root']), data_root=path('data_root'), containerd_root=path('containerd_root'),
         journal_dir=path('journal_dir'), steps=given['steps'], names={str(key): str(name) for key, name in given['names'].items()},
         policies=given['policies'], verify=given['verify'], check=module.check_mode))
     if not module._diff:

@@ -118,11 +118,11 @@ class Folders:
 class Part:
     """A file that is resumable: its beginning lies beside its final name until commit(). FOLDER: a descriptor, SHOWN: its path."""
 
-    def __init__(self, folder: int, name: bytes, shown: bytes, mark: str, digest: hashlib._Hash, size: int) -> None:
+    def __init__(self, folder: int, name: bytes, shown: bytes, mark: str, digest: hashlib._Hash | None, size: int) -> None:
         self._name = name
         self._path = os.path.join(shown, name)
         self._part, self._mark = part_names(name)
-        self.digest = digest if size else hashlib.sha256()
+        self.digest = digest if size and digest is not None else hashlib.sha256()
         self._folder = os.dup(folder)
         try:
             self._fd = _open(self._part, os.O_WRONLY | os.O_CREAT, self._folder)

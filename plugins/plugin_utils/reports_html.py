@@ -119,12 +119,13 @@ def _failed_rules(report: dict[str, Any]) -> str:
 def _charts(report: dict[str, Any]) -> str:
     hosts = [record for record in report['hosts'] if record.get('totals') and record['totals']['at_risk_bytes']]
     hosts.sort(key=lambda record: (-record['totals']['at_risk_bytes'], str(record['host'])))
-    by_host = [(record['host'], record['totals']['at_risk_bytes'], 'host:' + str(record['host'])) for record in hosts[:BARS]]
+    by_host: list[tuple[str, int, str | None]] = [(record['host'], record['totals']['at_risk_bytes'], 'host:' + str(record['host'])) for record in hosts[:BARS]]
     rest = sum(record['totals']['at_risk_bytes'] for record in hosts[BARS:])
     if rest:
         by_host.append((f'{len(hosts) - BARS:,} other hosts', rest, None))
     engines = [(key, entry) for key, entry in report['engines'].items() if entry['at_risk_bytes'] and key != 'other']
-    by_engine = [(f'{entry["title"]} ({entry["at_risk"]:,})' if entry['at_risk'] else entry['title'], entry['at_risk_bytes'], entry['title'])
+    by_engine: list[tuple[str, int, str | None]] = [
+        (f'{entry["title"]} ({entry["at_risk"]:,})' if entry['at_risk'] else entry['title'], entry['at_risk_bytes'], entry['title'])
                  for dummy, entry in engines[:BARS]]
     rest = sum(entry['at_risk_bytes'] for dummy, entry in engines[BARS:])
     if rest:

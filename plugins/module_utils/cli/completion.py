@@ -33,7 +33,7 @@ def verbs_of(parser: 'Parser') -> List[Tuple[str, str, List[Tuple[list, str, Opt
     summaries = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            summaries = {item.dest: item.help for item in action._choices_actions}
+            summaries = {item.dest: item.help or '' for item in action._choices_actions}
     return [(name, summaries.get(name, ''), options_of(child.filled())) for name, child in parser.verbs.items()]
 
 

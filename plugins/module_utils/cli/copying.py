@@ -150,7 +150,7 @@ class Copy(object):
         finally:
             os.close(fd)
 
-    def finish(self, force: bool) -> List[Tuple[bytes, bytes]]:
+    def finish(self, force: bool) -> List[Tuple[bytes, Optional[bytes]]]:
         """Give everything its name -> [(name, what was there and how it is called now)]. FORCE: rename what is there; without
         it LifeboatError."""
         names, aside = self.names(), []
@@ -180,17 +180,21 @@ class Copy(object):
 
     # -- folders
 
+    def _top(self) -> int:
+        assert self._root is not None       # folder() opened it
+        return self._root
+
     def _descriptor(self, path: bytes) -> int:
         """Descriptor of the folder PATH (relative to what is made), opened part by part."""
         if not path:
-            return self._root
+            return self._top()
         fd = self._open.get(path)
         if fd is not None:
             self._open.move_to_end(path)
             return fd
         parent, dummy, name = path.rpartition(b'/')
         if parent in self._open or not parent:
-            fd = os.open(name, FOLDER, dir_fd=self._open.get(parent, self._root))
+            fd = os.open(name, FOLDER, dir_fd=self._open.get(parent, self._top()))
         else:
             fd = self._walk(path)
         self._open[path] = fd
@@ -199,7 +203,7 @@ class Copy(object):
         return fd
 
     def _walk(self, path: bytes) -> int:
-        fd = os.dup(self._root)
+        fd = os.dup(self._top())
         for name in path.split(b'/'):
             try:
                 inner = os.open(name, FOLDER, dir_fd=fd)
@@ -247,7 +251,7 @@ class Copy(object):
     def _settle(self) -> None:
         """What comes last: times of files that are not as in the source, names that are gone, sums."""
         if self._pending:
-            self._drop(self._root, self._pending[0][3])
+            self._drop(self._top(), self._pending[0][3])
         for path, times in self._late:
             parent, dummy, name = path.rpartition(b'/')
             os.utime(name or self._temporary, ns=times, dir_fd=self._descriptor(parent), follow_symlinks=False)
@@ -303,7 +307,7 @@ class Copy(object):
         if kind in (stat.S_IFCHR, stat.S_IFBLK) and not (self._options.devices and self._options.owners):
             self.counts.devices += 1
             return False
-        target = None
+        target = b''
         if kind == stat.S_IFLNK:
             try:
                 target = entry.readlink()

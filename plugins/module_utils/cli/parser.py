@@ -106,7 +106,7 @@ def _fill(name: str) -> Callable[[Parser], None]:
         parser.epilog = 'examples:\n' + ''.join('  %s\n' % line for line in module.EXAMPLES.strip('\n').split('\n'))
         more = getattr(module, 'DESCRIPTION', '')
         if more:
-            parser.description += '\n' + more
+            parser.description = (parser.description or '') + '\n' + more
     return fill
 
 

@@ -137,6 +137,13 @@ class Folders(object):
                 self._open[path] = None
         return self._open[path]
 
+    def child(self, path: bytes, name: bytes) -> 'Dir':
+        """The folder NAME in PATH, opened; the caller closes it. OSError, also where there is no PATH."""
+        folder = self.get(path)
+        if folder is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return folder.child(name)
+
     def names(self, path: bytes) -> List[bytes]:
         """Names in it, [] if there is none."""
         folder = self.get(path)

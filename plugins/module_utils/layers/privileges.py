@@ -7,7 +7,7 @@ trusted.* attributes, by which overlayfs marks opaque folders, are left out of e
 initial user namespace (xattr(7)): no error, they are just not there. Root inside an ordinary container is such a process.
 """
 import os
-from typing import Tuple
+from typing import Optional, Tuple
 
 from ..disk import host
 from ..formats import wording
@@ -28,7 +28,7 @@ def sees_trusted(proc: str = '/proc/self') -> bool:
         return os.geteuid() == 0        # no /proc, or a kernel without user namespaces
 
 
-def hidden_marks(path: bytes, blind: bool, stack: model.Stack) -> Tuple[model.Problem, ...]:
+def hidden_marks(path: bytes, blind: bool, stack: Optional[model.Stack]) -> Tuple[model.Problem, ...]:
     """Problems of a STACK of the data root PATH whose marks this process does not see (BLIND). The same for all of a root."""
     if not blind or stack is None or all(layer.encoding != model.OVERLAY for layer in stack.view()):
         return ()

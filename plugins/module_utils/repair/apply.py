@@ -24,7 +24,7 @@ def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
                 _do(top, step, journal)
             except OSError as exc:
                 raise LifeboatError('%s: %s (%s). What was done before is in the journal %s; state: reverted undoes it' % (
-                    step.code, wording.show(step.path), os.strerror(exc.errno), wording.show(journal.path)))
+                    step.code, wording.show(step.path), exc.strerror or exc, wording.show(journal.path)))
             done += 1
     journal.end()
     return done
@@ -75,7 +75,7 @@ def _do(top: safeio.Dir, step: steps.Step, journal: Journal) -> None:
             if not before.startswith('link:'):
                 _save(folder.fd, name, journal, entry, before)
         if step.operation == steps.RENAME:
-            entry['to'] = objects.words(step.data)
+            entry['to'] = objects.words(step.data or b'')
         journal.add(entry)
         _ACTS[step.operation](top, folder.fd, name, step, entry, journal)
     finally:
@@ -92,9 +92,9 @@ def _expect(step: steps.Step, before: str) -> None:
 
 def _after(step: steps.Step) -> str:
     if step.operation == steps.WRITE:
-        return hashlib.sha256(step.data).hexdigest()
+        return hashlib.sha256(step.data or b'').hexdigest()
     if step.operation == steps.SYMLINK:
-        return 'link:' + objects.words(step.data)
+        return 'link:' + objects.words(step.data or b'')
     return objects.DIR if step.operation == steps.MKDIR else objects.NONE
 
 
@@ -129,11 +129,11 @@ def _mkdir(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry:
 
 
 def _symlink(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
-    objects.put_link(fd, name, step.data, None, objects.temporary(name, entry['n']))
+    objects.put_link(fd, name, step.data or b'', None, objects.temporary(name, entry['n']))
 
 
 def _rename(top: safeio.Dir, fd: int, name: bytes, step: steps.Step, dummy_entry: Dict[str, Any], dummy_journal: Journal) -> None:
-    folder, new = place(top, step.data)
+    folder, new = place(top, step.data or b'')
     try:
         if objects.state(folder.fd, new) != objects.NONE:
             raise LifeboatError('%s is not what the plan saw; make a new plan' % wording.show(step.data))

@@ -52,7 +52,7 @@ def _judge(this: Plan, path: bytes) -> Optional[boltcheck.Verdict]:
 def _rewrite(this: Plan, path: bytes, older: str) -> None:
     """Write a file anew whose tree is whole. OLDER: certainty where that is the tree before the last transaction."""
     verdict = _judge(this, path)
-    if verdict is None or verdict.state not in (boltcheck.FREE_LIST, boltcheck.OLDER):
+    if verdict is None or verdict.db is None or verdict.state not in (boltcheck.FREE_LIST, boltcheck.OLDER):
         return
     try:
         raw = boltwrite.encode(boltwrite.tree_of(verdict.db.root), verdict.db.page_size, verdict.db.order, verdict.db.txid + 2)

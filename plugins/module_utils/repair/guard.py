@@ -53,9 +53,9 @@ def _hostconfig(this: Plan, ident: bytes) -> None:
 def _state(this: Plan, ident: bytes, layers: Set[Tuple[str, bytes]]) -> None:
     value = known.config(this.view, ident)
     state = value.get('State') if value is not None else None
-    if not isinstance(state, dict) or not (state.get('Dead') or state.get('RemovalInProgress')):
+    if value is None or not isinstance(state, dict) or not (state.get('Dead') or state.get('RemovalInProgress')):
         return
-    if (value.get('Driver'), ident) in layers:
+    if (value.get('Driver') or '', ident) in layers:
         changed = dict(value, State=dict(state, Dead=False, RemovalInProgress=False))
         this.write('GUARD_DEAD', known.config_path(ident), records.dump(changed), 'its writable layer is there', steps.CERTAIN)
     else:

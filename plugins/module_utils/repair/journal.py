@@ -106,7 +106,7 @@ class Journal(object):
             if exc.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise LifeboatError('another repair works with the journal in %s; wait for it' % wording.show(self.path))
             raise LifeboatError('the journal in %s cannot be written safely (%s); nothing was done. Name another journal_dir' % (
-                wording.show(self.path), os.strerror(exc.errno)))
+                wording.show(self.path), exc.strerror or exc))
         return fd
 
     def _lines(self) -> List[Dict[str, Any]]:
@@ -156,7 +156,7 @@ def _folder(path: bytes, root: bytes) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as exc:
         raise LifeboatError('journal_dir %s cannot be used (%s); nothing was done. Name another one' % (
-            wording.show(path), os.strerror(exc.errno)))
+            wording.show(path), exc.strerror or exc))
     st = os.fstat(fd)
     if st.st_uid != os.geteuid() or stat.S_IMODE(st.st_mode) & 0o022:
         os.close(fd)

@@ -127,8 +127,8 @@ def _new_init(this: Plan, name: bytes, path: bytes, link: bytes, below: List[byt
     """What dockerd puts into an init layer: each only where the image has not got it."""
     why = 'made as dockerd makes it for a new container'
     image = {one: _in_image(this.view, name, below, one) for one in _INIT_FOLDERS + _INIT_FILES + (_MTAB,)}
-    if any(image[one] is not None and not stat.S_ISDIR(image[one].st_mode) or image[one] is not None and image[one].st_uid
-           for one in _INIT_FOLDERS):
+    there = [st for st in (image[one] for one in _INIT_FOLDERS) if st is not None]
+    if any(not stat.S_ISDIR(st.st_mode) or st.st_uid for st in there):
         this.leave('INIT_LAYER', path, 'the image has links, files or foreign owners where dockerd would make folders',
                    'Rescue the container and restore it.')
         return
@@ -137,7 +137,8 @@ def _new_init(this: Plan, name: bytes, path: bytes, link: bytes, below: List[byt
     needed = [one for one in _INIT_FILES + (_MTAB,) if image[one] is None]
     for each in _INIT_FOLDERS:
         if image[each] is None or any(one.startswith(each + b'/') for one in needed):
-            mode = 0o755 if image[each] is None else stat.S_IMODE(image[each].st_mode)
+            st = image[each]
+            mode = 0o755 if st is None else stat.S_IMODE(st.st_mode)
             this.mkdir('INIT_LAYER', path + b'/diff/' + each, why, steps.CERTAIN, mode)
     for each in needed:
         if each != _MTAB:

@@ -69,7 +69,7 @@ def _fitting(this: Plan, ident: bytes, record: known.Mount, driver: known.Driver
     """Writable layers that no record claims and whose lower says the image of this container."""
     claimed = {one.mount_id for one in found.values()}
     config = known.config(this.view, ident) or {}
-    chain = record.parent or images.top.get(config.get('Image'), '')
+    chain = record.parent or images.top.get(config.get('Image') or '', '')
     layer = known.layers(this.view, driver.name).get(chain)
     if layer is None or not layer.cache_id:
         return []
@@ -80,7 +80,7 @@ def _fitting(this: Plan, ident: bytes, record: known.Mount, driver: known.Driver
 def _parent(this: Plan, folder: bytes, ident: bytes, record: known.Mount, driver: known.Driver, images: known.Images) -> None:
     path = folder + b'/parent'
     config = known.config(this.view, ident) or {}
-    by_image = images.top.get(config.get('Image'), '')
+    by_image = images.top.get(config.get('Image') or '', '')
     below = driver.below(record.mount_id)[1:]
     records = known.layers(this.view, driver.name)
     by_lower: List[str] = _by_cache(below[0], records) if below else []

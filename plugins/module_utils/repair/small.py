@@ -58,7 +58,8 @@ def _options(view: View) -> Dict[bytes, Dict[str, str]]:
         except ValueError:
             continue
         if isinstance(record, dict):
-            found[name] = record.get('Options') if isinstance(record.get('Options'), dict) else {}
+            options = record.get('Options')
+            found[name] = options if isinstance(options, dict) else {}
     return found
 
 

@@ -124,7 +124,7 @@ class View(object):
             self._planned[step.path] = Node(LINK, step.data)
         else:
             self._planned[step.path] = Node(None)
-            if step.operation == steps.RENAME:
+            if step.operation == steps.RENAME and step.data is not None:
                 self._moved[step.data] = step.path
 
     # -- how it is reached -----------------------------------------------------------------------------------------

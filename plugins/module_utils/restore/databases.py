@@ -32,7 +32,7 @@ def find(folder: bytes, prefix: bytes = b'/') -> List[Dict[str, Any]]:
 
 def expectation(record: Dict[str, Any]) -> str:
     """What the first start will bring, one or two sentences."""
-    kind = KINDS.get(record.get('engine'))
+    kind = KINDS.get(record.get('engine') or '')
     clean, crashed = (kind.clean, kind.crashed) if kind is not None and kind.clean else PLAIN
     return crashed if record.get('clean_shutdown') is False else clean
 
@@ -56,8 +56,9 @@ def image_versions(config: Optional[Dict[str, Any]]) -> Dict[str, str]:
     title = str(labels.get('org.opencontainers.image.title') or labels.get('org.label-schema.name') or '').lower()
     version = str(labels.get('org.opencontainers.image.version') or labels.get('org.label-schema.version') or '')
     for engine in (kind.name for kind in known):
-        if engine in title and engine not in found and NUMBER.match(version):
-            found[engine] = NUMBER.match(version).group()
+        match = NUMBER.match(version)
+        if engine in title and engine not in found and match:
+            found[engine] = match.group()
     return found
 
 
@@ -73,7 +74,7 @@ def series(engine: str, version: Optional[str]) -> Optional[Tuple[int, ...]]:
     return tuple(numbers[:count])
 
 
-def mismatch(records: List[Dict[str, Optional[str]]], versions: Dict[str, str]) -> Optional[str]:
+def mismatch(records: List[Dict[str, Any]], versions: Dict[str, str]) -> Optional[str]:
     """Why data (records of find()) do not fit an image (image_versions()); None if nothing speaks against it."""
     for record in records:
         engine = record['engine']

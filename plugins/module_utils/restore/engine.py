@@ -5,7 +5,7 @@
 import os
 import tempfile
 import time
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from ..archive import removal, unpack
 from ..bundles import source as sources
@@ -162,10 +162,10 @@ def _real(here: bytes, place: str) -> str:
 
 def _look_for_binds(plan: planning.Plan, situation: planning.Situation) -> None:
     """What the container will miss: -v makes an empty folder of what is not there, --mount refuses."""
-    access = situation.volumes
-    if access.way()[0] != volumes_.DIRECT:
+    access, wanted = situation.volumes, situation.wanted
+    if wanted is None or access.way()[0] != volumes_.DIRECT:
         return
-    needed = [item.get('Source') for item in situation.wanted['HostConfig'].get('Mounts', []) if item.get('Type') == 'bind' and
+    needed = [item.get('Source') for item in wanted['HostConfig'].get('Mounts', []) if item.get('Type') == 'bind' and
               as_dict(item.get('BindOptions')).get('CreateMountpoint') is not True]
     for mount in situation.source.mounts:
         if mount.type != 'bind' or not mount.source or os.path.lexists(access.place({'Mountpoint': mount.source})):
@@ -244,9 +244,10 @@ def _warn_lost_layer(plan: planning.Plan, source: sources.Source) -> None:
 def _plan_container(plan: planning.Plan, situation: planning.Situation) -> None:
     options, name, body = situation.options, situation.name, situation.wanted
     existing = situation.existing
+    assert body is not None             # _with_container() made it
     plan.before['container'] = None if existing is None else {'id': existing['Id'], 'same': situation.same}
     plan.after['container'] = _for_show(dict(body, name=name))
-    plan.result['container'] = {'id': existing['Id'] if situation.same else None, 'name': name}
+    plan.result['container'] = {'id': existing['Id'] if existing is not None and situation.same else None, 'name': name}
     if situation.same:
         plan.after['container'] = plan.before['container']
         plan.add('container', name, 'keep', 'The container %s is there already and is the same.' % name)
@@ -293,12 +294,13 @@ def _body_for(engine: engineapi.Engine, body: Dict[str, Any], later: bool) -> Tu
 
 
 def _create_step(plan: planning.Plan, situation: planning.Situation) -> Callable[[steps.Undo], None]:
-    engine, options, name = situation.engine, situation.options, situation.name
+    engine, options, name, wanted = situation.engine, situation.options, situation.name, situation.wanted
+    assert wanted is not None           # _with_container() made it
 
     def do(undo: steps.Undo) -> None:
         versions = databases.image_versions(_image_config(situation))
         planning.check_databases(plan, options, versions)
-        body, rest = _body_for(engine, situation.wanted, options.state == 'started' and options.verify_start)
+        body, rest = _body_for(engine, wanted, options.state == 'started' and options.verify_start)
         identifier, warnings = engine.create_container(name, body)
         undo.append(lambda: engine.remove('/containers/%s' % identifier, {'force': '1'}))
         for network, endpoint in rest.items():
@@ -367,19 +369,21 @@ def _replaces(situation: planning.Situation) -> bool:
     return situation.existing is not None and not situation.same and situation.options.force
 
 
-def _running(container: Dict[str, Any]) -> bool:
-    return as_dict(container.get('State')).get('Running') is True
+def _running(container: Optional[Dict[str, Any]]) -> bool:
+    return as_dict(as_dict(container).get('State')).get('Running') is True
 
 
 def _stop_step(situation: planning.Situation) -> Callable[[steps.Undo], None]:
+    identifier = as_dict(situation.existing)['Id']
+
     def do(undo: steps.Undo) -> None:
-        situation.engine.stop(situation.existing['Id'])
-        undo.append(lambda: situation.engine.start(situation.existing['Id']))
+        situation.engine.stop(identifier)
+        undo.append(lambda: situation.engine.start(identifier))
     return do
 
 
 def _replace_step(plan: planning.Plan, situation: planning.Situation) -> Callable[[steps.Undo], None]:
-    engine, name, existing = situation.engine, situation.name, situation.existing
+    engine, name, existing = situation.engine, situation.name, as_dict(situation.existing)
     create = _create_step(plan, situation)
 
     def do(undo: steps.Undo) -> None:
@@ -437,7 +441,7 @@ def _start_step(plan: planning.Plan, situation: planning.Situation) -> Callable[
         if options.verify_start:
             if not _wait(engine, identifier, name, options.start_timeout):
                 plan.note('%s runs, but its health check comes later than start_timeout: nobody has seen it healthy.' % name)
-            policy = as_dict(situation.wanted['HostConfig']).get('RestartPolicy')
+            policy = as_dict(as_dict(situation.wanted).get('HostConfig')).get('RestartPolicy')
             if policy:
                 engine.update_restart(identifier, policy)
         if situation.definition.paused:

@@ -59,7 +59,7 @@ class Engine(object):
         self.tls = tls
         self.timeout = timeout
         self.version: Dict[str, Any] = {}  # the answer to /version
-        self.api: Optional[Tuple[int, int]] = None  # (1, 41)
+        self.api: Tuple[int, ...] = ()  # (1, 41) once it is connected
         self._scheme, self._where = _address(self.docker_host)
 
     # --- requests

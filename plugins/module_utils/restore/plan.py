@@ -343,9 +343,9 @@ def _plan_volume_without_data(plan: Plan, situation: Situation, mount: Mount, na
     plan.add('volume', name, 'create', 'Create the volume %s; the bundle has no data of it.' % name, do)
 
 
-def _how_made(plan: Plan, situation: Situation, recorded: str, name: str, data: bool) -> Optional[Tuple[str, Dict[str, str], Dict[str, str]]]:
+def _how_made(plan: Plan, situation: Situation, recorded: Optional[str], name: str, data: bool) -> Optional[Tuple[str, Dict[str, str], Dict[str, str]]]:
     """(driver, options, labels) of a new volume as it was recorded; None after a refusal. DATA: the bundle has its data."""
-    info = situation.source.volumes.get(recorded, VolumeSettings())
+    info = situation.source.volumes.get(recorded or '', VolumeSettings())
     driver, options = info.driver or 'local', dict(info.options)
     drivers = as_list(as_dict(situation.info.get('Plugins')).get('Volume'))
     if drivers and driver not in drivers:
@@ -469,7 +469,7 @@ def _judge_volume(plan: Plan, situation: Situation, part: 'Part', name: str, vol
         name, text(part.file), 'kept in a volume of its own' if options.keep_old else 'dropped')
 
 
-def _labels(situation: Situation, recorded: str, info: VolumeSettings) -> Dict[str, str]:
+def _labels(situation: Situation, recorded: Optional[str], info: VolumeSettings) -> Dict[str, str]:
     """Labels of a new volume: those it had, and those that Compose looks for."""
     labels = {}
     if situation.definition is not None:

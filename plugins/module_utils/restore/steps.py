@@ -44,12 +44,12 @@ def shown(step: Step) -> Dict[str, str]:
 
 def run(steps: Iterable[Step], keep_partial: bool = False) -> None:
     """Do STEPS in order. Raises LifeboatError that names the step and says what was undone."""
-    undo = []
-    current = None
+    undo: Undo = []
+    what = 'the run'
     before = _on_sigterm(_raise_interrupted)
     try:
         for step in steps:
-            current = step
+            what = '%s %s' % (step.kind, step.name)
             if step.do is not None:
                 step.do(undo)
     except BaseException as exc:
@@ -60,7 +60,7 @@ def run(steps: Iterable[Step], keep_partial: bool = False) -> None:
         else:
             said += _undone(undo)
         if isinstance(exc, (LifeboatError, OSError, Interrupted, KeyboardInterrupt)):
-            raise (Stopped if isinstance(exc, (Interrupted, KeyboardInterrupt)) else LifeboatError)('%s %s: %s' % (current.kind, current.name, said))
+            raise (Stopped if isinstance(exc, (Interrupted, KeyboardInterrupt)) else LifeboatError)('%s: %s' % (what, said))
         raise
     finally:
         _on_sigterm(before)

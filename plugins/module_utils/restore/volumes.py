@@ -51,7 +51,7 @@ class Volumes(object):
     PASSIVE (check mode): nothing is made on the engine, not even for a moment; what cannot be seen so is unknown.
     """
 
-    def __init__(self, engine: Optional[Engine], info: Dict[str, Any], passive: bool = False, fallback_image: Optional[str] = None) -> None:
+    def __init__(self, engine: Engine, info: Dict[str, Any], passive: bool = False, fallback_image: Optional[str] = None) -> None:
         self.engine = engine
         self.info = info
         self.passive = passive
@@ -138,7 +138,9 @@ class Volumes(object):
     def _by_engine_id(self) -> Tuple[Optional[str], str]:
         """Engines from 23.0 on keep their random id in their data root too."""
         root, ident = self.info.get('DockerRootDir'), self.info.get('ID')
-        for prefix in self._prefixes() if isinstance(root, str) and isinstance(ident, str) and ident else ():
+        if not isinstance(root, str) or not isinstance(ident, str) or not ident:
+            return UNKNOWN, 'this is found out by a real run'
+        for prefix in self._prefixes():
             try:
                 with open(os.path.join(prefix + root, 'engine-id'), 'rb') as handle:
                     same = handle.read(200).strip() == ident.encode('utf-8')
@@ -168,7 +170,7 @@ class Volumes(object):
                 return bool(target.kind_of(MARK, folder))
         return any(user['filling'] for user in self.users(volume['Name']))
 
-    def restored_from(self, volume: Mapping[str, Any]) -> str:
+    def restored_from(self, volume: Mapping[str, Any]) -> Optional[str]:
         """SHA-256 of the archive that the volume was made from, as far as it is known; None if it was not."""
         if self.way(volume)[0] == DIRECT:
             with self._spot(volume).folder() as folder:
@@ -210,7 +212,7 @@ class Volumes(object):
 
     # --- writing
 
-    def fill(self, volume: Mapping[str, Any], archive: 'Optional[pieces.Readable]', what: str, digest: str, limit: Optional[int] = None,
+    def fill(self, volume: Mapping[str, Any], archive: 'pieces.Readable', what: str, digest: str, limit: Optional[int] = None,
              max_holes: int = MAX_HOLES, allow_devices: bool = False) -> Dict[str, Any]:
         """Put an archive (open_archive(), of this SHA-256) into an empty volume -> dict for the result.
 
@@ -277,7 +279,7 @@ class Volumes(object):
                 self._drop(user['id'])
         self.engine.remove('/volumes/%s' % name)
 
-    def set_aside(self, volume: Mapping[str, Any], digest: Optional[str]) -> 'Union[_KeptFolder, _KeptCopy]':
+    def set_aside(self, volume: Mapping[str, Any], digest: str) -> 'Union[_KeptFolder, _KeptCopy]':
         """Move the content of a volume away, out of the way but not gone -> an object with restore(), keep(), drop().
         DIGEST: of the archive that the volume will be filled from."""
         if self.way(volume)[0] == DIRECT:
@@ -392,7 +394,7 @@ class Passing(object):
                     'has %d bytes of holes, which the engine would write as zeros; restore on the engine\'s own host as '
                     'root, or give ignore: [holes]' % self.holes, member.name)
 
-    def _data(self, member: tarread.Member, shadow: unpack.Shadow, fd: int) -> Iterator[bytes]:
+    def _data(self, member: tarread.Member, shadow: unpack.Shadow, fd: Optional[int]) -> Iterator[bytes]:
         for offset, length in ((0, member.size),) if member.sparse is None else member.sparse:
             for piece in self.reader.pieces(length):
                 if fd is not None:
@@ -490,7 +492,7 @@ class _KeptCopy(object):
 
     def restore(self) -> None:
         self.volumes.remove(self.volume['Name'])
-        self._create(self.volume.get('Labels'))
+        self._create(self.volume.get('Labels') or {})
         self._copy(self.name, self.volume['Name'])
         self.volumes.engine.remove('/volumes/%s' % self.name)
 

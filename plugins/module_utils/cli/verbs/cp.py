@@ -101,7 +101,7 @@ def _finish(given: 'argparse.Namespace', out: Output, ready: List[copying.Copy])
     """Only when all is copied does anything get its name: so the same command can be run again after an end in the middle."""
     for copy in ready:
         for name, aside in copy.finish(given.force):
-            out.note('%s was there and is now called %s' % (shown(name), shown(aside)))
+            out.note('%s was there and is now called %s' % (shown(name), shown(aside or b'')))
 
 
 def _copy(given: 'argparse.Namespace', host: 'Host', found: objects.Opened, reference: objects.Reference, tally: files.Tally, meter: Meter,
@@ -144,7 +144,7 @@ def _bytes(found: objects.Opened, node: 'Node') -> int:
 
 
 def _job(given: 'argparse.Namespace', found: objects.Opened, reference: objects.Reference, node: 'Node') -> Job:
-    path = reference.path
+    path = reference.path or b'/'
     contents = node.folder is not None and (not path.strip(b'/.') or path.endswith(b'/.'))
     name = os.path.basename(os.path.normpath(path)) if not contents else b''
     dest = os.fsencode(given.dest)

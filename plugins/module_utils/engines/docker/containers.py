@@ -121,7 +121,7 @@ class Records(Mapping):
         return len(self._read())
 
 
-def _open(configs: Configs, ident: str, problems: List[model.Problem]) -> Tuple[safeio.Dir, List[bytes]]:
+def _open(configs: Configs, ident: str, problems: List[model.Problem]) -> Tuple[Optional[safeio.Dir], List[bytes]]:
     """(open folder or None, names in it) of a container."""
     try:
         folder = configs.folder(ident)
@@ -145,7 +145,7 @@ class _Once(object):
         return self._value
 
 
-def _config(folder: safeio.Dir, names: List[bytes], ident: str, spec: _Once, problems: List[model.Problem],
+def _config(folder: Optional[safeio.Dir], names: List[bytes], ident: str, spec: _Once, problems: List[model.Problem],
             sources: Dict[str, str]) -> Dict[str, Any]:
     """config.v2.json; the temporary file of an interrupted write; config.json of Docker before 1.10; the runtime spec that
     containerd kept of a running container; whole top-level pairs of a cut file."""
@@ -201,7 +201,7 @@ def _from_spec(spec: Optional[Dict[str, Any]], ident: str, sources: Dict[str, st
         'WorkingDir': metadata.text_of(process, 'cwd')}, 'State': {'Running': True, 'StartedAt': 'unknown'}}
 
 
-def _hostconfig(folder: safeio.Dir, names: List[bytes], ident: str, problems: List[model.Problem]) -> Dict[str, Any]:
+def _hostconfig(folder: Optional[safeio.Dir], names: List[bytes], ident: str, problems: List[model.Problem]) -> Dict[str, Any]:
     """hostconfig.json. A missing one is no damage: Docker then uses an empty one."""
     if folder is None:
         return {}
@@ -215,7 +215,7 @@ def _hostconfig(folder: safeio.Dir, names: List[bytes], ident: str, problems: Li
     return found.value or {}
 
 
-def _hints(folder: safeio.Dir, ident: str) -> str:
+def _hints(folder: Optional[safeio.Dir], ident: str) -> str:
     hints = []
     hostname = metadata.read_text(folder, b'hostname') if folder is not None else ''
     if hostname and hostname != ident[:12]:
@@ -270,7 +270,7 @@ def _driver(stores: Stores, ident: str, config: Dict[str, Any], sources: Dict[st
 
 def _image_from_layers(stores: Stores, driver: Optional[str], ident: str) -> Optional[str]:
     """The one image whose chain is the container's parent, when its config does not tell."""
-    graph = stores.graphdrivers.get(driver)
+    graph = stores.graphdrivers.get(driver or '')
     if graph is None:
         return None
     return graph.images.with_top(graph.layerdb.mount(ident).parent)
@@ -280,7 +280,7 @@ def _resolve(stores: Stores, ident: str, store: str, driver: Optional[str], imag
              points: Dict[str, Dict[str, Any]], log: model.Log, spec: _Once) -> model.Resolution:
     if store == 'containerd':
         return stores.resolve_snapshot(ident, driver)
-    graph = stores.graphdrivers.get(driver)
+    graph = stores.graphdrivers.get(driver or '')
     if graph is None:
         return model.Resolution(None, model.LOST, (problem(
             'WRITABLE_LAYER_LOST', ident, 'Nothing of storage driver %s is in this data root.' % (driver or 'unknown'),
@@ -291,7 +291,7 @@ def _resolve(stores: Stores, ident: str, store: str, driver: Optional[str], imag
     hint = _spec_hint(spec(), graph)
     if hint is None:
         chain = likely.cache_ids(graph, image_id)
-        fits = likely.best(graph, stores.claimed(driver), created, points, chain, likely.log_time(log))
+        fits = likely.best(graph, stores.claimed(graph.name), created, points, chain, likely.log_time(log))
         if fits is None:
             return found
         hint = (fits[0], 'likely: ' + ', '.join(fits[1]))
@@ -311,7 +311,7 @@ def _spec_hint(spec: Any, graph: 'Graphdriver') -> Optional[Tuple[bytes, str]]:
     return (found.group(1), 'containerd spec') if found and CACHE_ID.match(found.group(1)) else None
 
 
-def _log(folder: safeio.Dir, names: List[bytes], ident: str, hostconfig: Dict[str, Any], spec: _Once, problems: List[model.Problem]) -> model.Log:
+def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfig: Dict[str, Any], spec: _Once, problems: List[model.Problem]) -> model.Log:
     """The log files of a container, by what is there; the driver as recorded."""
     driver = metadata.text_of(hostconfig, 'LogConfig', 'Type')
     options = metadata.strings_of(hostconfig, 'LogConfig', 'Config')

@@ -7,6 +7,7 @@ layerdb (engines.docker.layerdb) is asked first, since it needs none of a driver
 (engines.docker.imagedb) and the driver's own record of lower layers stand in where it is damaged, and are compared with it
 where it is not.
 """
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -68,7 +69,7 @@ class Graphdriver(object):
         self._present: Dict[bytes, bool] = {}
         self._empty: Dict[bytes, bool] = {}
         self._image_layers_of: Dict[Optional[str], Tuple[model.Layer, str]] = {}
-        self._chains: Dict[Tuple[str, Optional[str]], _Chain] = {}  # see _Chain
+        self._chains: Dict[Tuple[Optional[str], Optional[str]], _Chain] = {}  # see _Chain
 
     # -- folders -----------------------------------------------------------------------------------------------------
 
@@ -104,6 +105,13 @@ class Graphdriver(object):
                 self._folders[top] = None
         return self._folders[top]
 
+    def _inner(self, name: bytes) -> 'Dir':
+        """A folder in that of the driver. OSError."""
+        holder = self._holder(self.driver.FOLDER)
+        if holder is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return holder.child(name)
+
     def empty(self, relative: bytes) -> bool:
         """True if a layer's folder (that is present) has nothing in it."""
         if relative not in self._empty:
@@ -124,7 +132,7 @@ class Graphdriver(object):
 
     def _image_layer(self, record: Optional[LayerRecord]) -> Tuple[model.Layer, str]:
         if record is None or record.cache_id is None:
-            return model.Layer(None, self.encoding, model.LOST, record.diff_id if record else None,
+            return model.Layer(None, self.encoding or '', model.LOST, record.diff_id if record else None,
                                record.chain_id if record else None), 'its folder is not recorded'
         layer, why = self.layer_folder(record.cache_id)
         layer = layer._replace(diff_id=record.diff_id, chain_id=record.chain_id, tar_split=self.absolute(os.path.join(
@@ -137,9 +145,9 @@ class Graphdriver(object):
         relative = self.driver.layer(cache_id)
         ident = cache_id.decode('ascii', 'replace')
         if not self.present(relative, cache_id):
-            return model.Layer(self.absolute(relative), self.encoding, model.LOST, cache_id=ident), \
+            return model.Layer(self.absolute(relative), self.encoding or '', model.LOST, cache_id=ident), \
                 'its folder does not exist'
-        return model.Layer(self.absolute(relative), self.encoding, model.COMPLETE, cache_id=ident), ''
+        return model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE, cache_id=ident), ''
 
     # -- a container's stack -----------------------------------------------------------------------------------------
 
@@ -194,7 +202,7 @@ class Graphdriver(object):
         relative = self.driver.writable(mount_id)
         if not self.present(relative, mount_id):
             return None, 'its folder does not exist'
-        return model.Layer(self.absolute(relative), self.encoding, model.COMPLETE,
+        return model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE,
                            cache_id=mount_id.decode('ascii', 'replace')), ''
 
     def _init(self, mount_id: bytes, record: MountRecord) -> Optional[model.Layer]:
@@ -202,7 +210,7 @@ class Graphdriver(object):
         relative = self.driver.layer(init_id)
         if not self.present(relative, init_id):
             return None
-        return model.Layer(self.absolute(relative), self.encoding, model.COMPLETE, cache_id=init_id.decode('ascii'))
+        return model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE, cache_id=init_id.decode('ascii'))
 
     def _image_layers(self, name: str, mount_id: bytes, record: MountRecord, image_id: Optional[str], init: Optional[model.Layer]) -> _Found:
         """_Found. Sources in order: layerdb's parents, the image's config, the driver's lowers."""
@@ -283,9 +291,10 @@ class Graphdriver(object):
         one read: each link is looked up once."""
         if chain and self._has_lower_file():
             layers = self.layerdb.layers()
-            idents = [layers[item].cache_id for item in chain]
+            recorded = [layers[item].cache_id for item in chain]
+            idents = [ident for ident in recorded if ident is not None]
             below = self._below_init(mount_id, init)
-            if below is not None and None not in idents and idents == [self._ident(part) for part in below.split(b':')]:
+            if below is not None and len(idents) == len(recorded) and idents == [self._ident(part) for part in below.split(b':')]:
                 return Lowers(((mount_id + b'-init',) if init is not None else ()) + tuple(idents), below=below)
         return self.driver.lowers(self.root, mount_id)
 
@@ -295,9 +304,9 @@ class Graphdriver(object):
     def _below_init(self, mount_id: bytes, init: Optional[model.Layer]) -> Optional[bytes]:
         """What the file ``lower`` of a writable layer says of the layers below its init layer, None if it is unusual."""
         try:
-            folder = self._holder(self.driver.FOLDER).child(mount_id)
+            folder = self._inner(mount_id)
             lower = folder.read(b'lower', 1 << 20)
-        except (OSError, AttributeError):
+        except OSError:
             return None
         folder.close()
         if init is None:
@@ -310,8 +319,8 @@ class Graphdriver(object):
         if part not in self._idents:
             if self._links is None:
                 try:
-                    self._links = self._holder(self.driver.FOLDER).child(b'l')
-                except (OSError, AttributeError):
+                    self._links = self._inner(b'l')
+                except OSError:
                     return b''
             self._idents[part] = (self.driver.by_symlink(self._links, part[2:]) or b'') if part.startswith(b'l/') else b''
         return self._idents[part]

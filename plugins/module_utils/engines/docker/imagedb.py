@@ -56,7 +56,7 @@ class ImageDb(object):
         fitting = [image_id for image_id in self.ids()
                    if chain_id and chain_ids(diff_ids_of(self.config(image_id).value))[-1:] == [chain_id]]
         tagged = [image_id for image_id in fitting if self.references()[0].get(image_id)]
-        return (tagged or fitting or [None])[0]
+        return next(iter(tagged or fitting), None)
 
     def references(self) -> Tuple[Dict[str, List[str]], str]:
         """({image id: [references]}, damage) of repositories.json."""

@@ -53,8 +53,10 @@ class LayerDb(object):
                 if HEX.match(name):
                     record = self._layer(name, name)
                     self._layers[record.chain_id] = record
-                elif REMOVING.match(name):
-                    removing.append((REMOVING.match(name).group(1), name))
+                else:
+                    begun = REMOVING.match(name)
+                    if begun is not None:
+                        removing.append((begun.group(1), name))
             for chain, name in removing:
                 record = self._layer(chain, name)
                 known = self._layers.get(record.chain_id)
@@ -65,7 +67,7 @@ class LayerDb(object):
     def _layer(self, chain: bytes, name: bytes) -> LayerRecord:
         chain_id = 'sha256:' + chain.decode('ascii')
         try:
-            folder = self._folders.get(b'layerdb/sha256').child(name)
+            folder = self._folders.child(b'layerdb/sha256', name)
         except OSError as exc:
             return LayerRecord(chain_id, None, None, None, None, name, metadata.describe(exc))
         damage = []
@@ -98,10 +100,10 @@ class LayerDb(object):
     def tar_split(self, record: LayerRecord) -> 'Optional[Tuple[Dir, bytes]]':
         """(folder, name) of a layer's tar-split file, None if it has none."""
         try:
-            folder = self._folders.get(b'layerdb/sha256').child(record.folder)
+            folder = self._folders.child(b'layerdb/sha256', record.folder)
             if stat.S_ISREG(folder.stat(b'tar-split.json.gz').st_mode):
                 return folder, b'tar-split.json.gz'
-        except (OSError, AttributeError):
+        except OSError:
             pass
         return None
 
@@ -117,8 +119,8 @@ class LayerDb(object):
 
     def _mount(self, name: str) -> MountRecord:
         try:
-            folder = self._folders.get(b'layerdb/mounts').child(os.fsencode(name))
-        except (OSError, AttributeError):
+            folder = self._folders.child(b'layerdb/mounts', os.fsencode(name))
+        except OSError:
             return MountRecord(None, None, None, False)
         mount_id = metadata.read_text(folder, b'mount-id').encode()
         init_id = metadata.read_text(folder, b'init-id').encode()

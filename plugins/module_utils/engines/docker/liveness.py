@@ -128,7 +128,7 @@ def lock_holder(root: bytes, name: bytes) -> Lock:
         os.close(fd)
 
 
-def _owner(st: os.stat_result) -> int:
+def _owner(st: os.stat_result) -> Optional[int]:
     """The process that holds the lock by proc_locks(5), None if it is not seen from here."""
     return owner_in(hosts.read_kernel('/proc/locks'), st.st_dev, st.st_ino)
 
@@ -144,7 +144,7 @@ def owner_in(locks: bytes, dev: int, inode: int) -> Optional[int]:
     return None
 
 
-def _named(pid: int) -> str:
+def _named(pid: Optional[int]) -> str:
     if not pid:
         return ''
     name = wording.show(hosts.read_proc(pid, 'comm', 64).strip())

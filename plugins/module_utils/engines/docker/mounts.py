@@ -98,7 +98,7 @@ def mounts(points: Dict[str, Dict[str, Any]], volumes: Dict[str, model.Volume], 
         path, status, anonymous = None, model.LOST, False
         if kind == 'volume':
             name = name or _name_of(source)
-            volume = volumes.get(name)
+            volume = volumes.get(name or '')
             if volume is not None:
                 path, status, anonymous = volume.path, volume.status, volume.anonymous
                 problems.extend(volume.problems)

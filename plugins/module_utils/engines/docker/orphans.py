@@ -59,12 +59,12 @@ def _graphdriver(readers: Readers, read: Callable[[str], model.Container], graph
             lost_owner[record.mount_id] = name
         else:
             claimed.add(record.mount_id)    # a layer of a build or of an image mount: no init layer
-    claimed.update(record.cache_id for record in graph.layerdb.layers().values())
+    claimed.update(record.cache_id for record in graph.layerdb.layers().values() if record.cache_id is not None)
     for ident in owners:
         container = read(ident)
         if container.store == 'graphdriver' and container.driver == graph.name and container.stack is not None \
                 and container.stack.writable is not None:
-            claimed.add(container.stack.writable.cache_id.encode('ascii'))
+            claimed.add((container.stack.writable.cache_id or '').encode('ascii'))
     names = graph.driver.ids(graph.root)
     known = frozenset(names)
     for ident in names:
@@ -74,10 +74,10 @@ def _graphdriver(readers: Readers, read: Callable[[str], model.Container], graph
             continue                    # an image layer that layerdb lost, or a builder's; never a container's
         owner = lost_owner.get(ident)
         found = graph.resolve(owner or ident.decode('ascii'), None, (ident, 'folder'))
-        if found.stack is None or found.stack.writable is None:
+        if found.stack is None or found.stack.writable is None or found.stack.writable.path is None:
             continue
         image_id = _image_by_chain(graph, found.stack)
-        references = graph.images.references()[0].get(image_id, [])
+        references = graph.images.references()[0].get(image_id or '', [])
         yield model.Orphan(found.stack.writable.path, found.stack, image_id, references[0] if references else None,
                            readers.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, readers.idmap, found.problems)
 
@@ -107,7 +107,7 @@ def _containerd(readers: Readers, store: 'ContainerdStore', owners: FrozenSet[st
         if key in owners or key in image_mounts or shots.encoding is None:
             continue
         stack, dummy, problems = store.stack_of(shots, record, key)
-        if stack.writable is None:
+        if stack.writable is None or stack.writable.path is None:
             continue
         image_id, reference = _image_of_snapshot(readers, store, stack)
         yield model.Orphan(stack.writable.path, stack, image_id, reference, readers.path, 'containerd', snapshotter, key, key,
@@ -132,6 +132,6 @@ def _unordered(readers: Readers, store: 'ContainerdStore', shots: 'Snapshotter')
     for number in shots.numbers():
         record = containerd.Snapshot('', number, containerd.ACTIVE, '', None, None)
         layer, why = shots.layer(record)
-        if not why:
+        if not why and layer.path is not None:
             yield model.Orphan(layer.path, model.Stack(layer, None, ()), None, None, readers.path, 'containerd', shots.name,
                                'snapshot-%d' % number, None, readers.idmap)

@@ -53,7 +53,7 @@ class Stores(NamedTuple):
         return [name for store in self.containerd for name in store.snapshotters() if any(
             ident in names for namespace in store.namespaces(self.suffix) for names in store.names_of(namespace, name))]
 
-    def resolve_snapshot(self, ident: str, snapshotter: str) -> model.Resolution:
+    def resolve_snapshot(self, ident: str, snapshotter: Optional[str]) -> model.Resolution:
         """The Resolution of a container of the containerd store."""
         first = None
         for store in self.containerd:
@@ -79,7 +79,9 @@ class Stores(NamedTuple):
 
     def references(self, store: str, driver: Optional[str], image_id: Optional[str]) -> Sequence[str]:
         """The names of an image."""
-        if store == 'graphdriver' and driver in self.graphdrivers:
+        if image_id is None:
+            return []
+        if store == 'graphdriver' and driver is not None and driver in self.graphdrivers:
             names = self.graphdrivers[driver].images.references()[0].get(image_id, [])
             return names or legacy.references(self.dir, driver).get(image_id, [])
         for container_store in self.containerd:

@@ -81,7 +81,7 @@ class Snapshotter(object):
     def layer(self, record: Snapshot, chain_id: Optional[str] = None) -> Tuple[model.Layer, str]:
         """(model.Layer, why it is not whole or '')."""
         relative = self.relative(record)
-        layer = model.Layer(self.absolute(relative), self.encoding, model.COMPLETE, None, chain_id, str(record.ident))
+        layer = model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE, None, chain_id, str(record.ident))
         if relative not in self._present:
             try:
                 folder = self.root.descend(relative)

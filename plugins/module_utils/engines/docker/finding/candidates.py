@@ -170,7 +170,7 @@ def _candidate(scan: 'Scan', place: bytes, claims: List[Claim], content: Content
         base = outer
         name = os.path.basename(place)
         match = USERNS.match(name)
-        userns = (int(match.group(1)), int(match.group(2)))
+        userns = (int(match.group(1)), int(match.group(2))) if match is not None else None
         suffix = name.decode('ascii')
         why.append('userns-remap folder')
         if os.path.basename(recorded) != name:

@@ -76,7 +76,7 @@ class ContainerdRoots(object):
         found, missing = [], []
         for path in named:
             node = scan.node(path)
-            if safeio.is_folder(node):
+            if node is not None and safeio.is_folder(node):
                 if node not in found:
                     found.append(node)
             elif path not in missing:

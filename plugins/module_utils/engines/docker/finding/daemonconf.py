@@ -167,7 +167,7 @@ def split_words(text: str) -> List[str]:
             if char == quote:
                 quote = ''
             else:
-                word.append(char)
+                word = (word or []) + [char]
         elif char in '"\'':
             quote = char
             word = [] if word is None else word
@@ -187,10 +187,10 @@ def command_words(value: str, env: Dict[str, str], specifiers: Optional[Dict[str
     """The commands of one ExecStart value as lists of words, variables filled in (systemd.service(5)); the script of
     a ``sh -c`` is taken apart too."""
     words = split_words(value)
-    prefix = re.match('[-@:+!|]*', words[0]).group(0) if words else ''
     if not words:
         return []
-    words[0] = words[0][len(prefix):]
+    bare = words[0].lstrip('-@:+!|')
+    prefix, words[0] = words[0][:len(words[0]) - len(bare)], bare
     if '@' in prefix:
         del words[1:2]
     commands = [[]]
@@ -378,7 +378,7 @@ def flags_of(words: List[str], longs: Optional[Dict[str, Optional[str]]] = None,
     return found
 
 
-def _keep(found: Dict[str, Any], key: Optional[str], value: str) -> None:
+def _keep(found: Dict[str, Any], key: Optional[str], value: Optional[str]) -> None:
     if key is None or value is None:
         return
     if key in _LISTS:

@@ -87,7 +87,7 @@ def _from_homes(scan: 'Scan', dummy: List[Claim]) -> Iterator[Claim]:
             if scan.names(folder):
                 for name in service_names(scan, folders, (folder,)):
                     for flags, where, env, owner in unit_daemons(scan, name, folders, user):
-                        claim = claim_of(scan, flags, '%s of user %s' % (where, show(owner.name)), env, owner)
+                        claim = claim_of(scan, flags, '%s of user %s' % (where, show(owner.name if owner is not None else user.name)), env, owner)
                         if not claim.default or claim.flags or env.get('XDG_DATA_HOME'):
                             yield claim
             claim = claim_of(scan, {}, '', {}, user)
