@@ -15,7 +15,7 @@ def audit_findings(facts: Any, rules: Any, ignore: Any = None, host: str = '', n
     try:
         moment = records.moment_of(plain(now)) if now else None
         if now and moment is None:
-            raise findings.AuditError(f'now "{now}" is no time like 2027-01-31T00:00:00Z')
+            raise findings.AuditError(f'now "{now}" is not a time like 2027-01-31T00:00:00Z')
         return findings.findings(facts, rules, ignore, plain(host), moment)
     except (findings.AuditError, TypeError) as exc:
         raise AnsibleFilterError(f'audit_findings: {exc}') from None

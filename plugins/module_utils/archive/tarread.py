@@ -391,7 +391,7 @@ class Reader(object):
 
     def _time(self, value: bytes, name: bytes) -> int:
         """PAX time -> ns; the sign goes before the whole."""
-        whole, dot, fraction = value.partition(b'.')
+        whole, dummy, fraction = value.partition(b'.')
         if len(whole) > 20:
             raise self.fail('has a time that makes no sense', name)
         try:

@@ -121,7 +121,7 @@ class FolderStore(object):
 
     def folder(self, make: bool = False) -> Optional[int]:
         """The descriptor of the folder of this host, valid until close(); None where it is missing and not to be made. Raises
-        LifeboatError where it is a link, or in the hands of somebody else."""
+        LifeboatError where it is a link, or belongs to another user."""
         if self._fd is None and (make or os.path.lexists(self.path)):
             dest = place.open_dest(self._dest, make)
             try:
@@ -178,7 +178,7 @@ class FolderStore(object):
 
     def images(self) -> 'ImageStore':
         """An imagestore.ImageStore: where layers that several bundles have in common lie once."""
-        from ..images import store as imagestore  # and all that knows layers: only for who asks for images
+        from ..images import store as imagestore  # and all that knows layers: only when images are rescued
         return imagestore.ImageStore(os.path.join(self.path, imagestore.NAME), None, self.folder)
 
     def ask(self, names: Iterable[str], blobs: Iterable[str] = ()) -> None:

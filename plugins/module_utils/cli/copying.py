@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTupl
 
 from ..archive import removal
 from ..archive.sink import TEMPORARY
+from ..archive.unpack import set_xattrs
 from ..archive.write import HASHED_HOLES, data_map
+from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..disk.tree import Entry, Failure
 from ..formats import checksums, pieces
@@ -34,8 +36,6 @@ CHUNK = 1 << 20
 ZEROS = memoryview(bytes(CHUNK))
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# Belong to the old host: labels of its policy, signatures with its keys.
-HOST_XATTRS = ('security.selinux', 'security.ima', 'security.evm')
 MEASURE_AFTER = 1.0                     # seconds; what is copied within needs no progress
 
 
@@ -230,7 +230,7 @@ class Copy(object):
                 removal.remove(name, folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
             else:
-                os.chmod(b'/proc/self/fd/%d/%s' % (folder, name), 0o700)
+                os.chmod(name, 0o700, dir_fd=folder)
         self._pending.append((path, entry.st, self._xattrs(entry), set()))
 
     def _finish(self, parent: bytes) -> None:
@@ -326,7 +326,10 @@ class Copy(object):
         if kind != stat.S_IFLNK:
             made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
-                os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+                if safeio.has_proc():
+                    os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+                else:                   # a bare chroot, where nobody else runs
+                    os.chmod(name, self._mode(st), dir_fd=folder)
             finally:
                 os.close(made)
         self._set_xattrs(node, self._xattrs(entry))
@@ -479,19 +482,8 @@ class Copy(object):
             return {}
         return found if self._options.idmap is None or not found else self._options.idmap.xattrs(found)
 
-    def _set_xattrs(self, where: Union[bytes, int], xattrs: Dict[str, bytes]) -> None:
-        for name, value in sorted(xattrs.items()):
-            if name in HOST_XATTRS:
-                continue
-            try:
-                if isinstance(where, int):
-                    os.setxattr(where, name, value)
-                else:
-                    os.setxattr(where, name, value, follow_symlinks=False)
-            except OSError as exc:
-                if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                    raise
-                self.counts.attributes += 1
+    def _set_xattrs(self, where, xattrs):
+        self.counts.attributes += sum(1 for dummy in set_xattrs(where, xattrs))
 
     def _apply(self, fd: int, st: os.stat_result, xattrs: Dict[str, bytes], clean: bool = True) -> None:
         """Owner, mode, attributes and, last of all, times of an open file or folder."""

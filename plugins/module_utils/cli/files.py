@@ -30,7 +30,7 @@ def arguments(parser: Parser, metavar: str = 'OBJECT[:PATH]', several: bool = Tr
     """The argument OBJECT[:PATH], and whether mounts are looked into."""
     parser.add_argument('objects' if several else 'object', metavar=metavar, help=OBJECT_HELP, nargs='+' if several else None)
     parser.add_argument('--no-mounts', dest='mounts', action='store_false',
-                        help='not what was mounted: volumes and binds of a container are empty folders')
+                        help='without volumes and binds of a container: they are empty folders')
 
 
 class Tally(object):

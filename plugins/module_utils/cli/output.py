@@ -123,11 +123,11 @@ class Output(object):
     @property
     def width(self) -> Optional[int]:
         """Columns of the terminal, None where there is none: then nothing has to be cut."""
-        return _width(self.out) if self.terminal else None
+        return terminal_width(self.out) if self.terminal else None
 
     @property
-    def err_width(self) -> Optional[int]:
-        return _width(self.err) if self.err_terminal else None
+    def err_width(self):
+        return terminal_width(self.err) if self.err_terminal else None
 
 
 def _terminal(fd: int) -> bool:
@@ -137,7 +137,8 @@ def _terminal(fd: int) -> bool:
         return False
 
 
-def _width(fd: int) -> Optional[int]:
+def terminal_width(fd: int) -> int:
+    """Columns of the terminal FD, or what COLUMNS says; WIDTH where nobody knows."""
     try:
         return max(20, int(os.environ.get('COLUMNS') or os.get_terminal_size(fd).columns or WIDTH))
     except (OSError, ValueError):

@@ -6,9 +6,6 @@
 All functions return lines. WIDTH: columns of the terminal, None where nothing has to be cut. PAINT(text, colour) colours text
 on a terminal. Values come from disks and bundles: every one goes through shown().
 """
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
-
-from ..archive.progress import human
 from ..formats.values import as_dict, as_int, as_list, as_str
 from ..records import model
 from .output import columns, shown, wrapped
@@ -74,7 +71,13 @@ def _about_root(root: Dict[str, Any]) -> str:
     return ': %s' % ', '.join(words)
 
 
-def _size(item: Dict[str, Any]) -> str:
+def human(size):
+    """Bytes as people read them; most tables that look prints have none."""
+    from ..archive.progress import human as sized
+    return sized(size)
+
+
+def _size(item):
     usage = item.get('usage')
     return human(usage['bytes']) if usage else '-'
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..disk.safeio import Dir
     from ..disk.tree import Entry
 
+from ..formats.values import NOTHING
+
 DATABASE = 'database'
 REPOSITORY = 'repository'
 MAIL = 'mail'
@@ -64,7 +66,7 @@ class Finder(NamedTuple):
     """
     kinds: Tuple[Kind, ...]
     markers: Dict[bytes, Callable]
-    tails: Dict[bytes, Callable] = {}
+    tails: Dict[bytes, Callable] = NOTHING
     paged: Tuple[Callable, ...] = ()
 
 

@@ -59,14 +59,7 @@ def check_image(image: model.Image,
         'problems': [dict(item._asdict()) for item in problems]}
 
 
-def check_images(images: Iterable[model.Image], progress: Optional[Callable[[int], Any]] = None) -> Iterator[Tuple[model.Image, Dict[str, Any]]]:
-    """Yield (model.Image, check_image's result) of IMAGES; a layer that several share is read once."""
-    checked = {}
-    for image in images:
-        yield image, check_image(image, checked, progress)
-
-
-def _name(image: model.Image) -> str:
+def _name(image):
     return image.references[0] if image.references else image.id[:19]
 
 

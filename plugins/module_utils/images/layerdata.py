@@ -67,10 +67,8 @@ class Blob(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: Optional[bytes]) -> Iterator[int]:
-    """Descriptor of a file of the engine's own (never through a link at its end). Raises OSError, also for None: there is none."""
-    if path is None:
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+def opened(path):
+    """Descriptor of a file of the engine's own, never through a link. Raises OSError."""
     folder = safeio.Dir.root(os.path.dirname(path))
     try:
         fd = folder.open(os.path.basename(path))

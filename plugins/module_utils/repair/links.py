@@ -126,6 +126,9 @@ def _link_of_init(driver: known.Driver, mount_id: bytes, below: List[bytes], ini
 def _new_init(this: Plan, name: bytes, path: bytes, link: bytes, below: List[bytes]) -> None:
     """What dockerd puts into an init layer: each only where the image has not got it."""
     why = 'made as dockerd makes it for a new container'
+    if any(this.view.stat(name + b'/' + one + b'/diff') is None for one in below):
+        this.leave('INIT_LAYER', path, 'a layer below it is not there yet', 'Run the repair again when it is.')
+        return
     image = {one: _in_image(this.view, name, below, one) for one in _INIT_FOLDERS + _INIT_FILES + (_MTAB,)}
     there = [st for st in (image[one] for one in _INIT_FOLDERS) if st is not None]
     if any(not stat.S_ISDIR(st.st_mode) or st.st_uid for st in there):

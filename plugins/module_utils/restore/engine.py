@@ -440,8 +440,8 @@ def _start_step(plan: planning.Plan, situation: planning.Situation) -> Callable[
         undo.append(lambda: engine.stop(identifier, 10))
         if options.verify_start:
             if not _wait(engine, identifier, name, options.start_timeout):
-                plan.note('%s runs, but its health check comes later than start_timeout: nobody has seen it healthy.' % name)
-            policy = as_dict(as_dict(situation.wanted).get('HostConfig')).get('RestartPolicy')
+                plan.note('%s runs, but its health check runs later than start_timeout, so it is not known whether it is healthy.' % name)
+            policy = as_dict(situation.wanted['HostConfig']).get('RestartPolicy')
             if policy:
                 engine.update_restart(identifier, policy)
         if situation.definition.paused:
@@ -460,7 +460,7 @@ def _wait(engine: engineapi.Engine, identifier: str, name: str, seconds: int) ->
         state = as_dict(container.get('State'))
         health = as_dict(state.get('Health')).get('Status')
         if state.get('Running') is not True:
-            raise LifeboatError('%s ended with status %s. Its log ends so: %s' % (
+            raise LifeboatError('%s ended with status %s. The end of its log: %s' % (
                 name, state.get('ExitCode'), _end_of_log(engine, identifier)))
         since = since or time.time()
         settled = time.time() - since >= SETTLE
@@ -470,7 +470,7 @@ def _wait(engine: engineapi.Engine, identifier: str, name: str, seconds: int) ->
         if settled and isinstance(interval, int) and interval > seconds * 10 ** 9:
             return False
         if time.time() > deadline:
-            raise LifeboatError('%s is not healthy after %d seconds (%s). Its log ends so: %s' % (
+            raise LifeboatError('%s is not healthy after %d seconds (%s). The end of its log: %s' % (
                 name, seconds, health or 'no health check', _end_of_log(engine, identifier)))
         time.sleep(0.5)
 

@@ -49,9 +49,9 @@ class State(object):
         self._old: Dict[str, Dict[str, Any]] = {}
         self._new: Dict[str, Dict[str, Any]] = {}
         self._raw = b''                 # _old as it was read
-        self._digested: Optional[Tuple[Optional[Tuple[Noise, ...]], str]] = None  # (table, its digest)
-        self._looking: Optional[Tuple[List[str], parallel.Early]] = None  # (keys, parallel.Early)
-        self._unchanged: Optional[Set[str]] = None  # keys of trees that are as they were
+        self._digested = None           # (table, its digest)
+        self._looking = None            # (keys, parallel.Jobs)
+        self._unchanged = None          # keys of trees that are as they were
 
     @classmethod
     def load(cls, path: bytes, data_roots: Sequence[bytes] = (), full_every: int = FULL_EVERY) -> 'State':
@@ -75,15 +75,17 @@ class State(object):
         until somebody asks. Twice is once."""
         if self._looking is None:
             keys = [key for key in (self._old if keys is None else keys) if self._may_be_used(key)]
-            self._looking = keys, parallel.Early([functools.partial(_is_unchanged, self._old[key]) for key in keys], workers)
+            self._looking = keys, parallel.Jobs([functools.partial(_is_unchanged, self._old[key]) for key in keys],
+                                                parallel.processors() - 1 if workers is None else workers)
 
     def remembered(self, key: str, path: bytes, encoding: str = model.PLAIN, **options: Any) -> Optional[usages.Usage]:
         """What usage.scan_folder(PATH, ENCODING, **OPTIONS) gave the last time, None if it has to be walked. KEY: text that
         names the tree, e.g. a container's id. OPTIONS: of `detector` only whether there is one is compared, of `limits` nothing."""
         self.look()
-        if self._unchanged is None and self._looking is not None:
-            keys, early = self._looking
-            self._unchanged = {each for each, same in zip(keys, early.answers()) if same}
+        if self._unchanged is None:
+            keys, asked = self._looking
+            # what cannot be told is walked
+            self._unchanged = {each for each, (same, dummy) in zip(keys, asked.results()) if same}
         old = self._old.get(key)
         # another place by the same name is another tree
         if old is None or key not in (self._unchanged or ()) or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):
