@@ -11,7 +11,7 @@ import os
 import shlex
 import socket
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -41,7 +41,7 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import reset, transport
 
 if TYPE_CHECKING:
-    from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import Problem
+    pass
 
 display = Display()
 LISTS = ('data_roots', 'containers', 'include', 'volumes', 'images', 'paths')      # that may come as one text, with commas

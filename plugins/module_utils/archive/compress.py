@@ -19,7 +19,7 @@ from ..disk.errors import LifeboatError
 from ..formats import pieces
 
 if TYPE_CHECKING:
-    from .sink import Sink
+    pass
 
 NAMES = ('auto', 'zstd', 'gzip', 'xz', 'none')
 SUFFIXES = {'zstd': '.zst', 'gzip': '.gz', 'xz': '.xz', 'none': ''}

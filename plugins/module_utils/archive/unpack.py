@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from typing import Any, Dict, Iterator, NamedTuple, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..databases.registry import MARKERS, TAILS
 from . import tarread

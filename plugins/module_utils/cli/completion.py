@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tab completion for bash, zsh and fish, made of the parser: no list of verbs or options stands here."""
 import argparse
-from typing import Any, List
+from typing import TYPE_CHECKING, List, Optional, Tuple
+
+if TYPE_CHECKING:
+    from .parser import Parser
 
 HEAD = '# Tab completion of lifeboat for %s, made by: lifeboat completion %s\n'
 
@@ -25,7 +28,7 @@ def one_line(action: argparse.Action) -> str:
     return ''.join(char for char in text if char not in '\'"`$\\[]:')
 
 
-def arguments_of(parser: Any) -> List[str]:
+def arguments_of(parser: 'Parser') -> List[str]:
     """The words that an argument (not an option) of a parser may be, [] where it is a name or a path."""
     return [str(word) for action in parser._actions if not action.option_strings and action.choices for word in action.choices]
 

@@ -4,7 +4,7 @@
 """--disk: the disk of a dead host is attached before the verb and released after it, whatever the verb did."""
 import contextlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, Iterator
 
 from ..disk.errors import LifeboatError
 from .output import Output, shown

@@ -5,7 +5,7 @@
 import argparse
 import importlib
 import os
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 from .output import terminal_width
 

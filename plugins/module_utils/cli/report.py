@@ -6,6 +6,8 @@
 All functions return lines. WIDTH: columns of the terminal, None where nothing has to be cut. PAINT(text, colour) colours text
 on a terminal. Values come from disks and bundles: every one goes through shown().
 """
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
 from ..formats.values import as_dict, as_int, as_list, as_str
 from ..records import model
 from .output import columns, shown, wrapped

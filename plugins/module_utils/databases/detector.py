@@ -7,15 +7,14 @@ Looking costs an open and a read, so a file is only opened when its name or its 
 (:mod:`registry` has the tables), and never below a folder that is already known to be a database.
 """
 import os
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..formats.wording import path_fields
 from . import noise, registry
 from .look import DATABASE, KEYS, REPOSITORY, UPLOADS
 
 if TYPE_CHECKING:
-    from ..disk.tree import Entry
-    from .look import Match
+    from .look import Look, Match
 
 MAX_FOUND = 200                         # longest list one tree gets; what is cut is counted
 MAX_LOOKS = 20000                       # files opened in one tree; planted candidates must not cost hours
@@ -94,7 +93,7 @@ class Detector(object):
     def paged(size: int) -> bool:
         return size >= 512 and not size & 511
 
-    def marker(self, look: Look, name: bytes, reason: Optional[str] = None) -> None:
+    def marker(self, look: 'Look', name: bytes, reason: Optional[str] = None) -> None:
         """NAME is in registry.MARKERS."""
         if self.looks_left > 0:
             self.looks_left -= 1
@@ -102,7 +101,7 @@ class Detector(object):
             if match is not None:
                 self._add(look, match, reason)
 
-    def file(self, look: Look, name: bytes, st: os.stat_result, reason: Optional[str] = None) -> None:
+    def file(self, look: 'Look', name: bytes, st: os.stat_result, reason: Optional[str] = None) -> None:
         """NAME ends like one of registry.TAILS, or has whole pages."""
         if self.looks_left <= 0:
             return
@@ -118,7 +117,7 @@ class Detector(object):
         if match is not None:
             self._add(look, match, reason, st)
 
-    def _add(self, look: Look, match: 'Match', reason: Optional[str], st: Optional[os.stat_result] = None) -> None:
+    def _add(self, look: 'Look', match: 'Match', reason: Optional[str], st: Optional[os.stat_result] = None) -> None:
         if match.kind == KEYS and reason:
             return                      # keys of packages' own tests and of temporary folders
         prefix = look.prefix

@@ -51,7 +51,7 @@ def _looked(path: bytes) -> int:
     return fd
 
 
-def _top(place):
+def _top(place: Union[bytes, int]) -> int:
     """A descriptor of the folder PLACE, see Dir.root() and Dir.held()."""
     looked = place if isinstance(place, int) else _looked(place)
     try:
@@ -128,7 +128,7 @@ class Dir(object):
         return cls(None, path, _top(path), OrderedDict() if pool is None else pool)
 
     @classmethod
-    def held(cls, folder):
+    def held(cls, folder: int) -> 'Dir':
         """The folder that the descriptor FOLDER has open, as a root; the caller closes FOLDER, after this."""
         return cls(None, folder, _top(folder), OrderedDict())
 
@@ -168,8 +168,9 @@ class Dir(object):
         chain = [self]
         while chain[-1]._fd is None and chain[-1].parent is not None:
             chain.append(chain[-1].parent)
-        if chain[-1]._fd is None:
-            chain[-1]._adopt(_top(chain[-1].name))
+        fd = chain[-1]._fd
+        if fd is None:
+            fd = chain[-1]._adopt(_top(chain[-1].name))
         for folder in reversed(chain[:-1]):
             fd = folder._adopt(openat(folder.name, fd, FLAGS | os.O_DIRECTORY))
         return fd

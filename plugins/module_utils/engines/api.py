@@ -16,6 +16,7 @@ An engine is a folder beside this file with a module ``engine`` that has
 
 and one line in engines.registry. It is imported on every call, so it imports the rest of its folder where it is needed.
 """
+import errno
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..formats.values import NOTHING

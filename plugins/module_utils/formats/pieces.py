@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Tuple, Union
 
 if TYPE_CHECKING:
+    import hashlib
     from typing import Protocol  # Python 3.8
 
     class Readable(Protocol):

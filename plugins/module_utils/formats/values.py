@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values that were read from a disk, tamed: they may have any type, or be missing."""
-from typing import Any, Dict
+from typing import Any, Dict, List, Optional
 
 MAX_DEPTH = 12
 _AS_THEY_ARE = frozenset((type(None), bool, int, float))
@@ -11,7 +11,7 @@ _AS_THEY_ARE = frozenset((type(None), bool, int, float))
 class _Nothing(dict):
     """A dictionary that stays empty: all records whose field has this default share it."""
 
-    def _refused(self, *dummy, **more):
+    def _refused(self, *dummy: Any, **more: Any) -> Any:
         raise TypeError('this empty dictionary is shared by all records; put a new one into yours')
 
     __setitem__ = __ior__ = setdefault = update = _refused

@@ -8,7 +8,7 @@ counts as whole.
 """
 import hashlib
 import time
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..disk.errors import LifeboatError
 from ..formats import wording

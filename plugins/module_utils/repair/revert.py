@@ -8,6 +8,7 @@ A path that is neither as the step left it nor as it was before belongs to someb
 import os
 from typing import Any, Dict, List, NamedTuple
 
+from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import wording
 from . import objects, steps
@@ -41,7 +42,7 @@ def unfinished(top: Tops, journal: Journal) -> List[Conflict]:
     return conflicts
 
 
-def _undo_from(top: safeio.Dir, journal: Journal, first: int) -> List[Conflict]:
+def _undo_from(top: Tops, journal: Journal, first: int) -> List[Conflict]:
     finish(top, journal)
     conflicts = []
     for entry in reversed(journal.entries[first:]):
@@ -61,7 +62,7 @@ def _undo_from(top: safeio.Dir, journal: Journal, first: int) -> List[Conflict]:
     return conflicts
 
 
-def _undo(top: safeio.Dir, folder: safeio.Dir, name: bytes, entry: Dict[str, Any], journal: Journal) -> str:
+def _undo(top: Tops, folder: safeio.Dir, name: bytes, entry: Dict[str, Any], journal: Journal) -> str:
     """'' or why the step was not undone."""
     fd = folder.fd
     now = objects.state(fd, name)
@@ -109,7 +110,7 @@ def _rmdir(fd: int, name: bytes) -> str:
     return ''
 
 
-def _rename_back(top: safeio.Dir, fd: int, name: bytes, now: str, entry: Dict[str, Any]) -> str:
+def _rename_back(top: Tops, fd: int, name: bytes, now: str, entry: Dict[str, Any]) -> str:
     folder, new = place(top, objects.raw_of(entry['to']))
     try:
         there = objects.state(folder.fd, new)

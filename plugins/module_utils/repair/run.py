@@ -5,7 +5,7 @@
 import contextlib
 import difflib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from ..disk.errors import LifeboatError
 from ..engines import registry

@@ -8,8 +8,12 @@ import collections
 import functools
 import marshal
 import os
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Tuple, Union
 
 from . import parallel
+
+if TYPE_CHECKING:
+    from ..disk.safeio import Dir
 
 _SUBTREE, _COUNTED, _FAILED = range(3)
 

@@ -15,7 +15,7 @@ import os
 import stat
 import struct
 import tempfile
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ..databases.detector import Found
 from ..disk import safeio
@@ -25,7 +25,7 @@ from ..records import model
 from . import parallel, walk as usages
 
 if TYPE_CHECKING:
-    from ..databases.noise import Noise
+    pass
 
 VERSION = 3
 FULL_EVERY = 10
