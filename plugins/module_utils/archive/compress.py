@@ -13,13 +13,10 @@ import shutil
 import signal
 import subprocess
 import threading
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, BinaryIO, Callable, Iterable, NamedTuple, Optional, Tuple, Type, Union
 
 from ..disk.errors import LifeboatError
 from ..formats import pieces
-
-if TYPE_CHECKING:
-    pass
 
 NAMES = ('auto', 'zstd', 'gzip', 'xz', 'none')
 SUFFIXES = {'zstd': '.zst', 'gzip': '.gz', 'xz': '.xz', 'none': ''}

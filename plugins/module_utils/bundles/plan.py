@@ -9,15 +9,12 @@ import hashlib
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Any, Callable, Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..archive import trees, write as archive
 from ..disk import safeio
 from ..records import codes, model
 from ..records.codes import problem
-
-if TYPE_CHECKING:
-    pass
 
 MOUNT_PARTS = (('bind', 'binds'), ('volume', 'volumes'))
 NAMED_MOUNTS = 5                        # of those that include leaves out

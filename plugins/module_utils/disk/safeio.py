@@ -130,7 +130,8 @@ class Dir(object):
     @classmethod
     def held(cls, folder: int) -> 'Dir':
         """The folder that the descriptor FOLDER has open, as a root; the caller closes FOLDER, after this."""
-        return cls(None, folder, _top(folder), OrderedDict())
+        # its number stands in for its name, see path()
+        return cls(None, folder, _top(folder), OrderedDict())  # type: ignore[arg-type]  # all others have a name
 
     def _adopt(self, fd: int) -> int:
         if self._id is not None and self._id != _inode(fd):

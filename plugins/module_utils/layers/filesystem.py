@@ -18,6 +18,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    Collection,
     Dict,
     Iterable,
     Iterator,
@@ -165,7 +166,10 @@ def _scanned(view: 'View', parts: 'List[Part]', prefix: bytes, failed: Callable[
              found: List[bytes]) -> Tuple[_Folder, Iterator[bytes], Set[bytes]]:
     """(union._Folder, iterator of names, those of them that are folders) of a merged folder. What is in a folder without folders goes
     into FOUND at once."""
-    where, shown, folders = {}, set(), set()
+    where: Dict[bytes, List[Part]] = {}
+    shown: Set[bytes] = set()
+    folders: Set[bytes] = set()
+    listed: Collection[bytes] = ()
     decided, shares = set(), []         # names that a layer above shows or hides; (part, names in it) of each layer
     for part in parts:
         try:
@@ -184,7 +188,8 @@ def _scanned(view: 'View', parts: 'List[Part]', prefix: bytes, failed: Callable[
         shares.append((part, here))
     else:
         where = {name: [part for part, here in shares if name in here] for name in folders}
-    names = sorted(shown)
+        listed = shown
+    names = sorted(listed)
     if not folders:
         found += [prefix + name for name in names]
         names = ()

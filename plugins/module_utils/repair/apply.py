@@ -62,7 +62,7 @@ def release(folder: safeio.Dir) -> None:
         folder.close()
 
 
-def _do(top: safeio.Dir, step: steps.Step, journal: Journal) -> None:
+def _do(top: Tops, step: steps.Step, journal: Journal) -> None:
     folder, name = place(top, step.path)
     try:
         before = objects.state(folder.fd, name)
@@ -95,7 +95,7 @@ def _after(step: steps.Step) -> str:
     if step.operation == steps.WRITE:
         return hashlib.sha256(step.data or b'').hexdigest()
     if step.operation == steps.SYMLINK:
-        return 'link:' + objects.words(step.data)
+        return 'link:' + objects.words(step.data or b'')
     return objects.DIR if step.operation in (steps.MKDIR, steps.PLACE) else objects.NONE
 
 
@@ -115,7 +115,7 @@ def _save(fd: int, name: bytes, journal: Journal, entry: Dict[str, Any], before:
         raise LifeboatError('%s changed while it was read; somebody works on this root' % wording.show(name))
 
 
-def _write(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
+def _write(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
     known = dict(entry.get('old') or entry['new'])
     if entry['before'].startswith('link:'):
         known = entry['new']            # the attributes of a link are not those of a file
@@ -124,17 +124,17 @@ def _write(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry:
     objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), 'times' in known)
 
 
-def _mkdir(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
+def _mkdir(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
     os.mkdir(name, step.mode, dir_fd=fd)
     objects.give(fd, name, entry['new'], False)
     os.fsync(fd)
 
 
-def _symlink(dummy_top: safeio.Dir, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
+def _symlink(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
     objects.put_link(fd, name, step.data or b'', None, objects.temporary(name, entry['n']))
 
 
-def _rename(top: safeio.Dir, fd: int, name: bytes, step: steps.Step, dummy_entry: Dict[str, Any], dummy_journal: Journal) -> None:
+def _rename(top: Tops, fd: int, name: bytes, step: steps.Step, dummy_entry: Dict[str, Any], dummy_journal: Journal) -> None:
     folder, new = place(top, step.data or b'')
     try:
         if objects.state(folder.fd, new) != objects.NONE:
@@ -146,7 +146,7 @@ def _rename(top: safeio.Dir, fd: int, name: bytes, step: steps.Step, dummy_entry
         release(folder)
 
 
-def _aside(dummy_top: safeio.Dir, fd: int, name: bytes, dummy_step: steps.Step, entry: Dict[str, Any], journal: Journal) -> None:
+def _aside(dummy_top: Tops, fd: int, name: bytes, dummy_step: steps.Step, entry: Dict[str, Any], journal: Journal) -> None:
     if entry['before'] == objects.DIR:
         os.rename(name, journal.name('aside', entry['n']), src_dir_fd=fd, dst_dir_fd=journal.fd)
         os.fsync(journal.fd)

@@ -441,7 +441,7 @@ def _start_step(plan: planning.Plan, situation: planning.Situation) -> Callable[
         if options.verify_start:
             if not _wait(engine, identifier, name, options.start_timeout):
                 plan.note('%s runs, but its health check runs later than start_timeout, so it is not known whether it is healthy.' % name)
-            policy = as_dict(situation.wanted['HostConfig']).get('RestartPolicy')
+            policy = as_dict(as_dict(situation.wanted).get('HostConfig')).get('RestartPolicy')
             if policy:
                 engine.update_restart(identifier, policy)
         if situation.definition.paused:

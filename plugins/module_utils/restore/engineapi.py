@@ -20,9 +20,6 @@ from ..disk.errors import LifeboatError
 if TYPE_CHECKING:
     import ssl
 
-if TYPE_CHECKING:
-    pass
-
 OLDEST = (1, 24)
 NEWEST = (1, 51)
 DEFAULT_HOST = 'unix:///var/run/docker.sock'

@@ -10,7 +10,7 @@ import pickle
 import select
 import signal
 import struct
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
 
 _SIZE = struct.Struct('=I')
 MOST = 1024                             # numbers in a queue: 4096 bytes, which every pipe takes without anybody reading
@@ -33,9 +33,9 @@ class Crew(object):
     def __init__(self, items: Sequence[Any], children: int, work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]):
         size = -(-len(items) // MOST) or 1
         self.groups = [items[at:at + size] for at in range(0, len(items), size)]
-        self._children = {}             # the pipe that it sends through -> process id
-        self._held = {}                 # what came of a message that is not whole
-        self._come = collections.deque()    # whole messages
+        self._children: Dict[int, int] = {}     # the pipe that it sends through -> process id
+        self._held: Dict[int, bytearray] = {}   # what came of a message that is not whole
+        self._come: Deque[bytes] = collections.deque()      # whole messages
         self._poll = select.poll()      # not select(), which knows 1,024 descriptors
         self._todo, into = os.pipe()
         try:
@@ -58,10 +58,10 @@ class Crew(object):
 
     def close(self) -> None:
         """End what still runs. It may be called again."""
-        if self._todo is None:
+        if self._todo < 0:
             return
         os.close(self._todo)
-        self._todo = None
+        self._todo = -1
         for out, child in self._children.items():
             os.close(out)
             os.kill(child, signal.SIGKILL)      # not reaped yet, so it is ours
@@ -87,7 +87,7 @@ class Crew(object):
         """True if message() need not wait for a child."""
         return bool(self._come or not self._held or self._poll.poll(0))
 
-    def _receive(self, out):
+    def _receive(self, out: int) -> None:
         piece = os.read(out, 1 << 16)
         if not piece:
             del self._held[out]
@@ -102,7 +102,7 @@ class Crew(object):
             self._come.append(bytes(held[_SIZE.size:end]))
             del held[:end]
 
-    def _fork(self, work):
+    def _fork(self, work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]) -> None:
         out, into = os.pipe()
         try:
             child = os.fork()

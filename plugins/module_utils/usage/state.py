@@ -15,7 +15,7 @@ import os
 import stat
 import struct
 import tempfile
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from ..databases.detector import Found
 from ..disk import safeio
@@ -23,9 +23,6 @@ from ..disk.errors import LifeboatError
 from ..formats import wording
 from ..records import model
 from . import parallel, walk as usages
-
-if TYPE_CHECKING:
-    pass
 
 VERSION = 3
 FULL_EVERY = 10
@@ -49,9 +46,9 @@ class State(object):
         self._old: Dict[str, Dict[str, Any]] = {}
         self._new: Dict[str, Dict[str, Any]] = {}
         self._raw = b''                 # _old as it was read
-        self._digested = None           # (table, its digest)
-        self._looking = None            # (keys, parallel.Jobs)
-        self._unchanged = None          # keys of trees that are as they were
+        self._digested: Optional[Tuple[Any, str]] = None        # (table, its digest)
+        self._looking: Optional[Tuple[List[str], parallel.Jobs]] = None     # (keys, parallel.Jobs)
+        self._unchanged: Optional[Set[str]] = None      # keys of trees that are as they were
 
     @classmethod
     def load(cls, path: bytes, data_roots: Sequence[bytes] = (), full_every: int = FULL_EVERY) -> 'State':
@@ -82,7 +79,7 @@ class State(object):
         """What usage.scan_folder(PATH, ENCODING, **OPTIONS) gave the last time, None if it has to be walked. KEY: text that
         names the tree, e.g. a container's id. OPTIONS: of `detector` only whether there is one is compared, of `limits` nothing."""
         self.look()
-        if self._unchanged is None:
+        if self._unchanged is None and self._looking is not None:
             keys, asked = self._looking
             # what cannot be told is walked
             self._unchanged = {each for each, (same, dummy) in zip(keys, asked.results()) if same}

@@ -167,8 +167,8 @@ def split_words(text: str) -> List[str]:
         elif quote:
             if char == quote:
                 quote = ''
-            else:
-                word = (word or []) + [char]
+            elif word is not None:      # the quote began one
+                word.append(char)
         elif char in '"\'':
             quote = char
             word = [] if word is None else word
@@ -260,7 +260,7 @@ def _fill(text: str, env: Dict[str, str]) -> str:
     return _substitute(_VARIABLE, text, lambda match: env.get(match.group(1) or match.group(2)) or match.group(3) or '')
 
 
-def _substitute(pattern: Pattern[str], text: str, value: Callable[[Any], str]) -> str:
+def _substitute(pattern: Union[Lazy, Pattern[str]], text: str, value: Callable[[Any], str]) -> str:
     """pattern.sub that stops at MAX_LINE: variables made of variables grow without limit."""
     pieces, size, pos = [], 0, 0
     for match in pattern.finditer(text):
