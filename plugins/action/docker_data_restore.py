@@ -135,7 +135,7 @@ class ActionModule(ActionBase):
         finally:
             self._task.async_val = 0
 
-    def _feed(self, feeder, job, task_vars):
+    def _feed(self, feeder: _Feeder, job: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         asked, ended = time.monotonic(), None
         while True:
             names = feeder.names()

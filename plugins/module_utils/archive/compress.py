@@ -13,10 +13,13 @@ import shutil
 import signal
 import subprocess
 import threading
-from typing import Any, BinaryIO, Callable, Iterable, NamedTuple, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, NamedTuple, Optional, Tuple, Type, Union
 
 from ..disk.errors import LifeboatError
 from ..formats import pieces
+
+if TYPE_CHECKING:
+    from .sink import Sink
 
 NAMES = ('auto', 'zstd', 'gzip', 'xz', 'none')
 SUFFIXES = {'zstd': '.zst', 'gzip': '.gz', 'xz': '.xz', 'none': ''}
@@ -234,7 +237,7 @@ class Compressor(object):
     nothing of it is left: no process, no thread, no file.
     """
 
-    def __init__(self, codec, sink):
+    def __init__(self, codec: Codec, sink: 'Sink') -> None:
         self._sink = sink
         self._digest = hashlib.sha256()
         self._bytes = self._raw_bytes = 0

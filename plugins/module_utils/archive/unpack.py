@@ -411,8 +411,8 @@ class _Job(object):
             self.xattrs(member, b'/proc/self/fd/%d/%s' % (folder, base))
         os.utime(base, ns=(member.mtime, member.mtime), dir_fd=folder, follow_symlinks=False)
 
-    def xattrs(self, member, where):
-        for name, exc in set_xattrs(where, member.xattrs):
+    def xattrs(self, member: tarread.Member, where: Union[bytes, int]) -> None:
+        for name, exc in set_xattrs(where, member.xattrs or {}):
             self.note('%s of %s could not get its attribute %s: %s.'
                       % (shown(member.name or b'.'), self.what, shown(name), exc.strerror))
 
@@ -518,7 +518,7 @@ def set_xattrs(where: Union[int, bytes], found: Dict[Any, bytes]) -> Iterator[Tu
             yield name, exc
 
 
-def _write_all(fd, data):
+def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view):]

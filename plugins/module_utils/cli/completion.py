@@ -33,12 +33,12 @@ def arguments_of(parser: 'Parser') -> List[str]:
     return [str(word) for action in parser._actions if not action.option_strings and action.choices for word in action.choices]
 
 
-def verbs_of(parser):
+def verbs_of(parser: 'Parser') -> List[Tuple[str, str, List[Tuple[List[str], str, Optional[List[str]], bool]], List[str]]]:
     """[(verb, summary, its options, words that its argument may be)] of the whole parser."""
     summaries = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            summaries = {item.dest: item.help for item in action._choices_actions}
+            summaries = {item.dest: item.help or '' for item in action._choices_actions}
     return [(name, summaries.get(name, ''), options_of(child.filled()), arguments_of(child)) for name, child in parser.verbs.items()]
 
 

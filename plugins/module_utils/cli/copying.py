@@ -482,7 +482,7 @@ class Copy(object):
             return {}
         return found if self._options.idmap is None or not found else self._options.idmap.xattrs(found)
 
-    def _set_xattrs(self, where, xattrs):
+    def _set_xattrs(self, where: Union[bytes, int], xattrs: Dict[str, bytes]) -> None:
         self.counts.attributes += sum(1 for dummy in set_xattrs(where, xattrs))
 
     def _apply(self, fd: int, st: os.stat_result, xattrs: Dict[str, bytes], clean: bool = True) -> None:

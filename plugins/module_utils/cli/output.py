@@ -126,7 +126,7 @@ class Output(object):
         return terminal_width(self.out) if self.terminal else None
 
     @property
-    def err_width(self):
+    def err_width(self) -> Optional[int]:
         return terminal_width(self.err) if self.err_terminal else None
 
 

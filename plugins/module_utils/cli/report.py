@@ -73,13 +73,13 @@ def _about_root(root: Dict[str, Any]) -> str:
     return ': %s' % ', '.join(words)
 
 
-def human(size):
+def human(size: float) -> str:
     """Bytes as people read them; most tables that look prints have none."""
     from ..archive.progress import human as sized
     return sized(size)
 
 
-def _size(item):
+def _size(item: Dict[str, Any]) -> str:
     usage = item.get('usage')
     return human(usage['bytes']) if usage else '-'
 

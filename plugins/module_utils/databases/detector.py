@@ -79,7 +79,7 @@ class Detector(object):
 
     # -- called during the walk -----------------------------------------------------------------------------------
 
-    def enclosed(self, prefix):
+    def enclosed(self, prefix: bytes) -> bool:
         """Whether the folder PREFIX is a database or lies in one."""
         while self._enclosures:
             if prefix in self._enclosures:

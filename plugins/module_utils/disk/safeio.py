@@ -61,7 +61,7 @@ def _top(place: Union[bytes, int]) -> int:
             os.close(looked)
 
 
-def lstat(path):
+def lstat(path: bytes) -> os.stat_result:
     """os.stat_result of PATH (bytes, absolute, as HostRoot.resolve gives it) itself. A link on the way is not followed: then, as for
     whatever cannot be looked at, OSError."""
     fd = _looked(path)
@@ -98,7 +98,7 @@ def has_proc() -> bool:
     return os.path.isdir('/proc/self/fd')
 
 
-def _inode(fd):
+def _inode(fd: int) -> Tuple[int, int]:
     st = os.fstat(fd)
     return st.st_dev, st.st_ino
 
@@ -122,7 +122,7 @@ class Dir(object):
             self._adopt(fd)
 
     @classmethod
-    def root(cls, path, pool=None):
+    def root(cls, path: bytes, pool: 'Optional[OrderedDict[int, Dir]]' = None) -> 'Dir':
         """Open PATH (bytes, absolute) as a root. No part of it may be a link: a path of the disk comes from HostRoot.resolve(), one
         that the user gave from os.path.realpath(). Roots that share POOL (an OrderedDict) share one limit of open folders. OSError."""
         return cls(None, path, _top(path), OrderedDict() if pool is None else pool)
@@ -254,7 +254,7 @@ class Dir(object):
         finally:
             os.close(fd)
 
-    def node(self, name):
+    def node(self, name: bytes) -> bytes:
         """A path that reaches NAME in this very folder for calls without dir_fd (getxattr). Without /proc, as in a bare chroot, that is the
         folder's own path; OSError(ESTALE) if it does not lead to this folder any more."""
         if has_proc():

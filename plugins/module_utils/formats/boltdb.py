@@ -212,7 +212,7 @@ class _Seen(object):
     __slots__ = ('pages', 'left')
 
     def __init__(self, db: Db) -> None:
-        self.pages = set()
+        self.pages: Set[int] = set()
         self.left = len(db.raw) // db.page_size + 1
 
     def visit(self, page: int, span: int, bucket: Bucket) -> None:

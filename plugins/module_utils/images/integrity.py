@@ -59,7 +59,7 @@ def check_image(image: model.Image,
         'problems': [dict(item._asdict()) for item in problems]}
 
 
-def _name(image):
+def _name(image: model.Image) -> str:
     return image.references[0] if image.references else image.id[:19]
 
 

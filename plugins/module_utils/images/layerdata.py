@@ -67,8 +67,10 @@ class Blob(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Descriptor of a file of the engine's own, never through a link. Raises OSError."""
+def opened(path: Optional[bytes]) -> Iterator[int]:
+    """Descriptor of a file of the engine's own, never through a link. Raises OSError, also for None: there is none."""
+    if path is None:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     folder = safeio.Dir.root(os.path.dirname(path))
     try:
         fd = folder.open(os.path.basename(path))

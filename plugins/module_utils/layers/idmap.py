@@ -36,7 +36,7 @@ class IdMap(object):
         self.uid_ranges = tuple(Range(*found) for found in uid_ranges)
         self.gid_ranges = tuple(Range(*found) for found in gid_ranges)
         self.assumed = assumed
-        self._pairs = {}
+        self._pairs: Dict[Tuple[int, int], Tuple[int, int]] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IdMap) and (self.uid_ranges, self.gid_ranges) == (other.uid_ranges, other.gid_ranges)
@@ -172,7 +172,7 @@ def from_shifted(uid: int, gid: int, subuid: bytes = b'', subgid: bytes = b'') -
     return from_root_name(b'%d.%d' % (uid, gid), subuid, subgid)
 
 
-def from_rootless(uid, gid, user, subuid=b'', subgid=b''):
+def from_rootless(uid: int, gid: int, user: Optional[bytes], subuid: bytes = b'', subgid: bytes = b'') -> IdMap:
     """The IdMap of a rootless daemon of the user UID, GID (owner of the data root), named USER (bytes or None).
 
     Lines of SUBUID and SUBGID count if they name USER or the number UID. Without any only the user itself is known

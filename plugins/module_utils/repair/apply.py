@@ -155,9 +155,9 @@ def _aside(dummy_top: Tops, fd: int, name: bytes, dummy_step: steps.Step, entry:
     os.fsync(fd)
 
 
-def _place(dummy_top, fd, name, step, entry, journal):
+def _place(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], journal: Journal) -> None:
     made = journal.name('made', entry['n'])
-    whole.build(os.path.join(journal.path, made), step.data.decode('ascii'), step.attributes['donors'])
+    whole.build(os.path.join(journal.path, made), (step.data or b'').decode('ascii'), (step.attributes or {})['donors'])
     os.rename(made, name, src_dir_fd=journal.fd, dst_dir_fd=fd)
     os.fsync(journal.fd)
     os.fsync(fd)

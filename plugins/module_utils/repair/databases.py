@@ -189,7 +189,7 @@ def _containerd(this: Plan) -> None:
                     _of_containerd(this, place + b'/' + folder + b'/' + name, precious)
 
 
-def _of_containerd(this, path, precious):
+def _of_containerd(this: Plan, path: bytes, precious: bool) -> None:
     _rewrite(this, path, steps.CHOICE if precious else steps.REBUILT)
     if not _is_unusable(this, path, False):
         return

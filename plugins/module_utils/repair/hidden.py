@@ -70,7 +70,7 @@ def _active(settings: Dict[str, Any], by_driver: Dict[bytes, int]) -> Tuple[byte
     return most, 'most containers are of %s, and no setting names another driver' % wording.show(most)
 
 
-def _other_root(root):
+def _other_root(root: 'DataRoot') -> List[Hidden]:
     """A data-root in daemon.json that is not this one: the engine does not look here at all."""
     named = next((name for name in (metadata.text_of(_of_file(root), key) for key in ('data-root', 'graph')) if name), None)
     count = root.candidate.containers
@@ -86,7 +86,7 @@ def _other_root(root):
     return [Hidden(count, 'containers of %s' % shown, '"data-root": "%s"' % shown, 'data-root is %s' % wording.text(named))]
 
 
-def _of_file(root):
+def _of_file(root: 'DataRoot') -> Dict[str, Any]:
     """The object in daemon.json, {} where there is none that can be read."""
     try:
         value = jsonish.loads(root.host.read(DAEMON_JSON, 1 << 20))
@@ -95,7 +95,7 @@ def _of_file(root):
     return value if isinstance(value, dict) else {}
 
 
-def _elsewhere(root):
+def _elsewhere(root: 'DataRoot') -> List[Hidden]:
     """A userns-remap that was switched: the same data root with and without its nested folder."""
     base = root.candidate.base or root.path
     remap = bool(metadata.text_of(_settings(root), 'userns-remap'))

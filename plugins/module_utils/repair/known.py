@@ -225,7 +225,7 @@ def runtime_specs(view: View) -> Dict[bytes, Dict[str, Any]]:
     return found
 
 
-def _specs_of(root, found):
+def _specs_of(root: boltdb.Bucket, found: Dict[bytes, Dict[str, Any]]) -> None:
     errors: List[boltdb.BoltError] = []
     top = root.bucket(b'v1', errors=errors)
     for dummy, space in top.buckets(errors) if top is not None else ():

@@ -126,7 +126,7 @@ def _rename_back(top: Tops, fd: int, name: bytes, now: str, entry: Dict[str, Any
         release(folder)
 
 
-def _take_away(fd, name, now, entry, journal):
+def _take_away(fd: int, name: bytes, now: str, entry: Dict[str, Any], journal: Journal) -> str:
     """A layer that came from a donor goes back into the journal's folder."""
     if now == objects.NONE:
         return ''
@@ -139,7 +139,7 @@ def _take_away(fd, name, now, entry, journal):
     return ''
 
 
-def _bring_back(fd, name, now, entry, journal):
+def _bring_back(fd: int, name: bytes, now: str, entry: Dict[str, Any], journal: Journal) -> str:
     kept = journal.name('aside', entry['n'])
     there = objects.state(journal.fd, kept)
     if now == objects.DIR and there == objects.NONE:

@@ -87,7 +87,7 @@ def _chosen(request: Request) -> Callable[[str, str], bool]:
     return lambda code, certainty: code in guard.CODES and chosen(code, certainty)
 
 
-def _planned(root, top, path, request):
+def _planned(root: 'DataRoot', top: tops.Tops, path: bytes, request: Request) -> Dict[str, Any]:
     view = View(top)
     refusals = refuse.refusals(root, view)
     if request.state != PLANNED and not request.check and not refusals and journals.exists(path):
@@ -141,7 +141,7 @@ def _policies(root: 'DataRoot', path: bytes) -> Dict[bytes, Dict[str, Any]]:
     return found
 
 
-def _undo_unfinished(root, top, path):
+def _undo_unfinished(root: 'DataRoot', top: tops.Tops, path: bytes) -> None:
     """A run that was killed is undone before the next one: half of a repair is no state to plan from."""
     with journals.Journal(path, root.path) as journal:
         conflicts = revert.unfinished(top, journal)
@@ -164,7 +164,7 @@ def _stop_of_store(root: 'DataRoot') -> None:
             raise LifeboatError('nothing was done. %s %s' % (item.message, item.next_step))
 
 
-def _reverted(root, top, path, request):
+def _reverted(root: 'DataRoot', top: tops.Tops, path: bytes, request: Request) -> Dict[str, Any]:
     result = _result(root, path)
     if not journals.exists(path):
         return result
@@ -274,7 +274,7 @@ def _readable(path: bytes, raw: bytes) -> str:
     return '\n'.join(lines[:MAX_DIFF]) + '\n'
 
 
-def _is_text(raw):
+def _is_text(raw: bytes) -> bool:
     return len(raw) < 4096 and not any(one < 9 for one in raw[:4096])
 
 

@@ -31,7 +31,7 @@ class View(object):
     Reading an unreadable disk raises LifeboatError: nothing is repaired on one. What is absent is None or empty.
     """
 
-    def __init__(self, top: Tops):
+    def __init__(self, top: Tops) -> None:
         self.top = top
         self._planned: Dict[bytes, Node] = {}
         self._moved: Dict[bytes, bytes] = {}  # new folder -> where it is still

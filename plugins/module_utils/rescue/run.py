@@ -578,7 +578,7 @@ def _unchanged(path: bytes, manifest: Dict[str, Any]) -> bundle.Outcome:
                           tuple(model.Problem(**item) for item in manifest.get('problems', ())))
 
 
-def _forecast(store: Any, jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[int, Optional[Dict[str, Any]]],
+def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[int, Optional[Dict[str, Any]]],
               problems: List[model.Problem]) -> Dict[str, Any]:
     """What check mode says: sizes are those of the data, before compression."""
     outcomes = []

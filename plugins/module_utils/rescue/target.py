@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What dest lies on: never memory below /dev, and a warning where it is the disk that is rescued, no disk, or not mounted."""
 import os
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
@@ -19,7 +19,7 @@ MEMORY = ('tmpfs', 'ramfs', 'devtmpfs', 'rootfs')
 MOUNT_PLACES = (b'/mnt', b'/media', b'/run/media')
 
 
-def look(host: Any, dest: bytes) -> List[model.Problem]:
+def look(host: 'Host', dest: bytes) -> List[model.Problem]:
     """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (engines.registry.Host). Raises LifeboatError
     for a dest below /dev."""
     found = _on_source(host, dest, fsinfo.mounts())

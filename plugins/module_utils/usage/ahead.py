@@ -8,7 +8,7 @@ import collections
 import functools
 import marshal
 import os
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from . import parallel
 
@@ -46,7 +46,8 @@ def opened(folder: 'Union[Dir, Unopened]') -> 'Dir':
     return folder.opened() if isinstance(folder, Unopened) else folder
 
 
-def start(inner, work):
+def start(inner: List[Tuple[str, os.stat_result]],
+          work: Callable[[List[Tuple[str, os.stat_result]], Callable[..., None]], Any]) -> 'Optional[Shared]':
     """A :class:`Shared` walk of INNER, (name, lstat) of the root's sub-folders; None if it is not worthwhile, or fork failed.
 
     WORK(some, send) is called in the other process. It walks SOME of INNER and calls, for every folder that it enters,
@@ -60,7 +61,8 @@ def start(inner, work):
         return None
 
 
-def _child(work, taken, tell):
+def _child(work: Callable[[Any, Callable[..., None]], Any], taken: Iterator[Tuple[int, Sequence[Any]]],
+           tell: Callable[[bytes], None]) -> None:
     """What goes wrong shows as an early end, and then all is done again on the other side."""
     begun = []
 
@@ -77,7 +79,7 @@ def _child(work, taken, tell):
 class Shared(object):
     """A walk of which CREW, one child, takes a part. Use as a context manager; then drive()."""
 
-    def __init__(self, crew):
+    def __init__(self, crew: parallel.Crew) -> None:
         self._crew = crew
         self._left = set(range(len(crew.groups)))   # begun by nobody
         self._taken = crew.take()
@@ -88,7 +90,7 @@ class Shared(object):
     def __enter__(self) -> 'Shared':
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         self._crew.close()
 
     def drive(self, own: Callable[[Iterator[Tuple[str, os.stat_result]]], Iterator[None]],
@@ -115,7 +117,7 @@ class Shared(object):
             raise OSError(message[1], os.strerror(message[1]))
         return message[1]
 
-    def _mine(self):
+    def _mine(self) -> Iterator[Tuple[str, os.stat_result]]:
         for number, group in iter(lambda: None if self._stopped() else next(self._taken, None), None):
             self._left.discard(number)
             yield from group
@@ -129,7 +131,7 @@ class Shared(object):
             self._left.discard(message[1])
             yield from self._crew.groups[message[1]]
 
-    def _ready(self):
+    def _ready(self) -> bool:
         return bool(self._over or self._come or self._crew.is_ready())
 
     def _read(self) -> Optional[Tuple[int, Any]]:

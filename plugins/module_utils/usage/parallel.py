@@ -30,7 +30,8 @@ class Crew(object):
     can be no child.
     """
 
-    def __init__(self, items: Sequence[Any], children: int, work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]):
+    def __init__(self, items: Sequence[Any], children: int,
+                 work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]) -> None:
         size = -(-len(items) // MOST) or 1
         self.groups = [items[at:at + size] for at in range(0, len(items), size)]
         self._children: Dict[int, int] = {}     # the pipe that it sends through -> process id
@@ -134,9 +135,9 @@ class Jobs(object):
     """JOBS, callables without arguments, begun in CHILDREN other processes while the caller does something else. Close it, or ask
     for the results; those that cannot be pickled are made here."""
 
-    def __init__(self, jobs: Sequence[Callable[[], Any]], children: int):
+    def __init__(self, jobs: Sequence[Callable[[], Any]], children: int) -> None:
         self._jobs = list(jobs)
-        self._crew = None
+        self._crew: Optional[Crew] = None
         try:
             if min(children, len(self._jobs)) > 0:
                 self._crew = Crew(list(enumerate(self._jobs)), min(children, len(self._jobs)), _work)
@@ -168,7 +169,7 @@ def run(jobs: Sequence[Callable[[], Any]], workers: Optional[int] = None) -> Lis
     return Jobs(jobs, workers if workers > 1 and len(jobs) > 1 else 0).results(helping=False)
 
 
-def _work(taken, tell):
+def _work(taken: Iterator[Tuple[int, Sequence[Any]]], tell: Callable[[bytes], None]) -> None:
     for dummy, group in taken:
         tell(pickle.dumps([(number, _one(job)) for number, job in group], 2))
 

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import (
     Any,
     Callable,
+    Collection,
     ContextManager,
     Dict,
     Iterable,
@@ -229,8 +230,10 @@ def scan(entries: Iterable[Union[Entry, Failure]], top_depth: int = 2, top_count
     return tally.result()
 
 
-def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE,
-                trace=None, helper=False):
+def scan_folder(path: bytes, encoding: str = model.PLAIN, top_depth: int = 2, top_count: int = 10,
+                detector: Optional[databases.Detector] = None, limits: Optional[Union[Dict[str, int], Budget]] = None,
+                table: Union[Tuple[noise.Noise, ...], noise.Compiled] = noise.TABLE,
+                trace: 'Optional[Trace]' = None, helper: bool = False) -> Usage:
     """:class:`Usage` of the folder PATH (bytes, absolute): a layer of the given model ENCODING, or a volume.
 
     Full-copy layers (model.PLAIN from vfs or btrfs) hold the image too: give :func:`scan` the changed entries instead.
@@ -318,13 +321,14 @@ class _Walk(object):
         self.noisy = frozenset(tally.noise.names).difference(self.markers)
         tally.root.special = tally.noise.files.get('')
 
-    def stream(self, entries):
+    def stream(self, entries: Iterable[Union[Entry, Failure]]) -> None:
         """Count what others have looked at: entries of one folder that come one after the other together, but one that may be
         a database at once, while its folder is open."""
-        tally, here, held = self.tally, self.tally.root, {}
+        tally, here = self.tally, self.tally.root
+        held: Dict[str, os.stat_result] = {}
         telling = {os.fsencode(name[-4:]) for name in self.markers.union(tail for tail, means in self.tails.items() if means == _PROBE)}
         for entry in entries:
-            if entry.__class__ is Failure:
+            if isinstance(entry, Failure):
                 tally.fail(entry.path, entry.error)
                 continue
             path, st, whiteout = entry[0], entry[1], entry[5]
@@ -345,16 +349,17 @@ class _Walk(object):
         self.take_held(here, held)
         tally.leave(self.move(here, b''))
 
-    def take_held(self, here, held, entry=None):
+    def take_held(self, here: _Folder, held: Dict[str, os.stat_result], entry: Optional[Entry] = None) -> None:
         """Count HELD, {name: lstat} of what is right in HERE, and empty it. ENTRY: the last of them."""
         if held:
             self.take(here, entry, self.measure(here, held, held.__getitem__))
             held.clear()
 
-    def move(self, here, prefix):
+    def move(self, here: _Folder, prefix: bytes) -> _Folder:
         """Leave and enter folders until the walk stands in PREFIX."""
         while not prefix.startswith(here.prefix):
             self.tally.leave(here)
+            assert here.parent is not None  # the root's prefix begins every path
             here = here.parent
         for name in prefix[len(here.prefix):].split(b'/')[:-1]:
             here = self.tally.enter(here, name)
@@ -456,7 +461,7 @@ class _Walk(object):
             return inner
         return read
 
-    def take(self, here, source, counted):
+    def take(self, here: _Folder, source: Union[safeio.Dir, ahead.Unopened, Entry, None], counted: Counted) -> List[Tuple[str, os.stat_result]]:
         """Add up; the sub-folders, or [] if a limit is reached. SOURCE: see :func:`_look`."""
         if counted.markers and not here.ignored:
             self.look_at_markers(here, source, counted.markers)
@@ -464,14 +469,16 @@ class _Walk(object):
         self.tally.cut = self.tally.budget.spend(counted.names)
         return [] if self.tally.cut else counted.folders
 
-    def look_at_markers(self, here, source, hits):
+    def look_at_markers(self, here: _Folder, source: Union[safeio.Dir, ahead.Unopened, Entry, None], hits: List[str]) -> None:
         detector = self.tally.detector
+        if detector is None:
+            return
         look = _look(source, here.prefix)
         for name in hits:
             detector.marker(look, os.fsencode(name), here.noise)
         here.quiet = here.quiet or detector.enclosed(here.prefix)
 
-    def measure(self, here, names, lstat, fresh=False):
+    def measure(self, here: _Folder, names: Collection[str], lstat: Callable[[str], os.stat_result], fresh: bool = False) -> Counted:
         """:class:`Counted` of NAMES. LSTAT(name) looks at one. Changes nothing: HERE is only asked what is noise in it. FRESH:
         files count whatever other names they have."""
         # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
@@ -526,7 +533,7 @@ class _Walk(object):
         return Counted(len(names), sorted(self.markers.intersection(names)), files, total, blocks, int(newest), noise_bytes,
                        noise_files, media, media_bytes, folders, linked, candidates, recent, failures)
 
-    def add(self, here, source, counted):
+    def add(self, here: _Folder, source: Union[safeio.Dir, ahead.Unopened, Entry, None], counted: Counted) -> None:
         tally = self.tally
         for name, number in counted.failures:
             tally.fail(here.prefix + os.fsencode(name), OSError(number, os.strerror(number)))
@@ -550,7 +557,7 @@ class _Walk(object):
         if counted.linked:
             self.add_linked(here, source, counted.linked)
 
-    def add_linked(self, here, source, linked):
+    def add_linked(self, here: _Folder, source: Union[safeio.Dir, ahead.Unopened, Entry, None], linked: List[Tuple[str, os.stat_result]]) -> None:
         """Files with more names: each of them once."""
         fresh = {}
         for name, st in linked:
@@ -564,8 +571,9 @@ class _Walk(object):
             self.add(here, source, self.measure(here, fresh, fresh.__getitem__, True))
 
 
-def _look(source, prefix):
+def _look(source: Union[safeio.Dir, ahead.Unopened, Entry, None], prefix: bytes) -> Look:
     """A look into the folder PREFIX. SOURCE: the folder itself, or the Entry in it that was met last: it knows how to open itself."""
+    assert source is not None           # who finds something to look at has it
     return Look(source.folder, prefix, source) if isinstance(source, Entry) else Look(ahead.opened(source), prefix)
 
 

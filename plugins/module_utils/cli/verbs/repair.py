@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat repair: so that the engine starts again; the same as docker_root_repair does."""
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterator
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
 
 from ..main import NOTHING, PARTIAL, WHOLE
 from ..output import Output, shown
@@ -118,7 +118,7 @@ def _end(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> It
         out.note('the originals are in %s; lifeboat repair --revert brings them back' % shown(result['journal']))
 
 
-def _trial(found):
+def _trial(found: Optional[Dict[str, Any]]) -> Iterator[str]:
     """What an engine on a copy of the records said."""
     if found is None:
         return
@@ -132,7 +132,7 @@ def _trial(found):
         yield '  %s' % shown(line)
 
 
-def status(result):
+def status(result: Dict[str, Any]) -> int:
     """Exit status: all well, something stays broken, or nothing may be done."""
     if any(item['code'].startswith('ROOT_') for item in result['problems']):
         return NOTHING

@@ -337,7 +337,7 @@ def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfi
     return model.Log(driver, tuple(path for path, dummy in files), sum(size for dummy, size in files), options.get('max-size'))
 
 
-def _ordered(folder, names):
+def _ordered(folder: safeio.Dir, names: List[bytes]) -> List[Tuple[bytes, int]]:
     """[(absolute path, bytes)] of log files that are regular files, oldest first: the highest number first. Where both .N and .N.gz
     exist, compressing was interrupted and .N is the whole one."""
     numbered = {}

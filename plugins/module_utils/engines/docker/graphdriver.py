@@ -90,7 +90,7 @@ class Graphdriver(object):
             self._present[relative] = st is not None
         return self._present[relative]
 
-    def _folder_stat(self, relative):
+    def _folder_stat(self, relative: bytes) -> Optional[os.stat_result]:
         """The lstat of a folder, None if it is not there, or a step on the way is no folder."""
         top, dummy, below = relative.partition(b'/')
         holder = self._holder(top)
@@ -106,7 +106,7 @@ class Graphdriver(object):
             return None
         return st
 
-    def _holder(self, top):
+    def _holder(self, top: bytes) -> 'Optional[Dir]':
         if top not in self._folders:
             try:
                 self._folders[top] = self.root.child(top)

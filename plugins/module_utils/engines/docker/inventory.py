@@ -4,7 +4,7 @@
 """One data root of Docker: what engines.api.Root offers, put together of the parts in this folder. None of them knows this file."""
 import os
 import stat
-from typing import Any, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 
 from ...disk import metadata, safeio
 from ...formats import wording
@@ -14,12 +14,16 @@ from .. import api
 from . import configs, containers, liveness, neighbours, networks, orphans, rootcheck, stores, volumes as volume_store
 from .engine import NAME
 
+if TYPE_CHECKING:
+    from ...disk.host import HostRoot
+    from .finding.candidates import RootCandidate
+
 
 class DataRoot(api.Root):
     """One effective data root. HOST: disk.host.HostRoot; CANDIDATE: finding.candidates.RootCandidate. Raises OSError."""
     engine = NAME
 
-    def __init__(self, host: Any, candidate: Any) -> None:
+    def __init__(self, host: 'HostRoot', candidate: 'RootCandidate') -> None:
         super(DataRoot, self).__init__()
         self._host = host
         self._candidate = candidate
@@ -89,7 +93,7 @@ class DataRoot(api.Root):
             return idmap.from_rootless(st.st_uid, st.st_gid, self._user(st.st_uid), *self._subids())
         return None
 
-    def _is_shifted(self, st):
+    def _is_shifted(self, st: os.stat_result) -> bool:
         """Whether the root file system around the data root (ST) belongs to the same user: that of an unprivileged LXC, LXD or
         Incus instance, or its disk. Around the data root of rootless Docker it is root's."""
         folder = self._host.to_host(self.path)
@@ -102,10 +106,10 @@ class DataRoot(api.Root):
                     return False
         return False
 
-    def _rootless_user(self):
+    def _rootless_user(self) -> str:
         """The name of the user whose rootless Docker it is, the number where passwd does not tell."""
         uid = self._candidate.rootless_uid
-        return wording.show(self._user(uid)) or str(uid)
+        return uid is not None and wording.show(self._user(uid)) or str(uid)
 
     def _subids(self) -> List[bytes]:
         found = []

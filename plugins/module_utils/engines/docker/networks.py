@@ -7,11 +7,14 @@ A container's own records name its networks and addresses, but not the subnet th
 an engine gives a fixed address only on a network with a chosen subnet. (Seen with Docker 20.10 and 28.5.)
 """
 import json
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from ...formats import boltdb
 from ...formats.values import as_dict, as_list, as_str, clean
 from ...records.definition import NetworkSettings, network_settings
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
 
 DATABASE = b'local-kv.db'
 BUCKET = b'libnetwork'
@@ -19,7 +22,7 @@ PREFIX = b'docker/network/v1.0/network/'
 BUILT_IN = ('host', 'null')
 
 
-def recorded(root: Any) -> Dict[str, NetworkSettings]:
+def recorded(root: 'Dir') -> Dict[str, NetworkSettings]:
     """{name: NetworkSettings} of the user-defined networks of an open data root, {} where their database is lost."""
     try:
         with root.descend(b'network/files') as folder:

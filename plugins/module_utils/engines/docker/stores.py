@@ -132,7 +132,7 @@ class Stores(NamedTuple):
         return None
 
 
-def open_stores(root: Any, containerd_roots: Sequence[bytes], userxattr: bool, suffix: str) -> Stores:
+def open_stores(root: 'Dir', containerd_roots: Sequence[bytes], userxattr: bool, suffix: str) -> Stores:
     """The Stores of the open data root ROOT. What cannot be opened is not there."""
     return Stores(root, suffix, _graphdrivers(root, userxattr), list(_containerd(containerd_roots, userxattr)))
 
