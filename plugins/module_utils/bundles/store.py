@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         def finish(self, __keep_old: str) -> Optional[bytes]:
             ...
 
+if TYPE_CHECKING:
     class Store(Protocol):
         """Where a run's bundles go: FolderStore, or the controller's folder."""
         path: bytes
