@@ -5,6 +5,8 @@
 
 Nothing else decides by a code: statuses and the rest of the logic read the fields of a Problem, or ask the functions below.
 """
+from typing import Any
+
 from .model import CRITICAL, INFO, WARNING, Problem
 
 LOSES_DATA = 'loses_data'               # of the object, something is missing or cannot be read: it is not complete
@@ -139,7 +141,7 @@ CODES = {
 }
 
 
-def problem(code, obj, message, next_step=''):
+def problem(code: str, obj: Any, message: Any, next_step: Any = '') -> Problem:
     """A model.Problem with the severity of the table; its texts are shown (wording.show). KeyError for a code that is not in it."""
     return Problem.shown(code, CODES[code][0], obj, message, next_step, has(code, LOSES_DATA), has(code, BLOCKS_START))
 
