@@ -45,8 +45,7 @@ def readable(container, problems):
             if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
-        reader = containerlogs.local_records if is_local(container.log) else containerlogs.json_file_records
-        for record in reader(files, counters):
+        for record in containerlogs.READERS[container.log.form](files, counters):
             if before is not None and before.stream != record.stream and not before.data.endswith(b'\n'):
                 yield b'\n'
             yield containerlogs.render(record)
@@ -60,11 +59,6 @@ def readable(container, problems):
     finally:
         for found in files:
             found.close()
-
-
-def is_local(log):
-    name = os.path.basename(log.files[0]) if log.files else b''
-    return name.startswith((b'container.log', b'container-cached.log'))
 
 
 README = """\

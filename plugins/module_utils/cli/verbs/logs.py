@@ -43,7 +43,7 @@ def run(given, out):
     with open_host(given) as host:
         item = objects.find(host, reference)
         log = item.record.log
-        if log is None or not log.files and log.driver not in ('json-file', 'local'):
+        if log is None or not log.files and log.driver not in ('json-file', 'local', 'k8s-file'):
             raise LifeboatError(_elsewhere(item))
         counters = containerlogs.Counters()
         streams, tally = [], files.Tally(out)
@@ -84,9 +84,7 @@ def _open(log, streams, tally):
 
 def _records(log, streams, counters, tail, since, until):
     """The records that are asked for. As docker logs does it, --tail counts before --since and --until are looked at."""
-    from ...bundles.texts import is_local
-    reader = containerlogs.local_records if is_local(log) else containerlogs.json_file_records
-    records = reader(streams, counters)
+    records = containerlogs.READERS[log.form](streams, counters)
     if tail is not None:
         records = collections.deque(records, maxlen=tail)
     for record in records:
