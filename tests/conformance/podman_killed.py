@@ -5,12 +5,15 @@
 import os
 import re
 
+import podman_damage
 import rescued
 import subject
 from rig import listing, podman
 
 ZERO = '0001-01-01T00:00:00Z'
 SUBIDS = {'podman-rootless': (podman.UID, podman.SUBUID, podman.SUBGID), 'podman-fuse': (podman.UID, podman.SUBUID, podman.SUBGID)}
+# what every container has mounted
+MOUNTED = {b'proc', b'dev', b'sys', b'etc/hosts', b'etc/hostname', b'etc/resolv.conf', b'run'}
 STAMP = re.compile(rb'(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.)(\d+)(Z|\+00:00) ')
 
 
@@ -84,7 +87,13 @@ class KilledPodman(subject.Subject):
         return raw
 
     def view(self, name):
-        return None                     # the export tells it
+        if not os.path.exists(self.dead.truth('tree-%s.json' % name)):
+            return None                 # it was not running
+        return {os.fsencode(item['path']): (item['type'], item['mode'], item['uid'], item['gid'], item.get('size', 0), item['mtime_ns'],
+                                            os.fsencode(item.get('link', ''))) for item in self.dead.json('tree-%s.json' % name) if item['path'] != '.'}
+
+    def unseen(self, name):
+        return MOUNTED | {os.fsencode(place.strip('/')) for dummy, dummy, place, dummy in self.containers()[name].mounts}
 
     def export(self, name):
         members, groups = rescued.unlink_hard(rescued.members(self.dead.truth('export-%s.tar' % name)))
@@ -119,6 +128,9 @@ class KilledPodman(subject.Subject):
             return number
         own, start = SUBIDS[self.name][0], SUBIDS[self.name][which]
         return 0 if number == own else number - start + 1 if start <= number < start + 65536 else number
+
+    def renamed(self, role, name):
+        return podman_damage.renamed(self, role, name)
 
     def bind_trees(self):
         tree = listing.listing(self.host_root + '/srv/site')

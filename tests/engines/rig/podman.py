@@ -17,8 +17,8 @@ import tarfile
 import tempfile
 import time
 
-from . import listing
-from .common import NotHere, RigError, need_root, not_installed
+from . import listing, procs
+from .common import RigError, need_root, not_installed
 from .engine import scratch_parent
 
 KINDS = ('podman-root', 'podman-vfs', 'podman-rootless', 'podman-fuse')
@@ -213,17 +213,34 @@ def _live(dead):
                 with open(log, 'rb') as said:
                     raise RigError('the scenario of %s ended: %s' % (dead.kind, said.read()[-2000:].decode('utf-8', 'replace')))
             time.sleep(0.1)
+        _merged(dead, process.pid)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def _merged(dead, ancestor):
+    """Write the listing of the file system of each running container, without what is mounted in it."""
+    for name in os.listdir(dead.truth('')):
+        if not name.startswith('inspect-'):
+            continue
+        ident = dead.json(name)[0]['Id'][:12].encode()
+        for pid in procs.descendants(ancestor):
+            try:
+                with open('/proc/%d/environ' % pid, 'rb') as found:
+                    mine = b'HOSTNAME=' + ident in found.read().split(b'\0')
+            except OSError:
+                continue
+            if mine:
+                skip = [point.lstrip(b'/') for point in procs.mounts_below('/', '/proc/%d/mountinfo' % pid)]
+                _write(dead.truth('tree-' + name[8:]), json.dumps(listing.listing('/proc/%d/root' % pid, skip)))
+                break
 
 
 def main():
     """python3 -m rig.podman KIND: build one and say where it is; it stays."""
     print(build(sys.argv[1]).scratch)
 
-
-__all__ = ('DeadPodman', 'KINDS', 'NotHere', 'build', 'listing')
 
 if __name__ == '__main__':
     main()
