@@ -463,13 +463,17 @@ class _Work(object):
             'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
             'container': None, 'volume': None, 'orphan': None, 'image': None,
             'mounts': self._mounts(), 'components': self.records,
-            'engine': self.job.engine, 'pod': None,
+            'engine': self.job.engine, 'pod': self._pod(),
             'definition': texts.definition(self._definition) if self._definition is not None else None,
             'networks': dict((name, definitions.network_info(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
             'peers': self.job.around.peers if self.job.around else {},
             'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
         manifest[self.job.kind] = self.job.subject
         return manifest
+
+    def _pod(self):
+        pod = self.job.container.pod if self.job.container is not None else None
+        return {'id': pod.id, 'name': pod.name, 'namespace': pod.namespace, 'uid': pod.uid} if pod is not None else None
 
     def _changed(self, manifest):
         """False if the bundle that is there says the same: a partial one was read again, with the same result."""

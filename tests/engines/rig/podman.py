@@ -91,6 +91,8 @@ for each in /var/lib/containers /etc/containers /home /srv /etc/passwd /etc/grou
 mount -t tmpfs tmpfs /run
 umount -l -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /run/lock "/run/user/$RIG_UID"
+[ ! -e /dev/fuse ] || { mknod -m 666 /run/fuse c 10 229 && mount --bind /run/fuse /dev/fuse; }
+mount --make-rshared /
 if [ "$AS" = root ]; then exec bash -c "$SCENARIO"; fi
 chown "$RIG_UID:$RIG_UID" "/run/user/$RIG_UID"
 exec setpriv --reuid "$RIG_UID" --regid "$RIG_UID" --clear-groups --inh-caps=-all \
