@@ -550,7 +550,7 @@ def _taken(item):
     """A problem whose next step was to rescue what this bundle has now."""
     if not codes.has(item.code, codes.DELETES):
         return item
-    return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
+    return item._replace(next_step='It is in this bundle now. Verify the bundle before the engine is started on this disk.')
 
 
 def _status(job, records):

@@ -5,7 +5,8 @@
 does everything, writes down what Podman says, and is killed with all its containers by one SIGKILL to its process 1.
 
 Inside, /var/lib/containers, /etc/containers, /home and /srv are those of the dead host, and /run is in memory, as after a power cut.
-`truth/` beside the host root holds the answers, named as the commands are.
+`truth/` beside the host root holds the answers, named as the commands are. LIFEBOAT_PODMAN_TREE: a file tree (or several, with colons, the
+uppermost first) with another version of Podman, which then runs in an overlay over it.
 """
 import json
 import os
@@ -86,6 +87,15 @@ sleep 100000
 OUTER = r'''
 set -eu
 mount --make-rprivate /
+if [ -n "$TREE" ]; then
+    mkdir -p "$SCRATCH/root" "$SCRATCH/upper" "$SCRATCH/work"
+    mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$SCRATCH/upper,workdir=$SCRATCH/work" "$SCRATCH/root"
+    cd "$SCRATCH/root"
+    mkdir -p .old "./$SCRATCH"
+    mount --rbind /dev dev && mount --rbind /sys sys && mount -t proc proc proc && mount --bind "$SCRATCH" "./$SCRATCH"
+    pivot_root . .old
+    umount -l /.old
+fi
 mkdir -p /var/lib/containers /srv
 for each in /var/lib/containers /etc/containers /home /srv /etc/passwd /etc/group /etc/subuid /etc/subgid; do mount --bind "$HOST$each" "$each"; done
 mount -t tmpfs tmpfs /run
@@ -203,7 +213,8 @@ def _base(path):
 def _live(dead):
     env = dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, TRUTH=dead.truth(''),
                KIND=dead.kind, SECRET=SECRET, SCENARIO=SCENARIO, AS=USER if dead.rootless else 'root', RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8',
-               OPTIONS='')
+               OPTIONS='',
+               TREE=os.environ.get('LIFEBOAT_PODMAN_TREE', ''))
     log = os.path.join(dead.scratch, 'log')
     with open(log, 'wb') as out:
         process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=env,

@@ -13,9 +13,9 @@ CREATE = 'CREATE TABLE ContainerConfig(ID TEXT PRIMARY KEY NOT NULL, Name TEXT U
          'FOREIGN KEY (PodID) REFERENCES PodConfig(ID), CHECK (ID IN (1, 2)) )'
 
 
-def made(path, rows, statement=CREATE.replace(', CHECK (ID IN (1, 2)) ', '')):
+def made(path, rows):
     database = sqlite3.connect(str(path))
-    database.execute(statement)
+    database.execute(CREATE.replace(', CHECK (ID IN (1, 2)) ', ''))
     database.executemany('INSERT INTO ContainerConfig VALUES (?, ?, ?, ?)', rows)
     database.commit()
     database.close()

@@ -4,8 +4,8 @@
 """podman.sh: the recorded command line once more."""
 import shlex
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import podmanrun
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import Definition
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import podmanrun
 
 
 def script(*argv, **fields):
