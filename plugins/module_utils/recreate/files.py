@@ -6,7 +6,7 @@ import json
 from typing import Dict
 
 from ..records.definition import Definition, to_json
-from . import compose, env, podmanrun, run
+from . import compose, env, podmanrun, quadlet, run
 from .body import create_body
 from .naming import seccomp_profiles
 
@@ -27,6 +27,7 @@ OUTPUTS = (
     lambda definition: {'run.sh': run.run_sh(definition)},
     env.files,
     podmanrun.files,
+    quadlet.files,
     _seccomp,
 )
 

@@ -19,7 +19,7 @@ import tempfile
 import time
 
 from . import listing, procs
-from .common import RigError, need_root, not_installed
+from .common import RigError, need_root, not_installed, run
 from .engine import scratch_parent
 
 KINDS = ('podman-root', 'podman-vfs', 'podman-rootless', 'podman-fuse')
@@ -161,6 +161,25 @@ def build(kind):
     return dead
 
 
+def on_a_new_host(script):
+    """What SCRIPT, run by a shell on an empty host with a Podman of root, prints."""
+    need_root()
+    scratch = tempfile.mkdtemp(prefix='lb-podman-', dir=scratch_parent())
+    dead = DeadPodman('podman-root', scratch)
+    try:
+        _lay_out(dead)
+        done = run(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=_environment(dead, script))
+        return done.stdout
+    finally:
+        dead.close()
+
+
+def _environment(dead, script):
+    return dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, TRUTH=dead.truth(''),
+                KIND=dead.kind, SECRET=SECRET, SCENARIO=script, AS=USER if dead.rootless else 'root', RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8',
+                OPTIONS='', TREE=os.environ.get('LIFEBOAT_PODMAN_TREE', ''))
+
+
 def _write(path, text, mode=0o644):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, 'w', encoding='utf-8') as handle:
@@ -211,10 +230,7 @@ def _base(path):
 
 
 def _live(dead):
-    env = dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, TRUTH=dead.truth(''),
-               KIND=dead.kind, SECRET=SECRET, SCENARIO=SCENARIO, AS=USER if dead.rootless else 'root', RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8',
-               OPTIONS='',
-               TREE=os.environ.get('LIFEBOAT_PODMAN_TREE', ''))
+    env = _environment(dead, SCENARIO)
     log = os.path.join(dead.scratch, 'log')
     with open(log, 'wb') as out:
         process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=env,

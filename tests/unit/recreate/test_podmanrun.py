@@ -1,11 +1,16 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""podman.sh: the recorded command line once more."""
+"""podman.sh, the recorded command line once more, and the unit of Quadlet."""
 import shlex
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import Definition
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import podmanrun
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import (
+    Binding,
+    Definition,
+    MountRequest,
+    Restart,
+)
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import podmanrun, quadlet
 
 
 def script(*argv, **fields):
@@ -44,3 +49,33 @@ def test_hostile_words_stay_words():
 
 def test_no_script_without_a_command_of_podman():
     assert script() is None and script('rm', '-rf', '/') is None and script('podman', 'pod', 'start') is None
+
+
+# -- Quadlet ---------------------------------------------------------------------------------------------------------------
+
+
+def unit(**fields):
+    made = quadlet.files(Definition(create_command=('podman', 'run', 'x'), image='lifeboat/web:1', **dict({'name': 'web'}, **fields)))
+    (name, text), = made.items()
+    return name, text.splitlines()
+
+
+def test_a_unit():
+    name, lines = unit(command=('sh', '-c', 'echo "$HOME" 100%'), env=('A=b c',), labels={'x': 'y'}, user='app', restart=Restart('always'),
+                       published={'80/tcp': (Binding('127.0.0.1', '8080'),)}, mount_requests=(MountRequest('bind', '/b', '/srv', read_only=True),))
+    assert name == 'web.container'
+    for line in ('ContainerName=web', 'Image=lifeboat/web:1', 'Exec="sh" "-c" "echo \\"$$HOME\\" 100%%"', 'Environment="A=b c"', 'Label="x=y"', 'User=app',
+                 'Mount=type=bind,source=/srv,target=/b,readonly', 'PublishPort=127.0.0.1:8080:80', 'Restart=always', 'WantedBy=default.target'):
+        assert line in lines, (line, lines)
+
+
+def test_hostile_values_stay_on_their_line():
+    name, lines = unit(name='../x\n[Service]', env=('A=1\nExecStart=/bin/evil',), command=('\n[Service]\nExecStartPre=/evil',),
+                       labels={'a\nb': 'c'}, user='u\nRoot=1')
+    assert '/' not in name and name.endswith('.container') and not name.startswith('.')
+    assert [line for line in lines if line.startswith('[')] == ['[Unit]', '[Container]', '[Service]']
+    assert not any(line.startswith(('Exec=/', 'ExecStart', 'Root')) for line in lines)
+
+
+def test_no_unit_for_other_engines():
+    assert quadlet.files(Definition(name='web')) == {}

@@ -75,6 +75,8 @@ class Overlay(Driver):
         super(Overlay, self).__init__(name, tree, places, records)
         self._links: Optional[Dict[bytes, str]] = None
         self._open: Dict[str, Any] = {}
+        self._folders: Dict[str, List[Folder]] = {}
+        self._lowers: Dict[str, Lowers] = {}
 
     def _place(self, ident):
         """(Place, open folder) of a layer; (None, None) if there is none."""
@@ -89,6 +91,11 @@ class Overlay(Driver):
         return self._open[ident]
 
     def folders(self, ident: str) -> List[Folder]:
+        if ident not in self._folders:  # layers of images are those of many containers
+            self._folders[ident] = self._look(ident)
+        return self._folders[ident]
+
+    def _look(self, ident):
         place, folder = self._place(ident)
         if folder is None:
             return [Folder(os.path.join(self._places[0].dir.path(), self._tree, ident.encode('ascii'), b'diff'), self._places[0].encoding,
@@ -107,6 +114,11 @@ class Overlay(Driver):
 
     def lowers(self, ident: str) -> Lowers:
         """By `lower-layers`, else by `lower` and its links, else by the records."""
+        if ident not in self._lowers:
+            self._lowers[ident] = self._order(ident)
+        return self._lowers[ident]
+
+    def _order(self, ident):
         dummy, folder = self._place(ident)
         chain, whole = parents(self._records.layers, ident)
         if folder is None:

@@ -14,20 +14,27 @@ from ....records.codes import problem
 from . import drivers, names
 from .records import parents
 
+SPLIT = b'.tar-split.gz'
 MAX_DOCUMENT = 8 << 20                  # bytes of a config or manifest
 
 
 def tar_split(store: Any, layer: str) -> Optional[bytes]:
     """Path of the tar-split data of a layer, None if there are none."""
+    return store.images.splits.get(layer)
+
+
+def _splits(store):
+    """{layer: path of its tar-split data}, of every place."""
+    found: Dict[str, bytes] = {}
     for place in store.places:
-        name = layer.encode('ascii') + b'.tar-split.gz'
         try:
             folder = place.dir.descend(store.name.encode('ascii') + b'-layers')
-            folder.stat(name)
-            return os.path.join(folder.path(), name)
+            for name in folder.names():
+                if name.endswith(SPLIT) and names.ID_BYTES.match(name[:-len(SPLIT)]):
+                    found.setdefault(name[:-len(SPLIT)].decode('ascii'), os.path.join(folder.path(), name))
         except OSError:
             continue
-    return None
+    return found
 
 
 class Images(object):
@@ -36,6 +43,14 @@ class Images(object):
     def __init__(self, store: Any) -> None:
         self._store = store
         self._made: Dict[str, model.Image] = {}
+        self._splits: Optional[Dict[str, bytes]] = None
+
+    @property
+    def splits(self) -> Dict[str, bytes]:
+        """{layer: path of its tar-split data}."""
+        if self._splits is None:
+            self._splits = _splits(self._store)
+        return self._splits
 
     def all(self) -> Iterator[model.Image]:
         """Yield every model.Image, by id."""
