@@ -35,6 +35,7 @@ CHUNK = 8 * 1024 * 1024
 LIMIT = 7 * 86400                       # seconds that the module may take in the background
 NAP = 0.3
 TELL = 10                               # seconds between lines of progress
+GRACE = 60                              # seconds in which the result of a module that has ended must be there
 display = Display()
 
 
@@ -50,12 +51,12 @@ class ActionModule(ActionBase):
         try:
             remote = self._templar_bool(args.get('remote_src', True))
         except (TypeError, ValueError) as exc:
-            raise AnsibleActionFail('remote_src is no boolean.') from exc
+            raise AnsibleActionFail('remote_src must be a boolean.') from exc
         if remote:
             result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
             return result
         if self._task.async_val:
-            raise AnsibleActionFail('remote_src: false hands the bundle over while it runs; it cannot be async.')
+            raise AnsibleActionFail('remote_src: false does not work with async: the bundle is sent while the task runs.')
         if not args.get('path'):
             raise AnsibleActionFail('path is missing.')
         try:
@@ -72,7 +73,7 @@ class ActionModule(ActionBase):
         found = several.items(path)
         volume_map = args.get('volume_map') or {}
         if not isinstance(volume_map, dict):
-            raise AnsibleActionFail('volume_map is no dictionary.')
+            raise AnsibleActionFail('volume_map must be a dictionary.')
         several.check(path, found, args.get('name'), volume_map)
         restore = _words(args.get('restore')) or plan.EVERYTHING
         if len(found) > 1 and args.get('target', 'engine') == 'engine' and not self._templar_bool(args.get('offline', False)):
@@ -133,7 +134,7 @@ class ActionModule(ActionBase):
             self._task.async_val = 0
 
     def _feed(self, feeder, job, task_vars):
-        asked = time.monotonic()
+        asked, ended = time.monotonic(), None
         while True:
             names = feeder.names()
             busy = feeder.step(names)
@@ -143,6 +144,11 @@ class ActionModule(ActionBase):
                 if status.get('finished') or status.get('failed'):
                     self._status(job, 'cleanup', task_vars)
                     return door.restored(status)
+            if 'done' in names:
+                ended = ended or asked
+                if asked - ended > GRACE:       # whoever ended it ended Ansible's process around it, too
+                    self._status(job, 'cleanup', task_vars)
+                    raise LifeboatError('The restore was ended on the host, and left no result. Run it again.')
             if not busy:
                 time.sleep(NAP)
 
@@ -230,7 +236,7 @@ class _Feeder(object):
 
 
 class _Bundle(object):
-    """The bundle on the controller: verified, and looked into as far as the host would have to read it twice."""
+    """The bundle on the controller: verified, with the documents that the host would otherwise have to read twice."""
 
     def __init__(self, path, args, check_mode):
         self.source = sources.read(os.fsencode(path))

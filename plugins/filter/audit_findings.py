@@ -13,7 +13,7 @@ def audit_findings(facts, rules, ignore=None, host='', now=None):
     try:
         moment = records.moment_of(plain(now)) if now else None
         if now and moment is None:
-            raise findings.AuditError(f'now "{now}" is no time like 2027-01-31T00:00:00Z')
+            raise findings.AuditError(f'now "{now}" is not a time like 2027-01-31T00:00:00Z')
         return findings.findings(facts, rules, ignore, plain(host), moment)
     except (findings.AuditError, TypeError) as exc:
         raise AnsibleFilterError(f'audit_findings: {exc}') from None

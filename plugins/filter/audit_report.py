@@ -23,10 +23,10 @@ FORMS = {
 def audit_report(folder, form, now=None, max_age_hours=24, title='Docker data audit'):
     folder, form, now, title = plain(folder), plain(form), plain(now), plain(title)
     if form not in FORMS:
-        raise AnsibleFilterError(f'audit_report: there is no form "{form}"; it must be one of {", ".join(FORMS)}')
+        raise AnsibleFilterError(f'audit_report: unknown form "{form}"; it must be one of {", ".join(FORMS)}')
     moment = records.moment_of(now) if now else records.utcnow()
     if moment is None:
-        raise AnsibleFilterError(f'audit_report: now "{now}" is no time like 2027-01-31T00:00:00Z')
+        raise AnsibleFilterError(f'audit_report: now "{now}" is not a time like 2027-01-31T00:00:00Z')
     kept = reports_store.collect(folder, moment, float(max_age_hours))
     return FORMS[form](reports.fleet(kept, reports_store.history(folder), moment, title))
 

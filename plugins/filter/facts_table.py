@@ -21,7 +21,7 @@ def facts_table(facts, width=WIDTH, verbose=False):
         return report.look(plain(facts), max(wanted, NARROWEST), verbose=bool(verbose))
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
         # they come from a host that may say anything
-        raise AnsibleFilterError('facts_table: these are no facts of docker_layer_facts (docker_layers)') from exc
+        raise AnsibleFilterError('facts_table: the input must be the fact docker_layers of docker_layer_facts') from exc
 
 
 class FilterModule:

@@ -18,10 +18,10 @@ FORMS = {'json': rescues.as_json, 'html': rescue_report_html.as_html}
 def rescue_report(folder, form, hosts=(), now=None, max_age_hours=24, title='Docker data rescue'):
     folder, form, now, title = plain(folder), plain(form), plain(now), plain(title)
     if form != 'summary' and form not in FORMS:
-        raise AnsibleFilterError(f'rescue_report: there is no form "{form}"; it must be one of {", ".join(FORMS)}, summary')
+        raise AnsibleFilterError(f'rescue_report: unknown form "{form}"; it must be one of {", ".join(FORMS)}, summary')
     moment = records.moment_of(now) if now else records.utcnow()
     if moment is None:
-        raise AnsibleFilterError(f'rescue_report: now "{now}" is no time like 2027-01-31T00:00:00Z')
+        raise AnsibleFilterError(f'rescue_report: now "{now}" is not a time like 2027-01-31T00:00:00Z')
     kept = rescues.collect(folder, moment, float(max_age_hours))
     own = plain(list(hosts))
     report = rescues.fleet(kept, own, moment, title)

@@ -52,7 +52,7 @@ def to_docker_container(bundle, form='arguments', name=None):
     if not isinstance(bundle, str) or not bundle:
         raise AnsibleFilterError('to_docker_container: give the folder of a bundle')
     if form not in ('arguments', 'task'):
-        raise AnsibleFilterError(f'to_docker_container: there is no form "{show(form)}"; it must be arguments or task')
+        raise AnsibleFilterError(f'to_docker_container: unknown form "{show(form)}"; it must be arguments or task')
     try:
         found = source.read(os.fsencode(os.path.abspath(os.path.expanduser(bundle))))
         body = as_dict(source.json_object(found.info, b'config/create.json'))

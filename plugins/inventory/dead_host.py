@@ -14,7 +14,7 @@ description:
     project and image. No daemon is asked. What is read must be visible on the controller.
   - Names and labels come from a disk that is not trusted. Names of hosts and groups keep letters, digits and C(_) only (names of hosts also
     C(.) and C(-)); variables are never templated.
-  - A host is a container, which no connection leads to. Tasks of such hosts run on another machine, with C(delegate_to) or C(connection).
+  - Each host is a container of a dead host, so Ansible cannot connect to it. Run its tasks on another machine with C(delegate_to).
 options:
   plugin:
     description: V(lifeboat.docker.dead_host) says that the file is meant for this plugin.
@@ -24,19 +24,6 @@ options:
   host_root:
     description: Folder under which the root file system of the dead host is visible. Not with O(bundles).
     type: path
-  data_roots:
-    description: Docker data roots to read, as the dead host named them. Empty means that they are looked for.
-    type: list
-    elements: path
-    default: []
-  containerd_root:
-    description: Root of the containerd that holds the layers. The default is that it is looked for.
-    type: path
-  engines:
-    description: Engines whose data are looked for.
-    type: list
-    elements: str
-    default: [all]
   bundles:
     description: Folder of bundles that a rescue has written. Not with O(host_root).
     type: path
@@ -45,6 +32,7 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - lifeboat.docker.dead_disk
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
 notes:

@@ -23,19 +23,6 @@ options:
     description: Folder under which the root file system of the dead host is visible.
     type: path
     default: /
-  data_roots:
-    description: Docker data roots to read, as the dead host named them. Empty means that they are looked for.
-    type: list
-    elements: path
-    default: []
-  containerd_root:
-    description: Root of the containerd that holds the layers. The default is that it is looked for.
-    type: path
-  engines:
-    description: Engines whose data are looked for.
-    type: list
-    elements: str
-    default: [all]
   base64:
     description: Returns the content in base64, for bytes that are not UTF-8; without it, they are an error.
     type: bool
@@ -44,6 +31,8 @@ options:
     description: Largest file that is read, in bytes or as V(64M). A larger one is an error.
     type: str
     default: 16M
+extends_documentation_fragment:
+  - lifeboat.docker.dead_disk
 seealso:
   - module: lifeboat.docker.docker_data_rescue
 """

@@ -43,7 +43,7 @@ MAX_OPEN = 64                           # files at a time
 MAX_FILES = 500000                      # of a run
 MAX_QUESTIONS = 100
 SUM_LINE = 67                           # bytes that a line of SHA256SUMS has at least
-NEXT_STEP = 'What is whole of it is kept and taken up by the next run.'
+NEXT_STEP = 'Complete files of it are kept, and the next run uses them.'
 
 
 class Receiver:
@@ -148,7 +148,7 @@ class Receiver:
                 del self._files[number]
 
     def _top(self) -> None:
-        """Have the folder of the host, and hold it. Raises LifeboatError."""
+        """Make or open the folder of the host, and lock it. Raises LifeboatError."""
         if self._prepare is not None:
             self._prepare()
         self._folders.make()
@@ -314,7 +314,7 @@ class Receiver:
         if self._folders.there(name) and keeps_more(self._manifest(name), manifest, found):
             aside = '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
         if bundle.finish(aside) and aside:
-            self._kept.append(problem('OLD_BUNDLE_KEPT', name, f'The bundle {name} that was there held more; it is kept as '
+            self._kept.append(problem('OLD_BUNDLE_KEPT', name, f'The bundle {name} that was there has more; it is kept as '
                                       f'{name}{aside}.', 'Compare the two before you remove one.'))
         self._finished[name] = found
         self.written.add(name)
@@ -323,7 +323,7 @@ class Receiver:
         """SHA256SUMS of a bundle at work, all of which was received or verified. Raises LifeboatError."""
         raw = self._folders.read(f'{partial(name)}/{SUMS}', MAX_DOCUMENT)
         if raw.count(b'\n') > len(raw) // SUM_LINE:
-            raise LifeboatError('SHA256SUMS has lines that are none')
+            raise LifeboatError('SHA256SUMS has invalid lines')
         listed, problems = reading.parse_sums(raw)
         known = {file: digest for file, digest in self._digests[name].items() if file != SUMS}
         wrong = [text(file) for file, digest in listed.items() if known.get(text(file)) != digest]
@@ -496,12 +496,12 @@ class Receiver:
 
 
 def partial(name: str) -> str:
-    """The folder of a bundle at work."""
+    """The folder of an unfinished bundle."""
     return f'.{name}{PARTIAL}'
 
 
 def _listed(record: Any) -> dict[str, str]:
-    """What a record on this disk vouches for; nothing if it makes no sense."""
+    """Files and digests that a record on this disk names; {} if the record is invalid."""
     try:
         return door.vouched(record)
     except ProtocolError:

@@ -41,7 +41,7 @@ MAX_WANTED = 16                         # files that a restore reads at once
 
 
 class ProtocolError(Exception):
-    """The node sent what no honest one sends. The message says what, for one sentence; it can be printed as it is."""
+    """The node sent an invalid message. The text says what is invalid, as part of a sentence; it can be printed as it is."""
 
     def __init__(self, what: str):
         super().__init__(wording.show(what)[:500])
@@ -53,7 +53,7 @@ class ProtocolError(Exception):
 def number(value: Any, what: str, most: int = MAX_NUMBER, least: int = 0) -> int:
     """VALUE, a whole number from LEAST to MOST. Raises ProtocolError."""
     if type(value) is not int or not least <= value <= most:  # pylint: disable=unidiomatic-typecheck
-        raise ProtocolError(f'{what} is no number that is possible')
+        raise ProtocolError(f'{what} is not a possible number')
     return value
 
 
@@ -90,7 +90,7 @@ def table(value: Any, what: str) -> dict[str, Any]:
 
 def several(value: Any, what: str, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
-        raise ProtocolError(f'{what} is no list, or has more than {most} entries')
+        raise ProtocolError(f'{what} is not a list, or has more than {most} entries')
     return value
 
 
@@ -197,7 +197,7 @@ def snapshot(value: Any) -> Snapshot | None:
 
 
 def document(raw: bytes, most: int = frames.MAX_MESSAGE) -> Any:
-    """The value of a JSON document. Raises ProtocolError for what is none, or too large or too deep for us."""
+    """The value of a JSON document. Raises ProtocolError if it is not JSON, too large or too deep."""
     try:
         return frames.loads(raw, most)
     except frames.FrameError as exc:
@@ -236,7 +236,7 @@ class Abort(NamedTuple):
 
 
 class Take(NamedTuple):
-    """`whence`: see remote.py."""
+    """`whence`: which bundle has the file; see remote.py."""
     bundle: str
     whence: Optional[str]
     source: str
@@ -324,7 +324,7 @@ def _index(value: dict[str, Any]) -> Index:
 
 
 def _descriptor(value: Any) -> dict[str, Any]:
-    """An entry of an OCI index with nothing in it but what belongs there."""
+    """An entry of an OCI index with only the keys that the specification has."""
     said = table(value, 'an entry of an index')
     entry = {'mediaType': matching(MEDIA_TYPE, said.get('mediaType'), 'media type'),
              'digest': matching(BLOB_DIGEST, said.get('digest'), 'digest'), 'size': number(said.get('size'), 'the size of a document')}
@@ -434,7 +434,7 @@ RESTORED = ('changed', 'failed', 'msg', 'skipped', 'name', 'steps', 'nothing', '
 
 
 def restored(value: dict[str, Any]) -> dict[str, Any]:
-    """The result of docker_data_restore without anything that no restore says. Raises ProtocolError."""
+    """The result of docker_data_restore with only the keys that a restore has. Raises ProtocolError."""
     found = {key: harmless(value[key]) for key in RESTORED if key in value}
     for key in ('changed', 'failed', 'skipped'):
         if key in found:

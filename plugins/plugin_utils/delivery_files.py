@@ -29,7 +29,7 @@ class Folders:
         self._fd: int | None = None
 
     def make(self) -> None:
-        """Have the folder, and hold it. Raises LifeboatError where it is foreign or cannot be made."""
+        """Make or open the folder, and lock it. Raises LifeboatError if it belongs to another user or cannot be made."""
         if self._fd is None:
             dest, name = os.path.split(self.path)
             outer = place.open_dest(dest)
@@ -39,7 +39,7 @@ class Folders:
                 os.close(outer)
 
     def look(self) -> bool:
-        """The same without making anything; False if it is not there."""
+        """Open the folder without making it; False if it is not there."""
         if self._fd is None:
             dest, name = os.path.split(self.path)
             if not os.path.isdir(dest):
@@ -57,7 +57,7 @@ class Folders:
             self._fd = None
 
     def there(self, name: str) -> bool:
-        """True if the folder NAME is here. Raises LifeboatError for a link, a file, and what is not ours."""
+        """True if the folder NAME is here. Raises LifeboatError for a link, a file, and a folder of another user."""
         fd = place.subfolder(self._held(), os.fsencode(name), False)
         if fd is None:
             return False
@@ -95,7 +95,7 @@ class Folders:
         return raw
 
     def hashed(self, relative: str) -> tuple[Any, int]:
-        """(hash object, size) of a file of ours, so that it can be gone on with. Raises LifeboatError, OSError."""
+        """(hash object, size) of a file of ours, so that it is resumable. Raises LifeboatError, OSError."""
         if not self.check(relative):
             raise LifeboatError(f'{relative} is missing')
         folder, dummy, name = relative.rpartition('/')
@@ -154,7 +154,7 @@ class Part:
         self.keep()
 
     def keep(self) -> None:
-        """Close it; a later run goes on with it."""
+        """Close it; a later run resumes it."""
         for fd in (self._fd, self._folder):
             try:
                 os.close(fd)
@@ -171,7 +171,7 @@ class Part:
 
 
 class Whole:
-    """A small file: whole or not at all."""
+    """A small file that is written in one step."""
 
     def __init__(self, folder: int, name: bytes, shown: bytes):
         self._sink = FileSink(folder, name, True, shown)

@@ -85,7 +85,7 @@ class Session:
     # -- the whole ---------------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until the receiver has the end. Raises SenderGone, ProtocolError, AnsibleError (connection lost for good)."""
+        """Fetch and step until the receiver has the end. Raises SenderGone, ProtocolError, AnsibleError (connection lost for good)."""
         while self._receiver.ended is None:
             if os.getppid() != self._parent:
                 raise AnsibleError('ansible-playbook has ended')
@@ -135,7 +135,7 @@ class Session:
         return self._call({'probe': hashlib.sha256(wanted).hexdigest()}).probed
 
     def stop(self) -> None:
-        """Leave the node clean; best effort, as the node cleans itself when it hears nothing more."""
+        """Remove everything from the node; best effort, as the node does so itself when it hears nothing more."""
         for dummy in range(1 if self._receiver.ended is None else 2):
             try:
                 self._call({'stop': True})
@@ -175,7 +175,7 @@ class Session:
             found.get('rc'), _last_line(found['stderr'] or found['stdout'])))
 
     def _again(self, work: Callable[[], Any]) -> Any:
-        """WORK(), tried again while the connection is lost, for as long as the user has patience."""
+        """WORK(), tried again while the connection is lost, for at most `patience` seconds."""
         until, pause = None, 1.0
         while True:
             try:
@@ -192,7 +192,7 @@ class Session:
     # -- chunks ----------------------------------------------------------------------------------------------------------------------
 
     def _ask_for(self, chunks: tuple[door.Chunk, ...]) -> None:
-        """Begin to fetch what is not on its way yet, as much as there may be at a time."""
+        """Begin to fetch further chunks, as many as may be on their way at a time."""
         for chunk in chunks:
             wanted = self._next + len(self._coming)
             if chunk.number < wanted:

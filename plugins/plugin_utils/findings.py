@@ -38,7 +38,7 @@ KEYS = ('code', 'severity', 'query', 'message', 'next_step', 'name', 'consequenc
 
 
 class AuditError(Exception):
-    """A mistake of the person who wrote rules or lists, as one sentence."""
+    """A rule or an ignore list is wrong. The message is one sentence."""
 
 
 class Rule(NamedTuple):
@@ -124,7 +124,7 @@ def compile_rules(rules: Any) -> list[Rule]:
     removes it. AuditError names the rule that is wrong."""
     if jmespath is None:
         raise AuditError('the rules of the audit need the Python package jmespath on the controller: pip install jmespath '
-                         f'(in AWX it belongs into the execution environment): {JMESPATH_ERROR}')
+                         f'(in AWX, install it in the execution environment): {JMESPATH_ERROR}')
     if not isinstance(rules, list):
         raise AuditError('rules must be a list of dictionaries')
     merged: dict[str, dict[str, Any]] = {}
@@ -193,7 +193,7 @@ FILTERS = {
 
 
 def fill(text: str, result: dict[str, Any]) -> str:
-    """TEXT with ``{field}`` and ``{field.of.field|filter}`` taken from RESULT; what is not there reads '?'."""
+    """TEXT with ``{field}`` and ``{field.of.field|filter}`` taken from RESULT; a missing field becomes '?'."""
     def value(found: re.Match[str]) -> str:
         item: Any = result
         for part in found.group(1).split('.'):
@@ -268,9 +268,9 @@ def enrich(facts: Any) -> dict[str, Any]:
     volumes = {volume.get('name'): volume for volume in _dicts(facts.get('volumes'))}
     for volume in volumes.values():
         _enrich_volume(volume)
-    recorded = {root.get('path'): root.get('recorded_path') for root in _dicts(facts.get('roots'))}
+    roots = {root.get('path'): root for root in _dicts(facts.get('roots'))}
     for container in _dicts(facts.get('containers')):
-        _enrich_container(container, volumes, recorded.get(container.get('root')) or container.get('root') or '')
+        _enrich_container(container, volumes, _dict(roots.get(container.get('root'))).get('volume_path'))
     orphans = _dict(facts.get('orphans'))
     for layer in _dicts(orphans.get('writable_layers')):
         layer.update(object=layer.get('path'), object_type='layer', ignore=[])
@@ -313,7 +313,8 @@ def label(database: dict[str, Any]) -> str:
     return ' '.join(one_line(part) for part in (database.get('title') or database.get('engine'), database.get('version')) if part)
 
 
-def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, Any]], root: str) -> None:
+def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, Any]], volume_path: Any) -> None:
+    """VOLUME_PATH: of the container's root, as the facts have it."""
     labels = _dict(container.get('labels'))
     name = container.get('name') or str(container.get('id') or '')[:12]
     common = {'object': name, 'object_type': 'container', 'ignore': _ignored(labels), 'container': name}
@@ -334,7 +335,9 @@ def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, An
             mount, item['copy_from'] = '/data', path
         item['mount'] = mount
         item['volume_name'] = f'{_slug(name)}-{_slug(posixpath.basename(mount.rstrip("/")) or "root")}'
-        item['volume_path'] = f'{root}/volumes/{item["volume_name"]}/_data'
+        # an engine that does not say it has a place for it that its user knows
+        known = volume_path if isinstance(volume_path, str) else 'PATH_OF_VOLUME_{name}'
+        item['volume_path'] = known.replace('{name}', item['volume_name'])
     for item in _dicts(container.get('problems')):
         item.update(common)
     _join_mounts(container, common, mounts, volumes)
@@ -420,7 +423,7 @@ def compile_ignores(entries: Any) -> list[Ignore]:
                              'whatever is ignored needs a reason and a last day')
         moment = moment_of(str(entry['until']))
         if moment is None:
-            raise AuditError(f'entry {number} of the ignore list ({code}): until "{entry["until"]}" is no date like 2027-01-31')
+            raise AuditError(f'entry {number} of the ignore list ({code}): until "{entry["until"]}" is not a date like 2027-01-31')
         found.append(Ignore(code, str(entry.get('host') or '*'), str(entry.get('object') or '*'), str(entry['reason']), moment.date()))
     return found
 
@@ -472,7 +475,7 @@ def _apply(rule: Rule, enriched: dict[str, Any], options: Any, host: str) -> lis
 
 
 def _failed(rule: Rule, exc: Exception, host: str) -> dict[str, Any]:
-    """The finding that says so. Critical, since what the rule looks for may be there and nobody looked.
+    """The finding RULE_FAILED. Critical, since what the rule looks for may be there unseen.
 
     Of a type error only the types are told: JMESPath's own message repeats the value, which may be a label's.
     """

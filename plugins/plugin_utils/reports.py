@@ -87,7 +87,7 @@ def _number(value: Any) -> int:
 
 
 def _data_bytes(usage: dict[str, Any]) -> int:
-    """What of a usage matters; all of it where noise was not told from data."""
+    """Bytes of data of a usage; all bytes if noise was not counted apart."""
     value = usage.get('data_bytes')
     return _number(usage.get('bytes') if value is None else value)
 

@@ -177,9 +177,11 @@ class Host(object):
     def clean(self, seconds=10):
         """leftovers() once they had the time to go."""
         until = time.monotonic() + seconds
-        while self.leftovers() and time.monotonic() < until:
+        while True:
+            left = self.leftovers()     # one look decides: a second one could see something else
+            if not left or time.monotonic() > until:
+                return left
             time.sleep(0.2)
-        return self.leftovers()
 
     def variables(self, **more):
         found = {'ansible_host': self.address, 'ansible_user': USER, 'ansible_become': True,
@@ -242,6 +244,16 @@ class Controller(object):
                     break
                 said += piece
         return process.wait(timeout=60), said.decode('utf-8', 'replace').replace('\r\n', '\n')
+
+    def kill(self, process):
+        """SIGKILL to a run of start() and to its workers, which have sessions of their own and would go on without it."""
+        os.killpg(process.pid, signal.SIGKILL)
+        for line in run('ps', '-wweo', 'pid,args').splitlines():
+            if self.folder in line and 'ansible-playbook' in line:
+                try:
+                    os.kill(int(line.split()[0]), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue            # it ended by itself meanwhile
 
     def play(self, *arguments, **options):
         """(exit status, output)"""

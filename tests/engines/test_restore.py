@@ -130,7 +130,7 @@ def test_it_starts_and_runs(dead_root_of, start_engine, bundles):
     assert b'colour' in engine.docker('logs', 'shop-tty')
     # its health check comes in an hour; it gets its restart policy when it has stayed up
     result = restore(engine, bundles(root)['shop-web-1'], state='started', verify_start=True, restore=ALL, ignore=DEVICES)
-    assert result['container']['state'] == 'running' and any('nobody has seen it healthy' in note for note in result['notes'])
+    assert result['container']['state'] == 'running' and any('it is not known whether it is healthy' in note for note in result['notes'])
     assert inspect(engine, 'shop-web-1')['HostConfig']['RestartPolicy']['Name'] == 'unless-stopped'
     assert not restore(engine, bundles(root)['shop-web-1'], state='started', restore=ALL, ignore=DEVICES)['changed']
 

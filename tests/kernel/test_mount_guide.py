@@ -75,7 +75,7 @@ def written_last(point, where):
 def guide():
     """The three blocks: make the overlay, mount, take all down."""
     with open(os.path.join(COLLECTION, 'docs', 'outage.md'), encoding='utf-8') as page:
-        section = page.read().split('\n## Mount a disk')[1].split('\n## ')[0]
+        section = page.read().split('\n## Mount a disk')[1].split('\n## ')[0].split('\n### ')[0]
     blocks = [text for text in FENCE.findall(section) if '--setro' not in text]
     assert len(blocks) == 3
     return blocks

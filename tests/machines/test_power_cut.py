@@ -3,6 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real power cuts: a virtual machine with dockerd under load is killed at a random moment, its disk is attached and rescued.
 
+What the guest had not flushed is lost in part: the disks are qcow2, and QEMU keeps where new clusters lie in its memory until
+a flush, with every mode of its cache.
+
 Every file whose fsync had returned is in the bundles, every container that dockerd had acknowledged is listed or named as
 damaged, nothing crashes, the disk stays as it is. LIFEBOAT_CUTS (default 2) cuts, LIFEBOAT_SOAK times as many in a soak;
 LIFEBOAT_CUT_KINDS narrows them.
@@ -14,6 +17,7 @@ import random
 import shutil
 import subprocess
 import tarfile
+import time
 
 import pytest
 
@@ -26,13 +30,14 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session imp
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry  # noqa: E402
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues  # noqa: E402
 
-# name: (file system of Docker, initramfs, cache of QEMU)
+# name: (file system of Docker, initramfs)
 KINDS = {
-    'ext4, ordered': ('root', 'initrd', 'none'),
-    'xfs': ('xfs', 'initrd', 'none'),
-    'btrfs': ('btrfs', 'initrd', 'none'),
-    'ext4, data=writeback': ('root', 'initrdwriteback', 'writeback'),
+    'ext4, data=ordered': ('root', 'initrd'),
+    'xfs': ('xfs', 'initrd'),
+    'btrfs': ('btrfs', 'initrd'),
+    'ext4, data=writeback': ('root', 'initrdwriteback'),
 }
+CACHES = ('none', 'writeback')          # of QEMU
 CUTS = int(os.environ.get('LIFEBOAT_CUTS', '2')) * (25 if os.environ.get('LIFEBOAT_SOAK') else 1)
 SEED = int(os.environ.get('LIFEBOAT_SEED', '1'))
 
@@ -40,7 +45,7 @@ SEED = int(os.environ.get('LIFEBOAT_SEED', '1'))
 def kinds():
     wanted = os.environ.get('LIFEBOAT_CUT_KINDS')
     names = [name for name in KINDS if not wanted or name in wanted.split(';')]
-    return [(names[number % len(names)], SEED * 1000 + number) for number in range(CUTS)]
+    return [(names[number % len(names)], CACHES[(SEED + number // len(names)) % 2], SEED * 1000 + number) for number in range(CUTS)]
 
 
 def checksum(path):
@@ -51,9 +56,9 @@ def checksum(path):
     return digest.hexdigest()
 
 
-def cut(folder, kind, seed):
+def cut(folder, kind, cache, seed):
     """-> (disks, acknowledged files, created containers), after a power cut."""
-    system, initrd, cache = KINDS[kind]
+    system, initrd = KINDS[kind]
     chance = random.Random(seed)
     disks = []
     if system != 'root':
@@ -63,6 +68,7 @@ def cut(folder, kind, seed):
     with guest.turn(), guest.Guest(folder, loads.job(system), disks, cache, initrd) as machine:
         machine.wait('dockerd: up', guest.BOOT_SECONDS)
         machine.wait(r'^ack c%d \w+ %d ' % (chance.randrange(1, loads.WRITERS + 1), wanted // loads.WRITERS), guest.BOOT_SECONDS)
+        time.sleep(chance.random() * 2)         # also between the writes, where dockerd is at work
         machine.cut()
         lines = [line for dummy, line in machine.lines]
     # beside the overlay, under the name that it has there
@@ -105,17 +111,17 @@ def rescued(disks, scratch, dest, journal):
         attaching.release(request)
 
 
-@pytest.mark.parametrize('kind, seed', kinds())
-def test_what_was_acknowledged_is_rescued_after_a_power_cut(kind, seed, tmp_path):
+@pytest.mark.parametrize('kind, cache, seed', kinds())
+def test_what_was_acknowledged_is_rescued_after_a_power_cut(kind, cache, seed, tmp_path):
     try:
         guest.ensure()
     except guest.NotHere as why:
         (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
     machine = tmp_path / 'machine'
     machine.mkdir()
-    disks, acknowledged, created = cut(str(machine), kind, seed)
+    disks, acknowledged, created = cut(str(machine), kind, cache, seed)
     before = [checksum(path) for path in disks]
-    assert len(acknowledged) > 5 and len(created) >= loads.WRITERS
+    assert len(acknowledged) > 5 and created
     attached, result, there = rescued(disks, str(tmp_path / 'scratch'), str(tmp_path / 'out'), 'replay')
     ignored, without = set(), 'crashed'
     try:
@@ -126,7 +132,7 @@ def test_what_was_acknowledged_is_rescued_after_a_power_cut(kind, seed, tmp_path
     listed = {item['id']: item for item in result['bundles'] if item['kind'] == 'container'}
     named = json.dumps(result['problems'])
     damaged = [item['id'] for item in listed.values() if item['status'] != 'complete']
-    print(json.dumps({'kind': kind, 'seed': seed, 'acknowledged': len(acknowledged), 'replay': len(acknowledged & there),
+    print(json.dumps({'kind': kind, 'cache': cache, 'seed': seed, 'acknowledged': len(acknowledged), 'replay': len(acknowledged & there),
                       'ignore': len(acknowledged & ignored), 'containers': len(created), 'listed': len(set(created.values()) & set(listed)),
                       'not complete': len(damaged), 'without journal': without,
                       'codes': sorted({each['code'] for each in result['problems']}),

@@ -44,6 +44,9 @@ ALLOWED = {
     'module_utils/repair/journal.py': 'the folder of the journal',
     'module_utils/repair/objects.py': 'the data root that is repaired, relative to folders that disk/ opened',
     'module_utils/repair/run.py': 'where the journal lies',
+    'module_utils/repair/trial.py': 'the folder of a trial, beside the journal',
+    'module_utils/repair/whole.py': 'a layer that is made in the folder of the journal',
+    'module_utils/repair/trialcopy.py': 'the folder of a trial, beside the journal',
     'module_utils/rescue/run.py': 'dest',
     'module_utils/rescue/sender.py': 'the folder by which it talks to the controller',
     'module_utils/rescue/target.py': 'dest, /etc/fstab of this machine',
@@ -61,9 +64,8 @@ ALLOWED = {
     'plugin_utils/delivery_session.py': 'files that came to the controller',
     'plugin_utils/jobplace.py': 'mounts of the controller',
     'plugin_utils/records.py': 'records of audits on the controller',
-    'plugin_utils/reports_html.py': 'files of the collection',
+    'plugin_utils/pages.py': 'files of the collection',
     'plugin_utils/reports_store.py': 'records of audits on the controller',
-    'plugin_utils/rescue_report_html.py': 'files of the collection',
 }
 
 

@@ -29,7 +29,7 @@ BELOW = {
     'facts': BELOW_BUNDLES,
     'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
-    'repair': GROUND | {'engines'},
+    'repair': GROUND | {'archive', 'engines', 'images'},
     'cli': BELOW_BUNDLES | {'attach', 'bundles', 'facts', 'rescue', 'repair', 'restore', 'module'},
 }
 # the sender is the module itself, gone into the background

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is what lies in a place what an archive would make there? Nothing is written, and nothing is opened through a link.
+"""Compares a folder with an archive: would unpacking the archive make the same? Nothing is written, and nothing is opened through a link.
 
 Compared are names, kinds, content, links, devices, modes, extended attributes and, as root, owners. Times are not: a folder
 that had a file made and removed in it holds the same data. Sockets do not count, since no archive has them.
@@ -31,7 +31,7 @@ def difference(stream: Any, folder: int, name: bytes, what: str, owners: Optiona
     STREAM is read up to the first difference, and to its end if there is none.
     """
     owners = os.geteuid() == 0 if owners is None else owners
-    here = safeio.Dir.root(b'/proc/self/fd/%d/.' % folder)
+    here = safeio.Dir.held(folder)
     try:
         reader = tarread.Reader(stream, what)
         if not stat.S_ISDIR(here.stat(name).st_mode):

@@ -51,11 +51,9 @@ class Codec(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What close() returns. `raw_*`: before compression; raw_sha256 only if asked for."""
+    """What close() returns: of the compressed stream."""
     bytes: int
     sha256: str
-    raw_bytes: int
-    raw_sha256: Optional[str]
 
 
 def _find(commands):
@@ -231,14 +229,12 @@ class Compressor(object):
     """The writing end: write(bytes-like) many times, then close() or abort(). Not for several threads.
 
     The sink is committed by close() and aborted by abort() and on every error. After an error of write() or close()
-    nothing of it is left: no process, no thread, no file. HASH_RAW: also the SHA-256 of what is written in, which is
-    a layer's diffID.
+    nothing of it is left: no process, no thread, no file.
     """
 
-    def __init__(self, codec, sink, hash_raw=False):
+    def __init__(self, codec, sink):
         self._sink = sink
         self._digest = hashlib.sha256()
-        self._raw_digest = hashlib.sha256() if hash_raw else None
         self._bytes = self._raw_bytes = 0
         self._open = True
         try:
@@ -255,8 +251,6 @@ class Compressor(object):
     def write(self, data):
         self._raw_bytes += len(data)
         try:
-            if self._raw_digest is not None:
-                self._raw_digest.update(data)
             self._filter.write(data)
         except BaseException:
             self.abort()
@@ -275,8 +269,7 @@ class Compressor(object):
             self.abort()
             raise
         self._open = False
-        return Written(self._bytes, self._digest.hexdigest(), self._raw_bytes,
-                       self._raw_digest.hexdigest() if self._raw_digest is not None else None)
+        return Written(self._bytes, self._digest.hexdigest())
 
     def abort(self):
         if self._open:

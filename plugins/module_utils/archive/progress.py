@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a rescue is: counted where it runs (`Progress`), told where it is watched (`Teller`)."""
+"""The progress of a rescue: `Progress` counts it where it runs, `Teller` makes lines of it where it is watched."""
 import re
 import time
 
@@ -14,7 +14,7 @@ UNITS = ('bytes', 'KiB', 'MiB', 'GiB', 'TiB')
 
 
 class Progress(object):
-    """What a run says about itself. Costs nothing between the calls: bytes are looked up when somebody asks.
+    """What a run says about itself. Costs nothing between the calls: bytes are looked up only for a snapshot.
 
     Bytes are those of the sources, before compression. Written by one thread, read by another.
     """

@@ -387,7 +387,7 @@ class Reader(object):
 
     def _time(self, value, name):
         """PAX time -> ns; the sign goes before the whole."""
-        whole, dot, fraction = value.partition(b'.')
+        whole, dummy, fraction = value.partition(b'.')
         if len(whole) > 20:
             raise self.fail('has a time that makes no sense', name)
         try:

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from typing import NamedTuple, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Tuple, Union
 
 from ..databases.registry import MARKERS, TAILS
 from . import tarread
@@ -405,19 +405,9 @@ class _Job(object):
         os.utime(base, ns=(member.mtime, member.mtime), dir_fd=folder, follow_symlinks=False)
 
     def xattrs(self, member, where):
-        for name, value in sorted(member.xattrs.items()):
-            if name in HOST_XATTRS:
-                continue
-            try:
-                if isinstance(where, int):
-                    os.setxattr(where, name, value)
-                else:
-                    os.setxattr(where, name, value, follow_symlinks=False)
-            except OSError as exc:
-                if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                    raise
-                self.note('%s of %s could not get its attribute %s: %s.'
-                          % (shown(member.name or b'.'), self.what, shown(name), exc.strerror))
+        for name, exc in set_xattrs(where, member.xattrs):
+            self.note('%s of %s could not get its attribute %s: %s.'
+                      % (shown(member.name or b'.'), self.what, shown(name), exc.strerror))
 
 
 class Shadow(_Job):
@@ -504,6 +494,21 @@ def shadow(stream, what, folder):
                 os.close(fd)
     finally:
         job.close()
+
+
+def set_xattrs(where: Union[int, bytes], found: Dict[Any, bytes]) -> Iterator[Tuple[Any, OSError]]:
+    """Give WHERE, a descriptor or a path whose last component is not followed, the attributes FOUND ({name, bytes or text: value}),
+    but for HOST_XATTRS. Yields (name, why) of those that it could not get, most often for want of privileges or of a file system
+    that has them. OSError where nothing more can be written. Nothing happens before it is iterated over."""
+    for name, value in sorted(found.items()):
+        if os.fsencode(name) in HOST_XATTRS:
+            continue
+        try:
+            os.setxattr(where, name, value, follow_symlinks=isinstance(where, int))
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            yield name, exc
 
 
 def _write_all(fd, data):

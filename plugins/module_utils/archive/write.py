@@ -59,8 +59,6 @@ class Result(NamedTuple):
     fingerprint: str                    # see fingerprint()
     markers: Tuple[bytes, ...] = ()     # layer: real files named .wh.*, which whoever applies it takes for deletions
     markers_total: int = 0
-    unsummed: Tuple[bytes, ...] = ()    # files that are not in SUMS: more than HASHED_HOLES bytes of holes
-    unsummed_total: int = 0
     split_links: int = 0                # inodes of which a further name may hold a second copy, see MAX_LINKS
     stripped: Tuple[bytes, ...] = ()    # members without some of their extended attributes, see loadable()
     stripped_total: int = 0
@@ -282,7 +280,6 @@ class _Archive(object):
         self._markers = _Listed()
         self._stripped = _Listed()
         self._by_some = 0
-        self._unsummed = _Listed()
 
     def close(self):
         self._put(tarwriter.END)
@@ -290,7 +287,7 @@ class _Archive(object):
         return Result(self._entries, self._files, self._source_bytes, self._tar_bytes, self._sockets,
                       tuple(self._failures.first), self._failures.total, self._print.hexdigest(),
                       tuple(self._markers.first), self._markers.total,
-                      tuple(self._unsummed.first), self._unsummed.total, self._links.dropped,
+                      self._links.dropped,
                       tuple(self._stripped.first), self._stripped.total, self._by_some)
 
     # --- output
@@ -484,7 +481,6 @@ class _Archive(object):
         if self._sums is not None and size - member.data <= self._hashed_holes:
             sha = hashlib.sha256()
         elif self._sums is not None:
-            self._unsummed.add(path)
             self._flush()
             self._sums.write(b'# not hashed, nearly all of it is a hole: %b\n' % checksums.escape(b'./' + path)[1])
         self._put(self._header(entry, path, None, None, xattrs, sparse=member))

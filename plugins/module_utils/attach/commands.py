@@ -18,6 +18,8 @@ PACKAGES = {
                  'alpine': 'qemu-img'},
     'qemu-storage-daemon': {'debian': 'qemu-system-common (or qemu-utils, where that has it)', 'fedora': 'qemu-img',
                             'suse': 'qemu-tools', 'arch': 'qemu-storage-daemon', 'alpine': 'qemu-storage-daemon'},
+    'qemu-nbd': {'debian': 'qemu-utils', 'fedora': 'qemu-img', 'rhel': 'qemu-img', 'suse': 'qemu-img', 'arch': 'qemu-img', 'alpine': 'qemu-img'},
+    'modprobe': {'': 'kmod'},
     'lvm': {'': 'lvm2'},
     'dmsetup': {'debian': 'dmsetup', '': 'device-mapper'},
     'mdadm': {'': 'mdadm'},

@@ -4,7 +4,7 @@
 """The source becomes something that the kernel can read, and never something that it can write.
 
 Raw disks are bound into the attachment's folder as they are. Other formats are shown as raw by qemu-storage-daemon, through
-FUSE. `overlay` puts a throw-away qcow2 over a device: what is written to it goes there, up to scratch_size.
+FUSE, or by qemu-nbd where that was built without it. `overlay` puts a throw-away qcow2 over a device: what is written to it goes there, up to scratch_size.
 """
 import errno
 import json
@@ -12,18 +12,19 @@ import os
 import signal
 import stat
 import time
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List
 
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
 from ..formats.wording import show
 from . import images, loops
-from .commands import Commands, has, line_of
+from .commands import Commands, Failed, has, line_of
 from .session import Device, Session, size_of
 from .state import State
 
-DAEMON = 'qemu-storage-daemon'
+DAEMON, NBD = 'qemu-storage-daemon', 'qemu-nbd'
 WAIT = 20                               # seconds for a daemon to end
+SYS_NBD, MAX_NBD = '/sys/block/nbd%d', 16
 
 
 def adopt(session: Session, image: images.Image) -> Device:
@@ -40,9 +41,9 @@ def graph_of(path: str) -> Dict[str, Any]:
     return {'driver': 'raw', 'read-only': True, 'file': {'driver': kind, 'filename': path, 'read-only': True}}
 
 
-def bind(session: Session, path: str) -> str:
-    """PATH (file or block device) bound into the attachment's folder -> where."""
-    place = session.place('disk', '.raw')
+def bind(session: Session, path: str, place: str = '') -> str:
+    """PATH (file or block device) bound into the attachment's folder, at PLACE if that is given -> where."""
+    place = place or session.place('disk', '.raw')
     _touch(session, place)
     session.state.begin(kind='mount', point=place)
     session.commands.run(['mount', '--bind', path, place])
@@ -69,24 +70,59 @@ def _shown_as_raw(session: Session, image: images.Image) -> Device:
 
 
 def export(session: Session, graph: Dict[str, Any], writable: bool) -> str:
-    """Show the block device GRAPH as a raw file, by a qemu-storage-daemon of its own -> where."""
+    """Show the block device GRAPH as a raw file or block device, by a daemon of its own -> where, in the attachment's folder."""
+    place = session.place('disk', '.raw')
+    if not _has_fuse_exports() and has(NBD):
+        return _by_nbd(session, graph, place, writable)
     if not os.path.exists('/dev/fuse'):
         raise LifeboatError('This machine has no /dev/fuse, which %s needs; run: modprobe fuse' % DAEMON)
-    place = session.place('disk', '.raw')
     _touch(session, place)
     session.state.begin(kind='daemon', point=place)
     words = [DAEMON, '--daemonize', '--pidfile', place + '.pid', '--blockdev', json.dumps(dict(graph, **{'node-name': 'disk'}), sort_keys=True),
              '--export', json.dumps({'type': 'fuse', 'id': 'disk', 'node-name': 'disk', 'mountpoint': place, 'writable': writable},
                                     sort_keys=True)]
-    if writable:                        # the limit of what the overlay may grow to
-        words = ['prlimit', '--fsize=%d' % session.request.scratch_size] + words
-    session.commands.run(words)
+    session.commands.run(_limited(session, words, writable))
     return place
+
+
+def _limited(session: Session, words: List[str], writable: bool) -> List[str]:
+    """WORDS, with the limit of what the overlay may grow to."""
+    return ['prlimit', '--fsize=%d' % session.request.scratch_size] + words if writable else words
 
 
 def can_overlay() -> bool:
     """Whether this machine has what overlay() needs."""
-    return has(DAEMON) and has('qemu-img') and has('prlimit') and os.path.exists('/dev/fuse')
+    return (_has_fuse_exports() and os.path.exists('/dev/fuse') or has(NBD)) and has('qemu-img') and has('prlimit')
+
+
+def _has_fuse_exports() -> bool:
+    """Whether qemu-storage-daemon is there and was built with FUSE: not so on Red Hat and its like."""
+    return has(DAEMON) and 'type=]fuse' in Commands().run([DAEMON, '--help'], quiet=True)
+
+
+# -- qemu-nbd --------------------------------------------------------------------------------------------------------
+
+
+def _by_nbd(session: Session, graph: Dict[str, Any], place: str, writable: bool) -> str:
+    """Show GRAPH at PLACE: a free /dev/nbdN, bound there, so that it is known by its place as everything else is."""
+    if not os.path.exists(SYS_NBD % 0):
+        session.commands.run(['modprobe', 'nbd'])
+    action = session.state.begin(kind='daemon', point=place, node='')
+    words = [NBD, '--fork', '--persistent', '--pid-file=' + place + '.pid'] + ([] if writable else ['--read-only'])
+    node = ''
+    for number in range(MAX_NBD):
+        if os.path.exists(SYS_NBD % number) and not os.path.exists(SYS_NBD % number + '/pid'):
+            action['node'] = node = '/dev/nbd%d' % number
+            session.state.save()
+            try:
+                session.commands.run(_limited(session, words + ['--connect=' + node, 'json:' + json.dumps(graph, sort_keys=True)], writable))
+                break
+            except Failed:              # somebody else was faster, or it cannot be opened at all
+                if not os.path.exists(SYS_NBD % number + '/pid'):
+                    raise
+    else:
+        raise Failed([NBD], 1, 'no /dev/nbdN is free')
+    return bind(session, node, place)
 
 
 def overlay(session: Session, device: Device) -> str:
@@ -107,7 +143,7 @@ def overlay(session: Session, device: Device) -> str:
 
 def _daemons(point: str) -> Iterator[int]:
     """Process ids of daemons that show something at POINT, which is below a folder of ours."""
-    needle = os.fsencode(json.dumps(point))
+    needle, pid_file = os.fsencode(json.dumps(point)), os.fsencode('--pid-file=' + point + '.pid')
     for name in os.listdir('/proc'):
         if name.isdigit():
             try:
@@ -115,13 +151,16 @@ def _daemons(point: str) -> Iterator[int]:
                     words = stream.read().split(b'\0')
             except OSError:
                 continue
-            if os.path.basename(words[0]) == DAEMON.encode() and any(needle in word for word in words):
+            program = os.path.basename(words[0])
+            if program == DAEMON.encode() and any(needle in word for word in words) or program == NBD.encode() and pid_file in words:
                 yield int(name)
 
 
-def undo(action: Dict[str, Any], dummy_state: State, commands: Commands) -> None:
+def undo(action: Dict[str, Any], state: State, commands: Commands) -> None:
     """End the daemon of ACTION, remove what it showed and what was written to it."""
     point = action['point']
+    if action.get('node') and list(_daemons(point)):
+        loops.take_back(state, commands, [action['node']])
     for number, which in enumerate((signal.SIGTERM, signal.SIGKILL)):
         found = list(_daemons(point))
         for pid in found:

@@ -5,7 +5,7 @@
 where no overlay is in between, never with a type that the kernel would have to guess, and never checked by fsck.
 """
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
@@ -23,12 +23,40 @@ NO_REPLAY = {'ext2': ',errors=continue', 'ext3': ',noload,errors=continue', 'ext
              'btrfs': ',rescue=nologreplay', 'f2fs': ',norecovery'}
 
 
-def mount(session: Session, device: Device, found: Found) -> FileSystem:
-    """Mount DEVICE, which holds FOUND. Failed, or LifeboatError, if that cannot be done."""
-    node, options = _node(session, device, found)
+def together(found: Sequence[Tuple[Device, Found]]) -> List[List[Tuple[Device, Found]]]:
+    """FOUND as file systems: btrfs may be on more than one device."""
+    groups = []                         # type: List[List[Tuple[Device, Found]]]
+    spread = {}                         # type: Dict[str, List[Tuple[Device, Found]]]
+    for device, each in found:
+        if each.kind == 'btrfs' and each.devices > 1:
+            if each.uuid not in spread:
+                spread[each.uuid] = []
+                groups.append(spread[each.uuid])
+            spread[each.uuid].append((device, each))
+        else:
+            groups.append([(device, each)])
+    return groups
+
+
+def mount(session: Session, members: Sequence[Tuple[Device, Found]]) -> FileSystem:
+    """Mount the file system of MEMBERS: mostly one device. Failed, or LifeboatError, if that cannot be done."""
+    device, found = members[0]
+    if any(each.journal == 'dirty' for dummy, each in members):
+        found = found._replace(journal='dirty')
+    nodes, options = [], ''
+    for each, dummy in members:
+        node, options = _node(session, each, found)
+        nodes.append(node)
+    options += ''.join(',device=' + node for node in nodes[1:])
+    here = len({each.member for dummy, each in members})
+    if here < found.devices:
+        options += ',degraded'
+        session.problem('DISK_MEMBER_MISSING', device.shown, 'The btrfs file system of %s has %d devices, and %d of them are here.' % (
+            device.shown, found.devices, here), 'Add the others to path.')
+    node = nodes[0]
     point = session.folder('fs')
     mount_at(session, ['-t', found.kind, '-o', options, node], point)
-    _is_ours(session, point, node, found)
+    _is_ours(session, point, nodes, found)
     top = point
     if found.kind == 'btrfs':
         top = session.folder('fs')
@@ -80,12 +108,13 @@ def is_mounted(point: str) -> bool:
     return any(each.point == os.fsencode(point) for each in fsinfo.mounts())
 
 
-def _is_ours(session: Session, point: str, node: str, found: Found) -> None:
+def _is_ours(session: Session, point: str, nodes: Sequence[str], found: Found) -> None:
     """btrfs knows file systems by UUID: where another disk with the same one is mounted, the kernel would show that."""
     if found.kind != 'btrfs':
         return
+    ours = {os.path.realpath(os.fsencode(node)) for node in nodes}
     for each in fsinfo.mounts():
-        if each.point == os.fsencode(point) and os.path.realpath(each.source) != os.path.realpath(os.fsencode(node)):
+        if each.point == os.fsencode(point) and os.path.realpath(each.source) not in ours:
             session.commands.run(['umount', point])
             raise LifeboatError('The btrfs file system with UUID %s is already known to this machine from %s; unmount that, or attach '
                                 'this disk in another machine' % (show(found.uuid), show(each.source)))

@@ -18,9 +18,9 @@ from ..engines.api import Given
 from ..formats import wording
 from ..formats.wording import show
 from ..records import model
-from . import filesystems
+from . import filesystems, hints, luks, raid
 from .commands import Failed
-from .session import FileSystem, Session
+from .session import Device, FileSystem, Session
 
 MAX_ENTRIES = 100                       # of an fstab
 ROOT_SIGNS = (b'/etc/os-release', b'/usr/lib/os-release', b'/etc/passwd', b'/etc/fstab')
@@ -88,10 +88,11 @@ def _host(session: Session, system: FileSystem, subfolder: str, systems: List[Fi
         entries = fsinfo.parse_fstab(host.read(b'/etc/fstab', 1 << 20))[:MAX_ENTRIES]
     except OSError:
         entries = ()
+    aliases = _aliases(host, systems)
     for entry in sorted(entries, key=lambda each: (each.is_bind, each.point.count(b'/'), each.point)):
         if entry.point == b'/' or entry.fstype in SKIPPED and not entry.is_bind:
             continue
-        placed = _place(session, host, entry, systems)
+        placed = _place(session, host, entry, aliases.get(os.fsdecode(entry.source)) or system_of(entry, systems))
         if placed is not None:
             places.append(placed)
     return Assembled(root, tuple(places))
@@ -105,8 +106,8 @@ def _bind(session: Session, system: FileSystem, subfolder: str, target: str) -> 
     filesystems.mount_at(session, ['--bind', source], target)
 
 
-def _place(session: Session, host: HostRoot, entry: fsinfo.FstabEntry, systems: List[FileSystem]) -> Optional[Place]:
-    """Mount what one line of fstab says, if the disk has it."""
+def _place(session: Session, host: HostRoot, entry: fsinfo.FstabEntry, system: Optional[FileSystem]) -> Optional[Place]:
+    """Mount SYSTEM as one line of fstab says, if the disk has it."""
     point = show(entry.point)
     try:
         target = os.fsdecode(host.resolve(entry.point))
@@ -117,7 +118,6 @@ def _place(session: Session, host: HostRoot, entry: fsinfo.FstabEntry, systems: 
         if entry.is_bind:
             filesystems.mount_at(session, ['--bind', os.fsdecode(host.resolve(entry.source))], target)
             return None
-        system = system_of(entry, systems)
         if system is None:
             if not _optional(entry):
                 session.problem('DATA_ROOT_NOT_MOUNTED', point, 'fstab mounts %s at %s, and that file system is not on the disks given.'
@@ -131,6 +131,44 @@ def _place(session: Session, host: HostRoot, entry: fsinfo.FstabEntry, systems: 
     except (Failed, OSError) as exc:
         session.problem('DATA_ROOT_NOT_MOUNTED', point, 'What fstab mounts at %s could not be mounted: %s.' % (point, show(str(exc))))
         return None
+
+
+def _aliases(host: HostRoot, systems: List[FileSystem]) -> Dict[str, FileSystem]:
+    """{path in /dev: file system} of names that only crypttab and mdadm.conf of HOST explain."""
+    found = {}
+    inner = [each for each in systems if each.device.container is not None]
+    for line in hints.crypttab(host):
+        hit = _named_by(line.source, [each.device.container for each in inner])
+        if hit is not None:
+            found['/dev/mapper/' + line.name] = inner[hit]
+    for path, ident in hints.arrays(host).items():
+        hits = [each for each in systems if raid.by_id(ident) in each.device.names]
+        if len(hits) == 1:
+            found[path] = hits[0]
+    return found
+
+
+def _named_by(source: bytes, devices: List[Any]) -> Optional[int]:
+    """Which of DEVICES (pairs of Device and Found) SOURCE means, as in fstab."""
+    made = [FileSystem(device, found, '', '', '', '') for device, found in devices]
+    hit = system_of(fsinfo.FstabEntry(source, b'/', '', ()), made)
+    return None if hit is None else [each is hit for each in made].index(True)
+
+
+def opened_by_keys(session: Session, systems: List[FileSystem]) -> List[Device]:
+    """What is inside of LUKS containers that stayed shut, and whose key file lies on a root file system among SYSTEMS."""
+    opened = []
+    for system, subfolder in _roots(systems):
+        top = HostRoot(os.fsencode(system.top if subfolder else system.point))
+        host = HostRoot(top.resolve(os.fsencode(subfolder))) if subfolder else top
+        for line in hints.crypttab(host):
+            hit = _named_by(line.source, session.locked)
+            key = hints.key_of(host, line) if hit is not None else None
+            if hit is not None and key:
+                device, found = session.locked[hit]
+                inner = luks.open_with(session, device, found, key, 'the key is %s of the dead host' % show(line.key))
+                opened += [inner] if inner else []
+    return opened
 
 
 def _optional(entry: fsinfo.FstabEntry) -> bool:

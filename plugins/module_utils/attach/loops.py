@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loop devices over files of the attachment's own folder; by that they are known again."""
+import contextlib
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .commands import Commands, Failed, has
 from .session import Session
@@ -44,20 +45,40 @@ def _attribute(folder: str, name: str) -> Optional[str]:
 
 def take_back(state: State, commands: Commands, nodes: Sequence[str]) -> None:
     """udev of this machine may have assembled arrays or activated volumes on NODES by itself: stop what lies on them, if all
-    that it lies on is ours."""
+    that it lies on is ours. What lies on top is stopped first."""
     if has('udevadm'):
-        commands.run(['udevadm', 'settle', '--timeout=10'], quiet=True)
-    ours = {os.path.basename(os.path.realpath(node)) for node in list(nodes) + list(left(state))}
+        with contextlib.suppress(Failed):                       # a busy machine: what has come by now is taken back
+            commands.run(['udevadm', 'settle', '--timeout=10'], quiet=True)
     for dummy in range(MAX_ROUNDS):
-        holders = sorted({each for name in ours for each in _names(os.path.join(SYS, name, 'holders'))})
-        if not holders:
+        held = _held(state, {os.path.basename(os.path.realpath(node)) for node in list(nodes) + list(left(state))})
+        if not held:
             return
-        for holder in holders:
-            below = _names(os.path.join(SYS, holder, 'slaves'))
-            if below and ours.issuperset(below):
-                _stop(holder, commands)
-                ours.add(holder)        # what lies on it comes first
-        ours = {name for name in ours if os.path.exists(os.path.join(SYS, name))}
+        for holder in reversed(held):
+            _stop(holder, commands)
+
+
+def _held(state: State, ours: Set[str]) -> List[str]:
+    """Names of what lies on the block devices OURS and on nothing else, each behind everything that it lies on. What this
+    attachment itself has made is left out, with what lies on it."""
+    ours, found = set(ours), []
+    more = True
+    while more:
+        more = sorted({each for name in ours for each in _names(os.path.join(SYS, name, 'holders'))} - ours)
+        more = [each for each in more if ours.issuperset(_names(os.path.join(SYS, each, 'slaves')) or ['']) and not _made(state, each)]
+        found += more
+        ours.update(more)
+    return found
+
+
+def _made(state: State, holder: str) -> bool:
+    """Whether the device HOLDER is one that STATE tells of: LUKS, a volume of an activated group, an array."""
+    name = _attribute(os.path.join(SYS, holder, 'dm'), 'name') or ''
+    for action in state.actions:
+        kind = action.get('kind')
+        if kind == 'luks' and name == action['name'] or kind == 'md' and action['node'] == '/dev/' + holder or \
+                kind == 'vg' and name.startswith(action['name'].replace('-', '--') + '-'):
+            return True
+    return False
 
 
 def _stop(holder: str, commands: Commands) -> None:
@@ -67,7 +88,7 @@ def _stop(holder: str, commands: Commands) -> None:
         elif holder.startswith('dm-'):
             commands.run(['dmsetup', 'remove', _attribute(os.path.join(SYS, holder, 'dm'), 'name') or holder])
     except Failed:
-        pass                            # something lies on it, which is stopped first; the next round comes back to it
+        pass                            # just opened by udev, or in use: the next round comes back to it
 
 
 def _names(folder: str) -> List[str]:

@@ -18,6 +18,7 @@ from .session import IGNORE, Device, Session, size_of
 from .state import State
 from .superblocks import Found
 
+TRIES = 3                               # machines with systemd activate volumes some time after udev has settled
 _NAME = re.compile(r'[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}\Z')
 _UUID = re.compile(r'[A-Za-z0-9-]{38}\Z')
 
@@ -77,15 +78,19 @@ def _ours(session: Session, config: str, group: Tuple[str, str], nodes: List[str
     """
     name, ident = group
     ours = session.name('vg')
-    try:
-        session.commands.run(['lvm', 'vgimportclone', '--config', config, '--basevgname', ours] + nodes)
-        return ours
-    except Failed:                      # read-only, or physical volumes are missing
-        active = session.commands.run(['dmsetup', 'info', '--columns', '--noheadings', '-o', 'uuid'], quiet=True)
-        if 'LVM-' + ident.replace('-', '') in active or os.path.exists('/dev/' + name) or any(
-                each.startswith(name.replace('-', '--') + '-') for each in _mapped()):
-            raise Failed(['lvm'], 1, 'this machine has it already, or one of that name')
-        return name
+    said = ''
+    for dummy in range(TRIES):
+        try:
+            session.commands.run(['lvm', 'vgimportclone', '--config', config, '--basevgname', ours] + nodes)
+            return ours
+        except Failed as exc:           # read-only, or physical volumes are missing; or systemd has activated it just now
+            said = exc.said
+            loops.take_back(session.state, session.commands, nodes)
+    active = session.commands.run(['dmsetup', 'info', '--columns', '--noheadings', '-o', 'uuid'], quiet=True)
+    if 'LVM-' + ident.replace('-', '') in active or os.path.exists('/dev/' + name) or any(
+            each.startswith(name.replace('-', '--') + '-') for each in _mapped()):
+        raise Failed(['lvm'], 1, 'it got no name of its own here (%s), and this machine has it already, or one of that name' % said)
+    return name
 
 
 def _group(session: Session, config: str, group: Tuple[str, str], nodes: List[str]) -> List[Device]:

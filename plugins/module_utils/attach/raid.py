@@ -27,8 +27,23 @@ def assemble(session: Session, members: List[Tuple[Device, Found]]) -> Optional[
     except (Failed, ToolMissing) as exc:
         session.problem('LAYER_NOT_ATTACHED', shown, '%s was not started: %s.' % (shown, show(str(exc))), 'Add its other devices to path.')
         return None
-    return Device(node, 0, size_of(node), export.graph_of(node), shown, ('/dev/md/' + found.label.split(':')[-1], '/dev/md/' + found.label)
-                  if found.label else ())
+    loops.take_back(session.state, session.commands, [node])
+    return Device(node, 0, size_of(node), export.graph_of(node), shown, _names(found))
+
+
+def _names(found: Found) -> Tuple[str, ...]:
+    """What the dead host may have called the array FOUND by. Its mdadm.conf may have more names; see hints."""
+    names = [by_id(found.uuid)]
+    if found.label:
+        short = found.label.split(':')[-1]
+        names += ['/dev/md/' + short, '/dev/md/' + found.label] + (['/dev/md' + short] if short.isdigit() else [])
+    return tuple(names)
+
+
+def by_id(ident: str) -> str:
+    """The name of the array with the UUID IDENT in /dev/disk/by-id."""
+    raw = ident.replace('-', '')
+    return '/dev/disk/by-id/md-uuid-' + ':'.join((raw[:8], raw[8:16], raw[16:24], raw[24:]))
 
 
 def _start(session: Session, devices: List[Device]) -> str:
@@ -67,6 +82,7 @@ def _stop(node: str, state: State, commands: Commands) -> None:
         return
     ours = set(loops.left(state))
     if slaves and all('/dev/' + each in ours for each in slaves):
+        loops.take_back(state, commands, [node])
         commands.run(['mdadm', '--stop', node])
 
 

@@ -55,6 +55,8 @@ def _attach(session: Session, disks: List[images.Image]) -> Dict[str, Any]:
     except Failed as exc:
         raise LifeboatError('The disk cannot be opened: %s' % exc.said)
     systems, named = _mounted(session, devices)
+    more, others = _mounted(session, hosts.opened_by_keys(session, systems))
+    systems, named = systems + more, named + others
     for place in nested.images_in(session, systems):
         try:
             more, others = _mounted(session, [export.adopt(session, images.image_of(place))])
@@ -75,9 +77,10 @@ def _mounted(session: Session, devices: List[Device]) -> Tuple[List[FileSystem],
     """(file systems that are mounted now, what was found, for a sentence)"""
     finding = explore(session, devices)
     systems = []
-    for device, found in finding.mountable:
+    for members in filesystems.together(finding.mountable):
+        device, found = members[0]
         try:
-            systems.append(filesystems.mount(session, device, found))
+            systems.append(filesystems.mount(session, members))
         except (Failed, LifeboatError) as exc:
             session.problem('FILE_SYSTEM_NOT_MOUNTED', device.shown, '%s (%s) was not mounted: %s.' % (
                 device.shown, found.kind, show(getattr(exc, 'said', '') or str(exc))), 'The kernel says more: dmesg. If its module is missing, '

@@ -40,6 +40,7 @@ class Device(NamedTuple):
     names: Tuple[str, ...] = ()
     partuuid: str = ''
     partlabel: str = ''
+    container: Any = None               # (Device, Found) of the LUKS container in which it lies
 
 
 class FileSystem(NamedTuple):
@@ -59,6 +60,7 @@ class Session(object):
         self.request, self.state = request, state
         self.commands = Commands()
         self.problems = []
+        self.locked = []                # (Device, Found) of LUKS containers that were not opened
         self._numbers = {}
 
     def problem(self, code: str, obj: str, message: str, next_step: str = '') -> None:

@@ -146,18 +146,15 @@ class Opened(NamedTuple):
     partial: Any
 
 
-@contextlib.contextmanager
 def opened(host, reference, mounts=True):
-    """Yield the Opened of a Reference to one object. MOUNTS: volumes and binds of a container are at their places. LifeboatError where
-    nothing of it can be read."""
-    # pylint: disable-next=contextmanager-generator-missing-cleanup
-    with files_of(find(host, reference), mounts) as found:
-        yield found
+    """files_of() for a Reference to one object, which is looked for at once. LifeboatError where there is no such object."""
+    return files_of(find(host, reference), mounts)
 
 
 @contextlib.contextmanager
 def files_of(item, mounts=True):
-    """The same for an Object. A container without readable layers still has what was mounted into it."""
+    """Yield the Opened of an Object. MOUNTS: volumes and binds of a container are at their places. A container without readable layers still
+    has what was mounted into it. LifeboatError where nothing of it can be read."""
     from ..layers import filesystem
     from ..layers.union import View
     record, partial = item.record, []

@@ -34,8 +34,8 @@ class PathsTree(object):
     def opened(self) -> Iterator[Tuple[None, Iterator[Any]]]:
         """Yield (None, stream of Entry and Failure). OSError if the object cannot be opened."""
         try:
-            # pylint: disable-next=contextmanager-generator-missing-cleanup
-            with objects.files_of(self._object) as found:
+            with contextlib.ExitStack() as stack:
+                found = stack.enter_context(objects.files_of(self._object))
                 yield None, chosen.Choice(found.files, [chosen.resolve(found.files, text) for text in self._patterns]).entries()
         except chosen.Nothing as exc:
             raise OSError(errno.ENOENT, 'what a pattern matched a moment ago is gone; %s is there' % show(exc.parent))

@@ -16,7 +16,7 @@ from typing import Any, Dict, NamedTuple, Tuple
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import jsonish, pieces
-from ..formats.values import as_list
+from ..formats.values import NOTHING, as_list
 from ..formats.wording import show, text
 
 SCHEMA_VERSIONS = (1, 2)
@@ -54,9 +54,9 @@ class BundleInfo(NamedTuple):
     differences: Tuple[Dict[str, str], ...]
     manifest: Dict[str, Any]
     extra: Tuple[str, ...] = ()
-    sums: Dict[bytes, str] = {}
+    sums: Dict[bytes, str] = NOTHING
     remote: Any = None
-    marks: Dict[bytes, Tuple[int, ...]] = {}    # what told each file when it was checked: it must be the same when it is used
+    marks: Dict[bytes, Tuple[int, ...]] = NOTHING    # what told each file when it was checked: it must be the same when it is used
 
 
 def find_bundles(path):

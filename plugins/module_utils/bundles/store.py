@@ -40,7 +40,7 @@ class FolderStore(object):
 
     def folder(self, make: bool = False) -> Optional[int]:
         """The descriptor of the folder of this host, valid until close(); None where it is missing and not to be made. Raises
-        LifeboatError where it is a link, or in the hands of somebody else."""
+        LifeboatError where it is a link, or belongs to another user."""
         if self._fd is None and (make or os.path.lexists(self.path)):
             dest = place.open_dest(self._dest, make)
             try:
@@ -89,7 +89,7 @@ class FolderStore(object):
 
     def images(self):
         """An imagestore.ImageStore: where layers that several bundles have in common lie once."""
-        from ..images import store as imagestore  # and all that knows layers: only for who asks for images
+        from ..images import store as imagestore  # and all that knows layers: only when images are rescued
         return imagestore.ImageStore(os.path.join(self.path, imagestore.NAME), None, self.folder)
 
     def ask(self, names, blobs=()):
@@ -122,6 +122,12 @@ class FolderStore(object):
         except LifeboatError:
             return None
         return info.manifest if info.status == reading.VERIFIED else None
+
+    def leave(self, name: str) -> None:
+        """The bundle NAME that is there needs nothing: what a killed run left beside it is of no use any more."""
+        fd = self.folder()
+        if fd is not None:
+            removal.discard(_partial(os.fsencode(name)), fd)
 
     def begin(self, name):
         return FolderBundle(self, name)

@@ -448,7 +448,7 @@ class _Work(object):
             aside = self.bundle.finish(self._aside(status))
             if aside:
                 self.problems.append(problem(
-                    'OLD_BUNDLE_KEPT', self.job.name, 'The bundle %s that was there held more; it is kept as %s.' % (
+                    'OLD_BUNDLE_KEPT', self.job.name, 'The bundle %s that was there has more; it is kept as %s.' % (
                         self.job.name, wording.text(os.path.basename(aside))), 'Compare the two before you remove one.'))
         else:
             self.bundle.discard()

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple, Optional
 
 from ..archive import removal
 from ..archive.sink import TEMPORARY
+from ..archive.unpack import set_xattrs
 from ..archive.write import HASHED_HOLES, data_map
+from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..formats import checksums, pieces
@@ -31,8 +33,6 @@ CHUNK = 1 << 20
 ZEROS = memoryview(bytes(CHUNK))
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# Belong to the old host: labels of its policy, signatures with its keys.
-HOST_XATTRS = ('security.selinux', 'security.ima', 'security.evm')
 MEASURE_AFTER = 1.0                     # seconds; what is copied within needs no progress
 
 
@@ -222,7 +222,7 @@ class Copy(object):
                 removal.remove(name, folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
             else:
-                os.chmod(b'/proc/self/fd/%d/%s' % (folder, name), 0o700)
+                os.chmod(name, 0o700, dir_fd=folder)
         self._pending.append((path, entry.st, self._xattrs(entry), set()))
 
     def _finish(self, parent):
@@ -318,7 +318,10 @@ class Copy(object):
         if kind != stat.S_IFLNK:
             made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
-                os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+                if safeio.has_proc():
+                    os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+                else:                   # a bare chroot, where nobody else runs
+                    os.chmod(name, self._mode(st), dir_fd=folder)
             finally:
                 os.close(made)
         self._set_xattrs(node, self._xattrs(entry))
@@ -472,18 +475,7 @@ class Copy(object):
         return found if self._options.idmap is None or not found else self._options.idmap.xattrs(found)
 
     def _set_xattrs(self, where, xattrs):
-        for name, value in sorted(xattrs.items()):
-            if name in HOST_XATTRS:
-                continue
-            try:
-                if isinstance(where, int):
-                    os.setxattr(where, name, value)
-                else:
-                    os.setxattr(where, name, value, follow_symlinks=False)
-            except OSError as exc:
-                if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                    raise
-                self.counts.attributes += 1
+        self.counts.attributes += sum(1 for dummy in set_xattrs(where, xattrs))
 
     def _apply(self, fd, st, xattrs, clean=True):
         """Owner, mode, attributes and, last of all, times of an open file or folder."""

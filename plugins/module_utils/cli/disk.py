@@ -4,9 +4,8 @@
 """--disk: the disk of a dead host is attached before the verb and released after it, whatever the verb did."""
 import contextlib
 import os
+from typing import Any
 
-from ..attach import run as attaching
-from ..attach.session import Request
 from ..disk.errors import LifeboatError
 from .output import shown
 
@@ -14,8 +13,9 @@ from .output import shown
 NOT_WITH = {'mount': 'it prints a command for a disk that stays attached; use the module disk_attach'}
 
 
-def request_of(given):
+def request_of(given: Any) -> Any:
     """The Request for the options --disk, --key-file, --nested, --scratch-dir; the passphrase is in LIFEBOAT_PASSPHRASE."""
+    from ..attach.session import Request
     paths = tuple(os.path.abspath(path) for path in given.disk)
     request = Request(paths, journal='ignore' if given.no_journal else 'replay', nested=given.nested, key_file=given.key_file or '',
                       passphrase=os.environ.get('LIFEBOAT_PASSPHRASE', ''))
@@ -32,6 +32,7 @@ def attached(given, out):
         raise LifeboatError('%s does not work with --disk: %s' % (given.verb, NOT_WITH[given.verb]))
     if given.host_root != '/':
         raise LifeboatError('give --disk or --host-root, not both')
+    from ..attach import run as attaching  # without --disk, half of the start would be the compiling of it
     request, before = request_of(given), os.umask(0o077)
     try:
         try:

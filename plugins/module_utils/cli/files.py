@@ -24,7 +24,7 @@ def arguments(parser, metavar='OBJECT[:PATH]', several=True):
     """The argument OBJECT[:PATH], and whether mounts are looked into."""
     parser.add_argument('objects' if several else 'object', metavar=metavar, help=OBJECT_HELP, **({'nargs': '+'} if several else {}))
     parser.add_argument('--no-mounts', dest='mounts', action='store_false',
-                        help='not what was mounted: volumes and binds of a container are empty folders')
+                        help='without volumes and binds of a container: they are empty folders')
 
 
 class Tally(object):

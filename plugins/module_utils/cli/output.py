@@ -119,11 +119,11 @@ class Output(object):
     @property
     def width(self):
         """Columns of the terminal, None where there is none: then nothing has to be cut."""
-        return _width(self.out) if self.terminal else None
+        return terminal_width(self.out) if self.terminal else None
 
     @property
     def err_width(self):
-        return _width(self.err) if self.err_terminal else None
+        return terminal_width(self.err) if self.err_terminal else None
 
 
 def _terminal(fd):
@@ -133,7 +133,8 @@ def _terminal(fd):
         return False
 
 
-def _width(fd):
+def terminal_width(fd: int) -> int:
+    """Columns of the terminal FD, or what COLUMNS says; WIDTH where nobody knows."""
     try:
         return max(20, int(os.environ.get('COLUMNS') or os.get_terminal_size(fd).columns or WIDTH))
     except (OSError, ValueError):

@@ -5,7 +5,9 @@
 import argparse
 import importlib
 import os
-from typing import Any
+from typing import Any, Dict
+
+from .output import terminal_width
 
 # verb -> what it does. Its file is loaded when it is asked for.
 VERBS = (
@@ -41,13 +43,30 @@ exit status: 0 everything asked for is there and whole, 1 a part of it, 2 nothin
 '''
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. argparse would load shutil, with three kinds of compression, to find that out."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        options.setdefault('width', terminal_width(1) - 2)
+        super(Help, self).__init__(prog, **options)
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse, but a verb's file is loaded only when the verb is asked for."""
+    """argparse, but a verb's file is loaded, and its parser set up, only when the verb is asked for."""
     fill: Any = None                    # callable(parser) that adds its arguments, until it was called
 
-    def __init__(self, *arguments, **options):
-        super(Parser, self).__init__(*arguments, **options)
-        self.verbs = {}                 # verb -> its Parser, in the parser of the whole tool
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # pylint: disable=super-init-not-called
+        self._later: Any = (arguments, options)     # of argparse's own __init__, until it was called
+        self.verbs: Dict[str, 'Parser'] = {}        # verb -> its Parser, in the parser of the whole tool
+
+    def __getattr__(self, name: str) -> Any:
+        """Something of argparse's is wanted that its __init__ sets: time to call it."""
+        later, self.__dict__['_later'] = self.__dict__.get('_later'), None
+        if later is None:
+            raise AttributeError(name)
+        super(Parser, self).__init__(*later[0], **later[1])
+        return getattr(self, name)
 
     def filled(self):
         if self.fill is not None:
@@ -90,7 +109,7 @@ def common(parser, top):
     group.add_argument('--json', action='store_true', default=default(_on('LIFEBOAT_JSON')), help='print JSON')
     group.add_argument('-q', '--quiet', action='store_true', default=default(_on('LIFEBOAT_QUIET')),
                        help='no progress and no notes; errors are printed')
-    group.add_argument('-v', '--verbose', action='count', default=default(0), help='more: infos; with -vv where an error comes from')
+    group.add_argument('-v', '--verbose', action='count', default=default(0), help='print infos too; with -vv where an error comes from')
 
 
 def verb(name):
@@ -112,14 +131,14 @@ def _fill(name):
 
 def build(version):
     """The argparse parser of the whole tool; verbs are filled in when they are parsed, or by filled()."""
-    parser = Parser(prog='lifeboat', description=ABOUT, epilog=END, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog='lifeboat', description=ABOUT, epilog=END, formatter_class=Help)
     common(parser, True)
     parser.add_argument('--version', action='version', version='lifeboat %s' % version)
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', title='verbs', parser_class=Parser)
     verbs.required = True
     for name, summary in VERBS:
         child = verbs.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + '.',
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+                                 formatter_class=Help)
         child.fill = _fill(name)
         parser.verbs[name] = child
     return parser

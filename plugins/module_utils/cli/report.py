@@ -6,7 +6,6 @@
 All functions return lines. WIDTH: columns of the terminal, None where nothing has to be cut. PAINT(text, colour) colours text
 on a terminal. Values come from disks and bundles: every one goes through shown().
 """
-from ..archive.progress import human
 from ..formats.values import as_dict, as_int, as_list, as_str
 from ..records import model
 from .output import columns, shown, wrapped
@@ -69,6 +68,12 @@ def _about_root(root):
     if root['rootless']:
         words.append('rootless')
     return ': %s' % ', '.join(words)
+
+
+def human(size):
+    """Bytes as people read them; most tables that look prints have none."""
+    from ..archive.progress import human as sized
+    return sized(size)
 
 
 def _size(item):

@@ -7,12 +7,11 @@ Looking costs an open and a read, so a file is only opened when its name or its 
 (:mod:`registry` has the tables), and never below a folder that is already known to be a database.
 """
 import os
-import stat
 from typing import NamedTuple, Optional
 
 from ..formats.wording import path_fields
 from . import noise, registry
-from .look import DATABASE, KEYS, REPOSITORY, UPLOADS, Look
+from .look import DATABASE, KEYS, REPOSITORY, UPLOADS
 
 MAX_FOUND = 200                         # longest list one tree gets; what is cut is counted
 MAX_LOOKS = 20000                       # files opened in one tree; planted candidates must not cost hours
@@ -52,8 +51,8 @@ class Found(NamedTuple):
 
 
 class Detector(object):
-    """One for each tree. :func:`usage.scan` calls :meth:`see`, :meth:`enclosed` and :meth:`leave`; read :meth:`found`
-    or :meth:`records`.
+    """One for each tree. The walk (usage/walk.py) calls :meth:`marker`, :meth:`file`, :meth:`enclosed` and :meth:`leave`; read
+    :meth:`found` or :meth:`records`.
 
     IMAGE_VOLUMES: paths that the image declares as volumes; what is found at or below one says so in its evidence.
     """
@@ -73,19 +72,6 @@ class Detector(object):
         return self.looks_left > 0
 
     # -- called during the walk -----------------------------------------------------------------------------------
-
-    def see(self, entry, reason=None):
-        """Look at a tree.Entry, if its name or size makes it a candidate. REASON: why its folder is noise."""
-        prefix = entry.path[:entry.path.rfind(b'/') + 1]
-        mode = entry.st.st_mode
-        look = None
-        if entry.name in registry.MARKERS:
-            look = Look(entry.folder, prefix, entry)
-            self.marker(look, entry.name, reason)
-        if stat.S_ISREG(mode) and not self.enclosed(prefix):
-            tail = entry.name[-4:]
-            if tail in registry.TAILS or self.paged(entry.st.st_size):
-                self.file(look or Look(entry.folder, prefix, entry), entry.name, entry.st, reason)
 
     def enclosed(self, prefix):
         """Whether the folder PREFIX is a database or lies in one."""

@@ -10,6 +10,8 @@ import os
 import stat
 from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
+from ..formats.values import NOTHING
+
 DATABASE = 'database'
 REPOSITORY = 'repository'
 MAIL = 'mail'
@@ -60,7 +62,7 @@ class Finder(NamedTuple):
     """
     kinds: Tuple[Kind, ...]
     markers: Dict[bytes, Callable]
-    tails: Dict[bytes, Callable] = {}
+    tails: Dict[bytes, Callable] = NOTHING
     paged: Tuple[Callable, ...] = ()
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What containers write that nobody would miss: the next container makes it again by itself.
+"""Files of containers that do not count as data: the next container makes them again by itself.
 
 Everything that is not listed here counts as data. A line costs nothing when it is missing (a report shows a few
 bytes too many) and much when it is wrong (data are called worthless), so each one carries its reason.

@@ -50,6 +50,16 @@ def _looked(path):
     return fd
 
 
+def _top(place):
+    """A descriptor of the folder PLACE, see Dir.root() and Dir.held()."""
+    looked = place if isinstance(place, int) else _looked(place)
+    try:
+        return openat(b'.', looked, FLAGS | os.O_DIRECTORY)
+    finally:
+        if looked is not place:
+            os.close(looked)
+
+
 def lstat(path):
     """os.stat_result of PATH (bytes, absolute, as HostRoot.resolve gives it) itself. A link on the way is not followed: then, as for
     whatever cannot be looked at, OSError."""
@@ -81,6 +91,12 @@ def is_file(path):
     return kind(path) == stat.S_IFREG
 
 
+@functools.lru_cache(maxsize=None)
+def has_proc() -> bool:
+    """Whether /proc shows the descriptors of this process."""
+    return os.path.isdir('/proc/self/fd')
+
+
 def _inode(fd):
     st = os.fstat(fd)
     return st.st_dev, st.st_ino
@@ -104,9 +120,14 @@ class Dir(object):
 
     @classmethod
     def root(cls, path, pool=None):
-        """Open PATH (bytes, absolute; its own components are trusted, e.g. already resolved) as a root.
-        Roots that share POOL (an OrderedDict) share one limit of open folders."""
-        return cls(None, path, openat(path, flags=FLAGS | os.O_DIRECTORY), OrderedDict() if pool is None else pool)
+        """Open PATH (bytes, absolute) as a root. No part of it may be a link: a path of the disk comes from HostRoot.resolve(), one
+        that the user gave from os.path.realpath(). Roots that share POOL (an OrderedDict) share one limit of open folders. OSError."""
+        return cls(None, path, _top(path), OrderedDict() if pool is None else pool)
+
+    @classmethod
+    def held(cls, folder):
+        """The folder that the descriptor FOLDER has open, as a root; the caller closes FOLDER, after this."""
+        return cls(None, folder, _top(folder), OrderedDict())
 
     def _adopt(self, fd):
         if self._id is not None and self._id != _inode(fd):
@@ -144,7 +165,7 @@ class Dir(object):
         while chain[-1]._fd is None and chain[-1].parent is not None:
             chain.append(chain[-1].parent)
         if chain[-1]._fd is None:
-            chain[-1]._adopt(openat(chain[-1].name, flags=FLAGS | os.O_DIRECTORY))
+            chain[-1]._adopt(_top(chain[-1].name))
         for folder in reversed(chain[:-1]):
             folder._adopt(openat(folder.name, folder.parent._fd, FLAGS | os.O_DIRECTORY))
         return self._fd
@@ -228,14 +249,24 @@ class Dir(object):
             os.close(fd)
 
     def node(self, name):
-        """A path that reaches NAME in this very folder for calls without dir_fd (getxattr)."""
-        return b'/proc/self/fd/%d/%s' % (self.fd, name)
+        """A path that reaches NAME in this very folder for calls without dir_fd (getxattr). Without /proc, as in a bare chroot, that is the
+        folder's own path; OSError(ESTALE) if it does not lead to this folder any more."""
+        if has_proc():
+            return b'/proc/self/fd/%d/%s' % (self.fd, name)
+        path = self.path()
+        looked = _looked(path)
+        try:
+            if _inode(looked) != self.identity:
+                raise OSError(errno.ESTALE, 'folder was replaced while it was read', path)
+        finally:
+            os.close(looked)
+        return os.path.join(path, name)
 
     def path(self):
         parts = []
         folder = self
         while folder is not None:
-            parts.append(folder.name)
+            parts.append(folder.name if isinstance(folder.name, bytes) else b'/proc/self/fd/%d' % folder.name)
             folder = folder.parent
         return os.path.join(*reversed(parts))
 

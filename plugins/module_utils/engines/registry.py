@@ -2,15 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engines that can be read, and a host's disk opened with them. This is the only list of engines."""
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..disk import metadata
 from ..disk.errors import LifeboatError
 from ..disk.host import HostRoot
 from ..formats import wording
 from ..records.codes import problem
-from ..records.definition import Definition
 from .api import Given
+
+if TYPE_CHECKING:                       # not loaded on a host without containers: the tool starts without it
+    from ..records.definition import Definition
 
 ALL = 'all'
 FIRST = 'docker'                        # wrote the bundles of version 1, which name no engine
@@ -37,7 +39,7 @@ def chosen(names: Sequence[str]) -> List[Any]:
     return [module for name, module in known.items() if not names or ALL in names or name in names]
 
 
-def definition(engine: str, read: Callable[[str], bytes]) -> Definition:
+def definition(engine: str, read: Callable[[str], bytes]) -> 'Definition':
     """The Definition of an engine's own files, which READ(name) gives (b'' where there is none), for bundles that have no neutral one.
     Damaged files count as lost. LifeboatError for an engine that is not known."""
     module = engines().get(engine)

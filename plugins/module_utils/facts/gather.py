@@ -381,7 +381,7 @@ def _name_conflicts(records, fields):
         live = [record.id[:12] for record, dummy in holders if record.stack is not None and record.stack.writable is not None]
         note = problem('NAME_CONFLICT', name, '%d containers are called %s: %s.' % (
             len(holders), name, ', '.join(record.id[:12] for record, dummy in holders)),
-            'The live one is probably %s: its layer is there.' % live[0] if len(live) == 1 else
+            'The one in use is probably %s: its layer is there.' % live[0] if len(live) == 1 else
             'Tell them apart by created and by what is in their layers.')
         found.append(note)
         for dummy, shown in holders:

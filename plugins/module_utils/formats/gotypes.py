@@ -9,9 +9,8 @@ import datetime
 import re
 import struct
 
-ZERO_TIME = '0001-01-01T00:00:00Z'      # how Go writes "never"
 UNIX_EPOCH = 62135596800                # seconds from year 1 to 1970
-NEVER = (-UNIX_EPOCH, 0)                # ZERO_TIME as parse_time() gives it; earlier than every other time
+NEVER = (-UNIX_EPOCH, 0)                # 0001-01-01T00:00:00Z, Go's "never", as parse_time() gives it; earlier than every other time
 _TIME = re.compile(r'(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?'
                    r'(?:[Zz]|([+-])(\d\d):(\d\d))\Z', re.ASCII)
 

@@ -9,14 +9,16 @@ import codecs
 import json
 import re
 
+from .patterns import Lazy
+
 MAX_DEPTH = 200                         # real files have about ten levels; whoever walks the value may recurse
 _INT_DIGITS = 4000                      # newer Pythons refuse to convert more than 4300
 _BOMS = ((codecs.BOM_UTF8, 'utf-8'), (codecs.BOM_UTF16_LE, 'utf-16-le'), (codecs.BOM_UTF16_BE, 'utf-16-be'))
-_SURROGATE = re.compile(r'\\u[dD][89a-fA-F]')
-_LONE = re.compile('[\ud800-\udfff]')
-_SPACE = re.compile(r'[ \t\n\r]*')
-_BEGUN_ESCAPE = re.compile(r'\\(u[0-9a-fA-F]{0,4})?\Z')
-_BEGUN_NUMBER = re.compile(r'(-|\.\d*([eE][+-]?)?|[eE][+-]?)\Z', re.ASCII)
+_SURROGATE = Lazy(r'\\u[dD][89a-fA-F]')
+_LONE = Lazy('[\ud800-\udfff]')
+_SPACE = Lazy(r'[ \t\n\r]*')
+_BEGUN_ESCAPE = Lazy(r'\\(u[0-9a-fA-F]{0,4})?\Z')
+_BEGUN_NUMBER = Lazy(r'(-|\.\d*([eE][+-]?)?|[eE][+-]?)\Z', re.ASCII)
 _LITERALS = ('true', 'false', 'null', 'NaN', 'Infinity', '-Infinity')
 
 
@@ -45,7 +47,7 @@ def loads(raw):
     if not text.strip(' \t\n\r'):
         raise JsonError('empty', 'empty' if not raw else 'empty (nothing but white space)', 0)
     try:
-        value = DECODER.decode(text)
+        value = (DECODER if len(text) > _INT_DIGITS else _SHORT_TEXTS).decode(text)
     except RecursionError:
         raise _too_deep()
     except json.JSONDecodeError as exc:
@@ -124,6 +126,7 @@ def _int(digits):
 
 
 DECODER = json.JSONDecoder(parse_int=_int)
+_SHORT_TEXTS = json.JSONDecoder()       # of texts that have no room for such a number: twice as fast
 
 
 def sound(text):

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one loop that reads: all that a descriptor or a stream holds, in pieces."""
 import functools
-import hashlib
 import os
 
 CHUNK = 1 << 20
@@ -39,6 +38,7 @@ def up_to(read, most):
 
 def hashed(source, write=None):
     """(SHA-256 object, number of bytes) of what SOURCE holds, see :func:`of`; WRITE, if given, is called with each piece."""
+    import hashlib  # loads OpenSSL, which those who only read do without
     digest, size = hashlib.sha256(), 0
     for piece in of(source):
         digest.update(piece)

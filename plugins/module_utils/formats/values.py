@@ -2,15 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values that were read from a disk, tamed: they may have any type, or be missing."""
+from typing import Any, Dict
+
 MAX_DEPTH = 12
+_AS_THEY_ARE = frozenset((type(None), bool, int, float))
+
+
+class _Nothing(dict):
+    """A dictionary that stays empty: all records whose field has this default share it."""
+
+    def _refused(self, *dummy, **more):
+        raise TypeError('this empty dictionary is shared by all records; put a new one into yours')
+
+    __setitem__ = __ior__ = setdefault = update = _refused
+
+
+NOTHING: Dict[Any, Any] = _Nothing()
 
 
 def clean(value, depth=0):
     """JSON data with half surrogates replaced and NULs removed from strings; nothing below MAX_DEPTH."""
     if isinstance(value, str):
+        if value.isprintable():         # neither of them is printable
+            return value
         return value.encode('utf-16-le', 'surrogatepass').decode('utf-16-le', 'replace').replace('\0', '')
     if isinstance(value, dict):
-        return {} if depth > MAX_DEPTH else dict((clean(key), clean(item, depth + 1)) for key, item in value.items())
+        return {} if depth > MAX_DEPTH else {clean(key): item if type(item) in _AS_THEY_ARE else clean(item, depth + 1)
+                                             for key, item in value.items()}
     if isinstance(value, list):
         return [] if depth > MAX_DEPTH else [clean(item, depth + 1) for item in value]
     return value

@@ -197,7 +197,7 @@ class _Work(object):
         stack = self.container.stack
         if stack is None or stack.writable is None:
             self._lack('READ_ERROR', 'The writable layer of %s is not on this disk; the image is written without it.',
-                       'What is known about it is said of the container itself.')
+                       'The problems of the container say more.')
             return
         try:
             self.writable = WritableLayer(stack, measured, idmap, scratch, live, on_failure)
@@ -422,7 +422,7 @@ class _Work(object):
                 why = layer.message or ('Docker kept no record of its exact form' if layer.layer.blob_digest is None else
                                         'containerd kept no blob of it')
                 self.problems.append(imagecodes.problem(
-                    'IMAGE_LAYER_REBUILT', self.who, '%s could not be put together exactly: %s%s. It was made anew from its '
+                    'IMAGE_LAYER_REBUILT', self.who, '%s could not be restored byte by byte: %s%s. It was made anew from its '
                     'files and has another digest.' % (name, why, ' (%s)' % files if files else ''),
                     imagecodes.pull(self.image)))
                 if layer.made.failures_total or layer.made.stripped_total or layer.made.attributes_by_some:

@@ -56,13 +56,6 @@ def check_image(image, checked=None, progress=None):
         'problems': [dict(item._asdict()) for item in problems]}
 
 
-def check_images(images, progress=None):
-    """Yield (model.Image, check_image's result) of IMAGES; a layer that several share is read once."""
-    checked = {}
-    for image in images:
-        yield image, check_image(image, checked, progress)
-
-
 def _name(image):
     return image.references[0] if image.references else image.id[:19]
 

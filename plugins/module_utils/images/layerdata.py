@@ -51,7 +51,7 @@ class Blob(NamedTuple):
 
 @contextlib.contextmanager
 def opened(path):
-    """Descriptor of a file of the engine's own (never through a link at its end). Raises OSError."""
+    """Descriptor of a file of the engine's own, never through a link. Raises OSError."""
     folder = safeio.Dir.root(os.path.dirname(path))
     try:
         fd = folder.open(os.path.basename(path))

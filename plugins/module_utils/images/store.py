@@ -130,7 +130,7 @@ class ImageStore(object):
     def _index(self):
         """Entries of the index as an earlier image left it, as far as their manifests are here."""
         try:
-            with safeio.Dir.root(self.path) as folder:
+            with safeio.Dir.root(os.path.realpath(self.path)) as folder:
                 value = jsonish.loads(folder.read(b'index.json'))
             return [item for item in value['manifests'] if os.path.isfile(self.blob(item['digest']))]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -250,7 +250,7 @@ def _files_of(bundle):
     folder = os.path.join(bundle, b'image')
     found = [(name, os.path.join(folder, name)) for name in (b'oci-layout', b'index.json', b'manifest.json')]
     try:
-        with safeio.Dir.root(folder) as top:
+        with safeio.Dir.root(os.path.realpath(folder)) as top:
             listed = jsonish.loads(top.read(b'manifest.json'))
             blobs = top.descend(b'blobs/sha256').names()
             wanted = set()

@@ -148,6 +148,7 @@ def _scanned(view, parts, prefix, failed, found):
     """(union._Folder, iterator of names, those of them that are folders) of a merged folder. What is in a folder without folders goes
     into FOUND at once."""
     where, shown, folders = {}, set(), set()
+    decided, shares = set(), []         # names that a layer above shows or hides; (part, names in it) of each layer
     for part in parts:
         try:
             names, inner, deleted = _scan(view, part)
@@ -158,10 +159,13 @@ def _scanned(view, parts, prefix, failed, found):
             shown, folders = names, inner
             where = dict.fromkeys(inner, parts)
             break
-        folders.update(inner.difference(where))
-        shown.update(name for name in names if name not in where)
-        for name in deleted.union(names):
-            where.setdefault(name, []).append(part)
+        here = deleted.union(names)
+        folders |= inner - decided
+        shown |= here - decided - deleted
+        decided |= here
+        shares.append((part, here))
+    else:
+        where = {name: [part for part, here in shares if name in here] for name in folders}
     names = sorted(shown)
     if not folders:
         found += [prefix + name for name in names]
@@ -177,9 +181,9 @@ def _scan(view, part):
         return (), set(), set()
     # text, as scandir gives it for a descriptor; all at once, as no name has a slash
     names = os.fsencode('/'.join([entry.name for entry in entries])).split(b'/')
-    inner = {names[number] for number, entry in enumerate(entries) if entry.is_dir(follow_symlinks=False)}
-    odd = [names[number] for number, entry in enumerate(entries) if not (
-        entry.is_file(follow_symlinks=False) or entry.is_symlink() or entry.is_dir(follow_symlinks=False))]
+    others = [number for number, entry in enumerate(entries) if not entry.is_file(follow_symlinks=False)]      # few: one question a file
+    inner = {names[number] for number in others if entries[number].is_dir(follow_symlinks=False)}
+    odd = [names[number] for number in others if not (names[number] in inner or entries[number].is_symlink())]
     encoding, deleted, gone = view.encodings[part.index], set(), set()
     for name in names if part.marks.xwhiteouts else odd:
         try:

@@ -27,7 +27,7 @@ class Range(NamedTuple):
 
 
 class IdMap(object):
-    """Ranges of users and of groups. Ids that no range holds stay as they are; `unmapped` counts them.
+    """Ranges of users and of groups. Ids that no range holds stay as they are.
 
     `assumed`: the ranges' length was not found and the usual one is taken; worth telling.
     """
@@ -36,7 +36,6 @@ class IdMap(object):
         self.uid_ranges = tuple(Range(*found) for found in uid_ranges)
         self.gid_ranges = tuple(Range(*found) for found in gid_ranges)
         self.assumed = assumed
-        self.unmapped = 0
         self._pairs = {}
 
     def __eq__(self, other):
@@ -57,13 +56,11 @@ class IdMap(object):
         if pair is None:
             new_uid = _shift(self.uid_ranges, uid)
             new_gid = _shift(self.gid_ranges, gid)
-            pair = (uid if new_uid is None else new_uid, gid if new_gid is None else new_gid,
-                    (new_uid is None) + (new_gid is None))
+            pair = (uid if new_uid is None else new_uid, gid if new_gid is None else new_gid)
             if len(self._pairs) >= _CACHE:
                 self._pairs.clear()
             self._pairs[uid, gid] = pair
-        self.unmapped += pair[2]
-        return pair[:2]
+        return pair
 
     def xattrs(self, found):
         """{name: value} with the ids inside file capabilities and POSIX ACLs changed likewise."""
@@ -82,7 +79,6 @@ class IdMap(object):
             return value
         root = _shift(self.uid_ranges, struct.unpack('<I', value[20:])[0])
         if root is None:
-            self.unmapped += 1
             return value
         return revision2(value) if root == 0 else value[:20] + struct.pack('<I', root)
 
@@ -93,10 +89,7 @@ class IdMap(object):
         for tag, permissions, number in struct.iter_unpack('<HHI', value[4:]):
             if tag in (_ACL_USER, _ACL_GROUP):
                 new = _shift(self.uid_ranges if tag == _ACL_USER else self.gid_ranges, number)
-                if new is None:
-                    self.unmapped += 1
-                else:
-                    number = new
+                number = number if new is None else new
             entries.append(struct.pack('<HHI', tag, permissions, number))
         return b''.join(entries)
 
@@ -168,6 +161,15 @@ def from_root_name(name, subuid=b'', subgid=b''):
             assumed = True
         ranges.append(found)
     return IdMap(ranges[0], ranges[1], assumed)
+
+
+def from_shifted(uid: int, gid: int, subuid: bytes = b'', subgid: bytes = b'') -> IdMap:
+    """The IdMap of the root file system of an unprivileged LXC, LXD or Incus instance, whose root is UID, GID on the host.
+
+    SUBUID, SUBGID as in :func:`from_root_name`: LXC maps the ranges of root one after another, from id 0 of the instance on.
+    Without a matching line the length is assumed.
+    """
+    return from_root_name(b'%d.%d' % (uid, gid), subuid, subgid)
 
 
 def from_rootless(uid, gid, user, subuid=b'', subgid=b''):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this process may not see, so that nothing looks whole that only seems so.
+"""Which marks of layers are hidden from this process, so that no incomplete layer counts as complete.
 
 trusted.* attributes, by which overlayfs marks opaque folders, are left out of every list for a process without CAP_SYS_ADMIN in the
 initial user namespace (xattr(7)): no error, they are just not there. Root inside an ordinary container is such a process.

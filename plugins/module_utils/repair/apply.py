@@ -10,11 +10,12 @@ from typing import Any, Dict, List
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import wording
-from . import objects, steps
+from . import objects, steps, whole
 from .journal import Journal
+from .tops import Tops
 
 
-def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
+def apply(top: Tops, plan: List[steps.Step], journal: Journal) -> int:
     """Do the selected steps below TOP; returns how many were done. LifeboatError where the disk is not as the plan says."""
     journal.begin()
     done = 0
@@ -30,7 +31,7 @@ def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
     return done
 
 
-def finish(top: safeio.Dir, journal: Journal) -> None:
+def finish(top: Tops, journal: Journal) -> None:
     """Tidy up after a run that was killed: its last act is whole or has not begun, and no temporary file is left."""
     if not journal.entries:
         return
@@ -47,7 +48,7 @@ def finish(top: safeio.Dir, journal: Journal) -> None:
         release(folder)
 
 
-def place(top: safeio.Dir, path: bytes) -> Any:
+def place(top: Tops, path: bytes) -> Any:
     """(open folder that holds PATH, name in it). OSError."""
     parent, dummy, name = path.rpartition(b'/')
     if name in (b'', b'.', b'..'):
@@ -86,7 +87,7 @@ def _expect(step, before):
     """LifeboatError if what lies there is nothing that the step may touch."""
     folders = step.operation in (steps.RENAME, steps.ASIDE)
     if before == objects.OTHER or before == objects.DIR and not folders or before == objects.NONE and folders or \
-            before != objects.NONE and step.operation == steps.MKDIR:
+            before != objects.NONE and step.operation in (steps.MKDIR, steps.PLACE):
         raise LifeboatError('%s is not what the plan saw; somebody works on this root. Make a new plan' % wording.show(step.path))
 
 
@@ -95,7 +96,7 @@ def _after(step):
         return hashlib.sha256(step.data).hexdigest()
     if step.operation == steps.SYMLINK:
         return 'link:' + objects.words(step.data)
-    return objects.DIR if step.operation == steps.MKDIR else objects.NONE
+    return objects.DIR if step.operation in (steps.MKDIR, steps.PLACE) else objects.NONE
 
 
 def _owner(fd, mode):
@@ -119,7 +120,8 @@ def _write(dummy_top, fd, name, step, entry, dummy_journal):
     if entry['before'].startswith('link:'):
         known = entry['new']            # the attributes of a link are not those of a file
     known.pop('times', None)
-    objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), False)
+    known.update(step.attributes or {})
+    objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), 'times' in known)
 
 
 def _mkdir(dummy_top, fd, name, step, entry, dummy_journal):
@@ -153,4 +155,12 @@ def _aside(dummy_top, fd, name, dummy_step, entry, journal):
     os.fsync(fd)
 
 
-_ACTS = {steps.WRITE: _write, steps.MKDIR: _mkdir, steps.SYMLINK: _symlink, steps.RENAME: _rename, steps.ASIDE: _aside}
+def _place(dummy_top, fd, name, step, entry, journal):
+    made = journal.name('made', entry['n'])
+    whole.build(os.path.join(journal.path, made), step.data.decode('ascii'), step.attributes['donors'])
+    os.rename(made, name, src_dir_fd=journal.fd, dst_dir_fd=fd)
+    os.fsync(journal.fd)
+    os.fsync(fd)
+
+
+_ACTS = {steps.PLACE: _place, steps.WRITE: _write, steps.MKDIR: _mkdir, steps.SYMLINK: _symlink, steps.RENAME: _rename, steps.ASIDE: _aside}

@@ -181,20 +181,23 @@ def _buildkit(this):
 
 def _containerd(this):
     """A store that holds layers is never rebuilt: a database that lacks one lease or label makes the collector delete."""
-    precious = known.has_snapshots(this.view)
-    for folder in this.view.names(b'containerd/daemon'):
-        for name in this.view.names(b'containerd/daemon/' + folder):
-            if not name.endswith(b'.db'):
-                continue
-            path = b'containerd/daemon/' + folder + b'/' + name
-            _rewrite(this, path, steps.CHOICE if precious else steps.REBUILT)
-            if not _is_unusable(this, path, False):
-                continue
-            if precious:
-                this.leave('CONTAINERD_DB', path, 'it is the only record of images and layers, and no whole tree of it is left',
-                           'Never remove it, and start nothing on this disk. Rescue the containers and restore them into a new root.')
-            else:
-                this.aside('CONTAINERD_DB', path, 'it tells only what ran; containerd makes a new one', steps.CERTAIN)
+    for place in this.view.top.containerd:
+        precious = known.holds_layers(this.view, place)
+        for folder in this.view.names(place):
+            for name in this.view.names(place + b'/' + folder):
+                if name.endswith(b'.db'):
+                    _of_containerd(this, place + b'/' + folder + b'/' + name, precious)
+
+
+def _of_containerd(this, path, precious):
+    _rewrite(this, path, steps.CHOICE if precious else steps.REBUILT)
+    if not _is_unusable(this, path, False):
+        return
+    if precious:
+        this.leave('CONTAINERD_DB', path, 'it is the only record of images and layers, and no whole tree of it is left',
+                   'Never remove it, and start nothing on this disk. Rescue the containers and restore them into a new root.')
+    else:
+        this.aside('CONTAINERD_DB', path, 'it tells only what ran; containerd makes a new one', steps.CERTAIN)
 
 
 def _object(raw):

@@ -41,7 +41,7 @@ def hidden(root, view: View) -> List[Hidden]:
             setting = '"features": {"containerd-snapshotter": true}' if name in CONTAINERD_STORE else \
                 '"storage-driver": "%s"%s' % (shown, ', and "containerd-snapshotter": false in "features"' if active in CONTAINERD_STORE else '')
             found.append(Hidden(count, 'containers of %s' % shown, setting, why))
-    return found + _elsewhere(root)
+    return _other_root(root) + found + _elsewhere(root)
 
 
 def _settings(root) -> Dict[str, Any]:
@@ -65,6 +65,31 @@ def _active(settings, by_driver):
         return b'', ''
     most = max(sorted(by_driver), key=lambda name: by_driver[name])
     return most, 'most containers are of %s, and no setting names another driver' % wording.show(most)
+
+
+def _other_root(root):
+    """A data-root in daemon.json that is not this one: the engine does not look here at all."""
+    named = next((name for name in (metadata.text_of(_of_file(root), key) for key in ('data-root', 'graph')) if name), None)
+    count = root.candidate.containers
+    if not named or not count or root.candidate.flags.get('data-root'):
+        return []
+    base = root.candidate.base or root.path
+    try:
+        if root.host.resolve(os.fsencode(named)) == base:
+            return []
+    except (OSError, ValueError):
+        pass                            # it is not there: dockerd makes an empty one
+    shown = wording.text(b'/' + os.path.relpath(base, root.host.path))
+    return [Hidden(count, 'containers of %s' % shown, '"data-root": "%s"' % shown, 'data-root is %s' % wording.text(named))]
+
+
+def _of_file(root):
+    """The object in daemon.json, {} where there is none that can be read."""
+    try:
+        value = jsonish.loads(root.host.read(DAEMON_JSON, 1 << 20))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _elsewhere(root):
@@ -91,6 +116,8 @@ def daemon_json(root) -> List[str]:
         value = jsonish.loads(raw)
     except jsonish.JsonError as exc:
         return ['%s: %s%s' % (DAEMON_JSON.decode(), exc, _place(raw, exc))]
+    if raw.startswith(b'\xef\xbb\xbf'):
+        return ['%s: begins with a byte order mark (line 1, column 1); older dockerds do not start with it' % DAEMON_JSON.decode()]
     if not isinstance(value, dict):
         return ['%s: not a JSON object' % DAEMON_JSON.decode()]
     found = []

@@ -90,7 +90,8 @@ def _layer(this, folder, chain, driver, records, cache, places, images):
     if not (this.view.read(path + b'/tar-split.json.gz') or b'').strip(b'\0'):
         this.leave('LAYER_TAR_SPLIT', path + b'/tar-split.json.gz', 'it is gone or empty: docker save and docker push of the image fail',
                    'Pull the image again by its digest, or docker commit what is needed of it.')
-    if not record.size and known.has_content(this.view, driver.name, record.cache_id):
+    # what comes from a donor can be summed up only when it is there
+    if not record.size and this.view.stat(driver.name + b'/' + record.cache_id + b'/diff') is not None:
         size = tree_size(this.view, driver.name + b'/' + record.cache_id + b'/diff')
         this.write(code or 'LAYER_SIZE', path + b'/size', b'%d' % size, 'sum of all in its folder that is no folder', steps.CERTAIN, 0o644)
 

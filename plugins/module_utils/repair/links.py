@@ -123,6 +123,9 @@ def _link_of_init(driver, mount_id, below, init):
 def _new_init(this, name, path, link, below):
     """What dockerd puts into an init layer: each only where the image has not got it."""
     why = 'made as dockerd makes it for a new container'
+    if any(this.view.stat(name + b'/' + one + b'/diff') is None for one in below):
+        this.leave('INIT_LAYER', path, 'a layer below it is not there yet', 'Run the repair again when it is.')
+        return
     image = {one: _in_image(this.view, name, below, one) for one in _INIT_FOLDERS + _INIT_FILES + (_MTAB,)}
     if any(image[one] is not None and not stat.S_ISDIR(image[one].st_mode) or image[one] is not None and image[one].st_uid
            for one in _INIT_FOLDERS):

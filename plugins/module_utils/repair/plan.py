@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan: which steps, in which order, and what stays unresolved. Only this file puts steps together."""
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from . import steps
 from .view import FOLDER, View
@@ -21,14 +21,16 @@ class Plan(object):
         self.names = names or {}
         self.steps: List[steps.Step] = []
         self.unresolved: List[steps.Unresolved] = []
+        self.asked: Dict[str, bool] = {}    # what one look has found out and the next need not: see whole.py
 
-    def write(self, code: str, path: bytes, data: bytes, why: str, certainty: str, mode: int = 0o600) -> bool:
+    def write(self, code: str, path: bytes, data: bytes, why: str, certainty: str, mode: int = 0o600,
+              attributes: Optional[Dict[str, Any]] = None) -> bool:
         """Plan a new content. Returns whether it will be there; nothing is planned where it is there already."""
         if self.view.read(path, len(data)) == data:
             return True
         if self.view.kind(path) == FOLDER:
             return self.leave(code, path, 'a folder lies where a file should be', 'Look at it, and move it away.')
-        return self._add(steps.Step(code, path, steps.WRITE, data, why, certainty, mode))
+        return self._add(steps.Step(code, path, steps.WRITE, data, why, certainty, mode, attributes=attributes))
 
     def mkdir(self, code: str, path: bytes, why: str, certainty: str, mode: int = 0o700) -> bool:
         """Plan a folder."""
@@ -61,6 +63,14 @@ class Plan(object):
             return self.leave(code, path, '%s; it can be moved aside only on its own file system' % why,
                               'Name a journal_dir on the file system of the data root, outside of the root.')
         return self._add(steps.Step(code, path, steps.ASIDE, None, why, certainty, 0))
+
+    def place(self, code: str, path: bytes, diff_id: str, donors: List[bytes], why: str) -> bool:
+        """Plan a folder with the layer DIFF_ID out of one of DONORS. It is made in the journal's folder, on the same file system."""
+        st = self.view.stat(path.split(b'/')[0])
+        if st is not None and self.journal_device is not None and st.st_dev != self.journal_device:
+            return self.leave(code, path, 'it can be made only with a journal on its own file system',
+                              'Name a journal_dir on the file system of the data root, outside of the root.')
+        return self._add(steps.Step(code, path, steps.PLACE, diff_id.encode('ascii'), why, steps.CERTAIN, 0o755, attributes={'donors': donors}))
 
     def leave(self, code: str, path: bytes, why: str, next_step: str) -> bool:
         """Note what is not repaired. Returns False, so that a caller can return it."""
@@ -101,7 +111,7 @@ class Plan(object):
         return reversed(missing)
 
 
-def choose(wanted: List[str], codes: Any) -> Any:
+def choose(wanted: Iterable[str], codes: Any) -> Any:
     """chosen(code, certainty) of the option `steps`: codes that run whatever their certainty is, and `!CODE` for those that do not run.
 
     `all` stands for every code; `!all` for all that are not named. CODES: all that there are; ValueError for another one.

@@ -37,7 +37,7 @@ def dump(value: Any) -> bytes:
 
 
 def container(known: Evidence) -> Dict[str, Any]:
-    """config.v2.json. Lost for good: labels given at run, and the name unless somebody tells it."""
+    """config.v2.json. Lost for good: labels given at run, and the name, unless it is given."""
     process = dict_of(known.spec, 'process')
     image = known.image_config
     entrypoint = image.get('Entrypoint') or []

@@ -8,12 +8,12 @@ A path that is neither as the step left it nor as it was before belongs to someb
 import os
 from typing import List, NamedTuple
 
-from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import wording
 from . import objects, steps
 from .apply import finish, place, release
 from .journal import Journal
+from .tops import Tops
 
 
 class Conflict(NamedTuple):
@@ -23,7 +23,7 @@ class Conflict(NamedTuple):
     why: str
 
 
-def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+def revert(top: Tops, journal: Journal) -> List[Conflict]:
     """Undo all steps; [] if the root is as it was, and then the journal is retired. Can be repeated."""
     conflicts = _undo_from(top, journal, 0)
     if not conflicts:
@@ -31,7 +31,7 @@ def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
     return conflicts
 
 
-def unfinished(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+def unfinished(top: Tops, journal: Journal) -> List[Conflict]:
     """Undo the steps of a run that was cut short; those of runs that ended stay. [] if that is done, or nothing was to be done."""
     conflicts = []
     if journal.open_from is not None:
@@ -69,6 +69,8 @@ def _undo(top, folder, name, entry, journal):
         why = _rename_back(top, fd, name, now, entry)
     elif entry['op'] == steps.ASIDE and entry['before'] == objects.DIR:
         why = _bring_back(fd, name, now, entry, journal)
+    elif entry['op'] == steps.PLACE:
+        why = _take_away(fd, name, now, entry, journal)
     elif now == entry['before']:
         why = ''                        # it was never done, or is undone already
     elif now != entry['after']:
@@ -121,6 +123,19 @@ def _rename_back(top, fd, name, now, entry):
         return ''
     finally:
         release(folder)
+
+
+def _take_away(fd, name, now, entry, journal):
+    """A layer that came from a donor goes back into the journal's folder."""
+    if now == objects.NONE:
+        return ''
+    made = journal.name('made', entry['n'])
+    if now != objects.DIR or objects.state(journal.fd, made) != objects.NONE:
+        return 'it was changed after the repair'
+    os.rename(name, made, src_dir_fd=fd, dst_dir_fd=journal.fd)
+    os.fsync(journal.fd)
+    os.fsync(fd)
+    return ''
 
 
 def _bring_back(fd, name, now, entry, journal):

@@ -123,6 +123,7 @@ def _write(store, jobs, settings, measured, done, left_out):
     for index, job in enumerate(jobs):
         settings.progress.bundle(index + 1, job.name)
         if done[index] is not None:
+            store.leave(job.name)
             outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
             continue
         note = left_out.get(index)
@@ -135,7 +136,7 @@ def _write(store, jobs, settings, measured, done, left_out):
         except (LifeboatError, OSError) as exc:
             note = problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
                 job.name, (str(exc) if isinstance(exc, LifeboatError) else metadata.describe(exc)).rstrip('.')),
-                'What is whole of it is kept and taken up by the next run.')
+                'Complete files of it are kept, and the next run uses them.')
         problems.append(note)
         outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
     return outcomes, problems
@@ -317,7 +318,7 @@ def _too_wide(host, request, mount):
 
 def _volume_jobs(host, volumes, names, request):
     """The volumes called NAMES of every root. VOLUMES: [(root, its volumes by name)]. Where several roots have one of the name
-    (snap beside apt, a data root that was moved), the later ones say in the bundle's name whence they are."""
+    (snap beside apt, a data root that was moved), the names of the later bundles carry a digest of the root."""
     for name in names:
         found = [(root, table[name]) for root, table in volumes if name in table]
         for position, (root, volume) in enumerate(found):
@@ -479,7 +480,7 @@ def _make_room(request, jobs, measured, done, settings, store):
     try:
         free = store.free()
     except OSError as exc:
-        raise LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
+        raise LifeboatError('The free space of dest %s is not known: %s. Choose another dest.' % (
             wording.text(request.dest), metadata.describe(exc)))
     notes = []
     needs = _needs(jobs, measured, done, settings)
@@ -500,7 +501,7 @@ def _make_room(request, jobs, measured, done, settings, store):
     sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part])
     raise LifeboatError(
         'dest %s has %s free, and this rescue needs at least %s (%s%s). Choose another dest, rescue fewer containers, name less in '
-        'include, which leaves out what it does not name, or set check_space: false to try all the same.' % (
+        'include, which leaves out what it does not name, or set check_space: false to try anyway.' % (
             wording.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
             '; without images and binds, which are left out already' if notes else ''))
 
@@ -540,7 +541,7 @@ def _without_binds(jobs, measured, done, settings, excess):
             note = problem('BIND_LEFT_OUT', job.name, 'dest has no room for %d bind%s of %s: %s.' % (
                 len(left), '' if len(left) == 1 else 's', job.name, ', '.join(
                     '%s (at least %s)' % (item.about.get('source'), human(sizes[item.shared])) for item in left[:plan.NAMED_MOUNTS])),
-                'Rescue to a larger dest; what is there is taken up.')
+                'Rescue to a larger dest; what is there already is used.')
             notes.append(note)
             job = job._replace(
                 items=tuple(item for item in job.items if item not in left), problems=job.problems + (note,),
@@ -636,7 +637,7 @@ def _left_behind(jobs):
 
 
 def verdict(result: Dict[str, Any], fail_on: str) -> str:
-    """Why the result of a rescue is a failure for FAIL_ON (never, lost or partial); '' if it is none."""
+    """Why the result of a rescue is a failure for FAIL_ON (never, lost or partial); '' if it is not a failure."""
     summary = result['summary']
     lost, partial = summary.get('lost', 0), summary.get('partial', 0) + summary.get('unsupported', 0)
     if fail_on == 'never':

@@ -150,7 +150,7 @@ class _Module(object):
 
 
 class _Watch(object):
-    """Ends this process, its children and the spool when nobody wants them any more. A thread."""
+    """Ends this process, its children and the spool when the controller is gone. A thread."""
 
     def __init__(self, folder, writer, progress, patience):
         self._folder = folder

@@ -5,6 +5,7 @@
 
 Finding them is audit's work; here are the conclusions for a restore. docs/databases.md says the same at length.
 """
+import os
 import re
 
 from ..databases import detector
@@ -22,7 +23,7 @@ def find(folder, prefix=b'/'):
     """JSON-ready records of the databases below FOLDER (bytes), each with `expect`; paths begin with PREFIX."""
     seen = detector.Detector()
     try:
-        usage.scan_folder(folder, detector=seen)
+        usage.scan_folder(os.path.realpath(folder), detector=seen)
     except OSError:
         return []
     return [dict(record, expect=expectation(record)) for record in seen.found(prefix)

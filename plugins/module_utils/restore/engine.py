@@ -434,7 +434,7 @@ def _start_step(plan, situation):
         undo.append(lambda: engine.stop(identifier, 10))
         if options.verify_start:
             if not _wait(engine, identifier, name, options.start_timeout):
-                plan.note('%s runs, but its health check comes later than start_timeout: nobody has seen it healthy.' % name)
+                plan.note('%s runs, but its health check runs later than start_timeout, so it is not known whether it is healthy.' % name)
             policy = as_dict(situation.wanted['HostConfig']).get('RestartPolicy')
             if policy:
                 engine.update_restart(identifier, policy)
@@ -454,7 +454,7 @@ def _wait(engine, identifier, name, seconds):
         state = as_dict(container.get('State'))
         health = as_dict(state.get('Health')).get('Status')
         if state.get('Running') is not True:
-            raise LifeboatError('%s ended with status %s. Its log ends so: %s' % (
+            raise LifeboatError('%s ended with status %s. The end of its log: %s' % (
                 name, state.get('ExitCode'), _end_of_log(engine, identifier)))
         since = since or time.time()
         settled = time.time() - since >= SETTLE
@@ -464,7 +464,7 @@ def _wait(engine, identifier, name, seconds):
         if settled and isinstance(interval, int) and interval > seconds * 10 ** 9:
             return False
         if time.time() > deadline:
-            raise LifeboatError('%s is not healthy after %d seconds (%s). Its log ends so: %s' % (
+            raise LifeboatError('%s is not healthy after %d seconds (%s). The end of its log: %s' % (
                 name, seconds, health or 'no health check', _end_of_log(engine, identifier)))
         time.sleep(0.5)
 

@@ -324,13 +324,13 @@ class _Stream(object):
         try:
             return self._response.read(count if count >= 0 else None)
         except (OSError, http.client.HTTPException) as exc:
-            raise EngineError('The engine broke off its answer: %s.' % (str(exc) or exc.__class__.__name__))
+            raise EngineError('The answer of the engine ended early: %s.' % (str(exc) or exc.__class__.__name__))
 
     def readline(self):
         try:
             return self._response.readline(1 << 20)
         except (OSError, http.client.HTTPException) as exc:
-            raise EngineError('The engine broke off its answer: %s.' % (str(exc) or exc.__class__.__name__))
+            raise EngineError('The answer of the engine ended early: %s.' % (str(exc) or exc.__class__.__name__))
 
     def close(self):
         self._connection.close()

@@ -13,7 +13,7 @@ from ..bundles import reading
 from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.redact import REDACTED
-from ..formats.values import as_dict, as_list
+from ..formats.values import NOTHING, as_dict, as_list
 from ..formats.wording import show, text
 from ..images import loadfile as imagefile, store as imagestore
 from ..records.definition import VolumeSettings
@@ -37,7 +37,7 @@ class Options(NamedTuple):
     path: bytes
     restore: Tuple[str, ...] = EVERYTHING
     name: str = ''
-    volume_map: Dict[str, str] = {}
+    volume_map: Dict[str, str] = NOTHING
     image: str = ''
     docker_host: str = ''
     tls: Any = None
@@ -316,7 +316,7 @@ def _plan_volume_without_data(plan, situation, mount, name):
     if how is None:
         return
     plan.note('The bundle has no data of the volume %s (%s): %s.' % (
-        name, mount.status, 'its data lie where its driver and options lead' if elsewhere else 'it will be empty'))
+        name, mount.status, 'its data are where its driver and options point' if elsewhere else 'it will be empty'))
     plan.before.setdefault('volumes', {})[name] = None
     plan.after.setdefault('volumes', {})[name] = {'driver': how[0], 'options': how[1]}
 
@@ -348,7 +348,7 @@ def _how_made(plan, situation, recorded, name, data):
             refuse_asks(plan, situation.options, name, [asks.Ask(asks.VOLUME_DEVICES, '%s of the volume %s' % (device, name), name)])
         return None
     if options and driver == 'local':
-        plan.note('The volume %s is made with its recorded options (%s): its data go where these lead.' % (
+        plan.note('The volume %s is made with its recorded options (%s): its data go where these point.' % (
             name, ', '.join(sorted(options))))
     return driver, options, _labels(situation, recorded, info)
 
@@ -483,7 +483,7 @@ def _volume_step(plan, situation, part, name, record, action, how):
             volume = engine.volume(name)
         elif action == 'fill':
             if access.content(volume):
-                raise LifeboatError('The volume %s has got content meanwhile.' % name)
+                raise LifeboatError('The volume %s is not empty any more.' % name)
             if access.way(volume)[0] == volumes_.API and access.plain(volume) and not access.users(name):
                 # only a label can say later that it was restored
                 engine.remove('/volumes/%s' % name)
@@ -511,7 +511,7 @@ def check_databases(plan, options, versions):
     problem = databases.mismatch(plan.result['databases'], versions)
     if problem:
         if DATABASE_VERSION not in options.ignore:
-            raise LifeboatError(problem + ' (ignore: [database_version] restores it all the same.)')
+            raise LifeboatError(problem + ' (ignore: [database_version] restores it anyway.)')
         plan.note(problem)
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every bundle of a folder in one call: which there are, in which order, with which of the options, and what came of each.
+"""Every bundle of a folder in one call: which there are, in which order, with which of the options, and the result of each.
 
 One that is refused or fails does not stop the others; the call fails at its end and names it. What reaches the host and is not
 allowed is the exception: it is refused for all bundles before anything is done.
@@ -29,7 +29,7 @@ class Item(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of it: a result, or the reason why there is none."""
+    """One bundle and its result, or the reason why it has no result."""
     item: Item
     result: Any
     problem: str = ''
@@ -121,7 +121,7 @@ def combined(path, outcomes, restore):
             ' '.join('%s: %s' % (outcome.item.name, shortened(outcome.problem)) for outcome in failed),
             ' These are done: %s.' % ', '.join(str(one['name']) for one in done) if done else '')
     elif done and all(one.get('nothing') for one in done):
-        raise LifeboatError('None of the %d bundles at %s has anything of what restore asks for (%s).' % (
+        raise LifeboatError('None of the %d bundles at %s has anything that restore names (%s).' % (
             len(done), text(path), ', '.join(restore)))
     return result
 

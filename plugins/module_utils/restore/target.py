@@ -172,7 +172,7 @@ def refuse_foreign(st, path):
         raise LifeboatError('%s belongs to the user with the id %d, not to the one who restores: remove it, or choose another '
                             'place.' % (show(path), st.st_uid))
     if st.st_mode & 0o022:
-        raise LifeboatError('%s may be written by others (its mode is %o): take that away (chmod go-w), or choose another place.'
+        raise LifeboatError('%s may be written by others (its mode is %o): remove that permission (chmod go-w), or choose another place.'
                             % (show(path), stat.S_IMODE(st.st_mode)))
 
 

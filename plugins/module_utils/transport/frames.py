@@ -51,7 +51,7 @@ def loads(raw: bytes, most: int = MAX_MESSAGE, values: int = MAX_VALUES) -> Any:
     try:
         return json.loads(raw.decode('utf-8'), parse_int=_number, parse_constant=_number)
     except (ValueError, RecursionError) as exc:
-        raise FrameError('a document that is no JSON (%s)' % str(exc)[:100])
+        raise FrameError('a document that is not JSON (%s)' % str(exc)[:100])
 
 
 def _measure_depth(raw):

@@ -121,6 +121,9 @@ class RemoteStore(object):
     def verified(self, name):
         return self.manifest(name) if self.known(name).get('verified') else None
 
+    def leave(self, name: str) -> None:
+        """The bundle NAME needs nothing; what lies beside it there is the controller's."""
+
     def begin(self, name):
         self.tell(name, 'begin')
         self.at_work = RemoteBundle(self, name)

@@ -3,23 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A walk shared with a second process: both take sub-folders of the root from one queue; what the other one counted comes
 through a pipe and is added up here, between our own folders. If it ends early, its part is done here.
-
-The walk of a large tree spends its time in lstat(2) and in the interpreter, so it takes processes, not threads.
 """
 import collections
 import functools
 import marshal
 import os
-import select
-import signal
-import struct
 
-from ..formats import pieces
 from . import parallel
 
-MAX_NUMBERS = 4096                      # a pipe takes 16384 of them without anybody reading
-_SUBTREE, _COUNTED, _FAILED, _END = range(4)
-_SIZE = struct.Struct('=I')
+_SUBTREE, _COUNTED, _FAILED = range(3)
 
 
 class Unopened(object):
@@ -50,58 +42,40 @@ def opened(folder):
 
 
 def start(inner, work):
-    """A :class:`Shared` walk of INNER, (name, lstat) of the root's sub-folders; None if it would not pay or processes can't
-    be had.
+    """A :class:`Shared` walk of INNER, (name, lstat) of the root's sub-folders; None if it is not worthwhile, or fork failed.
 
     WORK(some, send) is called in the other process. It walks SOME of INNER and calls, for every folder that it enters,
     send(parts) once, or send(None, errno) if the folder can't be read. PARTS: what marshal(3) can take.
     """
-    if len(inner) < 2 or len(os.sched_getaffinity(0)) < 2:
+    if len(inner) < 2 or parallel.processors() < 2:
         return None
-    fds = []
     try:
-        fds += os.pipe()
-        fds += os.pipe()
-        todo, into_todo, out, into = fds
-        size = -(-len(inner) // MAX_NUMBERS)
-        groups = [inner[at:at + size] for at in range(0, len(inner), size)]
-        child = parallel.fork(lambda: _child(groups, todo, into, work), (into_todo, out))
+        return Shared(parallel.Crew(inner, 1, functools.partial(_child, work)))
     except OSError:
-        for fd in fds:
-            os.close(fd)
         return None
-    os.close(into)
-    os.write(into_todo, parallel.packed(len(groups)))
-    os.close(into_todo)
-    return Shared(child, groups, todo, out)
 
 
-def _child(groups, todo, into, work):
+def _child(work, taken, tell):
     """What goes wrong shows as an early end, and then all is done again on the other side."""
     begun = []
 
     def send(parts, error=0):
         # with the news that its group was begun: whoever reads that can read this, and does not wait
-        _write(into, begun + [(_COUNTED, parts) if parts is not None else (_FAILED, error)])
+        tell(marshal.dumps(begun + [(_COUNTED, parts) if parts is not None else (_FAILED, error)]))
         del begun[:]
 
-    for number in parallel.numbers(todo):
+    for number, group in taken:
         begun.append((_SUBTREE, number))
-        work(groups[number], send)
-    _write(into, begun + [(_END, 0)])
-
-
-def _write(into, messages):
-    parallel.send(into, marshal.dumps(messages))
+        work(group, send)
 
 
 class Shared(object):
-    """Use as a context manager; then drive()."""
+    """A walk of which CREW, one child, takes a part. Use as a context manager; then drive()."""
 
-    def __init__(self, child, groups, todo, out):
-        self._child, self._groups, self._todo, self._out = child, groups, todo, out
-        self._left = set(range(len(groups)))    # begun by nobody
-        self._numbers = parallel.numbers(todo)
+    def __init__(self, crew):
+        self._crew = crew
+        self._left = set(range(len(crew.groups)))   # begun by nobody
+        self._taken = crew.take()
         self._come = collections.deque()    # messages that were read
         self._over = False              # nothing more will come
         self._stopped = lambda: False
@@ -110,13 +84,7 @@ class Shared(object):
         return self
 
     def __exit__(self, *dummy):
-        os.close(self._todo)
-        os.close(self._out)
-        try:
-            os.kill(self._child, signal.SIGKILL)
-        except OSError:
-            pass
-        os.waitpid(self._child, 0)
+        self._crew.close()
 
     def drive(self, own, other, stopped):
         """OWN and OTHER, called with the sub-folders that are theirs, give generators of steps; OTHER's call
@@ -129,7 +97,7 @@ class Shared(object):
                     there = None
             elif next(here, self) is self:
                 here = None
-        for dummy in own(one for number in sorted(self._left) for one in self._groups[number] if not stopped()):
+        for dummy in own(one for number in sorted(self._left) for one in self._crew.groups[number] if not stopped()):
             pass
 
     def counted(self):
@@ -142,9 +110,9 @@ class Shared(object):
         return message[1]
 
     def _mine(self):
-        for number in iter(lambda: None if self._stopped() else next(self._numbers, None), None):
+        for number, group in iter(lambda: None if self._stopped() else next(self._taken, None), None):
             self._left.discard(number)
-            yield from self._groups[number]
+            yield from group
 
     def _theirs(self):
         while not self._stopped():
@@ -153,26 +121,17 @@ class Shared(object):
                 self._over = True
                 return
             self._left.discard(message[1])
-            yield from self._groups[message[1]]
+            yield from self._crew.groups[message[1]]
 
     def _ready(self):
-        if self._over or self._come:
-            return True
-        come = select.poll()            # not select(), which knows 1,024 descriptors
-        come.register(self._out, select.POLLIN)
-        return bool(come.poll(0))
+        return bool(self._over or self._come or self._crew.is_ready())
 
     def _read(self):
         """The next message, None at an early end (and ever after)."""
         if not self._come and not self._over:
-            raw = self._exactly(_SIZE.size)
-            raw = self._exactly(_SIZE.unpack(raw)[0]) if raw is not None else None
+            raw = self._crew.message()
             if raw is None:
                 self._over = True
             else:
                 self._come.extend(marshal.loads(raw))
         return self._come.popleft() if self._come else None
-
-    def _exactly(self, size):
-        raw = pieces.up_to(functools.partial(os.read, self._out), size)
-        return raw if len(raw) == size else None

@@ -46,7 +46,7 @@ class State(object):
         self._new = {}
         self._raw = b''                 # _old as it was read
         self._digested = None           # (table, its digest)
-        self._looking = None            # (keys, parallel.Early)
+        self._looking = None            # (keys, parallel.Jobs)
         self._unchanged = None          # keys of trees that are as they were
 
     @classmethod
@@ -71,15 +71,17 @@ class State(object):
         until somebody asks. Twice is once."""
         if self._looking is None:
             keys = [key for key in (self._old if keys is None else keys) if self._may_be_used(key)]
-            self._looking = keys, parallel.Early([functools.partial(_is_unchanged, self._old[key]) for key in keys], workers)
+            self._looking = keys, parallel.Jobs([functools.partial(_is_unchanged, self._old[key]) for key in keys],
+                                                parallel.processors() - 1 if workers is None else workers)
 
     def remembered(self, key, path, encoding=model.PLAIN, **options):
         """What usage.scan_folder(PATH, ENCODING, **OPTIONS) gave the last time, None if it has to be walked. KEY: text that
         names the tree, e.g. a container's id. OPTIONS: of `detector` only whether there is one is compared, of `limits` nothing."""
         self.look()
         if self._unchanged is None:
-            keys, early = self._looking
-            self._unchanged = {each for each, same in zip(keys, early.answers()) if same}
+            keys, asked = self._looking
+            # what cannot be told is walked
+            self._unchanged = {each for each, (same, dummy) in zip(keys, asked.results()) if same}
         old = self._old.get(key)
         # another place by the same name is another tree
         if key not in self._unchanged or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much lies in a tree, where, how old, how much of it matters, and which databases are in it. One walk for all.
 
-Two walks give the same numbers. :func:`scan` takes any stream of tree.Entry (merged views, full-copy drivers).
-:func:`scan_folder` reads a folder itself: a layer of a union file system or a volume. It makes no record for each
-file, which is what keeps it near the speed of du(1).
+:func:`scan` takes any stream of tree.Entry (merged views, full-copy drivers). :func:`scan_folder` reads a folder itself: a
+layer of a union file system or a volume. It makes no record for each file, which is what keeps it near the speed of du(1).
+Both count by the same loop, :meth:`_Walk.measure`.
 
 Sizes are bytes. `bytes` counts what is not a folder, a file with several names once (as `docker ps -s` does);
 `allocated` counts blocks of folders too, but for the root's own (as du does).
@@ -13,7 +13,6 @@ Sizes are bytes. `bytes` counts what is not a folder, a file with several names 
 import errno
 import heapq
 import os
-import stat
 import time
 from datetime import datetime, timedelta
 from itertools import islice
@@ -22,7 +21,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from ..databases import detector as databases, noise, registry
 from ..databases.look import Look
 from ..disk import safeio
-from ..disk.tree import Failure
+from ..disk.tree import Entry, Failure
 from ..formats import wording
 from ..records import model
 from . import ahead
@@ -65,6 +64,8 @@ class Usage(NamedTuple):
             fields['failures_total'] = self.failures_total
         if self.cut:
             fields['cut'] = self.cut
+        if self.databases_total > len(self.databases):
+            fields['databases_total'] = self.databases_total
         return fields
 
 
@@ -111,7 +112,7 @@ class _Folder(object):
 
 
 class _Tally(object):
-    """What both walks add to."""
+    """What a walk adds to."""
 
     def __init__(self, top_depth, top_count, detector, limits, table):
         self.top_depth = max(top_depth, 0)
@@ -198,7 +199,7 @@ def rfc3339(seconds):
     return moment.strftime('%Y-%m-%dT%H:%M:%SZ') if moment.year >= 1000 else moment.isoformat() + 'Z'
 
 
-# -- any stream of entries -----------------------------------------------------------------------------------------
+# -- what is walked -------------------------------------------------------------------------------------------------
 
 def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE):
     """:class:`Usage` of ENTRIES, a stream of tree.Entry and tree.Failure in the house's order.
@@ -207,93 +208,9 @@ def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=n
     LIMITS: see :meth:`Budget.of`.
     """
     tally = _Tally(top_depth, top_count, detector, limits, table)
-    tails = _tails(tally, False)
-    names = {os.fsencode(name) for name in tally.noise.names}
-    markers = registry.MARKERS if detector is not None else ()
-    suffixes = tuple(os.fsencode(suffix) for suffix in tally.noise.suffixes)
-    links = tally.links
-    here = tally.root
-    here.special = tally.noise.files.get('')
-    unspent = 0
-    for entry in entries:
-        if entry.__class__ is Failure:
-            tally.fail(entry.path, entry.error)
-            continue
-        if entry.whiteout:
-            continue
-        unspent += 1
-        if unspent > 255:
-            tally.cut = tally.budget.spend(unspent)
-            unspent = 0
-            if tally.cut:
-                if hasattr(entries, 'close'):
-                    entries.close()
-                break
-        path = entry.path
-        prefix = path[:path.rfind(b'/') + 1]
-        if prefix != here.prefix:
-            here = _move(tally, here, prefix)
-        st = entry.st
-        kind = stat.S_IFMT(st.st_mode)
-        name = path[len(prefix):]
-        if name in markers and not here.ignored:
-            detector.see(entry, here.noise)
-            here.quiet = here.quiet or detector.enclosed(prefix)
-        if kind == stat.S_IFDIR:
-            tally.allocated += st.st_blocks
-            continue
-        here.files += 1
-        size = st.st_size
-        if st.st_nlink > 1:
-            key = (st.st_dev, st.st_ino)
-            if key in links:
-                here.noise_files += bool(here.noise)
-                continue
-            links.add(key)
-        here.bytes += size
-        here.own += size
-        tally.allocated += st.st_blocks
-        if tally.newest is None or st[stat.ST_MTIME] > tally.newest:
-            tally.newest = st[stat.ST_MTIME]
-        means = tails.get(name[-4:])
-        if here.noise or means == _NOISE or name in names or (suffixes and name.endswith(suffixes)) \
-                or (here.special and os.fsdecode(name) in here.special):
-            here.noise_bytes += size
-            here.noise_files += 1
-        if detector is None or here.ignored or here.quiet or kind != stat.S_IFREG:
-            continue
-        if means == _MEDIA and not here.noise:
-            here.media += 1
-            here.media_bytes += size
-        if name not in markers and (means == _PROBE or (not size & 511 and size)):
-            detector.see(entry, here.noise)
-    if unspent and not tally.cut:
-        tally.cut = tally.budget.spend(unspent)
-    _move(tally, here, b'')
-    tally.leave(tally.root)
+    _Walk(tally, model.PLAIN, None).stream(entries)
     return tally.result()
 
-
-def _move(tally, here, prefix):
-    """Leave and enter folders until the walk stands in PREFIX."""
-    while not prefix.startswith(here.prefix):
-        tally.leave(here)
-        here = here.parent
-    for name in prefix[len(here.prefix):].split(b'/')[:-1]:
-        here = tally.enter(here, name)
-    return here
-
-
-def _tails(tally, as_text):
-    """{last four characters: what they mean}"""
-    tails = {os.fsencode(tail): _NOISE for tail in tally.noise.tails}
-    if tally.detector is not None:
-        tails.update((tail, _MEDIA) for tail in registry.MEDIA)
-        tails.update((tail, _PROBE) for tail in registry.TAILS)
-    return {os.fsdecode(tail): means for tail, means in tails.items()} if as_text else tails
-
-
-# -- a folder, fast --------------------------------------------------------------------------------------------------
 
 def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE,
                 trace=None, helper=False):
@@ -368,21 +285,67 @@ def _revived(plain):
 
 
 class _Walk(object):
-    """The fast walk. Names are text here (surrogateescape), as os.listdir gives them for a descriptor."""
+    """One walk. Names are text here (surrogateescape), as os.listdir gives them for a descriptor."""
 
     def __init__(self, tally, encoding, trace):
         self.tally = tally
         self.trace = trace
         self.devices_hide = encoding in (model.OVERLAY, model.FUSE_OVERLAYFS)
         self.names_hide = encoding in (model.AUFS, model.FUSE_OVERLAYFS)
-        self.tails = _tails(tally, True)
-        self.markers = frozenset(os.fsdecode(name) for name in registry.MARKERS) if tally.detector else frozenset()
-        self.wanted = set(self.markers).union(tally.noise.names)
+        self.tails = {tail: _NOISE for tail in tally.noise.tails}      # last four characters: what they mean
+        self.markers = frozenset()
+        if tally.detector is not None:
+            self.tails.update((os.fsdecode(tail), _MEDIA) for tail in registry.MEDIA)
+            self.tails.update((os.fsdecode(tail), _PROBE) for tail in registry.TAILS)
+            self.markers = frozenset(os.fsdecode(name) for name in registry.MARKERS)
+        self.noisy = frozenset(tally.noise.names).difference(self.markers)
+        tally.root.special = tally.noise.files.get('')
+
+    def stream(self, entries):
+        """Count what others have looked at: entries of one folder that come one after the other together, but one that may be
+        a database at once, while its folder is open."""
+        tally, here, held = self.tally, self.tally.root, {}
+        telling = {os.fsencode(name[-4:]) for name in self.markers.union(tail for tail, means in self.tails.items() if means == _PROBE)}
+        for entry in entries:
+            if entry.__class__ is Failure:
+                tally.fail(entry.path, entry.error)
+                continue
+            path, st, whiteout = entry[0], entry[1], entry[5]
+            if whiteout:
+                continue
+            start = path.rfind(b'/') + 1
+            if path[:start] != here.prefix:
+                self.take_held(here, held)
+                here = self.move(here, path[:start])
+            name = path[start:]
+            held[os.fsdecode(name)] = st
+            if name[-4:] in telling or (not st[6] & 511 and st[6]) or len(held) > 255:
+                self.take_held(here, held, entry)
+            if tally.cut:
+                if hasattr(entries, 'close'):
+                    entries.close()
+                break
+        self.take_held(here, held)
+        tally.leave(self.move(here, b''))
+
+    def take_held(self, here, held, entry=None):
+        """Count HELD, {name: lstat} of what is right in HERE, and empty it. ENTRY: the last of them."""
+        if held:
+            self.take(here, entry, self.measure(here, held, held.__getitem__))
+            held.clear()
+
+    def move(self, here, prefix):
+        """Leave and enter folders until the walk stands in PREFIX."""
+        while not prefix.startswith(here.prefix):
+            self.tally.leave(here)
+            here = here.parent
+        for name in prefix[len(here.prefix):].split(b'/')[:-1]:
+            here = self.tally.enter(here, name)
+        return here
 
     def run(self, root, helper):
         tally = self.tally
         here = tally.root
-        here.special = tally.noise.files.get('')
         st = os.fstat(root.fd)
         if self.trace is not None:
             self.trace.folder(b'', st)
@@ -437,7 +400,7 @@ class _Walk(object):
             return []
         inner = []
         for names in self.listing(folder, listing_size):
-            inner += self.take(here, folder, self.measure(here, folder, names))
+            inner += self.take(here, folder, self.measure(here, names, safeio.looker(folder.fd)))
             if self.tally.cut:
                 return []
         return inner
@@ -451,7 +414,7 @@ class _Walk(object):
         def read(here, folder, listing_size):
             try:
                 real = folder.opened()
-                parts = [self.measure(here, real, names) for names in self.listing(real, listing_size)]
+                parts = [self.measure(here, names, safeio.looker(real.fd)) for names in self.listing(real, listing_size)]
             except OSError as exc:
                 send(None, exc.errno)
                 raise
@@ -475,31 +438,30 @@ class _Walk(object):
             return inner
         return read
 
-    def take(self, here, folder, counted):
-        """Add up; the sub-folders, or [] if a limit is reached."""
-        if counted.markers and self.tally.detector is not None and not here.ignored:
-            self.look_at_markers(here, folder, counted.markers)
-        self.add(here, folder, counted)
+    def take(self, here, source, counted):
+        """Add up; the sub-folders, or [] if a limit is reached. SOURCE: see :func:`_look`."""
+        if counted.markers and not here.ignored:
+            self.look_at_markers(here, source, counted.markers)
+        self.add(here, source, counted)
         self.tally.cut = self.tally.budget.spend(counted.names)
         return [] if self.tally.cut else counted.folders
 
-    def look_at_markers(self, here, folder, hits):
+    def look_at_markers(self, here, source, hits):
         detector = self.tally.detector
-        look = Look(ahead.opened(folder), here.prefix)
+        look = _look(source, here.prefix)
         for name in hits:
             detector.marker(look, os.fsencode(name), here.noise)
         here.quiet = here.quiet or detector.enclosed(here.prefix)
 
-    def measure(self, here, folder, names, known=None):
-        """:class:`Counted` of NAMES in FOLDER. Changes nothing: HERE is only asked what is noise in it. KNOWN, {name: lstat},
-        saves looking, and its files count whatever other names they have."""
+    def measure(self, here, names, lstat, fresh=False):
+        """:class:`Counted` of NAMES. LSTAT(name) looks at one. Changes nothing: HERE is only asked what is noise in it. FRESH:
+        files count whatever other names they have."""
         # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
         # attributes (mode 0, inode 1, device 2, links 3, size 6, mtime 8), sums kept in locals.
-        lstat = safeio.looker(folder.fd) if known is None else known.__getitem__
         tail_means, devices_hide = self.tails.get, self.devices_hide
-        noisy = self.wanted.intersection(names).difference(self.markers)
+        noisy = self.noisy.intersection(names)
         if here.special:
-            noisy.update(here.special)
+            noisy = noisy.union(here.special)
         suffixes = self.tally.noise.suffixes
         by_name = bool(noisy or suffixes)
         probing = self.tally.detector is not None and not here.ignored
@@ -521,7 +483,7 @@ class _Walk(object):
                 continue
             if kind == 0o020000 and devices_hide and not st.st_rdev:
                 continue
-            if st[3] > 1 and known is None:
+            if st[3] > 1 and not fresh:
                 linked.append((name, st))
                 continue
             files += 1
@@ -546,7 +508,7 @@ class _Walk(object):
         return Counted(len(names), sorted(self.markers.intersection(names)), files, total, blocks, int(newest), noise_bytes,
                        noise_files, media, media_bytes, folders, linked, candidates, recent, failures)
 
-    def add(self, here, folder, counted):
+    def add(self, here, source, counted):
         tally = self.tally
         for name, number in counted.failures:
             tally.fail(here.prefix + os.fsencode(name), OSError(number, os.strerror(number)))
@@ -566,11 +528,11 @@ class _Walk(object):
                 here.media += counted.media
                 here.media_bytes += counted.media_bytes
             for name, st in counted.candidates:
-                tally.detector.file(Look(ahead.opened(folder), here.prefix), os.fsencode(name), st, here.noise)
+                tally.detector.file(_look(source, here.prefix), os.fsencode(name), st, here.noise)
         if counted.linked:
-            self.add_linked(here, folder, counted.linked)
+            self.add_linked(here, source, counted.linked)
 
-    def add_linked(self, here, folder, linked):
+    def add_linked(self, here, source, linked):
         """Files with more names: each of them once."""
         fresh = {}
         for name, st in linked:
@@ -581,7 +543,12 @@ class _Walk(object):
         if here.noise is not None:
             here.noise_files += len(linked) - len(fresh)
         if fresh:
-            self.add(here, folder, self.measure(here, None, list(fresh), fresh))
+            self.add(here, source, self.measure(here, fresh, fresh.__getitem__, True))
+
+
+def _look(source, prefix):
+    """A look into the folder PREFIX. SOURCE: the folder itself, or the Entry in it that was met last: it knows how to open itself."""
+    return Look(source.folder, prefix, source) if isinstance(source, Entry) else Look(ahead.opened(source), prefix)
 
 
 def _listing(folder, listing_size):

@@ -4,7 +4,8 @@
 """Fixtures, a plugin of pytest: dead data roots of real engines, each built once a session, and healthy empty engines.
 
 Where an engine cannot run (no root, not Linux, nothing installed) its tests are skipped and one plain line says so at
-the end; in CI (`CI=true`) that is a failure. `LIFEBOAT_ENGINE_KINDS=a,b` runs only some kinds, outside of CI.
+the end; in CI (`CI=true`) that is a failure. `LIFEBOAT_ENGINE_KINDS=a,b` runs only some kinds, outside of CI;
+`LIFEBOAT_ENGINES_SHARE=a` one of the shares of shares.py.
 """
 import contextlib
 import os
@@ -13,7 +14,7 @@ import tempfile
 
 import pytest
 
-from . import dead, engine as engines, podman, writers
+from . import dead, engine as engines, podman, shares, writers
 from .common import NotHere
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
@@ -44,6 +45,18 @@ def or_say(kind):
         if IN_CI:
             pytest.fail('the engine %s does not run in CI: %s' % (kind, why), pytrace=False)
         pytest.skip('the engine %s does not run here: %s' % (kind, why))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of a run that is to have one share only, leave out the tests of the others."""
+    share = os.environ.get('LIFEBOAT_ENGINES_SHARE', '')
+    if not share:
+        return
+    if share not in shares.SHARES:
+        raise pytest.UsageError('LIFEBOAT_ENGINES_SHARE is none of %s: %s' % (', '.join(shares.SHARES), share))
+    others = [item for item in items if shares.share_of(item.name, item.fixturenames) != share]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in set(others)]
 
 
 def pytest_terminal_summary(terminalreporter):

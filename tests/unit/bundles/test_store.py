@@ -229,6 +229,19 @@ def test_two_rescues_at_once(host, tmp_path):
         assert not [name for name in os.listdir(str(dest / 'box')) if name.startswith('.')]
 
 
+def test_leftover_beside_a_bundle_that_needs_nothing(host, tmp_path):
+    """A run is killed at work on a bundle, and the next one is asked for what is there already."""
+    dest = tmp_path / 'dest'
+    assert start(host, dest).wait() == 0
+    name = sorted(kinds(dest))[0]
+    left = dest / 'box' / ('.%s.partial' % os.fsdecode(name))
+    (left / 'volumes').mkdir(parents=True, mode=0o700)
+    left.chmod(0o700)
+    (left / 'volumes' / 'half.tar').write_bytes(b'half')
+    assert start(host, dest).wait() == 0
+    assert not left.exists() and name in kinds(dest)
+
+
 def test_killed_at_any_moment(host, tmp_path):
     """No half bundle has its name, what is there stays in sight, and the next run is as if nothing had been."""
     begun = time.monotonic()

@@ -338,6 +338,7 @@ def test_what_is_cut_is_counted(tmp_path):
         unpack('h2', tmp_path / str(number))
     found = usage.scan_folder(os.fsencode(str(tmp_path)), detector=databases.Detector(max_found=5))
     assert (len(found.databases), found.databases_total) == (5, 9)
+    assert found.as_dict()['databases_total'] == 9
 
 
 def test_links_and_special_files_are_not_opened(tmp_path):

@@ -9,6 +9,7 @@ import deadroot
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import discovery
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker.finding import layouts
 
@@ -105,6 +106,35 @@ def test_a_disk_with_many_folders_and_no_root_ends_soon(tmp_path, monkeypatch):
     found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
     assert time.time() - began < 5 and not found.roots
     assert [each.code for each in found.problems if each.severity == 'critical']
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can give files away')
+@pytest.mark.parametrize('place, given', [('var/lib/lxc/101/rootfs', ''), ('', ''), ('var/lib/lxc/101/rootfs', 'var/lib/lxc/101/rootfs')])
+def test_owners_in_an_unprivileged_instance_are_those_that_it_saw(place, given, tmp_path):
+    """LXC, LXD, Incus: all ids of the root file system are shifted. On the host's disk, on one of its own, as host_root."""
+    root = build(tmp_path, os.path.join(place, 'var/lib/docker'))
+    instance = str(root / place) if place else str(root)
+    for folder in {instance, str(root)}:
+        os.makedirs(os.path.join(folder, 'etc'), exist_ok=True)
+        with open(os.path.join(folder, 'etc/passwd'), 'w', encoding='utf-8') as out:
+            out.write('root:x:0:0::/root:/bin/sh\n')
+    if place and not given:
+        for name in ('subuid', 'subgid'):
+            (root / 'etc' / name).write_text('alice:200000:65536\nroot:100000:65536\n')
+    before = {}
+    for where, folders, files in os.walk(instance):
+        for name in ['.'] + folders + files:
+            path = os.path.join(where, name)
+            st = os.lstat(path)
+            before.setdefault(path, (st.st_uid, st.st_gid))
+    for path, (uid, gid) in before.items():
+        os.lchown(path, 100000 + uid, 100000 + gid)
+    with registry.open_host(os.fsencode(str(root / given))) as host:
+        inventory, = host.roots
+        assert inventory.idmap is not None
+        assert {inventory.idmap.to_container(100000 + uid, 100000 + gid) == (uid, gid) for uid, gid in before.values()
+                if max(uid, gid) < 65536} == {True}
+        assert inventory.idmap.assumed == (not place or bool(given))
 
 
 def test_the_live_host_is_not_searched(monkeypatch):

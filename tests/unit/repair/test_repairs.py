@@ -247,6 +247,16 @@ def test_diffs_hide_values_of_the_environment(dead):
     assert 'hunter2' not in repr(dead.run(check=True))
 
 
+def test_diffs_show_nothing_of_half_a_record(dead):
+    path = dead.folder('web', 'config.v2.json')
+    edit(path, Config=dict(load(path)['Config'], Env=['WORD=hunter2secret']))
+    with open(path, 'rb') as stream:
+        raw = stream.read()
+    put(path, raw[:raw.index(b'hunter2secret') + 20])
+    result = dead.run(run.PLANNED)
+    assert any(one['after_header'].endswith('(CONTAINER_CONFIG)') for one in result['diff']) and 'hunter2secret' not in json.dumps(result)
+
+
 def test_an_unknown_code_is_named(dead):
     with pytest.raises(LifeboatError, match='no code WHATEVER'):
         dead.run(steps=['WHATEVER'])

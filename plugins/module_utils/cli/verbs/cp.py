@@ -188,7 +188,7 @@ def _summary(given, out, counts, tally):
     if os.geteuid() != 0:
         out.note('lifeboat: not run as root: everything belongs to you, owners and set-user-ID bits are not kept')
     if counts.split_links:
-        out.note('lifeboat: %d hard links may be copies of their own' % counts.split_links)
+        out.note('lifeboat: %d hard links may be separate copies' % counts.split_links)
     text = '%d files, %s copied' % (counts.files, human(counts.bytes))
     if counts.kept:
         text += ', %d of them by an earlier run' % counts.kept

@@ -35,7 +35,7 @@ def run(given, out):
         if stack is None or stack.writable is None:
             raise LifeboatError(objects.said(item.record.problems, 'The writable layer of %s is not on this disk' % shown(item.name)))
         if not stack.known():
-            tally.note(['layers of the image of %s are not on this disk: what they held and was changed reads as added' % shown(item.name)])
+            tally.note(['layers of the image of %s are not on this disk: changed files of these layers are shown as added' % shown(item.name)])
         for change in changes(stack):
             if isinstance(change, Failure):
                 tally.fail(b'/' + change.path, change.error)

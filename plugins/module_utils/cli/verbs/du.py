@@ -21,7 +21,7 @@ lifeboat du volume:shop-data -b      in bytes'''
 
 def arguments(parser):
     files.arguments(parser)
-    parser.add_argument('-d', '--depth', type=int, default=1, metavar='N', help='folders so deep get a line of their own (default: 1)')
+    parser.add_argument('-d', '--depth', type=int, default=1, metavar='N', help='print folders down to this depth (default: 1)')
     parser.add_argument('-b', '--bytes', action='store_true', help='bytes instead of MiB')
 
 

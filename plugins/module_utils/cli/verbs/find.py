@@ -30,13 +30,13 @@ TYPES = ('f', 'd', 'l', 'p', 's', 'c', 'b')
 def arguments(parser):
     files.arguments(parser)
     parser.add_argument('-name', metavar='GLOB', help='the name matches, as *.conf')
-    parser.add_argument('-iname', metavar='GLOB', help='the same, whatever the case of letters')
+    parser.add_argument('-iname', metavar='GLOB', help='the same, ignoring case')
     parser.add_argument('-path', metavar='GLOB', help='the whole path matches')
     parser.add_argument('-newer', metavar='TIME', help='changed after a time (2026-05-01, 2026-05-01T12:00:00Z), within a duration '
                         '(10m, 7d), or after a file of the same OBJECT (/etc/hostname)')
     parser.add_argument('-size', metavar='[+-]SIZE', help='larger (+), smaller (-) or as large as 4096, 64M, 2GiB')
     parser.add_argument('-type', choices=TYPES, help='f file, d folder, l link, p FIFO, s socket, c and b devices')
-    parser.add_argument('-maxdepth', metavar='N', type=int, help='at most so many folders down')
+    parser.add_argument('-maxdepth', metavar='N', type=int, help='at most this many levels deep')
     parser.add_argument('-print0', action='store_true', help='a zero byte behind each path, and nothing escaped')
     parser.add_argument('-l', '--long', action='store_true', help='modes, owners, sizes and times')
 

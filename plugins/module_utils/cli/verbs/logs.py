@@ -59,7 +59,7 @@ def run(given, out):
             for stream in streams:
                 stream.close()
     if counters.damaged or counters.notes:
-        tally.note(['the logs of %s: %d bytes in %d places are no log records and are left out%s' % (
+        tally.note(['the logs of %s: %d bytes in %d places are not log records and are left out%s' % (
             shown(item.name), counters.skipped_bytes, counters.damaged, ''.join('; ' + note for dummy, note in counters.notes[:3]))])
     return tally.status()
 

@@ -22,7 +22,7 @@ SIZES = ('usage',)
 
 def arguments(parser):
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='only these: names, IDs or globs')
-    parser.add_argument('-s', '--size', action='store_true', help='also how large layers and volumes are, which takes a walk through them')
+    parser.add_argument('-s', '--size', action='store_true', help='also sizes of layers and volumes; this reads all of them')
     parser.add_argument('--gather', metavar='SUBSET', action='append', default=[], help='what to gather, as gather_subset of docker_layer_facts')
     parser.add_argument('--show-env', action='store_true', help='with --json: values of environment variables and labels, secret or not')
 

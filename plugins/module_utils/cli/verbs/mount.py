@@ -86,7 +86,7 @@ def command(found, point):
     short = options + _joined([os.path.relpath(layer.path, folder) for layer in layers])
     if len(short) <= MAX_OPTIONS:
         return folder, ['mount', '-t', 'overlay', 'lifeboat', '-o', short, point]
-    raise LifeboatError('%d layers are more than one mount command takes. lifeboat cp and lifeboat tar read them without a mount' % len(layers))
+    raise LifeboatError('%d layers are too many for one mount command. lifeboat cp and lifeboat tar read them without a mount' % len(layers))
 
 
 def _joined(paths):

@@ -17,6 +17,8 @@ lifeboat --host-root /mnt/dead repair -v               the same of a mounted dis
 lifeboat repair --guard                                hold what a start of the engine would delete or start
 lifeboat repair --apply                                the guard, and all that is certain
 lifeboat repair --apply --steps MOUNT_ID --name 4f0c5ad01b77=shop-web-1
+lifeboat repair --verify engine                        would dockerd start, and list all, if that were done? Tried on a copy of the records
+lifeboat repair --apply --donor shop-image.tar         also heal files of damaged image layers from there
 lifeboat repair --revert                               take everything back'''
 
 GO_ON = 'What was begun is in the journal. Run it again with --apply, or --revert.'
@@ -34,7 +36,10 @@ def arguments(parser):
     parser.add_argument('--steps', metavar='CODE,...', action='append', default=[], help='codes that run too; !CODE: that do not')
     parser.add_argument('--name', metavar='ID=NAME', action='append', default=[], help='name of a container whose record is lost')
     parser.add_argument('--journal', metavar='DIR', help='where the originals go (default: beside the data root)')
-    parser.add_argument('--verify', action='store_true', help='read the whole root again afterwards')
+    parser.add_argument('--donor', metavar='PATH', action='append', default=[],
+                        help='bundle, data root, image archive or OCI layout that has files of damaged image layers')
+    parser.add_argument('--verify', nargs='?', const='offline', default='none', choices=['offline', 'engine'],
+                        help='read the whole root again afterwards; engine: also start the dockerd of this machine on a copy of the records')
 
 
 def run(given, out):
@@ -67,7 +72,7 @@ def request(given):
         journal_dir=os.fsencode(given.journal) if given.journal else None,
         policies=repairs.GIVE_BACK if given.give_back else repairs.KEEP,
         steps=[code for each in given.steps for code in each.split(',') if code], names=names,
-        verify=repairs.OFFLINE if given.verify else repairs.NONE, check=given.check)
+        verify=given.verify, donors=[os.fsencode(os.path.abspath(one)) for one in given.donor], check=given.check)
 
 
 def lines(result, given, out):
@@ -95,8 +100,9 @@ def lines(result, given, out):
 
 def _end(result, given, out):
     verified = result['verified']
-    if verified:
+    if 'total' in verified:
         yield '%d of %d containers are complete' % (verified['complete'], verified['total'])
+    yield from _trial(verified.get('engine'))
     if not (result['plan'] or result['unresolved'] or result['hidden'] or result['problems']):
         yield 'Undone.' if given.state == 'reverted' and result['changed'] else 'Nothing is to be done.'
     elif given.state is None and any(step['selected'] for step in result['plan']):
@@ -105,9 +111,24 @@ def _end(result, given, out):
         out.note('the originals are in %s; lifeboat repair --revert brings them back' % shown(result['journal']))
 
 
+def _trial(found):
+    """What an engine on a copy of the records said."""
+    if found is None:
+        return
+    yield 'An engine on a copy of the records: %s%s' % (found['status'], '; ' + shown(found['why']) if found['why'] else '')
+    if found['version']:
+        yield '  Docker %s lists %d containers, %d images, %d volumes' % (shown(found['version']), found['containers'], found['images'], found['volumes'])
+    for what in ('containers', 'images', 'volumes'):
+        if found['hidden_' + what]:
+            yield '  not these %s: %s' % (what, ', '.join(map(shown, found['hidden_' + what])))
+    for line in found['log']:
+        yield '  %s' % shown(line)
+
+
 def status(result):
     """Exit status: all well, something stays broken, or nothing may be done."""
     if any(item['code'].startswith('ROOT_') for item in result['problems']):
         return NOTHING
     left = [step for step in result['plan'] if not step['selected']]
-    return PARTIAL if result['unresolved'] or left or result['hidden'] or result['problems'] else WHOLE
+    failed = result['verified'].get('engine', {}).get('status') in ('partial', 'failed')
+    return PARTIAL if result['unresolved'] or left or failed or result['hidden'] or result['problems'] else WHOLE

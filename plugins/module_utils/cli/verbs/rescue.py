@@ -37,16 +37,16 @@ def arguments(parser):
     group.add_argument('--images', metavar='GLOB', action='append', default=[], help='images, each into a bundle of its own')
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
                        help='only these files and folders of a container, volume:NAME, layer:NAME or image:REF; ** is any number of '
-                            'folders. What is to be rescued besides must be named')
+                            'folders. Everything else that is to be rescued must be named')
     group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
     group.add_argument('--refuse-if-tight', action='store_true',
                        help='where DEST has no room for everything, do nothing instead of leaving images and binds out')
-    group.add_argument('--max-bytes', metavar='SIZE', default='0', help='at most so much data, before compression')
+    group.add_argument('--max-bytes', metavar='SIZE', default='0', help='at most this much data, before compression')
     group = parser.add_argument_group('how')
     group.add_argument('--check', action='store_true', help='write nothing, say what would be written')
     group.add_argument('--compression', choices=('auto', 'zstd', 'gzip', 'xz', 'none'), default='auto')
     group.add_argument('--host-name', metavar='NAME', help='name of the folder in DEST (default: the name of the dead host)')
-    group.add_argument('--force', action='store_true', help='write again what is there and whole')
+    group.add_argument('--force', action='store_true', help='write again what is there and complete')
     group.add_argument('--no-check-space', dest='check_space', action='store_false', help='begin even if DEST has too little room')
     group.add_argument('--on-error', choices=('continue', 'fail'), default='continue', help='what an unreadable file does')
     group.add_argument('--owner-ids', choices=('container', 'disk'), default='container',

@@ -60,7 +60,7 @@ def run(given, out):
             result = _write(found, reference, Writer(out, meter), idmap, lambda lost: tally.fail(
                 place + b'/' + lost.path, lost.message))
     if result.markers_total:
-        tally.note(['%d real files are called .wh.*: whoever applies this layer takes them for deletions' % result.markers_total])
+        tally.note(['%d real files are named .wh.*: in a layer, this name means a deletion' % result.markers_total])
     return tally.status()
 
 

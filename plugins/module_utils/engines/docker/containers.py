@@ -19,7 +19,6 @@ from .drivers.common import CACHE_ID
 from .stores import Stores
 
 NEVER = '0001-01-01T00:00:00Z'
-CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
 ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
 LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
 # what config/ of a bundle gets: the records as they are, and the small files beside them
@@ -308,7 +307,7 @@ def _log(folder, names, ident, hostconfig, spec, problems):
     """The log files of a container, by what is there; the driver as recorded."""
     driver = metadata.text_of(hostconfig, 'LogConfig', 'Type')
     options = metadata.strings_of(hostconfig, 'LogConfig', 'Config')
-    files = []
+    files = []                          # (path, bytes)
     if folder is not None:
         base = ident.encode('ascii') + b'-json.log'
         files = _ordered(folder, [name for name in names if name == base or (
@@ -323,29 +322,24 @@ def _log(folder, names, ident, hostconfig, spec, problems):
         if not files:
             files = _ordered(folder, [name for name in names if CACHED_LOG.match(name)])
     driver = driver or 'json-file'
-    size = 0
-    for path in files:
-        try:
-            size += safeio.lstat(path).st_size
-        except OSError:
-            continue
     if not files and driver not in ('json-file', 'local', 'none'):
         where = 'the host\'s journal: journalctl --directory=<host root>/var/log/journal CONTAINER_ID_FULL=%s' % ident \
             if driver == 'journald' else 'the %s server' % driver
         problems.append(problem('LOG_NOT_ON_DISK', ident, 'The logs of %s went to %s, not into the data root.' % (
             ident[:12], driver), 'Look in %s.' % where))
-    first = os.path.basename(files[0]) if files else b''
+    first = os.path.basename(files[0][0]) if files else b''
     form = 'local' if LOCAL_LOG.match(first) or CACHED_LOG.match(first) else 'json'
-    return model.Log(driver, tuple(files), size, options.get('max-size'), form)
+    return model.Log(driver, tuple(path for path, dummy in files), sum(size for dummy, size in files), options.get('max-size'), form)
 
 
 def _ordered(folder, names):
-    """Absolute paths of log files that are regular files, oldest first: the highest number first. Where both .N and .N.gz
+    """[(absolute path, bytes)] of log files that are regular files, oldest first: the highest number first. Where both .N and .N.gz
     exist, compressing was interrupted and .N is the whole one."""
     numbered = {}
     for name in names:
         try:
-            if not stat.S_ISREG(folder.stat(name).st_mode):
+            st = folder.stat(name)
+            if not stat.S_ISREG(st.st_mode):
                 continue
         except OSError:
             continue
@@ -353,8 +347,9 @@ def _ordered(folder, names):
         tail = plain.rsplit(b'.', 1)[1]
         number = int(tail) if tail.isdigit() else 0
         if number not in numbered or not name.endswith(b'.gz'):
-            numbered[number] = name
-    return [os.path.join(folder.path(), numbered[number]) for number in sorted(numbered, reverse=True)]
+            numbered[number] = (name, st.st_size)
+    place = folder.path()
+    return [(os.path.join(place, name), size) for dummy, (name, size) in sorted(numbered.items(), reverse=True)]
 
 
 def _state(config):

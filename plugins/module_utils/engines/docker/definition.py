@@ -24,7 +24,7 @@ from ...records.definition import (
     Restart,
     Security,
     Ulimit,
-    image_defaults,
+    defaults_of,
     texts,
 )
 from ...records.model import Mount
@@ -53,7 +53,7 @@ def define(config: Any, hostconfig: Any) -> Definition:
     inner = as_dict(config.get('Config'))
     ident = as_str(config.get('ID'))
     hostname = as_str(inner.get('Hostname'))
-    own = image_defaults(inner)         # the keys of an image's config are those of a container's
+    own = defaults_of(inner)            # the keys of an image's config are those of a container's
     return Definition(
         id=ident, name=as_str(config.get('Name')).lstrip('/'), lost_process='' if inner else CONFIG, lost_settings='' if host else HOSTCONFIG,
         image_recorded=as_str(inner.get('Image')),

@@ -80,18 +80,27 @@ class Graphdriver(object):
     def present(self, relative, ident):
         """True if a layer's folder exists, as a folder and not through a link."""
         if relative not in self._present:
-            found = False
-            top, dummy, below = relative.partition(b'/')
-            holder = self._holder(top)
-            if holder is not None:
-                try:
-                    parts = below.split(b'/')
-                    found = all(stat.S_ISDIR(holder.stat(b'/'.join(parts[:depth])).st_mode)
-                                for depth in range(1, len(parts) + 1))
-                except OSError:
-                    pass
-            self._present[relative] = found
+            st = self._folder_stat(relative)
+            if st is not None and st.st_nlink > 2:      # where links are counted, those beyond two are folders in it
+                self._empty[relative] = False
+            self._present[relative] = st is not None
         return self._present[relative]
+
+    def _folder_stat(self, relative):
+        """The lstat of a folder, None if it is not there, or a step on the way is no folder."""
+        top, dummy, below = relative.partition(b'/')
+        holder = self._holder(top)
+        if holder is None:
+            return None
+        parts, st = below.split(b'/'), None
+        try:
+            for depth in range(1, len(parts) + 1):
+                st = holder.stat(b'/'.join(parts[:depth]))
+                if not stat.S_ISDIR(st.st_mode):
+                    return None
+        except OSError:
+            return None
+        return st
 
     def _holder(self, top):
         if top not in self._folders:
@@ -216,7 +225,7 @@ class Graphdriver(object):
                 return self._by_lowers(name, record, said.below)
             if (record.exists or image_id) and self.encoding != model.PLAIN:
                 return _Found((), '', (problem(
-                    'IMAGE_LAYER_UNKNOWN', name, 'No source on this disk tells the image layers of %s.' % name[:12],
+                    'IMAGE_LAYER_UNKNOWN', name, 'No record on this disk has the image layers of %s.' % name[:12],
                     'The writable layer is rescued; load the image again to complete it.'),), False)
         layers, problems = self._by_chain(name, chain, said.below, image_id)
         problems.extend(self._doubts(name, chain, source, said, layers))
@@ -262,7 +271,7 @@ class Graphdriver(object):
     def _doubts(self, name, chain, source, said, layers):
         """Yield a problem for each source that was damaged or says something else than the one used."""
         if source not in ('', 'layerdb'):
-            yield problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not tell the whole chain of %s; used: %s.'
+            yield problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not have the whole chain of %s; used: %s.'
                           % (name[:12], source), '')
         elif said.by_config and said.by_config != chain:
             yield problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the image config of %s disagree about '

@@ -84,8 +84,23 @@ class DataRoot(api.Root):
             return idmap.from_root_name(os.path.basename(self.path), *self._subids())
         if userxattr:
             st = os.fstat(self._dir.fd)
+            if self._candidate.rootless_uid is None and self._is_shifted(st):
+                return idmap.from_shifted(st.st_uid, st.st_gid, *self._subids())
             return idmap.from_rootless(st.st_uid, st.st_gid, self._user(st.st_uid), *self._subids())
         return None
+
+    def _is_shifted(self, st):
+        """Whether the root file system around the data root (ST) belongs to the same user: that of an unprivileged LXC, LXD or
+        Incus instance, or its disk. Around the data root of rootless Docker it is root's."""
+        folder = self._host.to_host(self.path)
+        while folder != b'/':
+            folder = os.path.dirname(folder)
+            if self._host.exists(folder.rstrip(b'/') + b'/etc/passwd'):
+                try:
+                    return self._host.lstat(folder).st_uid == st.st_uid
+                except OSError:
+                    return False
+        return False
 
     def _rootless_user(self):
         """The name of the user whose rootless Docker it is, the number where passwd does not tell."""
@@ -119,11 +134,13 @@ class DataRoot(api.Root):
         return [self.path] + self.stores.places()
 
     def facts(self) -> Dict[str, Any]:
-        """Storage drivers and snapshotters with layers here, user namespaces, containerd's roots, and what named this root."""
+        """Storage drivers and snapshotters with layers here, user namespaces, containerd's roots, what named this root, and where its
+        engine keeps the content of a volume."""
         candidate = self._candidate
         return {'drivers': self.stores.drivers(), 'userns': '%d:%d' % tuple(candidate.userns) if candidate.userns else None,
                 'rootless': candidate.rootless_uid is not None,
-                'containerd_roots': [wording.text(path) for path in self.stores.places()], 'found_by': list(candidate.why)}
+                'containerd_roots': [wording.text(path) for path in self.stores.places()], 'found_by': list(candidate.why),
+                'volume_path': wording.text(os.path.join(self.recorded_path or self.path, b'volumes/{name}/_data'))}
 
     # -- containers ------------------------------------------------------------------------------------------------------
 

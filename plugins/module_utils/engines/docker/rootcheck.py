@@ -42,7 +42,7 @@ def _graphdriver(path, graph):
     damage = graph.images.references()[1]
     if damage:
         yield problem('REFERENCES_DAMAGED', where, 'repositories.json in %s: %s.' % (where, damage),
-                      'Images are listed by their IDs; containers still tell the names that they were made from.')
+                      'Images are listed by their IDs; containers still have the names of their images.')
     damaged, removing = [], []
     for chain_id, record in sorted(graph.layerdb.layers().items()):
         if record.damage == 'removal was interrupted':
@@ -59,7 +59,7 @@ def _graphdriver(path, graph):
     if cached:
         yield problem('BUILD_CACHE', where, '%d layers of %s in %s belong to BuildKit\'s cache: no image uses them, and no '
                       'container wrote them.' % (len(cached), graph.name, wording.text(path)),
-                      'Nothing is to be rescued of them; docker builder prune removes them.')
+                      'There is nothing to rescue in them; docker builder prune removes them.')
 
 
 def _containerd(store):
@@ -76,7 +76,7 @@ def _containerd(store):
         if shots.damage and (shots.numbers() or 'missing' not in shots.damage):
             yield problem('METADATA_DB_DAMAGED', wording.text(store.path), 'The database of snapshotter %s in %s: %s.' % (
                 name, wording.text(store.path), shots.damage),
-                'What it does not tell is listed as orphans by the number of the folder.')
+                'Snapshots that it does not name are listed as orphans, by the number of their folder.')
             yield from _missing(store, shots.folder_name, b'metadata.db', 'numbers new snapshots from 1 again, in the folders of the '
                                 'old ones, and a prune deletes every blob')
 

@@ -88,7 +88,7 @@ def _local(root, raw, name, record, host):
         opts = metadata.read_record(folder, b'opts.json', names)
         if opts.value is None and not opts.damage.startswith('not the kind'):     # some versions wrote null
             problems.append(problem('VOLUME_OPTIONS_DAMAGED', name, 'opts.json of volume %s: %s.' % (name, opts.damage),
-                                    'Restore needs its driver options by hand, if it had any.'))
+                                    'If it had driver options, set them by hand when you restore it.'))
     for key, option in (('MountType', 'type'), ('MountOpts', 'o'), ('MountDevice', 'device')):
         value = metadata.text_of(opts.value, key)
         if value and option not in options:
@@ -112,7 +112,7 @@ def _data(folder, name, options, host):
             'VOLUME_IS_LINK', name, 'The data folder of volume %s is a symbolic link to %s; only the link is kept.' % (
                 name, wording.text(folder.readlink(b'_data'))), 'Archive its target by hand if you trust it.'),)
     if not stat.S_ISDIR(st.st_mode):
-        return None, model.LOST, (problem('VOLUME_LOST', name, 'The data folder of volume %s is no folder.' % name, ''),)
+        return None, model.LOST, (problem('VOLUME_LOST', name, 'The data folder of volume %s is not a folder.' % name, ''),)
     device, kind = options.get('device', ''), options.get('type', '')
     if not device and kind not in ('tmpfs', 'nfs', 'cifs'):
         return path, model.COMPLETE, ()

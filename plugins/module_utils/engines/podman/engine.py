@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Podman and Buildah, as engines.api wants it."""
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
-from ...records.definition import Definition
 from .. import api
+
+if TYPE_CHECKING:
+    from ...records.definition import Definition
 
 NAME = 'podman'
 PLACES = (b'/var/lib/containers', b'/var/lib/containers/storage')
@@ -34,7 +36,7 @@ def open_root(disk: Any, candidate: Any) -> api.Root:
     return inventory.PodmanRoot(disk, candidate)
 
 
-def definition(read: Callable[[str], bytes]) -> Definition:
+def definition(read: Callable[[str], bytes]) -> 'Definition':
     """The Definition of container.json and config.json, which READ(name) gives."""
     from . import definition as podman
     return podman.of_records(read)

@@ -220,7 +220,7 @@ class ContainerdStore(object):
                 'WRITABLE_LAYER_UNKNOWN', container_id, 'The snapshot of %s is not recorded: %s.' % (container_id[:12], why),
                 'Look at the orphan snapshots of this host; orphans: true rescues them all.'),), sources)
         if sources['writable'] != 'meta.db':
-            problems.append(problem('LAYER_ORDER_FALLBACK', container_id, 'meta.db does not tell the snapshot of %s (%s); '
+            problems.append(problem('LAYER_ORDER_FALLBACK', container_id, 'meta.db does not have the snapshot of %s (%s); '
                                     'it was found by its name.' % (container_id[:12], self.damage or 'not listed'), ''))
         if shots.encoding is None:
             return model.Resolution(None, model.UNSUPPORTED, tuple(problems) + (problem(
@@ -244,7 +244,7 @@ class ContainerdStore(object):
             below = table.get(name)
             if below is None or name in seen or len(image) > MAX_LAYERS:
                 incomplete = True
-                problems.append(problem('IMAGE_LAYER_UNKNOWN', owner, 'The chain of layers of %s breaks off at %s.' % (
+                problems.append(problem('IMAGE_LAYER_UNKNOWN', owner, 'The chain of layers of %s ends at %s.' % (
                     owner[:12], name), 'The writable layer is rescued; load the image again to complete it.'))
                 break
             seen.add(name)

@@ -139,6 +139,15 @@ def test_a_healthy_host_has_no_findings():
     assert found(data.facts([container], [data.volume(used_by=[container['id']], data=5, databases=[VOLUME_DB])])) == []
 
 
+@pytest.mark.parametrize('said, path', [
+    ('/srv/other place/v/{name}', "'/srv/other place/v/shop-db-data'"), (None, 'PATH_OF_VOLUME_shop-db-data'),
+    (['x'], 'PATH_OF_VOLUME_shop-db-data')])
+def test_where_a_volume_lies_is_said_by_its_engine(said, path):
+    content = data.facts([data.container('shop-db', databases=[data.database()])])
+    content['roots'][0]['volume_path'] = said
+    assert found(content)[0]['remedy'].splitlines()[2].endswith(' ' + path)
+
+
 def test_consequence_and_remedy():
     one = found(data.facts([data.container('shop-db', labels={'com.docker.compose.service': 'db'}, databases=[data.database()])]))[0]
     assert one['consequence'].startswith('1.2 GiB PostgreSQL 15 is lost when container shop-db is recreated')

@@ -9,6 +9,7 @@ import stat
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ....disk import safeio
+from ....formats.values import NOTHING
 from ....formats.wording import show
 from ....records import model
 from .claims import DEFAULT_ROOT
@@ -36,8 +37,8 @@ class RootCandidate(NamedTuple):
     namespace_suffix: str = ''          # '100000.100000': containerd namespaces are moby-100000.100000
     exec_root: bytes = DEFAULT_EXEC_ROOT        # as the dead host saw it
     pidfile: bytes = DEFAULT_PIDFILE            # as the dead host saw it
-    daemon_json: Dict[str, Any] = {}    # parsed, secrets untouched
-    flags: Dict[str, Any] = {}          # dockerd's command line, in daemon.json's spelling
+    daemon_json: Dict[str, Any] = NOTHING    # parsed, secrets untouched
+    flags: Dict[str, Any] = NOTHING          # dockerd's command line, in daemon.json's spelling
     volumes: int = 0                    # names in volumes/
     base: bytes = b''                   # data root without the userns folder, on the managed node
     containerd_missing: Tuple[bytes, ...] = ()  # named as containerd's root but not there; as the dead host saw it
@@ -85,7 +86,7 @@ def _by_folder(scan, claims, only_given):
         if not stat.S_ISDIR(st.st_mode):
             if claim.required and not only_given:
                 scan.problem('DATA_ROOT_MISSING', claim.path, '%s (%s) is not a folder.'
-                             % (show(claim.path), claim.why), 'Find out what became of it, or name the data root '
+                             % (show(claim.path), claim.why), 'Look for it, or name the data root '
                              'in data_roots.')
             continue
         identity = (st.st_dev, st.st_ino)

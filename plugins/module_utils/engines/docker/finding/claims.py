@@ -5,6 +5,7 @@
 import os
 from typing import Any, Dict, NamedTuple, Optional
 
+from ....formats.values import NOTHING
 from ....formats.wording import show
 from .daemonconf import absolute, json_root, to_bytes
 
@@ -16,8 +17,8 @@ class Claim(NamedTuple):
     """What one source says. `required`: it is a fault if there is nothing."""
     path: bytes                         # as the dead host saw it
     why: str
-    flags: Dict[str, Any] = {}
-    settings: Dict[str, Any] = {}
+    flags: Dict[str, Any] = NOTHING
+    settings: Dict[str, Any] = NOTHING
     uid: Optional[int] = None           # of a rootless daemon
     kind: str = 'system'                # system | rootless | snap | given
     required: bool = False

@@ -12,6 +12,7 @@ import shlex
 from typing import List, NamedTuple, Optional, Tuple
 
 from ....disk import fsinfo
+from ....formats.patterns import Lazy
 
 MAX_CONFIG = 1024 * 1024                # bytes of one configuration file
 MAX_TOML = 131072                       # of those, what is looked at of a TOML file
@@ -26,7 +27,7 @@ class ContainerdConfig(NamedTuple):
 
 
 _TOML_STRING = r'"((?:\\.|[^"\\\n])*)"|\'([^\'\n]*)\''
-_TOML_KEY = re.compile(r'^[ \t]*(?:imports[ \t]*=[ \t]*\[([^\]]{0,4000})\]|([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:%s)'
+_TOML_KEY = Lazy(r'^[ \t]*(?:imports[ \t]*=[ \t]*\[([^\]]{0,4000})\]|([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:%s)'
                        r'|\[[ \t]*([^\]\n]+?)[ \t]*\])' % _TOML_STRING, re.MULTILINE)
 
 
@@ -140,7 +141,7 @@ def parse_unit(raw, section='Service'):
 
 _ESCAPES = {'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v', 's': ' ', '\\': '\\',
             '"': '"', "'": "'"}
-_ESCAPE = re.compile(r'\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|([abfnrtvs\\"\']))')
+_ESCAPE = Lazy(r'\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|([abfnrtvs\\"\']))')
 
 
 def split_words(text):
@@ -214,11 +215,11 @@ def command_words(value, env, specifiers=None):
 _ASSIGNMENT = r'^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)(\+?)='
 # an open quote reaches to the end, so that no character is looked at twice
 _SHELL_PIECE = r'"(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|\\.|[^\s"\'\\;&|]+'
-_SHELL_ENV = re.compile(_ASSIGNMENT + '((?:%s)*)' % _SHELL_PIECE, re.MULTILINE | re.DOTALL)
-_SYSTEMD_ENV = re.compile(_ASSIGNMENT + r'[ \t]*("(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|(?:\\.|[^\n\\])*)',
+_SHELL_ENV = Lazy(_ASSIGNMENT + '((?:%s)*)' % _SHELL_PIECE, re.MULTILINE | re.DOTALL)
+_SYSTEMD_ENV = Lazy(_ASSIGNMENT + r'[ \t]*("(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|(?:\\.|[^\n\\])*)',
                           re.MULTILINE | re.DOTALL)
-_VARIABLE = re.compile(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]{0,200}))?\})')
-_BRACED = re.compile(r'\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}')
+_VARIABLE = Lazy(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]{0,200}))?\})')
+_BRACED = Lazy(r'\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}')
 
 
 def parse_env(raw, shell=False):
@@ -309,8 +310,8 @@ _LONG = {'data-root': 'data-root', 'graph': 'data-root', 'config-file': 'config-
          'log-driver': 'log-driver', 'label': None, 'log-opt': None, 'group': None, 'bridge': None, 'log-level': None}
 _SHORT = {'g': 'data-root', 'p': 'pidfile', 's': 'storage-driver', 'H': 'hosts', 'G': None, 'b': None, 'l': None}
 _LISTS = ('storage-opts', 'hosts')
-_DAEMON = re.compile(r'dockerd(-(current|latest|ce|dev|rootless))?(\.sh)?\Z')
-_OLD_DAEMON = re.compile(r'docker(-(current|latest))?\Z')
+_DAEMON = Lazy(r'dockerd(-(current|latest|ce|dev|rootless))?(\.sh)?\Z')
+_OLD_DAEMON = Lazy(r'docker(-(current|latest))?\Z')
 
 
 def daemon_flags(words):
