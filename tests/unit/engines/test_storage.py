@@ -2,8 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """containers/storage: where graph roots are, whose the files are, what is checked before it becomes a path."""
+import contextlib
 import json
 import os
+import random
+import sqlite3
 
 import deadpodman
 import pytest
@@ -12,6 +15,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import H
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.podman import definition
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.shared.storage import finding, names, owners
+from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers.idmap import IdMap
 
 PASSWD = 'root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nsvc:x:990:990::/var/lib/svc:/bin/sh\n'
@@ -228,3 +232,48 @@ def test_infra_containers_are_left_out(tmp_path):
     path.write_text(json.dumps(listed))
     with opened(tmp_path) as host:
         assert listed[0]['id'] not in host.roots[0].container_ids() and len(host.roots[0].container_ids()) == len(listed) - 1
+
+
+# -- hostile records -----------------------------------------------------------------------------------------------------------
+
+NONSENSE = (None, 7, -1, 1 << 70, True, '', 'x', '../../etc', 'a' * 64, '\udcff\n', [], [None], {}, {'id': 'a' * 64}, [[]], {'x': {'y': []}})
+
+
+def spoiled(value, chance):
+    """VALUE with some of its parts replaced by nonsense."""
+    if chance.random() < 0.15:
+        return chance.choice(NONSENSE)
+    if isinstance(value, dict):
+        return {key: spoiled(item, chance) for key, item in value.items() if chance.random() > 0.05}
+    return [spoiled(item, chance) for item in value] if isinstance(value, list) else value
+
+
+def spoil_database(path, chance, kept):
+    """The same with what Podman's database says."""
+    with contextlib.closing(sqlite3.connect(str(path))) as database:
+        for table in ('ContainerConfig', 'ContainerState', 'VolumeConfig'):
+            key = 'Name' if table == 'VolumeConfig' else 'ID'
+            for name, value in database.execute('SELECT %s, JSON FROM %s' % (key, table)).fetchall():
+                value = json.loads(kept.setdefault((path, table, name), value))
+                database.execute('UPDATE %s SET JSON = ? WHERE %s = ?' % (table, key), (json.dumps(spoiled(value, chance)).encode(), name))
+        database.commit()
+
+
+@root_only
+@pytest.mark.parametrize('crio', [False, True])
+def test_records_of_any_shape_never_raise(tmp_path, crio):
+    """Everything is asked of a root whose JSON files were spoiled, again and again."""
+    deadpodman.build(str(tmp_path / ROOT), host_root=str(tmp_path), crio=crio, orphan_layers=1)
+    files = [path for path in (tmp_path / ROOT).rglob('*.json')]
+    assert len(files) > 5
+    whole = {path: path.read_text() for path in files}
+    chance, kept = random.Random(7), {}
+    for dummy in range(15):
+        if not crio:
+            spoil_database(tmp_path / ROOT / 'db.sql', chance, kept)
+        for path in files:
+            path.write_text(json.dumps(spoiled(json.loads(whole[path]), chance)) if chance.random() < 0.7 else whole[path])
+        with opened(tmp_path) as host:
+            found = facts.gather(host, facts.Options(gather_subset=['all', '!integrity']))
+        json.dumps(found)
+        assert all(item['layers'] is None or str(tmp_path) in str(item['layers']['writable'] or tmp_path) for item in found['containers'])
