@@ -132,6 +132,9 @@ TEXTS: typing.Dict[str, Text] = {
     'IN_POD': (
         ALL_SAFE, 'Make the pod again (`podman pod create`), or publish its ports of the container that serves them.',
         'podman pod create --name POD --publish 8080:80'),
+    'MOUNT_WRITES_LEFT': (
+        'The folder that the message names is safe as long as the container is not started or stopped.', 'Copy that folder by hand.',
+        'cp -a DIR /srv/written'),
     'VOLUME_LAYER_ONLY': (
         'What was written to the volume is safe.', 'Take its other files from the image that it was made from.', LOOK),
     # a container's records

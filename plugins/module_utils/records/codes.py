@@ -72,6 +72,8 @@ CODES = {
                                    'runtime spec.', BLOCKS_START),
     'NO_STATE_RECORD': (INFO, 'A container of the store that Podman has no record of: another program made it, such as Buildah.'),
     'IN_POD': (INFO, 'A container of a pod. The pod itself, its infra container and its published ports are not in the bundle.'),
+    'MOUNT_WRITES_LEFT': (WARNING, 'What a container wrote to a mount with :O, or to an image that it had mounted read-write, is not rescued: it '
+                                   'is in no layer. The engine empties it when the container stops.', LOSES_DATA, DELETES),
     'VOLUME_LAYER_ONLY': (INFO, 'A volume that is a layer over an image: what was written to it is kept, not the image.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),

@@ -277,3 +277,16 @@ def test_records_of_any_shape_never_raise(tmp_path, crio):
             found = facts.gather(host, facts.Options(gather_subset=['all', '!integrity']))
         json.dumps(found)
         assert all(item['layers'] is None or str(tmp_path) in str(item['layers']['writable'] or tmp_path) for item in found['containers'])
+
+
+@root_only
+def test_writes_to_an_overlay_mount_are_named(tmp_path):
+    expected = deadpodman.build(str(tmp_path / ROOT), host_root=str(tmp_path))
+    upper = tmp_path / ROOT / 'overlay-containers' / expected.containers[0].id / 'userdata/overlay/123/upper'
+    upper.mkdir(parents=True)
+    with opened(tmp_path) as host:
+        assert 'MOUNT_WRITES_LEFT' not in {item.code for item in host.roots[0].container(expected.containers[0].id).problems}
+    (upper / 'file').write_text('x')
+    with opened(tmp_path) as host:
+        found = host.roots[0].container(expected.containers[0].id)
+        assert [item.loses_data for item in found.problems if item.code == 'MOUNT_WRITES_LEFT'] == [True] and found.status == 'partial'

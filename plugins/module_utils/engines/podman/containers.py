@@ -183,7 +183,28 @@ def _mounts(readers, ident, config, spec):
         if place:
             found[place] = model.Mount('image', metadata.text_of(item, 'source') or None, metadata.text_of(item, 'source') or None, None, place,
                                        metadata.get(item, 'rw') is True, None, False, model.COMPLETE)
+    problems.extend(_writes_left(root, ident))
     return tuple(found[place] for place in sorted(found)), problems
+
+
+def _writes_left(root, ident):
+    """Yield a problem for what a container wrote to mounts of the kind `:O` and to images that it had mounted read-write: it lies beside
+    its own files, in no layer (buildah pkg/overlay)."""
+    folder = root.container_folder(root.store_of(ident), ident)
+    try:
+        holder = folder.child(b'overlay') if folder is not None else None
+        listed = holder.names() if holder is not None else []
+    except OSError:
+        return
+    for name in listed:
+        try:
+            upper = holder.child(name).child(b'upper')
+            written = not upper.is_empty()
+        except OSError:
+            continue
+        if written:
+            yield problem('MOUNT_WRITES_LEFT', ident[:12], 'What container %s wrote to a mount with :O, or to an image that it had mounted, lies in %s and is '
+                          'not rescued.' % (ident[:12], wording.text(upper.path())), 'Copy that folder: the engine empties it when the container stops.')
 
 
 def _volume_of(source):
