@@ -6,7 +6,7 @@ import json
 from typing import Dict
 
 from ..records.definition import Definition, to_json
-from . import compose, env, podmanrun, quadlet, run
+from . import compose, env, kube, podmanrun, quadlet, run
 from .body import create_body
 from .naming import seccomp_profiles
 
@@ -28,6 +28,7 @@ OUTPUTS = (
     env.files,
     podmanrun.files,
     quadlet.files,
+    kube.files,
     _seccomp,
 )
 

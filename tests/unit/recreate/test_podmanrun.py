@@ -1,8 +1,10 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""podman.sh, the recorded command line once more, and the unit of Quadlet."""
+"""podman.sh, the recorded command line once more, the unit of Quadlet, and pod.yaml."""
 import shlex
+
+import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import (
     Binding,
@@ -10,7 +12,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition
     MountRequest,
     Restart,
 )
-from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import podmanrun, quadlet
+from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import Mount
+from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import kube, podmanrun, quadlet
 
 
 def script(*argv, **fields):
@@ -79,3 +82,25 @@ def test_hostile_values_stay_on_their_line():
 
 def test_no_unit_for_other_engines():
     assert quadlet.files(Definition(name='web')) == {}
+
+
+# -- pod.yaml --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pod():
+    yaml = pytest.importorskip('yaml')
+    mounts = (Mount('volume', 'v', None, None, '/v', True, 'local', False, 'complete'), Mount('bind', None, '/srv', None, '/b', False, None, False, 'complete'),
+              Mount('tmpfs', None, None, None, '/t', True, None, False, 'complete'))
+    text, = kube.files(Definition(name='My_Web\n', create_command=('podman', 'run'), image='lifeboat/web:1', command=('sh', '-c', 'echo $(date) $HOME\n'),
+                                  env=('A=b\n- x', 'N=no'), user='5:6', mounts=mounts, published={'80/tcp': (Binding('', '8080'),)},
+                                  restart=Restart('unless-stopped'), labels={'x': 'y: z'})).values()
+    pod = yaml.safe_load(text)
+    assert pod['metadata'] == {'name': 'my-web-pod', 'annotations': {'x': 'y: z'}} and pod['spec']['restartPolicy'] == 'Always'
+    one, = pod['spec']['containers']
+    assert (one['name'], one['image'], one['args']) == ('my-web', 'lifeboat/web:1', ['sh', '-c', 'echo $$(date) $HOME\n'])
+    assert one['env'] == [{'name': 'A', 'value': 'b\n- x'}, {'name': 'N', 'value': 'no'}]
+    assert one['ports'] == [{'containerPort': 80, 'protocol': 'TCP', 'hostPort': 8080}]
+    assert one['securityContext'] == {'runAsUser': 5, 'runAsGroup': 6}
+    assert [(item['mountPath'], item.get('readOnly')) for item in one['volumeMounts']] == [('/v', None), ('/b', True), ('/t', None)]
+    assert [sorted(item)[-1] if sorted(item)[0] == 'name' else sorted(item)[0] for item in pod['spec']['volumes']] == [
+        'persistentVolumeClaim', 'hostPath', 'emptyDir']
