@@ -74,7 +74,7 @@ class Host(object):
         for module, given in asked:
             found = module.find(self.root, given)
             self.problems.extend(found.problems)
-            nothing.extend(found.nothing)
+            nothing = nothing or list(found.nothing)    # one sentence is enough
             candidates += len(found.candidates)
             for candidate in found.candidates:
                 try:

@@ -290,3 +290,12 @@ def test_writes_to_an_overlay_mount_are_named(tmp_path):
     with opened(tmp_path) as host:
         found = host.roots[0].container(expected.containers[0].id)
         assert [item.loses_data for item in found.problems if item.code == 'MOUNT_WRITES_LEFT'] == [True] and found.status == 'partial'
+
+
+@pytest.mark.parametrize('engine', ['podman', 'crio'])
+def test_nothing_is_never_silent(tmp_path, engine):
+    with opened(tmp_path, engines=[engine]) as host:
+        assert host.roots == [] and [item.code for item in host.problems] == ['NO_DATA_ROOT']
+    (tmp_path / 'x').mkdir()
+    with opened(tmp_path, engines=[engine], data_roots=[b'/x', b'/y']) as host:
+        assert [item.code for item in host.problems if item.code != 'NO_DATA_ROOT'] == ['DATA_ROOT_MISSING'] * 2

@@ -17,7 +17,8 @@ def find(disk: Any, given: api.Given) -> api.Found:
     """The graph roots that have containers of CRI-O, shared with Podman or not."""
     from ..shared.storage import finding, kubernetes
     finder = finding.Finder(disk)
-    return api.Found(tuple(item for item in finder.candidates(given.data_roots) if kubernetes.any_of(item.path)))
+    found = [item for item in finder.candidates(given.data_roots, False) if kubernetes.any_of(item.path)]
+    return api.Found(tuple(found), tuple(finder.missing(given.data_roots, found)), tuple(finder.nothing('CRI-O')))
 
 
 def owns(disk: Any, path: bytes) -> bool:

@@ -18,7 +18,7 @@ def find(disk: Any, given: api.Given) -> api.Found:
     from ..shared.storage import finding, kubernetes
     finder = finding.Finder(disk)
     found = [item for item in finder.candidates(given.data_roots) if not kubernetes.only(item.path)]
-    return api.Found(tuple(found), tuple(finder.problems))
+    return api.Found(tuple(found), tuple(finder.problems) + tuple(finder.missing(given.data_roots, found)), tuple(finder.nothing('Podman')))
 
 
 def owns(disk: Any, path: bytes) -> bool:

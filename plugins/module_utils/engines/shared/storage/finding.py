@@ -148,13 +148,13 @@ class Finder(object):
 
     # -- candidates --------------------------------------------------------------------------------------------------------------
 
-    def candidates(self, given: Tuple[bytes, ...]) -> List[Candidate]:
-        """Every graph root, the system's first; with GIVEN (as the user typed them) only those."""
+    def candidates(self, given: Tuple[bytes, ...], homes: bool = True) -> List[Candidate]:
+        """Every graph root, the system's first; with GIVEN (as the user typed them) only those. HOMES: those of users too."""
         wanted: List[Tuple[bytes, Optional[User], bytes, Dict[str, Any], str]] = []
         if given:
             wanted = [(path, self._owner(path), b'', self.system, 'given') for path in given]
         else:
-            wanted.extend(self._claims())
+            wanted.extend(self._claims(homes))
         found: Dict[bytes, Candidate] = {}
         for path, user, run, settings, why in wanted:
             try:
@@ -172,7 +172,19 @@ class Finder(object):
                                              wording.show(path) for path in self._no_access[:3])), 'Run as root (become: true).'))
         return list(found.values())
 
-    def _claims(self):
+    def missing(self, given: Tuple[bytes, ...], found: List[Candidate]) -> Iterator[Any]:
+        """Yield a problem for each path of GIVEN that is none of FOUND."""
+        for path in given:
+            if not any(item.recorded == path for item in found):
+                yield problem('DATA_ROOT_MISSING', wording.text(path), '%s is no graph root of this engine, or does not exist below the host root.' % (
+                    wording.show(path)), 'Name the folder that has overlay-containers or vfs-containers in it.')
+
+    def nothing(self, name: str) -> Iterator[Any]:
+        """Yield the problem that no graph root of the engine NAME was found."""
+        yield problem('NO_DATA_ROOT', wording.text(self.disk.path), 'No graph root of %s was found: not in storage.conf, not at %s, and in no home.' % (
+            name, wording.show(ROOT)), 'Is the right disk mounted there? If you know the folder, name it in data_roots.')
+
+    def _claims(self, homes):
         """Yield (path, user, run root, settings, why)."""
         root, run = (_path(self.system.get('storage.' + key)) for key in ('graphroot', 'runroot'))
         if root:
@@ -182,15 +194,16 @@ class Finder(object):
         if _path(crio.get('crio.root')):
             yield _path(crio['crio.root']), None, _path(crio.get('crio.runroot')) or run or RUN, self.system, 'crio.conf'
         yield ROOT, None, run or RUN, self.system, 'default'
-        for user in self.users:
+        for user in self.users if homes else ():
             yield from self._of_user(user)
 
     def _of_user(self, user):
         config = user.home + b'/.config/containers'
-        if b'.config' not in self.names(user.home) and b'.local' not in self.names(user.home) and not self.system.get('storage.rootless_storage_path'):
+        listed = self.names(user.home)
+        if b'.config' not in listed and b'.local' not in listed and not self.system.get('storage.rootless_storage_path'):
             return
-        settings = toml(self.read(config + b'/storage.conf'))
-        settings.update(self._drop_ins(config + b'/storage.conf.d'))
+        settings = toml(self.read(config + b'/storage.conf') if b'.config' in listed else b'')
+        settings.update(self._drop_ins(config + b'/storage.conf.d') if b'.config' in listed else {})
         run = _path(settings.get('storage.runroot'), user) or b'/run/user/%d/containers' % user.uid if user.uid is not None else b''
         for key, value in (('graphroot', settings.get('storage.graphroot')), ('rootless_storage_path', self.system.get('storage.rootless_storage_path'))):
             if _path(value, user):
