@@ -53,7 +53,7 @@ def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[byte
             if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
-        for record in containerlogs.READERS[container.log.form](files, counters):
+        for record in containerlogs.READERS[log.form](files, counters):
             if before is not None and before.stream != record.stream and not before.data.endswith(b'\n'):
                 yield b'\n'
             yield containerlogs.render(record)
