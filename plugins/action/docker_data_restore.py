@@ -22,14 +22,13 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.archive import unpack
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import pieces as chunks
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show, text
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import loadfile as imagefile, store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, plan, several, volumes
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import inbox
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, inbox
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts
 
 CHUNK = 8 * 1024 * 1024
@@ -140,7 +139,7 @@ class ActionModule(ActionBase):
         while True:
             names = feeder.names()
             busy = feeder.step(names)
-            if 'done' in names or time.monotonic() - asked > TELL:
+            if channel.DONE in names or time.monotonic() - asked > TELL:
                 asked = time.monotonic()
                 status = self._status(job, 'status', task_vars)
                 if status.get('finished') or status.get('failed'):
@@ -198,7 +197,7 @@ class _Feeder(object):
     def stop(self) -> None:
         """Best effort: the module gives up by itself after a while."""
         try:
-            self._shell('touch stop')
+            self._shell('touch ' + channel.STOP)
         except AnsibleError:
             pass
 
@@ -217,13 +216,13 @@ class _Feeder(object):
         for number, file in sorted(wanted.files.items()):
             if number not in self.streams:
                 self.streams[number] = (_with_last(self.bundle.pieces(file)), 0)
-            if wanted.chunks.get(number, 0) >= inbox.CHUNKS:
+            if wanted.chunks.get(number, 0) >= channel.PIECES:
                 continue
             pieces, count = self.streams[number]
             piece, last = next(pieces, (None, False))
             if piece is None:
                 continue                # all of it is there, the host is still reading
-            self.put('chunk-%d-%d%s' % (number, count, '-last' if last else ''), piece)
+            self.put(channel.piece_name(number, count, last), piece)
             self.streams[number] = (pieces, count + 1)
             self.sent += len(piece)
             self._tell(file)
@@ -253,11 +252,7 @@ class _Bundle(object):
         if check_mode:
             for part in self.source.parts:
                 if part.kind == 'volume' and 'volumes' in wanted or part.kind == 'bind' and 'binds' in wanted:
-                    stream = volumes.open_archive(self.info, part.file)
-                    try:
-                        unpack.scan(stream, text(part.file), plan.DEVICES in (args.get('ignore') or []))
-                    finally:
-                        stream.close()
+                    volumes.look_through(self.info, part.file, plan.DEVICES in (args.get('ignore') or []))
 
     def head(self) -> bytes:
         """head.tar as bytes."""
@@ -281,7 +276,7 @@ class _Bundle(object):
     def pieces(self, name: bytes) -> Iterator[bytes]:
         """The bytes of one file, in pieces of CHUNK."""
         if name == inbox.IMAGE and name not in self.info.sums:
-            yield from _resized(imagestore.loadable(self.info.path))
+            yield from chunks.joined(imagestore.loadable(self.info.path), CHUNK)
             return
         with os.fdopen(reading.open_file(self.info, name), 'rb') as handle:
             yield from chunks.of(handle, CHUNK)
@@ -298,20 +293,7 @@ def _add(tar: tarfile.TarFile, name: bytes, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def _resized(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Small pieces gathered into ones of at least CHUNK bytes."""
-    held, size = [], 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= CHUNK:
-            yield b''.join(held)
-            held, size = [], 0
-    if held:
-        yield b''.join(held)
-
-
-def _with_last(pieces: Iterable[bytes]) -> Generator[tuple[bytes, bool], None, None]:
+def _with_last(pieces):
     """(piece, whether it is the last); an empty file is one empty piece."""
     before = None
     for piece in pieces:

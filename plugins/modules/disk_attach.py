@@ -45,9 +45,9 @@ options:
     type: path
     default: /var/tmp/lifeboat-attach
   scratch_size:
-    description: Maximum size of one overlay.
-    type: int
-    default: 1073741824
+    description: Maximum size of one overlay, in bytes or as V(512M) or V(2GiB).
+    type: str
+    default: 1G
   passphrase:
     description: Passphrase of LUKS.
     type: str
@@ -164,7 +164,7 @@ def main() -> None:
             state=dict(type='str', choices=['attached', 'released'], default='attached'),
             journal=dict(type='str', choices=['replay', 'ignore'], default='replay'),
             scratch_dir=dict(type='path', default='/var/tmp/lifeboat-attach'),
-            scratch_size=dict(type='int', default=1 << 30),
+            scratch_size=dict(type='str', default='1G'),
             passphrase=dict(type='str', no_log=True),
             key_file=dict(type='path', no_log=False),
             nested=dict(type='bool', default=False),

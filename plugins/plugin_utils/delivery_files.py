@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import stat
-from typing import Any, Iterator
+from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import place
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import FileSink, SinkError
@@ -64,15 +64,9 @@ class Folders:
         os.close(fd)
         return True
 
-    @contextlib.contextmanager
-    def inside(self, relative: str, make: bool) -> Iterator[int | None]:
+    def inside(self, relative: str, make: bool) -> contextlib.AbstractContextManager[int | None]:
         """A descriptor of the folder RELATIVE below; None where it is missing and not MAKE. Raises LifeboatError."""
-        fd = place.subfolders(self._held(), os.fsencode(relative), make)
-        try:
-            yield fd
-        finally:
-            if fd is not None:
-                os.close(fd)
+        return place.inside(self._held(), os.fsencode(relative), make)
 
     def check(self, relative: str) -> bool:
         """True if RELATIVE is a file of ours, all of its folders too; False if it is missing. Raises LifeboatError."""

@@ -9,10 +9,11 @@ write. Bundles hold secrets, so nothing is written into such a folder, and nothi
 On a file system without owners or modes of its own (vfat, NFS that squashes root) each file has what the mount gives it.
 That is found out by making a folder there, and then it counts as ours.
 """
+import contextlib
 import errno
 import os
 import stat
-from typing import Optional, Tuple
+from typing import Iterator, Optional
 
 from ..disk.errors import LifeboatError
 from ..formats import wording
@@ -131,6 +132,17 @@ def subfolders(fd: int, path: bytes, make: bool = True) -> Optional[int]:
             return None
         here = below
     return here
+
+
+@contextlib.contextmanager
+def inside(fd: Optional[int], path: bytes, make: bool = True) -> Iterator[Optional[int]]:
+    """The same while the body runs; None also where FD is."""
+    below = None if fd is None else subfolders(fd, path, make)
+    try:
+        yield below
+    finally:
+        if below is not None:
+            os.close(below)
 
 
 def check_owned(fd: int, name: bytes) -> Optional[os.stat_result]:

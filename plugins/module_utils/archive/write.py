@@ -109,7 +109,7 @@ class _Fingerprint(object):
         if len(seen) >= 2048:
             self._flush()
 
-    def add_failure(self, failure: Failure) -> None:
+    def failure(self, failure):
         self._seen += (failure.path, b'failure %d %d' % (failure.error.errno or 0, failure.folder))
 
     def _flush(self) -> None:
@@ -129,14 +129,18 @@ def fingerprint(entries: Iterable[Union[Entry, Failure]], root_entry: Optional[E
     target is not read for it: a new target is a new inode, and reading it would change its access time.
     """
     found = _Fingerprint()
-    if root_entry is not None:
-        found.add(root_entry)
-    for entry in entries:
-        if isinstance(entry, Failure):
-            found.add_failure(entry)
-        else:
-            found.add(entry)
+    _fill(found, entries, root_entry)
     return found.hexdigest()
+
+
+def _fill(target, entries, root_entry):
+    if root_entry is not None:
+        target.add(root_entry)
+    for entry in entries:
+        if type(entry) is Failure:  # pylint: disable=unidiomatic-typecheck
+            target.failure(entry)
+        else:
+            target.add(entry)
 
 
 def data_map(fd: int, size: int) -> List[Tuple[int, int]]:
@@ -339,8 +343,8 @@ class _Archive(object):
         if self._on_failure is not None:
             self._on_failure(lost)
 
-    def failure(self, failure: Failure) -> None:
-        self._print.add_failure(failure)
+    def failure(self, failure):
+        self._print.failure(failure)
         what = 'the folder cannot be read, what is in it is missing' if failure.folder else 'cannot be read, left out'
         self._lose(failure.path, None, '%s: %s' % (what, _why(failure.error)))
 
@@ -599,11 +603,5 @@ def write_tar(entries: Iterable[Union[Entry, Failure]], writer: 'Writable', form
         raise ValueError('form is tree or layer, not %r' % (form,))
     archive = _Archive(writer, form == LAYER, idmap, sums, whole_seconds, for_loading, sparse, on_failure,
                        hashed_holes)
-    if root_entry is not None:
-        archive.add(root_entry)
-    for entry in entries:
-        if isinstance(entry, Failure):
-            archive.failure(entry)
-        else:
-            archive.add(entry)
+    _fill(archive, entries, root_entry)
     return archive.close()

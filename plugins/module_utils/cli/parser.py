@@ -5,7 +5,7 @@
 import argparse
 import importlib
 import os
-from typing import Any, Callable, Dict
+from typing import Any, Dict, Iterable, List
 
 from .output import terminal_width
 
@@ -24,12 +24,13 @@ VERBS = (
     ('rescue', 'write bundles: everything of containers, with checksums'),
     ('verify', 'check bundles against their checksums'),
     ('repair', 'what is to be done so that the engine starts again; with --apply do it, with --revert undo it'),
+    ('dump', 'write the databases of dead containers as SQL, with the servers of their own images'),
     ('mount', 'the command that mounts a container\'s file system read-only'),
     ('completion', 'tab completion for bash, zsh or fish'),
 )
 OBJECT_HELP = 'NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container, ' \
               'or an orphan one) or image:REF; PATH is a path in it'
-ABOUT = 'Brings container data out of dead Docker hosts, without a Docker daemon. Reads only.'
+ABOUT = 'Brings container data out of dead hosts, without a daemon. Reads only.'
 END = '''\
 Every verb has examples: lifeboat VERB --help
 
@@ -100,11 +101,11 @@ def common(parser: Parser, top: bool) -> None:
                        help='where overlays of --disk are kept (default: /var/tmp/lifeboat-attach)')
     group.add_argument('--data-root', metavar='DIR', action='append', default=default(
         [path for path in os.environ.get('LIFEBOAT_DATA_ROOT', '').split(':') if path]),
-        help='a data root of Docker, if it is not found by itself; may be given several times')
+        help='a data root of an engine, if it is not found by itself; may be given several times')
     group.add_argument('--containerd-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_CONTAINERD_ROOT') or None),
                        help='the root of containerd, if it is not found by itself')
-    group.add_argument('--engine', metavar='NAME', action='append', default=default([]),
-                       help='an engine to look for (default: all that can be read); may be given several times')
+    group.add_argument('--engine', metavar='NAME,...', action='append', default=default([]),
+                       help='engines to look for (default: all that can be read); may be given several times')
     group = parser.add_argument_group('what to print')
     group.add_argument('--json', action='store_true', default=default(_on('LIFEBOAT_JSON')), help='print JSON')
     group.add_argument('-q', '--quiet', action='store_true', default=default(_on('LIFEBOAT_QUIET')),
@@ -112,7 +113,12 @@ def common(parser: Parser, top: bool) -> None:
     group.add_argument('-v', '--verbose', action='count', default=default(0), help='print infos too; with -vv where an error comes from')
 
 
-def verb(name: str) -> Any:
+def listed(given: Iterable[str]) -> List[str]:
+    """The words of an option that may be given several times, each time with several words and commas between them."""
+    return [word.strip() for each in given for word in each.split(',') if word.strip()]
+
+
+def verb(name):
     """The module of a verb: `arguments(parser)`, `run(given, out)` -> exit status, `EXAMPLES`."""
     return importlib.import_module('.verbs.' + name, __name__.rpartition('.')[0])
 

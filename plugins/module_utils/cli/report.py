@@ -62,14 +62,14 @@ def look(facts: Dict[str, Any], width: Optional[int] = None, paint: Callable[[st
     return lines
 
 
-def _about_root(root: Dict[str, Any]) -> str:
-    words = [', '.join(root['drivers']) or 'no storage driver', 'daemon %s' % root['daemon']['state']]
+def _about_root(root):
+    words = [shown(root['engine']), ', '.join(map(shown, root['drivers'])) or 'no storage driver', 'daemon %s' % root['daemon']['state']]
     if root['recorded_path'] and root['recorded_path'] != root['path']:
         words.append('recorded as %s' % shown(root['recorded_path']))
-    if root['userns']:
+    if root.get('userns'):              # this and the next are what only some engines say
         words.append('user namespace %s' % root['userns'])
-    if root['rootless']:
-        words.append('rootless')
+    if root.get('rootless'):
+        words.append('rootless, of %s' % shown(root['user']) if root['user'] else 'rootless')
     return ': %s' % ', '.join(words)
 
 

@@ -34,8 +34,9 @@ def openat(name: bytes, dir_fd: Optional[int] = None, flags: int = FLAGS) -> int
         return os.open(name, flags, dir_fd=dir_fd)
 
 
-def _looked(path: bytes) -> int:
-    """An O_PATH descriptor of PATH: nothing is opened, so a FIFO or a device may be looked at."""
+def look(path):
+    """An O_PATH descriptor of PATH (bytes, absolute): nothing is opened, so a FIFO or a device may be looked at, and no link on the way is
+    followed. Raises OSError."""
     if not path.startswith(b'/') or b'\0' in path or b'..' in path.split(b'/'):
         raise OSError(errno.EINVAL, 'not a plain absolute path', path)
     parts = [part for part in path.split(b'/') if part not in (b'', b'.')]
@@ -53,7 +54,7 @@ def _looked(path: bytes) -> int:
 
 def _top(place: Union[bytes, int]) -> int:
     """A descriptor of the folder PLACE, see Dir.root() and Dir.held()."""
-    looked = place if isinstance(place, int) else _looked(place)
+    looked = place if isinstance(place, int) else look(place)
     try:
         return openat(b'.', looked, FLAGS | os.O_DIRECTORY)
     finally:
@@ -64,7 +65,7 @@ def _top(place: Union[bytes, int]) -> int:
 def lstat(path: bytes) -> os.stat_result:
     """os.stat_result of PATH (bytes, absolute, as HostRoot.resolve gives it) itself. A link on the way is not followed: then, as for
     whatever cannot be looked at, OSError."""
-    fd = _looked(path)
+    fd = look(path)
     try:
         return os.fstat(fd)
     finally:
@@ -260,7 +261,7 @@ class Dir(object):
         if has_proc():
             return b'/proc/self/fd/%d/%s' % (self.fd, name)
         path = self.path()
-        looked = _looked(path)
+        looked = look(path)
         try:
             if _inode(looked) != self.identity:
                 raise OSError(errno.ESTALE, 'folder was replaced while it was read', path)

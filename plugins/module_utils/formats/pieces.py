@@ -44,7 +44,23 @@ def _of_stream(source: 'Readable', size: int) -> Iterator[bytes]:
         piece = source.read(size)
 
 
-def up_to(read: Callable[[int], bytes], most: int) -> bytes:
+def joined(pieces, size):
+    """PIECES (bytes) with small ones put together, so that there are no more than needed; one of SIZE bytes comes as it is."""
+    held, total = [], 0
+    for piece in pieces:
+        if len(piece) < size:
+            held.append(piece)
+            total += len(piece)
+        if total >= size or (held and len(piece) >= size):
+            yield b''.join(held)
+            held, total = [], 0
+        if len(piece) >= size:
+            yield piece
+    if held:
+        yield b''.join(held)
+
+
+def up_to(read, most):
     """The next MOST bytes that READ(n) gives, fewer only at its end. What READ raises comes through."""
     found = []
     while most > 0:

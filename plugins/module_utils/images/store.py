@@ -7,7 +7,6 @@ It is an OCI layout of its own (``skopeo inspect oci:images:TAG``). Bundles hold
 is whole by itself, and ``images/`` may be deleted without harm to them. Where the file system has no hard links, a
 bundle's index names blobs that lie here.
 """
-import contextlib
 import hashlib
 import json
 import os
@@ -89,17 +88,10 @@ class ImageStore(object):
             self._above_fd = place.open_dest(os.path.dirname(self.path), make)
         return self._above_fd
 
-    @contextlib.contextmanager
-    def _folder(self, relative: str, make: bool = False) -> Iterator[Optional[int]]:
+    def _folder(self, relative, make=False):
         """A descriptor of the folder RELATIVE (text) below; None where it is missing and not to be made. Raises LifeboatError for
         a link or a folder in other hands."""
-        base = self._base(make)
-        fd = None if base is None else place.subfolders(base, NAME + b'/' + os.fsencode(relative), make)
-        try:
-            yield fd
-        finally:
-            if fd is not None:
-                os.close(fd)
+        return place.inside(self._base(make), NAME + b'/' + os.fsencode(relative), make)
 
     def _sink(self, relative: str, name: bytes, shown: bytes) -> FileSink:
         with self._folder(relative, True) as fd:

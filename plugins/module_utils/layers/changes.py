@@ -12,7 +12,7 @@ import stat
 from typing import TYPE_CHECKING, Generator, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..disk.tree import Entry, Failure
-from .union import View, _Everywhere, _Folder
+from .union import View, _Everywhere, _Folder, descend
 
 if TYPE_CHECKING:
     import os
@@ -53,31 +53,19 @@ class _Comparison(object):
         self.stacked = stacked and len(new.layers) == len(old.layers) + 1 and not new.encodings[0].hides_all
         self.by_name = any(encoding.by_name for encoding in new.encodings)
 
-    def run(self) -> Iterator[Union[Change, Failure]]:
-        prefix = b''
-        pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), prefix, None, None)]
-        while pending:
-            here = pending[-1]
-            prefix = prefix[:here.start]
-            yield from here.failures
-            here.failures = ()
-            for name in here.names:
-                path = prefix + name
-                inner = None
-                try:
-                    inner = yield from self._compared(here, prefix, name)
-                except OSError as exc:
-                    yield Failure(path, exc, False)
-                if inner is not None:
-                    pending.append(inner)
-                    prefix = path + b'/'
-                    break
-            else:
-                pending.pop()
+    def run(self):
+        return descend(_Pair(self, self.new.root_parts(), self.old.root_parts(), b'', None, None), b'', self._visit)
 
-    def _compared(self, here: '_Pair', prefix: bytes, name: bytes) -> 'Generator[Union[Change, Failure], None, Optional[_Pair]]':
+    def _visit(self, here, path, name):
+        try:
+            return (yield from self._compared(here, path, name))
+        except OSError as exc:
+            yield Failure(path, exc, False)
+        return None
+
+    def _compared(self, here, path, name):
         """Yield the changes of one name; the return value is the _Pair to go down into, None if there is none."""
-        path = prefix + name
+        prefix = path[:here.start]
         after = self.new._find(here.new, name) if name in here.new.where else None
         before = self.old._find(here.old, name) if name in here.old.where else None
         if after is None:
@@ -155,8 +143,8 @@ class _Pair(object):
         else:
             self.new = new._merge(new_parts, prefix)
             self.old = old._merge(old_parts, prefix)
-            self.names = iter(sorted(set(self.new.names).union(self.old.names)))
-        self.failures = tuple(side.failure for side in (self.new, self.old) if side.failure is not None)
+            self.names = iter(sorted(set(self.new.where).union(self.old.where)))
+        self.failures = self.new.failures + self.old.failures
 
     def listed(self, prefix: bytes) -> Iterator[Change]:
         """The C of this folder, whose paths begin with PREFIX, and of every one above it that was not listed yet, outermost

@@ -79,7 +79,7 @@ class Merged(object):
 
     def failure(self) -> Optional[Failure]:
         """tree.Failure if the share of a layer cannot be listed, else None."""
-        return self._here().failure
+        return next(iter(self._here().failures), None)
 
     def find(self, name: bytes, path: bytes) -> Optional[Entry]:
         """Entry of NAME with this PATH, None if there is none. OSError."""

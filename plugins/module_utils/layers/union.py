@@ -92,38 +92,26 @@ class View(object):
         """Yield Entry and Failure of the merged file system, without its root. PRUNE(entry) true: not into that folder."""
         return self._walk(self.root_parts(), b'', prune)
 
-    def _walk(self, parts: List[Part], prefix: bytes, prune: Optional[Callable[[Entry], bool]] = None) -> Iterator[Union[Entry, Failure]]:
-        pending = [self._merge(parts, prefix)]
-        while pending:
-            here = pending[-1]
-            prefix = prefix[:here.start]
-            if here.failure is not None:
-                yield here.failure
-                here.failure = None
-            for name in here.names:
-                path = prefix + name
-                try:
-                    found = self._find(here, name)
-                except OSError as exc:
-                    yield Failure(path, exc, False)
-                    continue
-                if found is None:
-                    continue
-                part, st = found
-                entry = Entry(path, st, part.folder, name, self, False, False, (here, part))
-                yield entry
-                if not stat.S_ISDIR(st.st_mode) or (prune and prune(entry)):
-                    continue
-                try:
-                    inner = self._merge(self._collect(here, name), path + b'/')
-                except OSError as exc:
-                    yield Failure(path, exc, True)
-                    continue
-                pending.append(inner)
-                prefix = path + b'/'
-                break
-            else:
-                pending.pop()
+    def _walk(self, parts, prefix, prune=None):
+        def visit(here, path, name):
+            try:
+                found = self._find(here, name)
+            except OSError as exc:
+                yield Failure(path, exc, False)
+                return None
+            if found is None:
+                return None
+            part, st = found
+            entry = Entry(path, st, part.folder, name, self, False, False, (here, part))
+            yield entry
+            if not stat.S_ISDIR(st.st_mode) or (prune and prune(entry)):
+                return None
+            try:
+                return self._merge(self._collect(here, name), path + b'/')
+            except OSError as exc:
+                yield Failure(path, exc, True)
+            return None
+        return descend(self._merge(parts, prefix), prefix, visit)
 
     def _merge(self, parts: List[Part], prefix: bytes) -> '_Folder':
         """The names of a merged folder. A layer whose share cannot be listed is reported, the others remain."""
@@ -273,49 +261,36 @@ class View(object):
     def layer_entries(self, prune: Optional[Callable[[Entry], bool]] = None) -> Iterator[Union[Entry, Failure]]:
         """Yield Entry (with `whiteout`, `opaque`) and Failure of the top layer, as an OCI layer would hold it:
         a redirected folder is spelt out as an opaque one with all that is seen in it."""
-        prefix = b''
-        pending = [self._layer_folder(self.root_parts(), prefix)]
-        while pending:
-            here = pending[-1]
-            prefix = prefix[:here.start]
-            if here.failure is not None:
-                yield here.failure
-                here.failure = None
+        def visit(here, path, name):
             top = here.parts[0]
             encoding = self.encodings[top.index]
-            for name in here.names:
-                path = prefix + name
-                if name in here.deleted:
-                    yield Entry(path, NO_STAT, top.folder, name, self, True, False, (here, top))
-                    continue
-                try:
-                    st = top.folder.stat(name)
-                    gone = encoding.is_whiteout(st, top.folder, name, top.marks)
-                    if gone or not stat.S_ISDIR(st.st_mode):
-                        yield Entry(path, encoding.seen_stat(st, top.folder, name), top.folder, name, self, gone, False,
-                                    (here, top))
-                        continue
-                    st = encoding.seen_stat(st, top.folder, name)
-                    parts = self._collect(here, name)
-                    inner = self._layer_folder(parts, path + b'/')
-                except FileNotFoundError:
-                    continue            # removed by a live container since the listing
-                except OSError as exc:
-                    yield Failure(path, exc, True)
-                    continue
-                redirected = bool(parts[0].marks.redirect)
-                entry = Entry(path, st, top.folder, name, self, False, redirected or inner.opaque, (here, top))
-                yield entry
-                if prune and prune(entry):
-                    continue
-                if redirected:
-                    yield from self._walk(parts, path + b'/', prune)
-                    continue
-                pending.append(inner)
-                prefix = path + b'/'
-                break
-            else:
-                pending.pop()
+            if name in here.deleted:
+                yield Entry(path, NO_STAT, top.folder, name, self, True, False, (here, top))
+                return None
+            try:
+                st = top.folder.stat(name)
+                gone = encoding.is_whiteout(st, top.folder, name, top.marks)
+                if gone or not stat.S_ISDIR(st.st_mode):
+                    yield Entry(path, encoding.seen_stat(st, top.folder, name), top.folder, name, self, gone, False, (here, top))
+                    return None
+                st = encoding.seen_stat(st, top.folder, name)
+                parts = self._collect(here, name)
+                inner = self._layer_folder(parts, path + b'/')
+            except FileNotFoundError:
+                return None             # removed by a live container since the listing
+            except OSError as exc:
+                yield Failure(path, exc, True)
+                return None
+            redirected = bool(parts[0].marks.redirect)
+            entry = Entry(path, st, top.folder, name, self, False, redirected or inner.opaque, (here, top))
+            yield entry
+            if prune and prune(entry):
+                return None
+            if redirected:
+                yield from self._walk(parts, path + b'/', prune)
+                return None
+            return inner
+        return descend(self._layer_folder(self.root_parts(), b''), b'', visit)
 
     def _layer_folder(self, parts: List[Part], prefix: bytes) -> '_Folder':
         """A folder of which only the top layer's names are listed; the parts below are kept for look-ups."""
@@ -329,6 +304,29 @@ class View(object):
         folder.deleted = frozenset(deleted) - frozenset(names)
         folder.opaque = opaque or parts[0].marks.opaque
         return folder
+
+
+def descend(folder, prefix, visit):
+    """What VISIT yields for each name in FOLDER, whose paths begin with PREFIX, and below.
+
+    A folder has `start` (length of its prefix), `failures` (to be yielded before its names) and `names`, an iterator.
+    VISIT(folder, path, name) is a generator that returns the folder to go down into, None if there is none.
+    """
+    pending = [folder]
+    while pending:
+        here = pending[-1]
+        prefix = prefix[:here.start]
+        yield from here.failures
+        here.failures = ()
+        for name in here.names:
+            path = prefix + name
+            inner = yield from visit(here, path, name)
+            if inner is not None:
+                pending.append(inner)
+                prefix = path + b'/'
+                break
+        else:
+            pending.pop()
 
 
 NO_STAT = os.stat_result((stat.S_IFCHR, 0, 0, 1, 0, 0, 0, 0, 0, 0))
@@ -354,14 +352,14 @@ class _Everywhere(object):
 
 class _Folder(object):
     """A merged folder while it is walked."""
-    __slots__ = ('start', 'parts', 'where', 'failure', 'names', 'deleted', 'opaque')
+    __slots__ = ('start', 'parts', 'where', 'failures', 'names', 'deleted', 'opaque')
 
     def __init__(self, start: int, parts: List[Part], where: Union[Dict[bytes, List[Part]], _Everywhere], failure: Optional[Failure],
                  names: Iterable[bytes]) -> None:
         self.start = start              # length of the prefix of its paths: all prefixes of a deep nest would fill memory
         self.parts = parts
         self.where = where              # name -> parts that have it, top first
-        self.failure = failure
+        self.failures = () if failure is None else (failure,)
         self.names = iter(names)
         self.deleted = frozenset()
         self.opaque = False

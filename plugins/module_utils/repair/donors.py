@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..records.model import ImageLayer
 
 MAX_SMALL = 8 << 20                     # manifests and configs
+MAX_KEPT = 64 << 20                     # of them, of one archive
 MAX_MANIFESTS = 200
 _GZIP, _ZSTD = b'\x1f\x8b', b'\x28\xb5\x2f\xfd'
 
@@ -150,10 +151,12 @@ def _members(path: bytes) -> Iterator[tarread.Reader]:
 def _archive(path: bytes, diff_id: str, wanted: Union[Wanted, Whole]) -> None:
     """Two passes: which member is the layer; then its files."""
     small: Dict[bytes, bytes] = {}
+    room = MAX_KEPT
     with _members(path) as reader:
         for member in reader:
-            if member.kind == tarread.FILE and member.size <= MAX_SMALL and len(small) < 4096 and _is_document(member.name):
+            if member.kind == tarread.FILE and member.size <= min(MAX_SMALL, room) and _is_document(member.name):
                 small[member.name] = reader.take()
+                room -= member.size + len(member.name)
     names = set()
     for item in as_list(_json(small.get(b'manifest.json'))):
         image = as_dict(item)

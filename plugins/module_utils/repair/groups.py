@@ -40,13 +40,12 @@ def plan(this: Plan, root: 'DataRoot', donors: List[bytes]) -> None:
 
     DONORS: paths where files of damaged image layers may be had.
     """
-    recorded, userns = os.fsdecode(root.recorded_path or b'/var/lib/docker'), bool(root.idmap)
-    guard.plan(this)
+    guard.plan(this, root)
     images: Dict[bytes, Any] = {name: known.images(this.view, name) for name in known.drivers_of(this.view)}
     specs = known.runtime_specs(this.view)
     for dummy in range(MAX_PASSES):     # what one pass repairs is a source for the next
         before = this.again()
-        _records(this, images, specs, recorded, userns, donors)
+        _records(this, root, images, specs, donors)
         if sum(step.selected for step in this.steps) == before:
             break
     for name, found in images.items():  # these take what all containers tell, so they come last
@@ -57,7 +56,8 @@ def plan(this: Plan, root: 'DataRoot', donors: List[bytes]) -> None:
     heal.plan(this, root, donors)
 
 
-def _records(this: Plan, images: Dict[bytes, Any], specs: Dict[bytes, Dict[str, Any]], recorded: str, userns: bool, donors: List[bytes]) -> None:
+def _records(this, root, images, specs, donors):
+    recorded, userns = os.fsdecode(root.recorded_path or b'/var/lib/docker'), bool(root.idmap)
     for name, found in images.items():
         if name not in known.DRIVERS:
             continue
@@ -67,4 +67,4 @@ def _records(this: Plan, images: Dict[bytes, Any], specs: Dict[bytes, Dict[str, 
         mounts.plan(this, name, found, specs, True)
         links.plan(this, name, found, userns)
     containers.plan(this, images, specs, recorded)
-    guard.plan(this)                    # of what can be read only now
+    guard.plan(this, root)              # of what can be read only now

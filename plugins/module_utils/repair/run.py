@@ -53,7 +53,7 @@ class Request(NamedTuple):
     names: Dict[str, str] = NOTHING
     policies: str = KEEP
     verify: str = NONE
-    donors: List[bytes] = []            # where files of damaged image layers may be had
+    donors: Sequence[bytes] = ()        # where files of damaged image layers may be had
     check: bool = False                 # write nothing, whatever the state
 
 
@@ -101,7 +101,7 @@ def _planned(root: 'DataRoot', top: tops.Tops, path: bytes, request: Request) ->
     if request.policies == GIVE_BACK:
         groups.give_back(this, _policies(root, path))
     else:
-        groups.plan(this, root, request.donors)
+        groups.plan(this, root, [os.path.abspath(one) for one in request.donors])
     wanted = [step for step in this.steps if request.state != GUARDED or step.code in guard.CODES]
     result['plan'] = [_step(step) for step in wanted]
     result['unresolved'] = [{'code': one.code, 'path': wording.text(one.path), 'why': one.why, 'next_step': one.next_step} for one in this.unresolved]
@@ -191,7 +191,8 @@ def verify(request: Request, before: Any) -> Dict[str, Any]:
         found = {}
         for ident in root.container_ids():
             container = root.container(ident)
-            found[container.name or ident[:12]] = container.status
+            name = container.name or ident[:12]
+            found['%s-%s' % (name, ident[:12]) if name in found else name] = container.status
     complete = sum(status == 'complete' for status in found.values())
     return {'status': 'complete' if complete == len(found) else 'partial', 'containers': found, 'complete': complete, 'total': len(found)}
 

@@ -29,7 +29,7 @@ MAX_LINES = 8                           # of its log
 PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 _SOCKET = 'run/lifeboat-trial.sock'
 _MAX_ANSWER = 64 << 20
-# $1 scratch folder, then folders that are covered
+# $1 scratch folder, then folders that are covered. Should we be killed, the trial ends by itself
 _ENTER = r'''
 set -e
 cd "$1"; shift
@@ -43,7 +43,7 @@ mount --no-canonicalize --bind . /run/trial
 mount -t tmpfs trial /tmp
 mount -o remount,bind,ro / 2>/dev/null || true
 cd /
-exec dockerd --config-file /run/trial/daemon.json --data-root /run/trial/root --exec-root /run/docker --pidfile /run/docker.pid \
+exec timeout -s KILL 600 dockerd --config-file /run/trial/daemon.json --data-root /run/trial/root --exec-root /run/docker --pidfile /run/docker.pid \
     -H unix:///run/lifeboat-trial.sock
 '''
 
@@ -95,7 +95,7 @@ def _unsupported(root: 'DataRoot', view: View) -> str:
     """'' or why no engine can be tried here, as a clause."""
     if os.geteuid() != 0:
         return 'starting an engine needs root'
-    for program in ('dockerd', 'unshare', 'mount', 'sh'):
+    for program in ('dockerd', 'unshare', 'mount', 'sh', 'timeout'):
         if not shutil.which(program, path=PATH):
             return 'this machine has no %s' % program
     if root.idmap:

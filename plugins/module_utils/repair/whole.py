@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 from typing import Any, Iterator, List
 
 from ..archive import tarread, unpack
@@ -84,7 +85,20 @@ def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
         raise LifeboatError('the donor has not got layer %s any more; make a new plan' % diff_id)
     os.chown(folder, 0, 0)
     _mark(folder)
-    os.sync()
+    _flush(folder)
+
+
+def _flush(top):
+    """All of it is on the disk."""
+    for folder, dummy, names in os.walk(top):
+        for path in [folder] + [os.path.join(folder, name) for name in names]:
+            if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                continue
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
 
 def _mark(top: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Container, Dict, Iterator, List, Mapping,
 
 from ..archive import compress, trees
 from ..archive.progress import Progress, human
-from ..bundles import objects, paths, plan, writing as bundle
+from ..bundles import objects, paths, plan, target, writing as bundle
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
@@ -19,7 +19,6 @@ from ..formats import redact, wording
 from ..records import codes, model, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
-from . import target
 
 if TYPE_CHECKING:
     from ..bundles.store import Store
@@ -79,13 +78,13 @@ def rescue(host: 'Host', request: Request, store: 'Optional[Store]' = None, prog
     where the request itself is wrong; trouble with single bundles is in the result."""
     if store is not None:
         return _rescue(host, request, store, progress)
-    with contextlib.closing(FolderStore(request.dest, _host_folder(host, request))) as own:
+    with contextlib.closing(FolderStore(request.dest, target.host_folder(host.root, request.host_name))) as own:
         return _rescue(host, request, own, progress)
 
 
 def _rescue(host: 'Host', request: Request, store: 'Store', progress: Optional[Progress]) -> Dict[str, Any]:
     settings = _settings(request, progress)
-    _refuse_inside(host, request)
+    target.refuse_inside(host, request.dest, request.inside)
     problems = target.look(host, request.dest) if not request.inside else []
     jobs, more = _jobs(host, request)
     problems.extend(more)
@@ -185,39 +184,9 @@ def _settings(request: Request, progress: Optional[Progress]) -> bundle.Settings
                            request.on_error, request.force, progress or Progress())
 
 
-def _host_folder(host: 'Host', request: Request) -> bytes:
-    name = request.host_name
-    if not name and not host.root.is_live:
-        try:
-            name = host.root.read(b'/etc/hostname', 4096).strip().decode('utf-8', 'replace')
-        except OSError:
-            name = ''
-    return folder_name(name or socket.gethostname())
-
-
-def folder_name(host: str) -> bytes:
-    """The folder (bytes) of a host's bundles for its name."""
-    return os.fsencode((SAFE.sub('-', host).strip('.-') or 'host')[:200])
-
-
-def _inside(request: Request, folder: bytes) -> bool:
+def _inside(request, folder):
     """True if what is written to dest would show up in FOLDER."""
     return request.inside(folder) if request.inside else fsinfo.lies_inside(request.dest, folder)
-
-
-def _refuse_inside(host: 'Host', request: Request) -> None:
-    """dest must not lie in what is rescued."""
-    dest = request.dest
-    if not request.inside and os.path.lexists(dest) and not os.path.isdir(dest):
-        raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
-    for root in host.roots:
-        inside = root.places()
-        inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
-        for folder in inside:
-            if _inside(request, folder):
-                raise LifeboatError(
-                    'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
-                    % (wording.text(dest), wording.text(folder)))
 
 
 # -- what to write -------------------------------------------------------------------------------------------------------------
@@ -513,7 +482,7 @@ def _make_room(request: Request, jobs: List[bundle.Job], measured: List[Dict[str
         needs = _needs(jobs, measured, done, settings)
     if fits():
         return jobs, notes
-    sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part])
+    sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part]) + ', reserve %s' % human(RESERVE)
     raise LifeboatError(
         'dest %s has %s free, and this rescue needs at least %s (%s%s). Choose another dest, rescue fewer containers, name less in '
         'include, which leaves out what it does not name, or set check_space: false to try anyway.' % (

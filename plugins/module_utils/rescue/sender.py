@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 from ..archive import removal
 from ..archive.progress import Progress
 from ..disk.errors import LifeboatError
-from ..transport import spool
+from ..transport import channel, spool
 
 if TYPE_CHECKING:
     from ..transport.remote import RemoteStore
@@ -178,7 +178,7 @@ class _Watch(object):
                 self._beat = beat
             elif beat != self._beat:
                 self._beat, since, limit = beat, now, self._patience
-            if now - since > limit or os.path.exists(os.path.join(self._folder, spool.STOP)):
+            if now - since > limit or os.path.exists(os.path.join(self._folder, channel.STOP)):
                 vanish(self._folder)
             if now - told >= 1.0:
                 told = now

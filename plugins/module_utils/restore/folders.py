@@ -131,11 +131,7 @@ def plan_part(plan: planning.Plan, options: planning.Options, source: sources.So
     try:
         content = _content(place)
         if options.check and source.info.remote is None:
-            stream = volumes_.open_archive(source.info, part.file)
-            try:
-                unpack.scan(stream, what, allow_devices, limit=part.bytes)
-            finally:
-                stream.close()
+            volumes_.look_through(source.info, part.file, allow_devices, part.bytes)
     except LifeboatError as exc:
         plan.refuse(str(exc))
         return
@@ -152,21 +148,10 @@ def plan_part(plan: planning.Plan, options: planning.Options, source: sources.So
         plan.add(kind, shown, 'keep', '%s was restored from this bundle already.' % shown)
         return
     before[shown] = {'content': content} if content else None
-    differs = ''
-    if content and part.kind == 'bind' and not options.force:
-        try:
-            differs = _difference(source, part, place)
-        except LifeboatError as exc:
-            plan.refuse(str(exc))
-            return
-        if not differs:
+    if content and not options.force:
+        if _is_the_same(plan, source, part, place, content):
             before[shown] = part.sha256
             plan.add(kind, shown, 'keep', '%s has exactly what the bundle has.' % shown)
-            return
-    if content and not options.force:
-        plan.refuse('%s is not empty (it has %s%s)%s; choose another place, or force: true to replace it.' % (
-            shown, ', '.join(content), ', ...' if len(content) >= 10 else '',
-            ' and is not what the bundle has: %s' % differs if differs else ''))
         return
     plan.result.setdefault('needed', []).append(part.bytes or 0)
     if content:
@@ -178,9 +163,25 @@ def plan_part(plan: planning.Plan, options: planning.Options, source: sources.So
                  _unpack_step(plan, options, source, part, place, record, allow_devices))
 
 
-def _unpack_step(plan: planning.Plan, options: planning.Options, source: sources.Source, part: sources.Part, place: target.Place,
-                 record: Dict[str, Any], allow_devices: bool) -> Callable[[steps.Undo], None]:
-    def do(undo: steps.Undo) -> None:
+def _is_the_same(plan, source, part, place, content):
+    """True if PLACE, which is not empty, has what the archive has, as far as that is looked at; else the plan is refused."""
+    differs = ''
+    if part.kind == 'bind':
+        try:
+            differs = _difference(source, part, place)
+        except LifeboatError as exc:
+            plan.refuse(str(exc))
+            return False
+        if not differs:
+            return True
+    plan.refuse('%s is not empty (it has %s%s)%s; choose another place, or force: true to replace it.' % (
+        show(place.path), ', '.join(content), ', ...' if len(content) >= 10 else '',
+        ' and is not what the bundle has: %s' % differs if differs else ''))
+    return False
+
+
+def _unpack_step(plan, options, source, part, place, record, allow_devices):
+    def do(undo):
         undo.append(place.make())
         partial = target.beside(PARTIAL, place.name)
         with place.folder() as folder:

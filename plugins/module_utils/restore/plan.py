@@ -21,7 +21,6 @@ from typing import (
     Tuple,
 )
 
-from ..archive import unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
 from ..formats import pieces
@@ -303,11 +302,7 @@ def plan_volumes(plan: Plan, situation: Situation) -> None:
             plan.note('The volume %s was rescued only in part (%s): %s.' % (part.name, part.status, part.shortfall))
         if situation.options.check and situation.source.info.remote is None:
             try:
-                stream = volumes_.open_archive(situation.source.info, part.file)
-                try:
-                    unpack.scan(stream, text(part.file), DEVICES in situation.options.ignore)
-                finally:
-                    stream.close()
+                volumes_.look_through(situation.source.info, part.file, DEVICES in situation.options.ignore)
             except LifeboatError as exc:
                 plan.refuse(str(exc))
                 continue

@@ -534,6 +534,15 @@ def open_archive(info: reading.BundleInfo, name: bytes) -> 'pieces.ReadableFile'
         raise
 
 
+def look_through(info, name, allow_devices, limit=None):
+    """Read a bundle's archive (NAME bytes) to its end and see whether it can be unpacked, see unpack.scan(). LifeboatError where not."""
+    stream = open_archive(info, name)
+    try:
+        unpack.scan(stream, show(name), allow_devices, limit=limit)
+    finally:
+        stream.close()
+
+
 class _Unchanged(object):
     """A decompressed stream whose end is only believed if the file is still the one that was checked."""
 

@@ -23,7 +23,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import stat
 import sys
 import threading
@@ -32,21 +31,17 @@ from typing import Any, Container, Dict, Iterable, List, Optional, Sequence, Tup
 
 from ..archive import removal
 from ..formats import pieces
-from . import frames
+from . import channel, frames
 
 PREFIX = 'lifeboat-'
-CHUNK = re.compile(r'(\d{8})-([0-9a-f]{64})\Z')
-LOCK, HEARTBEAT, STOP, STATE, FAILED, INBOX, SAID, OVER, PROBE, STEP = (
-    'lock', 'heartbeat', 'stop', 'state', 'failed', 'inbox', 'said', 'over', 'probe', 'step')
+LOCK, HEARTBEAT, STATE, FAILED, INBOX, SAID, OVER, PROBE, STEP = (
+    'lock', 'heartbeat', 'state', 'failed', 'inbox', 'said', 'over', 'probe', 'step')
 MARKER = 'LIFEBOAT-STEP '
 MIN_SIZE = 2 * 1024 * 1024
 MIN_CHUNK = 64 * 1024
-MAX_CHUNK = 16 * 1024 * 1024
 MARGIN = 64 * 1024                      # state, heartbeat and the like
 PLACES = ('/dev/shm', '/run', '/tmp', '/var/tmp')   # in the order of preference, where the user names none
-MAX_LISTED = 1000                       # chunks of one answer
-MAX_ANSWER = 1 << 28                    # bytes that the controller may put into the inbox,
-ANSWER_VALUES = 20 * frames.MAX_VALUES  # and values: it has the manifest of each bundle that is there
+ANSWER_VALUES = 20 * frames.MAX_VALUES  # of what the controller puts into the inbox: it has the manifest of each bundle that is there
 _NAP = 0.02
 
 
@@ -110,14 +105,14 @@ def clean_stale(folders: Iterable[str], key: str, patience: float = 15.0) -> Non
                     removal.discard(path)
             elif not alive(path):
                 removal.discard(path)
-            elif _read(path, 'key') == key.encode():
+            elif channel.read(path, 'key') == key.encode():
                 end(path, patience)
 
 
 def end(folder: str, patience: float = 5.0) -> None:
     """Ask the writer to stop, wait for it, remove what is left."""
     try:
-        _write(folder, STOP, b'')
+        _write(folder, channel.STOP, b'')
     except OSError:
         pass
     until = time.monotonic() + patience
@@ -142,16 +137,7 @@ def alive(folder: str) -> bool:
         os.close(fd)
 
 
-def _read(folder: str, name: str, limit: int = 1 << 20) -> bytes:
-    try:
-        fd = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return b''
-    with os.fdopen(fd, 'rb') as found:
-        return found.read(limit)
-
-
-def _write(folder: str, name: str, data: bytes) -> None:
+def _write(folder, name, data):
     """A small file, whole or not at all."""
     path = os.path.join(folder, name)
     with open(path + '.new', 'wb') as target:
@@ -166,7 +152,7 @@ def note(folder: str, name: str, value: Any) -> None:
 def noted(folder: str, name: str, most: int = 1 << 26) -> Any:
     """What a file of the spool says; None where it is missing, has more than MOST bytes, or makes no sense."""
     try:
-        return frames.loads(_read(folder, name, most + 1), most)
+        return frames.loads(channel.read(folder, name, most + 1), most)
     except frames.FrameError:
         return None
 
@@ -184,7 +170,7 @@ class Writer(object):
         self._folder = folder
         self._budget = budget
         # several fit: some are written while others are fetched
-        self._chunk = max(MIN_CHUNK, min(MAX_CHUNK, (budget - self._used() - MARGIN) // 6))
+        self._chunk = max(MIN_CHUNK, min(channel.MAX_CHUNK, (budget - self._used() - MARGIN) // 6))
         self._owner = owner if owner != os.geteuid() else None
         self._lock = threading.RLock()
         self._fd: Optional[int] = None
@@ -258,11 +244,8 @@ class Writer(object):
         self._digest = hashlib.sha256()
         return self._fd
 
-    def _seal(self) -> None:
-        fd, self._fd = self._fd, None
-        if fd is None:
-            return
-        name = '%08d-%s' % (self._sequence, self._digest.hexdigest())
+    def _seal(self):
+        name = channel.chunk_name(self._sequence, self._digest.hexdigest())
         try:
             if self._owner is not None:
                 os.fchown(fd, self._owner, -1)
@@ -307,9 +290,9 @@ def step(folder: str, request: Dict[str, Any]) -> Dict[str, Any]:
     except OSError:
         pass
     for name in os.listdir(folder):
-        match = CHUNK.match(name)
+        match = channel.CHUNK.match(name)
         if match and int(match.group(1)) < request.get('free', 0):
-            _unlink(folder, name)
+            channel.remove(folder, name)
     if request.get('failed'):
         note(folder, FAILED, request['failed'])
     if request.get('reply'):
@@ -332,7 +315,7 @@ def step(folder: str, request: Dict[str, Any]) -> Dict[str, Any]:
             break
         time.sleep(_NAP * 2)
     return {'gone': not os.path.isdir(folder), 'alive': living, 'over': over, 'chunks': chunks, 'state': noted(folder, STATE),
-            'said': '' if living else _read(folder, SAID, 4096).decode('utf-8', 'replace')}
+            'said': '' if living else channel.read(folder, SAID, 4096).decode('utf-8', 'replace')}
 
 
 def _chunks(folder: str) -> List[List[Union[int, str]]]:
@@ -342,14 +325,14 @@ def _chunks(folder: str) -> List[List[Union[int, str]]]:
     except OSError:
         return []
     for name in names:
-        match = CHUNK.match(name)
+        match = channel.CHUNK.match(name)
         if match:
             try:
                 size = os.lstat(os.path.join(folder, name)).st_size
             except OSError:
                 continue
             found.append([int(match.group(1)), size, match.group(2)])
-    return found[:MAX_LISTED]
+    return found[:channel.MAX_LISTED]
 
 
 def _check(request: Dict[str, Any]) -> None:
@@ -362,23 +345,10 @@ def _check(request: Dict[str, Any]) -> None:
         raise ValueError('a step with an unusable request')
 
 
-def _unlink(folder: str, name: str) -> None:
-    try:
-        os.unlink(os.path.join(folder, name))
-    except OSError:
-        pass
-
-
-def make_files(folder: str, owner: Optional[int], probe: bytes) -> None:
+def make_files(folder, owner, probe):
     """What OWNER (uid or None) finds there: the empty inbox that he may fill, and PROBE (bytes) to fetch."""
     for name, data in ((INBOX, b''), (PROBE, probe)):
-        fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, data)
-            if owner is not None and owner != os.geteuid():
-                os.fchown(fd, owner, -1)
-        finally:
-            os.close(fd)
+        channel.make(folder, name, data, owner=owner)
 
 
 def _accept(folder: str, reply: Dict[str, Any]) -> str:
@@ -388,12 +358,11 @@ def _accept(folder: str, reply: Dict[str, Any]) -> str:
         return ''
     digest = hashlib.sha256()
     try:
-        fd = os.open(os.path.join(folder, INBOX), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with os.fdopen(fd, 'rb') as found, open(target + '.new', 'wb') as copy:
+        with os.fdopen(channel.opened(folder, INBOX), 'rb') as found, open(target + '.new', 'wb') as copy:
             for piece in pieces.of(found):
                 digest.update(piece)
                 copy.write(piece)
-                if copy.tell() > MAX_ANSWER:
+                if copy.tell() > channel.MAX_ANSWER:
                     return 'the answer is too large'
     except OSError as exc:
         return 'the answer cannot be read: %s' % exc.strerror
@@ -407,7 +376,7 @@ def _accept(folder: str, reply: Dict[str, Any]) -> str:
 
 def _tried(folder: str, wanted: str) -> bool:
     """True if the inbox holds what was put there for a try; it is empty afterwards."""
-    raw = _read(folder, INBOX)
+    raw = channel.read(folder, INBOX)
     try:
         os.truncate(os.path.join(folder, INBOX), 0)
     except OSError:
@@ -421,12 +390,12 @@ def take_reply(folder: str, number: int) -> Any:
     if not os.path.exists(os.path.join(folder, name)):
         return None
     try:
-        return frames.loads(_read(folder, name, MAX_ANSWER + 1), MAX_ANSWER, ANSWER_VALUES)
+        return frames.loads(channel.read(folder, name, channel.MAX_ANSWER + 1), channel.MAX_ANSWER, ANSWER_VALUES)
     except frames.FrameError as exc:
         raise SpoolError('the controller sent an invalid answer: %s' % exc)
     finally:
         note(folder, 'replied', number)
-        _unlink(folder, name)
+        channel.remove(folder, name)
 
 
 def main(argv: List[str]) -> None:

@@ -178,3 +178,11 @@ def test_fish_completes_a_verb_an_option_and_a_word(lifeboat, typed, offered):
     script = lifeboat('completion', 'fish').out.decode() + '\ncomplete -C "%s"\n' % typed
     said = subprocess.check_output(['fish', '--no-config'], input=script.encode()).decode()
     assert [line.split('\t')[0] for line in said.split('\n') if line] == offered
+
+
+def test_lists_are_given_with_commas_or_one_by_one(lifeboat, tmp_path):
+    given = parser.build('1').parse_args(['rescue', str(tmp_path), '--volumes', 'a, b', '--volumes', 'c', '--include', 'config,logs'])
+    assert parser.listed(given.volumes) == ['a', 'b', 'c'] and parser.listed(given.include) == ['config', 'logs']
+    assert lifeboat('look', '--gather', 'containers,volumes', '--engine', 'docker,all').out == lifeboat(
+        'look', '--gather', 'containers', '--gather', 'volumes').out
+    assert lifeboat('look', '--engine', 'docker,nonsense').status == 2

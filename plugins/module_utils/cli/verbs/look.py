@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List
 from .. import report, words
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
+from ..parser import listed
 
 if TYPE_CHECKING:
     import argparse
@@ -31,14 +32,13 @@ SIZES = ('usage',)
 def arguments(parser: 'Parser') -> None:
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='only these: names, IDs or globs')
     parser.add_argument('-s', '--size', action='store_true', help='also sizes of layers and volumes; this reads all of them')
-    parser.add_argument('--gather', metavar='SUBSET', action='append', default=[], help='what to gather, as gather_subset of docker_layer_facts')
+    parser.add_argument('--gather', metavar='SUBSET,...', action='append', default=[], help='what to gather, as gather_subset of docker_layer_facts')
     parser.add_argument('--show-env', action='store_true', help='with --json: values of environment variables and labels, secret or not')
 
 
 def run(given: 'argparse.Namespace', out: 'Output') -> int:
     from ...facts import gather as facts
-    wanted = [part for each in given.gather for part in each.split(',') if part] or \
-        list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
+    wanted = listed(given.gather) or list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
     options = facts.Options(containers=given.containers, gather_subset=wanted, redact_env=not given.show_env)
     with open_host(given) as host:
         found = facts.gather(host, options)

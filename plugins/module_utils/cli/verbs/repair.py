@@ -6,13 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
 
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import Output, shown
-
-if TYPE_CHECKING:
-    import argparse
-
-    from ...repair.run import Request
-    from ..parser import Parser
+from ..output import shown
+from ..parser import listed
 
 DESCRIPTION = '''
 Without an option it only looks: what is hidden by a setting, what is broken, and what would be done. The engine must be stopped.
@@ -78,7 +73,7 @@ def request(given: 'argparse.Namespace') -> 'Request':
         containerd_root=os.fsencode(given.containerd_root) if given.containerd_root else None,
         journal_dir=os.fsencode(given.journal) if given.journal else None,
         policies=repairs.GIVE_BACK if given.give_back else repairs.KEEP,
-        steps=[code for each in given.steps for code in each.split(',') if code], names=names,
+        steps=listed(given.steps), names=names,
         verify=given.verify, donors=[os.fsencode(os.path.abspath(one)) for one in given.donor], check=given.check)
 
 

@@ -9,7 +9,8 @@ from ...formats import quantities
 from .. import report, words
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import Output, shown
+from ..output import shown
+from ..parser import listed
 from ..progress import Bar
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def arguments(parser: 'Parser') -> None:
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     group = parser.add_argument_group('what to rescue')
     group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs')
-    group.add_argument('--volumes', metavar='GLOB', action='append', default=[], help='further volumes, each into a bundle of its own')
-    group.add_argument('--images', metavar='GLOB', action='append', default=[], help='images, each into a bundle of its own')
+    group.add_argument('--volumes', metavar='GLOB,...', action='append', default=[], help='further volumes, each into a bundle of its own')
+    group.add_argument('--images', metavar='GLOB,...', action='append', default=[], help='images, each into a bundle of its own')
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
                        help='only these files and folders of a container, volume:NAME, layer:NAME or image:REF; ** is any number of '
                             'folders. Everything else that is to be rescued must be named')
@@ -92,9 +93,9 @@ def params(given: 'argparse.Namespace') -> Dict[str, Any]:
         most = quantities.size(given.max_bytes)
     except ValueError as exc:
         raise LifeboatError('--max-bytes: %s' % exc)
-    include = [part for each in given.include or () for part in each.split(',') if part] or list(plan.DEFAULT)
-    return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': given.volumes,
-            'images': given.images, 'paths': given.paths, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
+    include = listed(given.include or ()) or list(plan.DEFAULT)
+    return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': listed(given.volumes),
+            'images': listed(given.images), 'paths': given.paths, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
             'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
             'image_optional': not given.refuse_if_tight, 'binds_optional': not given.refuse_if_tight,
             'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most}

@@ -41,7 +41,8 @@ def _process_user(scan: 'Scan', env: Dict[str, str], pid: int) -> Optional[User]
     home = env.get('HOME', '')
     for user in scan.users:
         if uid is not None and user.uid == uid or uid is None and user.home == to_bytes(home):
-            return user
+            # the daemon goes by its environment, whatever passwd says
+            return user._replace(home=to_bytes(home)) if home.startswith('/') else user
     if not home.startswith('/'):
         raise FileNotFoundError(errno.ENOENT, 'its home is unknown')
     return User(home, uid, to_bytes(home))
