@@ -19,7 +19,7 @@ SOURCE_ARGUMENTS = dict(
 )
 
 # options whose values people may type with a unit, of all modules
-SIZES = ('spool_size', 'max_bytes')
+SIZES = ('spool_size', 'max_bytes', 'scratch_size', 'memory')
 DURATIONS = ('freeze_timeout', 'reconnect_timeout', 'scan_timeout', 'start_timeout', 'timeout')
 
 

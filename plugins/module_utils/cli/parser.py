@@ -24,6 +24,7 @@ VERBS = (
     ('rescue', 'write bundles: everything of containers, with checksums'),
     ('verify', 'check bundles against their checksums'),
     ('repair', 'what is to be done so that the engine starts again; with --apply do it, with --revert undo it'),
+    ('dump', 'write the databases of dead containers as SQL, with the servers of their own images'),
     ('mount', 'the command that mounts a container\'s file system read-only'),
     ('completion', 'tab completion for bash, zsh or fish'),
 )

@@ -33,8 +33,9 @@ def openat(name, dir_fd=None, flags=FLAGS):
         return os.open(name, flags, dir_fd=dir_fd)
 
 
-def _looked(path):
-    """An O_PATH descriptor of PATH: nothing is opened, so a FIFO or a device may be looked at."""
+def look(path):
+    """An O_PATH descriptor of PATH (bytes, absolute): nothing is opened, so a FIFO or a device may be looked at, and no link on the way is
+    followed. Raises OSError."""
     if not path.startswith(b'/') or b'\0' in path or b'..' in path.split(b'/'):
         raise OSError(errno.EINVAL, 'not a plain absolute path', path)
     parts = [part for part in path.split(b'/') if part not in (b'', b'.')]
@@ -52,7 +53,7 @@ def _looked(path):
 
 def _top(place):
     """A descriptor of the folder PLACE, see Dir.root() and Dir.held()."""
-    looked = place if isinstance(place, int) else _looked(place)
+    looked = place if isinstance(place, int) else look(place)
     try:
         return openat(b'.', looked, FLAGS | os.O_DIRECTORY)
     finally:
@@ -63,7 +64,7 @@ def _top(place):
 def lstat(path):
     """os.stat_result of PATH (bytes, absolute, as HostRoot.resolve gives it) itself. A link on the way is not followed: then, as for
     whatever cannot be looked at, OSError."""
-    fd = _looked(path)
+    fd = look(path)
     try:
         return os.fstat(fd)
     finally:
@@ -254,7 +255,7 @@ class Dir(object):
         if has_proc():
             return b'/proc/self/fd/%d/%s' % (self.fd, name)
         path = self.path()
-        looked = _looked(path)
+        looked = look(path)
         try:
             if _inode(looked) != self.identity:
                 raise OSError(errno.ESTALE, 'folder was replaced while it was read', path)

@@ -11,7 +11,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..archive import compress, trees
 from ..archive.progress import Progress, human
-from ..bundles import objects, paths, plan, writing as bundle
+from ..bundles import objects, paths, plan, target, writing as bundle
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
@@ -19,7 +19,6 @@ from ..formats import redact, wording
 from ..records import codes, model, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
-from . import target
 
 # What a compressed archive needs at least, as a share of its data: below that the target is surely too small.
 LEAST = {'none': 1.0}
@@ -73,13 +72,13 @@ def rescue(host, request, store=None, progress=None):
     where the request itself is wrong; trouble with single bundles is in the result."""
     if store is not None:
         return _rescue(host, request, store, progress)
-    with contextlib.closing(FolderStore(request.dest, _host_folder(host, request))) as own:
+    with contextlib.closing(FolderStore(request.dest, target.host_folder(host.root, request.host_name))) as own:
         return _rescue(host, request, own, progress)
 
 
 def _rescue(host, request, store, progress):
     settings = _settings(request, progress)
-    _refuse_inside(host, request)
+    target.refuse_inside(host, request.dest, request.inside)
     problems = target.look(host, request.dest) if not request.inside else []
     jobs, more = _jobs(host, request)
     problems.extend(more)
@@ -177,39 +176,9 @@ def _settings(request, progress):
                            request.on_error, request.force, progress or Progress())
 
 
-def _host_folder(host, request):
-    name = request.host_name
-    if not name and not host.root.is_live:
-        try:
-            name = host.root.read(b'/etc/hostname', 4096).strip().decode('utf-8', 'replace')
-        except OSError:
-            name = ''
-    return folder_name(name or socket.gethostname())
-
-
-def folder_name(host):
-    """The folder (bytes) of a host's bundles for its name."""
-    return os.fsencode((SAFE.sub('-', host).strip('.-') or 'host')[:200])
-
-
 def _inside(request, folder):
     """True if what is written to dest would show up in FOLDER."""
     return request.inside(folder) if request.inside else fsinfo.lies_inside(request.dest, folder)
-
-
-def _refuse_inside(host, request):
-    """dest must not lie in what is rescued."""
-    dest = request.dest
-    if not request.inside and os.path.lexists(dest) and not os.path.isdir(dest):
-        raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
-    for root in host.roots:
-        inside = root.places()
-        inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
-        for folder in inside:
-            if _inside(request, folder):
-                raise LifeboatError(
-                    'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
-                    % (wording.text(dest), wording.text(folder)))
 
 
 # -- what to write -------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What dest lies on: never memory below /dev, and a warning where it is the disk that is rescued, no disk, or not mounted."""
 import os
-from typing import Any, List, Optional
+import re
+import socket
+from typing import Any, Callable, List, Optional
 
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
@@ -14,6 +16,37 @@ from ..records.codes import problem
 MEMORY = ('tmpfs', 'ramfs', 'devtmpfs', 'rootfs')
 # Where people mount sticks and disks by hand, and desktops do: hier(7)
 MOUNT_PLACES = (b'/mnt', b'/media', b'/run/media')
+SAFE = re.compile(r'[^A-Za-z0-9_.-]')
+
+
+def host_folder(root: Any, name: Optional[str]) -> bytes:
+    """The folder in dest for a host (disk.host.HostRoot) that the user calls NAME, or that tells its name itself."""
+    if not name and not root.is_live:
+        try:
+            name = root.read(b'/etc/hostname', 4096).strip().decode('utf-8', 'replace')
+        except OSError:
+            name = ''
+    return folder_name(name or socket.gethostname())
+
+
+def folder_name(host: str) -> bytes:
+    """The folder of a host's bundles for its name."""
+    return os.fsencode((SAFE.sub('-', host).strip('.-') or 'host')[:200])
+
+
+def refuse_inside(host: Any, dest: bytes, inside: Optional[Callable[[bytes], bool]] = None) -> None:
+    """Raises LifeboatError where DEST is no folder, or lies in what is rescued of HOST. INSIDE(folder) tells it where dest is not on this
+    machine."""
+    if not inside and os.path.lexists(dest) and not os.path.isdir(dest):
+        raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
+    for root in host.roots:
+        folders = root.places()
+        folders += [volume.path for volume in root.volumes().values() if volume.path is not None]
+        for folder in folders:
+            if inside(folder) if inside else fsinfo.lies_inside(dest, folder):
+                raise LifeboatError(
+                    'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
+                    % (wording.text(dest), wording.text(folder)))
 
 
 def look(host: Any, dest: bytes) -> List[model.Problem]:
