@@ -49,7 +49,7 @@ class Request(NamedTuple):
     names: Dict[str, str] = NOTHING
     policies: str = KEEP
     verify: str = NONE
-    donors: List[bytes] = []            # where files of damaged image layers may be had
+    donors: Sequence[bytes] = ()            # where files of damaged image layers may be had
     check: bool = False                 # write nothing, whatever the state
 
 
@@ -97,7 +97,7 @@ def _planned(root, top, path, request):
     if request.policies == GIVE_BACK:
         groups.give_back(this, _policies(root, path))
     else:
-        groups.plan(this, root, request.donors)
+        groups.plan(this, root, list(request.donors))
     wanted = [step for step in this.steps if request.state != GUARDED or step.code in guard.CODES]
     result['plan'] = [_step(step) for step in wanted]
     result['unresolved'] = [{'code': one.code, 'path': wording.text(one.path), 'why': one.why, 'next_step': one.next_step} for one in this.unresolved]
