@@ -185,7 +185,7 @@ class ActionModule(ActionBase):
         host = task_vars.get('inventory_hostname') or args['host_name']
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
-        delivery = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
+        delivery: dict[str, Any] = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
                     'places': options.places(args), 'patience': options.node_patience(patience)}
         store, path = None, b''
         if on_controller:
@@ -211,7 +211,7 @@ class ActionModule(ActionBase):
 
             def prepare() -> None:
                 """Make dest; called once, after the node has said that dest is not in what it reads."""
-                if on_controller and not self._task.check_mode and not prepared:
+                if store is not None and not self._task.check_mode and not prepared:
                     store.prepare()
                     stack.callback(store.close)
                     store.lock()

@@ -129,6 +129,7 @@ problems: {description: 'C(code), C(severity), C(object), C(message), C(next_ste
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -137,7 +138,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
 
 
-def dump(module):
+def dump(module: AnsibleModule) -> Dict[str, Any]:
     given = module.params
     os.umask(0o077)
     request = run.Request(
@@ -154,7 +155,7 @@ def dump(module):
     return result
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             shared.SOURCE_ARGUMENTS,

@@ -167,6 +167,7 @@ problems: {description: 'C(code), C(severity), C(object), C(message), C(next_ste
 """
 
 import os
+from typing import Any, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -174,13 +175,13 @@ from ansible_collections.lifeboat.docker.plugins.module_utils import module as s
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 
 
-def repair(module):
+def repair(module: AnsibleModule) -> Dict[str, Any]:
     given = module.params
 
-    def path(name):
+    def path(name: str) -> Optional[bytes]:
         return os.fsencode(given[name]) if given[name] else None
     result = run.run(run.Request(
-        state=given['state'], host_root=path('host_root'), data_root=path('data_root'), containerd_root=path('containerd_root'),
+        state=given['state'], host_root=os.fsencode(given['host_root']), data_root=path('data_root'), containerd_root=path('containerd_root'),
         journal_dir=path('journal_dir'), steps=given['steps'], names={str(key): str(name) for key, name in given['names'].items()},
         policies=given['policies'], verify=given['verify'], donors=[os.fsencode(one) for one in given['donor']], check=module.check_mode))
     if not module._diff:
@@ -188,7 +189,7 @@ def repair(module):
     return result
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type='str', choices=list(run.STATES), default=run.PLANNED),

@@ -40,7 +40,7 @@ MAX_WANTED = 16                         # files that a restore reads at once
 class ProtocolError(Exception):
     """The node sent an invalid message. The text says what is invalid, as part of a sentence; it can be printed as it is."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str) -> None:
         super().__init__(wording.show(what)[:500])
 
 

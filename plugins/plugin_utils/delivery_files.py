@@ -24,7 +24,7 @@ SMALL = 1 << 20                         # bytes of a marker
 class Folders:
     """The folder of one host below dest, and what is in it. PATH (bytes): DEST/HOST."""
 
-    def __init__(self, path: bytes):
+    def __init__(self, path: bytes) -> None:
         self.path = path
         self._fd: int | None = None
 
@@ -112,11 +112,11 @@ class Folders:
 class Part:
     """A file that is resumable: its beginning lies beside its final name until commit(). FOLDER: a descriptor, SHOWN: its path."""
 
-    def __init__(self, folder: int, name: bytes, shown: bytes, mark: str, digest: Any, size: int):
+    def __init__(self, folder: int, name: bytes, shown: bytes, mark: str, digest: hashlib._Hash | None, size: int) -> None:
         self._name = name
         self._path = os.path.join(shown, name)
         self._part, self._mark = part_names(name)
-        self.digest = digest if size else hashlib.sha256()
+        self.digest = digest if size and digest is not None else hashlib.sha256()
         self._folder = os.dup(folder)
         try:
             self._fd = _open(self._part, os.O_WRONLY | os.O_CREAT, self._folder)
@@ -167,7 +167,7 @@ class Part:
 class Whole:
     """A small file that is written in one step."""
 
-    def __init__(self, folder: int, name: bytes, shown: bytes):
+    def __init__(self, folder: int, name: bytes, shown: bytes) -> None:
         self._sink = FileSink(folder, name, True, shown)
         self.digest = hashlib.sha256()
         self.commit = self._sink.commit

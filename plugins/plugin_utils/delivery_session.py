@@ -63,7 +63,7 @@ class Session:
     """
 
     def __init__(self, action: Any, started: door.Started, receiver: Receiver, scratch: str,
-                 show: Callable[[Optional[door.Snapshot]], None], patience: float, room: int = 64 << 20):
+                 show: Callable[[Optional[door.Snapshot]], None], patience: float, room: int = 64 << 20) -> None:
         self._action = action
         self._started = started
         self._receiver = receiver

@@ -13,7 +13,7 @@ import datetime
 import fnmatch
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate.shell import typed
 
@@ -28,7 +28,7 @@ try:
     import jmespath.functions
     JMESPATH_ERROR = None
 except ImportError as exc:              # pragma: no cover
-    jmespath = None
+    jmespath = cast(Any, None)
     JMESPATH_ERROR = exc
 
 SEVERITIES = ('critical', 'warning', 'info')

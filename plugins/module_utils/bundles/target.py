@@ -5,13 +5,16 @@
 import os
 import re
 import socket
-from typing import Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
 
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
 from ..formats import wording
 from ..records import model
 from ..records.codes import problem
+
+if TYPE_CHECKING:
+    from ..engines.registry import Host
 
 MEMORY = ('tmpfs', 'ramfs', 'devtmpfs', 'rootfs')
 # Where people mount sticks and disks by hand, and desktops do: hier(7)
@@ -49,7 +52,7 @@ def refuse_inside(host: Any, dest: bytes, inside: Optional[Callable[[bytes], boo
                     % (wording.text(dest), wording.text(folder)))
 
 
-def look(host: Any, dest: bytes) -> List[model.Problem]:
+def look(host: 'Host', dest: bytes) -> List[model.Problem]:
     """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (engines.registry.Host). Raises LifeboatError
     for a dest below /dev."""
     found = _on_source(host, dest, fsinfo.mounts())
@@ -71,7 +74,7 @@ def refuse_devices(dest: bytes) -> None:
                             'as dest.' % wording.text(dest))
 
 
-def _in_memory(dest, table) -> Optional[model.Problem]:
+def _in_memory(dest: bytes, table: Tuple[fsinfo.MountPoint, ...]) -> Optional[model.Problem]:
     mount = fsinfo.mount_of(dest, table)
     if mount is None or mount.fstype not in MEMORY:
         return None
@@ -80,7 +83,7 @@ def _in_memory(dest, table) -> Optional[model.Problem]:
                    'Choose a dest on a disk, or copy the bundles to one at once.')
 
 
-def _not_mounted(dest, table) -> Optional[model.Problem]:
+def _not_mounted(dest: bytes, table: Tuple[fsinfo.MountPoint, ...]) -> Optional[model.Problem]:
     path = os.path.realpath(dest)
     mount = fsinfo.mount_of(path, table)
     place = next((folder for folder in MOUNT_PLACES if fsinfo.is_below(path, folder) and path != folder), None)
@@ -95,7 +98,7 @@ def _not_mounted(dest, table) -> Optional[model.Problem]:
         'Mount the disk that is meant and run again, or choose another dest.')
 
 
-def _of_fstab(path, table):
+def _of_fstab(path: bytes, table: Tuple[fsinfo.MountPoint, ...]) -> Optional[bytes]:
     """A mount point of this machine's fstab on the way to PATH where nothing is mounted, None if there is none."""
     try:
         with open('/etc/fstab', 'rb') as found:
@@ -109,7 +112,7 @@ def _of_fstab(path, table):
     return None
 
 
-def _on_source(host, dest, table) -> Optional[model.Problem]:
+def _on_source(host: 'Host', dest: bytes, table: Tuple[fsinfo.MountPoint, ...]) -> Optional[model.Problem]:
     for root in host.roots:
         sources = root.places()
         sources += [volume.path for volume in root.volumes().values() if volume.path is not None]
@@ -126,5 +129,5 @@ def _on_source(host, dest, table) -> Optional[model.Problem]:
     return None
 
 
-def _device(path):
+def _device(path: bytes) -> int:
     return os.stat(fsinfo.existing(path)).st_dev

@@ -20,7 +20,7 @@ import selectors
 import signal
 import sys
 import time
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from ..disk import metadata
 from ..disk.errors import LifeboatError
@@ -64,7 +64,7 @@ def run(scene: view.Scene, work: Callable[[Room], Dict[str, Any]], limits: Limit
     return Ended(_parsed(result.data), bytes(log.data), time.monotonic() - began)
 
 
-def _collect(fds, takers, deadline):
+def _collect(fds: List[int], takers: Sequence[Callable[[bytes], None]], deadline: float) -> None:
     """Give what comes out of FDS to TAKERS until all have ended or the DEADLINE is over."""
     with selectors.DefaultSelector() as waiting:
         for fd, taker in zip(fds, takers):
@@ -81,17 +81,17 @@ def _collect(fds, takers, deadline):
 class _Tail(object):
     """The last LIMIT bytes of what is added."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         self.data = bytearray()
         self._limit = limit
 
-    def add(self, data):
+    def add(self, data: bytes) -> None:
         self.data += data
         if len(self.data) > 2 * self._limit:
             del self.data[:-self._limit]
 
 
-def _parsed(raw):
+def _parsed(raw: bytearray) -> Dict[str, Any]:
     try:
         found = json.loads(bytes(raw).decode('utf-8'))
         return found if isinstance(found, dict) else {'code': 'DUMP_SERVER_FAILED', 'error': 'no result came out of the view'}
@@ -99,7 +99,7 @@ def _parsed(raw):
         return {'code': 'DUMP_TIMEOUT', 'error': 'it was ended before it had a result'}
 
 
-def _keeper(scene, work, limits, out, parent):
+def _keeper(scene: view.Scene, work: Callable[[Room], Dict[str, Any]], limits: Limits, out: List[int], parent: int) -> None:
     """The process between this machine and the view. Never returns."""
     status = 1
     try:
@@ -112,9 +112,9 @@ def _keeper(scene, work, limits, out, parent):
         if first == 0:
             _first(new, work, limits, out, alive)
         os.close(alive[0])
-        late = []
+        late: List[bool] = []
 
-        def over(*dummy):
+        def over(*dummy: Any) -> None:
             late.append(True)
             os.kill(first, signal.SIGKILL)
         signal.signal(signal.SIGALRM, over)
@@ -131,7 +131,7 @@ def _keeper(scene, work, limits, out, parent):
         os._exit(status)
 
 
-def _close_others(kept):
+def _close_others(kept: List[int]) -> None:
     """Close what else is open: the disk, the lock of the folder that the dumps go to."""
     for name in os.listdir('/proc/self/fd'):
         if int(name) > 2 and int(name) not in kept:
@@ -141,7 +141,7 @@ def _close_others(kept):
                 pass
 
 
-def _first(new, work, limits, out, alive):
+def _first(new: bytes, work: Callable[[Room], Dict[str, Any]], limits: Limits, out: List[int], alive: Tuple[int, int]) -> None:
     """The first process of the new namespaces: enter the view and work. Never returns. ALIVE: a pipe that the keeper holds open."""
     try:
         kernel.die_with(0)              # the keeper is not in this PID namespace: its number is 0 here
@@ -164,20 +164,20 @@ def _first(new, work, limits, out, alive):
         os._exit(0)
 
 
-def _quiet():
+def _quiet() -> None:
     """Nothing that is printed here reaches what the caller prints: a module's output is JSON."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         os.dup2(null, fd)
 
 
-def _tell(out, result):
+def _tell(out: List[int], result: Dict[str, Any]) -> None:
     data = json.dumps(result).encode('utf-8')
     while data:
         data = data[os.write(out[2], data):]
 
 
-def _failure(exc):
+def _failure(exc: BaseException) -> Dict[str, Any]:
     if isinstance(exc, Refused):
         return {'code': exc.code, 'error': str(exc)}
     if isinstance(exc, LifeboatError):
@@ -188,7 +188,7 @@ def _failure(exc):
     return {'code': '', 'error': '%s: %s%s' % (type(exc).__name__, exc, _where(exc.__traceback__))}
 
 
-def _where(trace):
+def _where(trace: Any) -> str:
     """The places of a traceback, without a look at any source file: those of the image may have the same path."""
     found = []
     while trace is not None:

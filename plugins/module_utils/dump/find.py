@@ -31,7 +31,8 @@ def find(host: Any, containers: Tuple[str, ...], engines: Tuple[str, ...]) -> Tu
         if record.stack is not None and record.stack.writable is not None and record.stack.writable.path:
             trees.layer(record.id, record.stack.readable(), sorted(record.definition.volumes))
         for mount in _mounts(record):
-            trees.folder(mount.path)
+            if mount.path is not None:
+                trees.folder(mount.path)
     trees.walk()
     found, problems = [], []
     for root, record in records:

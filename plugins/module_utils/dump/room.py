@@ -9,7 +9,7 @@ import stat
 import struct
 import subprocess
 import time
-from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import kernel, seccomp, view
 
@@ -178,7 +178,7 @@ class Room(object):
 
     def stream(self, argv: List[str], take: Callable[[bytes], Any], data: Optional[bytes] = None, **environment: str) -> int:
         """Run a program; TAKE gets what it prints, piece by piece -> exit status."""
-        child = self._spawn(argv, subprocess.DEVNULL if data is None else subprocess.PIPE, subprocess.PIPE, environment)
+        child: Any = self._spawn(argv, subprocess.DEVNULL if data is None else subprocess.PIPE, subprocess.PIPE, environment)
         try:
             if data is not None:
                 _feed(child, data)
@@ -208,7 +208,7 @@ class Room(object):
                 os._exit(status)
         return os.waitpid(child, 0)[1]
 
-    def _spawn(self, argv, stdin, stdout, environment=None):
+    def _spawn(self, argv: List[str], stdin: int, stdout: int, environment: Optional[Dict[str, str]] = None) -> subprocess.Popen:
         # pylint: disable-next=ansible-bad-function,subprocess-popen-preexec-fn
         return subprocess.Popen(argv, env=dict(self.environment, **(environment or {})), preexec_fn=self._drop, cwd='/tmp', close_fds=True,
                                 stdin=stdin, stdout=stdout, stderr=self._log, bufsize=0)
@@ -232,7 +232,7 @@ class Room(object):
             kernel.filter_calls(self._filter)
 
 
-def _feed(child, data):
+def _feed(child: Any, data: bytes) -> None:
     """Write DATA to the program; it answers only afterwards, or not at all."""
     try:
         child.stdin.write(data)

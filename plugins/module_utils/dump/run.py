@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..archive import compress, place
 from ..archive.progress import human
@@ -24,8 +24,8 @@ from ..formats import redact, wording
 from ..records import model
 from ..records.codes import problem
 from . import box, find, registry, view
-from .room import Limits
-from .target import Target
+from .room import Limits, Room
+from .target import Kind, Target
 
 SHARE = 1.2                             # of the data: recovery and the first reads touch most pages
 RESERVE = 192 << 20                     # bytes of a view beside them: temporary files, write-ahead logs of its own
@@ -91,16 +91,18 @@ def dump(host: Any, request: Request) -> Dict[str, Any]:
             'problems': [item._asdict() for item in problems]}
 
 
-def _one(host, request, codec, store, database, number, problems):
+def _one(host: Any, request: Request, codec: compress.Codec, store: FolderStore, database: find.Database, number: int,
+         problems: List[model.Problem]) -> Dict[str, Any]:
     """The entry of `dumps` of one database; what went wrong is added to PROBLEMS."""
     container, kind = database.container, registry.KINDS[database.engine]
     name = container.name or container.id[:12]
-    entry = {'container': wording.show(name), 'container_id': container.id, 'engine': database.engine, 'version': wording.show(database.version),
-             'data_path': wording.show(database.path), 'status': FAILED, 'file': None, 'bytes': 0, 'sha256': None, 'counts': {}, 'marks': [],
+    entry: Dict[str, Any] = {'container': wording.show(name), 'container_id': container.id, 'engine': database.engine,
+             'version': wording.show(database.version), 'data_path': wording.show(database.path),
+             'status': FAILED, 'file': None, 'bytes': 0, 'sha256': None, 'counts': {}, 'marks': [],
              'missing': [], 'seconds': 0.0, 'log': ''}
     label = '%s at %s in %s' % (database.engine, database.path, name)
 
-    def refuse(code, why):
+    def refuse(code: str, why: str) -> Dict[str, Any]:
         entry['status'] = model.UNSUPPORTED if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT') else FAILED
         entry['missing'] = [wording.show(why)]
         problems.append(problem(code, name, 'No dump of %s: %s.' % (label, why.rstrip('.')), NEXT_STEPS[code]))
@@ -145,7 +147,7 @@ def _one(host, request, codec, store, database, number, problems):
     return entry
 
 
-def _reason(database):
+def _reason(database: find.Database) -> Optional[Tuple[str, str]]:
     """(code, why) that forbids a dump, or None."""
     container = database.container
     if os.geteuid() != 0:
@@ -164,7 +166,7 @@ def _reason(database):
     return 'DUMP_UNSAFE_HERE', 'the kernel cannot show layers of this storage driver (%s)' % ', '.join(sorted(encodings))
 
 
-def _scratch(host, request, database, kind):
+def _scratch(host: Any, request: Request, database: find.Database, kind: Kind) -> Tuple[bytes, int, bool]:
     """(folder, bytes, whether in memory) for the view of a database. LifeboatError where there is no room."""
     size = int(database.bytes * (SHARE + kind.extra)) + RESERVE
     if request.scratch_size:
@@ -189,21 +191,23 @@ def _scratch(host, request, database, kind):
     return folder, size, False
 
 
-def _available():
+def _available() -> int:
     """Bytes of memory that can be had without swapping; 0 where the kernel does not tell."""
     found = re.search(br'^MemAvailable: +(\d+) kB', read_kernel('/proc/meminfo'), re.M)
     return int(found.group(1)) * 1024 if found else 0
 
 
-def _attempt(request, database, kind, attempt, scratch, deliver):
+def _attempt(request: Request, database: find.Database, kind: Kind, attempt: int, scratch: Tuple[bytes, int, bool],
+             deliver: Callable[[bytes], None]) -> box.Ended:
     """One try in a fresh view -> box.Ended."""
     container = database.container
     folder, size, in_memory = scratch
     work = tempfile.mkdtemp(prefix=b'.lifeboat-dump-', dir=folder)
     os.chmod(work, 0o711)               # programs of the image run as other users
     try:
-        layers = container.stack.view()
-        scene = view.Scene((layers[0].path,) if layers[0].encoding == model.PLAIN else tuple(layer.path for layer in layers),
+        layers = container.stack.view() if container.stack is not None else ()     # _reason() saw that they are there
+        paths = tuple(layer.path for layer in layers if layer.path is not None)
+        scene = view.Scene(paths[:1] if layers[0].encoding == model.PLAIN else paths,
                            tuple(_places(container)), work, size, in_memory, layers[0].encoding == model.OVERLAY_USER)
         environment = dict(item.split('=', 1) for item in container.definition.env if '=' in item)
         asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt)
@@ -212,12 +216,12 @@ def _attempt(request, database, kind, attempt, scratch, deliver):
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _work(function, asked, room):
+def _work(function: Callable[[Room, Target], Dict[str, Any]], asked: Target, room: Room) -> Dict[str, Any]:
     """In the view: the path of the database is resolved in it, so that a driver never follows a link of the image by chance."""
     return function(room, asked._replace(path=view.resolve(b'/', asked.path)))
 
 
-def _places(container):
+def _places(container: model.Container) -> Iterator[view.Place]:
     for mount in container.mounts:
         if mount.type in ('volume', 'bind', 'tmpfs'):
             yield view.Place(os.fsencode(mount.destination), mount.path if mount.type != 'tmpfs' and safeio.kind(mount.path) else None)
@@ -226,30 +230,30 @@ def _places(container):
 class _Writer(object):
     """The file of a dump; it is begun with the first byte, so no thread is there when processes are forked."""
 
-    def __init__(self, codec, fd, name, shown):
+    def __init__(self, codec: compress.Codec, fd: int, name: bytes, shown: bytes) -> None:
         self._codec, self._fd, self._shown = codec, fd, shown
         self.name = name + os.fsencode(codec.suffix)
-        self._out = None
+        self._out: Optional[compress.Compressor] = None
 
-    def take(self, data):
+    def take(self, data: bytes) -> None:
         if self._out is None:
             self._out = compress.Compressor(self._codec, FileSink(self._fd, self.name, shown=self._shown))
         self._out.write(data)
 
-    def close(self):
+    def close(self) -> compress.Written:
         """compress.Written. LifeboatError if nothing came."""
         if self._out is None:
             raise LifeboatError('the dump is empty')
         written, self._out = self._out.close(), None
         return written
 
-    def abort(self):
+    def abort(self) -> None:
         if self._out is not None:
             self._out.abort()
             self._out = None
 
 
-def _keep(entry, request, writer, ended, store, folder):
+def _keep(entry: Dict[str, Any], request: Request, writer: _Writer, ended: box.Ended, store: FolderStore, folder: bytes) -> None:
     """The dump is whole, or as whole as it can be: give it its name, and fill the entry."""
     written = writer.close()
     result = ended.result
@@ -261,26 +265,29 @@ def _keep(entry, request, writer, ended, store, folder):
         status=model.PARTIAL if result.get('partial') else model.COMPLETE)
 
 
-def _folder_name(container):
+def _folder_name(container: model.Container) -> bytes:
     name = NOT_NAME.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
     return os.fsencode('%s-%s.dumps' % (name, container.id[:12]))
 
 
 @contextlib.contextmanager
-def _place(store, folder):
-    fd = place.subfolder(store.folder(True), folder)
+def _place(store: FolderStore, folder: bytes) -> Iterator[int]:
+    above = store.folder(True)
+    fd = place.subfolder(above, folder) if above is not None else None
+    if fd is None:
+        raise LifeboatError('The folder %s cannot be made' % wording.text(folder))
     try:
         yield fd
     finally:
         os.close(fd)
 
 
-def _log(fd, stem, log):
+def _log(fd: int, stem: str, log: bytes) -> None:
     with FileSink(fd, os.fsencode(stem + '.log')) as out:
         out.write(redact.text(wording.text(log)).encode('utf-8', 'surrogateescape'))
 
 
-def _list(store, dumps, request):
+def _list(store: FolderStore, dumps: List[Dict[str, Any]], request: Request) -> None:
     """dumps.json beside the files of each container: what was dumped, with checksums."""
     if request.check_mode:
         return

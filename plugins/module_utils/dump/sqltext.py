@@ -78,7 +78,7 @@ class Filter(object):
             end = data.find(b'\n' + _END_OF_COPY, at) + 1
             last = end > 0
             end = end or data.rfind(b'\n', at) + 1 or at
-        self.rows[self.table] += data.count(b'\n', at, end)
+        self.rows[str(self.table)] += data.count(b'\n', at, end)
         if last:
             end += len(_END_OF_COPY)
             self.table = None

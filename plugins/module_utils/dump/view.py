@@ -10,7 +10,7 @@ access time.
 import os
 import stat
 import subprocess
-from typing import NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
@@ -119,7 +119,7 @@ def _scratch(scene: Scene) -> bytes:
     return folder
 
 
-def _run(argv, package):
+def _run(argv: List[bytes], package: str) -> None:
     try:
         # pylint: disable-next=ansible-bad-function
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
@@ -139,7 +139,7 @@ def _show(path: bytes, target: bytes) -> None:
         os.close(fd)
 
 
-def _overlay(lower, upper: bytes, target: bytes, user_marks: bool, like: Optional[os.stat_result]) -> None:
+def _overlay(lower: List[bytes], upper: bytes, target: bytes, user_marks: bool, like: Optional[os.stat_result]) -> None:
     for name in (upper, upper + b'.work'):
         os.mkdir(name, 0o755)
     if like is not None:                # a server refuses a data folder of another owner
@@ -156,14 +156,14 @@ def _overlay(lower, upper: bytes, target: bytes, user_marks: bool, like: Optiona
 def _mount_place(new: bytes, place: Place, number: int, user_marks: bool) -> None:
     target = resolve(new, place.destination)
     kind = safeio.kind(place.path)
-    if kind == stat.S_IFREG:
+    if place.path is not None and kind == stat.S_IFREG:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if not os.path.lexists(target):
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         _show(place.path, target)
         return
     os.makedirs(target, exist_ok=True)
-    if kind != stat.S_IFDIR:            # tmpfs, or data that are not on this disk
+    if place.path is None or kind != stat.S_IFDIR:     # tmpfs, or data that are not on this disk
         kernel.mount(b'tmpfs', target, b'tmpfs', kernel.NOSUID | kernel.NODEV, b'mode=1777,size=64m')
         return
     read, view = b'r/v%d' % number, b'w/m%d' % number

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Step 0, before any start of an engine: what the start itself would delete or start is held."""
-from typing import Any, Dict
+from typing import Any, Dict, Set, Tuple
 
 from . import known, records, steps
 from .plan import Plan
@@ -35,7 +35,7 @@ def plan(this: Plan, root: Any) -> None:
         _state(this, ident, layers, root)
 
 
-def _hostconfig(this, ident):
+def _hostconfig(this: Plan, ident: bytes) -> None:
     path = known.hostconfig_path(ident)
     value = this.view.json(path)
     if value is None:
@@ -50,10 +50,10 @@ def _hostconfig(this, ident):
                    'the policy is %s' % str(policy['Name'])[:40], steps.CERTAIN)
 
 
-def _state(this, ident, layers, root):
+def _state(this: Plan, ident: bytes, layers: Set[Tuple[str, bytes]], root: Any) -> None:
     value = known.config(this.view, ident)
     state = value.get('State') if value is not None else None
-    if not isinstance(state, dict) or not (state.get('Dead') or state.get('RemovalInProgress')):
+    if value is None or not isinstance(state, dict) or not (state.get('Dead') or state.get('RemovalInProgress')):
         return
     if (value.get('Driver'), ident) in layers or _has_snapshot(root, ident):
         changed = dict(value, State=dict(state, Dead=False, RemovalInProgress=False))
@@ -63,7 +63,7 @@ def _state(this, ident, layers, root):
                    'docker rm would delete the rest of it; rescue it before.')
 
 
-def _has_snapshot(root, ident):
+def _has_snapshot(root: Any, ident: bytes) -> bool:
     """Whether containerd's store has the writable layer of a container."""
     if ident.decode('ascii') not in root.container_ids():
         return False

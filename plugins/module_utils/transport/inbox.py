@@ -17,6 +17,7 @@ import os
 import tempfile
 import threading
 import time
+from typing import Any, Dict, Optional, Tuple
 
 from ..archive import removal, tarread, unpack
 from ..bundles import reading
@@ -35,14 +36,14 @@ NAP = 0.05
 class Inbox(object):
     """FOLDER: the path (bytes) that the controller writes to. Close it at the end."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: bytes) -> None:
         self.folder = folder
         self.head = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
-        self.sums = {}
+        self.sums: Dict[bytes, str] = {}
         self._number = 0
         self.abandoned = False          # nobody is there any more who would remove the folder
 
-    def close(self):
+    def close(self) -> None:
         removal.discard(self.head)
         if not os.path.isdir(self.folder):
             return
@@ -57,7 +58,7 @@ class Inbox(object):
         except OSError:                 # it is there, or its folder went: nobody waits for it
             pass
 
-    def info(self):
+    def info(self) -> reading.BundleInfo:
         """reading.BundleInfo of the bundle on the controller, which has verified it. Raises LifeboatError."""
         try:
             stream = os.fdopen(channel.opened(self.folder, HEAD, channel.MAX_HEAD), 'rb')
@@ -69,7 +70,7 @@ class Inbox(object):
         self.sums = info.sums
         return info
 
-    def document(self, name):
+    def document(self, name: bytes) -> Any:
         """What the controller found out: the content of one of its JSON files, None if there is none. Raises LifeboatError."""
         try:
             with os.fdopen(channel.opened(self.head, name, frames.MAX_MESSAGE), 'rb') as handle:
@@ -79,11 +80,11 @@ class Inbox(object):
         except (OSError, frames.FrameError) as exc:
             raise LifeboatError('%s from the controller cannot be read: %s.' % (text(name), exc))
 
-    def open(self, name):
+    def open(self, name: bytes) -> int:
         """A descriptor that gives a file's bytes as they come; see :class:`Checked` for its end."""
         return self.stream(name).fd
 
-    def stream(self, name):
+    def stream(self, name: bytes) -> '_Incoming':
         self._number += 1
         return _Incoming(self, self._number, name, self.sums.get(name))
 
@@ -91,13 +92,13 @@ class Inbox(object):
 class _Incoming(object):
     """One file on its way: a thread that turns pieces into the bytes of a pipe."""
 
-    def __init__(self, inbox, number, name, expected):
+    def __init__(self, inbox: Inbox, number: int, name: bytes, expected: Optional[str]) -> None:
         self.folder = inbox.folder
         self._inbox = inbox
         self.number = number
         self.name = name
         self.expected = expected
-        self.error = None
+        self.error: Optional[str] = None
         self.fd, self._out = os.pipe()
         self._want = os.fsencode(channel.want_name(number, name))
         try:
@@ -109,7 +110,7 @@ class _Incoming(object):
         self._thread = threading.Thread(target=self._pump, name='lifeboat-inbox', daemon=True)
         self._thread.start()
 
-    def _pump(self):
+    def _pump(self) -> None:
         digest = hashlib.sha256()
         try:
             for count in range(1 << 40):
@@ -133,7 +134,7 @@ class _Incoming(object):
             channel.remove(self.folder, self._want)
             os.close(self._out)
 
-    def _wait(self, count):
+    def _wait(self, count: int) -> Tuple[bytes, bool]:
         """(name, whether it is the last) of a piece."""
         names = [(os.fsencode(channel.piece_name(self.number, count, last)), last) for last in (False, True)]
         deadline = time.time() + PATIENCE
@@ -148,7 +149,7 @@ class _Incoming(object):
         self._inbox.abandoned = True
         raise LifeboatError('Nothing came from the controller for %d seconds.' % PATIENCE)
 
-    def finish(self):
+    def finish(self) -> None:
         """Wait for the thread; raise what went wrong."""
         self._thread.join(NAP * 200)
         if self.error:
@@ -158,15 +159,15 @@ class _Incoming(object):
 class Checked(object):
     """A decompressed stream over an incoming file: its end is only believed if all arrived as it should."""
 
-    def __init__(self, stream, incoming):
+    def __init__(self, stream: Any, incoming: _Incoming) -> None:
         self._stream = stream
         self._incoming = incoming
 
-    def read(self, count=-1):
+    def read(self, count: int = -1) -> bytes:
         data = self._stream.read(count)
         if not data and count:
             self._incoming.finish()
         return data
 
-    def close(self):
+    def close(self) -> None:
         self._stream.close()

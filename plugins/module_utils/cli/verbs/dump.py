@@ -3,12 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat dump: rows out of the databases of dead containers; the same as docker_database_dump writes."""
 import os
+from typing import TYPE_CHECKING, Any, Dict, Iterator
 
 from ...disk.errors import LifeboatError
 from ...formats import quantities
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import shown
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...dump.run import Request
+    from ..parser import Parser
 
 DESCRIPTION = '''
 The database server of the dead image recovers the data in a copy-on-write view and its own dump program writes them. No daemon, no network
@@ -24,7 +31,7 @@ lifeboat dump /mnt/usb/dumps --check                  which there are, and what 
 GO_ON = 'No half dump has its final name. Run the same command again.'
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the dumps; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     parser.add_argument('--databases', metavar='KIND,...', action='append', default=[], help='of mariadb, mysql, postgresql, redis, sqlite (default: all)')
@@ -36,7 +43,7 @@ def arguments(parser):
     parser.add_argument('--memory', metavar='SIZE', default='2GiB', help='address space of each program of the image (default: 2GiB)')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...dump import run as dumps
     before = os.umask(0o077)
     try:
@@ -52,7 +59,7 @@ def run(given, out):
     return status(result)
 
 
-def request(given):
+def request(given: 'argparse.Namespace') -> 'Request':
     """The run.Request that the arguments stand for. LifeboatError."""
     from ...dump import run as dumps
     try:
@@ -66,7 +73,7 @@ def request(given):
         memory=memory, check_mode=given.check)
 
 
-def lines(result, out):
+def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:
     """Yield what people read: one line for a dump, with what is missing below it."""
     for item in result['dumps']:
         rows = sum(count for count in item['counts'].values() if count)
@@ -83,7 +90,7 @@ def lines(result, out):
             yield '  %s' % shown(item['next_step'])
 
 
-def status(result):
+def status(result: Dict[str, Any]) -> int:
     """Exit status: every database dumped as a whole, some, none."""
     statuses = [item['status'] for item in result['dumps']]
     if all(each == 'complete' for each in statuses):

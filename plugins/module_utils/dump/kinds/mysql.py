@@ -7,6 +7,7 @@ The first view uses the defaults of the image (page size, case of names, key fil
 innodb_force_recovery: each in a fresh view, so even those that change data are harmless here.
 """
 import time
+from typing import Any, Dict, List, Optional
 
 from ..room import Refused, Room
 from ..target import Kind, Target, picked
@@ -24,7 +25,7 @@ OPTIONS = ('--socket=' + SOCKET, '--pid-file=/run/lifeboat/m.pid', '--skip-netwo
 SYSTEM = ('mysql', 'performance_schema', 'information_schema', 'sys')
 
 
-def dump(room: Room, target: Target):
+def dump(room: Room, target: Target) -> Dict[str, Any]:
     folder = room.adopt(target.path)
     room.environment.update(picked(target.environment, 'PATH', 'LD_LIBRARY_PATH', 'TZ'))
     program = room.program(['mariadbd', 'mysqld'], FOLDERS)
@@ -50,8 +51,8 @@ def dump(room: Room, target: Target):
     return {'version': version[0] if version else '', 'counts': counts, 'marks': marks, 'partial': partial}
 
 
-def _counts(room, client):
-    counts = {}
+def _counts(room: Room, client: List[str]) -> Dict[str, Optional[int]]:
+    counts: Dict[str, Optional[int]] = {}
     for line in _lines(room, client, "select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE' and "
                        "table_schema not in (%s)" % ', '.join("'%s'" % name for name in SYSTEM)):
         schema, tab, table = line.partition('\t')
@@ -60,12 +61,12 @@ def _counts(room, client):
     return counts
 
 
-def _lines(room, client, query):
+def _lines(room: Room, client: List[str], query: str) -> List[str]:
     status, said = room.call(client + ['-e', query])
     return said.decode('utf-8', 'replace').split('\n')[:-1] if status == 0 else []
 
 
-def quoted(name):
+def quoted(name: str) -> str:
     return '`%s`' % name.replace('`', '``')
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import time
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..room import Refused, Room
 from ..sqltext import Filter
@@ -47,7 +48,7 @@ DAMAGED = '-c zero_damaged_pages=on -c ignore_checksum_failure=on'
 MAX_NAME = 63
 
 
-def dump(room: Room, target: Target):
+def dump(room: Room, target: Target) -> Dict[str, Any]:
     folder = room.adopt(target.path)
     room.environment.update(picked(target.environment, 'PATH', 'LD_LIBRARY_PATH', 'TZ'))
     with open(os.path.join(folder, 'PG_VERSION'), encoding='ascii', errors='replace') as raw:
@@ -66,19 +67,19 @@ def dump(room: Room, target: Target):
 
 
 class Server(object):
-    def __init__(self, room, folder, version):
+    def __init__(self, room: Room, folder: str, version: str) -> None:
         self.room = room
         self.folder = folder
         self.version = version
-        self.process = None
+        self.process: Any = None
         self._folders = [each % version if '%s' in each else each for each in FOLDERS]
         self._major = int(version.split('.')[0])
-        self._config = None
+        self._config = ''
 
-    def program(self, name):
+    def program(self, name: str) -> str:
         return self.room.program([name], self._folders)
 
-    def prepare(self):
+    def prepare(self) -> List[str]:
         """Write the configuration; put away what would make it another server -> marks."""
         said = self.room.call([self.program('postgres'), '--version'])[1].decode('utf-8', 'replace')
         if not re.search(r'\) %s(\.|\b)' % re.escape(self.version), said):
@@ -100,10 +101,10 @@ class Server(object):
         state = re.search(r'^Database cluster state: +(.*)$', said, re.M)
         return marks + (['state: %s' % state.group(1)] if state else [])
 
-    def _argv(self, *more):
+    def _argv(self, *more: str) -> List[str]:
         return [self.program('postgres')] + list(more) + ['-D', self.folder, '-c', 'config_file=' + self._config, '-c', 'data_directory=' + self.folder]
 
-    def start(self, named):
+    def start(self, named: str) -> str:
         """Start it and wait until it answers -> the name of a superuser who may log in. Raises Refused."""
         self.process = self.room.start(self._argv())
         self.room.ready(self.process, lambda: self.room.call([self.program('pg_isready'), '-q', '-h', '/run/lifeboat'])[0] == 0)
@@ -122,7 +123,7 @@ class Server(object):
         self.room.ready(self.process, lambda: self.room.call([self.program('pg_isready'), '-q', '-h', '/run/lifeboat'])[0] == 0)
         return found.group(1)
 
-    def ask(self, database, query, user):
+    def ask(self, database: str, query: str, user: str) -> List[str]:
         """The lines that psql prints for QUERY; [] if it fails."""
         status, said = self.room.call([self.program('psql'), '-X', '-A', '-t', '-h', '/run/lifeboat', '-p', '5432', '-U', user, '-d',
                                        connection(database), '-c', query])
@@ -132,15 +133,15 @@ class Server(object):
 class Writer(object):
     """Writes the whole cluster: roles, then each database, so that one that is damaged does not cost the rest."""
 
-    def __init__(self, server, superuser):
+    def __init__(self, server: Server, superuser: str) -> None:
         self.server = server
         self.user = superuser
         self.room = server.room
-        self.counts = {}
-        self.partial = []
+        self.counts: Dict[str, Optional[int]] = {}
+        self.partial: List[str] = []
         self.filter = Filter(self.room.out)
 
-    def write(self):
+    def write(self) -> Tuple[Dict[str, Optional[int]], List[str]]:
         if self._run('pg_dumpall', '--globals-only'):
             self.partial.append('roles and tablespaces could not be dumped')
         names = self.server.ask('template1', 'select datname from pg_database where datallowconn and datname <> \'template0\' order by datname', self.user)
@@ -154,7 +155,7 @@ class Writer(object):
             self.partial.append('%d lines that were commands to psql were made comments' % self.filter.removed)
         return self.counts, self.partial
 
-    def _database(self, name):
+    def _database(self, name: str) -> None:
         if name == 'template1' and not self._tables(name):
             return
         create = name not in ('postgres', 'template1')      # every cluster has them
@@ -171,7 +172,7 @@ class Writer(object):
             found = self.server.ask(name, 'select count(*) from %s.%s' % (quoted(schema), quoted(table)), self.user)
             self.counts['%s.%s.%s' % (name, schema, table)] = int(found[0]) if found and found[0].isdigit() else None
 
-    def _by_table(self, name, before):
+    def _by_table(self, name: str, before: Dict[str, int]) -> int:
         """Each table that is not whole in the dump once more, and damaged pages are passed over -> how many could not be dumped."""
         lost = 0
         for schema, table in self._tables(name):
@@ -187,27 +188,27 @@ class Writer(object):
                 self.partial.append('the table %s of %s is not whole in the dump' % (place, name))
         return lost
 
-    def _tables(self, name):
+    def _tables(self, name: str) -> List[Tuple[str, str]]:
         """[(schema, table)]"""
         query = ("select quote_ident(schemaname) || '.' || quote_ident(tablename) || chr(9) || schemaname || chr(9) || tablename from pg_tables where "
                  "schemaname not in ('pg_catalog', 'information_schema') order by 1")
         rows = [line.split('\t') for line in self.server.ask(name, query, self.user)]
         return [(row[1], row[2]) for row in rows if len(row) == 3]
 
-    def _run(self, program, *options, **environment):
+    def _run(self, program: str, *options: str, **environment: str) -> int:
         """1 if the program failed."""
         argv = [self.server.program(program), '-h', '/run/lifeboat', '-p', '5432', '-U', self.user, '--quote-all-identifiers'] + list(options)
-        status = self.room.stream(argv, self.filter.take, **environment)
+        status = self.room.stream(argv, self.filter.take, None, **environment)
         self.filter.close()
         return int(status != 0)
 
 
-def connection(name):
+def connection(name: str) -> str:
     """NAME as a value of a connection string: a plain name with a = in it would be read as one."""
     return "dbname='%s'" % name.replace('\\', '\\\\').replace("'", "\\'")
 
 
-def quoted(name):
+def quoted(name: str) -> str:
     return '"%s"' % name.replace('"', '""')
 
 

@@ -5,6 +5,7 @@
 import os
 import re
 import time
+from typing import Any, Dict, List
 
 from ..room import Refused, Room
 from ..target import Kind, Target, picked
@@ -27,7 +28,7 @@ NAME = re.compile(r'[A-Za-z0-9_.-]{1,200}\Z')
 QUOTED = re.compile(r'["\\\n]')
 
 
-def dump(room: Room, target: Target):
+def dump(room: Room, target: Target) -> Dict[str, Any]:
     folder, name = os.path.split(target.path)
     append = name == APPEND_FOLDER or name.endswith(b'.aof')
     if QUOTED.search(os.fsdecode(folder)) or not NAME.match(os.fsdecode(name)):
@@ -56,7 +57,7 @@ def dump(room: Room, target: Target):
     return {'version': version.group(1) if version else '', 'counts': counts, 'marks': marks, 'partial': []}
 
 
-def choose(paths):
+def choose(paths: List[str]) -> List[str]:
     """One path for each server: its append-only files, if it has them, hold more than its dump file."""
     folders = {os.path.dirname(path) for path in paths if os.path.basename(path) == os.fsdecode(APPEND_FOLDER)}
     files = {os.path.dirname(path) for path in paths if path.endswith('.aof')}

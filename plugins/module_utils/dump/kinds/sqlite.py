@@ -4,11 +4,12 @@
 """SQLite: no program of the image is needed. What stands in the write-ahead log or the journal beside the file is taken over, in the view."""
 import json
 import os
+from typing import Any, Dict
 
 try:
     import sqlite3
 except ImportError:                     # a Python that was built without
-    sqlite3 = None
+    sqlite3 = None  # type: ignore[assignment]
 
 from ..room import Refused, Room
 from ..target import Kind, Target
@@ -18,7 +19,7 @@ MAX_FOUND = 16 << 20
 MAX_TABLES = 10000
 
 
-def dump(room: Room, target: Target):
+def dump(room: Room, target: Target) -> Dict[str, Any]:
     if sqlite3 is None:
         raise Refused('DUMP_NO_BINARY', 'the Python of this machine has no sqlite3')
     path = room.adopt_file(target.path, (b'-wal', b'-journal'))
@@ -34,7 +35,7 @@ def dump(room: Room, target: Target):
     return found
 
 
-def _recover(path):
+def _recover(path: bytes) -> None:
     """In a process without privileges: make the file whole by itself, count its rows, write what was found to FOUND."""
     database = sqlite3.connect(os.fsdecode(path))
     database.text_factory = lambda raw: raw.decode('utf-8', 'replace')
