@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 import traceback
+from typing import Callable, Dict
 
 import cases
 import envs
@@ -33,11 +34,15 @@ RESULTS = os.path.join(envs.VENV, 'results')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
           'facts', 'rescue', 'repair', 'restore', 'cli', 'fixtures')
+# these look at the files of the checkout, whatever Python does it
+SOURCES = ['tests/unit/test_%s.py' % name for name in ('docs_codes', 'docs_links', 'docs_zh', 'opening', 'rooms', 'test_paths')]
 MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
 COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
-SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own'}
+SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
+          'repair': 'repaired'}
+FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'manners')]
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -147,8 +152,8 @@ def units_oldest(run):
     """The oldest Python runs what goes to managed nodes, unless it is the only one."""
     oldest = min(run.pythons)
     if oldest != max(run.pythons):
-        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit', 'tests/conformance'],
-                 controller_tests(run), False, LIFEBOAT_CONFORMANCE='built')
+        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit'],
+                 controller_tests(run) + SOURCES, False)
 
 
 def units_newest(run):
@@ -157,10 +162,17 @@ def units_newest(run):
     controller, measure = newest >= (3, 10), newest >= (3, 12)
     # pytest looks through all folders of tests before it makes the next one, so those that are no longer needed go
     options = ['-o', 'tmp_path_retention_policy=failed'] if newest >= (3, 9) else []
-    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit', 'tests/conformance'],
-             () if controller else controller_tests(run), controller, options, measure, LIFEBOAT_CONFORMANCE='built')
+    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit'],
+             () if controller else controller_tests(run), controller, options, measure)
     if measure:
         print('\n'.join(coverage_lines(run, newest)), flush=True)
+
+
+def units_conformance(run):
+    """The conformance suite over hosts that a builder made, on both."""
+    for own in sorted({min(run.pythons), max(run.pythons)}):
+        run.part('conformance, Python %s' % version(own), pytest_part, run, run.pythons[own], ['tests/conformance'], (),
+                 own == max(run.pythons) and own >= (3, 10), LIFEBOAT_CONFORMANCE='built')
 
 
 def controller_tests(run):
@@ -219,9 +231,11 @@ def machines(run):
     run.part('virtual machines', as_root, run, ['tests/machines'], MACHINE_TOOLS)
 
 
-def delivery(run):
-    run.part('delivery over ssh', as_root, run, ['tests/delivery'],
-             ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'])
+def delivery(run, fleets):
+    """Two halves: whole playbooks for several hosts and restores, and the rest."""
+    ignored = [] if fleets else ['--ignore=' + name for name in FLEETS]
+    run.part('delivery over ssh' + (', fleets' if fleets else ''), as_root, run, FLEETS if fleets else ['tests/delivery'],
+             ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'], ignored)
 
 
 def soak(run):
@@ -305,6 +319,10 @@ print(json.dumps([ansible.release.__version__, pips, constants.REMOTE_ONLY_PYTHO
 '''
 
 
+# integration looks whether spools are left in /dev/shm, where other parts may have theirs
+OWN_MEMORY = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec "$@"', 'sh']
+
+
 class AnsibleTest(object):
     """ansible-test of one ansible-core. Raises envs.Missing."""
 
@@ -312,9 +330,8 @@ class AnsibleTest(object):
         self.run = run
         own = tuple(envs.interpreter(python)[1][:2])
         self.own = version(own)
-        # the newest core is also that of the other parts, whose environment has it
-        self.env = envs.make(['ansible', 'units'], python, 'controller-' + self.own) if requirements == 'ansible' else \
-            envs.make([requirements], python, '%s-%s' % (requirements, self.own))
+        # not that of the other parts: with --requirements it installs into it
+        self.env = envs.make([requirements], python, '%s-%s' % (requirements, self.own))
         raw = subprocess.run([os.path.join(self.env, 'bin', 'python'), '-c', FACTS], stdout=subprocess.PIPE, check=True,
                              env=envs.clean_environment()).stdout
         self.core, pips, remote, controllers = json.loads(raw.decode('utf-8'))
@@ -337,8 +354,11 @@ class AnsibleTest(object):
         shutil.rmtree(os.path.join(self.run.collection, 'tests', 'output'), ignore_errors=True)
         path = os.pathsep.join([os.path.join(self.env, 'bin'), self.bin, '/usr/local/sbin', '/usr/sbin', '/usr/bin',
                                 '/sbin', '/bin'])
+        command = [os.path.join(self.env, 'bin', 'ansible-test')] + list(arguments)
+        if arguments[0] == 'integration' and os.geteuid() == 0 and sys.platform.startswith('linux'):
+            command = OWN_MEMORY + command
         # the tree lies in a folder that git ignores; without this ansible-test would ask that git for files
-        return self.run.command(part, [os.path.join(self.env, 'bin', 'ansible-test')] + list(arguments), HOME=self.home,
+        return self.run.command(part, command, HOME=self.home,
                                 PATH=path, ANSIBLE_TEST_CONTENT_ROOT=self.run.collection, LC_ALL='C.UTF-8')
 
 
@@ -382,7 +402,7 @@ def integration_part(name, run, test, target):
     return found, said
 
 
-def sanity(run, which):
+def sanity(run, which, options=(), what=''):
     """In a tree of its own, since integration may be at work at the same time. WHICH: 0 is the oldest core, 1 the newest."""
     found = cores(run)
     requirements, python = found[which]
@@ -392,9 +412,11 @@ def sanity(run, which):
         test = AnsibleTest(apart, requirements, python)
         if which == 0 and test.core == AnsibleTest(apart, *found[1]).core:
             return                      # this machine's Python has but one
-        # style: the newest judges the same files by stricter rules, and pylint takes as long as all the others
-        options = ['--skip-test', 'pylint'] if which == 0 else []
-        apart.part('sanity, ansible-core %s' % test.core, sanity_part, apart, test, options)
+        apart.part('sanity, ansible-core %s%s' % (test.core, what), sanity_part, apart, test, options)
+
+
+# pylint takes as long as all the others, so it is a part of its own; that of the newest core judges the same files by stricter rules
+WITHOUT_PYLINT, PYLINT = ('--skip-test', 'pylint'), ('--test', 'pylint')
 
 
 def integration(run, which):
@@ -420,21 +442,24 @@ def lint(run):
             apart.part('lint, ' + name, function, apart)
 
 
-PARTS = {'units oldest': units_oldest, 'units newest': units_newest, 'kernel': kernel, 'machines': machines, 'delivery': delivery,
-         'lint': lint, 'soak': soak}
+PARTS: Dict[str, Callable[..., None]] = {
+    'units oldest': units_oldest, 'units newest': units_newest, 'units conformance': units_conformance, 'kernel': kernel,
+    'machines': machines, 'delivery': functools.partial(delivery, fleets=False), 'delivery fleets': functools.partial(delivery, fleets=True),
+    'lint': lint, 'soak': soak}
 for _number, _which in enumerate(('oldest', 'newest')):
-    PARTS['sanity ' + _which] = functools.partial(sanity, which=_number)
+    PARTS['sanity ' + _which] = functools.partial(sanity, which=_number, options=WITHOUT_PYLINT)
     PARTS['integration ' + _which] = functools.partial(integration, which=_number)
+PARTS['sanity pylint'] = functools.partial(sanity, which=1, options=PYLINT, what=', pylint')
 for _share in SHARES:
     PARTS['engines ' + _share] = functools.partial(engines, share=_share)
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
-# those that go only one after another, then what fails most often, then what takes longest, so that all end at about the same time. Who
-# is free takes the next one.
-ORDER = ('integration newest', 'lint', 'units newest', 'engines own', 'engines drivers', 'integration oldest', 'engines newer',
-         'engines debian', 'units oldest', 'delivery', 'sanity newest', 'engines containerd', 'sanity oldest', 'kernel')
+# what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
+ORDER = ('lint', 'units newest', 'integration newest', 'engines own', 'engines drivers', 'integration oldest', 'delivery',
+         'engines newer', 'engines debian', 'units oldest', 'delivery fleets', 'engines repair', 'engines containerd', 'sanity pylint',
+         'sanity newest', 'sanity oldest', 'units conformance', 'kernel')
 MOST = 6                                # at a time, whatever the machine has
-# Not beside each other: integration looks whether spools of a delivery are left on this machine.
-APART = {'integration oldest', 'integration newest', 'delivery'}
+# Not beside each other: both look whether something of a delivery is left in /tmp of this machine.
+APART = {'delivery', 'delivery fleets'}
 
 
 def chosen(asked):
@@ -478,6 +503,16 @@ class Queue(object):
                     self._changed.notify_all()
 
 
+def verdict_env():
+    """An environment with a pytest for the closing line: that of the unit tests if they have run, else one that is made quickly."""
+    python = envs.controller()
+    own = envs.interpreter(python)
+    name = 'controller-%s' % version(tuple(own[1][:2])) if own else ''
+    if os.path.exists(os.path.join(envs.VENV, name, 'made-from')):
+        return envs.make(['ansible', 'units'], python, name)
+    return envs.make(['units'], python, 'verdict')
+
+
 def main():
     asked = sys.argv[1:]
     if not asked or not set(asked) <= set(PARTS) | {name.split()[0] for name in PARTS}:
@@ -496,7 +531,7 @@ def main():
             thread.start()
         for thread in threads:
             thread.join()
-        pytest = os.path.join(envs.make(['units'], envs.controller(), 'verdict'), 'bin', 'pytest')
+        pytest = os.path.join(verdict_env(), 'bin', 'pytest')
         sys.exit(cases.close(run.cases, time.time() - began, pytest, RESULTS))
 
 

@@ -24,6 +24,7 @@ OVERLAY = '[over a copy-on-write overlay](outage.md#mount-a-disk-read-only)'
 COPY = 'ddrescue -d /dev/sdX disk.img disk.map\nlifeboat --disk disk.img rescue DEST'
 PULL = 'docker pull IMAGE@DIGEST'
 
+DUMP_SAFE = 'A rescue is safe. The data were not changed by the try.'
 TEXTS: typing.Dict[str, Text] = {
     # the host and its roots
     'NO_DATA_ROOT': (
@@ -107,6 +108,29 @@ TEXTS: typing.Dict[str, Text] = {
     'ROOT_COPY_INCOMPLETE': (
         NOTHING_WRITTEN + ' Do not use this copy: deleted files are back in it.', 'Copy the data root again, as root.',
         'rsync -aHAXS --numeric-ids /mnt/dead/var/lib/docker/ /srv/docker/'),
+    # a dump of a database
+    'DUMP_CONTAINER_RUNS': (
+        'A rescue is safe. Two servers on one data folder would damage it, so none is started beside the one that runs.',
+        'Use the dump program in the container, or stop the container and run again.', 'docker exec NAME pg_dumpall -U postgres > all.sql'),
+    'DUMP_FOREIGN_ARCH': (
+        DUMP_SAFE, 'Rescue the container and restore it on a host with the right processor.', RESCUE_NAME),
+    'DUMP_LAYERS_LOST': (
+        DUMP_SAFE, 'Rescue the volumes and start them with an image of the same version.', RESCUE_NAME),
+    'DUMP_NO_BINARY': (
+        DUMP_SAFE, 'Rescue the data and start them with an image of the same version.', RESCUE_NAME),
+    'DUMP_NO_SPACE': (
+        DUMP_SAFE, 'Choose a folder with room for changes, on another disk than the data.', 'lifeboat dump DEST NAME --scratch-dir DIR'),
+    'DUMP_PARTIAL': (
+        'The dump can be used. The raw data have the rest: keep them.', 'Read `missing` in the result, and the log beside the dump. Rescue the raw data too.',
+        RESCUE_NAME),
+    'DUMP_SERVER_FAILED': (
+        DUMP_SAFE, 'Read the log beside the dumps. Rescue the raw data and follow [databases.md](databases.md) on a copy.', RESCUE_NAME),
+    'DUMP_TIMEOUT': (
+        DUMP_SAFE, 'Give it more time. Recovery of a large database takes a while.', 'lifeboat dump DEST NAME --timeout 6h'),
+    'DUMP_UNSAFE_HERE': (
+        DUMP_SAFE, 'Run it as root, on a machine (not in a container) where new namespaces and overlay mounts are allowed.', 'sudo lifeboat dump DEST NAME'),
+    'DUMP_VERSION_MISMATCH': (
+        DUMP_SAFE, 'The tag of the image was moved to another version. Rescue the data and start them with an image of their version.', RESCUE_NAME),
     # a container's records
     'CONFIG_DAMAGED': (
         NO_START + ' Do not prune: the image and the anonymous volumes of this container count as unused.',

@@ -21,13 +21,13 @@ from ansible.utils.display import Display
 # All of it here: the process that forks the workers loads this file, so that none of them has to.
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress import Teller
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores, target
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import quantities
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show as plain, text
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name, verdict
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import verdict
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import remote
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     delivery_attempts as attempts,
@@ -135,7 +135,7 @@ class ActionModule(ActionBase):
                 'from outside, or say confirm_dest: true if this one is.' % dest)
         if os.path.lexists(dest) and not os.path.isdir(dest):
             raise AnsibleActionFail('dest %s is a file, not a folder. Choose another dest.' % dest)
-        return os.fsencode(dest), folder_name(str(args['host_name'] or 'host'))
+        return os.fsencode(dest), target.folder_name(str(args['host_name'] or 'host'))
 
     def _login_uid(self) -> int:
         """The ID of the user who logs in, without become. If the disk of the host is full, Ansible's temporary files go to memory from now on."""
@@ -185,7 +185,7 @@ class ActionModule(ActionBase):
         host = task_vars.get('inventory_hostname') or args['host_name']
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
-        delivery = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
+        delivery: dict[str, Any] = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
                     'places': options.places(args), 'patience': options.node_patience(patience)}
         store, path = None, b''
         if on_controller:
@@ -211,7 +211,7 @@ class ActionModule(ActionBase):
 
             def prepare() -> None:
                 """Make dest; called once, after the node has said that dest is not in what it reads."""
-                if on_controller and not self._task.check_mode and not prepared:
+                if store is not None and not self._task.check_mode and not prepared:
                     store.prepare()
                     stack.callback(store.close)
                     store.lock()

@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any, Callable
+
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, records
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
 
-def audit_findings(facts, rules, ignore=None, host='', now=None):
+def audit_findings(facts: Any, rules: Any, ignore: Any = None, host: str = '', now: str | None = None) -> list[dict[str, str | None]]:
     try:
         moment = records.moment_of(plain(now)) if now else None
         if now and moment is None:
@@ -20,5 +22,5 @@ def audit_findings(facts, rules, ignore=None, host='', now=None):
 
 
 class FilterModule:
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {'audit_findings': audit_findings}

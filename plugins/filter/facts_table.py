@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any, Callable
+
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
@@ -12,7 +14,7 @@ WIDTH = 140
 NARROWEST = 40
 
 
-def facts_table(facts, width=WIDTH, verbose=False):
+def facts_table(facts: Any, width: int = WIDTH, verbose: bool = False) -> list[str]:
     try:
         wanted = int(width)
     except (TypeError, ValueError) as exc:
@@ -25,5 +27,5 @@ def facts_table(facts, width=WIDTH, verbose=False):
 
 
 class FilterModule:
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {'facts_table': facts_table}

@@ -129,6 +129,7 @@ problems:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -138,7 +139,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.attach.images impo
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session import Request
 
 
-def work(module):
+def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     request = Request(
         paths=tuple(params['path']), journal=params['journal'], scratch_dir=params['scratch_dir'], scratch_size=params['scratch_size'],
@@ -156,7 +157,7 @@ def work(module):
     return run.attach(request)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type='list', elements='path', default=[]),

@@ -79,6 +79,7 @@ bundles:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -86,12 +87,12 @@ from ansible_collections.lifeboat.docker.plugins.module_utils import module as s
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
 
 
-def inspect(module):
+def inspect(module: AnsibleModule) -> Dict[str, Any]:
     path = os.path.abspath(os.fsencode(module.params['path']))
     return dict(changed=False, bundles=info.inspect(path, module.params['verify']))
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type='path', required=True),

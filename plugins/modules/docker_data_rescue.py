@@ -290,6 +290,7 @@ summary:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -298,7 +299,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import pla
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, run
 
 
-def rescue(module):
+def rescue(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     delivery = params.pop('delivery')
     if delivery is not None:
@@ -314,7 +315,7 @@ def rescue(module):
     return dict(result, failed=True, msg=why) if why else result
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             dest=dict(type='path', required=True),

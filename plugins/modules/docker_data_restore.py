@@ -54,7 +54,7 @@ options:
     type: str
   volume_map:
     description:
-      - 'New names for volumes, as C(old: new). Each old name must be a volume of a bundle.'
+      - New names for volumes, by their old names. Each old name must be a volume of a bundle.
       - Formerly anonymous volumes are called C(<container>-<path in it>) by default.
     type: dict
     default: {}
@@ -315,6 +315,7 @@ notes:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -323,7 +324,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.restore import pla
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore.engineapi import Tls
 
 
-def restore(module):
+def restore(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     # the action plugin puts the folder that a bundle of the controller comes through in the place of its path
     result = (run.restore_all if params['remote_src'] else run.restore_remote)(plan.Options(
@@ -344,7 +345,7 @@ def restore(module):
     return result
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type='path', required=True),

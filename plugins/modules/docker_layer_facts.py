@@ -232,13 +232,15 @@ ansible_facts:
                    worst: critical, next_steps: [Rescue it before dockerd is started on this disk.]}
 """
 
+from typing import Any, Dict
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 
 
-def gather(module):
+def gather(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     options = facts.Options(
         containers=params['containers'], gather_subset=params['gather_subset'], redact_env=params['redact'],
@@ -252,7 +254,7 @@ def gather(module):
         return dict(changed=False, ansible_facts=dict(docker_layers=facts.gather(host, options)))
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             gather_subset=dict(type='list', elements='str', default=list(facts.DEFAULT)),

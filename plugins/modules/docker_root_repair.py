@@ -62,20 +62,20 @@ options:
     default: keep
   donor:
     description:
-      - Paths on the managed node where files of damaged image layers can be had. Each is a bundle with C(image.tar), another data root, an archive of
+      - Paths on the managed node that have undamaged copies of damaged image layers. Each is a bundle with C(image.tar), another data root, an archive of
         C(docker save), or a folder with an OCI image layout.
-      - Every image layer is read and compared with its C(tar-split) data then. A file that is not what the image had is taken from the same
-        layer (diffID) of a donor, if its checksum is right. It is C(certain) where the layer then has its digest, else C(likely).
-      - A layer whose folder is gone is made anew as a whole.
+      - Every image layer is read and compared with its C(tar-split) data then. If a file differs, it is copied from the same
+        layer (diffID) of a donor, if its checksum is right. The step is C(certain) if the layer then has its digest, else C(likely).
+      - If the folder of a layer is gone, the whole layer is made again.
     type: list
     elements: path
     default: []
   verify:
     description:
       - With V(offline), reads the whole root again after the repair and says which containers are complete.
-      - With V(engine), also starts the C(dockerd) of the managed node on a copy of the records, asks it what it lists, ends it and throws the
-        copy away. It has namespaces of its own, no network and private sockets; no container is started, and the data root is out of its reach.
-        With O(state=planned) or in check mode the copy has what the plan would write, so that nothing is changed before it is known to help.
+      - With V(engine), also starts the C(dockerd) of the managed node with a copy of the records, compares what it lists, stops it and
+        deletes the copy. It has namespaces of its own, no network and private sockets. No container is started, and it cannot see the data root.
+        With O(state=planned) or in check mode the plan is applied to the copy only, so you know whether it helps before anything is changed.
     type: str
     choices: [none, offline, engine]
     default: none
@@ -113,7 +113,7 @@ EXAMPLES = r"""
       4f0c5ad01b77: shop-web-1
     verify: offline
 
-- name: What would dockerd list if all of this were done, with files of damaged layers out of a healthy host's archive
+- name: See what dockerd would list after the repair, with files of damaged layers from a healthy host's archive
   lifeboat.docker.docker_root_repair:
     donor: [/mnt/usb/shop-image.tar]
     verify: engine
@@ -167,6 +167,7 @@ problems: {description: 'C(code), C(severity), C(object), C(message), C(next_ste
 """
 
 import os
+from typing import Any, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -174,13 +175,13 @@ from ansible_collections.lifeboat.docker.plugins.module_utils import module as s
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 
 
-def repair(module):
+def repair(module: AnsibleModule) -> Dict[str, Any]:
     given = module.params
 
-    def path(name):
+    def path(name: str) -> Optional[bytes]:
         return os.fsencode(given[name]) if given[name] else None
     result = run.run(run.Request(
-        state=given['state'], host_root=path('host_root'), data_root=path('data_root'), containerd_root=path('containerd_root'),
+        state=given['state'], host_root=os.fsencode(given['host_root']), data_root=path('data_root'), containerd_root=path('containerd_root'),
         journal_dir=path('journal_dir'), steps=given['steps'], names={str(key): str(name) for key, name in given['names'].items()},
         policies=given['policies'], verify=given['verify'], donors=[os.fsencode(one) for one in given['donor']], check=module.check_mode))
     if not module._diff:
@@ -188,7 +189,7 @@ def repair(module):
     return result
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type='str', choices=list(run.STATES), default=run.PLANNED),

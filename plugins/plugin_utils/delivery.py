@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import PARTIAL, PROGRESS
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import (
+    PARTIAL,
+    PROGRESS,
+    FolderBundle,
+    FolderStore,
+)
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import text
@@ -53,8 +58,8 @@ class Receiver:
     After feed(): `asked` (a question to answer), `ended` (the last message), `failed` ({bundle: why}), `written`.
     """
 
-    def __init__(self, store: Any, prepare: Any = None, check: bool = False):
-        self._store = store
+    def __init__(self, store: FolderStore | None, prepare: Callable[[], None] | None = None, check: bool = False) -> None:
+        self._store: Any = store        # only progress needs none, and asks nothing of it
         self._prepare = prepare
         self._check = check
         self._parser = frames.Parser()
@@ -211,7 +216,7 @@ class Receiver:
             raise LifeboatError(f'{target} could not be taken over; run again with force: true')
         self._digests[name][target] = record.sha256
 
-    def _take(self, bundle: Any, whence: str | None, record: door.Take) -> bool:
+    def _take(self, bundle: FolderBundle, whence: str | None, record: door.Take) -> bool:
         holder: Any = None
         if whence is None:
             folder = partial(record.bundle)
@@ -236,7 +241,7 @@ class Receiver:
         with self._folders.inside(f'{partial(name)}/{inner}', True):
             self._folders.check(f'{partial(name)}/{relative}')
 
-    def _take_blob(self, bundle: Any, target: str, digest: str) -> None:
+    def _take_blob(self, bundle: FolderBundle, target: str, digest: str) -> None:
         """A link where there can be one, else a copy: of the blob in images/, or of the bundle that brought it."""
         if target != BLOBS + digest:
             raise ProtocolError(f'{target!r} is no place for a layer')
@@ -327,7 +332,7 @@ class Receiver:
         listed, problems = reading.parse_sums(raw)
         known = {file: digest for file, digest in self._digests[name].items() if file != SUMS}
         wrong = [text(file) for file, digest in listed.items() if known.get(text(file)) != digest]
-        if problems or wrong or MANIFEST not in map(text, listed):
+        if problems or wrong or MANIFEST not in {text(file) for file in listed}:
             raise LifeboatError(f'{wrong[0] if wrong else SUMS if problems else MANIFEST} is not what the host read')
         return {text(file): digest for file, digest in listed.items()}
 

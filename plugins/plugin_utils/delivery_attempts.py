@@ -74,7 +74,7 @@ class Ways(NamedTuple):
 class Attempts:
     """ACTION: the action plugin. DELIVERY: what the module is told of this machine; gets the folders that it shall avoid."""
 
-    def __init__(self, action: Any, ways: Ways, delivery: dict[str, Any]):
+    def __init__(self, action: Any, ways: Ways, delivery: dict[str, Any]) -> None:
         self._action = action
         self._ways = ways
         self._delivery = delivery

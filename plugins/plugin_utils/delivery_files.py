@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import stat
-from typing import Any, Iterator
+from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import place
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import FileSink, SinkError
@@ -24,7 +24,7 @@ SMALL = 1 << 20                         # bytes of a marker
 class Folders:
     """The folder of one host below dest, and what is in it. PATH (bytes): DEST/HOST."""
 
-    def __init__(self, path: bytes):
+    def __init__(self, path: bytes) -> None:
         self.path = path
         self._fd: int | None = None
 
@@ -64,15 +64,9 @@ class Folders:
         os.close(fd)
         return True
 
-    @contextlib.contextmanager
-    def inside(self, relative: str, make: bool) -> Iterator[int | None]:
+    def inside(self, relative: str, make: bool) -> contextlib.AbstractContextManager[int | None]:
         """A descriptor of the folder RELATIVE below; None where it is missing and not MAKE. Raises LifeboatError."""
-        fd = place.subfolders(self._held(), os.fsencode(relative), make)
-        try:
-            yield fd
-        finally:
-            if fd is not None:
-                os.close(fd)
+        return place.inside(self._held(), os.fsencode(relative), make)
 
     def check(self, relative: str) -> bool:
         """True if RELATIVE is a file of ours, all of its folders too; False if it is missing. Raises LifeboatError."""
@@ -118,11 +112,11 @@ class Folders:
 class Part:
     """A file that is resumable: its beginning lies beside its final name until commit(). FOLDER: a descriptor, SHOWN: its path."""
 
-    def __init__(self, folder: int, name: bytes, shown: bytes, mark: str, digest: Any, size: int):
+    def __init__(self, folder: int, name: bytes, shown: bytes, mark: str, digest: hashlib._Hash | None, size: int) -> None:
         self._name = name
         self._path = os.path.join(shown, name)
         self._part, self._mark = part_names(name)
-        self.digest = digest if size else hashlib.sha256()
+        self.digest = digest if size and digest is not None else hashlib.sha256()
         self._folder = os.dup(folder)
         try:
             self._fd = _open(self._part, os.O_WRONLY | os.O_CREAT, self._folder)
@@ -173,7 +167,7 @@ class Part:
 class Whole:
     """A small file that is written in one step."""
 
-    def __init__(self, folder: int, name: bytes, shown: bytes):
+    def __init__(self, folder: int, name: bytes, shown: bytes) -> None:
         self._sink = FileSink(folder, name, True, shown)
         self.digest = hashlib.sha256()
         self.commit = self._sink.commit

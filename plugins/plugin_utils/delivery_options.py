@@ -10,10 +10,10 @@ from typing import Any, Callable, Sequence
 
 from ansible.errors import AnsibleActionFail
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import target
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show as plain
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import Problem
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import target
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import spool
 
 IN_MEMORY = '/dev/shm'

@@ -24,7 +24,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.plugins.connection import ConnectionBase
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, delivery_guard as guard
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import Receiver
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
@@ -63,14 +63,14 @@ class Session:
     """
 
     def __init__(self, action: Any, started: door.Started, receiver: Receiver, scratch: str,
-                 show: Callable[[Optional[door.Snapshot]], None], patience: float, room: int = 64 << 20):
+                 show: Callable[[Optional[door.Snapshot]], None], patience: float, room: int = 64 << 20) -> None:
         self._action = action
         self._started = started
         self._receiver = receiver
         self._scratch = scratch
         self._show = show
         self._patience = patience
-        self._room = max(room, 4 * spool.MAX_CHUNK)
+        self._room = max(room, 4 * channel.MAX_CHUNK)
         self._parent = os.getppid()
         self._next = 0                  # number of the chunk to fetch; those before it were checked
         self._largest = spool.MIN_CHUNK
@@ -216,7 +216,7 @@ class Session:
     def _fetch(self, chunk: door.Chunk) -> bytes:
         """A chunk that was checked. AnsibleError if it could not be had, ProtocolError if it is larger than it may be."""
         local = os.path.join(self._scratch, 'chunk-%d' % chunk.number)
-        there = f'{self._started.spool}/{chunk.number:08d}-{chunk.sha256}'
+        there = f'{self._started.spool}/{channel.chunk_name(chunk.number, chunk.sha256)}'
         # a connection object keeps notes about the command at work; threads need one each
         connection = copy.copy(self._action._connection) if self._fetchers else self._action._connection
         try:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 
-from .findings import human_bytes
+from .sizes import human_bytes
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'report_page')
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, NamedTuple
 
-from .findings import human_bytes
 from .records import moment_of, one_line
+from .sizes import human_bytes
 
 BARS = 10
 TILES = 32

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import findings as rules_of, pages, reports, reports_charts, reports_rows, reports_text
+from . import findings as rules_of, pages, reports, reports_charts, reports_rows, reports_text, sizes
 
-human = rules_of.human_bytes
+human = sizes.human_bytes
 
 
 def as_html(report: dict[str, Any]) -> str:

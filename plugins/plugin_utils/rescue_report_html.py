@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress import duration
 
 from . import pages, rescue_report
-from .findings import human_bytes as human
+from .sizes import human_bytes as human
 
 SHADES = {'critical': 'lost', 'warning': 'partial'}
 

@@ -109,14 +109,18 @@ class Host(object):
         self.boot()
 
     def boot(self):
+        before = self._said_listening()
         self.sshd = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
-        for dummy in range(100):
-            if subprocess.call(['ip', 'netns', 'exec', self.space, 'sh', '-c', ': </dev/tcp/%s/22' % self.address],
-                               executable=None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
-                break
-            if b'listening' in open(self._log.name, 'rb').read():
-                break
+        until = time.monotonic() + 60
+        while self._said_listening() == before:
+            if self.sshd.poll() is not None or time.monotonic() > until:
+                raise AssertionError('sshd does not start: %s' % open(self._log.name, encoding='utf-8', errors='replace').read()[-2000:])
             time.sleep(0.05)
+
+    def _said_listening(self):
+        """How often an sshd of this host has said that it listens."""
+        with open(self._log.name, 'rb') as said:
+            return said.read().count(b'listening')
 
     def inside(self, *argv):
         """Run a command in the host's namespaces."""

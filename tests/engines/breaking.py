@@ -48,7 +48,8 @@ def fill(engine):
 class Broken(object):
     """A dead root that may be broken: paths in it, by the engine's own words. CONTAINERD: root of the containerd that serves it."""
 
-    def __init__(self, data_root, containerd, truth):
+    def __init__(self, host_root, data_root, containerd, truth):
+        self.host_root = host_root
         self.path = data_root
         self.containerd = containerd
         self.truth = truth
@@ -65,7 +66,10 @@ class Broken(object):
         return os.path.join(self.image, 'layerdb/mounts', self.id(name), *more)
 
     def upper(self, name, *more):
-        return os.path.join(self.overlay, text(self.mount(name, 'mount-id')), *more)
+        ident = text(self.mount(name, 'mount-id'))
+        if not ident:
+            raise OSError('which folder it has is not recorded any more')
+        return os.path.join(self.overlay, ident, *more)
 
     def chain(self, name, up):
         """layerdb folder of the layer UP below the top one of a container's image."""
@@ -76,7 +80,10 @@ class Broken(object):
 
     def layer(self, name, up, *more):
         """Folder of the driver of the same layer."""
-        return os.path.join(self.overlay, text(os.path.join(self.chain(name, up), 'cache-id')), *more)
+        ident = text(os.path.join(self.chain(name, up), 'cache-id'))
+        if not ident:
+            raise OSError('which folder it has is not recorded any more')
+        return os.path.join(self.overlay, ident, *more)
 
     def link(self, name):
         """The link in l/ of the topmost image layer of a container."""
@@ -156,6 +163,31 @@ def removing(path):
     os.rename(path, path + '-424242-removing')
 
 
+def marked_as_dead(broken):
+    """A removal was begun; the layer is there."""
+    path = broken.folder(QUIET, 'config.v2.json')
+    value = json.loads(text(path))
+    write(path, json.dumps(dict(value, State=dict(value['State'], Dead=True, RemovalInProgress=True))).encode())
+
+
+def one_name(broken):
+    """Two containers have one name."""
+    path = broken.folder(QUIET, 'config.v2.json')
+    write(path, json.dumps(dict(json.loads(text(path)), Name='/' + PLAIN)).encode())
+
+
+def pid_of_another(broken):
+    """The pid file names a process that lives and is no engine: this one."""
+    write(os.path.join(broken.host_root, 'run/docker.pid'), b'%d' % os.getpid())
+
+
+def comma_in_settings(broken):
+    """daemon.json has a comma too many, and a comment."""
+    path = os.path.join(broken.host_root, 'etc/docker/daemon.json')
+    whole = text(path).rstrip()
+    write(path, (whole[:-1].rstrip() + ', // the last\n}\n').encode())
+
+
 class Break(NamedTuple):
     """HURT(broken) does it. LOST {container: keys of inspect that may differ}; FORGIVEN: of images volumes networks, what may differ then.
 
@@ -205,8 +237,7 @@ def _repositories(broken):
     return os.path.join(broken.image, 'repositories.json')
 
 
-def _named(broken):
-    """No tag is lost for good here: each image has a container of its own name."""
+def _options(broken):
     return os.path.join(broken.path, 'volumes/options/opts.json')
 
 
@@ -258,8 +289,8 @@ BREAKS = {
     'volumes db without free list': Break(_of(no_free_list, _in_root(VOLUMES)), stores=BOTH),
     'volumes db empty': Break(_of(write, _in_root(VOLUMES)), forgiven=('volumes',), stores=BOTH),
     'volumes db gone': Break(_of(os.unlink, _in_root(VOLUMES)), forgiven=('volumes',), stores=BOTH),
-    'volume options empty': Break(_of(write, _named), stores=BOTH),
-    'volume options garbage': Break(_of(garbage, _named), stores=BOTH),
+    'volume options empty': Break(_of(write, _options), steps=('VOLUME_OPTIONS_ASIDE',), stores=BOTH),
+    'volume options garbage': Break(_of(garbage, _options), steps=('VOLUME_OPTIONS_ASIDE',), stores=BOTH),
     'volume data gone': Break(_of(shutil.rmtree, _in_root('volumes/db/_data')), steps=('VOLUME_DATA',), stores=BOTH),
     'network db garbage': Break(_of(garbage, _in_root(NETWORKS)), forgiven=('networks',), stores=BOTH),
     'network db without head': Break(_of(behead, _in_root(NETWORKS)), stores=BOTH),
@@ -267,6 +298,10 @@ BREAKS = {
     'buildkit garbage': Break(_of(garbage, _in_root('buildkit/cache.db')), stores=('graph',)),
     'containerd garbage': Break(_of(garbage, _in_containerd(META))),
     'containerd shorter than it says': Break(_of(without_its_end, _in_containerd(META)), stores=BOTH),
+    'marked as dead': Break(marked_as_dead, stores=BOTH),
+    'one name for two': Break(one_name, {QUIET: frozenset({'Name'}), PLAIN: frozenset({'Name'})}, steps=('CONTAINER_NAME',), stores=BOTH),
+    'pid file of another': Break(pid_of_another, stores=BOTH),
+    'comma in daemon.json': Break(comma_in_settings, steps=('DAEMON_JSON',), stores=BOTH),
     'snapshots without free list': Break(_of(no_free_list, _in_containerd(SNAPSHOTS)), stores=('containerd',)),
 }
 # several at once that do not touch each other's sources: one start of an engine proves them all
@@ -274,10 +309,10 @@ GROUPS = {
     'records': ('links gone', 'cache-id empty', 'diff empty', 'lower of container empty', 'mount parent gone', 'repositories zeros', 'volumes db without head',
                 'network db without head', 'buildkit garbage', 'config empty'),
     'layers': ('layer removing', 'lower of container gone', 'init layer gone', 'init-id empty', 'work gone', 'mount-id empty', 'hostconfig zeros',
-               'containerd garbage', 'volume options empty'),
+               'containerd garbage', 'volume options empty', 'pid file of another', 'marked as dead'),
     'donor': ('file of image layer empty', 'image layer gone'),
     'store': ('hostconfig zeros', 'volume options empty', 'volumes db without free list', 'network db without head', 'containerd shorter than it says',
-              'snapshots without free list'),
+              'snapshots without free list', 'pid file of another', 'comma in daemon.json', 'marked as dead', 'one name for two'),
 }
 
 

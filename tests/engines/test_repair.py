@@ -12,7 +12,10 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import tarfile
+import time
 
 import breaking
 import pytest
@@ -20,7 +23,7 @@ from breaking import BREAKS, GROUPS, Broken
 from rig import dead, engine as engines, fixtures, listing, newer
 from rig.common import RigError
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run, trial
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import journal, run, trial
 
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
 KINDS = fixtures.wanted(('debian-overlay2', 'newer-overlay2', 'newer-containerd') + (('newer-containerd-packaged',) if SOAK else ()))
@@ -28,6 +31,7 @@ STORE = {kind: 'containerd' if engines.KINDS[kind].store == 'containerd' else 'g
 ORDER = {'complete': 0, 'partial': 1, 'unsupported': 2, 'lost': 3}
 CASES = [(kind, name) for kind in KINDS for name in sorted(GROUPS) if (name == 'store') == (STORE[kind] == 'containerd')]
 ALONE = [(kind, name) for kind in KINDS for name in breaking.names_for(STORE[kind])] if SOAK else []
+KILLS = [(KINDS[seed % len(KINDS)], seed) for seed in range(SOAK or 1)] if KINDS else []
 CHANCE = [(kind, seed) for seed in range(SOAK if SOAK > 1 else 0) for kind in KINDS[seed % len(KINDS):][:1]]
 # folders whose entries are never the engine's own to delete at a start
 KEPT = ('containers', 'volumes', 'overlay2', 'image/overlay2/imagedb/content/sha256', 'image/overlay2/layerdb/sha256', 'image/overlay2/layerdb/mounts')
@@ -46,7 +50,7 @@ def engine_on(root):
 
 
 def broken_on(engine, root):
-    return Broken(engine.data_root, containerd_of(engine), root.truth)
+    return Broken(engine.host_root, engine.data_root, containerd_of(engine), root.truth)
 
 
 def containerd_of(engine):
@@ -181,7 +185,7 @@ def prove(root, control_of, one):
                    'donors': [os.fsencode(root.data_root)] if one.donor else []}
         result = repair(engine, verify='offline', **options)
         assert {item['code'] for item in result['unresolved']} <= set(one.open), result['unresolved']
-        assert result['verified']['containers'] == whole
+        assert sorted(result['verified']['containers'].values()) == sorted(whole.values())
         assert repair(engine, run.PLANNED, **options)['plan'] == []
         assert repair(engine, run.REVERTED)['unresolved'] == []
         assert state(engine) == hurt_state
@@ -216,17 +220,10 @@ def entries(engine):
 @pytest.mark.parametrize('kind, seed', CHANCE)
 def test_breaks_by_chance(small_root_of, control, kind, seed):
     """Never worse than before, undo exact, second plan empty, and the next start deletes nothing."""
-    chance = random.Random(seed)
-    names = breaking.names_for(STORE[kind])
-    chosen = chance.sample(names, chance.randint(2, min(11, len(names))))
     before_all, dummy, whole = control(kind)
     with engine_on(small_root_of(kind)) as engine:
         broken = broken_on(engine, small_root_of(kind))
-        done = []
-        for name in chosen:
-            with contextlib.suppress(OSError, ValueError):      # what another one took away already
-                BREAKS[name].hurt(broken)
-                done.append(name)
+        done = broken_by_chance(broken, kind, random.Random(seed))
         hurt_state, before = state(engine), statuses(engine)
         steps = sorted({step for name in done for step in BREAKS[name].steps}) if seed % 2 else []
         result = repair(engine, verify='offline', steps=steps)
@@ -251,6 +248,38 @@ def test_breaks_by_chance(small_root_of, control, kind, seed):
         assert held <= entries(engine), (done, sorted(held - entries(engine)))
 
 
+def broken_by_chance(broken, kind, chance):
+    """Names of 2 to 11 breaks that were done to a root."""
+    names, done = breaking.names_for(STORE[kind]), []
+    for name in chance.sample(names, chance.randint(2, min(11, len(names)))):
+        with contextlib.suppress(OSError, ValueError):      # what another one took away already
+            BREAKS[name].hurt(broken)
+            done.append(name)
+    return done
+
+
+@pytest.mark.parametrize('kind, seed', KILLS)
+def test_a_repair_that_is_killed_is_finished_or_undone(small_root_of, kind, seed):
+    """kill -9 at a moment of the clock, after the journal has begun."""
+    chance = random.Random(seed + 1000)
+    with engine_on(small_root_of(kind)) as engine:
+        done = broken_by_chance(broken_on(engine, small_root_of(kind)), kind, chance)
+        hurt_state, kept = state(engine), os.fsencode(engine.data_root + '.lifeboat-repair')
+        tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        code = 'import conftest\nfrom %s import run\nrun.run(run.Request("repaired", %r))' % (run.__package__, os.fsencode(engine.host_root))
+        with subprocess.Popen([sys.executable, '-c', code], env=dict(os.environ, PYTHONPATH=tests)) as child:
+            while child.poll() is None and not journal.exists(kept):
+                time.sleep(0.002)
+            time.sleep(chance.random() * 0.3)
+            child.kill()
+        assert journal.exists(kept), done
+        if seed % 2:
+            repair(engine)
+            assert [step for step in repair(engine, run.PLANNED)['plan'] if step['selected']] == [], done
+        assert repair(engine, run.REVERTED)['unresolved'] == [], done
+        assert state(engine) == hurt_state, done
+
+
 def said_short(engine):
     return engine.api('GET', '/containers/json', all='true'), engine.api('GET', '/images/json')
 
@@ -268,7 +297,7 @@ def trial_of(engine, monkeypatch, **more):
     """What an engine of the same version says of a copy of the records."""
     if engine.kind.newer:               # its programs are those of the tree
         tree = os.path.join(newer.ensure_tree(), 'usr')
-        monkeypatch.setattr(trial, '_ENTER', trial._ENTER.replace('exec dockerd', 'mount --bind %s /usr\nexec dockerd' % tree))
+        monkeypatch.setattr(trial, '_ENTER', trial._ENTER.replace('exec timeout', 'mount --bind %s /usr\nexec timeout' % tree))
     return repair(engine, run.PLANNED, verify='engine', **more)['verified']['engine']
 
 

@@ -290,11 +290,14 @@ def test_full_volume_is_refused_replaced_and_kept(start_engine, disk_dir):
     assert not restore(engine, path)['changed']
 
 
+FILES = 12000                           # so many that nobody restores them between two looks
+
+
 @pytest.mark.parametrize('sig', [signal.SIGTERM, signal.SIGKILL])
 def test_killed_in_the_middle(sig, start_engine, disk_dir):
     engine = start_engine('debian-overlay2')
     before = state(engine)
-    path = lone_volume(disk_dir, 'vol', [member('./f%d' % number, b'x' * 1000) for number in range(30000)])
+    path = lone_volume(disk_dir, 'vol', [member('./f%d' % number, b'x' * 1000) for number in range(FILES)])
     code = ('import sys; from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run; '
             'run.restore(plan.Options(path=sys.argv[1].encode(), docker_host=sys.argv[2]))')
     with subprocess.Popen([sys.executable, '-c', code, os.fsdecode(path), 'unix://' + engine.socket], stderr=subprocess.DEVNULL,
@@ -307,9 +310,9 @@ def test_killed_in_the_middle(sig, start_engine, disk_dir):
     if sig == signal.SIGTERM:
         assert state(engine) == before
     else:
-        assert len(os.listdir(data)) < 30000
+        assert len(os.listdir(data)) < FILES
     result = restore(engine, path)
-    assert result['changed'] and len(os.listdir(data)) == 30000
+    assert result['changed'] and len(os.listdir(data)) == FILES
     assert not restore(engine, path)['changed']
 
 

@@ -252,6 +252,31 @@ def test_remedies_of_the_audit_exist():
     assert remedies and [fault for line in remedies for fault in faults('```\n%s\n```' % line)] == []
 
 
+def descriptions(value):
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in ('description', 'short_description', 'notes', 'details') and not isinstance(item, dict):
+                for each in item if isinstance(item, list) else [item]:
+                    yield each
+            else:
+                for each in descriptions(item):
+                    yield each
+    elif isinstance(value, list):
+        for item in value:
+            for each in descriptions(item):
+                yield each
+
+
+def test_every_description_is_text():
+    """A colon and a blank in an unquoted line of YAML make a dictionary of it, and ansible-doc refuses the whole module."""
+    found = [(path, each) for kind in ('modules', 'lookup', 'inventory') for path in glob.glob(os.path.join(TOP, 'plugins', kind, '*.py'))
+             for name in ('DOCUMENTATION', 'RETURN') if name == 'DOCUMENTATION' or kind == 'modules'
+             for each in descriptions(yaml.safe_load(constant(os.path.relpath(path, TOP), name)))]
+    found += [(path, each) for pattern in ('plugins/filter/*.yml', 'roles/*/meta/argument_specs.yml') for path in glob.glob(os.path.join(TOP, pattern))
+              for each in descriptions(yaml.safe_load(read(os.path.relpath(path, TOP))))]
+    assert len(found) > 200 and [(path, each) for path, each in found if not isinstance(each, str)] == []
+
+
 def test_the_page_of_the_tool_has_every_verb_and_every_option_for_all():
     page, parser = read('docs', 'tool.md'), cli.build('1')
     headings = {word for line in re.findall(r'^##+ (.*)$', page, re.M) for word in re.findall(r'\w+', line.lower())}

@@ -21,6 +21,7 @@ import deadroot
 import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LOOKED = 1 if os.geteuid() else 0       # others than root are told that they do not see all
 
 import pyz
 
@@ -87,7 +88,7 @@ def test_it_is_a_program_and_holds_nothing_of_ansible(place):
 
 
 def test_every_verb_runs_in_an_empty_environment(place, tmp_path):
-    for words, status in ((('look',), 0), (('ls', '-R', 'web'), 0), (('cat', 'web:/etc/passwd'), 0), (('find', 'web', '-name', 'x'), 0),
+    for words, status in ((('look',), LOOKED), (('ls', '-R', 'web'), 0), (('cat', 'web:/etc/passwd'), 0), (('find', 'web', '-name', 'x'), 0),
                           (('du', 'web'), 0), (('cp', 'web:/etc', str(tmp_path)), 0), (('tar', 'web'), 0), (('diff', 'web'), 0),
                           (('logs', 'web'), 0), (('inspect', 'web'), 0), (('rescue', str(tmp_path / 'out'), '--include', 'config,writable,volumes,logs'), 0),
                           (('verify', str(tmp_path / 'out')), 0), (('mount', 'web'), 0), (('completion', 'bash'), 0), (('--version',), 0)):
@@ -98,7 +99,7 @@ def test_every_verb_runs_in_an_empty_environment(place, tmp_path):
 
 def test_stdin_closed(place):
     done = run(place, 'look', '--json', preexec_fn=lambda: os.close(0))
-    assert done.returncode == 0 and len(json.loads(done.stdout.decode())['containers']) == 3
+    assert done.returncode == LOOKED and len(json.loads(done.stdout.decode())['containers']) == 3
     done = run(place, 'rescue', str(place / 'closed'), '--include', 'config,writable,volumes', preexec_fn=lambda: os.close(0))
     assert done.returncode == 0, done.stderr
 
@@ -152,7 +153,7 @@ def on_terminal(place, *words, **variables):
 
 def test_on_a_terminal_there_are_colours_and_lines_fit(place):
     status, said = on_terminal(place, 'look')
-    assert status == 0 and b'\x1b[32mcomplete\x1b[0m' in said
+    assert status == LOOKED and b'\x1b[32mcomplete\x1b[0m' in said
     plain = re.sub(b'\x1b\\[[0-9;]*m', b'', said).decode().split('\r\n')
     assert max(map(len, plain)) <= 80
     assert b'\x1b' not in on_terminal(place, 'look', NO_COLOR='1')[1]

@@ -30,7 +30,8 @@ BELOW = {
     'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
     'repair': GROUND | {'archive', 'engines', 'images'},
-    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'facts', 'rescue', 'repair', 'restore', 'module'},
+    'dump': BELOW_BUNDLES | {'bundles'},
+    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'dump', 'facts', 'rescue', 'repair', 'restore', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

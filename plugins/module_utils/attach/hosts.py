@@ -202,8 +202,8 @@ def system_of(entry: fsinfo.FstabEntry, systems: List[FileSystem]) -> Optional[F
     if equals:
         of = {'UUID': lambda each: each.found.uuid, 'LABEL': lambda each: each.found.label,
               'PARTUUID': lambda each: each.device.partuuid, 'PARTLABEL': lambda each: each.device.partlabel}.get(key)
-        hits = [each for each in systems if of and value and of(each).lower() == value.lower()]
-        if key in ('LABEL', 'PARTLABEL'):
+        hits = [each for each in systems if of is not None and value and of(each).lower() == value.lower()]
+        if of is not None and key in ('LABEL', 'PARTLABEL'):
             hits = [each for each in hits if of(each) == value]
     else:
         hits = [each for each in systems if source in each.device.names]

@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tab completion for bash, zsh and fish, made of the parser: no list of verbs or options stands here."""
 import argparse
-from typing import Any, List
+from typing import TYPE_CHECKING, List, Optional, Tuple
+
+if TYPE_CHECKING:
+    from .parser import Parser
 
 HEAD = '# Tab completion of lifeboat for %s, made by: lifeboat completion %s\n'
 
 
-def options_of(parser):
+def options_of(parser: 'Parser') -> List[Tuple[List[str], str, Optional[List[str]], bool]]:
     """[(words, help, choices or None, whether it takes a value)] of the options of a parser."""
     found = []
     for action in parser._actions:
@@ -19,31 +22,31 @@ def options_of(parser):
     return found
 
 
-def one_line(action):
+def one_line(action: argparse.Action) -> str:
     """The help of an option, short and without what a shell would read."""
     text = (action.help or '').replace('%(default)s', str(action.default)).split(';')[0].split('(default')[0].strip()
     return ''.join(char for char in text if char not in '\'"`$\\[]:')
 
 
-def arguments_of(parser: Any) -> List[str]:
+def arguments_of(parser: 'Parser') -> List[str]:
     """The words that an argument (not an option) of a parser may be, [] where it is a name or a path."""
     return [str(word) for action in parser._actions if not action.option_strings and action.choices for word in action.choices]
 
 
-def verbs_of(parser):
+def verbs_of(parser: 'Parser') -> List[Tuple[str, str, List[Tuple[List[str], str, Optional[List[str]], bool]], List[str]]]:
     """[(verb, summary, its options, words that its argument may be)] of the whole parser."""
     summaries = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            summaries = {item.dest: item.help for item in action._choices_actions}
+            summaries = {item.dest: item.help or '' for item in action._choices_actions}
     return [(name, summaries.get(name, ''), options_of(child.filled()), arguments_of(child)) for name, child in parser.verbs.items()]
 
 
-def _words(options):
+def _words(options: List[Tuple[List[str], str, Optional[List[str]], bool]]) -> str:
     return ' '.join(word for words, dummy, dummy2, dummy3 in options for word in words)
 
 
-def bash(parser):
+def bash(parser: 'Parser') -> str:
     """A script for bash."""
     verbs = verbs_of(parser)
     cases = ''.join("        %s) words='%s' arguments='%s' ;;\n" % (name, _words(options), ' '.join(arguments))
@@ -66,11 +69,11 @@ complete -o default -F _lifeboat lifeboat lifeboat.pyz
 ''' % {'verbs': ' '.join(verb[0] for verb in verbs), 'common': _words(options_of(parser)), 'cases': cases}
 
 
-def zsh(parser):
+def zsh(parser: 'Parser') -> str:
     """A script for zsh, to be called _lifeboat."""
     verbs = verbs_of(parser)
 
-    def arguments(options):
+    def arguments(options: List[Tuple[List[str], str, Optional[List[str]], bool]]) -> str:
         lines = []
         for words, text, choices, value in options:
             for word in words:
@@ -101,12 +104,12 @@ _lifeboat "$@"
 ''' % (listed, arguments(options_of(parser)), cases)
 
 
-def fish(parser):
+def fish(parser: 'Parser') -> str:
     """A script for fish."""
     lines = [HEAD % ('fish', 'fish')]
     names = ' '.join(parser.verbs)
 
-    def line(condition, words, text, choices, value):
+    def line(condition: str, words: List[str], text: str, choices: Optional[List[str]], value: bool) -> str:
         parts = ["complete -c lifeboat -n '%s'" % condition]
         for word in words:
             flag = '-l' if word.startswith('--') else '-s' if len(word) == 2 else '-o'

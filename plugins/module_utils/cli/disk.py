@@ -4,10 +4,13 @@
 """--disk: the disk of a dead host is attached before the verb and released after it, whatever the verb did."""
 import contextlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, Iterator
 
 from ..disk.errors import LifeboatError
-from .output import shown
+from .output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
 
 # verbs whose answer is of no use when the disk is released again
 NOT_WITH = {'mount': 'it prints a command for a disk that stays attached; use the module disk_attach'}
@@ -23,7 +26,7 @@ def request_of(given: Any) -> Any:
 
 
 @contextlib.contextmanager
-def attached(given, out):
+def attached(given: 'argparse.Namespace', out: Output) -> Iterator[None]:
     """GIVEN.host_root is that of the disk in here. Nothing happens without --disk. LifeboatError."""
     if not given.disk:
         yield

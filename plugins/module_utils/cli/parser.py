@@ -5,7 +5,7 @@
 import argparse
 import importlib
 import os
-from typing import Any, Dict, Iterable, List
+from typing import Any, Callable, Dict, Iterable, List
 
 from .output import terminal_width
 
@@ -24,6 +24,7 @@ VERBS = (
     ('rescue', 'write bundles: everything of containers, with checksums'),
     ('verify', 'check bundles against their checksums'),
     ('repair', 'what is to be done so that the engine starts again; with --apply do it, with --revert undo it'),
+    ('dump', 'write the databases of dead containers as SQL, with the servers of their own images'),
     ('mount', 'the command that mounts a container\'s file system read-only'),
     ('completion', 'tab completion for bash, zsh or fish'),
 )
@@ -68,24 +69,24 @@ class Parser(argparse.ArgumentParser):
         super(Parser, self).__init__(*later[0], **later[1])
         return getattr(self, name)
 
-    def filled(self):
+    def filled(self) -> 'Parser':
         if self.fill is not None:
             fill, self.fill = self.fill, None
             fill(self)
         return self
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.filled()
         return super(Parser, self).parse_known_args(args, namespace)
 
 
-def _on(name):
+def _on(name: str) -> bool:
     return os.environ.get(name, '').lower() in ('1', 'true', 'yes', 'on')
 
 
-def common(parser, top):
+def common(parser: Parser, top: bool) -> None:
     """The options that every verb has; they may stand before the verb (TOP) or behind it."""
-    def default(value):
+    def default(value: Any) -> Any:
         return value if top else argparse.SUPPRESS
     group = parser.add_argument_group('where to look')
     group.add_argument('--host-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_HOST_ROOT') or '/'),
@@ -117,24 +118,24 @@ def listed(given: Iterable[str]) -> List[str]:
     return [word.strip() for each in given for word in each.split(',') if word.strip()]
 
 
-def verb(name):
+def verb(name: str) -> Any:
     """The module of a verb: `arguments(parser)`, `run(given, out)` -> exit status, `EXAMPLES`."""
     return importlib.import_module('.verbs.' + name, __name__.rpartition('.')[0])
 
 
-def _fill(name):
-    def fill(parser):
+def _fill(name: str) -> Callable[[Parser], None]:
+    def fill(parser: Parser) -> None:
         module = verb(name)
         module.arguments(parser)
         common(parser, False)
         parser.epilog = 'examples:\n' + ''.join('  %s\n' % line for line in module.EXAMPLES.strip('\n').split('\n'))
         more = getattr(module, 'DESCRIPTION', '')
         if more:
-            parser.description += '\n' + more
+            parser.description = (parser.description or '') + '\n' + more
     return fill
 
 
-def build(version):
+def build(version: str) -> Parser:
     """The argparse parser of the whole tool; verbs are filled in when they are parsed, or by filled()."""
     parser = Parser(prog='lifeboat', description=ABOUT, epilog=END, formatter_class=Help)
     common(parser, True)

@@ -16,6 +16,7 @@ An engine is a folder beside this file with a module ``engine`` that has
 
 and one line in engines.registry. It is imported on every call, so it imports the rest of its folder where it is needed.
 """
+import errno
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..formats.values import NOTHING
@@ -103,6 +104,8 @@ class Root(object):
     def changes(self, container: model.Container) -> Iterator[Any]:
         """Yield layers.changes.Change and disk.tree.Failure: what the engine itself would print as changed. Raises OSError."""
         from ..layers.changes import changes
+        if container.stack is None:
+            raise OSError(errno.ENOENT, 'its layers are not known')
         return changes(container.stack)
 
     def export_ids(self, container: model.Container) -> Any:

@@ -66,7 +66,7 @@ class Host(object):
             self.close()
             raise
 
-    def _find(self, asked):
+    def _find(self, asked: List[Tuple[Any, Given]]) -> None:
         nothing, candidates = [], 0
         for module, given in asked:
             found = module.find(self.root, given)
@@ -101,7 +101,7 @@ def open_host(host_root: bytes = b'/', data_roots: Sequence[bytes] = (), contain
     return Host(host_root, data_roots, containerd_root, engines)
 
 
-def _shared(disk, modules, given) -> List[Tuple[Any, Given]]:
+def _shared(disk: HostRoot, modules: List[Any], given: Given) -> List[Tuple[Any, Given]]:
     """[(module, the Given for it)]. A folder that the user gave is for the engine whose it is, or else for the first one, which says
     what is wrong with it."""
     if not given.data_roots or len(modules) == 1:

@@ -15,9 +15,12 @@ write-back), a rotated file whose compression was interrupted, an unreadable fil
 """
 import re
 import struct
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import gotypes, gunzip, jsonish
+
+if TYPE_CHECKING:
+    from .pieces import Readable
 
 MAX_RECORD = 1024 * 1024                # of JSON. Docker's are below 100 KiB: 16 KiB, each byte escaped with up to 6
 MAX_FRAME = 1000000                     # of the local driver; Docker refuses more
@@ -49,22 +52,22 @@ class Counters(object):
     """What a reader met. `notes`: (index of the file, one clause) about files that could not be read to their end."""
     __slots__ = ('records', 'damaged', 'skipped_bytes', 'notes')
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.records = 0
         self.damaged = 0                # pieces that are no record, e.g. a torn line
         self.skipped_bytes = 0          # their bytes, NUL bytes included (of the unpacked data)
-        self.notes = []
+        self.notes: List[Tuple[int, str]] = []
 
-    def skip(self, size, damaged=1):
+    def skip(self, size: int, damaged: int = 1) -> None:
         self.damaged += damaged
         self.skipped_bytes += size
 
-    def note(self, index, message):
+    def note(self, index: int, message: str) -> None:
         if len(self.notes) < MAX_NOTES:
             self.notes.append((index, message))
 
 
-def order(names, base):
+def order(names: Collection[bytes], base: bytes) -> List[bytes]:
     """The files of one log among NAMES (bytes), oldest first: ``BASE.2.gz``, ``BASE.1``, ``BASE``.
 
     Where a number exists both plain and compressed the plain file counts: Docker removes it only after the
@@ -82,7 +85,7 @@ def order(names, base):
     return ordered + ([base] if base in names else [])
 
 
-def render(record):
+def render(record: LogRecord) -> bytes:
     """The bytes `docker logs --timestamps` prints for RECORD: time in UTC with nine digits, space, data."""
     match = _UTC.match(record.time)
     if match is not None:
@@ -96,7 +99,7 @@ def render(record):
     return stamp.encode('ascii') + b' ' + record.data
 
 
-def json_file_records(files, counters=None):
+def json_file_records(files: 'Iterable[Readable]', counters: Optional[Counters] = None) -> Iterator[LogRecord]:
     """Yield the LogRecords of json-file logs. FILES: iterable of binary file objects, oldest first, plain or gzip."""
     counters = Counters() if counters is None else counters
     for index, fileobj in enumerate(files):
@@ -111,7 +114,7 @@ def json_file_records(files, counters=None):
                 yield record
 
 
-def local_records(files, counters=None):
+def local_records(files: 'Iterable[Readable]', counters: Optional[Counters] = None) -> Iterator[LogRecord]:
     """Yield the LogRecords of `local` logs (and of the cache of other drivers). FILES as in json_file_records()."""
     counters = Counters() if counters is None else counters
     for index, fileobj in enumerate(files):
@@ -120,7 +123,7 @@ def local_records(files, counters=None):
             yield record
 
 
-def _contents(fileobj, index, counters):
+def _contents(fileobj: 'Readable', index: int, counters: Counters) -> Iterator[bytes]:
     """The (unpacked) pieces of one file; an error ends the file and is noted."""
     total = 0
     try:
@@ -133,7 +136,7 @@ def _contents(fileobj, index, counters):
         counters.note(index, 'cannot be read after %d bytes: %s' % (total, exc.strerror or exc))
 
 
-def _lines(pieces, counters):
+def _lines(pieces: Iterable[bytes], counters: Counters) -> Iterator[bytes]:
     """Split into lines without their end; NUL bytes end a line too. Lines above MAX_RECORD are cut and counted."""
     tail = b''
     for piece in pieces:
@@ -155,7 +158,7 @@ def _lines(pieces, counters):
         yield tail
 
 
-def _json_record(line):
+def _json_record(line: bytes) -> Optional[LogRecord]:
     """LogRecord of a line of JSON, None if it is none."""
     try:
         text = line.decode('utf-8')
@@ -170,7 +173,7 @@ def _json_record(line):
     return _from_value(value)
 
 
-def _from_value(value):
+def _from_value(value: Any) -> Optional[LogRecord]:
     if not isinstance(value, dict):
         return None
     log, stream, time, attrs = value.get('log', ''), value.get('stream', ''), value.get('time', ''), value.get('attrs')
@@ -187,7 +190,7 @@ def _from_value(value):
     return LogRecord(time, stream, data, attrs or {})
 
 
-def _resync_json(line, counters):
+def _resync_json(line: bytes, counters: Counters) -> Iterator[LogRecord]:
     """Records in a line that is not just one: several without line end between them, or whole ones behind a torn one.
 
     The quotes of the key are escaped inside of strings, so every match begins a record.
@@ -209,13 +212,13 @@ class _Window(object):
     """A sliding view of a stream: `data` from `pos` on is what was not yet used."""
     __slots__ = ('_pieces', 'data', 'pos', 'ended')
 
-    def __init__(self, pieces):
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self.data = b''
         self.pos = 0
         self.ended = False
 
-    def have(self, size):
+    def have(self, size: int) -> bool:
         """Whether SIZE unused bytes are there; reads as far as needed."""
         left = len(self.data) - self.pos
         if left >= size or self.ended:
@@ -233,7 +236,7 @@ class _Window(object):
         return left >= size
 
 
-def _local_records(window, counters):
+def _local_records(window: _Window, counters: Counters) -> Iterator[LogRecord]:
     """Frames: size (big-endian uint32), message, size again."""
     while window.have(4):
         size = _SIZE.unpack_from(window.data, window.pos)[0]
@@ -253,7 +256,7 @@ def _local_records(window, counters):
         counters.skip(rest)
 
 
-def _to_next_frame(window):
+def _to_next_frame(window: _Window) -> int:
     """Move behind damage to the next place that looks like a frame, or to the end; returns the bytes skipped."""
     skipped = 1
     window.pos += 1
@@ -273,7 +276,7 @@ def _to_next_frame(window):
             return skipped + left
 
 
-def _local_record(message):
+def _local_record(message: bytes) -> Optional[LogRecord]:
     """LogRecord of a LogEntry message, None if it is none."""
     found, attrs = {}, {}
     try:
@@ -298,6 +301,6 @@ def _local_record(message):
         return None
 
 
-def _is_last(partial):
+def _is_last(partial: bytes) -> bool:
     """Whether PartialLogEntryMetadata says that its line ends here."""
     return bool(({(number, kind): value for number, kind, value in gotypes.fields(partial[:4096])}).get((1, 0)))

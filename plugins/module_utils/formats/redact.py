@@ -10,7 +10,7 @@ value that looks like a key is replaced.
 """
 import math
 import re
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Match, Sequence
 
 from .patterns import Lazy
 
@@ -145,26 +145,26 @@ def env(items: Iterable[str]) -> Dict[str, str]:
     return {item.partition('=')[0]: REDACTED for item in items}
 
 
-def _is_common(name):
+def _is_common(name: str) -> bool:
     """Variables whose values many labels repeat, and nobody hides."""
     return any(word.lower() in _COMMON for word in _WORD.findall(name))
 
 
-def _pair(match):
+def _pair(match: Match[str]) -> str:
     name, sign, value = match.groups()
     # what begins with // is the rest of a URL; a word before a colon and a space may belong to a sentence
     sure = _NAMES.search(name) if sign.rstrip() != sign and ':' in sign else is_secret_name(name)
     return name + sign + REDACTED if sure and not value.startswith('//') and value != REDACTED else match.group(0)
 
 
-def _mount_option(item):
+def _mount_option(item: str) -> str:
     name, sign, value = item.partition('=')
     if sign and value and is_secret_name(name):
         return '%s=%s' % (name, REDACTED)
     return text(item)
 
 
-def _looks_random(name, value):
+def _looks_random(name: str, value: str) -> bool:
     """Is a part of VALUE a key by its look: long, of mixed letters and digits, without the repetitions of words?"""
     if any(word.lower() in _HASHES for word in _WORD.findall(name)) or value.startswith('sha256:'):
         return False
@@ -173,7 +173,7 @@ def _looks_random(name, value):
                for one in piece.split('/') + ([piece] if '/' in piece and not path else []))
 
 
-def _random(piece):
+def _random(piece: str) -> bool:
     letters = [char for char in piece if char.isalnum()]
     if len(letters) < (SHORTEST if len(letters) == len(piece) else LONGER) or not any(map(str.isdigit, letters)) or all(map(str.isdigit, letters)):
         return False
@@ -184,7 +184,7 @@ def _random(piece):
     return changes * 4 >= len(letters) and _entropy(letters) > 3.0      # words and versions change less often
 
 
-def _entropy(piece):
+def _entropy(piece: Sequence[str]) -> float:
     """Bits for each character."""
     counts: Dict[str, int] = {}
     for char in piece:

@@ -5,6 +5,8 @@
 
 Nothing else decides by a code: statuses and the rest of the logic read the fields of a Problem, or ask the functions below.
 """
+from typing import Any
+
 from .model import CRITICAL, INFO, WARNING, Problem
 
 LOSES_DATA = 'loses_data'               # of the object, something is missing or cannot be read: it is not complete
@@ -52,6 +54,18 @@ CODES = {
     'ROOT_LAYOUT_UNKNOWN': (CRITICAL, 'The repair does not know the layout of this data root. Nothing is repaired.'),
     'ROOT_COPY_INCOMPLETE': (CRITICAL, 'The data root is a copy that lost device nodes, links, extended attributes or owners. It looks whole, but '
                                        'deleted files are back, or files have the wrong owner. Nothing is repaired.'),
+    # a dump of a database
+    'DUMP_CONTAINER_RUNS': (WARNING, 'A database of a container that runs is not dumped: its own tools do that.'),
+    'DUMP_FOREIGN_ARCH': (WARNING, 'The programs of the image are for another processor than this machine has.'),
+    'DUMP_LAYERS_LOST': (WARNING, 'Layers of the container are missing, so its database server cannot be started.'),
+    'DUMP_NO_BINARY': (WARNING, 'The image has no server of this database, or no program that writes a dump.'),
+    'DUMP_NO_SPACE': (WARNING, 'There is no room for the copy-on-write view in which the database would be recovered.'),
+    'DUMP_PARTIAL': (WARNING, 'A dump was written, and something is missing in it.', LOSES_DATA),
+    'DUMP_SERVER_FAILED': (WARNING, 'The database server did not start on the data, or its dump program failed. The log is beside the dumps.'),
+    'DUMP_TIMEOUT': (WARNING, 'The database server was not ready, or its dump not whole, within the time limit.', PASSES),
+    'DUMP_UNSAFE_HERE': (WARNING, 'A database server of a dead container is not started here: no root, no namespaces, or layers that the kernel '
+                                  'cannot show.'),
+    'DUMP_VERSION_MISMATCH': (WARNING, 'The server in the image is not of the version of the data.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),
     'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.',
@@ -127,7 +141,7 @@ CODES = {
 }
 
 
-def problem(code, obj, message, next_step=''):
+def problem(code: str, obj: Any, message: Any, next_step: Any = '') -> Problem:
     """A model.Problem with the severity of the table; its texts are shown (wording.show). KeyError for a code that is not in it."""
     return Problem.shown(code, CODES[code][0], obj, message, next_step, has(code, LOSES_DATA), has(code, BLOCKS_START))
 

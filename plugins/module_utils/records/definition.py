@@ -9,7 +9,7 @@ that its field names, whatever the disk or a bundle said.
 """
 import functools
 import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..formats.values import NOTHING, as_dict, as_str, clean
 from .model import Mount
@@ -338,13 +338,13 @@ def from_json(value: Any) -> Definition:
     return _read(Definition, as_dict(clean(value)))
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return to_json(value) if hasattr(value, '_fields') else [_plain(item) for item in value]
     return dict((key, _plain(item)) for key, item in value.items()) if isinstance(value, dict) else value
 
 
-def _read(kind, value):
+def _read(kind: Any, value: Mapping[str, Any]) -> Any:
     """A record of KIND from a dict."""
     found = {}
     for field, wanted, typed in _fields(kind):
@@ -357,12 +357,12 @@ def _read(kind, value):
 
 
 @functools.lru_cache(maxsize=None)
-def _fields(kind):
+def _fields(kind: Any) -> Any:
     """((field, type, see _typed(); None where it is not in JSON), ...) of a kind of record: found out once, since hosts have thousands."""
     return tuple((field, wanted, None if (kind, field) in _NOT_IN_JSON else _typed(wanted)) for field, wanted in kind.__annotations__.items())
 
 
-def _typed(wanted):
+def _typed(wanted: Any) -> Any:
     """A function: value -> (whether it can be one of the type WANTED, the value as such)."""
     if wanted in (str, bool):
         return lambda value: (isinstance(value, wanted), value)
@@ -379,20 +379,20 @@ def _typed(wanted):
     return functools.partial(_typed_tuple, _typed(inner[0]))
 
 
-def _typed_dict(typed, value):
+def _typed_dict(typed: Callable[[Any], Tuple[bool, Any]], value: Any) -> Tuple[bool, Any]:
     if not isinstance(value, dict):
         return False, {}
     items = [(key, typed(item)) for key, item in value.items()]
     return True, dict((key, item) for key, (good, item) in items if good)
 
 
-def _typed_tuple(typed, value):
+def _typed_tuple(typed: Callable[[Any], Tuple[bool, Any]], value: Any) -> Tuple[bool, Any]:
     if not isinstance(value, (list, tuple)):
         return False, ()
     return True, tuple(item for good, item in map(typed, value) if good)
 
 
-def _nothing(wanted):
+def _nothing(wanted: Any) -> Any:
     return wanted() if wanted in (str, bool, int) else None
 
 

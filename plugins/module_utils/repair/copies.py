@@ -37,7 +37,7 @@ def save(view: View, journal: Journal) -> bytes:
         os.rename(part, name, src_dir_fd=journal.fd, dst_dir_fd=journal.fd)
         os.fsync(journal.fd)
     except OSError as exc:
-        raise LifeboatError('the records cannot be copied to the journal (%s); nothing was done. Name a journal_dir with room' % os.strerror(exc.errno))
+        raise LifeboatError('the records cannot be copied to the journal (%s); nothing was done. Name a journal_dir with room' % exc.strerror or exc)
     return name
 
 
@@ -67,7 +67,7 @@ def paths(view: View) -> Iterator[bytes]:
     yield from (b'buildkit/' + name for name in view.names(b'buildkit') if name.endswith(b'.db'))
 
 
-def _below(view, top):
+def _below(view: View, top: bytes) -> Iterator[bytes]:
     pending = [top]
     while pending:
         folder = pending.pop()
@@ -80,7 +80,7 @@ def _below(view, top):
                 yield path
 
 
-def _add(tar, view, path):
+def _add(tar: tarfile.TarFile, view: View, path: bytes) -> None:
     st = view.stat(path)
     if st is None or st.st_size > MAX_FILE:
         return

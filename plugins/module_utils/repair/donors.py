@@ -7,7 +7,7 @@ an OCI layout. Nothing that a donor says is believed: the caller compares every 
 import contextlib
 import functools
 import os
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from ..archive import compress, tarread
 from ..disk import safeio
@@ -17,7 +17,11 @@ from ..formats import gunzip, jsonish, pieces, tarsplit, wording
 from ..formats.values import as_dict, as_list
 from ..images import layerdata, loadfile
 
+if TYPE_CHECKING:
+    from ..records.model import ImageLayer
+
 MAX_SMALL = 8 << 20                     # manifests and configs
+MAX_KEPT = 64 << 20                     # of them, of one archive
 MAX_MANIFESTS = 200
 _GZIP, _ZSTD = b'\x1f\x8b', b'\x28\xb5\x2f\xfd'
 
@@ -25,7 +29,7 @@ _GZIP, _ZSTD = b'\x1f\x8b', b'\x28\xb5\x2f\xfd'
 class Wanted(object):
     """Files of one layer: `left` {name: tarsplit.File} is what is looked for, `found` {name: content} what was found, with its checksum."""
 
-    def __init__(self, files: Dict[bytes, tarsplit.File]):
+    def __init__(self, files: Dict[bytes, tarsplit.File]) -> None:
         self.left = dict(files)
         self.found: Dict[bytes, bytes] = {}
 
@@ -45,7 +49,7 @@ class Wanted(object):
             if name in self.left and member.kind == tarread.FILE and member.size == self.left[name].size:
                 self.offer(name, reader.take())
 
-    def files(self, layer: Any, below: Any) -> None:
+    def files(self, layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]') -> None:
         """Offer what a layer that lies as files has; a damaged one has some of them whole."""
         with layerdata.LayerFiles(layer, below) as files:
             for name, item in list(self.left.items()):
@@ -56,7 +60,7 @@ class Wanted(object):
 class Whole(object):
     """A layer as a whole: USE(pieces of its tar) -> whether it was right. `left` is true until it was."""
 
-    def __init__(self, use: Callable[[Iterator[bytes]], bool]):
+    def __init__(self, use: Callable[[Iterator[bytes]], bool]) -> None:
         self.left = True
         self._use = use
 
@@ -64,7 +68,7 @@ class Whole(object):
         """Try an uncompressed layer tar."""
         self.left = not self._use(stream)
 
-    def files(self, layer: Any, below: Any) -> None:
+    def files(self, layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]') -> None:
         """Try the tar of a layer that lies as files, where tar-split tells how it was."""
         if layerdata.has_tar_split(layer):
             with contextlib.suppress(layerdata.LayerError):
@@ -85,7 +89,7 @@ def search(donors: List[bytes], diff_id: str, wanted: Any) -> None:
             raise LifeboatError('donor %s cannot be read: %s' % (wording.show(path), exc))
 
 
-def _donor(path):
+def _donor(path: bytes) -> Callable[[bytes, str, Any], None]:
     """The function that reads a donor of this kind."""
     if safeio.is_file(path):
         return _archive
@@ -99,7 +103,7 @@ def _donor(path):
                         wording.show(path))
 
 
-def _data_root(path, diff_id, wanted):
+def _data_root(path: bytes, diff_id: str, wanted: Union[Wanted, Whole]) -> None:
     with registry.Host(b'/', [path]) as host:
         for root in host.roots:
             for image in root.images():
@@ -108,7 +112,7 @@ def _data_root(path, diff_id, wanted):
                         _of_layer(layer, image.layers[:position][::-1], wanted)
 
 
-def _of_layer(layer, below, wanted):
+def _of_layer(layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]', wanted: Union[Wanted, Whole]) -> None:
     if layer.blob is not None:
         with contextlib.suppress(layerdata.LayerError):     # a donor may be damaged too; files were compared one by one
             wanted.tar(layerdata.blob_tar(layer))
@@ -116,7 +120,7 @@ def _of_layer(layer, below, wanted):
         wanted.files(layer, below)
 
 
-def _plain(name):
+def _plain(name: bytes) -> bytes:
     return b'/'.join(part for part in name.split(b'/') if part not in (b'', b'.'))
 
 
@@ -127,7 +131,7 @@ def _unpacked(stream: Iterator[bytes]) -> Iterator[bytes]:
     return gunzip.chunks(rest) if first.startswith(_GZIP) else rest
 
 
-def _again(first, rest):
+def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from rest
 
@@ -136,7 +140,7 @@ def _again(first, rest):
 
 
 @contextlib.contextmanager
-def _members(path):
+def _members(path: bytes) -> Iterator[tarread.Reader]:
     with layerdata.opened(path) as fd, contextlib.ExitStack() as stack:
         start = os.pread(fd, 4, 0)
         packed = {_GZIP: 'gzip', _ZSTD: 'zstd'}.get(start[:2] if start.startswith(_GZIP) else start)
@@ -144,13 +148,15 @@ def _members(path):
         yield tarread.Reader(stream, wording.show(path))
 
 
-def _archive(path, diff_id, wanted):
+def _archive(path: bytes, diff_id: str, wanted: Union[Wanted, Whole]) -> None:
     """Two passes: which member is the layer; then its files."""
     small: Dict[bytes, bytes] = {}
+    room = MAX_KEPT
     with _members(path) as reader:
         for member in reader:
-            if member.kind == tarread.FILE and member.size <= MAX_SMALL and len(small) < 4096 and _is_document(member.name):
+            if member.kind == tarread.FILE and member.size <= min(MAX_SMALL, room) and _is_document(member.name):
                 small[member.name] = reader.take()
+                room -= member.size + len(member.name)
     names = set()
     for item in as_list(_json(small.get(b'manifest.json'))):
         image = as_dict(item)
@@ -167,11 +173,11 @@ def _archive(path, diff_id, wanted):
                 return
 
 
-def _is_document(name):
+def _is_document(name: bytes) -> bool:
     return name.endswith(b'.json') or name.startswith(b'blobs/')
 
 
-def _json(raw):
+def _json(raw: Optional[bytes]) -> Any:
     try:
         return jsonish.loads(raw) if raw else None
     except ValueError:
@@ -181,7 +187,7 @@ def _json(raw):
 # -- OCI layouts ----------------------------------------------------------------------------------------------------------
 
 
-def _layout(path, diff_id, wanted):
+def _layout(path: bytes, diff_id: str, wanted: Union[Wanted, Whole]) -> None:
     with safeio.Dir.root(path) as top:
         pending = [_json(top.read(b'index.json', MAX_SMALL))]
         count = 0
@@ -197,7 +203,7 @@ def _layout(path, diff_id, wanted):
                     _of_blob(top, as_dict(layer).get('digest'), wanted)
 
 
-def _place(digest) -> Tuple[bytes, bytes]:
+def _place(digest: Any) -> Tuple[bytes, bytes]:
     """(folder, name) of a blob; OSError for what is no digest."""
     algorithm, dummy, name = str(digest).partition(':')
     if algorithm not in ('sha256', 'sha512') or not name.isalnum():
@@ -205,7 +211,7 @@ def _place(digest) -> Tuple[bytes, bytes]:
     return b'blobs/' + algorithm.encode(), name.encode('ascii', 'replace')
 
 
-def _blob(top, digest) -> Any:
+def _blob(top: safeio.Dir, digest: Any) -> Any:
     if not digest:
         return None
     folder, name = _place(digest)
@@ -215,7 +221,7 @@ def _blob(top, digest) -> Any:
         return None
 
 
-def _of_blob(top, digest, wanted):
+def _of_blob(top: safeio.Dir, digest: Any, wanted: Union[Wanted, Whole]) -> None:
     folder, name = _place(digest)
     fd = top.descend(folder).open(name)
     try:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All groups of repairs, in the order in which they build on each other. A group is a file with CODES and plan(), and a line here."""
 import os
-from typing import Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List
 
 from . import (
     containers,
@@ -22,6 +22,9 @@ from . import (
 )
 from .plan import Plan
 
+if TYPE_CHECKING:
+    from ..engines.docker.inventory import DataRoot
+
 GROUPS = (guard, layers, mounts, links, containers, repositories, databases, small, settings, heal, whole)
 MAX_PASSES = 6
 CODES: Dict[str, steps.Code] = {code: each for group in GROUPS for code, each in group.CODES.items()}
@@ -32,18 +35,17 @@ def give_back(this: Plan, policies: Dict[bytes, Dict[str, Any]]) -> None:
     guard.give_back(this, policies)
 
 
-def plan(this: Plan, root: Any, donors: List[bytes]) -> None:
+def plan(this: Plan, root: 'DataRoot', donors: List[bytes]) -> None:
     """Fill THIS: the guard first, then all repairs of ROOT (inventory.DataRoot).
 
     DONORS: paths where files of damaged image layers may be had.
     """
-    recorded, userns = os.fsdecode(root.recorded_path or b'/var/lib/docker'), bool(root.idmap)
-    guard.plan(this)
+    guard.plan(this, root)
     images: Dict[bytes, Any] = {name: known.images(this.view, name) for name in known.drivers_of(this.view)}
     specs = known.runtime_specs(this.view)
     for dummy in range(MAX_PASSES):     # what one pass repairs is a source for the next
         before = this.again()
-        _records(this, images, specs, recorded, userns, donors)
+        _records(this, root, images, specs, donors)
         if sum(step.selected for step in this.steps) == before:
             break
     for name, found in images.items():  # these take what all containers tell, so they come last
@@ -54,7 +56,8 @@ def plan(this: Plan, root: Any, donors: List[bytes]) -> None:
     heal.plan(this, root, donors)
 
 
-def _records(this, images, specs, recorded, userns, donors):
+def _records(this: Plan, root: 'DataRoot', images: Dict[bytes, Any], specs: Dict[bytes, Dict[str, Any]], donors: List[bytes]) -> None:
+    recorded, userns = os.fsdecode(root.recorded_path or b'/var/lib/docker'), bool(root.idmap)
     for name, found in images.items():
         if name not in known.DRIVERS:
             continue
@@ -64,4 +67,4 @@ def _records(this, images, specs, recorded, userns, donors):
         mounts.plan(this, name, found, specs, True)
         links.plan(this, name, found, userns)
     containers.plan(this, images, specs, recorded)
-    guard.plan(this)                    # of what can be read only now
+    guard.plan(this, root)              # of what can be read only now

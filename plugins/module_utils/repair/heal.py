@@ -7,12 +7,16 @@ header; the whole must have the layer's digest before anything counts as certain
 import hashlib
 import os
 import tarfile
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..formats import tarsplit
 from ..images import layerdata
 from . import donors, steps
 from .plan import Plan
+
+if TYPE_CHECKING:
+    from ..engines.docker.inventory import DataRoot
+    from ..records.model import ImageLayer
 
 CODES = {
     'LAYER_FILE': steps.Code('A file of an image layer is not what the image had: empty after a power cut, changed, or gone.',
@@ -27,7 +31,7 @@ class Damaged(NamedTuple):
     header: bytes
 
 
-def plan(this: Plan, root: Any, given: List[bytes]) -> None:
+def plan(this: Plan, root: 'DataRoot', given: List[bytes]) -> None:
     """Plan for all image layers of ROOT (inventory.DataRoot) that have tar-split data, with the donors GIVEN."""
     if not given:
         return
@@ -39,10 +43,10 @@ def plan(this: Plan, root: Any, given: List[bytes]) -> None:
                 room -= _layer(this, root, layer, image.layers[:position][::-1], given, room)
 
 
-def _layer(this, root, layer, below, given, room):
+def _layer(this: Plan, root: 'DataRoot', layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]', given: List[bytes], room: int) -> int:
     """How many bytes were planned for a layer."""
     damaged = _damaged(layer, below)
-    if not damaged:
+    if not damaged or layer.path is None:
         return 0
     folder = os.path.relpath(layer.path, root.path)
     if folder.startswith(b'..') or root.idmap:
@@ -55,7 +59,7 @@ def _layer(this, root, layer, below, given, room):
                    'Run the repair again, or pull the image again by its digest.')
         return 0
     wanted = donors.Wanted({name: one.file for name, one in damaged.items()})
-    donors.search(given, layer.diff_id, wanted)
+    donors.search(given, layer.diff_id or '', wanted)
     for name in sorted(wanted.left):
         this.leave('LAYER_FILE', os.path.join(folder, name), 'it is damaged, and no donor has this file of layer %s' % layer.diff_id,
                    'Name another donor, or pull the image again by its digest.')
@@ -71,7 +75,7 @@ def _layer(this, root, layer, below, given, room):
     return size
 
 
-def _damaged(layer, below) -> Dict[bytes, Damaged]:
+def _damaged(layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]') -> Dict[bytes, Damaged]:
     """{name: Damaged} of a layer; {} also where its tar-split data cannot be read."""
     bad: List[tarsplit.Damage] = []
     found: Dict[bytes, Damaged] = {}
@@ -95,7 +99,7 @@ def _damaged(layer, below) -> Dict[bytes, Damaged]:
     return found
 
 
-def _has_digest(layer, below, healed):
+def _has_digest(layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]', healed: Dict[bytes, bytes]) -> bool:
     """Whether the layer has its diffID with the files HEALED."""
     digest = hashlib.sha256()
     try:
@@ -107,7 +111,7 @@ def _has_digest(layer, below, healed):
     return 'sha256:' + digest.hexdigest() == layer.diff_id
 
 
-def _attributes(header) -> Optional[Dict[str, Any]]:
+def _attributes(header: bytes) -> Optional[Dict[str, Any]]:
     """Mode, owner and times by a tar header, as objects.give() takes them; None where it tells none."""
     try:
         item = tarfile.TarInfo.frombuf(header, 'utf-8', 'surrogateescape')

@@ -126,7 +126,7 @@ def driver(view: View, name: bytes) -> Driver:
     return Driver(name, ids, link_of, id_of, {one: _lower(view.text(name + b'/' + one + b'/lower')) for one in ids})
 
 
-def _lower(text):
+def _lower(text: str) -> List[bytes]:
     parts = text.encode().split(b':') if text else []
     links = [part[2:] for part in parts if part.startswith(b'l/') and LINK_NAME.match(part[2:])]
     return links if len(links) == len(parts) else []
@@ -225,7 +225,7 @@ def runtime_specs(view: View) -> Dict[bytes, Dict[str, Any]]:
     return found
 
 
-def _specs_of(root, found):
+def _specs_of(root: boltdb.Bucket, found: Dict[bytes, Dict[str, Any]]) -> None:
     errors: List[boltdb.BoltError] = []
     top = root.bucket(b'v1', errors=errors)
     for dummy, space in top.buckets(errors) if top is not None else ():
@@ -238,7 +238,7 @@ def _specs_of(root, found):
                 found[ident] = value
 
 
-def _object(raw):
+def _object(raw: bytes) -> Dict[str, Any]:
     try:
         value = jsonish.loads(raw)
     except ValueError:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan: which steps, in which order, and what stays unresolved. Only this file puts steps together."""
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from . import steps
 from .view import FOLDER, View
@@ -14,7 +14,7 @@ class Plan(object):
     `names` ({id or its beginning: name}) is what only a person knows.
     """
 
-    def __init__(self, view: View, chosen: Any, names: Optional[Dict[str, str]] = None, journal_device: Optional[int] = None):
+    def __init__(self, view: View, chosen: Any, names: Optional[Dict[str, str]] = None, journal_device: Optional[int] = None) -> None:
         self.view = view
         self.chosen = chosen
         self.journal_device = journal_device    # st_dev of the journal's folder: a folder is moved aside only inside of it
@@ -85,7 +85,7 @@ class Plan(object):
         self.unresolved = []
         return len(self.steps)
 
-    def _add(self, step):
+    def _add(self, step: steps.Step) -> bool:
         if not self.chosen(step.code, step.certainty):
             shown = step._replace(selected=False)
             if shown not in self.steps:
@@ -102,7 +102,7 @@ class Plan(object):
         self.view.apply(step)
         return True
 
-    def _missing_parents(self, path):
+    def _missing_parents(self, path: bytes) -> Iterator[bytes]:
         missing = []
         parent = path.rpartition(b'/')[0]
         while parent and not self.view.is_folder(parent):
@@ -121,7 +121,7 @@ def choose(wanted: Iterable[str], codes: Any) -> Any:
     for one in sorted((named | without) - set(codes) - {'all'}):
         raise ValueError('steps: there is no code %s; there are %s' % (one, ', '.join(sorted(codes))))
 
-    def chosen(code, certainty):
+    def chosen(code: str, certainty: str) -> bool:
         if code in without or 'all' in without and code not in named:
             return False
         return code in named or 'all' in named or certainty in steps.AUTOMATIC

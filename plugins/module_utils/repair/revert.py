@@ -6,8 +6,9 @@
 A path that is neither as the step left it nor as it was before belongs to somebody who wrote since: it is left alone and named.
 """
 import os
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
+from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import wording
 from . import objects, steps
@@ -41,7 +42,7 @@ def unfinished(top: Tops, journal: Journal) -> List[Conflict]:
     return conflicts
 
 
-def _undo_from(top, journal, first):
+def _undo_from(top: Tops, journal: Journal, first: int) -> List[Conflict]:
     finish(top, journal)
     conflicts = []
     for entry in reversed(journal.entries[first:]):
@@ -61,7 +62,7 @@ def _undo_from(top, journal, first):
     return conflicts
 
 
-def _undo(top, folder, name, entry, journal):
+def _undo(top: Tops, folder: safeio.Dir, name: bytes, entry: Dict[str, Any], journal: Journal) -> str:
     """'' or why the step was not undone."""
     fd = folder.fd
     now = objects.state(fd, name)
@@ -84,7 +85,7 @@ def _undo(top, folder, name, entry, journal):
     return why
 
 
-def _put_back(fd, name, entry, journal):
+def _put_back(fd: int, name: bytes, entry: Dict[str, Any], journal: Journal) -> str:
     temp = objects.temporary(name, entry['n'])
     if entry['before'] == objects.NONE:
         os.unlink(name, dir_fd=fd)
@@ -100,7 +101,7 @@ def _put_back(fd, name, entry, journal):
     return ''
 
 
-def _rmdir(fd, name):
+def _rmdir(fd: int, name: bytes) -> str:
     try:
         os.rmdir(name, dir_fd=fd)
     except OSError:
@@ -109,7 +110,7 @@ def _rmdir(fd, name):
     return ''
 
 
-def _rename_back(top, fd, name, now, entry):
+def _rename_back(top: Tops, fd: int, name: bytes, now: str, entry: Dict[str, Any]) -> str:
     folder, new = place(top, objects.raw_of(entry['to']))
     try:
         there = objects.state(folder.fd, new)
@@ -125,7 +126,7 @@ def _rename_back(top, fd, name, now, entry):
         release(folder)
 
 
-def _take_away(fd, name, now, entry, journal):
+def _take_away(fd: int, name: bytes, now: str, entry: Dict[str, Any], journal: Journal) -> str:
     """A layer that came from a donor goes back into the journal's folder."""
     if now == objects.NONE:
         return ''
@@ -138,7 +139,7 @@ def _take_away(fd, name, now, entry, journal):
     return ''
 
 
-def _bring_back(fd, name, now, entry, journal):
+def _bring_back(fd: int, name: bytes, now: str, entry: Dict[str, Any], journal: Journal) -> str:
     kept = journal.name('aside', entry['n'])
     there = objects.state(journal.fd, kept)
     if now == objects.DIR and there == objects.NONE:

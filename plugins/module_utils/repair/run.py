@@ -5,7 +5,7 @@
 import contextlib
 import difflib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from ..disk.errors import LifeboatError
 from ..engines import registry
@@ -29,6 +29,10 @@ from . import (
 )
 from .view import FILE, LINK, View
 
+if TYPE_CHECKING:
+    from ..engines.docker.inventory import DataRoot
+    from ..records.model import Problem
+
 PLANNED, GUARDED, REPAIRED, REVERTED = 'planned', 'guarded', 'repaired', 'reverted'
 STATES = (PLANNED, GUARDED, REPAIRED, REVERTED)
 NONE, OFFLINE, ENGINE = 'none', 'offline', 'engine'
@@ -49,7 +53,7 @@ class Request(NamedTuple):
     names: Dict[str, str] = NOTHING
     policies: str = KEEP
     verify: str = NONE
-    donors: List[bytes] = []            # where files of damaged image layers may be had
+    donors: Sequence[bytes] = ()        # where files of damaged image layers may be had
     check: bool = False                 # write nothing, whatever the state
 
 
@@ -62,7 +66,7 @@ def run(request: Request) -> Dict[str, Any]:
             return (_reverted if request.state == REVERTED else _planned)(root, top, path, request)
 
 
-def _only(host):
+def _only(host: registry.Host) -> 'DataRoot':
     """The one data root that is meant."""
     if len(host.roots) == 1:
         return host.roots[0]
@@ -73,7 +77,7 @@ def _only(host):
         wording.show(host.root.to_host(root.path)) for root in host.roots))
 
 
-def _chosen(request):
+def _chosen(request: Request) -> Callable[[str, str], bool]:
     try:
         chosen = plans.choose(request.steps, groups.CODES)
     except ValueError as exc:
@@ -83,7 +87,7 @@ def _chosen(request):
     return lambda code, certainty: code in guard.CODES and chosen(code, certainty)
 
 
-def _planned(root, top, path, request):
+def _planned(root: 'DataRoot', top: tops.Tops, path: bytes, request: Request) -> Dict[str, Any]:
     view = View(top)
     refusals = refuse.refusals(root, view)
     if request.state != PLANNED and not request.check and not refusals and journals.exists(path):
@@ -97,7 +101,7 @@ def _planned(root, top, path, request):
     if request.policies == GIVE_BACK:
         groups.give_back(this, _policies(root, path))
     else:
-        groups.plan(this, root, request.donors)
+        groups.plan(this, root, [os.path.abspath(one) for one in request.donors])
     wanted = [step for step in this.steps if request.state != GUARDED or step.code in guard.CODES]
     result['plan'] = [_step(step) for step in wanted]
     result['unresolved'] = [{'code': one.code, 'path': wording.text(one.path), 'why': one.why, 'next_step': one.next_step} for one in this.unresolved]
@@ -124,7 +128,7 @@ def _planned(root, top, path, request):
     return result
 
 
-def _policies(root, path):
+def _policies(root: 'DataRoot', path: bytes) -> Dict[bytes, Dict[str, Any]]:
     """{container id: RestartPolicy} of before the guard, from the originals in the journal."""
     found = {}
     if journals.exists(path):
@@ -137,7 +141,7 @@ def _policies(root, path):
     return found
 
 
-def _undo_unfinished(root, top, path):
+def _undo_unfinished(root: 'DataRoot', top: tops.Tops, path: bytes) -> None:
     """A run that was killed is undone before the next one: half of a repair is no state to plan from."""
     with journals.Journal(path, root.path) as journal:
         conflicts = revert.unfinished(top, journal)
@@ -146,21 +150,21 @@ def _undo_unfinished(root, top, path):
                             'original there, and try again' % (conflicts[0].code, wording.show(conflicts[0].path), conflicts[0].why, wording.show(path)))
 
 
-def _or_refused(result, request, refusals):
+def _or_refused(result: Dict[str, Any], request: Request, refusals: List[refuse.Refusal]) -> Dict[str, Any]:
     """RESULT, if this is only a look; LifeboatError if it should be more."""
     if refusals and request.state != PLANNED and not request.check:
         raise LifeboatError('nothing was done. %s' % ' '.join('%s %s' % (one.message, one.next_step) for one in refusals))
     return result
 
 
-def _stop_of_store(root):
+def _stop_of_store(root: 'DataRoot') -> None:
     """A containerd store without its databases: a start would delete every layer."""
     for item in root.findings():
         if item.code == 'METADATA_DB_MISSING':
             raise LifeboatError('nothing was done. %s %s' % (item.message, item.next_step))
 
 
-def _reverted(root, top, path, request):
+def _reverted(root: 'DataRoot', top: tops.Tops, path: bytes, request: Request) -> Dict[str, Any]:
     result = _result(root, path)
     if not journals.exists(path):
         return result
@@ -187,7 +191,8 @@ def verify(request: Request, before: Any) -> Dict[str, Any]:
         found = {}
         for ident in root.container_ids():
             container = root.container(ident)
-            found[container.name or ident[:12]] = container.status
+            name = container.name or ident[:12]
+            found['%s-%s' % (name, ident[:12]) if name in found else name] = container.status
     complete = sum(status == 'complete' for status in found.values())
     return {'status': 'complete' if complete == len(found) else 'partial', 'containers': found, 'complete': complete, 'total': len(found)}
 
@@ -195,12 +200,12 @@ def verify(request: Request, before: Any) -> Dict[str, Any]:
 # -- what both users print ---------------------------------------------------------------------------------------------
 
 
-def _result(root, path):
+def _result(root: 'DataRoot', path: bytes) -> Dict[str, Any]:
     return {'changed': False, 'data_root': wording.text(root.path), 'plan': [], 'unresolved': [], 'hidden': [], 'problems': [], 'diff': [],
             'journal': wording.text(path) if journals.exists(path) else '', 'verified': {}}
 
 
-def _device(path):
+def _device(path: bytes) -> Optional[int]:
     """st_dev of the folder that the journal is, or will be, in; None if that cannot be told."""
     for place in (path, os.path.dirname(path)):
         try:
@@ -210,7 +215,7 @@ def _device(path):
     return None
 
 
-def _problems(root, refusals):
+def _problems(root: 'DataRoot', refusals: List[refuse.Refusal]) -> 'Iterator[Problem]':
     for one in refusals:
         yield problem(one.code, wording.text(root.path), one.message, one.next_step)
     for item in root.findings():
@@ -220,20 +225,20 @@ def _problems(root, refusals):
         yield problem('DAEMON_JSON_DAMAGED', 'daemon.json', clause + '.', 'Correct the file. If the plan has DAEMON_JSON, naming that code in steps does it.')
 
 
-def _problem(item):
+def _problem(item: 'Problem') -> Dict[str, Any]:
     return dict(item._asdict())
 
 
-def _hidden(one):
+def _hidden(one: hiding.Hidden) -> Dict[str, Any]:
     return dict(one._asdict())
 
 
-def _step(step):
+def _step(step: steps.Step) -> Dict[str, Any]:
     return {'code': step.code, 'path': wording.text(step.path), 'operation': step.operation, 'why': step.why, 'certainty': step.certainty,
             'to': wording.text(step.data) if step.operation == steps.RENAME else '', 'selected': step.selected, 'done': False}
 
 
-def _diffs(view, selected):
+def _diffs(view: View, selected: List[steps.Step]) -> List[Dict[str, str]]:
     """For diff mode: what each step changes. Values of the environment are redacted; databases are only named."""
     found = []
     for step in selected:
@@ -243,7 +248,7 @@ def _diffs(view, selected):
     return found
 
 
-def _shown(view, path, step):
+def _shown(view: View, path: bytes, step: Optional[steps.Step]) -> str:
     if step is None:
         kind = view.kind(path)
         raw = view.read(path) if kind == FILE else view.target(path) if kind == LINK else None
@@ -257,7 +262,7 @@ def _shown(view, path, step):
     return _readable(path, raw)
 
 
-def _readable(path, raw):
+def _readable(path: bytes, raw: bytes) -> str:
     if path.endswith(b'.db'):
         return '(database, %d bytes)\n' % len(raw)
     try:
@@ -270,7 +275,7 @@ def _readable(path, raw):
     return '\n'.join(lines[:MAX_DIFF]) + '\n'
 
 
-def _is_text(raw):
+def _is_text(raw: bytes) -> bool:
     return len(raw) < 4096 and not any(one < 9 for one in raw[:4096])
 
 
@@ -280,7 +285,7 @@ def pretty(value: Dict[str, Any]) -> List[str]:
     return json.dumps(_clean(value), indent=1, sort_keys=True, ensure_ascii=True).split('\n')
 
 
-def _clean(value, name=''):
+def _clean(value: Any, name: str = '') -> Any:
     if isinstance(value, dict):
         return {key: _clean(inner, key) for key, inner in value.items()}
     if isinstance(value, list):

@@ -4,7 +4,7 @@
 """Files of the engine outside of its data root: the pid file, and daemon.json, which is changed only where its code is named."""
 import json
 import re
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from ..disk import host as hosts
 from ..formats import wording
@@ -32,7 +32,7 @@ def plan(this: Plan) -> None:
         this.write('DAEMON_JSON', path, better, 'only what JSON does not allow is taken out, and an old key is renamed', steps.CHOICE)
 
 
-def _pid_file(this, path):
+def _pid_file(this: Plan, path: bytes) -> None:
     raw = this.view.read(path, 64) if path else None
     text = (raw or b'').strip()
     if not text.isdigit() or len(text) > 10:
@@ -64,7 +64,7 @@ def corrected(raw: bytes) -> Optional[bytes]:
     return text if text != raw else None
 
 
-def _object(raw):
+def _object(raw: bytes) -> Optional[Dict[str, Any]]:
     try:
         value = json.loads(raw.decode('utf-8'))     # as strict as the engine's own reader
     except (ValueError, RecursionError):

@@ -7,9 +7,12 @@ A path of a step that begins with a slash lies in one of those folders; every ot
 """
 import errno
 import os
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from ..disk import safeio
+
+if TYPE_CHECKING:
+    from ..engines.docker.inventory import DataRoot
 
 DAEMON_JSON = b'/etc/docker/daemon.json'
 OWN_CONTAINERD = b'containerd/daemon'   # where dockerd keeps the containerd that it starts itself
@@ -18,7 +21,7 @@ OWN_CONTAINERD = b'containerd/daemon'   # where dockerd keeps the containerd tha
 class Tops(object):
     """Open folders by their paths; stands in for the safeio.Dir of a data root. Close it with the data root."""
 
-    def __init__(self, top: safeio.Dir, others: Optional[Dict[bytes, safeio.Dir]] = None):
+    def __init__(self, top: safeio.Dir, others: Optional[Dict[bytes, safeio.Dir]] = None) -> None:
         self._top = top
         self._others = others or {}
         self.links = top.links
@@ -46,7 +49,7 @@ class Tops(object):
             folder.close_all()
 
 
-def of(root: Any) -> Tops:
+def of(root: 'DataRoot') -> Tops:
     """Tops of an open data root (inventory.DataRoot). A folder that is not there is left out."""
     others: Dict[bytes, safeio.Dir] = {}
     containerd = []
@@ -61,7 +64,7 @@ def of(root: Any) -> Tops:
     return found
 
 
-def _file(root, others, path):
+def _file(root: 'DataRoot', others: Dict[bytes, safeio.Dir], path: bytes) -> bytes:
     """PATH of the host as a path of a step, b'' where its folder is not there."""
     folder, name = os.path.split(path)
     try:
@@ -71,7 +74,7 @@ def _file(root, others, path):
     return os.path.join(place, name) if name and _opened(others, place) else b''
 
 
-def _opened(others, place):
+def _opened(others: Dict[bytes, safeio.Dir], place: bytes) -> bool:
     if place not in others:
         try:
             others[place] = safeio.Dir.root(place)

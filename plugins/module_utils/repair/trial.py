@@ -14,19 +14,22 @@ import socket
 import subprocess
 import tempfile
 import time
-from typing import Any, Dict, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Tuple
 
 from ..formats import jsonish, redact, wording
 from . import known
 from .trialcopy import Copy
 from .view import View
 
+if TYPE_CHECKING:
+    from ..engines.docker.inventory import DataRoot
+
 SECONDS = 90                            # until it answers
 MAX_LINES = 8                           # of its log
 PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 _SOCKET = 'run/lifeboat-trial.sock'
 _MAX_ANSWER = 64 << 20
-# $1 scratch folder, then folders that are covered
+# $1 scratch folder, then folders that are covered. Should we be killed, the trial ends by itself
 _ENTER = r'''
 set -e
 cd "$1"; shift
@@ -40,7 +43,7 @@ mount --no-canonicalize --bind . /run/trial
 mount -t tmpfs trial /tmp
 mount -o remount,bind,ro / 2>/dev/null || true
 cd /
-exec dockerd --config-file /run/trial/daemon.json --data-root /run/trial/root --exec-root /run/docker --pidfile /run/docker.pid \
+exec timeout -s KILL 600 dockerd --config-file /run/trial/daemon.json --data-root /run/trial/root --exec-root /run/docker --pidfile /run/docker.pid \
     -H unix:///run/lifeboat-trial.sock
 '''
 
@@ -48,14 +51,14 @@ exec dockerd --config-file /run/trial/daemon.json --data-root /run/trial/root --
 class Expected(object):
     """What the records say that there is: IDs of containers and images, names of volumes."""
 
-    def __init__(self, view: View, images: Dict[str, str]):
+    def __init__(self, view: View, images: Dict[str, str]) -> None:
         self.containers = {ident.decode('ascii'): str((known.config(view, ident) or {}).get('Name') or ident.decode('ascii')[:12]).lstrip('/')
                            for ident in known.containers(view)}
         self.images = images            # ID: shown name
         self.volumes = [os.fsdecode(name) for name in view.names(b'volumes') if view.is_folder(b'volumes/' + name)]
 
 
-def verdict(root: Any, view: View, beside: bytes) -> Dict[str, Any]:
+def verdict(root: 'DataRoot', view: View, beside: bytes) -> Dict[str, Any]:
     """Start an engine on a copy of what VIEW shows of ROOT (inventory.DataRoot) -> what it says, as docker_root_repair documents it.
 
     BESIDE: folder for the copy. `status` is complete, partial, failed or unsupported.
@@ -79,7 +82,7 @@ def verdict(root: Any, view: View, beside: bytes) -> Dict[str, Any]:
         _remove(scratch)
 
 
-def _remove(scratch):
+def _remove(scratch: str) -> None:
     """The folder goes as soon as the last process of the trial has gone."""
     for dummy in range(50):
         shutil.rmtree(scratch, ignore_errors=True)
@@ -88,11 +91,11 @@ def _remove(scratch):
         time.sleep(0.1)
 
 
-def _unsupported(root, view):
+def _unsupported(root: 'DataRoot', view: View) -> str:
     """'' or why no engine can be tried here, as a clause."""
     if os.geteuid() != 0:
         return 'starting an engine needs root'
-    for program in ('dockerd', 'unshare', 'mount', 'sh'):
+    for program in ('dockerd', 'unshare', 'mount', 'sh', 'timeout'):
         if not shutil.which(program, path=PATH):
             return 'this machine has no %s' % program
     if root.idmap:
@@ -103,7 +106,7 @@ def _unsupported(root, view):
     return ''
 
 
-def _settings(view):
+def _settings(view: View) -> Dict[str, Any]:
     """daemon.json of the trial: no network, and the store that the records have."""
     store = known.has_snapshots(view)
     driver = next((name for name in known.drivers_of(view) if view.names(name)), b'overlay2')
@@ -111,7 +114,7 @@ def _settings(view):
             'features': {'containerd-snapshotter': store}, 'storage-driver': 'overlayfs' if store else os.fsdecode(driver)}
 
 
-def _run(scratch, covered, expected):
+def _run(scratch: str, covered: List[str], expected: Expected) -> Dict[str, Any]:
     log = os.path.join(scratch, 'log')
     argv = ['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--propagation', 'private', 'sh', '-c', _ENTER, 'sh', scratch] + covered
     with open(log, 'wb') as out:
@@ -125,7 +128,7 @@ def _run(scratch, covered, expected):
         process.wait()
 
 
-def _ask(process, log, expected):
+def _ask(process: 'subprocess.Popen[bytes]', log: str, expected: Expected) -> Dict[str, Any]:
     """The result: what the engine tells, or why it does not."""
     address = '/proc/%d/root/%s' % (process.pid, _SOCKET)
     deadline = time.monotonic() + SECONDS
@@ -145,7 +148,7 @@ def _ask(process, log, expected):
         return _result('failed', 'dockerd broke off: %s' % wording.text(str(exc)), log=_last(log))
 
 
-def _compared(address, version, expected, log):
+def _compared(address: str, version: Dict[str, Any], expected: Expected, log: str) -> Dict[str, Any]:
     listed = {str(row.get('Id')) for row in _rows(_get(address, '/containers/json?all=1'))}
     images = {str(row.get('Id')) for row in _rows(_get(address, '/images/json?all=1'))}
     volumes = {str(row.get('Name')) for row in _rows(_get(address, '/volumes').get('Volumes'))}
@@ -159,20 +162,20 @@ def _compared(address, version, expected, log):
     return found
 
 
-def _result(status, why, log=()):
+def _result(status: str, why: str, log: Iterable[str] = ()) -> Dict[str, Any]:
     return {'status': status, 'why': why, 'version': '', 'containers': 0, 'images': 0, 'volumes': 0, 'networks': [], 'hidden_containers': [],
             'hidden_images': [], 'hidden_volumes': [], 'log': list(log)}
 
 
-def _shown(names):
+def _shown(names: List[str]) -> List[str]:
     return [wording.text(name) for name in names[:200]]
 
 
-def _rows(value):
+def _rows(value: Any) -> List[Dict[str, Any]]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-def _last(path, bad=False):
+def _last(path: str, bad: bool = False) -> List[str]:
     """The last lines of the log; with BAD only errors. Secrets are redacted."""
     with open(path, 'rb') as stream:
         stream.seek(max(0, os.path.getsize(path) - (64 << 10)))
@@ -183,11 +186,11 @@ def _last(path, bad=False):
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         http.client.HTTPConnection.__init__(self, 'localhost', timeout=30)
         self._path = path
 
-    def connect(self):
+    def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
@@ -206,7 +209,7 @@ def _get(address: str, path: str) -> Any:
     return jsonish.loads(raw)
 
 
-def images_of(root: Any, view: View) -> Dict[str, str]:
+def images_of(root: 'DataRoot', view: View) -> Dict[str, str]:
     """{ID: shown name} of the images that the engine should list: with all their layers, as VIEW shows them."""
     found: Dict[str, str] = {}
     for name in known.drivers_of(view):

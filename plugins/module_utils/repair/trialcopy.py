@@ -22,7 +22,7 @@ _BLOBS = b'io.containerd.content.v1.content/blobs'
 class Copy(object):
     """Writes below TARGET (bytes, a new folder of ours) what VIEW shows."""
 
-    def __init__(self, view: View, target: bytes):
+    def __init__(self, view: View, target: bytes) -> None:
         self.view = view
         self.target = target
 
@@ -44,7 +44,7 @@ class Copy(object):
         for place in view.top.containerd:
             self._containerd(place)
 
-    def _volumes(self):
+    def _volumes(self) -> None:
         self._file(b'volumes/metadata.db')
         for name in self.view.names(b'volumes'):
             folder = b'volumes/' + name
@@ -54,7 +54,7 @@ class Copy(object):
                 if self.view.is_folder(folder + b'/_data'):
                     self._folder(folder + b'/_data')
 
-    def _layers(self, driver):
+    def _layers(self, driver: bytes) -> None:
         view = self.view
         for ident in view.names(driver):
             folder = driver + b'/' + ident
@@ -68,7 +68,7 @@ class Copy(object):
                     elif name in (b'diff', b'work') and view.is_folder(folder + b'/' + name):
                         self._folder(folder + b'/' + name)
 
-    def _containerd(self, place):
+    def _containerd(self, place: bytes) -> None:
         """Whatever containerd it is: the engine of the trial starts its own, at the usual place below the root."""
         for folder in self.view.names(place):
             here, there = place + b'/' + folder, b'containerd/daemon/' + folder
@@ -84,7 +84,7 @@ class Copy(object):
                 inner = _BLOBS + b'/' + algorithm + b'/' + name
                 self._blob(place + b'/' + inner, b'containerd/daemon/' + inner)
 
-    def _blob(self, path, to):
+    def _blob(self, path: bytes, to: bytes) -> None:
         st = self.view.stat(path)
         if st is not None and st.st_size > SMALL:
             with self._new(to) as out:
@@ -92,7 +92,7 @@ class Copy(object):
         else:
             self._file(path, to=to)
 
-    def _tree(self, top):
+    def _tree(self, top: bytes) -> None:
         pending = [top]
         while pending:
             folder = pending.pop()
@@ -108,21 +108,21 @@ class Copy(object):
                     os.makedirs(os.path.join(self.target, folder), 0o700, exist_ok=True)
                     os.symlink(self.view.target(path) or b'', os.path.join(self.target, path))
 
-    def _folder(self, path):
+    def _folder(self, path: bytes) -> None:
         os.makedirs(os.path.join(self.target, path), 0o711, exist_ok=True)
 
-    def _new(self, path) -> Any:
+    def _new(self, path: bytes) -> Any:
         os.makedirs(os.path.dirname(os.path.join(self.target, path)), 0o711, exist_ok=True)
         return open(os.path.join(self.target, path), 'xb')
 
-    def _file(self, path, harmless=False, to=b''):
+    def _file(self, path: bytes, harmless: bool = False, to: bytes = b'') -> None:
         raw = self.view.read(path, MAX_DB)
         if raw is not None:
             with self._new(to or path) as out:
                 out.write(_held(raw) if harmless else raw)
 
 
-def _held(raw):
+def _held(raw: bytes) -> bytes:
     """hostconfig.json of a container that no start starts or removes."""
     try:
         value = jsonish.loads(raw)

@@ -5,7 +5,7 @@
 import errno
 import os
 import stat
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
@@ -31,7 +31,7 @@ class View(object):
     Reading an unreadable disk raises LifeboatError: nothing is repaired on one. What is absent is None or empty.
     """
 
-    def __init__(self, top: Tops):
+    def __init__(self, top: Tops) -> None:
         self.top = top
         self._planned: Dict[bytes, Node] = {}
         self._moved: Dict[bytes, bytes] = {}  # new folder -> where it is still
@@ -127,12 +127,12 @@ class View(object):
             self._planned[step.path] = Node(LINK, step.data)
         else:
             self._planned[step.path] = Node(None)
-            if step.operation == steps.RENAME:
+            if step.operation == steps.RENAME and step.data is not None:
                 self._moved[step.data] = step.path
 
     # -- how it is reached -----------------------------------------------------------------------------------------
 
-    def _gone(self, path):
+    def _gone(self, path: bytes) -> bool:
         here = path
         while here:
             node = self._planned.get(here)
@@ -143,13 +143,13 @@ class View(object):
             here = here.rpartition(b'/')[0]
         return False
 
-    def _source(self, path):
+    def _source(self, path: bytes) -> bytes:
         for new, old in self._moved.items():
             if path == new or path.startswith(new + b'/'):
                 return old + path[len(new):]
         return path
 
-    def _at(self, path, ask):
+    def _at(self, path: bytes, ask: Callable[[safeio.Dir, bytes], Any]) -> Any:
         """ASK(open parent folder, last name) -> answer, or None if nothing is there."""
         parent, dummy, name = self._source(path).rpartition(b'/')
         opened = None

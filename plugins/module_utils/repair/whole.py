@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 from typing import Any, Iterator, List
 
 from ..archive import tarread, unpack
@@ -40,15 +41,15 @@ def plan(this: Plan, name: bytes, images: known.Images, given: List[bytes], user
                        'Name another donor, or pull the image again by its digest.')
 
 
-def _has(this, given, diff_id):
+def _has(this: Plan, given: List[bytes], diff_id: str) -> bool:
     if diff_id not in this.asked:
         this.asked[diff_id] = _is_right(given, diff_id)
     return this.asked[diff_id]
 
 
-def _is_right(given, diff_id):
+def _is_right(given: List[bytes], diff_id: str) -> bool:
     """Whether a donor has the layer with its digest, in a form that can be unpacked."""
-    def use(stream):
+    def use(stream: Iterator[bytes]) -> bool:
         digest = hashlib.sha256()
         with contextlib.suppress(tarread.ArchiveError, gunzip.GunzipError):
             unpack.scan(loadfile.Stream(_hashed(stream, digest)), 'the layer', allow_devices=True)
@@ -67,7 +68,7 @@ def _hashed(stream: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 
 def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
     """Unpack the layer DIFF_ID of a donor into FOLDER, a new folder in the journal, as overlay has it. LifeboatError if it is not right."""
-    def use(stream):
+    def use(stream: Iterator[bytes]) -> bool:
         digest = hashlib.sha256()
         os.mkdir(folder, 0o755)
         with contextlib.suppress(tarread.ArchiveError, gunzip.GunzipError):
@@ -84,10 +85,23 @@ def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
         raise LifeboatError('the donor has not got layer %s any more; make a new plan' % diff_id)
     os.chown(folder, 0, 0)
     _mark(folder)
-    os.sync()
+    _flush(folder)
 
 
-def _mark(top):
+def _flush(top: bytes) -> None:
+    """All of it is on the disk."""
+    for folder, dummy, names in os.walk(top):
+        for path in [folder] + [os.path.join(folder, name) for name in names]:
+            if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                continue
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+def _mark(top: bytes) -> None:
     """What a layer tar says by names, overlay says by device nodes and an attribute."""
     for folder, dummy, names in os.walk(top):
         marks = [name for name in names if name.startswith(_WHITEOUT)]

@@ -8,8 +8,12 @@ import collections
 import functools
 import marshal
 import os
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from . import parallel
+
+if TYPE_CHECKING:
+    from ..disk.safeio import Dir
 
 _SUBTREE, _COUNTED, _FAILED = range(3)
 
@@ -18,30 +22,32 @@ class Unopened(object):
     """Looks like a safeio.Dir, but is opened only when somebody asks for it."""
     __slots__ = ('_parent', '_name', '_dir')
 
-    def __init__(self, folder, parent=None, name=None):
+    def __init__(self, folder: 'Optional[Dir]', parent: 'Optional[Unopened]' = None, name: bytes = b'') -> None:
         self._dir, self._parent, self._name = folder, parent, name
 
-    def child(self, name):
+    def child(self, name: bytes) -> 'Unopened':
         return Unopened(None, self, name)
 
-    def opened(self):
+    def opened(self) -> 'Dir':
         """The safeio.Dir. Raises OSError."""
         if self._dir is None:
+            assert self._parent is not None     # see child()
             self._dir = self._parent.opened().child(self._name)
         return self._dir
 
-    def close(self):
+    def close(self) -> None:
         if self._dir is not None and self._parent is not None:
             self._dir.close()
             self._dir = None
 
 
-def opened(folder):
+def opened(folder: 'Union[Dir, Unopened]') -> 'Dir':
     """A safeio.Dir of one, or of an :class:`Unopened`."""
     return folder.opened() if isinstance(folder, Unopened) else folder
 
 
-def start(inner, work):
+def start(inner: List[Tuple[str, os.stat_result]],
+          work: Callable[[List[Tuple[str, os.stat_result]], Callable[..., None]], Any]) -> 'Optional[Shared]':
     """A :class:`Shared` walk of INNER, (name, lstat) of the root's sub-folders; None if it is not worthwhile, or fork failed.
 
     WORK(some, send) is called in the other process. It walks SOME of INNER and calls, for every folder that it enters,
@@ -55,11 +61,12 @@ def start(inner, work):
         return None
 
 
-def _child(work, taken, tell):
+def _child(work: Callable[[Any, Callable[..., None]], Any], taken: Iterator[Tuple[int, Sequence[Any]]],
+           tell: Callable[[bytes], None]) -> None:
     """What goes wrong shows as an early end, and then all is done again on the other side."""
     begun = []
 
-    def send(parts, error=0):
+    def send(parts: Any, error: int = 0) -> None:
         # with the news that its group was begun: whoever reads that can read this, and does not wait
         tell(marshal.dumps(begun + [(_COUNTED, parts) if parts is not None else (_FAILED, error)]))
         del begun[:]
@@ -72,7 +79,7 @@ def _child(work, taken, tell):
 class Shared(object):
     """A walk of which CREW, one child, takes a part. Use as a context manager; then drive()."""
 
-    def __init__(self, crew):
+    def __init__(self, crew: parallel.Crew) -> None:
         self._crew = crew
         self._left = set(range(len(crew.groups)))   # begun by nobody
         self._taken = crew.take()
@@ -80,13 +87,14 @@ class Shared(object):
         self._over = False              # nothing more will come
         self._stopped = lambda: False
 
-    def __enter__(self):
+    def __enter__(self) -> 'Shared':
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         self._crew.close()
 
-    def drive(self, own, other, stopped):
+    def drive(self, own: Callable[[Iterator[Tuple[str, os.stat_result]]], Iterator[None]],
+              other: Callable[[Iterator[Tuple[str, os.stat_result]]], Iterator[None]], stopped: Callable[[], bool]) -> None:
         """OWN and OTHER, called with the sub-folders that are theirs, give generators of steps; OTHER's call
         :meth:`counted`. STOPPED(): whether to begin nothing new."""
         self._stopped = stopped
@@ -95,12 +103,12 @@ class Shared(object):
             if there is not None and (here is None or self._ready()):
                 if next(there, self) is self:
                     there = None
-            elif next(here, self) is self:
+            elif here is not None and next(here, self) is self:
                 here = None
         for dummy in own(one for number in sorted(self._left) for one in self._crew.groups[number] if not stopped()):
             pass
 
-    def counted(self):
+    def counted(self) -> Any:
         """PARTS of the next folder; None if the other process has ended. Raises the OSError that it met."""
         message = self._read()
         if message is None:
@@ -109,12 +117,12 @@ class Shared(object):
             raise OSError(message[1], os.strerror(message[1]))
         return message[1]
 
-    def _mine(self):
+    def _mine(self) -> Iterator[Tuple[str, os.stat_result]]:
         for number, group in iter(lambda: None if self._stopped() else next(self._taken, None), None):
             self._left.discard(number)
             yield from group
 
-    def _theirs(self):
+    def _theirs(self) -> Iterator[Tuple[str, os.stat_result]]:
         while not self._stopped():
             message = self._read()
             if message is None or message[0] != _SUBTREE:
@@ -123,10 +131,10 @@ class Shared(object):
             self._left.discard(message[1])
             yield from self._crew.groups[message[1]]
 
-    def _ready(self):
+    def _ready(self) -> bool:
         return bool(self._over or self._come or self._crew.is_ready())
 
-    def _read(self):
+    def _read(self) -> Optional[Tuple[int, Any]]:
         """The next message, None at an early end (and ever after)."""
         if not self._come and not self._over:
             raw = self._crew.message()

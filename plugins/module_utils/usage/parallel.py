@@ -10,7 +10,7 @@ import pickle
 import select
 import signal
 import struct
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
 
 _SIZE = struct.Struct('=I')
 MOST = 1024                             # numbers in a queue: 4096 bytes, which every pipe takes without anybody reading
@@ -30,12 +30,13 @@ class Crew(object):
     can be no child.
     """
 
-    def __init__(self, items: Sequence[Any], children: int, work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]):
+    def __init__(self, items: Sequence[Any], children: int,
+                 work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]) -> None:
         size = -(-len(items) // MOST) or 1
         self.groups = [items[at:at + size] for at in range(0, len(items), size)]
-        self._children = {}             # the pipe that it sends through -> process id
-        self._held = {}                 # what came of a message that is not whole
-        self._come = collections.deque()    # whole messages
+        self._children: Dict[int, int] = {}     # the pipe that it sends through -> process id
+        self._held: Dict[int, bytearray] = {}   # what came of a message that is not whole
+        self._come: Deque[bytes] = collections.deque()      # whole messages
         self._poll = select.poll()      # not select(), which knows 1,024 descriptors
         self._todo, into = os.pipe()
         try:
@@ -58,10 +59,10 @@ class Crew(object):
 
     def close(self) -> None:
         """End what still runs. It may be called again."""
-        if self._todo is None:
+        if self._todo < 0:
             return
         os.close(self._todo)
-        self._todo = None
+        self._todo = -1
         for out, child in self._children.items():
             os.close(out)
             os.kill(child, signal.SIGKILL)      # not reaped yet, so it is ours
@@ -87,7 +88,7 @@ class Crew(object):
         """True if message() need not wait for a child."""
         return bool(self._come or not self._held or self._poll.poll(0))
 
-    def _receive(self, out):
+    def _receive(self, out: int) -> None:
         piece = os.read(out, 1 << 16)
         if not piece:
             del self._held[out]
@@ -102,7 +103,7 @@ class Crew(object):
             self._come.append(bytes(held[_SIZE.size:end]))
             del held[:end]
 
-    def _fork(self, work):
+    def _fork(self, work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]) -> None:
         out, into = os.pipe()
         try:
             child = os.fork()
@@ -134,9 +135,9 @@ class Jobs(object):
     """JOBS, callables without arguments, begun in CHILDREN other processes while the caller does something else. Close it, or ask
     for the results; those that cannot be pickled are made here."""
 
-    def __init__(self, jobs: Sequence[Callable[[], Any]], children: int):
+    def __init__(self, jobs: Sequence[Callable[[], Any]], children: int) -> None:
         self._jobs = list(jobs)
-        self._crew = None
+        self._crew: Optional[Crew] = None
         try:
             if min(children, len(self._jobs)) > 0:
                 self._crew = Crew(list(enumerate(self._jobs)), min(children, len(self._jobs)), _work)
@@ -168,12 +169,12 @@ def run(jobs: Sequence[Callable[[], Any]], workers: Optional[int] = None) -> Lis
     return Jobs(jobs, workers if workers > 1 and len(jobs) > 1 else 0).results(helping=False)
 
 
-def _work(taken, tell):
+def _work(taken: Iterator[Tuple[int, Sequence[Any]]], tell: Callable[[bytes], None]) -> None:
     for dummy, group in taken:
         tell(pickle.dumps([(number, _one(job)) for number, job in group], 2))
 
 
-def _one(job):
+def _one(job: Callable[[], Any]) -> Tuple[Any, Optional[Exception]]:
     try:
         return job(), None
     except Exception as exc:            # pylint: disable=broad-except

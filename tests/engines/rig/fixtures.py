@@ -54,9 +54,9 @@ def pytest_collection_modifyitems(config, items):
         return
     if share not in shares.SHARES:
         raise pytest.UsageError('LIFEBOAT_ENGINES_SHARE is none of %s: %s' % (', '.join(shares.SHARES), share))
-    others = [item for item in items if shares.share_of(item.name, item.fixturenames) != share]
-    config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if item not in set(others)]
+    ours = [item for item in items if shares.share_of(item.name, item.fixturenames) == share]
+    config.hook.pytest_deselected(items=[item for item in items if item not in ours])
+    items[:] = ours
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -9,16 +9,22 @@ import re
 
 # share: the kinds of dead roots that its tests read
 SHARES = {'debian': ('debian-overlay2',), 'newer': ('newer-overlay2', 'newer-containerd-packaged'), 'containerd': ('newer-containerd',),
-          'drivers': ('debian-userns', 'debian-vfs', 'debian-btrfs'), 'own': ()}
+          'drivers': ('debian-userns', 'debian-vfs', 'debian-btrfs'), 'own': (), 'repair': ()}
 _KIND = re.compile('|'.join(sorted((kind for kinds in SHARES.values() for kind in kinds), key=len, reverse=True)))
-# tests whose first kind is that of the engine which takes what comes from the root of the share `debian`
-_FROM_DEBIAN = ('test_without_hard_links_the_command_fetches_the_blobs',)
+# tests whose names do not begin with the kind of the root that they read
+_OF = {'test_without_hard_links_the_command_fetches_the_blobs': 'debian', 'test_owner_ids': 'drivers',
+       'test_a_root_with_a_user_namespace_has_shifted_owners': 'drivers'}
+_BY_FIXTURE = (('dead_databases', 'debian'), ('small_root_of', 'repair'))
 
 
 def share_of(name, fixtures):
     """The share of a test: by its NAME with parameters, and the names of the FIXTURES that it uses."""
-    if name.split('[')[0] in _FROM_DEBIAN or 'dead_databases' in fixtures:
-        return 'debian'
+    plain = name.split('[')[0]
+    if plain in _OF:
+        return _OF[plain]
+    for fixture, share in _BY_FIXTURE:
+        if fixture in fixtures:
+            return share
     if not {'dead_root_of', 'subject'} & set(fixtures):
         return 'own'                    # it starts engines for itself
     found = _KIND.search(name)

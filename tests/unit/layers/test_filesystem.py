@@ -195,3 +195,12 @@ def test_listing_without_looking_at_each_file_is_the_same_as_a_walk(tmp_path, se
         fast = [path for batch in merged.paths(b'', failures.append) for path in batch]
         slow = [entry.path + (b'/' if stat.S_ISDIR(entry.st.st_mode) else b'') for entry in filesystem.merged(opened).walk(b'', None)]
     assert fast == slow and not failures
+
+
+def test_a_folder_that_only_leads_to_a_mount_holds_nothing():
+    entry = filesystem.empty().entry
+    for ask in (entry.folder.names, entry.readlink, lambda: entry.folder.open(b'x')):
+        with pytest.raises(OSError) as caught:
+            ask()
+        assert caught.value.errno == errno.ENOENT
+    assert entry.xattrs() == {}

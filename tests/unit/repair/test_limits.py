@@ -167,6 +167,13 @@ def test_a_whole_store_gets_the_guard_only(store):
     assert not os.path.exists(os.path.join(store.path, 'overlay2'))     # a folder of that name would switch the engine over
 
 
+def test_a_container_of_a_store_that_is_marked_as_dead_is_held_if_its_layer_is_there(store):
+    path = store.folder('web', 'config.v2.json')
+    put(path, json.dumps(dict(load(path), State=dict(load(path)['State'], Dead=True))).encode())
+    store.run(run.GUARDED)
+    assert load(path)['State']['Dead'] is False
+
+
 @pytest.mark.parametrize('name', [META, SNAPSHOTS])
 def test_a_bad_list_of_free_pages_in_a_store_loses_nothing(store, name):
     path = database(store, name)
@@ -230,6 +237,7 @@ def test_made_up_records_end_in_a_plan_or_a_sentence(tmp_path, seed):
             names[:] = [name for name in names if name not in ('diff', '_data', 'fs')]
             records.extend(os.path.join(folder, name) for name in files if not os.path.islink(os.path.join(folder, name)))
     for path in chance.sample(sorted(records), 12):
+        os.chmod(path, os.stat(path).st_mode | 0o200)   # a blob is read-only, to its owner too
         if chance.random() < 0.5 and os.path.getsize(path):
             with open(path, 'r+b') as stream:
                 stream.seek(chance.randrange(os.path.getsize(path)))

@@ -3,10 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat repair: so that the engine starts again; the same as docker_root_repair does."""
 import os
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
 
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import shown
+from ..output import Output, shown
 from ..parser import listed
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...repair.run import Request
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Without an option it only looks: what is hidden by a setting, what is broken, and what would be done. The engine must be stopped.
@@ -27,7 +34,7 @@ WORDS = {'certain': 'certain', 'rebuilt': 'rebuilt', 'likely': 'likely, needs --
          'lost': 'loses data, needs --steps'}
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument('--guard', dest='state', action='store_const', const='guarded', help='hold what a start would delete or start')
     how.add_argument('--apply', dest='state', action='store_const', const='repaired', help='the guard and every certain step')
@@ -43,7 +50,7 @@ def arguments(parser):
                         help='read the whole root again afterwards; engine: also start the dockerd of this machine on a copy of the records')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...repair import run as repairs
     result = repairs.run(request(given))
     if given.json:
@@ -54,7 +61,7 @@ def run(given, out):
     return status(result)
 
 
-def request(given):
+def request(given: 'argparse.Namespace') -> 'Request':
     """The run.Request that the arguments stand for. LifeboatError."""
     from ...disk.errors import LifeboatError
     from ...repair import run as repairs
@@ -76,7 +83,7 @@ def request(given):
         verify=given.verify, donors=[os.fsencode(os.path.abspath(one)) for one in given.donor], check=given.check)
 
 
-def lines(result, given, out):
+def lines(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
     """Yield what people read: what is hidden first, then the plan, then what stays broken."""
     from ...repair import run as repairs
     for one in result['hidden']:
@@ -99,7 +106,7 @@ def lines(result, given, out):
     yield from _end(result, given, out)
 
 
-def _end(result, given, out):
+def _end(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
     verified = result['verified']
     if 'total' in verified:
         yield '%d of %d containers are complete' % (verified['complete'], verified['total'])
@@ -112,7 +119,7 @@ def _end(result, given, out):
         out.note('the originals are in %s; lifeboat repair --revert brings them back' % shown(result['journal']))
 
 
-def _trial(found):
+def _trial(found: Optional[Dict[str, Any]]) -> Iterator[str]:
     """What an engine on a copy of the records said."""
     if found is None:
         return
@@ -126,7 +133,7 @@ def _trial(found):
         yield '  %s' % shown(line)
 
 
-def status(result):
+def status(result: Dict[str, Any]) -> int:
     """Exit status: all well, something stays broken, or nothing may be done."""
     if any(item['code'].startswith('ROOT_') for item in result['problems']):
         return NOTHING

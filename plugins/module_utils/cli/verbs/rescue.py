@@ -3,14 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat rescue: bundles of containers, the same as docker_data_rescue writes."""
 import os
+from typing import TYPE_CHECKING, Any, Dict
 
 from ...formats import quantities
 from .. import report, words
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import shown
+from ..output import Output, shown
 from ..parser import listed
 from ..progress import Bar
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Writes DEST/HOST/CONTAINER-ID/ for each container: its writable layer, volumes, logs and definition, with a README.txt that
@@ -29,7 +35,7 @@ lifeboat verify /mnt/usb/rescued'''
 GO_ON = 'Nothing half has its final name. Run the same command again: it goes on where it stopped.'
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the bundles; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     group = parser.add_argument_group('what to rescue')
@@ -55,11 +61,11 @@ def arguments(parser):
     group.add_argument('--quiesce', choices=('none', 'freeze'), default='none', help='freeze running containers while they are read')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     return status(write(given, out))
 
 
-def write(given, out):
+def write(given: 'argparse.Namespace', out: Output) -> Dict[str, Any]:
     """Rescue and print what came of it -> the result of rescue.run.rescue(). LifeboatError."""
     from ...archive.progress import Progress
     from ...rescue import run as rescues
@@ -79,7 +85,7 @@ def write(given, out):
     return result
 
 
-def params(given):
+def params(given: 'argparse.Namespace') -> Dict[str, Any]:
     """The options of docker_data_rescue that the arguments stand for. LifeboatError."""
     from ...bundles import plan
     from ...disk.errors import LifeboatError
@@ -95,7 +101,7 @@ def params(given):
             'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most}
 
 
-def status(result):
+def status(result: Dict[str, Any]) -> int:
     """Exit status for the result of a rescue."""
     statuses = [item['status'] for item in result['bundles']]
     if not statuses or all(item == 'lost' for item in statuses):

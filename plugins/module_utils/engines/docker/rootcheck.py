@@ -3,13 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is wrong with a data root as a whole, whoever it belongs to."""
 import os
-from typing import List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Sequence
 
 from ...formats import wording
 from ...records import model
 from ...records.codes import problem
 from . import orphans
 from .stores import Stores
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
+    from ..shared.containerd import ContainerdStore
+    from .graphdriver import Graphdriver
 
 LISTED = 5                              # names in one sentence
 
@@ -32,12 +37,12 @@ def findings(path: bytes, stores: Stores, births: Sequence[Birth], configured: O
     return found
 
 
-def _some(names):
+def _some(names: List[str]) -> str:
     shown = ', '.join(names[:LISTED])
     return shown + (' and %d more' % (len(names) - LISTED) if len(names) > LISTED else '')
 
 
-def _graphdriver(path, graph):
+def _graphdriver(path: bytes, graph: 'Graphdriver') -> Iterator[model.Problem]:
     where = 'image/%s of %s' % (graph.name, wording.text(path))
     damage = graph.images.references()[1]
     if damage:
@@ -62,7 +67,7 @@ def _graphdriver(path, graph):
                       'There is nothing to rescue in them; docker builder prune removes them.')
 
 
-def _containerd(store):
+def _containerd(store: 'ContainerdStore') -> Iterator[model.Problem]:
     from ..shared.containerd import META  # loaded already where there is such a store
     store.meta()
     if store.damage and store.used():
@@ -81,7 +86,7 @@ def _containerd(store):
                                 'old ones, and a prune deletes every blob')
 
 
-def _missing(store, folder, name, then):
+def _missing(store: 'ContainerdStore', folder: bytes, name: bytes, then: str) -> Iterator[model.Problem]:
     """Yield a problem if a database of containerd is not there: bbolt makes a new, empty one of no file and of an empty one."""
     path = os.path.join(store.path, folder, name)
     try:
@@ -99,7 +104,7 @@ def _missing(store, folder, name, then):
                   % (wording.text(path), then), 'Start neither containerd nor dockerd on this disk; rescue first.')
 
 
-def _swarm(path, root):
+def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
     """Yield a problem if a start of dockerd deletes what a swarm node has on this disk."""
     try:
         folder = root.descend(b'swarm')
@@ -125,7 +130,7 @@ def _swarm(path, root):
                   'Copy the folder before dockerd is started on this disk.')
 
 
-def _hidden(path, births, configured):
+def _hidden(path: bytes, births: Sequence[Birth], configured: Optional[str]) -> Iterator[model.Problem]:
     """Containers of a driver that the daemon does not use: `docker ps` is silent about them."""
     by_driver, newest = {}, {}
     for birth in births:

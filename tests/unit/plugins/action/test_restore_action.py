@@ -119,11 +119,6 @@ def test_an_empty_file_is_one_piece():
     assert list(action._with_last(iter([b'a', b'b']))) == [(b'a', False), (b'b', True)]
 
 
-def test_small_pieces_become_large_ones(monkeypatch):
-    monkeypatch.setattr(action, 'CHUNK', 4)
-    assert list(action._resized([b'a', b'bcd', b'efghi', b'j'])) == [b'abcd', b'efghi', b'j']
-
-
 def damage(bundle):
     with open(os.path.join(bundle, 'volumes/data.tar'), 'r+b') as handle:
         handle.seek(2000)

@@ -13,7 +13,7 @@ import yaml
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.filter.audit_findings import audit_findings
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, plaindata
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, plaindata, sizes
 
 RULES = data.builtin_rules()
 ANON = 'ab' * 32
@@ -356,9 +356,9 @@ def test_strings_of_this_ansible_core():
                                         (None, None), ('1KB', 1000),
                                         ('1k', 1024), (True, None)])
 def test_parse_bytes(text, size):
-    assert findings.parse_bytes(text) == size
+    assert sizes.parse_bytes(text) == size
 
 
 @pytest.mark.parametrize('size, text', [(0, '0 B'), (999, '999 B'), (1000, '1.0 KiB'), (1288490189, '1.2 GiB'), (123456789, '118 MiB'), (None, '? B')])
 def test_human_bytes(size, text):
-    assert findings.human_bytes(size) == text
+    assert sizes.human_bytes(size) == text

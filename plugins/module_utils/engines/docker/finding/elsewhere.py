@@ -4,13 +4,17 @@
 """What else keeps containers on a host: Docker Desktop's virtual machines, Podman, CRI-O; and homes out of reach."""
 import os
 import shlex
+from typing import TYPE_CHECKING, Iterable, Optional
 
 from ....formats.wording import show
 from .daemonconf import to_bytes, toml_value
-from .homes import dot_folders
+from .homes import User, dot_folders
+
+if TYPE_CHECKING:
+    from .scan import Scan
 
 
-def other_engines(scan):
+def other_engines(scan: 'Scan') -> None:
     """Problems that say what this collection does not read, and what may be hidden from this user."""
     podman = [b'/var/lib/containers/storage']
     root = toml_value(scan.read(b'/etc/containers/storage.conf') or b'', 'storage', 'graphroot')
@@ -39,12 +43,12 @@ def other_engines(scan):
                      % (len(homes), ', '.join(show(path) for path in homes[:3])), 'Run as root (become: true).')
 
 
-def is_podman(names):
+def is_podman(names: Iterable[bytes]) -> bool:
     """True if NAMES (bytes) are those of a store of Podman or CRI-O (containers-storage)."""
     return any(name.endswith(b'-containers') for name in names) or b'libpod' in names
 
 
-def podman_store(scan, path, severity=None):
+def podman_store(scan: 'Scan', path: bytes, severity: Optional[str] = None) -> None:
     """The problem that PATH is such a store."""
     place = show(scan.host.place(path))
     scan.problem('OTHER_ENGINE', place, '%s holds containers of Podman or CRI-O; this collection does not read them.' % place,
@@ -52,7 +56,7 @@ def podman_store(scan, path, severity=None):
                  'podman --root on the copy.', severity)
 
 
-def _desktop(scan, path, user):
+def _desktop(scan: 'Scan', path: bytes, user: User) -> None:
     place = show(scan.host.place(path))
     attach = ('losetup --find --show --read-only --partscan %s' if path.endswith(b'.raw') else
               'qemu-nbd --read-only --connect=/dev/nbd0 %s') % shlex.quote(place)
