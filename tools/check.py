@@ -42,7 +42,7 @@ LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
           'repair': 'repaired'}
-FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'manners')]
+FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'delivery_manners')]
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
