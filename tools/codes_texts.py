@@ -66,10 +66,6 @@ TEXTS: typing.Dict[str, Text] = {
         'Reading is safe, but the result may be wrong: deleted files may be shown as present, and files of other users are missing.',
         'Run as root (`become: true`). In a container: start it with `--cap-add SYS_ADMIN`.',
         'sudo lifeboat rescue DEST'),
-    'OTHER_ENGINE': (
-        'Everything that was read is safe. The data of the other engine were not read.',
-        'Copy the named folder as root before that engine is started on it. Then read the copy with its own tools.',
-        'cp -a /mnt/dead/var/lib/containers /srv/containers\npodman --root /srv/containers/storage ps -a'),
     'VM_DISK': (
         'Attaching is safe: the image is not written.', 'Attach it and look into it: [disks.md](disks.md).',
         'lifeboat --disk FILE look\nlifeboat --disk FILE --nested look'),
@@ -131,6 +127,40 @@ TEXTS: typing.Dict[str, Text] = {
         DUMP_SAFE, 'Run it as root, on a machine (not in a container) where new namespaces and overlay mounts are allowed.', 'sudo lifeboat dump DEST NAME'),
     'DUMP_VERSION_MISMATCH': (
         DUMP_SAFE, 'The tag of the image was moved to another version. Rescue the data and start them with an image of their version.', RESCUE_NAME),
+    # stores and databases of engines without a daemon
+    'RECORDS_DAMAGED': (
+        'A rescue is safe: containers are found by their folders. A start of crio, and podman system prune --external, delete what is not recorded.',
+        'Rescue everything first.', RESCUE),
+    'VOLATILE_RECORD_LOST': (
+        'A rescue is safe. A start of crio deletes these layers in its first second.', 'Rescue everything, orphans too, before crio is started.',
+        'lifeboat rescue --orphans DEST'),
+    'STORE_WIPED_AT_NEXT_START': (
+        'A rescue is safe. A start of crio-wipe.service deletes the whole store.',
+        'Rescue everything before `crio-wipe.service` or `crio.service` is started on this disk, or disable both first.', RESCUE),
+    'LAYER_INCOMPLETE': (
+        'A rescue is safe. Every podman, buildah or crio command on this store deletes the layer, `podman ps` too.',
+        'Rescue it before any of them is run.', RESCUE_NAME),
+    'LAYER_STAGED': (
+        'A rescue is safe. Every podman, buildah or crio command on this store deletes the layer, `podman ps` too.',
+        'Rescue it as an orphan before any of them is run.', 'lifeboat rescue --orphans DEST'),
+    'STATE_DB_DAMAGED': (
+        'Nothing is missing of the data: containers, layers, images and volumes are found without the database.',
+        'Check ports, limits and the restart policy by hand after the restore.', RESCUE),
+    'STATE_DB_MISSING': (
+        'Nothing is missing of the data: containers, layers, images and volumes are found without the database.',
+        'Check ports, limits and the restart policy by hand after the restore. `podman ps --all --external` lists such containers.', RESCUE),
+    'STATE_DB_HOT': (ALL_SAFE, 'Nothing needs to be done.', LOOK),
+    'STATE_RECORD_LOST': (
+        'The data of the container are safe.', 'Check ports, limits and the restart policy by hand after the restore.', RESCUE_NAME),
+    'NO_STATE_RECORD': (ALL_SAFE, 'Nothing, if it is a working container of a build.', LOOK_NAME),
+    'IN_POD': (
+        ALL_SAFE, 'Make the pod again (`podman pod create`), or publish its ports of the container that serves them.',
+        'podman pod create --name POD --publish 8080:80'),
+    'MOUNT_WRITES_LEFT': (
+        'The folder that the message names is safe as long as the container is not started or stopped.', 'Copy that folder by hand.',
+        'cp -a DIR /srv/written'),
+    'VOLUME_LAYER_ONLY': (
+        'What was written to the volume is safe.', 'Take its other files from the image that it was made from.', LOOK),
     # a container's records
     'CONFIG_DAMAGED': (
         NO_START + ' Do not prune: the image and the anonymous volumes of this container count as unused.',
@@ -154,8 +184,9 @@ TEXTS: typing.Dict[str, Text] = {
         'A rescue is safe: both come out, into folders with different IDs.', 'Tell them apart by date and content.',
         'lifeboat look -v\nlifeboat diff ID'),
     'REMOVED_AT_NEXT_START': (
-        'A rescue is safe. A start of dockerd deletes this container. Its anonymous volumes stay until the next prune.',
-        'Rescue and verify it before dockerd is started on this disk. `lifeboat repair --guard` clears the mark, so that a start keeps it.',
+        'A rescue is safe. A start of dockerd deletes this container; its anonymous volumes stay until the next prune. On Podman the first command '
+        'after a reboot deletes both, and a start of crio each of its containers.',
+        'Rescue and verify it before the engine is started on this disk. `lifeboat repair --guard` clears the mark, so that a start keeps it.',
         RESCUE_NAME + '\n' + VERIFY + '\nlifeboat repair --guard'),
     'REMOVAL_INTERRUPTED': (
         'A rescue is safe. `docker rm` and every prune delete what is left.',

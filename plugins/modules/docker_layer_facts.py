@@ -174,10 +174,10 @@ ansible_facts:
             engine: {description: 'The engine that it belongs to, such as V(docker).', type: str, returned: always}
             user: {description: The user whose rootless engine it belongs to., type: str,
                    returned: for up to 50 containers or if O(containers) names them}
-            pod: {description: 'The pod that it is in. Null, since Docker has none.', type: dict,
+            pod: {description: 'The pod that it is in (C(id), C(name), C(namespace), C(uid)), or null. Docker has none.', type: dict,
                   returned: for up to 50 containers or if O(containers) names them}
             root: {description: Its data root., type: str, returned: always}
-            store: {description: V(graphdriver) or V(containerd)., type: str, returned: always}
+            store: {description: 'V(graphdriver), V(containerd) or V(containers-storage).', type: str, returned: always}
             driver: {description: Storage driver or snapshotter., type: str, returned: always}
             status: {description: 'V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
             env: {description: Environment variables., type: dict, returned: for up to 50 containers or if O(containers) names them}
@@ -202,6 +202,12 @@ ansible_facts:
             databases: {description: 'C(engine), C(version), C(path), C(where), C(bytes).', type: list, elements: dict,
                         returned: if the subset V(databases) is gathered}
             problems: {description: What is missing or uncertain., type: list, elements: dict, returned: always}
+        pods:
+          description: 'Pods of all engines that have such: C(id), C(name), C(namespace), C(uid) (of Kubernetes), C(labels), C(containers) (IDs of those in
+            these facts) and C(volumes) (names).'
+          returned: always
+          type: list
+          elements: dict
         images:
           description: The images of all stores; their layers bottom first.
           returned: if the subset V(images) is gathered

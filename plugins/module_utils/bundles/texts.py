@@ -16,7 +16,7 @@ from ..recreate.shell import typed
 
 if TYPE_CHECKING:
     from ..archive.sink import Sink
-    from ..records.model import Container, Log, Problem
+    from ..records.model import Container, Problem
 
 
 def copy_log(path: bytes, sink: 'Sink') -> Tuple[str, int]:
@@ -53,8 +53,7 @@ def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[byte
             if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
-        reader = containerlogs.local_records if is_local(log) else containerlogs.json_file_records
-        for record in reader(files, counters):
+        for record in containerlogs.READERS[log.form](files, counters):
             if before is not None and before.stream != record.stream and not before.data.endswith(b'\n'):
                 yield b'\n'
             yield containerlogs.render(record)
@@ -68,11 +67,6 @@ def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[byte
     finally:
         for found in files:
             found.close()
-
-
-def is_local(log: 'Log') -> bool:
-    name = os.path.basename(log.files[0]) if log.files else b''
-    return name.startswith((b'container.log', b'container-cached.log'))
 
 
 README = """\

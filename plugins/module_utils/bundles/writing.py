@@ -472,13 +472,17 @@ class _Work(object):
             'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
             'container': None, 'volume': None, 'orphan': None, 'image': None,
             'mounts': self._mounts(), 'components': self.records,
-            'engine': self.job.engine, 'pod': None,
+            'engine': self.job.engine, 'pod': self._pod(),
             'definition': texts.definition(self._definition) if self._definition is not None else None,
             'networks': dict((name, definitions.network_info(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
             'peers': self.job.around.peers if self.job.around else {},
             'problems': [dict(item._asdict()) for item in _unique(self.problems)[:MANIFEST_PROBLEMS]]}
         manifest[self.job.kind] = self.job.subject
         return manifest
+
+    def _pod(self) -> Optional[Dict[str, Any]]:
+        pod = self.job.container.pod if self.job.container is not None else None
+        return {'id': pod.id, 'name': pod.name, 'namespace': pod.namespace, 'uid': pod.uid} if pod is not None else None
 
     def _changed(self, manifest: Dict[str, Any]) -> bool:
         """False if the bundle that is there says the same: a partial one was read again, with the same result."""
@@ -555,7 +559,7 @@ def _taken(item: Any) -> model.Problem:
     """A problem whose next step was to rescue what this bundle has now."""
     if not codes.has(item.code, codes.DELETES):
         return item
-    return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
+    return item._replace(next_step='It is in this bundle now. Verify the bundle before the engine is started on this disk.')
 
 
 def _status(job: Job, records: List[Dict[str, Any]]) -> str:

@@ -19,12 +19,15 @@ FIRST = 'docker'                        # wrote the bundles of version 1, which 
 
 
 def engines() -> Dict[str, Any]:
-    """{name: module} of every engine, see engines.api; in the order in which they are asked.
+    """{name: module} of every engine, see engines.api; in the order in which they are asked. FIRST says what is wrong with a folder that
+    the user gave and that is no engine's.
 
     One line an engine. It is an import statement, since Ansible sends those files to a managed node that such a statement names.
     """
+    from .crio import engine as crio  # noqa: F401
     from .docker import engine as docker  # noqa: F401
-    return {module.NAME: module for dummy, module in sorted(locals().items())}
+    from .podman import engine as podman  # noqa: F401
+    return {module.NAME: module for dummy, module in sorted(locals().items(), key=lambda item: (item[0] != FIRST, item[0]))}
 
 
 def chosen(names: Sequence[str]) -> List[Any]:
@@ -71,7 +74,7 @@ class Host(object):
         for module, given in asked:
             found = module.find(self.root, given)
             self.problems.extend(found.problems)
-            nothing.extend(found.nothing)
+            nothing = nothing or list(found.nothing)    # one sentence is enough
             candidates += len(found.candidates)
             for candidate in found.candidates:
                 try:

@@ -101,7 +101,7 @@ def _gather(host: 'Host', options: Options, chosen: 'List[Tuple[Root, str]]', at
         facts_of.append(_container(root, record, options, at_length, trees))
     records = [record for dummy, record in records]
     problems.extend(_name_conflicts(records, facts_of))
-    facts: Dict[str, Any] = {'roots': [_root(root) for root in host.roots], 'containers': facts_of}
+    facts: Dict[str, Any] = {'roots': [_root(root) for root in host.roots], 'containers': facts_of, 'pods': _pods(host, records)}
     if 'images' in wanted or 'integrity' in wanted:
         facts['images'] = [_image(image, options, at_length) for image in _chosen_images(host, options)]
     if 'volumes' in wanted:
@@ -162,7 +162,7 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
     if declared or at_length:
         fields['image_volumes'] = declared
     if at_length:
-        fields.update({'user': root.user, 'pod': None})     # every byte of the short form counts, and the root says the user
+        fields.update({'user': root.user, 'pod': _pod(record.pod)})     # every byte of the short form counts, and the root says the user
         fields['env'] = _env(record, options.redact)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
@@ -179,6 +179,25 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
     fields['problems'] = _problems(problems)
     _not_all_read(fields)
     return fields
+
+
+def _pod(pod: Any) -> Optional[Dict[str, Any]]:
+    return {'id': pod.id, 'name': pod.name, 'namespace': pod.namespace, 'uid': pod.uid} if pod is not None else None
+
+
+def _pods(host: Any, records: List[model.Container]) -> List[Dict[str, Any]]:
+    """The pods of every root, with those of their containers that are in the facts."""
+    members: Dict[Any, List[model.Container]] = {}
+    for record in records:
+        if record.pod is not None:
+            members.setdefault((record.root, record.pod.id), []).append(record)
+    found = []
+    for root in host.roots:
+        for pod in root.pods():
+            mine = members.get((root.path, pod.id), [])
+            volumes = {mount.name for record in mine for mount in record.mounts if mount.type == 'volume' and mount.name}
+            found.append(dict(_pod(pod) or {}, labels=redact.values(pod.labels), containers=[record.id for record in mine], volumes=sorted(volumes)))
+    return found
 
 
 def _not_all_read(fields: Dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Container logs of the drivers `json-file` and `local`, read as a stream in bounded memory.
+"""Container logs of the drivers `json-file` and `local`, and of the format of CRI (`k8s-file` of Podman, kubelet's), read as a stream in
+bounded memory.
 
 Both drivers split lines above 16 KiB into several records; `docker logs --timestamps` prints each record behind its
 own timestamp, in the order of the file, and ends a line only where the container did (seen on a real engine, for
@@ -30,6 +31,7 @@ _RECORD_START = re.compile(br'\{"(?:log|stream)":')
 _UTC = re.compile(r'(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z\Z', re.ASCII)
 _FRAME_START = b'\n\x06std'             # field 1 with six bytes: "stdout" or "stderr"
 _SIZE = struct.Struct('>I')
+_CRI = re.compile(br'(\d{4}-\d\d-\d\dT[0-9:.]{8,18}(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([PF])[^ \n]* ?(.*)\Z', re.DOTALL)
 # (field, wire type) of LogEntry in moby's entry.proto
 _SOURCE, _NANOS, _LINE, _IS_PARTIAL, _PARTIAL, _ATTRIBUTE = (1, 2), (2, 0), (3, 2), (4, 0), (5, 2), (6, 2)
 _DECODE = jsonish.DECODER.raw_decode
@@ -121,6 +123,42 @@ def local_records(files: 'Iterable[Readable]', counters: Optional[Counters] = No
         for record in _local_records(_Window(_contents(fileobj, index, counters)), counters):
             counters.records += 1
             yield record
+
+
+def cri_records(files: 'Iterable[Readable]', counters: Optional[Counters] = None) -> Iterator[LogRecord]:
+    """Yield the LogRecords of logs in the format of CRI: time, stream, P or F, text. A P says that the line goes on in the next record
+    of its stream. FILES as in json_file_records()."""
+    counters = Counters() if counters is None else counters
+    for index, fileobj in enumerate(files):
+        tail = b''
+        for piece in _contents(fileobj, index, counters):
+            lines = (tail + piece).split(b'\n')
+            tail = lines.pop()
+            for line in lines:
+                yield from _cri_line(line, counters)
+            if len(tail) > MAX_RECORD:
+                counters.skip(len(tail))
+                tail = b''
+        if tail:
+            yield from _cri_line(tail, counters)
+
+
+def _cri_line(line: bytes, counters: Counters) -> Iterator[LogRecord]:
+    """Yield the one LogRecord of a line. Runs of NUL before it are of a power cut; within the text the container wrote them."""
+    found = line.lstrip(b'\0')
+    counters.skip(len(line) - len(found), 0)
+    match = _CRI.match(found)
+    if match is None:
+        if found:
+            counters.skip(len(found))
+        return
+    time, stream, tag, text = match.groups()
+    counters.records += 1
+    yield LogRecord(time.decode('ascii'), stream.decode('ascii'), text + (b'' if tag == b'P' else b'\n'), {})
+
+
+# Log.form -> its reader
+READERS = {'json': json_file_records, 'local': local_records, 'cri': cri_records}
 
 
 def _contents(fileobj: 'Readable', index: int, counters: Counters) -> Iterator[bytes]:

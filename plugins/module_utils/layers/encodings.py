@@ -10,7 +10,7 @@ specification, fuse-overlayfs' main.c.
 """
 import os
 import stat
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..disk import safeio
 from ..records import model
@@ -18,6 +18,7 @@ from ..records import model
 WH = b'.wh.'
 WH_META = b'.wh..wh.'                   # aufs' own bookkeeping, never a deletion
 WH_OPAQUE = b'.wh..wh..opq'
+WH_OPAQUE_TOO = b'.wh..opq'             # a device that fuse-overlayfs makes beside it
 MAX_REDIRECT = 256                      # bytes; the kernel refuses longer ones
 
 
@@ -136,6 +137,11 @@ class FuseOverlayfs(Aufs):
     TYPES = {b'dir': stat.S_IFDIR, b'file': stat.S_IFREG, b'symlink': stat.S_IFLNK,
              b'pipe': stat.S_IFIFO, b'socket': stat.S_IFSOCK}
 
+    def split(self, names: Any) -> Any:
+        if WH_OPAQUE in names:          # else .wh..opq deletes a file named .opq
+            names = [name for name in names if name != WH_OPAQUE_TOO]
+        return Aufs.split(self, names)
+
     def marks(self, folder: safeio.Dir) -> FolderMarks:
         attrs = safeio.xattrs_of(folder.fd)
         redirect = attrs.get('trusted.overlay.redirect', attrs.get('user.overlay.redirect'))
@@ -161,7 +167,7 @@ class FuseOverlayfs(Aufs):
 
 def overridden(st: os.stat_result, value: bytes, types: Mapping[bytes, int]) -> os.stat_result:
     """Apply ``uid:gid:octalmode[:type]``; an unreadable value changes nothing."""
-    parts = value.split(b':')
+    parts = value.rstrip(b'\0').split(b':')
     try:
         uid, gid, mode = int(parts[0]), int(parts[1]), int(parts[2], 8)
     except (ValueError, IndexError):
@@ -169,7 +175,7 @@ def overridden(st: os.stat_result, value: bytes, types: Mapping[bytes, int]) -> 
     kind = stat.S_IFMT(st.st_mode)
     rdev = st.st_rdev
     if len(parts) > 3:
-        kind = types.get(parts[3], kind)
+        kind = next((types[name] for name in types if parts[3].startswith(name)), kind)
         device = parts[3].split(b'-')
         if device[0] in (b'block', b'char') and len(device) == 3 and device[1].isdigit() and device[2].isdigit():
             kind = stat.S_IFBLK if device[0] == b'block' else stat.S_IFCHR

@@ -18,6 +18,7 @@ from typing import (
     Callable,
     Deque,
     Dict,
+    Generator,
     Iterable,
     Iterator,
     List,
@@ -93,7 +94,7 @@ class View(object):
         return self._walk(self.root_parts(), b'', prune)
 
     def _walk(self, parts: List[Part], prefix: bytes, prune: Optional[Callable[[Entry], bool]] = None) -> Iterator[Union[Entry, Failure]]:
-        def visit(here: '_Folder', path: bytes, name: bytes) -> Iterator[Union[Entry, Failure]]:
+        def visit(here: '_Folder', path: bytes, name: bytes) -> 'Generator[Union[Entry, Failure], None, Optional[_Folder]]':
             try:
                 found = self._find(here, name)
             except OSError as exc:
@@ -261,7 +262,7 @@ class View(object):
     def layer_entries(self, prune: Optional[Callable[[Entry], bool]] = None) -> Iterator[Union[Entry, Failure]]:
         """Yield Entry (with `whiteout`, `opaque`) and Failure of the top layer, as an OCI layer would hold it:
         a redirected folder is spelt out as an opaque one with all that is seen in it."""
-        def visit(here: '_Folder', path: bytes, name: bytes) -> Iterator[Union[Entry, Failure]]:
+        def visit(here: '_Folder', path: bytes, name: bytes) -> 'Generator[Union[Entry, Failure], None, Optional[_Folder]]':
             top = here.parts[0]
             encoding = self.encodings[top.index]
             if name in here.deleted:

@@ -36,7 +36,6 @@ CODES = {
     'PRIVILEGES_MISSING': (WARNING, 'Without root, trusted.* attributes and other users\' files cannot be read: deleted '
                                     'files look as if they were there, and files are missing. Root inside a container '
                                     'needs CAP_SYS_ADMIN for these attributes.', LOSES_DATA, HIDES, PASSES),
-    'OTHER_ENGINE': (INFO, 'Data of another container engine are on this host; this collection does not read them.'),
     'VM_DISK': (INFO, 'A file is the disk of a virtual machine or an appliance. Containers may be in it.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
@@ -66,6 +65,30 @@ CODES = {
     'DUMP_UNSAFE_HERE': (WARNING, 'A database server of a dead container is not started here: no root, no namespaces, or layers that the kernel '
                                   'cannot show.'),
     'DUMP_VERSION_MISMATCH': (WARNING, 'The server in the image is not of the version of the data.'),
+    # stores and databases of engines without a daemon
+    'RECORDS_DAMAGED': (CRITICAL, 'layers.json, containers.json or images.json of a graph root (containers/storage) cannot be read. Every '
+                                  'podman, buildah and crio command fails with it.', BLOCKS_START),
+    'VOLATILE_RECORD_LOST': (CRITICAL, 'A file of volatile records of a graph root is empty, as a power cut leaves it, while layers of containers '
+                                       'are there. A start of crio, or podman system prune --external, deletes these layers.', DELETES),
+    'STORE_WIPED_AT_NEXT_START': (CRITICAL, 'CRI-O was not stopped in an orderly way: crio wipe, which runs before its next start, deletes the '
+                                            'whole graph root, also what Podman has in it.', DELETES),
+    'LAYER_INCOMPLETE': (CRITICAL, 'A layer is marked as incomplete: it was being made or removed. The next podman, buildah or crio command '
+                                   'deletes it.', DELETES),
+    'LAYER_STAGED': (CRITICAL, 'A layer whose removal was begun: its folder was moved aside and is deleted by the next podman, buildah or crio '
+                               'command.', DELETES),
+    'STATE_DB_DAMAGED': (WARNING, 'The database of Podman (db.sql or bolt_state.db) is damaged. Containers, layers, images and volumes are found '
+                                  'without it; definitions and states may be missing.', BLOCKS_START),
+    'STATE_DB_MISSING': (WARNING, 'The database of Podman is missing: podman ps shows nothing. Containers, layers, images and volumes are found '
+                                  'without it; definitions and states are missing.', BLOCKS_START),
+    'STATE_DB_HOT': (INFO, 'Podman was writing its database when the host died. The half-written transaction was taken back in memory, as SQLite '
+                           'does it on the disk.'),
+    'STATE_RECORD_LOST': (WARNING, 'The record of a container in the database of its engine is lost; what is known comes from its store and its '
+                                   'runtime spec.', BLOCKS_START),
+    'NO_STATE_RECORD': (INFO, 'A container of the store that Podman has no record of: another program made it, such as Buildah.'),
+    'IN_POD': (INFO, 'A container of a pod. The pod itself, its infra container and its published ports are not in the bundle.'),
+    'MOUNT_WRITES_LEFT': (WARNING, 'What a container wrote to a mount with :O, or to an image that it had mounted read-write, is not rescued: it '
+                                   'is in no layer. The engine empties it when the container stops.', LOSES_DATA, DELETES),
+    'VOLUME_LAYER_ONLY': (INFO, 'A volume that is a layer over an image: what was written to it is kept, not the image.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),
     'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.',
@@ -74,8 +97,9 @@ CODES = {
     'CONFIG_FROM_TEMP': (INFO, 'The newest complete record was in a temporary file of an interrupted write.'),
     'NAME_UNKNOWN': (WARNING, 'The name of the container was only in the damaged record.', LOSES_DATA),
     'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.', BLOCKS_START),
-    'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of dockerd deletes this container. Its anonymous volumes stay, but no '
-                                        'container uses them then: the next docker volume prune deletes them.', DELETES),
+    'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of the engine deletes this container: dockerd one that was started with --rm (its anonymous '
+                                        'volumes stay, but belong to nobody: the next docker volume prune deletes them), the first podman command '
+                                        'after a reboot the same with its anonymous volumes, crio each one after a reboot.', DELETES),
     'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone. A start of dockerd lists it '
                                       'as dead and removes nothing more of it; docker rm and docker container prune do.',
                                       LOSES_DATA, BLOCKS_START, DELETES),

@@ -266,6 +266,7 @@ class Definition(NamedTuple):
     paused: bool = False
     managed: bool = False               # by an orchestrator, as a task of a service
     secrets: Tuple[str, ...] = ()       # names of those that it wants from an orchestrator
+    create_command: Tuple[str, ...] = ()    # the command line that created it, where the engine kept it
 
 
 def resolved(recorded: Definition, image: str, defaults: Optional[Defaults], name: str = '', container_id: str = '',

@@ -108,6 +108,16 @@ class Log(NamedTuple):
     files: Tuple[bytes, ...]
     bytes: int
     max_size: Optional[str]
+    form: str = 'json'                  # how its files are written: json | local | cri (see formats.containerlogs)
+
+
+class Pod(NamedTuple):
+    """Containers that share namespaces. `uid`: of Kubernetes, else None."""
+    id: str
+    name: Optional[str]
+    namespace: Optional[str]
+    uid: Optional[str]
+    labels: Dict[str, str] = {}
 
 
 class Container(NamedTuple):
@@ -121,7 +131,7 @@ class Container(NamedTuple):
     state: Dict[str, Any]               # status, running, exit_code, dead, started_at, finished_at, ...
     root: bytes                         # the effective data root
     folder: Optional[bytes]             # <root>/containers/<id>
-    store: str                          # graphdriver | containerd
+    store: str                          # graphdriver | containerd | containers-storage
     driver: Optional[str]
     status: str
     problems: Tuple[Problem, ...]
@@ -133,6 +143,7 @@ class Container(NamedTuple):
     sources: Dict[str, str]
     idmap: Any = None                   # layers.idmap.IdMap or None
     own_files: Tuple[Tuple[Bytes, Bytes], ...] = ()     # (place in the container, path) of files that the engine mounts into it
+    pod: Optional[Pod] = None
 
 
 class ImageLayer(NamedTuple):

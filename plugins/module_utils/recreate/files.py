@@ -6,7 +6,7 @@ import json
 from typing import Any, Dict
 
 from ..records.definition import Definition, to_json
-from . import compose, env, run
+from . import compose, env, kube, podmanrun, quadlet, run
 from .body import create_body
 from .naming import seccomp_profiles
 
@@ -26,6 +26,9 @@ OUTPUTS = (
     lambda definition: {'compose.yaml': compose.compose([definition])},
     lambda definition: {'run.sh': run.run_sh(definition)},
     env.files,
+    podmanrun.files,
+    quadlet.files,
+    kube.files,
     _seccomp,
 )
 

@@ -269,7 +269,7 @@ def _container_job(host: 'Host', root: 'Root', container: model.Container, reque
                'sources': container.sources}
     info = {name: VolumeSettings('', volume.driver, volume.options, volume.labels)
             for name, volume in volumes.items() if any(mount.type == 'volume' and mount.name == name for mount in container.mounts)}
-    name = SAFE.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
+    name = SAFE.sub('-', (container.name or 'unknown').replace('/', '_')).strip('.-')[:180] or 'unknown'
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),
                       tuple(problems), root.export_ids(container), container, image, 'config' in request.include,

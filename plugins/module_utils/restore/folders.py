@@ -290,7 +290,8 @@ def _offline_root(path: bytes) -> bytes:
     if os.geteuid() != 0:
         raise LifeboatError('offline: true writes into the data root and needs root (become: true).')
     wanted = [path] if path else []
-    with registry.open_host(b'/', wanted) as host:
+    # a volume of another engine needs a record in its database too
+    with registry.open_host(b'/', wanted, engines=[registry.FIRST]) as host:
         roots = host.roots
         if len(roots) != 1:
             raise LifeboatError('There are %d data roots here (%s); name one in data_root.' % (

@@ -14,7 +14,7 @@ import tempfile
 
 import pytest
 
-from . import dead, engine as engines, shares, writers
+from . import dead, engine as engines, podman, shares, writers
 from .common import NotHere
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
@@ -84,6 +84,20 @@ def dead_root_of():
                         raise
                     stack.callback(engine.close)
                     roots[kind] = root
+            return roots[kind]
+        yield get
+
+
+@pytest.fixture(scope='session')
+def dead_podman_of():
+    """dead_podman_of(kind): the rig.podman.DeadPodman of any of its KINDS, built once a session. Do not write into it."""
+    roots = {}
+    with contextlib.ExitStack() as stack:
+        def get(kind):
+            with or_say(kind):
+                if kind not in roots:
+                    roots[kind] = podman.build(kind)
+                    stack.callback(roots[kind].close)
             return roots[kind]
         yield get
 

@@ -50,7 +50,7 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
     with open_host(given) as host:
         item = objects.find(host, reference)
         log = item.record.log
-        if log is None or not log.files and log.driver not in ('json-file', 'local'):
+        if log is None or not log.files and log.driver not in ('json-file', 'local', 'k8s-file'):
             raise LifeboatError(_elsewhere(item))
         counters = containerlogs.Counters()
         streams, tally = [], files.Tally(out)
@@ -92,9 +92,7 @@ def _open(log: 'Log', streams: List[Any], tally: files.Tally) -> None:
 def _records(log: 'Log', streams: List[BinaryIO], counters: containerlogs.Counters, tail: Optional[int], since: Optional[Tuple[int, int]],
              until: Optional[Tuple[int, int]]) -> Iterator[containerlogs.LogRecord]:
     """The records that are asked for. As docker logs does it, --tail counts before --since and --until are looked at."""
-    from ...bundles.texts import is_local
-    reader = containerlogs.local_records if is_local(log) else containerlogs.json_file_records
-    records = reader(streams, counters)
+    records = containerlogs.READERS[log.form](streams, counters)
     if tail is not None:
         records = collections.deque(records, maxlen=tail)
     for record in records:

@@ -334,7 +334,9 @@ def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfi
             if driver == 'journald' else 'the %s server' % driver
         problems.append(problem('LOG_NOT_ON_DISK', ident, 'The logs of %s went to %s, not into the data root.' % (
             ident[:12], driver), 'Look in %s.' % where))
-    return model.Log(driver, tuple(path for path, dummy in files), sum(size for dummy, size in files), options.get('max-size'))
+    first = os.path.basename(files[0][0]) if files else b''
+    form = 'local' if LOCAL_LOG.match(first) or CACHED_LOG.match(first) else 'json'
+    return model.Log(driver, tuple(path for path, dummy in files), sum(size for dummy, size in files), options.get('max-size'), form)
 
 
 def _ordered(folder: safeio.Dir, names: List[bytes]) -> List[Tuple[bytes, int]]:

@@ -105,7 +105,7 @@ CASES = {
                         [data.facts([data.container()], [data.volume()])]),
     'HOST_PROBLEM': (
         [data.facts(problems=[{'code': 'DRIVER_FOLDER_EMPTY', 'severity': 'critical', 'object': '/x', 'message': 'Empty.', 'next_step': 'Mount it.'}])],
-        [data.facts(problems=[{'code': 'OTHER_ENGINE', 'severity': 'info', 'object': '/x', 'message': 'Podman.', 'next_step': ''}])]),
+        [data.facts(problems=[{'code': 'NO_STATE_RECORD', 'severity': 'info', 'object': '/x', 'message': 'Podman.', 'next_step': ''}])]),
 }
 
 
