@@ -41,8 +41,8 @@ COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
-          'repair': 'repaired'}
-FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'manners')]
+          'repair': 'repaired', 'podman': 'Podman'}
+FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'delivery_manners')]
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -455,7 +455,7 @@ for _share in SHARES:
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
 # what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
 ORDER = ('lint', 'units newest', 'integration newest', 'engines own', 'engines drivers', 'integration oldest', 'delivery',
-         'engines newer', 'engines debian', 'units oldest', 'delivery fleets', 'engines repair', 'engines containerd', 'sanity pylint',
+         'engines newer', 'engines debian', 'units oldest', 'delivery fleets', 'engines repair', 'engines podman', 'engines containerd', 'sanity pylint',
          'sanity newest', 'sanity oldest', 'units conformance', 'kernel')
 MOST = 6                                # at a time, whatever the machine has
 # Not beside each other: both look whether something of a delivery is left in /tmp of this machine.

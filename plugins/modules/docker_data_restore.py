@@ -54,7 +54,7 @@ options:
     type: str
   volume_map:
     description:
-      - New names for volumes, by their old names. Each old name must be a volume of a bundle.
+      - 'New names for volumes, as C(old: new). Each old name must be a volume of a bundle.'
       - Formerly anonymous volumes are called C(<container>-<path in it>) by default.
     type: dict
     default: {}

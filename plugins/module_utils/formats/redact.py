@@ -21,7 +21,7 @@ REPEATED = 6                            # and of a known secret that is looked f
 
 # anywhere in a name, whatever is around it: MYSQL_ROOT_PASSWORD, pgpassword, X-Api-Key
 _NAMES = Lazy(r'(?i)passw|passphrase|secret|token|credential|api[_.-]?key|access[_.-]?key|private[_.-]?key|basic[_.-]?auth|digest[_.-]?auth|'
-                    r'cookie|authoriz|(?:require|root|user|db)pass|masterauth')
+              r'cookie|authoriz|(?:require|root|user|db)pass|masterauth')
 # only as a word of a name: auth, not author; key, not keyboard
 _WORDS = frozenset(('pass', 'pwd', 'pw', 'key', 'keys', 'auth', 'oauth', 'cred', 'creds', 'cert', 'session', 'private', 'salt', 'pin',
                     'jwt', 'bearer', 'htpasswd', 'dsn', 'signature'))

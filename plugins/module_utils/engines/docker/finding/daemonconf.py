@@ -28,7 +28,7 @@ class ContainerdConfig(NamedTuple):
 
 _TOML_STRING = r'"((?:\\.|[^"\\\n])*)"|\'([^\'\n]*)\''
 _TOML_KEY = Lazy(r'^[ \t]*(?:imports[ \t]*=[ \t]*\[([^\]]{0,4000})\]|([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:%s)'
-                       r'|\[[ \t]*([^\]\n]+?)[ \t]*\])' % _TOML_STRING, re.MULTILINE)
+                 r'|\[[ \t]*([^\]\n]+?)[ \t]*\])' % _TOML_STRING, re.MULTILINE)
 
 
 def _toml(raw: bytes) -> Iterator[Tuple[str, str, Union[Tuple[str, ...], str]]]:
@@ -220,7 +220,7 @@ _ASSIGNMENT = r'^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)(\+?)='
 _SHELL_PIECE = r'"(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|\\.|[^\s"\'\\;&|]+'
 _SHELL_ENV = Lazy(_ASSIGNMENT + '((?:%s)*)' % _SHELL_PIECE, re.MULTILINE | re.DOTALL)
 _SYSTEMD_ENV = Lazy(_ASSIGNMENT + r'[ \t]*("(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|(?:\\.|[^\n\\])*)',
-                          re.MULTILINE | re.DOTALL)
+                    re.MULTILINE | re.DOTALL)
 _VARIABLE = Lazy(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]{0,200}))?\})')
 _BRACED = Lazy(r'\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}')
 
