@@ -30,7 +30,7 @@ VERBS = (
 )
 OBJECT_HELP = 'NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container, ' \
               'or an orphan one) or image:REF; PATH is a path in it'
-ABOUT = 'Brings container data out of dead hosts, without a daemon. Reads only.'
+ABOUT = 'Rescues container data of dead hosts, without a daemon. Only repair writes to a data root.'
 END = '''\
 Every verb has examples: lifeboat VERB --help
 
