@@ -9,7 +9,7 @@ read, which are all that Podman has. Work and memory are linear in the size of t
 """
 import re
 import struct
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 MAGIC = b'SQLite format 3\0'
 JOURNAL_MAGIC = b'\xd9\xd5\x05\xf9\x20\xa1\x63\xd7'
@@ -62,7 +62,7 @@ class Db(object):
         table = self.tables.get(name)
         return self._rows(table) if table is not None else iter(())
 
-    def _rows(self, table):
+    def _rows(self, table: Table) -> Iterator[Dict[str, Any]]:
         seen, stack = set(), [(table.page, 0)]
         while stack:
             number, depth = stack.pop()
@@ -79,11 +79,11 @@ class Db(object):
             except SqliteError as exc:
                 self._note(str(exc))
 
-    def _note(self, sentence):
+    def _note(self, sentence: str) -> None:
         if len(self.damage) < MAX_ERRORS:
             self.damage.append(sentence)
 
-    def _bytes(self, number):
+    def _bytes(self, number: int) -> bytes:
         if number in self._old:
             return self._old[number]
         start = (number - 1) * self.page_size
@@ -91,7 +91,7 @@ class Db(object):
             raise SqliteError('page %d is missing' % number)
         return self._raw[start:start + self.page_size]
 
-    def _page(self, number):
+    def _page(self, number: int) -> Tuple[int, Iterable[bytes], Sequence[int]]:
         """(kind, payloads of a leaf, pages below an inner page)."""
         page = self._bytes(number)
         at = 100 if number == 1 else 0
@@ -107,7 +107,7 @@ class Db(object):
             return kind, (), children + [struct.unpack_from('>I', page, at + 8)[0]]
         return kind, self._payloads(number, page, places), ()
 
-    def _payloads(self, number, page, places):
+    def _payloads(self, number: int, page: bytes, places: Iterable[int]) -> Iterator[bytes]:
         for place in places:
             try:
                 size, at = varint(page, place)
@@ -116,7 +116,7 @@ class Db(object):
             except (SqliteError, struct.error) as exc:
                 self._note('a row of page %d: %s' % (number, exc))
 
-    def _payload(self, page, at, size):
+    def _payload(self, page: bytes, at: int, size: int) -> bytes:
         """A record of SIZE bytes that begins at AT; the rest of a long one is on pages of its own."""
         if size > len(self._raw) + len(self._old) * self.page_size:
             raise SqliteError('it is larger than the file')
@@ -136,7 +136,7 @@ class Db(object):
             following = struct.unpack_from('>I', more, 0)[0]
         return b''.join(parts)
 
-    def _row(self, record, columns):
+    def _row(self, record: bytes, columns: Tuple[str, ...]) -> Dict[str, Any]:
         values = {}
         try:
             end, at = varint(record, 0)
@@ -151,7 +151,7 @@ class Db(object):
             self._note('a row: %s' % exc)
         return {name: values.get(name) for name in columns}
 
-    def _value(self, record, place, serial):
+    def _value(self, record: bytes, place: int, serial: int) -> Tuple[Any, int]:
         """(value, where the next one begins)."""
         size = SIZES.get(serial, (serial - 12) // 2 if serial >= 12 else -1)
         if size < 0 or place + size > len(record):

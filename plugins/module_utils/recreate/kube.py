@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pod.yaml: the container as a pod of its own, for `podman kube play` (podman-kube-play(1)) and Kubernetes."""
 import re
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from ..records.definition import Definition
@@ -51,7 +51,7 @@ def label(name: str) -> str:
     return LABEL.sub('-', name.lower()).strip('-')[:MAX_LABEL].strip('-') or 'container'
 
 
-def _container(definition, body, host, volumes) -> Dict[str, Any]:
+def _container(definition: Definition, body: Dict[str, Any], host: Dict[str, Any], volumes: List[Dict[str, Any]]) -> Dict[str, Any]:
     found: Dict[str, Any] = {'image': as_str(body.get('Image')), 'imagePullPolicy': 'Never'}
     for key, field in (('Entrypoint', 'command'), ('Cmd', 'args')):
         if strings(body.get(key)):
@@ -84,7 +84,7 @@ def _kept(value: str) -> str:
     return value.replace('$(', '$$(')
 
 
-def _ports(host):
+def _ports(host: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     for port, bindings in sorted(as_dict(host.get('PortBindings')).items()):
         number, dummy, protocol = port.partition('/')
         for binding in map(as_dict, as_list(bindings)):
@@ -97,7 +97,7 @@ def _ports(host):
                 yield item
 
 
-def _mounts(definition, host, volumes):
+def _mounts(definition: Definition, host: Dict[str, Any], volumes: List[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
     """Yield volumeMounts; what they name is added to VOLUMES."""
     known = definition.volume_settings
     for number, mount in enumerate(definition.mounts):
@@ -113,7 +113,7 @@ def _mounts(definition, host, volumes):
         yield dict({'name': name, 'mountPath': mount.destination}, **({} if mount.rw else {'readOnly': True}))
 
 
-def _security(body, host) -> Dict[str, Any]:
+def _security(body: Dict[str, Any], host: Dict[str, Any]) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     user, dummy, group = as_str(body.get('User')).partition(':')
     for value, field in ((user, 'runAsUser'), (group, 'runAsGroup')):

@@ -5,7 +5,7 @@
 the environment and the other containers of the one who typed it, so each such word is named as a doubt."""
 import os
 import re
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from ..records.definition import Definition
 from . import asks
@@ -38,7 +38,7 @@ def files(definition: Definition) -> Dict[str, str]:
     return {'podman.sh': '\n'.join(lines) + '\n'}
 
 
-def _command(recorded: Tuple[str, ...], image: str):
+def _command(recorded: Tuple[str, ...], image: str) -> Optional[Tuple[List[str], List[str]]]:
     """([argv that creates and does not start], [doubts]) of a recorded command line; None if it is no podman run or create."""
     if not recorded or os.path.basename(recorded[0]) not in ('podman', 'podman-remote'):
         return None

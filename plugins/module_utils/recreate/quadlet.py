@@ -6,7 +6,7 @@
 Quadlet runs containers with --rm --replace: what they write outside of volumes is gone at each start. The unit says so.
 """
 import re
-from typing import Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 from ..formats.values import as_dict, as_list, as_str, strings
 from ..records.definition import Definition
@@ -53,7 +53,7 @@ def text(definition: Definition) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _container(definition: Definition, body) -> Iterator[Tuple[str, str]]:
+def _container(definition: Definition, body: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
     host = as_dict(body.get('HostConfig'))
     yield 'ContainerName', value(definition.name)
     yield 'Image', value(as_str(body.get('Image')))
@@ -87,12 +87,12 @@ def _container(definition: Definition, body) -> Iterator[Tuple[str, str]]:
         yield 'PodmanArgs', word(item)
 
 
-def _networks(body, host) -> List[str]:
+def _networks(body: Dict[str, Any], host: Dict[str, Any]) -> List[str]:
     mode = as_str(host.get('NetworkMode'))
     return [mode] if mode else list(as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig')))
 
 
-def _arguments(host) -> List[str]:
+def _arguments(host: Dict[str, Any]) -> List[str]:
     found = ['%s=%s' % (flag, host[key]) for key, flag in ARGUMENTS if host.get(key) not in (None, 0, '', False)]
     if host.get('Privileged') is True:
         found.append('--privileged')

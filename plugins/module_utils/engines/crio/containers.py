@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata, safeio
 from ...formats import jsonish
@@ -72,6 +72,7 @@ def read(readers: Readers, ident: str) -> model.Container:
     """model.Container of an id. Never raises for damage."""
     root, spec = readers.root, readers.spec(ident)
     store = root.store_of(ident)
+    assert store is not None            # see ids()
     record, about = store.records.containers.get(ident, {}), kubernetes.about(store, ident)
     name, problems = name_of(store, ident, spec), []
     shown = name or ident[:12]
@@ -92,14 +93,14 @@ def read(readers: Readers, ident: str) -> model.Container:
     image = metadata.text_of(record, 'image') or metadata.text_of(about, 'image-id') or annotation(spec, 'ImageRef')
     image = image[7:] if image.startswith('sha256:') else image
     definition = of_spec(spec)._replace(id=ident, name=name or '', mounts=mounts)
-    status = found.status
+    status, folder = found.status, store.folder(ident)
     if status == model.LOST and any(mount.path is not None for mount in mounts) or status == model.COMPLETE and any(item.loses_data for item in problems):
         status = model.PARTIAL
     return model.Container(
         ident, name, annotation(spec, 'Created') or metadata.text_of(record, 'created') or None, 'sha256:' + image if names.is_id(image) else None,
         annotation(spec, 'Image') or metadata.text_of(about, 'image-name') or None, definition.labels, state, root.candidate.path,
-        os.path.join(root.candidate.path, store.folder(ident)), 'containers-storage', store.name, status, tuple(problems), found.stack, mounts,
-        _log(root, spec), definition, Records(root, store, ident), dict(found.sources), root.map_of(ident, store), root.run_files(store, ident),
+        os.path.join(root.candidate.path, folder) if folder is not None else None, 'containers-storage', store.name, status, tuple(problems), found.stack,
+        mounts, _log(root, spec), definition, Records(root, store, ident), dict(found.sources), root.map_of(ident, store), root.run_files(store, ident),
         pod_of(store, ident, spec))
 
 
@@ -120,7 +121,7 @@ def of_records(read_file: Callable[[str], bytes]) -> Definition:
         return of_spec({})
 
 
-def _mounts(root, spec):
+def _mounts(root: GraphRoot, spec: Any) -> Tuple[Tuple[model.Mount, ...], List[model.Problem]]:
     """(tuple of model.Mount, problems) of the annotation Volumes, which has every mount that was asked for."""
     found, problems = {}, []
     listed = json_annotation(spec, 'Volumes')
@@ -134,11 +135,11 @@ def _mounts(root, spec):
     return tuple(found[place] for place in sorted(found)), problems
 
 
-def _writable_places(root):
+def _writable_places(root: GraphRoot) -> List[bytes]:
     return [os.path.join(root.candidate.recorded, b'overlay'), b'/var/lib/kubelet/pods']
 
 
-def _state(folder):
+def _state(folder: Optional[safeio.Dir]) -> Dict[str, Any]:
     """In the words of `crictl inspect`, as the other engines say it."""
     value = metadata.read_json(folder, b'state.json').value if folder is not None else None
     started, finished = (metadata.text_of(value, key) for key in ('started', 'finished'))
@@ -150,7 +151,7 @@ def _state(folder):
             'finished_at': finished}
 
 
-def _log(root, spec) -> model.Log:
+def _log(root: GraphRoot, spec: Any) -> model.Log:
     """kubelet's files: the newest, and those that it rotated; of one that is there plain and packed the packed one is whole."""
     files, size = {}, 0
     path = annotation(spec, 'LogPath')
@@ -177,24 +178,25 @@ class Records(Mapping):
         self._root, self._store, self._ident = root, store, ident
         self._found: Any = None
 
-    def _read(self):
+    def _read(self) -> Dict[str, bytes]:
         if self._found is None:
             self._found = {}
             folder = self._root.container_folder(self._store, self._ident)
-            for name in FILES if folder is not None else ():
+            for name in FILES:
                 try:
-                    self._found[name.decode('ascii')] = folder.read(name)
+                    if folder is not None:
+                        self._found[name.decode('ascii')] = folder.read(name)
                 except OSError:
                     continue
         return self._found
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> bytes:
         return self._read()[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._read())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._read())
 
 

@@ -41,7 +41,7 @@ class CrioRoot(api.Root):
         return {'drivers': [store.name for store in self._root.stores], 'userns': None, 'rootless': self._root.rootless, 'containerd_roots': [],
                 'found_by': list(self._root.candidate.why)}
 
-    def _spec(self, ident):
+    def _spec(self, ident: str) -> Dict[str, Any]:
         if ident not in self._specs:
             store = self._root.store_of(ident)
             self._specs[ident] = store.spec(ident) if store is not None else {}

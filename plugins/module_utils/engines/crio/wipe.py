@@ -42,7 +42,7 @@ def of_container(shown: str, config: Dict[str, Any]) -> model.Problem:
                    'Rescue it before crio or crio-wipe.service is started on this disk.')
 
 
-def _exists(disk, path):
+def _exists(disk: Any, path: bytes) -> bool:
     try:
         return disk.exists(path)
     except OSError:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata
 from ...formats import jsonish, wording
@@ -18,6 +18,9 @@ from ..shared.storage import names
 from ..shared.storage.graphroot import LOG_NAME, GraphRoot, log_of
 from . import definition as definitions, libpod
 from .volumes import is_anonymous
+
+if TYPE_CHECKING:
+    from ..shared.storage.store import Store
 
 SPEC = 'config.json'
 NO_LOG = ('none', 'passthrough', 'passthrough-tty')
@@ -87,7 +90,7 @@ def name_of(readers: Readers, ident: str, sources: Any = None) -> Any:
     if first:
         return first
     layer = store.layer_of(ident, None, store.spec(ident))[0] if store is not None else None
-    for item in metadata.list_of(store.records.layers.get(layer, {}), 'names') if layer else ():
+    for item in metadata.list_of(store.records.layers.get(layer, {}), 'names') if store is not None and layer else ():
         match = _LAYER_NAME.match(item) if isinstance(item, str) else None
         if match:
             if sources is not None:
@@ -96,7 +99,7 @@ def name_of(readers: Readers, ident: str, sources: Any = None) -> Any:
     return None
 
 
-def _metadata(record):
+def _metadata(record: Dict[str, Any]) -> Dict[str, Any]:
     """The text `metadata` of a record, which is JSON itself."""
     try:
         found = jsonish.loads(metadata.text_of(record, 'metadata').encode('utf-8', 'replace') or b'{}')
@@ -105,13 +108,13 @@ def _metadata(record):
     return found if isinstance(found, dict) else {}
 
 
-def _infra_of(state, config):
+def _infra_of(state: libpod.State, config: Dict[str, Any]) -> Dict[str, Any]:
     """The record of the infra container of the pod that a container is in, {} if there is none."""
     pod = metadata.text_of(config, 'pod')
     return next((item for item in state.configs.values() if pod and item.get('pod') == pod and libpod.is_infra(item)), {})
 
 
-def _no_row(readers, shown, spec, sources):
+def _no_row(readers: Readers, shown: str, spec: Any, sources: Dict[str, str]) -> model.Problem:
     state = readers.state
     sources['config'] = SPEC if spec else 'containers.json'
     if state.source and not state.damage:
@@ -121,7 +124,7 @@ def _no_row(readers, shown, spec, sources):
         shown, sources['config']), 'Ports, volumes by name and restart policy may be missing in its definition.')
 
 
-def _resolve(readers, store, ident, name, config, spec, shown):
+def _resolve(readers: Readers, store: 'Optional[Store]', ident: str, name: Optional[str], config: Dict[str, Any], spec: Any, shown: str) -> model.Resolution:
     rootfs = metadata.text_of(config, 'rootfs')
     if store is None:
         return model.Resolution(None, model.LOST, (problem(
@@ -136,7 +139,7 @@ def _resolve(readers, store, ident, name, config, spec, shown):
     return store.resolve(shown, layer, source)
 
 
-def _own_rootfs(readers, store, ident, config, rootfs, shown):
+def _own_rootfs(readers: Readers, store: 'Store', ident: str, config: Dict[str, Any], rootfs: str, shown: str) -> model.Resolution:
     """A container whose root is a folder of the host (`--rootfs`), with `:O` below a layer of its own."""
     root = readers.root
     path, status, note = bind_path(rootfs, root.disk, root.candidate.recorded, root.candidate.path)
@@ -152,7 +155,7 @@ def _own_rootfs(readers, store, ident, config, rootfs, shown):
 # -- mounts ---------------------------------------------------------------------------------------------------------------------------
 
 
-def _mounts(readers, ident, config, spec):
+def _mounts(readers: Readers, ident: str, config: Dict[str, Any], spec: Any) -> Tuple[Tuple[model.Mount, ...], List[model.Problem]]:
     """(tuple of model.Mount by destination, problems)."""
     root, found, problems = readers.root, {}, []
     spec = metadata.dict_of(config, 'spec') or spec
@@ -187,7 +190,7 @@ def _mounts(readers, ident, config, spec):
     return tuple(found[place] for place in sorted(found)), problems
 
 
-def _writes_left(root, ident):
+def _writes_left(root: GraphRoot, ident: str) -> Iterator[model.Problem]:
     """Yield a problem for what a container wrote to mounts of the kind `:O` and to images that it had mounted read-write: it lies beside
     its own files, in no layer (buildah pkg/overlay)."""
     folder = root.container_folder(root.store_of(ident), ident)
@@ -197,6 +200,7 @@ def _writes_left(root, ident):
     except OSError:
         return
     for name in listed:
+        assert holder is not None       # it was listed
         try:
             upper = holder.child(name).child(b'upper')
             written = not upper.is_empty()
@@ -207,12 +211,12 @@ def _writes_left(root, ident):
                           'not rescued.' % (ident[:12], wording.text(upper.path())), 'Copy that folder: the engine empties it when the container stops.')
 
 
-def _volume_of(source):
+def _volume_of(source: str) -> Optional[str]:
     parts = source.split('/')
     return parts[-2] if len(parts) > 3 and parts[-1] == '_data' and parts[-3] == 'volumes' else None
 
 
-def _volume_mount(readers, name, place, rw, problems):
+def _volume_mount(readers: Readers, name: str, place: str, rw: bool, problems: List[model.Problem]) -> model.Mount:
     volume = readers.volumes().get(name)
     if volume is None:
         problems.append(problem('VOLUME_LOST', name or place, 'Volume %s (mounted at %s) does not exist in this graph root.' % (name, place),
@@ -223,7 +227,7 @@ def _volume_mount(readers, name, place, rw, problems):
     return model.Mount('volume', name, source, volume.path, place, rw, volume.driver, volume.anonymous, volume.status)
 
 
-def _overlay_mount(root, item, found, problems):
+def _overlay_mount(root: GraphRoot, item: Any, found: Dict[str, model.Mount], problems: List[model.Problem]) -> None:
     """`:O`: the host's folder, below a layer that lives until the container stops."""
     place, source = metadata.text_of(item, 'dest'), metadata.text_of(item, 'source')
     if not place:
@@ -242,7 +246,7 @@ def _writable_places(root: GraphRoot) -> List[bytes]:
 # -- log, state, status ---------------------------------------------------------------------------------------------------------------
 
 
-def _log(root, store, ident, config, spec, shown):
+def _log(root: GraphRoot, store: 'Optional[Store]', ident: str, config: Dict[str, Any], spec: Any, shown: str) -> Tuple[model.Log, Tuple[model.Problem, ...]]:
     """(model.Log, problems)."""
     driver = metadata.text_of(config, 'logDriver') or ('k8s-file' if not config else 'journald')
     notes: Tuple[model.Problem, ...] = ()
@@ -260,7 +264,7 @@ def _log(root, store, ident, config, spec, shown):
     return model.Log(driver, files, size, str(most) if isinstance(most, int) and most > 0 else None, 'cri'), notes
 
 
-def _log_elsewhere(root, recorded):
+def _log_elsewhere(root: GraphRoot, recorded: str) -> Tuple[Tuple[bytes, ...], int]:
     """A log at a place that the user chose (`--log-opt path=`)."""
     from ...disk import safeio
     try:
@@ -271,7 +275,7 @@ def _log_elsewhere(root, recorded):
         return (), 0
 
 
-def _removals(shown, config, spec, state):
+def _removals(shown: str, config: Dict[str, Any], spec: Any, state: Dict[str, Any]) -> Iterator[model.Problem]:
     annotations = metadata.strings_of(config, 'spec', 'annotations') or metadata.strings_of(spec, 'annotations')
     if state['dead']:
         yield problem('REMOVAL_INTERRUPTED', shown, 'Container %s was being removed when the host died; parts of it may be gone.' % shown,
@@ -281,7 +285,7 @@ def _removals(shown, config, spec, state):
                       'deletes it with its anonymous volumes.' % shown, 'Rescue it before any podman command is run on this disk.')
 
 
-def _status(found, mounts, problems, state):
+def _status(found: model.Resolution, mounts: Tuple[model.Mount, ...], problems: List[model.Problem], state: Dict[str, Any]) -> str:
     if found.status == model.UNSUPPORTED:
         return model.UNSUPPORTED
     if found.status == model.LOST:
@@ -302,7 +306,7 @@ class Records(Mapping):
         self._secret = bool(metadata.dict_of(config, 'secret_env'))
         self._found: Any = None
 
-    def _read(self):
+    def _read(self) -> Dict[str, bytes]:
         if self._found is None:
             self._found = {name: json.dumps(value, sort_keys=True, indent=1).encode('ascii') for name, value in self._values if value}
             folder = self._root.container_folder(self._store, self._ident)
@@ -313,11 +317,11 @@ class Records(Mapping):
                 pass
         return self._found
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> bytes:
         return self._read()[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._read())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._read())

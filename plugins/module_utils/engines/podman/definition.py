@@ -8,7 +8,7 @@ What Podman filled in by itself is taken out again, so that another engine can c
 """
 import re
 import signal
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ...formats import jsonish
 from ...formats.values import as_dict, as_int, as_list, as_str, clean, strings
@@ -95,15 +95,15 @@ def of_records(read: Any) -> Definition:
     return define(*found)
 
 
-def _list(config, key):
+def _list(config: Dict[str, Any], key: str) -> Tuple[str, ...]:
     return tuple(strings(config.get(key)))
 
 
-def _unless(value, default):
+def _unless(value: Optional[int], default: int) -> Optional[int]:
     return None if value == default else value
 
 
-def _signal(number):
+def _signal(number: Any) -> str:
     number = as_int(number)
     try:
         return signal.Signals(number).name if number not in (None, 0, 15) else ''
@@ -111,12 +111,12 @@ def _signal(number):
         return ''
 
 
-def _restart(config):
+def _restart(config: Dict[str, Any]) -> Restart:
     name = as_str(config.get('restart_policy'))
     return Restart(name, as_int(config.get('restart_retries')) or 0) if name not in ('', 'no') else Restart()
 
 
-def _log(config):
+def _log(config: Dict[str, Any]) -> Optional[LogDriver]:
     """Names of drivers are Podman's: its own form of file becomes the other engine's default."""
     driver, size = as_str(config.get('logDriver')), as_int(config.get('logSize')) or 0
     options = {'max-size': str(size)} if size > 0 else {}
@@ -127,7 +127,7 @@ def _log(config):
 
 # -- networks -----------------------------------------------------------------------------------------------------------
 
-def _network_mode(config):
+def _network_mode(config: Dict[str, Any]) -> str:
     peer = as_str(config.get('netNsCtr'))
     if names.is_id(peer):
         return SHARES + peer
@@ -140,7 +140,7 @@ def _network_mode(config):
     return ''
 
 
-def _networks(config):
+def _networks(config: Dict[str, Any]) -> Dict[str, Endpoint]:
     """User-defined networks; the default one is whatever the other engine has."""
     found: Dict[str, Endpoint] = {}
     listed = dict((as_str(as_dict(item).get('name')), as_dict(item)) for item in as_list(config.get('orderedNetworks')))
@@ -157,18 +157,20 @@ def _networks(config):
     return found
 
 
-def _published(config):
+def _published(config: Dict[str, Any]) -> Dict[str, Tuple[Binding, ...]]:
     found: Dict[str, Tuple[Binding, ...]] = {}
     for item in map(as_dict, as_list(config.get('newPortMappings'))):
         inside, outside, count = (as_int(item.get(key)) for key in ('container_port', 'host_port', 'range'))
-        for step in range(min(count or 1, 1000) if inside else 0):
+        if not inside:
+            continue
+        for step in range(min(count or 1, 1000)):
             for protocol in (as_str(item.get('protocol')) or 'tcp').split(','):
                 key = '%d/%s' % (inside + step, protocol)
                 found[key] = found.get(key, ()) + (Binding(as_str(item.get('host_ip')), str(outside + step) if outside else ''),)
     return found
 
 
-def _exposed(config):
+def _exposed(config: Dict[str, Any]) -> Iterator[str]:
     for port, protocols in as_dict(config.get('exposedPorts')).items():
         for protocol in strings(protocols):
             if port.isdigit():
@@ -192,12 +194,12 @@ def binds_of(config: Any, spec: Any) -> List[Tuple[str, str, str, Tuple[str, ...
     return found
 
 
-def _is_anonymous(item):
+def _is_anonymous(item: Dict[str, Any]) -> bool:
     """Older versions do not say it: the name is one that nobody would give."""
     return item.get('setAnonymous') is True or names.is_id(item.get('volumeName'))
 
 
-def _requests(config, spec):
+def _requests(config: Dict[str, Any], spec: Dict[str, Any]) -> Iterator[MountRequest]:
     for kind, source, place, options in binds_of(config, spec):
         if kind == 'tmpfs':
             kept = ','.join(item for item in options if item not in ('tmpcopyup', 'rprivate', 'private', 'rbind'))
@@ -215,7 +217,7 @@ def _requests(config, spec):
 
 # -- limits, security ---------------------------------------------------------------------------------------------------
 
-def _resources(config, spec):
+def _resources(config: Dict[str, Any], spec: Dict[str, Any]) -> Resources:
     process, asked = as_dict(spec.get('process')), as_dict(as_dict(spec.get('linux')).get('resources'))
     memory, cpu = as_dict(asked.get('memory')), as_dict(asked.get('cpu'))
     limit, swap = as_int(memory.get('limit')) or 0, as_int(memory.get('swap')) or 0
@@ -231,7 +233,7 @@ def _resources(config, spec):
                       for item in map(as_dict, as_list(process.get('rlimits'))) if as_str(item.get('type')) not in ('RLIMIT_NOFILE', 'RLIMIT_NPROC')))
 
 
-def _security(config, spec):
+def _security(config: Dict[str, Any], spec: Dict[str, Any]) -> Security:
     process, privileged = as_dict(spec.get('process')), config.get('privileged') is True
     have = set(strings(as_dict(process.get('capabilities')).get('bounding')))
     peers = dict((kind, SHARES + config[key]) for kind, key in NAMESPACES if names.is_id(config.get(key)))

@@ -62,14 +62,14 @@ class PodmanRoot(api.Root):
             self._ids = sorted(ident for ident in found if not self._is_hidden(ident))
         return self._ids
 
-    def _is_hidden(self, ident):
+    def _is_hidden(self, ident: str) -> bool:
         """Infra containers of pods, and the layers behind volumes of the driver `image`."""
         config = self._state.configs.get(ident, {})
         if config:
             return libpod.is_infra(config)
         return any(metadata.text_of(record, 'storageID') == ident for record in self._state.volumes.values()) or self._is_lost_infra(ident)
 
-    def _is_lost_infra(self, ident):
+    def _is_lost_infra(self, ident: str) -> bool:
         store = self._root.store_of(ident)
         if store is None:
             return False
@@ -115,7 +115,7 @@ class PodmanRoot(api.Root):
             return changes.visible(changes.of_upper(container.stack))
         return changes.visible(super(PodmanRoot, self).changes(container))
 
-    def _metacopy(self):
+    def _metacopy(self) -> bool:
         options = [value for key, value in self._root.candidate.settings.items() if key.endswith('mountopt') and isinstance(value, str)]
         return any('metacopy=on' in value.replace(' ', '').split(',') for value in options)
 
@@ -133,7 +133,7 @@ class PodmanRoot(api.Root):
             self._volumes = Volumes(self._root.disk, self.path, self._volume_folder(), self._state.volumes, self.idmap, self._layer_path).all()
         return self._volumes
 
-    def _volume_folder(self):
+    def _volume_folder(self) -> Optional[safeio.Dir]:
         """The open folder of volumes: that of the graph root, or where the database says they were."""
         recorded, elsewhere = libpod.volume_places(self._state.settings)
         try:
@@ -146,10 +146,10 @@ class PodmanRoot(api.Root):
         except OSError:
             return None
 
-    def _layer_path(self, ident):
+    def _layer_path(self, ident: str) -> Optional[bytes]:
         store = self._root.store_of(ident) if names.is_id(ident) else None
         layer = store.layer_of(ident, None, {})[0] if store is not None else None
-        top = store.driver.folders(layer)[0] if layer else None
+        top = store.driver.folders(layer)[0] if store is not None and layer else None
         return top.path if top is not None and not top.why else None
 
     def used_by(self) -> Dict[str, List[str]]:

@@ -7,13 +7,16 @@ Containers, their names and layers, images and volumes are found without it; it 
 Sources: podman libpod/sqlite_state_internal.go, boltdb_state_internal.go, container_config.go, container.go.
 """
 import os
-from typing import Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ...disk import metadata, safeio
 from ...formats import jsonish
 from ...records import model
 from ..shared.boltfile import read_db
 from ..shared.storage import names
+
+if TYPE_CHECKING:
+    from ...formats import boltdb
 
 MAX_DB = 512 << 20
 # libpod/define/containerstate.go
@@ -48,7 +51,7 @@ def read(root: safeio.Dir, run: Any = None) -> State:
     return state
 
 
-def _has(folder, path):
+def _has(folder: safeio.Dir, path: bytes) -> bool:
     top, name = os.path.split(path)
     try:
         folder.descend(top).stat(name)
@@ -57,7 +60,7 @@ def _has(folder, path):
         return False
 
 
-def _json(value):
+def _json(value: Any) -> Dict[str, Any]:
     """A JSON object of a column or key, {} for anything else."""
     if isinstance(value, str):
         value = value.encode('utf-8', 'replace')
@@ -68,7 +71,7 @@ def _json(value):
     return found if isinstance(found, dict) else {}
 
 
-def _of_sqlite(state, folder):
+def _of_sqlite(state: State, folder: safeio.Dir) -> None:
     from ...formats import sqlite  # not every host has such a file
     raw = []
     for name in (b'db.sql', b'db.sql-journal'):
@@ -95,7 +98,7 @@ def _of_sqlite(state, folder):
     state.source = 'db.sql'
 
 
-def _of_bolt(state, root):
+def _of_bolt(state: State, root: safeio.Dir) -> None:
     database, damage = read_db(root, b'libpod', b'bolt_state.db')
     if damage:
         state.damage.append(damage)
@@ -121,16 +124,16 @@ def _of_bolt(state, root):
             state.settings[name] = value.decode('utf-8', 'replace')
 
 
-def _buckets(database, name):
+def _buckets(database: 'boltdb.Db', name: bytes) -> 'List[Tuple[bytes, boltdb.Bucket]]':
     holder = database.root.bucket(name, errors=[])
     return list(holder.buckets(errors=[])) if holder is not None else []
 
 
-def _value(bucket, key):
+def _value(bucket: 'boltdb.Bucket', key: bytes) -> Optional[bytes]:
     return next((value for name, value in bucket.items(errors=[]) if name == key and value is not None), None)
 
 
-def _is_volume(name):
+def _is_volume(name: Any) -> bool:
     return isinstance(name, str) and names.VOLUME.match(os.fsencode(name.encode('utf-8', 'replace'))) is not None
 
 
@@ -151,7 +154,7 @@ def state_of(config: Any, state: Any, buildah: bool) -> Dict[str, Any]:
             'started_at': _time(metadata.text_of(state, 'startedTime')), 'finished_at': _time(metadata.text_of(state, 'finishedTime'))}
 
 
-def _time(text):
+def _time(text: str) -> Optional[str]:
     return None if text in ('', '0001-01-01T00:00:00Z') else text
 
 

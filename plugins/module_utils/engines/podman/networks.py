@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """User-defined networks of Podman (common/libnetwork/types: Network), one JSON file each."""
 import os
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Any, Dict, Iterator
 
 from ...disk import metadata
 from ...formats import jsonish
 from ...formats.values import as_dict, as_str, clean
 from ...records.definition import NetworkSettings, Pool, texts
+
+if TYPE_CHECKING:
+    from ..shared.storage.graphroot import GraphRoot
 
 SYSTEM, IN_ROOT = b'/etc/containers/networks', b'networks'
 MAX_NETWORKS, MAX_FILE = 1000, 1 << 20
@@ -27,7 +30,7 @@ def recorded(root: Any) -> Dict[str, NetworkSettings]:
     return found
 
 
-def _files(root):
+def _files(root: 'GraphRoot') -> Iterator[bytes]:
     try:
         if not root.rootless:
             for name in root.disk.listdir(SYSTEM)[:MAX_NETWORKS]:
@@ -42,7 +45,7 @@ def _files(root):
         return
 
 
-def _settings(value):
+def _settings(value: Dict[str, Any]) -> NetworkSettings:
     pools = tuple(Pool(metadata.text_of(item, 'subnet'), metadata.text_of(item, 'gateway')) for item in metadata.list_of(value, 'subnets'))
     return NetworkSettings(as_str(value.get('driver')), texts(value.get('options')), texts(value.get('labels')), value.get('internal') is True, False,
                            value.get('ipv6_enabled') is True, pools)

@@ -14,6 +14,7 @@ from ..shared.storage import names
 
 ELSEWHERE = ('nfs', 'nfs4', 'cifs', 'smb3')
 DRIVERS = ('', 'local')
+_Found = Tuple[Optional[bytes], str, Tuple[model.Problem, ...]]   # path, status, problems
 
 
 class Volumes(object):
@@ -39,9 +40,9 @@ class Volumes(object):
                 found[name] = self._volume(name, None, record)
         return found
 
-    def _is_folder(self, raw):
+    def _is_folder(self, raw: bytes) -> bool:
         try:
-            return stat.S_ISDIR(self._folder.stat(raw).st_mode)
+            return self._folder is not None and stat.S_ISDIR(self._folder.stat(raw).st_mode)
         except OSError:
             return False
 
@@ -50,7 +51,7 @@ class Volumes(object):
         return model.Volume(name, None, 'local', {}, {}, is_anonymous(name, {}), tuple(used_by), model.LOST, self._path, (problem(
             'VOLUME_LOST', name, 'Volume %s is used by a container, but its folder does not exist.' % name, 'Look for it in other graph roots and backups.'),))
 
-    def _volume(self, name, raw, record):
+    def _volume(self, name: str, raw: Optional[bytes], record: Dict[str, Any]) -> model.Volume:
         driver = metadata.text_of(record, 'volumeDriver')
         options = metadata.strings_of(record, 'volumeOptions')
         if driver == 'image':
@@ -63,22 +64,22 @@ class Volumes(object):
         return model.Volume(name, path, driver or 'local', options, metadata.strings_of(record, 'labels'), is_anonymous(name, record), (), status, self._path,
                             notes, self._idmap)
 
-    def _of_image(self, name, record):
+    def _of_image(self, name: str, record: Dict[str, Any]) -> _Found:
         path = self._layer(metadata.text_of(record, 'storageID'))
         if path is None:
             return None, model.LOST, _note('VOLUME_LOST', name, 'The layer of volume %s (driver image) is not in this graph root.' % name, '')
         return path, model.PARTIAL, _note('VOLUME_LAYER_ONLY', name, 'Volume %s is a layer over an image: only what was written to it is kept.' % name,
                                           'Its other files are those of the image that it was made from.')
 
-    def _data(self, name, raw, options):
+    def _data(self, name: str, raw: Optional[bytes], options: Dict[str, str]) -> _Found:
         """(path, status, problems) of a local volume's content."""
         st = None
         try:
-            holder = self._folder.child(raw) if raw is not None else None
+            holder = self._folder.child(raw) if raw is not None and self._folder is not None else None
             st = holder.stat(b'_data') if holder is not None else None
         except OSError:
             holder = None
-        if st is None:
+        if st is None or holder is None:
             return None, model.LOST, _note('VOLUME_LOST', name, 'The data folder of volume %s does not exist.' % name,
                                            'Look for it in other graph roots and backups.')
         path = os.path.join(holder.path(), b'_data')
@@ -97,7 +98,7 @@ class Volumes(object):
         return None, model.LOST, _note('VOLUME_NOT_ON_DISK', name, 'The data of volume %s lie elsewhere: %s %s.' % (name, kind or 'device', device),
                                        'Mount %s read-only and archive it from there.' % device)
 
-    def _bound(self, name, device):
+    def _bound(self, name: str, device: str) -> _Found:
         try:
             return self._host.resolve(os.fsencode(device)), model.COMPLETE, ()
         except (OSError, UnicodeEncodeError) as exc:
@@ -111,5 +112,5 @@ def is_anonymous(name: str, record: Any) -> bool:
     return metadata.get(record, 'isAnon') is True or names.ID.match(name) is not None
 
 
-def _note(code, name, message, step) -> Tuple[model.Problem, ...]:
+def _note(code: str, name: str, message: str, step: str) -> Tuple[model.Problem, ...]:
     return (problem(code, name, message, step),)

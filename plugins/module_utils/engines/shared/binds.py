@@ -4,6 +4,7 @@
 """Where the source of a bind mount lies on the managed node."""
 import os
 import stat
+from typing import Any, Callable, Iterable, Iterator, Optional, Tuple
 
 from ...disk import fsinfo, metadata
 from ...formats import wording
@@ -15,7 +16,8 @@ MAX_LINKS = 40                          # as the kernel
 EPHEMERAL = (b'/run', b'/var/run', b'/proc', b'/sys', b'/dev')
 
 
-def bind_path(source, host, recorded_root, root_path, writable_places=tuple):
+def bind_path(source: str, host: Any, recorded_root: Optional[bytes], root_path: Optional[bytes],
+              writable_places: Callable[[], Iterable[bytes]] = tuple) -> Tuple[Optional[bytes], str, Optional[model.Problem]]:
     """(path or None, status, problem or None) of a bind source as the dead host knew it.
 
     Only paths below the recorded data root move with it; every other one is looked up as it is below the host root.
@@ -49,7 +51,7 @@ def bind_path(source, host, recorded_root, root_path, writable_places=tuple):
         'If it lies on another disk, mount that below the host root and run again.')
 
 
-def links_on_the_way(host, path):
+def links_on_the_way(host: Any, path: bytes) -> Iterator[bytes]:
     """Yield every link, as a path that the dead host saw, that is followed when PATH (absolute bytes) is looked up."""
     here, todo, budget = b'/', [part for part in path.split(b'/') if part], MAX_LINKS
     while todo and budget:
@@ -71,7 +73,7 @@ def links_on_the_way(host, path):
             here = b'/'
 
 
-def _planted(host, path, places):
+def _planted(host: Any, path: bytes, places: Iterable[bytes]) -> Optional[bytes]:
     """The first link on the way that lies in one of PLACES, None if there is none."""
     for link in links_on_the_way(host, path):
         for place in places:

@@ -10,7 +10,7 @@ Content is not compared: a file that was copied up and not changed is C.
 """
 import os
 import stat
-from typing import Any, Iterator, List, Optional, Set, Tuple
+from typing import Any, Iterator, List, Optional, Set, Tuple, Union
 
 from ....disk import safeio
 from ....disk.tree import Entry, Failure
@@ -65,11 +65,11 @@ class _Lower(object):
 
 
 class _Walk(object):
-    def __init__(self, view, encoding):
+    def __init__(self, view: View, encoding: Any) -> None:
         self._view, self._encoding = view, encoding
         self._told: Set[Any] = set()
 
-    def run(self, top, below):
+    def run(self, top: safeio.Dir, below: List[_Lower]) -> Iterator[Union[Change, Failure]]:
         """Yield the changes, folders before what is in them."""
         pending: List[Any] = [(b'', top, below, iter(top.names()))]
         while pending:
@@ -89,7 +89,7 @@ class _Walk(object):
                 pending.pop()
                 self._told.discard(prefix[:-1])
 
-    def _one(self, prefix, folder, lowers, name):
+    def _one(self, prefix: bytes, folder: safeio.Dir, lowers: List[_Lower], name: bytes) -> Tuple[List[Change], Any]:
         """([changes of one name], what to walk below it or None)."""
         path, st = prefix + name, folder.stat(name)
         if self._encoding.is_whiteout(st, folder, name, self._encoding.marks(folder)):
@@ -111,7 +111,7 @@ class _Walk(object):
             self._told.add(path)
         return found, (path + b'/', child, [lower.child(name) for lower in lowers], iter(child.names()))
 
-    def _parents(self, path):
+    def _parents(self, path: bytes) -> List[Change]:
         found, parts = [], path.split(b'/')[:-1]
         for count in range(1, len(parts) + 1):
             parent = b'/'.join(parts[:count])
@@ -121,7 +121,7 @@ class _Walk(object):
         return found
 
 
-def _was(lowers, name) -> Optional[os.stat_result]:
+def _was(lowers: List[_Lower], name: bytes) -> Optional[os.stat_result]:
     """lstat of NAME in the nearest layer that has it, None if none has or one hides it."""
     for lower in lowers:
         st, gone = lower.stat(name)
@@ -132,5 +132,5 @@ def _was(lowers, name) -> Optional[os.stat_result]:
     return None
 
 
-def _same_folder(st, was) -> bool:
+def _same_folder(st: os.stat_result, was: os.stat_result) -> bool:
     return stat.S_ISDIR(was.st_mode) and (st.st_size, st.st_mode) == (was.st_size, was.st_mode) and same_time(st.st_mtime_ns, was.st_mtime_ns)

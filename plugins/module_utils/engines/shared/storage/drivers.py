@@ -78,7 +78,7 @@ class Overlay(Driver):
         self._folders: Dict[str, List[Folder]] = {}
         self._lowers: Dict[str, Lowers] = {}
 
-    def _place(self, ident):
+    def _place(self, ident: str) -> Tuple[Optional[Place], Optional[safeio.Dir]]:
         """(Place, open folder) of a layer; (None, None) if there is none."""
         if ident not in self._open:
             self._open[ident] = None, None
@@ -95,9 +95,9 @@ class Overlay(Driver):
             self._folders[ident] = self._look(ident)
         return self._folders[ident]
 
-    def _look(self, ident):
+    def _look(self, ident: str) -> List[Folder]:
         place, folder = self._place(ident)
-        if folder is None:
+        if place is None or folder is None:
             return [Folder(os.path.join(self._places[0].dir.path(), self._tree, ident.encode('ascii'), b'diff'), self._places[0].encoding,
                            'its folder does not exist')]
         listed = _names(folder)
@@ -118,7 +118,7 @@ class Overlay(Driver):
             self._lowers[ident] = self._order(ident)
         return self._lowers[ident]
 
-    def _order(self, ident):
+    def _order(self, ident: str) -> Lowers:
         dummy, folder = self._place(ident)
         chain, whole = parents(self._records.layers, ident)
         if folder is None:
@@ -131,15 +131,16 @@ class Overlay(Driver):
                 return Lowers(found, 'lower-layers')
             damage = 'lower-layers is damaged'
         if b'lower' in listed:
-            found = [self._linked(part) for part in _small(folder, b'lower').strip(b'\0\n ').split(b':')]
-            if found and None not in found and len(found) <= names.MAX_DEPTH:
+            links = [self._linked(part) for part in _small(folder, b'lower').strip(b'\0\n ').split(b':')]
+            found = [ident for ident in links if ident is not None]
+            if found and len(found) == len(links) and len(found) <= names.MAX_DEPTH:
                 return Lowers(found, 'lower', damage)
             damage = 'lower or the links in l/ are damaged'
         elif len(chain) > 1:
             damage = 'lower is missing'
         return Lowers(self._with_templates(chain)[1:], 'layers.json', damage, whole)
 
-    def _with_templates(self, chain):
+    def _with_templates(self, chain: List[str]) -> List[str]:
         """A copy of an image's layer for a user namespace lies on that layer, but names the parent of that as its own."""
         template = {}
         for image in self._records.images.values():
@@ -153,7 +154,7 @@ class Overlay(Driver):
                 found.append(template[ident])
         return found
 
-    def _linked(self, part):
+    def _linked(self, part: bytes) -> Optional[str]:
         """The layer that `l/LINK` leads to; None if nothing tells."""
         match = names.LINK.match(part)
         if match is None:
@@ -167,7 +168,7 @@ class Overlay(Driver):
                 return target.group(1).decode('ascii')
         return self._all_links().get(match.group(1))
 
-    def _all_links(self):
+    def _all_links(self) -> Dict[bytes, str]:
         """{link: layer} of the file `link` of each layer."""
         if self._links is None:
             self._links = {}
@@ -193,7 +194,7 @@ class Overlay(Driver):
     def merged(self, ident: str) -> Optional[bytes]:
         return self._beside(ident, b'merged')
 
-    def _beside(self, ident, name):
+    def _beside(self, ident: str, name: bytes) -> Optional[bytes]:
         folder = self._place(ident)[1]
         return None if folder is None else os.path.join(folder.path(), name)
 

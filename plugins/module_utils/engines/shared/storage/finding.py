@@ -47,6 +47,9 @@ class Candidate(NamedTuple):
     why: Tuple[str, ...]
 
 
+_Claim = Tuple[bytes, Optional[User], bytes, Dict[str, Any], str]      # path, user, run root, settings, why
+
+
 def toml(raw: bytes) -> Dict[str, Any]:
     """{'table.key': text, bool or list of texts} of a configuration file. What is none of these, or not understood, is left out."""
     found, table, lines = {}, '', raw.decode('utf-8', 'replace').split('\n')
@@ -66,11 +69,11 @@ def toml(raw: bytes) -> Dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _closed(value):
+def _closed(value: str) -> bool:
     return ']' in _STRING.sub('', re.sub(r'(?m)^\s*#.*$', '', value))
 
 
-def _value(value):
+def _value(value: str) -> Any:
     texts = [one or two for one, two in _STRING.findall(re.sub(r'(?m)^\s*#.*$', '', value))]
     if value.startswith('['):
         return texts
@@ -108,7 +111,7 @@ class Finder(object):
             pass
         return []
 
-    def _drop_ins(self, folder):
+    def _drop_ins(self, folder: bytes) -> Dict[str, Any]:
         found: Dict[str, Any] = {}
         for name in [name for name in self.names(folder) if name.endswith(b'.conf')][:MAX_FILES]:
             found.update(toml(self.read(os.path.join(folder, name))))
@@ -150,7 +153,7 @@ class Finder(object):
 
     def candidates(self, given: Tuple[bytes, ...], homes: bool = True) -> List[Candidate]:
         """Every graph root, the system's first; with GIVEN (as the user typed them) only those. HOMES: those of users too."""
-        wanted: List[Tuple[bytes, Optional[User], bytes, Dict[str, Any], str]] = []
+        wanted: List[_Claim] = []
         if given:
             wanted = [(path, self._owner(path), b'', self.system, 'given') for path in given]
         else:
@@ -184,7 +187,7 @@ class Finder(object):
         yield problem('NO_DATA_ROOT', wording.text(self.disk.path), 'No graph root of %s was found: not in storage.conf, not at %s, and in no home.' % (
             name, wording.show(ROOT)), 'Is the right disk mounted there? If you know the folder, name it in data_roots.')
 
-    def _claims(self, homes):
+    def _claims(self, homes: bool) -> Iterator[_Claim]:
         """Yield (path, user, run root, settings, why)."""
         root, run = (_path(self.system.get('storage.' + key)) for key in ('graphroot', 'runroot'))
         if root:
@@ -197,7 +200,7 @@ class Finder(object):
         for user in self.users if homes else ():
             yield from self._of_user(user)
 
-    def _of_user(self, user):
+    def _of_user(self, user: User) -> Iterator[_Claim]:
         config = user.home + b'/.config/containers'
         listed = self.names(user.home)
         if b'.config' not in listed and b'.local' not in listed and not self.system.get('storage.rootless_storage_path'):
@@ -210,7 +213,7 @@ class Finder(object):
                 yield _path(value, user), user, run, settings, '%s of user %s' % (key, wording.show(user.name))
         yield os.path.join(user.home, IN_HOME), user, run, settings, 'home of %s' % wording.show(user.name)
 
-    def _owner(self, path):
+    def _owner(self, path: bytes) -> Optional[User]:
         """The user in whose home PATH lies, or to whom it belongs."""
         for user in self.users:
             if fsinfo.is_below(path, user.home):
@@ -221,13 +224,13 @@ class Finder(object):
             return None
         return next((user for user in self.users if user.uid == uid), None) if uid else None
 
-    def _node(self, path):
+    def _node(self, path: bytes) -> Optional[bytes]:
         try:
             return self.disk.resolve(path) if path else None
         except OSError:
             return None
 
-    def _extra(self, settings, root):
+    def _extra(self, settings: Dict[str, Any], root: bytes) -> Tuple[bytes, ...]:
         found: List[bytes] = []
         paths = [settings.get('storage.imagestore'), settings.get('storage.options.imagestore')]
         for key in ('storage.options.additionalimagestores', 'storage.additionalimagestores'):

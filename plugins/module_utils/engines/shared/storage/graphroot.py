@@ -46,7 +46,7 @@ class GraphRoot(object):
         for folder in self._held:
             folder.close_all()
 
-    def _open(self, path):
+    def _open(self, path: Optional[bytes]) -> Optional[safeio.Dir]:
         try:
             folder = safeio.Dir.root(path) if path is not None else None
         except OSError:
@@ -55,7 +55,7 @@ class GraphRoot(object):
             self._held.append(folder)
         return folder
 
-    def _place(self, folder, name, own):
+    def _place(self, folder: safeio.Dir, name: str, own: bool) -> Place:
         """The existence of .has-mount-program says nothing: a store that is mounted by the kernel has one with "false" in it."""
         encoding = model.OVERLAY_USER if os.fstat(folder.fd).st_uid != 0 else model.OVERLAY
         try:
@@ -66,7 +66,7 @@ class GraphRoot(object):
             pass
         return Place(folder, encoding, own)
 
-    def _outer(self, st):
+    def _outer(self, st: os.stat_result) -> Optional[idmap.IdMap]:
         """layers.idmap.IdMap of a rootless store, None for root's."""
         if not self.rootless:
             return None
@@ -126,7 +126,7 @@ class GraphRoot(object):
 
     def own_layers(self, layers: Dict[str, Optional[str]]) -> Set[str]:
         """The layers of LAYERS {container: layer}."""
-        return {layer for layer in layers.values() if names.is_id(layer)}
+        return {layer for layer in layers.values() if layer is not None and names.is_id(layer)}
 
     # -- liveness ------------------------------------------------------------------------------------------------------------------
 
@@ -168,6 +168,7 @@ def log_of(folder: Optional[safeio.Dir], name: bytes) -> Tuple[Tuple[bytes, ...]
     except OSError:
         listed = []
     for item in listed:
+        assert folder is not None       # it was listed
         try:
             st = folder.stat(item)
         except OSError:

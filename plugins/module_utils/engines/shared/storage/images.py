@@ -4,7 +4,7 @@
 """Images of a store. Config and manifest are kept as they were pulled; layers are files, and tar-split tells their exact archive
 (image: storage/storage_dest.go, storage: images.go)."""
 import os
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ....disk import metadata
 from ....formats import jsonish
@@ -23,7 +23,7 @@ def tar_split(store: Any, layer: str) -> Optional[bytes]:
     return store.images.splits.get(layer)
 
 
-def _splits(store):
+def _splits(store: Any) -> Dict[str, bytes]:
     """{layer: path of its tar-split data}, of every place."""
     found: Dict[str, bytes] = {}
     for place in store.places:
@@ -55,7 +55,9 @@ class Images(object):
     def all(self) -> Iterator[model.Image]:
         """Yield every model.Image, by id."""
         for ident in sorted(self._store.records.images):
-            yield self.get(ident)
+            image = self.get(ident)
+            if image is not None:
+                yield image
 
     def get(self, ident: Optional[str]) -> Optional[model.Image]:
         """The image with an id (with or without `sha256:`), None if it is not recorded."""
@@ -101,7 +103,7 @@ class Images(object):
                 continue
         return None
 
-    def _image(self, ident, record):
+    def _image(self, ident: str, record: Dict[str, Any]) -> model.Image:
         raw, digest = self.documents(ident)
         config, problems = {}, []
         try:
@@ -118,7 +120,7 @@ class Images(object):
                            metadata.text_of(config, 'architecture') or None, metadata.text_of(config, 'os') or None, status, tuple(layers), config,
                            raw, 'containers-storage', self._store.path, self._store.name, tuple(problems), metadata.text_of(config, 'variant') or None, digest)
 
-    def _layers(self, ident, record, config, problems):
+    def _layers(self, ident: str, record: Dict[str, Any], config: Dict[str, Any], problems: List[model.Problem]) -> List[model.ImageLayer]:
         """[model.ImageLayer] bottom first."""
         top = record.get('layer')
         chain, whole = parents(self._store.records.layers, top if names.is_id(top) else None)
@@ -129,7 +131,8 @@ class Images(object):
             problems.append(problem('IMAGE_LAYER_UNKNOWN', 'sha256:' + ident, 'Image %s has %d layers, of which %d are recorded.' % (
                 ident[:12], len(diff_ids), len(chain)), self._pull(record)))
         named = [known.get(layer) or metadata.text_of(self._store.records.layers.get(layer, {}), 'diff-digest') or None for layer in chain]
-        chains = chain_ids(named) if named and None not in named else [None] * len(named)
+        whole_ids = [diff_id for diff_id in named if diff_id is not None]
+        chains: Sequence[Optional[str]] = list(chain_ids(whole_ids)) if whole_ids and len(whole_ids) == len(named) else [None] * len(named)
         found = []
         for layer, diff_id, chain_id in zip(chain, named, chains):
             item = self._store.driver.folders(layer)[0]
@@ -142,7 +145,7 @@ class Images(object):
                                           item.encoding, tar_split(self._store, layer)))
         return found
 
-    def _pull(self, record):
+    def _pull(self, record: Dict[str, Any]) -> str:
         named = references_of(record)
         return 'To complete it: podman pull %s on a healthy host.' % named[0] if named else 'To complete it, pull the image again on a healthy host.'
 

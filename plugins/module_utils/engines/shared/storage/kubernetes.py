@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Containers that CRI-O made in a graph root, told from Podman's: their record says of which pod they are (cri-o internal/storage/runtime.go)."""
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from ....disk import metadata, safeio
 from ....formats import jsonish
@@ -40,7 +40,7 @@ def only(path: bytes) -> bool:
     return cri and not other
 
 
-def _look(path):
+def _look(path: bytes) -> Tuple[bool, bool]:
     """(has it containers of CRI-O, has it something of Podman's)."""
     from .store import Store
     cri = other = False

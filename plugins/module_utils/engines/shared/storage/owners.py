@@ -7,7 +7,7 @@ A rootless store lies in the subordinate ids of its user (the outer map). A cont
 `--userns=auto`) has that one on top; its host ids are those inside of the outer map. A mount program maps by itself: then its layers
 have the outer map only.
 """
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 from ....disk import metadata
 from ....layers.idmap import MAX_ID, IdMap, Range
@@ -35,7 +35,7 @@ def combined(outer: Optional[IdMap], record: Any) -> Optional[IdMap]:
     return IdMap(list(_through(uids, outer.uid_ranges)), list(_through(gids, outer.gid_ranges)), outer.assumed)
 
 
-def _is_plain(ranges):
+def _is_plain(ranges: Iterable[Any]) -> bool:
     return all(item.container == item.host for item in ranges)
 
 

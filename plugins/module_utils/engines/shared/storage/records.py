@@ -38,7 +38,7 @@ class Records(object):
         self.containers = self._table([place for place in places if place.own], run, b'containers', True)
         self.images = self._table(places, None, b'images', False)
 
-    def _table(self, places, run, kind, volatile):
+    def _table(self, places: List[Place], run: Optional[safeio.Dir], kind: bytes, volatile: bool) -> Dict[str, Dict[str, Any]]:
         found: Dict[str, Dict[str, Any]] = {}
         for place in places:
             for name in (kind + b'.json',) + ((b'volatile-' + kind + b'.json',) if volatile else ()):
@@ -47,7 +47,7 @@ class Records(object):
             self._read(run, kind, b'volatile-' + kind + b'.json', found)
         return found
 
-    def _read(self, folder, kind, name, found):
+    def _read(self, folder: safeio.Dir, kind: bytes, name: bytes, found: Dict[str, Dict[str, Any]]) -> None:
         relative = os.path.join(self._driver + b'-' + kind, name)
         volatile = name.startswith(b'volatile-')
         try:
@@ -77,7 +77,7 @@ class Records(object):
 def parents(layers: Dict[str, Dict[str, Any]], ident: Optional[str]) -> Tuple[List[str], bool]:
     """(the layer and those below it by the records, nearest first; whether the chain ends where a layer has no parent)."""
     chain: List[str] = []
-    while names.is_id(ident) and ident not in chain and len(chain) < names.MAX_DEPTH:
+    while ident is not None and names.is_id(ident) and ident not in chain and len(chain) < names.MAX_DEPTH:
         chain.append(ident)
         if ident not in layers:
             return chain, False

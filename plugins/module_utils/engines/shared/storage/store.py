@@ -44,10 +44,10 @@ class Store(object):
             listed = []
         return set(self.records.containers).union(name.decode('ascii') for name in listed if names.ID_BYTES.match(name) and self._spec_there(name))
 
-    def _spec_there(self, name):
+    def _spec_there(self, name: bytes) -> bool:
         """Whether a folder of a container has more in it than leftovers of one that is gone."""
         try:
-            return bool(self.places[0].dir.descend(self.folder(name.decode('ascii'))).names())
+            return bool(self.places[0].dir.descend(self.folder(name.decode('ascii')) or b'-').names())
         except OSError:
             return False
 
@@ -95,12 +95,12 @@ class Store(object):
         status = model.LOST if writable is None else model.COMPLETE if stack.known() and lowers.whole else model.PARTIAL
         return model.Resolution(stack, status, tuple(problems), {'writable': source, 'layers': lowers.source} if source else {})
 
-    def _lower(self, ident, item):
+    def _lower(self, ident: str, item: drivers.Folder) -> model.Layer:
         record = self.records.layers.get(ident, {})
         return model.Layer(item.path, item.encoding, model.LOST if item.why else model.COMPLETE, metadata.text_of(record, 'diff-digest') or None,
                            None, ident, images.tar_split(self, ident))
 
-    def _doubts(self, obj, layer, lowers):
+    def _doubts(self, obj: str, layer: str, lowers: drivers.Lowers) -> Iterator[model.Problem]:
         if lowers.damage:
             yield problem('LAYER_LINKS_DAMAGED', obj, '%s of %s: %s; read by %s instead.' % (self.name, obj, lowers.damage, lowers.source), '')
         if not lowers.whole:
@@ -110,7 +110,7 @@ class Store(object):
             yield problem('LAYER_INCOMPLETE', obj, 'The layer of %s is marked as incomplete: it was being made or removed.' % obj,
                           'Rescue it before any command of the engine is run on this disk: the first one deletes it.')
 
-    def _incomplete(self, layer):
+    def _incomplete(self, layer: str) -> bool:
         return metadata.get(self.records.layers.get(layer, {}), 'flags', 'incomplete') is True
 
     # -- what belongs to nobody --------------------------------------------------------------------------------------------------
@@ -122,7 +122,8 @@ class Store(object):
         for ident in everything:
             below.update(self.driver.lowers(ident).ids)
         for image in self.records.images.values():
-            kept.update(item for item in [image.get('layer')] + metadata.list_of(image, 'mapped-layers') if names.is_id(item))
+            listed: List[Any] = [image.get('layer')] + metadata.list_of(image, 'mapped-layers')
+            kept.update(item for item in listed if names.is_id(item))
         return sorted(ident for ident in everything - below - kept if not is_of_image(self.records.layers.get(ident, {})) and
                       images.tar_split(self, ident) is None and not self.driver.folders(ident)[0].why)
 
