@@ -202,7 +202,7 @@ class Reader(object):
             self._check(block)
             size = _number(block[124:136])
             if size is None or not 0 <= size <= LARGEST:
-                raise self.fail('has a header with a size that is no number')
+                raise self.fail('has a header with an invalid size')
             if kind == b'x' and len(self._headers) < 64:
                 self._headers[block] = size
         return size
@@ -250,11 +250,11 @@ class Reader(object):
             space = data.find(b' ', at, at + 12)
             digits = data[at:space]
             if space < 0 or not digits.isdigit():
-                raise self.fail('has an extended header that makes no sense')
+                raise self.fail('has an invalid extended header')
             end = at + int(digits)
             equals = data.find(b'=', space, end)
             if end > size or equals < 0 or data[end - 1:end] != b'\n':
-                raise self.fail('has an extended header that makes no sense')
+                raise self.fail('has an invalid extended header')
             records[data[space + 1:equals]] = data[equals + 1:end - 1]
             at = end
         return records
@@ -290,7 +290,7 @@ class Reader(object):
         if found is None:
             mode, uid, gid = _number(field[:8]), _number(field[8:16]), _number(field[16:])
             if mode is None or uid is None or gid is None or not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
-                raise self.fail('has an owner or a mode that is no number', name)
+                raise self.fail('has an invalid owner or mode', name)
             found = (mode & 0o7777, uid, gid)
             if len(self._owners) < 4096:
                 self._owners[field] = found
@@ -299,7 +299,7 @@ class Reader(object):
     def _seconds(self, block: bytes, name: bytes) -> int:
         mtime = _number(block[136:148])
         if mtime is None or abs(mtime) > MAX_SECONDS:
-            raise self.fail('has a time that makes no sense', name)
+            raise self.fail('has an invalid time', name)
         return mtime * 1000000000
 
     def _member(self, block: bytes, kind: bytes, size: int, records: Dict[bytes, bytes],
@@ -314,7 +314,7 @@ class Reader(object):
         kind = FOLDER if kind == b'0' and original.endswith(b'/') else KINDS[kind]
         link = self._link(block, records, announced, original) if kind in (HARDLINK, SYMLINK) else b''
         if size and kind not in (FILE, FOLDER):
-            raise self.fail('is a hard link with data' if kind == HARDLINK else 'has data although it is no file', original)
+            raise self.fail('is a hard link with data' if kind == HARDLINK else 'has data but is not a file', original)
         if kind == FOLDER:
             size = 0                    # POSIX lets it announce one; nothing follows in any archive of ours
         name = self._safe(original, original, kind == FOLDER)
@@ -357,7 +357,7 @@ class Reader(object):
         """(major, minor)"""
         major, minor = _number(block[329:337]), _number(block[337:345])
         if major is None or minor is None or not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
-            raise self.fail('has a device number that is no number', name)
+            raise self.fail('has an invalid device number', name)
         return major, minor
 
     def _safe(self, name: bytes, original: bytes, folder: bool, problem: str = 'would leave its folder') -> bytes:
@@ -375,32 +375,32 @@ class Reader(object):
         if name.count(b'/') > MAX_DEPTH:
             raise self.fail('lies in more than %d folders' % MAX_DEPTH, original)
         if len(name) > NAME_MAX and max(map(len, name.split(b'/'))) > NAME_MAX:
-            raise self.fail('has a name that no file can have: a part of it is longer than %d bytes' % NAME_MAX, original)
+            raise self.fail('has a name with a part that is longer than %d bytes' % NAME_MAX, original)
         if b'..' in name or b'//' in name or b'/.' in name or name[:1] == b'.' or name[-1:] == b'/':
             parts = name.split(b'/')
             if b'..' in parts:
                 raise self.fail(problem, original)
             if b'' in parts or b'.' in parts:
-                raise self.fail('has a name that is not in its plain form', original)
+                raise self.fail('has a name that is not normalized', original)
         return name
 
     def _decimal(self, value: bytes, name: bytes, largest: int) -> int:
         if not value.isdigit() or len(value) > 20 or int(value) > largest:
-            raise self.fail('has a record with a number that makes no sense', name)
+            raise self.fail('has a record with an invalid number', name)
         return int(value)
 
     def _time(self, value: bytes, name: bytes) -> int:
         """PAX time -> ns; the sign goes before the whole."""
         whole, dummy, fraction = value.partition(b'.')
         if len(whole) > 20:
-            raise self.fail('has a time that makes no sense', name)
+            raise self.fail('has an invalid time', name)
         try:
             nanoseconds = int(fraction[:9].ljust(9, b'0')) if fraction else 0
             seconds = int(whole)
         except ValueError:
-            raise self.fail('has a time that is no number', name)
+            raise self.fail('has an invalid time', name)
         if abs(seconds) > MAX_SECONDS or nanoseconds < 0:
-            raise self.fail('has a time that makes no sense', name)
+            raise self.fail('has an invalid time', name)
         if value[:1] == b'-':
             return seconds * 1000000000 - nanoseconds
         return seconds * 1000000000 + nanoseconds
@@ -428,7 +428,7 @@ class Reader(object):
         wanted = None
         while wanted is None or len(numbers) < wanted:
             if self._left < BLOCK:
-                raise self.fail('has a map of its holes that makes no sense', name)
+                raise self.fail('has an invalid map of its holes', name)
             raw += self._exactly(BLOCK)
             self._left -= BLOCK
             lines = raw.split(b'\n')
@@ -439,15 +439,15 @@ class Reader(object):
                 elif len(numbers) < wanted:
                     numbers.append(self._decimal(line, name, LARGEST))
             if len(raw) > 20 and (wanted is None or len(numbers) < wanted):
-                raise self.fail('has a map of its holes that makes no sense', name)
+                raise self.fail('has an invalid map of its holes', name)
         extents = list(zip(numbers[::2], numbers[1::2]))
         reached = 0
         for offset, length in extents:
             if offset < reached or offset + length > realsize:
-                raise self.fail('has a map of its holes that makes no sense', name)
+                raise self.fail('has an invalid map of its holes', name)
             reached = offset + length
         if sum(length for dummy, length in extents) != self._left:
-            raise self.fail('has a map of its holes that makes no sense', name)
+            raise self.fail('has an invalid map of its holes', name)
         return realsize, extents
 
 

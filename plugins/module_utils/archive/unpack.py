@@ -122,13 +122,13 @@ def foresee(reader: Reader, member: tarread.Member, seen: Seen, allow_devices: b
 
 
 def _misplaced(reader: Reader, path: bytes, name: bytes, links: Set[bytes]) -> tarread.ArchiveError:
-    """The error for a PATH whose folder is none."""
+    """The error for a PATH whose parent is not a folder."""
     at = path.find(b'/')
     while at >= 0:
         if path[:at] in links:
             return reader.fail('goes through %s, which the archive makes a link' % shown(path[:at]), name)
         at = path.find(b'/', at + 1)
-    return reader.fail('stands before its folder, or goes through something that is no folder', name)
+    return reader.fail('comes before its folder, or has a path through something that is not a folder', name)
 
 
 def _refuse_device(reader: Reader, member: tarread.Member, allow_devices: bool) -> None:
@@ -284,7 +284,7 @@ class _Job(object):
         """An error of the system in words; what only a hostile archive can cause is a refusal."""
         name = member.name if member is not None else None
         if exc.errno in (errno.ELOOP, errno.ENOTDIR):
-            return self.reader.fail('goes through something that is no folder but a link or a file', name)
+            return self.reader.fail('has a path through a link or a file', name)
         if exc.errno == errno.EEXIST:
             return self.reader.fail('is in the archive twice, or its place is taken', name)
         if exc.errno == errno.ENOENT and member is not None:

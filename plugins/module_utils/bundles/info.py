@@ -75,7 +75,7 @@ def _volumes(manifest: Dict[str, Any]) -> List[Dict[str, Optional[str]]]:
 
 
 def inspect(path: bytes, verify: bool) -> List[Dict[str, Any]]:
-    """[description] of every bundle at or below PATH (bytes). Raises LifeboatError where there is none."""
+    """[description] of every bundle at or below PATH (bytes). Raises LifeboatError if there is no bundle."""
     found = reading.find_bundles(path)
     if not found:
         raise LifeboatError('There is no bundle in %s. Give the folder that dest named in the rescue.' % wording.show(path))

@@ -110,7 +110,7 @@ def _left(container: model.Container, include: Container[str], elsewhere: Contai
 
 
 def _holds_data(path: bytes) -> bool:
-    """A folder or a file; a socket or a device of the host is none."""
+    """True for a folder or a file; False for a socket or a device of the host."""
     try:
         mode = safeio.lstat(path).st_mode
     except OSError:
@@ -123,7 +123,7 @@ def _clipped(text: str) -> str:
 
 
 def hidden(problems: Iterable[model.Problem]) -> bool:
-    """True if marks of layers were hidden when they were read: what comes of them is not the whole truth."""
+    """True if marks of layers were hidden when they were read: the result may be incomplete."""
     return any(codes.has(item.code, codes.HIDES) for item in problems)
 
 

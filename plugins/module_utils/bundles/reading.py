@@ -101,7 +101,7 @@ def find_bundles(path: Union[bytes, str]) -> List[bytes]:
 
 
 def _folders(folder: safeio.Dir, names: List[bytes]) -> Iterator[Tuple[bytes, safeio.Dir]]:
-    """Yield (name, Dir) of the folders among NAMES that may be or hold bundles; links are none."""
+    """Yield (name, Dir) of the folders among NAMES that may be or hold bundles; links are left out."""
     for name in names:
         if name.startswith(b'.'):
             continue
@@ -314,7 +314,7 @@ def _read_sums(root: safeio.Dir, check: _Check) -> Dict[bytes, str]:
 
 
 def _read_manifest(root: safeio.Dir, check: _Check) -> Dict[str, Any]:
-    """manifest.json as a dict; {} if it is missing or makes no sense (then `check` knows)."""
+    """manifest.json as a dict; {} if it is missing or invalid (`check` reports that)."""
     raw = _content(root, MANIFEST, check, MAX_MANIFEST)
     if raw is None:
         return {}

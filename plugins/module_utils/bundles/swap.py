@@ -84,7 +84,7 @@ def _swap(fd: int, partial: bytes, final: bytes, parked: bytes, keep: bool) -> O
 
 
 def _tidy(fd: int, partial: bytes, final: bytes, parked: bytes, keep: bool) -> Optional[bytes]:
-    """The new bundle has its name: what becomes of the old one."""
+    """Keep or remove the old bundle, after the new one got its name."""
     if _is_there(fd, partial):
         if keep:
             os.rename(partial, parked, src_dir_fd=fd, dst_dir_fd=fd)
@@ -133,7 +133,7 @@ def _folder(fd: int, name: bytes) -> Iterator[int]:
 
 
 def _mark(fd: int, name: bytes, final: bytes) -> Optional[Dict[str, Any]]:
-    """What the mark of the folder NAME says, None where there is none."""
+    """The content of the mark in the folder NAME; None without a mark."""
     if not unfinished(fd, name):
         return None
     with _folder(fd, name) as folder:

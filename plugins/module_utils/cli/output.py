@@ -122,7 +122,7 @@ class Output(object):
 
     @property
     def width(self) -> Optional[int]:
-        """Columns of the terminal, None where there is none: then nothing has to be cut."""
+        """Columns of the terminal; None without a terminal: lines are not cut."""
         return terminal_width(self.out) if self.terminal else None
 
     @property

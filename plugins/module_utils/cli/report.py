@@ -217,7 +217,7 @@ def rescued(result: Dict[str, Any], width: Optional[int] = None, paint: Callable
 
 
 def left_behind(result: Dict[str, Any]) -> Dict[str, int]:
-    """{kind: number} of what is on the host and not in the bundles, because nobody asked for it; kinds are those of LEFT, {} for nothing.
+    """{kind: number} of what is on the host and not in the bundles, because it was not asked for; kinds are those of LEFT, {} for nothing.
 
     From the summary of the module; an older one tells it by its problems only.
     """

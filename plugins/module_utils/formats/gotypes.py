@@ -77,7 +77,7 @@ def parse_time(text: Any) -> Tuple[int, int]:
 
 
 def time_key(text: Any) -> Tuple[int, int]:
-    """A sort key for any value that should be a time: what is none sorts like "never", before every real time."""
+    """A sort key for any value that should be a time: a value that is not a time sorts before every time."""
     try:
         return parse_time(text)
     except ValueError:

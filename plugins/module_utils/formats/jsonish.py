@@ -140,7 +140,7 @@ def sound(text: str) -> str:
 
 
 def _too_deep() -> JsonError:
-    return JsonError('depth', 'not JSON that any program wrote: nested deeper than %d levels' % MAX_DEPTH)
+    return JsonError('depth', 'JSON nested deeper than %d levels' % MAX_DEPTH)
 
 
 def _checked(text: str, value: Any) -> Any:

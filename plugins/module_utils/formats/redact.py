@@ -146,7 +146,7 @@ def env(items: Iterable[str]) -> Dict[str, str]:
 
 
 def _is_common(name: str) -> bool:
-    """Variables whose values many labels repeat, and nobody hides."""
+    """Variables whose values are not secret although many labels repeat them."""
     return any(word.lower() in _COMMON for word in _WORD.findall(name))
 
 

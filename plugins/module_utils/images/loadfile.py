@@ -40,7 +40,7 @@ def to_document(images: Iterable[ImageFile]) -> List[Dict[str, Any]]:
 
 
 def from_document(value: Any) -> Tuple[ImageFile, ...]:
-    """The ImageFiles that another process of ours found."""
+    """The ImageFiles that another process of this collection found."""
     return tuple(ImageFile(item['config'], item['config_digest'], tuple(item['references']), tuple(item['diff_ids']),
                            tuple(item['ids']), tuple(item['listed'])) for item in value)
 
@@ -70,12 +70,12 @@ def read(stream: 'Readable', what: str = 'image.tar', seek: bool = False) -> Tup
         if member.kind == tarread.SYMLINK and not _stays(member):
             raise reader.fail('is a link that leaves the archive', member.name)
         if member.kind not in (tarread.FILE, tarread.FOLDER, tarread.SYMLINK):
-            raise reader.fail('is no file, and an image has nothing else', member.name)
+            raise reader.fail('is not a file; an image has only files', member.name)
         if member.name in names and member.kind != tarread.FOLDER:
             raise reader.fail('is in the archive twice', member.name)
         names.add(member.name)
         if len(names) > MAX_NAMES:
-            raise reader.fail('has more than %d members: this is no image' % MAX_NAMES)
+            raise reader.fail('has more than %d members: this is not an image' % MAX_NAMES)
         if member.kind == tarread.FILE and member.size <= MAX_SMALL and kept < MAX_KEPT and _may_matter(member):
             data = reader.take()
             kept += len(data)
@@ -148,7 +148,7 @@ def _image(reader: tarread.Reader, entry: Dict[str, Any], small: Dict[bytes, byt
             raise reader.fail('lacks the layer %s' % tarread.shown(str(layer).encode('utf-8', 'replace')))
     digest = 'sha256:' + hashlib.sha256(small[name]).hexdigest()
     if _digest_of(entry) != digest:
-        raise reader.fail('has an image configuration that is not what its name says')
+        raise reader.fail('has an image configuration whose digest is not its name')
     ids, listed = [digest], []
     if index is not None:
         listed = [top for top, reached in index.items() if any(config == digest for dummy, config in reached)]
@@ -191,7 +191,7 @@ def _index(reader: tarread.Reader, small: Dict[bytes, bytes]) -> Dict[str, List[
             if blob is None or digest in [known for known, dummy in reached]:
                 continue                # of an index for several platforms only one need be here
             if hashlib.sha256(blob).hexdigest() != digest[7:]:
-                raise reader.fail('has a manifest that is not what its digest says')
+                raise reader.fail('has a manifest that does not have its digest')
             content = as_dict(_json(reader, small, b'blobs/sha256/' + digest[7:].encode()))
             config = as_dict(content.get('config')).get('digest')
             reached.append((digest, config if isinstance(config, str) else None))

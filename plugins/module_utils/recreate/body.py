@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Engine API's body for POST /containers/create, of a Definition: only what somebody asked for and the image does not say itself."""
+"""The Engine API's body for POST /containers/create, from a Definition: only values that were set and that the image does not have."""
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ..records.definition import SHARES, Defaults, Definition, Health, MountRequest, NetworkSettings, Rate, network_info

@@ -76,7 +76,7 @@ def _plan_directory(plan: planning.Plan, options: planning.Options, source: sour
         for part in source.of('bind'):
             stem = _stem(part.file)
             if not target.is_name(stem) or stem.startswith(b'.'):
-                plan.refuse('The archive %s of a bind mount has a name of which no folder can be made.' % show(part.file))
+                plan.refuse('The archive %s of a bind mount has a name that cannot be a folder.' % show(part.file))
                 continue
             plan_part(plan, options, source, part, target.Place(base, b'binds', stem), 'folder', devices)
     if CONTAINER in options.restore:
@@ -122,7 +122,7 @@ def plan_part(plan: planning.Plan, options: planning.Options, source: sources.So
         try:
             place = target.on_host(path)
         except ValueError:
-            plan.refuse('%s is no path that a folder can have.' % show(path[:300]))
+            plan.refuse('%s is not a valid path.' % show(path[:300]))
             return
     what = show(part.file)
     shown = show(place.path)
@@ -220,13 +220,13 @@ def _unpack_step(plan: planning.Plan, options: planning.Options, source: sources
 
 
 def _clear(place: target.Place, partial: bytes, folder: int) -> None:
-    """Remove what a killed run of ours left; what somebody else put there is refused."""
+    """Remove what a killed run left; a file or folder of another user is refused."""
     mode = target.kind_of(partial, folder)
     if not mode:
         return
     path = place.beside(partial)
     if not stat.S_ISDIR(mode):
-        raise LifeboatError('%s stands in the way and is not ours: remove it.' % show(path))
+        raise LifeboatError('%s is in the way and was not made by this collection: remove it.' % show(path))
     target.refuse_foreign(os.stat(partial, dir_fd=folder, follow_symlinks=False), path)
     removal.remove(partial, folder)
 

@@ -279,7 +279,7 @@ class RemoteSink(object):
 
 
 def checked(answer: Any) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, int]]:
-    """(bundles, blobs) of the controller's answer. Raises LifeboatError where it makes no sense."""
+    """(bundles, blobs) of the controller's answer. Raises LifeboatError if it is invalid."""
     if not isinstance(answer, dict) or not isinstance(answer.get('bundles'), dict) or not isinstance(answer.get('blobs'), dict) \
             or not all(size.__class__ is int for size in answer['blobs'].values()) \
             or not all(_known_bundle(item) for item in answer['bundles'].values()):

@@ -86,7 +86,7 @@ def place(folders: Sequence[str], size: int, avoid: Container[str] = ()) -> Tupl
 
 
 def clean_stale(folders: Iterable[str], key: str, patience: float = 15.0) -> None:
-    """Remove spools whose writer is gone, and end a writer that works for the same KEY: its controller is not ours."""
+    """Remove spools whose writer is gone, and end a writer with the same KEY: it belongs to an earlier controller."""
     for folder in folders:
         try:
             names = os.listdir(folder)
@@ -150,7 +150,7 @@ def note(folder: str, name: str, value: Any) -> None:
 
 
 def noted(folder: str, name: str, most: int = 1 << 26) -> Any:
-    """What a file of the spool says; None where it is missing, has more than MOST bytes, or makes no sense."""
+    """What a file of the spool says; None where it is missing, has more than MOST bytes, or is invalid."""
     try:
         return frames.loads(channel.read(folder, name, most + 1), most)
     except frames.FrameError:
@@ -388,7 +388,7 @@ def _tried(folder: str, wanted: str) -> bool:
 
 
 def take_reply(folder: str, number: int) -> Any:
-    """The controller's answer NUMBER, None if it is not there yet. Raises SpoolError for one that makes no sense."""
+    """The controller's answer NUMBER, None if it is not there yet. Raises SpoolError for an invalid one."""
     name = 'reply-%d' % number
     if not os.path.exists(os.path.join(folder, name)):
         return None

@@ -19,7 +19,7 @@ _SUBTREE, _COUNTED, _FAILED = range(3)
 
 
 class Unopened(object):
-    """Looks like a safeio.Dir, but is opened only when somebody asks for it."""
+    """Looks like a safeio.Dir, but is opened only at its first use."""
     __slots__ = ('_parent', '_name', '_dir')
 
     def __init__(self, folder: 'Optional[Dir]', parent: 'Optional[Unopened]' = None, name: bytes = b'') -> None:

@@ -31,8 +31,8 @@ MAX_SIZE = 512 * 1024 * 1024
 
 
 class State(object):
-    """Open with :meth:`load`; then for each tree ask :meth:`remembered`, walk with :meth:`walk` what is not, give what that
-    returned to :meth:`keep`; then :meth:`save`.
+    """Open with :meth:`load`; then for each tree ask :meth:`remembered`, call :meth:`walk` for the rest and give its
+    result to :meth:`keep`; then :meth:`save`.
 
     `note` is a sentence if there was a file which could not be used, else None.
     """
@@ -69,7 +69,7 @@ class State(object):
 
     def look(self, keys: Optional[Iterable[str]] = None, workers: Optional[int] = None) -> None:
         """Begin to look whether the trees of the last run (only those of KEYS, if given) are as they were: in other processes,
-        until somebody asks. Twice is once."""
+        until the result is asked for. Idempotent."""
         if self._looking is None:
             keys = [key for key in (self._old if keys is None else keys) if self._may_be_used(key)]
             self._looking = keys, parallel.Jobs([functools.partial(_is_unchanged, self._old[key]) for key in keys],
@@ -109,7 +109,7 @@ class State(object):
         self.walked += 1
 
     def close(self) -> None:
-        """End what :meth:`look` began, if nobody needs it any more. Twice is once."""
+        """End what :meth:`look` began, if it is not needed any more. Idempotent."""
         if self._looking is not None:
             self._looking[1].close()
 

@@ -53,7 +53,7 @@ class Trees(object):
         self._results: Dict[Tuple[str, Union[bytes, str]], Result] = {}
 
     def folder(self, path: bytes, image_volumes: Sequence[str] = ()) -> None:
-        """Announce a volume or another folder (bytes). Twice is once."""
+        """Announce a volume or another folder (bytes). Idempotent."""
         self._jobs.setdefault(('folder', path), (path, model.PLAIN, None, image_volumes))
 
     def layer(self, key: str, stack: model.Stack, image_volumes: Sequence[str] = ()) -> None:
@@ -97,7 +97,7 @@ class Trees(object):
             self._state.save()
 
     def close(self) -> None:
-        """End what look_ahead() began. Twice is once."""
+        """End what look_ahead() began. Idempotent."""
         if self._state is not None:
             self._state.close()
 

@@ -91,7 +91,7 @@ def read(readers: Readers, ident: str) -> model.Container:
 
 
 class Records(Mapping):
-    """{name: bytes} of the files in a container's folder, read once, when somebody asks: most who look at containers never do."""
+    """{name: bytes} of the files in a container's folder, read once, at the first use: most callers never need them."""
     def __init__(self, folder: bytes) -> None:
         self._folder = folder
         self._found: Optional[Dict[str, bytes]] = None
@@ -282,7 +282,7 @@ def _resolve(stores: Stores, ident: str, store: str, driver: Optional[str], imag
     graph = stores.graphdrivers.get(driver or '')
     if graph is None:
         return model.Resolution(None, model.LOST, (problem(
-            'WRITABLE_LAYER_LOST', ident, 'Nothing of storage driver %s is in this data root.' % (driver or 'unknown'),
+            'WRITABLE_LAYER_LOST', ident, 'This data root has nothing of the storage driver %s.' % (driver or 'unknown'),
             'The driver\'s folder may be a file system of its own that is not mounted.'),), {})
     found = graph.resolve(ident, image_id)
     if found.stack is not None or found.status != model.LOST or graph.encoding is None:

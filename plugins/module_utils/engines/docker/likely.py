@@ -21,7 +21,7 @@ CLOCK_SLACK = 10                        # seconds between a folder's birth and t
 
 
 def candidates(driver: 'Graphdriver', claimed: List[bytes]) -> List[bytes]:
-    """Ids of driver folders that look like a container's writable layer and that nobody claims."""
+    """Ids of driver folders that look like a container's writable layer and that no record names."""
     names = driver.driver.ids(driver.root)
     known = set(names)
     taken = set(claimed) | {record.cache_id for record in driver.layerdb.layers().values()}
@@ -36,9 +36,9 @@ def evidence(driver: 'Graphdriver', ident: bytes, created: Optional[str], points
         lowers = driver.driver.lowers(driver.root, ident)
         if lowers.ids is not None and list(lowers.ids[1:]) == chain_cache_ids:
             score += 3
-            said.append('it grew on the same image')
+            said.append('it has the same parent image')
         elif lowers.ids is not None:
-            return 0, ['it grew on another image']
+            return 0, ['it has another parent image']
     born = _time(driver, driver.driver.FOLDER + b'/' + ident + b'-init')
     if born is not None:
         # a time that is damaged is far from every other

@@ -87,7 +87,7 @@ class Volumes(object):
             return path, model.PARTIAL, _note('VOLUME_IS_LINK', name, 'The data folder of volume %s is a symbolic link to %s; only the link is kept.' % (
                 name, wording.text(holder.readlink(b'_data'))), 'Archive its target by hand if you trust it.')
         if not stat.S_ISDIR(st.st_mode):
-            return None, model.LOST, _note('VOLUME_LOST', name, 'The data folder of volume %s is no folder.' % name, '')
+            return None, model.LOST, _note('VOLUME_LOST', name, 'The data folder of volume %s is not a folder.' % name, '')
         kind, device = options.get('type', ''), options.get('device', '')
         if kind in ('', 'none', 'bind') and not device or st.st_dev != os.fstat(holder.fd).st_dev:
             return path, model.COMPLETE, ()

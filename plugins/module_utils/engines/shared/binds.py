@@ -25,7 +25,7 @@ def bind_path(source: str, host: Any, recorded_root: Optional[bytes], root_path:
     """
     raw = os.fsencode(source)
     if not raw.startswith(b'/'):
-        return None, model.LOST, problem('BIND_MISSING', source, 'The bind source "%s" is no absolute path.' % source, '')
+        return None, model.LOST, problem('BIND_MISSING', source, 'The bind source "%s" is not an absolute path.' % source, '')
     wanted = [raw]
     if recorded_root and root_path is not None and fsinfo.is_below(raw, recorded_root):
         wanted.insert(0, host.to_host(root_path) + raw[len(recorded_root):])

@@ -78,7 +78,7 @@ def missing_root(scan: 'Scan', claim: Claim, exc: OSError, severity: Optional[st
 
 
 def _target(host: 'HostRoot', path: bytes) -> bytes:
-    """Where a link that leads nowhere wanted to lead (one step), as the dead host saw it."""
+    """The target of a dangling link (one step), as the dead host saw it."""
     try:
         folder = host.resolve(os.path.dirname(path) or b'/')
         target = host.readlink(path)
@@ -174,7 +174,7 @@ def _empty(scan: 'Scan', candidate: 'RootCandidate', content: Content, others: '
 
 
 def _near(scan: 'Scan', candidate: 'RootCandidate') -> str:
-    """A data root one step away from a given folder that is none."""
+    """A data root one level above or below a given folder that is not a data root."""
     if 'given' not in candidate.why:
         return ''
     here = scan.host.to_host(candidate.path)

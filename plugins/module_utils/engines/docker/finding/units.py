@@ -153,7 +153,7 @@ def unit_daemons(scan: 'Scan', name: bytes, folders: Tuple[bytes, ...],
 
 
 def _script(scan: 'Scan', path: bytes) -> bytes:
-    """The text of an administrator's own script around dockerd, b'' if it is none."""
+    """The text of an administrator's own script around dockerd, b'' if it is not a script."""
     try:
         raw = scan.host.read(path, 65536)
     except OSError:
