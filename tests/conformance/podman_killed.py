@@ -87,8 +87,8 @@ class KilledPodman(subject.Subject):
         return raw
 
     def view(self, name):
-        if not os.path.exists(self.dead.truth('tree-%s.json' % name)):
-            return None                 # it was not running
+        if name == 'mapped' or not os.path.exists(self.dead.truth('tree-%s.json' % name)):
+            return None                 # its mount shifts the owners of the image's layers; the others were not running
         return {os.fsencode(item['path']): (item['type'], item['mode'], item['uid'], item['gid'], item.get('size', 0), item['mtime_ns'],
                                             os.fsencode(item.get('link', ''))) for item in self.dead.json('tree-%s.json' % name) if item['path'] != '.'}
 
