@@ -10,6 +10,7 @@ This file is private to the collection.
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from ..formats import wording
+from ..formats.values import NOTHING
 
 Bytes = bytes                           # the type, where a field is called bytes
 
@@ -117,7 +118,7 @@ class Pod(NamedTuple):
     name: Optional[str]
     namespace: Optional[str]
     uid: Optional[str]
-    labels: Dict[str, str] = {}
+    labels: Dict[str, str] = NOTHING
 
 
 class Container(NamedTuple):
