@@ -33,7 +33,7 @@ from cases import FAILED, PASSED, SKIPPED, Case
 RESULTS = os.path.join(envs.VENV, 'results')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
-          'facts', 'rescue', 'repair', 'restore', 'cli', 'fixtures')
+          'facts', 'rescue', 'repair', 'restore', 'dump', 'cli', 'fixtures')
 # these look at the files of the checkout, whatever Python does it
 SOURCES = ['tests/unit/test_%s.py' % name for name in ('docs_codes', 'docs_links', 'docs_zh', 'opening', 'rooms', 'test_paths')]
 MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
