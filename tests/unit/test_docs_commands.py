@@ -100,8 +100,7 @@ def nested(command):
     yield command
     for word in command[1:]:
         if 'lifeboat' in word and ' ' in word and not word.startswith('{'):
-            for inner in words(word):
-                yield inner
+            yield from words(word)
 
 
 def commands(text):
@@ -193,8 +192,7 @@ def yaml_faults(text):
     for kind, block in FENCE.findall(text):
         if kind in ('yaml', 'yml'):
             for document in yaml.safe_load_all(block):
-                for fault in _walk(document):
-                    yield fault
+                yield from _walk(document)
     for name, arguments in CALL.findall(text):
         keys = set(re.findall(r'\b([a-z_0-9]+)=', arguments))
         if name not in LOOKUPS or keys - LOOKUPS[name]:
@@ -204,8 +202,7 @@ def yaml_faults(text):
 def _walk(value):
     if isinstance(value, list):
         for item in value:
-            for fault in _walk(item):
-                yield fault
+            yield from _walk(item)
     elif isinstance(value, dict):
         plugin = value.get('plugin')
         if isinstance(plugin, str) and plugin.startswith('lifeboat.docker.') and plugin[16:] not in INVENTORIES:
@@ -217,8 +214,7 @@ def _walk(value):
                     yield 'no module %s' % name
                 elif isinstance(item, dict) and set(item) - MODULES[name]:
                     yield '%s has no option %s' % (name, sorted(set(item) - MODULES[name]))
-            for fault in _walk(item):
-                yield fault
+            yield from _walk(item)
 
 
 def name_faults(text):
@@ -256,15 +252,12 @@ def descriptions(value):
     if isinstance(value, dict):
         for key, item in value.items():
             if key in ('description', 'short_description', 'notes', 'details') and not isinstance(item, dict):
-                for each in item if isinstance(item, list) else [item]:
-                    yield each
+                yield from item if isinstance(item, list) else [item]
             else:
-                for each in descriptions(item):
-                    yield each
+                yield from descriptions(item)
     elif isinstance(value, list):
         for item in value:
-            for each in descriptions(item):
-                yield each
+            yield from descriptions(item)
 
 
 def test_every_description_is_text():

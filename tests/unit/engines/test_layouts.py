@@ -114,7 +114,7 @@ def test_owners_in_an_unprivileged_instance_are_those_that_it_saw(place, given, 
     """LXC, LXD, Incus: all ids of the root file system are shifted. On the host's disk, on one of its own, as host_root."""
     root = build(tmp_path, os.path.join(place, 'var/lib/docker'))
     instance = str(root / place) if place else str(root)
-    for folder in {instance, str(root)}:
+    for folder in sorted({instance, str(root)}):
         os.makedirs(os.path.join(folder, 'etc'), exist_ok=True)
         with open(os.path.join(folder, 'etc/passwd'), 'w', encoding='utf-8') as out:
             out.write('root:x:0:0::/root:/bin/sh\n')

@@ -169,7 +169,7 @@ def test_without_a_donor_no_layer_is_read(dead):
     assert 'LAYER_FILE' not in codes(dead.plan())
 
 
-@pytest.mark.parametrize('made', [lambda path: os.makedirs(path), lambda path: put(path, b'no archive' * 100), lambda path: None])
+@pytest.mark.parametrize('made', [os.makedirs, lambda path: put(path, b'no archive' * 100), lambda path: None])
 def test_what_is_no_donor_is_named(dead, tmp_path, made):
     path = str(tmp_path / 'nothing')
     made(path)

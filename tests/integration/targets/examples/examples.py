@@ -67,7 +67,7 @@ COMMANDS = re.compile(r'(?:[A-Z]=|ID=|for |while |(?:ls|cat|cd|mkdir|tar|find|zc
 NOT_HERE = ['100000.100000', 'ROOT/', "-name 'io.containerd"]
 SILENT = re.compile(r'\A(?:D=|mkdir |tar )')
 # in the page for outages, what wants a broken disk (tests/kernel tries mounting), the Internet or Docker's client
-OUTAGE_NOT_HERE = re.compile(r'(?:ddrescue|lsblk|mkdir -p /mnt/dead|mount|umount|python3 -m venv|docker load) ')
+OUTAGE_NOT_HERE = re.compile(r'(?:ddrescue|lsblk|mkdir -p /mnt/dead|mount|umount|mdadm|vgchange|python3 -m venv|docker load) ')
 OUTAGE_LEAVES = ['/mnt/usb/rescued/deadhost/shop-db-*/manifest.json', '/srv/rescued/deadhost/volume-shop-data/manifest.json',
                  '/srv/rescued/dead1/shop-db-*/manifest.json', '/srv/rescued/NAME.tar']
 FENCE = re.compile(r'^```(yaml|console)\n(.*?)^```$', re.M | re.S)
