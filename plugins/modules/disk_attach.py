@@ -14,6 +14,8 @@ description:
     puts the host together as its own C(/etc/fstab) says. What comes out is a C(host_root) for the other modules.
   - Never writes to the disk. File systems that were not unmounted have their journal replayed on a throw-away copy-on-write overlay, so that
     everything is seen that the dead kernel had committed.
+  - Names in it that only C(/etc/crypttab) and C(mdadm.conf) explain are looked up there. A LUKS container that is still shut is opened with the
+    key file that crypttab names, if it lies on the root file system of the dead host.
   - Formats that are known are raw (also in pieces), qcow2 with its backing files, vhdx, vhd, vmdk and vdi. Backing files and extents are
     only read from the folder of the image.
   - For disks that you do not trust, do this in a throw-away virtual machine. A file system is read by the kernel.
@@ -70,7 +72,8 @@ attributes:
     support: full
 requirements:
   - Python 3.6 or later, root, and C(losetup) and C(mount) of util-linux.
-  - C(qemu-img) and C(qemu-storage-daemon) for every format but raw, and for O(journal=replay).
+  - C(qemu-img) and C(qemu-storage-daemon) for every format but raw, and for O(journal=replay). Where the latter was built without FUSE,
+    C(qemu-nbd) and the kernel module C(nbd).
   - C(lvm2), C(mdadm), C(cryptsetup) where the disk has such layers.
 seealso:
   - module: lifeboat.docker.docker_layer_facts
