@@ -10,6 +10,7 @@ reason and counts as skipped; with CI=true it is a failure. Logs stay in .venv/r
 """
 import copy
 import fcntl
+import functools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 import traceback
+from typing import Callable, Dict
 
 import cases
 import envs
@@ -29,13 +31,18 @@ import tree
 from cases import FAILED, PASSED, SKIPPED, Case
 
 RESULTS = os.path.join(envs.VENV, 'results')
-HOME = os.path.join(envs.VENV, 'home')
 # what is imported by module_utils' tests; the others need ansible-core, so a newer Python
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
-          'facts', 'rescue', 'repair', 'restore', 'cli', 'fixtures')
+          'facts', 'rescue', 'repair', 'restore', 'dump', 'cli', 'fixtures')
+# these look at the files of the checkout, whatever Python does it
+SOURCES = ['tests/unit/test_%s.py' % name for name in ('docs_codes', 'docs_links', 'docs_zh', 'opening', 'rooms', 'test_paths')]
 MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
 COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
+# share of the engine tests -> how it is called
+SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
+          'repair': 'repaired', 'podman': 'Podman'}
+FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'delivery_manners')]
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -141,21 +148,38 @@ def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, option
     return found, said
 
 
-def units(run):
-    """The oldest Python runs what goes to managed nodes, the newest everything."""
-    oldest, newest = min(run.pythons), max(run.pythons)
-    here = os.path.join(run.collection, 'tests', 'unit')
-    others = [os.path.join('tests', 'unit', name) for name in sorted(os.listdir(here))
-              if os.path.isdir(os.path.join(here, name)) and name not in FLOORS]
-    if oldest != newest:
-        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit', 'tests/conformance'], others,
-                 False, LIFEBOAT_CONFORMANCE='built')
-    controller = newest if newest >= (3, 10) else None
-    measure = newest >= (3, 12)
-    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit', 'tests/conformance'],
-             () if controller else others, bool(controller), (), measure, LIFEBOAT_CONFORMANCE='built')
+def units_oldest(run):
+    """The oldest Python runs what goes to managed nodes, unless it is the only one."""
+    oldest = min(run.pythons)
+    if oldest != max(run.pythons):
+        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit'],
+                 controller_tests(run) + SOURCES, False)
+
+
+def units_newest(run):
+    """The newest runs everything."""
+    newest = max(run.pythons)
+    controller, measure = newest >= (3, 10), newest >= (3, 12)
+    # pytest looks through all folders of tests before it makes the next one, so those that are no longer needed go
+    options = ['-o', 'tmp_path_retention_policy=failed'] if newest >= (3, 9) else []
+    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit'],
+             () if controller else controller_tests(run), controller, options, measure)
     if measure:
         print('\n'.join(coverage_lines(run, newest)), flush=True)
+
+
+def units_conformance(run):
+    """The conformance suite over hosts that a builder made, on both."""
+    for own in sorted({min(run.pythons), max(run.pythons)}):
+        run.part('conformance, Python %s' % version(own), pytest_part, run, run.pythons[own], ['tests/conformance'], (),
+                 own == max(run.pythons) and own >= (3, 10), LIFEBOAT_CONFORMANCE='built')
+
+
+def controller_tests(run):
+    """Folders of unit tests that need ansible-core."""
+    here = os.path.join(run.collection, 'tests', 'unit')
+    return [os.path.join('tests', 'unit', name) for name in sorted(os.listdir(here))
+            if os.path.isdir(os.path.join(here, name)) and name not in FLOORS]
 
 
 def coverage_lines(run, newest):
@@ -181,7 +205,7 @@ def needs_root():
         raise envs.Missing('needs root: sudo make test')
 
 
-def as_root(name, run, folders, tools, options=(), conformance=''):
+def as_root(name, run, folders, tools, options=(), **environment):
     """pytest over folders or files whose tests mount file systems or start daemons."""
     needs_root()
     lacking = [tool for tool in tools if not shutil.which(tool)]
@@ -190,24 +214,28 @@ def as_root(name, run, folders, tools, options=(), conformance=''):
     for each in folders:
         if not os.path.exists(os.path.join(run.collection, each)):
             raise envs.Missing('there is no %s' % each)
-    return pytest_part(name, run, envs.controller(), folders, options=options, LIFEBOAT_CONFORMANCE=conformance)
+    return pytest_part(name, run, envs.controller(), folders, options=options, **environment)
 
 
 def kernel(run):
     run.part('against the kernel\'s overlayfs', as_root, run, ['tests/kernel'], ['mount'])
 
 
-def engines(run):
-    run.part('real engines', as_root, run, ['tests/engines', 'tests/conformance'], ENGINE_TOOLS, conformance='real')
+def engines(run, share):
+    """One share of the tests, see tests/engines/rig/shares.py: all of them at once take longer than anybody likes to wait."""
+    run.part('real engines, %s' % SHARES[share], as_root, run, ['tests/engines', 'tests/conformance'], ENGINE_TOOLS,
+             LIFEBOAT_CONFORMANCE='real', LIFEBOAT_ENGINES_SHARE=share)
 
 
 def machines(run):
     run.part('virtual machines', as_root, run, ['tests/machines'], MACHINE_TOOLS)
 
 
-def delivery(run):
-    run.part('delivery over ssh', as_root, run, ['tests/delivery'],
-             ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'])
+def delivery(run, fleets):
+    """Two halves: whole playbooks for several hosts and restores, and the rest."""
+    ignored = [] if fleets else ['--ignore=' + name for name in FLEETS]
+    run.part('delivery over ssh' + (', fleets' if fleets else ''), as_root, run, FLEETS if fleets else ['tests/delivery'],
+             ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'], ignored)
 
 
 def soak(run):
@@ -245,21 +273,34 @@ def cores(run):
     return [('ansible-oldest', oldest), ('ansible', newest)]
 
 
-def prepare_home():
-    """A home for ansible-test. Its bootstrap of pip would download a script; ensurepip does as well, and is at hand.
+def prepare_home(core):
+    """A home for ansible-test, one for each CORE, since both may be at work. Its bootstrap of pip would download a script; ensurepip does
+    as well, and is at hand.
 
     It would also call ssh-keygen for a key with which it reaches rented machines. There are none with --local, so
     the two files say that, and ssh-keygen need not be installed.
     """
-    os.makedirs(os.path.join(HOME, '.ansible', 'test', 'cache'), exist_ok=True)
+    home = os.path.join(envs.VENV, 'home-' + core)
+    os.makedirs(os.path.join(home, '.ansible', 'test', 'cache'), exist_ok=True)
     for name in ('id_rsa', 'id_rsa.pub'):
-        with open(os.path.join(HOME, '.ansible', 'test', name), 'w', encoding='ascii') as out:
-            out.write('no key: nothing is reached over ssh\n')
+        place(os.path.join(home, '.ansible', 'test', name), 'no key: nothing is reached over ssh\n')
     for name in ('.config/pip', '.cache/pip', '.pip'):
-        source, target = os.path.expanduser(os.path.join('~', name)), os.path.join(HOME, name)
-        if os.path.exists(source) and not os.path.lexists(target):
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            os.symlink(source, target)
+        source, target = os.path.expanduser(os.path.join('~', name)), os.path.join(home, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.exists(source):
+            try:
+                os.symlink(source, target)
+            except FileExistsError:
+                continue
+    return home
+
+
+def place(path, text):
+    """A file that is there as a whole at any moment: another part may read it."""
+    handle, made = tempfile.mkstemp(dir=os.path.dirname(path))
+    with open(handle, 'w', encoding='utf-8') as out:
+        out.write(text)
+    os.replace(made, path)
 
 
 BOOTSTRAP = '''import subprocess, sys
@@ -278,22 +319,25 @@ print(json.dumps([ansible.release.__version__, pips, constants.REMOTE_ONLY_PYTHO
 '''
 
 
+# integration looks whether spools are left in /dev/shm, where other parts may have theirs
+OWN_MEMORY = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec "$@"', 'sh']
+
+
 class AnsibleTest(object):
     """ansible-test of one ansible-core. Raises envs.Missing."""
 
     def __init__(self, run, requirements, python):
         self.run = run
         own = tuple(envs.interpreter(python)[1][:2])
-        self.env = envs.make([requirements], python, '%s-%s' % (requirements, version(own)))
         self.own = version(own)
+        # not that of the other parts: with --requirements it installs into it
+        self.env = envs.make([requirements], python, '%s-%s' % (requirements, self.own))
         raw = subprocess.run([os.path.join(self.env, 'bin', 'python'), '-c', FACTS], stdout=subprocess.PIPE, check=True,
                              env=envs.clean_environment()).stdout
         self.core, pips, remote, controllers = json.loads(raw.decode('utf-8'))
-        prepare_home()
+        self.home = prepare_home(self.core)
         for pip in pips:
-            path = os.path.join(HOME, '.ansible', 'test', 'cache', 'get_pip_%s.py' % pip.replace('.', '_'))
-            with open(path, 'w', encoding='utf-8') as out:
-                out.write(BOOTSTRAP)
+            place(os.path.join(self.home, '.ansible', 'test', 'cache', 'get_pip_%s.py' % pip.replace('.', '_')), BOOTSTRAP)
         self.targets = [each for each in remote + controllers
                         if tuple(int(part) for part in each.split('.')) in run.pythons]
         # real interpreters only: a pyenv shim of an inactive version would fail the compile test
@@ -310,13 +354,16 @@ class AnsibleTest(object):
         shutil.rmtree(os.path.join(self.run.collection, 'tests', 'output'), ignore_errors=True)
         path = os.pathsep.join([os.path.join(self.env, 'bin'), self.bin, '/usr/local/sbin', '/usr/sbin', '/usr/bin',
                                 '/sbin', '/bin'])
+        command = [os.path.join(self.env, 'bin', 'ansible-test')] + list(arguments)
+        if arguments[0] == 'integration' and os.geteuid() == 0 and sys.platform.startswith('linux'):
+            command = OWN_MEMORY + command
         # the tree lies in a folder that git ignores; without this ansible-test would ask that git for files
-        return self.run.command(part, [os.path.join(self.env, 'bin', 'ansible-test')] + list(arguments), HOME=HOME,
+        return self.run.command(part, command, HOME=self.home,
                                 PATH=path, ANSIBLE_TEST_CONTENT_ROOT=self.run.collection, LC_ALL='C.UTF-8')
 
 
-def sanity_part(name, run, test):
-    status, said = test(name, 'sanity', '--local', '--requirements', '--junit', '--color', 'no')
+def sanity_part(name, run, test, options=()):
+    status, said = test(name, 'sanity', '--local', '--requirements', '--junit', '--color', 'no', *options)
     found = cases.from_junit(name, os.path.join(run.collection, 'tests', 'output', 'junit', '*.xml'))
     # a test that passes writes a file too; one that has no targets does not
     if status and not any(case.outcome == FAILED for case in found):
@@ -355,23 +402,34 @@ def integration_part(name, run, test, target):
     return found, said
 
 
-def sanity(run, chosen=slice(None)):
-    """In a tree of its own, since integration may be at work at the same time."""
+def sanity(run, which, options=(), what=''):
+    """In a tree of its own, since integration may be at work at the same time. WHICH: 0 is the oldest core, 1 the newest."""
+    found = cores(run)
+    requirements, python = found[which]
     apart = copy.copy(run)
-    for requirements, python in cores(run)[chosen]:
-        with tempfile.TemporaryDirectory(prefix='sanity-') as apart.top:
-            apart.collection = tree.build(apart.top)
-            test = AnsibleTest(apart, requirements, python)
-            apart.part('sanity, ansible-core %s' % test.core, sanity_part, apart, test)
+    with tempfile.TemporaryDirectory(prefix='sanity-') as apart.top:
+        apart.collection = tree.build(apart.top)
+        test = AnsibleTest(apart, requirements, python)
+        if which == 0 and test.core == AnsibleTest(apart, *found[1]).core:
+            return                      # this machine's Python has but one
+        apart.part('sanity, ansible-core %s%s' % (test.core, what), sanity_part, apart, test, options)
 
 
-def integration(run):
-    """The managed Python is the oldest that each ansible-core supports."""
-    for requirements, python in cores(run):
-        test = AnsibleTest(run, requirements, python)
-        target = test.targets[0] if test.targets else test.own
-        run.part('integration, ansible-core %s on %s, managed %s' % (test.core, test.own, target), integration_part,
-                 run, test, target)
+# pylint takes as long as all the others, so it is a part of its own; that of the newest core judges the same files by stricter rules
+WITHOUT_PYLINT, PYLINT = ('--skip-test', 'pylint'), ('--test', 'pylint')
+
+
+def integration(run, which):
+    """The managed Python is the oldest that the ansible-core supports. WHICH: 0 is the oldest core, 1 the newest."""
+    apart = copy.copy(run)
+    requirements, python = cores(run)[which]
+    # on the disk of the checkout, as dead hosts with all their attributes are made in it
+    apart.top = os.path.join(envs.VENV, 'tree-' + requirements)
+    apart.collection = tree.build(apart.top)
+    test = AnsibleTest(apart, requirements, python)
+    target = test.targets[0] if test.targets else test.own
+    apart.part('integration, ansible-core %s on %s, managed %s' % (test.core, test.own, target), integration_part,
+               apart, test, target)
 
 
 def lint(run):
@@ -384,14 +442,35 @@ def lint(run):
             apart.part('lint, ' + name, function, apart)
 
 
-PARTS = {'units': units, 'sanity': sanity, 'integration': integration, 'kernel': kernel, 'engines': engines, 'machines': machines,
-         'delivery': delivery, 'lint': lint, 'soak': soak,
-         'sanity oldest': lambda run: sanity(run, slice(0, 1)), 'sanity newest': lambda run: sanity(run, slice(1, None))}
-# Two at a time if there is a second processor: first what fails most often, then what takes longest, so that both end
-# at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units', 'engines', 'integration', 'sanity oldest', 'sanity newest', 'delivery', 'kernel')
-# Not beside each other: integration looks whether spools of a delivery are left on this machine.
-APART = {'integration', 'delivery'}
+PARTS: Dict[str, Callable[..., None]] = {
+    'units oldest': units_oldest, 'units newest': units_newest, 'units conformance': units_conformance, 'kernel': kernel,
+    'machines': machines, 'delivery': functools.partial(delivery, fleets=False), 'delivery fleets': functools.partial(delivery, fleets=True),
+    'lint': lint, 'soak': soak}
+for _number, _which in enumerate(('oldest', 'newest')):
+    PARTS['sanity ' + _which] = functools.partial(sanity, which=_number, options=WITHOUT_PYLINT)
+    PARTS['integration ' + _which] = functools.partial(integration, which=_number)
+PARTS['sanity pylint'] = functools.partial(sanity, which=1, options=PYLINT, what=', pylint')
+for _share in SHARES:
+    PARTS['engines ' + _share] = functools.partial(engines, share=_share)
+# Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
+# what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
+ORDER = ('lint', 'units newest', 'integration newest', 'engines own', 'engines drivers', 'integration oldest', 'delivery',
+         'engines newer', 'engines debian', 'units oldest', 'delivery fleets', 'engines repair', 'engines podman', 'engines containerd', 'sanity pylint',
+         'sanity newest', 'sanity oldest', 'units conformance', 'kernel')
+MOST = 6                                # at a time, whatever the machine has
+# Not beside each other: both look whether something of a delivery is left in /tmp of this machine.
+APART = {'delivery', 'delivery fleets'}
+
+
+def chosen(asked):
+    """The parts that the words of the command line mean, in the order in which they begin."""
+    found = [name for name in ORDER if name in asked or name.split()[0] in asked]
+    return found + [name for name in asked if name in PARTS and name not in found]
+
+
+def lanes(names, processors):
+    """How many parts run at a time."""
+    return min(len(names), processors + 1, MOST) if processors > 1 else 1
 
 
 class Queue(object):
@@ -424,9 +503,19 @@ class Queue(object):
                     self._changed.notify_all()
 
 
+def verdict_env():
+    """An environment with a pytest for the closing line: that of the unit tests if they have run, else one that is made quickly."""
+    python = envs.controller()
+    own = envs.interpreter(python)
+    name = 'controller-%s' % version(tuple(own[1][:2])) if own else ''
+    if os.path.exists(os.path.join(envs.VENV, name, 'made-from')):
+        return envs.make(['ansible', 'units'], python, name)
+    return envs.make(['units'], python, 'verdict')
+
+
 def main():
     asked = sys.argv[1:]
-    if not asked or not set(asked) <= set(PARTS):
+    if not asked or not set(asked) <= set(PARTS) | {name.split()[0] for name in PARTS}:
         sys.exit(__doc__)
     began = time.time()
     os.makedirs(envs.VENV, exist_ok=True)
@@ -435,14 +524,14 @@ def main():
         shutil.rmtree(RESULTS, ignore_errors=True)
         os.makedirs(RESULTS)
         run = Run()
-        several = len(asked) > 1 and (os.cpu_count() or 1) > 1
-        parts = Queue([name for name in ORDER if name.split()[0] in asked] if several else asked)
-        threads = [threading.Thread(target=run.lane, args=(parts,)) for dummy in range(2 if several else 1)]
+        names = chosen(asked)
+        parts = Queue(names)
+        threads = [threading.Thread(target=run.lane, args=(parts,)) for dummy in range(lanes(names, os.cpu_count() or 1))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        pytest = os.path.join(envs.make(['units'], envs.controller(), 'verdict'), 'bin', 'pytest')
+        pytest = os.path.join(verdict_env(), 'bin', 'pytest')
         sys.exit(cases.close(run.cases, time.time() - began, pytest, RESULTS))
 
 

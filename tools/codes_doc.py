@@ -6,13 +6,15 @@
     python3 tools/codes_doc.py            write docs/codes.md
     python3 tools/codes_doc.py --check    exit status 1 and the reason if it is not current, or a table has gaps
 
-The meaning of a code is in records/codes.py, the advice is here: it is of no use at run time, where every problem
-carries its own next step. Standard library only, Python 3.6 and newer.
+The meaning of a code is in records/codes.py, what is safe and what to do in codes_texts.py: they are of no use at run time, where every
+problem carries its own next step. Standard library only, Python 3.6 and newer.
 """
 import ast
 import os
 import re
 import sys
+
+from codes_texts import AUDIT_TEXTS, TEXTS
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLE = os.path.join('plugins', 'module_utils', 'records', 'codes.py')
@@ -24,139 +26,31 @@ SEVERITIES = ('critical', 'warning', 'info')
 # What makes a problem: functions whose first argument is a code
 MAKERS = ('problem', '_lack')
 
-ADVICE = {
-    'NO_DATA_ROOT': 'Is the right disk mounted, and is `host_root` its `/`? If you know the folder, name it in `data_roots`.',
-    'DATA_ROOT_EMPTY': 'Look for a disk that is not mounted, and for a second root in the other problems of the host. '
-                       'Do not start dockerd there: it would fill the mount point with a new, empty store.',
-    'DATA_ROOT_NOT_MOUNTED': 'Mount the disk at that place over a copy-on-write overlay ([outage.md](outage.md#mount-a-disk-read-only)), so that its '
-                             'journal is replayed and nothing is written to it; or without its journal (the message has the command). Run again.',
-    'DATA_ROOT_MISSING': 'Mount the disk that holds it, or name its new place in `data_roots`.',
-    'CONFIG_UNREADABLE': 'Run as root (`become: true`). If you know the data root, name it in `data_roots`.',
-    'DATA_ROOT_UNREADABLE': 'Run as root (`become: true`). If the error is an I/O error, copy the disk with `ddrescue` '
-                            'and read the copy.',
-    'DRIVER_FOLDER_EMPTY': 'Mount that file system (look into `/etc/fstab` of the dead host) over a copy-on-write overlay '
-                           '([outage.md](outage.md#mount-a-disk-read-only)) and run again.',
-    'DAEMON_JSON_DAMAGED': 'If you know the data root, name it in `data_roots`. Repair the file before dockerd is started.',
-    'HIDDEN_STORE': 'Nothing. Containers of every store are read.',
-    'PRIVILEGES_MISSING': 'Run as root (`become: true`); a container with `--cap-add SYS_ADMIN` or `--privileged`. What was read '
-                          'without may show deleted files as present.',
-    'OTHER_ENGINE': 'Copy that folder before Podman or CRI-O is started on it, then use `podman --root` on the copy.',
-    'VM_DISK': 'Attach it: `lifeboat --disk FILE look`, the module `disk_attach`, or `nested: true` where it lies inside a disk that is '
-               'attached ([disks.md](disks.md)).',
-    'JOURNAL_IGNORED': 'Release the disk, install what the message names, and attach it with `journal: replay`: nothing is written to it.',
-    'FILE_SYSTEM_NOT_MOUNTED': 'The kernel says why in `dmesg`. If its module is missing, attach the disk in a machine that has it. Never run '
-                               'fsck on the only copy.',
-    'PARTITIONS_DAMAGED': 'If the image was cut off while it was copied, copy it again.',
-    'VOLUME_LOCKED': 'Release the disk and attach it again with `passphrase` or `key_file`.',
-    'LAYER_NOT_ATTACHED': 'The message says what failed: a tool that is missing, a device that is not in `path`, or damage.',
-    'DISK_MEMBER_MISSING': 'Add the other disks of the host to `path` if they can be had: the one that is missing may be the newest.',
-    'ROOT_IN_USE': 'Stop dockerd and containerd, end the containers, and run again.',
-    'ROOT_LAYOUT_UNKNOWN': 'Rescue what it holds, and restore it on a new host.',
-    'ROOT_COPY_INCOMPLETE': 'Copy the root again, as root: `cp -a` or `rsync -aHAXS`.',
-    'CONFIG_DAMAGED': 'Its layer, volumes and logs come out all the same. Compare `config/` in the bundle with what you '
-                      'know: other records stood in for the damaged one.',
-    'HOSTCONFIG_DAMAGED': 'Set ports, limits, restart policy and log options by hand after the restore.',
-    'CONFIG_MISMATCH': 'Two records were mixed up. Compare name and image with what you know.',
-    'CONFIG_FROM_TEMP': 'Nothing.',
-    'NAME_UNKNOWN': 'Recognise it by its image, labels, log and files; the message lists hints. Give a name with the '
-                    'option `name` of `docker_data_restore`.',
-    'NAME_CONFLICT': 'Both are rescued, into folders with different IDs. Tell them apart by date and content.',
-    'REMOVED_AT_NEXT_START': 'Rescue before dockerd is started on this disk. Bundles of such containers are written first.',
-    'REMOVAL_INTERRUPTED': 'Rescue it before anybody runs `docker rm` or a prune there, and look at what is missing.',
-    'SWARM_REMOVED_AT_NEXT_START': 'Copy the folder `swarm` of the data root before dockerd is started on this disk.',
-    'WRITABLE_LAYER_LOST': 'Volumes, logs and config are still rescued. Look for the layer in backups. Otherwise only a '
-                           'file system recovery tool is left, on a copy of the disk.',
-    'WRITABLE_LAYER_LIKELY': 'Compare its content with what you expect before you use it.',
-    'WRITABLE_LAYER_UNKNOWN': 'Rescue all orphan layers (`orphans: true`) and look for the data in them.',
-    'LAYER_LINKS_DAMAGED': 'Nothing: the data are complete. Docker itself fails on such a root; do not repair the only copy.',
-    'LAYER_ORDER_FALLBACK': 'Nothing, if the merged file system looks right.',
-    'LAYER_ORDER_CONFLICT': 'Compare the result with what you expect. The writable layer is not affected.',
-    'IMAGE_LAYER_LOST': 'Pull the image by its digest on a healthy host and lay the writable layer over it.',
-    'IMAGE_LAYER_UNKNOWN': 'The same: pull the image on a healthy host.',
-    'IMAGE_LAYER_REBUILT': 'Use it: the files are there. If you need the original digest, pull the image.',
-    'IMAGE_LAYER_DAMAGED': 'Pull the image by its digest. The message names the files that differ.',
-    'IMAGE_LAYER_UNVERIFIED': 'Nothing is known to be wrong. If it matters, pull the image and compare.',
-    'IMAGE_LEFT_OUT': 'Take a `dest` with more room, or pull the image on a healthy host.',
-    'IMAGE_ATTRIBUTES': 'Take them from `writable` or `rootfs`, which have every attribute.',
-    'IMAGE_ATTRIBUTES_BY_STORE': 'Nothing, if nothing in the container uses such attributes. Else take them from '
-                                 '`writable` or `rootfs`.',
-    'IMAGE_SPARSE': 'Load it where there is room for the full size, or restore from `writable` or `rootfs`, which keep '
-                    'the holes.',
-    'IMAGE_CONFIG_LOST': 'Pull the image by its digest. Entrypoint and environment are also in the container\'s own record.',
-    'LAYER_METADATA_DAMAGED': 'Containers that need such a layer are named separately.',
-    'LAYER_REMOVING': 'Rescue before dockerd runs on this disk: it goes on with the removal when it is stopped.',
-    'BUILD_CACHE': 'Nothing. `docker builder prune` removes them.',
-    'STORE_UNREACHABLE': 'Fetch the containerd root of the same host (usually `/var/lib/containerd`) and name it in '
-                         '`containerd_root`.',
-    'DRIVER_UNSUPPORTED': 'Do what the next step says: it has the commands with the names of this very layer.',
-    'METADATA_DB_DAMAGED': 'Nothing first. Labels and drivers of volumes may be missing; snapshots without an owner are '
-                           'listed as orphans.',
-    'METADATA_DB_MISSING': 'Rescue before containerd is started on this disk: snapshots are found without it. Put the '
-                           'database back from a backup of the same day, or restore the bundles into a new data root.',
-    'REFERENCES_DAMAGED': 'Nothing for a rescue. Do not try a start: it rewrites the states of containers before it fails. '
-                          'Containers still tell the name of the image that they were made from.',
-    'VOLUME_LOST': 'Look for it on other disks (a volume can be a host folder) and in backups.',
-    'VOLUME_OPTIONS_DAMAGED': 'Do not try a start: it rewrites the states of containers before it fails. '
-                              'Set the driver options by hand when you restore it, if it had any.',
-    'VOLUME_NOT_ON_DISK': 'Mount the server or device read-only and archive it from there; the message names it.',
-    'VOLUME_IS_LINK': 'Archive the target by hand if you trust it.',
-    'BIND_MISSING': 'Mount the disk that holds it below `host_root` and run again.',
-    'BIND_THROUGH_LINK': 'Look where the link leads. Archive the target by hand if you trust it.',
-    'BIND_TOO_WIDE': 'Archive by hand the part of it that you need.',
-    'TMPFS_LOST': 'Nothing can be done.',
-    'LOG_NOT_ON_DISK': 'Look where the message says: the journal or a log server.',
-    'LOG_DAMAGED': 'The files as found lie beside `container.log`.',
-    'DEST_ON_SOURCE': 'Choose a `dest` on another disk, or `store_on: controller`. If deleted files are to be recovered as well, write nothing '
-                      'more to that disk.',
-    'DEST_NOT_MOUNTED': 'Mount the disk that is meant and run again, or choose another `dest`.',
-    'DEST_IN_MEMORY': 'Choose a `dest` on a disk, or copy the bundles to one at once.',
-    'BIND_LEFT_OUT': 'Rescue to a larger `dest`: what is there is taken up. `include` without `binds` leaves all of them out.',
-    'NOT_WRITTEN': 'Remove the cause and run again: what is whole is taken up.',
-    'NOT_INCLUDED': 'Add `binds` or `volumes` to `include` (`rescue_include` of the role) if these data are to come along; the folders of the '
-                    'host that the message names have them.',
-    'OLD_BUNDLE_KEPT': 'Compare the two and keep the one that has more.',
-    'READ_ERROR': 'Copy the disk with `ddrescue` and rescue from the copy. Everything else was read.',
-    'FILE_CHANGED': 'Stop the container, or use `quiesce: freeze`, and run again.',
-    'CRASH_CONSISTENT': 'Databases repair themselves as after a power cut. For more, stop the container and run again.',
-    'SOCKET_SKIPPED': 'Nothing. Programs make their sockets anew.',
-    'WHITEOUT_NAME': 'Take these files from `rootfs`. The archive `writable` has their bytes too; an image cannot hold them, so it is `partial`.',
-}
-
 # made by plugin_utils/findings.py itself
 OWN = ('RULE_FAILED', ['critical'])
-AUDIT = {
-    'RULE_FAILED': 'A rule failed on the facts of this host: what it looks for is not known.',
-    'DB_IN_WRITABLE_LAYER': 'A database keeps its files in a writable layer. They go when the container is recreated.',
-    'STATE_IN_WRITABLE_LAYER': 'Other state, such as uploads or a repository, lies in a writable layer.',
-    'UNMOUNTED_VOLUME_PATH': 'The image declares a volume, but nothing is mounted there.',
-    'ANON_VOLUME': 'Data lie in a volume without a name. The next `docker compose down -v` or prune can take it.',
-    'EMPTY_VOLUME': 'A named volume is empty, while the data lie elsewhere.',
-    'ORPHAN_VOLUME': 'A volume with data that no container uses.',
-    'ORPHAN_LAYER': 'A writable layer that no container owns.',
-    'LOG_UNBOUNDED': 'A log without a limit of size.',
-    'LARGE_WRITABLE_LAYER': 'A large writable layer.',
-    'AUTOREMOVE': 'The container removes itself and its anonymous volumes when it ends.',
-    'DEAD_CONTAINER': 'A removal was interrupted.',
-    'DAMAGED_METADATA': 'Records of Docker are damaged.',
-    'UNCLEAN_DATABASE': 'The database of a stopped container was not shut down in order; only the same major version can recover it.',
-    'NO_DATA_CHANGE': 'The database in a volume has not changed for a long time: perhaps its container writes elsewhere.',
-    'SCAN_INCOMPLETE': 'Counting was cut short, so numbers are too small.',
-    'HOST_PROBLEM': 'The host itself has one of the problems above.',
-}
 
 HEAD = """\
 # Problem codes
 
 This page is made by `python3 tools/codes_doc.py`. Do not edit it.
 
-Modules say what they could not do as *problems*: records with `code`, `severity`, `object`, `message` and `next_step`.
-The message tells what was found and the next step what to do in this very case; the table tells what the code means in
-general. `critical`: data are lost or in danger. `warning`: something is missing or uncertain. `info`: good to know.
+Modules and the tool name everything that they could not do, as *problems*: records with `code`, `severity`, `object`, `message`, `next_step`,
+`loses_data` and `blocks_start`. The message says what was found, and the next step what to do in this case. This page says what a code
+means in general.
 
-Symptoms and error messages of Docker itself are in [outage.md](outage.md).
+- `critical`: data are lost or in danger. `warning`: something is missing or uncertain. `info`: good to know.
+- **Loses data**: something of the object is missing or cannot be read. Its status is not `complete`.
+- **Blocks the start**: the engine, or this container, does not start with it, or the engine does not list the container.
+
+Error messages of Docker itself are in [outage.md](outage.md#by-symptom).
+
+In the commands, `lifeboat` is [the tool](tool.md) (`python3 lifeboat.pyz`), as root on the machine that has the disk. If the disk is mounted
+elsewhere, add `--host-root /mnt/dead`. Capital letters stand for your own names: NAME is a container, DEST a folder on another disk,
+IMAGE@DIGEST an image, best with its digest. With Ansible, the modules and roles have options of the same names.
 """
 
-ROW = '| <a id="%s"></a>`%s` | %s | %s | %s |'
+PARTS = ('Meaning', 'Safe', 'Do')
+MARKS = (('LOSES_DATA', 'Loses data'), ('BLOCKS_START', 'Blocks the start'), ('DELETES', 'The engine deletes it'))
 
 
 class Stale(Exception):
@@ -169,7 +63,7 @@ def read(path, where):
 
 
 def table(where=CHECKOUT):
-    """[(section, [(code, severity, meaning)])] of records/codes.py. Read and not imported: sections are comments there."""
+    """[(section, [(code, severity, meaning, [names of marks])])] of records/codes.py. Read and not imported: sections are comments there."""
     source = read(TABLE, where)
     tree = ast.parse(source)
     lines = source.split('\n')
@@ -184,7 +78,7 @@ def table(where=CHECKOUT):
         if comment.startswith('#') or not sections:
             sections.append((comment.lstrip('# '), []))
         severity, meaning = value.elts[:2]
-        sections[-1][1].append((ast.literal_eval(key), severity.id.lower(), ast.literal_eval(meaning)))
+        sections[-1][1].append((ast.literal_eval(key), severity.id.lower(), ast.literal_eval(meaning), [mark.id for mark in value.elts[2:]]))
     return sections
 
 
@@ -237,39 +131,44 @@ def uses(where=CHECKOUT):
 
 def gaps(where=CHECKOUT):
     """Sentences about what is missing in one table or another; [] if all fits."""
-    known = {code for dummy, rows in table(where) for code, dummy2, dummy3 in rows}
+    known = {row[0] for dummy, rows in table(where) for row in rows}
     audit = {code for code, dummy in audit_codes(where)}
     made, named = uses(where)
     found = ['%s is made in plugins/ but is not in %s.' % (code, TABLE) for code in sorted(made - known)]
     found += ['%s is in %s but nothing in plugins/ makes it.' % (code, TABLE) for code in sorted(known - made - named)]
-    found += ['%s has no advice in tools/codes_doc.py.' % code for code in sorted(known - set(ADVICE))]
-    found += ['tools/codes_doc.py has advice for %s, which is not in %s.' % (code, TABLE)
-              for code in sorted(set(ADVICE) - known)]
-    found += ['%s of %s is not in tools/codes_doc.py.' % (code, RULES) for code in sorted(audit - set(AUDIT))]
-    found += ['tools/codes_doc.py has %s, which is not in %s.' % (code, RULES) for code in sorted(set(AUDIT) - audit)]
+    found += ['%s has no text in tools/codes_texts.py.' % code for code in sorted(known - set(TEXTS))]
+    found += ['tools/codes_texts.py has %s, which is not in %s.' % (code, TABLE) for code in sorted(set(TEXTS) - known)]
+    found += ['A part of %s is empty in tools/codes_texts.py.' % code
+              for code, parts in sorted(list(TEXTS.items()) + list(AUDIT_TEXTS.items())) if not all(part.strip() for part in parts)]
+    found += ['%s of %s is not in tools/codes_texts.py.' % (code, RULES) for code in sorted(audit - set(AUDIT_TEXTS))]
+    found += ['tools/codes_texts.py has %s, which is not in %s.' % (code, RULES) for code in sorted(set(AUDIT_TEXTS) - audit)]
     return found
 
 
-def cell(text):
-    return text.replace('|', '\\|')
+def entry(code, severity, meaning, marks, text):
+    """Lines about one code. MARKS: (what follows, does it) in words. TEXT: (what is safe, what to do, commands)."""
+    safe, todo, commands = text
+    follows = '. '.join('%s: %s' % (name, 'yes' if on else 'no') for name, on in marks)
+    lines = ['### `%s`' % code, '', '`%s`%s' % (severity, '. ' + follows if follows else ''), '']
+    lines += ['- **%s.** %s' % (name, part) for name, part in zip(PARTS, (meaning, safe, todo))]
+    return lines + ['', '```'] + commands.split('\n') + ['```', '']
 
 
 def page(where=CHECKOUT):
     """Text of docs/codes.md."""
     lines = [HEAD]
     for section, rows in table(where):
-        lines += ['## ' + section[:1].upper() + section[1:], '', '| code | severity | meaning | what to do |',
-                  '|---|---|---|---|']
-        lines += [ROW % (code.lower(), code, severity, cell(meaning), cell(ADVICE.get(code, 'See the next step.')))
-                  for code, severity, meaning in rows]
-        lines.append('')
+        lines += ['## ' + section[:1].upper() + section[1:], '']
+        for code, severity, meaning, marks in rows:
+            words = [(name, mark in marks) for mark, name in MARKS if mark in marks or mark != 'DELETES']
+            lines += entry(code, severity, meaning, words, TEXTS.get(code, ('See the next step.', 'See the next step.', 'lifeboat look -v')))
     lines += ['## Findings of the audit', '',
-              'The role `audit` adds findings of its own: not damage, but data that the next ordinary step would destroy. Each '
-              'finding', 'carries its remedy; [audit.md](audit.md) explains the rules.', '',
-              '| code | severity | meaning |', '|---|---|---|']
-    lines += ['| <a id="%s"></a>`%s` | %s | %s |' % (code.lower(), code, ' or '.join(severities), cell(AUDIT.get(code, '')))
-              for code, severities in audit_codes(where)]
-    return '\n'.join(lines) + '\n'
+              'The role `audit` adds findings of its own. They are not damage: they are data that the next ordinary step would delete. Each finding',
+              'has its remedy; [audit.md](audit.md) explains the rules.', '']
+    for code, severities in audit_codes(where):
+        text = AUDIT_TEXTS.get(code, ('', '', '', ''))
+        lines += entry(code, '` or `'.join(severities), text[0], [], text[1:])
+    return '\n'.join(lines).rstrip('\n') + '\n'
 
 
 def check(where=CHECKOUT):

@@ -27,6 +27,13 @@ def lint_env():
     return envs.make(['lint'], envs.controller(), 'lint')
 
 
+def home():
+    """Where judges may leave their logs and caches: not with whoever runs this."""
+    path = os.path.join(envs.VENV, 'home')
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
 def yamllint(name, run):
     return judge(name, run, lint_env(), ['yamllint', '--strict', '.'])
 
@@ -57,12 +64,12 @@ def mypy(name, run):
 
 def ansible_lint(name, run):
     return judge(name, run, lint_env(), ['ansible-lint', '--offline', '--strict', '--nocolor'],
-                 HOME=os.path.join(envs.VENV, 'home'))
+                 HOME=home())
 
 
 def docs(name, run):
     return judge(name, run, lint_env(), ['antsibull-docs', 'lint-collection-docs', '--plugin-docs',
-                                         '--disallow-unknown-collection-refs', '.'])
+                                         '--disallow-unknown-collection-refs', '.'], HOME=home())
 
 
 def reference_pages(name, run):
@@ -95,7 +102,7 @@ def importer(name, run):
     tarball = release.build(lint_env(), os.path.join(envs.VENV, 'importer'))
     environment = envs.make(['importer'], envs.controller(), 'importer-env')
     found, said = judge(name, run, environment, ['python', '-m', 'galaxy_importer.main', tarball],
-                        HOME=os.path.join(envs.VENV, 'home'), GALAXY_IMPORTER_RUN_ANSIBLE_LINT='false')
+                        HOME=home(), GALAXY_IMPORTER_RUN_ANSIBLE_LINT='false')
     warnings = [line for line in said.splitlines() if line.startswith(('WARNING', 'ERROR'))]
     if warnings:
         found.append(Case(name, 'warnings', FAILED, '\n'.join(warnings)))

@@ -124,7 +124,7 @@ METADATA = '''\
 Metadata-Version: 2.1
 Name: {project}
 Version: {version}
-Summary: Brings container data out of dead Docker hosts, without a Docker daemon
+Summary: Rescues the data of dead Docker hosts, without a Docker daemon
 License: GPL-3.0-or-later
 Project-URL: Source, https://github.com/lifeboat-docker/lifeboat.docker
 Classifier: Environment :: Console

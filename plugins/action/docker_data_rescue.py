@@ -8,11 +8,10 @@ import contextlib
 import datetime
 import hashlib
 import os
-import re
 import shlex
 import socket
 import tempfile
-import time
+from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -22,39 +21,27 @@ from ansible.utils.display import Display
 # All of it here: the process that forks the workers loads this file, so that none of them has to.
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress import Teller
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores, target
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import quantities
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show as plain, text
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import target
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import folder_name, settle, verdict
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import remote, spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import verdict
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import remote
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
-    delivery as ends,
+    delivery_attempts as attempts,
     delivery_door as door,
+    delivery_options as options,
     interrupts,
     jobplace,
     plaindata,
     rescue_report,
 )
-from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import (
-    SenderGone,
-    Session,
-    Unfetchable,
-    reset,
-    transport,
-)
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import reset, transport
 
 display = Display()
-IN_MEMORY = '/dev/shm'
-TIGHT = 8 * 1024                        # KiB: what Ansible's own files need, and some
-ROOM = re.compile(r'\s([0-9]{1,19})\s+[0-9]+\s+(-?[0-9]{1,19})\s+(?:[0-9]+%|-)\s')     # a line of df -P: all and free, blocks or inodes
 LISTS = ('data_roots', 'containers', 'include', 'volumes', 'images', 'paths')      # that may come as one text, with commas
-MAX_STARTS = 3                          # without anything new between two of them,
-MAX_RESTARTS = 100                      # and with
-MAX_PLACES = 8                          # that the connection cannot fetch from
 
 
 class ActionModule(ActionBase):
@@ -62,7 +49,7 @@ class ActionModule(ActionBase):
     _supports_async = True
     _own_connection = False
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         del tmp
         task_vars = task_vars or {}
@@ -80,7 +67,7 @@ class ActionModule(ActionBase):
         try:
             result.update(self._rescue(args, task_vars))
         except door.ProtocolError as exc:
-            error = AnsibleActionFail('The host sent an invalid message: %s. Nothing of it got a final name.' % exc)
+            error = AnsibleActionFail('The host sent an invalid message: %s. The unfinished bundle did not get its final name.' % exc)
             self._record(args, task_vars, started, {'failed': True, 'msg': str(error)})
             raise error from exc
         except BaseException as exc:
@@ -99,22 +86,22 @@ class ActionModule(ActionBase):
                 result.update(failed=True, msg=why)
         return result
 
-    def _rescue(self, args, task_vars):
+    def _rescue(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         on_controller = args.get('store_on') == 'controller'
         shown = self._wants_progress(args.get('progress', 'auto')) and not self._task.async_val
         if on_controller and self._task.async_val:
-            raise AnsibleActionFail('store_on: controller is no task for async: the connection is in use until the end. '
+            raise AnsibleActionFail('store_on: controller does not work with async: the connection is in use until the end. '
                                     'Remove async and use forks or strategy: free.')
         if on_controller or (shown and not self._task.check_mode and args.get('dest')):
             return self._deliver(args, task_vars, on_controller, shown)
         return self._on_host(args, task_vars)
 
-    def _on_host(self, args, task_vars):
-        """The module alone, without what no rescue says."""
-        return _known(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
+    def _on_host(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Run only the module; keep only the keys of its result that a rescue has."""
+        return attempts.known(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
 
-    def _record(self, args, task_vars, started, result):
-        """Keep what became of this host, for the report: at once, as later the play may be gone."""
+    def _record(self, args: dict[str, Any], task_vars: dict[str, Any], started: datetime.datetime, result: dict[str, Any]) -> None:
+        """Write the record of this host for the report now, because the play may not reach its end."""
         if not args.get('report_dir') or self._task.check_mode or result.get('ansible_job_id'):
             return
         host = str(task_vars.get('inventory_hostname') or args['host_name'])
@@ -129,14 +116,14 @@ class ActionModule(ActionBase):
 
     # -- options -------------------------------------------------------------------------------------------------------------
 
-    def _wants_progress(self, value):
+    def _wants_progress(self, value: Any) -> bool:
         value = str(value).lower()
         if value in ('true', 'yes', 'on', '1'):
             return True
         return value == 'auto' and (_terminal() or any(name in os.environ for name in (
             'AWX_ISOLATED_DATA_DIR', 'AWX_HOST', 'JOB_ID')))
 
-    def _folder(self, args):
+    def _folder(self, args: dict[str, Any]) -> tuple[bytes, bytes]:
         """The folder for this host below dest, as a path on this machine."""
         if not args.get('dest') or not isinstance(args['dest'], str):
             raise AnsibleActionFail('missing required arguments: dest')
@@ -148,35 +135,33 @@ class ActionModule(ActionBase):
                 'from outside, or say confirm_dest: true if this one is.' % dest)
         if os.path.lexists(dest) and not os.path.isdir(dest):
             raise AnsibleActionFail('dest %s is a file, not a folder. Choose another dest.' % dest)
-        return os.fsencode(dest), folder_name(str(args['host_name'] or 'host'))
+        return os.fsencode(dest), target.folder_name(str(args['host_name'] or 'host'))
 
-    def _login_uid(self):
-        """Who logs in, whoever is become afterwards. On the way: where the disk is full, Ansible works in memory too."""
-        found = self._low_level_execute_command(
-            'id -u; for d in "$HOME" /tmp %s; do test -w "$d" && echo "room $d" && df -Pk "$d" | tail -n 1 && df -Pi "$d" | tail -n 1; '
-            'done; true' % IN_MEMORY, sudoable=False)
-        if _is_tight(found['stdout']):
+    def _login_uid(self) -> int:
+        """The ID of the user who logs in, without become. If the disk of the host is full, Ansible's temporary files go to memory from now on."""
+        found = self._low_level_execute_command(options.ROOM_COMMAND, sudoable=False)
+        if options.is_tight(found['stdout']):
             self._work_in_memory()
         uid = door.user_id(found['stdout'])
         if uid is None:
-            raise AnsibleActionFail('The user who logs in cannot be told: id -u said %s.' % plain((found['stdout'] + found['stderr'])[:200]))
+            raise AnsibleActionFail('The ID of the user who logs in is not known: id -u said %s.' % plain((found['stdout'] + found['stderr'])[:200]))
         return uid
 
-    def _work_in_memory(self):
-        """The folders of Ansible and of Python for temporary files have no room: take one that is no disk."""
+    def _work_in_memory(self) -> None:
+        """Use a folder in memory for temporary files of Ansible and Python, because the usual ones have no room."""
         shell = self._connection._shell
         try:
             if str(shell.get_option('remote_tmp')).startswith('~'):     # else the user has chosen
-                shell.set_option('remote_tmp', IN_MEMORY)
+                shell.set_option('remote_tmp', options.IN_MEMORY)
         except (AnsibleError, KeyError, AttributeError):
             return
         given = self._task.environment or []
         # before what the user gives, which wins
-        self._task.environment = [{'TMPDIR': IN_MEMORY}] + (list(given) if isinstance(given, (list, tuple)) else [given])
-        display.vv('the host has no room for temporary files; they go to %s' % IN_MEMORY)
+        self._task.environment = [{'TMPDIR': options.IN_MEMORY}] + (list(given) if isinstance(given, (list, tuple)) else [given])
+        display.vv('the host has no room for temporary files; they go to %s' % options.IN_MEMORY)
 
-    def _uncompressed(self):
-        """What comes is compressed already: with ssh's own -C (a default of Ansible) it would come at half the speed."""
+    def _uncompressed(self) -> None:
+        """Switch ssh's -C (a default of Ansible) off: the data are compressed already, and -C halves the speed."""
         connection = self._connection
         if transport(connection) != 'ssh':
             return
@@ -194,14 +179,14 @@ class ActionModule(ActionBase):
 
     # -- the work --------------------------------------------------------------------------------------------------------------
 
-    def _deliver(self, args, task_vars, on_controller, shown):
-        patience = _quantity(args, 'reconnect_timeout', '2m', quantities.seconds)
-        doubts = _doubts(self._folder(args)[0]) if on_controller else []
+    def _deliver(self, args: dict[str, Any], task_vars: dict[str, Any], on_controller: bool, shown: bool) -> dict[str, Any]:
+        patience = options.quantity(args, 'reconnect_timeout', '2m', quantities.seconds)
+        doubts = options.doubts(self._folder(args)[0]) if on_controller else []
         host = task_vars.get('inventory_hostname') or args['host_name']
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
-        delivery = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
-                    'places': _places(args), 'patience': _node_patience(patience)}
+        delivery: dict[str, Any] = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
+                    'places': options.places(args), 'patience': options.node_patience(patience)}
         store, path = None, b''
         if on_controller:
             dest, folder = self._folder(args)
@@ -212,7 +197,7 @@ class ActionModule(ActionBase):
         delivery['key'] = hashlib.sha256(repr((socket.gethostname(), path, args['dest'], host)).encode()).hexdigest()
         teller, width = Teller(), _width()
 
-        def show(snapshot):
+        def show(snapshot: Any) -> None:
             line = teller.line(snapshot and snapshot._asdict(), width and width - len(str(host)) - 3) if shown else None
             if line:
                 display.display('[%s] %s' % (host, plain(line)))
@@ -224,9 +209,9 @@ class ActionModule(ActionBase):
             scratch = tempfile.mkdtemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
             stack.callback(removal.discard, scratch)
 
-            def prepare():
-                """Not before the node has said that dest is not in what it reads; once."""
-                if on_controller and not self._task.check_mode and not prepared:
+            def prepare() -> None:
+                """Make dest; called once, after the node has said that dest is not in what it reads."""
+                if store is not None and not self._task.check_mode and not prepared:
                     store.prepare()
                     stack.callback(store.close)
                     store.lock()
@@ -236,161 +221,19 @@ class ActionModule(ActionBase):
             try:
                 if on_controller:
                     delivery['free'] = fsinfo.free(path).bytes
-                return _with_problems(self._attempts(args, task_vars, delivery, (store, prepare), scratch, show, patience), doubts)
+                ways = attempts.Ways(
+                    store, prepare, scratch, show, patience, options.quantity(args, 'spool_size', '64M', quantities.size),
+                    lambda delivery: self._execute_module(module_args=dict(args, delivery=delivery), task_vars=task_vars),
+                    lambda: self._on_host(args, task_vars))
+                return options.with_problems(attempts.Attempts(self, ways, delivery).run(), doubts)
             except LifeboatError as exc:
                 raise AnsibleActionFail(str(exc)) from exc
             finally:
                 if self._own_connection:
                     reset(self)
 
-    @staticmethod
-    def _settle(store, result):
-        """What lies beside the bundles on this machine."""
-        written, problems = settle(store)
-        result['compose'] = written
-        result['changed'] = result['changed'] or bool(written)
-        result['problems'] = result.get('problems', []) + [dict(item._asdict()) for item in problems]
 
-    def _attempts(self, args, task_vars, delivery, store, scratch, show, patience):
-        """Start on the node and fetch; once more where the node's process is gone and something new had come."""
-        fruitless, connected = 0, False
-        blind = None                    # why the folders of delivery['avoid'] will not do
-        until = None
-        starts = 0
-        written = set()                 # by starts that ended too early
-        while True:
-            try:
-                said = self._execute_module(module_args=dict(args, delivery=delivery), task_vars=task_vars)
-            except AnsibleError:
-                # the first time it is Ansible's business: the host is unreachable
-                until = until or time.monotonic() + patience
-                if not connected or time.monotonic() > until:
-                    raise
-                reset(self)
-                time.sleep(3)
-                continue
-            if blind and (said.get('failed') or len(delivery['avoid']) > MAX_PLACES):
-                raise AnsibleActionFail(
-                    'The connection %s cannot fetch files from %s: %s. Name a folder with spool_dir that it can fetch from (one '
-                    'that is no mount inside the container), or use another connection.' % (
-                        transport(self._connection), ', '.join(delivery['avoid']), blind.rstrip('.')))
-            if said.get('failed') or said.get('skipped'):
-                return _failure(said)
-            if said.get('delivery') is None:
-                if store[0] is not None:
-                    raise door.ProtocolError('the rescue was not started')
-                display.vv('no progress can be shown: the host has no place for it, or the user is not the one who logs in')
-                return self._on_host(args, task_vars)
-            connected, until = True, None
-            started = door.started(said['delivery'], delivery['places'])
-            receiver = ends.Receiver(store[0], store[1], bool(self._task.check_mode))
-            session = Session(self, started, receiver, scratch, show, patience, _quantity(args, 'spool_size', '64M', quantities.size))
-            try:
-                session.probe()
-                session.run()
-                result = receiver.result(written)
-                if store[0] is not None and not self._task.check_mode and not result.get('failed'):
-                    self._settle(store[0], result)
-                for key in ('warnings', 'deprecations'):
-                    if said.get(key):
-                        result[key] = door.harmless(said[key])
-                return result
-            except Unfetchable as exc:
-                blind = str(exc)
-                delivery['avoid'] = delivery.get('avoid', []) + [started.place]
-                display.vv('the connection cannot fetch from %s (%s)' % (delivery['avoid'][-1], exc))
-            except SenderGone as exc:
-                written |= receiver.written
-                fruitless = 0 if receiver.bytes else fruitless + 1
-                starts += 1
-                if fruitless >= MAX_STARTS or starts > MAX_RESTARTS:
-                    raise AnsibleActionFail('The rescue on the host ended %d times without a result%s.' % (
-                        starts, ': ' + str(exc) if str(exc) else '')) from exc
-                display.vv('the rescue on the host ended (%s), starting it again' % exc)
-            finally:
-                try:
-                    session.stop()
-                except door.ProtocolError as exc:       # it has said enough
-                    display.vv('the host did not stop: %s' % exc)
-                session.close()
-
-
-def _doubts(dest):
-    """Problems of DEST on this machine, as the module looks at one on the host. AnsibleActionFail for one that is refused."""
-    try:
-        return target.local(dest)
-    except LifeboatError as exc:
-        raise AnsibleActionFail(str(exc)) from exc
-
-
-def _with_problems(result, problems):
-    """RESULT of a rescue with further PROBLEMS, counted; a failure has none."""
-    summary = result.get('summary')
-    if problems and isinstance(summary, dict):
-        result['problems'] = [dict(item._asdict()) for item in problems] + (result.get('problems') or [])
-        summary['problems'] = (summary.get('problems') or 0) + len(problems)
-    return result
-
-
-def _quantity(args, name, default, read):
-    """The option NAME, read by a function of formats.quantities."""
-    try:
-        return read(args.get(name) or default)
-    except ValueError as exc:
-        raise AnsibleActionFail('The option %s: %s.' % (name, exc)) from None
-
-
-def _places(args):
-    """The folders on the node that may hold the spool: that of the user, or the usual ones. The node picks one by its number."""
-    wanted = args.get('spool_dir')
-    if not wanted:
-        return list(spool.PLACES)
-    if not isinstance(wanted, str) or not wanted.startswith('/') or not wanted.isprintable() or '..' in wanted.split('/'):
-        raise AnsibleActionFail('spool_dir must be an absolute path without control characters, not %s.' % plain(str(wanted)))
-    return [os.path.normpath(wanted).replace('//', '/')]
-
-
-ABOUT_JOB = ('ansible_job_id', 'started', 'finished', 'results_file', 'failed', 'msg', 'skipped', 'invocation', 'warnings', 'deprecations',
-             'exception', 'rc', 'module_stdout', 'module_stderr', 'unreachable')
-
-
-def _known(said):
-    """The result of the module on a host that keeps its bundles: what a rescue says and Ansible needs, and no facts or variables."""
-    found = {key: value for key, value in said.items() if key in ABOUT_JOB or key.startswith('_ansible_')}
-    if 'bundles' in said:
-        found.update(door.result(said))
-    elif 'changed' in said:
-        found['changed'] = bool(said['changed'])
-    return found
-
-
-def _failure(said):
-    """The result of a start that failed on the host, with its text on one line."""
-    found = _known(said)
-    if isinstance(found.get('msg'), str):
-        found['msg'] = plain(found['msg'])
-    return found
-
-
-def _is_tight(said):
-    """True if a usual place for temporary files is full and memory has room. SAID: what the command of _login_uid prints."""
-    rooms = {}
-    for part in re.split(r'^room ', said, flags=re.MULTILINE)[1:]:
-        name, dummy, rest = part.partition('\n')
-        found = [(int(match.group(1)), int(match.group(2))) for match in ROOM.finditer(rest)]
-        if found:
-            # some file systems do not count inodes
-            rooms[name] = 0 if len(found) > 1 and found[1][0] and found[1][1] < 10 else found[0][1]
-    memory = rooms.pop(IN_MEMORY, 0)
-    return memory >= 2 * TIGHT and any(free < TIGHT for free in rooms.values())
-
-
-def _node_patience(reconnecting):
-    """Seconds after which the node ends its work if it hears nothing: longer than we try to come back."""
-    return max(60, 2 * reconnecting + 30)
-
-
-def _terminal():
+def _terminal() -> bool:
     """True if the output of ansible-playbook goes to a terminal. Workers have none of their own any more."""
     for process in (os.getpid(), os.getppid()):
         try:
@@ -401,11 +244,11 @@ def _terminal():
     return False
 
 
-def _width():
-    """Characters of a line on the terminal, None where there is none: then nothing has to be cut."""
+def _width() -> int | None:
+    """Width of the terminal in characters; None without a terminal: lines are not cut."""
     return int(getattr(display, 'columns', None) or 79) if _terminal() else None
 
 
-def _table(host, result, width=None, check_mode=False):
-    """The end of one host, as the tool lifeboat prints it. WIDTH: see _width()."""
+def _table(host: Any, result: dict[str, Any], width: int | None = None, check_mode: bool = False) -> str:
+    """The table of the results of one host, as the tool lifeboat prints it. WIDTH: see _width()."""
     return '\n'.join(report.rescued(result, width, check_mode=check_mode, head='[%s] ' % plain(host)))

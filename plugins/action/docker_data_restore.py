@@ -15,26 +15,27 @@ import shlex
 import tarfile
 import tempfile
 import time
+from typing import Any, Generator, Iterable, Iterator
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.archive import unpack
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, source as sources
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import pieces as chunks
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show, text
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import loadfile as imagefile, store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, plan, several, volumes
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import inbox
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, inbox
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts
 
 CHUNK = 8 * 1024 * 1024
 LIMIT = 7 * 86400                       # seconds that the module may take in the background
 NAP = 0.3
 TELL = 10                               # seconds between lines of progress
+GRACE = 60                              # seconds in which the result of a module that has ended must be there
 display = Display()
 
 
@@ -43,19 +44,20 @@ class ActionModule(ActionBase):
     _supports_async = True
     TRANSFERS_FILES = False
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         del tmp
+        task_vars = task_vars or {}
         args = dict(self._task.args)
         try:
             remote = self._templar_bool(args.get('remote_src', True))
         except (TypeError, ValueError) as exc:
-            raise AnsibleActionFail('remote_src is no boolean.') from exc
+            raise AnsibleActionFail('remote_src must be a boolean.') from exc
         if remote:
             result.update(self._execute_module(module_args=args, task_vars=task_vars, wrap_async=self._task.async_val))
             return result
         if self._task.async_val:
-            raise AnsibleActionFail('remote_src: false hands the bundle over while it runs; it cannot be async.')
+            raise AnsibleActionFail('remote_src: false does not work with async: the bundle is sent while the task runs.')
         if not args.get('path'):
             raise AnsibleActionFail('path is missing.')
         try:
@@ -67,18 +69,18 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail('The host sent an invalid message: %s. The restore was stopped.' % exc) from exc
         return result
 
-    def _deliver_all(self, path, args, task_vars):
+    def _deliver_all(self, path: bytes, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The result of the bundle at PATH, or of all bundles below it, one after the other."""
         found = several.items(path)
         volume_map = args.get('volume_map') or {}
         if not isinstance(volume_map, dict):
-            raise AnsibleActionFail('volume_map is no dictionary.')
+            raise AnsibleActionFail('volume_map must be a dictionary.')
         several.check(path, found, args.get('name'), volume_map)
         restore = _words(args.get('restore')) or plan.EVERYTHING
         if len(found) > 1 and args.get('target', 'engine') == 'engine' and not self._templar_bool(args.get('offline', False)):
             several.refuse_asks(found, restore, _words(args.get('allow')))
 
-        def work(item):
+        def work(item: several.Item) -> dict[str, Any]:
             own = dict(args, **several.own(item, len(found), volume_map, args.get('dest') or ''))
             if not own.get('dest'):
                 own.pop('dest', None)
@@ -93,17 +95,17 @@ class ActionModule(ActionBase):
         return dict(answer, failed=True, msg=failure) if failure else answer
 
     @staticmethod
-    def _templar_bool(value):
+    def _templar_bool(value: Any) -> bool:
         from ansible.module_utils.parsing.convert_bool import boolean
         return boolean(value)
 
-    def _local_path(self, path):
+    def _local_path(self, path: str) -> str:
         path = os.path.expanduser(str(path))
         return path if os.path.isabs(path) else self._loader.path_dwim(path)
 
     # -- the host ------------------------------------------------------------------------------------------------
 
-    def _deliver(self, bundle_, args, task_vars):
+    def _deliver(self, bundle_: _Bundle, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Start the module, feed it, return its result."""
         folder = self._make_tmp_path()
         shared = door.folder(folder)
@@ -125,28 +127,33 @@ class ActionModule(ActionBase):
             feeder.close()
             self._remove_tmp_path(folder, force=True)
 
-    def _start(self, args, task_vars):
+    def _start(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         self._task.async_val = LIMIT
         try:
             return self._execute_module(module_args=args, task_vars=task_vars, wrap_async=True)
         finally:
             self._task.async_val = 0
 
-    def _feed(self, feeder, job, task_vars):
-        asked = time.monotonic()
+    def _feed(self, feeder: _Feeder, job: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+        asked, ended = time.monotonic(), None
         while True:
             names = feeder.names()
             busy = feeder.step(names)
-            if 'done' in names or time.monotonic() - asked > TELL:
+            if channel.DONE in names or time.monotonic() - asked > TELL:
                 asked = time.monotonic()
                 status = self._status(job, 'status', task_vars)
                 if status.get('finished') or status.get('failed'):
                     self._status(job, 'cleanup', task_vars)
                     return door.restored(status)
+            if 'done' in names:
+                ended = ended or asked
+                if asked - ended > GRACE:       # whoever ended it ended Ansible's process around it, too
+                    self._status(job, 'cleanup', task_vars)
+                    raise LifeboatError('The restore was ended on the host, and left no result. Run it again.')
             if not busy:
                 time.sleep(NAP)
 
-    def _status(self, job, mode, task_vars):
+    def _status(self, job: str, mode: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         folder = self.get_shell_option('async_dir', default='~/.ansible_async')
         checked, self._task.check_mode = self._task.check_mode, False       # older cores skip it in check mode
         try:
@@ -162,46 +169,46 @@ class ActionModule(ActionBase):
 class _Feeder(object):
     """Writes pieces into the folder on the host."""
 
-    def __init__(self, action, folder, bundle_):
+    def __init__(self, action: ActionModule, folder: str, bundle_: _Bundle) -> None:
         self.action = action
         self.folder = folder
         self.bundle = bundle_
         self.files = frozenset(bundle_.info.sums) | {inbox.IMAGE}   # what the host may ask for
-        self.streams = {}               # number of a stream -> (generator of pieces, count of the next one)
+        self.streams: dict[int, tuple[Generator[tuple[bytes, bool], None, None], int]] = {}     # by number: pieces, count of the next one
         self.sent = 0
         self.told = time.monotonic()
         handle, self.scratch = tempfile.mkstemp(prefix='lifeboat-', dir=C.DEFAULT_LOCAL_TMP)
         os.close(handle)
 
-    def close(self):
+    def close(self) -> None:
         for pieces, dummy in self.streams.values():
             pieces.close()
         os.unlink(self.scratch)
 
-    def _shell(self, command):
+    def _shell(self, command: str) -> list[str]:
         done = self.action._low_level_execute_command('cd %s && %s' % (shlex.quote(self.folder), command), sudoable=False)
         if done['rc']:
             raise AnsibleError('The folder %s on the host cannot be used: %s' % (self.folder, show(done['stderr'].strip()[:500])))
         return done['stdout'].split()
 
-    def names(self):
+    def names(self) -> list[str]:
         return self._shell('ls -1')
 
-    def stop(self):
+    def stop(self) -> None:
         """Best effort: the module gives up by itself after a while."""
         try:
-            self._shell('touch stop')
+            self._shell('touch ' + channel.STOP)
         except AnsibleError:
             pass
 
-    def put(self, name, data):
+    def put(self, name: str, data: bytes) -> list[str]:
         """A file in the folder, there only when it is whole; returns what else is there."""
         with open(self.scratch, 'wb') as handle:
             handle.write(data)
         self.action._connection.put_file(self.scratch, self.folder + '/part')
         return self._shell('mv part %s && ls -1' % shlex.quote(name))
 
-    def step(self, names):
+    def step(self, names: list[str]) -> bool:
         """Send one piece if one is wanted and has room. True if something was sent."""
         wanted = door.wants(names, self.files)
         for number in [number for number in self.streams if number not in wanted.files]:
@@ -209,20 +216,20 @@ class _Feeder(object):
         for number, file in sorted(wanted.files.items()):
             if number not in self.streams:
                 self.streams[number] = (_with_last(self.bundle.pieces(file)), 0)
-            if wanted.chunks.get(number, 0) >= inbox.CHUNKS:
+            if wanted.chunks.get(number, 0) >= channel.PIECES:
                 continue
             pieces, count = self.streams[number]
             piece, last = next(pieces, (None, False))
             if piece is None:
                 continue                # all of it is there, the host is still reading
-            self.put('chunk-%d-%d%s' % (number, count, '-last' if last else ''), piece)
+            self.put(channel.piece_name(number, count, last), piece)
             self.streams[number] = (pieces, count + 1)
             self.sent += len(piece)
             self._tell(file)
             return True
         return False
 
-    def _tell(self, file):
+    def _tell(self, file: bytes) -> None:
         if time.monotonic() - self.told > TELL:
             self.told = time.monotonic()
             display.display('<%s> %s: %d MiB sent' % (
@@ -230,9 +237,9 @@ class _Feeder(object):
 
 
 class _Bundle(object):
-    """The bundle on the controller: verified, and looked into as far as the host would have to read it twice."""
+    """The bundle on the controller: verified, with the documents that the host would otherwise have to read twice."""
 
-    def __init__(self, path, args, check_mode):
+    def __init__(self, path: str, args: dict[str, Any], check_mode: bool) -> None:
         self.source = sources.read(os.fsencode(path))
         self.info = self.source.info
         wanted = _words(args.get('restore')) or plan.EVERYTHING
@@ -245,13 +252,9 @@ class _Bundle(object):
         if check_mode:
             for part in self.source.parts:
                 if part.kind == 'volume' and 'volumes' in wanted or part.kind == 'bind' and 'binds' in wanted:
-                    stream = volumes.open_archive(self.info, part.file)
-                    try:
-                        unpack.scan(stream, text(part.file), plan.DEVICES in (args.get('ignore') or []))
-                    finally:
-                        stream.close()
+                    volumes.look_through(self.info, part.file, plan.DEVICES in (args.get('ignore') or []))
 
-    def head(self):
+    def head(self) -> bytes:
         """head.tar as bytes."""
         found = {reading.SUMS: None, reading.MANIFEST: None}
         found.update((name, None) for name in self.info.sums if name.startswith(b'config/'))
@@ -270,40 +273,27 @@ class _Bundle(object):
                 _add(tar, name, json.dumps(value).encode('utf-8'))
         return buffer.getvalue()
 
-    def pieces(self, name):
+    def pieces(self, name: bytes) -> Iterator[bytes]:
         """The bytes of one file, in pieces of CHUNK."""
         if name == inbox.IMAGE and name not in self.info.sums:
-            yield from _resized(imagestore.loadable(self.info.path))
+            yield from chunks.joined(imagestore.loadable(self.info.path), CHUNK)
             return
         with os.fdopen(reading.open_file(self.info, name), 'rb') as handle:
             yield from chunks.of(handle, CHUNK)
 
 
-def _words(value):
+def _words(value: Any) -> tuple[str, ...]:
     """An option that is a list, which may be given as text."""
     return tuple(word.strip() for word in value.split(',') if word.strip()) if isinstance(value, str) else tuple(value or ())
 
 
-def _add(tar, name, data):
+def _add(tar: tarfile.TarFile, name: bytes, data: bytes) -> None:
     info = tarfile.TarInfo(os.fsdecode(name))
     info.size, info.mode = len(data), 0o600
     tar.addfile(info, io.BytesIO(data))
 
 
-def _resized(pieces):
-    """Small pieces gathered into ones of at least CHUNK bytes."""
-    held, size = [], 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= CHUNK:
-            yield b''.join(held)
-            held, size = [], 0
-    if held:
-        yield b''.join(held)
-
-
-def _with_last(pieces):
+def _with_last(pieces: Iterable[bytes]) -> Generator[tuple[bytes, bool], None, None]:
     """(piece, whether it is the last); an empty file is one empty piece."""
     before = None
     for piece in pieces:

@@ -28,7 +28,7 @@ options:
     type: path
   engines:
     description:
-      - Container engines to look for; V(docker) or V(all), which means every one that this collection can read.
+      - Container engines to look for, of V(docker), V(podman) (Buildah too) and V(crio); V(all) means each of them.
       - An unknown name is an error that lists what there is.
     type: list
     elements: str

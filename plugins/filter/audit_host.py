@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any, Callable
+
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, reports
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
 
-def audit_host(result, rules, host, ignore=None, started=None):
+def audit_host(result: Any, rules: Any, host: str, ignore: Any = None, started: Any = None) -> dict[str, Any]:
     try:
         return reports.host_record(result, rules, plain(host), ignore, plain(started))
     except (findings.AuditError, TypeError) as exc:
@@ -17,5 +19,5 @@ def audit_host(result, rules, host, ignore=None, started=None):
 
 
 class FilterModule:
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {'audit_host': audit_host}

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any, Callable
+
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
@@ -12,7 +14,7 @@ WIDTH = 140
 NARROWEST = 40
 
 
-def facts_table(facts, width=WIDTH, verbose=False):
+def facts_table(facts: Any, width: int = WIDTH, verbose: bool = False) -> list[str]:
     try:
         wanted = int(width)
     except (TypeError, ValueError) as exc:
@@ -21,9 +23,9 @@ def facts_table(facts, width=WIDTH, verbose=False):
         return report.look(plain(facts), max(wanted, NARROWEST), verbose=bool(verbose))
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
         # they come from a host that may say anything
-        raise AnsibleFilterError('facts_table: these are no facts of docker_layer_facts (docker_layers)') from exc
+        raise AnsibleFilterError('facts_table: the input must be the fact docker_layers of docker_layer_facts') from exc
 
 
 class FilterModule:
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {'facts_table': facts_table}

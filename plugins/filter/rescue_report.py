@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any, Callable
+
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
@@ -15,13 +17,14 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import p
 FORMS = {'json': rescues.as_json, 'html': rescue_report_html.as_html}
 
 
-def rescue_report(folder, form, hosts=(), now=None, max_age_hours=24, title='Docker data rescue'):
+def rescue_report(folder: str, form: str, hosts: Any = (), now: str | None = None, max_age_hours: int = 24,
+                  title: str = 'Docker data rescue') -> dict[str, Any] | str:
     folder, form, now, title = plain(folder), plain(form), plain(now), plain(title)
     if form != 'summary' and form not in FORMS:
-        raise AnsibleFilterError(f'rescue_report: there is no form "{form}"; it must be one of {", ".join(FORMS)}, summary')
+        raise AnsibleFilterError(f'rescue_report: unknown form "{form}"; it must be one of {", ".join(FORMS)}, summary')
     moment = records.moment_of(now) if now else records.utcnow()
     if moment is None:
-        raise AnsibleFilterError(f'rescue_report: now "{now}" is no time like 2027-01-31T00:00:00Z')
+        raise AnsibleFilterError(f'rescue_report: now "{now}" is not a time like 2027-01-31T00:00:00Z')
     kept = rescues.collect(folder, moment, float(max_age_hours))
     own = plain(list(hosts))
     report = rescues.fleet(kept, own, moment, title)
@@ -29,5 +32,5 @@ def rescue_report(folder, form, hosts=(), now=None, max_age_hours=24, title='Doc
 
 
 class FilterModule:
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {'rescue_report': rescue_report}

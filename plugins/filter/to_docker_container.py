@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, Callable
 
 import yaml
 from ansible.errors import AnsibleFilterError
@@ -26,14 +27,14 @@ class _Unsafe(str):
 
 
 class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, dummy):
+    def ignore_aliases(self, dummy: Any) -> bool:
         return True
 
 
 _Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar('!unsafe', str(text), style='"'))
 
 
-def _marked(value):
+def _marked(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _marked(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -41,18 +42,18 @@ def _marked(value):
     return _Unsafe(value) if isinstance(value, str) and any(sign in value for sign in SIGNS) else value
 
 
-def _task(arguments):
+def _task(arguments: dict[str, Any]) -> str:
     """YAML of a list with one task. Values that came from the disk stay what they are."""
     return yaml.dump([{'name': _marked('Container ' + arguments['name']), MODULE: _marked(arguments)}], Dumper=_Dumper, default_flow_style=False,
                      sort_keys=False, allow_unicode=True, width=140)
 
 
-def to_docker_container(bundle, form='arguments', name=None):
+def to_docker_container(bundle: Any, form: str = 'arguments', name: str | None = None) -> dict[str, Any] | str:
     bundle, form, name = plain(bundle), plain(form), plain(name)
     if not isinstance(bundle, str) or not bundle:
         raise AnsibleFilterError('to_docker_container: give the folder of a bundle')
     if form not in ('arguments', 'task'):
-        raise AnsibleFilterError(f'to_docker_container: there is no form "{show(form)}"; it must be arguments or task')
+        raise AnsibleFilterError(f'to_docker_container: unknown form "{show(form)}"; it must be arguments or task')
     try:
         found = source.read(os.fsencode(os.path.abspath(os.path.expanduser(bundle))))
         body = as_dict(source.json_object(found.info, b'config/create.json'))
@@ -68,5 +69,5 @@ def to_docker_container(bundle, form='arguments', name=None):
 
 
 class FilterModule:
-    def filters(self):
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {'to_docker_container': to_docker_container}

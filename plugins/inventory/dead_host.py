@@ -14,7 +14,7 @@ description:
     project and image. No daemon is asked. What is read must be visible on the controller.
   - Names and labels come from a disk that is not trusted. Names of hosts and groups keep letters, digits and C(_) only (names of hosts also
     C(.) and C(-)); variables are never templated.
-  - A host is a container, which no connection leads to. Tasks of such hosts run on another machine, with C(delegate_to) or C(connection).
+  - Each host is a container of a dead host, so Ansible cannot connect to it. Run its tasks on another machine with C(delegate_to).
 options:
   plugin:
     description: V(lifeboat.docker.dead_host) says that the file is meant for this plugin.
@@ -24,19 +24,6 @@ options:
   host_root:
     description: Folder under which the root file system of the dead host is visible. Not with O(bundles).
     type: path
-  data_roots:
-    description: Docker data roots to read, as the dead host named them. Empty means that they are looked for.
-    type: list
-    elements: path
-    default: []
-  containerd_root:
-    description: Root of the containerd that holds the layers. The default is that it is looked for.
-    type: path
-  engines:
-    description: Engines whose data are looked for.
-    type: list
-    elements: str
-    default: [all]
   bundles:
     description: Folder of bundles that a rescue has written. Not with O(host_root).
     type: path
@@ -45,6 +32,7 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - lifeboat.docker.dead_disk
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
 notes:
@@ -87,6 +75,7 @@ keyed_groups:
 
 import os
 import re
+from typing import Any, Iterator
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -106,7 +95,7 @@ NO_GROUP = re.compile(r'[^A-Za-z0-9_]+', re.ASCII)
 LONGEST = 120
 
 
-def of_root(params):
+def of_root(params: dict[str, Any]) -> list[dict[str, Any]]:
     """[variables of a container (plain JSON types)] of a dead host. LifeboatError."""
     from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather
     with shared.open_host(params) as host:
@@ -120,7 +109,7 @@ def of_root(params):
                        [mount['name'] for mount in item['mounts'] if mount['type'] == 'volume']) for item in facts['containers']]
 
 
-def of_bundles(path, verify):
+def of_bundles(path: str, verify: bool) -> list[dict[str, Any]]:
     """The same of the bundles at or below the folder PATH (text). LifeboatError."""
     found = []
     for place in reading.find_bundles(os.fsencode(path)):
@@ -140,7 +129,7 @@ def of_bundles(path, verify):
     return found
 
 
-def _variables(item, image, status, engine, state, volumes):
+def _variables(item: dict[str, Any], image: dict[str, str], status: str, engine: str, state: dict[str, Any], volumes: list[str]) -> dict[str, Any]:
     labels = {str(key): as_str(value) for key, value in as_dict(item.get('labels')).items()}
     return {'lifeboat_id': as_str(item.get('id')), 'lifeboat_name': as_str(item.get('name')), 'lifeboat_status': status or 'unknown',
             'lifeboat_engine': engine, 'lifeboat_project': labels.get(PROJECT, ''), 'lifeboat_service': labels.get(SERVICE, ''),
@@ -148,7 +137,7 @@ def _variables(item, image, status, engine, state, volumes):
             'lifeboat_state': as_str(state.get('status')), 'lifeboat_volumes': [name for name in volumes if name]}
 
 
-def host_name(variables, taken):
+def host_name(variables: dict[str, Any], taken: set[str]) -> str:
     """A name for the host of a container that no name in TAKEN is."""
     ident = NO_HOST.sub('', variables['lifeboat_id'])[:12]
     name = NO_HOST.sub('-', variables['lifeboat_name']).strip('.-')[:LONGEST] or ident or 'container'
@@ -161,7 +150,7 @@ def host_name(variables, taken):
     return name
 
 
-def group_names(variables):
+def group_names(variables: dict[str, Any]) -> Iterator[str]:
     """Names of the groups of a container: letters, digits and _."""
     for kind in ('status', 'engine', 'project', 'image'):
         value = NO_GROUP.sub('_', variables['lifeboat_' + kind]).strip('_')[:LONGEST]
@@ -172,10 +161,10 @@ def group_names(variables):
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     NAME = 'lifeboat.docker.dead_host'
 
-    def verify_file(self, path):
+    def verify_file(self, path: str) -> bool:
         return super().verify_file(path) and path.endswith(('dead_host.yml', 'dead_host.yaml', 'rescued.yml', 'rescued.yaml', 'lifeboat.yml', 'lifeboat.yaml'))
 
-    def parse(self, inventory, loader, path, cache=True):
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         self.load_cache_plugin()
@@ -193,7 +182,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self._cache[key] = containers
         self._populate(containers)
 
-    def _read(self):
+    def _read(self) -> list[dict[str, Any]]:
         params = {name: plain(self.get_option(name)) for name in ('host_root', 'data_roots', 'containerd_root', 'engines')}
         bundles = plain(self.get_option('bundles'))
         if bool(params['host_root']) == bool(bundles):
@@ -208,7 +197,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError('dead_host: %s cannot be read: %s. Is the disk mounted, and may this user read it?' % (
                 show(exc.filename or 'the disk'), exc.strerror)) from exc
 
-    def _populate(self, containers):
+    def _populate(self, containers: list[dict[str, Any]]) -> None:
         strict = self.get_option('strict')
         taken = set()
         for variables in containers:

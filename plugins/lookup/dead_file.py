@@ -23,19 +23,6 @@ options:
     description: Folder under which the root file system of the dead host is visible.
     type: path
     default: /
-  data_roots:
-    description: Docker data roots to read, as the dead host named them. Empty means that they are looked for.
-    type: list
-    elements: path
-    default: []
-  containerd_root:
-    description: Root of the containerd that holds the layers. The default is that it is looked for.
-    type: path
-  engines:
-    description: Engines whose data are looked for.
-    type: list
-    elements: str
-    default: [all]
   base64:
     description: Returns the content in base64, for bytes that are not UTF-8; without it, they are an error.
     type: bool
@@ -44,6 +31,8 @@ options:
     description: Largest file that is read, in bytes or as V(64M). A larger one is an error.
     type: str
     default: 16M
+extends_documentation_fragment:
+  - lifeboat.docker.dead_disk
 seealso:
   - module: lifeboat.docker.docker_data_rescue
 """
@@ -72,6 +61,7 @@ _raw:
 import base64 as encodings
 import os
 import stat
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
@@ -84,10 +74,13 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats import qua
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
 
+if TYPE_CHECKING:
+    from ansible_collections.lifeboat.docker.plugins.module_utils.engines.registry import Host
+
 CHUNK = 1 << 20
 
 
-def content(host, text, most):
+def content(host: Host, text: str, most: int) -> bytes:
     """The bytes of the file that TEXT (OBJECT:PATH) names, at most MOST. LifeboatError where there is none, or not all of it."""
     reference = objects.with_path(text)
     with objects.opened(host, reference) as found:
@@ -103,7 +96,7 @@ def content(host, text, most):
             os.close(fd)
 
 
-def _read(fd, text, most):
+def _read(fd: int, text: str, most: int) -> bytes:
     pieces, size = [], 0
     while True:
         piece = os.read(fd, CHUNK)
@@ -116,7 +109,7 @@ def _read(fd, text, most):
 
 
 class LookupModule(LookupBase):
-    def run(self, terms, variables=None, **kwargs):
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         self.set_options(var_options=variables, direct=kwargs)
         params = {name: plain(self.get_option(name)) for name in ('host_root', 'data_roots', 'containerd_root', 'engines')}
         params['host_root'] = os.path.abspath(params['host_root'])
@@ -133,7 +126,7 @@ class LookupModule(LookupBase):
                 show(exc.filename or 'the disk'), exc.strerror)) from exc
         return wrap_var(found)
 
-    def _shown(self, term, raw):
+    def _shown(self, term: str, raw: bytes) -> str:
         if self.get_option('base64'):
             return encodings.b64encode(raw).decode('ascii')
         try:

@@ -4,11 +4,14 @@
 """The one file of module_utils that knows AnsibleModule: shared arguments, and errors turned into sentences."""
 import os
 import traceback
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping
 
 from .disk import metadata
 from .disk.errors import LifeboatError
 from .formats import wording
+
+if TYPE_CHECKING:
+    from .engines.registry import Host
 
 SOURCE_ARGUMENTS = dict(
     host_root=dict(type='path', default='/'),
@@ -19,7 +22,7 @@ SOURCE_ARGUMENTS = dict(
 )
 
 # options whose values people may type with a unit, of all modules
-SIZES = ('spool_size', 'max_bytes')
+SIZES = ('spool_size', 'max_bytes', 'scratch_size', 'memory')
 DURATIONS = ('freeze_timeout', 'reconnect_timeout', 'scan_timeout', 'start_timeout', 'timeout')
 
 
@@ -39,7 +42,7 @@ def read_values(params: Dict[str, Any]) -> None:
             params[name] = [item.strip() for item in value if item.strip()]
 
 
-def run(module, work):
+def run(module: Any, work: Callable[[Any], Dict[str, Any]]) -> None:
     """Call WORK(module) -> result; end the module with it. Every error that a user can meet becomes one sentence."""
     try:
         read_values(module.params)
@@ -57,13 +60,13 @@ def run(module, work):
         module.exit_json(**result)
 
 
-def sentence(text):
+def sentence(text: str) -> str:
     text = text.strip()
     return (text[:1].upper() if text[:1].islower() and not text.startswith(('dest', 'data_roots', 'host_root', 'include'))
             else text[:1]) + text[1:] + ('' if text.endswith('.') else '.')
 
 
-def open_host(params):
+def open_host(params: Mapping[str, Any]) -> 'Host':
     """engines.registry.Host of a module's shared arguments."""
     from .engines import registry
     root = params['containerd_root']

@@ -5,32 +5,32 @@
 
 DOCUMENTATION = r"""
 module: disk_attach
-short_description: Attach the disk of a dead host read-only, and put the host together
+short_description: Attach the disk of a dead host read-only, and mount its file systems
 version_added: 1.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:
-  - Takes a block device or the image file of a disk, finds partitions (GPT, MBR), LVM, md and LUKS in it, mounts its file systems and
-    puts the host together as its own C(/etc/fstab) says. What comes out is a C(host_root) for the other modules.
-  - Never writes to the disk. File systems that were not unmounted have their journal replayed on a throw-away copy-on-write overlay, so that
-    everything is seen that the dead kernel had committed.
-  - Names in it that only C(/etc/crypttab) and C(mdadm.conf) explain are looked up there. A LUKS container that is still shut is opened with the
-    key file that crypttab names, if it lies on the root file system of the dead host.
-  - Formats that are known are raw (also in pieces), qcow2 with its backing files, vhdx, vhd, vmdk and vdi. Backing files and extents are
+  - Takes a block device or the image file of a disk, finds partitions (GPT, MBR), LVM, md and LUKS in it, and mounts its file
+    systems as its own C(/etc/fstab) says. The result is a C(host_root) for the other modules.
+  - Never writes to the disk. If a file system was not unmounted, its journal is replayed in a temporary copy-on-write overlay, so that
+    you see everything that the dead kernel had committed.
+  - Names in fstab that only C(/etc/crypttab) and C(mdadm.conf) explain are looked up there. A LUKS container that stays locked is opened with the
+    key file that crypttab names, if that lies on the root file system of the dead host.
+  - Known formats are raw (also in pieces), qcow2 with its backing files, vhdx, vhd, vmdk and vdi. Backing files and extents are
     only read from the folder of the image.
-  - For disks that you do not trust, do this in a throw-away virtual machine. A file system is read by the kernel.
+  - Attach disks that you do not trust in a virtual machine that you delete afterwards, because the kernel reads the file system.
 options:
   path:
     description:
-      - Block devices or image files, or a folder of them. All disks of one host together, where LVM or md spans them.
+      - Block devices or image files, or a folder of them. Give all disks of one host together if LVM or md uses several.
       - Required with O(state=attached). With O(state=released) and without it everything in O(scratch_dir) is released.
     type: list
     elements: path
     default: []
   state:
     description:
-      - V(attached) mounts, V(released) undoes it. A release also finds what was left by a run that was killed, and leaves alone
-        what others have mounted or attached.
+      - V(attached) mounts, V(released) undoes it. A release also undoes what a killed run left. It does not
+        touch what others have mounted or attached.
     type: str
     choices: [attached, released]
     default: attached
@@ -43,13 +43,13 @@ options:
   scratch_dir:
     description:
       - Folder for overlays, mount points and the state, on another disk than the one attached.
-      - It must belong to the user that runs this, and no other may write to it.
+      - It must belong to the user that runs the module, and no other user may write to it.
     type: path
     default: /var/tmp/lifeboat-attach
   scratch_size:
-    description: The most bytes that one overlay may take.
-    type: int
-    default: 1073741824
+    description: Maximum size of one overlay, in bytes or as V(512M) or V(2GiB).
+    type: str
+    default: 1G
   passphrase:
     description: Passphrase of LUKS.
     type: str
@@ -65,7 +65,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: partial
-    details: In check mode nothing is attached, and C(hosts) is empty. That the disk can be used is checked.
+    details: In check mode nothing is attached, and C(hosts) is empty. It is checked that the disk can be used.
   diff_mode:
     support: none
   idempotent:
@@ -132,6 +132,7 @@ problems:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -141,7 +142,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.attach.images impo
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session import Request
 
 
-def work(module):
+def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     request = Request(
         paths=tuple(params['path']), journal=params['journal'], scratch_dir=params['scratch_dir'], scratch_size=params['scratch_size'],
@@ -159,14 +160,14 @@ def work(module):
     return run.attach(request)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type='list', elements='path', default=[]),
             state=dict(type='str', choices=['attached', 'released'], default='attached'),
             journal=dict(type='str', choices=['replay', 'ignore'], default='replay'),
             scratch_dir=dict(type='path', default='/var/tmp/lifeboat-attach'),
-            scratch_size=dict(type='int', default=1 << 30),
+            scratch_size=dict(type='str', default='1G'),
             passphrase=dict(type='str', no_log=True),
             key_file=dict(type='path', no_log=False),
             nested=dict(type='bool', default=False),

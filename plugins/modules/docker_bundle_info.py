@@ -10,7 +10,7 @@ version_added: 1.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:
-  - Reads bundles that M(lifeboat.docker.docker_data_rescue) wrote, checks every file against its checksum and says what differs.
+  - Reads bundles that M(lifeboat.docker.docker_data_rescue) wrote, checks every file against its checksum and reports differences.
 options:
   path:
     description: A bundle, or a folder that holds bundles up to three levels below it.
@@ -18,8 +18,8 @@ options:
     required: true
   verify:
     description:
-      - Reads every file and compares its checksum. Without it only the presence and the size of files are compared, and no bundle is
-        called V(verified).
+      - Reads every file and compares its checksum. Without it only the presence and the size of files are compared, and no bundle
+        gets the status V(verified).
     type: bool
     default: true
 extends_documentation_fragment:
@@ -68,7 +68,7 @@ bundles:
     created: {description: When the bundle was written., type: str, returned: always}
     subject_created: {description: When the container was created; empty if that is not known., type: str, returned: always}
     rescue_status: {description: 'Status of the rescue: V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
-    source: {description: Whence it comes., type: dict, returned: always}
+    source: {description: Host and data root that it was rescued from., type: dict, returned: always}
     volumes:
       description: C(name) of each of its volumes, and C(stable_name), which an anonymous one has in a restore.
       type: list
@@ -79,6 +79,7 @@ bundles:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -86,12 +87,12 @@ from ansible_collections.lifeboat.docker.plugins.module_utils import module as s
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
 
 
-def inspect(module):
+def inspect(module: AnsibleModule) -> Dict[str, Any]:
     path = os.path.abspath(os.fsencode(module.params['path']))
     return dict(changed=False, bundles=info.inspect(path, module.params['verify']))
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type='path', required=True),

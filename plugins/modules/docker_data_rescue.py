@@ -5,23 +5,23 @@
 
 DOCUMENTATION = r"""
 module: docker_data_rescue
-short_description: Bring the data of containers out of a Docker host that does not run
+short_description: Rescue the data of containers of a Docker host that does not run
 version_added: 1.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:
-  - Writes for every container a bundle, a folder with its writable layer, volumes, logs and configuration, which can be verified
+  - Writes a bundle for every container. A bundle is a folder with the writable layer, volumes, logs and configuration. It can be verified
     with C(sha256sum -c) and restored with nothing but C(tar).
   - Reads the disk only. No daemon is asked or started, and nothing is written below the data root.
-  - A bundle appears under its name only when it is whole. A run that was ended in the middle is taken up by the next one.
+  - A bundle gets its name only when it is complete. If a run is interrupted, the next run continues it.
 options:
   dest:
     description:
       - Folder that receives the bundles, as C(<dest>/<host>/<container>-<first 12 digits of its ID>).
-      - It must not lie inside a data root, nor below C(/dev). It is created if it does not exist. A warning says so where it is on the file
-        system that is rescued, in memory, or a place for mounts where nothing is mounted.
-      - Folders below it that are links, belong to somebody else or can be written by others are refused by name. While a rescue runs, its
-        folder is locked; a second rescue waits a little, then says which process has it.
+      - It must not lie inside a data root, nor below C(/dev). It is created if it does not exist. There is a warning if it is on the file
+        system that is rescued, in memory, or in a folder for mounts where nothing is mounted.
+      - Folders below it that are links, belong to another user or can be written by others are refused. While a rescue runs, its
+        folder is locked. A second rescue waits a little, then fails and names the process that has the lock.
     type: path
     required: true
   host_name:
@@ -30,13 +30,13 @@ options:
   include:
     description:
       - What a bundle holds.
-      - V(image) is the image with the writable layer on top, in a form that C(docker load) takes on every engine; layers that
-        several bundles have in common lie once in C(images) beside them.
+      - V(image) is the image with the writable layer on top, in a format that C(docker load) accepts on every engine. Layers that
+        several bundles share are stored once, in C(images) beside them.
       - V(rootfs) is the merged file system as C(docker export) gives it. V(binds) are the host folders that were bind-mounted.
-      - A bind that is too wide (C(/), folders of the system, what holds the data root or O(dest)) stays out and is named by a problem
-        C(BIND_TOO_WIDE).
-      - Mounts with data that are left out because of this option are named by a problem C(NOT_INCLUDED), of severity C(info), and in
-        RV(summary.left_behind); the status of the bundle does not change by it.
+      - A bind that is too wide (C(/), folders of the system, folders that contain the data root or O(dest)) is left out. The problem
+        C(BIND_TOO_WIDE) names it.
+      - If mounts with data are left out because of this option, the problem C(NOT_INCLUDED) of severity C(info) and
+        RV(summary.left_behind) name them. The status of the bundle does not change.
     type: list
     elements: str
     choices: [config, writable, rootfs, image, volumes, binds, logs]
@@ -48,7 +48,7 @@ options:
     default: []
   images:
     description:
-      - Images to rescue by themselves, by reference, ID or glob, each into a bundle of its own, also those that no container uses.
+      - Images to rescue without a container, by reference, ID or glob, each into a bundle of its own. No container has to use them.
     type: list
     elements: str
     default: []
@@ -57,12 +57,12 @@ options:
       - Only these files and folders, as C(OBJECT:GLOB). The object is the name of a container (or a glob of names), C(volume:NAME),
         C(layer:NAME) or C(image:REF); the glob is a path in it, for a container as its processes saw it, with volumes and binds at
         their destinations.
-      - C(*), C(?) and C([...]) match within a name, a component C(**) matches any number of folders, as the last one everything below. A
-        folder is taken with everything below it. Links are followed in the beginning of the path that has no glob, and come along.
-      - What is chosen of an object becomes the component C(paths/NAME.tar.*) of its bundle, below the folders that it was in. A restore
-        leaves it alone; C(README.txt) says how to unpack it.
-      - Without O(containers), O(volumes), O(images) and O(orphans), nothing but the paths is rescued, whatever O(include) says. With one of
-        them, the bundles have what they say as well.
+      - C(*), C(?) and C([...]) match within a name, a component C(**) matches any number of folders, and at the end everything below. A
+        folder is taken with everything below it. Links are followed only in the first part of the path, before any glob, and are rescued too.
+      - The files of an object become the component C(paths/NAME.tar.*) of its bundle, with their folders. A restore does not
+        use it; C(README.txt) says how to unpack it.
+      - Without O(containers), O(volumes), O(images) and O(orphans), only the paths are rescued, and O(include) has no effect. With one of
+        them, these objects are rescued too.
       - A pattern that matches nothing is an error that names the nearest folder that exists; nothing is written then.
     type: list
     elements: str
@@ -72,7 +72,7 @@ options:
     type: bool
     default: false
   compression:
-    description: V(auto) takes the fastest good one that the managed node has.
+    description: V(auto) uses the best program that the managed node has, V(zstd) first.
     type: str
     choices: [auto, zstd, gzip, xz, none]
     default: auto
@@ -90,13 +90,13 @@ options:
     choices: [container, disk]
     default: container
   check_space:
-    description: Refuses to start when O(dest) has surely too little room.
+    description: Refuses to start if O(dest) certainly has too little room.
     type: bool
     default: true
   image_optional:
     description:
-      - With V(image) in O(include), leaves images out and says so (C(IMAGE_LEFT_OUT)) if O(dest) has no room for them. A bundle whose
-        data all came along stays V(complete) then; see RV(summary.left_behind).
+      - With V(image) in O(include), leaves images out and says so (C(IMAGE_LEFT_OUT)) if O(dest) has no room for them. A bundle with all its
+        data is still V(complete) then; see RV(summary.left_behind).
       - V(false) refuses to start instead.
     type: bool
     default: true
@@ -114,10 +114,10 @@ options:
   store_on:
     description:
       - On which machine O(dest) is.
-      - With V(controller) the bundles arrive below O(dest) on the machine that runs Ansible, through the connection that Ansible
-        has. The managed node needs no free disk space but the spool.
+      - With V(controller) the bundles are sent to O(dest) on the machine that runs Ansible, over the connection of Ansible.
+        The managed node needs free space only for the spool.
       - This needs a connection plugin that can fetch files, and a user who logs in as root, becomes root, or does not become
-        anyone. Becoming another unprivileged user cannot work, as the user who logs in may not read that user's files.
+        anyone. Becoming another unprivileged user does not work, because the user who logs in cannot read the files of that user.
     type: str
     choices: [host, controller]
     default: host
@@ -152,7 +152,7 @@ options:
     type: str
     default: 5m
   io_class:
-    description: Lets other programs of a live host go first when it reads the disk.
+    description: Gives other programs of a live host priority when the disk is read.
     type: str
     choices: [normal, best-effort, idle]
     default: normal
@@ -164,8 +164,8 @@ options:
     default: '0'
   confirm_dest:
     description:
-      - With O(store_on=controller) a O(dest) in the container of a job of AWX or ansible-runner is refused, which is below C(/runner)
-        and wherever nothing is mounted from outside, as it is deleted with the job. V(true) says that the path stays.
+      - With O(store_on=controller) a O(dest) in the container of a job of AWX or ansible-runner is refused, because it is deleted with
+        the job. This is below C(/runner), and everywhere where nothing is mounted from outside. V(true) says that the path stays.
     type: bool
     default: false
   reconnect_timeout:
@@ -175,8 +175,8 @@ options:
     default: 2m
   report_dir:
     description:
-      - Folder on the controller that receives a record of what became of this host, for
-        P(lifeboat.docker.rescue_report#filter). It is written at once, also if the host fails or does not answer.
+      - Folder on the controller that receives a record of the rescue of this host, for
+        P(lifeboat.docker.rescue_report#filter). It is written even if the host fails or does not answer.
     type: path
   fail_on:
     description:
@@ -200,7 +200,7 @@ attributes:
     support: none
   idempotent:
     support: full
-    details: An unchanged source is recognised by what C(stat) tells of every file; the bundle that is there is verified.
+    details: Whether the source is unchanged is decided by C(stat) of every file. The existing bundle is verified.
 seealso:
   - module: lifeboat.docker.docker_layer_facts
   - module: lifeboat.docker.docker_bundle_info
@@ -290,6 +290,7 @@ summary:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -298,7 +299,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import pla
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, run
 
 
-def rescue(module):
+def rescue(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     delivery = params.pop('delivery')
     if delivery is not None:
@@ -314,7 +315,7 @@ def rescue(module):
     return dict(result, failed=True, msg=why) if why else result
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             dest=dict(type='path', required=True),

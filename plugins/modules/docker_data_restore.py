@@ -5,25 +5,25 @@
 
 DOCUMENTATION = r"""
 module: docker_data_restore
-short_description: Bring a rescued container back to life on a healthy host
+short_description: Restore a rescued container on a healthy host
 version_added: 1.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:
-  - Takes a bundle that M(lifeboat.docker.docker_data_rescue) wrote and makes of it, on a running Docker engine, the image, the
-    networks, the volumes with their data and the container as it was defined. Needs nothing but Python on the managed node.
+  - Restores a bundle that M(lifeboat.docker.docker_data_rescue) wrote on a running Docker engine. It makes the image, the networks, the
+    volumes with their data, and the container as it was defined. Needs nothing but Python on the managed node.
   - Also unpacks a bundle into plain folders (O(target=directory)), or its volumes into the data root of a stopped engine
     (O(offline=true)).
-  - Everything is verified and planned first. When something speaks against it, nothing is changed, and all reasons are said.
-  - When a step fails, what the steps before it had made is taken back (see O(keep_partial)).
+  - Everything is verified and planned first. If there is a reason against the restore, nothing is changed, and all reasons are listed.
+  - If a step fails, the steps before it are undone (see O(keep_partial)).
 options:
   path:
     description:
       - The bundle, a folder with a C(manifest.json), or a folder that holds bundles up to three levels below it. Bundles that are damaged or
         incomplete are refused.
       - Several bundles are restored in the order in which they need each other, lone volumes first, then containers by the time of their
-        creation. One that is refused or fails does not keep the others from being restored; the task fails at its end and names it. What
-        needs O(allow) is looked for in all of them first.
+        creation. If one is refused or fails, the others are still restored; the task fails at its end and names it. All of them are
+        checked first for what needs O(allow).
       - On the managed node, or on the controller if O(remote_src=false).
     type: path
     required: true
@@ -36,13 +36,13 @@ options:
     default: true
   restore:
     description:
-      - What is restored, by default everything that the bundle has. V(image) loads the image with what the container had changed in it,
+      - What is restored, by default everything that the bundle has. V(image) loads the image with the changes of the container,
         V(volumes) makes and fills the volumes, V(container) creates the container and the networks it needs.
       - V(container) needs an image, from the bundle or by O(image).
       - V(binds) puts the host's folders that were bind-mounted back to where they were, on the engine's host. A folder that
-        has exactly what the bundle has, as on the same host, is unchanged (names, kinds, content, links, owners, modes and extended
-        attributes are compared, not times). Any other that is not empty is refused unless O(force=true). What belongs to the operating
-        system, such as C(/etc/localtime), stays as it is there. Look at the result of check mode first.
+        is exactly as in the bundle is not changed (names, kinds, content, links, owners, modes and extended
+        attributes are compared, not times). Any other folder that is not empty is refused unless O(force=true). Files of the operating
+        system, such as C(/etc/localtime), are not changed. Look at the result of check mode first.
     type: list
     elements: str
     choices: [image, volumes, container, binds]
@@ -54,14 +54,14 @@ options:
     type: str
   volume_map:
     description:
-      - Names of volumes in the bundle, and how they are to be called. Each must be a volume of some bundle.
+      - 'New names for volumes, as C(old: new). Each old name must be a volume of a bundle.'
       - Formerly anonymous volumes are called C(<container>-<path in it>) by default.
     type: dict
     default: {}
   image:
     description:
       - Create the container from this image of the engine rather than from the rescued one, for example with a newer minor version.
-      - What the container had changed outside its volumes is then missing.
+      - What the container changed outside its volumes is then missing.
     type: str
   state:
     description: Whether the container is also started.
@@ -71,7 +71,7 @@ options:
   verify_start:
     description:
       - With O(state=started), waits until the container is healthy (or, without a health check, has stayed up for three seconds), and
-        gives it its restart policy only then. If it does not come up, everything is taken back and the end of its log is shown.
+        gives it its restart policy only then. If it does not come up, everything is undone and the end of its log is shown.
     type: bool
     default: false
   start_timeout:
@@ -80,7 +80,7 @@ options:
     default: 2m
   force:
     description:
-      - Replaces what stands in the way, a container of the same name or the content of a volume. It never merges.
+      - Replaces a container of the same name, or the content of a volume. It never merges.
       - Loads an image although its name belongs to another image.
     type: bool
     default: false
@@ -91,12 +91,12 @@ options:
     type: bool
     default: true
   keep_partial:
-    description: Keeps what was made before a step failed, to look at it or to go on from there.
+    description: Keeps what was made before a step failed.
     type: bool
     default: false
   ignore:
     description:
-      - Refusals that are only noted.
+      - Reasons that are only noted, and do not refuse the restore.
       - V(architecture), the image is for another processor; V(database_version), the data are of another major version than the
         image's database; V(holes), the engine would have to write more than 10 GiB of zeros for the holes of sparse files;
         V(device_nodes), a volume holds device nodes, which are harmless only if you know the container that made them.
@@ -106,8 +106,8 @@ options:
     default: []
   allow:
     description:
-      - What the definition of a container may ask of its host. Whoever wrote a bundle that asks for it can take over the host, so each is
-        named and refused unless it stands here. RV(asks) and the message say what was asked for.
+      - Rights on the host that a container may get. With them, whoever wrote the bundle can take over the host. So each of them is
+        refused unless it is named here. RV(asks) and the message say which ones the container has.
       - V(privileged); V(host_namespaces), the network, PID, IPC, UTS, user or cgroup namespace of the host; V(host_paths), folders of the
         operating system, C(/), homes and the like as bind mounts, also their data in the bundle; V(docker_socket), the socket of an engine;
         V(devices), devices of the host; V(capabilities), more capabilities than every container has, and confinement that is switched off;
@@ -118,9 +118,9 @@ options:
     default: []
   if_nothing:
     description:
-      - What becomes of a bundle that holds nothing of what O(restore) asks for, such as one without a volume with O(restore=[volumes]).
-      - V(skip) says so in RV(nothing) and RV(notes). Whatever else speaks against a restore is refused as ever.
-      - Of several bundles, those that hold nothing of it are always skipped, and it is an error if all of them are.
+      - What to do with a bundle that has nothing of what O(restore) names, such as one without a volume with O(restore=[volumes]).
+      - V(skip) reports it in RV(nothing) and RV(notes). Any other reason still refuses the restore.
+      - With several bundles, those that have nothing of it are always skipped. If all are skipped, this is an error.
     type: str
     choices: [fail, skip]
     default: fail
@@ -132,12 +132,12 @@ options:
   dest:
     description:
       - Folder for O(target=directory); with several bundles each gets a folder of its own in it.
-      - Volumes come into C(volumes/<name>), bind mounts into C(binds/), the file system of the container into C(rootfs) (or C(writable) if
+      - Volumes are unpacked into C(volumes/<name>), bind mounts into C(binds/), the file system of the container into C(rootfs) (or C(writable) if
         the bundle has only that).
     type: path
   offline:
     description:
-      - Writes volumes into the data root of an engine that is stopped, which is proved first. Images and containers need a running one.
+      - Writes volumes into the data root of a stopped engine. It is checked first that it is stopped. Images and containers need a running one.
     type: bool
     default: false
   data_root:
@@ -159,10 +159,10 @@ options:
     description: File with the certificates of authorities that are trusted.
     type: path
   client_cert:
-    description: File with our certificate.
+    description: File with the certificate of the client.
     type: path
   client_key:
-    description: File with our key.
+    description: File with the key of the client.
     type: path
   timeout:
     description: How long to wait for the engine's answer to small requests, in seconds or as V(2m).
@@ -178,13 +178,13 @@ attributes:
     support: full
   idempotent:
     support: full
-    details: A container of the same definition, and volumes that were restored from the same archive, are left alone, whatever has
-      been written into them since.
+    details: A container of the same definition, and volumes that were restored from the same archive, are not changed, even if
+      something was written into them since.
 notes:
   - An archive is refused if a member would leave its folder (absolute names, C(..), through a link) or is a device node
     (but see O(ignore)).
   - Data go directly into the folder of a volume if that folder can be reached on the managed node by root, otherwise through the engine's
-    API. The API writes the holes of sparse files as zeros; the result says which way was taken.
+    API. The API writes the holes of sparse files as zeros. The result says which way was used.
 seealso:
   - module: lifeboat.docker.docker_data_rescue
   - module: lifeboat.docker.docker_bundle_info
@@ -315,6 +315,7 @@ notes:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -323,7 +324,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.restore import pla
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore.engineapi import Tls
 
 
-def restore(module):
+def restore(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     # the action plugin puts the folder that a bundle of the controller comes through in the place of its path
     result = (run.restore_all if params['remote_src'] else run.restore_remote)(plan.Options(
@@ -344,7 +345,7 @@ def restore(module):
     return result
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type='path', required=True),

@@ -5,7 +5,7 @@
 
 DOCUMENTATION = r"""
 module: docker_layer_facts
-short_description: Read what a Docker host holds from its disk, without a daemon
+short_description: Read containers, images and volumes of a Docker host from its disk, without a daemon
 version_added: 1.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
@@ -13,10 +13,10 @@ description:
   - Reads containers, image layers, volumes and their state straight from the data root of a Docker host, whose daemon may
     be dead, or from the disk of another machine.
   - Knows the overlay2, overlay, aufs, fuse-overlayfs, vfs and btrfs storage drivers and the containerd image store.
-  - For more than 50 containers, unless O(containers) names them, the result is kept short, since AWX drops large ones. Paths of layers
+  - For more than 50 containers, unless O(containers) names them, the result is short, because AWX drops large results. Paths of layers
     and log files and environment variables are then left out.
   - Every object has a C(status), V(complete), V(partial), V(lost) or V(unsupported), and everything that is missing or uncertain
-    is in C(problems) with the next step. Nothing is written, but for O(state_path).
+    is in C(problems) with the next step. Nothing is written, except O(state_path).
 options:
   gather_subset:
     description:
@@ -43,7 +43,7 @@ options:
     default: true
     aliases: [redact_env]
   changes_limit:
-    description: The longest list of changes a container gets; what is cut is counted. V(0) means no limit.
+    description: Maximum number of changes that are listed for a container; the rest is only counted. V(0) means no limit.
     type: int
     default: 1000
   top_count:
@@ -53,7 +53,7 @@ options:
     type: int
     default: 10
   top_depth:
-    description: How deep in the tree the folders in C(top) may lie.
+    description: Maximum depth of the folders in C(top).
     type: int
     default: 2
   scan_timeout:
@@ -65,13 +65,14 @@ options:
     type: int
     default: 0
   io_class:
-    description: Lets other programs of a live host go first when it reads the disk.
+    description: Gives other programs of a live host priority when the disk is read.
     type: str
     choices: [normal, best-effort, idle]
     default: normal
   noise:
     description:
-      - What is no data, beside the built-in table of caches, logs, temporary files and the like. It is told apart in C(usage.noise_bytes).
+      - Files that do not count as data, in addition to the built-in table of caches, logs, temporary files and the like. They are counted in
+        C(usage.noise_bytes).
     type: list
     elements: dict
     default: []
@@ -86,13 +87,13 @@ options:
         type: str
         required: true
       reason:
-        description: Why nobody would miss it.
+        description: Why these files do not count as data.
         type: str
         required: true
   state_path:
     description:
-      - File on the managed node, outside the data root, that remembers what was counted. Trees whose folders and newest files are unchanged
-        are not walked again, ten times at the most. It is the only thing this module writes, and not in check mode.
+      - File on the managed node, outside the data root, with the counts of the last run. Trees whose folders and newest files are
+        unchanged are not counted again, at most ten times. This module writes nothing else, and nothing in check mode.
     type: path
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk
@@ -154,6 +155,10 @@ ansible_facts:
             daemon: {description: 'C(state) (V(running), V(stopped) or V(unknown)) and C(pid).', type: dict, returned: always}
             userns: {description: 'C(uid:gid) of a userns-remap root.', type: str, returned: always}
             containers: {description: Number of containers., type: int, returned: always}
+            volume_path:
+              description: Where the engine keeps the content of a volume, as the dead daemon knew it; V({name}) stands for its name.
+              type: str
+              returned: if the engine has such a place
         containers:
           description: The containers that match O(containers).
           returned: if the subset V(containers) is gathered
@@ -169,10 +174,10 @@ ansible_facts:
             engine: {description: 'The engine that it belongs to, such as V(docker).', type: str, returned: always}
             user: {description: The user whose rootless engine it belongs to., type: str,
                    returned: for up to 50 containers or if O(containers) names them}
-            pod: {description: 'The pod that it is in. Null, since Docker has none.', type: dict,
+            pod: {description: 'The pod that it is in (C(id), C(name), C(namespace), C(uid)), or null. Docker has none.', type: dict,
                   returned: for up to 50 containers or if O(containers) names them}
             root: {description: Its data root., type: str, returned: always}
-            store: {description: V(graphdriver) or V(containerd)., type: str, returned: always}
+            store: {description: 'V(graphdriver), V(containerd) or V(containers-storage).', type: str, returned: always}
             driver: {description: Storage driver or snapshotter., type: str, returned: always}
             status: {description: 'V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
             env: {description: Environment variables., type: dict, returned: for up to 50 containers or if O(containers) names them}
@@ -197,6 +202,12 @@ ansible_facts:
             databases: {description: 'C(engine), C(version), C(path), C(where), C(bytes).', type: list, elements: dict,
                         returned: if the subset V(databases) is gathered}
             problems: {description: What is missing or uncertain., type: list, elements: dict, returned: always}
+        pods:
+          description: 'Pods of all engines that have such: C(id), C(name), C(namespace), C(uid) (of Kubernetes), C(labels), C(containers) (IDs of those in
+            these facts) and C(volumes) (names).'
+          returned: always
+          type: list
+          elements: dict
         images:
           description: The images of all stores; their layers bottom first.
           returned: if the subset V(images) is gathered
@@ -227,13 +238,15 @@ ansible_facts:
                    worst: critical, next_steps: [Rescue it before dockerd is started on this disk.]}
 """
 
+from typing import Any, Dict
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 
 
-def gather(module):
+def gather(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     options = facts.Options(
         containers=params['containers'], gather_subset=params['gather_subset'], redact_env=params['redact'],
@@ -247,7 +260,7 @@ def gather(module):
         return dict(changed=False, ansible_facts=dict(docker_layers=facts.gather(host, options)))
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             gather_subset=dict(type='list', elements='str', default=list(facts.DEFAULT)),

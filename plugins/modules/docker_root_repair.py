@@ -10,12 +10,12 @@ version_added: 2.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:
-  - Says what is wrong with the records of a data root (O(state=planned), the default, which writes nothing), and repairs those that other
-    records prove or can be made from. The engine must be stopped.
-  - Every step is in the plan with its reason. What was there is written to a journal before each act, and O(state=reverted) brings it back
+  - Reports what is wrong with the records of a data root (O(state=planned), the default, which writes nothing), and repairs records
+    that can be made from other records. The engine must be stopped.
+  - Every step is in the plan with its reason. Before each step the original is written to a journal, and O(state=reverted) restores it
     byte for byte.
-  - Never guesses. Where two candidates are left, nothing is written, and RV(unresolved) says so.
-  - Rescue the data before, with M(lifeboat.docker.docker_data_rescue). A repair makes the host start again; it is no backup.
+  - Never guesses. If two candidates are left, nothing is written, and RV(unresolved) says so.
+  - Rescue the data before, with M(lifeboat.docker.docker_data_rescue). A repair is not a backup.
 options:
   state:
     description:
@@ -23,7 +23,7 @@ options:
       - V(guarded) holds what the next start of the engine would delete or start. It turns C(--rm) and restart policies off and clears
         C(Dead) where the layer is there.
       - V(repaired) does the guard and then all steps that are certain or rebuilt, and those that O(steps) names.
-      - V(reverted) undoes everything that is in the journal. A path that was changed since is left and named in RV(unresolved).
+      - V(reverted) undoes everything that is in the journal. A path that was changed since is not touched, and RV(unresolved) names it.
     type: str
     choices: [planned, guarded, repaired, reverted]
     default: planned
@@ -55,15 +55,29 @@ options:
     default: {}
   policies:
     description:
-      - With V(give_back) and O(state=repaired), nothing is done but to give containers the restart policies back that the guard had set to
-        V(no), where they are still V(no). The engine must be stopped for it; on a running one use C(docker update --restart).
+      - With V(give_back) and O(state=repaired), only the restart policies that the guard had set to V(no) are restored, if they are still
+        V(no). The engine must be stopped for it; on a running one use C(docker update --restart).
     type: str
     choices: [keep, give_back]
     default: keep
+  donor:
+    description:
+      - Paths on the managed node that have undamaged copies of damaged image layers. Each is a bundle with C(image.tar), another data root, an archive of
+        C(docker save), or a folder with an OCI image layout.
+      - Every image layer is read and compared with its C(tar-split) data then. If a file differs, it is copied from the same
+        layer (diffID) of a donor, if its checksum is right. The step is C(certain) if the layer then has its digest, else C(likely).
+      - If the folder of a layer is gone, the whole layer is made again.
+    type: list
+    elements: path
+    default: []
   verify:
-    description: With V(offline), reads the whole root again after the repair and says which containers are complete. No engine is started.
+    description:
+      - With V(offline), reads the whole root again after the repair and says which containers are complete.
+      - With V(engine), also starts the C(dockerd) of the managed node with a copy of the records, compares what it lists, stops it and
+        deletes the copy. It has namespaces of its own, no network and private sockets. No container is started, and it cannot see the data root.
+        With O(state=planned) or in check mode the plan is applied to the copy only, so you know whether it helps before anything is changed.
     type: str
-    choices: [none, offline]
+    choices: [none, offline, engine]
     default: none
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk.attributes
@@ -79,7 +93,7 @@ attributes:
 requirements:
   - Python 3.6 or later on the managed node, and root. No Docker is needed there.
 notes:
-  - Proven with a real engine on Docker 20.10 with C(overlay2). Not on Docker 28.5, with C(fuse-overlayfs) or the containerd image store, whose
+  - Proven with real engines, Docker 20.10 and 28.5 with C(overlay2), and 28.5 with the containerd image store. Not with C(fuse-overlayfs), whose
     rules are tested on generated roots only. There, repair a copy of the data root first.
   - What a repair of each code does, and what is done by hand instead, is in C(docs/repair.md) of the collection.
 seealso:
@@ -98,6 +112,11 @@ EXAMPLES = r"""
     names:
       4f0c5ad01b77: shop-web-1
     verify: offline
+
+- name: See what dockerd would list after the repair, with files of damaged layers from a healthy host's archive
+  lifeboat.docker.docker_root_repair:
+    donor: [/mnt/usb/shop-image.tar]
+    verify: engine
 
 - name: Take everything back
   lifeboat.docker.docker_root_repair:
@@ -124,8 +143,11 @@ plan:
   elements: dict
   contains:
     code: {description: Code of the step., type: str, returned: always}
-    path: {description: Relative to the data root., type: str, returned: always}
-    operation: {description: 'V(write), V(mkdir), V(symlink), V(rename) or V(aside) (moved into the journal).', type: str, returned: always}
+    path: {description: 'Relative to the data root; of a file outside of it, its path on the managed node.', type: str, returned: always}
+    operation:
+      description: V(write), V(mkdir), V(symlink), V(rename), V(aside) (moved into the journal) or V(place) (a layer from a donor).
+      type: str
+      returned: always
     to: {description: New path of a V(rename)., type: str, returned: always}
     why: {description: Which sources agreed., type: str, returned: always}
     certainty: {description: 'V(certain), V(rebuilt), V(likely), V(choice) or V(lost).', type: str, returned: always}
@@ -134,13 +156,18 @@ plan:
 unresolved: {description: 'C(code), C(path), C(why) and C(next_step) of what stays broken.', type: list, elements: dict, returned: always}
 journal: {description: 'Folder of the journal; empty if there is none.', type: str, returned: always}
 verified:
-  description: With O(verify=offline), C(status), C(complete), C(total) and C(containers), a status for each.
+  description:
+    - With O(verify=offline) and O(verify=engine), C(status), C(complete), C(total) and C(containers), a status for each.
+    - With O(verify=engine), C(engine) too, with C(status) (V(complete), V(partial), V(failed) or V(unsupported)), C(why), the C(version) of the
+      engine, how many C(containers), C(images) and C(volumes) it lists, the names of its C(networks), what it does not list
+      (C(hidden_containers), C(hidden_images), C(hidden_volumes)), and the last lines of its C(log).
   type: dict
   returned: always
 problems: {description: 'C(code), C(severity), C(object), C(message), C(next_step).', type: list, elements: dict, returned: always}
 """
 
 import os
+from typing import Any, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -148,21 +175,21 @@ from ansible_collections.lifeboat.docker.plugins.module_utils import module as s
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 
 
-def repair(module):
+def repair(module: AnsibleModule) -> Dict[str, Any]:
     given = module.params
 
-    def path(name):
+    def path(name: str) -> Optional[bytes]:
         return os.fsencode(given[name]) if given[name] else None
     result = run.run(run.Request(
-        state=given['state'], host_root=path('host_root'), data_root=path('data_root'), containerd_root=path('containerd_root'),
+        state=given['state'], host_root=os.fsencode(given['host_root']), data_root=path('data_root'), containerd_root=path('containerd_root'),
         journal_dir=path('journal_dir'), steps=given['steps'], names={str(key): str(name) for key, name in given['names'].items()},
-        policies=given['policies'], verify=given['verify'], check=module.check_mode))
+        policies=given['policies'], verify=given['verify'], donors=[os.fsencode(one) for one in given['donor']], check=module.check_mode))
     if not module._diff:
         del result['diff']
     return result
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type='str', choices=list(run.STATES), default=run.PLANNED),
@@ -173,7 +200,8 @@ def main():
             steps=dict(type='list', elements='str', default=[]),
             names=dict(type='dict', default={}),
             policies=dict(type='str', choices=[run.KEEP, run.GIVE_BACK], default=run.KEEP),
-            verify=dict(type='str', choices=[run.NONE, run.OFFLINE], default=run.NONE),
+            donor=dict(type='list', elements='path', default=[]),
+            verify=dict(type='str', choices=list(run.VERIFY), default=run.NONE),
         ),
         supports_check_mode=True,
     )

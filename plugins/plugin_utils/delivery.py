@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import PARTIAL, PROGRESS
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import (
+    PARTIAL,
+    PROGRESS,
+    FolderBundle,
+    FolderStore,
+)
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import text
@@ -43,7 +48,7 @@ MAX_OPEN = 64                           # files at a time
 MAX_FILES = 500000                      # of a run
 MAX_QUESTIONS = 100
 SUM_LINE = 67                           # bytes that a line of SHA256SUMS has at least
-NEXT_STEP = 'What is whole of it is kept and taken up by the next run.'
+NEXT_STEP = 'Complete files of it are kept, and the next run uses them.'
 
 
 class Receiver:
@@ -53,8 +58,8 @@ class Receiver:
     After feed(): `asked` (a question to answer), `ended` (the last message), `failed` ({bundle: why}), `written`.
     """
 
-    def __init__(self, store: Any, prepare: Any = None, check: bool = False):
-        self._store = store
+    def __init__(self, store: FolderStore | None, prepare: Callable[[], None] | None = None, check: bool = False) -> None:
+        self._store: Any = store        # only progress needs none, and asks nothing of it
         self._prepare = prepare
         self._check = check
         self._parser = frames.Parser()
@@ -148,7 +153,7 @@ class Receiver:
                 del self._files[number]
 
     def _top(self) -> None:
-        """Have the folder of the host, and hold it. Raises LifeboatError."""
+        """Make or open the folder of the host, and lock it. Raises LifeboatError."""
         if self._prepare is not None:
             self._prepare()
         self._folders.make()
@@ -211,7 +216,7 @@ class Receiver:
             raise LifeboatError(f'{target} could not be taken over; run again with force: true')
         self._digests[name][target] = record.sha256
 
-    def _take(self, bundle: Any, whence: str | None, record: door.Take) -> bool:
+    def _take(self, bundle: FolderBundle, whence: str | None, record: door.Take) -> bool:
         holder: Any = None
         if whence is None:
             folder = partial(record.bundle)
@@ -236,7 +241,7 @@ class Receiver:
         with self._folders.inside(f'{partial(name)}/{inner}', True):
             self._folders.check(f'{partial(name)}/{relative}')
 
-    def _take_blob(self, bundle: Any, target: str, digest: str) -> None:
+    def _take_blob(self, bundle: FolderBundle, target: str, digest: str) -> None:
         """A link where there can be one, else a copy: of the blob in images/, or of the bundle that brought it."""
         if target != BLOBS + digest:
             raise ProtocolError(f'{target!r} is no place for a layer')
@@ -314,7 +319,7 @@ class Receiver:
         if self._folders.there(name) and keeps_more(self._manifest(name), manifest, found):
             aside = '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
         if bundle.finish(aside) and aside:
-            self._kept.append(problem('OLD_BUNDLE_KEPT', name, f'The bundle {name} that was there held more; it is kept as '
+            self._kept.append(problem('OLD_BUNDLE_KEPT', name, f'The bundle {name} that was there has more; it is kept as '
                                       f'{name}{aside}.', 'Compare the two before you remove one.'))
         self._finished[name] = found
         self.written.add(name)
@@ -323,11 +328,11 @@ class Receiver:
         """SHA256SUMS of a bundle at work, all of which was received or verified. Raises LifeboatError."""
         raw = self._folders.read(f'{partial(name)}/{SUMS}', MAX_DOCUMENT)
         if raw.count(b'\n') > len(raw) // SUM_LINE:
-            raise LifeboatError('SHA256SUMS has lines that are none')
+            raise LifeboatError('SHA256SUMS has invalid lines')
         listed, problems = reading.parse_sums(raw)
         known = {file: digest for file, digest in self._digests[name].items() if file != SUMS}
         wrong = [text(file) for file, digest in listed.items() if known.get(text(file)) != digest]
-        if problems or wrong or MANIFEST not in map(text, listed):
+        if problems or wrong or MANIFEST not in {text(file) for file in listed}:
             raise LifeboatError(f'{wrong[0] if wrong else SUMS if problems else MANIFEST} is not what the host read')
         return {text(file): digest for file, digest in listed.items()}
 
@@ -496,12 +501,12 @@ class Receiver:
 
 
 def partial(name: str) -> str:
-    """The folder of a bundle at work."""
+    """The folder of an unfinished bundle."""
     return f'.{name}{PARTIAL}'
 
 
 def _listed(record: Any) -> dict[str, str]:
-    """What a record on this disk vouches for; nothing if it makes no sense."""
+    """Files and digests that a record on this disk names; {} if the record is invalid."""
     try:
         return door.vouched(record)
     except ProtocolError:

@@ -15,7 +15,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, frames, spool
 
 BUNDLE_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,229}\Z')
 DIGEST = re.compile(r'[0-9a-f]{64}\Z')
@@ -26,12 +26,9 @@ ANNOTATION = re.compile(r'[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,499}\Z')
 CODE = re.compile(r'[A-Z0-9_]{1,64}\Z')
 JOB = re.compile(r'[A-Za-z0-9][A-Za-z0-9.]{0,63}\Z')
 FOLDER = re.compile(r"/[\w.@:+=,%~ /-]{1,1000}\Z")
-WANT = re.compile(r'want-([0-9]{1,9})-((?:[0-9a-f]{2}){1,1000})\Z')
-CHUNK = re.compile(r'chunk-([0-9]{1,9})-[0-9]{1,12}(?:-last)?\Z')
 IMAGES = imagestore.NAME.decode()
 RESERVED = re.compile(re.escape(IMAGES) + r'\Z|compose.*\.yaml\Z|.*\.until-\d{8}T\d{6}Z\Z')     # what lies beside the bundles of a host
 MAX_NAMES = 100000                      # of one question
-MAX_CHUNKS = 1000                       # of one step's answer
 MAX_STEP = 8 << 20                      # bytes of one
 MAX_NUMBER = (1 << 63) - 1
 MAX_TEXT = 4000                         # characters for people
@@ -41,9 +38,9 @@ MAX_WANTED = 16                         # files that a restore reads at once
 
 
 class ProtocolError(Exception):
-    """The node sent what no honest one sends. The message says what, for one sentence; it can be printed as it is."""
+    """The node sent an invalid message. The text says what is invalid, as part of a sentence; it can be printed as it is."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str) -> None:
         super().__init__(wording.show(what)[:500])
 
 
@@ -53,7 +50,7 @@ class ProtocolError(Exception):
 def number(value: Any, what: str, most: int = MAX_NUMBER, least: int = 0) -> int:
     """VALUE, a whole number from LEAST to MOST. Raises ProtocolError."""
     if type(value) is not int or not least <= value <= most:  # pylint: disable=unidiomatic-typecheck
-        raise ProtocolError(f'{what} is no number that is possible')
+        raise ProtocolError(f'{what} is not a possible number')
     return value
 
 
@@ -90,7 +87,7 @@ def table(value: Any, what: str) -> dict[str, Any]:
 
 def several(value: Any, what: str, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
-        raise ProtocolError(f'{what} is no list, or has more than {most} entries')
+        raise ProtocolError(f'{what} is not a list, or has more than {most} entries')
     return value
 
 
@@ -170,7 +167,7 @@ def started(value: Any, places: list[str]) -> Started:
 def step(line: str) -> Step:
     """One line of JSON from the node. Raises ProtocolError."""
     said = table(document(line.encode('utf-8', 'surrogateescape'), MAX_STEP), 'the answer to a step')
-    chunks = [chunk(item) for item in several(said.get('chunks', []), 'the list of chunks', MAX_CHUNKS)]
+    chunks = [chunk(item) for item in several(said.get('chunks', []), 'the list of chunks', channel.MAX_LISTED)]
     if [item.number for item in chunks] != sorted({item.number for item in chunks}):
         raise ProtocolError('the numbers of the chunks are out of order')
     return Step(flag(said.get('gone'), 'gone'), flag(said.get('alive', False), 'alive'), flag(said.get('over', False), 'over'),
@@ -182,7 +179,7 @@ def chunk(value: Any) -> Chunk:
     """[number, size, SHA-256]."""
     if not isinstance(value, list) or len(value) != 3:
         raise ProtocolError('a chunk without number, size and digest')
-    return Chunk(number(value[0], 'the number of a chunk', 99999999), number(value[1], 'the size of a chunk', spool.MAX_CHUNK, 1),
+    return Chunk(number(value[0], 'the number of a chunk', 99999999), number(value[1], 'the size of a chunk', channel.MAX_CHUNK, 1),
                  digest(value[2]))
 
 
@@ -197,7 +194,7 @@ def snapshot(value: Any) -> Snapshot | None:
 
 
 def document(raw: bytes, most: int = frames.MAX_MESSAGE) -> Any:
-    """The value of a JSON document. Raises ProtocolError for what is none, or too large or too deep for us."""
+    """The value of a JSON document. Raises ProtocolError if it is not JSON, too large or too deep."""
     try:
         return frames.loads(raw, most)
     except frames.FrameError as exc:
@@ -236,7 +233,7 @@ class Abort(NamedTuple):
 
 
 class Take(NamedTuple):
-    """`whence`: see remote.py."""
+    """`whence`: which bundle has the file; see remote.py."""
     bundle: str
     whence: Optional[str]
     source: str
@@ -324,7 +321,7 @@ def _index(value: dict[str, Any]) -> Index:
 
 
 def _descriptor(value: Any) -> dict[str, Any]:
-    """An entry of an OCI index with nothing in it but what belongs there."""
+    """An entry of an OCI index with only the keys that the specification has."""
     said = table(value, 'an entry of an index')
     entry = {'mediaType': matching(MEDIA_TYPE, said.get('mediaType'), 'media type'),
              'digest': matching(BLOB_DIGEST, said.get('digest'), 'digest'), 'size': number(said.get('size'), 'the size of a document')}
@@ -434,7 +431,7 @@ RESTORED = ('changed', 'failed', 'msg', 'skipped', 'name', 'steps', 'nothing', '
 
 
 def restored(value: dict[str, Any]) -> dict[str, Any]:
-    """The result of docker_data_restore without anything that no restore says. Raises ProtocolError."""
+    """The result of docker_data_restore with only the keys that a restore has. Raises ProtocolError."""
     found = {key: harmless(value[key]) for key in RESTORED if key in value}
     for key in ('changed', 'failed', 'skipped'):
         if key in found:
@@ -482,7 +479,7 @@ def wants(names: list[str], known: Any) -> Wants:
     files: dict[int, bytes] = {}
     chunks: dict[int, int] = {}
     for name in names:
-        found = WANT.match(name)
+        found = channel.WANT.match(name)
         if found:
             file = bytes.fromhex(found.group(2))
             if file not in known or len(files) >= MAX_WANTED:
@@ -490,10 +487,10 @@ def wants(names: list[str], known: Any) -> Wants:
             files[int(found.group(1))] = file
         elif name.startswith('want-'):
             raise ProtocolError('the restore asks for a file without a name')
-        found = CHUNK.match(name)
+        found = channel.PIECE.match(name)
         if found:
             chunks[int(found.group(1))] = chunks.get(int(found.group(1)), 0) + 1
-    return Wants(files, chunks, 'done' in names)
+    return Wants(files, chunks, channel.DONE in names)
 
 
 def user_id(said: str) -> int | None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a bundle on the controller is: from its verified files, and from its manifest only as far as they bear it out."""
+"""What a bundle on the controller is: from its verified files, and from its manifest only where these files confirm it."""
 from __future__ import annotations
 
 from typing import Any, Callable
@@ -19,7 +19,8 @@ def facts(manifest: dict[str, Any], sums: dict[str, str], size: Callable[[str], 
     components, as in the result of docker_data_rescue. SIZE(relative name) looks at the disk. Raises OSError."""
     components = [_component(item, sums, size) for item in reading.components(manifest)]
     kind = manifest.get('kind')
-    subject = manifest.get(kind) if isinstance(kind, str) and isinstance(manifest.get(kind), dict) else {}
+    about = manifest.get(kind) if isinstance(kind, str) else None
+    subject = about if isinstance(about, dict) else {}
     image = subject.get('image')
     found = {'kind': _words(kind), 'image': _words(image.get('reference') if isinstance(image, dict) else None),
              'container': _words(subject.get('name')) if kind == 'container' else None,

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import stat
-from typing import Any, Iterator
+from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import place
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import FileSink, SinkError
@@ -24,12 +24,12 @@ SMALL = 1 << 20                         # bytes of a marker
 class Folders:
     """The folder of one host below dest, and what is in it. PATH (bytes): DEST/HOST."""
 
-    def __init__(self, path: bytes):
+    def __init__(self, path: bytes) -> None:
         self.path = path
         self._fd: int | None = None
 
     def make(self) -> None:
-        """Have the folder, and hold it. Raises LifeboatError where it is foreign or cannot be made."""
+        """Make or open the folder, and lock it. Raises LifeboatError if it belongs to another user or cannot be made."""
         if self._fd is None:
             dest, name = os.path.split(self.path)
             outer = place.open_dest(dest)
@@ -39,7 +39,7 @@ class Folders:
                 os.close(outer)
 
     def look(self) -> bool:
-        """The same without making anything; False if it is not there."""
+        """Open the folder without making it; False if it is not there."""
         if self._fd is None:
             dest, name = os.path.split(self.path)
             if not os.path.isdir(dest):
@@ -57,22 +57,16 @@ class Folders:
             self._fd = None
 
     def there(self, name: str) -> bool:
-        """True if the folder NAME is here. Raises LifeboatError for a link, a file, and what is not ours."""
+        """True if the folder NAME is here. Raises LifeboatError for a link, a file, and a folder of another user."""
         fd = place.subfolder(self._held(), os.fsencode(name), False)
         if fd is None:
             return False
         os.close(fd)
         return True
 
-    @contextlib.contextmanager
-    def inside(self, relative: str, make: bool) -> Iterator[int | None]:
+    def inside(self, relative: str, make: bool) -> contextlib.AbstractContextManager[int | None]:
         """A descriptor of the folder RELATIVE below; None where it is missing and not MAKE. Raises LifeboatError."""
-        fd = place.subfolders(self._held(), os.fsencode(relative), make)
-        try:
-            yield fd
-        finally:
-            if fd is not None:
-                os.close(fd)
+        return place.inside(self._held(), os.fsencode(relative), make)
 
     def check(self, relative: str) -> bool:
         """True if RELATIVE is a file of ours, all of its folders too; False if it is missing. Raises LifeboatError."""
@@ -95,7 +89,7 @@ class Folders:
         return raw
 
     def hashed(self, relative: str) -> tuple[Any, int]:
-        """(hash object, size) of a file of ours, so that it can be gone on with. Raises LifeboatError, OSError."""
+        """(hash object, size) of a file of ours, so that it is resumable. Raises LifeboatError, OSError."""
         if not self.check(relative):
             raise LifeboatError(f'{relative} is missing')
         folder, dummy, name = relative.rpartition('/')
@@ -118,11 +112,11 @@ class Folders:
 class Part:
     """A file that is resumable: its beginning lies beside its final name until commit(). FOLDER: a descriptor, SHOWN: its path."""
 
-    def __init__(self, folder: int, name: bytes, shown: bytes, mark: str, digest: Any, size: int):
+    def __init__(self, folder: int, name: bytes, shown: bytes, mark: str, digest: hashlib._Hash | None, size: int) -> None:
         self._name = name
         self._path = os.path.join(shown, name)
         self._part, self._mark = part_names(name)
-        self.digest = digest if size else hashlib.sha256()
+        self.digest = digest if size and digest is not None else hashlib.sha256()
         self._folder = os.dup(folder)
         try:
             self._fd = _open(self._part, os.O_WRONLY | os.O_CREAT, self._folder)
@@ -154,7 +148,7 @@ class Part:
         self.keep()
 
     def keep(self) -> None:
-        """Close it; a later run goes on with it."""
+        """Close it; a later run resumes it."""
         for fd in (self._fd, self._folder):
             try:
                 os.close(fd)
@@ -171,9 +165,9 @@ class Part:
 
 
 class Whole:
-    """A small file: whole or not at all."""
+    """A small file that is written in one step."""
 
-    def __init__(self, folder: int, name: bytes, shown: bytes):
+    def __init__(self, folder: int, name: bytes, shown: bytes) -> None:
         self._sink = FileSink(folder, name, True, shown)
         self.digest = hashlib.sha256()
         self.commit = self._sink.commit

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A file that is fetched from a node stays within its size: a node may send more than it announced, without end.
+"""Limits the size of a file that is fetched from a node: a hostile node may send more than it announced, without end.
 
 Connection plugins of Ansible know no limit. So a thread looks at the file while it comes, and ends the programs that bring it
 (sftp, scp, docker ...). One that copies by itself, inside this process, cannot be ended; its file is refused afterwards.

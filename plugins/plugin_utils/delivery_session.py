@@ -24,7 +24,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.plugins.connection import ConnectionBase
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, delivery_guard as guard
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery import Receiver
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
@@ -63,14 +63,14 @@ class Session:
     """
 
     def __init__(self, action: Any, started: door.Started, receiver: Receiver, scratch: str,
-                 show: Callable[[Optional[door.Snapshot]], None], patience: float, room: int = 64 << 20):
+                 show: Callable[[Optional[door.Snapshot]], None], patience: float, room: int = 64 << 20) -> None:
         self._action = action
         self._started = started
         self._receiver = receiver
         self._scratch = scratch
         self._show = show
         self._patience = patience
-        self._room = max(room, 4 * spool.MAX_CHUNK)
+        self._room = max(room, 4 * channel.MAX_CHUNK)
         self._parent = os.getppid()
         self._next = 0                  # number of the chunk to fetch; those before it were checked
         self._largest = spool.MIN_CHUNK
@@ -85,7 +85,7 @@ class Session:
     # -- the whole ---------------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until the receiver has the end. Raises SenderGone, ProtocolError, AnsibleError (connection lost for good)."""
+        """Fetch and step until the receiver has the end. Raises SenderGone, ProtocolError, AnsibleError (connection lost for good)."""
         while self._receiver.ended is None:
             if os.getppid() != self._parent:
                 raise AnsibleError('ansible-playbook has ended')
@@ -135,7 +135,7 @@ class Session:
         return self._call({'probe': hashlib.sha256(wanted).hexdigest()}).probed
 
     def stop(self) -> None:
-        """Leave the node clean; best effort, as the node cleans itself when it hears nothing more."""
+        """Remove everything from the node; best effort, as the node does so itself when it hears nothing more."""
         for dummy in range(1 if self._receiver.ended is None else 2):
             try:
                 self._call({'stop': True})
@@ -175,7 +175,7 @@ class Session:
             found.get('rc'), _last_line(found['stderr'] or found['stdout'])))
 
     def _again(self, work: Callable[[], Any]) -> Any:
-        """WORK(), tried again while the connection is lost, for as long as the user has patience."""
+        """WORK(), tried again while the connection is lost, for at most `patience` seconds."""
         until, pause = None, 1.0
         while True:
             try:
@@ -192,7 +192,7 @@ class Session:
     # -- chunks ----------------------------------------------------------------------------------------------------------------------
 
     def _ask_for(self, chunks: tuple[door.Chunk, ...]) -> None:
-        """Begin to fetch what is not on its way yet, as much as there may be at a time."""
+        """Begin to fetch further chunks, as many as may be on their way at a time."""
         for chunk in chunks:
             wanted = self._next + len(self._coming)
             if chunk.number < wanted:
@@ -216,7 +216,7 @@ class Session:
     def _fetch(self, chunk: door.Chunk) -> bytes:
         """A chunk that was checked. AnsibleError if it could not be had, ProtocolError if it is larger than it may be."""
         local = os.path.join(self._scratch, 'chunk-%d' % chunk.number)
-        there = f'{self._started.spool}/{chunk.number:08d}-{chunk.sha256}'
+        there = f'{self._started.spool}/{channel.chunk_name(chunk.number, chunk.sha256)}'
         # a connection object keeps notes about the command at work; threads need one each
         connection = copy.copy(self._action._connection) if self._fetchers else self._action._connection
         try:

@@ -4,7 +4,7 @@
 """Rules over the facts of one host: what is at risk, what that means, and what to do.
 
 A rule is data (roles/audit/defaults/main/rules.yml). Its query is JMESPath over `docker_layers`, to which
-:func:`enrich` has added what a query cannot join by itself. Each result is one finding; the texts of the rule are
+enrichment.enrich() has added what a query cannot join by itself. Each result is one finding; the texts of the rule are
 filled from the result: ``{name}``, ``{usage.bytes|bytes}``, ``{path|sh}``.
 """
 from __future__ import annotations
@@ -12,14 +12,15 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import json
-import posixpath
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate.shell import typed
 
+from .enrichment import IGNORE_LABEL, as_dict, as_dicts, enrich, short
 from .plaindata import plain
 from .records import moment_of, one_line
+from .sizes import human_bytes, parse_bytes
 
 try:
     import jmespath
@@ -27,18 +28,17 @@ try:
     import jmespath.functions
     JMESPATH_ERROR = None
 except ImportError as exc:              # pragma: no cover
-    jmespath = None
+    jmespath = cast(Any, None)
     JMESPATH_ERROR = exc
 
 SEVERITIES = ('critical', 'warning', 'info')
-IGNORE_LABEL = 'lifeboat.audit.ignore'
 RULE_FAILED = 'RULE_FAILED'
 # Keys of a rule; the first five are the contract's.
 KEYS = ('code', 'severity', 'query', 'message', 'next_step', 'name', 'consequence', 'remedy', 'enabled', 'why')
 
 
 class AuditError(Exception):
-    """A mistake of the person who wrote rules or lists, as one sentence."""
+    """A rule or an ignore list is wrong. The message is one sentence."""
 
 
 class Rule(NamedTuple):
@@ -53,32 +53,6 @@ class Rule(NamedTuple):
 
 
 # -- JMESPath --------------------------------------------------------------------------------------------------------
-
-def parse_bytes(text: Any) -> int | None:
-    """'10m', '1.5 GiB', '2GB', 1024 -> bytes. One letter counts in powers of 1024, as Docker does."""
-    if isinstance(text, bool):
-        return None
-    if isinstance(text, (int, float)):
-        return int(text)
-    found = re.match(r'\s*(\d+(?:\.\d+)?)\s*([kmgtpe]?)(i?b)?\s*\Z', text, re.IGNORECASE) if isinstance(text, str) else None
-    if not found:
-        return None
-    number, unit, tail = found.groups()
-    base = 1000 if unit and tail and tail.lower() == 'b' else 1024
-    return int(float(number) * base ** ' kmgtpe'.index(unit.lower() or ' '))
-
-
-def human_bytes(size: Any) -> str:
-    """1288490188 -> '1.2 GiB'"""
-    if not isinstance(size, (int, float)) or isinstance(size, bool):
-        return '? B'
-    number = float(size)
-    for unit in ('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'):
-        if abs(number) < 1000 or unit == 'PiB':
-            return f'{number:.0f} {unit}' if unit == 'B' or number >= 100 else f'{number:.1f} {unit}'
-        number /= 1024
-    return ''
-
 
 def _functions(now: datetime.datetime | None = None) -> Any:
     """The functions that queries may call; NOW is needed to call them."""
@@ -124,7 +98,7 @@ def compile_rules(rules: Any) -> list[Rule]:
     removes it. AuditError names the rule that is wrong."""
     if jmespath is None:
         raise AuditError('the rules of the audit need the Python package jmespath on the controller: pip install jmespath '
-                         f'(in AWX it belongs into the execution environment): {JMESPATH_ERROR}')
+                         f'(in AWX, install it in the execution environment): {JMESPATH_ERROR}')
     if not isinstance(rules, list):
         raise AuditError('rules must be a list of dictionaries')
     merged: dict[str, dict[str, Any]] = {}
@@ -183,17 +157,15 @@ FILTERS = {
     'yaml': lambda value: _yaml(one_line(value)),
     'days': lambda value: f'{value:.0f} days' if isinstance(value, (int, float)) else '? days',
     'date': lambda value: one_line(str(value)[:10]),
-    # pylint: disable-next=used-before-assignment
-    'places': lambda value: ', '.join(f'{one_line(item.get("path"))} ({human_bytes(item.get("bytes"))})' for item in _dicts(value)[:3]),
-    'problems': lambda value: ' '.join(one_line(item.get('message') or '') for item in _dicts(value)[:2]) or 'nothing more is known.',
-    # anonymous volumes have names of 64 letters
-    'short': lambda value: value[:12] if isinstance(value, str) and re.match(r'[0-9a-f]{64}\Z', value) else one_line(value),
+    'places': lambda value: ', '.join(f'{one_line(item.get("path"))} ({human_bytes(item.get("bytes"))})' for item in as_dicts(value)[:3]),
+    'problems': lambda value: ' '.join(one_line(item.get('message') or '') for item in as_dicts(value)[:2]) or 'nothing more is known.',
+    'short': short,
     'list': lambda value: ', '.join(one_line(item) for item in value) if isinstance(value, list) else one_line(value),
 }
 
 
 def fill(text: str, result: dict[str, Any]) -> str:
-    """TEXT with ``{field}`` and ``{field.of.field|filter}`` taken from RESULT; what is not there reads '?'."""
+    """TEXT with ``{field}`` and ``{field.of.field|filter}`` taken from RESULT; a missing field becomes '?'."""
     def value(found: re.Match[str]) -> str:
         item: Any = result
         for part in found.group(1).split('.'):
@@ -202,198 +174,6 @@ def fill(text: str, result: dict[str, Any]) -> str:
             return '?'
         return FILTERS[found.group(2)](item) if found.group(2) else one_line(item)
     return re.sub(r'\{([A-Za-z_][A-Za-z0-9_.]*)(?:\|([a-z]+))?\}', value, text)
-
-
-# -- facts -------------------------------------------------------------------------------------------------------------
-
-# Where well-known images keep what they must not lose, by the last part of the image's name. Used where the image
-# itself declares no volume (or its config is lost).
-STATE_PATHS: dict[str, tuple[str, ...]] = {
-    'postgres': ('/var/lib/postgresql/data', '/var/lib/postgresql'), 'postgis': ('/var/lib/postgresql/data', '/var/lib/postgresql'),
-    'timescaledb': ('/var/lib/postgresql/data',), 'mysql': ('/var/lib/mysql',), 'mariadb': ('/var/lib/mysql',),
-    'percona': ('/var/lib/mysql',), 'mongo': ('/data/db',), 'redis': ('/data',), 'valkey': ('/data',),
-    'elasticsearch': ('/usr/share/elasticsearch/data',), 'opensearch': ('/usr/share/opensearch/data',),
-    'influxdb': ('/var/lib/influxdb2', '/var/lib/influxdb'),
-    'prometheus': ('/prometheus',), 'grafana': ('/var/lib/grafana',), 'rabbitmq': ('/var/lib/rabbitmq',),
-    'kafka': ('/var/lib/kafka/data',), 'cp-kafka': ('/var/lib/kafka/data',), 'zookeeper': ('/data',), 'cassandra': ('/var/lib/cassandra',),
-    'clickhouse-server': ('/var/lib/clickhouse',), 'clickhouse': ('/var/lib/clickhouse',), 'neo4j': ('/data',), 'openldap': ('/var/lib/ldap',),
-    'gitea': ('/data',), 'forgejo': ('/data',), 'gitlab-ce': ('/var/opt/gitlab',), 'gitlab-ee': ('/var/opt/gitlab',),
-    'nextcloud': ('/var/www/html',), 'wordpress': ('/var/www/html',), 'jenkins': ('/var/jenkins_home',), 'registry': ('/var/lib/registry',),
-    'vaultwarden': ('/data',), 'home-assistant': ('/config',), 'portainer-ce': ('/data',), 'minio': ('/data',), 'nexus3': ('/nexus-data',),
-    'sonarqube': ('/opt/sonarqube/data',), 'couchdb': ('/opt/couchdb/data',), 'etcd': ('/etcd-data',), 'consul': ('/consul/data',),
-    'vault': ('/vault/file',), 'keycloak': ('/opt/keycloak/data',), 'mosquitto': ('/mosquitto/data',), 'uptime-kuma': ('/app/data',),
-    'n8n': ('/home/node/.n8n',), 'paperless-ngx': ('/usr/src/paperless/data',), 'loki': ('/loki',), 'victoria-metrics': ('/victoria-metrics-data',),
-}
-
-
-def below(path: str, folder: str) -> bool:
-    """Whether PATH is FOLDER or lies in it."""
-    folder = folder.rstrip('/')
-    return path == folder or path.startswith(folder + '/')
-
-
-# Mounted here, nothing is meant to last.
-FLEETING = ('/tmp', '/var/tmp', '/run', '/var/run', '/var/cache', '/var/log', '/cache', '/dev/shm', '/var/lib/nginx')
-
-
-def _is_fleeting(path: str) -> bool:
-    return any(below(path, place) for place in FLEETING)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r'[^a-z0-9_.-]+', '-', text.lower()).strip('-_.') or 'data'
-
-
-def _ignored(labels: Any) -> list[str]:
-    value = labels.get(IGNORE_LABEL) if isinstance(labels, dict) else None
-    return [code for code in re.split(r'[,\s]+', value) if code] if isinstance(value, str) else []
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def enrich(facts: Any) -> dict[str, Any]:
-    """A plain copy of `docker_layers` with what rules need beside what the module says.
-
-    Everywhere: `object`, `object_type` (container, volume, layer, host) and `ignore` (codes of the label). Containers:
-    `service`, `project`, `unmounted[]`, `anonymous_volumes[]`, `empty_volumes[]`; their databases: `mount`, `volume_name`,
-    `volume_path`, `copy_from`. Volumes: `orphan`; orphan layers and volumes are joined in `orphans.layers[]` and `orphans.volume_items[]`.
-    """
-    facts = _dict(plain(facts))
-    volumes = {volume.get('name'): volume for volume in _dicts(facts.get('volumes'))}
-    for volume in volumes.values():
-        _enrich_volume(volume)
-    recorded = {root.get('path'): root.get('recorded_path') for root in _dicts(facts.get('roots'))}
-    for container in _dicts(facts.get('containers')):
-        _enrich_container(container, volumes, recorded.get(container.get('root')) or container.get('root') or '')
-    orphans = _dict(facts.get('orphans'))
-    for layer in _dicts(orphans.get('writable_layers')):
-        layer.update(object=layer.get('path'), object_type='layer', ignore=[])
-        for database in _dicts(layer.get('databases')):
-            database.update(object=layer.get('path'), object_type='layer', ignore=[], layer=layer.get('path'))
-    for name in orphans.get('volumes') or ():
-        if name in volumes:
-            volumes[name]['orphan'] = True
-    facts['orphans'] = orphans
-    for item in _dicts(facts.get('problems')):
-        item.setdefault('object_type', 'host')
-        item['ignore'] = []
-    return facts
-
-
-def _enrich_volume(volume: dict[str, Any]) -> None:
-    common = {'object': volume.get('name'), 'object_type': 'volume', 'ignore': _ignored(volume.get('labels'))}
-    volume.update(common, orphan=not volume.get('used_by'))
-    labels = _dict(volume.get('labels'))
-    volume['project'] = labels.get('com.docker.compose.project')
-    real = [item for item in _dicts(volume.get('databases')) if not item.get('empty') and not item.get('noise')]
-    volume['holds'] = describe(real)
-    for item in _dicts(volume.get('databases')):
-        item.update(common, volume=volume.get('name'))
-    for item in _dicts(volume.get('problems')):
-        item.update(common)
-
-
-def describe(databases: list[dict[str, Any]]) -> str | None:
-    """'PostgreSQL 15 (1.2 GiB), Redis 7.0 (88 B)' of the largest three."""
-    texts = []
-    for item in sorted(databases, key=lambda one: -(one.get('bytes') or 0))[:3]:
-        texts.append(f'{label(item)} ({human_bytes(item.get("bytes"))})')
-    if len(databases) > 3:
-        texts.append(f'{len(databases) - 3} more')
-    return ', '.join(texts) or None
-
-
-def label(database: dict[str, Any]) -> str:
-    return ' '.join(one_line(part) for part in (database.get('title') or database.get('engine'), database.get('version')) if part)
-
-
-def _enrich_container(container: dict[str, Any], volumes: dict[Any, dict[str, Any]], root: str) -> None:
-    labels = _dict(container.get('labels'))
-    name = container.get('name') or str(container.get('id') or '')[:12]
-    common = {'object': name, 'object_type': 'container', 'ignore': _ignored(labels), 'container': name}
-    container.update(common, name=name)     # docker takes the ID where the name is lost
-    container['service'] = labels.get('com.docker.compose.service') or name
-    container['project'] = labels.get('com.docker.compose.project')
-    mounts = _dicts(container.get('mounts'))
-    declared = [path for path in container.get('image_volumes') or () if isinstance(path, str)]
-    for item in _dicts(container.get('databases')):
-        item.update(common, service=container['service'], running=_dict(container.get('state')).get('running'), label=label(item))
-        path = item.get('path') or '/'
-        mount = posixpath.dirname(path) if item.get('single_file') else path
-        for volume in declared + list(_known_paths(container)):
-            if below(mount, volume):
-                mount = volume
-        item['copy_from'] = mount.rstrip('/') + '/.'
-        if mount == '/':                # a volume cannot be mounted there: the program has to be told another place
-            mount, item['copy_from'] = '/data', path
-        item['mount'] = mount
-        item['volume_name'] = f'{_slug(name)}-{_slug(posixpath.basename(mount.rstrip("/")) or "root")}'
-        item['volume_path'] = f'{root}/volumes/{item["volume_name"]}/_data'
-    for item in _dicts(container.get('problems')):
-        item.update(common)
-    _join_mounts(container, common, mounts, volumes)
-    _find_unmounted(container, common, mounts, declared)
-
-
-def _known_paths(container: dict[str, Any]) -> tuple[str, ...]:
-    reference = _dict(container.get('image')).get('reference')
-    if not isinstance(reference, str):
-        return ()
-    name = reference.split('@')[0].rsplit('/', 1)[-1].split(':')[0]
-    return STATE_PATHS.get(name, ())
-
-
-def _join_mounts(container: dict[str, Any], common: dict[str, Any], mounts: list[dict[str, Any]], volumes: dict[Any, dict[str, Any]]) -> None:
-    """What the container's anonymous volumes hold, and named ones that hold nothing while it keeps data elsewhere."""
-    anonymous, empty = [], []
-    for mount in mounts:
-        volume = volumes.get(mount.get('name')) if mount.get('type') == 'volume' else None
-        if volume is None:
-            continue
-        usage = _dict(volume.get('usage'))
-        fleeting = _is_fleeting(mount.get('destination') or '')
-        joined = dict(common, fleeting=fleeting, volume=volume.get('name'), destination=mount.get('destination'), usage=usage,
-                      service=container['service'], databases=_dicts(volume.get('databases')), holds=volume.get('holds'),
-                      ignore=common['ignore'] + volume['ignore'])
-        if mount.get('anonymous'):
-            joined['volume_name'] = f'{_slug(common["container"])}-{_slug(posixpath.basename((mount.get("destination") or "").rstrip("/")))}'
-            anonymous.append(joined)
-        elif usage.get('files') == 0:
-            empty.append(joined)
-    container['anonymous_volumes'] = anonymous
-    elsewhere = [f'anonymous volume {FILTERS["short"](item["volume"])} at {item["destination"]}: {item["holds"] or human_bytes(item["usage"].get("bytes"))}'
-                 for item in anonymous if item['usage'].get('files')]
-    elsewhere += [f'writable layer at {item.get("path")}: {label(item)} ({human_bytes(item.get("bytes"))})'
-                  for item in _dicts(container.get('databases')) if item.get('where') == 'writable' and not item.get('empty')
-                  and not item.get('noise') and item.get('kind', 'database') == 'database']
-    for item in empty:
-        item['elsewhere'] = elsewhere
-    container['empty_volumes'] = empty if elsewhere else []
-
-
-def _find_unmounted(container: dict[str, Any], common: dict[str, Any], mounts: list[dict[str, Any]], declared: list[str]) -> None:
-    """Paths that should be a named volume or a bind mount and are not. Of several known paths one mounted will do."""
-    held = [mount.get('destination') or '' for mount in mounts
-            if mount.get('type') in ('bind', 'cluster', 'npipe') or (mount.get('type') == 'volume' and not mount.get('anonymous'))]
-    anonymous = [mount.get('destination') or '' for mount in mounts if mount.get('type') == 'volume' and mount.get('anonymous')]
-    wanted = [(path, 'the image declares it as a volume') for path in declared]
-    wanted += [(path, 'the image declares it as a volume') for path in anonymous if path not in declared]
-    known = _known_paths(container)
-    if known and not any(below(path, place) or below(place, path) for path in known for place in held + anonymous + declared):
-        wanted.append((known[0], 'images of this name keep their data there'))
-    found = []
-    for path, why in wanted:
-        if any(below(path, place) for place in held) or _is_fleeting(path):
-            continue
-        found.append(dict(common, path=path, reason=why, service=container['service'], anonymous=path in anonymous,
-                          volume_name=f'{_slug(common["container"])}-{_slug(posixpath.basename(path.rstrip("/")))}'))
-    container['unmounted'] = found
 
 
 # -- findings ----------------------------------------------------------------------------------------------------------
@@ -420,7 +200,7 @@ def compile_ignores(entries: Any) -> list[Ignore]:
                              'whatever is ignored needs a reason and a last day')
         moment = moment_of(str(entry['until']))
         if moment is None:
-            raise AuditError(f'entry {number} of the ignore list ({code}): until "{entry["until"]}" is no date like 2027-01-31')
+            raise AuditError(f'entry {number} of the ignore list ({code}): until "{entry["until"]}" is not a date like 2027-01-31')
         found.append(Ignore(code, str(entry.get('host') or '*'), str(entry.get('object') or '*'), str(entry['reason']), moment.date()))
     return found
 
@@ -472,7 +252,7 @@ def _apply(rule: Rule, enriched: dict[str, Any], options: Any, host: str) -> lis
 
 
 def _failed(rule: Rule, exc: Exception, host: str) -> dict[str, Any]:
-    """The finding that says so. Critical, since what the rule looks for may be there and nobody looked.
+    """The finding RULE_FAILED. Critical, since what the rule looks for may be there unseen.
 
     Of a type error only the types are told: JMESPath's own message repeats the value, which may be a label's.
     """
@@ -497,9 +277,9 @@ def _word(value: Any) -> str:
 def _finding(rule: Rule, result: dict[str, Any], host: str) -> dict[str, Any]:
     size = result.get('bytes')
     if size is None:
-        size = _dict(result.get('usage')).get('bytes')
+        size = as_dict(result.get('usage')).get('bytes')
     if size is None:
-        size = _dict(result.get('log')).get('bytes') if rule.code.startswith('LOG_') else None
+        size = as_dict(result.get('log')).get('bytes') if rule.code.startswith('LOG_') else None
     whole = dict(result, host=host)
     return {
         'code': rule.code, 'rule': rule.name, 'severity': rule.severity, 'object': _word(result.get('object') or host or ''),

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ctrl-C and a cancelled job reach a worker of Ansible in the middle of its work: here it may still clean up."""
+"""Ctrl-C and a cancelled job interrupt a worker of Ansible in the middle of its work: this lets it clean up."""
 from __future__ import annotations
 
 import contextlib

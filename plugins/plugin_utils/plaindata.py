@@ -14,7 +14,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """A deep copy of VALUE without Ansible's types. TypeError for what JSON has no form for."""
+    """A deep copy of VALUE without Ansible's types. TypeError for a type that JSON does not have."""
     kind = type(value)
     if kind is str or value is None or kind is bool or kind is int or kind is float:
         return value

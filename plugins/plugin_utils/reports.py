@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from . import findings as rules_of
+from . import enrichment, findings as rules_of
 from .plaindata import plain
 from .records import failure, moment_of, one_line, timestamp, utcnow
 
@@ -50,20 +50,20 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
         'containers': [], 'volumes': [], 'layers': [], 'findings': [],
     }
     result = plain(result) if result is not None else {}
-    facts = rules_of._dict(rules_of._dict(result.get('ansible_facts')).get('docker_layers'))
+    facts = enrichment.as_dict(enrichment.as_dict(result.get('ansible_facts')).get('docker_layers'))
     if result.get('unreachable'):
         return dict(record, state='unreachable', message=failure(result, 'The host did not answer.'))
     if not facts:
         return dict(record, message=failure(result, 'The module returned nothing.'))
     if not facts.get('roots'):
-        critical = [item for item in rules_of._dicts(facts.get('problems'))
+        critical = [item for item in enrichment.as_dicts(facts.get('problems'))
                     if item.get('severity') == 'critical' and item.get('code') != 'NO_DATA_ROOT']
         if critical:
             return dict(record, message=one_line(critical[0].get('message') or critical[0].get('code')))
         return dict(record, state='no_docker', message='No Docker data root was found.')
-    enriched = rules_of.enrich(facts)
+    enriched = enrichment.enrich(facts)
     found = rules_of.evaluate(enriched, compiled, ignores, host, now)
-    daemons = [rules_of._dict(root.get('daemon')).get('state') for root in rules_of._dicts(enriched.get('roots'))]
+    daemons = [enrichment.as_dict(root.get('daemon')).get('state') for root in enrichment.as_dicts(enriched.get('roots'))]
     record['daemon'] = 'running' if 'running' in daemons else 'stopped' if 'stopped' in daemons else 'unknown'
     record['state'] = {'running': 'healthy', 'stopped': 'daemon_dead', 'unknown': 'offline'}[record['daemon']]
     record['findings'] = found
@@ -73,10 +73,10 @@ def host_record(result: Any, rules: Any, host: str, ignore: Any = None, started:
         by_object.setdefault((one['object_type'], str(one['object'])), []).append(one)
         if one['object_type'] == 'container' and one.get('volume'):
             by_object.setdefault(('volume', str(one['volume'])), []).append(one)
-    names = {item.get('id'): item['object'] for item in rules_of._dicts(enriched.get('containers'))}
-    record['containers'] = [_container(item, by_object) for item in rules_of._dicts(enriched.get('containers'))]
-    record['volumes'] = [_volume(item, by_object, names) for item in rules_of._dicts(enriched.get('volumes'))]
-    record['layers'] = [_layer(item, by_object) for item in rules_of._dicts(enriched['orphans'].get('writable_layers'))]
+    names = {item.get('id'): item['object'] for item in enrichment.as_dicts(enriched.get('containers'))}
+    record['containers'] = [_container(item, by_object) for item in enrichment.as_dicts(enriched.get('containers'))]
+    record['volumes'] = [_volume(item, by_object, names) for item in enrichment.as_dicts(enriched.get('volumes'))]
+    record['layers'] = [_layer(item, by_object) for item in enrichment.as_dicts(enriched['orphans'].get('writable_layers'))]
     record['totals'] = _totals(record)
     record['engines'] = _engines(record)
     return record
@@ -87,7 +87,7 @@ def _number(value: Any) -> int:
 
 
 def _data_bytes(usage: dict[str, Any]) -> int:
-    """What of a usage matters; all of it where noise was not told from data."""
+    """Bytes of data of a usage; all bytes if noise was not counted apart."""
     value = usage.get('data_bytes')
     return _number(usage.get('bytes') if value is None else value)
 
@@ -101,23 +101,23 @@ def _verdict(findings: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _databases(item: dict[str, Any], wheres: tuple[str, ...] | None = None) -> list[dict[str, Any]]:
     rows = []
-    for one in rules_of._dicts(item.get('databases')):
+    for one in enrichment.as_dicts(item.get('databases')):
         if one.get('empty') or one.get('noise') or (wheres and one.get('where') not in wheres):
             continue
-        rows.append({'engine': one.get('engine'), 'label': rules_of.label(one), 'kind': one.get('kind') or 'database',
+        rows.append({'engine': one.get('engine'), 'label': enrichment.label(one), 'kind': one.get('kind') or 'database',
                      'version': one.get('version'), 'path': one.get('path'), 'where': one.get('where'), 'bytes': _number(one.get('bytes')),
                      'clean_shutdown': one.get('clean_shutdown')})
     return rows
 
 
 def _container(item: dict[str, Any], by_object: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[str, Any]:
-    usage = rules_of._dict(item.get('usage'))
+    usage = enrichment.as_dict(item.get('usage'))
     row = {
-        'name': item['object'], 'id': item.get('id'), 'image': rules_of._dict(item.get('image')).get('reference'),
+        'name': item['object'], 'id': item.get('id'), 'image': enrichment.as_dict(item.get('image')).get('reference'),
         'project': item.get('project'), 'service': item.get('service'), 'status': item.get('status'),
-        'state': rules_of._dict(item.get('state')).get('status'), 'writable_bytes': _number(usage.get('bytes')),
+        'state': enrichment.as_dict(item.get('state')).get('status'), 'writable_bytes': _number(usage.get('bytes')),
         'data_bytes': _data_bytes(usage), 'files': _number(usage.get('files')), 'newest_mtime': usage.get('newest_mtime'),
-        'complete': usage.get('complete', True) is not False, 'counted': bool(usage), 'log_bytes': _number(rules_of._dict(item.get('log')).get('bytes')),
+        'complete': usage.get('complete', True) is not False, 'counted': bool(usage), 'log_bytes': _number(enrichment.as_dict(item.get('log')).get('bytes')),
         'databases': _databases(item), 'at_risk_bytes': _data_bytes(usage),
     }
     row.update(_verdict(by_object.get(('container', str(item['object'])), [])))
@@ -125,7 +125,7 @@ def _container(item: dict[str, Any], by_object: dict[tuple[str, str], list[dict[
 
 
 def _volume(item: dict[str, Any], by_object: dict[tuple[str, str], list[dict[str, Any]]], names: dict[Any, str]) -> dict[str, Any]:
-    usage = rules_of._dict(item.get('usage'))
+    usage = enrichment.as_dict(item.get('usage'))
     held = not item.get('anonymous') and not item.get('orphan')
     row = {
         'name': item.get('name'), 'driver': item.get('driver'), 'anonymous': bool(item.get('anonymous')), 'orphan': bool(item.get('orphan')),
@@ -139,8 +139,8 @@ def _volume(item: dict[str, Any], by_object: dict[tuple[str, str], list[dict[str
 
 
 def _layer(item: dict[str, Any], by_object: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[str, Any]:
-    usage = rules_of._dict(item.get('usage'))
-    row = {'path': item.get('path'), 'image': rules_of._dict(item.get('image')).get('reference'), 'bytes': _number(usage.get('bytes')),
+    usage = enrichment.as_dict(item.get('usage'))
+    row = {'path': item.get('path'), 'image': enrichment.as_dict(item.get('image')).get('reference'), 'bytes': _number(usage.get('bytes')),
            'files': _number(usage.get('files')), 'newest_mtime': usage.get('newest_mtime'), 'complete': usage.get('complete', True) is not False,
            'counted': bool(usage), 'databases': _databases(item), 'at_risk_bytes': _data_bytes(usage)}
     row.update(_verdict(by_object.get(('layer', str(item.get('path'))), [])))

@@ -10,10 +10,10 @@ import json
 import re
 from typing import Any
 
-from . import findings as rules_of, reports
+from . import findings as rules_of, reports, sizes
 from .records import moment_of, one_line
 
-human = rules_of.human_bytes
+human = sizes.human_bytes
 
 
 def as_json(report: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of a rescue: a record for each host, written the moment the host is through, and the fleet made of them.
+"""The report of a rescue: a record for each host, written as soon as the host has ended, and the report of all of them.
 
     rescues/NAME/20260102T030405Z.json      one record for each rescue of a host; the newest counts
     rescue-report.html rescue-report.json
@@ -28,11 +28,11 @@ REPORT_SCHEMA = 'lifeboat.rescue.report/1'
 FOLDER = 'rescues'
 # worst first
 STATES = ('unreachable', 'failed', 'not_run', 'incomplete', 'rescued')
-STATE_TEXTS = {'unreachable': 'did not answer', 'failed': 'rescue failed', 'not_run': 'the rescue did not come to it',
+STATE_TEXTS = {'unreachable': 'did not answer', 'failed': 'rescue failed', 'not_run': 'not run',
                'incomplete': 'something was not rescued', 'rescued': 'everything was rescued'}
-NEXT_STEPS = {'unreachable': 'Bring its disk to another machine and rescue with host_root, or repair its network and run again.',
-              'failed': 'When that is repaired, run again: bundles that are whole are kept.',
-              'not_run': 'Run again, with this host in the limit.'}
+NEXT_STEPS = {'unreachable': 'Repair its network and run again, or attach its disk to another machine and rescue with host_root.',
+              'failed': 'Remove the cause and run again: complete bundles are kept.',
+              'not_run': 'Run again, with this host in --limit.'}
 SEVERITIES = ('critical', 'warning', 'info')
 STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
@@ -155,12 +155,12 @@ def _is_whole(record: dict[str, Any]) -> bool:
 
 
 def _is_everything(record: dict[str, Any]) -> bool:
-    """Nothing was left out of what there is, either."""
+    """True if nothing of the host was left out."""
     return _is_whole(record) and not _left_of(record)
 
 
 def state_text(record: dict[str, Any]) -> str:
-    """What became of a host, in words."""
+    """The state of a host as text."""
     return STATE_TEXTS[record['state']] if not _is_whole(record) or _is_everything(record) else 'what was asked for was rescued'
 
 
@@ -169,13 +169,13 @@ def _left_of(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is only on the host still, because nobody asked for it."""
+    """What is still only on the host, because it was not asked for."""
     rows = []
     for record in hosts:
         told = [{'host': record['host'], 'object': item['object'], 'message': item['message'], 'next_step': item['next_step']}
                 for item in record['problems'] if codes.has(item['code'], codes.LEFT_OUT)]
         if not told and _left_of(record):
-            told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with include naming them.',
+            told = [{'host': record['host'], 'object': None, 'next_step': 'Run again with these in include.',
                      'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
         rows += told
     return rows
@@ -208,11 +208,11 @@ def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _unexplained(item: dict[str, Any]) -> str:
     parts = ', '.join(show(part) for part in item.get('incomplete') or ())
-    return f'Not whole: {parts}. The manifest in its bundle has the details.' if parts else 'See the manifest in its bundle.'
+    return f'Incomplete: {parts}. The manifest in its bundle has the details.' if parts else 'See the manifest in its bundle.'
 
 
 def headline(report: dict[str, Any]) -> str:
-    """The result as one sentence. "Completely" is a host only of which nothing stays behind."""
+    """The result as one sentence. A host counts as complete only if none of its data were left out."""
     totals = report['totals']
     rescued = totals['states']['rescued'] - totals['hosts_left_behind']
     text = f'{rescued} of {totals["hosts"]} hosts rescued completely'

@@ -42,7 +42,7 @@ def audit_work(root, containers, files, state=None):
             os.unlink(state)
         read(root, containers, files, state)
     facts_module()
-    importlib.import_module(lab.UTILS + '.audit.trees')
+    importlib.import_module(lab.UTILS + '.usage.trees')
     return lambda: read(root, containers, files, state)
 
 

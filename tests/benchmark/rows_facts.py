@@ -42,7 +42,7 @@ def facts_work(host_root, subset, containers=None, names=(), changes=None):
 @lab.work('usage')
 def usage_work(path, files):
     lab.importable()
-    trees = importlib.import_module(lab.UTILS + '.audit.trees')
+    trees = importlib.import_module(lab.UTILS + '.usage.trees')
     path = os.fsencode(path)
 
     def run():

@@ -15,8 +15,10 @@ import pytest
 import rescued
 from docker_built import BuiltDocker
 from docker_killed import KilledDocker
+from podman_built import BuiltPodman
+from podman_killed import KilledPodman
 
-BUILT, REAL = (BuiltDocker,), (KilledDocker,)
+BUILT, REAL = (BuiltDocker, BuiltPodman), (KilledDocker, KilledPodman)
 CHOICE = os.environ.get('LIFEBOAT_CONFORMANCE', '')
 
 

@@ -115,6 +115,8 @@ class BuiltDocker(subject.Subject):
             regular = node.kind == 'file'
             # an id outside of the map is shown as the disk has it
             uid, gid = (own if own < IDS else disk for own, disk in zip((node.uid, node.gid), self._owner(node)))
+            if os.geteuid():            # a root that an ordinary user built is a rootless one: inside, its owner is root
+                uid, gid = 0, 0
             members[path] = (TYPES[node.kind], node.mode, uid, gid, node.size if regular else 0, node.mtime // 10 ** 9, node.target, None,
                              hashlib.sha256(node.content()).hexdigest() if regular else None)
             if node.inode is not None:  # names of one file have to come from one layer

@@ -109,14 +109,18 @@ class Host(object):
         self.boot()
 
     def boot(self):
+        before = self._said_listening()
         self.sshd = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
-        for dummy in range(100):
-            if subprocess.call(['ip', 'netns', 'exec', self.space, 'sh', '-c', ': </dev/tcp/%s/22' % self.address],
-                               executable=None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
-                break
-            if b'listening' in open(self._log.name, 'rb').read():
-                break
+        until = time.monotonic() + 60
+        while self._said_listening() == before:
+            if self.sshd.poll() is not None or time.monotonic() > until:
+                raise AssertionError('sshd does not start: %s' % open(self._log.name, encoding='utf-8', errors='replace').read()[-2000:])
             time.sleep(0.05)
+
+    def _said_listening(self):
+        """How often an sshd of this host has said that it listens."""
+        with open(self._log.name, 'rb') as said:
+            return said.read().count(b'listening')
 
     def inside(self, *argv):
         """Run a command in the host's namespaces."""
@@ -177,9 +181,11 @@ class Host(object):
     def clean(self, seconds=10):
         """leftovers() once they had the time to go."""
         until = time.monotonic() + seconds
-        while self.leftovers() and time.monotonic() < until:
+        while True:
+            left = self.leftovers()     # one look decides: a second one could see something else
+            if not left or time.monotonic() > until:
+                return left
             time.sleep(0.2)
-        return self.leftovers()
 
     def variables(self, **more):
         found = {'ansible_host': self.address, 'ansible_user': USER, 'ansible_become': True,
@@ -242,6 +248,16 @@ class Controller(object):
                     break
                 said += piece
         return process.wait(timeout=60), said.decode('utf-8', 'replace').replace('\r\n', '\n')
+
+    def kill(self, process):
+        """SIGKILL to a run of start() and to its workers, which have sessions of their own and would go on without it."""
+        os.killpg(process.pid, signal.SIGKILL)
+        for line in run('ps', '-wweo', 'pid,args').splitlines():
+            if self.folder in line and 'ansible-playbook' in line:
+                try:
+                    os.kill(int(line.split()[0]), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue            # it ended by itself meanwhile
 
     def play(self, *arguments, **options):
         """(exit status, output)"""

@@ -32,7 +32,10 @@ def test_the_spool_goes_where_files_can_be_fetched_from(first, controller, dead,
     while process.poll() is None:
         if kills < 3 and first.senders() and os.path.isdir(str(tmp_path / 'out')):
             for pid in execs(first):
-                os.kill(pid, signal.SIGKILL)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue            # it ended by itself meanwhile
                 kills += 1
         time.sleep(0.05)
     out = process.communicate()[0]

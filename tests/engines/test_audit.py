@@ -53,7 +53,7 @@ def _fill(engine):
                   'mkdir /data/in; head -c 3000017 /dev/zero > /data/in/a; echo b > /data/in/b; ln /data/in/b /data/in/c; head -c 70001 /dev/zero '
                   '> /uploads/u; echo done; exec sleep 100000')
     engine.docker('volume', 'create', 'spare')
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while b'done' not in engine.docker('logs', 'careless'):
         assert time.monotonic() < until
         time.sleep(0.05)

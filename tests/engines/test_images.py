@@ -124,10 +124,17 @@ def contents(path):
     return members, groups, capabilities
 
 
+_TRUTHS = {}                            # export of a dead root -> what it holds, read once for all engines that take images of it
+
+
 def truth_of(root, said, scratch):
-    path = os.path.join(scratch, 'truth.tar')
-    os.symlink(root.file(said['export']), path)
-    return contents(path)
+    source = root.file(said['export'])
+    if source not in _TRUTHS:
+        path = os.path.join(scratch, 'truth.tar')
+        os.symlink(source, path)
+        _TRUTHS[source] = contents(path)
+    members, groups, capabilities = _TRUTHS[source]
+    return dict(members), set(groups), dict(capabilities)
 
 
 @pytest.mark.parametrize('pair', [pair for pair in PAIRS + OTHERS if pair[0] in fixtures.wanted([pair[0]])],

@@ -13,7 +13,7 @@ import time
 
 import pytest
 import rescued
-from rig import listing
+from rig import listing, wild
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
 
@@ -109,13 +109,13 @@ def test_sparse_files_stay_sparse(dead_root, disk_dir):
     result = rescued.everything(dead_root)[0]
     bundle = bundle_of(result, 'shop-sparse')
     writable = rescued.component(bundle, 'writable')
-    assert writable['source_bytes'] >= 1 << 30
+    assert writable['source_bytes'] >= wild.SPARSE
     assert writable['tar_bytes'] < 64 << 20
     rescued.extract(os.path.join(bundle['path'], writable['file']), disk_dir)
     sizes = [(os.lstat(os.path.join(folder, name)).st_size, os.lstat(os.path.join(folder, name)).st_blocks * 512)
              for folder, dummy, names in os.walk(disk_dir) for name in names]
     size, blocks = max(sizes)
-    assert size >= 1 << 30 and blocks < 64 << 20
+    assert size >= wild.SPARSE and blocks < 64 << 20
 
 
 def test_hostile_links_are_kept_as_links(dead_root):

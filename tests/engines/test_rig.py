@@ -89,7 +89,7 @@ def test_exports_are_whole_archives(dead_root):
         if name == 'shop-hostile':
             assert 'x' in names and 'etc/passwd' not in names
     sparse = os.stat(dead_root.file(dead_root.truth['containers']['shop-sparse']['export']))
-    assert sparse.st_size > wild.GIB > 8 * sparse.st_blocks * 512
+    assert sparse.st_size > wild.SPARSE > 8 * sparse.st_blocks * 512
 
 
 def test_running_trees_and_exports_are_two_witnesses_of_one_thing(dead_root):
@@ -248,7 +248,7 @@ def test_a_killed_rig_leaves_nothing_behind(start_engine, disk_dir):
     child.send_signal(signal.SIGKILL)
     child.wait()
     child.stdout.close()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while os.path.lexists(scratch) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not os.path.lexists(scratch)
@@ -284,14 +284,10 @@ def test_a_root_with_a_user_namespace_has_shifted_owners(dead_root_of):
 
 
 @pytest.mark.parametrize('kind', ['debian-vfs', 'debian-btrfs'])
-def test_other_storage_drivers_leave_a_root_as_well(start_engine, kind):
-    start_engine(kind).close()  # says so where it cannot run
-    root, engine = dead.build(kind, fill=scenario.fill_small)
-    try:
-        layers = {'debian-vfs': 'vfs/dir', 'debian-btrfs': 'btrfs/subvolumes'}[kind]
-        found = glob.glob(os.path.join(root.data_root, layers, '*/pristine/file-to-dir/inner'))
-        assert len(found) == 1
-        assert set(root.truth['containers']) == {'shop-old', 'shop-loaded', 'shop-web-1'}
-    finally:
-        engine.close()
-    assert not os.path.lexists(root.scratch)
+def test_other_storage_drivers_leave_a_root_as_well(dead_root_of, kind):
+    root = dead_root_of(kind)
+    layers = {'debian-vfs': 'vfs/dir', 'debian-btrfs': 'btrfs/subvolumes'}[kind]
+    # the two containers in which that folder came to be, and the image that was made from one of them with its container
+    found = glob.glob(os.path.join(root.data_root, layers, '*/pristine/file-to-dir/inner'))
+    assert len(found) >= 2
+    assert {'shop-old', 'shop-loaded', 'shop-web-1'} < set(root.truth['containers'])

@@ -18,6 +18,7 @@ COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 import cases
 import check
 import progress
+from rig import shares
 
 
 @pytest.mark.parametrize('said, expected', [
@@ -63,12 +64,12 @@ def test_why_something_was_skipped():
     assert cases.reasons(found) == [('bsdtar is not installed', 2), ('no reason given', 1)]
 
 
-@pytest.mark.parametrize('kind, heading', [('modules', 'Modules'), ('filter', 'Filters')])
-def test_readme_lists_all(kind, heading):
+@pytest.mark.parametrize('kind', ['modules', 'filter', 'lookup', 'inventory'])
+def test_readme_names_all(kind):
     with open(os.path.join(COLLECTION, 'README.md'), encoding='utf-8') as page:
-        listed = re.search(r'^- %s: (.*)$' % heading, page.read(), re.M).group(1)
+        named = set(re.findall(r'`(?:lifeboat\.docker\.)?([a-z_]+)`', page.read()))
     here = {name[:-3] for name in os.listdir(os.path.join(COLLECTION, 'plugins', kind)) if name.endswith('.py')}
-    assert set(re.findall('`([a-z_]+)`', listed)) == here
+    assert here and here - named == set()
 
 
 def test_readme_links_every_guide():
@@ -79,12 +80,12 @@ def test_readme_links_every_guide():
 
 
 def test_parts_are_taken_once_and_not_beside_each_other():
-    queue, taken, together = check.Queue(['units', 'integration', 'delivery', 'lint', 'kernel']), [], []
+    queue, taken, together = check.Queue(['units oldest', 'delivery fleets', 'delivery', 'lint', 'integration newest']), [], []
 
     def lane():
         for name in queue:
             together.append(name)
-            assert not set(together) >= check.APART
+            assert len(set(together) & check.APART) < 2
             time.sleep(0.02)
             taken.append(name)
             together.remove(name)
@@ -93,7 +94,7 @@ def test_parts_are_taken_once_and_not_beside_each_other():
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert sorted(taken) == ['delivery', 'integration', 'kernel', 'lint', 'units']
+    assert sorted(taken) == ['delivery', 'delivery fleets', 'integration newest', 'lint', 'units oldest']
 
 
 def test_the_order_names_every_part_of_make_test():
@@ -101,6 +102,36 @@ def test_the_order_names_every_part_of_make_test():
         asked = re.search(r'^test:\n.*check\.py (.*)$', page.read(), re.M).group(1).split()
     assert {name.split()[0] for name in check.ORDER} == set(asked)
     assert set(check.ORDER) <= set(check.PARTS)
+    assert check.chosen(asked) == list(check.ORDER)
+
+
+def test_a_word_means_all_its_parts_and_a_part_itself():
+    assert check.chosen(['units']) == ['units newest', 'units oldest', 'units conformance']
+    assert check.chosen(['machines', 'sanity oldest', 'kernel']) == ['sanity oldest', 'kernel', 'machines']
+    assert [check.lanes(names, processors) for names, processors in (('abcd', 1), ('abcd', 2), ('a', 2), ('abcdefghij', 16))] == [
+        1, 3, 1, check.MOST]
+
+
+@pytest.mark.parametrize('name, fixtures, share', [
+    ('test_look[debian-overlay2]', ['dead_root', 'dead_root_of'], 'debian'), ('test_look[newer-containerd]', ['dead_root_of'], 'containerd'),
+    ('test_look[newer-containerd-packaged]', ['dead_root_of'], 'newer'), ('test_damage[newer-overlay2-config cut]', ['subject'], 'newer'),
+    ('test_loaded_elsewhere[debian-vfs-to-newer-containerd]', ['written', 'dead_root_of'], 'drivers'),
+    ('test_without_hard_links_the_command_fetches_the_blobs[newer-overlay2]', ['dead_root_of'], 'debian'),
+    ('test_of_one_root', ['dead_root_of'], 'debian'), ('test_databases', ['dead_databases'], 'debian'),
+    ('test_every_option[newer-containerd]', ['start_engine'], 'own'), ('test_words', [], 'own'),
+    ('test_breaks[newer-overlay2]', ['small_root_of'], 'repair'), ('test_owner_ids', ['dead_root_of'], 'drivers'),
+    ('test_damage[podman-vfs-config cut]', ['subject'], 'podman'), ('test_of_podman', ['dead_podman_of'], 'podman')])
+def test_each_engine_test_is_in_the_share_whose_root_it_reads(name, fixtures, share):
+    assert shares.share_of(name, fixtures) == share
+
+
+def test_files_that_are_named_are_there():
+    assert [name for name in check.SOURCES + check.FLEETS if not os.path.exists(os.path.join(COLLECTION, name))] == []
+
+
+def test_every_share_is_a_part_of_make_test():
+    assert set(check.SHARES) == set(shares.SHARES)
+    assert {name for name in check.ORDER if name.startswith('engines')} == {'engines ' + share for share in shares.SHARES}
 
 
 def test_coverage_names_what_is_covered_least(tmp_path, monkeypatch):

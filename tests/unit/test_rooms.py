@@ -29,8 +29,9 @@ BELOW = {
     'facts': BELOW_BUNDLES,
     'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
-    'repair': GROUND | {'engines'},
-    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'facts', 'rescue', 'repair', 'restore', 'module'},
+    'repair': GROUND | {'archive', 'engines', 'images'},
+    'dump': BELOW_BUNDLES | {'bundles'},
+    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'dump', 'facts', 'rescue', 'repair', 'restore', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

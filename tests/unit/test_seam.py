@@ -111,7 +111,7 @@ def test_no_import_leads_upwards(folder, refused):
 def test_an_engine_that_there_is_not(tmp_path):
     with pytest.raises(LifeboatError) as raised:
         registry.open_host(os.fsencode(str(tmp_path)), engines=['docker', 'doker'])
-    assert str(raised.value) == 'engines has no "doker"; it has: docker, all.'
+    assert str(raised.value) == 'engines has no "doker"; it has: docker, crio, podman, all.'
 
 
 # -- a copy of the tree, with something more in it ---------------------------------------------------------------------------------------
@@ -210,7 +210,8 @@ def test_an_engine_is_a_folder_and_one_line(toy, tmp_path, data_root):
     assert (shown['engine'], shown['name'], shown['status'], shown['user']) == ('toy', 'bear', 'complete', None)
     assert shown['layers']['writable'] == str(host / 'var/lib/toy' / toyengine.ID / 'rootfs')
     assert [(item['name'], item['used_by'], item['usage']['files']) for item in facts['volumes']] == [('bear-data', [toyengine.ID], 1)]
-    assert facts['summary']['worst'] is None, facts['problems']
+    # others than root are told that they do not see all, and nothing else is told
+    assert [item['code'] for item in facts['problems']] == (['PRIVILEGES_MISSING'] if os.geteuid() else []), facts['problems']
     assert found['verified'] == ['verified'] and [item['status'] for item in found['result']['bundles']] == ['complete']
     files = {item['name']: item['files'] for item in json.loads((
         tmp_path / 'out' / 'box' / ('bear-' + toyengine.ID[:12]) / 'manifest.json').read_text())['components']}
@@ -263,3 +264,26 @@ with registry.open_host(os.fsencode(sys.argv[1]), engines=sys.argv[2:]) as host:
     assert run(tree, script, host, 'toy') == [['toy'], []]
     assert run(tree, script, host, 'all') == [['toy'], []]
     assert run(tree, script, host, 'docker') == [[], ['NO_DATA_ROOT']]
+
+
+TOOL = '''
+import json, os, sys
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli import main
+kept, statuses = os.dup(1), []
+with open(sys.argv[2], 'wb') as out:
+    os.dup2(out.fileno(), 1)
+    for words in (['look'], ['look', '--json'], ['ls', '-R', 'bear'], ['find', 'bear', '-type', 'f'], ['du', 'bear'], ['tar', 'bear'], ['diff', 'bear'],
+                  ['inspect', 'bear'], ['mount', 'bear'], ['cp', 'bear:/', sys.argv[3]], ['cat', 'volume:bear-data:/honey']):
+        statuses.append([words[0], main.main(['--host-root', sys.argv[1]] + words)])
+os.dup2(kept, 1)
+print(json.dumps(statuses))
+'''
+
+
+def test_the_tool_looks_into_that_engine(toy, tmp_path):
+    tree, host = toy
+    statuses = run(tree, TOOL, host, tmp_path / 'said', tmp_path / 'copied')
+    assert [item for item in statuses if item[1] != 0] == []
+    said = (tmp_path / 'said').read_bytes()
+    assert said.startswith(b'Data root %s: toy' % os.fsencode(str(host / 'var/lib/toy'))) and said.endswith(b'sweet')
+    assert b'complete  bear' in said and os.path.isdir(str(tmp_path / 'copied'))

@@ -1,14 +1,14 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is what lies in a place what an archive would make there? Nothing is written, and nothing is opened through a link.
+"""Compares a folder with an archive: would unpacking the archive make the same? Nothing is written, and nothing is opened through a link.
 
 Compared are names, kinds, content, links, devices, modes, extended attributes and, as root, owners. Times are not: a folder
 that had a file made and removed in it holds the same data. Sockets do not count, since no archive has them.
 """
 import os
 import stat
-from typing import Any, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from ..disk import safeio
 from . import tarread
@@ -31,7 +31,7 @@ def difference(stream: Any, folder: int, name: bytes, what: str, owners: Optiona
     STREAM is read up to the first difference, and to its end if there is none.
     """
     owners = os.geteuid() == 0 if owners is None else owners
-    here = safeio.Dir.root(b'/proc/self/fd/%d/.' % folder)
+    here = safeio.Dir.held(folder)
     try:
         reader = tarread.Reader(stream, what)
         if not stat.S_ISDIR(here.stat(name).st_mode):
@@ -47,7 +47,7 @@ def difference(stream: Any, folder: int, name: bytes, what: str, owners: Optiona
         here.close_all()
 
 
-def _single(reader, here, name, owners):
+def _single(reader: tarread.Reader, here: safeio.Dir, name: bytes, owners: bool) -> None:
     """A bind mount of one file: an archive of this file alone, whatever its name there."""
     for member in reader:
         if reader.members > 1 or member.kind != FILE:
@@ -58,13 +58,13 @@ def _single(reader, here, name, owners):
 
 
 class _Tree(object):
-    def __init__(self, reader, root, owners):
+    def __init__(self, reader: tarread.Reader, root: safeio.Dir, owners: bool) -> None:
         self.reader = reader
         self.root = root
         self.owners = owners
         self.way = [(b'', root)]        # folders from the root to where the last member was
 
-    def compare(self):
+    def compare(self) -> None:
         count = 0
         for member in self.reader:
             if not member.name:
@@ -81,7 +81,7 @@ class _Tree(object):
         if present != count:
             raise _Differs('there are %d files and folders, and the archive has %d' % (present, count))
 
-    def _folder(self, path):
+    def _folder(self, path: bytes) -> safeio.Dir:
         """The Dir of PATH; members of one folder come one after another, so the way to the last one is kept."""
         while self.way[-1][0] and path != self.way[-1][0] and not path.startswith(self.way[-1][0] + b'/'):
             self.way.pop()[1].close()
@@ -93,9 +93,9 @@ class _Tree(object):
         return here
 
 
-def _walk(root):
+def _walk(root: safeio.Dir) -> Iterator[os.stat_result]:
     """Yield the stat of everything below ROOT (safeio.Dir) but sockets."""
-    pending = [(None, b'')]
+    pending: List[Tuple[Optional[safeio.Dir], bytes]] = [(None, b'')]
     while pending:
         above, name = pending.pop()
         here = root if above is None else above.child(name)
@@ -107,7 +107,7 @@ def _walk(root):
                 yield st
 
 
-def _same_link(member, here, name, root):
+def _same_link(member: tarread.Member, here: safeio.Dir, name: bytes, root: safeio.Dir) -> None:
     """A second name of a file: compared by its inode, the content was compared under the first."""
     above, dummy, last = member.link.rpartition(b'/')
     try:
@@ -118,7 +118,7 @@ def _same_link(member, here, name, root):
         raise _Differs('%s is not the same file as %s' % (shown(member.name), shown(member.link)))
 
 
-def _same(reader, member, here, name, owners):
+def _same(reader: tarread.Reader, member: tarread.Member, here: safeio.Dir, name: bytes, owners: bool) -> None:
     """One name of the folder HERE against MEMBER."""
     try:
         st = here.stat(name)
@@ -141,7 +141,7 @@ def _same(reader, member, here, name, owners):
             os.close(fd)
 
 
-def _same_record(member, st, xattrs, owners):
+def _same_record(member: tarread.Member, st: os.stat_result, xattrs: Dict[str, bytes], owners: bool) -> None:
     """Mode, owner and attributes. A link has no mode of its own."""
     which = shown(member.name or b'.')
     if member.kind != SYMLINK and stat.S_IMODE(st.st_mode) != member.mode & 0o7777:
@@ -152,19 +152,19 @@ def _same_record(member, st, xattrs, owners):
         raise _Differs('%s has other extended attributes' % which)
 
 
-def _own(xattrs):
+def _own(xattrs: Union[Dict[str, bytes], Dict[bytes, bytes], None]) -> Dict[bytes, bytes]:
     """{name (bytes): value} of what is restored; None is nothing."""
     found = {os.fsencode(name): value for name, value in (xattrs or {}).items()}
     return {name: value for name, value in found.items() if name not in HOST_XATTRS}
 
 
-def _same_content(reader, member, fd):
+def _same_content(reader: tarread.Reader, member: tarread.Member, fd: int) -> None:
     for piece in _pieces(reader, member):
         if not _begins(fd, piece):
             raise _Differs('%s has another content' % shown(member.name))
 
 
-def _pieces(reader, member):
+def _pieces(reader: tarread.Reader, member: tarread.Member) -> Iterator[bytes]:
     """The content of a file, holes as zeros."""
     if member.sparse is None:
         yield from reader.pieces()
@@ -179,7 +179,7 @@ def _pieces(reader, member):
         at = offset + length
 
 
-def _begins(fd, piece):
+def _begins(fd: int, piece: bytes) -> bool:
     """True if the next bytes of FD are PIECE."""
     view = memoryview(piece)
     while view:

@@ -13,10 +13,13 @@ import shutil
 import signal
 import subprocess
 import threading
-from typing import NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, NamedTuple, Optional, Tuple, Type, Union
 
 from ..disk.errors import LifeboatError
 from ..formats import pieces
+
+if TYPE_CHECKING:
+    from .sink import Sink
 
 NAMES = ('auto', 'zstd', 'gzip', 'xz', 'none')
 SUFFIXES = {'zstd': '.zst', 'gzip': '.gz', 'xz': '.xz', 'none': ''}
@@ -51,14 +54,12 @@ class Codec(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What close() returns. `raw_*`: before compression; raw_sha256 only if asked for."""
+    """What close() returns: of the compressed stream."""
     bytes: int
     sha256: str
-    raw_bytes: int
-    raw_sha256: Optional[str]
 
 
-def _find(commands):
+def _find(commands: Iterable[Tuple[str, ...]]) -> Optional[Tuple[str, ...]]:
     for argv in commands:
         # Ansible's PATH on a host may be short
         program = shutil.which(argv[0]) or shutil.which(argv[0], path=_PATHS)
@@ -67,11 +68,11 @@ def _find(commands):
     return None
 
 
-def _threads():
+def _threads() -> int:
     return max(1, min(_MAX_THREADS, len(os.sched_getaffinity(0))))
 
 
-def _zstd_module():
+def _zstd_module() -> Any:
     try:
         from compression import zstd  # Python 3.14
     except ImportError:
@@ -79,7 +80,7 @@ def _zstd_module():
     return zstd
 
 
-def pick(name='auto'):
+def pick(name: str = 'auto') -> Codec:
     """The Codec for an option value. LifeboatError if the host can't do it."""
     if name == 'auto':
         name = 'zstd' if _find(_PACK['zstd']) or _zstd_module() else 'gzip'
@@ -91,7 +92,7 @@ def pick(name='auto'):
     return Codec(name, SUFFIXES[name], argv)
 
 
-def _packer(name):
+def _packer(name: str) -> Any:
     """Compress in this process: an object with compress(data) and flush()."""
     if name == 'gzip':
         import zlib
@@ -107,22 +108,22 @@ def _packer(name):
 
 
 class _InProcess(object):
-    def __init__(self, packer, deliver):
+    def __init__(self, packer: Any, deliver: Callable[[Union[bytes, memoryview]], Any]) -> None:
         self._packer = packer
         self._deliver = deliver
 
-    def write(self, data):
+    def write(self, data: Union[bytes, memoryview]) -> None:
         self._deliver(self._packer.compress(data) if self._packer else data)
 
-    def finish(self):
+    def finish(self) -> None:
         if self._packer:
             self._deliver(self._packer.flush())
 
-    def stop(self):
+    def stop(self) -> None:
         pass
 
 
-def _widen(fd):
+def _widen(fd: int) -> None:
     """Fewer switches between the processes; the kernel may refuse."""
     import fcntl
     try:
@@ -134,16 +135,16 @@ def _widen(fd):
 class _Child(object):
     """A filter process. What it writes goes to DELIVER in a thread; the first error of either side stops both."""
 
-    def __init__(self, argv, deliver):
+    def __init__(self, argv: Tuple[str, ...], deliver: Callable[[Union[bytes, memoryview]], Any]) -> None:
         self._argv = argv
         self._deliver = deliver
-        self._error = None
+        self._error: Optional[BaseException] = None
         self._said = b''
         said, its_stderr = os.pipe()
         # never make it wait for someone to read its complaints
         os.set_blocking(its_stderr, False)
         os.set_blocking(said, False)
-        self._stderr = said
+        self._stderr: Optional[int] = said
         try:
             # pylint: disable-next=ansible-bad-function
             self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=its_stderr,
@@ -153,14 +154,16 @@ class _Child(object):
             raise CompressError('cannot start %s: %s; use another compression' % (argv[0], exc.strerror))
         finally:
             os.close(its_stderr)
-        self._in = self._process.stdin.fileno()
+        assert self._process.stdin is not None and self._process.stdout is not None     # both are pipes
+        self._input, self._output = self._process.stdin, self._process.stdout
+        self._in = self._input.fileno()
         _widen(self._in)
-        _widen(self._process.stdout.fileno())
+        _widen(self._output.fileno())
         self._thread = threading.Thread(target=self._pump, name='lifeboat-compressor', daemon=True)
         self._thread.start()
 
-    def _pump(self):
-        out = self._process.stdout
+    def _pump(self) -> None:
+        out = self._output
         try:
             for piece in pieces.of(out.fileno(), _PIECE):
                 self._deliver(piece)
@@ -170,7 +173,7 @@ class _Child(object):
             # if we stopped early the child sees EPIPE, ends, and so the writer wakes up
             out.close()
 
-    def write(self, data):
+    def write(self, data: Union[bytes, memoryview]) -> None:
         view = memoryview(data)
         try:
             while view:
@@ -179,9 +182,9 @@ class _Child(object):
             self.finish()
             raise CompressError('%s stopped reading; run again, or use another compression' % self._argv[0])
 
-    def finish(self):
+    def finish(self) -> None:
         """Close its input, wait for it, raise what went wrong."""
-        self._process.stdin.close()
+        self._input.close()
         self._thread.join()
         status = self._process.wait()
         self._read_stderr()
@@ -190,16 +193,16 @@ class _Child(object):
         if status:
             raise CompressError(_ended(self._argv, status, self._said))
 
-    def stop(self):
+    def stop(self) -> None:
         """End it whatever it does; no error, no zombie."""
         if self._process.poll() is None:
             self._process.kill()
-        self._process.stdin.close()
+        self._input.close()
         self._thread.join()
         self._process.wait()
         self._read_stderr()
 
-    def _read_stderr(self):
+    def _read_stderr(self) -> None:
         if self._stderr is not None:
             try:
                 self._said = os.read(self._stderr, _MESSAGE)
@@ -209,7 +212,7 @@ class _Child(object):
             self._stderr = None
 
 
-def _ended(argv, status, said):
+def _ended(argv: Tuple[str, ...], status: int, said: bytes) -> str:
     if status < 0:
         try:
             how = 'was ended by signal %s' % signal.Signals(-status).name
@@ -221,7 +224,7 @@ def _ended(argv, status, said):
     return '%s %s%s; run again, or use another compression' % (' '.join(argv), how, ': ' + message if message else '')
 
 
-def _filter(codec, deliver):
+def _filter(codec: Codec, deliver: Callable[[Union[bytes, memoryview]], Any]) -> Union[_Child, _InProcess]:
     if codec.argv:
         return _Child(codec.argv, deliver)
     return _InProcess(None if codec.name == 'none' else _packer(codec.name), deliver)
@@ -231,14 +234,12 @@ class Compressor(object):
     """The writing end: write(bytes-like) many times, then close() or abort(). Not for several threads.
 
     The sink is committed by close() and aborted by abort() and on every error. After an error of write() or close()
-    nothing of it is left: no process, no thread, no file. HASH_RAW: also the SHA-256 of what is written in, which is
-    a layer's diffID.
+    nothing of it is left: no process, no thread, no file.
     """
 
-    def __init__(self, codec, sink, hash_raw=False):
+    def __init__(self, codec: Codec, sink: 'Sink') -> None:
         self._sink = sink
         self._digest = hashlib.sha256()
-        self._raw_digest = hashlib.sha256() if hash_raw else None
         self._bytes = self._raw_bytes = 0
         self._open = True
         try:
@@ -247,26 +248,24 @@ class Compressor(object):
             sink.abort()
             raise
 
-    def _deliver(self, piece):
+    def _deliver(self, piece: Union[bytes, memoryview]) -> None:
         self._digest.update(piece)
         self._sink.write(piece)
         self._bytes += len(piece)
 
-    def write(self, data):
+    def write(self, data: Union[bytes, memoryview]) -> None:
         self._raw_bytes += len(data)
         try:
-            if self._raw_digest is not None:
-                self._raw_digest.update(data)
             self._filter.write(data)
         except BaseException:
             self.abort()
             raise
 
-    def raw_count(self):
+    def raw_count(self) -> int:
         """Bytes that were written in so far; any thread may ask."""
         return self._raw_bytes
 
-    def close(self):
+    def close(self) -> Written:
         """Finish, commit the sink, return :class:`Written`."""
         try:
             self._filter.finish()
@@ -275,10 +274,9 @@ class Compressor(object):
             self.abort()
             raise
         self._open = False
-        return Written(self._bytes, self._digest.hexdigest(), self._raw_bytes,
-                       self._raw_digest.hexdigest() if self._raw_digest is not None else None)
+        return Written(self._bytes, self._digest.hexdigest())
 
-    def abort(self):
+    def abort(self) -> None:
         if self._open:
             self._open = False
             try:
@@ -286,10 +284,10 @@ class Compressor(object):
             finally:
                 self._sink.abort()
 
-    def __enter__(self):
+    def __enter__(self) -> 'Compressor':
         return self
 
-    def __exit__(self, kind, *dummy):
+    def __exit__(self, kind: Optional[Type[BaseException]], *dummy: object) -> None:
         # whoever wants the result calls close(); leaving without it means that it failed
         self.abort()
 
@@ -297,84 +295,86 @@ class Compressor(object):
 class _Unpacked(object):
     """File-like (read, close) over a decompressing child. Damage is an error at the end, not a short file."""
 
-    def __init__(self, argv, fd):
+    def __init__(self, argv: Tuple[str, ...], fd: int) -> None:
         self._argv = argv
         try:
             self._process = subprocess.Popen(argv, stdin=fd, stdout=subprocess.PIPE, stderr=subprocess.PIPE,  # pylint: disable=ansible-bad-function
                                              env=dict(os.environ, LC_ALL='C', XZ_OPT='--memlimit-decompress=%dMiB' % _XZ_MEMORY))
         except OSError as exc:
             raise CompressError('cannot start %s: %s' % (argv[0], exc.strerror))
+        assert self._process.stdout is not None and self._process.stderr is not None    # both are pipes
+        self._output, self._errors = self._process.stdout, self._process.stderr
         self._checked = False
 
-    def read(self, size=-1):
-        data = self._process.stdout.read(size)
+    def read(self, size: int = -1) -> bytes:
+        data = self._output.read(size)
         if not self._checked and (size is None or size < 0 or len(data) < size):
             self._check()
         return data
 
-    def _check(self):
+    def _check(self) -> None:
         self._checked = True
-        said = self._process.stderr.read(_MESSAGE)
+        said = self._errors.read(_MESSAGE)
         status = self._process.wait()
         if status:
             raise CompressError('damaged archive: ' + _ended(self._argv, status, said))
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def close(self):
+    def close(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
-        self._process.stdout.close()
-        self._process.stderr.close()
+        self._output.close()
+        self._errors.close()
         self._process.wait()
 
-    def __enter__(self):
+    def __enter__(self) -> '_Unpacked':
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         self.close()
 
 
 class _Decoded(object):
     """The same over Python's own modules."""
 
-    def __init__(self, stream, raw, errors):
+    def __init__(self, stream: Any, raw: BinaryIO, errors: Tuple[Type[BaseException], ...]) -> None:
         self._stream = stream
         self._raw = raw
         self._errors = errors
 
-    def read(self, size=-1):
+    def read(self, size: int = -1) -> bytes:
         try:
             return self._stream.read(size)
         except self._errors as exc:
             raise CompressError('damaged archive: %s' % exc)
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def close(self):
+    def close(self) -> None:
         self._stream.close()
         self._raw.close()
 
-    def __enter__(self):
+    def __enter__(self) -> '_Decoded':
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         self.close()
 
 
 class _Xz(object):
     """lzma.LZMAFile has no limit of memory; its decompressor has. Streams one after the other are one, as for xz."""
 
-    def __init__(self, raw, lzma):
+    def __init__(self, raw: BinaryIO, lzma: Any) -> None:
         self._raw = raw
         self._lzma = lzma
-        self._decoder = None
+        self._decoder: Any = None
         self._rest = b''
         self._streams = 0
 
-    def read(self, size=-1):
+    def read(self, size: int = -1) -> bytes:
         pieces, left = [], size
         while size is None or size < 0 or left > 0:
             piece = self._piece(left if left > 0 else _PIECE)
@@ -384,7 +384,7 @@ class _Xz(object):
             left -= len(piece)
         return b''.join(pieces)
 
-    def _piece(self, most):
+    def _piece(self, most: int) -> bytes:
         """At most MOST bytes; b'' at the end. EOFError if the file is cut."""
         while True:
             if not self._rest and (self._decoder is None or self._decoder.needs_input):
@@ -407,11 +407,11 @@ class _Xz(object):
             if piece:
                 return piece
 
-    def close(self):
+    def close(self) -> None:
         self._decoder = None
 
 
-def codec_of(path):
+def codec_of(path: Union[bytes, str]) -> str:
     """The codec's name for a file name (str or bytes) by its suffix; none if there is no known one."""
     name = os.fsdecode(path)
     for codec, suffix in SUFFIXES.items():
@@ -420,14 +420,14 @@ def codec_of(path):
     return 'none'
 
 
-def open_reader(source, name=None):
+def open_reader(source: Union[bytes, int, str], name: Optional[str] = None) -> Union[BinaryIO, _Decoded, _Unpacked]:
     """File-like object with the decompressed bytes of SOURCE, a path (bytes or str) or a descriptor at its start.
 
     The descriptor stays the caller's. NAME: codec; by default from the path's suffix. read() raises CompressError
     when the data are damaged or cut. LifeboatError if the host can't decompress it.
     """
     if name is None:
-        name = codec_of(source)
+        name = 'none' if isinstance(source, int) else codec_of(source)
     if name not in SUFFIXES:
         raise LifeboatError('unknown compression %s' % name)
     if isinstance(source, int):

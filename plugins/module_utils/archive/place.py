@@ -9,10 +9,11 @@ write. Bundles hold secrets, so nothing is written into such a folder, and nothi
 On a file system without owners or modes of its own (vfat, NFS that squashes root) each file has what the mount gives it.
 That is found out by making a folder there, and then it counts as ours.
 """
+import contextlib
 import errno
 import os
 import stat
-from typing import Optional
+from typing import Iterator, Optional, Tuple
 
 from ..disk.errors import LifeboatError
 from ..formats import wording
@@ -59,7 +60,7 @@ def open_dest(path: bytes, make: bool = True) -> int:
         os.close(here)
 
 
-def _step(here, name, make, path):
+def _step(here: int, name: bytes, make: bool, path: bytes) -> int:
     """An O_PATH descriptor of NAME in the folder HERE; a link is opened itself. OSError, LifeboatError."""
     flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -80,7 +81,7 @@ def _step(here, name, make, path):
     return found
 
 
-def _refuse_planted(here, name, st):
+def _refuse_planted(here: int, name: bytes, st: os.stat_result) -> None:
     parent = os.fstat(here)
     if parent.st_mode & stat.S_IWOTH and st.st_uid not in _ours() and st.st_uid != _given(here)[0]:
         raise LifeboatError(
@@ -133,6 +134,17 @@ def subfolders(fd: int, path: bytes, make: bool = True) -> Optional[int]:
     return here
 
 
+@contextlib.contextmanager
+def inside(fd: Optional[int], path: bytes, make: bool = True) -> Iterator[Optional[int]]:
+    """The same while the body runs; None also where FD is."""
+    below = None if fd is None else subfolders(fd, path, make)
+    try:
+        yield below
+    finally:
+        if below is not None:
+            os.close(below)
+
+
 def check_owned(fd: int, name: bytes) -> Optional[os.stat_result]:
     """What lstat says of NAME in the folder FD, None where it is missing. Raises LifeboatError for a link, for what
     belongs to somebody else, and for what group or others can write."""
@@ -156,11 +168,11 @@ def shown(fd: int) -> bytes:
         return b''
 
 
-def _ours():
+def _ours() -> Tuple[int, int]:
     return 0, os.geteuid()
 
 
-def _check(fd, name, st):
+def _check(fd: int, name: bytes, st: os.stat_result) -> None:
     if stat.S_ISLNK(st.st_mode):
         raise _refused(fd, name, 'is a link')
     foreign = st.st_uid not in _ours()
@@ -173,7 +185,7 @@ def _check(fd, name, st):
         raise _refused(fd, name, 'can be written by others (mode %04o)' % stat.S_IMODE(st.st_mode))
 
 
-def _given(fd):
+def _given(fd: int) -> Tuple[Optional[int], int]:
     """(owner, mode) that the file system of the folder FD gives to a folder of ours with mode 0700; (None, 0) if unknown."""
     name = b'.lifeboat-owner-%s' % os.urandom(6).hex().encode('ascii')
     try:
@@ -192,18 +204,18 @@ def _given(fd):
             pass
 
 
-def _is_link(fd, name):
+def _is_link(fd: int, name: bytes) -> bool:
     try:
         return stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
     except OSError:
         return False
 
 
-def _refused(fd, name, why):
+def _refused(fd: int, name: bytes, why: str) -> LifeboatError:
     return LifeboatError('%s %s. Nothing is written or removed there. Move it away or remove it, or choose another dest.' % (
         wording.text(os.path.join(shown(fd), name)), why))
 
 
-def _one_component(name):
+def _one_component(name: bytes) -> None:
     if not name or b'/' in name or b'\0' in name or name in (b'.', b'..'):
         raise ValueError('not a file name: %r' % name)

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a rescue is: counted where it runs (`Progress`), told where it is watched (`Teller`)."""
+"""The progress of a rescue: `Progress` counts it where it runs, `Teller` makes lines of it where it is watched."""
 import re
 import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from ..formats.wording import show
 
@@ -14,45 +15,45 @@ UNITS = ('bytes', 'KiB', 'MiB', 'GiB', 'TiB')
 
 
 class Progress(object):
-    """What a run says about itself. Costs nothing between the calls: bytes are looked up when somebody asks.
+    """What a run says about itself. Costs nothing between the calls: bytes are looked up only for a snapshot.
 
     Bytes are those of the sources, before compression. Written by one thread, read by another.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._phase = 'looking'
         self._job = self._component = ''
         self._total = self._before = self._expected = 0
         self._bundles = self._of = 0
-        self._counter = None
+        self._counter: Optional[Callable[[], int]] = None
         self._frozen = False
 
-    def phase(self, name, of=0):
+    def phase(self, name: str, of: int = 0) -> None:
         """looking | measuring | comparing | reading | finishing; OF: bundles to come."""
         self._phase = name
         self._of = of or self._of
 
-    def plan(self, total, bundles):
+    def plan(self, total: int, bundles: int) -> None:
         """TOTAL bytes in BUNDLES bundles are going to be read."""
         self._phase, self._total, self._of = 'reading', total, bundles
 
-    def bundle(self, number, name):
+    def bundle(self, number: int, name: str) -> None:
         self._bundles, self._job, self._component = number, name, ''
 
-    def reading(self, component, expected, counter):
+    def reading(self, component: str, expected: int, counter: Callable[[], int]) -> None:
         """COUNTER() gives the bytes read so far of a component of EXPECTED bytes."""
         self._component, self._expected, self._counter = component, expected, counter
 
-    def done(self, amount):
+    def done(self, amount: int) -> None:
         """A component is through; AMOUNT is what it counted for in plan()."""
         self._counter = None
         self._before += amount
         self._expected = 0
 
-    def frozen(self, yes):
+    def frozen(self, yes: bool) -> None:
         self._frozen = yes
 
-    def snapshot(self):
+    def snapshot(self) -> Dict[str, Any]:
         counter = self._counter
         here = min(counter(), self._expected) if counter is not None else 0
         return {'phase': self._phase, 'bundle': self._job, 'component': self._component,
@@ -60,7 +61,7 @@ class Progress(object):
                 'total': self._total, 'bundles': self._bundles, 'of': self._of, 'frozen': self._frozen}
 
 
-def human(size):
+def human(size: float) -> str:
     """1536 -> '1.5 KiB'."""
     size, number = float(size), 0
     while size >= 1024 and number < len(UNITS) - 1:
@@ -68,7 +69,7 @@ def human(size):
     return '%d bytes' % size if number == 0 else '%.1f %s' % (size, UNITS[number])
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """3725 -> '1:02:05', 65 -> '1:05'."""
     minutes, second = divmod(int(seconds), 60)
     hour, minute = divmod(minutes, 60)
@@ -78,14 +79,14 @@ def duration(seconds):
 class Teller(object):
     """Lines about snapshots, not more often than every EVERY seconds, and none for what did not move."""
 
-    def __init__(self, every=5.0, clock=time.monotonic):
+    def __init__(self, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._every = every
         self._clock = clock
         self._due = clock() + every
-        self._marks = []                # (time, bytes) of the last minute
-        self._last = None
+        self._marks: List[Tuple[float, int]] = []  # (time, bytes) of the last minute
+        self._last: Optional[str] = None
 
-    def line(self, snapshot, width=None):
+    def line(self, snapshot: Mapping[str, Any], width: Optional[int] = None) -> Optional[str]:
         """A line, or None where none is due. WIDTH: see describe()."""
         if not snapshot:
             return None
@@ -102,7 +103,7 @@ class Teller(object):
         self._last = text
         return text
 
-    def rate(self):
+    def rate(self) -> float:
         """Bytes a second over the last half minute, 0 if it cannot be told."""
         if len(self._marks) < 2:
             return 0.0
@@ -110,7 +111,7 @@ class Teller(object):
         return max(0.0, (last - first) / (until - since)) if until > since else 0.0
 
 
-def describe(snapshot, rate, width=None):
+def describe(snapshot: Mapping[str, Any], rate: float, width: Optional[int] = None) -> str:
     """'reading 2 of 7: shop-db volume:data, 1.2 GiB of 10.4 GiB (11 %), 85.0 MiB/s, 1:50 left'
 
     or, where that is wider than WIDTH characters: 'reading 2/7 shop-db volum..., 1.2 of 10.4 GiB, 85.0 MiB/s, 1:50 left'.

@@ -10,7 +10,7 @@ was seen on the way down. So nobody who moves folders meanwhile can lead the rem
 import errno
 import os
 import stat
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Callable, List, Optional, Tuple, Union
 
 Name = Union[bytes, str]
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -98,7 +98,7 @@ def _remove(name: Name, dir_fd: Optional[int], on: bool) -> List[OSError]:
     return failed
 
 
-def _try(failed, call, name, dir_fd):
+def _try(failed: List[OSError], call: Callable[..., Any], name: Union[bytes, str], dir_fd: Optional[int]) -> None:
     try:
         call(name, dir_fd=dir_fd)
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def _try(failed, call, name, dir_fd):
         failed.append(exc)
 
 
-def _gone(name, dir_fd, failed):
+def _gone(name: Union[bytes, str], dir_fd: Optional[int], failed: List[OSError]) -> bool:
     """True if NAME is dealt with: it was no folder. What could not be removed is in FAILED then."""
     try:
         os.unlink(name, dir_fd=dir_fd)
@@ -123,17 +123,17 @@ def _gone(name, dir_fd, failed):
     return True
 
 
-def _names(fd):
+def _names(fd: int) -> List[str]:
     # listdir on a descriptor gives str; the names come back to the same bytes
     return os.listdir(fd)
 
 
-def _identity(fd):
+def _identity(fd: int) -> Tuple[int, int]:
     st = os.fstat(fd)
     return st.st_dev, st.st_ino
 
 
-def _entered(name, dir_fd, device):
+def _entered(name: str, dir_fd: int, device: int) -> int:
     fd = _opened(name, dir_fd)
     if os.fstat(fd).st_dev != device:
         os.close(fd)
@@ -141,7 +141,7 @@ def _entered(name, dir_fd, device):
     return fd
 
 
-def _up(fd, identity):
+def _up(fd: int, identity: Tuple[int, int]) -> int:
     """Descriptor of the folder above FD, which is closed. OSError(ESTALE) if it is not the one that we came from."""
     above = os.open('..', DIR, dir_fd=fd)
     if _identity(above) != identity:
@@ -151,7 +151,7 @@ def _up(fd, identity):
     return above
 
 
-def _opened(name, dir_fd):
+def _opened(name: Name, dir_fd: Optional[int]) -> int:
     """Descriptor of a folder that we can empty: one of our own gets the mode for it."""
     try:
         fd = os.open(name, DIR, dir_fd=dir_fd)
@@ -164,7 +164,7 @@ def _opened(name, dir_fd):
     return fd
 
 
-def _loosen(name, dir_fd):
+def _loosen(name: Name, dir_fd: Optional[int]) -> None:
     handle = os.open(name, O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         os.chmod('/proc/self/fd/%d' % handle, 0o700)

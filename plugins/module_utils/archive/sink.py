@@ -11,9 +11,35 @@ A sink has three calls, and whoever fills one uses nothing else:
 """
 import errno
 import os
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, Type, TypeVar, Union
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import text
+
+Data = Union[bytes, memoryview]         # what a sink takes
+
+if TYPE_CHECKING:
+    from typing import Protocol  # Python 3.8
+
+    class Sink(Protocol):
+        bytes: int
+
+        def write(self, data: Data) -> None:
+            ...
+
+        def commit(self) -> None:
+            ...
+
+        def abort(self) -> None:
+            ...
+
+        def __enter__(self) -> 'Sink':
+            ...
+
+        def __exit__(self, kind: Optional[Type[BaseException]], *dummy: object) -> None:
+            ...
+
+_Result = TypeVar('_Result')
 
 TEMPORARY = b'.lifeboat-part'           # end of the name of every file that is not whole yet
 _NEXT_STEP = {
@@ -28,9 +54,9 @@ _NEXT_STEP = {
 class SinkError(LifeboatError):
     """The target did not take the data. `errno` as the kernel gave it."""
 
-    def __init__(self, path, exc):
+    def __init__(self, path: bytes, exc: OSError) -> None:
         LifeboatError.__init__(self, 'cannot write %s: %s; %s' % (
-            text(path), exc.strerror or exc, _NEXT_STEP.get(exc.errno, 'check that file system and run again')))
+            text(path), exc.strerror or exc, _NEXT_STEP.get(exc.errno or 0, 'check that file system and run again')))
         self.errno = exc.errno
 
 
@@ -46,14 +72,16 @@ class FileSink(object):
     the name are on the disk when commit() returns.
     """
 
-    def __init__(self, folder, name, durable=True, shown=None):
+    def __init__(self, folder: Union[bytes, int], name: bytes, durable: bool = True, shown: Optional[bytes] = None) -> None:
         if not name or b'/' in name or name in (b'.', b'..'):
             raise ValueError('not a file name: %r' % name)
         self.path = os.path.join(shown if shown is not None else folder if isinstance(folder, bytes) else b'', name)
         self.bytes = 0
         self._name = name
         self._durable = durable
-        self._fd = self._folder = None
+        self._fd: Optional[int] = None
+        self._folder: Optional[int] = None
+        self._placed = False            # it has its final name
         # a name may be 255 bytes long already
         self._temporary = b'.%b.%b%b' % (name[:200], os.urandom(6).hex().encode('ascii'), TEMPORARY)
         try:
@@ -67,40 +95,48 @@ class FileSink(object):
             self._close()
             raise SinkError(self.path, exc)
 
-    def write(self, data):
+    def write(self, data: Data) -> None:
         view = memoryview(data)
+        fd = self._open()[0]
         try:
             while view:
-                done = os.write(self._fd, view)
+                done = os.write(fd, view)
                 self.bytes += done
                 view = view[done:]
         except OSError as exc:
             raise SinkError(self.path, exc)
 
-    def commit(self):
+    def commit(self) -> None:
+        fd, folder = self._open()
         try:
             if self._durable:
-                os.fsync(self._fd)
-            os.close(self._fd)
-            self._fd = None
-            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-            self._temporary = None
+                os.fsync(fd)
+            self._fd = None             # whatever close() says, it is no longer ours
+            os.close(fd)
+            os.rename(self._temporary, self._name, src_dir_fd=folder, dst_dir_fd=folder)
+            self._placed = True
             if self._durable:
-                os.fsync(self._folder)
+                os.fsync(folder)
         except OSError as exc:
             self.abort()
             raise SinkError(self.path, exc)
         self._close()
 
-    def abort(self):
-        if self._folder is not None and self._temporary is not None:
+    def _open(self) -> Tuple[int, int]:
+        """Descriptors of the file and of its folder. ValueError once the sink is closed, as for a file."""
+        if self._fd is None or self._folder is None:
+            raise ValueError('the file %s is closed' % text(self.path))
+        return self._fd, self._folder
+
+    def abort(self) -> None:
+        if self._folder is not None and not self._placed:
             try:
                 os.unlink(self._temporary, dir_fd=self._folder)
             except OSError:
                 pass
         self._close()
 
-    def _close(self):
+    def _close(self) -> None:
         for fd in (self._fd, self._folder):
             if fd is not None:
                 try:
@@ -109,17 +145,17 @@ class FileSink(object):
                     pass
         self._fd = self._folder = None
 
-    def __enter__(self):
+    def __enter__(self) -> 'FileSink':
         return self
 
-    def __exit__(self, kind, *dummy):
+    def __exit__(self, kind: Optional[Type[BaseException]], *dummy: object) -> None:
         if kind is None and self._fd is not None:
             self.commit()
         else:
             self.abort()
 
 
-def resumed(write, *arguments, **options):
+def resumed(write: Callable[..., _Result], *arguments: Any, **options: Any) -> _Result:
     """write(...), a second time if what lies there does not fit: then nothing is left to go on with."""
     try:
         return write(*arguments, **options)
@@ -127,7 +163,7 @@ def resumed(write, *arguments, **options):
         return write(*arguments, **options)
 
 
-def make_private(path):
+def make_private(path: bytes) -> None:
     """mkdir -p with mode 0700 for what is new. OSError(ENOTDIR) for a file where a folder should be."""
     if os.path.isdir(path):
         return

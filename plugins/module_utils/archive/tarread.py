@@ -10,11 +10,14 @@ Written for speed too: 100,000 small files cost about a second (tarfile: twenty)
 Sources: POSIX pax(1) "ustar Interchange Format" and "pax Extended Header"; GNU tar manual, "Storing Sparse Files",
 "Basic Tar Format"; star(5) for SCHILY.xattr.
 """
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 from zlib import adler32
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import text
+
+if TYPE_CHECKING:
+    from ..formats.pieces import Readable
 
 BLOCK = 512
 CHUNK = 1 << 20
@@ -66,10 +69,10 @@ class Reader(object):
     """Iterate once over the members of STREAM (read(n)). Between two members take the data with take() or pieces();
     what is left is skipped. Reads the stream to its end, so that the decompressor can report damage."""
 
-    def __init__(self, stream, what='the archive', seek=False):
+    def __init__(self, stream: 'Readable', what: str = 'the archive', seek: bool = False) -> None:
         self._read = stream.read
         # a plain file need not be read where nobody wants its content
-        self._seek = stream.seek if seek else None
+        self._seek: Optional[Callable[[int, int], Any]] = getattr(stream, 'seek', None) if seek else None
         self.what = what
         self._buffer = b''
         self._at = 0
@@ -77,20 +80,20 @@ class Reader(object):
         self._fill = 0                  # zeros that follow them
         self.members = 0
         self.ended = False
-        self._headers = {}              # header block of extended headers -> their size: writers repeat them
-        self._owners = {}               # mode, uid and gid as in the header -> numbers
+        self._headers: Dict[bytes, int] = {}  # header block of extended headers -> their size: writers repeat them
+        self._owners: Dict[bytes, Tuple[int, int, int]] = {}  # mode, uid and gid as in the header -> numbers
 
-    def fail(self, problem, name=None):
+    def fail(self, problem: str, name: Optional[bytes] = None) -> ArchiveError:
         where = '%s of %s' % (shown(name), self.what) if name is not None else self.what
         return ArchiveError('%s: %s.' % (where, problem))
 
-    def ahead(self):
+    def ahead(self) -> int:
         """Bytes read from the stream that do not belong to what was given out so far."""
         return len(self._buffer) - self._at
 
     # --- bytes
 
-    def _need(self, count):
+    def _need(self, count: int) -> bool:
         """At least COUNT bytes in the buffer from _at on. False at the end of the stream."""
         have = len(self._buffer) - self._at
         if have >= count:
@@ -106,20 +109,20 @@ class Reader(object):
         self._at = 0
         return have >= count
 
-    def _exactly(self, count):
+    def _exactly(self, count: int) -> bytes:
         if not self._need(count):
             raise self.fail('ends in the middle of a member')
         piece = self._buffer[self._at:self._at + count]
         self._at += count
         return piece
 
-    def take(self):
+    def take(self) -> bytes:
         """All data of the current member; for small ones."""
         data = self._exactly(self._left)
         self._left = 0
         return data
 
-    def pieces(self, count=None):
+    def pieces(self, count: Optional[int] = None) -> Iterator[bytes]:
         """The next COUNT bytes of data (default: all that are left) in pieces."""
         count = self._left if count is None else count
         self._left -= count
@@ -136,7 +139,7 @@ class Reader(object):
             count -= length
             yield piece
 
-    def _skip(self):
+    def _skip(self) -> None:
         have = len(self._buffer) - self._at
         if self._seek is not None and self._left > have + CHUNK:
             self._seek(self._left - have, 1)
@@ -149,7 +152,7 @@ class Reader(object):
 
     # --- members
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Member]:
         announced = {}                  # by kind of header: PAX records, long name and long link of the next member
         extra = 0
         while True:
@@ -177,7 +180,7 @@ class Reader(object):
         self.ended = True
         self._padding()
 
-    def _block(self):
+    def _block(self) -> bytes:
         """The next header block; what is left of the member before it is skipped."""
         if self._left:
             self._skip()
@@ -192,19 +195,19 @@ class Reader(object):
         self._at = at + BLOCK
         return self._buffer[at:at + BLOCK]
 
-    def _size(self, block, kind):
+    def _size(self, block: bytes, kind: bytes) -> int:
         """The size that a header tells, once its checksum was found right."""
         size = self._headers.get(block)
         if size is None:
             self._check(block)
             size = _number(block[124:136])
             if size is None or not 0 <= size <= LARGEST:
-                raise self.fail('has a header with a size that is no number')
+                raise self.fail('has a header with an invalid size')
             if kind == b'x' and len(self._headers) < 64:
                 self._headers[block] = size
         return size
 
-    def _extra(self, kind, size):
+    def _extra(self, kind: bytes, size: int) -> Any:
         """What a header of one of the kinds EXTRA tells of the member behind it."""
         if kind == b'x' or kind == b'g':
             data = self._extended(size)
@@ -217,7 +220,7 @@ class Reader(object):
         self._exactly((BLOCK - size) % BLOCK)
         return value
 
-    def _padding(self):
+    def _padding(self) -> None:
         """What follows the end mark is padding, whatever it holds; but the stream has to end well."""
         padding = 0
         for piece in iter(lambda: self._read(CHUNK), b''):
@@ -225,7 +228,7 @@ class Reader(object):
             if padding > MAX_PADDING:
                 raise self.fail('goes on for more than %d bytes after its end mark' % MAX_PADDING)
 
-    def _check(self, block):
+    def _check(self, block: bytes) -> None:
         # adler32 sums bytes in its low half, exact up to 256 of them; much faster than sum()
         total = (adler32(block[:256]) & 0xffff) + (adler32(block[256:]) & 0xffff) - 2
         field = block[148:156]
@@ -234,7 +237,7 @@ class Reader(object):
         if stored != total - (adler32(field) & 0xffff) + 1 + 8 * 0x20:
             raise self.fail('has a damaged header (its checksum is wrong)')
 
-    def _extended(self, size):
+    def _extended(self, size: int) -> Dict[bytes, bytes]:
         """{key: value} of a PAX header's records."""
         if size > MAX_EXTENDED:
             raise self.fail('has an extended header of %d bytes' % size)
@@ -247,16 +250,16 @@ class Reader(object):
             space = data.find(b' ', at, at + 12)
             digits = data[at:space]
             if space < 0 or not digits.isdigit():
-                raise self.fail('has an extended header that makes no sense')
+                raise self.fail('has an invalid extended header')
             end = at + int(digits)
             equals = data.find(b'=', space, end)
             if end > size or equals < 0 or data[end - 1:end] != b'\n':
-                raise self.fail('has an extended header that makes no sense')
+                raise self.fail('has an invalid extended header')
             records[data[space + 1:equals]] = data[equals + 1:end - 1]
             at = end
         return records
 
-    def _plain(self, block, size, records):
+    def _plain(self, block: bytes, size: int, records: Optional[Dict[bytes, bytes]]) -> Member:
         """A regular file of which nothing but the time is in an extended header: nearly every member."""
         name = _string(block[:100])
         if block[345] and block[257:263] == b'ustar\0':
@@ -280,26 +283,27 @@ class Reader(object):
             mtime = self._time(mtime, name)
         return _new(Member, (name, FILE, mode, uid, gid, size, mtime, b'', None, None, size, None))
 
-    def _owner(self, block, name):
+    def _owner(self, block: bytes, name: bytes) -> Tuple[int, int, int]:
         """(mode, uid, gid) of a header."""
         field = block[100:124]
         found = self._owners.get(field)
         if found is None:
-            found = _number(field[:8]), _number(field[8:16]), _number(field[16:])
-            if None in found or not (0 <= found[1] <= MAX_ID and 0 <= found[2] <= MAX_ID):
-                raise self.fail('has an owner or a mode that is no number', name)
-            found = (found[0] & 0o7777,) + found[1:]
+            mode, uid, gid = _number(field[:8]), _number(field[8:16]), _number(field[16:])
+            if mode is None or uid is None or gid is None or not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
+                raise self.fail('has an invalid owner or mode', name)
+            found = (mode & 0o7777, uid, gid)
             if len(self._owners) < 4096:
                 self._owners[field] = found
         return found
 
-    def _seconds(self, block, name):
+    def _seconds(self, block: bytes, name: bytes) -> int:
         mtime = _number(block[136:148])
         if mtime is None or abs(mtime) > MAX_SECONDS:
-            raise self.fail('has a time that makes no sense', name)
+            raise self.fail('has an invalid time', name)
         return mtime * 1000000000
 
-    def _member(self, block, kind, size, records, announced):
+    def _member(self, block: bytes, kind: bytes, size: int, records: Dict[bytes, bytes],
+                announced: Dict[bytes, Union[Dict[bytes, bytes], bytes]]) -> Member:
         """Any member. ANNOUNCED: see :meth:`__iter__`."""
         original = self._name(block, records, announced)
         if b'size' in records:
@@ -310,7 +314,7 @@ class Reader(object):
         kind = FOLDER if kind == b'0' and original.endswith(b'/') else KINDS[kind]
         link = self._link(block, records, announced, original) if kind in (HARDLINK, SYMLINK) else b''
         if size and kind not in (FILE, FOLDER):
-            raise self.fail('is a hard link with data' if kind == HARDLINK else 'has data although it is no file', original)
+            raise self.fail('is a hard link with data' if kind == HARDLINK else 'has data but is not a file', original)
         if kind == FOLDER:
             size = 0                    # POSIX lets it announce one; nothing follows in any archive of ours
         name = self._safe(original, original, kind == FOLDER)
@@ -328,7 +332,7 @@ class Reader(object):
         realsize, extents = self._sparse(records, kind, original) if b'GNU.sparse.major' in records else (size, None)
         return Member(name, kind, mode, uid, gid, size, mtime, link, self._xattrs(records), device, realsize, extents)
 
-    def _name(self, block, records, announced):
+    def _name(self, block: bytes, records: Dict[bytes, bytes], announced: Mapping[bytes, Any]) -> bytes:
         """The name of a member as it stands in the archive."""
         name = announced[b'L'] if b'L' in announced else records.get(b'path')
         if name is None:
@@ -341,7 +345,7 @@ class Reader(object):
             raise self.fail('uses an old form of sparse files; only GNU sparse 1.0 is read', name)
         return name
 
-    def _link(self, block, records, announced, name):
+    def _link(self, block: bytes, records: Dict[bytes, bytes], announced: Mapping[bytes, Any], name: bytes) -> bytes:
         link = announced[b'K'] if b'K' in announced else records.get(b'linkpath')
         if link is None:
             link = _string(block[157:257])
@@ -349,14 +353,14 @@ class Reader(object):
             raise self.fail('is a link without a target', name)
         return link
 
-    def _device(self, block, name):
+    def _device(self, block: bytes, name: bytes) -> Tuple[int, int]:
         """(major, minor)"""
-        device = (_number(block[329:337]), _number(block[337:345]))
-        if None in device or not (0 <= device[0] < 1 << 12 and 0 <= device[1] < 1 << 20):
-            raise self.fail('has a device number that is no number', name)
-        return device
+        major, minor = _number(block[329:337]), _number(block[337:345])
+        if major is None or minor is None or not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
+            raise self.fail('has an invalid device number', name)
+        return major, minor
 
-    def _safe(self, name, original, folder, problem='would leave its folder'):
+    def _safe(self, name: bytes, original: bytes, folder: bool, problem: str = 'would leave its folder') -> bytes:
         """NAME in plain form. Refuses absolute names, '..', NUL."""
         if name[:2] == b'./':
             name = name[2:]
@@ -371,38 +375,38 @@ class Reader(object):
         if name.count(b'/') > MAX_DEPTH:
             raise self.fail('lies in more than %d folders' % MAX_DEPTH, original)
         if len(name) > NAME_MAX and max(map(len, name.split(b'/'))) > NAME_MAX:
-            raise self.fail('has a name that no file can have: a part of it is longer than %d bytes' % NAME_MAX, original)
+            raise self.fail('has a name with a part that is longer than %d bytes' % NAME_MAX, original)
         if b'..' in name or b'//' in name or b'/.' in name or name[:1] == b'.' or name[-1:] == b'/':
             parts = name.split(b'/')
             if b'..' in parts:
                 raise self.fail(problem, original)
             if b'' in parts or b'.' in parts:
-                raise self.fail('has a name that is not in its plain form', original)
+                raise self.fail('has a name that is not normalized', original)
         return name
 
-    def _decimal(self, value, name, largest):
+    def _decimal(self, value: bytes, name: bytes, largest: int) -> int:
         if not value.isdigit() or len(value) > 20 or int(value) > largest:
-            raise self.fail('has a record with a number that makes no sense', name)
+            raise self.fail('has a record with an invalid number', name)
         return int(value)
 
-    def _time(self, value, name):
+    def _time(self, value: bytes, name: bytes) -> int:
         """PAX time -> ns; the sign goes before the whole."""
-        whole, dot, fraction = value.partition(b'.')
+        whole, dummy, fraction = value.partition(b'.')
         if len(whole) > 20:
-            raise self.fail('has a time that makes no sense', name)
+            raise self.fail('has an invalid time', name)
         try:
             nanoseconds = int(fraction[:9].ljust(9, b'0')) if fraction else 0
             seconds = int(whole)
         except ValueError:
-            raise self.fail('has a time that is no number', name)
+            raise self.fail('has an invalid time', name)
         if abs(seconds) > MAX_SECONDS or nanoseconds < 0:
-            raise self.fail('has a time that makes no sense', name)
+            raise self.fail('has an invalid time', name)
         if value[:1] == b'-':
             return seconds * 1000000000 - nanoseconds
         return seconds * 1000000000 + nanoseconds
 
     @staticmethod
-    def _xattrs(records):
+    def _xattrs(records: Dict[bytes, bytes]) -> Optional[Dict[bytes, bytes]]:
         found = None
         for key, value in records.items():
             if key.startswith(XATTR):
@@ -414,7 +418,7 @@ class Reader(object):
                     found[name] = value
         return found
 
-    def _sparse(self, records, kind, name):
+    def _sparse(self, records: Dict[bytes, bytes], kind: bytes, name: bytes) -> Tuple[int, List[Tuple[int, int]]]:
         """(size of the file, extents); takes the map off the data."""
         if kind != FILE or records.get(b'GNU.sparse.major') != b'1' or records.get(b'GNU.sparse.minor') != b'0':
             raise self.fail('uses an unknown form of sparse files', name)
@@ -424,7 +428,7 @@ class Reader(object):
         wanted = None
         while wanted is None or len(numbers) < wanted:
             if self._left < BLOCK:
-                raise self.fail('has a map of its holes that makes no sense', name)
+                raise self.fail('has an invalid map of its holes', name)
             raw += self._exactly(BLOCK)
             self._left -= BLOCK
             lines = raw.split(b'\n')
@@ -435,24 +439,24 @@ class Reader(object):
                 elif len(numbers) < wanted:
                     numbers.append(self._decimal(line, name, LARGEST))
             if len(raw) > 20 and (wanted is None or len(numbers) < wanted):
-                raise self.fail('has a map of its holes that makes no sense', name)
+                raise self.fail('has an invalid map of its holes', name)
         extents = list(zip(numbers[::2], numbers[1::2]))
         reached = 0
         for offset, length in extents:
             if offset < reached or offset + length > realsize:
-                raise self.fail('has a map of its holes that makes no sense', name)
+                raise self.fail('has an invalid map of its holes', name)
             reached = offset + length
         if sum(length for dummy, length in extents) != self._left:
-            raise self.fail('has a map of its holes that makes no sense', name)
+            raise self.fail('has an invalid map of its holes', name)
         return realsize, extents
 
 
-def _string(field):
+def _string(field: bytes) -> bytes:
     end = field.find(b'\0')
     return field if end < 0 else field[:end]
 
 
-def _number(field):
+def _number(field: bytes) -> Optional[int]:
     """Octal text or GNU's base 256; None if it is neither."""
     if field[:1] >= b'\x80':
         value = int.from_bytes(field, 'big') & (1 << (8 * len(field) - 1)) - 1
@@ -470,7 +474,7 @@ def _number(field):
         return None
 
 
-def shown(name):
+def shown(name: bytes) -> str:
     """A name in a message: without control characters, cut where it is endless."""
     string = text(name)
     string = ''.join(char if char.isprintable() else '\\x%02x' % ord(char) for char in string[:200])

@@ -8,12 +8,30 @@ A tree is a context manager factory: `opened()` yields (root entry or None, stre
 import contextlib
 import os
 import stat
-from typing import NamedTuple
+from typing import (
+    TYPE_CHECKING,
+    ContextManager,
+    Generator,
+    Iterable,
+    Iterator,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
-from ..disk.tree import Entry, Failure, PlainTree
+from ..disk.tree import NOWHERE, Entry, Failure, PlainTree
 from ..layers.changes import changes as compare
 from ..layers.union import NO_STAT, View
 from . import write as archive
+
+if TYPE_CHECKING:
+    from typing import Protocol  # Python 3.8
+
+    class Tree(Protocol):
+        def opened(self) -> ContextManager[Tuple[Optional[Entry], Iterator[Union[Entry, Failure]]]]:
+            ...
+    from ..records.model import Stack
 
 # Names that databases give their files. databases/ looks into them; here they only say what goes first.
 DATABASE_NAMES = frozenset((b'PG_VERSION', b'ibdata1', b'WiredTiger', b'appendonly.aof.manifest', b'data.mdb', b'.minio.sys',
@@ -29,7 +47,7 @@ class Estimate(NamedTuple):
     databases: bool = False             # a name in it is one that databases use: for the order, not a finding
 
     @property
-    def work(self):
+    def work(self) -> int:
         """Bytes of archive that come of it, about: holes are left out."""
         return min(self.bytes, self.allocated) + 1024 * self.entries
 
@@ -37,11 +55,11 @@ class Estimate(NamedTuple):
 class LayerTree(object):
     """The writable layer as an OCI layer."""
 
-    def __init__(self, stack):
+    def __init__(self, stack: 'Stack') -> None:
         self.stack = stack
 
     @contextlib.contextmanager
-    def opened(self):
+    def opened(self) -> Iterator[Tuple[Optional[Entry], Iterator[Union[Entry, Failure]]]]:
         """Yield (root entry or None, stream of Entry and Failure)."""
         with View(self.stack.readable().view()) as view:
             if view.encodings[0].hides_all:
@@ -53,11 +71,11 @@ class LayerTree(object):
 class MergedTree(object):
     """The merged file system."""
 
-    def __init__(self, stack):
+    def __init__(self, stack: 'Stack') -> None:
         self.stack = stack
 
     @contextlib.contextmanager
-    def opened(self):
+    def opened(self) -> Iterator[Tuple[Optional[Entry], Iterator[Union[Entry, Failure]]]]:
         with View(self.stack.readable().view()) as view:
             yield None, view.entries()
 
@@ -65,11 +83,11 @@ class MergedTree(object):
 class FolderTree(object):
     """A volume or a bind: a folder, a single file, or a link that is kept as a link."""
 
-    def __init__(self, path):
+    def __init__(self, path: bytes) -> None:
         self.path = path
 
     @contextlib.contextmanager
-    def opened(self):
+    def opened(self) -> Iterator[Tuple[Optional[Entry], Iterator[Union[Entry, Failure]]]]:
         tree = PlainTree(self.path)
         root = tree.root_entry()
         try:
@@ -82,24 +100,24 @@ class FolderTree(object):
             root.folder.close_all()
 
 
-def difference(stack):
+def difference(stack: 'Stack') -> Generator[Union[Entry, Failure], None, None]:
     """A full-copy driver's writable layer: what differs from the init layer, deletions as whiteouts."""
     for change in compare(stack):
         if isinstance(change, Failure):
             yield change
-        elif change.kind == 'D':
-            yield Entry(change.path, NO_STAT, None, os.path.basename(change.path), None, True)
+        elif change.entry is None:      # deleted
+            yield Entry(change.path, NO_STAT, NOWHERE, os.path.basename(change.path), None, True)
         else:
             yield change.entry
 
 
-def measure(tree):
+def measure(tree: 'Tree') -> Estimate:
     """Walk a tree of this file without reading data -> Estimate. Raises OSError if it cannot be opened."""
     totals = [0, 0, 0]
     databases = False
     seen = set()
 
-    def counted(stream):
+    def counted(stream: Iterable[Union[Entry, Failure]]) -> Iterator[Union[Entry, Failure]]:
         nonlocal databases
         for entry in stream:
             if not isinstance(entry, Failure):

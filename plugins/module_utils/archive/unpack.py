@@ -12,11 +12,14 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from typing import NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..databases.registry import MARKERS, TAILS
 from . import tarread
 from .tarread import BLOCKDEV, CHARACTER, FIFO, FILE, FOLDER, HARDLINK, SYMLINK, Reader, shown
+
+if TYPE_CHECKING:
+    from ..formats.pieces import Readable
 
 MAX_OPEN = 64                           # folders held open
 MAX_NOTES = 20
@@ -57,7 +60,7 @@ class Scan(NamedTuple):
     first: Tuple[str, ...]              # a few names
 
 
-def scan(stream, what, allow_devices=False, check=True, limit=None):
+def scan(stream: 'Readable', what: str, allow_devices: bool = False, check: bool = True, limit: Optional[int] = None) -> Scan:
     """Read a whole archive as unpack() would, and refuse what it would refuse -> Scan. Raises ArchiveError."""
     reader = Reader(stream, what)
     seen = Seen()
@@ -83,17 +86,17 @@ def scan(stream, what, allow_devices=False, check=True, limit=None):
 class Seen(object):
     """What foresee() remembers of the members before."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.links = set()
         self.folders = set((b'',))
         self.held = 0
 
-    def hold(self, reader, name):
+    def hold(self, reader: Reader, name: bytes) -> None:
         """Count what is kept in memory; an archive of nothing but folders or links would fill it."""
         self.held = _held(reader, self.held, name, None)
 
 
-def _held(reader, held, name, xattrs):
+def _held(reader: Reader, held: int, name: bytes, xattrs: Optional[Dict[bytes, bytes]]) -> int:
     """HELD and what one more member takes. Raises ArchiveError above MAX_HELD."""
     held += HELD + len(name) + (sum(len(key) + len(value) for key, value in xattrs.items()) if xattrs else 0)
     if held > MAX_HELD:
@@ -101,7 +104,7 @@ def _held(reader, held, name, xattrs):
     return held
 
 
-def foresee(reader, member, seen, allow_devices):
+def foresee(reader: Reader, member: tarread.Member, seen: Seen, allow_devices: bool) -> None:
     """Refuse a member that goes through a link of the same archive, or stands where nothing can be, as openat() would."""
     _refuse_device(reader, member, allow_devices)
     links, name = seen.links, member.name
@@ -118,30 +121,32 @@ def foresee(reader, member, seen, allow_devices):
         seen.folders.add(name)
 
 
-def _misplaced(reader, path, name, links):
-    """The error for a PATH whose folder is none."""
+def _misplaced(reader: Reader, path: bytes, name: bytes, links: Set[bytes]) -> tarread.ArchiveError:
+    """The error for a PATH whose parent is not a folder."""
     at = path.find(b'/')
     while at >= 0:
         if path[:at] in links:
             return reader.fail('goes through %s, which the archive makes a link' % shown(path[:at]), name)
         at = path.find(b'/', at + 1)
-    return reader.fail('stands before its folder, or goes through something that is no folder', name)
+    return reader.fail('comes before its folder, or has a path through something that is not a folder', name)
 
 
-def _refuse_device(reader, member, allow_devices):
+def _refuse_device(reader: Reader, member: tarread.Member, allow_devices: bool) -> None:
     # character device 0/0 is how overlay file systems mark a deletion: it cannot be opened, by nobody
     if member.kind == BLOCKDEV or member.kind == CHARACTER and member.device != (0, 0):
+        device = member.device or (0, 0)
         if not allow_devices:
             raise reader.fail('is a device node (%d:%d), which is not expected here; ignore: [device_nodes] makes it all the '
-                              'same' % member.device, member.name)
+                              'same' % device, member.name)
 
 
-def _refuse_more(reader, member, size, limit):
+def _refuse_more(reader: Reader, member: tarread.Member, size: int, limit: Optional[int]) -> None:
     if limit is not None and size > limit:
         raise reader.fail('has more content than the manifest says (%d bytes)' % limit, member.name)
 
 
-def unpack(stream, folder, what='the archive', allow_devices=False, limit=None, owners=None):
+def unpack(stream: 'Readable', folder: Union[bytes, int], what: str = 'the archive', allow_devices: bool = False,
+           limit: Optional[int] = None, owners: Optional[bool] = None) -> Unpacked:
     """Unpack STREAM (decompressed, read(n)) into FOLDER (bytes or descriptor, an existing empty folder) -> Unpacked.
 
     LIMIT: bytes of file content that are expected at most. OWNERS: False leaves all to the user who runs this
@@ -159,7 +164,8 @@ def unpack(stream, folder, what='the archive', allow_devices=False, limit=None, 
 
 
 class _Job(object):
-    def __init__(self, reader, folder, allow_devices=False, limit=None, owners=False):
+    def __init__(self, reader: Reader, folder: Union[bytes, int], allow_devices: bool = False, limit: Optional[int] = None,
+                 owners: bool = False) -> None:
         self.reader = reader
         self.what = reader.what
         self.allow_devices = allow_devices
@@ -167,29 +173,29 @@ class _Job(object):
         self.owners = owners
         self.files = self.bytes = 0
         self.telling = self.root_seen = False
-        self.notes = []
+        self.notes: List[str] = []
         self.notes_total = 0
-        self.folders = []               # members, to be finished last
+        self.folders: List[tarread.Member] = []  # members, to be finished last
         self.held = 0
         self.unlooked = LOOK_BYTES      # bytes until the room is looked at
         # the folder's own path is trusted; it may be reached through links
-        self.open_folders = OrderedDict()
+        self.open_folders: 'OrderedDict[bytes, int]' = OrderedDict()
         self.root = os.dup(folder) if isinstance(folder, int) else os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def close(self):
+    def close(self) -> None:
         for fd in self.open_folders.values():
             os.close(fd)
         self.open_folders.clear()
         os.close(self.root)
 
-    def note(self, sentence):
+    def note(self, sentence: str) -> None:
         self.notes_total += 1
         if len(self.notes) < MAX_NOTES:
             self.notes.append(sentence)
 
     # --- folders
 
-    def descriptor(self, path):
+    def descriptor(self, path: bytes) -> int:
         """Descriptor of the folder PATH (relative), opened part by part."""
         if not path:
             return self.root
@@ -211,14 +217,14 @@ class _Job(object):
                 os.close(self.open_folders.popitem(last=False)[1])
         return fd
 
-    def forget(self, path):
+    def forget(self, path: bytes) -> None:
         fd = self.open_folders.pop(path, None)
         if fd is not None:
             os.close(fd)
 
     # --- members
 
-    def run(self):
+    def run(self) -> None:
         reader, descriptor, owners = self.reader, self.descriptor, self.owners
         take, write, utime, chown, fchmod = reader.take, os.write, os.utime, os.fchown, os.fchmod
         opener, closer = os.open, os.close
@@ -274,11 +280,11 @@ class _Job(object):
         except OSError as exc:
             raise self.translated(exc, member)
 
-    def translated(self, exc, member):
+    def translated(self, exc: OSError, member: Optional[tarread.Member]) -> tarread.ArchiveError:
         """An error of the system in words; what only a hostile archive can cause is a refusal."""
         name = member.name if member is not None else None
         if exc.errno in (errno.ELOOP, errno.ENOTDIR):
-            return self.reader.fail('goes through something that is no folder but a link or a file', name)
+            return self.reader.fail('has a path through a link or a file', name)
         if exc.errno == errno.EEXIST:
             return self.reader.fail('is in the archive twice, or its place is taken', name)
         if exc.errno == errno.ENOENT and member is not None:
@@ -288,7 +294,7 @@ class _Job(object):
         where = ' %s of' % shown(name) if name is not None else ''
         return tarread.ArchiveError('Cannot unpack%s %s: %s.' % (where, self.what, exc.strerror))
 
-    def member(self, member):
+    def member(self, member: tarread.Member) -> None:
         kind = member.kind
         if kind == FOLDER:
             self.folder(member)
@@ -317,14 +323,15 @@ class _Job(object):
             self.device(member, base, folder)
         self.finish_node(member, base, folder)
 
-    def device(self, member, base, folder):
+    def device(self, member: tarread.Member, base: bytes, folder: int) -> None:
         node = stat.S_IFCHR if member.kind == CHARACTER else stat.S_IFBLK
+        assert member.device is not None        # a reader gives one to every device
         try:
             os.mknod(base, node | member.mode & 0o777, os.makedev(*member.device), dir_fd=folder)
         except PermissionError:
             raise self.reader.fail('is a device node, which only root can make', member.name)
 
-    def look(self, count):
+    def look(self, count: int) -> None:
         """COUNT more bytes will be written: stop before the file system is full, which others need too."""
         self.unlooked -= count
         if count and self.unlooked > 0:
@@ -336,11 +343,11 @@ class _Job(object):
         if st.f_files and st.f_favail < ROOM_FILES:
             raise self.reader.fail('has more files than the file system has room for; less than %d would be left free' % ROOM_FILES)
 
-    def count(self, member):
+    def count(self, member: tarread.Member) -> None:
         self.bytes += member.realsize
         _refuse_more(self.reader, member, self.bytes, self.limit)
 
-    def file(self, member, base, folder):
+    def file(self, member: tarread.Member, base: bytes, folder: int) -> None:
         self.count(member)
         # a large file that is none costs a walk of the folder afterwards, nothing else
         self.telling = self.telling or not member.realsize & 511 or base in MARKERS or base[-4:] in TAILS
@@ -369,7 +376,7 @@ class _Job(object):
             os.close(fd)
         self.files += 1
 
-    def folder(self, member):
+    def folder(self, member: tarread.Member) -> None:
         name = member.name
         if name:
             parent, dummy, base = name.rpartition(b'/')
@@ -381,7 +388,7 @@ class _Job(object):
         self.held = _held(self.reader, self.held, name, member.xattrs)
         self.folders.append(member)
 
-    def finish(self, member):
+    def finish(self, member: tarread.Member) -> None:
         """Folders come last, the deepest first, so that no later change touches a time again."""
         fd = self.descriptor(member.name)
         if self.owners:
@@ -394,7 +401,7 @@ class _Job(object):
         os.utime(fd, ns=(member.mtime, member.mtime))
         self.forget(member.name)
 
-    def finish_node(self, member, base, folder):
+    def finish_node(self, member: tarread.Member, base: bytes, folder: int) -> None:
         """Owner, mode, attributes and time of what cannot be opened without harm."""
         if self.owners:
             os.chown(base, member.uid, member.gid, dir_fd=folder, follow_symlinks=False)
@@ -404,20 +411,10 @@ class _Job(object):
             self.xattrs(member, b'/proc/self/fd/%d/%s' % (folder, base))
         os.utime(base, ns=(member.mtime, member.mtime), dir_fd=folder, follow_symlinks=False)
 
-    def xattrs(self, member, where):
-        for name, value in sorted(member.xattrs.items()):
-            if name in HOST_XATTRS:
-                continue
-            try:
-                if isinstance(where, int):
-                    os.setxattr(where, name, value)
-                else:
-                    os.setxattr(where, name, value, follow_symlinks=False)
-            except OSError as exc:
-                if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                    raise
-                self.note('%s of %s could not get its attribute %s: %s.'
-                          % (shown(member.name or b'.'), self.what, shown(name), exc.strerror))
+    def xattrs(self, member: tarread.Member, where: Union[bytes, int]) -> None:
+        for name, exc in set_xattrs(where, member.xattrs or {}):
+            self.note('%s of %s could not get its attribute %s: %s.'
+                      % (shown(member.name or b'.'), self.what, shown(name), exc.strerror))
 
 
 class Shadow(_Job):
@@ -430,13 +427,13 @@ class Shadow(_Job):
     MAX_BYTES = 256 << 20
     MAX_LOOSE = 100                     # folders above a file
 
-    def __init__(self, reader, folder):
+    def __init__(self, reader: Reader, folder: Union[bytes, int]) -> None:
         _Job.__init__(self, reader, folder)
         self.place = folder
         self.loose = False
         self.kept = self.count_ = 0
 
-    def wants(self, member):
+    def wants(self, member: tarread.Member) -> Optional[int]:
         """Make MEMBER in the likeness; returns a descriptor for the beginning of its content, or None."""
         self.count_ += 1
         if self.count_ > self.MAX_MEMBERS or self.kept > self.MAX_BYTES or member.kind not in (FILE, FOLDER):
@@ -455,7 +452,7 @@ class Shadow(_Job):
         except OSError:                 # an OCI layer need not have the folders above its files
             return None
 
-    def _above(self, path):
+    def _above(self, path: bytes) -> None:
         """Make the folders of PATH that are missing."""
         if path in self.open_folders:
             return
@@ -475,7 +472,7 @@ class Shadow(_Job):
         finally:
             os.close(fd)
 
-    def keep(self, fd, offset, piece):
+    def keep(self, fd: int, offset: int, piece: bytes) -> None:
         """Write what of PIECE, which stands at OFFSET, belongs to the beginning."""
         if offset < self.HEAD and self.kept <= self.MAX_BYTES:
             piece = piece[:self.HEAD - offset]
@@ -483,7 +480,7 @@ class Shadow(_Job):
             self.kept += len(piece)
 
 
-def shadow(stream, what, folder):
+def shadow(stream: 'Readable', what: str, folder: Union[bytes, int]) -> None:
     """The likeness of a whole archive below FOLDER; folders above its members are made where they are missing."""
     reader = Reader(stream, what)
     job = Shadow(reader, folder)
@@ -506,7 +503,22 @@ def shadow(stream, what, folder):
         job.close()
 
 
-def _write_all(fd, data):
+def set_xattrs(where: Union[int, bytes], found: Dict[Any, bytes]) -> Iterator[Tuple[Any, OSError]]:
+    """Give WHERE, a descriptor or a path whose last component is not followed, the attributes FOUND ({name, bytes or text: value}),
+    but for HOST_XATTRS. Yields (name, why) of those that it could not get, most often for want of privileges or of a file system
+    that has them. OSError where nothing more can be written. Nothing happens before it is iterated over."""
+    for name, value in sorted(found.items()):
+        if os.fsencode(name) in HOST_XATTRS:
+            continue
+        try:
+            os.setxattr(where, name, value, follow_symlinks=isinstance(where, int))
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            yield name, exc
+
+
+def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view):]

@@ -12,11 +12,25 @@ import hashlib
 import os
 import stat
 import struct
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
-from ..disk.tree import Failure
+from ..disk.tree import Entry, Failure
 from ..formats import checksums, pieces, tarwriter, whiteouts
 from ..layers import idmap as ids
+
+if TYPE_CHECKING:
+    from ..formats.pieces import Writable
 
 TREE = 'tree'                           # a merged view, a volume, a bind mount
 LAYER = 'layer'                         # an OCI layer: deletions as .wh.NAME
@@ -59,8 +73,6 @@ class Result(NamedTuple):
     fingerprint: str                    # see fingerprint()
     markers: Tuple[bytes, ...] = ()     # layer: real files named .wh.*, which whoever applies it takes for deletions
     markers_total: int = 0
-    unsummed: Tuple[bytes, ...] = ()    # files that are not in SUMS: more than HASHED_HOLES bytes of holes
-    unsummed_total: int = 0
     split_links: int = 0                # inodes of which a further name may hold a second copy, see MAX_LINKS
     stripped: Tuple[bytes, ...] = ()    # members without some of their extended attributes, see loadable()
     stripped_total: int = 0
@@ -70,22 +82,22 @@ class Result(NamedTuple):
 class _Listed(object):
     """A list of which only the beginning is kept."""
 
-    def __init__(self):
-        self.first = []
+    def __init__(self) -> None:
+        self.first: List[Any] = []
         self.total = 0
 
-    def add(self, item):
+    def add(self, item: Any) -> None:
         self.total += 1
         if len(self.first) < MAX_LISTED:
             self.first.append(item)
 
 
 class _Fingerprint(object):
-    def __init__(self):
+    def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._seen = []
+        self._seen: List[bytes] = []
 
-    def add(self, entry):
+    def add(self, entry: Entry) -> None:
         st = entry.st
         seen = self._seen
         try:
@@ -97,37 +109,41 @@ class _Fingerprint(object):
         if len(seen) >= 2048:
             self._flush()
 
-    def add_failure(self, failure):
+    def failure(self, failure: Failure) -> None:
         self._seen += (failure.path, b'failure %d %d' % (failure.error.errno or 0, failure.folder))
 
-    def _flush(self):
+    def _flush(self) -> None:
         self._seen.append(b'')
         self._digest.update(b'\0'.join(self._seen))
         del self._seen[:]
 
-    def hexdigest(self):
+    def hexdigest(self) -> str:
         self._flush()
         return self._digest.hexdigest()
 
 
-def fingerprint(entries, root_entry=None):
+def fingerprint(entries: Iterable[Union[Entry, Failure]], root_entry: Optional[Entry] = None) -> str:
     """SHA-256 (hex) over what stat tells of each of ENTRIES: ``Result.fingerprint`` without reading any data.
 
     Path, type, mode, ids as on the disk, size, mtime, ctime and inode, in order; equal: nothing has changed. A link's
     target is not read for it: a new target is a new inode, and reading it would change its access time.
     """
     found = _Fingerprint()
-    if root_entry is not None:
-        found.add(root_entry)
-    for entry in entries:
-        if type(entry) is Failure:  # pylint: disable=unidiomatic-typecheck
-            found.add_failure(entry)
-        else:
-            found.add(entry)
+    _fill(found, entries, root_entry)
     return found.hexdigest()
 
 
-def data_map(fd, size):
+def _fill(target: Any, entries: Iterable[Union[Entry, Failure]], root_entry: Optional[Entry]) -> None:
+    if root_entry is not None:
+        target.add(root_entry)
+    for entry in entries:
+        if type(entry) is Failure:  # pylint: disable=unidiomatic-typecheck
+            target.failure(entry)
+        else:
+            target.add(entry)
+
+
+def data_map(fd: int, size: int) -> List[Tuple[int, int]]:
     """[(offset, length)] of the parts of FD that hold data, ascending; what is between them and up to SIZE is holes.
 
     At most MAX_EXTENTS: the smallest holes count as data if there are more. [(0, SIZE)] if there is no hole or the
@@ -166,7 +182,7 @@ def data_map(fd, size):
     return [(start, end - start) for start, end in found]
 
 
-def _join(extents, smallest):
+def _join(extents: List[Tuple[int, int]], smallest: int) -> List[Tuple[int, int]]:
     """EXTENTS, (start, end) each, without the holes that are below SMALLEST."""
     joined = extents[:1]
     for start, end in extents[1:]:
@@ -212,7 +228,7 @@ def loadable(found: Dict[str, bytes], is_link: bool = False) -> Loadable:
     return Loadable(kept, left_out, by_some)
 
 
-def _comes_back(name):
+def _comes_back(name: str) -> bool:
     return name.startswith(('user.', 'trusted.')) and not name.startswith(_DRIVERS_OWN) and not any(
         part in name for part in ('=', '%3D', '%25'))
 
@@ -223,13 +239,13 @@ class _Links(object):
     Two generations, so that names that never come (they lie outside of the tree) don't fill the memory.
     """
 
-    def __init__(self):
-        self._young = {}
-        self._old = {}
-        self._more = {}                 # names still to come where that is more than one
+    def __init__(self) -> None:
+        self._young: Dict[int, bytes] = {}
+        self._old: Dict[int, bytes] = {}
+        self._more: Dict[int, int] = {}  # names still to come where that is more than one
         self.dropped = 0
 
-    def first(self, st):
+    def first(self, st: os.stat_result) -> Optional[Tuple[bytes, bytes]]:
         """(path, digest or b'') under which the inode is in the archive already, or None."""
         key = (st.st_dev << 64) + st.st_ino
         generation = self._young if key in self._young else self._old
@@ -245,7 +261,7 @@ class _Links(object):
                 del generation[key]
         return found[found[0] + 1:], found[1:found[0] + 1]
 
-    def add(self, st, path, digest):
+    def add(self, st: os.stat_result, path: bytes, digest: bytes) -> None:
         if len(self._young) >= MAX_LINKS // 2:
             self.dropped += len(self._old)
             for key in self._old:
@@ -259,7 +275,8 @@ class _Links(object):
 
 
 class _Archive(object):
-    def __init__(self, writer, layer, idmap, sums, whole_seconds, for_loading, sparse, on_failure, hashed_holes):
+    def __init__(self, writer: 'Writable', layer: bool, idmap: Optional[ids.IdMap], sums: 'Optional[Writable]',
+                 whole_seconds: bool, for_loading: bool, sparse: bool, on_failure: Optional[Callable[[Lost], Any]], hashed_holes: int) -> None:
         self._writer = writer
         self._layer = layer
         self._idmap = idmap
@@ -271,48 +288,47 @@ class _Archive(object):
         self._on_failure = on_failure
         self._hashed_holes = hashed_holes
         self._links = _Links()
-        self._parts = []                # of the tar stream, not yet with the writer
+        self._parts: List[bytes] = []   # of the tar stream, not yet with the writer
         self._pending = 0               # their bytes
-        self._sums_of = []              # (digest, path), not yet with sums
-        self._buffer = None
+        self._sums_of: List[Tuple[str, bytes]] = []  # (digest, path), not yet with sums
+        self._buffer: Optional[memoryview] = None
         self._print = _Fingerprint()
-        self._unreadable_until = None   # (path, offset) where the last unreadable stretch ended
+        self._unreadable_until: Optional[Tuple[bytes, int]] = None  # (path, offset) where the last unreadable stretch ended
         self._entries = self._files = self._source_bytes = self._tar_bytes = self._sockets = 0
         self._failures = _Listed()
         self._markers = _Listed()
         self._stripped = _Listed()
         self._by_some = 0
-        self._unsummed = _Listed()
 
-    def close(self):
+    def close(self) -> Result:
         self._put(tarwriter.END)
         self._flush()
         return Result(self._entries, self._files, self._source_bytes, self._tar_bytes, self._sockets,
                       tuple(self._failures.first), self._failures.total, self._print.hexdigest(),
                       tuple(self._markers.first), self._markers.total,
-                      tuple(self._unsummed.first), self._unsummed.total, self._links.dropped,
+                      self._links.dropped,
                       tuple(self._stripped.first), self._stripped.total, self._by_some)
 
     # --- output
 
-    def _put(self, data):
+    def _put(self, data: bytes) -> None:
         self._parts.append(data)
         self._pending += len(data)
         if self._pending >= _BATCH:
             self._flush()
 
-    def _flush(self):
+    def _flush(self) -> None:
         if self._parts:
             batch = b''.join(self._parts)
             del self._parts[:]
             self._pending = 0
             self._writer.write(batch)
             self._tar_bytes += len(batch)
-        if self._sums_of:
+        if self._sums_of and self._sums is not None:
             self._sums.write(checksums.lines(self._sums_of))
             del self._sums_of[:]
 
-    def _put_now(self, view):
+    def _put_now(self, view: Union[bytes, memoryview]) -> None:
         """Large data: past the batch."""
         if self._parts:
             self._flush()
@@ -321,20 +337,20 @@ class _Archive(object):
 
     # --- what went wrong
 
-    def _lose(self, path, offset, message):
+    def _lose(self, path: bytes, offset: Optional[int], message: str) -> None:
         lost = Lost(path, offset, message)
         self._failures.add(lost)
         if self._on_failure is not None:
             self._on_failure(lost)
 
-    def failure(self, failure):
-        self._print.add_failure(failure)
+    def failure(self, failure: Failure) -> None:
+        self._print.failure(failure)
         what = 'the folder cannot be read, what is in it is missing' if failure.folder else 'cannot be read, left out'
         self._lose(failure.path, None, '%s: %s' % (what, _why(failure.error)))
 
     # --- entries
 
-    def add(self, entry):
+    def add(self, entry: Entry) -> None:
         self._print.add(entry)
         st = entry.st
         kind = st.st_mode & 0o170000
@@ -358,12 +374,12 @@ class _Archive(object):
         else:
             self._other(entry, kind)
 
-    def _marker(self, name, seconds):
+    def _marker(self, name: bytes, seconds: int) -> None:
         """An empty file that says something about the layers below. Root's: id maps don't touch these."""
         self._put(tarwriter.header(name, tarwriter.REGULAR, 0o600, 0, 0, 0, seconds * _SECOND))
         self._entries += 1
 
-    def _further_name(self, entry):
+    def _further_name(self, entry: Entry) -> bool:
         """True if the inode is in the archive already; then this is a hard link to it."""
         first = self._links.first(entry.st)
         if first is None:
@@ -377,7 +393,7 @@ class _Archive(object):
                 self._sums_of.append((digest.hex(), b'./' + entry.path))
         return True
 
-    def _other(self, entry, kind):
+    def _other(self, entry: Entry, kind: int) -> None:
         """Links, FIFOs, devices."""
         link = b''
         device = None
@@ -398,7 +414,8 @@ class _Archive(object):
         if entry.st.st_nlink > 1:
             self._links.add(entry.st, entry.path, b'')
 
-    def _header(self, entry, name, kind, size, xattrs=None, link=b'', device=None, sparse=None):
+    def _header(self, entry: Entry, name: bytes, kind: bytes, size: int, xattrs: Optional[Dict[str, bytes]] = None,
+                link: bytes = b'', device: Optional[Tuple[int, int]] = None, sparse: Optional[tarwriter.SparseMap] = None) -> bytes:
         st = entry.st
         uid, gid, mtime = st.st_uid, st.st_gid, st.st_mtime_ns
         if self._changes:
@@ -410,7 +427,7 @@ class _Archive(object):
             return sparse.header(name, st.st_mode & 0o7777, uid, gid, mtime, xattrs)
         return tarwriter.header(name, kind, st.st_mode & 0o7777, uid, gid, size, mtime, link, device, xattrs)
 
-    def _xattrs(self, entry, fd=None):
+    def _xattrs(self, entry: Entry, fd: Optional[int] = None) -> Optional[Dict[str, bytes]]:
         try:
             found = entry.xattrs(fd)
         except OSError as exc:
@@ -426,7 +443,7 @@ class _Archive(object):
                 self._stripped.add(entry.path)
         return found if self._idmap is None else self._idmap.xattrs(found)
 
-    def _file(self, entry):
+    def _file(self, entry: Entry) -> None:
         """A regular file. Written out in a row where 100,000 small ones go through: calls cost as much as reading."""
         st = entry.st
         path = entry.path
@@ -475,7 +492,7 @@ class _Archive(object):
         if st.st_nlink > 1:
             self._links.add(st, path, sha.digest() if sha is not None else b'')
 
-    def _sparse_data(self, entry, fd, extents, xattrs):
+    def _sparse_data(self, entry: Entry, fd: int, extents: List[Tuple[int, int]], xattrs: Optional[Dict[str, bytes]]) -> 'Optional[hashlib._Hash]':
         """Header and data as a sparse member. Returns the digest of the whole file as it will be after extraction."""
         path = entry.path
         size = entry.st.st_size
@@ -484,10 +501,9 @@ class _Archive(object):
         if self._sums is not None and size - member.data <= self._hashed_holes:
             sha = hashlib.sha256()
         elif self._sums is not None:
-            self._unsummed.add(path)
             self._flush()
             self._sums.write(b'# not hashed, nearly all of it is a hole: %b\n' % checksums.escape(b'./' + path)[1])
-        self._put(self._header(entry, path, None, None, xattrs, sparse=member))
+        self._put(self._header(entry, path, tarwriter.REGULAR, size, xattrs, sparse=member))
         self._put(member.blob)
         position = 0
         for start, length in extents:
@@ -503,7 +519,7 @@ class _Archive(object):
 
     # --- data
 
-    def _rest(self, fd, path, data, size):
+    def _rest(self, fd: int, path: bytes, data: bytes, size: int) -> bytes:
         """DATA, and what comes after it up to SIZE bytes: a short read is allowed anywhere."""
         while len(data) < size:
             try:
@@ -516,7 +532,7 @@ class _Archive(object):
             data += more
         return data
 
-    def _large(self, fd, path, offset, length, sha):
+    def _large(self, fd: int, path: bytes, offset: int, length: int, sha: 'Optional[hashlib._Hash]') -> None:
         """LENGTH bytes from OFFSET, where FD stands, to the writer and to SHA."""
         if self._buffer is None:
             self._buffer = memoryview(bytearray(_CHUNK))
@@ -542,35 +558,37 @@ class _Archive(object):
                 sha.update(view)
             offset += len(view)
 
-    def _salvage(self, fd, path, offset, length, error):
+    def _salvage(self, fd: int, path: bytes, offset: int, length: int, error: OSError) -> bytes:
         """LENGTH bytes from OFFSET, read page by page; pages that can't be read are zeros."""
         data = pieces.salvaged(fd, offset, length, functools.partial(self._unreadable, path))
         if len(data) < length:
             self._shorter(path, offset + len(data), offset + length)
         return data + bytes(length - len(data))
 
-    def _shorter(self, path, offset, size):
+    def _shorter(self, path: bytes, offset: int, size: int) -> None:
         self._lose(path, offset, 'became shorter while it was read, %d bytes are zeros' % (size - offset))
 
-    def _unreadable(self, path, start, end, error):
+    def _unreadable(self, path: bytes, start: int, end: int, error: OSError) -> None:
         """Told once for a stretch, not for each of its pages."""
         if self._unreadable_until != (path, start):
             self._lose(path, start, 'cannot be read from here on, zeros up to the next readable page: %s' % _why(error))
         self._unreadable_until = (path, end)
 
 
-def _hash_zeros(sha, count):
+def _hash_zeros(sha: 'hashlib._Hash', count: int) -> None:
     while count > 0:
         sha.update(_ZEROS[:min(count, _CHUNK)])
         count -= _CHUNK
 
 
-def _why(exc):
+def _why(exc: OSError) -> str:
     return exc.strerror or str(exc) or type(exc).__name__
 
 
-def write_tar(entries, writer, form=TREE, idmap=None, sums=None, whole_seconds=False, for_loading=False,
-              root_entry=None, sparse=True, on_failure=None, hashed_holes=HASHED_HOLES):
+def write_tar(entries: Iterable[Union[Entry, Failure]], writer: 'Writable', form: str = TREE, idmap: Optional[ids.IdMap] = None,
+              sums: 'Optional[Writable]' = None, whole_seconds: bool = False, for_loading: bool = False,
+              root_entry: Optional[Entry] = None, sparse: bool = True, on_failure: Optional[Callable[[Lost], Any]] = None,
+              hashed_holes: int = HASHED_HOLES) -> Result:
     """Write the stream ENTRIES (disk.tree.Entry and Failure) as one tar archive to WRITER; return :class:`Result`.
 
     WRITER: write(bytes-like), done with the buffer when it returns; stays open. FORM: TREE or LAYER.
@@ -585,11 +603,5 @@ def write_tar(entries, writer, form=TREE, idmap=None, sums=None, whole_seconds=F
         raise ValueError('form is tree or layer, not %r' % (form,))
     archive = _Archive(writer, form == LAYER, idmap, sums, whole_seconds, for_loading, sparse, on_failure,
                        hashed_holes)
-    if root_entry is not None:
-        archive.add(root_entry)
-    for entry in entries:
-        if type(entry) is Failure:  # pylint: disable=unidiomatic-typecheck
-            archive.failure(entry)
-        else:
-            archive.add(entry)
+    _fill(archive, entries, root_entry)
     return archive.close()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Disks -> file systems: partition tables, LUKS, md, LVM, in whatever order they lie in each other."""
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from ..formats.wording import show
 from . import luks, lvm, partitions, raid
@@ -59,7 +59,7 @@ def explore(session: Session, disks: List[Device]) -> Finding:
             return Finding(tuple(mountable), tuple(others))
 
 
-def _identify(session: Session, device: Device) -> Found:
+def _identify(session: Session, device: Device) -> Optional[Found]:
     try:
         return identify(read_of(device), device.size)
     except OSError as exc:

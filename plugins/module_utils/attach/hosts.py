@@ -13,7 +13,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
 from ..disk.host import HostRoot
-from ..engines.docker import discovery
+from ..engines import registry
+from ..engines.api import Given
 from ..formats import wording
 from ..formats.wording import show
 from ..records import model
@@ -202,8 +203,8 @@ def system_of(entry: fsinfo.FstabEntry, systems: List[FileSystem]) -> Optional[F
     if equals:
         of = {'UUID': lambda each: each.found.uuid, 'LABEL': lambda each: each.found.label,
               'PARTUUID': lambda each: each.device.partuuid, 'PARTLABEL': lambda each: each.device.partlabel}.get(key)
-        hits = [each for each in systems if of and value and of(each).lower() == value.lower()]
-        if key in ('LABEL', 'PARTLABEL'):
+        hits = [each for each in systems if of is not None and value and of(each).lower() == value.lower()]
+        if of is not None and key in ('LABEL', 'PARTLABEL'):
             hits = [each for each in hits if of(each) == value]
     else:
         hits = [each for each in systems if source in each.device.names]
@@ -222,12 +223,15 @@ def _by_number(source: str, systems: List[FileSystem]) -> List[FileSystem]:
 
 
 def _engines(root: str) -> Tuple[List[Dict[str, Any]], Tuple[model.Problem, ...]]:
-    found = discovery.find_roots(HostRoot(os.fsencode(root)), [])
-    engines = [{'engine': 'docker', 'data_root': wording.text(each.path), 'containers': each.containers, 'volumes': each.volumes,
-                'drivers': list(each.drivers)} for each in found.roots if each.score > 1]
-    engines += [{'engine': 'podman', 'data_root': problem.object, 'containers': None, 'volumes': None, 'drivers': []}
-                for problem in found.problems if problem.code == 'OTHER_ENGINE']
-    return engines, found.problems
+    """([what `hosts[].engines` says of each data root], problems). An engine that does not count its containers says None."""
+    engines, problems = [], []
+    for name, module in registry.engines().items():
+        found = module.find(HostRoot(os.fsencode(root)), Given())
+        engines += [{'engine': name, 'data_root': wording.text(each.path), 'containers': getattr(each, 'containers', None),
+                     'volumes': getattr(each, 'volumes', None), 'drivers': list(getattr(each, 'drivers', ()))}
+                    for each in found.candidates if getattr(each, 'score', 2) > 1]
+        problems += found.problems
+    return engines, tuple(problems)
 
 
 def _described(session: Session, host: Assembled) -> Dict[str, Any]:

@@ -23,7 +23,7 @@ LOCK = re.compile(br'(?m)^\d+: FLOCK +ADVISORY +WRITE +(\d+) [0-9a-f]+:[0-9a-f]+
 class Holder(object):
     """The lock of the open folder FD, from hold() to release()."""
 
-    def __init__(self, fd: int):
+    def __init__(self, fd: int) -> None:
         self._fd = fd
         self._lock: Optional[int] = None
 
@@ -55,7 +55,7 @@ class Holder(object):
             self._lock = None
 
 
-def _by_whom(fd):
+def _by_whom(fd: int) -> str:
     """' (process ..., since ...)', '' where it cannot be told: a process of another machine or of another container."""
     inode = os.fstat(fd).st_ino
     for pid, locked in LOCK.findall(read_kernel('/proc/locks')):

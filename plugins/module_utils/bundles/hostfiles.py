@@ -8,12 +8,16 @@ others out of it. Env files and profiles stay in the bundles; the files refer to
 """
 import os
 import re
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
 from ..archive.sink import FileSink
 from ..disk.errors import LifeboatError
 from ..formats.values import as_str
 from ..recreate import compose
 from . import reading, source as sources
+
+if TYPE_CHECKING:
+    from ..records.definition import Definition
 
 WHOLE = b'compose.yaml'
 FILE = re.compile(br'compose-[A-Za-z0-9_.-]+\.yaml\Z')
@@ -22,7 +26,7 @@ LARGEST = 16 << 20                      # bytes of a file that is there already
 UNSAFE = re.compile(r'[^A-Za-z0-9_.-]')
 
 
-def refresh(folder):
+def refresh(folder: bytes) -> List[bytes]:
     """Write what is missing or differs in FOLDER (bytes), remove files of projects that are no longer there -> [name (bytes)]
     of what was changed. Raises LifeboatError, OSError."""
     wanted = files(folder)
@@ -45,7 +49,7 @@ def refresh(folder):
     return changed
 
 
-def files(folder):
+def files(folder: bytes) -> Dict[bytes, bytes]:
     """{name: content}, both bytes; {} where no bundle holds a container."""
     placed = [item for item in _definitions(folder) if item is not None]
     if not placed:
@@ -58,7 +62,7 @@ def files(folder):
     return dict((name, text.encode('utf-8', 'surrogateescape')) for name, text in made.items())
 
 
-def _definitions(folder):
+def _definitions(folder: bytes) -> 'Iterator[Tuple[Definition, str]]':
     """(definition, folder of its files) of each container that has a bundle here, in the order of their names."""
     names = [name for name in sorted(os.listdir(folder)) if not name.startswith(b'.') and b'.until-' not in name]
     for name in names[:MOST]:
@@ -67,10 +71,12 @@ def _definitions(folder):
             continue
         info = reading.inspect_bundle(path, False)
         if info.status == reading.UNVERIFIED and info.manifest.get('kind') == 'container':
-            yield _definition(info, os.fsdecode(name))
+            found = _definition(info, os.fsdecode(name))
+            if found is not None:
+                yield found
 
 
-def _definition(info, name):
+def _definition(info: reading.BundleInfo, name: str) -> 'Optional[Tuple[Definition, str]]':
     source = sources.of_info(info)
     reference = as_str(sources.json_object(info, b'config/create.json').get('Image'))
     if not reference:
@@ -82,7 +88,7 @@ def _definition(info, name):
         return None
 
 
-def _read(path):
+def _read(path: bytes) -> Optional[bytes]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -2,6 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What docker_bundle_info returns of a bundle."""
+from typing import Any, Dict, List, Optional
+
 from ..disk.errors import LifeboatError
 from ..formats import wording
 from ..formats.values import as_dict, as_int, as_list, as_str
@@ -14,7 +16,7 @@ MOST = 1000                             # differences and unlisted files that ar
 LONGEST = 4096                          # characters of one text; the messages of our own rescues are far shorter
 
 
-def describe(info):
+def describe(info: reading.BundleInfo) -> Dict[str, Any]:
     """reading.BundleInfo -> plain dict. Nothing in the manifest is believed to be of the right type, or fit for a terminal."""
     manifest = as_dict(info.manifest)
     subject = next((manifest[kind] for kind in reading.KINDS if isinstance(manifest.get(kind), dict)), {})
@@ -31,35 +33,35 @@ def describe(info):
     return fields
 
 
-def _differences(info):
+def _differences(info: reading.BundleInfo) -> List[Dict[str, str]]:
     found = [{'file': reading.brief(item['file']), 'problem': item['problem']} for item in info.differences[:MOST]]
     more = len(info.differences) - MOST
     return found + ([{'file': '', 'problem': '%d more differences' % more}] if more > 0 else [])
 
 
-def _extra(info):
+def _extra(info: reading.BundleInfo) -> List[str]:
     more = len(info.extra) - MOST
     return [reading.brief(name) for name in info.extra[:MOST]] + (['(%d more)' % more] if more > 0 else [])
 
 
-def _shown(value):
+def _shown(value: Any) -> Optional[str]:
     """A text of the manifest for a result; None for anything else."""
     return wording.show(value[:LONGEST]) if isinstance(value, str) else None
 
 
-def _component(item):
-    found = dict((key, _shown(item.get(key))) for key in TEXTS)
+def _component(item: Dict[str, Any]) -> Dict[str, Any]:
+    found: Dict[str, Any] = dict((key, _shown(item.get(key))) for key in TEXTS)
     found['bytes'] = as_int(item.get('bytes'))
     return found
 
 
-def _problem(item):
+def _problem(item: Dict[str, Any]) -> Dict[str, Any]:
     found = dict((key, _shown(item.get(key)) or '') for key in PROBLEM)
     found.update((key, item[key]) for key in FLAGS if isinstance(item.get(key), bool))
     return found
 
 
-def _volumes(manifest):
+def _volumes(manifest: Dict[str, Any]) -> List[Dict[str, Optional[str]]]:
     """[{'name', 'stable_name'}] of the volumes that a restore of the bundle knows: those of the mounts, and what there is data of."""
     found = {}
     for item in map(as_dict, as_list(manifest.get('mounts'))):
@@ -72,8 +74,8 @@ def _volumes(manifest):
     return [{'name': _shown(name), 'stable_name': _shown(stable)} for name, stable in found.items()]
 
 
-def inspect(path, verify):
-    """[description] of every bundle at or below PATH (bytes). Raises LifeboatError where there is none."""
+def inspect(path: bytes, verify: bool) -> List[Dict[str, Any]]:
+    """[description] of every bundle at or below PATH (bytes). Raises LifeboatError if there is no bundle."""
     found = reading.find_bundles(path)
     if not found:
         raise LifeboatError('There is no bundle in %s. Give the folder that dest named in the rescue.' % wording.show(path))

@@ -4,12 +4,17 @@
 """OBJECT[:PATH]: which container, volume, layer or image is meant, and its file system."""
 import contextlib
 import os
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats.wording import show as shown
 from ..records import codes, model, selection
+
+if TYPE_CHECKING:
+    from ..engines.api import Root
+    from ..engines.registry import Host
+    from ..layers.filesystem import MountPoint, Node
 
 CONTAINER, VOLUME, LAYER, IMAGE = 'container', 'volume', 'layer', 'image'
 KINDS = (VOLUME, LAYER, IMAGE)
@@ -32,7 +37,7 @@ class Object(NamedTuple):
     idmap: Any
 
 
-def parse(text):
+def parse(text: str) -> Reference:
     """The Reference of an argument. LifeboatError."""
     kind, rest = CONTAINER, text
     head, colon, tail = text.partition(':')
@@ -50,7 +55,7 @@ def parse(text):
     return Reference(kind, name, os.fsencode(path) if colon else None, text)
 
 
-def with_path(text):
+def with_path(text: str) -> Reference:
     """The same where a path must be given."""
     found = parse(text)
     if found.path is None:
@@ -61,7 +66,7 @@ def with_path(text):
 # -- which one -----------------------------------------------------------------------------------------------------------
 
 
-def find(host, reference):
+def find(host: 'Host', reference: Reference) -> Object:
     """The Object that REFERENCE means. LifeboatError if there is none, or more than one."""
     hits = every(host, reference)
     if len(hits) > 1:
@@ -70,12 +75,12 @@ def find(host, reference):
     return hits[0]
 
 
-def every(host, reference):
+def every(host: 'Host', reference: Reference) -> List[Object]:
     """[Object] of all that REFERENCE means, whose name may be a glob for containers. LifeboatError if there is none."""
     return {CONTAINER: _containers, VOLUME: _volumes, LAYER: _layers, IMAGE: _images}[reference.kind](host, reference.name)
 
 
-def _containers(host, name):
+def _containers(host: 'Host', name: str) -> List[Object]:
     try:
         hits = selection.containers(host, [name])
     except LifeboatError as exc:
@@ -86,12 +91,12 @@ def _containers(host, name):
     return [_container(root, ident) for root, ident in hits]
 
 
-def _container(root, ident):
+def _container(root: 'Root', ident: str) -> Object:
     record = root.container(ident)
     return Object(CONTAINER, record.name or ident[:12], root, record, record.idmap or root.idmap)
 
 
-def _reasons(host, sentence):
+def _reasons(host: 'Host', sentence: str) -> str:
     """SENTENCE, and why there may be nothing where nothing was found."""
     if host.roots:
         return sentence
@@ -99,7 +104,7 @@ def _reasons(host, sentence):
     return ' '.join([sentence] + ['%s %s' % (item.message, item.next_step) for item in worst[:2]]).strip()
 
 
-def _volumes(host, name):
+def _volumes(host: 'Host', name: str) -> List[Object]:
     tables = [(root, root.volumes_with_users()) for root in host.roots]
     hits = [Object(VOLUME, name, root, table[name], root.idmap) for root, table in tables if name in table]
     if not hits:
@@ -108,7 +113,7 @@ def _volumes(host, name):
     return hits
 
 
-def _layers(host, name):
+def _layers(host: 'Host', name: str) -> List[Object]:
     try:
         return [item._replace(kind=LAYER) for item in _containers(host, name)]
     except LifeboatError:
@@ -119,7 +124,7 @@ def _layers(host, name):
         return hits
 
 
-def _images(host, name):
+def _images(host: 'Host', name: str) -> List[Object]:
     named, found = {}, []
     digest = name[7:] if name.startswith('sha256:') else name if ':' not in name else ''
     for root in host.roots:
@@ -146,13 +151,13 @@ class Opened(NamedTuple):
     partial: Any
 
 
-def opened(host, reference, mounts=True):
+def opened(host: 'Host', reference: Reference, mounts: bool = True) -> ContextManager[Opened]:
     """files_of() for a Reference to one object, which is looked for at once. LifeboatError where there is no such object."""
     return files_of(find(host, reference), mounts)
 
 
 @contextlib.contextmanager
-def files_of(item, mounts=True):
+def files_of(item: Object, mounts: bool = True) -> Iterator[Opened]:
     """Yield the Opened of an Object. MOUNTS: volumes and binds of a container are at their places. A container without readable layers still
     has what was mounted into it. LifeboatError where nothing of it can be read."""
     from ..layers import filesystem
@@ -176,13 +181,13 @@ def files_of(item, mounts=True):
         yield Opened(item, filesystem.FileSystem(filesystem.merged(view), places), view, partial)
 
 
-def said(problems, otherwise):
+def said(problems: Iterable[model.Problem], otherwise: str) -> str:
     """The worst of PROBLEMS with its next step, as one text."""
     ordered = sorted(problems, key=lambda item: (model.CRITICAL, model.WARNING, model.INFO).index(item.severity))
     return ' '.join(('%s %s' % (item.message, item.next_step)).strip() for item in ordered[:3]) or otherwise
 
 
-def _image_layers(image, partial):
+def _image_layers(image: model.Image, partial: List[str]) -> List[model.Layer]:
     """Layers of an image as a view takes them, top first."""
     layers = [model.Layer(layer.path, layer.encoding, layer.status) for layer in reversed(image.layers)]
     usable = [layer for layer in layers if layer.path and layer.status == model.COMPLETE]
@@ -195,7 +200,7 @@ def _image_layers(image, partial):
     return usable
 
 
-def _stack_layers(item, partial):
+def _stack_layers(item: Object, partial: List[str]) -> List[model.Layer]:
     """Layers of a container or an orphan layer, top first; of LAYER only the writable one."""
     record, stack = item.record, item.record.stack
     if stack is None or stack.writable is None and (item.kind == LAYER or not stack.readable().image):
@@ -212,7 +217,7 @@ def _stack_layers(item, partial):
     return list(stack.readable().view())
 
 
-def mount_points(container):
+def mount_points(container: model.Container) -> 'List[MountPoint]':
     """filesystem.MountPoint of each mount of a model.Container, and of the files that the engine mounts into all of them."""
     from ..layers import filesystem
     found = {}
@@ -225,7 +230,7 @@ def mount_points(container):
     return list(found.values())
 
 
-def _mount(mount):
+def _mount(mount: model.Mount) -> 'Tuple[Optional[Callable[[], Node]], str]':
     """(opener or None, why its data are missing or '')."""
     if mount.path is not None:
         return _opener(mount.path, mount.subpath), ''
@@ -236,15 +241,15 @@ def _mount(mount):
         shown(mount.destination))
 
 
-def _opener(path, subpath):
-    def open_it():
+def _opener(path: bytes, subpath: Optional[str]) -> 'Callable[[], Node]':
+    def open_it() -> 'Node':
         from ..layers import filesystem
         node = filesystem.plain(path)
         return filesystem.below(node, os.fsencode(subpath)) if subpath else node
     return open_it
 
 
-def lookup(opened_, path, follow=True):
+def lookup(opened_: Opened, path: Optional[bytes], follow: bool = True) -> 'Node':
     """The Node at PATH (bytes, None: the root). LifeboatError."""
     from ..layers import filesystem
     try:
@@ -253,14 +258,14 @@ def lookup(opened_, path, follow=True):
         raise LifeboatError('%s: %s%s' % (shown(place(opened_, path)), filesystem.why(exc), _nearest(opened_, path)))
 
 
-def _nearest(opened_, path):
+def _nearest(opened_: Opened, path: Optional[bytes]) -> str:
     """What there is instead of a path that is not there."""
     parts = [part for part in (path or b'').split(b'/') if part]
     from ..layers import chosen
     return '. The nearest folder that exists is %s' % shown(chosen.nearest(opened_.files, parts[:-1])) if parts else ''
 
 
-def place(opened_, path):
+def place(opened_: Opened, path: Optional[bytes]) -> bytes:
     """NAME:PATH (bytes) as a person would type it."""
     item = opened_.object
     head = item.name if item.kind == CONTAINER else '%s:%s' % (item.kind, item.name)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from ..archive import write as archive
 from ..disk.errors import LifeboatError
@@ -15,10 +15,13 @@ from ..layers import chosen, filesystem
 from ..records import model
 from . import objects, plan
 
+if TYPE_CHECKING:
+    from ..engines.registry import Host
+
 
 class Wanted(NamedTuple):
     """What is wanted of one object. `partial`: sentences on what of the paths cannot be there."""
-    object: Any                         # objects.Object
+    object: objects.Object
     item: plan.Item
     partial: Tuple[str, ...]
 
@@ -26,7 +29,7 @@ class Wanted(NamedTuple):
 class PathsTree(object):
     """The files of an objects.Object that PATTERNS (bytes) choose; a tree as those of archive.trees."""
 
-    def __init__(self, item: Any, patterns: List[bytes]) -> None:
+    def __init__(self, item: objects.Object, patterns: List[bytes]) -> None:
         self._object = item
         self._patterns = patterns
 
@@ -45,7 +48,7 @@ class PathsTree(object):
             raise OSError(errno.ENODATA, str(exc).rstrip('.'))
 
 
-def wanted(host: Any, texts: Tuple[str, ...]) -> List[Wanted]:
+def wanted(host: 'Host', texts: Tuple[str, ...]) -> List[Wanted]:
     """What the option `paths` means, in the order of its objects. LifeboatError for a pattern that matches nothing, before anything is
     written: with it the nearest folder that exists."""
     found: Dict[Tuple[bytes, str, str], Tuple[Any, List[bytes]]] = {}
@@ -68,12 +71,12 @@ def wanted(host: Any, texts: Tuple[str, ...]) -> List[Wanted]:
     return [_wanted(item, patterns) for item, patterns in found.values()]
 
 
-def _check(item: Any, reference: Any) -> None:
+def _check(item: objects.Object, reference: objects.Reference) -> None:
     """LifeboatError if REFERENCE matches no file of ITEM."""
     text = show(reference.text)
     with objects.files_of(item) as opened:
         try:
-            pattern = chosen.resolve(opened.files, reference.path)
+            pattern = chosen.resolve(opened.files, reference.path or b'')
         except chosen.Nothing as exc:
             raise LifeboatError('paths: %s matches nothing in %s: %s. The nearest folder that exists is %s' % (
                 text, show(item.name), filesystem.why(exc.why), show(exc.parent)))
@@ -89,7 +92,7 @@ def _check(item: Any, reference: Any) -> None:
                 '; %s could not be read: %s' % (show(b'/' + lost.path), filesystem.why(lost.error)) if lost else ''))
 
 
-def _wanted(item: Any, patterns: List[bytes]) -> Wanted:
+def _wanted(item: objects.Object, patterns: List[bytes]) -> Wanted:
     with objects.files_of(item) as opened:
         places = [chosen.resolve(opened.files, text).names for text in patterns]
         partial = [] if all(opened.files.is_mounted(names) for names in places) else list(opened.partial)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import stat
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Callable, Container, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..archive import trees, write as archive
 from ..disk import safeio
@@ -37,7 +37,8 @@ class Item(NamedTuple):
     shared: Optional[bytes] = None      # path of the data, for what several bundles share
 
 
-def container_items(container, include, kept_binds):
+def container_items(container: model.Container, include: Container[str],
+                    kept_binds: Callable[[model.Mount], str]) -> Tuple[List[Item], List[model.Problem]]:
     """(list of Item, problems) of one container. KEPT_BINDS(mount) -> '' or why a bind is left out."""
     items, problems = [], []
     stack = container.stack
@@ -55,7 +56,7 @@ def container_items(container, include, kept_binds):
     for mount in container.mounts:
         if mount.type == 'volume' and 'volumes' in include and mount.path is not None and mount.name not in seen:
             seen.add(mount.name)
-            items.append(volume_item(mount.name, mount.path, mount.status, {'destination': mount.destination}))
+            items.append(volume_item(mount.name or '', mount.path, mount.status, {'destination': mount.destination}))
         elif mount.type == 'bind' and 'binds' in include and mount.path is not None:
             number += 1
             why = kept_binds(mount)
@@ -71,7 +72,7 @@ def container_items(container, include, kept_binds):
     return items, problems
 
 
-def not_included(container, include, elsewhere=()):
+def not_included(container: model.Container, include: Container[str], elsewhere: Container[str] = ()) -> List[model.Problem]:
     """Problems that name the mounts whose data are on this disk and stay there, because INCLUDE leaves their kind out.
     ELSEWHERE: names of volumes that get bundles of their own."""
     found = []
@@ -89,26 +90,27 @@ def not_included(container, include, elsewhere=()):
     return found
 
 
-def left_behind(container, include, elsewhere=()):
+def left_behind(container: model.Container, include: Container[str], elsewhere: Container[str] = ()) -> List[Tuple[str, str]]:
     """What of CONTAINER stays on the disk because INCLUDE leaves it out: [(layers | binds | volumes, name for a person)]."""
     name = container.name or container.id[:12]
     found = [(dict(MOUNT_PARTS)[mount.type], '%s: %s at %s' % (name, _clipped((mount.name if mount.type == 'volume' else mount.source)
                                                                               or '?'), _clipped(mount.destination)))
              for mount in _left(container, include, elsewhere)]
-    if container.stack is not None and container.stack.writable is not None and not {'writable', 'rootfs', 'image'} & set(include):
+    if container.stack is not None and container.stack.writable is not None \
+            and not any(part in include for part in ('writable', 'rootfs', 'image')):
         found.append(('layers', '%s: writable layer' % name))
     return found
 
 
-def _left(container, include, elsewhere):
+def _left(container: model.Container, include: Container[str], elsewhere: Container[str]) -> List[model.Mount]:
     """Mounts with data that INCLUDE leaves out."""
     return [mount for mount in container.mounts for kind, part in MOUNT_PARTS
             if mount.type == kind and part not in include and mount.path is not None
             and not (kind == 'volume' and mount.name in elsewhere) and _holds_data(mount.path)]
 
 
-def _holds_data(path):
-    """A folder or a file; a socket or a device of the host is none."""
+def _holds_data(path: bytes) -> bool:
+    """True for a folder or a file; False for a socket or a device of the host."""
     try:
         mode = safeio.lstat(path).st_mode
     except OSError:
@@ -116,22 +118,22 @@ def _holds_data(path):
     return stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 
-def _clipped(text):
+def _clipped(text: str) -> str:
     return text if len(text) <= 150 else '%s...%s' % (text[:100], text[-40:])
 
 
-def hidden(problems):
-    """True if marks of layers were hidden when they were read: what comes of them is not the whole truth."""
+def hidden(problems: Iterable[model.Problem]) -> bool:
+    """True if marks of layers were hidden when they were read: the result may be incomplete."""
     return any(codes.has(item.code, codes.HIDES) for item in problems)
 
 
-def volume_item(name, path, status, about=None):
+def volume_item(name: str, path: bytes, status: str, about: Optional[Dict[str, Any]] = None) -> Item:
     fields = {'volume': name}
     fields.update(about or {})
     return Item('volume:' + name, 'volume', 'volumes/' + name, trees.FolderTree(path), archive.TREE, fields, status, path)
 
 
-def orphan_items(orphan, include):
+def orphan_items(orphan: model.Orphan, include: Container[str]) -> List[Item]:
     items = []
     seen = not hidden(orphan.problems)
     if 'writable' in include or not include:
@@ -143,19 +145,19 @@ def orphan_items(orphan, include):
     return items
 
 
-def slug(path):
+def slug(path: str) -> str:
     """A short file name made of a path."""
     return re.sub(r'[^A-Za-z0-9_.-]+', '-', path).strip('-.')[:60] or 'root'
 
 
-def records_fingerprint(found):
+def records_fingerprint(found: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
     for name in sorted(found):
         digest.update(b'%s %d\0' % (name.encode(), len(found[name])) + found[name])
     return digest.hexdigest()
 
 
-def log_fingerprint(container):
+def log_fingerprint(container: model.Container) -> str:
     digest = hashlib.sha256()
     for path in container.log.files if container.log is not None else ():
         try:

@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import time
-from typing import NamedTuple
+from typing import List, NamedTuple, Optional, Union
 
 from ..disk import fsinfo
 
@@ -29,7 +29,7 @@ class Group(NamedTuple):
     version: int
     folder: bytes                       # of the group in the file system
 
-    def is_frozen(self):
+    def is_frozen(self) -> bool:
         if self.version == V1:
             return _read(self.folder, b'freezer.state').strip() == b'FROZEN'
         return b'frozen 1' in _read(self.folder, b'cgroup.events').splitlines()
@@ -68,7 +68,7 @@ finally:
 class Frozen(object):
     """A frozen group; :meth:`thaw` says whether it was frozen all the time."""
 
-    def __init__(self, group, limit):
+    def __init__(self, group: Group, limit: float) -> None:
         self._group = group
         self._until = time.monotonic() + limit
         file, freeze, thaw = (b'freezer.state', 'FROZEN', 'THAWED') if group.version == V1 else (b'cgroup.freeze', '1', '0')
@@ -79,8 +79,10 @@ class Frozen(object):
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, cwd='/')
         except OSError as exc:
             raise NotFrozen('the process that would thaw it cannot be started: %s' % exc.strerror)
+        assert self._keeper.stdin is not None and self._keeper.stdout is not None       # both are pipes
+        self._input, self._output = self._keeper.stdin, self._keeper.stdout
         try:
-            ready = select.select([self._keeper.stdout], [], [], _SETTLE)[0] and os.read(self._keeper.stdout.fileno(), 1)
+            ready = select.select([self._output], [], [], _SETTLE)[0] and os.read(self._output.fileno(), 1)
             if not ready:
                 raise NotFrozen('%s cannot be written' % os.fsdecode(path))
             settled = time.monotonic() + min(limit, _SETTLE)
@@ -92,11 +94,11 @@ class Frozen(object):
             self.thaw()
             raise
 
-    def thaw(self):
+    def thaw(self) -> bool:
         """Let it go on. True if it was frozen until now."""
         whole = self._keeper.poll() is None and time.monotonic() < self._until and self._group.is_frozen()
-        self._keeper.stdin.close()
-        self._keeper.stdout.close()
+        self._input.close()
+        self._output.close()
         try:
             self._keeper.wait(timeout=_SETTLE)
         except subprocess.TimeoutExpired:
@@ -107,14 +109,14 @@ class Frozen(object):
 class Paused(object):
     """It was frozen before (docker pause), and stays so."""
 
-    def __init__(self, group):
+    def __init__(self, group: Group) -> None:
         self._group = group
 
-    def thaw(self):
+    def thaw(self) -> bool:
         return self._group.is_frozen()
 
 
-def freeze(pid, container_id, limit):
+def freeze(pid: int, container_id: str, limit: float) -> Union[Frozen, Paused]:
     """Freeze the group of the process PID of a container for at most LIMIT seconds. Raises NotFrozen."""
     group = find(pid, container_id)
     if group.is_frozen():
@@ -122,7 +124,7 @@ def freeze(pid, container_id, limit):
     return Frozen(group, limit)
 
 
-def find(pid, container_id):
+def find(pid: int, container_id: str) -> Group:
     """The Group of a container's process. Raises NotFrozen: also where freezing would stop more than the container."""
     try:
         lines = _read(b'/proc/%d' % pid, b'cgroup').splitlines()
@@ -152,7 +154,7 @@ def find(pid, container_id):
     raise NotFrozen('no control group of its own with a freezer was found for process %d' % pid)
 
 
-def _whole(path, ident):
+def _whole(path: bytes, ident: bytes) -> bytes:
     """The container's own group: what a process of it made below that is frozen with it."""
     steps = path.split(b'/')
     for number, step in enumerate(steps):
@@ -161,7 +163,7 @@ def _whole(path, ident):
     return path
 
 
-def _freezer(lines):
+def _freezer(lines: List[bytes]) -> Optional[bytes]:
     for line in lines:
         parts = line.split(b':', 2)
         if len(parts) == 3 and b'freezer' in parts[1].split(b','):
@@ -169,14 +171,14 @@ def _freezer(lines):
     return None
 
 
-def _unified(lines):
+def _unified(lines: List[bytes]) -> Optional[bytes]:
     for line in lines:
         if line.startswith(b'0::'):
             return line[3:]
     return None
 
 
-def _folder(version, path):
+def _folder(version: int, path: bytes) -> Optional[bytes]:
     """Where a group lies in the file system, None if its hierarchy is not mounted."""
     for raw in _read(b'/proc/self', b'mountinfo').splitlines():
         before, separator, after = raw.partition(b' - ')
@@ -195,6 +197,6 @@ def _folder(version, path):
     return None
 
 
-def _read(folder, name):
+def _read(folder: bytes, name: bytes) -> bytes:
     with open(os.path.join(folder, name), 'rb') as found:
         return found.read(1 << 20)

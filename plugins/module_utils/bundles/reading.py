@@ -11,13 +11,27 @@ import errno
 import os
 import re
 import stat
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import jsonish, pieces
-from ..formats.values import as_list
+from ..formats.values import NOTHING, as_list
 from ..formats.wording import show, text
+
+if TYPE_CHECKING:
+    from typing import Protocol  # Python 3.8
+
+    class Remote(Protocol):
+        """A bundle on the controller (transport.inbox.Inbox)."""
+        def info(self) -> 'BundleInfo':
+            ...
+
+        def document(self, name: bytes) -> Any:
+            ...
+
+        def open(self, name: bytes) -> int:
+            ...
 
 SCHEMA_VERSIONS = (1, 2)
 KINDS = ('container', 'volume', 'orphan', 'image')
@@ -54,12 +68,12 @@ class BundleInfo(NamedTuple):
     differences: Tuple[Dict[str, str], ...]
     manifest: Dict[str, Any]
     extra: Tuple[str, ...] = ()
-    sums: Dict[bytes, str] = {}
+    sums: Dict[bytes, str] = NOTHING
     remote: Any = None
-    marks: Dict[bytes, Tuple[int, ...]] = {}    # what told each file when it was checked: it must be the same when it is used
+    marks: Dict[bytes, Tuple[int, ...]] = NOTHING    # what told each file when it was checked: it must be the same when it is used
 
 
-def find_bundles(path):
+def find_bundles(path: Union[bytes, str]) -> List[bytes]:
     """Paths (bytes, sorted) of the bundles at or below PATH: PATH itself, or folders up to three levels down.
 
     Folders whose names begin with a dot (a rescue still at work, or killed) are left out.
@@ -86,8 +100,8 @@ def find_bundles(path):
     return sorted(found)
 
 
-def _folders(folder, names):
-    """Yield (name, Dir) of the folders among NAMES that may be or hold bundles; links are none."""
+def _folders(folder: safeio.Dir, names: List[bytes]) -> Iterator[Tuple[bytes, safeio.Dir]]:
+    """Yield (name, Dir) of the folders among NAMES that may be or hold bundles; links are left out."""
     for name in names:
         if name.startswith(b'.'):
             continue
@@ -98,7 +112,7 @@ def _folders(folder, names):
                 raise
 
 
-def inspect_bundle(path, verify=True, seen=None):
+def inspect_bundle(path: Union[bytes, str], verify: bool = True, seen: Optional[Dict[Tuple[int, int, int, int], str]] = None) -> BundleInfo:
     """Check one bundle against its SHA256SUMS and manifest.json -> BundleInfo.
 
     `damaged`: something is there but differs; `incomplete`: something that belongs to it is missing. VERIFY false
@@ -129,7 +143,7 @@ def inspect_bundle(path, verify=True, seen=None):
     return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums, None, check.marks)
 
 
-def inspect_head(path, remote):
+def inspect_head(path: bytes, remote: 'Remote') -> BundleInfo:
     """BundleInfo of a bundle that is elsewhere, from a copy of its small files (SHA256SUMS, manifest.json, config/) in the
     folder PATH. Those are verified here; the others when they are read."""
     check = _Check()
@@ -144,7 +158,7 @@ def inspect_head(path, remote):
     return BundleInfo(path, status, tuple(check.differences), manifest, (), sums, remote)
 
 
-def open_file(info, name):
+def open_file(info: BundleInfo, name: bytes) -> int:
     """Descriptor of a bundle's file that SHA256SUMS lists (NAME bytes). Raises LifeboatError."""
     if name not in info.sums:
         raise LifeboatError('The bundle %s has no %s in its SHA256SUMS.' % (show(info.path), show(name)))
@@ -163,18 +177,18 @@ def open_file(info, name):
     return fd
 
 
-def refuse_changed(info, name, fd):
+def refuse_changed(info: BundleInfo, name: bytes, fd: int) -> None:
     """LifeboatError if the file behind FD is not, or is not any more, what was checked under NAME."""
     if info.marks.get(name, _mark(os.fstat(fd))) != _mark(os.fstat(fd)):
         raise LifeboatError('%s of the bundle %s was changed after it was checked: run again, when nobody writes there.'
                             % (show(name), show(info.path)))
 
 
-def _mark(st):
+def _mark(st: os.stat_result) -> Tuple[int, ...]:
     return st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns
 
 
-def read_file(info, name, limit=safeio.MAX_METADATA):
+def read_file(info: BundleInfo, name: bytes, limit: int = safeio.MAX_METADATA) -> bytes:
     """The bytes of a small file of a bundle. Raises LifeboatError."""
     fd = open_file(info, name)
     try:
@@ -185,26 +199,27 @@ def read_file(info, name, limit=safeio.MAX_METADATA):
         os.close(fd)
 
 
-def components(manifest, kind=None):
+def components(manifest: Dict[str, Any], kind: Optional[str] = None) -> List[Dict[str, Any]]:
     """The manifest's components as a list of dicts, those of one KIND if given."""
     found = [item for item in as_list(manifest.get('components')) if isinstance(item, dict)]
     return [item for item in found if kind is None or kind_of(item) == kind]
 
 
-def kind_of(component):
+def kind_of(component: Dict[str, Any]) -> str:
     """writable, rootfs, image, volume, bind, log or config: `kind`, or the part of `name` before the colon."""
     kind = component.get('kind') or component.get('name')
     return kind.split(':', 1)[0] if isinstance(kind, str) else ''
 
 
-def component_name(component):
+def component_name(component: Dict[str, Any]) -> str:
     """Of a volume its name; of others what stands behind the colon of `name`, or all of it."""
-    name = component.get('name') if isinstance(component.get('name'), str) else ''
+    found = component.get('name')
+    name = found if isinstance(found, str) else ''
     volume = component.get('volume')
     return (volume if isinstance(volume, str) else '') or name.partition(':')[2] or name
 
 
-def component_file(component):
+def component_file(component: Dict[str, Any]) -> Optional[bytes]:
     """The component's file as bytes relative to the bundle, None where nothing was written."""
     name = component.get('file')
     return text(name).encode('utf-8') if isinstance(name, str) and name else None
@@ -213,34 +228,34 @@ def component_file(component):
 class _Check(object):
     """Collects what differs."""
 
-    def __init__(self):
-        self.differences = []
-        self.marks = {}
+    def __init__(self) -> None:
+        self.differences: List[Dict[str, str]] = []
+        self.marks: Dict[bytes, Tuple[int, ...]] = {}
         self.damaged = self.missing = False
 
-    def wrong(self, name, problem):
+    def wrong(self, name: bytes, problem: str) -> None:
         self.damaged = True
         self.differences.append({'file': text(name), 'problem': problem})
 
-    def lacking(self, name, problem='is missing'):
+    def lacking(self, name: bytes, problem: str = 'is missing') -> None:
         self.missing = True
         self.differences.append({'file': text(name), 'problem': problem})
 
 
-def brief(value):
+def brief(value: Any) -> str:
     """Something of a bundle in a sentence: one line, and not longer than a name can be."""
     if not isinstance(value, (bytes, str)):
         value = repr(value) if isinstance(value, (int, float, bool)) or value is None else 'a %s' % type(value).__name__
     return show(value) if len(value) <= 300 else show(value[:300]) + '...'
 
 
-def safe_name(name):
+def safe_name(name: bytes) -> bool:
     """True if NAME (bytes) is relative and stays below its folder, in the plain form without empty parts."""
     return (bool(name) and b'\0' not in name and len(name) <= MAX_FILE_NAME
             and all(part not in (b'', b'.', b'..') for part in name.split(b'/')))
 
 
-def parse_sums(raw):
+def parse_sums(raw: bytes) -> Tuple[Dict[bytes, str], List[Tuple[int, str]]]:
     """Lines of a checksum file -> ({name (bytes): hex}, [(line number, problem)]).
 
     sha256sum(1): two characters between sum and name, a leading backslash where the name has \\n, \\r or \\\\ in it.
@@ -266,14 +281,14 @@ def parse_sums(raw):
     return sums, problems
 
 
-def parse(raw):
+def parse(raw: bytes) -> Any:
     """The value of a JSON file of a bundle (bytes). ValueError: not JSON, nested too deep, or of too many values for memory."""
     if raw.count(b',') + raw.count(b'[') + raw.count(b'{') > MAX_VALUES:
         raise ValueError('more than %d values' % MAX_VALUES)
     return jsonish.loads(raw)
 
 
-def _content(root, name, check, limit=safeio.MAX_METADATA):
+def _content(root: safeio.Dir, name: bytes, check: _Check, limit: int = safeio.MAX_METADATA) -> Optional[bytes]:
     """The bytes of a file right in the bundle, None if it cannot be read (then `check` knows)."""
     try:
         return root.read(name, limit)
@@ -284,7 +299,7 @@ def _content(root, name, check, limit=safeio.MAX_METADATA):
     return None
 
 
-def _read_sums(root, check):
+def _read_sums(root: safeio.Dir, check: _Check) -> Dict[bytes, str]:
     raw = _content(root, SUMS, check, MAX_SUMS)
     if raw is None:
         return {}
@@ -298,8 +313,8 @@ def _read_sums(root, check):
     return sums
 
 
-def _read_manifest(root, check):
-    """manifest.json as a dict; {} if it is missing or makes no sense (then `check` knows)."""
+def _read_manifest(root: safeio.Dir, check: _Check) -> Dict[str, Any]:
+    """manifest.json as a dict; {} if it is missing or invalid (`check` reports that)."""
     raw = _content(root, MANIFEST, check, MAX_MANIFEST)
     if raw is None:
         return {}
@@ -315,7 +330,7 @@ def _read_manifest(root, check):
     return manifest
 
 
-def _manifest_problem(manifest):
+def _manifest_problem(manifest: Any) -> Optional[str]:
     if not isinstance(manifest, dict):
         return 'is not a JSON object'
     version = manifest.get('schema_version')
@@ -335,7 +350,7 @@ def _manifest_problem(manifest):
     return None
 
 
-def _component_problem(item, files, names):
+def _component_problem(item: Any, files: Set[bytes], names: Set[Tuple[str, str]]) -> Optional[str]:
     """What is wrong with a component, None if nothing is. FILES and NAMES: those of the components before."""
     shown = brief(item.get('name'))
     name, kind = component_file(item), kind_of(item)
@@ -359,7 +374,7 @@ def _component_problem(item, files, names):
     return None
 
 
-def _component_sizes(manifest, sums, check):
+def _component_sizes(manifest: Dict[str, Any], sums: Dict[bytes, str], check: _Check) -> Dict[bytes, int]:
     """{file (bytes): size} of the manifest's components; compares their sums with SHA256SUMS."""
     sizes = {}
     files, names = set(), set()
@@ -382,7 +397,7 @@ def _component_sizes(manifest, sums, check):
     return sizes
 
 
-def _files(root, check):
+def _files(root: safeio.Dir, check: _Check) -> Iterator[Tuple[bytes, Optional[os.stat_result]]]:
     """Yield (name, stat) of everything below ROOT that is not a folder."""
     pending = [(b'', root)]
     while pending:
@@ -406,7 +421,8 @@ def _files(root, check):
                 check.wrong(prefix + name, 'cannot be opened: %s' % exc.strerror)
 
 
-def _check_file(root, name, expected, size, present, verify, check, seen=None):
+def _check_file(root: safeio.Dir, name: bytes, expected: str, size: Optional[int], present: bool, verify: bool, check: _Check,
+                seen: Optional[Dict[Any, Any]] = None) -> None:
     if not present:
         check.lacking(name)
         return
@@ -432,16 +448,16 @@ def _check_file(root, name, expected, size, present, verify, check, seen=None):
         os.close(fd)
 
 
-def _open_below(root, name):
+def _open_below(root: safeio.Dir, name: bytes) -> int:
     folder, dummy, last = name.rpartition(b'/')
     return root.descend(folder).open(last)
 
 
-def _sha256(fd, st, seen):
+def _sha256(fd: int, st: os.stat_result, seen: Optional[Dict[Tuple[int, int, int, int], str]]) -> str:
     mark = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns) if seen is not None and st.st_nlink > 1 else None
-    if mark is not None and mark in seen:
+    if mark is not None and seen is not None and mark in seen:
         return seen[mark]
     found = pieces.hashed(fd)[0].hexdigest()
-    if mark is not None:
+    if mark is not None and seen is not None:
         seen[mark] = found
     return found

@@ -4,7 +4,7 @@
 """A verified bundle as the records that a restore works with."""
 import os
 import re
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..disk.errors import LifeboatError
 from ..engines import registry
@@ -45,7 +45,7 @@ class Part(NamedTuple):
     reason: str = ''                    # why it is not whole, as far as the bundle says
 
     @property
-    def shortfall(self):
+    def shortfall(self) -> str:
         """What is missing of it, for a sentence: the reason, or where it can be looked up."""
         return 'what is missing stands in the manifest' if not self.reason else show(self.reason[:MAX_REASON]).rstrip('.')
 
@@ -65,11 +65,11 @@ class Source(NamedTuple):
     parts: Tuple[Part, ...]
     image_digest: str = ''              # of the configuration of the container's image
 
-    def of(self, kind):
+    def of(self, kind: str) -> List[Part]:
         return [part for part in self.parts if part.kind == kind]
 
 
-def read(path, remote=None, seen=None):
+def read(path: bytes, remote: 'Optional[reading.Remote]' = None, seen: Optional[Dict[Tuple[int, int, int, int], str]] = None) -> Source:
     """-> Source of a bundle; REMOTE: an inbox.Inbox for one on the controller. LifeboatError if it is damaged, incomplete,
     or no bundle. SEEN: see reading.inspect_bundle()."""
     info = reading.inspect_bundle(path, True, seen) if remote is None else remote.info()
@@ -82,7 +82,7 @@ def read(path, remote=None, seen=None):
     return of_info(info)
 
 
-def of_info(info):
+def of_info(info: reading.BundleInfo) -> Source:
     """-> Source of a reading.BundleInfo whose manifest is one."""
     manifest = info.manifest
     kind = manifest['kind']
@@ -108,14 +108,14 @@ def of_info(info):
         peers=_peers(manifest), stable=stable, parts=parts, image_digest=digests[0] if digests else '')
 
 
-def define(source, image, defaults, name, names):
+def define(source: Source, image: str, defaults: Optional[Defaults], name: str, names: Dict[str, str]) -> Definition:
     """The container as a Definition for the engine that is restored to, made from IMAGE, whose own defaults are DEFAULTS.
     NAMES: of volume_names()."""
     return resolved(source.definition, image, defaults, name, source.id, source.mounts, names, source.volumes, source.networks,
                     source.peers)
 
 
-def _definition(info):
+def _definition(info: reading.BundleInfo) -> Definition:
     """The neutral definition; of a bundle of version 1 from the engine's own files. Lost where there is none or it is damaged."""
     if info.manifest.get('schema_version') == 1:
         return registry.definition(registry.FIRST, lambda name: json_bytes(info, CONFIG + os.fsencode(name)))
@@ -123,7 +123,7 @@ def _definition(info):
     return from_json(value) if value else Definition(lost_process='The definition', lost_settings='The definition')
 
 
-def volume_names(source, mapping, container_name):
+def volume_names(source: Source, mapping: Mapping[str, str], container_name: str) -> Dict[str, str]:
     """{recorded name: name on the target} of every volume of a bundle. MAPPING: the user's volume_map, whose keys may be
     the recorded or the stable name. LifeboatError for a key that names no volume."""
     found = {}
@@ -158,7 +158,7 @@ def volume_names(source, mapping, container_name):
     return found
 
 
-def _parts(info, manifest):
+def _parts(info: reading.BundleInfo, manifest: Dict[str, Any]) -> Iterator[Part]:
     for item in reading.components(manifest):
         file = reading.component_file(item)
         kind = reading.kind_of(item)
@@ -172,7 +172,7 @@ def _parts(info, manifest):
                    _text(item.get('status')), _text(item.get('destination')), _text(item.get('source')), _reason(manifest, item, name))
 
 
-def _reason(manifest, item, name):
+def _reason(manifest: Dict[str, Any], item: Dict[str, Any], name: str) -> str:
     """Why a component is not whole: its own problems first, then those of the bundle that name it or what it is of."""
     own = list(map(as_dict, as_list(item.get('problems'))))
     others = [problem for problem in map(as_dict, as_list(manifest.get('problems'))) if problem.get('object') in (name, item.get('name'))]
@@ -180,7 +180,7 @@ def _reason(manifest, item, name):
     return next((message for message in said if message), '')
 
 
-def _mount(item):
+def _mount(item: Dict[str, Any]) -> Mount:
     return Mount(type=_text(item.get('type')) or 'volume', name=_text(item.get('name')) or None,
                  source=_text(item.get('source')) or None, path=None, destination=_text(item.get('destination')),
                  rw=item.get('rw') is not False, driver=_text(item.get('driver')) or None,
@@ -189,17 +189,17 @@ def _mount(item):
                  subpath=_text(item.get('subpath')) or None)
 
 
-def _peers(manifest):
+def _peers(manifest: Dict[str, Any]) -> Dict[str, str]:
     return dict((key, value) for key, value in as_dict(manifest.get('peers')).items() if isinstance(value, str))
 
 
-def json_object(info, name):
+def json_object(info: reading.BundleInfo, name: bytes) -> Dict[str, Any]:
     """A JSON object of the bundle, {} where it is missing or damaged (as it was on the disk)."""
     raw = json_bytes(info, name)
     return as_dict(reading.parse(raw)) if raw else {}
 
 
-def json_bytes(info, name):
+def json_bytes(info: reading.BundleInfo, name: bytes) -> bytes:
     """The bytes of a JSON file of the bundle, b'' where it is missing or damaged."""
     if name not in info.sums:
         return b''
@@ -211,5 +211,5 @@ def json_bytes(info, name):
     return raw
 
 
-def _text(value):
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else ''

@@ -18,7 +18,7 @@ import contextlib
 import errno
 import json
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional
 
 from ..archive import place, removal
 from ..archive.sink import FileSink
@@ -66,7 +66,7 @@ def unfinished(fd: int, name: bytes) -> bool:
         return False
 
 
-def _swap(fd, partial, final, parked, keep):
+def _swap(fd: int, partial: bytes, final: bytes, parked: bytes, keep: bool) -> Optional[bytes]:
     if not _is_there(fd, final):
         os.rename(partial, final, src_dir_fd=fd, dst_dir_fd=fd)
     elif not exchange(fd, partial, final):
@@ -83,8 +83,8 @@ def _swap(fd, partial, final, parked, keep):
         return parked if keep and _is_there(fd, parked) else None
 
 
-def _tidy(fd, partial, final, parked, keep):
-    """The new bundle has its name: what becomes of the old one."""
+def _tidy(fd: int, partial: bytes, final: bytes, parked: bytes, keep: bool) -> Optional[bytes]:
+    """Keep or remove the old bundle, after the new one got its name."""
     if _is_there(fd, partial):
         if keep:
             os.rename(partial, parked, src_dir_fd=fd, dst_dir_fd=fd)
@@ -96,7 +96,7 @@ def _tidy(fd, partial, final, parked, keep):
     return parked if keep and _is_there(fd, parked) else None
 
 
-def _remove_parked(fd, final, parked):
+def _remove_parked(fd: int, final: bytes, parked: bytes) -> None:
     """What is half removed must not be seen as a bundle."""
     hidden = b'.' + final + b'.replaced'
     removal.remove(hidden, fd)
@@ -121,7 +121,7 @@ def exchange(fd: int, one: bytes, other: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def _folder(fd, name):
+def _folder(fd: int, name: bytes) -> Iterator[int]:
     """A descriptor of the folder NAME, which is checked first."""
     found = place.subfolder(fd, name, False)
     if found is None:
@@ -133,7 +133,7 @@ def _folder(fd, name):
 
 
 def _mark(fd: int, name: bytes, final: bytes) -> Optional[Dict[str, Any]]:
-    """What the mark of the folder NAME says, None where there is none."""
+    """The content of the mark in the folder NAME; None without a mark."""
     if not unfinished(fd, name):
         return None
     with _folder(fd, name) as folder:
@@ -152,7 +152,7 @@ def _mark(fd: int, name: bytes, final: bytes) -> Optional[Dict[str, Any]]:
                 wording.text(os.path.join(place.shown(folder), MARK)), exc))
 
 
-def _unmark(fd, name):
+def _unmark(fd: int, name: bytes) -> None:
     with _folder(fd, name) as folder:
         try:
             os.unlink(MARK, dir_fd=folder)
@@ -160,7 +160,7 @@ def _unmark(fd, name):
             pass
 
 
-def _unused(fd, name):
+def _unused(fd: int, name: bytes) -> bytes:
     number, found = 1, name
     while _is_there(fd, found):
         number += 1
@@ -168,7 +168,7 @@ def _unused(fd, name):
     return found
 
 
-def _is_there(fd, name):
+def _is_there(fd: int, name: bytes) -> bool:
     try:
         os.stat(name, dir_fd=fd, follow_symlinks=False)
         return True

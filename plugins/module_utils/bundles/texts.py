@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..disk import safeio
 from ..formats import containerlogs, pieces, redact
@@ -10,11 +11,15 @@ from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list, as_str
 from ..formats.wording import show
 from ..records.codes import problem
-from ..records.definition import stable_name, to_json
+from ..records.definition import Definition, stable_name, to_json
 from ..recreate.shell import typed
 
+if TYPE_CHECKING:
+    from ..archive.sink import Sink
+    from ..records.model import Container, Problem
 
-def copy_log(path, sink):
+
+def copy_log(path: bytes, sink: 'Sink') -> Tuple[str, int]:
     """Copy one log file as it is into SINK; returns its SHA-256 and size. Raises OSError for a source that fails."""
     fd = open_log(path)
     try:
@@ -24,7 +29,7 @@ def copy_log(path, sink):
         os.close(fd)
 
 
-def open_log(path):
+def open_log(path: bytes) -> int:
     """A descriptor of a log file: never through a link, only a regular file. Raises OSError."""
     folder = safeio.Dir.root(os.path.dirname(path))
     try:
@@ -33,20 +38,22 @@ def open_log(path):
         folder.close_all()
 
 
-def readable(container, problems):
+def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[bytes]:
     """Yield the bytes of container.log: every record as `docker logs --timestamps` prints it, oldest first.
 
     Where a stream stops in the middle of a line and the other one goes on, a newline keeps them apart.
     """
+    log = container.log
+    if log is None:
+        return
     files = []
     before = None
     try:
-        for path in container.log.files:
+        for path in log.files:
             if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
-        reader = containerlogs.local_records if is_local(container.log) else containerlogs.json_file_records
-        for record in reader(files, counters):
+        for record in containerlogs.READERS[log.form](files, counters):
             if before is not None and before.stream != record.stream and not before.data.endswith(b'\n'):
                 yield b'\n'
             yield containerlogs.render(record)
@@ -60,11 +67,6 @@ def readable(container, problems):
     finally:
         for found in files:
             found.close()
-
-
-def is_local(log):
-    name = os.path.basename(log.files[0]) if log.files else b''
-    return name.startswith((b'container.log', b'container-cached.log'))
 
 
 README = """\
@@ -110,7 +112,7 @@ PARTS = {
 CAT = {'.zst': 'zstd -dc', '.gz': 'gzip -dc', '.xz': 'xz -dc'}
 
 
-def definition(found):
+def definition(found: Definition) -> Dict[str, Any]:
     """FOUND (definition.Definition) as the manifest has it: plain data without secrets, which are in config/ only."""
     log = found.log._replace(options=redact.values(found.log.options)) if found.log is not None else None
     volumes = dict((name, info._replace(options=redact.options(info.options))) for name, info in found.volume_settings.items())
@@ -123,11 +125,11 @@ def definition(found):
         defaults=found.defaults._replace(env=_names(found.defaults.env)) if found.defaults is not None else None))
 
 
-def _names(env):
+def _names(env: Iterable[str]) -> Tuple[str, ...]:
     return tuple('%s=%s' % item for item in redact.env(env).items())
 
 
-def readme(manifest):
+def readme(manifest: Dict[str, Any]) -> str:
     """Text of README.txt for a manifest. Whatever a name holds, it stays in its line and in its word."""
     subject = manifest.get('container') or manifest.get('volume') or manifest.get('orphan') or {}
     name = subject.get('name') or (subject.get('id') or '')[:12]
@@ -153,10 +155,10 @@ def readme(manifest):
                          unpacker=' (and %s, which tar calls)' % ', '.join(unpackers) if unpackers else '')
 
 
-def _part(component, name, known):
+def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, Optional[str]]]) -> str:
     """The paragraph on one component. KNOWN: see _volumes()."""
     source = component.get('source') or ''
-    volume, create = known.get(component.get('volume'), (component.get('volume') or '', None))
+    volume, create = known.get(component.get('volume') or '', (component.get('volume') or '', None))
     return PARTS['single' if component.get('single') else component['kind']].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
@@ -166,7 +168,7 @@ def _part(component, name, known):
         destination=show(component.get('destination') or 'an unknown place'))
 
 
-def _volumes(manifest, container):
+def _volumes(manifest: Dict[str, Any], container: str) -> Dict[str, Tuple[str, str]]:
     """{recorded name: (name as config/compose.yaml and run.sh have it, the command that creates it)}."""
     lone = manifest.get('volume')
     found = {}

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..archive import compress, trees, write as archive
 from ..archive.progress import Progress
@@ -22,6 +22,11 @@ from ..formats import checksums, wording
 from ..records import codes, definition as definitions, model
 from ..records.codes import problem
 from . import plan, texts
+
+if TYPE_CHECKING:
+    from ..archive.sink import Sink
+    from ..layers.idmap import IdMap
+    from .store import Bundle, Store
 
 SCHEMA_VERSION = 2
 DEFINITION = 'config/definition.json'
@@ -80,9 +85,9 @@ class ReadFailed(LifeboatError):
     """on_error is fail and something could not be read."""
 
 
-def fingerprints(job):
+def fingerprints(job: Job) -> Dict[str, Union[trees.Estimate, OSError]]:
     """{component name: trees.Estimate or OSError}: one walk of each item, no data read."""
-    found = {}
+    found: Dict[str, Union[trees.Estimate, OSError]] = {}
     for item in job.items:
         try:
             found[item.name] = trees.measure(item.tree)
@@ -91,7 +96,7 @@ def fingerprints(job):
     return found
 
 
-def existing(store, job, settings, measured):
+def existing(store: 'Store', job: Job, settings: Settings, measured: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """The manifest of the bundle that STORE has if it is whole, verified and of an unchanged source; else None."""
     manifest = None if settings.force else store.verified(job.name)
     if manifest is None or manifest.get('schema_version') != SCHEMA_VERSION:
@@ -106,7 +111,7 @@ def existing(store, job, settings, measured):
     return manifest if have == wanted and manifest.get('options') == options(settings, job) else None
 
 
-def expected(job, settings, measured):
+def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[str, Tuple[str, Optional[str]]]:
     """{component name: (kind, fingerprint)} that an up-to-date bundle has."""
     wanted = {}
     for item in job.items:
@@ -114,7 +119,7 @@ def expected(job, settings, measured):
         wanted[item.name] = (item.kind, mark.fingerprint if isinstance(mark, trees.Estimate) else None)
     if job.with_config:
         wanted['config'] = ('config', config_fingerprint(job))
-    if job.with_logs and job.container.log is not None and job.container.log.files:
+    if job.with_logs and job.container is not None and job.container.log is not None and job.container.log.files:
         wanted['log'] = ('log', plan.log_fingerprint(job.container))
     if job.with_image:
         from ..images import container as image
@@ -124,14 +129,14 @@ def expected(job, settings, measured):
     return wanted
 
 
-def config_fingerprint(job):
+def config_fingerprint(job: Job) -> str:
     """Also changes with what is found about the object: its status and its problems."""
     digest = hashlib.sha256(plan.records_fingerprint(job.container.records).encode() if job.container else b'')
     digest.update(json.dumps([job.status, job.subject.get('image'), list(job.problems), job.around], sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def options(settings, job):
+def options(settings: Settings, job: Job) -> Dict[str, Any]:
     """What a bundle was asked to be, for its manifest. Another answer than last time: the bundle is written again."""
     found = {'compression': settings.codec.name, 'owner_ids': settings.owner_ids,
              'include': [] if job.only_paths else sorted(settings.include)}
@@ -139,7 +144,8 @@ def options(settings, job):
     return dict(found, paths=patterns) if patterns else found
 
 
-def write(store, job, settings, measured, shared):
+def write(store: 'Store', job: Job, settings: Settings, measured: Mapping[str, Any],
+          shared: 'Dict[bytes, Tuple[Bundle, Dict[str, Any]]]') -> Outcome:
     """Write one bundle -> Outcome. SHARED: {(data path, owner_ids): (absolute file, component record)} of this run, so
     that a volume of two containers is read once. Raises ReadFailed, CompressError, SinkError."""
     if settings.progress is None:
@@ -161,7 +167,8 @@ def write(store, job, settings, measured, shared):
 class _Work(object):
     """A bundle while it is written: what is done is in `records`."""
 
-    def __init__(self, bundle, job, settings, measured, shared):
+    def __init__(self, bundle: 'Bundle', job: Job, settings: Settings, measured: Mapping[str, Any],
+                 shared: 'Dict[bytes, Tuple[Bundle, Dict[str, Any]]]') -> None:
         self.bundle = bundle
         self.job = job
         self.settings = settings
@@ -169,13 +176,13 @@ class _Work(object):
         self.shared = shared
         self.done = bundle.progress()
         self.earlier = _components(bundle.before())
-        self.records = []
-        self.files = {}                 # relative name -> sha256
+        self.records: List[Dict[str, Any]] = []
+        self.files: Dict[str, str] = {}  # relative name -> sha256
         self.problems = list(job.problems)
-        self._definition = None
+        self._definition: Optional[definitions.Definition] = None
 
     @contextlib.contextmanager
-    def quiet(self):
+    def quiet(self) -> Iterator[None]:
         """With quiesce: freeze nothing of a live container runs in here. What came of it is in the job's consistency."""
         if self.job.freeze is None:
             yield
@@ -200,7 +207,7 @@ class _Work(object):
         else:
             self._not_frozen('was frozen only for a part of the time (freeze_timeout: %d)' % self.job.freeze[2])
 
-    def _not_frozen(self, why):
+    def _not_frozen(self, why: Any) -> None:
         self.problems = [item for item in self.problems if not codes.has(item.code, codes.LIVE)]
         self.problems.append(problem('CRASH_CONSISTENT', self.job.name, 'Container %s is still running and %s: its files are '
                                      'rescued as after a power cut.' % (self.job.name, why),
@@ -208,7 +215,7 @@ class _Work(object):
 
     # -- archives ----------------------------------------------------------------------------------------------------------
 
-    def tree(self, item):
+    def tree(self, item: plan.Item) -> None:
         mark = self.measured[item.name]
         if isinstance(mark, OSError):
             self._lost(item, mark)
@@ -233,7 +240,8 @@ class _Work(object):
         if item.shared is not None:
             self.shared[item.shared] = (self.bundle, dict(record))
 
-    def _archive(self, item, mark, file, sums_name):
+    def _archive(self, item: plan.Item, mark: trees.Estimate, file: str,
+                 sums_name: str) -> Union[OSError, Tuple[archive.Result, compress.Written, str]]:
         """(archive.Result, compress.Written, SHA-256 of the list), or the OSError for which ITEM cannot be opened."""
         source = json.dumps([mark.fingerprint, self.settings.codec, item.form, self.settings.owner_ids])
         sums = self.bundle.sink(sums_name, source)
@@ -259,15 +267,15 @@ class _Work(object):
             raise
         return result, written, summer.hexdigest()
 
-    def _on_failure(self, lost):
+    def _on_failure(self, lost: archive.Lost) -> None:
         if self.settings.on_error == 'fail':
             raise ReadFailed('%s of %s could not be read: %s. Nothing of it was kept; on_error: continue rescues the rest.' % (
                 wording.text(lost.path), self.job.name, lost.message))
 
-    def _idmap(self):
+    def _idmap(self) -> 'Optional[IdMap]':
         return self.job.idmap if self.settings.owner_ids == 'container' else None
 
-    def _notes(self, item, result):
+    def _notes(self, item: plan.Item, result: archive.Result) -> List[Dict[str, Any]]:
         """The problems of one archive as plain dicts."""
         found = []
         who = '%s of %s' % (item.name, self.job.name)
@@ -288,7 +296,7 @@ class _Work(object):
                 'Take them from rootfs; a layer would read them as deletions.'))
         return [dict(note._asdict()) for note in found]
 
-    def _lost(self, item, exc):
+    def _lost(self, item: plan.Item, exc: OSError) -> None:
         self.problems.append(problem('READ_ERROR', self.job.name, '%s of %s cannot be opened: %s.' % (
             item.name, self.job.name, metadata.describe(exc)), 'Use become: true, or read a copy of the disk.'))
         record = {'name': item.name, 'kind': item.kind, 'file': '', 'bytes': 0, 'sha256': None, 'entries': 0, 'files': 0,
@@ -296,9 +304,9 @@ class _Work(object):
         record.update(item.about)
         self.records.append(record)
 
-    def _reuse(self, item, file, fingerprint):
+    def _reuse(self, item: plan.Item, file: str, fingerprint: str) -> bool:
         """Take over a whole archive: of a killed run, of another bundle of this run, of the bundle that is replaced."""
-        candidates = []
+        candidates: List[Tuple[Any, Any]] = []
         if not self.settings.force or item.name in self.done:
             candidates = [(None, self.done.get(item.name)), (self.bundle.final, self.earlier.get(item.name))]
         if item.shared in self.shared:
@@ -318,7 +326,7 @@ class _Work(object):
                 return True
         return False
 
-    def _keep(self, record):
+    def _keep(self, record: Dict[str, Any]) -> None:
         self.records.append(record)
         self.files[record['file']] = record['sha256']
         if record.get('sums'):
@@ -327,7 +335,7 @@ class _Work(object):
 
     # -- the image -----------------------------------------------------------------------------------------------------------
 
-    def image(self, fingerprint):
+    def image(self, fingerprint: Optional[str]) -> None:
         """The image with the writable layer on top, in a form that every engine loads."""
         from ..images import container as image
         job, settings = self.job, self.settings
@@ -349,16 +357,16 @@ class _Work(object):
             record['status'] = model.PARTIAL
         self._keep_image(record)
 
-    def _keep_image(self, record):
+    def _keep_image(self, record: Dict[str, Any]) -> None:
         self.records.append(record)
         self.files.update(record.get('parts') or {})
         self.bundle.note({item['name']: item for item in self.records})
 
     # -- logs and config -----------------------------------------------------------------------------------------------------
 
-    def logs(self):
+    def logs(self) -> None:
         container = self.job.container
-        if container.log is None or not container.log.files:
+        if container is None or container.log is None or not container.log.files:
             return
         notes = []
         sizes = [size for size in (self._log_file(path, notes) for path in container.log.files) if size is not None]
@@ -376,7 +384,7 @@ class _Work(object):
             'status': model.PARTIAL if any(note.loses_data for note in notes) else model.COMPLETE,
             'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
 
-    def _log_file(self, path, notes):
+    def _log_file(self, path: bytes, notes: List[model.Problem]) -> Optional[int]:
         """Keep one log file as it is -> its size; None if it cannot be read."""
         relative = 'logs/' + wording.text(os.path.basename(path))
         try:
@@ -390,7 +398,7 @@ class _Work(object):
             return None
         return size
 
-    def config(self):
+    def config(self) -> None:
         job, container = self.job, self.job.container
         found = container.records if container is not None else {}
         made = dict(('config/' + name, raw) for name, raw in found.items())
@@ -410,9 +418,10 @@ class _Work(object):
             'status': model.COMPLETE if whole else model.PARTIAL if made else model.LOST,
             'fingerprint': config_fingerprint(job), 'problems': []})
 
-    def _resolved(self):
+    def _resolved(self) -> definitions.Definition:
         """The Definition with the image, volumes and networks that the bundle has."""
         container, image, around = self.job.container, self.job.image, self.job.around
+        assert container is not None    # nothing else has a config
         reference = container.image_reference or container.image_id or 'unknown-image'
         if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
             from ..images.documents import container_tag
@@ -422,14 +431,14 @@ class _Work(object):
             volume_names=around.volumes, volume_settings=self.job.volume_settings or {}, network_settings=around.networks, peers=around.peers)
 
     @staticmethod
-    def _definitions(definition):
+    def _definitions(definition: definitions.Definition) -> Dict[str, bytes]:
         """The definition itself, compose.yaml, run.sh and the API body."""
         from ..recreate import files
         return {'config/' + name: content.encode('utf-8', 'surrogateescape') for name, content in files.files(definition).items()}
 
     # -- the end -----------------------------------------------------------------------------------------------------------
 
-    def finish(self, store):
+    def finish(self, store: 'Store') -> Outcome:
         for record in self.records:     # each keeps its own, for the run that takes the component over
             self.problems.extend(model.Problem(**note) for note in record.get('problems', ()))
         status = _status(self.job, self.records)
@@ -448,7 +457,7 @@ class _Work(object):
             aside = self.bundle.finish(self._aside(status))
             if aside:
                 self.problems.append(problem(
-                    'OLD_BUNDLE_KEPT', self.job.name, 'The bundle %s that was there held more; it is kept as %s.' % (
+                    'OLD_BUNDLE_KEPT', self.job.name, 'The bundle %s that was there has more; it is kept as %s.' % (
                         self.job.name, wording.text(os.path.basename(aside))), 'Compare the two before you remove one.'))
         else:
             self.bundle.discard()
@@ -456,14 +465,14 @@ class _Work(object):
         return Outcome(self.bundle.final, changed, status, total, len(self.files) + 1, self.records,
                        tuple(_unique(self.problems)))
 
-    def _manifest(self, status):
+    def _manifest(self, status: str) -> Dict[str, Any]:
         manifest = {
             'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
             'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
             'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
             'container': None, 'volume': None, 'orphan': None, 'image': None,
             'mounts': self._mounts(), 'components': self.records,
-            'engine': self.job.engine, 'pod': None,
+            'engine': self.job.engine, 'pod': self._pod(),
             'definition': texts.definition(self._definition) if self._definition is not None else None,
             'networks': dict((name, definitions.network_info(info)) for name, info in self.job.around.networks.items()) if self.job.around else {},
             'peers': self.job.around.peers if self.job.around else {},
@@ -471,7 +480,11 @@ class _Work(object):
         manifest[self.job.kind] = self.job.subject
         return manifest
 
-    def _changed(self, manifest):
+    def _pod(self) -> Optional[Dict[str, Any]]:
+        pod = self.job.container.pod if self.job.container is not None else None
+        return {'id': pod.id, 'name': pod.name, 'namespace': pod.namespace, 'uid': pod.uid} if pod is not None else None
+
+    def _changed(self, manifest: Dict[str, Any]) -> bool:
         """False if the bundle that is there says the same: a partial one was read again, with the same result."""
         before = self.bundle.before()
         same = [before.get(key) == manifest[key] for key in ('status', 'options', 'problems', 'consistency')]
@@ -479,7 +492,7 @@ class _Work(object):
         return self.settings.force or not all(same) or old != {item['name']: item['sha256'] for item in self.records} or \
             not self.bundle.before_verified()
 
-    def _aside(self, status):
+    def _aside(self, status: str) -> str:
         """Suffix under which the bundle that is replaced stays, if it was better than this one: a rescue must never
         replace good data by worse."""
         rank = (model.COMPLETE, model.PARTIAL, model.UNSUPPORTED, model.LOST)
@@ -492,7 +505,7 @@ class _Work(object):
             return '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
         return ''
 
-    def _mounts(self):
+    def _mounts(self) -> List[Dict[str, Any]]:
         by_volume = {record.get('volume'): record['file'] for record in self.records if record['kind'] == 'volume'}
         by_dest = {record.get('destination'): record['file'] for record in self.records if record['kind'] == 'bind'}
         found = []
@@ -507,34 +520,34 @@ class _Work(object):
 class _Hashing(object):
     """A sink that also keeps the SHA-256 of what goes through; gathers small lines into larger writes."""
 
-    def __init__(self, sink):
+    def __init__(self, sink: 'Sink') -> None:
         self._sink = sink
         self._digest = hashlib.sha256()
         self._pieces, self._held = [], 0
         self.bytes = 0
 
-    def write(self, data):
+    def write(self, data: Union[bytes, memoryview]) -> None:
         self._digest.update(data)
         self._sink.write(data)
         self.bytes += len(data)
 
-    def gather(self, data):
+    def gather(self, data: bytes) -> None:
         """Write DATA with those before it; flush() ends that."""
         self._pieces.append(data)
         self._held += len(data)
         if self._held > 1 << 18:
             self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         if self._held:
             self.write(b''.join(self._pieces))
         self._pieces, self._held = [], 0
 
-    def hexdigest(self):
+    def hexdigest(self) -> str:
         return self._digest.hexdigest()
 
 
-def _noted(record):
+def _noted(record: Dict[str, Any]) -> List[Dict[str, Any]]:
     """The problems that a component's record of an earlier run has."""
     found = record.get('problems')
     return [note for note in found if isinstance(note, dict) and set(model.Problem._fields[:5]) <= set(note) <= set(model.Problem._fields) and all(
@@ -542,14 +555,14 @@ def _noted(record):
     ] if isinstance(found, list) else []
 
 
-def _taken(item):
+def _taken(item: Any) -> model.Problem:
     """A problem whose next step was to rescue what this bundle has now."""
     if not codes.has(item.code, codes.DELETES):
         return item
-    return item._replace(next_step='It is in this bundle now. Verify the bundle before dockerd is started on this disk.')
+    return item._replace(next_step='It is in this bundle now. Verify the bundle before the engine is started on this disk.')
 
 
-def _status(job, records):
+def _status(job: Job, records: List[Dict[str, Any]]) -> str:
     """Of the whole bundle: complete only if every component is and the object itself was."""
     if job.status == model.UNSUPPORTED:
         return model.UNSUPPORTED
@@ -560,7 +573,7 @@ def _status(job, records):
     return model.worst([job.status] + own) if job.status != model.LOST else model.PARTIAL
 
 
-def _unique(items):
+def _unique(items: Iterable[model.Problem]) -> List[model.Problem]:
     found = []
     seen = set()
     for item in items:
@@ -570,5 +583,5 @@ def _unique(items):
     return found
 
 
-def _components(manifest):
+def _components(manifest: Dict[str, Any]) -> Dict[Any, Dict[str, Any]]:
     return {item.get('name'): item for item in manifest.get('components', ()) if isinstance(item, dict)}

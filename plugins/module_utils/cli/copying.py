@@ -14,15 +14,20 @@ import os
 import stat
 import time
 from collections import OrderedDict
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..archive import removal
 from ..archive.sink import TEMPORARY
+from ..archive.unpack import set_xattrs
 from ..archive.write import HASHED_HOLES, data_map
+from ..disk import safeio
 from ..disk.errors import LifeboatError
-from ..disk.tree import Failure
+from ..disk.tree import Entry, Failure
 from ..formats import checksums, pieces
 from .output import shown
+
+if TYPE_CHECKING:
+    from .progress import Meter
 
 MAX_OPEN = 64                           # folders of the destination held open
 MAX_LINKS = 1000000                     # inodes whose further names are awaited
@@ -31,8 +36,6 @@ CHUNK = 1 << 20
 ZEROS = memoryview(bytes(CHUNK))
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# Belong to the old host: labels of its policy, signatures with its keys.
-HOST_XATTRS = ('security.selinux', 'security.ima', 'security.evm')
 MEASURE_AFTER = 1.0                     # seconds; what is copied within needs no progress
 
 
@@ -47,7 +50,7 @@ class Options(NamedTuple):
 class Counts(object):
     """What was done, and what of it is not as in the source."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.files = self.bytes = self.kept = 0
         self.devices = self.attributes = self.sockets = self.split_links = 0
 
@@ -55,12 +58,12 @@ class Counts(object):
 class _Unreadable(Exception):
     """Something of the source; `error` is its OSError."""
 
-    def __init__(self, error):
+    def __init__(self, error: OSError) -> None:
         super(_Unreadable, self).__init__(error)
         self.error = error
 
 
-def temporary(name, source):
+def temporary(name: bytes, source: str) -> bytes:
     """Name (bytes) under which NAME is made. SOURCE: text that tells this source from others."""
     return b'.%b.%b%b' % (name[:180], hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:12].encode('ascii'), TEMPORARY)
 
@@ -73,7 +76,8 @@ class Copy(object):
     progress.Meter.
     """
 
-    def __init__(self, parent, name, source, options, failed, meter, counts):
+    def __init__(self, parent: int, name: bytes, source: str, options: Options, failed: Callable[[bytes, Union[OSError, str]], Any],
+                 meter: 'Meter', counts: Counts) -> None:
         self._parent = parent           # descriptor of the destination's folder
         self._name = name
         self._temporary = temporary(name or b'contents', source)
@@ -82,19 +86,19 @@ class Copy(object):
         self._meter = meter
         self.counts = counts
         self._resumed = False
-        self._root = None
-        self._open = OrderedDict()
+        self._root: Optional[int] = None
+        self._open: OrderedDict[bytes, int] = OrderedDict()
         self._pending = []              # folders that are not finished: (path, stat, xattrs, names)
-        self._links = {}
-        self._late = []                 # (path, atime, mtime) of files that are not as in the source
+        self._links: Dict[Tuple[int, int], bytes] = {}
+        self._late: List[Tuple[bytes, Tuple[int, int]]] = []  # (path, atime, mtime) of files that are not as in the source
         self._skip = 0                  # bytes before the paths of entries
-        self._measure = None
+        self._measure: Optional[Callable[[], Any]] = None
         self._until = time.monotonic() + MEASURE_AFTER
-        self._sums = []
+        self._sums: List[Tuple[str, bytes]] = []
 
     # -- entry points
 
-    def file(self, entry):
+    def file(self, entry: Entry) -> bool:
         """Copy an Entry that is no folder."""
         name = self._temporary
         self._root, self._skip = self._parent, len(entry.path)
@@ -107,7 +111,7 @@ class Copy(object):
             removal.remove(name, self._parent)
             raise
 
-    def folder(self, root, entries, skip, measure):
+    def folder(self, root: Entry, entries: Iterable[Union[Entry, Failure]], skip: int, measure: Callable[[], Any]) -> None:
         """Copy the folder ROOT (Entry) with ENTRIES (Entry and Failure) of all below it; SKIP bytes of their paths are those of
         ROOT. MEASURE() -> bytes that are to be copied."""
         self._skip, self._measure = skip, measure
@@ -123,7 +127,7 @@ class Copy(object):
             os.fchmod(self._root, 0o700)
             self._pending.append((b'', root.st, self._xattrs(root), set()))
             for item in entries:
-                if type(item) is Failure:  # pylint: disable=unidiomatic-typecheck
+                if isinstance(item, Failure):
                     self._failed(item.path, item.error)
                 else:
                     self._add(item)
@@ -136,7 +140,7 @@ class Copy(object):
             self._open.clear()
             os.close(self._root)
 
-    def names(self):
+    def names(self) -> List[bytes]:
         """The final names (bytes) that finish() will give."""
         if self._name:
             return [self._name]
@@ -146,7 +150,7 @@ class Copy(object):
         finally:
             os.close(fd)
 
-    def finish(self, force):
+    def finish(self, force: bool) -> List[Tuple[bytes, Optional[bytes]]]:
         """Give everything its name -> [(name, what was there and how it is called now)]. FORCE: rename what is there; without
         it LifeboatError."""
         names, aside = self.names(), []
@@ -168,7 +172,7 @@ class Copy(object):
         os.rmdir(self._temporary, dir_fd=self._parent)
         return aside
 
-    def discard(self):
+    def discard(self) -> None:
         """Remove a single file that will not get its name. A folder stays, for the next run."""
         there = exists(self._parent, self._temporary)
         if there is not None and not stat.S_ISDIR(there.st_mode):
@@ -176,17 +180,21 @@ class Copy(object):
 
     # -- folders
 
-    def _descriptor(self, path):
+    def _top(self) -> int:
+        assert self._root is not None       # folder() opened it
+        return self._root
+
+    def _descriptor(self, path: bytes) -> int:
         """Descriptor of the folder PATH (relative to what is made), opened part by part."""
         if not path:
-            return self._root
+            return self._top()
         fd = self._open.get(path)
         if fd is not None:
             self._open.move_to_end(path)
             return fd
         parent, dummy, name = path.rpartition(b'/')
         if parent in self._open or not parent:
-            fd = os.open(name, FOLDER, dir_fd=self._open.get(parent, self._root))
+            fd = os.open(name, FOLDER, dir_fd=self._open.get(parent, self._top()))
         else:
             fd = self._walk(path)
         self._open[path] = fd
@@ -194,8 +202,8 @@ class Copy(object):
             os.close(self._open.popitem(last=False)[1])
         return fd
 
-    def _walk(self, path):
-        fd = os.dup(self._root)
+    def _walk(self, path: bytes) -> int:
+        fd = os.dup(self._top())
         for name in path.split(b'/'):
             try:
                 inner = os.open(name, FOLDER, dir_fd=fd)
@@ -204,7 +212,7 @@ class Copy(object):
             fd = inner
         return fd
 
-    def _add(self, entry):
+    def _add(self, entry: Entry) -> None:
         path = entry.path[self._skip:]
         parent, dummy, name = path.rpartition(b'/')
         if parent != self._pending[-1][0]:
@@ -222,10 +230,10 @@ class Copy(object):
                 removal.remove(name, folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
             else:
-                os.chmod(b'/proc/self/fd/%d/%s' % (folder, name), 0o700)
+                os.chmod(name, 0o700, dir_fd=folder)
         self._pending.append((path, entry.st, self._xattrs(entry), set()))
 
-    def _finish(self, parent):
+    def _finish(self, parent: bytes) -> None:
         """Folders that are through, the deepest first, so that no later change touches their times again."""
         while self._pending[-1][0] != parent:
             path, st, xattrs, names = self._pending.pop()
@@ -234,16 +242,16 @@ class Copy(object):
             self._apply(fd, st, xattrs)
             os.close(self._open.pop(path))
 
-    def _drop(self, fd, names):
+    def _drop(self, fd: int, names: Set[bytes]) -> None:
         """What an earlier run left that the source does not have any more."""
         for name in map(os.fsencode, os.listdir(fd)) if self._resumed else ():
             if name not in names:
                 removal.remove(name, fd)
 
-    def _settle(self):
+    def _settle(self) -> None:
         """What comes last: times of files that are not as in the source, names that are gone, sums."""
         if self._pending:
-            self._drop(self._root, self._pending[0][3])
+            self._drop(self._top(), self._pending[0][3])
         for path, times in self._late:
             parent, dummy, name = path.rpartition(b'/')
             os.utime(name or self._temporary, ns=times, dir_fd=self._descriptor(parent), follow_symlinks=False)
@@ -251,7 +259,7 @@ class Copy(object):
 
     # -- what is no folder
 
-    def _one(self, entry, path, folder, name, shown_path):
+    def _one(self, entry: Entry, path: bytes, folder: int, name: bytes, shown_path: bytes) -> bool:
         """Make one file, link or special file; False if it cannot be."""
         st = entry.st
         kind = stat.S_IFMT(st.st_mode)
@@ -279,7 +287,7 @@ class Copy(object):
                 self.counts.split_links += 1
         return True
 
-    def _linked(self, st, path, folder, name):
+    def _linked(self, st: os.stat_result, path: bytes, folder: int, name: bytes) -> bool:
         first = self._links.get((st.st_dev, st.st_ino))
         if first is None or first == path:
             return False
@@ -294,12 +302,12 @@ class Copy(object):
             os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         return True
 
-    def _special(self, entry, kind, folder, name):
+    def _special(self, entry: Entry, kind: int, folder: int, name: bytes) -> bool:
         st = entry.st
         if kind in (stat.S_IFCHR, stat.S_IFBLK) and not (self._options.devices and self._options.owners):
             self.counts.devices += 1
             return False
-        target = None
+        target = b''
         if kind == stat.S_IFLNK:
             try:
                 target = entry.readlink()
@@ -318,14 +326,17 @@ class Copy(object):
         if kind != stat.S_IFLNK:
             made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
-                os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+                if safeio.has_proc():
+                    os.chmod('/proc/self/fd/%d' % made, self._mode(st))
+                else:                   # a bare chroot, where nobody else runs
+                    os.chmod(name, self._mode(st), dir_fd=folder)
             finally:
                 os.close(made)
         self._set_xattrs(node, self._xattrs(entry))
         os.utime(name, ns=_times(st), dir_fd=folder, follow_symlinks=False)
         return True
 
-    def _file(self, entry, path, folder, name, shown_path):
+    def _file(self, entry: Entry, path: bytes, folder: int, name: bytes, shown_path: bytes) -> None:
         st = entry.st
         if self._resumed and self._options.sums is None and self._is_whole(st, folder, name):
             self.counts.kept += 1
@@ -358,7 +369,7 @@ class Copy(object):
         self.counts.bytes += st.st_size
 
     @staticmethod
-    def _is_whole(st, folder, name):
+    def _is_whole(st: os.stat_result, folder: int, name: bytes) -> bool:
         """True if an earlier run made it: the time was set last."""
         try:
             there = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -368,7 +379,7 @@ class Copy(object):
 
     # -- data
 
-    def _data(self, source, target, st, path, digest):
+    def _data(self, source: int, target: int, st: os.stat_result, path: bytes, digest: 'Optional[hashlib._Hash]') -> bool:
         """True if every byte is as in the source."""
         size = st.st_size
         if size <= SMALL and st.st_blocks * 512 >= size:
@@ -396,7 +407,7 @@ class Copy(object):
             os.ftruncate(target, size)
         return clean
 
-    def _range(self, source, target, start, end, path, digest):
+    def _range(self, source: int, target: int, start: int, end: int, path: bytes, digest: 'Optional[hashlib._Hash]') -> bool:
         """Bytes from START to END. True if all were read."""
         at = start
         if digest is None:
@@ -432,7 +443,7 @@ class Copy(object):
             self._measured()
         return clean
 
-    def _salvage(self, source, at, length, path):
+    def _salvage(self, source: int, at: int, length: int, path: bytes) -> Tuple[bytes, bool]:
         """(bytes, whether all were read) page by page; zeros for pages that cannot be read."""
         lost = []
         data = pieces.salvaged(source, at, length, lambda *page: lost.append(page))
@@ -441,29 +452,29 @@ class Copy(object):
                 lost[0][0], sum(end - start for start, end, dummy in lost), lost[-1][2].strerror))
         return data, not lost
 
-    def _measured(self):
+    def _measured(self) -> None:
         """Where it takes longer, count how much there is."""
         if self._measure is not None and time.monotonic() > self._until:
             measure, self._measure = self._measure, None
             self._meter.total = measure()
 
-    def _tell(self, entry):
+    def _tell(self, entry: Entry) -> None:
         if self._measure is not None and not self.counts.files & 255:
             self._measured()
         self._meter.label = entry.path
 
     # -- what belongs to each
 
-    def _ids(self, st):
+    def _ids(self, st: os.stat_result) -> Tuple[int, int]:
         idmap = self._options.idmap
         return (st.st_uid, st.st_gid) if idmap is None else idmap.to_container(st.st_uid, st.st_gid)
 
-    def _mode(self, st):
+    def _mode(self, st: os.stat_result) -> int:
         mode = stat.S_IMODE(st.st_mode)
         # set-user-ID of another user than the owner would be a present to us
         return mode if self._options.owners else mode & ~(stat.S_ISUID | stat.S_ISGID)
 
-    def _xattrs(self, entry, fd=None):
+    def _xattrs(self, entry: Entry, fd: Optional[int] = None) -> Dict[str, bytes]:
         try:
             found = entry.xattrs(fd)
         except OSError as exc:
@@ -471,21 +482,10 @@ class Copy(object):
             return {}
         return found if self._options.idmap is None or not found else self._options.idmap.xattrs(found)
 
-    def _set_xattrs(self, where, xattrs):
-        for name, value in sorted(xattrs.items()):
-            if name in HOST_XATTRS:
-                continue
-            try:
-                if isinstance(where, int):
-                    os.setxattr(where, name, value)
-                else:
-                    os.setxattr(where, name, value, follow_symlinks=False)
-            except OSError as exc:
-                if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                    raise
-                self.counts.attributes += 1
+    def _set_xattrs(self, where: Union[bytes, int], xattrs: Dict[str, bytes]) -> None:
+        self.counts.attributes += sum(1 for dummy in set_xattrs(where, xattrs))
 
-    def _apply(self, fd, st, xattrs, clean=True):
+    def _apply(self, fd: int, st: os.stat_result, xattrs: Dict[str, bytes], clean: bool = True) -> None:
         """Owner, mode, attributes and, last of all, times of an open file or folder."""
         if self._options.owners:
             os.fchown(fd, *self._ids(st))
@@ -497,34 +497,34 @@ class Copy(object):
 
     # -- sums
 
-    def _sum(self, digest, path):
+    def _sum(self, digest: str, path: bytes) -> None:
         self._sums.append((digest, path))
         if len(self._sums) > 500:
             self._write_sums()
 
-    def _write_sums(self):
+    def _write_sums(self) -> None:
         if self._sums:
             self._options.sums.write(checksums.lines(self._sums))
             del self._sums[:]
 
 
-def _times(st):
+def _times(st: os.stat_result) -> Tuple[int, int]:
     return st.st_atime_ns, st.st_mtime_ns
 
 
-def _write(fd, data):
+def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view):]
 
 
-def _hash_zeros(digest, count):
+def _hash_zeros(digest: 'Optional[hashlib._Hash]', count: int) -> None:
     while digest is not None and count > 0:
         digest.update(ZEROS[:min(count, CHUNK)])
         count -= CHUNK
 
 
-def exists(folder, name):
+def exists(folder: int, name: bytes) -> Optional[os.stat_result]:
     """The lstat of NAME in the open FOLDER, None if there is nothing."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -532,7 +532,7 @@ def exists(folder, name):
         return None
 
 
-def set_aside(folder, name) -> Optional[bytes]:
+def set_aside(folder: int, name: bytes) -> Optional[bytes]:
     """Rename what is called NAME to NAME.until-TIME -> the new name."""
     aside = name[:220] + b'.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime()).encode('ascii')
     os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)

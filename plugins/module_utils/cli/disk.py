@@ -4,18 +4,21 @@
 """--disk: the disk of a dead host is attached before the verb and released after it, whatever the verb did."""
 import contextlib
 import os
+from typing import TYPE_CHECKING, Any, Iterator
 
-from ..attach import run as attaching
-from ..attach.session import Request
 from ..disk.errors import LifeboatError
-from .output import shown
+from .output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
 
 # verbs whose answer is of no use when the disk is released again
 NOT_WITH = {'mount': 'it prints a command for a disk that stays attached; use the module disk_attach'}
 
 
-def request_of(given):
+def request_of(given: Any) -> Any:
     """The Request for the options --disk, --key-file, --nested, --scratch-dir; the passphrase is in LIFEBOAT_PASSPHRASE."""
+    from ..attach.session import Request
     paths = tuple(os.path.abspath(path) for path in given.disk)
     request = Request(paths, journal='ignore' if given.no_journal else 'replay', nested=given.nested, key_file=given.key_file or '',
                       passphrase=os.environ.get('LIFEBOAT_PASSPHRASE', ''))
@@ -23,7 +26,7 @@ def request_of(given):
 
 
 @contextlib.contextmanager
-def attached(given, out):
+def attached(given: 'argparse.Namespace', out: Output) -> Iterator[None]:
     """GIVEN.host_root is that of the disk in here. Nothing happens without --disk. LifeboatError."""
     if not given.disk:
         yield
@@ -32,6 +35,7 @@ def attached(given, out):
         raise LifeboatError('%s does not work with --disk: %s' % (given.verb, NOT_WITH[given.verb]))
     if given.host_root != '/':
         raise LifeboatError('give --disk or --host-root, not both')
+    from ..attach import run as attaching  # without --disk, half of the start would be the compiling of it
     request, before = request_of(given), os.umask(0o077)
     try:
         try:

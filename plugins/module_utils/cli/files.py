@@ -5,65 +5,71 @@
 import os
 import stat
 import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 from ..bundles import objects
 from ..disk.errors import LifeboatError
-from ..disk.tree import Failure
+from ..disk.tree import Entry, Failure
 from ..formats import wording
 from ..layers import filesystem
 from .host import open_host
 from .main import PARTIAL, WHOLE
-from .output import shown
-from .parser import OBJECT_HELP
+from .output import Output, shown
+from .parser import OBJECT_HELP, Parser
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..layers.idmap import IdMap
 
 TOLD = 20                               # failures that are printed; all are counted
 TYPES = {'f': '-', 'd': 'd', 'l': 'l', 'p': 'p', 's': 's', 'c': 'c', 'b': 'b'}
 
 
-def arguments(parser, metavar='OBJECT[:PATH]', several=True):
+def arguments(parser: Parser, metavar: str = 'OBJECT[:PATH]', several: bool = True) -> None:
     """The argument OBJECT[:PATH], and whether mounts are looked into."""
-    parser.add_argument('objects' if several else 'object', metavar=metavar, help=OBJECT_HELP, **({'nargs': '+'} if several else {}))
+    parser.add_argument('objects' if several else 'object', metavar=metavar, help=OBJECT_HELP, nargs='+' if several else None)
     parser.add_argument('--no-mounts', dest='mounts', action='store_false',
-                        help='not what was mounted: volumes and binds of a container are empty folders')
+                        help='without volumes and binds of a container: they are empty folders')
 
 
 class Tally(object):
     """What could not be read: printed to the standard error as it comes, counted to the end."""
 
-    def __init__(self, out):
+    def __init__(self, out: Output) -> None:
         self._out = out
         self.failures = 0
         self.partial = False
 
-    def fail(self, path, error):
+    def fail(self, path: bytes, error: Union[OSError, str]) -> None:
         """PATH (bytes) could not be read."""
         self.failures += 1
         self.partial = True
         if self.failures <= TOLD:
             self._out.error('lifeboat: cannot read %s: %s' % (shown(path), filesystem.why(error) if isinstance(error, OSError) else error))
 
-    def note(self, sentences):
+    def note(self, sentences: List[str]) -> None:
         """SENTENCES on what is missing from the start."""
         for sentence in sentences:
             self.partial = True
             self._out.error('lifeboat: %s' % sentence)
 
-    def status(self):
+    def status(self) -> int:
         if self.failures > TOLD:
             self._out.error('lifeboat: %d more could not be read' % (self.failures - TOLD))
         return PARTIAL if self.partial else WHOLE
 
 
-def entries(stream, tally, place=b''):
+def entries(stream: Iterable[Union[Entry, Failure]], tally: Tally, place: bytes = b'') -> Iterator[Entry]:
     """The Entry of STREAM; failures go to TALLY."""
     for item in stream:
-        if type(item) is Failure:  # pylint: disable=unidiomatic-typecheck
+        if isinstance(item, Failure):
             tally.fail(place + b'/' + item.path, item.error)
         else:
             yield item
 
 
-def each(given, out, tally, show):
+def each(given: 'argparse.Namespace', out: Output, tally: Tally, show: Callable[..., Any]) -> int:
     """SHOW(opened, reference, node) for each of given.objects; one that is not there does not keep the others back."""
     missing = 0
     with open_host(given) as host:
@@ -84,7 +90,7 @@ def each(given, out, tally, show):
     return tally.status()
 
 
-def about(entry, path, idmap=None):
+def about(entry: Entry, path: bytes, idmap: 'Optional[IdMap]' = None) -> Dict[str, Any]:
     """An entry as JSON: the same keys for every verb. Owners are those that the container saw."""
     st = entry.st
     uid, gid = owner(st, idmap)
@@ -96,12 +102,12 @@ def about(entry, path, idmap=None):
     return fields
 
 
-def owner(st, idmap):
+def owner(st: os.stat_result, idmap: 'Optional[IdMap]') -> Tuple[int, int]:
     """(uid, gid) of a stat as the container saw them. IDMAP: layers.idmap.IdMap or None."""
     return idmap.to_container(st.st_uid, st.st_gid) if idmap is not None else (st.st_uid, st.st_gid)
 
 
-def target(entry):
+def target(entry: Entry) -> bytes:
     """Where a link leads (bytes), empty where that cannot be read."""
     try:
         return entry.readlink()
@@ -109,7 +115,7 @@ def target(entry):
         return b''
 
 
-def moment(nanoseconds):
+def moment(nanoseconds: int) -> str:
     """RFC 3339, UTC, in seconds."""
     try:
         return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(nanoseconds // 1000000000))
@@ -117,7 +123,7 @@ def moment(nanoseconds):
         return '?'
 
 
-def long_line(entry, name, idmap=None, human=None):
+def long_line(entry: Entry, name: str, idmap: 'Optional[IdMap]' = None, human: Optional[Callable[[float], str]] = None) -> str:
     """A line as ls -l has it; owners are numbers, as the container's passwd is another one."""
     st = entry.st
     uid, gid = owner(st, idmap)

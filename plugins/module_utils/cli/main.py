@@ -8,10 +8,14 @@ Exit status: 0 whole, 1 partial, 2 nothing or wrong use. Ended by a signal, it e
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import text
 from . import disk, output, parser, words
+
+if TYPE_CHECKING:
+    import argparse
 
 VERSION = '1.0.0'
 WHOLE, PARTIAL, NOTHING = 0, 1, 2
@@ -20,12 +24,12 @@ WHOLE, PARTIAL, NOTHING = 0, 1, 2
 class Ended(BaseException):
     """A signal asked the tool to end."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         super(Ended, self).__init__(number)
         self.number = number
 
 
-def main(argv=None):
+def main(argv: Optional[List[str]] = None) -> int:
     """Run the tool with ARGV (default: of the process) -> exit status."""
     _descriptors()
     known = parser.build(VERSION)
@@ -45,7 +49,7 @@ def main(argv=None):
     return status
 
 
-def _run(given, out):
+def _run(given: 'argparse.Namespace', out: output.Output) -> int:
     """Exit status, or the negative number of a signal."""
     try:
         with disk.attached(given, out):
@@ -72,12 +76,12 @@ def _run(given, out):
         return NOTHING
 
 
-def _go_on(given):
+def _go_on(given: 'argparse.Namespace') -> str:
     go_on = getattr(parser.verb(given.verb), 'GO_ON', '')
     return go_on or 'Nothing was written; run it again.'
 
 
-def _say(out, sentence):
+def _say(out: output.Output, sentence: str) -> None:
     from ..module import sentence as whole
     try:
         out.error('lifeboat: ' + whole(sentence))
@@ -85,13 +89,13 @@ def _say(out, sentence):
         pass
 
 
-def _trace(given):
+def _trace(given: 'argparse.Namespace') -> None:
     if given.verbose > 1:
         import traceback
         traceback.print_exc()
 
 
-def _descriptors():
+def _descriptors() -> None:
     """0, 1 and 2 must be there, or the first files that are opened would get their numbers. What is written to one that was
     closed fails, as it should."""
     for fd in (0, 1, 2):
@@ -105,14 +109,14 @@ def _descriptors():
         sys.stdout = open(os.devnull, 'w')
 
 
-def _signals():
+def _signals() -> List[Tuple[int, Any]]:
     """[(number, handler before)] of the signals that end the tool in order: what is half done is left as it should be."""
-    def end(number, dummy_frame):
+    def end(number: int, dummy_frame: Any) -> None:
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, signal.SIG_IGN)     # the second Ctrl-C must not interrupt cleaning up
         raise Ended(number)
 
-    found = []
+    found: List[Tuple[int, Any]] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         before = signal.getsignal(number)
         if before == signal.SIG_IGN:
@@ -122,6 +126,6 @@ def _signals():
     return found
 
 
-def _end_by(number):
+def _end_by(number: int) -> None:
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

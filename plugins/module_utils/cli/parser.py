@@ -5,7 +5,9 @@
 import argparse
 import importlib
 import os
-from typing import Any
+from typing import Any, Callable, Dict, Iterable, List
+
+from .output import terminal_width
 
 # verb -> what it does. Its file is loaded when it is asked for.
 VERBS = (
@@ -22,12 +24,13 @@ VERBS = (
     ('rescue', 'write bundles: everything of containers, with checksums'),
     ('verify', 'check bundles against their checksums'),
     ('repair', 'what is to be done so that the engine starts again; with --apply do it, with --revert undo it'),
+    ('dump', 'write the databases of dead containers as SQL, with the servers of their own images'),
     ('mount', 'the command that mounts a container\'s file system read-only'),
     ('completion', 'tab completion for bash, zsh or fish'),
 )
 OBJECT_HELP = 'NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container, ' \
               'or an orphan one) or image:REF; PATH is a path in it'
-ABOUT = 'Brings container data out of dead Docker hosts, without a Docker daemon. Reads only.'
+ABOUT = 'Rescues container data of dead hosts, without a daemon. Only repair writes to a data root.'
 END = '''\
 Every verb has examples: lifeboat VERB --help
 
@@ -41,32 +44,49 @@ exit status: 0 everything asked for is there and whole, 1 a part of it, 2 nothin
 '''
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. argparse would load shutil, with three kinds of compression, to find that out."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        options.setdefault('width', terminal_width(1) - 2)
+        super(Help, self).__init__(prog, **options)
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse, but a verb's file is loaded only when the verb is asked for."""
+    """argparse, but a verb's file is loaded, and its parser set up, only when the verb is asked for."""
     fill: Any = None                    # callable(parser) that adds its arguments, until it was called
 
-    def __init__(self, *arguments, **options):
-        super(Parser, self).__init__(*arguments, **options)
-        self.verbs = {}                 # verb -> its Parser, in the parser of the whole tool
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # pylint: disable=super-init-not-called
+        self._later: Any = (arguments, options)     # of argparse's own __init__, until it was called
+        self.verbs: Dict[str, 'Parser'] = {}        # verb -> its Parser, in the parser of the whole tool
 
-    def filled(self):
+    def __getattr__(self, name: str) -> Any:
+        """Something of argparse's is wanted that its __init__ sets: time to call it."""
+        later, self.__dict__['_later'] = self.__dict__.get('_later'), None
+        if later is None:
+            raise AttributeError(name)
+        super(Parser, self).__init__(*later[0], **later[1])
+        return getattr(self, name)
+
+    def filled(self) -> 'Parser':
         if self.fill is not None:
             fill, self.fill = self.fill, None
             fill(self)
         return self
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.filled()
         return super(Parser, self).parse_known_args(args, namespace)
 
 
-def _on(name):
+def _on(name: str) -> bool:
     return os.environ.get(name, '').lower() in ('1', 'true', 'yes', 'on')
 
 
-def common(parser, top):
+def common(parser: Parser, top: bool) -> None:
     """The options that every verb has; they may stand before the verb (TOP) or behind it."""
-    def default(value):
+    def default(value: Any) -> Any:
         return value if top else argparse.SUPPRESS
     group = parser.add_argument_group('where to look')
     group.add_argument('--host-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_HOST_ROOT') or '/'),
@@ -81,45 +101,50 @@ def common(parser, top):
                        help='where overlays of --disk are kept (default: /var/tmp/lifeboat-attach)')
     group.add_argument('--data-root', metavar='DIR', action='append', default=default(
         [path for path in os.environ.get('LIFEBOAT_DATA_ROOT', '').split(':') if path]),
-        help='a data root of Docker, if it is not found by itself; may be given several times')
+        help='a data root of an engine, if it is not found by itself; may be given several times')
     group.add_argument('--containerd-root', metavar='DIR', default=default(os.environ.get('LIFEBOAT_CONTAINERD_ROOT') or None),
                        help='the root of containerd, if it is not found by itself')
-    group.add_argument('--engine', metavar='NAME', action='append', default=default([]),
-                       help='an engine to look for (default: all that can be read); may be given several times')
+    group.add_argument('--engine', metavar='NAME,...', action='append', default=default([]),
+                       help='engines to look for (default: all that can be read); may be given several times')
     group = parser.add_argument_group('what to print')
     group.add_argument('--json', action='store_true', default=default(_on('LIFEBOAT_JSON')), help='print JSON')
     group.add_argument('-q', '--quiet', action='store_true', default=default(_on('LIFEBOAT_QUIET')),
                        help='no progress and no notes; errors are printed')
-    group.add_argument('-v', '--verbose', action='count', default=default(0), help='more: infos; with -vv where an error comes from')
+    group.add_argument('-v', '--verbose', action='count', default=default(0), help='print infos too; with -vv where an error comes from')
 
 
-def verb(name):
+def listed(given: Iterable[str]) -> List[str]:
+    """The words of an option that may be given several times, each time with several words and commas between them."""
+    return [word.strip() for each in given for word in each.split(',') if word.strip()]
+
+
+def verb(name: str) -> Any:
     """The module of a verb: `arguments(parser)`, `run(given, out)` -> exit status, `EXAMPLES`."""
     return importlib.import_module('.verbs.' + name, __name__.rpartition('.')[0])
 
 
-def _fill(name):
-    def fill(parser):
+def _fill(name: str) -> Callable[[Parser], None]:
+    def fill(parser: Parser) -> None:
         module = verb(name)
         module.arguments(parser)
         common(parser, False)
         parser.epilog = 'examples:\n' + ''.join('  %s\n' % line for line in module.EXAMPLES.strip('\n').split('\n'))
         more = getattr(module, 'DESCRIPTION', '')
         if more:
-            parser.description += '\n' + more
+            parser.description = (parser.description or '') + '\n' + more
     return fill
 
 
-def build(version):
+def build(version: str) -> Parser:
     """The argparse parser of the whole tool; verbs are filled in when they are parsed, or by filled()."""
-    parser = Parser(prog='lifeboat', description=ABOUT, epilog=END, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog='lifeboat', description=ABOUT, epilog=END, formatter_class=Help)
     common(parser, True)
     parser.add_argument('--version', action='version', version='lifeboat %s' % version)
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', title='verbs', parser_class=Parser)
     verbs.required = True
     for name, summary in VERBS:
         child = verbs.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + '.',
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+                                 formatter_class=Help)
         child.fill = _fill(name)
         parser.verbs[name] = child
     return parser

@@ -5,9 +5,10 @@
 import collections
 import threading
 import time
+from typing import Any, Callable, Dict, Optional
 
 from ..archive.progress import describe, duration, human
-from .output import shown
+from .output import Output, shown
 
 DRAW = 0.25                             # seconds between two pictures of a gauge
 TELL = 10.0                             # and between two lines where there is no terminal
@@ -18,19 +19,19 @@ BLOCKS = 24
 class Meter(object):
     """How many bytes of how many are done. `total` 0: not known."""
 
-    def __init__(self, what):
+    def __init__(self, what: str) -> None:
         self.what = what
         self.label = b''
         self.done = self.total = 0
 
-    def snapshot(self):
+    def snapshot(self) -> Dict[str, Any]:
         return {'phase': self.what, 'bytes': self.done, 'total': self.total, 'label': self.label}
 
 
 class Bar(object):
     """Draws what SNAPSHOT() says while it is entered. One of a Meter, or of archive.progress.Progress."""
 
-    def __init__(self, out, snapshot, clock=time.monotonic):
+    def __init__(self, out: Output, snapshot: Callable[[], Dict[str, Any]], clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._snapshot = snapshot
         self._clock = clock
@@ -38,9 +39,9 @@ class Bar(object):
         self._done = threading.Event()
         self._lock = threading.Lock()
         self._drawn = False
-        self._thread = None
+        self._thread: Optional[threading.Thread] = None
 
-    def __enter__(self):
+    def __enter__(self) -> 'Bar':
         if not self._out.quiet:
             self._out.gauge = self
             self._thread = threading.Thread(target=self._loop)
@@ -48,14 +49,14 @@ class Bar(object):
             self._thread.start()
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         self._done.set()
         if self._thread is not None:
             self._thread.join()
         self.clear()
         self._out.gauge = None
 
-    def _loop(self):
+    def _loop(self) -> None:
         terminal = self._out.err_terminal
         while not self._done.wait(DRAW if terminal else TELL):
             snapshot = self._snapshot()
@@ -64,7 +65,7 @@ class Bar(object):
                 self._out.draw(('\r%s\x1b[K' % text if terminal else text + '\n').encode('utf-8', 'surrogateescape'))
                 self._drawn = terminal
 
-    def _rate(self, done):
+    def _rate(self, done: int) -> float:
         """Bytes a second over the last half minute."""
         marks = self._marks
         marks.append((self._clock(), done))
@@ -73,7 +74,7 @@ class Bar(object):
         seconds = marks[-1][0] - marks[0][0]
         return max(0.0, (done - marks[0][1]) / seconds) if seconds > 0 else 0.0
 
-    def clear(self):
+    def clear(self) -> None:
         """Take the gauge away, so that a sentence can be printed."""
         with self._lock:
             if self._drawn:
@@ -81,7 +82,7 @@ class Bar(object):
                 self._drawn = False
 
 
-def picture(snapshot, rate, width=None, gauge=False):
+def picture(snapshot: Dict[str, Any], rate: float, width: Optional[int] = None, gauge: bool = False) -> str:
     """One line. GAUGE: with a bar of blocks, as for a terminal of WIDTH columns."""
     done, total = snapshot['bytes'], snapshot['total']
     if 'bundle' in snapshot:

@@ -6,7 +6,8 @@
 All functions return lines. WIDTH: columns of the terminal, None where nothing has to be cut. PAINT(text, colour) colours text
 on a terminal. Values come from disks and bundles: every one goes through shown().
 """
-from ..archive.progress import human
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
 from ..formats.values import as_dict, as_int, as_list, as_str
 from ..records import model
 from .output import columns, shown, wrapped
@@ -24,12 +25,12 @@ NOT_INCLUDED = 'NOT_INCLUDED'
 LEFT = (('binds', 'bind mount'), ('volumes', 'volume'), ('layers', 'writable layer'), ('images', 'image'), ('containers', 'container'))
 
 
-def plain(text, dummy_colour):
+def plain(text: str, dummy_colour: Optional[str]) -> str:
     """The PAINT of who wants no colours."""
     return text
 
 
-def _table(rows, width, paint, flexible):
+def _table(rows: Sequence[Tuple[str, ...]], width: Optional[int], paint: Callable[[str, Optional[str]], str], flexible: Tuple[str, ...]) -> List[str]:
     """Lines of a table whose first column is a status."""
     lines = columns(rows, RIGHT, width, flexible)
     painted = []
@@ -43,7 +44,8 @@ def _table(rows, width, paint, flexible):
 # -- what is on the disk -------------------------------------------------------------------------------------------------
 
 
-def look(facts, width=None, paint=plain, verbose=False):
+def look(facts: Dict[str, Any], width: Optional[int] = None, paint: Callable[[str, Optional[str]], str] = plain,
+         verbose: bool = False) -> List[str]:
     """The dictionary that facts.gather() returns, as lines."""
     lines = []
     for root in facts['roots']:
@@ -60,23 +62,29 @@ def look(facts, width=None, paint=plain, verbose=False):
     return lines
 
 
-def _about_root(root):
-    words = [', '.join(root['drivers']) or 'no storage driver', 'daemon %s' % root['daemon']['state']]
+def _about_root(root: Dict[str, Any]) -> str:
+    words = [shown(root['engine']), ', '.join(map(shown, root['drivers'])) or 'no storage driver', 'daemon %s' % root['daemon']['state']]
     if root['recorded_path'] and root['recorded_path'] != root['path']:
         words.append('recorded as %s' % shown(root['recorded_path']))
-    if root['userns']:
+    if root.get('userns'):              # this and the next are what only some engines say
         words.append('user namespace %s' % root['userns'])
-    if root['rootless']:
-        words.append('rootless')
+    if root.get('rootless'):
+        words.append('rootless, of %s' % shown(root['user']) if root['user'] else 'rootless')
     return ': %s' % ', '.join(words)
 
 
-def _size(item):
+def human(size: float) -> str:
+    """Bytes as people read them; most tables that look prints have none."""
+    from ..archive.progress import human as sized
+    return sized(size)
+
+
+def _size(item: Dict[str, Any]) -> str:
     usage = item.get('usage')
     return human(usage['bytes']) if usage else '-'
 
 
-def _containers(facts):
+def _containers(facts: Dict[str, Any]) -> Sequence[Tuple[str, ...]]:
     names = {}
     for item in facts['containers']:
         for mount in item['mounts']:
@@ -89,11 +97,11 @@ def _containers(facts):
     return _without_empty(rows, 'SIZE')
 
 
-def _order(item):
+def _order(item: Dict[str, Any]) -> Tuple[int, str]:
     return STATUSES.index(item['status']) if item['status'] in STATUSES else 0, item.get('name') or ''
 
 
-def _without_empty(rows, name):
+def _without_empty(rows: Sequence[Tuple[str, ...]], name: str) -> Sequence[Tuple[str, ...]]:
     """ROWS without the column NAME where all of it is empty."""
     at = rows[0].index(name)
     if any(row[at] != '-' for row in rows[1:]):
@@ -101,7 +109,7 @@ def _without_empty(rows, name):
     return [row[:at] + row[at + 1:] for row in rows]
 
 
-def _volumes(facts):
+def _volumes(facts: Dict[str, Any]) -> Sequence[Tuple[str, ...]]:
     names = {item['id']: item['name'] or item['id'][:12] for item in facts['containers']}
     rows = [('STATUS', 'VOLUME', 'USED BY', 'DRIVER', 'SIZE')]
     for item in sorted(facts.get('volumes', ()), key=_order):
@@ -110,7 +118,7 @@ def _volumes(facts):
     return _without_empty(rows, 'SIZE')
 
 
-def _images(facts):
+def _images(facts: Dict[str, Any]) -> Sequence[Tuple[str, ...]]:
     rows = [('STATUS', 'IMAGE', 'ID', 'LAYERS')]
     for item in sorted(facts.get('images', ()), key=lambda one: _order({'status': one['status'], 'name': ''.join(one['references'])})):
         rows.append((item['status'], shown(', '.join(item['references']) or '(no name)'), shown(item['id'].split(':')[-1][:12]),
@@ -118,7 +126,7 @@ def _images(facts):
     return rows
 
 
-def _orphans(facts):
+def _orphans(facts: Dict[str, Any]) -> Sequence[Tuple[str, ...]]:
     rows = [('STATUS', 'LAYER', 'IMAGE', 'NEWEST CHANGE', 'SIZE')]
     for item in as_dict(facts.get('orphans')).get('writable_layers', ()):
         status = model.PARTIAL if any(problem['loses_data'] for problem in item['problems']) else model.COMPLETE
@@ -127,7 +135,7 @@ def _orphans(facts):
     return _without_empty(_without_empty(rows, 'SIZE'), 'NEWEST CHANGE')
 
 
-def everything(facts):
+def everything(facts: Dict[str, Any]) -> List[Dict[str, Any]]:
     """All problems of the facts, each once, the gravest first."""
     found, seen = [], set()
     groups = [facts] + facts['containers'] + facts.get('volumes', []) + facts.get('images', []) + \
@@ -141,7 +149,7 @@ def everything(facts):
     return sorted(found, key=lambda item: SEVERITIES.index(item['severity']))
 
 
-def _problems(found, width, paint, verbose):
+def _problems(found: List[Dict[str, Any]], width: Optional[int], paint: Callable[[str, Optional[str]], str], verbose: bool) -> List[str]:
     shown_ones = [item for item in found if verbose or item['severity'] != model.INFO]
     infos = len(found) - len(shown_ones)
     lines = ['', paint('Problems: %d' % len(shown_ones), 'bold')] if shown_ones else []
@@ -152,7 +160,7 @@ def _problems(found, width, paint, verbose):
     return lines
 
 
-def problem(item, width=None, paint=plain, apart=True):
+def problem(item: Dict[str, Any], width: Optional[int] = None, paint: Callable[[str, Optional[str]], str] = plain, apart: bool = True) -> List[str]:
     """One problem as lines. APART: its next step stands in lines of its own."""
     severity, step = as_str(item.get('severity')), shown(as_str(item.get('next_step')))
     said = '%s %s: %s' % (shown(severity.upper()), shown(as_str(item.get('code'))), shown(as_str(item.get('message'))))
@@ -163,7 +171,7 @@ def problem(item, width=None, paint=plain, apart=True):
     return lines
 
 
-def _counts(facts):
+def _counts(facts: Dict[str, Any]) -> str:
     summary = facts['summary']
     words = ['%d %s' % (summary[name], name) for name in (model.COMPLETE, model.PARTIAL, model.LOST, model.UNSUPPORTED) if summary[name]]
     return '%d container%s%s, %d volume%s, %d image%s' % (
@@ -175,7 +183,8 @@ def _counts(facts):
 # -- what was rescued ------------------------------------------------------------------------------------------------------
 
 
-def rescued(result, width=None, paint=plain, check_mode=False, head=''):
+def rescued(result: Dict[str, Any], width: Optional[int] = None, paint: Callable[[str, Optional[str]], str] = plain, check_mode: bool = False,
+            head: str = '') -> List[str]:
     """The result of a rescue: a line for each bundle and each problem, the gravest first. HEAD stands before each line."""
     bundles = sorted(as_list(result.get('bundles')), key=lambda item: STATUSES.index(item.get('status'))
                      if item.get('status') in STATUSES else 0)
@@ -207,8 +216,8 @@ def rescued(result, width=None, paint=plain, check_mode=False, head=''):
     return [head + line for line in lines]
 
 
-def left_behind(result):
-    """{kind: number} of what is on the host and not in the bundles, because nobody asked for it; kinds are those of LEFT, {} for nothing.
+def left_behind(result: Dict[str, Any]) -> Dict[str, int]:
+    """{kind: number} of what is on the host and not in the bundles, because it was not asked for; kinds are those of LEFT, {} for nothing.
 
     From the summary of the module; an older one tells it by its problems only.
     """
@@ -220,7 +229,7 @@ def left_behind(result):
     return {kind: said[kind] for kind, dummy in LEFT if as_int(said.get(kind)) and said[kind] > 0}
 
 
-def staying(left):
+def staying(left: Dict[str, int]) -> str:
     """The clause on data that were not asked for. LEFT: what left_behind() returns, not empty."""
     titles = dict(LEFT)
     return 'not in the bundles and only on the host: ' + ', '.join(
@@ -231,7 +240,7 @@ def staying(left):
 # -- which bundles are whole -------------------------------------------------------------------------------------------------
 
 
-def verified(bundles, width=None, paint=plain):
+def verified(bundles: List[Dict[str, Any]], width: Optional[int] = None, paint: Callable[[str, Optional[str]], str] = plain) -> List[str]:
     """What info.inspect() returns, as lines."""
     rows = [('STATUS', 'BUNDLE', 'RESCUE', 'WRITTEN')]
     for item in bundles:

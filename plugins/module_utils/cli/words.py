@@ -7,7 +7,7 @@ The library speaks to playbooks (data_roots, become: true). This is the one list
 sentences of ours go through it, and only whole words that no path or name goes on from: /srv/data_roots stays.
 """
 import re
-from typing import Any
+from typing import Any, Match
 
 # what a playbook says -> what is typed; the longest first, since they are tried in this order
 WORDS = (
@@ -41,7 +41,7 @@ def spoken(value: Any) -> Any:
     return value
 
 
-def _said(match):
+def _said(match: Match[str]) -> str:
     number = next(number for number in range(len(WORDS)) if match.group('w%d' % number) is not None)
     said = WORDS[number][1]
     return said[:1].upper() + said[1:] if match.group()[:1].isupper() else said

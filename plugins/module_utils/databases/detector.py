@@ -7,17 +7,22 @@ Looking costs an open and a read, so a file is only opened when its name or its 
 (:mod:`registry` has the tables), and never below a folder that is already known to be a database.
 """
 import os
-import stat
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..formats.wording import path_fields
 from . import noise, registry
-from .look import DATABASE, KEYS, REPOSITORY, UPLOADS, Look
+from .look import DATABASE, KEYS, REPOSITORY, UPLOADS
+
+if TYPE_CHECKING:
+    from .look import Look, Match
 
 MAX_FOUND = 200                         # longest list one tree gets; what is cut is counted
 MAX_LOOKS = 20000                       # files opened in one tree; planted candidates must not cost hours
 UPLOADS_FROM = 30                       # so many media files in one place are no decoration
 UPLOADS_SHARE = 0.8                     # of the bytes below the place
+
+
+Bytes = bytes                           # the type, where a field is called bytes
 
 
 class Found(NamedTuple):
@@ -39,7 +44,7 @@ class Found(NamedTuple):
     files: int
     single: bool                        # path is a file
 
-    def as_dict(self, prefix=b'/'):
+    def as_dict(self, prefix: Bytes = b'/') -> Dict[str, Any]:
         """JSON-ready; the path begins with PREFIX, e.g. where the volume is mounted."""
         fields = {'engine': self.engine, 'title': registry.KINDS[self.engine].title, 'kind': self.kind,
                   'version': self.version, 'bytes': self.bytes, 'clean_shutdown': self.clean_shutdown,
@@ -52,42 +57,29 @@ class Found(NamedTuple):
 
 
 class Detector(object):
-    """One for each tree. :func:`usage.scan` calls :meth:`see`, :meth:`enclosed` and :meth:`leave`; read :meth:`found`
-    or :meth:`records`.
+    """One for each tree. The walk (usage/walk.py) calls :meth:`marker`, :meth:`file`, :meth:`enclosed` and :meth:`leave`; read
+    :meth:`found` or :meth:`records`.
 
     IMAGE_VOLUMES: paths that the image declares as volumes; what is found at or below one says so in its evidence.
     """
 
-    def __init__(self, image_volumes=(), max_found=MAX_FOUND, max_looks=MAX_LOOKS):
+    def __init__(self, image_volumes: Sequence[str] = (), max_found: int = MAX_FOUND, max_looks: int = MAX_LOOKS) -> None:
         self.image_volumes = tuple(path.strip('/').encode('utf-8', 'surrogateescape') for path in image_volumes or ())
         self.max_found = max_found
         self.looks_left = max_looks
         self.total = 0
-        self._found = {}                # (engine, path) -> Found
-        self._open = {}                 # folder prefix whose bytes are not known yet -> [key of _found]
-        self._enclosures = set()        # prefixes of databases; nothing below them is news
+        self._found: Dict[Tuple[str, bytes], Found] = {}  # (engine, path) -> Found
+        self._open: Dict[bytes, List[Tuple[str, bytes]]] = {}  # folder prefix whose bytes are not known yet -> [key of _found]
+        self._enclosures: Set[bytes] = set()  # prefixes of databases; nothing below them is news
 
     @property
-    def complete(self):
+    def complete(self) -> bool:
         """False: there were more candidates than may be opened."""
         return self.looks_left > 0
 
     # -- called during the walk -----------------------------------------------------------------------------------
 
-    def see(self, entry, reason=None):
-        """Look at a tree.Entry, if its name or size makes it a candidate. REASON: why its folder is noise."""
-        prefix = entry.path[:entry.path.rfind(b'/') + 1]
-        mode = entry.st.st_mode
-        look = None
-        if entry.name in registry.MARKERS:
-            look = Look(entry.folder, prefix, entry)
-            self.marker(look, entry.name, reason)
-        if stat.S_ISREG(mode) and not self.enclosed(prefix):
-            tail = entry.name[-4:]
-            if tail in registry.TAILS or self.paged(entry.st.st_size):
-                self.file(look or Look(entry.folder, prefix, entry), entry.name, entry.st, reason)
-
-    def enclosed(self, prefix):
+    def enclosed(self, prefix: bytes) -> bool:
         """Whether the folder PREFIX is a database or lies in one."""
         while self._enclosures:
             if prefix in self._enclosures:
@@ -98,10 +90,10 @@ class Detector(object):
         return False
 
     @staticmethod
-    def paged(size):
+    def paged(size: int) -> bool:
         return size >= 512 and not size & 511
 
-    def marker(self, look, name, reason=None):
+    def marker(self, look: 'Look', name: bytes, reason: Optional[str] = None) -> None:
         """NAME is in registry.MARKERS."""
         if self.looks_left > 0:
             self.looks_left -= 1
@@ -109,7 +101,7 @@ class Detector(object):
             if match is not None:
                 self._add(look, match, reason)
 
-    def file(self, look, name, st, reason=None):
+    def file(self, look: 'Look', name: bytes, st: os.stat_result, reason: Optional[str] = None) -> None:
         """NAME ends like one of registry.TAILS, or has whole pages."""
         if self.looks_left <= 0:
             return
@@ -125,18 +117,20 @@ class Detector(object):
         if match is not None:
             self._add(look, match, reason, st)
 
-    def _add(self, look, match, reason, st=None):
+    def _add(self, look: 'Look', match: 'Match', reason: Optional[str], st: Optional[os.stat_result] = None) -> None:
         if match.kind == KEYS and reason:
             return                      # keys of packages' own tests and of temporary folders
         prefix = look.prefix
         for dummy in range(match.up):
             prefix = prefix[:prefix.rfind(b'/', 0, -1) + 1]
-        single = match.name is not None and match.kind != KEYS
-        path = look.prefix + match.name if single else prefix[:-1]
+        path, single = prefix[:-1], False
+        if match.name is not None and match.kind != KEYS:
+            path, single = look.prefix + match.name, True
         key = (match.engine, path)
         size = 0
         if match.name is not None:
-            size = (st or look.stat(match.name)).st_size
+            st = st or look.stat(match.name)
+            size = st.st_size if st is not None else 0      # removed by a live container since it was seen
             size += sum(max(look.size(name), 0) for name in match.sidecars)
         known = self._found.get(key)
         if known is not None:
@@ -164,11 +158,11 @@ class Detector(object):
             self._found[key] = Found(match.engine, match.kind, match.version, path, size, match.clean, match.state,
                                      evidence, match.empty, reason, 1, single)
 
-    def _within_same(self, engine, prefix):
+    def _within_same(self, engine: str, prefix: bytes) -> bool:
         return any(one.engine == engine and not one.single and prefix.startswith(one.path + b'/' if one.path else b'')
                    for one in self._found.values())
 
-    def _swallow(self, prefix, engine):
+    def _swallow(self, prefix: bytes, engine: str) -> None:
         """Drop what was met below PREFIX before its owner was known."""
         for key, one in list(self._found.items()):
             if one.path.startswith(prefix) and one.kind == DATABASE and \
@@ -176,7 +170,7 @@ class Detector(object):
                 del self._found[key]
                 self.total -= 1
 
-    def leave(self, prefix, size):
+    def leave(self, prefix: bytes, size: int) -> bool:
         """The walk has left the folder PREFIX, SIZE bytes lie in it. True: it is a database, nothing in it is noise."""
         keys = self._open.pop(prefix, None)
         if keys is None:
@@ -186,7 +180,7 @@ class Detector(object):
                 self._found[key] = self._found[key]._replace(bytes=size)
         return True
 
-    def uploads(self, prefix, files, size):
+    def uploads(self, prefix: bytes, files: int, size: int) -> None:
         """FILES media files of SIZE bytes lie in the folder PREFIX."""
         path = prefix[:-1]
         self.total += 1
@@ -196,16 +190,16 @@ class Detector(object):
 
     # -- afterwards -------------------------------------------------------------------------------------------------
 
-    def records(self):
+    def records(self) -> List[Found]:
         """Found records, largest first."""
         return sorted(self._found.values(), key=lambda one: (-one.bytes, one.path, one.engine))
 
-    def found(self, prefix=b'/'):
+    def found(self, prefix: bytes = b'/') -> List[Dict[str, Any]]:
         """JSON-ready dicts, largest first; paths begin with PREFIX."""
         return [one.as_dict(prefix) for one in self.records()]
 
 
-def ignored(path, name):
+def ignored(path: str, name: str) -> bool:
     """Whether nothing in this folder (text, no slashes at the ends) can be somebody's state: package managers'
     own databases, and dependencies that are installed again."""
     return name in noise_names or path in noise.PACKAGE_MANAGERS

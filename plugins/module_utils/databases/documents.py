@@ -3,11 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Document and wide column stores, and object storage: MongoDB, Cassandra, MinIO."""
 import re
+from typing import TYPE_CHECKING, Optional
 
 from .look import Finder, Kind, Match
 
+if TYPE_CHECKING:
+    from .look import Look
 
-def mongodb(look, marker):
+
+def mongodb(look: 'Look', marker: bytes) -> Optional[Match]:
     """The file WiredTiger with its version text, and one of mongod's own files."""
     head = look.head(b'WiredTiger', 128)
     if not head.startswith(b'WiredTiger') or (look.size(b'mongod.lock') < 0 and look.size(b'storage.bson') < 0):
@@ -19,14 +23,14 @@ def mongodb(look, marker):
                  'not shut down, journal has to be replayed' if clean is False else None)
 
 
-def minio(look, marker):
+def minio(look: 'Look', marker: bytes) -> Optional[Match]:
     head = look.head(b'.minio.sys/format.json', 4096)
     if b'"format"' not in head or (b'"xl"' not in head and b'"fs"' not in head and b'"xl-single"' not in head):
         return None
     return Match('minio', None, '.minio.sys/format.json')
 
 
-def cassandra(look, marker):
+def cassandra(look: 'Look', marker: bytes) -> Optional[Match]:
     """Keyspace system_schema with an sstable; the first letters of its file name are the format's version."""
     for table in look.names(b'system_schema')[:50]:
         if not table.startswith(b'keyspaces-'):

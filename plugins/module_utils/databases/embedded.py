@@ -4,11 +4,15 @@
 """Databases that a program carries with it as a library,
 and what is told by them: bbolt, LMDB, Berkeley DB, LevelDB; etcd, OpenLDAP."""
 import re
+from typing import TYPE_CHECKING, Optional
 
 from .look import Finder, Kind, Match
 
+if TYPE_CHECKING:
+    from .look import Look
 
-def etcd(look, marker):
+
+def etcd(look: 'Look', marker: bytes) -> Optional[Match]:
     """member/snap/db is a bbolt file; the leaf page with the key clusterVersion has the value right behind it."""
     head = look.head(b'member/snap/db', 262144)
     if not _is_bbolt(head):
@@ -17,12 +21,12 @@ def etcd(look, marker):
     return Match('etcd', found.group(1).decode('ascii') if found else None, 'member/snap/db')
 
 
-def _is_bbolt(head):
+def _is_bbolt(head: bytes) -> bool:
     # page header (16 bytes, flags at 8: 4 is a meta page), then the magic
     return head[16:20] == b'\xed\xda\x0c\xed' and head[8:10] == b'\x04\0'
 
 
-def bbolt(look, name):
+def bbolt(look: 'Look', name: bytes) -> Optional[Match]:
     if not _is_bbolt(look.head(name, 32)):
         return None
     if name == b'influxd.bolt':
@@ -31,7 +35,7 @@ def bbolt(look, name):
     return Match('bbolt', None, 'bbolt header', name=name)
 
 
-def lmdb(look, name):
+def lmdb(look: 'Look', name: bytes) -> Optional[Match]:
     """Meta page: header of 16 bytes, magic 0xBEEFC0DE, version 1 (openldap lmdb: mdb.c, MDB_meta)."""
     head = look.head(name, 131072)
     if head[16:20] != b'\xde\xc0\xef\xbe':
@@ -41,14 +45,14 @@ def lmdb(look, name):
     return Match('lmdb', None, 'LMDB header', name=name, sidecars=(b'lock.mdb',))
 
 
-def berkeleydb(look, name):
+def berkeleydb(look: 'Look', name: bytes) -> Optional[Match]:
     magic = look.head(name, 16)[12:16]
     if magic not in (b'\x62\x31\x05\0', b'\x61\x15\x06\0', b'\0\x05\x31\x62', b'\0\x06\x15\x61'):
         return None
     return Match('berkeleydb', None, 'Berkeley DB header', name=name)
 
 
-def leveldb(look, marker):
+def leveldb(look: 'Look', marker: bytes) -> Optional[Match]:
     current = re.match(br'(MANIFEST-\d{6,20})\n', look.head(b'CURRENT', 64))
     if not current or look.size(current.group(1)) < 0:
         return None

@@ -8,7 +8,13 @@ they find: a file that cannot be read is a file that does not match.
 """
 import os
 import stat
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+if TYPE_CHECKING:
+    from ..disk.safeio import Dir
+    from ..disk.tree import Entry
+
+from ..formats.values import NOTHING
 
 DATABASE = 'database'
 REPOSITORY = 'repository'
@@ -60,19 +66,19 @@ class Finder(NamedTuple):
     """
     kinds: Tuple[Kind, ...]
     markers: Dict[bytes, Callable]
-    tails: Dict[bytes, Callable] = {}
+    tails: Dict[bytes, Callable] = NOTHING
     paged: Tuple[Callable, ...] = ()
 
 
 class Look(object):
     """What an engine's function may see: a folder, by relative paths (bytes), without following any link."""
 
-    def __init__(self, folder, prefix, entry=None):
+    def __init__(self, folder: 'Dir', prefix: bytes, entry: 'Optional[Entry]' = None) -> None:
         self._folder = folder           # safeio.Dir
         self.prefix = prefix            # of the folder from the root of the walk, b'' or ending in a slash
         self._entry = entry             # tree.Entry that was met; it knows how to open itself (copy-up of metadata)
 
-    def _at(self, path):
+    def _at(self, path: bytes) -> 'Tuple[Dir, bytes, List[Dir]]':
         """(folder, last name, opened folders) of a relative path."""
         opened = []
         folder = self._folder
@@ -87,11 +93,11 @@ class Look(object):
         return folder, parts[-1], opened
 
     @staticmethod
-    def _release(opened):
+    def _release(opened: 'List[Dir]') -> None:
         for folder in reversed(opened):
             folder.close()
 
-    def head(self, path, length=512, offset=0):
+    def head(self, path: bytes, length: int = 512, offset: int = 0) -> bytes:
         """Up to LENGTH bytes of a regular file, b'' if there is none."""
         try:
             folder, name, opened = self._at(path)
@@ -111,7 +117,7 @@ class Look(object):
         finally:
             self._release(opened)
 
-    def stat(self, path):
+    def stat(self, path: bytes) -> Optional[os.stat_result]:
         try:
             folder, name, opened = self._at(path)
         except OSError:
@@ -123,16 +129,16 @@ class Look(object):
         finally:
             self._release(opened)
 
-    def size(self, path):
+    def size(self, path: bytes) -> int:
         """Size of a regular file, -1 if it is not one."""
         st = self.stat(path)
         return st.st_size if st is not None and stat.S_ISREG(st.st_mode) else -1
 
-    def is_folder(self, path):
+    def is_folder(self, path: bytes) -> bool:
         st = self.stat(path)
         return st is not None and stat.S_ISDIR(st.st_mode)
 
-    def names(self, path=b''):
+    def names(self, path: bytes = b'') -> List[bytes]:
         try:
             if not path:
                 return self._folder.names()
@@ -147,6 +153,6 @@ class Look(object):
             self._release(opened)
 
 
-def words(raw):
+def words(raw: bytes) -> str:
     """Bytes of a file as one line of text that is safe to show."""
     return ' '.join(raw.decode('ascii', 'replace').split())[:80]

@@ -1,12 +1,12 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What containers write that nobody would miss: the next container makes it again by itself.
+"""Files of containers that do not count as data: the next container makes them again by itself.
 
 Everything that is not listed here counts as data. A line costs nothing when it is missing (a report shows a few
 bytes too many) and much when it is wrong (data are called worthless), so each one carries its reason.
 """
-from typing import NamedTuple
+from typing import Dict, Iterable, NamedTuple, Optional, Tuple
 
 
 class Noise(NamedTuple):
@@ -114,12 +114,12 @@ PACKAGE_MANAGERS = frozenset((
 class Compiled(object):
     """The table in the form that a walk of many files needs: look-ups only, made once a run."""
 
-    def __init__(self, table=TABLE):
-        self.folders = {}               # path -> reason
-        self.folder_names = {}          # name -> reason
-        self.files = {}                 # folder path -> {name: reason}
-        self.names = {}                 # name -> reason
-        self.tails = {}                 # last four characters -> reason
+    def __init__(self, table: Tuple[Noise, ...] = TABLE) -> None:
+        self.folders: Dict[str, str] = {}  # path -> reason
+        self.folder_names: Dict[str, str] = {}  # name -> reason
+        self.files: Dict[str, Dict[str, str]] = {}  # folder path -> {name: reason}
+        self.names: Dict[str, str] = {}  # name -> reason
+        self.tails: Dict[str, str] = {}  # last four characters -> reason
         suffixes = []
         for line in table:
             if line.where == 'folder':
@@ -137,12 +137,12 @@ class Compiled(object):
                 suffixes.append(line.pattern)
         self.suffixes = tuple(suffixes)  # those of any other length
 
-    def folder(self, path, name):
+    def folder(self, path: str, name: str) -> Optional[str]:
         """Why all below the folder PATH (text, no slash at its ends) whose last part is NAME is noise, or None."""
         return self.folder_names.get(name) or self.folders.get(path)
 
 
-def extended(lines):
+def extended(lines: Iterable[Dict[str, str]]) -> Tuple[Noise, ...]:
     """The built-in table and LINES, as the role variable `audit_noise` has them: dicts of `where`, `pattern`, `reason`.
 
     Raises ValueError with a sentence that names the line which is wrong.

@@ -3,11 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What people made: repositories, mail, private keys."""
 import re
+from typing import TYPE_CHECKING, Callable, Dict, Optional
 
 from .look import KEYS, MAIL, REPOSITORY, Finder, Kind, Match
 
+if TYPE_CHECKING:
+    from .look import Look
 
-def git(look, marker):
+
+def git(look: 'Look', marker: bytes) -> Optional[Match]:
     head = look.head(b'HEAD', 128)
     if not re.match(br'(?:ref: refs/\S+|[0-9a-f]{40}|[0-9a-f]{64})\n?\Z', head):
         return None
@@ -20,7 +24,7 @@ def git(look, marker):
                  empty=not stored, kind=REPOSITORY)
 
 
-def maildir(look, marker):
+def maildir(look: 'Look', marker: bytes) -> Optional[Match]:
     if not look.is_folder(b'new') or not look.is_folder(b'tmp'):
         return None
     for box in (b'cur', b'new'):
@@ -31,7 +35,7 @@ def maildir(look, marker):
     return None
 
 
-def private_key(look, name):
+def private_key(look: 'Look', name: bytes) -> Optional[Match]:
     head = look.head(name, 8192)
     if re.search(br'-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----', head):
         evidence = 'PRIVATE KEY in PEM'
@@ -51,7 +55,7 @@ KINDS = (
     Kind('uploads', 'uploaded files'),
 )
 KEY_NAMES = (b'id_rsa', b'id_dsa', b'id_ecdsa', b'id_ed25519', b'ssh_host_rsa_key', b'ssh_host_ecdsa_key', b'ssh_host_ed25519_key')
-MARKERS = dict.fromkeys(KEY_NAMES, private_key)
+MARKERS: Dict[bytes, Callable[..., Optional[Match]]] = dict.fromkeys(KEY_NAMES, private_key)
 MARKERS.update({b'HEAD': git, b'cur': maildir})
 FINDER = Finder(KINDS, MARKERS,
                 tails=dict.fromkeys((b'.pem', b'.key', b'.p12', b'.pfx', b'.jks'), private_key))

@@ -3,17 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Graphs, queues and coordination: Neo4j, RabbitMQ, Kafka, ZooKeeper."""
 import re
+from typing import TYPE_CHECKING, Optional
 
 from .look import Finder, Kind, Match, words
 
+if TYPE_CHECKING:
+    from .look import Look
 
-def neo4j(look, marker):
+
+def neo4j(look: 'Look', marker: bytes) -> Optional[Match]:
     if look.size(b'neostore.nodestore.db') < 0 or look.size(b'neostore') < 0:
         return None
     return Match('neo4j', None, 'neostore', up=1 if not re.search(br'(?:\A|/)databases/[^/]+/\Z', look.prefix) else 2)
 
 
-def rabbitmq(look, marker):
+def rabbitmq(look: 'Look', marker: bytes) -> Optional[Match]:
     """Mnesia's folder: schema.DAT is a dets file (cookie 0x00ABCDEF at 4); RabbitMQ adds its own tables."""
     if look.head(b'schema.DAT', 8)[4:] != b'\0\xab\xcd\xef':
         return None
@@ -32,7 +36,7 @@ def rabbitmq(look, marker):
     return Match('mnesia', None, 'schema.DAT', clean, state)
 
 
-def kafka(look, marker):
+def kafka(look: 'Look', marker: bytes) -> Optional[Match]:
     head = look.head(b'meta.properties', 1024)
     if not re.search(br'(?m)^cluster\.id=', head) or not re.search(br'(?m)^(?:broker|node)\.id=', head):
         return None
@@ -40,7 +44,7 @@ def kafka(look, marker):
     return Match('kafka', None, 'meta.properties', clean, None if clean else 'not shut down')
 
 
-def zookeeper(look, marker):
+def zookeeper(look: 'Look', marker: bytes) -> Optional[Match]:
     for name in look.names(b'version-2'):
         if name.startswith((b'log.', b'snapshot.')) and look.head(b'version-2/' + name, 4) in (b'ZKLG', b'ZKSN'):
             return Match('zookeeper', None, 'version-2/' + words(name))

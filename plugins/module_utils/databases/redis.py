@@ -4,11 +4,15 @@
 """Redis and Valkey: dumps, append-only files."""
 import re
 import struct
+from typing import TYPE_CHECKING, Optional, Tuple
 
 from .look import Finder, Kind, Match, words
 
+if TYPE_CHECKING:
+    from .look import Look
 
-def _rdb_field(raw, at):
+
+def _rdb_field(raw: bytes, at: int) -> Tuple[bytes, int]:
     """(value, next offset) of an RDB string: plain with 6, 14 or 32 bits of length, or an integer (rdb.h)."""
     first = raw[at]
     kind = first >> 6
@@ -25,7 +29,7 @@ def _rdb_field(raw, at):
     return raw[start:start + size], start + size
 
 
-def redis_dump(look, name):
+def redis_dump(look: 'Look', name: bytes) -> Optional[Match]:
     """An RDB file: magic and format, then AUX fields such as redis-ver; no key follows where it is empty."""
     head = look.head(name, 1024)
     magic = re.match(br'(?:REDIS|VALKEY)\d{3,4}', head)
@@ -48,7 +52,7 @@ def redis_dump(look, name):
     return Match(engine, version, magic.group().decode('ascii') + ' dump', name=name, empty=empty)
 
 
-def redis_log(look, name):
+def redis_log(look: 'Look', name: bytes) -> Optional[Match]:
     """An append-only file: begins with a command in RESP, or with an RDB preamble."""
     head = look.head(name, 64)
     if head.startswith((b'REDIS', b'VALKEY')):
@@ -59,7 +63,7 @@ def redis_log(look, name):
     return Match('redis', None, 'append-only file', name=name)
 
 
-def redis_parts(look, name):
+def redis_parts(look: 'Look', name: bytes) -> Optional[Match]:
     """Redis 7: a folder of append-only files with a manifest."""
     head = look.head(name, 512)
     if not re.match(br'file \S+ seq \d+ type [bhi]', head):

@@ -4,15 +4,19 @@
 """Relational databases: PostgreSQL, MySQL, MariaDB, SQLite, H2."""
 import re
 import struct
+from typing import TYPE_CHECKING, Optional
 
 from .look import Finder, Kind, Match
+
+if TYPE_CHECKING:
+    from .look import Look
 
 # PostgreSQL's src/include/catalog/pg_control.h: DBState
 PG_STATES = ('starting up', 'shut down', 'shut down in recovery', 'shutting down', 'in crash recovery',
              'in archive recovery', 'in production')
 
 
-def postgresql(look, marker):
+def postgresql(look: 'Look', marker: bytes) -> Optional[Match]:
     """PG_VERSION and global/pg_control. The latter alone will do: a cluster that came with the image and was only
     used since has no PG_VERSION in its writable layer."""
     version = re.match(br'(\d{1,2}(?:\.\d{1,2})?)\n?\Z', look.head(b'PG_VERSION', 16))
@@ -38,7 +42,7 @@ def postgresql(look, marker):
     return Match('postgresql', release, evidence, state in (1, 2) and not running, known)
 
 
-def mysql(look, marker):
+def mysql(look: 'Look', marker: bytes) -> Optional[Match]:
     """The InnoDB system tablespace: a file header page (type 8) of space 0, page 0 (storage/innobase fil0types.h)."""
     page = look.head(b'ibdata1', 64)
     if len(page) < 64 or page[4:8] != bytes(4) or page[24:26] != b'\0\x08' or page[34:38] != bytes(4):
@@ -68,7 +72,7 @@ def mysql(look, marker):
     return Match(engine, version, ', '.join(evidence), clean, state)
 
 
-def _innodb_clean(look):
+def _innodb_clean(look: 'Look') -> Optional[bool]:
     """Whether the redo log holds nothing that has to be applied, or None where the files do not say so.
 
     The temporary table space ibtmp1 is removed by an orderly shutdown (MySQL since 5.7, MariaDB since 10.2). Up to
@@ -85,7 +89,7 @@ def _innodb_clean(look):
     return flushed == newest if newest and flushed else None
 
 
-def sqlite(look, name):
+def sqlite(look: 'Look', name: bytes) -> Optional[Match]:
     """The 100-byte header of a database file (https://www.sqlite.org/fileformat.html) and what lies beside it."""
     head = look.head(name, 100)
     if len(head) < 100 or head[:16] != b'SQLite format 3\0':
@@ -113,7 +117,7 @@ def sqlite(look, name):
     return Match(engine, version, 'SQLite header', clean, state, name, empty=empty, sidecars=sidecars)
 
 
-def h2(look, name):
+def h2(look: 'Look', name: bytes) -> Optional[Match]:
     head = look.head(name, 64)
     found = re.match(br'H:(\d),block', head)
     if not found:

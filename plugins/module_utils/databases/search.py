@@ -4,11 +4,15 @@
 """Search engines: Lucene, Elasticsearch, OpenSearch."""
 import re
 import struct
+from typing import TYPE_CHECKING, Optional, Tuple
 
 from .look import Finder, Kind, Match
 
+if TYPE_CHECKING:
+    from .look import Look
 
-def _lucene_version(look, folder=b''):
+
+def _lucene_version(look: 'Look', folder: bytes = b'') -> Optional[Tuple[Optional[str], bytes]]:
     """(release or None, file name) of a Lucene index, None where there is none. CodecUtil's header: magic, the codec's
     name and version, since 5.0 an id of 16 bytes and a suffix, then (since 5.2) the release as three vInts."""
     prefix = folder + b'/' if folder else b''
@@ -27,14 +31,14 @@ def _lucene_version(look, folder=b''):
     return None
 
 
-def lucene(look, marker):
+def lucene(look: 'Look', marker: bytes) -> Optional[Match]:
     found = _lucene_version(look)
     if not found:
         return None
     return Match('lucene', found[0], found[1].decode('ascii', 'replace'))
 
 
-def elasticsearch(look, marker):
+def elasticsearch(look: 'Look', marker: bytes) -> Optional[Match]:
     """A node's folder: node.lock beside _state; up to 7 (and in OpenSearch) it is nodes/0, since 8 the data folder."""
     if not look.is_folder(b'_state'):
         return None

@@ -3,11 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Time series and columns: Prometheus, InfluxDB, ClickHouse."""
 import re
+from typing import TYPE_CHECKING, Optional
 
 from .look import Finder, Kind, Match, words
 
+if TYPE_CHECKING:
+    from .look import Look
 
-def prometheus(look, marker):
+
+def prometheus(look: 'Look', marker: bytes) -> Optional[Match]:
     """chunks_head beside wal: a head chunk (0x0130BC91), a block's index (0xBAAAD700) or a segment of the log, which
     begins with a record that is whole (1) or continues on the next page (2); bits above the third are compression."""
     for name in look.names(b'chunks_head')[:3]:
@@ -25,20 +29,20 @@ def prometheus(look, marker):
     return None
 
 
-def influxdb(look, marker):
+def influxdb(look: 'Look', marker: bytes) -> Optional[Match]:
     """InfluxDB 1: meta/meta.db beside data and wal. It is protobuf and begins with field 1, a varint (the term)."""
     if look.head(b'meta/meta.db', 1) != b'\x08' or not look.is_folder(b'data') or not look.is_folder(b'wal'):
         return None
     return Match('influxdb', '1', 'meta/meta.db, data, wal')
 
 
-def influx_series(look, name):
+def influx_series(look: 'Look', name: bytes) -> Optional[Match]:
     if look.head(name, 5) != b'\x16\xd1\x16\xd1\x01':
         return None
     return Match('influxdb', None, 'TSM header')
 
 
-def clickhouse(look, marker):
+def clickhouse(look: 'Look', marker: bytes) -> Optional[Match]:
     """metadata/ and data/ or store/, and one of the server's own names beside them. `status` stays after a crash."""
     if not (look.is_folder(b'data') or look.is_folder(b'store')):
         return None

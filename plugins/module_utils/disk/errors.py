@@ -11,5 +11,5 @@ class LifeboatError(Exception):
     As text it is one line without secrets: whatever name it repeats, no terminal acts on it.
     """
 
-    def __str__(self):
+    def __str__(self) -> str:
         return wording.sentence(Exception.__str__(self))

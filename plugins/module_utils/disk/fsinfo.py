@@ -7,7 +7,7 @@ Paths are bytes, absolute, on the managed node. Formats: proc_pid_mountinfo(5), 
 """
 import os
 import re
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 _ESCAPE = re.compile(br'\\([0-7]{3})')
 # Another machine may use these at the same time: a lock that is free here says nothing.
@@ -35,7 +35,7 @@ class FstabEntry(NamedTuple):
     options: Tuple[bytes, ...]
 
     @property
-    def is_bind(self):
+    def is_bind(self) -> bool:
         return b'bind' in self.options or b'rbind' in self.options
 
 
@@ -46,12 +46,12 @@ class Free(NamedTuple):
     total: int
 
 
-def unescape(raw):
+def unescape(raw: bytes) -> bytes:
     r"""``\040`` and the like in mountinfo and fstab -> bytes."""
     return _ESCAPE.sub(lambda found: bytes(bytearray([int(found.group(1), 8) & 0xff])), raw)
 
 
-def parse_mountinfo(raw):
+def parse_mountinfo(raw: bytes) -> Tuple[MountPoint, ...]:
     """Lines of /proc/PID/mountinfo -> tuple of MountPoint; what is not such a line is left out."""
     found = []
     for line in raw.split(b'\n'):
@@ -67,7 +67,7 @@ def parse_mountinfo(raw):
     return tuple(found)
 
 
-def mounts():
+def mounts() -> Tuple[MountPoint, ...]:
     """What is mounted in our mount namespace; () where /proc cannot be read."""
     try:
         with open('/proc/self/mountinfo', 'rb') as stream:
@@ -76,7 +76,7 @@ def mounts():
         return ()
 
 
-def parse_fstab(raw):
+def parse_fstab(raw: bytes) -> Tuple[FstabEntry, ...]:
     """fstab(5) -> tuple of FstabEntry, those with an absolute mount point only."""
     found = []
     for line in raw.split(b'\n'):
@@ -91,7 +91,7 @@ def parse_fstab(raw):
     return tuple(found)
 
 
-def mount_unit_name(path):
+def mount_unit_name(path: bytes) -> bytes:
     """The name that systemd gives to the mount unit of PATH (systemd-escape --path --suffix=mount)."""
     path = clean(path).strip(b'/')
     if not path:
@@ -108,18 +108,18 @@ def mount_unit_name(path):
     return bytes(name) + b'.mount'
 
 
-def clean(path):
+def clean(path: bytes) -> bytes:
     """PATH without empty and ``.`` components and without a slash at its end; ``..`` is taken literally away."""
     path = os.path.normpath(path)
     return path[1:] if path.startswith(b'//') else path
 
 
-def is_below(path, folder):
+def is_below(path: bytes, folder: bytes) -> bool:
     """True if PATH is FOLDER or names something in it. Compares the names only."""
     return path == folder or path.startswith(folder.rstrip(b'/') + b'/')
 
 
-def existing(path):
+def existing(path: bytes) -> bytes:
     """The nearest folder or file on the way to PATH that exists, with its links resolved."""
     path = os.path.realpath(path)
     while not os.path.lexists(path):
@@ -130,7 +130,7 @@ def existing(path):
     return path
 
 
-def mount_of(path, table=None):
+def mount_of(path: bytes, table: Optional[Sequence[MountPoint]] = None) -> Optional[MountPoint]:
     """The MountPoint that PATH (or what exists of it) lies on, None if it cannot be said.
 
     The kernel tells it for a descriptor (proc_pid_fdinfo(5)); names alone do not, where one mount hides another.
@@ -138,7 +138,7 @@ def mount_of(path, table=None):
     return _place(path, mounts() if table is None else table)[0]
 
 
-def _place(path, table):
+def _place(path: bytes, table: Sequence[MountPoint]) -> Tuple[Optional[MountPoint], Optional[bytes]]:
     """(MountPoint or None, folder inside its file system or None) of what exists of PATH."""
     path = existing(path)
     number = None
@@ -167,7 +167,7 @@ def _place(path, table):
     return found, os.path.join(found.root, inner) if inner else found.root
 
 
-def mounted_at(point, table):
+def mounted_at(point: bytes, table: Sequence[MountPoint]) -> Optional[MountPoint]:
     """The MountPoint on top at POINT (resolved), None if nothing is mounted there.
 
     A folder that is only mounted onto itself does not count: dockerd does that with its data root, and after a
@@ -187,13 +187,13 @@ def mounted_at(point, table):
     return found
 
 
-def free(path):
+def free(path: bytes) -> Free:
     """Free of the file system that PATH (which need not exist yet) is or would be on. OSError."""
     st = os.statvfs(existing(path))
     return Free(st.f_bavail * st.f_frsize, st.f_favail if st.f_files else None, st.f_blocks * st.f_frsize)
 
 
-def same_file_system(one, other, table=None):
+def same_file_system(one: bytes, other: bytes, table: Optional[Sequence[MountPoint]] = None) -> bool:
     """True if both (or what exists of them) lie on one file system, as subvolumes and bind mounts too."""
     if os.stat(existing(one)).st_dev == os.stat(existing(other)).st_dev:
         return True
@@ -203,7 +203,7 @@ def same_file_system(one, other, table=None):
     return first is not None and second is not None and first.dev == second.dev
 
 
-def lies_inside(path, folder, table=None):
+def lies_inside(path: bytes, folder: bytes, table: Optional[Sequence[MountPoint]] = None) -> bool:
     """True if what is written to PATH (which need not exist yet) would show up in FOLDER.
 
     Links are resolved; parents are compared by device and inode; and where PATH goes through a bind mount of

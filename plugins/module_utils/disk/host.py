@@ -11,7 +11,7 @@ import errno
 import functools
 import os
 import stat
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..disk.errors import LifeboatError
 from ..formats import pieces, wording
@@ -36,7 +36,7 @@ class Process(NamedTuple):
 class HostRoot(object):
     """Where the dead host's ``/`` is visible. LifeboatError if it is not a folder that can be read."""
 
-    def __init__(self, path):
+    def __init__(self, path: Union[bytes, str]) -> None:
         if not isinstance(path, bytes):
             path = os.fsencode(path)
         if not path.startswith(b'/') or b'\0' in path:
@@ -53,10 +53,10 @@ class HostRoot(object):
             raise LifeboatError('host_root %s is not a folder; if it is a disk image, mount it read-only and '
                                 'give the mount point.' % wording.text(path))
         self._id = (st.st_dev, st.st_ino)
-        self._live = None
+        self._live: Optional[bool] = None
 
     @property
-    def is_live(self):
+    def is_live(self) -> bool:
         """True when this is the own ``/`` of the machine that we run on.
 
         A container that shares the machine's process ids sees it as the root of process 1.
@@ -67,7 +67,7 @@ class HostRoot(object):
 
     # -- paths ---------------------------------------------------------------------------------------------
 
-    def _walk(self, path, follow=True):
+    def _walk(self, path: bytes, follow: bool = True) -> Tuple[List[bytes], List[int]]:
         """Walk PATH (absolute). Returns (names, descriptors): the components below the host root that are
         left without links, and one O_PATH descriptor for the host root and each of them; the last one is the
         object itself. The caller closes them. FOLLOW false: a link as last component is not followed.
@@ -113,10 +113,10 @@ class HostRoot(object):
             raise
         return names, fds
 
-    def _join(self, names):
+    def _join(self, names: Sequence[bytes]) -> bytes:
         return os.path.join(self.path, *names)
 
-    def resolve(self, path):
+    def resolve(self, path: bytes) -> bytes:
         """PATH as the dead host saw it -> absolute path on the managed node that has no links left.
 
         FileNotFoundError if there is nothing; OSError ELOOP, ENOTDIR, EACCES, ENAMETOOLONG, EINVAL.
@@ -125,7 +125,7 @@ class HostRoot(object):
         _close(fds)
         return self._join(names)
 
-    def to_host(self, path):
+    def to_host(self, path: bytes) -> bytes:
         """The reverse: PATH on the managed node -> as the dead host saw it. ValueError outside the host root."""
         if self.path == b'/':
             return path
@@ -135,35 +135,35 @@ class HostRoot(object):
             return path[len(self.path):]
         raise ValueError('%s is not below %s' % (wording.text(path), wording.text(self.path)))
 
-    def place(self, path):
+    def place(self, path: bytes) -> bytes:
         """Where PATH of the dead host would be on the managed node, there or not; links are not looked at."""
         return os.path.join(self.path, path.lstrip(b'/'))
 
     # -- what is there -------------------------------------------------------------------------------------
 
-    def stat(self, path):
+    def stat(self, path: bytes) -> os.stat_result:
         """os.stat_result; links are followed inside the host root."""
         return self._stat(path, True)
 
-    def lstat(self, path):
+    def lstat(self, path: bytes) -> os.stat_result:
         """os.stat_result of PATH itself, even where it is a link that leads nowhere."""
         return self._stat(path, False)
 
-    def _stat(self, path, follow):
+    def _stat(self, path: bytes, follow: bool) -> os.stat_result:
         fds = self._walk(path, follow)[1]
         try:
             return os.fstat(fds[-1])
         finally:
             _close(fds)
 
-    def is_folder(self, path):
+    def is_folder(self, path: bytes) -> bool:
         """True for a folder, or a link to one; False for what cannot be looked at too."""
         try:
             return stat.S_ISDIR(self.stat(path).st_mode)
         except OSError:
             return False
 
-    def readlink(self, path):
+    def readlink(self, path: bytes) -> bytes:
         """Where the link PATH leads, as it is written in it. OSError, also if PATH is no link."""
         fds = self._walk(path, False)[1]
         try:
@@ -171,7 +171,7 @@ class HostRoot(object):
         finally:
             _close(fds)
 
-    def exists(self, path):
+    def exists(self, path: bytes) -> bool:
         """False where there is nothing (a link to nothing too). OSError if that cannot be said (EACCES, EIO)."""
         try:
             _close(self._walk(path)[1])
@@ -181,7 +181,7 @@ class HostRoot(object):
             raise
         return True
 
-    def listdir(self, path):
+    def listdir(self, path: bytes) -> List[bytes]:
         """Names in a folder, as sorted bytes."""
         fds = self._walk(path)[1]
         try:
@@ -193,7 +193,7 @@ class HostRoot(object):
         finally:
             _close(fds)
 
-    def read(self, path, limit=safeio.MAX_METADATA):
+    def read(self, path: bytes, limit: int = safeio.MAX_METADATA) -> bytes:
         """The bytes of a regular file. OSError(EINVAL) for anything else, OSError(EFBIG) above LIMIT bytes."""
         names, fds = self._walk(path)
         try:
@@ -212,7 +212,7 @@ class HostRoot(object):
 
     # -- what runs -----------------------------------------------------------------------------------------
 
-    def processes(self, words, env=()):
+    def processes(self, words: Sequence[bytes], env: Sequence[str] = ()) -> Iterator[Process]:
         """Yield Process for those whose name holds one of WORDS (bytes). Nothing unless :attr:`is_live`.
 
         Processes of containers are among them: a caller that cares looks at :func:`seen_by`.
@@ -230,7 +230,7 @@ class HostRoot(object):
                 yield Process(int(pid), tuple(argv), _environment(pid, env) if env else {})
 
 
-def _look(name, parent, path):
+def _look(name: bytes, parent: int, path: bytes) -> Tuple[int, int]:
     """(O_PATH descriptor, mode) of NAME in the folder PARENT. OSError names PATH."""
     try:
         return safeio.openat(name, parent, _FOLDER), stat.S_IFDIR
@@ -241,7 +241,7 @@ def _look(name, parent, path):
     return fd, os.fstat(fd).st_mode
 
 
-def _read_link(fd, number, path):
+def _read_link(fd: int, number: int, path: bytes) -> bytes:
     """Where the link FD leads; it is closed. NUMBER: how many were followed on the way to PATH."""
     try:
         if number > MAX_LINKS:
@@ -251,23 +251,23 @@ def _read_link(fd, number, path):
         os.close(fd)
 
 
-def seen_by(pid, path):
+def seen_by(pid: int, path: bytes) -> Tuple[int, int]:
     """(st_dev, st_ino) of PATH (bytes) as process PID sees it. OSError."""
     st = os.stat(b'/proc/%d/root/%s' % (pid, path.lstrip(b'/')))
     return st.st_dev, st.st_ino
 
 
-def owner_of(pid):
+def owner_of(pid: int) -> int:
     """The user id of a process. OSError if it is gone."""
     return os.stat('/proc/%d' % pid).st_uid
 
 
-def read_proc(pid, name, limit=1 << 17):
+def read_proc(pid: Union[int, str], name: str, limit: int = 1 << 17) -> bytes:
     """At most LIMIT bytes of /proc/PID/NAME; empty if the process is gone or out of reach."""
     return read_kernel('/proc/%s/%s' % (pid, name), limit)
 
 
-def read_kernel(path, limit=1 << 24):
+def read_kernel(path: str, limit: int = 1 << 24) -> bytes:
     """At most LIMIT bytes of a file by which the kernel of this machine tells something; empty if it does not."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -281,7 +281,7 @@ def read_kernel(path, limit=1 << 24):
         os.close(fd)
 
 
-def kernel_names(path):
+def kernel_names(path: str) -> List[str]:
     """Names in a folder of /proc or /sys of this machine; [] if it cannot be listed."""
     try:
         return os.listdir(path)
@@ -289,7 +289,7 @@ def kernel_names(path):
         return []
 
 
-def _environment(pid, names):
+def _environment(pid: str, names: Sequence[str]) -> Dict[str, str]:
     found = {}
     for item in read_proc(pid, 'environ').split(b'\0'):
         name, dummy, value = item.decode('utf-8', 'surrogateescape').partition('=')
@@ -298,7 +298,7 @@ def _environment(pid, names):
     return found
 
 
-def _identity(path):
+def _identity(path: bytes) -> Optional[Tuple[int, int]]:
     try:
         st = os.stat(path)
     except OSError:
@@ -306,6 +306,6 @@ def _identity(path):
     return st.st_dev, st.st_ino
 
 
-def _close(fds):
+def _close(fds: Sequence[int]) -> None:
     for fd in fds:
         os.close(fd)

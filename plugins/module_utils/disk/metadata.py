@@ -4,9 +4,12 @@
 """Metadata files of Docker's: JSON that may be empty, cut, or another's; small text files that may be empty."""
 import errno
 import os
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from ..formats import jsonish
+
+if TYPE_CHECKING:
+    from .safeio import Dir
 
 
 class Found(NamedTuple):
@@ -17,7 +20,7 @@ class Found(NamedTuple):
     raw: Optional[bytes] = None
 
 
-def describe(exc):
+def describe(exc: OSError) -> str:
     """An OSError in words."""
     if exc.errno == errno.ENOENT:
         return 'missing'
@@ -26,7 +29,7 @@ def describe(exc):
     return os.strerror(exc.errno) if exc.errno else str(exc)
 
 
-def read_json(folder, name, kind=dict):
+def read_json(folder: 'Dir', name: bytes, kind: type = dict) -> Found:
     """Parse NAME in FOLDER (safeio.Dir); Found.value is of type KIND or None."""
     try:
         raw = folder.read(name)
@@ -41,7 +44,7 @@ def read_json(folder, name, kind=dict):
     return Found(value, '', name.decode('ascii', 'replace'), raw)
 
 
-def read_record(folder, name, names=None, accept=None):
+def read_record(folder: 'Dir', name: bytes, names: Optional[Sequence[bytes]] = None, accept: Optional[Callable[[Any], str]] = None) -> Found:
     """Like :func:`read_json`, then the temporary files of interrupted writes (``.tmp-NAME*`` may hold the
     newest complete content). ACCEPT(value) -> '' or why the content cannot be used."""
     found = read_json(folder, name)
@@ -69,7 +72,7 @@ def read_record(folder, name, names=None, accept=None):
     return found
 
 
-def read_text(folder, name, limit=65536):
+def read_text(folder: 'Dir', name: bytes, limit: int = 65536) -> str:
     """A one-line text file without its white space; '' if it is missing, empty, zero-filled or unreadable."""
     try:
         raw = folder.read(name, limit)
@@ -78,7 +81,7 @@ def read_text(folder, name, limit=65536):
     return raw.replace(b'\0', b'').strip().decode('utf-8', 'replace')
 
 
-def get(value, *keys):
+def get(value: Any, *keys: str) -> Any:
     """Nested look-up in parsed JSON that never raises: None where the path does not exist or is of another type.
     Go reads keys without regard to case; so does this, exact spelling first."""
     for key in keys:
@@ -97,22 +100,22 @@ def get(value, *keys):
     return value
 
 
-def text_of(value, *keys):
+def text_of(value: Any, *keys: str) -> str:
     found = get(value, *keys)
     return found if isinstance(found, str) else ''
 
 
-def dict_of(value, *keys):
+def dict_of(value: Any, *keys: str) -> Dict[str, Any]:
     found = get(value, *keys)
     return found if isinstance(found, dict) else {}
 
 
-def list_of(value, *keys):
+def list_of(value: Any, *keys: str) -> List[Any]:
     found = get(value, *keys)
     return found if isinstance(found, list) else []
 
 
-def strings_of(value, *keys):
+def strings_of(value: Any, *keys: str) -> Dict[str, str]:
     """A dict of str to str, everything else left out."""
     return {key: item for key, item in dict_of(value, *keys).items() if isinstance(key, str) and isinstance(item, str)}
 
@@ -120,12 +123,12 @@ def strings_of(value, *keys):
 class Folders(object):
     """Folders below one of an open data root, each opened once and kept open for the next look-up."""
 
-    def __init__(self, root, base):
+    def __init__(self, root: 'Dir', base: bytes) -> None:
         self.root = root
         self.base = base
-        self._open = {}
+        self._open: Dict[bytes, Optional[Dir]] = {}
 
-    def get(self, path):
+    def get(self, path: bytes) -> 'Optional[Dir]':
         """The open folder (safeio.Dir), None if there is none."""
         if path not in self._open:
             try:
@@ -134,7 +137,14 @@ class Folders(object):
                 self._open[path] = None
         return self._open[path]
 
-    def names(self, path):
+    def child(self, path: bytes, name: bytes) -> 'Dir':
+        """The folder NAME in PATH, opened; the caller closes it. OSError, also where there is no PATH."""
+        folder = self.get(path)
+        if folder is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return folder.child(name)
+
+    def names(self, path: bytes) -> List[bytes]:
         """Names in it, [] if there is none."""
         folder = self.get(path)
         try:

@@ -16,10 +16,14 @@ An engine is a folder beside this file with a module ``engine`` that has
 
 and one line in engines.registry. It is imported on every call, so it imports the rest of its folder where it is needed.
 """
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+import errno
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from ..formats.values import NOTHING
 from ..records import model
-from ..records.definition import NetworkSettings
+
+if TYPE_CHECKING:
+    from ..records.definition import NetworkSettings
 
 RUNNING = 'running'
 STOPPED = 'stopped'
@@ -51,9 +55,9 @@ class Found(NamedTuple):
 
 class Neighbours(NamedTuple):
     """What a container's definition needs to know of others."""
-    networks: Dict[str, NetworkSettings] = {}   # of the user-defined networks that the container is in, by name
-    peers: Dict[str, str] = {}          # id -> name, of containers whose network, IPC or PID namespace it shares
-    volumes: Dict[str, str] = {}        # recorded name of an anonymous volume -> name to give it, the same for all who mount it
+    networks: Dict[str, 'NetworkSettings'] = NOTHING   # of the user-defined networks that the container is in, by name
+    peers: Dict[str, str] = NOTHING          # id -> name, of containers whose network, IPC or PID namespace it shares
+    volumes: Dict[str, str] = NOTHING        # recorded name of an anonymous volume -> name to give it, the same for all who mount it
 
 
 class Root(object):
@@ -100,6 +104,8 @@ class Root(object):
     def changes(self, container: model.Container) -> Iterator[Any]:
         """Yield layers.changes.Change and disk.tree.Failure: what the engine itself would print as changed. Raises OSError."""
         from ..layers.changes import changes
+        if container.stack is None:
+            raise OSError(errno.ENOENT, 'its layers are not known')
         return changes(container.stack)
 
     def export_ids(self, container: model.Container) -> Any:
@@ -136,7 +142,8 @@ class Root(object):
         return []
 
     def facts(self) -> Dict[str, Any]:
-        """What the engine adds to its entry in `roots` of the facts; plain JSON types."""
+        """What the engine adds to its entry in `roots` of the facts; plain JSON types. `volume_path`: where the engine keeps the content
+        of the volume `{name}`, as the dead host saw it; left out by an engine that has no such place."""
         return {'drivers': []}
 
     def close(self) -> None:

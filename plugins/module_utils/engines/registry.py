@@ -2,27 +2,32 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engines that can be read, and a host's disk opened with them. This is the only list of engines."""
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..disk import metadata
 from ..disk.errors import LifeboatError
 from ..disk.host import HostRoot
 from ..formats import wording
 from ..records.codes import problem
-from ..records.definition import Definition
 from .api import Given
+
+if TYPE_CHECKING:                       # not loaded on a host without containers: the tool starts without it
+    from ..records.definition import Definition
 
 ALL = 'all'
 FIRST = 'docker'                        # wrote the bundles of version 1, which name no engine
 
 
 def engines() -> Dict[str, Any]:
-    """{name: module} of every engine, see engines.api; in the order in which they are asked.
+    """{name: module} of every engine, see engines.api; in the order in which they are asked. FIRST says what is wrong with a folder that
+    the user gave and that is no engine's.
 
     One line an engine. It is an import statement, since Ansible sends those files to a managed node that such a statement names.
     """
+    from .crio import engine as crio  # noqa: F401
     from .docker import engine as docker  # noqa: F401
-    return {module.NAME: module for dummy, module in sorted(locals().items())}
+    from .podman import engine as podman  # noqa: F401
+    return {module.NAME: module for dummy, module in sorted(locals().items(), key=lambda item: (item[0] != FIRST, item[0]))}
 
 
 def chosen(names: Sequence[str]) -> List[Any]:
@@ -34,7 +39,7 @@ def chosen(names: Sequence[str]) -> List[Any]:
     return [module for name, module in known.items() if not names or ALL in names or name in names]
 
 
-def definition(engine: str, read: Callable[[str], bytes]) -> Definition:
+def definition(engine: str, read: Callable[[str], bytes]) -> 'Definition':
     """The Definition of an engine's own files, which READ(name) gives (b'' where there is none), for bundles that have no neutral one.
     Damaged files count as lost. LifeboatError for an engine that is not known."""
     module = engines().get(engine)
@@ -64,12 +69,12 @@ class Host(object):
             self.close()
             raise
 
-    def _find(self, asked):
+    def _find(self, asked: List[Tuple[Any, Given]]) -> None:
         nothing, candidates = [], 0
         for module, given in asked:
             found = module.find(self.root, given)
             self.problems.extend(found.problems)
-            nothing.extend(found.nothing)
+            nothing = nothing or list(found.nothing)    # one sentence is enough
             candidates += len(found.candidates)
             for candidate in found.candidates:
                 try:
@@ -99,7 +104,7 @@ def open_host(host_root: bytes = b'/', data_roots: Sequence[bytes] = (), contain
     return Host(host_root, data_roots, containerd_root, engines)
 
 
-def _shared(disk, modules, given) -> List[Tuple[Any, Given]]:
+def _shared(disk: HostRoot, modules: List[Any], given: Given) -> List[Tuple[Any, Given]]:
     """[(module, the Given for it)]. A folder that the user gave is for the engine whose it is, or else for the first one, which says
     what is wrong with it."""
     if not given.data_roots or len(modules) == 1:

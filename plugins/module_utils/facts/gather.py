@@ -4,6 +4,7 @@
 """The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
 import collections
 import os
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 from ..disk import metadata, safeio
 from ..disk.errors import LifeboatError
@@ -13,6 +14,11 @@ from ..formats.redact import REDACTED
 from ..records import model, selection
 from ..records.codes import problem
 
+if TYPE_CHECKING:
+    from ..engines.api import Root
+    from ..engines.registry import Host
+    from ..usage.trees import Result, Trees
+
 SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
 LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
@@ -21,7 +27,7 @@ NEXT_STEPS = 3                          # in the summary
 SHORT_TOP = 1                           # folders in usage.top of the short form
 
 
-def subsets(wanted):
+def subsets(wanted: Iterable[str]) -> FrozenSet[str]:
     """The set of subsets that gather_subset means; ``!x`` leaves x out. LifeboatError for an unknown one."""
     chosen = set()
     plain = [item for item in wanted if not item.startswith('!')]
@@ -43,8 +49,10 @@ def subsets(wanted):
 class Options(object):
     """What the caller wants: see the module's options of the same names."""
 
-    def __init__(self, containers=(), gather_subset=DEFAULT, redact_env=True, changes_limit=1000, top_count=10,
-                 images=(), top_depth=2, scan_timeout=0, scan_max_files=0, noise=(), state_path=None):
+    def __init__(self,
+                 containers: Sequence[str] = (), gather_subset: Iterable[str] = DEFAULT, redact_env: bool = True, changes_limit: int = 1000,
+                 top_count: int = 10, images: Sequence[str] = (), top_depth: int = 2, scan_timeout: int = 0, scan_max_files: int = 0,
+                 noise: Sequence[Dict[str, str]] = (), state_path: Optional[str] = None) -> None:
         self.containers = list(containers)
         self.named = any(pattern != '*' for pattern in containers)
         self.subsets = subsets(gather_subset)
@@ -59,7 +67,7 @@ class Options(object):
         self.state_path = os.fsencode(state_path) if state_path else None
 
 
-def gather(host, options):
+def gather(host: 'Host', options: Options) -> Dict[str, Any]:
     """The facts of an engines.registry.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
     chosen = selection.containers(host, options.containers)
     at_length = options.named or len(chosen) <= LAYERS_UP_TO
@@ -74,7 +82,7 @@ def gather(host, options):
             trees.close()
 
 
-def _gather(host, options, chosen, at_length, trees):
+def _gather(host: 'Host', options: Options, chosen: 'List[Tuple[Root, str]]', at_length: bool, trees: 'Optional[Trees]') -> Dict[str, Any]:
     wanted = options.subsets
     problems = list(host.problems)
     records, facts_of, volumes, orphans = [], [], [], []
@@ -93,7 +101,7 @@ def _gather(host, options, chosen, at_length, trees):
         facts_of.append(_container(root, record, options, at_length, trees))
     records = [record for dummy, record in records]
     problems.extend(_name_conflicts(records, facts_of))
-    facts = {'roots': [_root(root) for root in host.roots], 'containers': facts_of}
+    facts: Dict[str, Any] = {'roots': [_root(root) for root in host.roots], 'containers': facts_of, 'pods': _pods(host, records)}
     if 'images' in wanted or 'integrity' in wanted:
         facts['images'] = [_image(image, options, at_length) for image in _chosen_images(host, options)]
     if 'volumes' in wanted:
@@ -112,7 +120,7 @@ def _gather(host, options, chosen, at_length, trees):
     return facts
 
 
-def _problems(items):
+def _problems(items: Iterable[model.Problem]) -> List[Dict[str, Any]]:
     seen, found = set(), []
     for item in items:
         if item not in seen:
@@ -121,7 +129,7 @@ def _problems(items):
     return found
 
 
-def _root(root):
+def _root(root: 'Root') -> Dict[str, Any]:
     fields = wording.path_fields(root.path)
     fields.update({
         'recorded_path': wording.text(root.recorded_path) or None,
@@ -133,7 +141,7 @@ def _root(root):
     return fields
 
 
-def _container(root, record, options, at_length, trees):
+def _container(root: 'Root', record: model.Container, options: Options, at_length: bool, trees: 'Optional[Trees]') -> Dict[str, Any]:
     state = record.state
     fields = {
         'id': record.id, 'name': record.name, 'created': record.created,
@@ -154,12 +162,12 @@ def _container(root, record, options, at_length, trees):
     if declared or at_length:
         fields['image_volumes'] = declared
     if at_length:
-        fields.update({'user': root.user, 'pod': None})     # every byte of the short form counts, and the root says the user
+        fields.update({'user': root.user, 'pod': _pod(record.pod)})     # every byte of the short form counts, and the root says the user
         fields['env'] = _env(record, options.redact)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
     if record.stack is not None and record.stack.writable is not None:
-        if 'usage' in options.subsets or 'databases' in options.subsets:
+        if trees is not None and ('usage' in options.subsets or 'databases' in options.subsets):
             found = trees.of_layer(record.id)
             if 'usage' in options.subsets:
                 fields['usage'] = found.usage
@@ -173,13 +181,32 @@ def _container(root, record, options, at_length, trees):
     return fields
 
 
-def _not_all_read(fields):
+def _pod(pod: Any) -> Optional[Dict[str, Any]]:
+    return {'id': pod.id, 'name': pod.name, 'namespace': pod.namespace, 'uid': pod.uid} if pod is not None else None
+
+
+def _pods(host: Any, records: List[model.Container]) -> List[Dict[str, Any]]:
+    """The pods of every root, with those of their containers that are in the facts."""
+    members: Dict[Any, List[model.Container]] = {}
+    for record in records:
+        if record.pod is not None:
+            members.setdefault((record.root, record.pod.id), []).append(record)
+    found = []
+    for root in host.roots:
+        for pod in root.pods():
+            mine = members.get((root.path, pod.id), [])
+            volumes = {mount.name for record in mine for mount in record.mounts if mount.type == 'volume' and mount.name}
+            found.append(dict(_pod(pod) or {}, labels=redact.values(pod.labels), containers=[record.id for record in mine], volumes=sorted(volumes)))
+    return found
+
+
+def _not_all_read(fields: Dict[str, Any]) -> None:
     """What could not be read of an object makes it partial: `complete` means that all of it can be read."""
     if fields['status'] == model.COMPLETE and any(item['loses_data'] for item in fields['problems']):
         fields['status'] = model.PARTIAL
 
 
-def _unread_volumes(facts):
+def _unread_volumes(facts: Dict[str, List[Dict[str, Any]]]) -> None:
     """A container is as whole as its volumes: give it what could not be read of them."""
     unread = {(volume['root'], volume['name']): [item for item in volume['problems'] if item['loses_data']]
               for volume in facts['volumes']}
@@ -192,7 +219,7 @@ def _unread_volumes(facts):
                 _not_all_read(container)
 
 
-def _env(record, redact):
+def _env(record: model.Container, redact: bool) -> Dict[str, str]:
     found = {}
     for item in _environment(record):
         name, dummy, value = item.partition('=')
@@ -200,15 +227,15 @@ def _env(record, redact):
     return found
 
 
-def _environment(record):
+def _environment(record: model.Container) -> Tuple[str, ...]:
     return record.definition.env
 
 
-def _labels(labels, options, environment=()):
+def _labels(labels: Dict[str, str], options: Options, environment: Tuple[str, ...] = ()) -> Dict[str, str]:
     return redact.values(labels, environment) if options.redact else labels
 
 
-def _log(log, at_length):
+def _log(log: Optional[model.Log], at_length: bool) -> Optional[Dict[str, Any]]:
     if log is None:
         return None
     fields = {'driver': log.driver, 'bytes': log.bytes, 'max_size': log.max_size}
@@ -217,7 +244,7 @@ def _log(log, at_length):
     return fields
 
 
-def _mount(mount):
+def _mount(mount: model.Mount) -> Dict[str, Any]:
     fields = {'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
               'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status}
     fields.update(wording.path_fields(mount.path))
@@ -226,31 +253,31 @@ def _mount(mount):
     return fields
 
 
-def _layers(stack):
+def _layers(stack: Optional[model.Stack]) -> Optional[Dict[str, Any]]:
     if stack is None:
         return None
     view = stack.view()
-    below = [layer for layer in (view[1:] if stack.writable is not None else view) if layer.path is not None]
+    below = [layer.path for layer in (view[1:] if stack.writable is not None else view) if layer.path is not None]
     return {
         'writable': wording.text(stack.writable.path) if stack.writable is not None else None,
         'init': wording.text(stack.init.path) if stack.init is not None else None,
         'work': wording.text(stack.work), 'merged': wording.text(stack.merged),
         'image': [wording.text(layer.path) for layer in stack.image],
-        'lowerdir': ':'.join(escape_lowerdir(wording.text(layer.path)) for layer in below),
+        'lowerdir': ':'.join(escape_lowerdir(wording.text(path)) for path in below),
     }
 
 
-def escape_lowerdir(path):
+def escape_lowerdir(path: str) -> str:
     """A path as overlay's lowerdir= takes it: backslash and colon are escaped (fs/overlayfs/params.c)."""
     return path.replace('\\', '\\\\').replace(':', '\\:')
 
 
-def _image_volumes(record):
+def _image_volumes(record: model.Container) -> List[str]:
     """Paths that the image (or the command line) declared as volumes."""
     return sorted(record.definition.volumes)
 
 
-def _trees(host, options):
+def _trees(host: 'Host', options: Options) -> 'Optional[Trees]':
     """What is to be walked, still empty; None if neither usage nor databases are wanted."""
     if not options.subsets & {'usage', 'databases'}:
         return None
@@ -265,17 +292,18 @@ def _trees(host, options):
     return trees
 
 
-def _walk(trees, options, records, volumes, orphans, problems):
+def _walk(trees: 'Trees', options: Options, records: List[model.Container], volumes: List[model.Volume], orphans: List[model.Orphan],
+          problems: List[model.Problem]) -> None:
     """Walk every tree whose usage or databases are wanted."""
     look = 'databases' in options.subsets
     for record in records:
         if record.stack is not None and record.stack.writable is not None:
             trees.layer(record.id, record.stack.readable(), _image_volumes(record))
         for mount in record.mounts if look else ():
-            if _is_looked_into(mount):
+            if mount.path is not None and _is_looked_into(mount):
                 trees.folder(mount.path)
     for volume in volumes:
-        if _is_folder(volume.path):
+        if volume.path is not None and _is_folder(volume.path):
             trees.folder(volume.path)
     for orphan in orphans:
         trees.layer(_orphan_key(orphan), orphan.stack.readable())
@@ -289,19 +317,19 @@ def _walk(trees, options, records, volumes, orphans, problems):
             wording.text(options.state_path), metadata.describe(exc)), 'The next audit counts everything again.'))
 
 
-def _orphan_key(orphan):
+def _orphan_key(orphan: model.Orphan) -> str:
     return 'orphan ' + os.fsdecode(orphan.path)
 
 
-def _is_folder(path):
+def _is_folder(path: Optional[bytes]) -> bool:
     return safeio.is_folder(path)
 
 
-def _is_looked_into(mount):
+def _is_looked_into(mount: model.Mount) -> bool:
     return mount.type in ('volume', 'bind') and mount.path != b'/' and safeio.is_folder(mount.path)
 
 
-def _unread(found, obj, what):
+def _unread(found: 'Result', obj: str, what: str) -> List[model.Problem]:
     """Problems of a trees.Result."""
     if found.error is not None:
         return [problem('READ_ERROR', obj, '%s cannot be read: %s.' % (what, found.error), 'Use become: true.')]
@@ -311,10 +339,10 @@ def _unread(found, obj, what):
     return []
 
 
-def _mount_databases(record, trees):
+def _mount_databases(record: model.Container, trees: 'Trees') -> List[Dict[str, Any]]:
     found = []
     for mount in record.mounts:
-        if not _is_looked_into(mount):
+        if mount.path is None or not _is_looked_into(mount):
             continue
         for item in trees.of_folder(mount.path).databases:
             item = dict(item, where=mount.type, path=os.path.join(mount.destination, item['path'].lstrip('/')))
@@ -324,7 +352,7 @@ def _mount_databases(record, trees):
     return found
 
 
-def _changes(root, record, options, fields):
+def _changes(root: 'Root', record: model.Container, options: Options, fields: Dict[str, Any]) -> List[model.Problem]:
     """Fill `changes`, `changes_total`, `changes_truncated`; returns the problems met."""
     found, total, failures = [], 0, []
     limit = options.changes_limit
@@ -343,13 +371,13 @@ def _changes(root, record, options, fields):
     fields['changes'] = found
     fields['changes_total'] = total
     fields['changes_truncated'] = total > len(found)
-    if not record.stack.known():
+    if record.stack is not None and not record.stack.known():
         fields['changes_complete'] = False  # compared with what is left of the image
     return [problem('READ_ERROR', record.name or record.id, '/%s of %s could not be compared: %s.' % (
         wording.text(item.path), record.name or record.id[:12], metadata.describe(item.error)), '') for item in failures[:20]]
 
 
-def _name_conflicts(records, fields):
+def _name_conflicts(records: List[model.Container], fields: List[Dict[str, Any]]) -> List[model.Problem]:
     """Two containers of one name: the one whose layer is there is the likely live one."""
     by_name = {}
     for record, shown in zip(records, fields):
@@ -362,7 +390,7 @@ def _name_conflicts(records, fields):
         live = [record.id[:12] for record, dummy in holders if record.stack is not None and record.stack.writable is not None]
         note = problem('NAME_CONFLICT', name, '%d containers are called %s: %s.' % (
             len(holders), name, ', '.join(record.id[:12] for record, dummy in holders)),
-            'The live one is probably %s: its layer is there.' % live[0] if len(live) == 1 else
+            'The one in use is probably %s: its layer is there.' % live[0] if len(live) == 1 else
             'Tell them apart by created and by what is in their layers.')
         found.append(note)
         for dummy, shown in holders:
@@ -370,7 +398,7 @@ def _name_conflicts(records, fields):
     return found
 
 
-def _chosen_images(host, options):
+def _chosen_images(host: 'Host', options: Options) -> List[model.Image]:
     everything = [image for root in host.roots for image in root.images()]
     if not options.images:
         return everything
@@ -382,8 +410,8 @@ def _chosen_images(host, options):
     return [image for image in everything if image in hits]
 
 
-def _image(image, options, at_length):
-    fields = {
+def _image(image: model.Image, options: Options, at_length: bool) -> Dict[str, Any]:
+    fields: Dict[str, Any] = {
         'id': image.id, 'references': list(image.references), 'created': image.created,
         'architecture': image.architecture, 'os': image.os, 'status': image.status, 'store': image.store,
         'layers': [_image_layer(layer, at_length) for layer in image.layers],
@@ -399,7 +427,7 @@ def _image(image, options, at_length):
     return fields
 
 
-def _image_layer(layer, at_length):
+def _image_layer(layer: model.ImageLayer, at_length: bool) -> Dict[str, Any]:
     fields = {'diff_id': layer.diff_id, 'chain_id': layer.chain_id, 'cache_id': layer.cache_id, 'bytes': layer.bytes,
               'status': layer.status}
     if at_length:
@@ -407,14 +435,14 @@ def _image_layer(layer, at_length):
     return fields
 
 
-def _volume(volume, options, at_length, trees):
+def _volume(volume: model.Volume, options: Options, at_length: bool, trees: 'Optional[Trees]') -> Dict[str, Any]:
     fields = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
               'labels': _labels(volume.labels, options), 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
               'status': volume.status, 'root': wording.text(volume.root)}
     if at_length:
         fields.update(wording.path_fields(volume.path))
     problems = list(volume.problems)
-    if trees is not None and _is_folder(volume.path):
+    if trees is not None and volume.path is not None and _is_folder(volume.path):
         found = trees.of_folder(volume.path)
         problems.extend(_unread(found, volume.name, 'Volume %s' % volume.name))
         if 'usage' in options.subsets:
@@ -426,7 +454,7 @@ def _volume(volume, options, at_length, trees):
     return fields
 
 
-def _orphans(host, options, orphans, trees):
+def _orphans(host: 'Host', options: Options, orphans: List[model.Orphan], trees: 'Optional[Trees]') -> Dict[str, List[Any]]:
     layers, names = [], []
     for orphan in orphans:
         fields = wording.path_fields(orphan.path)
@@ -449,7 +477,7 @@ def _orphans(host, options, orphans, trees):
     return {'writable_layers': layers, 'volumes': sorted(names)}
 
 
-def _summary(facts):
+def _summary(facts: Dict[str, Any]) -> Dict[str, Any]:
     counts = {status: sum(1 for item in facts['containers'] if item['status'] == status) for status in model.STATUSES}
     volumes = facts.get('volumes', [])
     found = _all_problems(facts)
@@ -463,7 +491,7 @@ def _summary(facts):
     }
 
 
-def _all_problems(facts):
+def _all_problems(facts: Dict[str, Any]) -> List[Dict[str, Any]]:
     """Of the host, and of every container, image, volume and orphan that the facts have; the worst first."""
     lists = [facts['problems']]
     for key in ('containers', 'volumes', 'images'):

@@ -81,7 +81,7 @@ def geometry(raw: bytes) -> Tuple[int, str]:
     return (best[2], best[3]) if best[0] else (4096, '<')
 
 
-def _pages_that_fit(raw, size, order):
+def _pages_that_fit(raw: bytes, size: int, order: str) -> int:
     header = boltdb.Layouts(order).header
     return sum(header.unpack_from(raw, at)[:2] == (at // size, boltdb.LEAF) for at in range(2 * size, len(raw) - boltdb.HEADER, size))
 
@@ -101,7 +101,7 @@ def salvage(raw: bytes) -> Iterator[Tuple[bytes, bytes]]:
             yield from _elements(layouts, raw, at, stop, count, True)
 
 
-def _elements(layouts, raw, at, stop, count, outer):
+def _elements(layouts: boltdb.Layouts, raw: bytes, at: int, stop: int, count: int, outer: bool) -> Iterator[Tuple[bytes, bytes]]:
     for here in range(at + boltdb.HEADER, min(at + boltdb.HEADER * (1 + count), stop - boltdb.HEADER + 1), boltdb.HEADER):
         flags, pos, ksize, vsize = layouts.leaf.unpack_from(raw, here)
         start = here + pos

@@ -12,7 +12,7 @@ The whole file is given as bytes: a live writer reuses pages, so it has to be re
 are linear in its size, whatever its content says.
 """
 import struct
-from typing import Any, List, NamedTuple, Optional, Set
+from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 MAGIC = 0xED0CDAED
 VERSION = 2
@@ -37,7 +37,7 @@ class Db(object):
     `damage` are the BoltErrors of the commit in use: empty when every page of it can be read."""
     __slots__ = ('raw', 'page_size', 'order', 'txid', 'high_water', 'freelist', 'warnings', 'damage', 'root', 'records')
 
-    def __init__(self, raw, page_size, order, meta):
+    def __init__(self, raw: bytes, page_size: int, order: str, meta: '_Meta') -> None:
         self.raw = raw
         self.page_size = page_size
         self.order = order
@@ -54,7 +54,7 @@ class Layouts(object):
     """The fixed-size records in the byte order of the machine that wrote the file."""
     __slots__ = ('header', 'branch', 'leaf', 'bucket')
 
-    def __init__(self, order):
+    def __init__(self, order: str) -> None:
         self.header = struct.Struct(order + 'QHHI')     # id, flags, count, overflow
         self.branch = struct.Struct(order + 'IIQ')      # pos, ksize, page
         self.leaf = struct.Struct(order + 'IIII')       # flags, pos, ksize, vsize
@@ -64,7 +64,8 @@ class Layouts(object):
 class _Meta(object):
     __slots__ = ('number', 'order', 'page_size', 'root', 'sequence', 'freelist', 'high_water', 'txid', 'sum_ok')
 
-    def __init__(self, number, order, page_size, root, sequence, freelist, high_water, txid, sum_ok):
+    def __init__(self, number: int, order: str, page_size: int, root: int, sequence: int, freelist: int, high_water: int, txid: int,
+                 sum_ok: bool) -> None:
         self.number = number
         self.order = order
         self.page_size = page_size
@@ -84,19 +85,19 @@ class Bucket(object):
     """
     __slots__ = ('_db', 'path', '_page', '_inline', 'sequence')
 
-    def __init__(self, db, path, page, inline, sequence=0):
+    def __init__(self, db: Db, path: Tuple[bytes, ...], page: int, inline: Optional[Tuple[int, int]], sequence: int = 0) -> None:
         self._db = db
         self.path = path                # keys from the root down to this bucket
         self._page = page
         self._inline = inline           # (offset, end) in the file of an inline leaf page, else None
         self.sequence = sequence
 
-    def get(self, key, errors=None):
+    def get(self, key: bytes, errors: Optional[List[BoltError]] = None) -> Optional[bytes]:
         """The plain value of KEY as bytes; None if there is none, or if KEY is a bucket."""
         found = self._find(key, errors)
         return None if found is None or found[1] is not None else found[0]
 
-    def bucket(self, *path, **options):
+    def bucket(self, *path: bytes, **options: Optional[List[BoltError]]) -> 'Optional[Bucket]':
         """The bucket that PATH (one key a level) leads to, or None. Option: errors=list."""
         errors = options.pop('errors', None)
         if options:
@@ -109,22 +110,22 @@ class Bucket(object):
                 return None
         return here
 
-    def items(self, errors=None):
+    def items(self, errors: Optional[List[BoltError]] = None) -> Iterator[Tuple[bytes, Optional[bytes]]]:
         """Yield (key, value); value is None where the key is a bucket."""
         for key, value, bucket in self._leaves(errors):
             yield key, (value if bucket is None else None)
 
-    def buckets(self, errors=None):
+    def buckets(self, errors: Optional[List[BoltError]] = None) -> 'Iterator[Tuple[bytes, Bucket]]':
         """Yield (key, Bucket) for the keys that are buckets."""
         for key, dummy, bucket in self._leaves(errors):
             if bucket is not None:
                 yield key, bucket
 
-    def _start(self):
+    def _start(self) -> Union[Tuple[int, int], int]:
         """Where the bucket's root page is, as _read_page() takes it."""
         return self._page if self._inline is None else self._inline
 
-    def _find(self, key, errors):
+    def _find(self, key: bytes, errors: Optional[List[BoltError]]) -> 'Optional[Tuple[Optional[bytes], Optional[Bucket]]]':
         where = self._start()
         try:
             for dummy in range(MAX_DEPTH):
@@ -148,13 +149,13 @@ class Bucket(object):
             _report(exc, errors)
             return None
 
-    def _leaves(self, errors):
+    def _leaves(self, errors: Optional[List[BoltError]]) -> 'Iterator[Tuple[bytes, Optional[bytes], Optional[Bucket]]]':
         """Yield (key, value, Bucket or None) of every leaf below."""
         for page in self._pages(errors, _Seen(self._db)):
             if page.kind == LEAF:
                 yield from page.elements
 
-    def _pages(self, errors, seen):
+    def _pages(self, errors: Optional[List[BoltError]], seen: '_Seen') -> 'Iterator[_Page]':
         """Yield the :class:`_Page` of every page of this bucket, leaves in key order.
 
         SEEN: what was visited before, of this bucket and of others.
@@ -181,7 +182,7 @@ class Bucket(object):
                 keys = [low] + [element[0] for element in elements[1:]] + [high]
                 stack.append(zip(keys, [element[1] for element in elements], keys[1:]))
 
-    def name(self):
+    def name(self) -> str:
         """How messages call it."""
         if not self.path:
             return 'the root bucket'
@@ -196,7 +197,7 @@ class _Page(NamedTuple):
     low: Optional[bytes]
     high: Optional[bytes]
 
-    def in_order(self):
+    def in_order(self) -> bool:
         """Whether every key is where a search looks for it."""
         keys = [element[0] for element in self.elements]
         if any(one >= two for one, two in zip(keys, keys[1:])):
@@ -210,18 +211,18 @@ class _Seen(object):
     """Pages that were visited, and how many more may be: a page belongs to one place of one tree."""
     __slots__ = ('pages', 'left')
 
-    def __init__(self, db):
-        self.pages = set()
+    def __init__(self, db: Db) -> None:
+        self.pages: Set[int] = set()
         self.left = len(db.raw) // db.page_size + 1
 
-    def visit(self, page, span, bucket):
+    def visit(self, page: int, span: int, bucket: Bucket) -> None:
         if page in self.pages or span > self.left:
             raise BoltError('page %d of %s is used twice' % (page, bucket.name()))
         self.pages.add(page)
         self.left -= span
 
 
-def open_db(raw):
+def open_db(raw: bytes) -> Db:
     """Open the bytes of a bbolt file. Returns a :class:`Db`; raises BoltError when it has no usable commit at all.
 
     The newest commit is used when all its pages can be read, else the one of which more entries can be read (a power
@@ -288,7 +289,7 @@ def used_pages(db: Db) -> Set[int]:
     return found
 
 
-def check(db):
+def check(db: Db) -> int:
     """Read every page that can be reached; fills ``db.damage``. Returns how many entries are readable and in order."""
     errors = []
     seen = _Seen(db)
@@ -307,18 +308,18 @@ def check(db):
     return count
 
 
-def _report(error, errors):
+def _report(error: BoltError, errors: Optional[List[BoltError]]) -> None:
     if errors is None:
         raise error
     if len(errors) < MAX_ERRORS:
         errors.append(error)
 
 
-def _label(bucket, where):
+def _label(bucket: Bucket, where: Union[Tuple[int, int], int]) -> str:
     return '%s of %s' % ('the inline page' if isinstance(where, tuple) else 'page %d' % where, bucket.name())
 
 
-def _read_page(bucket, where, seen=None):
+def _read_page(bucket: Bucket, where: Union[Tuple[int, int], int], seen: Optional[_Seen] = None) -> Tuple[int, List[Any], Optional[BoltError]]:
     """Parse one page, and note it in SEEN. WHERE: page id, or (offset, end) of an inline one.
 
     Returns (BRANCH, [(key, page id)], trouble) or (LEAF, [(key, value, Bucket or None)], trouble); trouble is a
@@ -365,7 +366,7 @@ def _read_page(bucket, where, seen=None):
     return flags, elements, trouble
 
 
-def _branch_elements(db, offset, end, count):
+def _branch_elements(db: Db, offset: int, end: int, count: int) -> List[Tuple[bytes, int]]:
     found = []
     room = end - offset - HEADER * (1 + count)      # keys do not overlap, so together they fit
     for at in range(offset + HEADER, min(offset + HEADER * (1 + count), end - HEADER + 1), HEADER):
@@ -377,11 +378,11 @@ def _branch_elements(db, offset, end, count):
     return found
 
 
-def _leaf_elements(bucket, offset, end, count):
+def _leaf_elements(bucket: Bucket, offset: int, end: int, count: int) -> List[Tuple[bytes, Optional[bytes], Optional[Bucket]]]:
     db = bucket._db
     raw = db.raw
     unpack = db.records.leaf.unpack_from
-    found = []
+    found: List[Tuple[bytes, Optional[bytes], Optional[Bucket]]] = []
     room = end - offset - HEADER * (1 + count)      # keys and values do not overlap, so together they fit
     for at in range(offset + HEADER, min(offset + HEADER * (1 + count), end - HEADER + 1), HEADER):
         flags, pos, ksize, vsize = unpack(raw, at)
@@ -401,7 +402,7 @@ def _leaf_elements(bucket, offset, end, count):
     return found
 
 
-def _child(parent, key, start, stop):
+def _child(parent: Bucket, key: bytes, start: int, stop: int) -> Optional[Bucket]:
     db = parent._db
     if stop - start < db.records.bucket.size or len(parent.path) >= MAX_DEPTH:
         return None
@@ -410,7 +411,7 @@ def _child(parent, key, start, stop):
     return Bucket(db, parent.path + (key,), page, inline, sequence)
 
 
-def _metas(raw):
+def _metas(raw: bytes) -> List[_Meta]:
     """The meta pages that can be used: plausible, with a right checksum (or with none, as very old writers left it)."""
     first = _meta(raw, 0, 0)
     if first is not None:
@@ -425,7 +426,7 @@ def _metas(raw):
     return []
 
 
-def _meta(raw, offset, number):
+def _meta(raw: bytes, offset: int, number: int) -> Optional[_Meta]:
     start = offset + HEADER
     if start + META_SIZE > len(raw):
         return None
@@ -443,7 +444,7 @@ def _meta(raw, offset, number):
     return None
 
 
-def _no_meta(raw):
+def _no_meta(raw: bytes) -> str:
     if not raw:
         return 'the database is empty (0 bytes)'
     if not any(raw[:MIN_PAGE_SIZE]) and not raw.strip(b'\0'):
@@ -453,7 +454,7 @@ def _no_meta(raw):
     return 'not a bbolt database, or both of its meta pages are damaged'
 
 
-def fnv1a(raw):
+def fnv1a(raw: bytes) -> int:
     """FNV-1a, 64 bits: the checksum of a meta page."""
     value = 0xcbf29ce484222325
     for byte in raw:

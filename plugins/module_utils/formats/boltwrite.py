@@ -49,19 +49,19 @@ class _Pages(object):
     """Pages handed out one after another."""
     __slots__ = ('size', 'order', 'done', 'next', 'records')
 
-    def __init__(self, size, order):
+    def __init__(self, size: int, order: str) -> None:
         self.size = size
         self.order = order
         self.records = boltdb.Layouts(order)
         self.done: List[bytes] = []
         self.next = _FIRST
 
-    def page(self, number, flags, count, body):
+    def page(self, number: int, flags: int, count: int, body: bytes) -> bytes:
         used = boltdb.HEADER + len(body)
         whole = max(1, -(-used // self.size))
         return self.records.header.pack(number, flags, count, whole - 1) + body + b'\0' * (whole * self.size - used)
 
-    def bucket(self, tree):
+    def bucket(self, tree: Tree) -> int:
         """Store TREE, its buckets first; returns the number of its page."""
         items: List[Tuple[int, bytes, bytes]] = []
         for key, value in sorted(tree.entries.items()):
@@ -77,7 +77,7 @@ class _Pages(object):
         self.done.append(raw)
         return number
 
-    def leaf(self, items):
+    def leaf(self, items: List[Tuple[int, bytes, bytes]]) -> bytes:
         """Elements, then keys and values; a position counts from its element."""
         elements, data = [], []
         position = boltdb.HEADER * len(items)
@@ -87,6 +87,6 @@ class _Pages(object):
             position += len(key) + len(value)
         return b''.join(elements + data)
 
-    def meta(self, number, root, sequence, txid):
+    def meta(self, number: int, root: int, sequence: int, txid: int) -> bytes:
         body = struct.pack(self.order + 'IIIIQQQQQ', boltdb.MAGIC, boltdb.VERSION, self.size, 0, root, sequence, 2, self.next, txid)
         return self.page(number, META, 0, body + struct.pack(self.order + 'Q', boltdb.fnv1a(body)))

@@ -6,19 +6,21 @@
 A line is ``<hex>  <path>\n``. If the path holds a backslash, a newline or a carriage return these are written
 ``\\``, ``\n``, ``\r`` and the whole line starts with a backslash (coreutils 9; older ones know no ``\r``).
 """
+from typing import Iterable, Iterator, Tuple
+
 HEX = frozenset(b'0123456789abcdefABCDEF')
 DIGEST_LENGTH = 64
 _UNESCAPED = {ord('\\'): b'\\', ord('n'): b'\n', ord('r'): b'\r'}
 
 
-def escape(path):
+def escape(path: bytes) -> Tuple[bool, bytes]:
     """(is anything escaped, the path as it stands in the line)."""
     if 0x5c in path or 0x0a in path or 0x0d in path:        # numbers: twice as fast as one-byte strings
         return True, path.replace(b'\\', b'\\\\').replace(b'\n', b'\\n').replace(b'\r', b'\\r')
     return False, path
 
 
-def unescape(raw):
+def unescape(raw: bytes) -> bytes:
     """The path behind an escaped one. ValueError for an escape that coreutils does not write."""
     pieces = raw.split(b'\\')
     found = [pieces[0]]
@@ -39,18 +41,18 @@ def unescape(raw):
     return b''.join(found)
 
 
-def line(digest, path):
+def line(digest: str, path: bytes) -> bytes:
     """One line (bytes) for the hex DIGEST (str) of the file PATH (bytes)."""
     escaped, shown = escape(path)
     return b'%b%b  %b\n' % (b'\\' if escaped else b'', digest.encode('ascii'), shown)
 
 
-def lines(items):
+def lines(items: Iterable[Tuple[str, bytes]]) -> bytes:
     """All of ``SHA256SUMS`` for ITEMS, pairs of (hex digest, path), in their order."""
     return b''.join([line(digest, path) for digest, path in items])
 
 
-def parse(raw_lines):
+def parse(raw_lines: Iterable[bytes]) -> Iterator[Tuple[str, bytes]]:
     """Yield (hex digest in lower case, path) of RAW_LINES (an open binary file or a list of lines).
 
     Empty lines and comments (``#``) are passed over, as ``sha256sum -c`` does.

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Container logs of the drivers `json-file` and `local`, read as a stream in bounded memory.
+"""Container logs of the drivers `json-file` and `local`, and of the format of CRI (`k8s-file` of Podman, kubelet's), read as a stream in
+bounded memory.
 
 Both drivers split lines above 16 KiB into several records; `docker logs --timestamps` prints each record behind its
 own timestamp, in the order of the file, and ends a line only where the container did (seen on a real engine, for
@@ -15,9 +16,12 @@ write-back), a rotated file whose compression was interrupted, an unreadable fil
 """
 import re
 import struct
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import gotypes, gunzip, jsonish
+
+if TYPE_CHECKING:
+    from .pieces import Readable
 
 MAX_RECORD = 1024 * 1024                # of JSON. Docker's are below 100 KiB: 16 KiB, each byte escaped with up to 6
 MAX_FRAME = 1000000                     # of the local driver; Docker refuses more
@@ -27,6 +31,7 @@ _RECORD_START = re.compile(br'\{"(?:log|stream)":')
 _UTC = re.compile(r'(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z\Z', re.ASCII)
 _FRAME_START = b'\n\x06std'             # field 1 with six bytes: "stdout" or "stderr"
 _SIZE = struct.Struct('>I')
+_CRI = re.compile(br'(\d{4}-\d\d-\d\dT[0-9:.]{8,18}(?:Z|[+-]\d\d:\d\d)) (stdout|stderr) ([PF])[^ \n]* ?(.*)\Z', re.DOTALL)
 # (field, wire type) of LogEntry in moby's entry.proto
 _SOURCE, _NANOS, _LINE, _IS_PARTIAL, _PARTIAL, _ATTRIBUTE = (1, 2), (2, 0), (3, 2), (4, 0), (5, 2), (6, 2)
 _DECODE = jsonish.DECODER.raw_decode
@@ -49,22 +54,22 @@ class Counters(object):
     """What a reader met. `notes`: (index of the file, one clause) about files that could not be read to their end."""
     __slots__ = ('records', 'damaged', 'skipped_bytes', 'notes')
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.records = 0
         self.damaged = 0                # pieces that are no record, e.g. a torn line
         self.skipped_bytes = 0          # their bytes, NUL bytes included (of the unpacked data)
-        self.notes = []
+        self.notes: List[Tuple[int, str]] = []
 
-    def skip(self, size, damaged=1):
+    def skip(self, size: int, damaged: int = 1) -> None:
         self.damaged += damaged
         self.skipped_bytes += size
 
-    def note(self, index, message):
+    def note(self, index: int, message: str) -> None:
         if len(self.notes) < MAX_NOTES:
             self.notes.append((index, message))
 
 
-def order(names, base):
+def order(names: Collection[bytes], base: bytes) -> List[bytes]:
     """The files of one log among NAMES (bytes), oldest first: ``BASE.2.gz``, ``BASE.1``, ``BASE``.
 
     Where a number exists both plain and compressed the plain file counts: Docker removes it only after the
@@ -82,7 +87,7 @@ def order(names, base):
     return ordered + ([base] if base in names else [])
 
 
-def render(record):
+def render(record: LogRecord) -> bytes:
     """The bytes `docker logs --timestamps` prints for RECORD: time in UTC with nine digits, space, data."""
     match = _UTC.match(record.time)
     if match is not None:
@@ -96,7 +101,7 @@ def render(record):
     return stamp.encode('ascii') + b' ' + record.data
 
 
-def json_file_records(files, counters=None):
+def json_file_records(files: 'Iterable[Readable]', counters: Optional[Counters] = None) -> Iterator[LogRecord]:
     """Yield the LogRecords of json-file logs. FILES: iterable of binary file objects, oldest first, plain or gzip."""
     counters = Counters() if counters is None else counters
     for index, fileobj in enumerate(files):
@@ -111,7 +116,7 @@ def json_file_records(files, counters=None):
                 yield record
 
 
-def local_records(files, counters=None):
+def local_records(files: 'Iterable[Readable]', counters: Optional[Counters] = None) -> Iterator[LogRecord]:
     """Yield the LogRecords of `local` logs (and of the cache of other drivers). FILES as in json_file_records()."""
     counters = Counters() if counters is None else counters
     for index, fileobj in enumerate(files):
@@ -120,7 +125,43 @@ def local_records(files, counters=None):
             yield record
 
 
-def _contents(fileobj, index, counters):
+def cri_records(files: 'Iterable[Readable]', counters: Optional[Counters] = None) -> Iterator[LogRecord]:
+    """Yield the LogRecords of logs in the format of CRI: time, stream, P or F, text. A P says that the line goes on in the next record
+    of its stream. FILES as in json_file_records()."""
+    counters = Counters() if counters is None else counters
+    for index, fileobj in enumerate(files):
+        tail = b''
+        for piece in _contents(fileobj, index, counters):
+            lines = (tail + piece).split(b'\n')
+            tail = lines.pop()
+            for line in lines:
+                yield from _cri_line(line, counters)
+            if len(tail) > MAX_RECORD:
+                counters.skip(len(tail))
+                tail = b''
+        if tail:
+            yield from _cri_line(tail, counters)
+
+
+def _cri_line(line: bytes, counters: Counters) -> Iterator[LogRecord]:
+    """Yield the one LogRecord of a line. Runs of NUL before it are of a power cut; within the text the container wrote them."""
+    found = line.lstrip(b'\0')
+    counters.skip(len(line) - len(found), 0)
+    match = _CRI.match(found)
+    if match is None:
+        if found:
+            counters.skip(len(found))
+        return
+    time, stream, tag, text = match.groups()
+    counters.records += 1
+    yield LogRecord(time.decode('ascii'), stream.decode('ascii'), text + (b'' if tag == b'P' else b'\n'), {})
+
+
+# Log.form -> its reader
+READERS = {'json': json_file_records, 'local': local_records, 'cri': cri_records}
+
+
+def _contents(fileobj: 'Readable', index: int, counters: Counters) -> Iterator[bytes]:
     """The (unpacked) pieces of one file; an error ends the file and is noted."""
     total = 0
     try:
@@ -133,7 +174,7 @@ def _contents(fileobj, index, counters):
         counters.note(index, 'cannot be read after %d bytes: %s' % (total, exc.strerror or exc))
 
 
-def _lines(pieces, counters):
+def _lines(pieces: Iterable[bytes], counters: Counters) -> Iterator[bytes]:
     """Split into lines without their end; NUL bytes end a line too. Lines above MAX_RECORD are cut and counted."""
     tail = b''
     for piece in pieces:
@@ -155,7 +196,7 @@ def _lines(pieces, counters):
         yield tail
 
 
-def _json_record(line):
+def _json_record(line: bytes) -> Optional[LogRecord]:
     """LogRecord of a line of JSON, None if it is none."""
     try:
         text = line.decode('utf-8')
@@ -170,7 +211,7 @@ def _json_record(line):
     return _from_value(value)
 
 
-def _from_value(value):
+def _from_value(value: Any) -> Optional[LogRecord]:
     if not isinstance(value, dict):
         return None
     log, stream, time, attrs = value.get('log', ''), value.get('stream', ''), value.get('time', ''), value.get('attrs')
@@ -187,7 +228,7 @@ def _from_value(value):
     return LogRecord(time, stream, data, attrs or {})
 
 
-def _resync_json(line, counters):
+def _resync_json(line: bytes, counters: Counters) -> Iterator[LogRecord]:
     """Records in a line that is not just one: several without line end between them, or whole ones behind a torn one.
 
     The quotes of the key are escaped inside of strings, so every match begins a record.
@@ -209,13 +250,13 @@ class _Window(object):
     """A sliding view of a stream: `data` from `pos` on is what was not yet used."""
     __slots__ = ('_pieces', 'data', 'pos', 'ended')
 
-    def __init__(self, pieces):
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self.data = b''
         self.pos = 0
         self.ended = False
 
-    def have(self, size):
+    def have(self, size: int) -> bool:
         """Whether SIZE unused bytes are there; reads as far as needed."""
         left = len(self.data) - self.pos
         if left >= size or self.ended:
@@ -233,7 +274,7 @@ class _Window(object):
         return left >= size
 
 
-def _local_records(window, counters):
+def _local_records(window: _Window, counters: Counters) -> Iterator[LogRecord]:
     """Frames: size (big-endian uint32), message, size again."""
     while window.have(4):
         size = _SIZE.unpack_from(window.data, window.pos)[0]
@@ -253,7 +294,7 @@ def _local_records(window, counters):
         counters.skip(rest)
 
 
-def _to_next_frame(window):
+def _to_next_frame(window: _Window) -> int:
     """Move behind damage to the next place that looks like a frame, or to the end; returns the bytes skipped."""
     skipped = 1
     window.pos += 1
@@ -273,7 +314,7 @@ def _to_next_frame(window):
             return skipped + left
 
 
-def _local_record(message):
+def _local_record(message: bytes) -> Optional[LogRecord]:
     """LogRecord of a LogEntry message, None if it is none."""
     found, attrs = {}, {}
     try:
@@ -298,6 +339,6 @@ def _local_record(message):
         return None
 
 
-def _is_last(partial):
+def _is_last(partial: bytes) -> bool:
     """Whether PartialLogEntryMetadata says that its line ends here."""
     return bool(({(number, kind): value for number, kind, value in gotypes.fields(partial[:4096])}).get((1, 0)))

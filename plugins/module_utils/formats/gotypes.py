@@ -8,15 +8,15 @@ Every reader raises ValueError with one clause about what is wrong; none trusts 
 import datetime
 import re
 import struct
+from typing import Any, Iterator, Optional, Tuple
 
-ZERO_TIME = '0001-01-01T00:00:00Z'      # how Go writes "never"
 UNIX_EPOCH = 62135596800                # seconds from year 1 to 1970
-NEVER = (-UNIX_EPOCH, 0)                # ZERO_TIME as parse_time() gives it; earlier than every other time
+NEVER = (-UNIX_EPOCH, 0)                # 0001-01-01T00:00:00Z, Go's "never", as parse_time() gives it; earlier than every other time
 _TIME = re.compile(r'(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?'
                    r'(?:[Zz]|([+-])(\d\d):(\d\d))\Z', re.ASCII)
 
 
-def uvarint(raw, pos=0):
+def uvarint(raw: bytes, pos: int = 0) -> Tuple[int, int]:
     """Unsigned varint at POS -> (value below 2**64, position after it)."""
     value = shift = 0
     try:
@@ -34,13 +34,13 @@ def uvarint(raw, pos=0):
     raise ValueError('varint that ends at byte %d has more than 64 bits' % pos)
 
 
-def varint(raw, pos=0):
+def varint(raw: bytes, pos: int = 0) -> Tuple[int, int]:
     """Signed (zigzag) varint at POS, as encoding/binary's PutVarint writes it -> (value, position after it)."""
     value, end = uvarint(raw, pos)
     return (value >> 1) ^ -(value & 1), end
 
 
-def binary_time(raw):
+def binary_time(raw: bytes) -> Optional[str]:
     """The bytes of ``time.Time.MarshalBinary`` -> RFC 3339 UTC string, None for Go's zero time.
 
     Byte 0 is the version (1 or 2), then seconds since year 1 (int64), nanoseconds (int32), the zone's offset in
@@ -56,7 +56,7 @@ def binary_time(raw):
     return format_time(seconds - UNIX_EPOCH, nanos)
 
 
-def parse_time(text):
+def parse_time(text: Any) -> Tuple[int, int]:
     """RFC 3339 with any number of fractional digits -> (seconds since 1970, nanoseconds), which sorts by time."""
     found = _TIME.match(text) if isinstance(text, str) else None
     if found is None:
@@ -76,15 +76,15 @@ def parse_time(text):
     return seconds, int((fraction or '')[:9].ljust(9, '0'))
 
 
-def time_key(text):
-    """A sort key for any value that should be a time: what is none sorts like "never", before every real time."""
+def time_key(text: Any) -> Tuple[int, int]:
+    """A sort key for any value that should be a time: a value that is not a time sorts before every time."""
     try:
         return parse_time(text)
     except ValueError:
         return NEVER
 
 
-def format_time(seconds, nanos=0, fixed=False):
+def format_time(seconds: int, nanos: int = 0, fixed: bool = False) -> str:
     """(seconds since 1970, nanoseconds) -> RFC 3339 UTC, trailing zeros trimmed as Go's RFC3339Nano does.
 
     FIXED: always nine digits (what `docker logs --timestamps` prints). ValueError outside the years 1 to 9999.
@@ -101,7 +101,7 @@ def format_time(seconds, nanos=0, fixed=False):
                                                  rest % 60, fraction)
 
 
-def fields(raw):
+def fields(raw: bytes) -> Iterator[Tuple[int, int, Any]]:
     """Yield (field number, wire type, value) of a protobuf message: int for types 0, 1 and 5, bytes for type 2."""
     pos = 0
     end = len(raw)
@@ -133,7 +133,7 @@ def fields(raw):
         yield number, kind, value
 
 
-def any_message(raw):
+def any_message(raw: bytes) -> Tuple[str, bytes]:
     """A ``google.protobuf.Any`` -> (type_url as str, value as bytes)."""
     type_url, value = b'', b''
     for number, kind, content in fields(raw):

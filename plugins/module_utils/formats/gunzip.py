@@ -4,8 +4,12 @@
 """Streaming decompression of gzip data that may be cut off or damaged: everything before the damage is delivered."""
 import itertools
 import zlib
+from typing import TYPE_CHECKING, Iterable, Iterator
 
 from . import pieces
+
+if TYPE_CHECKING:
+    from .pieces import Readable
 
 MAGIC = b'\x1f\x8b'
 CHUNK = 64 * 1024
@@ -19,7 +23,7 @@ class GunzipError(ValueError):
     """
 
 
-def contents(fileobj):
+def contents(fileobj: 'Readable') -> Iterator[bytes]:
     """Yield what FILEOBJ (binary, at its start) holds, unpacked if it begins like gzip. Raises GunzipError, OSError."""
     found = pieces.of(fileobj, CHUNK)
     first = next(found, b'')
@@ -29,7 +33,7 @@ def contents(fileobj):
     return chunks(found) if first.startswith(MAGIC) else found
 
 
-def chunks(packed):
+def chunks(packed: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress PACKED (iterable of bytes, all members of a gzip file); yield bytes. Raises GunzipError."""
     unpacked = 0
     stream = None

@@ -21,7 +21,7 @@ def size(text: Union[str, int]) -> int:
     """Bytes of '64M', '2GiB', '1.5g', '512', 512; M and MiB are the same, 1024 * 1024. ValueError."""
     found = _SIZE.match(str(text))
     if found is None:
-        raise ValueError('"%s" is no size; examples: 4096, 64M, 2GiB' % text)
+        raise ValueError('"%s" is not a size; examples: 4096, 64M, 2GiB' % text)
     factor = 1024 ** _POWERS[found.group(2).lower()]
     return int(found.group(1)) * factor if '.' not in found.group(1) else int(float(found.group(1)) * factor)
 
@@ -30,7 +30,7 @@ def duration(text: str) -> int:
     """Seconds of '90s', '10m', '1h30m', '7d'. ValueError."""
     found = _DURATION.match(text)
     if found is None or not any(found.groups()):
-        raise ValueError('"%s" is no duration; examples: 90s, 10m, 1h30m, 7d' % text)
+        raise ValueError('"%s" is not a duration; examples: 90s, 10m, 1h30m, 7d' % text)
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -55,5 +55,5 @@ def moment(text: str) -> Tuple[int, int]:
         text += 'T00:00:00Z'
     found = _LOCAL.match(text)
     if found is None:
-        raise ValueError('"%s" is no time; examples: 2026-05-01, 2026-05-01T12:30:00Z, 10m (before now)' % text)
+        raise ValueError('"%s" is not a time; examples: 2026-05-01, 2026-05-01T12:30:00Z, 10m (before now)' % text)
     return gotypes.parse_time('%sT%s%s%s' % (found.group(1), found.group(2), found.group(3) or ':00', found.group(4) or 'Z'))

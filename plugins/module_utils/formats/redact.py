@@ -10,7 +10,9 @@ value that looks like a key is replaced.
 """
 import math
 import re
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Match, Sequence
+
+from .patterns import Lazy
 
 REDACTED = 'VALUE_REDACTED'
 SHORTEST = 20                           # letters and digits of what counts as a key by its look alone
@@ -18,12 +20,12 @@ LONGER = 30                             # the same where other characters are be
 REPEATED = 6                            # and of a known secret that is looked for in other values
 
 # anywhere in a name, whatever is around it: MYSQL_ROOT_PASSWORD, pgpassword, X-Api-Key
-_NAMES = re.compile(r'(?i)passw|passphrase|secret|token|credential|api[_.-]?key|access[_.-]?key|private[_.-]?key|basic[_.-]?auth|digest[_.-]?auth|'
-                    r'cookie|authoriz|(?:require|root|user|db)pass|masterauth')
+_NAMES = Lazy(r'(?i)passw|passphrase|secret|token|credential|api[_.-]?key|access[_.-]?key|private[_.-]?key|basic[_.-]?auth|digest[_.-]?auth|'
+              r'cookie|authoriz|(?:require|root|user|db)pass|masterauth')
 # only as a word of a name: auth, not author; key, not keyboard
 _WORDS = frozenset(('pass', 'pwd', 'pw', 'key', 'keys', 'auth', 'oauth', 'cred', 'creds', 'cert', 'session', 'private', 'salt', 'pin',
                     'jwt', 'bearer', 'htpasswd', 'dsn', 'signature'))
-_WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+')
+_WORD = Lazy(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+')
 # names of values that look like keys and are none
 _HASHES = frozenset(('hash', 'digest', 'revision', 'commit', 'sha', 'sha1', 'sha256', 'checksum', 'id', 'uid', 'uuid', 'ref', 'version',
                      'image', 'build', 'anonymous', 'node'))
@@ -34,9 +36,9 @@ _PLAIN = frozenset(('', 'true', 'false', 'yes', 'no', 'on', 'off', 'null', 'none
 _KEPT = ('com.docker.compose.', 'com.docker.swarm.', 'com.docker.stack.', 'io.kubernetes.', 'lifeboat.', 'org.opencontainers.image.')
 
 # Each pattern takes linear time: what it repeats has an end, or begins once in a run of its characters.
-_URL = re.compile(r'(?i)\b([a-z][a-z0-9+.-]{0,30}://)([^\s/@:"\']{0,300}):([^\s/@"\']{1,3000})@')
-_QUERY = re.compile(r'(?i)([?&;][^=?&;\s]{0,60}?(?:token|secret|password|passwd|pwd|key|signature|sig|auth)[^=?&;\s]{0,60}=)([^&;\s"\']+)')
-_SHAPES = re.compile(r'''(?x)
+_URL = Lazy(r'(?i)\b([a-z][a-z0-9+.-]{0,30}://)([^\s/@:"\']{0,300}):([^\s/@"\']{1,3000})@')
+_QUERY = Lazy(r'(?i)([?&;][^=?&;\s]{0,60}?(?:token|secret|password|passwd|pwd|key|signature|sig|auth)[^=?&;\s]{0,60}=)([^&;\s"\']+)')
+_SHAPES = Lazy(r'''(?x)
     -----BEGIN\ [A-Z0-9 ]{0,40}PRIVATE\ KEY-----(?:.|\n)*?(?:-----END\ [A-Z0-9 ]{0,40}PRIVATE\ KEY-----|\Z)
     | \$(?:2[abxy]|apr1|argon2[a-z]*|5|6|1|y|7|gy|pbkdf2[a-z0-9-]*)\$[^\s:,"']{8,}          # crypt(3), htpasswd
     | \{(?:S?SHA(?:256|512)?|S?MD5|CRYPT)\}[A-Za-z0-9+/=$.]{8,}
@@ -46,15 +48,17 @@ _SHAPES = re.compile(r'''(?x)
         |sk_(?:live|test)_[A-Za-z0-9]{10,}|sk-[A-Za-z0-9_-]{20,}|AIza[A-Za-z0-9_-]{30,}|npm_[A-Za-z0-9]{30,}|dckr_pat_[A-Za-z0-9_-]{20,}
         |hvs\.[A-Za-z0-9_-]{20,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})
 ''')
-_BASIC = re.compile(r'(?i)\b((?:authorization:\s*)?(?:basic|bearer)\s+)([A-Za-z0-9+/=._~-]{8,})')
+_BASIC = Lazy(r'(?i)\b((?:authorization:\s*)?(?:basic|bearer)\s+)([A-Za-z0-9+/=._~-]{8,})')
 # NAME=VALUE, NAME: VALUE, "NAME": "VALUE" inside of a text; the name decides
-_PAIR = re.compile(r'(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]+)(["\']?\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;&"\']+)')
+_PAIR = Lazy(r'(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]+)(["\']?\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;&"\']+)')
 # curl -u NAME:PASSWORD, but not --user 1000:1000
-_LOGIN = re.compile(r'((?:^|\s)(?:-u|--user|--proxy-user)(?:\s*|=)["\']?[^\s:"\']+:)(?!\d+\b)([^\s"\']+)')
+_LOGIN = Lazy(r'((?:^|\s)(?:-u|--user|--proxy-user)(?:\s*|=)["\']?[^\s:"\']+:)(?!\d+\b)([^\s"\']+)')
 # mysql -pPASSWORD, sshpass -p PASSWORD, redis-cli -a PASSWORD
-_SHORT = re.compile(r'(\b(?:(?:mysql|mariadb)\S{0,20}\s(?:[^|;&]{0,200}?\s)?-p|sshpass\s+-p\s*|redis-cli\s(?:[^|;&]{0,200}?\s)?-a\s+))([^\s|;&-][^\s|;&]*)')
-_PIECES = re.compile(r'[A-Za-z0-9+/=_-]+')
-_FLAG = re.compile(r'(--?[A-Za-z0-9][A-Za-z0-9_.-]*)(?:=(.*))?\Z', re.DOTALL)
+_SHORT = Lazy(r'(\b(?:(?:mysql|mariadb)\S{0,20}\s(?:[^|;&]{0,200}?\s)?-p|sshpass\s+-p\s*|redis-cli\s(?:[^|;&]{0,200}?\s)?-a\s+))([^\s|;&-][^\s|;&]*)')
+# what is looked for in a text, and of what one must be in it, or the pattern has nothing to find; '' is in every text
+_IN_TEXT = ((_QUERY, ('=',)), (_BASIC, ('',)), (_LOGIN, ('-u',)), (_SHORT, ('-p', '-a')))
+_PIECES = Lazy(r'[A-Za-z0-9+/=_-]+')
+_FLAG = Lazy(r'(--?[A-Za-z0-9][A-Za-z0-9_.-]*)(?:=(.*))?\Z', re.DOTALL)
 
 
 def is_secret_name(name: str) -> bool:
@@ -69,11 +73,13 @@ def text(value: str) -> str:
 
     Random-looking strings alone are kept: digests and IDs are such, and sentences need them.
     """
-    value = _URL.sub(r'\1\2:%s@' % REDACTED, value)
+    if '://' in value:
+        value = _URL.sub(r'\1\2:%s@' % REDACTED, value)
     value = _SHAPES.sub(REDACTED, value)
-    for pattern in (_QUERY, _BASIC, _LOGIN, _SHORT):
-        value = pattern.sub(r'\1' + REDACTED, value)
-    return _PAIR.sub(_pair, value)
+    for pattern, marks in _IN_TEXT:
+        if any(mark in value for mark in marks):
+            value = pattern.sub(r'\1' + REDACTED, value)
+    return _PAIR.sub(_pair, value) if '=' in value or ':' in value else value
 
 
 def value_of(name: str, value: str, known: Iterable[str] = ()) -> str:
@@ -139,26 +145,26 @@ def env(items: Iterable[str]) -> Dict[str, str]:
     return {item.partition('=')[0]: REDACTED for item in items}
 
 
-def _is_common(name):
-    """Variables whose values many labels repeat, and nobody hides."""
+def _is_common(name: str) -> bool:
+    """Variables whose values are not secret although many labels repeat them."""
     return any(word.lower() in _COMMON for word in _WORD.findall(name))
 
 
-def _pair(match):
+def _pair(match: Match[str]) -> str:
     name, sign, value = match.groups()
     # what begins with // is the rest of a URL; a word before a colon and a space may belong to a sentence
     sure = _NAMES.search(name) if sign.rstrip() != sign and ':' in sign else is_secret_name(name)
     return name + sign + REDACTED if sure and not value.startswith('//') and value != REDACTED else match.group(0)
 
 
-def _mount_option(item):
+def _mount_option(item: str) -> str:
     name, sign, value = item.partition('=')
     if sign and value and is_secret_name(name):
         return '%s=%s' % (name, REDACTED)
     return text(item)
 
 
-def _looks_random(name, value):
+def _looks_random(name: str, value: str) -> bool:
     """Is a part of VALUE a key by its look: long, of mixed letters and digits, without the repetitions of words?"""
     if any(word.lower() in _HASHES for word in _WORD.findall(name)) or value.startswith('sha256:'):
         return False
@@ -167,7 +173,7 @@ def _looks_random(name, value):
                for one in piece.split('/') + ([piece] if '/' in piece and not path else []))
 
 
-def _random(piece):
+def _random(piece: str) -> bool:
     letters = [char for char in piece if char.isalnum()]
     if len(letters) < (SHORTEST if len(letters) == len(piece) else LONGER) or not any(map(str.isdigit, letters)) or all(map(str.isdigit, letters)):
         return False
@@ -178,7 +184,7 @@ def _random(piece):
     return changes * 4 >= len(letters) and _entropy(letters) > 3.0      # words and versions change less often
 
 
-def _entropy(piece):
+def _entropy(piece: Sequence[str]) -> float:
     """Bits for each character."""
     counts: Dict[str, int] = {}
     for char in piece:

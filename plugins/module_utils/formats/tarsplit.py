@@ -9,9 +9,12 @@ bytes of the tar in ``payload`` (base64); ``type`` 1 is a *file*, whose ``size``
 folder, with a checksum in ``payload``. ``position`` counts the lines from 0.
 """
 import base64
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Union
 
 from . import gunzip, jsonish
+
+if TYPE_CHECKING:
+    from .pieces import Readable
 
 MAX_LINE = 64 * 1024 * 1024             # old versions put all that follows the archive's end into one segment
 MAX_PADDING = 64 * 1024 * 1024 * 1024   # zeros put in for damaged files of one layer
@@ -23,7 +26,7 @@ _ALL_ONES = 0xffffffffffffffff
 class TarSplitError(ValueError):
     """The tar cannot be put together. The message is a clause; `line` (from 1) or `name` (bytes) say where."""
 
-    def __init__(self, message, line=None, name=None):
+    def __init__(self, message: str, line: Optional[int] = None, name: Optional[bytes] = None) -> None:
         ValueError.__init__(self, message)
         self.line = line
         self.name = name
@@ -48,7 +51,7 @@ class Damage(NamedTuple):
     message: str
 
 
-def entries(fileobj):
+def entries(fileobj: 'Readable') -> Iterator[Union[File, Segment]]:
     """Yield Segment and File in the order of the archive. FILEOBJ: the tar-split file, gzip or already unpacked.
 
     Raises TarSplitError where the data are cut off or are no tar-split data.
@@ -57,7 +60,8 @@ def entries(fileobj):
         yield _entry(line, number)
 
 
-def assemble(fileobj, open_file, damages=None, crc=None):
+def assemble(fileobj: 'Readable', open_file: Callable[[bytes, int], Iterable[bytes]], damages: Optional[List[Damage]] = None,
+             crc: Optional[bool] = None) -> Iterator[bytes]:
     """Yield the bytes of the layer's tar. OPEN_FILE(name, size) gives an iterable of the pieces of a file's content.
 
     Without DAMAGES the first file that is missing, unreadable, too short or too long raises TarSplitError(name=...).
@@ -93,7 +97,7 @@ def assemble(fileobj, open_file, damages=None, crc=None):
                 yield piece
 
 
-def _content(entry, open_file, check, found):
+def _content(entry: File, open_file: Callable[[bytes, int], Iterable[bytes]], check: bool, found: List[Damage]) -> Iterator[bytes]:
     """Yield at most entry.size bytes of the file; what is wrong with it goes to FOUND."""
     left = entry.size
     crc = 0
@@ -118,19 +122,20 @@ def _content(entry, open_file, check, found):
             kind, what = 'unreadable', 'cannot be read after %d bytes: %%s' % (entry.size - left)
         found.append(_damage(entry, kind, what % (exc.strerror or exc)))
     finally:
-        if hasattr(pieces, 'close'):
-            pieces.close()
+        close = getattr(pieces, 'close', None)
+        if close is not None:
+            close()
     if not found and left:
         found.append(_damage(entry, 'short', 'ends after %d of %d bytes' % (entry.size - left, entry.size)))
     if not found and check and entry.crc is not None and crc.to_bytes(8, 'big') != entry.crc:
         found.append(_damage(entry, 'changed', 'is not what the image had (checksum)'))
 
 
-def _damage(entry, kind, message):
+def _damage(entry: File, kind: str, message: str) -> Damage:
     return Damage(entry.name, kind, '%s %s' % (entry.name.decode('utf-8', 'backslashreplace'), message))
 
 
-def _lines(fileobj):
+def _lines(fileobj: 'Readable') -> Iterator[bytes]:
     """The lines without their ends."""
     number = 1
     tail = []
@@ -157,7 +162,7 @@ def _lines(fileobj):
         raise TarSplitError('the tar-split data are empty', line=1)
 
 
-def _entry(line, number):
+def _entry(line: bytes, number: int) -> Union[File, Segment]:
     """The Segment or File of one line; NUMBER from 1."""
     try:
         value = jsonish.loads(line)
@@ -183,7 +188,7 @@ def _entry(line, number):
         raise TarSplitError('line %d of the tar-split data is not an entry: %s' % (number, exc), line=number)
 
 
-def _bytes(text):
+def _bytes(text: Any) -> bytes:
     """Base64 as Go's JSON has it for a byte slice; null or absent: b''."""
     if text is None:
         return b''
@@ -192,7 +197,7 @@ def _bytes(text):
     return base64.b64decode(text, validate=True)
 
 
-def crc64(data, crc=0):
+def crc64(data: Union[bytes, memoryview], crc: int = 0) -> int:
     """CRC-64/GO-ISO of DATA (bytes-like), continuing CRC. crc64(b'123456789') is 0xb90956c775a41001.
 
     The polynomial x**64 + x**4 + x**3 + x + 1 has few terms, and so have the powers of two of it, since squaring in

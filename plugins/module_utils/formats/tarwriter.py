@@ -11,6 +11,7 @@ Everything here is a pure function of its arguments: the same entry gives the sa
 group names are left empty (they belong to the host that died), so readers use the numbers.
 """
 import struct
+from typing import Any, Iterable, Mapping, Optional, Tuple
 from zlib import adler32
 
 BLOCK = 512
@@ -31,13 +32,13 @@ _DEVICE0 = b'0000000\x000000000\x00'
 _SPARSE_FOLDER = b'GNUSparseFile.0/'
 
 
-def _sum(raw):
+def _sum(raw: bytes) -> int:
     """Sum of all bytes, the checksum of tar. adler32 has it in its low half, exact up to 256 bytes (65280 < 65521),
     and is 20 times faster than sum()."""
     return sum((adler32(raw[at:at + 256]) & 0xffff) - 1 for at in range(0, len(raw), 256))
 
 
-def _rest(device, prefix):
+def _rest(device: bytes, prefix: bytes) -> Tuple[bytes, int]:
     """(header from the magic on, sum of its bytes plus that of the blank checksum field)."""
     rest = b''.join((b'ustar\x0000', bytes(64), device, prefix.ljust(MAX_PREFIX, b'\0'), bytes(12)))
     return rest, _sum(rest) + 8 * 0x20
@@ -46,7 +47,7 @@ def _rest(device, prefix):
 _PLAIN_REST = _rest(_DEVICE0, b'')
 
 
-def _tail(kind, link=b'', rest=_PLAIN_REST):
+def _tail(kind: bytes, link: bytes = b'', rest: Tuple[bytes, int] = _PLAIN_REST) -> Tuple[bytes, int]:
     """(header from the type flag on, sum of its bytes plus that of the blank checksum field)."""
     return (b''.join((kind, link, _ZEROS[MAX_NAME - len(link)], rest[0])),
             kind[0] + (adler32(link) & 0xffff) - 1 + rest[1])
@@ -55,17 +56,17 @@ def _tail(kind, link=b'', rest=_PLAIN_REST):
 _TAILS = dict((kind, _tail(kind)) for kind in (REGULAR, HARDLINK, SYMLINK, CHARACTER, BLOCKDEV, FOLDER, FIFO))
 
 
-def _ustar(name, mode, uid, gid, size, seconds, tail):
+def _ustar(name: bytes, mode: int, uid: int, gid: int, size: int, seconds: int, tail: Tuple[bytes, int]) -> bytes:
     head = _HEAD % (name, _ZEROS[MAX_NAME - len(name)], mode, uid, gid, size, seconds)
     return b'%b%06o\0 %b' % (head, (adler32(head) & 0xffff) - 1 + tail[1], tail[0])     # 148 bytes: see _sum
 
 
-def padding(size):
+def padding(size: int) -> bytes:
     """Zero bytes that fill the last block of SIZE bytes of data."""
     return _ZEROS[-size % BLOCK]
 
 
-def record(key, value):
+def record(key: bytes, value: bytes) -> bytes:
     """One PAX record; its length counts its own digits."""
     body = b' %b=%b\n' % (key, value)
     length = len(body) + len(str(len(body)))
@@ -77,7 +78,7 @@ def record(key, value):
 _EXTENDED = {}                          # length of the records -> header block; a handful of lengths repeat
 
 
-def extended(records):
+def extended(records: bytes) -> bytes:
     """A PAX extended header (type x) that holds RECORDS (bytes)."""
     length = len(records)
     block = _EXTENDED.get(length)
@@ -92,14 +93,14 @@ _MTIME_BLOCK = extended(bytes(30))[:BLOCK]
 _MTIME_FILL = bytes(BLOCK - 30)
 
 
-def timestamp(mtime_ns):
+def timestamp(mtime_ns: int) -> bytes:
     """PAX time: ``seconds.nanoseconds``, the sign before the whole (-1.5 is one and a half second before 1970)."""
     sign = b'-' if mtime_ns < 0 else b''
     seconds, fraction = divmod(abs(mtime_ns), 1000000000)
     return b'%b%d.%09d' % (sign, seconds, fraction) if fraction else b'%b%d' % (sign, seconds)
 
 
-def _split(name):
+def _split(name: bytes) -> Optional[Tuple[bytes, bytes]]:
     """(prefix, name) of a path that fits ustar's two fields, None if it doesn't."""
     at = name.find(b'/', max(len(name) - MAX_NAME - 1, 1))
     if at < 0 or at > MAX_PREFIX or at == len(name) - 1:
@@ -107,7 +108,7 @@ def _split(name):
     return name[:at], name[at + 1:]
 
 
-def _is_utf8(raw):
+def _is_utf8(raw: bytes) -> bool:
     try:
         raw.decode('utf-8')
     except UnicodeDecodeError:
@@ -115,7 +116,7 @@ def _is_utf8(raw):
     return True
 
 
-def xattr_records(xattrs):
+def xattr_records(xattrs: Mapping[Any, bytes]) -> bytes:
     """PAX records of {name (str or bytes): value (bytes)}, in order of names.
 
     ACLs are written twice: as the raw attribute, which GNU tar restores with --xattrs-include='*' and docker load
@@ -135,7 +136,7 @@ def xattr_records(xattrs):
     return b''.join(found)
 
 
-def acl_text(value):
+def acl_text(value: bytes) -> Optional[bytes]:
     """Text form of a system.posix_acl_* value (linux/posix_acl_xattr.h), ids as numbers; None if it is malformed."""
     if len(value) < 4 or (len(value) - 4) % 8 or value[:4] != b'\x02\0\0\0':
         return None
@@ -150,7 +151,8 @@ def acl_text(value):
     return b','.join(found)
 
 
-def header(name, kind, mode, uid, gid, size, mtime_ns, link=b'', device=None, xattrs=None, records=b''):
+def header(name: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, mtime_ns: int, link: bytes = b'',
+           device: Optional[Tuple[int, int]] = None, xattrs: Optional[Mapping[Any, bytes]] = None, records: bytes = b'') -> bytes:
     """Header blocks of one member.
 
     NAME: bytes, folders with their trailing slash. KIND: one of the type flags above. MODE: permission bits.
@@ -212,7 +214,7 @@ class SparseMap(object):
     `blob` precedes the data, `data` counts their bytes, `stored` is the size of the member.
     """
 
-    def __init__(self, extents, size):
+    def __init__(self, extents: Iterable[Tuple[int, int]], size: int) -> None:
         self.size = size
         self.extents = list(extents)
         listed = self.extents
@@ -223,7 +225,7 @@ class SparseMap(object):
         self.data = sum(length for dummy, length in self.extents)
         self.stored = len(self.blob) + self.data
 
-    def header(self, name, mode, uid, gid, mtime_ns, xattrs=None):
+    def header(self, name: bytes, mode: int, uid: int, gid: int, mtime_ns: int, xattrs: Optional[Mapping[Any, bytes]] = None) -> bytes:
         """Header blocks; `blob` and then the data of all extents follow, padded to a block as a whole."""
         folder, slash, base = name.rpartition(b'/')
         records = b''

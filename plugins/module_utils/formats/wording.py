@@ -3,11 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bytes and texts from a disk, as people and machines may see them."""
 import base64
+from typing import Any, Dict, Optional, Union, overload
 
 from . import redact
 
 
-def text(raw):
+@overload
+def text(raw: None) -> None:
+    ...
+
+
+@overload
+def text(raw: Union[bytes, str]) -> str:
+    ...
+
+
+def text(raw: Union[bytes, str, None]) -> Optional[str]:
     """bytes (or str) -> str as the contract shows paths: bytes that are not UTF-8 become ``\\xNN``."""
     if raw is None:
         return None
@@ -19,14 +30,14 @@ def text(raw):
         return ''.join(_without_surrogate(char) for char in raw)
 
 
-def _without_surrogate(char):
+def _without_surrogate(char: str) -> str:
     code = ord(char)
     if 0xdc80 <= code <= 0xdcff:
         return '\\x%02x' % (code - 0xdc00)
     return '\\u%04x' % code if 0xd800 <= code <= 0xdfff else char
 
 
-def show(raw):
+def show(raw: Any) -> str:
     """Text from a disk or from a node, as people may see it: one line, and nothing that a terminal acts on.
 
     Control characters (C0, C1, DEL), line and paragraph separators, marks that turn the direction of writing or have no
@@ -41,12 +52,12 @@ def show(raw):
     return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii') for char in string)
 
 
-def sentence(string):
+def sentence(string: Any) -> str:
     """A message that repeats what a disk or a node says: shown, and without the secrets that a value in it may hold."""
     return show(redact.text(string))
 
 
-def path_fields(raw, key='path'):
+def path_fields(raw: Union[bytes, str, None], key: str = 'path') -> Dict[str, Any]:
     """``{key: text}``, plus ``key_b64`` when the bytes are not UTF-8."""
     fields = {key: text(raw)}
     if isinstance(raw, bytes):

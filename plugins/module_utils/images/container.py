@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ..archive import trees
 from ..disk import metadata
@@ -36,7 +36,25 @@ from .documents import (
     repository_name,
 )
 from .layers import HOLES, LAYER_TYPE, MAX_NOTES, Again, ImageLayer, WritableLayer, full_copies
-from .store import INDEX_TYPE, LAYOUT, TarFile, document
+from .store import INDEX_TYPE, LAYOUT, ImageStore, TarFile, document
+
+if TYPE_CHECKING:
+    from typing import Protocol  # Python 3.8
+
+    class Bundle(Protocol):
+        """What is needed of the bundle that is being written, here or on the controller."""
+        def sink(self, __relative: str, __mark: Optional[str]) -> 'Sink':
+            ...
+
+        def write(self, __relative: str, __data: bytes) -> None:
+            ...
+
+        def adopt(self, __source: bytes, __relative: str) -> bool:
+            ...
+    from ..archive.sink import Sink
+    from ..archive.write import Lost
+    from ..layers.idmap import IdMap
+
 
 FORMAT = 2                              # raised when the same source would be written otherwise
 ARCHIVE, FOLDER = 'archive', 'folder'
@@ -51,13 +69,13 @@ class Estimate(NamedTuple):
 # -- before anything is written ------------------------------------------------------------------------------------------------
 
 
-def source_of(image, container=None):
+def source_of(image: Optional[model.Image], container: Optional[model.Container] = None) -> Optional[model.Image]:
     """The model.Image to write: IMAGE, or where it is lost, one made of the layers that the container's stack names."""
     if image is not None and (image.config or image.layers):
         return image
-    stack = container.stack if container is not None else None
-    if stack is None:
+    if container is None or container.stack is None:
         return image
+    stack = container.stack
     layers = []
     for layer in stack.image[::-1]:
         split = layer.tar_split
@@ -68,7 +86,7 @@ def source_of(image, container=None):
                        tuple(layers), {}, None, container.store, container.root, container.driver)
 
 
-def fingerprint(image, container=None, writable=None):
+def fingerprint(image: Optional[model.Image], container: Optional[model.Container] = None, writable: Optional[str] = None) -> str:
     """A string that changes when what is written would: ids, tags, the layers' sources, the container's Config, and
     WRITABLE, the fingerprint of the writable layer (trees.Estimate.fingerprint; measured here if it is not given)."""
     image = source_of(image, container)
@@ -79,16 +97,17 @@ def fingerprint(image, container=None, writable=None):
                   for layer in image.layers]
     if container is not None:
         if writable is None:
-            writable = _measured(container)
-            writable = writable.fingerprint if writable is not None else 'none'
+            measured = _measured(container)
+            writable = measured.fingerprint if measured is not None else 'none'
         facts += [container.id, container.name, definitions.image_config(container.definition), writable]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode('utf-8', 'surrogatepass')).hexdigest()
 
 
-def estimate(image, container=None, writable=None):
+def estimate(image: Optional[model.Image], container: Optional[model.Container] = None, writable: Optional[trees.Estimate] = None) -> Estimate:
     """Estimate of what write() will write, without reading data. WRITABLE: trees.Estimate of the writable layer."""
     image = source_of(image, container)
-    shared, own = {}, 64 * 1024
+    shared: Dict[str, int] = {}
+    own = 64 * 1024
     for position, layer in enumerate(image.layers if image is not None else ()):
         stored = _stat(layer.blob)
         if stored:
@@ -109,7 +128,7 @@ def estimate(image, container=None, writable=None):
     return Estimate(own, shared)
 
 
-def _stat(path):
+def _stat(path: Optional[bytes]) -> Optional[List[int]]:
     if path is None:
         return None
     try:
@@ -120,7 +139,7 @@ def _stat(path):
         return None
 
 
-def _measured(container):
+def _measured(container: model.Container) -> Optional[trees.Estimate]:
     """trees.Estimate of a writable layer, None where there is none that can be read."""
     if container.stack is None or container.stack.writable is None:
         return None
@@ -130,7 +149,9 @@ def _measured(container):
         return None
 
 
-def _walked(image, position):
+def _walked(image: Optional[model.Image], position: int) -> int:
+    if image is None:
+        return 0
     known = layerdata.as_layers(image.layers[position::-1], full_copies(image))
     try:
         found = trees.measure(trees.LayerTree(model.Stack(known[0], None, known[1:])))
@@ -142,8 +163,10 @@ def _walked(image, position):
 # -- writing --------------------------------------------------------------------------------------------------------------------
 
 
-def write(bundle, image, container=None, store=None, idmap=None, scratch=None, live=False, on_failure=None, form=None,
-          measured=None):
+def write(bundle: 'Bundle', image: Optional[model.Image], container: Optional[model.Container] = None, store: Optional[ImageStore] = None,
+          idmap: 'Optional[IdMap]' = None, scratch: Optional[bytes] = None, live: bool = False,
+          on_failure: 'Optional[Callable[[Lost], Any]]' = None, form: Optional[str] = None,
+          measured: Optional[trees.Estimate] = None) -> Tuple[Dict[str, Any], List[model.Problem]]:
     """Write an image, and a container on top of it, into BUNDLE -> (component record, [model.Problem]).
 
     BUNDLE: sink(relative name, mark of its source), write(relative name, bytes) and adopt(path, relative name) as store.FolderBundle has
@@ -173,7 +196,7 @@ def write(bundle, image, container=None, store=None, idmap=None, scratch=None, l
             return work.nothing(mark)
         if form is None:
             form = FOLDER if store is not None and store.shares(work.image) else ARCHIVE
-        record = work.folder(bundle) if form == FOLDER else work.archive(bundle, mark)
+        record = work.folder(bundle, store) if form == FOLDER and store is not None else work.archive(bundle, mark)
         record['fingerprint'] = mark
         return record, work.problems
     finally:
@@ -183,21 +206,22 @@ def write(bundle, image, container=None, store=None, idmap=None, scratch=None, l
 class _Work(object):
     """What is written, in the order of finding out."""
 
-    def __init__(self, image, container, store, idmap):
+    def __init__(self, image: Optional[model.Image], container: Optional[model.Container], store: Optional[ImageStore], idmap: 'Optional[IdMap]') -> None:
         self.image = image
         self.container = container
         self.store = store
-        self.problems = []
+        self.problems: List[model.Problem] = []
         self.lacking = False            # something that belongs into it is not
         self.layers = [ImageLayer(image, position, idmap, store) for position in range(len(image.layers))] if image else []
-        self.writable = None
-        self.images = []
+        self.writable: Optional[WritableLayer] = None
+        self.images: List[ImageDocuments] = []
 
-    def open_writable(self, measured, idmap, scratch, live, on_failure):
-        stack = self.container.stack
+    def open_writable(self, measured: Optional[trees.Estimate], idmap: 'Optional[IdMap]', scratch: Optional[bytes], live: bool,
+                      on_failure: 'Optional[Callable[[Lost], Any]]') -> None:
+        stack = self.container.stack if self.container is not None else None
         if stack is None or stack.writable is None:
             self._lack('READ_ERROR', 'The writable layer of %s is not on this disk; the image is written without it.',
-                       'What is known about it is said of the container itself.')
+                       'The problems of the container say more.')
             return
         try:
             self.writable = WritableLayer(stack, measured, idmap, scratch, live, on_failure)
@@ -205,29 +229,32 @@ class _Work(object):
             self._lack('READ_ERROR', 'The writable layer of %%s cannot be read (%s); the image is written without it.'
                        % metadata.describe(exc), 'Use become: true, or read a copy of the disk.')
 
-    def _lack(self, code, message, step=''):
+    def _lack(self, code: str, message: str, step: str = '') -> None:
         self.lacking = True
         self.problems.append(imagecodes.problem(code, self.who, message % self.who, step))
 
     @property
-    def who(self):
+    def who(self) -> str:
         if self.container is not None:
             return self.container.name or self.container.id[:12]
+        if self.image is None:
+            return 'an image'
         return self.image.references[0] if self.image.references else self.image.id[:19]
 
-    def close(self):
+    def close(self) -> None:
         if self.writable is not None:
             self.writable.close()
 
-    def anything(self):
+    def anything(self) -> bool:
         return self.writable is not None or any(layer.method != layerdata.NONE for layer in self.layers)
 
     # -- documents -----------------------------------------------------------------------------------------------------------
 
-    def describe(self):
+    def describe(self) -> None:
         """Make config, manifest and tags of both images from the layers as they are known now."""
         image, layers = self.image, self.layers
-        blobs = [(layer.digest, layer.size, layer.media_type) for layer in layers if layer.method != layerdata.NONE]
+        blobs = [(layer.digest, layer.size, layer.media_type) for layer in layers
+                 if layer.digest is not None and layer.media_type is not None]
         self.images = []
         if image is not None and image.config and layers:
             config = base_config(image, layers)
@@ -243,7 +270,7 @@ class _Work(object):
             self.images.append(ImageDocuments(config, blobs + ([(made.diff_id, made.size, LAYER_TYPE)] if full else []),
                                               [container_tag(self.container)]))
 
-    def documents(self):
+    def documents(self) -> Dict[str, bytes]:
         """{name: bytes} of everything but the layers."""
         found = {'oci-layout': LAYOUT, 'index.json': document({
             'schemaVersion': 2, 'mediaType': INDEX_TYPE, 'manifests': [item for image in self.images
@@ -254,11 +281,12 @@ class _Work(object):
             found[blob_name(digest_of(image.manifest))] = image.manifest
         return found
 
-    def contents(self):
+    def contents(self) -> List[Tuple[str, int, Union[ImageLayer, WritableLayer]]]:
         """[(digest, size, layer or the writable one)]: each blob once."""
-        found, seen = [], set()
+        found: List[Tuple[str, int, Union[ImageLayer, WritableLayer]]] = []
+        seen = set()
         for layer in self.layers:
-            if layer.method != layerdata.NONE and layer.digest not in seen:
+            if layer.digest is not None and layer.digest not in seen:
                 seen.add(layer.digest)
                 found.append((layer.digest, layer.size, layer))
         if self.writable is not None and self.writable.made.entries and self.writable.made.diff_id not in seen:
@@ -267,7 +295,7 @@ class _Work(object):
 
     # -- one file --------------------------------------------------------------------------------------------------------------
 
-    def archive(self, bundle, mark):
+    def archive(self, bundle: 'Bundle', mark: str) -> Dict[str, Any]:
         """image.tar; MARK names its source. Layers are believed to be what their digests say until they were read; where one is
         not, the file is thrown away and written again without that belief."""
         while True:
@@ -286,14 +314,16 @@ class _Work(object):
             return self._record('image.tar', tar.bytes, digest, tar.members, 1, ARCHIVE, {'image.tar': digest}, [],
                                 'docker load -i image.tar')
 
-    def _tar(self, sink):
+    def _tar(self, sink: 'Sink') -> TarFile:
         tar = TarFile(sink)
         for name, raw in self.documents().items():
-            tar.member(name, len(raw), lambda write, raw=raw: write(raw))
+            tar.whole(name, raw)
         for digest, size, content in self.contents():
             try:
                 tar.member(blob_name(digest), size, content.copy)
             except layerdata.LayerError as exc:
+                if isinstance(content, WritableLayer):
+                    raise
                 content.fail(exc)
                 self._doubt(content)
                 raise Again()
@@ -302,13 +332,13 @@ class _Work(object):
                 raise
         return tar
 
-    def _doubt(self, failed):
+    def _doubt(self, failed: ImageLayer) -> None:
         """One layer is damaged: look at all others that were not read yet, so that the next attempt succeeds."""
         for layer in self.layers[self.layers.index(failed) + 1:]:
             self._ascertain(layer)
 
     @staticmethod
-    def _ascertain(layer):
+    def _ascertain(layer: ImageLayer) -> None:
         while layer.promised:
             try:
                 layer.copy(lambda data: None)
@@ -316,8 +346,8 @@ class _Work(object):
             except layerdata.LayerError as exc:
                 layer.fail(exc)
 
-    def _settle_again(self):
-        if not self.writable.changed():
+    def _settle_again(self) -> None:
+        if self.writable is not None and not self.writable.changed():
             self._lack('FILE_CHANGED', 'The writable layer of %s changes faster than it can be read; the image is written '
                        'without it.', 'Stop the container or use quiesce: freeze, and run again.')
             self.writable.close()
@@ -325,13 +355,13 @@ class _Work(object):
 
     # -- a folder with links ---------------------------------------------------------------------------------------------------
 
-    def folder(self, bundle):
-        """image/ in the bundle, its layers in the store."""
+    def folder(self, bundle: 'Bundle', store: ImageStore) -> Dict[str, Any]:
+        """image/ in the bundle, its layers in the STORE."""
         parts, referenced, total = {}, [], 0
         for layer in self.layers:
-            while layer.method != layerdata.NONE:
+            while layer.digest is not None:
                 try:
-                    self.store.put(layer.digest, layer.size, layer.copy)
+                    store.put(layer.digest, layer.size, layer.copy)
                     break
                 except layerdata.LayerError as exc:
                     layer.fail(exc)
@@ -342,7 +372,7 @@ class _Work(object):
             total += size
             if content is self.writable:
                 continue
-            if bundle.adopt(self.store.blob(digest), name):
+            if bundle.adopt(store.blob(digest), name):
                 parts[name] = digest[7:]
             else:
                 referenced.append(digest)
@@ -352,13 +382,13 @@ class _Work(object):
             total += len(raw)
         base = self.images[0] if self.images and self.image is not None and self.image.config else None
         if base is not None:
-            self.store.note((base.config, base.manifest), base.descriptors())
+            store.note((base.config, base.manifest), base.descriptors())
         load = 'tar -C image -cf - oci-layout index.json manifest.json blobs%s | docker load' % (
             ' -C ../../images ' + ' '.join(blob_name(digest) for digest in referenced) if referenced else '')
         return self._record('image/index.json', total, parts['image/index.json'], len(parts) + len(referenced), len(parts),
                             FOLDER, parts, referenced, load)
 
-    def _write_writable(self, bundle, parts):
+    def _write_writable(self, bundle: 'Bundle', parts: Dict[str, str]) -> None:
         while self.writable is not None and self.writable.made.entries:
             made = self.writable.made
             name = 'image/' + blob_name(made.diff_id)
@@ -377,7 +407,8 @@ class _Work(object):
 
     # -- what is said about it ---------------------------------------------------------------------------------------------------
 
-    def _record(self, file, size, digest, entries, files, form, parts, referenced, load):
+    def _record(self, file: str, size: int, digest: str, entries: int, files: int, form: str, parts: Dict[str, str], referenced: List[str],
+                load: str) -> Dict[str, Any]:
         self._tell_layers()
         self._tell_writable()
         exact = all(layer.exact for layer in self.layers) and bool(self.layers or self.image is not None)
@@ -390,14 +421,14 @@ class _Work(object):
             'container_image_id': self.images[-1].config_digest if self.writable is not None and base else None,
             'layers': [layer.record() for layer in self.layers], 'parts': parts, 'referenced': referenced, 'load': load}
 
-    def _status(self):
+    def _status(self) -> str:
         whole = self.image is not None and self.image.config and all(layer.whole for layer in self.layers)
         made = self.writable.made if self.writable is not None else None
         if made is not None and (made.failures_total or made.markers_total or made.stripped_total):
             whole = False               # something of the container is not in it
         return model.COMPLETE if whole and not self.lacking else model.PARTIAL
 
-    def nothing(self, mark):
+    def nothing(self, mark: str) -> Tuple[Dict[str, Any], List[model.Problem]]:
         """The record where no layer can be read at all."""
         unsupported = any(layer.layer.status == model.UNSUPPORTED for layer in self.layers) or (
             self.container is not None and self.container.status == model.UNSUPPORTED)
@@ -411,7 +442,7 @@ class _Work(object):
                 'layers': [layer.record() for layer in self.layers], 'parts': {}, 'referenced': [], 'load': '',
                 'fingerprint': mark}, self.problems
 
-    def _tell_layers(self):
+    def _tell_layers(self) -> None:
         for layer in self.layers:
             name = 'Layer %d (%s) of the image of %s' % (layer.number, layer.layer.diff_id or 'diffID unknown', self.who)
             if layer.method == layerdata.NONE:
@@ -422,16 +453,16 @@ class _Work(object):
                 why = layer.message or ('Docker kept no record of its exact form' if layer.layer.blob_digest is None else
                                         'containerd kept no blob of it')
                 self.problems.append(imagecodes.problem(
-                    'IMAGE_LAYER_REBUILT', self.who, '%s could not be put together exactly: %s%s. It was made anew from its '
+                    'IMAGE_LAYER_REBUILT', self.who, '%s could not be restored byte by byte: %s%s. It was made anew from its '
                     'files and has another digest.' % (name, why, ' (%s)' % files if files else ''),
                     imagecodes.pull(self.image)))
-                if layer.made.failures_total or layer.made.stripped_total or layer.made.attributes_by_some:
+                if layer.made is not None and (layer.made.failures_total or layer.made.stripped_total or layer.made.attributes_by_some):
                     self._tell_made(name, layer.made)
             elif layer.message and layer.method == layerdata.BLOB:
                 self.problems.append(imagecodes.problem('IMAGE_LAYER_REBUILT', self.who, '%s: %s.' % (name, layer.message),
                                                         'Load it with Docker 23 or newer.'))
 
-    def _tell_writable(self):
+    def _tell_writable(self) -> None:
         if self.container is None:
             return
         if self.image is None or not self.image.config:
@@ -449,7 +480,7 @@ class _Work(object):
                 'out, and Docker cannot save or push an image with such a layer after it was loaded.' % (self.who, HOLES >> 30),
                 'Loading writes the holes as zeros. Keep this bundle, or move the file into a volume.'))
 
-    def _tell_made(self, name, made):
+    def _tell_made(self, name: str, made: layerdata.Made) -> None:
         for lost in made.failures[:MAX_NOTES]:
             where = ' at byte %d' % lost.offset if lost.offset is not None else ''
             self.problems.append(imagecodes.problem('READ_ERROR', self.who, '%s in the image: /%s%s: %s.' % (
@@ -485,11 +516,11 @@ _NO_IMAGE = model.Image('', (), None, None, None, model.LOST, (), {}, None, '', 
 class _Bounded(object):
     """Stops a layer that has become longer than it was."""
 
-    def __init__(self, write, size):
+    def __init__(self, write: Callable[[Union[bytes, memoryview]], Any], size: int) -> None:
         self._write = write
         self._left = size
 
-    def write(self, data):
+    def write(self, data: Union[bytes, memoryview]) -> None:
         self._left -= len(data)
         if self._left < 0:
             raise layerdata.LayerError('it has become longer')

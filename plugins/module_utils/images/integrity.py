@@ -8,6 +8,7 @@ counts as whole.
 """
 import hashlib
 import time
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..disk.errors import LifeboatError
 from ..formats import wording
@@ -20,7 +21,9 @@ DAMAGED = 'damaged'
 LOST = 'lost'
 
 
-def check_image(image, checked=None, progress=None):
+def check_image(image: model.Image,
+                checked: Optional[Dict[Any, Dict[str, Any]]] = None,
+                progress: Optional[Callable[[int], Any]] = None) -> Dict[str, Any]:
     """Check a model.Image -> dict that JSON can hold:
 
     ``status``    complete: every layer and the config are what their digests say; partial: some are not, or could not be
@@ -56,18 +59,11 @@ def check_image(image, checked=None, progress=None):
         'problems': [dict(item._asdict()) for item in problems]}
 
 
-def check_images(images, progress=None):
-    """Yield (model.Image, check_image's result) of IMAGES; a layer that several share is read once."""
-    checked = {}
-    for image in images:
-        yield image, check_image(image, checked, progress)
-
-
-def _name(image):
+def _name(image: model.Image) -> str:
     return image.references[0] if image.references else image.id[:19]
 
 
-def _config(image, problems):
+def _config(image: model.Image, problems: List[model.Problem]) -> str:
     """The config's bytes have the digest that the image's ID, or its manifest, gives them."""
     if image.config_raw is None:
         problems.append(imagecodes.problem('IMAGE_CONFIG_LOST', image.id, 'The config of image %s is not on this disk.' % (
@@ -81,7 +77,7 @@ def _config(image, problems):
     return OK
 
 
-def _chain(image, problems):
+def _chain(image: model.Image, problems: List[model.Problem]) -> str:
     diff_ids = chains.diff_ids_of(image.config)
     if not diff_ids:
         return LOST
@@ -93,7 +89,7 @@ def _chain(image, problems):
     return DAMAGED
 
 
-def _layer(layer, below, progress):
+def _layer(layer: model.ImageLayer, below: Tuple[model.ImageLayer, ...], progress: Optional[Callable[[int], Any]]) -> Dict[str, Any]:
     started = time.monotonic()
     found = {'diff_id': layer.diff_id, 'status': layer.status, 'verified': False, 'method': layerdata.NONE, 'bytes': 0,
              'seconds': 0.0, 'damaged': [], 'damaged_total': 0, 'message': ''}
@@ -115,13 +111,13 @@ def _layer(layer, below, progress):
     return found
 
 
-def _blob_pieces(layer):
+def _blob_pieces(layer: model.ImageLayer) -> Iterator[bytes]:
     """The blob's bytes, checked against its own digest; then its content against the diffID."""
     yield from layerdata.blob_bytes(layer)
     yield from layerdata.blob_tar(layer)
 
 
-def _compare(found, pieces, progress):
+def _compare(found: Dict[str, Any], pieces: Iterator[bytes], progress: Optional[Callable[[int], Any]]) -> None:
     try:
         for piece in pieces:
             found['bytes'] += len(piece)
@@ -138,7 +134,7 @@ def _compare(found, pieces, progress):
         found['message'] = 'cannot be compared: %s' % exc
 
 
-def _name_damages(found, layer, below, progress):
+def _name_damages(found: Dict[str, Any], layer: model.ImageLayer, below: Tuple[model.ImageLayer, ...], progress: Optional[Callable[[int], Any]]) -> None:
     names, total, error = layerdata.damages(layer, below, progress)
     if names:
         found['damaged'] = [wording.text(name) for name in names]
@@ -150,7 +146,7 @@ def _name_damages(found, layer, below, progress):
         found['message'] = 'every file in it has its checksum, but the tar of the whole has another digest'
 
 
-def _problems_of(image, found):
+def _problems_of(image: model.Image, found: Dict[str, Any]) -> Iterator[model.Problem]:
     where = 'Layer %s of image %s' % (found['diff_id'], _name(image))
     if found['verified']:
         return
@@ -164,7 +160,7 @@ def _problems_of(image, found):
     # what is lost or unsupported is among the image's own problems already
 
 
-def _status(config, chain, layers):
+def _status(config: str, chain: str, layers: List[Dict[str, Any]]) -> str:
     if layers and all(item['status'] == model.UNSUPPORTED for item in layers):
         return model.UNSUPPORTED
     parts = [model.COMPLETE if item['verified'] else model.LOST if item['status'] == model.LOST else model.PARTIAL

@@ -7,17 +7,34 @@ Three sources, in this order: containerd's compressed blob (its digest names it)
 (the SHA-256 of the whole must be the diffID), and where neither is left the files alone: then it is a new layer.
 """
 import contextlib
+import errno
 import functools
 import hashlib
 import os
 import stat
-from typing import NamedTuple, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ContextManager,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from ..archive import compress, trees, write as archive
 from ..disk import safeio, tree
 from ..formats import gunzip, pieces, tarsplit, whiteouts
 from ..layers import encodings, union
 from ..records import model
+
+if TYPE_CHECKING:
+    from ..layers.idmap import IdMap
 
 BLOB = 'blob'
 TAR_SPLIT = 'tar-split'
@@ -27,14 +44,14 @@ NONE = 'none'
 GZIP, ZSTD, PLAIN = 'gzip', 'zstd', ''  # how a blob is packed
 MAX_NAMED = 100                         # damaged files listed of one layer; all are counted
 MAX_LINKS = 40                          # followed inside a layer before it is called a loop
-_BATCH = 512 * 1024
+_BATCH = 512 * 1024                     # a layer of 50,000 files has 100,000 pieces
 _SMALL = 128 * 1024
 
 
 class LayerError(Exception):
     """The layer's exact bytes cannot be had. The message is a clause; `damaged` names files (bytes), `total` counts them."""
 
-    def __init__(self, message, damaged=(), total=None):
+    def __init__(self, message: str, damaged: Iterable[bytes] = (), total: Optional[int] = None) -> None:
         Exception.__init__(self, message)
         self.damaged = tuple(damaged)
         self.total = len(self.damaged) if total is None else total
@@ -50,8 +67,10 @@ class Blob(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Descriptor of a file of the engine's own (never through a link at its end). Raises OSError."""
+def opened(path: Optional[bytes]) -> Iterator[int]:
+    """Descriptor of a file of the engine's own, never through a link. Raises OSError, also for None: there is none."""
+    if path is None:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     folder = safeio.Dir.root(os.path.dirname(path))
     try:
         fd = folder.open(os.path.basename(path))
@@ -63,7 +82,7 @@ def opened(path):
         os.close(fd)
 
 
-def blob_of(layer):
+def blob_of(layer: model.ImageLayer) -> Optional[Blob]:
     """Blob of a model.ImageLayer, None if it has none that can be opened."""
     if layer.blob is None or not layer.blob_digest:
         return None
@@ -76,7 +95,7 @@ def blob_of(layer):
         return None
 
 
-def blob_bytes(layer):
+def blob_bytes(layer: model.ImageLayer) -> Iterator[bytes]:
     """Yield the blob as it is; LayerError at the end if it does not have the digest that names it."""
     digest = hashlib.sha256()
     try:
@@ -90,7 +109,7 @@ def blob_bytes(layer):
         raise LayerError('its blob does not have the digest %s' % layer.blob_digest)
 
 
-def blob_tar(layer):
+def blob_tar(layer: model.ImageLayer) -> Iterator[bytes]:
     """Yield the unpacked tar of a layer's blob; LayerError at the end if it does not have the diffID, or the blob is
     damaged. LifeboatError if this host cannot unpack it."""
     packed = blob_of(layer)
@@ -109,7 +128,7 @@ def blob_tar(layer):
         raise LayerError('its blob cannot be read: %s' % (exc.strerror or exc))
 
 
-def _digested(pieces, wanted, what):
+def _digested(pieces: Iterable[bytes], wanted: Optional[str], what: str) -> Iterator[bytes]:
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)
@@ -121,11 +140,11 @@ def _digested(pieces, wanted, what):
 # -- tar-split -----------------------------------------------------------------------------------------------------------------
 
 
-def has_tar_split(layer):
+def has_tar_split(layer: model.ImageLayer) -> bool:
     return layer.tar_split is not None and layer.path is not None and layer.status == model.COMPLETE
 
 
-def tar_size(layer):
+def tar_size(layer: model.ImageLayer) -> int:
     """Bytes of the tar that tar-split describes. Raises LayerError where its data are damaged."""
     total = 0
     try:
@@ -139,7 +158,7 @@ def tar_size(layer):
     return total
 
 
-def split_tar(layer, below=()):
+def split_tar(layer: model.ImageLayer, below: Tuple[model.ImageLayer, ...] = ()) -> Iterator[bytes]:
     """Yield the layer's tar, put together from tar-split and the layer's files; pieces of about half a MiB.
 
     BELOW: the model.ImageLayer under it, nearest first, for files whose data lie there (metacopy, redirects).
@@ -148,14 +167,15 @@ def split_tar(layer, below=()):
     """
     try:
         with opened(layer.tar_split) as fd, os.fdopen(os.dup(fd), 'rb') as split, LayerFiles(layer, below) as files:
-            yield from _digested(_batched(tarsplit.assemble(split, files.open)), layer.diff_id, 'the tar')
+            yield from _digested(pieces.joined(tarsplit.assemble(split, files.open), _BATCH), layer.diff_id, 'the tar')
     except tarsplit.TarSplitError as exc:
         raise LayerError(str(exc), () if exc.name is None else (exc.name,))
     except OSError as exc:
         raise LayerError('its files cannot be read: %s' % (exc.strerror or exc))
 
 
-def damages(layer, below=(), progress=None):
+def damages(layer: model.ImageLayer, below: Tuple[model.ImageLayer, ...] = (),
+            progress: Optional[Callable[[int], Any]] = None) -> Tuple[Tuple[bytes, ...], int, str]:
     """(damaged names (bytes), at most MAX_NAMED; how many there are; why it broke off or ''): the CRC of every file.
     PROGRESS(bytes) is called for each piece."""
     found, error = [], ''
@@ -177,44 +197,27 @@ def damages(layer, below=(), progress=None):
     return tuple(item.name for item in found), total, error
 
 
-def _batched(pieces):
-    """Small pieces joined: a layer of 50,000 files has 100,000 of them."""
-    held, size = [], 0
-    for piece in pieces:
-        if len(piece) >= _BATCH:
-            if held:
-                yield b''.join(held)
-                held, size = [], 0
-            yield piece
-            continue
-        held.append(piece)
-        size += len(piece)
-        if size >= _BATCH:
-            yield b''.join(held)
-            held, size = [], 0
-    if held:
-        yield b''.join(held)
-
-
 class LayerFiles(object):
     """Opens the files that a layer's tar names, below the layer's folder and never outside. Use as a context manager."""
 
-    def __init__(self, layer, below=()):
+    def __init__(self, layer: model.ImageLayer, below: Tuple[model.ImageLayer, ...] = ()) -> None:
         self._layers = (layer,) + tuple(below)
         self._mark = encodings.ENCODINGS[layer.encoding].metacopy_mark
+        if layer.path is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         self._root = safeio.Dir.root(layer.path)
-        self._open = []                 # [(name, Dir)]: the way to the folder of the last file; the next is mostly there
-        self._view = None
+        self._open: List[Tuple[bytes, safeio.Dir]] = []  # [(name, Dir)]: the way to the folder of the last file; the next is mostly there
+        self._view: Optional[union.View] = None
 
-    def __enter__(self):
+    def __enter__(self) -> 'LayerFiles':
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         self._root.close_all()
         if self._view is not None:
             self._view.close()
 
-    def open(self, name, size):
+    def open(self, name: bytes, size: int) -> Iterable[bytes]:
         """The pieces of a regular file's content. NAME as in the tar. Raises OSError."""
         fd = self._descriptor(name)
         if size > _SMALL:
@@ -224,7 +227,7 @@ class LayerFiles(object):
         finally:
             os.close(fd)
 
-    def _descriptor(self, name):
+    def _descriptor(self, name: bytes) -> int:
         parts = [part for part in name.split(b'/') if part not in (b'', b'.')]
         if not parts or b'..' in parts:
             raise FileNotFoundError(2, 'a name that leaves the layer', name)
@@ -239,7 +242,7 @@ class LayerFiles(object):
             return self._from_view(parts)
         return fd
 
-    def _below_root(self, parts, links=0):
+    def _below_root(self, parts: List[bytes], links: int = 0) -> int:
         depth = 0
         while depth < len(self._open) and depth < len(parts) - 1 and self._open[depth][0] == parts[depth]:
             depth += 1
@@ -256,7 +259,7 @@ class LayerFiles(object):
         return folder.open(parts[-1])
 
     @staticmethod
-    def _through_link(folder, parts, depth, links):
+    def _through_link(folder: safeio.Dir, parts: List[bytes], depth: int, links: int) -> List[bytes]:
         """PARTS with the link at DEPTH replaced by its target, in the layer's own root: a tar may name files through a
         link of its own, as extraction did. Raises OSError where there is no link."""
         if links >= MAX_LINKS or not stat.S_ISLNK(folder.stat(parts[depth]).st_mode):
@@ -274,10 +277,10 @@ class LayerFiles(object):
 
     # -- data that lie in a layer below (an overlay made with metacopy or redirect_dir) --------------------------------
 
-    def _shares_data(self):
+    def _shares_data(self) -> bool:
         return self._mark is not None and len(self._layers) > 1
 
-    def _from_view(self, parts):
+    def _from_view(self, parts: List[bytes]) -> int:
         if self._view is None:
             self._view = union.View(as_layers(self._layers)).__enter__()
         view = self._view
@@ -295,7 +298,7 @@ class LayerFiles(object):
         return tree.Entry(b'/'.join(parts), st, part.folder, parts[-1], view, False, False, (here, part)).open()
 
 
-def _large(fd):
+def _large(fd: int) -> Iterator[bytes]:
     try:
         yield from pieces.of(fd)
     finally:
@@ -305,7 +308,7 @@ def _large(fd):
 # -- a layer made anew ---------------------------------------------------------------------------------------------------------
 
 
-def as_layers(image_layers, full_copies=False):
+def as_layers(image_layers: Sequence[model.ImageLayer], full_copies: bool = False) -> Tuple[model.Layer, ...]:
     """model.Layer of those model.ImageLayer (top first) that have a folder, for a union.View. FULL_COPIES: see model.PLAIN."""
     return tuple(model.Layer(layer.path, model.PLAIN if full_copies else layer.encoding, model.COMPLETE, layer.diff_id,
                              layer.chain_id, layer.cache_id)
@@ -329,7 +332,7 @@ class Made(NamedTuple):
 
 
 @contextlib.contextmanager
-def rebuilt(layers, full_copies=False):
+def rebuilt(layers: Sequence[model.ImageLayer], full_copies: bool = False) -> Iterator[Iterator[Union[tree.Entry, tree.Failure]]]:
     """The stream of entries of a new layer like layers[0]. LAYERS: it and those below it, model.ImageLayer, top first.
     FULL_COPIES: each folder is a whole file system (legacy overlay); the layer is what differs from the next one."""
     known = as_layers(layers, full_copies)
@@ -338,7 +341,7 @@ def rebuilt(layers, full_copies=False):
 
 
 @contextlib.contextmanager
-def writable(stack):
+def writable(stack: model.Stack) -> Iterator[Iterator[Union[tree.Entry, tree.Failure]]]:
     """The stream of entries of a container's writable layer as `docker commit` takes it: without the init layer."""
     if stack.copied_init:               # its files are in the writable layer: only a comparison tells them apart
         with contextlib.closing(trees.difference(stack)) as entries:
@@ -348,7 +351,9 @@ def writable(stack):
         yield held.enter_context(trees.LayerTree(stack).opened())[1]
 
 
-def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
+def make(opened: Callable[[], ContextManager[Iterable[Union[tree.Entry, tree.Failure]]]],
+         out: Optional[Callable[[Union[bytes, memoryview]], Any]] = None, idmap: 'Optional[IdMap]' = None,
+         on_failure: Optional[Callable[[archive.Lost], Any]] = None, sparse: bool = False) -> Made:
     """Write a layer tar as `docker commit` writes it -> Made, but with the nanoseconds and the extended attributes that
     `docker load` keeps and a commit drops. OPENED() is a context manager that gives the entries.
 
@@ -361,9 +366,9 @@ def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
     markers = []
     count = [0]
 
-    def without_markers(entries):
+    def without_markers(entries: Iterable[Union[tree.Entry, tree.Failure]]) -> Iterator[Union[tree.Entry, tree.Failure]]:
         for entry in entries:
-            if type(entry) is not tree.Failure and not entry.whiteout and whiteouts.looks_like_marker(entry.path):  # pylint: disable=unidiomatic-typecheck
+            if not isinstance(entry, tree.Failure) and not entry.whiteout and whiteouts.looks_like_marker(entry.path):
                 count[0] += 1
                 if len(markers) < MAX_NAMED:
                     markers.append(entry.path)
@@ -379,12 +384,12 @@ def make(opened, out=None, idmap=None, on_failure=None, sparse=False):
 
 
 class _Digesting(object):
-    def __init__(self, out):
+    def __init__(self, out: Optional[Callable[[Union[bytes, memoryview]], Any]]) -> None:
         self.digest = hashlib.sha256()
         self.size = 0
         self._out = out
 
-    def write(self, data):
+    def write(self, data: Union[bytes, memoryview]) -> None:
         self.digest.update(data)
         self.size += len(data)
         if self._out is not None:

@@ -8,11 +8,14 @@ the same images, or what a person saw checked is not what runs.
 """
 import hashlib
 import json
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ..archive import tarread
 from ..formats import jsonish, tarwriter
 from ..formats.values import as_dict, as_list
+
+if TYPE_CHECKING:
+    from ..formats.pieces import Readable
 
 MAX_SMALL = 8 << 20                     # configurations and manifests; layers are larger or do not matter here
 MAX_KEPT = 64 << 20
@@ -31,13 +34,13 @@ class ImageFile(NamedTuple):
     listed: Tuple[str, ...] = ()        # digests of its entries in index.json
 
 
-def to_document(images):
+def to_document(images: Iterable[ImageFile]) -> List[Dict[str, Any]]:
     """JSON-ready; :func:`from_document` takes it back."""
     return [dict(image._asdict()) for image in images]
 
 
-def from_document(value):
-    """The ImageFiles that another process of ours found."""
+def from_document(value: Any) -> Tuple[ImageFile, ...]:
+    """The ImageFiles that another process of this collection found."""
     return tuple(ImageFile(item['config'], item['config_digest'], tuple(item['references']), tuple(item['diff_ids']),
                            tuple(item['ids']), tuple(item['listed'])) for item in value)
 
@@ -45,20 +48,20 @@ def from_document(value):
 class Stream(object):
     """read(n) over a generator of bytes."""
 
-    def __init__(self, pieces):
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
 
-    def read(self, dummy=-1):
+    def read(self, dummy: int = -1) -> bytes:
         # an empty piece is not the end
         return next((piece for piece in self._pieces if piece), b'')
 
-    def close(self):
+    def close(self) -> None:
         close = getattr(self._pieces, 'close', None)
         if close is not None:
             close()
 
 
-def read(stream, what='image.tar', seek=False):
+def read(stream: 'Readable', what: str = 'image.tar', seek: bool = False) -> Tuple[ImageFile, ...]:
     """-> (ImageFile, ...) of an archive, in its order (SEEK: STREAM is a plain file). Raises ArchiveError if there is none,
     or if it contradicts itself."""
     reader = tarread.Reader(stream, what, seek)
@@ -67,12 +70,12 @@ def read(stream, what='image.tar', seek=False):
         if member.kind == tarread.SYMLINK and not _stays(member):
             raise reader.fail('is a link that leaves the archive', member.name)
         if member.kind not in (tarread.FILE, tarread.FOLDER, tarread.SYMLINK):
-            raise reader.fail('is no file, and an image has nothing else', member.name)
+            raise reader.fail('is not a file; an image has only files', member.name)
         if member.name in names and member.kind != tarread.FOLDER:
             raise reader.fail('is in the archive twice', member.name)
         names.add(member.name)
         if len(names) > MAX_NAMES:
-            raise reader.fail('has more than %d members: this is no image' % MAX_NAMES)
+            raise reader.fail('has more than %d members: this is not an image' % MAX_NAMES)
         if member.kind == tarread.FILE and member.size <= MAX_SMALL and kept < MAX_KEPT and _may_matter(member):
             data = reader.take()
             kept += len(data)
@@ -88,7 +91,7 @@ def read(stream, what='image.tar', seek=False):
     return found
 
 
-def pick(images, wanted):
+def pick(images: Iterable[ImageFile], wanted: str) -> ImageFile:
     """The image that a container is made from: that with the configuration WANTED (digest), else the topmost."""
     for image in images:
         if wanted and image.config_digest == wanted:
@@ -96,7 +99,7 @@ def pick(images, wanted):
     return max(images, key=lambda image: len(image.diff_ids))
 
 
-def only(pieces, image, what='image.tar'):
+def only(pieces: Iterable[bytes], image: ImageFile, what: str = 'image.tar') -> Iterator[bytes]:
     """The archive in PIECES (bytes) with IMAGE as its only one: layers pass, manifest.json and index.json are shortened."""
     reader = tarread.Reader(Stream(pieces), what)
     for member in reader:
@@ -114,11 +117,11 @@ def only(pieces, image, what='image.tar'):
     yield tarwriter.END
 
 
-def _header(name, size):
+def _header(name: bytes, size: int) -> bytes:
     return tarwriter.header(name, tarwriter.REGULAR, 0o644, 0, 0, size, 0)
 
 
-def _shortened(name, data, image):
+def _shortened(name: bytes, data: bytes, image: ImageFile) -> bytes:
     value = jsonish.loads(data)
     if name == MANIFEST:
         value = [entry for entry in map(as_dict, value) if _digest_of(entry) == image.config_digest]
@@ -127,12 +130,13 @@ def _shortened(name, data, image):
     return json.dumps(value, sort_keys=True).encode('utf-8')
 
 
-def _digest_of(entry):
+def _digest_of(entry: Dict[str, Any]) -> str:
     """The digest of an entry's configuration as its name says it: blobs/sha256/HEX or HEX.json."""
     return 'sha256:' + str(entry.get('Config')).rsplit('/', 1)[-1].split('.')[0]
 
 
-def _image(reader, entry, small, names, index):
+def _image(reader: tarread.Reader, entry: Dict[str, Any], small: Dict[bytes, bytes], names: Set[bytes],
+           index: Optional[Dict[str, List[Tuple[str, Optional[str]]]]]) -> ImageFile:
     name = str(entry.get('Config')).encode('utf-8', 'replace')
     config = _json(reader, small, name)
     diff_ids = as_list(as_dict(as_dict(config).get('rootfs')).get('diff_ids'))
@@ -144,7 +148,7 @@ def _image(reader, entry, small, names, index):
             raise reader.fail('lacks the layer %s' % tarread.shown(str(layer).encode('utf-8', 'replace')))
     digest = 'sha256:' + hashlib.sha256(small[name]).hexdigest()
     if _digest_of(entry) != digest:
-        raise reader.fail('has an image configuration that is not what its name says')
+        raise reader.fail('has an image configuration whose digest is not its name')
     ids, listed = [digest], []
     if index is not None:
         listed = [top for top, reached in index.items() if any(config == digest for dummy, config in reached)]
@@ -156,17 +160,17 @@ def _image(reader, entry, small, names, index):
     return ImageFile(config, digest, references, tuple(map(str, diff_ids)), tuple(dict.fromkeys(ids)), tuple(listed))
 
 
-def _stays(member):
+def _stays(member: tarread.Member) -> bool:
     """Old `docker save` links ../<other layer>/layer.tar; nothing else has links."""
     return member.link.startswith(b'../') and b'..' not in member.link[3:].split(b'/') and member.name.count(b'/') == 1
 
 
-def _may_matter(member):
+def _may_matter(member: tarread.Member) -> bool:
     return member.name in (MANIFEST, INDEX, b'oci-layout') or member.name.endswith(b'.json') \
         or member.name.startswith(b'blobs/')
 
 
-def _json(reader, small, name):
+def _json(reader: tarread.Reader, small: Dict[bytes, bytes], name: bytes) -> Any:
     if name not in small:
         raise reader.fail('lacks %s' % tarread.shown(name))
     try:
@@ -175,7 +179,7 @@ def _json(reader, small, name):
         raise reader.fail('is not JSON', name)
 
 
-def _index(reader, small):
+def _index(reader: tarread.Reader, small: Dict[bytes, bytes]) -> Dict[str, List[Tuple[str, Optional[str]]]]:
     """{digest of an entry of index.json: [(digest of a manifest or inner index, digest of its configuration or None)]}."""
     found = {}
     for item in as_list(as_dict(_json(reader, small, INDEX)).get('manifests'))[:MAX_IMAGES]:
@@ -187,7 +191,7 @@ def _index(reader, small):
             if blob is None or digest in [known for known, dummy in reached]:
                 continue                # of an index for several platforms only one need be here
             if hashlib.sha256(blob).hexdigest() != digest[7:]:
-                raise reader.fail('has a manifest that is not what its digest says')
+                raise reader.fail('has a manifest that does not have its digest')
             content = as_dict(_json(reader, small, b'blobs/sha256/' + digest[7:].encode()))
             config = as_dict(content.get('config')).get('digest')
             reached.append((digest, config if isinstance(config, str) else None))

@@ -7,6 +7,7 @@ Both stores use them (OCI image spec: config.md).
 """
 import hashlib
 import re
+from typing import Any, Iterable, List
 
 from ..disk import metadata
 
@@ -15,7 +16,7 @@ HEX = re.compile(rb'[0-9a-f]{64}\Z')
 MAX_LAYERS = 512                        # Docker allows 125; a loop must end
 
 
-def chain_ids(diff_ids):
+def chain_ids(diff_ids: Iterable[str]) -> List[str]:
     """chainIDs of an image, base first: the first is the diffID, then SHA-256(parent + ' ' + diffID)."""
     chain = []
     for diff_id in diff_ids:
@@ -24,7 +25,7 @@ def chain_ids(diff_ids):
     return chain
 
 
-def diff_ids_of(config):
+def diff_ids_of(config: Any) -> List[str]:
     """diffIDs of an image config, base first; [] if it has none that are digests."""
     found = metadata.list_of(config, 'rootfs', 'diff_ids')
     return found if found and all(isinstance(item, str) and DIGEST.match(item) for item in found) else []

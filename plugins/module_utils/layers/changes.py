@@ -9,10 +9,16 @@ number or security.capability differ, and for what is no folder also if size or 
 change below is C. The root is never listed. Content is not compared.
 """
 import stat
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Generator, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..disk.tree import Entry, Failure
-from .union import View, _Everywhere, _Folder
+from .union import View, _Everywhere, _Folder, descend
+
+if TYPE_CHECKING:
+    import os
+
+    from ..records.model import Stack
+    from .union import Part
 
 CAPABILITY = 'security.capability'
 
@@ -23,7 +29,7 @@ class Change(NamedTuple):
     entry: Optional[Entry]              # in the newer view (None for D); usable until the stream advances
 
 
-def changes(stack):
+def changes(stack: 'Stack') -> Iterator[Union[Change, Failure]]:
     """Yield Change and tree.Failure for a model.Stack, in tree order. Raises OSError if a layer can't be opened.
 
     Lost image layers are left out on both sides: then what they held and the container changed reads as added.
@@ -40,38 +46,26 @@ def changes(stack):
 
 
 class _Comparison(object):
-    def __init__(self, new, old, stacked):
+    def __init__(self, new: View, old: View, stacked: bool) -> None:
         self.new = new
         self.old = old
         # the old view is the new one without its top layer: what the top layer does not touch is the same
         self.stacked = stacked and len(new.layers) == len(old.layers) + 1 and not new.encodings[0].hides_all
         self.by_name = any(encoding.by_name for encoding in new.encodings)
 
-    def run(self):
-        prefix = b''
-        pending = [_Pair(self, self.new.root_parts(), self.old.root_parts(), prefix, None, None)]
-        while pending:
-            here = pending[-1]
-            prefix = prefix[:here.start]
-            yield from here.failures
-            here.failures = ()
-            for name in here.names:
-                path = prefix + name
-                inner = None
-                try:
-                    inner = yield from self._compared(here, prefix, name)
-                except OSError as exc:
-                    yield Failure(path, exc, False)
-                if inner is not None:
-                    pending.append(inner)
-                    prefix = path + b'/'
-                    break
-            else:
-                pending.pop()
+    def run(self) -> Iterator[Union[Change, Failure]]:
+        return descend(_Pair(self, self.new.root_parts(), self.old.root_parts(), b'', None, None), b'', self._visit)
 
-    def _compared(self, here, prefix, name):
+    def _visit(self, here: '_Pair', path: bytes, name: bytes) -> 'Generator[Union[Change, Failure], None, Optional[_Pair]]':
+        try:
+            return (yield from self._compared(here, path, name))
+        except OSError as exc:
+            yield Failure(path, exc, False)
+        return None
+
+    def _compared(self, here: '_Pair', path: bytes, name: bytes) -> 'Generator[Union[Change, Failure], None, Optional[_Pair]]':
         """Yield the changes of one name; the return value is the _Pair to go down into, None if there is none."""
-        path = prefix + name
+        prefix = path[:here.start]
         after = self.new._find(here.new, name) if name in here.new.where else None
         before = self.old._find(here.old, name) if name in here.old.where else None
         if after is None:
@@ -84,7 +78,7 @@ class _Comparison(object):
         folder = stat.S_ISDIR(st.st_mode)
         was_folder = before is not None and stat.S_ISDIR(before[1].st_mode)
         inner = None
-        if folder and was_folder:
+        if folder and before is not None and was_folder:
             differs = self._differs(entry, before, here.old, name)
             inner = _Pair(self, self.new._collect(here.new, name), self.old._collect(here.old, name),
                           path + b'/', here, entry)
@@ -98,11 +92,11 @@ class _Comparison(object):
             yield from self._added(here, name, path)
         return inner if inner is not None and not inner.same else None
 
-    def _added(self, here, name, path):
+    def _added(self, here: '_Pair', name: bytes, path: bytes) -> Iterator[Union[Change, Failure]]:
         for entry in self.new._walk(self.new._collect(here.new, name), path + b'/'):
             yield entry if isinstance(entry, Failure) else Change('A', entry.path, entry)
 
-    def _differs(self, entry, before, old_folder, name):
+    def _differs(self, entry: Entry, before: 'Tuple[Part, os.stat_result]', old_folder: _Folder, name: bytes) -> bool:
         st, (part, was) = entry.st, before
         if st.st_mode != was.st_mode or st.st_uid != was.st_uid or st.st_gid != was.st_gid \
                 or st.st_rdev != was.st_rdev:
@@ -116,7 +110,7 @@ class _Comparison(object):
         return entry.xattrs().get(CAPABILITY) != older.xattrs().get(CAPABILITY)
 
 
-def same_time(one, other):
+def same_time(one: int, other: int) -> bool:
     """Nanosecond times, equal also if within one second and one of the two was written without fractions."""
     if one == other:
         return True
@@ -126,14 +120,15 @@ def same_time(one, other):
 class _Pair(object):
     """A folder of both views while it is compared."""
 
-    def __init__(self, comparison, new_parts, old_parts, prefix, parent, entry):
+    def __init__(self, comparison: _Comparison, new_parts: 'List[Part]', old_parts: 'List[Part]', prefix: bytes, parent: 'Optional[_Pair]',
+                 entry: Optional[Entry]) -> None:
         new, old = comparison.new, comparison.old
         self.start = len(prefix)
         self.parent = parent
         self.entry = entry and entry._replace(path=b'')     # see listed(): paths of a whole deep nest would fill memory
         self.reported = parent is None  # the root is never listed
-        self.failures = ()
-        self.names = iter(())
+        self.failures: Tuple[Failure, ...] = ()
+        self.names: Iterator[bytes] = iter(())
         aligned = comparison.stacked and \
             [(part.index - 1, part.folder.identity) for part in new_parts if part.index > 0] == \
             [(part.index, part.folder.identity) for part in old_parts]
@@ -148,10 +143,10 @@ class _Pair(object):
         else:
             self.new = new._merge(new_parts, prefix)
             self.old = old._merge(old_parts, prefix)
-            self.names = iter(sorted(set(self.new.where).union(self.old.where)))
-        self.failures = tuple(side.failure for side in (self.new, self.old) if side.failure is not None)
+            self.names = iter(sorted(set(self.new.names).union(self.old.names)))
+        self.failures = self.new.failures + self.old.failures
 
-    def listed(self, prefix):
+    def listed(self, prefix: bytes) -> Iterator[Change]:
         """The C of this folder, whose paths begin with PREFIX, and of every one above it that was not listed yet, outermost
         first."""
         chain = []
@@ -162,4 +157,5 @@ class _Pair(object):
         for folder in reversed(chain):
             folder.reported = True
             path = prefix[:folder.start - 1]
-            yield Change('C', path, folder.entry._replace(path=path))
+            if folder.entry is not None:
+                yield Change('C', path, folder.entry._replace(path=path))

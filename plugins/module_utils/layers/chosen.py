@@ -12,7 +12,7 @@ import errno
 import fnmatch
 import os
 import stat
-from typing import Any, Iterator, List, NamedTuple, Set, Tuple, Union
+from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..disk.errors import LifeboatError
 from ..disk.tree import Entry, Failure
@@ -41,7 +41,7 @@ class Nothing(Exception):
         self.why = why
 
 
-def resolve(files: Any, text: bytes) -> Pattern:
+def resolve(files: filesystem.FileSystem, text: bytes) -> Pattern:
     """The Pattern of TEXT in the filesystem.FileSystem FILES. Nothing where its literal beginning is not there; LifeboatError where
     the data of a mount on the way are not on the disk."""
     parts = [part for part in text.split(b'/') if part not in (b'', b'.')]
@@ -61,7 +61,7 @@ def resolve(files: Any, text: bytes) -> Pattern:
     return Pattern(text, node.names, tuple(parts[count:]), tuple(_links(files, parts[:count])))
 
 
-def nearest(files: Any, parts: List[bytes]) -> bytes:
+def nearest(files: filesystem.FileSystem, parts: List[bytes]) -> bytes:
     """The longest beginning of the path of PARTS that is a folder."""
     for count in range(len(parts), 0, -1):
         path = b'/' + b'/'.join(parts[:count])
@@ -73,7 +73,7 @@ def nearest(files: Any, parts: List[bytes]) -> bytes:
     return b'/'
 
 
-def _links(files: Any, parts: List[bytes]) -> Set[Names]:
+def _links(files: filesystem.FileSystem, parts: List[bytes]) -> Set[Names]:
     """Places of the links on the way along PARTS, which exists; also of those that links lead through."""
     found: Set[Names] = set()
     pending = [list(parts)]
@@ -93,7 +93,7 @@ def _links(files: Any, parts: List[bytes]) -> Set[Names]:
 class _Frame(object):
     """A folder that the walk is in. `places`: positions in the patterns' components that its names may match."""
 
-    def __init__(self, entry: Any, places: Set[Tuple[int, int]], taken: bool, told: bool) -> None:
+    def __init__(self, entry: Optional[Entry], places: Set[Tuple[int, int]], taken: bool, told: bool) -> None:
         self.entry = entry
         self.prefix = entry.path + b'/' if entry is not None else b''
         self.places = places
@@ -105,7 +105,7 @@ class Choice(object):
     """What PATTERNS (Pattern) choose of the filesystem.FileSystem FILES. `matched`: numbers of the patterns that chose something, once
     entries() has gone so far."""
 
-    def __init__(self, files: Any, patterns: List[Pattern]) -> None:
+    def __init__(self, files: filesystem.FileSystem, patterns: List[Pattern]) -> None:
         self._files = files
         self.matched = {number for number, pattern in enumerate(patterns) if not pattern.rest}
         self._steps = [pattern.names + pattern.rest for pattern in patterns]
@@ -132,7 +132,7 @@ class Choice(object):
             taken = here.taken or self._accepts(places)
             if taken:
                 for frame in frames:
-                    if not frame.told:
+                    if not frame.told and frame.entry is not None:
                         frame.told = True
                         yield frame.entry
                 yield item

@@ -10,7 +10,7 @@ specification, fuse-overlayfs' main.c.
 """
 import os
 import stat
-from typing import NamedTuple, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..disk import safeio
 from ..records import model
@@ -18,6 +18,7 @@ from ..records import model
 WH = b'.wh.'
 WH_META = b'.wh..wh.'                   # aufs' own bookkeeping, never a deletion
 WH_OPAQUE = b'.wh..wh..opq'
+WH_OPAQUE_TOO = b'.wh..opq'             # a device that fuse-overlayfs makes beside it
 MAX_REDIRECT = 256                      # bytes; the kernel refuses longer ones
 
 
@@ -34,28 +35,28 @@ class Plain(object):
     """A full copy of the file system: nothing lies below it."""
     hides_all = True
     by_name = False                     # deletions are names of their own (.wh.NAME)
-    metacopy_mark = None                # xattr of a file whose data lie in a lower layer
+    metacopy_mark: Optional[str] = None     # xattr of a file whose data lie in a lower layer
 
-    def split(self, names):
+    def split(self, names: Sequence[bytes]) -> Tuple[Sequence[bytes], Sequence[bytes], bool]:
         """names of the folder -> (names of real entries, names deleted below, whether the folder is opaque)."""
         return names, (), False
 
-    def marks(self, folder):
+    def marks(self, folder: safeio.Dir) -> FolderMarks:
         """FolderMarks of an open folder."""
         return NO_MARKS
 
-    def is_whiteout(self, st, folder, name, marks):
+    def is_whiteout(self, st: os.stat_result, folder: safeio.Dir, name: bytes, marks: FolderMarks) -> bool:
         return False
 
-    def metacopy(self, attrs):
+    def metacopy(self, attrs: Dict[str, bytes]) -> Optional[bytes]:
         """None for a file with its own data, else the redirect (b'' for none) under which they lie below."""
-        return
+        return None
 
-    def clean(self, attrs):
+    def clean(self, attrs: Dict[str, bytes]) -> Dict[str, bytes]:
         """xattrs as the container saw them."""
         return attrs
 
-    def seen_stat(self, st, folder, name):
+    def seen_stat(self, st: os.stat_result, folder: safeio.Dir, name: bytes) -> os.stat_result:
         """lstat as the container saw it."""
         return st
 
@@ -64,11 +65,11 @@ class Overlay(Plain):
     """Kernel overlayfs. PREFIX is ``trusted.overlay.``, or ``user.overlay.`` for mounts in a user namespace."""
     hides_all = False
 
-    def __init__(self, prefix='trusted.overlay.'):
+    def __init__(self, prefix: str = 'trusted.overlay.') -> None:
         self.prefix = prefix
         self.metacopy_mark = prefix + 'metacopy'
 
-    def marks(self, folder):
+    def marks(self, folder: safeio.Dir) -> FolderMarks:
         fd = folder.fd
         names = os.listxattr(fd)
         if not names:
@@ -83,19 +84,19 @@ class Overlay(Plain):
             return NO_MARKS
         return FolderMarks(opaque == b'y', redirect, opaque == b'x')
 
-    def is_whiteout(self, st, folder, name, marks):
+    def is_whiteout(self, st: os.stat_result, folder: safeio.Dir, name: bytes, marks: FolderMarks) -> bool:
         if stat.S_ISCHR(st.st_mode):
             return st.st_rdev == 0
         if marks.xwhiteouts and stat.S_ISREG(st.st_mode) and st.st_size == 0:
             return self.prefix + 'whiteout' in os.listxattr(folder.node(name), follow_symlinks=False)
         return False
 
-    def metacopy(self, attrs):
+    def metacopy(self, attrs: Dict[str, bytes]) -> Optional[bytes]:
         if self.metacopy_mark not in attrs:
             return None
         return valid_redirect(attrs.get(self.prefix + 'redirect', b'')) or b''
 
-    def clean(self, attrs):
+    def clean(self, attrs: Dict[str, bytes]) -> Dict[str, bytes]:
         if not attrs or not any(name.startswith(self.prefix) for name in attrs):
             return attrs
         kept = {}
@@ -113,7 +114,7 @@ class Aufs(Plain):
     hides_all = False
     by_name = True
 
-    def split(self, names):
+    def split(self, names: Sequence[bytes]) -> Tuple[Sequence[bytes], Sequence[bytes], bool]:
         if not any(name.startswith(WH) for name in names):
             return names, (), False
         real, deleted, opaque = [], [], False
@@ -136,20 +137,25 @@ class FuseOverlayfs(Aufs):
     TYPES = {b'dir': stat.S_IFDIR, b'file': stat.S_IFREG, b'symlink': stat.S_IFLNK,
              b'pipe': stat.S_IFIFO, b'socket': stat.S_IFSOCK}
 
-    def marks(self, folder):
+    def split(self, names: Any) -> Any:
+        if WH_OPAQUE in names:          # else .wh..opq deletes a file named .opq
+            names = [name for name in names if name != WH_OPAQUE_TOO]
+        return Aufs.split(self, names)
+
+    def marks(self, folder: safeio.Dir) -> FolderMarks:
         attrs = safeio.xattrs_of(folder.fd)
         redirect = attrs.get('trusted.overlay.redirect', attrs.get('user.overlay.redirect'))
         return FolderMarks(any(attrs.get(name) == b'y' for name in self.OPAQUE),
                            valid_redirect(redirect) if redirect else None, False)
 
-    def is_whiteout(self, st, folder, name, marks):
+    def is_whiteout(self, st: os.stat_result, folder: safeio.Dir, name: bytes, marks: FolderMarks) -> bool:
         return stat.S_ISCHR(st.st_mode) and st.st_rdev == 0
 
-    def clean(self, attrs):
+    def clean(self, attrs: Dict[str, bytes]) -> Dict[str, bytes]:
         return {name: value for name, value in attrs.items()
                 if not name.startswith(self.PRIVATE) and name not in self.OVERRIDE}
 
-    def seen_stat(self, st, folder, name):
+    def seen_stat(self, st: os.stat_result, folder: safeio.Dir, name: bytes) -> os.stat_result:
         if not stat.S_ISREG(st.st_mode) and not stat.S_ISDIR(st.st_mode):
             return st
         attrs = safeio.xattrs_of(folder.node(name), follow_symlinks=False)
@@ -159,9 +165,9 @@ class FuseOverlayfs(Aufs):
         return st
 
 
-def overridden(st, value, types):
+def overridden(st: os.stat_result, value: bytes, types: Mapping[bytes, int]) -> os.stat_result:
     """Apply ``uid:gid:octalmode[:type]``; an unreadable value changes nothing."""
-    parts = value.split(b':')
+    parts = value.rstrip(b'\0').split(b':')
     try:
         uid, gid, mode = int(parts[0]), int(parts[1]), int(parts[2], 8)
     except (ValueError, IndexError):
@@ -169,7 +175,7 @@ def overridden(st, value, types):
     kind = stat.S_IFMT(st.st_mode)
     rdev = st.st_rdev
     if len(parts) > 3:
-        kind = types.get(parts[3], kind)
+        kind = next((types[name] for name in types if parts[3].startswith(name)), kind)
         device = parts[3].split(b'-')
         if device[0] in (b'block', b'char') and len(device) == 3 and device[1].isdigit() and device[2].isdigit():
             kind = stat.S_IFBLK if device[0] == b'block' else stat.S_IFCHR
@@ -182,7 +188,7 @@ def overridden(st, value, types):
                                   'st_ctime': st.st_ctime})
 
 
-def valid_redirect(value):
+def valid_redirect(value: bytes) -> Optional[bytes]:
     """The redirect, or None where the kernel would answer EIO: empty, too long, or with an inner slash but no leading one."""
     value = value.rstrip(b'\0')
     if not value or len(value) > MAX_REDIRECT or b'\0' in value:

@@ -8,7 +8,7 @@ id 0 at the start of the first); RootlessKit (id 0 is the user, 1 and up its sub
 linux/capability.h (struct vfs_ns_cap_data); linux/posix_acl_xattr.h.
 """
 import struct
-from typing import NamedTuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 DEFAULT_COUNT = 65536                   # what useradd and Docker's own dockremap get
 MAX_ID = 0xffffffff                     # (uid_t)-1: no id
@@ -27,45 +27,42 @@ class Range(NamedTuple):
 
 
 class IdMap(object):
-    """Ranges of users and of groups. Ids that no range holds stay as they are; `unmapped` counts them.
+    """Ranges of users and of groups. Ids that no range holds stay as they are.
 
     `assumed`: the ranges' length was not found and the usual one is taken; worth telling.
     """
 
-    def __init__(self, uid_ranges, gid_ranges, assumed=False):
+    def __init__(self, uid_ranges: Iterable[Sequence[int]], gid_ranges: Iterable[Sequence[int]], assumed: bool = False) -> None:
         self.uid_ranges = tuple(Range(*found) for found in uid_ranges)
         self.gid_ranges = tuple(Range(*found) for found in gid_ranges)
         self.assumed = assumed
-        self.unmapped = 0
-        self._pairs = {}
+        self._pairs: Dict[Tuple[int, int], Tuple[int, int]] = {}
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, IdMap) and (self.uid_ranges, self.gid_ranges) == (other.uid_ranges, other.gid_ranges)
 
-    def __ne__(self, other):
+    def __ne__(self, other: object) -> bool:
         return not self == other
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.uid_ranges, self.gid_ranges))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return 'IdMap(%r, %r)' % (self.uid_ranges, self.gid_ranges)
 
-    def to_container(self, uid, gid):
+    def to_container(self, uid: int, gid: int) -> Tuple[int, int]:
         """(uid, gid) as the container saw them."""
         pair = self._pairs.get((uid, gid))
         if pair is None:
             new_uid = _shift(self.uid_ranges, uid)
             new_gid = _shift(self.gid_ranges, gid)
-            pair = (uid if new_uid is None else new_uid, gid if new_gid is None else new_gid,
-                    (new_uid is None) + (new_gid is None))
+            pair = (uid if new_uid is None else new_uid, gid if new_gid is None else new_gid)
             if len(self._pairs) >= _CACHE:
                 self._pairs.clear()
             self._pairs[uid, gid] = pair
-        self.unmapped += pair[2]
-        return pair[:2]
+        return pair
 
-    def xattrs(self, found):
+    def xattrs(self, found: Dict[str, bytes]) -> Dict[str, bytes]:
         """{name: value} with the ids inside file capabilities and POSIX ACLs changed likewise."""
         if CAPABILITY not in found and ACLS[0] not in found and ACLS[1] not in found:
             return found
@@ -77,45 +74,41 @@ class IdMap(object):
                 found[name] = self._acl(found[name])
         return found
 
-    def _capability(self, value):
+    def _capability(self, value: bytes) -> bytes:
         if len(value) != 24 or value[3] != 3:
             return value
         root = _shift(self.uid_ranges, struct.unpack('<I', value[20:])[0])
         if root is None:
-            self.unmapped += 1
             return value
         return revision2(value) if root == 0 else value[:20] + struct.pack('<I', root)
 
-    def _acl(self, value):
+    def _acl(self, value: bytes) -> bytes:
         if len(value) < 4 or (len(value) - 4) % 8:
             return value
         entries = [value[:4]]
         for tag, permissions, number in struct.iter_unpack('<HHI', value[4:]):
             if tag in (_ACL_USER, _ACL_GROUP):
                 new = _shift(self.uid_ranges if tag == _ACL_USER else self.gid_ranges, number)
-                if new is None:
-                    self.unmapped += 1
-                else:
-                    number = new
+                number = number if new is None else new
             entries.append(struct.pack('<HHI', tag, permissions, number))
         return b''.join(entries)
 
 
-def _shift(ranges, number):
+def _shift(ranges: Iterable[Range], number: int) -> Optional[int]:
     for found in ranges:
         if 0 <= number - found.host < found.count:
             return found.container + number - found.host
     return None
 
 
-def revision2(value):
+def revision2(value: bytes) -> bytes:
     """A security.capability value without the user namespace it belongs to; others unchanged."""
     if len(value) == 24 and value[3] == 3:
         return value[:3] + b'\x02' + value[4:20]
     return value
 
 
-def parse_subids(text):
+def parse_subids(text: bytes) -> List[Tuple[bytes, int, int]]:
     """[(owner, start, count)] of /etc/subuid or /etc/subgid (bytes), in file order, without nonsensical lines."""
     found = []
     for line in text.split(b'\n'):
@@ -130,7 +123,7 @@ def parse_subids(text):
     return found
 
 
-def _chain(start, ranges):
+def _chain(start: int, ranges: Iterable[Tuple[int, int]]) -> Tuple[Range, ...]:
     """Ranges one after another in the container, from container id START on."""
     found = []
     for host, count in ranges:
@@ -139,7 +132,7 @@ def _chain(start, ranges):
     return tuple(found)
 
 
-def _remapped(first, subids):
+def _remapped(first: int, subids: Iterable[Tuple[bytes, int, int]]) -> Optional[Tuple[Range, ...]]:
     """Ranges for a userns root whose container root is host id FIRST, None if SUBIDS don't know it."""
     owner = next((name for name, start, dummy in subids if start == first), None)
     if owner is None:
@@ -150,7 +143,7 @@ def _remapped(first, subids):
     return _chain(0, mine[at:] + mine[:at] if at else mine)
 
 
-def from_root_name(name, subuid=b'', subgid=b''):
+def from_root_name(name: bytes, subuid: bytes = b'', subgid: bytes = b'') -> IdMap:
     """The IdMap of a userns-remap data root NAME (bytes, ``100000.100000``: host ids of the container's root).
 
     SUBUID, SUBGID: contents of the dead host's /etc/subuid and /etc/subgid. Without a matching line there the length
@@ -179,7 +172,7 @@ def from_shifted(uid: int, gid: int, subuid: bytes = b'', subgid: bytes = b'') -
     return from_root_name(b'%d.%d' % (uid, gid), subuid, subgid)
 
 
-def from_rootless(uid, gid, user, subuid=b'', subgid=b''):
+def from_rootless(uid: int, gid: int, user: Optional[bytes], subuid: bytes = b'', subgid: bytes = b'') -> IdMap:
     """The IdMap of a rootless daemon of the user UID, GID (owner of the data root), named USER (bytes or None).
 
     Lines of SUBUID and SUBGID count if they name USER or the number UID. Without any only the user itself is known

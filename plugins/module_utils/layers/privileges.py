@@ -1,12 +1,13 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What this process may not see, so that nothing looks whole that only seems so.
+"""Which marks of layers are hidden from this process, so that no incomplete layer counts as complete.
 
 trusted.* attributes, by which overlayfs marks opaque folders, are left out of every list for a process without CAP_SYS_ADMIN in the
 initial user namespace (xattr(7)): no error, they are just not there. Root inside an ordinary container is such a process.
 """
 import os
+from typing import Optional, Tuple
 
 from ..disk import host
 from ..formats import wording
@@ -17,7 +18,7 @@ CAP_SYS_ADMIN = 21                      # linux/capability.h
 WHOLE = [b'0', b'0', b'4294967295']     # uid_map of the initial user namespace, user_namespaces(7)
 
 
-def sees_trusted(proc='/proc/self'):
+def sees_trusted(proc: str = '/proc/self') -> bool:
     """True if trusted.* attributes are shown to this process."""
     try:
         words = [line.split() for line in host.read_kernel(os.path.join(proc, 'status')).split(b'\n') if line.startswith(b'CapEff:')]
@@ -27,7 +28,7 @@ def sees_trusted(proc='/proc/self'):
         return os.geteuid() == 0        # no /proc, or a kernel without user namespaces
 
 
-def hidden_marks(path, blind, stack):
+def hidden_marks(path: bytes, blind: bool, stack: Optional[model.Stack]) -> Tuple[model.Problem, ...]:
     """Problems of a STACK of the data root PATH whose marks this process does not see (BLIND). The same for all of a root."""
     if not blind or stack is None or all(layer.encoding != model.OVERLAY for layer in stack.view()):
         return ()

@@ -12,11 +12,30 @@ import errno
 import os
 import stat
 from collections import OrderedDict, deque
-from typing import Any, NamedTuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Generator,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from ..disk import safeio
 from ..disk.tree import Entry, Failure
 from .encodings import ENCODINGS, NO_MARKS
+
+if TYPE_CHECKING:
+    from ..records.model import Layer
+    from .encodings import FolderMarks
 
 
 class Part(NamedTuple):
@@ -33,33 +52,35 @@ class View(object):
     tree.Failure; the rest goes on.
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers: 'Sequence[Layer]') -> None:
         self.layers = tuple(layers)
         self.encodings = [ENCODINGS[layer.encoding] for layer in self.layers]
-        self._pool = OrderedDict()
-        self._roots = []
-        self._bare = None               # the last Entry that was opened, if it has no extended attributes
+        self._pool: OrderedDict[int, safeio.Dir] = OrderedDict()
+        self._roots: List[safeio.Dir] = []
+        self._bare: Optional[Entry] = None  # the last Entry that was opened, if it has no extended attributes
 
-    def __enter__(self):
+    def __enter__(self) -> 'View':
         try:
             for layer in self.layers:
+                if layer.path is None:
+                    raise OSError(errno.ENOENT, 'the folder of a layer is not known')
                 self._roots.append(safeio.Dir.root(layer.path, self._pool))
         except OSError:
             self.close()
             raise
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         while self._pool:
             self._pool.popitem()[1]._close()
         self._roots = []
 
     # -- the merged view ---------------------------------------------------------------------------------------
 
-    def root_parts(self):
+    def root_parts(self) -> List[Part]:
         parts = []
         for index, root in enumerate(self._roots):
             marks = self.encodings[index].marks(root)
@@ -68,44 +89,32 @@ class View(object):
                 break
         return parts
 
-    def entries(self, prune=None):
+    def entries(self, prune: Optional[Callable[[Entry], bool]] = None) -> Iterator[Union[Entry, Failure]]:
         """Yield Entry and Failure of the merged file system, without its root. PRUNE(entry) true: not into that folder."""
         return self._walk(self.root_parts(), b'', prune)
 
-    def _walk(self, parts, prefix, prune=None):
-        pending = [self._merge(parts, prefix)]
-        while pending:
-            here = pending[-1]
-            prefix = prefix[:here.start]
-            if here.failure is not None:
-                yield here.failure
-                here.failure = None
-            for name in here.names:
-                path = prefix + name
-                try:
-                    found = self._find(here, name)
-                except OSError as exc:
-                    yield Failure(path, exc, False)
-                    continue
-                if found is None:
-                    continue
-                part, st = found
-                entry = Entry(path, st, part.folder, name, self, False, False, (here, part))
-                yield entry
-                if not stat.S_ISDIR(st.st_mode) or (prune and prune(entry)):
-                    continue
-                try:
-                    inner = self._merge(self._collect(here, name), path + b'/')
-                except OSError as exc:
-                    yield Failure(path, exc, True)
-                    continue
-                pending.append(inner)
-                prefix = path + b'/'
-                break
-            else:
-                pending.pop()
+    def _walk(self, parts: List[Part], prefix: bytes, prune: Optional[Callable[[Entry], bool]] = None) -> Iterator[Union[Entry, Failure]]:
+        def visit(here: '_Folder', path: bytes, name: bytes) -> 'Generator[Union[Entry, Failure], None, Optional[_Folder]]':
+            try:
+                found = self._find(here, name)
+            except OSError as exc:
+                yield Failure(path, exc, False)
+                return None
+            if found is None:
+                return None
+            part, st = found
+            entry = Entry(path, st, part.folder, name, self, False, False, (here, part))
+            yield entry
+            if not stat.S_ISDIR(st.st_mode) or (prune and prune(entry)):
+                return None
+            try:
+                return self._merge(self._collect(here, name), path + b'/')
+            except OSError as exc:
+                yield Failure(path, exc, True)
+            return None
+        return descend(self._merge(parts, prefix), prefix, visit)
 
-    def _merge(self, parts, prefix):
+    def _merge(self, parts: List[Part], prefix: bytes) -> '_Folder':
         """The names of a merged folder. A layer whose share cannot be listed is reported, the others remain."""
         where = {}
         hidden = set()
@@ -124,7 +133,7 @@ class View(object):
                 break
         return _Folder(len(prefix), parts, where, failure, sorted(where))
 
-    def _find(self, here, name):
+    def _find(self, here: '_Folder', name: bytes) -> Optional[Tuple[Part, os.stat_result]]:
         """(part, lstat) of a name in a merged folder, or None if it is a whiteout or vanished."""
         for part in here.where[name]:
             try:
@@ -137,11 +146,11 @@ class View(object):
             return part, encoding.seen_stat(st, part.folder, name)
         return None
 
-    def _collect(self, here, name):
+    def _collect(self, here: '_Folder', name: bytes) -> List[Part]:
         """The parts of the sub-folder NAME of a merged folder."""
         parts = []
 
-        def visit(index, parent, leaf, st):
+        def visit(index: int, parent: safeio.Dir, leaf: bytes, st: os.stat_result) -> Optional[bytes]:
             if not stat.S_ISDIR(st.st_mode):
                 return None
             folder = parent.child(leaf)
@@ -152,18 +161,22 @@ class View(object):
         self._search(here, name, visit)
         return parts
 
-    def _search(self, here, name, visit):
+    def _search(self, here: '_Folder', name: bytes, visit: Callable[[int, safeio.Dir, bytes, os.stat_result], Optional[bytes]]) -> None:
         """Look NAME up downwards as the kernel does. VISIT(layer index, parent folder, leaf, lstat) answers None to
         end the search, b'' to go on with the same name, or the redirect under which to go on."""
-        queue = deque((part.index, part.folder, name, part) for part in here.where.get(name, ()))
+        queue: Deque[Tuple[int, safeio.Dir, bytes, Optional[Part]]] = deque(
+            (part.index, part.folder, name, part) for part in here.where.get(name, ()))
         while queue:
             index, base, target, part = queue.popleft()
             try:
-                parent, leaf, marks, stop = self._locate(index, base, target, part)
-                st = parent.stat(leaf) if parent is not None else None
+                located = self._locate(index, base, target, part)
+                if located is None:
+                    return
+                parent, leaf, marks, stop = located
+                st = parent.stat(leaf)
             except FileNotFoundError:
                 continue
-            if st is None or self.encodings[index].is_whiteout(st, parent, leaf, marks):
+            if self.encodings[index].is_whiteout(st, parent, leaf, marks):
                 return
             redirect = visit(index, parent, leaf, st)
             if redirect is None or stop:
@@ -174,16 +187,16 @@ class View(object):
             elif redirect:
                 queue = deque(self._siblings(here, index, target, redirect))
 
-    def _siblings(self, here, index, target, redirect):
+    def _siblings(self, here: '_Folder', index: int, target: bytes, redirect: bytes) -> List[Tuple[int, safeio.Dir, bytes, Optional[Part]]]:
         """Where a relative redirect is looked for: beside the old name, in every lower layer of the same folder."""
         if target.startswith(b'/'):
             path = os.path.join(os.path.dirname(target), redirect)
             return [(lower, self._roots[lower], path, None) for lower in range(index + 1, len(self._roots))]
         return [(part.index, part.folder, redirect, part) for part in here.parts if part.index > index]
 
-    def _locate(self, index, base, target, part):
-        """Resolve TARGET below BASE in one layer -> (parent folder, leaf, parent's marks, nothing below counts).
-        The folder is None where this very layer hides the path."""
+    def _locate(self, index: int, base: safeio.Dir, target: bytes, part: Optional[Part]) -> 'Optional[Tuple[safeio.Dir, bytes, FolderMarks, bool]]':
+        """Resolve TARGET below BASE in one layer -> (parent folder, leaf, parent's marks, nothing below counts), None where this
+        very layer hides the path."""
         if not target.startswith(b'/'):
             return base, target, part.marks if part is not None else NO_MARKS, False
         encoding = self.encodings[index]
@@ -193,7 +206,7 @@ class View(object):
         for name in names[:-1]:
             st = folder.stat(name)
             if encoding.is_whiteout(st, folder, name, marks) or not stat.S_ISDIR(st.st_mode):
-                return None, None, None, True
+                return None
             folder = folder.child(name)
             marks = encoding.marks(folder)
             stop = stop or marks.opaque
@@ -201,7 +214,7 @@ class View(object):
 
     # -- what an Entry asks of its tree --------------------------------------------------------------------------
 
-    def open(self, entry):
+    def open(self, entry: Entry) -> int:
         here, part = entry.below
         fd = entry.folder.open(entry.name)
         mark = self.encodings[part.index].metacopy_mark
@@ -215,11 +228,11 @@ class View(object):
         os.close(fd)
         return self._open_data(entry, here)
 
-    def _open_data(self, entry, here):
+    def _open_data(self, entry: Entry, here: '_Folder') -> int:
         """The data of a metacopy file (its own bytes read as zeros) from the next lower layer that has them."""
         found = []
 
-        def visit(index, parent, leaf, st):
+        def visit(index: int, parent: safeio.Dir, leaf: bytes, st: os.stat_result) -> Optional[bytes]:
             if not stat.S_ISREG(st.st_mode):
                 return None
             fd = parent.open(leaf)
@@ -235,7 +248,7 @@ class View(object):
             raise OSError(errno.EIO, 'only the metadata of this file are in its layer; the layer with its data is missing')
         return found[0]
 
-    def xattrs(self, entry, fd=None):
+    def xattrs(self, entry: Entry, fd: Optional[int] = None) -> Dict[str, bytes]:
         if fd is not None and entry is self._bare:
             return {}
         encoding = self.encodings[entry.below[1].index]
@@ -246,54 +259,41 @@ class View(object):
 
     # -- one layer -----------------------------------------------------------------------------------------------
 
-    def layer_entries(self, prune=None):
+    def layer_entries(self, prune: Optional[Callable[[Entry], bool]] = None) -> Iterator[Union[Entry, Failure]]:
         """Yield Entry (with `whiteout`, `opaque`) and Failure of the top layer, as an OCI layer would hold it:
         a redirected folder is spelt out as an opaque one with all that is seen in it."""
-        prefix = b''
-        pending = [self._layer_folder(self.root_parts(), prefix)]
-        while pending:
-            here = pending[-1]
-            prefix = prefix[:here.start]
-            if here.failure is not None:
-                yield here.failure
-                here.failure = None
+        def visit(here: '_Folder', path: bytes, name: bytes) -> 'Generator[Union[Entry, Failure], None, Optional[_Folder]]':
             top = here.parts[0]
             encoding = self.encodings[top.index]
-            for name in here.names:
-                path = prefix + name
-                if name in here.deleted:
-                    yield Entry(path, NO_STAT, top.folder, name, self, True, False, (here, top))
-                    continue
-                try:
-                    st = top.folder.stat(name)
-                    gone = encoding.is_whiteout(st, top.folder, name, top.marks)
-                    if gone or not stat.S_ISDIR(st.st_mode):
-                        yield Entry(path, encoding.seen_stat(st, top.folder, name), top.folder, name, self, gone, False,
-                                    (here, top))
-                        continue
-                    st = encoding.seen_stat(st, top.folder, name)
-                    parts = self._collect(here, name)
-                    inner = self._layer_folder(parts, path + b'/')
-                except FileNotFoundError:
-                    continue            # removed by a live container since the listing
-                except OSError as exc:
-                    yield Failure(path, exc, True)
-                    continue
-                redirected = bool(parts[0].marks.redirect)
-                entry = Entry(path, st, top.folder, name, self, False, redirected or inner.opaque, (here, top))
-                yield entry
-                if prune and prune(entry):
-                    continue
-                if redirected:
-                    yield from self._walk(parts, path + b'/', prune)
-                    continue
-                pending.append(inner)
-                prefix = path + b'/'
-                break
-            else:
-                pending.pop()
+            if name in here.deleted:
+                yield Entry(path, NO_STAT, top.folder, name, self, True, False, (here, top))
+                return None
+            try:
+                st = top.folder.stat(name)
+                gone = encoding.is_whiteout(st, top.folder, name, top.marks)
+                if gone or not stat.S_ISDIR(st.st_mode):
+                    yield Entry(path, encoding.seen_stat(st, top.folder, name), top.folder, name, self, gone, False, (here, top))
+                    return None
+                st = encoding.seen_stat(st, top.folder, name)
+                parts = self._collect(here, name)
+                inner = self._layer_folder(parts, path + b'/')
+            except FileNotFoundError:
+                return None             # removed by a live container since the listing
+            except OSError as exc:
+                yield Failure(path, exc, True)
+                return None
+            redirected = bool(parts[0].marks.redirect)
+            entry = Entry(path, st, top.folder, name, self, False, redirected or inner.opaque, (here, top))
+            yield entry
+            if prune and prune(entry):
+                return None
+            if redirected:
+                yield from self._walk(parts, path + b'/', prune)
+                return None
+            return inner
+        return descend(self._layer_folder(self.root_parts(), b''), b'', visit)
 
-    def _layer_folder(self, parts, prefix):
+    def _layer_folder(self, parts: List[Part], prefix: bytes) -> '_Folder':
         """A folder of which only the top layer's names are listed; the parts below are kept for look-ups."""
         failure, deleted, names, opaque = None, (), (), False
         try:
@@ -307,6 +307,29 @@ class View(object):
         return folder
 
 
+def descend(folder: Any, prefix: bytes, visit: Callable[[Any, bytes, bytes], Any]) -> Iterator[Any]:
+    """What VISIT yields for each name in FOLDER, whose paths begin with PREFIX, and below.
+
+    A folder has `start` (length of its prefix), `failures` (to be yielded before its names) and `names`, an iterator.
+    VISIT(folder, path, name) is a generator that returns the folder to go down into, None if there is none.
+    """
+    pending = [folder]
+    while pending:
+        here = pending[-1]
+        prefix = prefix[:here.start]
+        yield from here.failures
+        here.failures = ()
+        for name in here.names:
+            path = prefix + name
+            inner = yield from visit(here, path, name)
+            if inner is not None:
+                pending.append(inner)
+                prefix = path + b'/'
+                break
+        else:
+            pending.pop()
+
+
 NO_STAT = os.stat_result((stat.S_IFCHR, 0, 0, 1, 0, 0, 0, 0, 0, 0))
 
 
@@ -315,33 +338,34 @@ class _Everywhere(object):
     Right only where no layer deletes by name (Encoding.by_name)."""
     __slots__ = ('parts',)
 
-    def __init__(self, parts):
+    def __init__(self, parts: List[Part]) -> None:
         self.parts = parts
 
-    def get(self, name, default=()):
+    def get(self, name: bytes, default: Any = ()) -> List[Part]:
         return self.parts
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: bytes) -> List[Part]:
         return self.parts
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         return True
 
 
 class _Folder(object):
     """A merged folder while it is walked."""
-    __slots__ = ('start', 'parts', 'where', 'failure', 'names', 'deleted', 'opaque')
+    __slots__ = ('start', 'parts', 'where', 'failures', 'names', 'deleted', 'opaque')
 
-    def __init__(self, start, parts, where, failure, names):
+    def __init__(self, start: int, parts: List[Part], where: Union[Dict[bytes, List[Part]], _Everywhere], failure: Optional[Failure],
+                 names: Iterable[bytes]) -> None:
         self.start = start              # length of the prefix of its paths: all prefixes of a deep nest would fill memory
         self.parts = parts
         self.where = where              # name -> parts that have it, top first
-        self.failure = failure
+        self.failures = () if failure is None else (failure,)
         self.names = iter(names)
         self.deleted = frozenset()
         self.opaque = False
 
 
-def _same_inode(fd, st):
+def _same_inode(fd: int, st: os.stat_result) -> bool:
     now = os.fstat(fd)
     return (now.st_dev, now.st_ino) == (st.st_dev, st.st_ino)

@@ -5,6 +5,8 @@
 
 Nothing else decides by a code: statuses and the rest of the logic read the fields of a Problem, or ask the functions below.
 """
+from typing import Any
+
 from .model import CRITICAL, INFO, WARNING, Problem
 
 LOSES_DATA = 'loses_data'               # of the object, something is missing or cannot be read: it is not complete
@@ -31,11 +33,10 @@ CODES = {
     'DAEMON_JSON_DAMAGED': (WARNING, 'daemon.json cannot be parsed; what it may say about the data root is unknown.', BLOCKS_START),
     'HIDDEN_STORE': (INFO, 'Containers of a storage driver that the daemon does not use now. Docker does not list them; '
                            'they are hidden, not lost.'),
-    'PRIVILEGES_MISSING': (WARNING, 'Without root, trusted.* attributes and other users\' files cannot be read: opaque '
-                                    'folders look transparent and files are missing. Root inside a container needs '
-                                    'CAP_SYS_ADMIN for these attributes.', LOSES_DATA, HIDES, PASSES),
-    'OTHER_ENGINE': (INFO, 'Data of another container engine are on this host; this collection does not read them.'),
-    'VM_DISK': (INFO, 'The image of a disk of a virtual machine or an appliance: containers may lie inside.'),
+    'PRIVILEGES_MISSING': (WARNING, 'Without root, trusted.* attributes and other users\' files cannot be read: deleted '
+                                    'files look as if they were there, and files are missing. Root inside a container '
+                                    'needs CAP_SYS_ADMIN for these attributes.', LOSES_DATA, HIDES, PASSES),
+    'VM_DISK': (INFO, 'A file is the disk of a virtual machine or an appliance. Containers may be in it.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
     # a disk that is attached
@@ -48,30 +49,68 @@ CODES = {
                                      'holds was not read.'),
     'DISK_MEMBER_MISSING': (WARNING, 'A RAID or a volume group of the disk lacks some of its devices.'),
     # a repair in place
-    'ROOT_IN_USE': (CRITICAL, 'A daemon, a container or a mount still works on this data root, or another machine may: nothing is repaired.'),
-    'ROOT_LAYOUT_UNKNOWN': (CRITICAL, 'The layout of the data root is none that repairs know: nothing is repaired.'),
+    'ROOT_IN_USE': (CRITICAL, 'A daemon, a container or a mount still uses this data root, or another machine may use it. Nothing is repaired.'),
+    'ROOT_LAYOUT_UNKNOWN': (CRITICAL, 'The repair does not know the layout of this data root. Nothing is repaired.'),
     'ROOT_COPY_INCOMPLETE': (CRITICAL, 'The data root is a copy that lost device nodes, links, extended attributes or owners. It looks whole, but '
-                                       'deleted files are back or belong to others: nothing is repaired.'),
+                                       'deleted files are back, or files have the wrong owner. Nothing is repaired.'),
+    # a dump of a database
+    'DUMP_CONTAINER_RUNS': (WARNING, 'A database of a container that runs is not dumped: its own tools do that.'),
+    'DUMP_FOREIGN_ARCH': (WARNING, 'The programs of the image are for another processor than this machine has.'),
+    'DUMP_LAYERS_LOST': (WARNING, 'Layers of the container are missing, so its database server cannot be started.'),
+    'DUMP_NO_BINARY': (WARNING, 'The image has no server of this database, or no program that writes a dump.'),
+    'DUMP_NO_SPACE': (WARNING, 'There is no room for the copy-on-write view in which the database would be recovered.'),
+    'DUMP_PARTIAL': (WARNING, 'A dump was written, and something is missing in it.', LOSES_DATA),
+    'DUMP_SERVER_FAILED': (WARNING, 'The database server did not start on the data, or its dump program failed. The log is beside the dumps.'),
+    'DUMP_TIMEOUT': (WARNING, 'The database server was not ready, or its dump not whole, within the time limit.', PASSES),
+    'DUMP_UNSAFE_HERE': (WARNING, 'A database server of a dead container is not started here: no root, no namespaces, or layers that the kernel '
+                                  'cannot show.'),
+    'DUMP_VERSION_MISMATCH': (WARNING, 'The server in the image is not of the version of the data.'),
+    # stores and databases of engines without a daemon
+    'RECORDS_DAMAGED': (CRITICAL, 'layers.json, containers.json or images.json of a graph root (containers/storage) cannot be read. Every '
+                                  'podman, buildah and crio command fails with it.', BLOCKS_START),
+    'VOLATILE_RECORD_LOST': (CRITICAL, 'A file of volatile records of a graph root is empty, as a power cut leaves it, while layers of containers '
+                                       'are there. A start of crio, or podman system prune --external, deletes these layers.', DELETES),
+    'STORE_WIPED_AT_NEXT_START': (CRITICAL, 'CRI-O was not stopped in an orderly way: crio wipe, which runs before its next start, deletes the '
+                                            'whole graph root, also what Podman has in it.', DELETES),
+    'LAYER_INCOMPLETE': (CRITICAL, 'A layer is marked as incomplete: it was being made or removed. The next podman, buildah or crio command '
+                                   'deletes it.', DELETES),
+    'LAYER_STAGED': (CRITICAL, 'A layer whose removal was begun: its folder was moved aside and is deleted by the next podman, buildah or crio '
+                               'command.', DELETES),
+    'STATE_DB_DAMAGED': (WARNING, 'The database of Podman (db.sql or bolt_state.db) is damaged. Containers, layers, images and volumes are found '
+                                  'without it; definitions and states may be missing.', BLOCKS_START),
+    'STATE_DB_MISSING': (WARNING, 'The database of Podman is missing: podman ps shows nothing. Containers, layers, images and volumes are found '
+                                  'without it; definitions and states are missing.', BLOCKS_START),
+    'STATE_DB_HOT': (INFO, 'Podman was writing its database when the host died. The half-written transaction was taken back in memory, as SQLite '
+                           'does it on the disk.'),
+    'STATE_RECORD_LOST': (WARNING, 'The record of a container in the database of its engine is lost; what is known comes from its store and its '
+                                   'runtime spec.', BLOCKS_START),
+    'NO_STATE_RECORD': (INFO, 'A container of the store that Podman has no record of: another program made it, such as Buildah.'),
+    'IN_POD': (INFO, 'A container of a pod. The pod itself, its infra container and its published ports are not in the bundle.'),
+    'MOUNT_WRITES_LEFT': (WARNING, 'What a container wrote to a mount with :O, or to an image that it had mounted read-write, is not rescued: it '
+                                   'is in no layer. The engine empties it when the container stops.', LOSES_DATA, DELETES),
+    'VOLUME_LAYER_ONLY': (INFO, 'A volume that is a layer over an image: what was written to it is kept, not the image.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),
     'HOSTCONFIG_DAMAGED': (WARNING, 'hostconfig.json is empty or damaged; limits, ports and restart policy are unknown.',
                                     LOSES_DATA, BLOCKS_START),
     'CONFIG_MISMATCH': (WARNING, 'config.v2.json carries the ID of another container; dockerd rejects it.', LOSES_DATA, BLOCKS_START),
     'CONFIG_FROM_TEMP': (INFO, 'The newest complete record was in a temporary file of an interrupted write.'),
-    'NAME_UNKNOWN': (WARNING, 'The container\'s name stood only in the damaged record.', LOSES_DATA),
+    'NAME_UNKNOWN': (WARNING, 'The name of the container was only in the damaged record.', LOSES_DATA),
     'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.', BLOCKS_START),
-    'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of dockerd deletes this container. Its anonymous volumes stay, but belong '
-                                        'to nobody: the next docker volume prune deletes them.', DELETES),
+    'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of the engine deletes this container: dockerd one that was started with --rm (its anonymous '
+                                        'volumes stay, but belong to nobody: the next docker volume prune deletes them), the first podman command '
+                                        'after a reboot the same with its anonymous volumes, crio each one after a reboot.', DELETES),
     'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone. A start of dockerd lists it '
                                       'as dead and removes nothing more of it; docker rm and docker container prune do.',
                                       LOSES_DATA, BLOCKS_START, DELETES),
     # layers
     'WRITABLE_LAYER_LOST': (CRITICAL, 'The folder of the writable layer does not exist.', LOSES_DATA, BLOCKS_START),
-    'WRITABLE_LAYER_LIKELY': (WARNING, 'The record of which writable layer belongs to this container is lost; the named '
-                                       'one fits by the evidence given. Compare before you trust it.', BLOCKS_START),
-    'WRITABLE_LAYER_UNKNOWN': (CRITICAL, 'Which writable layer belongs to this container is not recorded, and none fits '
-                                         'alone.', LOSES_DATA, BLOCKS_START),
-    'LAYER_LINKS_DAMAGED': (INFO, 'link, lower or l/ of overlay2 are damaged; the order was taken from layerdb instead.', BLOCKS_START),
+    'WRITABLE_LAYER_LIKELY': (WARNING, 'The record that says which writable layer belongs to this container is lost. The named '
+                                       'layer is the only one that fits. Compare its content before you use it.', BLOCKS_START),
+    'WRITABLE_LAYER_UNKNOWN': (CRITICAL, 'No record says which writable layer belongs to this container, and not exactly one '
+                                         'fits.', LOSES_DATA, BLOCKS_START),
+    'LAYER_LINKS_DAMAGED': (INFO, 'The files link or lower, or the links in l/, of overlay2 are damaged. The order of layers '
+                                  'was taken from layerdb.', BLOCKS_START),
     'LAYER_ORDER_FALLBACK': (WARNING, 'layerdb is damaged; the order of layers was taken from another source.', BLOCKS_START),
     'LAYER_ORDER_CONFLICT': (WARNING, 'Two sources disagree about the order of layers.'),
     'IMAGE_LAYER_LOST': (WARNING, 'The folder of an image layer is missing or empty: files of the image are missing in '
@@ -79,18 +118,18 @@ CODES = {
     'IMAGE_LAYER_UNKNOWN': (WARNING, 'An image layer is not recorded on this disk.', LOSES_DATA, BLOCKS_START, IN_IMAGE),
     'IMAGE_CONFIG_LOST': (WARNING, 'The image\'s config is missing or does not match its digest.'),
     'IMAGE_LAYER_DAMAGED': (WARNING, 'Files of an image layer are not what the image says they are.', LOSES_DATA),
-    'IMAGE_LAYER_REBUILT': (WARNING, 'An image layer could not be put together byte by byte; it was made anew from its files and '
-                                     'has another digest.'),
-    'IMAGE_LAYER_UNVERIFIED': (INFO, 'Nothing on this disk tells what an image layer should be: it could not be checked.'),
-    'IMAGE_ATTRIBUTES': (WARNING, 'Extended attributes that docker load does not keep, or that a storage driver takes for its own marks, '
-                                  'are left out of the image.'),
-    'IMAGE_ATTRIBUTES_BY_STORE': (INFO, 'Extended attributes are in the image that not every Docker keeps when it loads it.'),
+    'IMAGE_LAYER_REBUILT': (WARNING, 'An image layer could not be restored byte by byte. It was made from its files, and has another '
+                                     'digest.'),
+    'IMAGE_LAYER_UNVERIFIED': (INFO, 'Nothing on this disk says what is in this image layer: it could not be checked.'),
+    'IMAGE_ATTRIBUTES': (WARNING, 'Some extended attributes are left out of the image: docker load does not keep them, or a storage '
+                                  'driver uses their names for itself.'),
+    'IMAGE_ATTRIBUTES_BY_STORE': (INFO, 'The image has extended attributes that not every version of Docker keeps when it loads the image.'),
     'IMAGE_SPARSE': (INFO, 'Holes of a writable layer are left out of the image.'),
     'LAYER_METADATA_DAMAGED': (INFO, 'An entry of layerdb is damaged; dockerd ignores it.'),
     'LAYER_REMOVING': (INFO, 'A layer whose removal was interrupted; its data may still be complete.'),
     'BUILD_CACHE': (INFO, 'Layers of BuildKit\'s cache, which no image uses. They hold nothing that a container wrote.'),
     'STORE_UNREACHABLE': (CRITICAL, 'The layers lie in containerd\'s store, which is not on this disk.', LOSES_DATA, BLOCKS_START),
-    'DRIVER_UNSUPPORTED': (WARNING, 'The storage driver keeps layers in a form that plain file reading cannot reach.', LOSES_DATA),
+    'DRIVER_UNSUPPORTED': (WARNING, 'The storage driver does not keep layers as files.', LOSES_DATA),
     'METADATA_DB_DAMAGED': (WARNING, 'A bbolt database is damaged; what it holds was taken from folders instead.', BLOCKS_START),
     'METADATA_DB_MISSING': (CRITICAL, 'A database of containerd is missing while its data are there. containerd starts without it, '
                                       'and its next garbage collection deletes every snapshot and blob that it does not name.'),
@@ -103,30 +142,30 @@ CODES = {
     'VOLUME_NOT_ON_DISK': (WARNING, 'The volume\'s data lie on another server or with a plugin.', LOSES_DATA),
     'VOLUME_IS_LINK': (WARNING, 'The volume\'s folder is a symbolic link: kept as a link, not followed.', LOSES_DATA),
     'BIND_MISSING': (WARNING, 'The source of a bind mount does not exist on this disk.', LOSES_DATA),
-    'BIND_THROUGH_LINK': (WARNING, 'A bind source leads through a link that a container could have made: not followed.', LOSES_DATA),
-    'BIND_TOO_WIDE': (WARNING, 'A bind source contains the data root or the system itself: left out.'),
+    'BIND_THROUGH_LINK': (WARNING, 'The path of a bind mount contains a link that a container could have made. It is not followed.', LOSES_DATA),
+    'BIND_TOO_WIDE': (WARNING, 'The source of a bind mount contains the data root or the system itself. It is left out.'),
     'TMPFS_LOST': (INFO, 'tmpfs data were in memory only.'),
     'LOG_NOT_ON_DISK': (INFO, 'The log driver keeps nothing under the data root.', LOG_ELSEWHERE),
     'LOG_DAMAGED': (INFO, 'Parts of a log file could not be parsed.'),
     # the rescue itself
     'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.', LOSES_DATA),
     'DEST_ON_SOURCE': (WARNING, 'dest is on the file system that is rescued: writing there can overwrite deleted data.'),
-    'DEST_NOT_MOUNTED': (WARNING, 'dest is a place for mounts, but nothing is mounted there: it fills another disk.'),
+    'DEST_NOT_MOUNTED': (WARNING, 'dest is a folder for mounts, but nothing is mounted there. The bundles fill another disk.'),
     'DEST_IN_MEMORY': (WARNING, 'dest is a file system in memory: its bundles are gone when the machine is switched off.'),
     'OLD_BUNDLE_KEPT': (WARNING, 'An earlier bundle was better than the new one and stays beside it.'),
     'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.', LEFT_OUT),
-    'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image; everything else was rescued.'),
-    'BIND_LEFT_OUT': (WARNING, 'There was no room for a bind-mounted folder; everything else was rescued.'),
+    'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image. Everything else was rescued.'),
+    'BIND_LEFT_OUT': (WARNING, 'There was no room for the folder of a bind mount. Everything else was rescued.'),
     # reading
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.', LOSES_DATA, PASSES),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),
-    'CRASH_CONSISTENT': (WARNING, 'Read while the container was running: as after a power cut.', LIVE),
+    'CRASH_CONSISTENT': (WARNING, 'The container was running while it was read. Its files are as after a power cut.', LIVE),
     'SOCKET_SKIPPED': (INFO, 'Sockets hold no data and are left out.'),
     'WHITEOUT_NAME': (WARNING, 'A real file is named .wh.*: in a layer archive this name means a deletion.'),
 }
 
 
-def problem(code, obj, message, next_step=''):
+def problem(code: str, obj: Any, message: Any, next_step: Any = '') -> Problem:
     """A model.Problem with the severity of the table; its texts are shown (wording.show). KeyError for a code that is not in it."""
     return Problem.shown(code, CODES[code][0], obj, message, next_step, has(code, LOSES_DATA), has(code, BLOCKS_START))
 

@@ -7,10 +7,11 @@ What an engine fills in by itself (its own defaults, a host name made from the I
 value ('', 0, (), {}, None) is the default of whatever engine creates the container again. Immutable; every value is of the type
 that its field names, whatever the disk or a bundle said.
 """
+import functools
 import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
-from ..formats.values import as_dict, as_str, clean
+from ..formats.values import NOTHING, as_dict, as_str, clean
 from .model import Mount
 
 SHARES = 'container:'                   # a namespace of another container: container:ID
@@ -33,7 +34,7 @@ class Defaults(NamedTuple):
     env: Tuple[str, ...] = ()           # NAME=VALUE
     cwd: str = ''
     user: str = ''
-    labels: Dict[str, str] = {}
+    labels: Dict[str, str] = NOTHING
     exposed: Tuple[str, ...] = ()       # 80/tcp
     volumes: Tuple[str, ...] = ()       # paths that get a volume of their own
     shell: Tuple[str, ...] = ()
@@ -63,9 +64,9 @@ class MountRequest(NamedTuple):
     create_host_path: bool = False
     nocopy: bool = False
     subpath: str = ''
-    labels: Dict[str, str] = {}         # of the volume, if it has to be made
+    labels: Dict[str, str] = NOTHING         # of the volume, if it has to be made
     driver: str = ''
-    driver_options: Dict[str, str] = {}
+    driver_options: Dict[str, str] = NOTHING
     tmpfs_size: int = 0                 # bytes
     tmpfs_mode: int = 0
     tmpfs_options: Tuple[Tuple[str, ...], ...] = ()
@@ -76,8 +77,8 @@ class VolumeSettings(NamedTuple):
     """A volume of a container. `name` is what it is to be called on the engine that it is restored to."""
     name: str = ''
     driver: str = ''
-    options: Dict[str, str] = {}
-    labels: Dict[str, str] = {}
+    options: Dict[str, str] = NOTHING
+    labels: Dict[str, str] = NOTHING
 
 
 class Pool(NamedTuple):
@@ -89,8 +90,8 @@ class Pool(NamedTuple):
 class NetworkSettings(NamedTuple):
     """A user-defined network."""
     driver: str = ''
-    options: Dict[str, str] = {}
-    labels: Dict[str, str] = {}
+    options: Dict[str, str] = NOTHING
+    labels: Dict[str, str] = NOTHING
     internal: bool = False
     attachable: bool = False
     enable_ipv6: bool = False
@@ -104,7 +105,7 @@ class Endpoint(NamedTuple):
     link_local_ips: Tuple[str, ...] = ()
     aliases: Tuple[str, ...] = ()
     links: Tuple[str, ...] = ()
-    driver_options: Dict[str, str] = {}
+    driver_options: Dict[str, str] = NOTHING
     mac_address: str = ''
     address: str = ''
     prefix: int = 0
@@ -144,7 +145,7 @@ class DeviceRequest(NamedTuple):
     number: int = 0
     device_ids: Tuple[str, ...] = ()
     capabilities: Tuple[Tuple[str, ...], ...] = ()
-    options: Dict[str, str] = {}
+    options: Dict[str, str] = NOTHING
 
 
 class Resources(NamedTuple):
@@ -198,7 +199,7 @@ class Restart(NamedTuple):
 
 class LogDriver(NamedTuple):
     driver: str = ''
-    options: Dict[str, str] = {}
+    options: Dict[str, str] = NOTHING
 
 
 class Definition(NamedTuple):
@@ -218,7 +219,7 @@ class Definition(NamedTuple):
     env: Tuple[str, ...] = ()
     cwd: str = ''
     user: str = ''
-    labels: Dict[str, str] = {}
+    labels: Dict[str, str] = NOTHING
     exposed: Tuple[str, ...] = ()
     volumes: Tuple[str, ...] = ()       # declared by the image or the user: paths that get a volume of their own
     shell: Tuple[str, ...] = ()
@@ -239,9 +240,9 @@ class Definition(NamedTuple):
     mac_address: str = ''
     network_disabled: bool = False
     network_mode: str = ''              # none, host, container:ID, the name of a network; '' is the engine's default
-    networks: Dict[str, Endpoint] = {}
-    network_settings: Dict[str, NetworkSettings] = {}   # of the networks that it was in, where known
-    published: Dict[str, Tuple[Binding, ...]] = {}      # 80/tcp -> where
+    networks: Dict[str, Endpoint] = NOTHING
+    network_settings: Dict[str, NetworkSettings] = NOTHING   # of the networks that it was in, where known
+    published: Dict[str, Tuple[Binding, ...]] = NOTHING      # 80/tcp -> where
     publish_all: bool = False
     links: Tuple[str, ...] = ()
     dns: Tuple[str, ...] = ()
@@ -252,19 +253,20 @@ class Definition(NamedTuple):
     mount_requests: Tuple[MountRequest, ...] = ()       # as they were asked for
     volumes_from: Tuple[str, ...] = ()
     volume_driver: str = ''
-    volume_settings: Dict[str, VolumeSettings] = {}     # recorded name -> the rest
-    storage_options: Dict[str, str] = {}
+    volume_settings: Dict[str, VolumeSettings] = NOTHING     # recorded name -> the rest
+    storage_options: Dict[str, str] = NOTHING
     resources: Resources = Resources()
     security: Security = Security()
     restart: Restart = Restart()
     auto_remove: bool = False
     log: Optional[LogDriver] = None
-    sysctls: Dict[str, str] = {}
-    annotations: Dict[str, str] = {}
-    peers: Dict[str, str] = {}          # id of a container that it shares a namespace with -> name
+    sysctls: Dict[str, str] = NOTHING
+    annotations: Dict[str, str] = NOTHING
+    peers: Dict[str, str] = NOTHING          # id of a container that it shares a namespace with -> name
     paused: bool = False
     managed: bool = False               # by an orchestrator, as a task of a service
     secrets: Tuple[str, ...] = ()       # names of those that it wants from an orchestrator
+    create_command: Tuple[str, ...] = ()    # the command line that created it, where the engine kept it
 
 
 def resolved(recorded: Definition, image: str, defaults: Optional[Defaults], name: str = '', container_id: str = '',
@@ -337,17 +339,17 @@ def from_json(value: Any) -> Definition:
     return _read(Definition, as_dict(clean(value)))
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return to_json(value) if hasattr(value, '_fields') else [_plain(item) for item in value]
     return dict((key, _plain(item)) for key, item in value.items()) if isinstance(value, dict) else value
 
 
-def _read(kind, value):
+def _read(kind: Any, value: Mapping[str, Any]) -> Any:
     """A record of KIND from a dict."""
     found = {}
-    for field, wanted in kind.__annotations__.items():
-        good, item = (False, None) if (kind, field) in _NOT_IN_JSON or field not in value else _typed(wanted, value[field])
+    for field, wanted, typed in _fields(kind):
+        good, item = typed(value[field]) if field in value and typed is not None else (False, None)
         if good:
             found[field] = item
         elif field not in kind._field_defaults:
@@ -355,25 +357,43 @@ def _read(kind, value):
     return kind(**found)
 
 
-def _typed(wanted, value):
-    """(whether VALUE can be one of the type WANTED, the value as such)."""
+@functools.lru_cache(maxsize=None)
+def _fields(kind: Any) -> Any:
+    """((field, type, see _typed(); None where it is not in JSON), ...) of a kind of record: found out once, since hosts have thousands."""
+    return tuple((field, wanted, None if (kind, field) in _NOT_IN_JSON else _typed(wanted)) for field, wanted in kind.__annotations__.items())
+
+
+def _typed(wanted: Any) -> Any:
+    """A function: value -> (whether it can be one of the type WANTED, the value as such)."""
     if wanted in (str, bool):
-        return isinstance(value, wanted), value
+        return lambda value: (isinstance(value, wanted), value)
     if wanted is int:
-        return isinstance(value, int) and not isinstance(value, bool), value
+        return lambda value: (isinstance(value, int) and not isinstance(value, bool), value)
     if hasattr(wanted, '_fields'):
-        return isinstance(value, dict), _read(wanted, value) if isinstance(value, dict) else None
+        return lambda value: (True, _read(wanted, value)) if isinstance(value, dict) else (False, None)
     origin, inner = wanted.__origin__, wanted.__args__
     if origin is Union:                 # Optional
-        return (True, None) if value is None else _typed(inner[0], value)
+        one = _typed(inner[0])
+        return lambda value: (True, None) if value is None else one(value)
     if origin in (dict, Dict):
-        items = [(key, _typed(inner[1], item)) for key, item in as_dict(value).items()]
-        return isinstance(value, dict), dict((key, item[1]) for key, item in items if item[0])
-    several = [_typed(inner[0], item) for item in value] if isinstance(value, (list, tuple)) else []
-    return isinstance(value, (list, tuple)), tuple(item for good, item in several if good)
+        return functools.partial(_typed_dict, _typed(inner[1]))
+    return functools.partial(_typed_tuple, _typed(inner[0]))
 
 
-def _nothing(wanted):
+def _typed_dict(typed: Callable[[Any], Tuple[bool, Any]], value: Any) -> Tuple[bool, Any]:
+    if not isinstance(value, dict):
+        return False, {}
+    items = [(key, typed(item)) for key, item in value.items()]
+    return True, dict((key, item) for key, (good, item) in items if good)
+
+
+def _typed_tuple(typed: Callable[[Any], Tuple[bool, Any]], value: Any) -> Tuple[bool, Any]:
+    if not isinstance(value, (list, tuple)):
+        return False, ()
+    return True, tuple(item for good, item in map(typed, value) if good)
+
+
+def _nothing(wanted: Any) -> Any:
     return wanted() if wanted in (str, bool, int) else None
 
 
@@ -405,7 +425,11 @@ def image_config(record: Union[Definition, Defaults]) -> Dict[str, Any]:
 
 def image_defaults(config: Any) -> Defaults:
     """Defaults of `config` of an OCI or Docker image configuration, whose values may have any type."""
-    config = as_dict(clean(config))
+    return defaults_of(as_dict(clean(config)))
+
+
+def defaults_of(config: Dict[str, Any]) -> Defaults:
+    """The same for a config that went through formats.values.clean() already."""
     values = dict((field, config.get(key)) for key, field in _OCI)
     for field in _KEYS:
         values[field] = list(as_dict(values[field]))
@@ -420,6 +444,8 @@ def image_defaults(config: Any) -> Defaults:
 def health(value: Any) -> Optional[Health]:
     """Health of the JSON object that images and Docker record, None where nothing is asked for."""
     value = as_dict(value)
+    if not value:
+        return None
     test = value.get('Test')
     value = dict(value, Test=[test] if isinstance(test, str) else test)
     found = _read(Health, dict((field, value.get(key)) for key, field in _HEALTH))

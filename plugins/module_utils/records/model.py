@@ -7,9 +7,10 @@ Immutable; paths are bytes inside the house and become text only at the roof (:f
 A *status* is always one of :data:`STATUSES` and is computed from what was found, never asserted.
 This file is private to the collection.
 """
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from ..formats import wording
+from ..formats.values import NOTHING
 
 Bytes = bytes                           # the type, where a field is called bytes
 
@@ -42,7 +43,8 @@ class Problem(NamedTuple):
     blocks_start: bool = False          # the engine, or this container, does not start with it
 
     @classmethod
-    def shown(cls, code, severity, obj, message, next_step='', loses_data=False, blocks_start=False):
+    def shown(cls, code: str, severity: str, obj: Any, message: Any, next_step: Any = '', loses_data: bool = False,
+              blocks_start: bool = False) -> 'Problem':
         """A Problem whose texts were made with names from a disk: each of them is one harmless line (:func:`formats.wording.sentence`)."""
         return cls(code, severity, wording.show(obj), wording.sentence(message), wording.sentence(next_step), loses_data, blocks_start)
 
@@ -67,20 +69,20 @@ class Stack(NamedTuple):
     merged: Optional[bytes] = None
     copied_init: bool = False           # legacy overlay: the writable layer began as a copy of the init layer
 
-    def view(self):
+    def view(self) -> Tuple[Layer, ...]:
         """Layers of the merged file system, top first."""
         top = (self.writable,) if self.writable is not None else ()
         return top + (self.image if self.copied_init else self.base())
 
-    def base(self):
+    def base(self) -> Tuple[Layer, ...]:
         """Every read-only layer, top first: what `docker diff` compares the merged file system with."""
         return ((self.init,) if self.init is not None else ()) + self.image
 
-    def readable(self):
+    def readable(self) -> 'Stack':
         """The same without layers that are lost: what a view can be made of."""
         return self._replace(image=tuple(layer for layer in self.image if layer.path and layer.status == COMPLETE))
 
-    def known(self):
+    def known(self) -> bool:
         """True if every layer has a folder."""
         return self.writable is not None and all(layer.path and layer.status == COMPLETE for layer in self.view())
 
@@ -107,6 +109,16 @@ class Log(NamedTuple):
     files: Tuple[bytes, ...]
     bytes: int
     max_size: Optional[str]
+    form: str = 'json'                  # how its files are written: json | local | cri (see formats.containerlogs)
+
+
+class Pod(NamedTuple):
+    """Containers that share namespaces. `uid`: of Kubernetes, else None."""
+    id: str
+    name: Optional[str]
+    namespace: Optional[str]
+    uid: Optional[str]
+    labels: Dict[str, str] = NOTHING
 
 
 class Container(NamedTuple):
@@ -120,7 +132,7 @@ class Container(NamedTuple):
     state: Dict[str, Any]               # status, running, exit_code, dead, started_at, finished_at, ...
     root: bytes                         # the effective data root
     folder: Optional[bytes]             # <root>/containers/<id>
-    store: str                          # graphdriver | containerd
+    store: str                          # graphdriver | containerd | containers-storage
     driver: Optional[str]
     status: str
     problems: Tuple[Problem, ...]
@@ -132,6 +144,7 @@ class Container(NamedTuple):
     sources: Dict[str, str]
     idmap: Any = None                   # layers.idmap.IdMap or None
     own_files: Tuple[Tuple[Bytes, Bytes], ...] = ()     # (place in the container, path) of files that the engine mounts into it
+    pod: Optional[Pod] = None
 
 
 class ImageLayer(NamedTuple):
@@ -205,7 +218,7 @@ class Resolution(NamedTuple):
     sources: Dict[str, str]
 
 
-def worst(statuses):
+def worst(statuses: Iterable[str]) -> str:
     """The status of a whole from those of its parts: one part that is not whole makes it partial."""
     found = set(statuses)
     if not found or found == {COMPLETE}:

@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which containers, volumes and images a user's patterns mean."""
 import fnmatch
+from typing import Any, Iterable, List, Optional, Sequence, Tuple
 
 from ..disk.errors import LifeboatError
 
 SHOWN = 20                              # names listed in an error
 
 
-def containers(host, patterns):
+def containers(host: Any, patterns: Sequence[str]) -> List[Tuple[Any, str]]:
     """[(DataRoot, id)] of the containers that PATTERNS name (names, id prefixes or shell globs; empty: all), in the order
     of roots and ids. Raises LifeboatError for a pattern that matches none, listing what there is."""
     found = []
@@ -34,7 +35,7 @@ def containers(host, patterns):
     return found
 
 
-def matches(pattern, ident, name):
+def matches(pattern: str, ident: str, name: Optional[str]) -> bool:
     pattern = pattern.lstrip('/')
     if name is not None and (pattern == name or fnmatch.fnmatchcase(name, pattern)):
         return True
@@ -43,7 +44,7 @@ def matches(pattern, ident, name):
     return fnmatch.fnmatchcase(ident, pattern)
 
 
-def by_glob(what, patterns, names):
+def by_glob(what: str, patterns: Sequence[str], names: Iterable[str]) -> List[str]:
     """The NAMES (sorted) that PATTERNS mean; LifeboatError for a pattern that matches none."""
     found = set()
     for pattern in patterns:
@@ -54,7 +55,7 @@ def by_glob(what, patterns, names):
     return sorted(found)
 
 
-def _what_there_is(names):
+def _what_there_is(names: Sequence[str]) -> str:
     if not names:
         return 'is none at all on this disk.'
     more = len(names) - SHOWN

@@ -1,18 +1,21 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a definition asks for that reaches the host: whoever wrote it can take over the host with that.
+"""The rights on the host that a definition gives to its container: with them, whoever wrote it can take over the host.
 
 A bundle may come from a hostile disk. A restore names each of these and needs `allow` for it; run.sh and compose.yaml
 carry a comment. Pure functions, no I/O.
 """
 import posixpath
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from ..formats.values import as_dict, as_list, as_str, strings
 from .body import create_body
 from .naming import split_bind, volumes
+
+if TYPE_CHECKING:
+    from ..records.definition import Definition
 
 PRIVILEGED, NAMESPACES, PATHS, SOCKET = 'privileged', 'host_namespaces', 'host_paths', 'docker_socket'
 DEVICES, CAPABILITIES, VOLUME_DEVICES = 'devices', 'capabilities', 'volume_devices'
@@ -48,7 +51,7 @@ class Ask(NamedTuple):
     volume: str = ''
 
 
-def asks(definition):
+def asks(definition: 'Definition') -> List[Ask]:
     """[Ask] of a definition, in the order of KINDS; [] for a container that stays within its own walls."""
     host = create_body(definition)['HostConfig']
     found = [Ask(PRIVILEGED, '--privileged')] if host.get('Privileged') is True else []
@@ -71,7 +74,7 @@ def asks(definition):
     return sorted(found, key=lambda ask: KINDS.index(ask.kind))
 
 
-def host_path(path, readonly=False):
+def host_path(path: str, readonly: bool = False) -> str:
     """PATHS or SOCKET for a folder or file of the host that gives power over it; '' for one that does not.
 
     The folders of the operating system, those that hold the homes or states of everything, hidden files of users (.ssh), and the
@@ -86,17 +89,17 @@ def host_path(path, readonly=False):
     return PATHS if home or whole(path) or any(below(path, folder) for folder in SYSTEM) else ''
 
 
-def whole(path):
+def whole(path: str) -> bool:
     """Is PATH '/', or one of the top folders of the operating system?"""
     return plain(path) in WHOLE or plain(path) in SYSTEM
 
 
-def belongs_to_host(path):
+def belongs_to_host(path: str) -> bool:
     """Is PATH a file that every host has of its own, such as /etc/localtime? It is never restored."""
     return any(below(plain(path), place) for place in HARMLESS)
 
 
-def volume_device(driver, options):
+def volume_device(driver: str, options: Dict[str, str]) -> str:
     """'type=none,o=bind,device=/srv' of a volume whose driver options lead to a path or device of the host; '' for others."""
     if driver in ('', 'local'):
         # mount(2) looks neither at the type nor at the form of the device where it is to bind
@@ -107,7 +110,7 @@ def volume_device(driver, options):
     return ','.join('%s=%s' % (key, as_str(value)) for key, value in sorted(options.items())) if leads else ''
 
 
-def listed(items):
+def listed(items: List[Ask]) -> str:
     """'privileged (--privileged), host_paths (/:/host, /etc:/e)' of asks."""
     found = {}
     for item in items:
@@ -115,29 +118,29 @@ def listed(items):
     return ', '.join('%s (%s)' % (kind, ', '.join(whats)) for kind, whats in found.items())
 
 
-def kinds(items):
+def kinds(items: List[Ask]) -> List[str]:
     """The names for `allow`, each once, in order."""
     return list(dict.fromkeys(item.kind for item in items))
 
 
-def warnings(definition):
+def warnings(definition: 'Definition') -> List[str]:
     """[sentence] for the heads of run.sh and compose.yaml; [] if nothing is asked for."""
     found = asks(definition)
     return ['This container reaches its host: %s. Run it only if you trust where it comes from. docker_data_restore needs '
             'allow: [%s] for it.' % (listed(found), ', '.join(kinds(found)))] if found else []
 
 
-def plain(path):
+def plain(path: str) -> str:
     """An absolute path without '.', '..' and doubled slashes; /var/run is /run."""
     path = '/' + posixpath.normpath('/' + path).lstrip('/')
     return path[4:] if below(path, '/var/run') else path
 
 
-def below(path, folder):
+def below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip('/') + '/')
 
 
-def _binds(host):
+def _binds(host: Dict[str, Any]) -> Iterator[Tuple[str, str, bool]]:
     """Yield (path on the host, destination, whether read-only) of every bind mount."""
     for bind in strings(host.get('Binds')):
         source, place, mode = split_bind(bind)
@@ -148,7 +151,7 @@ def _binds(host):
             yield as_str(mount.get('Source')), as_str(mount.get('Target')), mount.get('ReadOnly') is True
 
 
-def _devices(host):
+def _devices(host: Dict[str, Any]) -> Iterator[Ask]:
     for device in map(as_dict, as_list(host.get('Devices'))):
         yield Ask(DEVICES, '--device %s' % as_str(device.get('PathOnHost')))
     for rule in strings(host.get('DeviceCgroupRules')):
@@ -157,13 +160,13 @@ def _devices(host):
         yield Ask(DEVICES, '--gpus or other devices of the driver %s' % (as_str(request.get('Driver')) or 'nvidia'))
 
 
-def _capabilities(host):
+def _capabilities(host: Dict[str, Any]) -> Iterator[Ask]:
     for name in strings(host.get('CapAdd')):
         upper = name.upper()
         if (upper[4:] if upper.startswith('CAP_') else upper) not in DEFAULT_CAPABILITIES:
             yield Ask(CAPABILITIES, '--cap-add %s' % name)
     for option in strings(host.get('SecurityOpt')):
-        key, value = re.match(r'([^=:]*)[=:]?(.*)\Z', option, re.DOTALL).groups()
+        key, value = (re.split('[=:]', option, maxsplit=1) + [''])[:2]
         if value == 'unconfined' or key in ('label', 'writable-cgroups'):
             yield Ask(CAPABILITIES, '--security-opt %s' % option)
         elif key == 'seccomp' and value.lstrip().startswith('{'):

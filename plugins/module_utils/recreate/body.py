@@ -1,12 +1,15 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Engine API's body for POST /containers/create, of a Definition: only what somebody asked for and the image does not say itself."""
-from typing import Any, Dict, List, Tuple
+"""The Engine API's body for POST /containers/create, from a Definition: only values that were set and that the image does not have."""
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ..records.definition import SHARES, Defaults, Definition, Health, MountRequest, NetworkSettings, Rate, network_info
 from ..records.model import Mount
 from .naming import network_mode, peer_mode, volume_name
+
+if TYPE_CHECKING:
+    from ..records.definition import Endpoint, Resources
 
 # key of HostConfig -> where its value stands; empty ones are the engine's defaults and are left out
 OWN = (('AutoRemove', 'auto_remove'), ('PublishAllPorts', 'publish_all'), ('VolumeDriver', 'volume_driver'), ('Dns', 'dns'),
@@ -59,11 +62,11 @@ def user_networks(definition: Definition) -> Dict[str, Dict[str, Any]]:
     return found
 
 
-def _container_part(definition):
+def _container_part(definition: Definition) -> Dict[str, Any]:
     image = definition.defaults or Defaults()
     mode = network_mode(definition)
     shares_network = mode.startswith(SHARES)
-    body = {'Image': definition.image}
+    body: Dict[str, Any] = {'Image': definition.image}
     # dockerd itself writes the short id, the host's name or the other container's name here
     if definition.hostname and definition.hostname != definition.id[:12] and mode != 'host' and not shares_network \
             and definition.security.uts != 'host':
@@ -102,7 +105,7 @@ def _container_part(definition):
     return body
 
 
-def _command(definition, image):
+def _command(definition: Definition, image: Defaults) -> Dict[str, List[str]]:
     """Entrypoint and Cmd so that dockerd's merge with the image's gives what is recorded.
 
     It takes the image's Entrypoint where none is given, and the image's Cmd only where neither is given; [""] stands
@@ -122,7 +125,7 @@ def _command(definition, image):
     return found
 
 
-def _healthcheck(own, inherited):
+def _healthcheck(own: Health, inherited: Health) -> Dict[str, Any]:
     if own == inherited:
         return {}
     if own.test == ('NONE',):
@@ -134,11 +137,11 @@ def _healthcheck(own, inherited):
     return found
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, dict) else value
 
 
-def _host_part(definition):
+def _host_part(definition: Definition) -> Dict[str, Any]:
     found = {}
     for keys, record in ((OWN, definition), (RESOURCES, definition.resources), (SECURITY, definition.security)):
         for key, field in keys:
@@ -172,7 +175,7 @@ def _host_part(definition):
     return found
 
 
-def _devices(resources, found):
+def _devices(resources: 'Resources', found: Dict[str, Any]) -> None:
     """What is a list of objects in the body, and swappiness, of which 0 is no default."""
     if resources.memory_swappiness is not None:
         found['MemorySwappiness'] = resources.memory_swappiness
@@ -199,7 +202,7 @@ def _rates(rates: Tuple[Rate, ...], field: str) -> List[Dict[str, Any]]:
     return [{'Path': item.path, field: item.rate} for item in rates]
 
 
-def _mounts(definition, found):
+def _mounts(definition: Definition, found: Dict[str, Any]) -> None:
     """Binds, Mounts and Tmpfs: as they were asked for, with volumes renamed, and every mount put in that they do not name.
 
     Every volume is mounted with `nocopy`: else the engine fills an empty one from the image when it creates the container,
@@ -266,18 +269,18 @@ def _long_mount(asked: MountRequest, source: str) -> Dict[str, Any]:
     return item
 
 
-def _place(path):
+def _place(path: str) -> str:
     """A destination as it is compared."""
     return path.rstrip('/') or '/'
 
 
-def _volume_at(by_place, place):
+def _volume_at(by_place: Dict[str, Mount], place: str) -> str:
     """Recorded name of the volume that was mounted there, '' if none is known: anonymous volumes are asked for without a name."""
     mount = by_place.get(_place(place))
     return mount.name if mount is not None and mount.type == 'volume' and mount.name else ''
 
 
-def _nocopy(mode):
+def _nocopy(mode: str) -> str:
     """The mode of a bind of a volume, with nocopy."""
     modes = [item for item in mode.split(',') if item]
     return ','.join(modes if 'nocopy' in modes else modes + ['nocopy'])
@@ -294,7 +297,7 @@ def _bind(source: str, mount: Mount) -> str:
     return ':'.join([source, mount.destination] + ([','.join(modes)] if modes else []))
 
 
-def _endpoints(definition):
+def _endpoints(definition: Definition) -> Dict[str, Dict[str, Any]]:
     """EndpointsConfig: what was asked for of each network, without what engines fill in."""
     mode = network_mode(definition)
     if mode in ('host', 'none') or mode.startswith(SHARES):
@@ -312,7 +315,7 @@ def _endpoints(definition):
     return found
 
 
-def _endpoint(definition, name, recorded):
+def _endpoint(definition: Definition, name: str, recorded: 'Endpoint') -> Dict[str, Any]:
     endpoint: Dict[str, Any] = {}
     addresses = dict((key, _plain(value)) for key, value in (
         ('IPv4Address', recorded.ipv4_address), ('IPv6Address', recorded.ipv6_address), ('LinkLocalIPs', recorded.link_local_ips)) if value)
@@ -330,7 +333,7 @@ def _endpoint(definition, name, recorded):
     return endpoint
 
 
-def _subnet(address, prefix, gateway):
+def _subnet(address: str, prefix: int, gateway: str) -> Optional[Dict[str, str]]:
     """{'subnet', 'gateway'} of an address and its prefix length (IPv4), None if they are none."""
     parts = address.split('.')
     if len(parts) != 4 or not all(part.isdecimal() and int(part) < 256 for part in parts) or not 0 < prefix <= 32:

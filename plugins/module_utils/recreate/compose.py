@@ -8,6 +8,7 @@ finds on them the labels it expects), for a lone container, or for a whole host 
 `external`). Compose interpolates `$` in every value, so it is doubled; keys are not interpolated.
 """
 import re
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from . import asks, doubts, env, run as runs, yamlout
@@ -25,6 +26,9 @@ from .naming import (
 )
 from .run import decimal, device_text, duration, published, restart_text, security_options
 from .shell import comment, words
+
+if TYPE_CHECKING:
+    from ..records.definition import Definition
 
 # HostConfig key -> service key
 SAME = (('CapAdd', 'cap_add'), ('CapDrop', 'cap_drop'), ('CgroupParent', 'cgroup_parent'), ('CgroupnsMode', 'cgroup'),
@@ -44,7 +48,7 @@ ONE_OF_TWO = 'The same containers are in %s beside this file: use one of the two
 PROJECT = re.compile(r'[^a-z0-9_-]+')
 
 
-def compose(definitions, name=None, twice='', folders=()):
+def compose(definitions: 'Sequence[Definition]', name: Optional[str] = None, twice: str = '', folders: Sequence[str] = ()) -> str:
     """Text of one compose.yaml with the containers of DEFINITIONS as services.
 
     NAME is the project's; without it that of the one compose project (or the container) that they belong to. TWICE: a sentence on
@@ -80,12 +84,12 @@ def compose(definitions, name=None, twice='', folders=()):
     return ''.join(comment(line) + '\n' for line in head) + yamlout.dump(interpolation_safe(value))
 
 
-def whole_host(definitions, name, folders=()):
+def whole_host(definitions: 'Sequence[Definition]', name: str, folders: Sequence[str] = ()) -> str:
     """Text of one compose.yaml with everything of a host."""
     return compose(definitions, name, ONE_OF_TWO % 'the files compose-PROJECT.yaml' if any(map(project_of, definitions)) else '', folders)
 
 
-def projects(definitions, folders=()):
+def projects(definitions: 'Sequence[Definition]', folders: Sequence[str] = ()) -> Dict[str, str]:
     """{compose project: text} of one compose.yaml for each compose project among DEFINITIONS."""
     found = {}
     for definition, folder in _placed(definitions, folders):
@@ -96,11 +100,11 @@ def projects(definitions, folders=()):
                                folders=[folder for dummy, folder in group])) for name, group in found.items())
 
 
-def _placed(definitions, folders):
+def _placed(definitions: 'Sequence[Definition]', folders: Sequence[str]) -> 'List[Tuple[Definition, str]]':
     return list(zip(definitions, folders or ['.'] * len(definitions)))
 
 
-def notes(definition):
+def notes(definition: 'Definition') -> List[str]:
     """What only Compose cannot say."""
     host = create_body(definition)['HostConfig']
     found = []
@@ -118,7 +122,7 @@ def notes(definition):
     return found
 
 
-def interpolation_safe(value):
+def interpolation_safe(value: Any) -> Any:
     """`$` doubled in every string value, as Compose wants it."""
     if isinstance(value, str):
         return value.replace('$', '$$')
@@ -132,11 +136,11 @@ def interpolation_safe(value):
 class _Document(object):
     """Services, volumes and networks of one file, and who is called what in it."""
 
-    def __init__(self, project, definitions, folders):
+    def __init__(self, project: str, definitions: 'Sequence[Definition]', folders: Sequence[str]) -> None:
         self.project = project
         self.services, self.volumes, self.networks = {}, {}, {}
         self.external_volumes, self.external_networks = {}, set()     # name -> what docker volume create needs; names
-        self.entries = []               # [(service, Definition, folder of its env files)]
+        self.entries: List[Tuple[str, Definition, str]] = []  # [(service, Definition, folder of its env files)]
         taken = set()
         for definition, folder in _placed(definitions, folders):
             name = base = service_name(definition)
@@ -151,11 +155,11 @@ class _Document(object):
         self.by_service = dict(((project_of(definition), service_name(definition)), name)
                                for name, definition, dummy in reversed(self.entries))
 
-    def fill(self):
+    def fill(self) -> None:
         for name, definition, folder in self.entries:
             self.services[name] = self._service(name, definition, folder)
 
-    def _service(self, name, definition, folder):
+    def _service(self, name: str, definition: 'Definition', folder: str) -> Dict[str, Any]:
         body = create_body(definition)
         host = body['HostConfig']
         service = {'image': body['Image']}
@@ -175,12 +179,12 @@ class _Document(object):
             service['depends_on'] = depends
         return service
 
-    def _peer(self, mode):
+    def _peer(self, mode: str) -> str:
         if mode.startswith('container:') and mode[10:] in self.by_container:
             return 'service:' + self.by_container[mode[10:]]
         return mode
 
-    def _depends(self, own, definition):
+    def _depends(self, own: str, definition: 'Definition') -> Dict[str, Dict[str, str]]:
         """From Compose's own label, 'db:service_started:false,cache:...', what is in this file."""
         found = {}
         for item in definition.labels.get(DEPENDS_LABEL, '').split(','):
@@ -192,8 +196,8 @@ class _Document(object):
                 found[name] = {'condition': condition}
         return found
 
-    def _mounts(self, definition, host):
-        found = []
+    def _mounts(self, definition: 'Definition', host: Dict[str, Any]) -> List[Any]:
+        found: List[Any] = []
         known = dict((item['name'], item) for item in volumes(definition))
         for bind in strings(host.get('Binds')):
             source, place, mode = split_bind(bind)
@@ -208,9 +212,9 @@ class _Document(object):
             found.append(self._long_mount(mount, known))
         return found
 
-    def _long_mount(self, mount, volumes):
+    def _long_mount(self, mount: Dict[str, Any], volumes: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
         kind = as_str(mount.get('Type'))
-        item = {'type': kind}
+        item: Dict[str, Any] = {'type': kind}
         source = as_str(mount.get('Source'))
         if source:
             item['source'] = self._volume(source, volumes) if kind == 'volume' else source
@@ -245,7 +249,7 @@ class _Document(object):
             item['image'] = {'subpath': mount['ImageOptions']['Subpath']}
         return item
 
-    def _volume(self, name, volumes):
+    def _volume(self, name: str, volumes: Dict[str, Dict[str, Any]]) -> str:
         """The key under `volumes:` for the volume NAME; it is entered there."""
         info = volumes.get(name, {'name': name, 'driver': 'local', 'labels': {}, 'options': {}})
         labels = info['labels']
@@ -254,7 +258,7 @@ class _Document(object):
         key = name
         if mine:
             key = labels.get(VOLUME_LABEL) or name[len(self.project) + 1:]
-        entry = {'name': name}
+        entry: Dict[str, Any] = {'name': name}
         if mine:
             if info['driver'] != 'local':
                 entry['driver'] = info['driver']
@@ -269,7 +273,7 @@ class _Document(object):
         self.volumes[key] = entry
         return key
 
-    def _join(self, own, definition, body, service):
+    def _join(self, own: str, definition: 'Definition', body: Dict[str, Any], service: Dict[str, Any]) -> None:
         mode = network_mode(definition)
         if mode in ('host', 'none', 'bridge') or mode.startswith('container:'):
             service['network_mode'] = self._peer(mode)
@@ -305,19 +309,19 @@ class _Document(object):
             service['external_links'] = linked
 
     @staticmethod
-    def _endpoints(body):
+    def _endpoints(body: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
         return as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
 
     @staticmethod
-    def _mac(endpoint, service):
+    def _mac(endpoint: Dict[str, Any], service: Dict[str, Any]) -> None:
         if as_str(endpoint.get('MacAddress')):
             service.setdefault('mac_address', endpoint['MacAddress'])
 
-    def _network(self, name, info):
+    def _network(self, name: str, info: Dict[str, Any]) -> str:
         labels = as_dict(info.get('labels'))
         mine = self.project and (labels.get(PROJECT_LABEL) == self.project
                                  or not labels and name.startswith(self.project + '_'))
-        entry = {'name': name}
+        entry: Dict[str, Any] = {'name': name}
         if not mine:
             entry['external'] = True
             self.external_networks.add(name)
@@ -343,18 +347,18 @@ class _Document(object):
         return key
 
 
-def service_name(definition):
+def service_name(definition: 'Definition') -> str:
     wanted = definition.labels.get(SERVICE_LABEL) or definition.name
     return re.sub(r'[^a-zA-Z0-9._-]+', '-', wanted).strip('-') or 'rescued'
 
 
-def own_labels(labels):
+def own_labels(labels: Optional[Mapping[str, str]]) -> Dict[str, str]:
     """Without those that Compose writes by itself."""
     return dict((key, as_str(value)) for key, value in sorted(as_dict(labels).items())
                 if not key.startswith(COMPOSE_PREFIX))
 
 
-def _container_keys(definition, body, service, folder):
+def _container_keys(definition: 'Definition', body: Dict[str, Any], service: Dict[str, Any], folder: str) -> None:
     for key, target in (('Hostname', 'hostname'), ('Domainname', 'domainname'), ('User', 'user'),
                         ('WorkingDir', 'working_dir'), ('StopSignal', 'stop_signal'), ('Tty', 'tty'),
                         ('OpenStdin', 'stdin_open')):
@@ -381,10 +385,10 @@ def _container_keys(definition, body, service, folder):
         service['healthcheck'] = _healthcheck(health)
 
 
-def _healthcheck(health):
+def _healthcheck(health: Dict[str, Any]) -> Dict[str, Any]:
     if strings(health.get('Test')) == ['NONE']:
         return {'disable': True}
-    found = {}
+    found: Dict[str, Any] = {}
     if strings(health.get('Test')):
         found['test'] = strings(health['Test'])
     for key, target in (('Interval', 'interval'), ('Timeout', 'timeout'), ('StartPeriod', 'start_period'),
@@ -398,7 +402,7 @@ def _healthcheck(health):
     return found
 
 
-def _host_keys(host, service, folder):
+def _host_keys(host: Dict[str, Any], service: Dict[str, Any], folder: str) -> None:
     for key, target in SAME:
         if key in host:
             value = host[key]
@@ -450,7 +454,7 @@ def _host_keys(host, service, folder):
         service['deploy'] = {'resources': {'reservations': {'devices': requests}}}
 
 
-def _device_request(request):
+def _device_request(request: Dict[str, Any]) -> Dict[str, Any]:
     found = {}
     if as_str(request.get('Driver')):
         found['driver'] = request['Driver']

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a person has to look at before the made files are used."""
 import re
-from typing import List
+from typing import Iterator, List
 
 from ..records.definition import SHARES, Definition
 from . import env
@@ -51,7 +51,7 @@ def warnings(definition: Definition) -> List[str]:
     return found
 
 
-def _mounts(definition):
+def _mounts(definition: Definition) -> Iterator[str]:
     for mount in definition.mounts:
         where = mount.destination
         if mount.type == 'bind' and mount.status != 'complete':
@@ -64,7 +64,7 @@ def _mounts(definition):
             yield 'The %s mount on %s is in create.json only.' % (mount.type, where)
 
 
-def _requests(definition):
+def _requests(definition: Definition) -> Iterator[str]:
     for asked in definition.mount_requests:
         if asked.create_host_path:
             yield 'The folder %s is made where it is missing: docker run --mount cannot say that, make it before.' % asked.source

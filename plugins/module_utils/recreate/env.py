@@ -11,10 +11,14 @@ quotes, escapes, comments and `$`. So there are two files:
     compose.env  for Compose
 """
 import re
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from ..formats.wording import show
 from .body import create_body
 from .shell import quote
+
+if TYPE_CHECKING:
+    from ..records.definition import Definition
 
 LINE_LIMIT = 60000                      # docker's reader gives up on lines of 64 KiB
 IDENTIFIER = re.compile(r'[A-Za-z_][A-Za-z0-9_]*\Z')
@@ -22,7 +26,7 @@ DOTENV_KEY = re.compile(r'[A-Za-z_][A-Za-z0-9_.-]*\Z')
 BARE_VALUE = re.compile(r'[A-Za-z0-9_./:@%+,=~-]*\Z')
 
 
-def pairs(definition):
+def pairs(definition: 'Definition') -> List[Tuple[str, Optional[str]]]:
     """[(name, value)] of what differs from the image; value None for a variable that was taken away (-e NAME)."""
     found = []
     for item in create_body(definition).get('Env', []):
@@ -31,29 +35,29 @@ def pairs(definition):
     return found
 
 
-def fits_line(name, value):
+def fits_line(name: str, value: str) -> bool:
     """Can `docker run --env-file` give exactly this?"""
     return (not re.search(r'\s', name) and not name.startswith('#') and name != '' and name.isprintable()
             and '\n' not in value and not value.endswith('\r') and len(value.encode('utf-8')) < LINE_LIMIT)
 
 
-def takes_line(name, value):
+def takes_line(name: str, value: str) -> bool:
     """Is it written into `env`? Not what fits but would reach the terminal of who looks at it, if env.sh can have it."""
     return fits_line(name, value) and (value.replace('\t', '').isprintable() or not IDENTIFIER.match(name))
 
 
-def by_shell(definition):
+def by_shell(definition: 'Definition') -> List[Tuple[str, str]]:
     """Variables that run.sh has to hand over by -e NAME: [(name, value)]."""
     return [(name, value) for name, value in pairs(definition)
             if value is not None and not takes_line(name, value) and IDENTIFIER.match(name)]
 
 
-def unset(definition):
+def unset(definition: 'Definition') -> List[str]:
     """Names that the container did not have although the image has them."""
     return [name for name, value in pairs(definition) if value is None and name]
 
 
-def files(definition):
+def files(definition: 'Definition') -> Dict[str, str]:
     """{file name: text}; a file without content is left out."""
     plain, compose = [], []
     for name, value in pairs(definition):
@@ -75,7 +79,7 @@ def files(definition):
     return made
 
 
-def dotenv(name, value):
+def dotenv(name: str, value: str) -> Optional[str]:
     """One assignment for Compose; None where no form gives exactly this value.
 
     Single quotes take everything literally but a backslash before a quote or another backslash, where readers differ.
@@ -94,7 +98,7 @@ def dotenv(name, value):
     return None
 
 
-def warnings(definition):
+def warnings(definition: 'Definition') -> List[str]:
     found = []
     for name, value in pairs(definition):
         if value is None:

@@ -3,19 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every file of a bundle's config/ folder that makes its container again: one output a line."""
 import json
-from typing import Dict
+from typing import Any, Dict
 
 from ..records.definition import Definition, to_json
-from . import compose, env, run
+from . import compose, env, kube, podmanrun, quadlet, run
 from .body import create_body
 from .naming import seccomp_profiles
 
 
-def _json(value):
+def _json(value: Dict[str, Any]) -> str:
     return json.dumps(value, indent=2, sort_keys=True) + '\n'
 
 
-def _seccomp(definition):
+def _seccomp(definition: Definition) -> Dict[str, str]:
     return dict(('seccomp-%d.json' % number, profile + '\n') for number, profile in enumerate(seccomp_profiles(definition)))
 
 
@@ -26,6 +26,9 @@ OUTPUTS = (
     lambda definition: {'compose.yaml': compose.compose([definition])},
     lambda definition: {'run.sh': run.run_sh(definition)},
     env.files,
+    podmanrun.files,
+    quadlet.files,
+    kube.files,
     _seccomp,
 )
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names in a definition as they are used when its container is made again: networks, volumes, other containers, the compose project."""
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from ..records.definition import SHARES, Definition, VolumeSettings
 
@@ -67,7 +67,7 @@ def seccomp_profiles(definition: Definition) -> List[str]:
             if option.startswith('seccomp=') and option[8:].lstrip().startswith('{')]
 
 
-def split_bind(bind):
+def split_bind(bind: str) -> Tuple[str, str, str]:
     """'source:destination[:mode]' of a create body -> (source, destination, mode)."""
     parts = bind.split(':')
     if len(parts) == 1:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The body of a create call without its secrets: to be shown, not to recreate anything from."""
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from ..formats import redact
 from ..formats.values import as_dict, as_list
@@ -40,7 +40,7 @@ def create_body(body: Dict[str, Any]) -> Dict[str, Any]:
     return found
 
 
-def _mount(mount):
+def _mount(mount: Dict[str, Any]) -> Dict[str, Any]:
     options = as_dict(mount.get('VolumeOptions'))
     if not options:
         return mount
@@ -53,5 +53,5 @@ def _mount(mount):
     return dict(mount, VolumeOptions=options)
 
 
-def _texts(mapping):
+def _texts(mapping: Mapping[str, str]) -> Dict[str, str]:
     return {str(key): value if isinstance(value, str) else str(value) for key, value in mapping.items()}

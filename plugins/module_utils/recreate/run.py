@@ -3,12 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """run.sh: the create body as a docker command line that a person can read and change."""
 import re
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from . import asks, doubts, env
 from .body import create_body, user_networks
 from .naming import volumes
 from .shell import comment, quote, words
+
+if TYPE_CHECKING:
+    from ..records.definition import Definition
 
 # HostConfig key -> flag
 NUMBERS = (('Memory', '--memory'), ('MemoryReservation', '--memory-reservation'), ('MemorySwap', '--memory-swap'),
@@ -30,7 +34,7 @@ RATES = (('BlkioWeightDevice', '--blkio-weight-device', 'Weight'),
          ('BlkioDeviceReadIOps', '--device-read-iops', 'Rate'), ('BlkioDeviceWriteIOps', '--device-write-iops', 'Rate'))
 
 
-def run_sh(definition):
+def run_sh(definition: 'Definition') -> str:
     """Text of run.sh: makes missing networks and volumes, then the container; --no-start needs editing `run -d`."""
     body = create_body(definition)
     networks = list(as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig')))
@@ -67,7 +71,7 @@ def run_sh(definition):
     return '\n'.join(lines) + '\n'
 
 
-def options(definition, body):
+def options(definition: 'Definition', body: Dict[str, Any]) -> List[List[str]]:
     """The flags as groups of words, one group a line."""
     host = as_dict(body.get('HostConfig'))
     found = [['--name', definition.name]]
@@ -111,7 +115,7 @@ def options(definition, body):
     return found
 
 
-def _container_options(definition, body):
+def _container_options(definition: 'Definition', body: Dict[str, Any]) -> List[List[str]]:
     found = []
     for key, flag in (('Hostname', '--hostname'), ('Domainname', '--domainname'), ('User', '--user'),
                       ('WorkingDir', '--workdir'), ('StopSignal', '--stop-signal')):
@@ -137,7 +141,7 @@ def _container_options(definition, body):
     return found
 
 
-def _health_options(health):
+def _health_options(health: Dict[str, Any]) -> List[List[str]]:
     test = strings(health.get('Test'))
     if test == ['NONE']:
         return [['--no-healthcheck']]
@@ -155,7 +159,7 @@ def _health_options(health):
     return found
 
 
-def _network_options(body, host):
+def _network_options(body: Dict[str, Any], host: Dict[str, Any]) -> List[List[str]]:
     endpoints = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
     found = []
     mode = as_str(host.get('NetworkMode'))
@@ -169,7 +173,7 @@ def _network_options(body, host):
     return found
 
 
-def connect_flags(endpoint, first=False):
+def connect_flags(endpoint: Dict[str, Any], first: bool = False) -> List[str]:
     """Flags of `docker network connect`, or those of `docker run` for the FIRST network: pairs of words."""
     found = []
     addresses = as_dict(endpoint.get('IPAMConfig'))
@@ -190,7 +194,7 @@ def connect_flags(endpoint, first=False):
     return found
 
 
-def network_flags(info):
+def network_flags(info: Dict[str, Any]) -> List[str]:
     """Flags of `docker network create`."""
     found = []
     if as_str(info.get('driver')) not in ('', 'bridge'):
@@ -208,7 +212,7 @@ def network_flags(info):
     return found
 
 
-def volume_flags(volume):
+def volume_flags(volume: Dict[str, Any]) -> List[str]:
     """Flags of `docker volume create`."""
     found = [] if volume['driver'] == 'local' else ['--driver', volume['driver']]
     for key, flag in (('options', '--opt'), ('labels', '--label')):
@@ -217,12 +221,12 @@ def volume_flags(volume):
     return found
 
 
-def tail(body):
+def tail(body: Dict[str, Any]) -> List[str]:
     """Image and arguments: --entrypoint takes one word, the others come before Cmd. No name in them is a flag."""
     return ['--', body['Image']] + body.get('Entrypoint', [])[1:] + body.get('Cmd', [])
 
 
-def mount_flag(mount):
+def mount_flag(mount: Dict[str, Any]) -> str:
     """The value of --mount (comma separated, in CSV quotes where needed), None where it cannot be said."""
     mount = as_dict(mount)
     kind = as_str(mount.get('Type'))
@@ -257,7 +261,7 @@ def mount_flag(mount):
     return ','.join('"%s"' % field.replace('"', '""') if re.search('[,"\n]', field) else field for field in fields)
 
 
-def recursion(bind):
+def recursion(bind: Dict[str, Any]) -> str:
     """BindOptions -> what `bind-recursive` of docker run and `recursive` of Compose take, '' for the default."""
     for key, value in (('NonRecursive', 'disabled'), ('ReadOnlyNonRecursive', 'writable'), ('ReadOnlyForceRecursive', 'readonly')):
         if bind.get(key) is True:
@@ -265,7 +269,7 @@ def recursion(bind):
     return ''
 
 
-def device_text(device):
+def device_text(device: Dict[str, str]) -> str:
     """'host:container:rwm', short where the parts say nothing."""
     device = as_dict(device)
     host, inside = as_str(device.get('PathOnHost')), as_str(device.get('PathInContainer'))
@@ -275,7 +279,7 @@ def device_text(device):
     return host if inside in ('', host) else '%s:%s' % (host, inside)
 
 
-def gpu_flag(request):
+def gpu_flag(request: Dict[str, Any]) -> Optional[str]:
     """The value of --gpus for one DeviceRequest, None for drivers that --gpus does not reach."""
     request = as_dict(request)
     devices = strings(request.get('DeviceIDs'))
@@ -296,7 +300,7 @@ def gpu_flag(request):
     return ','.join(fields)
 
 
-def security_options(host, folder=''):
+def security_options(host: Dict[str, Any], folder: str = '') -> List[str]:
     """SecurityOpt as the command line takes it: profiles as files, unmasked paths as systempaths=unconfined."""
     found = []
     number = 0
@@ -310,16 +314,21 @@ def security_options(host, folder=''):
     return found
 
 
-def restart_text(policy):
+def restart_text(policy: Dict[str, Any]) -> str:
     name, limit = as_str(policy.get('Name')), as_int(policy.get('MaximumRetryCount'))
     return '%s:%d' % (name, limit) if name == 'on-failure' and limit else name
 
 
-def published(host):
+def _by_number(port: str) -> Tuple[int, str]:
+    found = re.match(r'\d{1,5}', port)
+    return int(found.group()) if found is not None else 0, port
+
+
+def published(host: Dict[str, Any]) -> List[str]:
     """Port bindings as [ip:][host port:]port[/udp], numbers in order."""
     found = []
     bindings = as_dict(host.get('PortBindings'))
-    for port in sorted(bindings, key=lambda text: (int(re.match(r'\d{1,5}|', text).group() or 0), text)):
+    for port in sorted(bindings, key=_by_number):
         inside = port[:-4] if port.endswith('/tcp') else port
         for binding in map(as_dict, as_list(bindings[port])) if bindings[port] else [{}]:
             address, outside = as_str(binding.get('HostIp')), as_str(binding.get('HostPort'))
@@ -334,7 +343,7 @@ def published(host):
     return found
 
 
-def duration(nanoseconds):
+def duration(nanoseconds: int) -> str:
     """Go's notation: 90s, 1500ms."""
     for unit, size in (('s', 10 ** 9), ('ms', 10 ** 6), ('us', 10 ** 3)):
         if nanoseconds % size == 0:
@@ -342,7 +351,7 @@ def duration(nanoseconds):
     return '%dns' % nanoseconds
 
 
-def decimal(nano):
+def decimal(nano: int) -> str:
     """10^-9 units as a decimal number without needless zeros."""
     whole, part = divmod(nano, 10 ** 9)
     return ('%d.%09d' % (whole, part)).rstrip('0').rstrip('.')

@@ -4,7 +4,7 @@
 """Words and comments of a POSIX shell script whose contents come from a disk that may be hostile."""
 import re
 import shlex
-from typing import Iterable
+from typing import Iterable, List, Tuple
 
 from ..formats.wording import show
 
@@ -42,7 +42,7 @@ def comment(sentence: str) -> str:
     return '# ' + show(sentence)
 
 
-def _runs(word):
+def _runs(word: str) -> List[Tuple[bool, str]]:
     """WORD in pieces: (whether it is printable, text)."""
     pieces = []
     for char in word:
@@ -54,13 +54,13 @@ def _runs(word):
     return [(plain, ''.join(chars)) for plain, chars in pieces]
 
 
-def _piece(run):
+def _piece(run: Tuple[bool, str]) -> str:
     plain, string = run
     if plain:
         return shlex.quote(string)
     return '"$(printf \'%s\')"' % _octal(string)
 
 
-def _octal(string):
+def _octal(string: str) -> str:
     """UTF-8; a byte of a path that was none comes back, half a surrogate pair becomes U+FFFD."""
     return ''.join('\\%03o' % byte for byte in HALF.sub(u'\ufffd', string).encode('utf-8', 'surrogateescape'))

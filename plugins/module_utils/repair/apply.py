@@ -10,11 +10,12 @@ from typing import Any, Dict, List
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import wording
-from . import objects, steps
+from . import objects, steps, whole
 from .journal import Journal
+from .tops import Tops
 
 
-def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
+def apply(top: Tops, plan: List[steps.Step], journal: Journal) -> int:
     """Do the selected steps below TOP; returns how many were done. LifeboatError where the disk is not as the plan says."""
     journal.begin()
     done = 0
@@ -24,13 +25,13 @@ def apply(top: safeio.Dir, plan: List[steps.Step], journal: Journal) -> int:
                 _do(top, step, journal)
             except OSError as exc:
                 raise LifeboatError('%s: %s (%s). What was done before is in the journal %s; state: reverted undoes it' % (
-                    step.code, wording.show(step.path), os.strerror(exc.errno), wording.show(journal.path)))
+                    step.code, wording.show(step.path), exc.strerror or exc, wording.show(journal.path)))
             done += 1
     journal.end()
     return done
 
 
-def finish(top: safeio.Dir, journal: Journal) -> None:
+def finish(top: Tops, journal: Journal) -> None:
     """Tidy up after a run that was killed: its last act is whole or has not begun, and no temporary file is left."""
     if not journal.entries:
         return
@@ -47,7 +48,7 @@ def finish(top: safeio.Dir, journal: Journal) -> None:
         release(folder)
 
 
-def place(top: safeio.Dir, path: bytes) -> Any:
+def place(top: Tops, path: bytes) -> Any:
     """(open folder that holds PATH, name in it). OSError."""
     parent, dummy, name = path.rpartition(b'/')
     if name in (b'', b'.', b'..'):
@@ -61,7 +62,7 @@ def release(folder: safeio.Dir) -> None:
         folder.close()
 
 
-def _do(top, step, journal):
+def _do(top: Tops, step: steps.Step, journal: Journal) -> None:
     folder, name = place(top, step.path)
     try:
         before = objects.state(folder.fd, name)
@@ -75,36 +76,36 @@ def _do(top, step, journal):
             if not before.startswith('link:'):
                 _save(folder.fd, name, journal, entry, before)
         if step.operation == steps.RENAME:
-            entry['to'] = objects.words(step.data)
+            entry['to'] = objects.words(step.data or b'')
         journal.add(entry)
         _ACTS[step.operation](top, folder.fd, name, step, entry, journal)
     finally:
         release(folder)
 
 
-def _expect(step, before):
+def _expect(step: steps.Step, before: str) -> None:
     """LifeboatError if what lies there is nothing that the step may touch."""
     folders = step.operation in (steps.RENAME, steps.ASIDE)
     if before == objects.OTHER or before == objects.DIR and not folders or before == objects.NONE and folders or \
-            before != objects.NONE and step.operation == steps.MKDIR:
+            before != objects.NONE and step.operation in (steps.MKDIR, steps.PLACE):
         raise LifeboatError('%s is not what the plan saw; somebody works on this root. Make a new plan' % wording.show(step.path))
 
 
-def _after(step):
+def _after(step: steps.Step) -> str:
     if step.operation == steps.WRITE:
-        return hashlib.sha256(step.data).hexdigest()
+        return hashlib.sha256(step.data or b'').hexdigest()
     if step.operation == steps.SYMLINK:
-        return 'link:' + objects.words(step.data)
-    return objects.DIR if step.operation == steps.MKDIR else objects.NONE
+        return 'link:' + objects.words(step.data or b'')
+    return objects.DIR if step.operation in (steps.MKDIR, steps.PLACE) else objects.NONE
 
 
-def _owner(fd, mode):
+def _owner(fd: int, mode: int) -> Dict[str, int]:
     """Attributes of something new: it belongs to whom its folder belongs to."""
     st = os.fstat(fd)
     return {'mode': mode, 'uid': st.st_uid, 'gid': st.st_gid}
 
 
-def _save(fd, name, journal, entry, before):
+def _save(fd: int, name: bytes, journal: Journal, entry: Dict[str, Any], before: str) -> None:
     """Copy the original into the journal's folder and read the copy once more."""
     entry['saved'] = journal.name('saved', entry['n']).decode('ascii')
     kept = entry['saved'].encode('ascii')
@@ -114,26 +115,27 @@ def _save(fd, name, journal, entry, before):
         raise LifeboatError('%s changed while it was read; somebody works on this root' % wording.show(name))
 
 
-def _write(dummy_top, fd, name, step, entry, dummy_journal):
+def _write(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
     known = dict(entry.get('old') or entry['new'])
     if entry['before'].startswith('link:'):
         known = entry['new']            # the attributes of a link are not those of a file
     known.pop('times', None)
-    objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), False)
+    known.update(step.attributes or {})
+    objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), 'times' in known)
 
 
-def _mkdir(dummy_top, fd, name, step, entry, dummy_journal):
+def _mkdir(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
     os.mkdir(name, step.mode, dir_fd=fd)
     objects.give(fd, name, entry['new'], False)
     os.fsync(fd)
 
 
-def _symlink(dummy_top, fd, name, step, entry, dummy_journal):
-    objects.put_link(fd, name, step.data, None, objects.temporary(name, entry['n']))
+def _symlink(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:
+    objects.put_link(fd, name, step.data or b'', None, objects.temporary(name, entry['n']))
 
 
-def _rename(top, fd, name, step, dummy_entry, dummy_journal):
-    folder, new = place(top, step.data)
+def _rename(top: Tops, fd: int, name: bytes, step: steps.Step, dummy_entry: Dict[str, Any], dummy_journal: Journal) -> None:
+    folder, new = place(top, step.data or b'')
     try:
         if objects.state(folder.fd, new) != objects.NONE:
             raise LifeboatError('%s is not what the plan saw; make a new plan' % wording.show(step.data))
@@ -144,7 +146,7 @@ def _rename(top, fd, name, step, dummy_entry, dummy_journal):
         release(folder)
 
 
-def _aside(dummy_top, fd, name, dummy_step, entry, journal):
+def _aside(dummy_top: Tops, fd: int, name: bytes, dummy_step: steps.Step, entry: Dict[str, Any], journal: Journal) -> None:
     if entry['before'] == objects.DIR:
         os.rename(name, journal.name('aside', entry['n']), src_dir_fd=fd, dst_dir_fd=journal.fd)
         os.fsync(journal.fd)
@@ -153,4 +155,12 @@ def _aside(dummy_top, fd, name, dummy_step, entry, journal):
     os.fsync(fd)
 
 
-_ACTS = {steps.WRITE: _write, steps.MKDIR: _mkdir, steps.SYMLINK: _symlink, steps.RENAME: _rename, steps.ASIDE: _aside}
+def _place(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], journal: Journal) -> None:
+    made = journal.name('made', entry['n'])
+    whole.build(os.path.join(journal.path, made), (step.data or b'').decode('ascii'), (step.attributes or {})['donors'])
+    os.rename(made, name, src_dir_fd=journal.fd, dst_dir_fd=fd)
+    os.fsync(journal.fd)
+    os.fsync(fd)
+
+
+_ACTS = {steps.PLACE: _place, steps.WRITE: _write, steps.MKDIR: _mkdir, steps.SYMLINK: _symlink, steps.RENAME: _rename, steps.ASIDE: _aside}

@@ -4,10 +4,13 @@
 """config.v2.json and hostconfig.json: which containers lack them, and the evidence to make them anew from."""
 import re
 import time
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from . import known, records, steps
 from .plan import Plan
+
+if TYPE_CHECKING:
+    from .view import View
 
 CODES = {
     'CONTAINER_CONFIG': steps.Code('config.v2.json is empty, cut, gone or another\'s; dockerd hides the container.',
@@ -35,7 +38,7 @@ def plan(this: Plan, images: Dict[bytes, known.Images], specs: Dict[bytes, dict]
     _names(this)
 
 
-def _folders(this, images):
+def _folders(this: Plan, images: Dict[bytes, known.Images]) -> None:
     for driver in images:
         for ident, record in known.mounts(this.view, driver).items():
             if known.HEX.match(ident) and not this.view.is_folder(b'containers/' + ident) and record.init_id and \
@@ -43,7 +46,8 @@ def _folders(this, images):
                 this.mkdir('CONTAINER_FOLDER', b'containers/' + ident, 'layerdb gives it a writable layer', steps.LIKELY, 0o710)
 
 
-def _config(this, ident, others, images, specs, recorded):
+def _config(this: Plan, ident: bytes, others: List[Dict[str, Any]], images: Dict[bytes, known.Images], specs: Dict[bytes, Dict[str, Any]],
+            recorded: str) -> None:
     path = known.config_path(ident)
     saved = _of_temporary(this.view, ident)
     if saved is not None:
@@ -73,7 +77,7 @@ def spec_tells(evidence: records.Evidence) -> bool:
     return bool(evidence.spec.get('mounts'))
 
 
-def _of_temporary(view, ident) -> Optional[bytes]:
+def _of_temporary(view: 'View', ident: bytes) -> Optional[bytes]:
     """Content of the newest complete temporary file of an interrupted write that has the right ID."""
     folder = b'containers/' + ident + b'/'
     found = []
@@ -85,7 +89,8 @@ def _of_temporary(view, ident) -> Optional[bytes]:
     return view.read(folder + max(found)[1]) if found else None
 
 
-def _evidence(this, ident, driver, others, images, spec, recorded) -> Optional[records.Evidence]:
+def _evidence(this: Plan, ident: bytes, driver: bytes, others: List[Dict[str, Any]], images: known.Images, spec: Dict[str, Any],
+              recorded: str) -> Optional[records.Evidence]:
     """What is known, None (and a note) where a record cannot be made surely."""
     view, path, text = this.view, known.config_path(ident), ident.decode()
     record = known.mounts(view, driver).get(ident, known.Mount(b'', b'', ''))
@@ -110,13 +115,13 @@ def _evidence(this, ident, driver, others, images, spec, recorded) -> Optional[r
     return made._replace(anonymous=_anonymous(this, made, others, driver, record.mount_id))
 
 
-def _name(this, ident, others):
+def _name(this: Plan, ident: str, others: List[Dict[str, Any]]) -> str:
     given = next((name for start, name in sorted(this.names.items()) if len(start) >= 4 and ident.startswith(start)), '')
     taken = {str(one.get('Name', '')).lstrip('/') for one in others}
     return given if given and NAME.match(given) and given not in taken else 'recovered-' + ident[:12]
 
 
-def _tag(view, driver, image_id):
+def _tag(view: 'View', driver: bytes, image_id: str) -> str:
     value = view.json(b'image/' + driver + b'/repositories.json') or {}
     for dummy, references in sorted(records.dict_of(value, 'Repositories').items()):
         for reference, target in sorted(references.items() if isinstance(references, dict) else ()):
@@ -125,17 +130,17 @@ def _tag(view, driver, image_id):
     return ''
 
 
-def _hostname(view, ident):
+def _hostname(view: 'View', ident: bytes) -> str:
     text = view.text(b'containers/' + ident + b'/hostname')
     return text if NAME.match(text) else ''
 
 
-def _birth(view, driver, mount_id):
+def _birth(view: 'View', driver: bytes, mount_id: bytes) -> str:
     st = view.stat(driver + b'/' + mount_id + b'/link') or view.stat(driver + b'/' + mount_id)
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(st.st_mtime if st is not None else 0))
 
 
-def _network_ids(others):
+def _network_ids(others: List[Dict[str, Any]]) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for one in others:
         for name, endpoint in records.dict_of(records.dict_of(one, 'NetworkSettings'), 'Networks').items():
@@ -144,7 +149,7 @@ def _network_ids(others):
     return found
 
 
-def _anonymous(this, made, others, driver, mount_id):
+def _anonymous(this: Plan, made: records.Evidence, others: List[Dict[str, Any]], driver: bytes, mount_id: bytes) -> Dict[str, str]:
     """{place: volume} for volumes that the image declares: the only unclaimed one that was made within 5 s of the layer."""
     there = records.mount_points(made)
     claimed = {point.get('Name') for one in others for point in records.dict_of(one, 'MountPoints').values() if isinstance(point, dict)}
@@ -162,7 +167,7 @@ def _anonymous(this, made, others, driver, mount_id):
     return {}
 
 
-def _hostconfig(this, ident, spec):
+def _hostconfig(this: Plan, ident: bytes, spec: Dict[str, Any]) -> None:
     config = known.config(this.view, ident)
     path = known.hostconfig_path(ident)
     if config is None:
@@ -175,7 +180,7 @@ def _hostconfig(this, ident, spec):
                'from config.v2.json' + (' and the runtime spec' if spec else ''), steps.REBUILT)
 
 
-def _names(this):
+def _names(this: Plan) -> None:
     by_name: Dict[str, List[Any]] = {}
     layers = known.writable(this.view)
     for ident in known.containers(this.view):

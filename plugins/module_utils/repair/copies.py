@@ -37,7 +37,7 @@ def save(view: View, journal: Journal) -> bytes:
         os.rename(part, name, src_dir_fd=journal.fd, dst_dir_fd=journal.fd)
         os.fsync(journal.fd)
     except OSError as exc:
-        raise LifeboatError('the records cannot be copied to the journal (%s); nothing was done. Name a journal_dir with room' % os.strerror(exc.errno))
+        raise LifeboatError('the records cannot be copied to the journal (%s); nothing was done. Name a journal_dir with room' % exc.strerror or exc)
     return name
 
 
@@ -59,13 +59,15 @@ def paths(view: View) -> Iterator[bytes]:
         for ident in view.names(driver):
             yield from (one for one in (driver + b'/' + ident + b'/link', driver + b'/' + ident + b'/lower') if view.kind(one) == FILE)
         yield from (driver + b'/l/' + name for name in view.names(driver + b'/l'))
-    for folder in view.names(b'containerd/daemon'):
-        path = b'containerd/daemon/' + folder
-        yield from (path + b'/' + name for name in view.names(path) if name.endswith(b'.db'))
+    for place in view.top.containerd:
+        for folder in view.names(place):
+            path = place + b'/' + folder
+            yield from (path + b'/' + name for name in view.names(path) if name.endswith(b'.db'))
+    yield from (path for path in (view.top.daemon_json,) if path and view.kind(path) == FILE)
     yield from (b'buildkit/' + name for name in view.names(b'buildkit') if name.endswith(b'.db'))
 
 
-def _below(view, top):
+def _below(view: View, top: bytes) -> Iterator[bytes]:
     pending = [top]
     while pending:
         folder = pending.pop()
@@ -78,11 +80,11 @@ def _below(view, top):
                 yield path
 
 
-def _add(tar, view, path):
+def _add(tar: tarfile.TarFile, view: View, path: bytes) -> None:
     st = view.stat(path)
     if st is None or st.st_size > MAX_FILE:
         return
-    item = tarfile.TarInfo(path.decode('utf-8', 'surrogateescape'))
+    item = tarfile.TarInfo(path.lstrip(b'/').decode('utf-8', 'surrogateescape'))
     item.mode, item.uid, item.gid, item.mtime = stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid, st.st_mtime
     if view.kind(path) == LINK:
         item.type, item.linkname = tarfile.SYMTYPE, (view.target(path) or b'').decode('utf-8', 'surrogateescape')

@@ -4,7 +4,7 @@
 """The bbolt databases: checked whole; written anew from a whole tree, else from pages and folders; or moved aside."""
 import json
 import re
-from typing import Any, Dict
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from ..formats import boltcheck, boltwrite, jsonish
 from . import known, records, steps
@@ -43,16 +43,16 @@ def plan(this: Plan) -> None:
     _containerd(this)
 
 
-def _judge(this, path):
+def _judge(this: Plan, path: bytes) -> Optional[boltcheck.Verdict]:
     """boltcheck.Verdict, None where there is no file. An empty one is damaged."""
     raw = this.view.read(path, MAX_DB)
     return None if raw is None else boltcheck.judge(raw)
 
 
-def _rewrite(this, path, older):
+def _rewrite(this: Plan, path: bytes, older: str) -> None:
     """Write a file anew whose tree is whole. OLDER: certainty where that is the tree before the last transaction."""
     verdict = _judge(this, path)
-    if verdict is None or verdict.state not in (boltcheck.FREE_LIST, boltcheck.OLDER):
+    if verdict is None or verdict.db is None or verdict.state not in (boltcheck.FREE_LIST, boltcheck.OLDER):
         return
     try:
         raw = boltwrite.encode(boltwrite.tree_of(verdict.db.root), verdict.db.page_size, verdict.db.order, verdict.db.txid + 2)
@@ -65,7 +65,7 @@ def _rewrite(this, path, older):
         this.write('DB_OLDER_TREE', path, raw, '%s; the one before it is whole' % verdict.why, older)
 
 
-def _is_unusable(this, path, missing):
+def _is_unusable(this: Plan, path: bytes, missing: bool) -> bool:
     """Whether the engine cannot use it even now. MISSING: a file that is not there counts."""
     verdict = _judge(this, path)
     if verdict is None:
@@ -76,7 +76,7 @@ def _is_unusable(this, path, missing):
 # -- volumes ----------------------------------------------------------------------------------------------------------
 
 
-def _volumes(this):
+def _volumes(this: Plan) -> None:
     view = this.view
     names = [name for name in view.names(b'volumes') if _VOLUME_NAME.match(name) and view.is_folder(b'volumes/' + name)]
     if not names:
@@ -93,7 +93,7 @@ def _volumes(this):
         len(saved), len(names)), steps.REBUILT)
 
 
-def _volume_records(raw):
+def _volume_records(raw: bytes) -> Iterator[Tuple[bytes, bytes]]:
     """Yield (name, record) of what pages still say. Two different records of one volume: neither."""
     found: Dict[bytes, Any] = {}
     for key, value in boltcheck.salvage(raw):
@@ -105,13 +105,13 @@ def _volume_records(raw):
             yield key, values.pop()
 
 
-def _volume(this, name, labels):
+def _volume(this: Plan, name: bytes, labels: Optional[Dict[str, str]]) -> bytes:
     options = this.view.json(b'volumes/' + name + b'/opts.json') or {}
     told = {to: options[of] for to, of in (('type', 'MountType'), ('o', 'MountOpts'), ('device', 'MountDevice')) if options.get(of)}
     return json.dumps({'Name': name.decode(), 'Driver': 'local', 'Labels': labels or None, 'Options': told or None}, separators=(',', ':')).encode()
 
 
-def _labels(this):
+def _labels(this: Plan) -> Dict[bytes, Dict[str, str]]:
     """{volume: labels} as containers tell them. Nothing makes a volume anonymous: prune would remove it."""
     found: Dict[bytes, Dict[str, str]] = {}
     for ident in known.containers(this.view):
@@ -131,7 +131,7 @@ def _labels(this):
 # -- networks ---------------------------------------------------------------------------------------------------------
 
 
-def _networks(this):
+def _networks(this: Plan) -> None:
     raw = this.view.read(NETWORKS, MAX_DB) or b''
     found: Dict[bytes, bytes] = {}
     for key, value in boltcheck.salvage(raw):
@@ -150,11 +150,11 @@ def _networks(this):
         this.aside('NETWORK_DB', NETWORKS, 'nothing of it can be read. Make user networks again by name: %s' % names, steps.REBUILT)
 
 
-def _index(value):
+def _index(value: Optional[bytes]) -> int:
     return int.from_bytes(value[:8], 'little') if value else -1
 
 
-def _user_networks(this):
+def _user_networks(this: Plan) -> str:
     found: Dict[str, str] = {}
     for ident in known.containers(this.view):
         config = known.config(this.view, ident) or {}
@@ -168,7 +168,7 @@ def _user_networks(this):
 # -- BuildKit and containerd ---------------------------------------------------------------------------------------------
 
 
-def _buildkit(this):
+def _buildkit(this: Plan) -> None:
     bad = []
     for name in this.view.names(b'buildkit'):
         if name.endswith(b'.db'):
@@ -179,25 +179,28 @@ def _buildkit(this):
         this.aside('BUILDKIT_CACHE', b'buildkit', '%s cannot be opened; it is only the build cache' % ', '.join(sorted(bad)), steps.CERTAIN)
 
 
-def _containerd(this):
+def _containerd(this: Plan) -> None:
     """A store that holds layers is never rebuilt: a database that lacks one lease or label makes the collector delete."""
-    precious = known.has_snapshots(this.view)
-    for folder in this.view.names(b'containerd/daemon'):
-        for name in this.view.names(b'containerd/daemon/' + folder):
-            if not name.endswith(b'.db'):
-                continue
-            path = b'containerd/daemon/' + folder + b'/' + name
-            _rewrite(this, path, steps.CHOICE if precious else steps.REBUILT)
-            if not _is_unusable(this, path, False):
-                continue
-            if precious:
-                this.leave('CONTAINERD_DB', path, 'it is the only record of images and layers, and no whole tree of it is left',
-                           'Never remove it, and start nothing on this disk. Rescue the containers and restore them into a new root.')
-            else:
-                this.aside('CONTAINERD_DB', path, 'it tells only what ran; containerd makes a new one', steps.CERTAIN)
+    for place in this.view.top.containerd:
+        precious = known.holds_layers(this.view, place)
+        for folder in this.view.names(place):
+            for name in this.view.names(place + b'/' + folder):
+                if name.endswith(b'.db'):
+                    _of_containerd(this, place + b'/' + folder + b'/' + name, precious)
 
 
-def _object(raw):
+def _of_containerd(this: Plan, path: bytes, precious: bool) -> None:
+    _rewrite(this, path, steps.CHOICE if precious else steps.REBUILT)
+    if not _is_unusable(this, path, False):
+        return
+    if precious:
+        this.leave('CONTAINERD_DB', path, 'it is the only record of images and layers, and no whole tree of it is left',
+                   'Never remove it, and start nothing on this disk. Rescue the containers and restore them into a new root.')
+    else:
+        this.aside('CONTAINERD_DB', path, 'it tells only what ran; containerd makes a new one', steps.CERTAIN)
+
+
+def _object(raw: bytes) -> Optional[Dict[str, Any]]:
     try:
         value = jsonish.loads(raw)
     except ValueError:

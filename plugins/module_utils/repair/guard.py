@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Step 0, before any start of an engine: what the start itself would delete or start is held."""
-from typing import Any, Dict
+from typing import Any, Dict, Set, Tuple
 
 from . import known, records, steps
 from .plan import Plan
@@ -27,15 +27,15 @@ def give_back(this: Plan, policies: Dict[bytes, Dict[str, Any]]) -> None:
                        'the policy was %s before the guard' % str(policy.get('Name'))[:40], steps.CERTAIN)
 
 
-def plan(this: Plan) -> None:
-    """Plan for every container whose records can be read."""
+def plan(this: Plan, root: Any) -> None:
+    """Plan for every container of ROOT (inventory.DataRoot) whose records can be read."""
     layers = known.writable(this.view)
     for ident in known.containers(this.view):
         _hostconfig(this, ident)
-        _state(this, ident, layers)
+        _state(this, ident, layers, root)
 
 
-def _hostconfig(this, ident):
+def _hostconfig(this: Plan, ident: bytes) -> None:
     path = known.hostconfig_path(ident)
     value = this.view.json(path)
     if value is None:
@@ -50,14 +50,23 @@ def _hostconfig(this, ident):
                    'the policy is %s' % str(policy['Name'])[:40], steps.CERTAIN)
 
 
-def _state(this, ident, layers):
+def _state(this: Plan, ident: bytes, layers: Set[Tuple[str, bytes]], root: Any) -> None:
     value = known.config(this.view, ident)
     state = value.get('State') if value is not None else None
-    if not isinstance(state, dict) or not (state.get('Dead') or state.get('RemovalInProgress')):
+    if value is None or not isinstance(state, dict) or not (state.get('Dead') or state.get('RemovalInProgress')):
         return
-    if (value.get('Driver'), ident) in layers:
+    if (value.get('Driver'), ident) in layers or _has_snapshot(root, ident):
         changed = dict(value, State=dict(state, Dead=False, RemovalInProgress=False))
         this.write('GUARD_DEAD', known.config_path(ident), records.dump(changed), 'its writable layer is there', steps.CERTAIN)
     else:
         this.leave('GUARD_DEAD', known.config_path(ident), 'the container is marked as dead, and its layer is not found',
                    'docker rm would delete the rest of it; rescue it before.')
+
+
+def _has_snapshot(root: Any, ident: bytes) -> bool:
+    """Whether containerd's store has the writable layer of a container."""
+    if ident.decode('ascii') not in root.container_ids():
+        return False
+    container = root.container(ident.decode('ascii'))
+    return container.store == 'containerd' and container.stack is not None and container.stack.writable is not None and \
+        container.stack.writable.path is not None

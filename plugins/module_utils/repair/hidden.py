@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hidden, not lost: containers that the engine would not list although nothing of them is broken, and the setting that hides them."""
 import os
-from typing import Any, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple
 
 from ..disk import metadata
 from ..formats import jsonish, wording
 from . import known
 from .view import View
+
+if TYPE_CHECKING:
+    from ..engines.docker.inventory import DataRoot
 
 DAEMON_JSON = b'/etc/docker/daemon.json'
 CONTAINERD_STORE = frozenset((b'overlayfs', b'native', b'stargz', b'soci', b'nydus'))
@@ -24,7 +27,7 @@ class Hidden(NamedTuple):
     warning: str = NO_PRUNE
 
 
-def hidden(root, view: View) -> List[Hidden]:
+def hidden(root: 'DataRoot', view: View) -> List[Hidden]:
     """What the settings on the disk hide of ROOT (inventory.DataRoot)."""
     by_driver: Dict[bytes, int] = {}
     for ident in known.containers(view):
@@ -41,14 +44,14 @@ def hidden(root, view: View) -> List[Hidden]:
             setting = '"features": {"containerd-snapshotter": true}' if name in CONTAINERD_STORE else \
                 '"storage-driver": "%s"%s' % (shown, ', and "containerd-snapshotter": false in "features"' if active in CONTAINERD_STORE else '')
             found.append(Hidden(count, 'containers of %s' % shown, setting, why))
-    return found + _elsewhere(root)
+    return _other_root(root) + found + _elsewhere(root)
 
 
-def _settings(root) -> Dict[str, Any]:
+def _settings(root: 'DataRoot') -> Dict[str, Any]:
     return dict(root.candidate.daemon_json, **root.candidate.flags)
 
 
-def _active(settings, by_driver):
+def _active(settings: Dict[str, Any], by_driver: Dict[bytes, int]) -> Tuple[bytes, str]:
     """(driver or snapshotter that the daemon will use, why). The majority where no setting says it."""
     features = settings.get('features')
     snapshotter = features.get('containerd-snapshotter') if isinstance(features, dict) else None
@@ -67,7 +70,32 @@ def _active(settings, by_driver):
     return most, 'most containers are of %s, and no setting names another driver' % wording.show(most)
 
 
-def _elsewhere(root):
+def _other_root(root: 'DataRoot') -> List[Hidden]:
+    """A data-root in daemon.json that is not this one: the engine does not look here at all."""
+    named = next((name for name in (metadata.text_of(_of_file(root), key) for key in ('data-root', 'graph')) if name), None)
+    count = root.candidate.containers
+    if not named or not count or root.candidate.flags.get('data-root'):
+        return []
+    base = root.candidate.base or root.path
+    try:
+        if root.host.resolve(os.fsencode(named)) == base:
+            return []
+    except (OSError, ValueError):
+        pass                            # it is not there: dockerd makes an empty one
+    shown = wording.text(b'/' + os.path.relpath(base, root.host.path))
+    return [Hidden(count, 'containers of %s' % shown, '"data-root": "%s"' % shown, 'data-root is %s' % wording.text(named))]
+
+
+def _of_file(root: 'DataRoot') -> Dict[str, Any]:
+    """The object in daemon.json, {} where there is none that can be read."""
+    try:
+        value = jsonish.loads(root.host.read(DAEMON_JSON, 1 << 20))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _elsewhere(root: 'DataRoot') -> List[Hidden]:
     """A userns-remap that was switched: the same data root with and without its nested folder."""
     base = root.candidate.base or root.path
     remap = bool(metadata.text_of(_settings(root), 'userns-remap'))
@@ -81,7 +109,7 @@ def _elsewhere(root):
     return []
 
 
-def daemon_json(root) -> List[str]:
+def daemon_json(root: 'DataRoot') -> List[str]:
     """What is wrong with daemon.json, as clauses with line and column. It is never changed."""
     try:
         raw = root.host.read(DAEMON_JSON, 1 << 20)
@@ -91,6 +119,8 @@ def daemon_json(root) -> List[str]:
         value = jsonish.loads(raw)
     except jsonish.JsonError as exc:
         return ['%s: %s%s' % (DAEMON_JSON.decode(), exc, _place(raw, exc))]
+    if raw.startswith(b'\xef\xbb\xbf'):
+        return ['%s: begins with a byte order mark (line 1, column 1); older dockerds do not start with it' % DAEMON_JSON.decode()]
     if not isinstance(value, dict):
         return ['%s: not a JSON object' % DAEMON_JSON.decode()]
     found = []
@@ -101,7 +131,7 @@ def daemon_json(root) -> List[str]:
     return found
 
 
-def _place(raw, exc):
+def _place(raw: bytes, exc: jsonish.JsonError) -> str:
     if exc.offset is None or 'line' in str(exc):
         return ''
     before = raw[:exc.offset]

@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import stat
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from ..disk.errors import LifeboatError
 from ..formats import jsonish, wording
@@ -28,7 +28,7 @@ VERSION = 1
 class Journal(object):
     """An open journal; use as a context manager. `entries` are its lines about steps, `fd` its folder."""
 
-    def __init__(self, path: bytes, root: bytes):
+    def __init__(self, path: bytes, root: bytes) -> None:
         """Open or make the journal in PATH for the data root ROOT (both resolved, absolute). LifeboatError."""
         self.path = path
         self.root = root
@@ -44,13 +44,13 @@ class Journal(object):
             self.close()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> 'Journal':
         return self
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         for fd in (self.file, self.fd):
             if fd >= 0:
                 os.close(fd)
@@ -92,7 +92,7 @@ class Journal(object):
         os.rename(NAME, b'%d-reverted.jsonl' % self.run, src_dir_fd=self.fd, dst_dir_fd=self.fd)
         os.fsync(self.fd)
 
-    def _open(self):
+    def _open(self) -> int:
         try:
             fd = os.open(NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
             try:
@@ -106,10 +106,10 @@ class Journal(object):
             if exc.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise LifeboatError('another repair works with the journal in %s; wait for it' % wording.show(self.path))
             raise LifeboatError('the journal in %s cannot be written safely (%s); nothing was done. Name another journal_dir' % (
-                wording.show(self.path), os.strerror(exc.errno)))
+                wording.show(self.path), exc.strerror or exc))
         return fd
 
-    def _lines(self):
+    def _lines(self) -> List[Dict[str, Any]]:
         with open(os.dup(self.file), 'rb') as stream:
             stream.seek(0)
             raw = stream.read()
@@ -143,7 +143,7 @@ def exists(path: bytes) -> bool:
     return os.path.lexists(os.path.join(path, NAME))
 
 
-def _folder(path, root):
+def _folder(path: bytes, root: bytes) -> int:
     """Descriptor of the journal's folder, made if need be. LifeboatError where it must not be."""
     real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     if (real + b'/').startswith(os.path.realpath(root) + b'/'):
@@ -156,7 +156,7 @@ def _folder(path, root):
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as exc:
         raise LifeboatError('journal_dir %s cannot be used (%s); nothing was done. Name another one' % (
-            wording.show(path), os.strerror(exc.errno)))
+            wording.show(path), exc.strerror or exc))
     st = os.fstat(fd)
     if st.st_uid != os.geteuid() or stat.S_IMODE(st.st_mode) & 0o022:
         os.close(fd)

@@ -19,8 +19,7 @@ DRIVERS = (b'overlay2', b'fuse-overlayfs')      # the layout of links, lower fil
 LAYER_ID = re.compile(rb'([0-9a-f]{64}(-init)?|[0-9a-z]{25})\Z')
 LINK_NAME = re.compile(rb'[A-Z2-7]{26}\Z')
 DIGEST = re.compile(r'sha256:[0-9a-f]{64}\Z')
-META_DB = b'containerd/daemon/io.containerd.metadata.v1.bolt/meta.db'
-SNAPSHOTTERS = b'containerd/daemon'
+META_DB = b'io.containerd.metadata.v1.bolt/meta.db'
 _LINK_TARGET = re.compile(rb'\.\./([^/]+)/diff\Z')
 
 
@@ -75,7 +74,7 @@ def is_known(view: View) -> bool:
     """Whether this is a data root of a layout that repairs know: the folders of every engine since 1.10."""
     if view.names(b'graph') or any(name.startswith(b'repositories-') for name in view.names(b'')):
         return False
-    return view.is_folder(b'containers') and (bool(drivers_of(view)) or view.is_folder(b'containerd/daemon'))
+    return view.is_folder(b'containers') and (bool(drivers_of(view)) or any(view.is_folder(place) for place in view.top.containerd))
 
 
 def images(view: View, driver: bytes) -> Images:
@@ -127,7 +126,7 @@ def driver(view: View, name: bytes) -> Driver:
     return Driver(name, ids, link_of, id_of, {one: _lower(view.text(name + b'/' + one + b'/lower')) for one in ids})
 
 
-def _lower(text):
+def _lower(text: str) -> List[bytes]:
     parts = text.encode().split(b':') if text else []
     links = [part[2:] for part in parts if part.startswith(b'l/') and LINK_NAME.match(part[2:])]
     return links if len(links) == len(parts) else []
@@ -202,21 +201,33 @@ def driver_of(view: View, ident: bytes) -> bytes:
 
 
 def has_snapshots(view: View) -> bool:
-    """Whether containerd's own store under this root holds layers."""
-    return any(view.names(SNAPSHOTTERS + b'/' + name + b'/snapshots') for name in view.names(SNAPSHOTTERS)
-               if name.startswith(b'io.containerd.snapshotter.v1.'))
+    """Whether a containerd of this engine holds layers."""
+    return any(holds_layers(view, place) for place in view.top.containerd)
+
+
+def holds_layers(view: View, place: bytes) -> bool:
+    """Whether the containerd with the root PLACE holds layers or images, of whichever client."""
+    return any(view.names(place + b'/' + name + b'/snapshots') for name in view.names(place)
+               if name.startswith(b'io.containerd.snapshotter.v1.')) or bool(view.names(place + b'/io.containerd.content.v1.content/blobs/sha256'))
 
 
 def runtime_specs(view: View) -> Dict[bytes, Dict[str, Any]]:
-    """{container id: OCI runtime spec} of what ran, from containerd's database; {} if it is not readable."""
-    raw = view.read(META_DB, MAX_DB)
-    try:
-        root = boltdb.open_db(raw).root if raw else None
-    except boltdb.BoltError:
-        return {}
+    """{container id: OCI runtime spec} of what ran, from the databases of containerd; {} if they are not readable."""
     found: Dict[bytes, Dict[str, Any]] = {}
+    for place in view.top.containerd:
+        raw = view.read(place + b'/' + META_DB, MAX_DB)
+        try:
+            root = boltdb.open_db(raw).root if raw else None
+        except boltdb.BoltError:
+            continue
+        if root is not None:
+            _specs_of(root, found)
+    return found
+
+
+def _specs_of(root: boltdb.Bucket, found: Dict[bytes, Dict[str, Any]]) -> None:
     errors: List[boltdb.BoltError] = []
-    top = root.bucket(b'v1', errors=errors) if root is not None else None
+    top = root.bucket(b'v1', errors=errors)
     for dummy, space in top.buckets(errors) if top is not None else ():
         holder = space.bucket(b'containers', errors=errors)
         for ident, record in holder.buckets(errors) if holder is not None else ():
@@ -225,10 +236,9 @@ def runtime_specs(view: View) -> Dict[bytes, Dict[str, Any]]:
             value = _object(spec[at:spec.rfind(b'}') + 1]) if at >= 0 else None
             if value and HEX.match(ident):
                 found[ident] = value
-    return found
 
 
-def _object(raw):
+def _object(raw: bytes) -> Dict[str, Any]:
     try:
         value = jsonish.loads(raw)
     except ValueError:

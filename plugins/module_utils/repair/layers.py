@@ -4,7 +4,7 @@
 """layerdb/sha256: records of image layers, from the image configs that prove them and the order of folders above them."""
 import re
 import stat
-from typing import Dict, List, Set
+from typing import Dict, List, Match, Set
 
 from . import known, steps
 from .plan import Plan
@@ -42,7 +42,7 @@ def plan(this: Plan, name: bytes, images: known.Images) -> None:
         _layer(this, folder, chain, driver, records, cache, places, images)
 
 
-def _unremove(this, folder, match, driver, records, images):
+def _unremove(this: Plan, folder: bytes, match: Match[bytes], driver: known.Driver, records: Dict[str, known.Layer], images: known.Images) -> None:
     chain = 'sha256:' + match.group(1).decode()
     cache_id = this.view.text(folder + b'/' + match.group() + b'/cache-id').encode()
     if chain in images.chains and chain not in records and known.has_content(this.view, driver.name, cache_id):
@@ -50,7 +50,7 @@ def _unremove(this, folder, match, driver, records, images):
                     'an image needs it, and its files are there', steps.CERTAIN)
 
 
-def _places(this, driver, cache, images):
+def _places(this: Plan, driver: known.Driver, cache: Dict[str, bytes], images: known.Images) -> Dict[str, Set[bytes]]:
     """{chainID: ids that some lower file puts there}."""
     found: Dict[str, Set[bytes]] = {}
     for record in known.mounts(this.view, driver.name).values():
@@ -62,14 +62,15 @@ def _places(this, driver, cache, images):
     return found
 
 
-def _learn(found, chain, below, images):
+def _learn(found: Dict[str, Set[bytes]], chain: str, below: List[bytes], images: known.Images) -> None:
     chains = known.upwards(chain, images.chains)
     if len(chains) == len(below):       # else one of the two is not whole
         for each, ident in zip(chains, below):
             found.setdefault(each, set()).add(ident)
 
 
-def _layer(this, folder, chain, driver, records, cache, places, images):
+def _layer(this: Plan, folder: bytes, chain: str, driver: known.Driver, records: Dict[str, known.Layer], cache: Dict[str, bytes],
+           places: Dict[str, Set[bytes]], images: known.Images) -> None:
     proven = images.chains[chain]
     path = folder + b'/' + chain[7:].encode()
     record = records.get(chain)
@@ -90,12 +91,14 @@ def _layer(this, folder, chain, driver, records, cache, places, images):
     if not (this.view.read(path + b'/tar-split.json.gz') or b'').strip(b'\0'):
         this.leave('LAYER_TAR_SPLIT', path + b'/tar-split.json.gz', 'it is gone or empty: docker save and docker push of the image fail',
                    'Pull the image again by its digest, or docker commit what is needed of it.')
-    if not record.size and known.has_content(this.view, driver.name, record.cache_id):
+    # what comes from a donor can be summed up only when it is there
+    if not record.size and this.view.stat(driver.name + b'/' + record.cache_id + b'/diff') is not None:
         size = tree_size(this.view, driver.name + b'/' + record.cache_id + b'/diff')
         this.write(code or 'LAYER_SIZE', path + b'/size', b'%d' % size, 'sum of all in its folder that is no folder', steps.CERTAIN, 0o644)
 
 
-def _cache_id(this, path, chain, proven, driver, cache, places):
+def _cache_id(this: Plan, path: bytes, chain: str, proven: known.Chain, driver: known.Driver, cache: Dict[str, bytes],
+              places: Dict[str, Set[bytes]]) -> bytes:
     """The folder of a layer, b'' if that is not decided."""
     said = {one for one in places.get(chain, ()) if known.has_content(this.view, driver.name, one)}
     if not places.get(chain):
@@ -109,7 +112,7 @@ def _cache_id(this, path, chain, proven, driver, cache, places):
     return b''
 
 
-def _alone_on(this, proven, driver, cache):
+def _alone_on(this: Plan, proven: known.Chain, driver: known.Driver, cache: Dict[str, bytes]) -> List[bytes]:
     """Folders of image layers that no record claims, directly on the parent's."""
     claimed = set(cache.values()) | {one.mount_id for one in known.mounts(this.view, driver.name).values()}
     parent = cache.get(proven.parent, b'')

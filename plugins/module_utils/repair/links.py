@@ -6,10 +6,13 @@ import base64
 import hashlib
 import os
 import stat
-from typing import Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from . import known, steps
 from .plan import Plan
+
+if TYPE_CHECKING:
+    from .view import View
 
 CODES = {
     'LINK_FILE': steps.Code('The short name of a layer (link) is gone or empty.', 'Writes it: its link in l/, or its place in a lower file, or a new one.'),
@@ -38,7 +41,7 @@ def plan(this: Plan, name: bytes, images: known.Images, userns: bool) -> None:
             _one(this, driver, ident, links, order.get(ident))
 
 
-def _orders(this, name, images):
+def _orders(this: Plan, name: bytes, images: known.Images) -> Dict[bytes, List[bytes]]:
     """{id: ids that must lie below it, nearest first} by layerdb; only what is known whole."""
     records = known.layers(this.view, name)
     found: Dict[bytes, List[bytes]] = {}
@@ -56,12 +59,12 @@ def _orders(this, name, images):
     return found
 
 
-def _cache_ids(chains, records):
+def _cache_ids(chains: List[str], records: Dict[str, known.Layer]) -> Optional[List[bytes]]:
     found = [records[chain].cache_id if chain in records else b'' for chain in chains]
     return found if all(found) else None
 
 
-def _names(driver, order):
+def _names(driver: known.Driver, order: Dict[bytes, List[bytes]]) -> Dict[bytes, bytes]:
     """{id: short name}: as found, else by the place in a lower file above, else a new one made of the id."""
     found = dict(driver.link_of)
     for ident in driver.ids:
@@ -79,7 +82,7 @@ def new_name(ident: bytes) -> bytes:
     return base64.b32encode(hashlib.sha256(ident).digest())[:26]
 
 
-def _one(this, driver, ident, links, below):
+def _one(this: Plan, driver: known.Driver, ident: bytes, links: Dict[bytes, bytes], below: Optional[List[bytes]]) -> None:
     folder = driver.name + b'/' + ident
     link = links[ident]
     why = 'its link in l/ or a lower file says so' if ident in driver.link_of or link != new_name(ident) else 'a new name'
@@ -101,7 +104,7 @@ def _one(this, driver, ident, links, below):
     this.mkdir('WORK_FOLDER', folder + b'/work', 'overlay needs it', steps.CERTAIN, 0o700)
 
 
-def _init_layers(this, name, order, userns):
+def _init_layers(this: Plan, name: bytes, order: Dict[bytes, List[bytes]], userns: bool) -> None:
     driver = known.driver(this.view, name)
     for record in known.mounts(this.view, name).values():
         init = record.mount_id + b'-init'
@@ -115,17 +118,20 @@ def _init_layers(this, name, order, userns):
             _new_init(this, name, path, _link_of_init(driver, record.mount_id, below, init), below)
 
 
-def _link_of_init(driver, mount_id, below, init):
+def _link_of_init(driver: known.Driver, mount_id: bytes, below: List[bytes], init: bytes) -> bytes:
     lower = driver.lower_of.get(mount_id, [])
     return lower[0] if len(lower) == len(below) + 1 and lower[0] not in driver.id_of else new_name(init)
 
 
-def _new_init(this, name, path, link, below):
+def _new_init(this: Plan, name: bytes, path: bytes, link: bytes, below: List[bytes]) -> None:
     """What dockerd puts into an init layer: each only where the image has not got it."""
     why = 'made as dockerd makes it for a new container'
+    if any(this.view.stat(name + b'/' + one + b'/diff') is None for one in below):
+        this.leave('INIT_LAYER', path, 'a layer below it is not there yet', 'Run the repair again when it is.')
+        return
     image = {one: _in_image(this.view, name, below, one) for one in _INIT_FOLDERS + _INIT_FILES + (_MTAB,)}
-    if any(image[one] is not None and not stat.S_ISDIR(image[one].st_mode) or image[one] is not None and image[one].st_uid
-           for one in _INIT_FOLDERS):
+    there = [st for st in (image[one] for one in _INIT_FOLDERS) if st is not None]
+    if any(not stat.S_ISDIR(st.st_mode) or st.st_uid for st in there):
         this.leave('INIT_LAYER', path, 'the image has links, files or foreign owners where dockerd would make folders',
                    'Rescue the container and restore it.')
         return
@@ -134,7 +140,8 @@ def _new_init(this, name, path, link, below):
     needed = [one for one in _INIT_FILES + (_MTAB,) if image[one] is None]
     for each in _INIT_FOLDERS:
         if image[each] is None or any(one.startswith(each + b'/') for one in needed):
-            mode = 0o755 if image[each] is None else stat.S_IMODE(image[each].st_mode)
+            st = image[each]
+            mode = 0o755 if st is None else stat.S_IMODE(st.st_mode)
             this.mkdir('INIT_LAYER', path + b'/diff/' + each, why, steps.CERTAIN, mode)
     for each in needed:
         if each != _MTAB:
@@ -145,7 +152,7 @@ def _new_init(this, name, path, link, below):
     this.write('INIT_LAYER', path + b'/link', link, why, steps.CERTAIN, 0o644)
 
 
-def _in_image(view, name, below, relative) -> Optional[os.stat_result]:
+def _in_image(view: 'View', name: bytes, below: List[bytes], relative: bytes) -> Optional[os.stat_result]:
     """os.stat_result of RELATIVE in the merged image, None where it has none. A link on the way counts as the thing itself."""
     parts = relative.split(b'/')
     for ident in below:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """layerdb/mounts: which writable layer belongs to which container."""
 import re
-from typing import Dict, List
+from typing import Any, Dict, List
 
 from . import known, steps
 from .plan import Plan
@@ -38,7 +38,8 @@ def plan(this: Plan, name: bytes, images: known.Images, specs: Dict[bytes, dict]
             _parent(this, folder, ident, record, driver, images)
 
 
-def _mount_id(this, folder, ident, record, driver, found, images, specs, guess):
+def _mount_id(this: Plan, folder: bytes, ident: bytes, record: known.Mount, driver: known.Driver, found: Dict[bytes, known.Mount],
+              images: known.Images, specs: Dict[Any, Any], guess: bool) -> bytes:
     """The id that mount-id will have, b'' if it is not written."""
     merged = _MERGED.search(str((specs.get(ident) or {}).get('root', {}).get('path', '')))
     by_spec = merged.group(1).encode() if merged else b''
@@ -63,11 +64,12 @@ def _mount_id(this, folder, ident, record, driver, found, images, specs, guess):
     return fitting[0] if done else b''
 
 
-def _fitting(this, ident, record, driver, found, images):
+def _fitting(this: Plan, ident: bytes, record: known.Mount, driver: known.Driver, found: Dict[bytes, known.Mount],
+             images: known.Images) -> List[bytes]:
     """Writable layers that no record claims and whose lower says the image of this container."""
     claimed = {one.mount_id for one in found.values()}
     config = known.config(this.view, ident) or {}
-    chain = record.parent or images.top.get(config.get('Image'), '')
+    chain = record.parent or images.top.get(config.get('Image') or '', '')
     layer = known.layers(this.view, driver.name).get(chain)
     if layer is None or not layer.cache_id:
         return []
@@ -75,10 +77,10 @@ def _fitting(this, ident, record, driver, found, images):
             driver.below(one)[1:2] == [layer.cache_id]]
 
 
-def _parent(this, folder, ident, record, driver, images):
+def _parent(this: Plan, folder: bytes, ident: bytes, record: known.Mount, driver: known.Driver, images: known.Images) -> None:
     path = folder + b'/parent'
     config = known.config(this.view, ident) or {}
-    by_image = images.top.get(config.get('Image'), '')
+    by_image = images.top.get(config.get('Image') or '', '')
     below = driver.below(record.mount_id)[1:]
     records = known.layers(this.view, driver.name)
     by_lower: List[str] = _by_cache(below[0], records) if below else []
@@ -91,5 +93,5 @@ def _parent(this, folder, ident, record, driver, images):
     this.write('MOUNT_PARENT', path, said.pop().encode(), ' and '.join(sources) + ' say so', steps.CERTAIN, 0o644)
 
 
-def _by_cache(cache_id, records):
+def _by_cache(cache_id: bytes, records: Dict[str, known.Layer]) -> List[str]:
     return sorted(chain for chain, record in records.items() if record.cache_id == cache_id)

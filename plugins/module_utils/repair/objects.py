@@ -61,7 +61,7 @@ def attributes(fd: int, name: bytes) -> Dict[str, Any]:
     return found
 
 
-def _xattrs(fd, name):
+def _xattrs(fd: int, name: bytes) -> Dict[str, Any]:
     place = b'/proc/self/fd/%d/%s' % (fd, name)
     found = {}
     try:

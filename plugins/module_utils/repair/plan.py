@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan: which steps, in which order, and what stays unresolved. Only this file puts steps together."""
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from . import steps
 from .view import FOLDER, View
@@ -14,21 +14,23 @@ class Plan(object):
     `names` ({id or its beginning: name}) is what only a person knows.
     """
 
-    def __init__(self, view: View, chosen: Any, names: Optional[Dict[str, str]] = None, journal_device: Optional[int] = None):
+    def __init__(self, view: View, chosen: Any, names: Optional[Dict[str, str]] = None, journal_device: Optional[int] = None) -> None:
         self.view = view
         self.chosen = chosen
         self.journal_device = journal_device    # st_dev of the journal's folder: a folder is moved aside only inside of it
         self.names = names or {}
         self.steps: List[steps.Step] = []
         self.unresolved: List[steps.Unresolved] = []
+        self.asked: Dict[str, bool] = {}    # what one look has found out and the next need not: see whole.py
 
-    def write(self, code: str, path: bytes, data: bytes, why: str, certainty: str, mode: int = 0o600) -> bool:
+    def write(self, code: str, path: bytes, data: bytes, why: str, certainty: str, mode: int = 0o600,
+              attributes: Optional[Dict[str, Any]] = None) -> bool:
         """Plan a new content. Returns whether it will be there; nothing is planned where it is there already."""
         if self.view.read(path, len(data)) == data:
             return True
         if self.view.kind(path) == FOLDER:
             return self.leave(code, path, 'a folder lies where a file should be', 'Look at it, and move it away.')
-        return self._add(steps.Step(code, path, steps.WRITE, data, why, certainty, mode))
+        return self._add(steps.Step(code, path, steps.WRITE, data, why, certainty, mode, attributes=attributes))
 
     def mkdir(self, code: str, path: bytes, why: str, certainty: str, mode: int = 0o700) -> bool:
         """Plan a folder."""
@@ -62,6 +64,14 @@ class Plan(object):
                               'Name a journal_dir on the file system of the data root, outside of the root.')
         return self._add(steps.Step(code, path, steps.ASIDE, None, why, certainty, 0))
 
+    def place(self, code: str, path: bytes, diff_id: str, donors: List[bytes], why: str) -> bool:
+        """Plan a folder with the layer DIFF_ID out of one of DONORS. It is made in the journal's folder, on the same file system."""
+        st = self.view.stat(path.split(b'/')[0])
+        if st is not None and self.journal_device is not None and st.st_dev != self.journal_device:
+            return self.leave(code, path, 'it can be made only with a journal on its own file system',
+                              'Name a journal_dir on the file system of the data root, outside of the root.')
+        return self._add(steps.Step(code, path, steps.PLACE, diff_id.encode('ascii'), why, steps.CERTAIN, 0o755, attributes={'donors': donors}))
+
     def leave(self, code: str, path: bytes, why: str, next_step: str) -> bool:
         """Note what is not repaired. Returns False, so that a caller can return it."""
         entry = steps.Unresolved(code, path, why, next_step)
@@ -75,7 +85,7 @@ class Plan(object):
         self.unresolved = []
         return len(self.steps)
 
-    def _add(self, step):
+    def _add(self, step: steps.Step) -> bool:
         if not self.chosen(step.code, step.certainty):
             shown = step._replace(selected=False)
             if shown not in self.steps:
@@ -92,7 +102,7 @@ class Plan(object):
         self.view.apply(step)
         return True
 
-    def _missing_parents(self, path):
+    def _missing_parents(self, path: bytes) -> Iterator[bytes]:
         missing = []
         parent = path.rpartition(b'/')[0]
         while parent and not self.view.is_folder(parent):
@@ -101,7 +111,7 @@ class Plan(object):
         return reversed(missing)
 
 
-def choose(wanted: List[str], codes: Any) -> Any:
+def choose(wanted: Iterable[str], codes: Any) -> Any:
     """chosen(code, certainty) of the option `steps`: codes that run whatever their certainty is, and `!CODE` for those that do not run.
 
     `all` stands for every code; `!all` for all that are not named. CODES: all that there are; ValueError for another one.
@@ -111,7 +121,7 @@ def choose(wanted: List[str], codes: Any) -> Any:
     for one in sorted((named | without) - set(codes) - {'all'}):
         raise ValueError('steps: there is no code %s; there are %s' % (one, ', '.join(sorted(codes))))
 
-    def chosen(code, certainty):
+    def chosen(code: str, certainty: str) -> bool:
         if code in without or 'all' in without and code not in named:
             return False
         return code in named or 'all' in named or certainty in steps.AUTOMATIC

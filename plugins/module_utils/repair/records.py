@@ -37,7 +37,7 @@ def dump(value: Any) -> bytes:
 
 
 def container(known: Evidence) -> Dict[str, Any]:
-    """config.v2.json. Lost for good: labels given at run, and the name unless somebody tells it."""
+    """config.v2.json. Lost for good: labels given at run, and the name, unless it is given."""
     process = dict_of(known.spec, 'process')
     image = known.image_config
     entrypoint = image.get('Entrypoint') or []
@@ -67,19 +67,19 @@ def container(known: Evidence) -> Dict[str, Any]:
     }
 
 
-def _state():
+def _state() -> Dict[str, Any]:
     return {'Running': False, 'Paused': False, 'Restarting': False, 'OOMKilled': False, 'RemovalInProgress': False, 'Dead': False, 'Pid': 0,
             'ExitCode': 255, 'Error': '', 'StartedAt': NEVER, 'FinishedAt': NEVER, 'Health': None}
 
 
-def _environment(process, image):
+def _environment(process: Dict[str, Any], image: Dict[str, Any]) -> List[str]:
     """Of the last run, without what dockerd adds itself; else the image's."""
     if not process:
         return texts(image.get('Env'))
     return [one for one in texts(process.get('env')) if not one.startswith(('HOSTNAME=', 'TERM='))]
 
 
-def _networks(known):
+def _networks(known: Evidence) -> Dict[str, Dict[str, Any]]:
     mode = (known.hostconfig or {}).get('NetworkMode') or ('none' if known.hostconfig is None else 'default')
     if mode.startswith('container:'):
         return {}
@@ -108,7 +108,7 @@ def mount_points(known: Evidence) -> Dict[str, Dict[str, Any]]:
     return found
 
 
-def _of_spec(found, known, mount):
+def _of_spec(found: Dict[str, Dict[str, Any]], known: Evidence, mount: Dict[str, Any]) -> None:
     source, place = mount['source'], mount['destination']
     if place in found or not source.startswith('/') or source.startswith('%s/containers/' % known.root):
         return                          # proc, tmpfs; the engine's own files
@@ -120,7 +120,7 @@ def _of_spec(found, known, mount):
         _point(found, known.root, source, place, writable, '')
 
 
-def _point(found, root, source, place, writable, mode, spec=None):
+def _point(found: Dict[str, Dict[str, Any]], root: str, source: str, place: str, writable: bool, mode: str, spec: Any = None) -> None:
     if source.startswith('/'):
         spec = spec or {'Type': 'bind', 'Source': source, 'Target': place, **({} if writable else {'ReadOnly': True})}
         found[place] = {'Source': source, 'Destination': place, 'RW': writable, 'Name': '', 'Driver': '', 'Type': 'bind', 'Relabel': mode,
@@ -129,7 +129,7 @@ def _point(found, root, source, place, writable, mode, spec=None):
         found[place] = _volume(root, source, place, writable, mode, spec or {'Type': 'volume', 'Source': source, 'Target': place})
 
 
-def _volume(root, name, place, writable, mode, spec):
+def _volume(root: str, name: str, place: str, writable: bool, mode: str, spec: Dict[str, str]) -> Dict[str, Any]:
     return {'Source': '%s/volumes/%s/_data' % (root, name) if spec else '', 'Destination': place, 'RW': writable, 'Name': name, 'Driver': 'local',
             'Type': 'volume', 'Relabel': mode, 'Propagation': '', 'Spec': spec, 'SkipMountpointCreation': False}
 
@@ -155,7 +155,7 @@ def host(config: Dict[str, Any], spec: Dict[str, Any], log_type: str) -> Dict[st
     }
 
 
-def _binds(config):
+def _binds(config: Dict[str, Any]) -> List[str]:
     found: List[str] = []
     for place, point in sorted(dict_of(config, 'MountPoints').items()):
         if not isinstance(point, dict) or point.get('Type') not in ('', 'bind', 'volume'):
@@ -167,7 +167,7 @@ def _binds(config):
     return found
 
 
-def _ports(settings):
+def _ports(settings: Dict[str, Any]) -> Dict[str, Any]:
     return {port: hosts for port, hosts in dict_of(settings, 'Ports').items() if hosts}
 
 

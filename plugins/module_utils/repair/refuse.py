@@ -4,13 +4,16 @@
 """When nothing may be written: somebody works on the root, the disk is not whole, or the layout is not known."""
 import io
 import os
-from typing import List, NamedTuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Tuple
 
 from ..disk import fsinfo, safeio
 from ..engines.docker import liveness
 from ..formats import tarsplit, wording
 from . import known
 from .view import LINK, View
+
+if TYPE_CHECKING:
+    from ..engines.docker.inventory import DataRoot
 
 DATABASES = (b'volumes/metadata.db', b'network/files/local-kv.db')
 MAX_LAYERS = 20                         # that are looked at for lost devices
@@ -24,7 +27,7 @@ class Refusal(NamedTuple):
     next_step: str
 
 
-def refusals(root, view: View) -> List[Refusal]:
+def refusals(root: 'DataRoot', view: View) -> List[Refusal]:
     """[] if the root ROOT (inventory.DataRoot) may be repaired. LifeboatError where the disk cannot be read."""
     found = _in_use(root)
     if not known.is_known(view):
@@ -35,7 +38,7 @@ def refusals(root, view: View) -> List[Refusal]:
     return found
 
 
-def _in_use(root):
+def _in_use(root: 'DataRoot') -> List[Refusal]:
     where, evidence = wording.show(root.path), []
     if root.liveness.state == liveness.RUNNING:
         evidence.append('dockerd works on it%s' % (' (process %d)' % root.liveness.pid if root.liveness.pid else ''))
@@ -61,7 +64,7 @@ def _in_use(root):
                     'Stop dockerd and containerd, end their containers, and try again.')]
 
 
-def _databases_of(store):
+def _databases_of(store: bytes) -> List[bytes]:
     found = [b'io.containerd.metadata.v1.bolt/meta.db']
     try:
         with safeio.Dir.root(store) as top:
@@ -71,7 +74,7 @@ def _databases_of(store):
     return found
 
 
-def _mounted(root):
+def _mounted(root: 'DataRoot') -> int:
     count = 0
     for mount in fsinfo.mounts():
         if mount.fstype == 'overlay':
@@ -80,7 +83,7 @@ def _mounted(root):
     return count
 
 
-def _bad_copy(root, view):
+def _bad_copy(root: 'DataRoot', view: View) -> Iterator[Refusal]:
     """Yield a Refusal of a copy that lost what the engine keeps outside of contents: it looks whole and is not."""
     for name in known.drivers_of(view):
         if name in known.DRIVERS:
@@ -95,7 +98,7 @@ def _bad_copy(root, view):
             wording.show(root.path), image.st_uid), 'Copy the root again with its owners. Those of files in containers cannot be told.')
 
 
-def _marks(view, driver):
+def _marks(view: View, driver: bytes) -> Dict[str, List[int]]:
     """{kind: [how many are there, how many are lost]} of what tar-split says that image layers have."""
     counts = {'device nodes of whiteouts': [0, 0], 'links': [0, 0], 'xattrs of opaque folders': [0, 0]}
     records = known.layers(view, driver)
@@ -108,7 +111,7 @@ def _marks(view, driver):
     return counts
 
 
-def _marks_of(view, content, raw):
+def _marks_of(view: View, content: bytes, raw: bytes) -> Iterator[Tuple[str, bool]]:
     """Yield (kind, whether it is there) for a layer. A damaged tar-split tells nothing of what follows."""
     header, left = b'', MAX_NAMES
     try:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """repositories.json: names of images. dockerd does not start with a damaged one; what containers tell of tags is only likely."""
 import re
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from . import known, records, steps
 from .plan import Plan
@@ -44,7 +44,7 @@ def plan(this: Plan, name: bytes, images: known.Images) -> None:
                    'tags that containers were made from, and that may have been moved since: %s%s' % (', '.join(shown[:MAX_SHOWN]), more), steps.LIKELY)
 
 
-def _there(this, path):
+def _there(this: Plan, path: bytes) -> Optional[Dict[str, str]]:
     """{reference: image ID} of a file that can be read, else None. What dockerd itself would pass over is not in it."""
     value = (this.view.json(path) or {}).get('Repositories')
     if not isinstance(value, dict):
@@ -53,7 +53,7 @@ def _there(this, path):
             if _REFERENCE.match(reference) and isinstance(image, str) and known.DIGEST.match(image)}
 
 
-def _told(this, images):
+def _told(this: Plan, images: known.Images) -> Told:
     told, moved = Told({}, {}, []), set()
     for ident in known.containers(this.view):
         config = known.config(this.view, ident) or {}
@@ -68,14 +68,14 @@ def _told(this, images):
     return told._replace(moved=sorted(moved))
 
 
-def _file(names):
+def _file(names: Dict[str, str]) -> bytes:
     found: Dict[str, Dict[str, str]] = {}
     for reference, image in names.items():
         found.setdefault(split(reference)[0], {})[reference] = image
     return records.dump({'Repositories': found}).rstrip(b'\n')
 
 
-def split(reference: str):
+def split(reference: str) -> Tuple[str, str]:
     """(repository, reference) as repositories.json has them: without the default registry; with a digest, without the tag."""
     for prefix in ('docker.io/library/', 'index.docker.io/library/', 'library/', 'docker.io/', 'index.docker.io/'):
         if reference.startswith(prefix) and ('/' not in reference[len(prefix):] or not prefix.endswith('library/')):

@@ -6,7 +6,7 @@
 A path that is neither as the step left it nor as it was before belongs to somebody who wrote since: it is left alone and named.
 """
 import os
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
@@ -14,6 +14,7 @@ from ..formats import wording
 from . import objects, steps
 from .apply import finish, place, release
 from .journal import Journal
+from .tops import Tops
 
 
 class Conflict(NamedTuple):
@@ -23,7 +24,7 @@ class Conflict(NamedTuple):
     why: str
 
 
-def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+def revert(top: Tops, journal: Journal) -> List[Conflict]:
     """Undo all steps; [] if the root is as it was, and then the journal is retired. Can be repeated."""
     conflicts = _undo_from(top, journal, 0)
     if not conflicts:
@@ -31,7 +32,7 @@ def revert(top: safeio.Dir, journal: Journal) -> List[Conflict]:
     return conflicts
 
 
-def unfinished(top: safeio.Dir, journal: Journal) -> List[Conflict]:
+def unfinished(top: Tops, journal: Journal) -> List[Conflict]:
     """Undo the steps of a run that was cut short; those of runs that ended stay. [] if that is done, or nothing was to be done."""
     conflicts = []
     if journal.open_from is not None:
@@ -41,7 +42,7 @@ def unfinished(top: safeio.Dir, journal: Journal) -> List[Conflict]:
     return conflicts
 
 
-def _undo_from(top, journal, first):
+def _undo_from(top: Tops, journal: Journal, first: int) -> List[Conflict]:
     finish(top, journal)
     conflicts = []
     for entry in reversed(journal.entries[first:]):
@@ -61,7 +62,7 @@ def _undo_from(top, journal, first):
     return conflicts
 
 
-def _undo(top, folder, name, entry, journal):
+def _undo(top: Tops, folder: safeio.Dir, name: bytes, entry: Dict[str, Any], journal: Journal) -> str:
     """'' or why the step was not undone."""
     fd = folder.fd
     now = objects.state(fd, name)
@@ -69,6 +70,8 @@ def _undo(top, folder, name, entry, journal):
         why = _rename_back(top, fd, name, now, entry)
     elif entry['op'] == steps.ASIDE and entry['before'] == objects.DIR:
         why = _bring_back(fd, name, now, entry, journal)
+    elif entry['op'] == steps.PLACE:
+        why = _take_away(fd, name, now, entry, journal)
     elif now == entry['before']:
         why = ''                        # it was never done, or is undone already
     elif now != entry['after']:
@@ -82,7 +85,7 @@ def _undo(top, folder, name, entry, journal):
     return why
 
 
-def _put_back(fd, name, entry, journal):
+def _put_back(fd: int, name: bytes, entry: Dict[str, Any], journal: Journal) -> str:
     temp = objects.temporary(name, entry['n'])
     if entry['before'] == objects.NONE:
         os.unlink(name, dir_fd=fd)
@@ -98,7 +101,7 @@ def _put_back(fd, name, entry, journal):
     return ''
 
 
-def _rmdir(fd, name):
+def _rmdir(fd: int, name: bytes) -> str:
     try:
         os.rmdir(name, dir_fd=fd)
     except OSError:
@@ -107,7 +110,7 @@ def _rmdir(fd, name):
     return ''
 
 
-def _rename_back(top, fd, name, now, entry):
+def _rename_back(top: Tops, fd: int, name: bytes, now: str, entry: Dict[str, Any]) -> str:
     folder, new = place(top, objects.raw_of(entry['to']))
     try:
         there = objects.state(folder.fd, new)
@@ -123,7 +126,20 @@ def _rename_back(top, fd, name, now, entry):
         release(folder)
 
 
-def _bring_back(fd, name, now, entry, journal):
+def _take_away(fd: int, name: bytes, now: str, entry: Dict[str, Any], journal: Journal) -> str:
+    """A layer that came from a donor goes back into the journal's folder."""
+    if now == objects.NONE:
+        return ''
+    made = journal.name('made', entry['n'])
+    if now != objects.DIR or objects.state(journal.fd, made) != objects.NONE:
+        return 'it was changed after the repair'
+    os.rename(name, made, src_dir_fd=fd, dst_dir_fd=journal.fd)
+    os.fsync(journal.fd)
+    os.fsync(fd)
+    return ''
+
+
+def _bring_back(fd: int, name: bytes, now: str, entry: Dict[str, Any], journal: Journal) -> str:
     kept = journal.name('aside', entry['n'])
     there = objects.state(journal.fd, kept)
     if now == objects.DIR and there == objects.NONE:

@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records that are small and their own: options of volumes, plugins, swarm, tmp."""
 import json
+from typing import Dict, Optional
 
 from ..formats import boltdb, jsonish
 from . import databases, steps
 from .plan import Plan
-from .view import MAX_DB
+from .view import MAX_DB, View
 
 CODES = {
     'VOLUME_OPTIONS': steps.Code('opts.json of a volume is empty or damaged; dockerd does not start.',
@@ -29,7 +30,7 @@ def plan(this: Plan) -> None:
     _swarm(this)
 
 
-def _volumes(this):
+def _volumes(this: Plan) -> None:
     view, options = this.view, None
     for name in view.names(b'volumes'):
         folder = b'volumes/' + name
@@ -42,7 +43,7 @@ def _volumes(this):
             this.mkdir('VOLUME_DATA', folder + b'/_data', 'the folder is missing: its data are lost', steps.LOST, 0o755)
 
 
-def _options(view):
+def _options(view: View) -> Dict[bytes, Dict[str, str]]:
     """{volume: Options or {}} as metadata.db has them."""
     raw = view.read(databases.VOLUMES, MAX_DB)
     try:
@@ -57,11 +58,12 @@ def _options(view):
         except ValueError:
             continue
         if isinstance(record, dict):
-            found[name] = record.get('Options') if isinstance(record.get('Options'), dict) else {}
+            options = record.get('Options')
+            found[name] = options if isinstance(options, dict) else {}
     return found
 
 
-def _opts(this, path, options):
+def _opts(this: Plan, path: bytes, options: Optional[Dict[str, str]]) -> None:
     if options:
         value = {'MountType': options.get('type', ''), 'MountOpts': options.get('o', ''), 'MountDevice': options.get('device', ''), 'Quota': {'Size': 0}}
         this.write('VOLUME_OPTIONS', path, json.dumps(value, separators=(',', ':')).encode(), 'Options in metadata.db', steps.CERTAIN)
@@ -69,14 +71,14 @@ def _opts(this, path, options):
         this.aside('VOLUME_OPTIONS_ASIDE', path, 'nothing tells the options of this volume', steps.LOST)
 
 
-def _plugins(this):
+def _plugins(this: Plan) -> None:
     for name in this.view.names(b'plugins'):
         folder = b'plugins/' + name
         if len(name) == 64 and this.view.is_folder(folder) and this.view.json(folder + b'/config.json') is None:
             this.aside('PLUGIN', folder, 'its config.json is damaged', steps.CHOICE)
 
 
-def _swarm(this):
+def _swarm(this: Plan) -> None:
     view = this.view
     names = view.names(b'swarm')
     if not names:

@@ -5,12 +5,13 @@
 import errno
 import os
 import stat
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import jsonish, wording
 from . import steps
+from .tops import Tops
 
 FILE, FOLDER, LINK, OTHER = 'file', 'folder', 'link', 'other'
 MAX_DB = 512 * 1024 * 1024
@@ -25,12 +26,12 @@ class Node(NamedTuple):
 
 
 class View(object):
-    """The root below an open safeio.Dir TOP. Paths are bytes, relative, without a slash at the end.
+    """The root below TOP. Paths are bytes, relative to it or as tops.py says, without a slash at the end.
 
     Reading an unreadable disk raises LifeboatError: nothing is repaired on one. What is absent is None or empty.
     """
 
-    def __init__(self, top: safeio.Dir):
+    def __init__(self, top: Tops) -> None:
         self.top = top
         self._planned: Dict[bytes, Node] = {}
         self._moved: Dict[bytes, bytes] = {}  # new folder -> where it is still
@@ -41,6 +42,8 @@ class View(object):
         """FILE, FOLDER, LINK, OTHER, or None where nothing is."""
         if path in self._planned:
             return self._planned[path].kind
+        if path in self.top.places:
+            return FOLDER               # its own parent is not ours
         st = self.stat(path)
         if st is None:
             return None
@@ -64,7 +67,7 @@ class View(object):
         return self._at(path, lambda folder, name: folder.read(name, limit))
 
     def target(self, path: bytes) -> Optional[bytes]:
-        """Where the link PATH leads, None if it is none."""
+        """Target of the link PATH, None if PATH is not a link."""
         if path in self._planned:
             return self._planned[path].data if self._planned[path].kind == LINK else None
         if self.kind(path) != LINK:
@@ -118,18 +121,18 @@ class View(object):
         """From now on STEP counts as done."""
         if step.operation == steps.WRITE:
             self._planned[step.path] = Node(FILE, step.data)
-        elif step.operation == steps.MKDIR:
+        elif step.operation in (steps.MKDIR, steps.PLACE):
             self._planned[step.path] = Node(FOLDER)
         elif step.operation == steps.SYMLINK:
             self._planned[step.path] = Node(LINK, step.data)
         else:
             self._planned[step.path] = Node(None)
-            if step.operation == steps.RENAME:
+            if step.operation == steps.RENAME and step.data is not None:
                 self._moved[step.data] = step.path
 
     # -- how it is reached -----------------------------------------------------------------------------------------
 
-    def _gone(self, path):
+    def _gone(self, path: bytes) -> bool:
         here = path
         while here:
             node = self._planned.get(here)
@@ -140,13 +143,13 @@ class View(object):
             here = here.rpartition(b'/')[0]
         return False
 
-    def _source(self, path):
+    def _source(self, path: bytes) -> bytes:
         for new, old in self._moved.items():
             if path == new or path.startswith(new + b'/'):
                 return old + path[len(new):]
         return path
 
-    def _at(self, path, ask):
+    def _at(self, path: bytes, ask: Callable[[safeio.Dir, bytes], Any]) -> Any:
         """ASK(open parent folder, last name) -> answer, or None if nothing is there."""
         parent, dummy, name = self._source(path).rpartition(b'/')
         opened = None
@@ -165,5 +168,5 @@ class View(object):
                 return None
             raise
         finally:
-            if opened is not None and opened is not self.top:
+            if opened is not None and opened.parent is not None:
                 opened.close()

@@ -11,7 +11,7 @@ _NUMBERS = {'x86_64': 251, 'i686': 289, 'i586': 289, 'aarch64': 30, 'riscv64': 3
             'armv6l': 314, 'ppc64le': 273, 'ppc64': 273, 's390x': 282}
 
 
-def apply(name):
+def apply(name: str) -> bool:
     """For this process and the children it will start. False where the kernel does not do it (niceness is set anyway).
 
     To be called before other threads are started: the class belongs to a thread.

@@ -7,11 +7,11 @@ import hashlib
 import os
 import re
 import socket
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ..archive import compress, trees
 from ..archive.progress import Progress, human
-from ..bundles import objects, paths, plan, writing as bundle
+from ..bundles import objects, paths, plan, target, writing as bundle
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
@@ -19,7 +19,12 @@ from ..formats import redact, wording
 from ..records import codes, model, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
-from . import target
+
+if TYPE_CHECKING:
+    from ..bundles.store import Store
+    from ..engines.api import Root
+    from ..engines.registry import Host
+    from ..images.store import ImageStore
 
 # What a compressed archive needs at least, as a share of its data: below that the target is surely too small.
 LEAST = {'none': 1.0}
@@ -56,7 +61,7 @@ class Request(NamedTuple):
     inside: Any = None                  # callable(folder): dest is FOLDER or below, where dest is not on this machine
 
 
-def request_of(params, check_mode=False):
+def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
     """The Request for the options (text) of docker_data_rescue."""
     return Request(
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
@@ -68,18 +73,18 @@ def request_of(params, check_mode=False):
         quiesce=params['quiesce'], freeze_timeout=params['freeze_timeout'], max_bytes=params['max_bytes'])
 
 
-def rescue(host, request, store=None, progress=None):
+def rescue(host: 'Host', request: Request, store: 'Optional[Store]' = None, progress: Optional[Progress] = None) -> Dict[str, Any]:
     """Write the bundles that REQUEST asks for -> the module's result. Raises LifeboatError before anything is read
     where the request itself is wrong; trouble with single bundles is in the result."""
     if store is not None:
         return _rescue(host, request, store, progress)
-    with contextlib.closing(FolderStore(request.dest, _host_folder(host, request))) as own:
+    with contextlib.closing(FolderStore(request.dest, target.host_folder(host.root, request.host_name))) as own:
         return _rescue(host, request, own, progress)
 
 
-def _rescue(host, request, store, progress):
+def _rescue(host: 'Host', request: Request, store: 'Store', progress: Optional[Progress]) -> Dict[str, Any]:
     settings = _settings(request, progress)
-    _refuse_inside(host, request)
+    target.refuse_inside(host, request.dest, request.inside)
     problems = target.look(host, request.dest) if not request.inside else []
     jobs, more = _jobs(host, request)
     problems.extend(more)
@@ -117,14 +122,16 @@ def _rescue(host, request, store, progress):
     return result
 
 
-def _write(store, jobs, settings, measured, done, left_out):
+def _write(store: 'Store', jobs: List[bundle.Job], settings: bundle.Settings, measured: List[Dict[str, Any]],
+           done: Dict[int, Optional[Dict[str, Any]]], left_out: Dict[Any, Any]) -> Tuple[List[bundle.Outcome], List[model.Problem]]:
     """([Outcome of each job], problems). DONE: {index: manifest of the bundle that is there, or None}; LEFT_OUT: {index: problem}."""
     outcomes, problems, shared = [], [], {}
     for index, job in enumerate(jobs):
         settings.progress.bundle(index + 1, job.name)
-        if done[index] is not None:
+        there = done[index]
+        if there is not None:
             store.leave(job.name)
-            outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
+            outcomes.append(_unchanged(store.bundle_path(job.name), there))
             continue
         note = left_out.get(index)
         try:
@@ -136,13 +143,13 @@ def _write(store, jobs, settings, measured, done, left_out):
         except (LifeboatError, OSError) as exc:
             note = problem('NOT_WRITTEN', job.name, 'The bundle %s was not written: %s.' % (
                 job.name, (str(exc) if isinstance(exc, LifeboatError) else metadata.describe(exc)).rstrip('.')),
-                'What is whole of it is kept and taken up by the next run.')
+                'Complete files of it are kept, and the next run uses them.')
         problems.append(note)
         outcomes.append(bundle.Outcome(store.bundle_path(job.name), False, model.LOST, 0, 0, [], ()))
     return outcomes, problems
 
 
-def settle(store):
+def settle(store: 'Store') -> Tuple[List[str], List[model.Problem]]:
     """([path (text)] of compose files beside the bundles that were written or removed, problems)."""
     try:
         return [wording.text(path) for path in store.settle()], []
@@ -152,13 +159,13 @@ def settle(store):
             'Each bundle has a compose.yaml of its own in config/.')]
 
 
-def _layers(jobs):
+def _layers(jobs: List[bundle.Job]) -> List[str]:
     """Digests under which layers of the images that are going to be written may be known."""
     layers = [layer for job in jobs if job.with_image and job.image is not None for layer in job.image.layers]
     return sorted({digest for layer in layers for digest in (layer.diff_id, layer.blob_digest) if digest})
 
 
-def _image_store(store, jobs):
+def _image_store(store: 'Store', jobs: List[bundle.Job]) -> 'Optional[ImageStore]':
     """The imagestore.ImageStore of a run that writes images, None for one that does not."""
     wanted = [job.image for job in jobs if job.with_image]
     if not wanted:
@@ -169,7 +176,7 @@ def _image_store(store, jobs):
     return shared
 
 
-def _settings(request, progress):
+def _settings(request: Request, progress: Optional[Progress]) -> bundle.Settings:
     for name in request.include:
         if name not in plan.KINDS:
             raise LifeboatError('include has no "%s"; it has: %s.' % (name, ', '.join(plan.KINDS)))
@@ -177,45 +184,15 @@ def _settings(request, progress):
                            request.on_error, request.force, progress or Progress())
 
 
-def _host_folder(host, request):
-    name = request.host_name
-    if not name and not host.root.is_live:
-        try:
-            name = host.root.read(b'/etc/hostname', 4096).strip().decode('utf-8', 'replace')
-        except OSError:
-            name = ''
-    return folder_name(name or socket.gethostname())
-
-
-def folder_name(host):
-    """The folder (bytes) of a host's bundles for its name."""
-    return os.fsencode((SAFE.sub('-', host).strip('.-') or 'host')[:200])
-
-
-def _inside(request, folder):
+def _inside(request: Request, folder: bytes) -> bool:
     """True if what is written to dest would show up in FOLDER."""
     return request.inside(folder) if request.inside else fsinfo.lies_inside(request.dest, folder)
-
-
-def _refuse_inside(host, request):
-    """dest must not lie in what is rescued."""
-    dest = request.dest
-    if not request.inside and os.path.lexists(dest) and not os.path.isdir(dest):
-        raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
-    for root in host.roots:
-        inside = root.places()
-        inside += [volume.path for volume in root.volumes().values() if volume.path is not None]
-        for folder in inside:
-            if _inside(request, folder):
-                raise LifeboatError(
-                    'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
-                    % (wording.text(dest), wording.text(folder)))
 
 
 # -- what to write -------------------------------------------------------------------------------------------------------------
 
 
-def _jobs(host, request):
+def _jobs(host: 'Host', request: Request) -> Tuple[List[bundle.Job], List[model.Problem]]:
     wanted = paths.wanted(host, request.paths) if request.paths else []
     # who asks for paths and names nothing else gets nothing else
     alone_paths = wanted and not (request.containers or request.volumes or request.images or request.orphans)
@@ -248,7 +225,7 @@ def _jobs(host, request):
     return jobs, problems
 
 
-def _source(host, root, store, driver, request):
+def _source(host: 'Host', root: 'Root', store: Optional[str], driver: Optional[str], request: Request) -> Dict[str, Any]:
     return {
         'hostname': request.host_name or socket.gethostname(), 'host_root': wording.text(host.root.path),
         'data_root': wording.text(root.path), 'recorded_path': wording.text(root.recorded_path) or None, 'store': store,
@@ -258,7 +235,7 @@ def _source(host, root, store, driver, request):
         if root.idmap is not None else None}
 
 
-def _container_job(host, root, container, request, alone):
+def _container_job(host: 'Host', root: 'Root', container: model.Container, request: Request, alone: Container[str]) -> bundle.Job:
     """ALONE: names of volumes that get bundles of their own."""
     problems = list(container.problems)
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
@@ -276,11 +253,11 @@ def _container_job(host, root, container, request, alone):
     around = root.neighbours(container)
     mounts = []
     for mount in container.mounts:
-        volume = volumes.get(mount.name) if mount.type == 'volume' else None
+        volume = volumes.get(mount.name or '') if mount.type == 'volume' else None
         mounts.append({'type': mount.type, 'name': mount.name, 'source': mount.source, 'destination': mount.destination,
                        'rw': mount.rw, 'driver': mount.driver, 'anonymous': mount.anonymous, 'status': mount.status,
                        'subpath': mount.subpath, 'mode': mount.mode, 'propagation': mount.propagation,
-                       'stable_name': around.volumes.get(mount.name) if mount.type == 'volume' else None,
+                       'stable_name': around.volumes.get(mount.name or '') if mount.type == 'volume' else None,
                        'labels': volume.labels if volume else {},
                        'options': redact.options(volume.options) if volume else {}})
     subject = {'id': container.id, 'name': container.name, 'created': container.created,
@@ -292,7 +269,7 @@ def _container_job(host, root, container, request, alone):
                'sources': container.sources}
     info = {name: VolumeSettings('', volume.driver, volume.options, volume.labels)
             for name, volume in volumes.items() if any(mount.type == 'volume' and mount.name == name for mount in container.mounts)}
-    name = SAFE.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
+    name = SAFE.sub('-', (container.name or 'unknown').replace('/', '_')).strip('.-')[:180] or 'unknown'
     return bundle.Job('%s-%s' % (name, container.id[:12]), 'container', subject,
                       _source(host, root, container.store, container.driver, request), container.status, tuple(items),
                       tuple(problems), root.export_ids(container), container, image, 'config' in request.include,
@@ -301,8 +278,10 @@ def _container_job(host, root, container, request, alone):
                       left=tuple(plan.left_behind(container, request.include, alone)), engine=root.engine)
 
 
-def _too_wide(host, request, mount):
+def _too_wide(host: 'Host', request: Request, mount: model.Mount) -> str:
     """'' or why a bind is not archived."""
+    if mount.path is None:
+        return ''
     seen = os.path.normpath(host.root.to_host(mount.path))
     if seen in plan.SYSTEM or seen in host.usual_places:
         return 'it is a part of the system itself'
@@ -316,9 +295,9 @@ def _too_wide(host, request, mount):
     return ''
 
 
-def _volume_jobs(host, volumes, names, request):
+def _volume_jobs(host: 'Host', volumes: 'List[Tuple[Root, Dict[str, model.Volume]]]', names: List[str], request: Request) -> Iterator[bundle.Job]:
     """The volumes called NAMES of every root. VOLUMES: [(root, its volumes by name)]. Where several roots have one of the name
-    (snap beside apt, a data root that was moved), the later ones say in the bundle's name whence they are."""
+    (snap beside apt, a data root that was moved), the names of the later bundles carry a digest of the root."""
     for name in names:
         found = [(root, table[name]) for root, table in volumes if name in table]
         for position, (root, volume) in enumerate(found):
@@ -326,7 +305,7 @@ def _volume_jobs(host, volumes, names, request):
             yield job if position == 0 else job._replace(name='%s-%s' % (job.name, hashlib.sha256(root.path).hexdigest()[:12]))
 
 
-def _volume_job(host, root, volume, request):
+def _volume_job(host: 'Host', root: 'Root', volume: model.Volume, request: Request) -> bundle.Job:
     subject = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
                'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
@@ -335,7 +314,7 @@ def _volume_job(host, root, volume, request):
                       root.idmap, engine=root.engine)
 
 
-def _image_jobs(host, request):
+def _image_jobs(host: 'Host', request: Request) -> Iterator[bundle.Job]:
     """Images by themselves, whoever uses them."""
     if not request.images:
         return
@@ -353,15 +332,16 @@ def _image_jobs(host, request):
         yield _image_job(host, root, image, request)
 
 
-def _image_job(host, root, image, request):
-    subject = {'id': image.id, 'name': (image.references or (image.id,))[0], 'references': list(image.references),
+def _image_job(host: 'Host', root: 'Root', image: model.Image, request: Request) -> bundle.Job:
+    name = (image.references or (image.id,))[0]
+    subject = {'id': image.id, 'name': name, 'references': list(image.references),
                'architecture': image.architecture, 'os': image.os}
-    return bundle.Job('image-' + SAFE.sub('-', subject['name'])[:180], 'image', subject,
+    return bundle.Job('image-' + SAFE.sub('-', name)[:180], 'image', subject,
                       _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
                       root.idmap, None, image, with_image=True, engine=root.engine)
 
 
-def _orphan_job(host, root, orphan, request):
+def _orphan_job(host: 'Host', root: 'Root', orphan: model.Orphan, request: Request) -> bundle.Job:
     subject = {'name': orphan.name, 'image': {'id': orphan.image_id, 'reference': orphan.image_reference},
                'owner_hint': orphan.owner_hint, 'path': wording.text(orphan.path)}
     items = tuple(plan.orphan_items(orphan, request.include))
@@ -371,7 +351,7 @@ def _orphan_job(host, root, orphan, request):
                       root.idmap, engine=root.engine)
 
 
-def _add_paths(host, request, jobs, wanted):
+def _add_paths(host: 'Host', request: Request, jobs: List[bundle.Job], wanted: List[paths.Wanted]) -> None:
     """Give each of JOBS (changed in place) what paths.wanted() found of its object. An object without one gets a bundle of its own, with
     nothing else in it."""
     places = {job.name: number for number, job in enumerate(jobs)}
@@ -386,7 +366,7 @@ def _add_paths(host, request, jobs, wanted):
         jobs[number] = job._replace(items=job.items + (each.item,), problems=job.problems + problems)
 
 
-def _bare_job(host, request, wanted):
+def _bare_job(host: 'Host', request: Request, wanted: paths.Wanted) -> bundle.Job:
     """The bundle.Job of the object of a paths.Wanted, without any component."""
     item, bare = wanted.object, request._replace(include=())
     record = item.record
@@ -402,14 +382,14 @@ def _bare_job(host, request, wanted):
     return job._replace(items=(), problems=tuple(keep), left=(), status=model.COMPLETE, with_image=False, only_paths=True)
 
 
-def _urgency(job, measured):
+def _urgency(job: bundle.Job, measured: Mapping[str, Any]) -> Tuple[bool, bool, int, str]:
     """First what the next start of dockerd deletes, then what looks like a database, then the smallest."""
     doomed = any(codes.has(item.code, codes.DELETES) for item in job.problems)
     databases = any(item.databases for item in measured.values() if isinstance(item, trees.Estimate))
     return (not doomed, not databases, _size(measured), job.name)
 
 
-def _over_limit(jobs, measured, done, limit):
+def _over_limit(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[int, Optional[Dict[str, Any]]], limit: int) -> Dict[Any, Any]:
     """{index: problem} of the jobs that MAX_BYTES leaves out, in the order of rescue."""
     found, total = {}, 0
     for index, job in enumerate(jobs):
@@ -425,12 +405,12 @@ def _over_limit(jobs, measured, done, limit):
     return found
 
 
-def _work(measured):
+def _work(measured: Mapping[str, Any]) -> int:
     """Bytes that reading a job will show: holes are not read."""
     return sum(item.work for item in measured.values() if isinstance(item, trees.Estimate))
 
 
-def _size(measured):
+def _size(measured: Mapping[str, Any]) -> int:
     """Bytes of data of a job."""
     return sum(item.bytes for item in measured.values() if isinstance(item, trees.Estimate))
 
@@ -438,12 +418,14 @@ def _size(measured):
 # -- room ------------------------------------------------------------------------------------------------------------------------
 
 
-def _needs(jobs, measured, done, settings):
+def _needs(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[int, Optional[Dict[str, Any]]],
+           settings: bundle.Settings) -> Dict[str, int]:
     """{word of include: bytes} that the target surely needs. A volume of several containers counts once."""
     share = LEAST.get(settings.codec.name, USUAL)
-    needs, counted = {}, set()
+    needs: Dict[str, int] = {}
+    counted: Set[Any] = set()
 
-    def need(part, size):
+    def need(part: str, size: int) -> None:
         needs[part] = needs.get(part, 0) + size
 
     for index, job in enumerate(jobs):
@@ -455,8 +437,9 @@ def _needs(jobs, measured, done, settings):
                 need(PARTS.get(item.kind, item.kind), _packed(mark, share))
             if item.shared is not None:
                 counted.add(item.shared)
-        if job.with_logs and job.container.log is not None:
-            need('logs', 2 * job.container.log.bytes)
+        log = job.container.log if job.container is not None else None
+        if job.with_logs and log is not None:
+            need('logs', 2 * log.bytes)
         if job.with_image:
             from ..images import container as image
             layer = measured[index].get('writable')
@@ -469,23 +452,24 @@ def _needs(jobs, measured, done, settings):
     return needs
 
 
-def _packed(mark, share):
+def _packed(mark: Any, share: float) -> int:
     """Bytes that the archive of a trees.Estimate needs at least."""
     return int(mark.allocated * share) + 512 * mark.entries // (1 if share == 1.0 else 8)
 
 
-def _make_room(request, jobs, measured, done, settings, store):
+def _make_room(request: Request, jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[int, Optional[Dict[str, Any]]],
+               settings: bundle.Settings, store: 'Store') -> Tuple[List[bundle.Job], List[model.Problem]]:
     """(jobs, problems): where dest has too little room, what is optional is left out: first images, as registries have most of
     them, then binds, the largest first. Raises LifeboatError where the rest does not fit either."""
     try:
         free = store.free()
     except OSError as exc:
-        raise LifeboatError('The free space of dest %s cannot be told: %s. Choose another dest.' % (
+        raise LifeboatError('The free space of dest %s is not known: %s. Choose another dest.' % (
             wording.text(request.dest), metadata.describe(exc)))
     notes = []
     needs = _needs(jobs, measured, done, settings)
 
-    def fits():
+    def fits() -> bool:
         return not request.check_space or not sum(needs.values()) or sum(needs.values()) + RESERVE <= free
 
     if request.image_optional and not fits():
@@ -499,14 +483,15 @@ def _make_room(request, jobs, measured, done, settings, store):
     if fits():
         return jobs, notes
     sizes = ', '.join('%s %s' % (part, human(needs[part])) for part in sorted(needs, key=lambda part: -needs[part]) if needs[part])
+    sizes += ', reserve %s' % human(RESERVE)
     raise LifeboatError(
         'dest %s has %s free, and this rescue needs at least %s (%s%s). Choose another dest, rescue fewer containers, name less in '
-        'include, which leaves out what it does not name, or set check_space: false to try all the same.' % (
+        'include, which leaves out what it does not name, or set check_space: false to try anyway.' % (
             wording.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
             '; without images and binds, which are left out already' if notes else ''))
 
 
-def _without_images(jobs, done, needed):
+def _without_images(jobs: List[bundle.Job], done: Dict[int, Optional[Dict[str, Any]]], needed: int) -> Tuple[List[bundle.Job], List[model.Problem]]:
     """(jobs that write no image, problems): there is no room for them."""
     notes, kept = [], []
     for index, job in enumerate(jobs):
@@ -519,7 +504,8 @@ def _without_images(jobs, done, needed):
     return kept, notes
 
 
-def _without_binds(jobs, measured, done, settings, excess):
+def _without_binds(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[int, Optional[Dict[str, Any]]],
+                   settings: bundle.Settings, excess: int) -> Tuple[List[bundle.Job], List[model.Problem]]:
     """(jobs, problems) without as many binds as need EXCESS bytes, the largest first. What lacks one is partial."""
     share = LEAST.get(settings.codec.name, USUAL)
     sizes = {}
@@ -541,12 +527,13 @@ def _without_binds(jobs, measured, done, settings, excess):
             note = problem('BIND_LEFT_OUT', job.name, 'dest has no room for %d bind%s of %s: %s.' % (
                 len(left), '' if len(left) == 1 else 's', job.name, ', '.join(
                     '%s (at least %s)' % (item.about.get('source'), human(sizes[item.shared])) for item in left[:plan.NAMED_MOUNTS])),
-                'Rescue to a larger dest; what is there is taken up.')
+                'Rescue to a larger dest; what is there already is used.')
             notes.append(note)
             job = job._replace(
                 items=tuple(item for item in job.items if item not in left), problems=job.problems + (note,),
-                status=model.worst([job.status, model.PARTIAL]), left=job.left + tuple(
-                    ('binds', '%s: %s at %s' % (job.container.name or job.name, item.about.get('source'), item.about.get('destination'))) for item in left))
+                status=model.worst([job.status, model.PARTIAL]), left=job.left + tuple(('binds', '%s: %s at %s' % (
+                    job.container is not None and job.container.name or job.name, item.about.get('source'),
+                    item.about.get('destination'))) for item in left))
         kept.append(job)
     return kept, notes
 
@@ -554,30 +541,33 @@ def _without_binds(jobs, measured, done, settings, excess):
 # -- results ---------------------------------------------------------------------------------------------------------------------
 
 
-def _unchanged(path, manifest):
+def _unchanged(path: bytes, manifest: Dict[str, Any]) -> bundle.Outcome:
     components = [item for item in manifest.get('components', ()) if isinstance(item, dict)]
-    return bundle.Outcome(path, False, manifest.get('status'), sum(item.get('bytes') or 0 for item in components),
+    return bundle.Outcome(path, False, manifest.get('status') or '', sum(item.get('bytes') or 0 for item in components),
                           sum(item.get('files') or 0 for item in components), components,
                           tuple(model.Problem(**item) for item in manifest.get('problems', ())))
 
 
-def _forecast(store, jobs, measured, done, problems):
+def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[int, Optional[Dict[str, Any]]],
+              problems: List[model.Problem]) -> Dict[str, Any]:
     """What check mode says: sizes are those of the data, before compression."""
     outcomes = []
     for index, job in enumerate(jobs):
-        if done[index] is not None:
-            outcomes.append(_unchanged(store.bundle_path(job.name), done[index]))
+        there = done[index]
+        if there is not None:
+            outcomes.append(_unchanged(store.bundle_path(job.name), there))
             continue
-        components = []
+        components: List[Dict[str, Any]] = []
         for item in job.items:
             mark = measured[index][item.name]
             whole = isinstance(mark, trees.Estimate)
             components.append({'name': item.name, 'kind': item.kind, 'file': item.stem + '.tar', 'sha256': None,
                                'bytes': mark.bytes if whole else 0, 'entries': mark.entries if whole else 0, 'files': None,
                                'status': item.status if whole else model.LOST})
-        if job.with_logs and job.container.log is not None and job.container.log.files:
+        log = job.container.log if job.container is not None else None
+        if job.with_logs and log is not None and log.files:
             components.append({'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'sha256': None,
-                               'bytes': job.container.log.bytes, 'entries': None, 'files': len(job.container.log.files),
+                               'bytes': log.bytes, 'entries': None, 'files': len(log.files),
                                'status': model.COMPLETE})
         if job.with_image:
             from ..images import container as image
@@ -596,7 +586,7 @@ def _forecast(store, jobs, measured, done, problems):
 SHOWN = ('name', 'kind', 'file', 'bytes', 'sha256', 'entries', 'status')
 
 
-def _result(jobs, outcomes, problems):
+def _result(jobs: List[bundle.Job], outcomes: List[bundle.Outcome], problems: List[model.Problem]) -> Dict[str, Any]:
     bundles, seen = [], []
     for job, outcome in zip(jobs, outcomes):
         container = job.container
@@ -624,11 +614,11 @@ def _result(jobs, outcomes, problems):
                     'problems': len(everything), 'left_behind': _left_behind(jobs)}}
 
 
-def _worst_first(problems):
+def _worst_first(problems: List[model.Problem]) -> List[model.Problem]:
     return sorted(problems, key=lambda item: SEVERITIES.index(item.severity))
 
 
-def _left_behind(jobs):
+def _left_behind(jobs: List[bundle.Job]) -> Dict[str, Any]:
     """What the bundles do not have although it is on the disk and belongs to their containers: counts, and the first names."""
     left = sorted(set(item for job in jobs for item in job.left))
     found: Dict[str, Any] = {part: sum(1 for kind, dummy in left if kind == part) for part in ('binds', 'volumes', 'layers', 'images')}
@@ -637,7 +627,7 @@ def _left_behind(jobs):
 
 
 def verdict(result: Dict[str, Any], fail_on: str) -> str:
-    """Why the result of a rescue is a failure for FAIL_ON (never, lost or partial); '' if it is none."""
+    """Why the result of a rescue is a failure for FAIL_ON (never, lost or partial); '' if it is not a failure."""
     summary = result['summary']
     lost, partial = summary.get('lost', 0), summary.get('partial', 0) + summary.get('unsupported', 0)
     if fail_on == 'never':

@@ -16,11 +16,15 @@ import sys
 import tempfile
 import threading
 import time
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from ..archive import removal
 from ..archive.progress import Progress
 from ..disk.errors import LifeboatError
-from ..transport import spool
+from ..transport import channel, spool
+
+if TYPE_CHECKING:
+    from ..transport.remote import RemoteStore
 
 PACKAGE = 'ansible_collections.lifeboat.docker.plugins.module_utils.'
 _TICK = 0.25
@@ -28,7 +32,7 @@ _FIRST = 60                             # seconds a controller has for its first
 _RUN = 'import sys; sys.path.insert(0, sys.argv[1]); from %s import %s as it; it.main(sys.argv[2:])'
 
 
-def command(module):
+def command(module: str) -> str:
     """What `python -c` runs for a file of module_utils (room.name); arguments: the library, then the file's own."""
     room, dummy, name = module.rpartition('.')
     return _RUN % (PACKAGE + room, name)
@@ -37,7 +41,7 @@ def command(module):
 # -- starting ------------------------------------------------------------------------------------------------------------------
 
 
-def start(params, delivery, check_mode):
+def start(params: Dict[str, Any], delivery: Dict[str, Any], check_mode: bool) -> Optional[Dict[str, Any]]:
     """Leave a process behind that works on PARAMS -> what the controller needs to talk to it: `place`, the index of a folder in
     the controller's own list, and `name`, of the spool in there.
 
@@ -54,7 +58,7 @@ def start(params, delivery, check_mode):
         raise
 
 
-def _start(params, delivery, check_mode):
+def _start(params: Dict[str, Any], delivery: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     own = os.geteuid()
     if delivery['uid'] != own and own != 0:
         raise LifeboatError(
@@ -83,7 +87,7 @@ def _start(params, delivery, check_mode):
         raise
 
 
-def _launch(folder, budget, params, delivery, check_mode):
+def _launch(folder: str, budget: int, params: Dict[str, Any], delivery: Dict[str, Any], check_mode: bool) -> None:
     lock = os.open(os.path.join(folder, spool.LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -106,14 +110,14 @@ def _launch(folder, budget, params, delivery, check_mode):
         os.close(lock)                  # the process that was started holds it on
 
 
-def _write_step(folder, library):
+def _write_step(folder: str, library: str) -> None:
     """The shell script that the controller calls for each step: which Python and which code stays the business of this machine."""
     words = [sys.executable, '-E', '-s', '-c', command('transport.spool'), library, folder]
     with open(os.path.join(folder, spool.STEP), 'w') as target:
         target.write('exec %s "$1"\n' % ' '.join(map(shlex.quote, words)))
 
 
-def _library(folder):
+def _library(folder: str) -> str:
     """A place that the code can be imported from after this module has ended."""
     archive = getattr(globals().get('__loader__'), 'archive', None)
     if archive:
@@ -136,32 +140,32 @@ class _Module(object):
     """What module.run() needs of an AnsibleModule."""
     _verbosity = 0
 
-    def __init__(self, params, check_mode):
+    def __init__(self, params: Dict[str, Any], check_mode: bool) -> None:
         self.params = params
         self.check_mode = check_mode
-        self.said = None
+        self.said: Optional[Dict[str, Any]] = None
 
-    def exit_json(self, **result):
+    def exit_json(self, **result: Any) -> None:
         self.said = {'op': 'end', 'result': result}
 
-    def fail_json(self, **result):
+    def fail_json(self, **result: Any) -> None:
         result.pop('exception', None)
         self.said = {'op': 'end', 'error': result}
 
 
 class _Watch(object):
-    """Ends this process, its children and the spool when nobody wants them any more. A thread."""
+    """Ends this process, its children and the spool when the controller is gone. A thread."""
 
-    def __init__(self, folder, writer, progress, patience):
+    def __init__(self, folder: str, writer: spool.Writer, progress: Progress, patience: float) -> None:
         self._folder = folder
         self._writer = writer
         self._progress = progress
         self._patience = patience
-        self.store = None
-        self._beat = None
+        self.store: Optional[RemoteStore] = None
+        self._beat: Optional[int] = None
         threading.Thread(target=self._run, name='lifeboat-watch', daemon=True).start()
 
-    def _run(self):
+    def _run(self) -> None:
         since, told = time.monotonic(), 0.0
         limit = min(_FIRST, self._patience)
         while True:
@@ -174,14 +178,14 @@ class _Watch(object):
                 self._beat = beat
             elif beat != self._beat:
                 self._beat, since, limit = beat, now, self._patience
-            if now - since > limit or os.path.exists(os.path.join(self._folder, spool.STOP)):
+            if now - since > limit or os.path.exists(os.path.join(self._folder, channel.STOP)):
                 vanish(self._folder)
             if now - told >= 1.0:
                 told = now
                 self._tell()
             time.sleep(_TICK)
 
-    def _tell(self):
+    def _tell(self) -> None:
         try:
             spool.note(self._folder, spool.STATE, self._progress.snapshot())
             if self.store is not None:
@@ -192,13 +196,13 @@ class _Watch(object):
             pass
 
 
-def vanish(folder):
+def vanish(folder: str) -> None:
     """Remove the spool and end this process and its children, at once."""
     removal.discard(folder)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def main(argv):
+def main(argv: List[str]) -> None:
     folder = argv[0]
     spec = spool.noted(folder, 'spec')
     os.unlink(os.path.join(folder, 'spec'))
@@ -210,7 +214,8 @@ def main(argv):
     progress = Progress()
     watch = _Watch(folder, writer, progress, spec['delivery'].get('patience') or 300)
     said = _work(spec, folder, writer, progress, watch)
-    writer.message(said)
+    if said is not None:
+        writer.message(said)
     writer.flush()
     try:
         spool.note(folder, spool.OVER, True)
@@ -223,14 +228,14 @@ def main(argv):
         time.sleep(_TICK)
 
 
-def _work(spec, folder, writer, progress, watch):
+def _work(spec: Dict[str, Any], folder: str, writer: spool.Writer, progress: Progress, watch: _Watch) -> Optional[Dict[str, Any]]:
     from .. import module as shared
     from ..transport import remote
     from . import ioclass, run
     params, delivery = spec['params'], spec['delivery']
     ioclass.apply(params['io_class'])
 
-    def work(module):
+    def work(module: Any) -> Dict[str, Any]:
         request = run.request_of(params, module.check_mode)
         store = None
         if delivery['folder'] is not None:

@@ -5,7 +5,9 @@
 
 Finding them is audit's work; here are the conclusions for a restore. docs/databases.md says the same at length.
 """
+import os
 import re
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..databases import detector
 from ..databases.registry import KINDS
@@ -18,25 +20,25 @@ PLAIN = ('Check it with the means of the software before it is used.',
          'It was not shut down: check it with the means of the software before it is used.')
 
 
-def find(folder, prefix=b'/'):
+def find(folder: bytes, prefix: bytes = b'/') -> List[Dict[str, Any]]:
     """JSON-ready records of the databases below FOLDER (bytes), each with `expect`; paths begin with PREFIX."""
     seen = detector.Detector()
     try:
-        usage.scan_folder(folder, detector=seen)
+        usage.scan_folder(os.path.realpath(folder), detector=seen)
     except OSError:
         return []
     return [dict(record, expect=expectation(record)) for record in seen.found(prefix)
             if record['kind'] == 'database' and not record['noise']]
 
 
-def expectation(record):
+def expectation(record: Dict[str, Any]) -> str:
     """What the first start will bring, one or two sentences."""
-    kind = KINDS.get(record.get('engine'))
+    kind = KINDS.get(record.get('engine') or '')
     clean, crashed = (kind.clean, kind.crashed) if kind is not None and kind.clean else PLAIN
     return crashed if record.get('clean_shutdown') is False else clean
 
 
-def image_versions(config):
+def image_versions(config: Optional[Dict[str, Any]]) -> Dict[str, str]:
     """{engine: version} that an image's configuration (its `config`) tells."""
     variables = {}
     for item in as_list(as_dict(config).get('Env')):
@@ -55,12 +57,13 @@ def image_versions(config):
     title = str(labels.get('org.opencontainers.image.title') or labels.get('org.label-schema.name') or '').lower()
     version = str(labels.get('org.opencontainers.image.version') or labels.get('org.label-schema.version') or '')
     for engine in (kind.name for kind in known):
-        if engine in title and engine not in found and NUMBER.match(version):
-            found[engine] = NUMBER.match(version).group()
+        match = NUMBER.match(version)
+        if engine in title and engine not in found and match:
+            found[engine] = match.group()
     return found
 
 
-def series(engine, version):
+def series(engine: str, version: Optional[str]) -> Optional[Tuple[int, ...]]:
     """The part of VERSION that has to match, as numbers; None if it is unknown. PostgreSQL before 10 counts two."""
     match = NUMBER.match(version or '')
     count = KINDS[engine].parts if engine in KINDS else 0
@@ -72,7 +75,7 @@ def series(engine, version):
     return tuple(numbers[:count])
 
 
-def mismatch(records, versions):
+def mismatch(records: List[Dict[str, Any]], versions: Dict[str, str]) -> Optional[str]:
     """Why data (records of find()) do not fit an image (image_versions()); None if nothing speaks against it."""
     for record in records:
         engine = record['engine']

@@ -5,6 +5,7 @@
 import os
 import tempfile
 import time
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from ..archive import removal, unpack
 from ..bundles import source as sources
@@ -27,7 +28,7 @@ SHARED = (('NetworkMode', 'network'), ('IpcMode', 'IPC namespace'), ('PidMode', 
 FIRST_MULTI = (1, 44)                   # API from which several networks and their MAC addresses go with the body
 
 
-def restore(options):
+def restore(options: planning.Options) -> Dict[str, Any]:
     """-> result (dict). Raises LifeboatError; then nothing is left but what keep_partial asked to keep."""
     source = sources.read(options.path, options.inbox, options.seen)
     engine = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
@@ -56,7 +57,8 @@ def restore(options):
         access.close()
 
 
-def make_plan(options, source, engine, info, access):
+def make_plan(options: planning.Options, source: sources.Source, engine: engineapi.Engine, info: Dict[str, Dict[str, List[str]]],
+              access: volumes_.Volumes) -> Tuple[planning.Plan, planning.Situation]:
     """(Plan, Situation). Raises LifeboatError for what the bundle itself lacks."""
     plan = planning.Plan()
     wants_container = CONTAINER in options.restore and source.kind == 'container'
@@ -93,7 +95,7 @@ def make_plan(options, source, engine, info, access):
     return plan, situation
 
 
-def _plan_binds(plan, situation):
+def _plan_binds(plan: planning.Plan, situation: planning.Situation) -> None:
     """Folders of the host that were bind-mounted, to where they were."""
     planned = []
     for part in sorted(situation.source.of('bind'), key=lambda part: part.source):
@@ -107,7 +109,7 @@ def _plan_binds(plan, situation):
     plan.result.pop('needed', None)
 
 
-def _plan_bind(plan, situation, part, place):
+def _plan_bind(plan: planning.Plan, situation: planning.Situation, part: sources.Part, place: str) -> None:
     """One folder or file of the host. What belongs to the operating system stays as it is on this host."""
     access, options = situation.volumes, situation.options
     way, why = access.way()
@@ -145,11 +147,11 @@ def _plan_bind(plan, situation, part, place):
             plan.refusals.append(WITHOUT_BINDS)
 
 
-def _below(path, folders):
+def _below(path: str, folders: Iterable[str]) -> bool:
     return any(asks.below(path, folder) for folder in folders)
 
 
-def _real(here, place):
+def _real(here: bytes, place: str) -> str:
     """PLACE with the links in it followed, as far as they can be: in the engine's own mount namespace they cannot, and it is '/'."""
     if here == os.fsencode(place):
         return os.fsdecode(os.path.realpath(here))
@@ -158,12 +160,12 @@ def _real(here, place):
     return '/' if any(os.path.islink(top + b'/' + b'/'.join(parts[:count])) for count in range(1, len(parts) + 1)) else place
 
 
-def _look_for_binds(plan, situation):
+def _look_for_binds(plan: planning.Plan, situation: planning.Situation) -> None:
     """What the container will miss: -v makes an empty folder of what is not there, --mount refuses."""
-    access = situation.volumes
-    if access.way()[0] != volumes_.DIRECT:
+    access, wanted = situation.volumes, situation.wanted
+    if wanted is None or access.way()[0] != volumes_.DIRECT:
         return
-    needed = [item.get('Source') for item in situation.wanted['HostConfig'].get('Mounts', []) if item.get('Type') == 'bind' and
+    needed = [item.get('Source') for item in wanted['HostConfig'].get('Mounts', []) if item.get('Type') == 'bind' and
               as_dict(item.get('BindOptions')).get('CreateMountpoint') is not True]
     for mount in situation.source.mounts:
         if mount.type != 'bind' or not mount.source or os.path.lexists(access.place({'Mountpoint': mount.source})):
@@ -180,7 +182,7 @@ def _look_for_binds(plan, situation):
             plan.note(sentence + ' The container gets an empty folder.')
 
 
-def _with_container(plan, situation):
+def _with_container(plan: planning.Plan, situation: planning.Situation) -> planning.Situation:
     """Find the image, make the create body, look for a container of that name."""
     options, source, engine, image = situation.options, situation.source, situation.engine, situation.image
     ids = ()
@@ -214,7 +216,7 @@ def _with_container(plan, situation):
     return situation._replace(wanted=body, definition=definition, existing=existing, differs=differs)
 
 
-def _with_peers(plan, situation, body):
+def _with_peers(plan: planning.Plan, situation: planning.Situation, body: Dict[str, Any]) -> Dict[str, Any]:
     """BODY as the engine will show it: containers that it shares a namespace with by their ids. Refuses where one is not
     there; in check mode it may be another bundle's of the same run."""
     host = dict(body['HostConfig'])
@@ -233,18 +235,19 @@ def _with_peers(plan, situation, body):
     return dict(body, HostConfig=host)
 
 
-def _warn_lost_layer(plan, source):
+def _warn_lost_layer(plan: planning.Plan, source: sources.Source) -> None:
     if any(part.kind in ('writable', 'image') for part in source.parts):
         plan.note('The container is made from the image that was named: what the old one had changed outside its volumes is '
                   'not in it.')
 
 
-def _plan_container(plan, situation):
+def _plan_container(plan: planning.Plan, situation: planning.Situation) -> None:
     options, name, body = situation.options, situation.name, situation.wanted
     existing = situation.existing
+    assert body is not None             # _with_container() made it
     plan.before['container'] = None if existing is None else {'id': existing['Id'], 'same': situation.same}
     plan.after['container'] = _for_show(dict(body, name=name))
-    plan.result['container'] = {'id': existing['Id'] if situation.same else None, 'name': name}
+    plan.result['container'] = {'id': existing['Id'] if existing is not None and situation.same else None, 'name': name}
     if situation.same:
         plan.after['container'] = plan.before['container']
         plan.add('container', name, 'keep', 'The container %s is there already and is the same.' % name)
@@ -263,14 +266,14 @@ def _plan_container(plan, situation):
             ', then pause it as it was' if situation.definition.paused else ''), _start_step(plan, situation))
 
 
-def _for_show(body):
+def _for_show(body: Dict[str, Any]) -> Dict[str, Any]:
     """For the diff: without the values of variables."""
     if body.get('Env'):
         body['Env'] = [item.split('=', 1)[0] + '=***' for item in body['Env']]
     return body
 
 
-def _body_for(engine, body, later):
+def _body_for(engine: engineapi.Engine, body: Dict[str, Any], later: bool) -> Tuple[Dict[str, Any], Dict[str, Dict[str, Any]]]:
     """(body, {network: endpoint} to connect afterwards) as this engine's API takes them."""
     body = dict(body, HostConfig=dict(body['HostConfig']))
     endpoints = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
@@ -290,13 +293,14 @@ def _body_for(engine, body, later):
     return body, rest
 
 
-def _create_step(plan, situation):
-    engine, options, name = situation.engine, situation.options, situation.name
+def _create_step(plan: planning.Plan, situation: planning.Situation) -> Callable[[steps.Undo], None]:
+    engine, options, name, wanted = situation.engine, situation.options, situation.name, situation.wanted
+    assert wanted is not None           # _with_container() made it
 
-    def do(undo):
+    def do(undo: steps.Undo) -> None:
         versions = databases.image_versions(_image_config(situation))
         planning.check_databases(plan, options, versions)
-        body, rest = _body_for(engine, situation.wanted, options.state == 'started' and options.verify_start)
+        body, rest = _body_for(engine, wanted, options.state == 'started' and options.verify_start)
         identifier, warnings = engine.create_container(name, body)
         undo.append(lambda: engine.remove('/containers/%s' % identifier, {'force': '1'}))
         for network, endpoint in rest.items():
@@ -309,14 +313,14 @@ def _create_step(plan, situation):
     return do
 
 
-def _image_config(situation):
+def _image_config(situation: planning.Situation) -> Dict[str, Any]:
     if situation.options.image or situation.image is None:
         found = situation.engine.image(situation.options.image) if situation.options.image else None
         return as_dict(as_dict(found).get('Config'))
     return as_dict(situation.image.config.get('config'))
 
 
-def _writable_databases(plan, situation):
+def _writable_databases(plan: planning.Plan, situation: planning.Situation) -> None:
     """Databases that lay in the container itself come with the image; the bundle's writable layer tells of them."""
     source = situation.source
     if not situation.options.image:
@@ -325,7 +329,7 @@ def _writable_databases(plan, situation):
                                         remote.document(inbox.DATABASES) or [])
 
 
-def writable_databases(source):
+def writable_databases(source: sources.Source) -> List[Dict[str, Any]]:
     """Records of the databases in the writable layer of a bundle."""
     found = []
     for part in source.of('writable'):
@@ -344,7 +348,7 @@ def writable_databases(source):
     return found
 
 
-def _check_postgresql(plan, situation, identifier):
+def _check_postgresql(plan: planning.Plan, situation: planning.Situation, identifier: str) -> None:
     """Debian's layout tells the version by a folder, whatever the image's variables say."""
     for item in plan.result['databases']:
         version = databases.series('postgresql', item.get('version')) if item['engine'] == 'postgresql' else None
@@ -361,26 +365,28 @@ def _check_postgresql(plan, situation, identifier):
             plan.note(problem)
 
 
-def _replaces(situation):
+def _replaces(situation: planning.Situation) -> bool:
     return situation.existing is not None and not situation.same and situation.options.force
 
 
-def _running(container):
-    return as_dict(container.get('State')).get('Running') is True
+def _running(container: Optional[Dict[str, Any]]) -> bool:
+    return as_dict(as_dict(container).get('State')).get('Running') is True
 
 
-def _stop_step(situation):
-    def do(undo):
-        situation.engine.stop(situation.existing['Id'])
-        undo.append(lambda: situation.engine.start(situation.existing['Id']))
+def _stop_step(situation: planning.Situation) -> Callable[[steps.Undo], None]:
+    identifier = as_dict(situation.existing)['Id']
+
+    def do(undo: steps.Undo) -> None:
+        situation.engine.stop(identifier)
+        undo.append(lambda: situation.engine.start(identifier))
     return do
 
 
-def _replace_step(plan, situation):
-    engine, name, existing = situation.engine, situation.name, situation.existing
+def _replace_step(plan: planning.Plan, situation: planning.Situation) -> Callable[[steps.Undo], None]:
+    engine, name, existing = situation.engine, situation.name, as_dict(situation.existing)
     create = _create_step(plan, situation)
 
-    def do(undo):
+    def do(undo: steps.Undo) -> None:
         aside = '%s-before-%s' % (name, time.strftime('%Y%m%d%H%M%S', time.gmtime()))
         engine.rename(existing['Id'], aside)
         undo.append(lambda: engine.rename(existing['Id'], name))
@@ -390,12 +396,12 @@ def _replace_step(plan, situation):
 
 
 class _KeptContainer(object):
-    def __init__(self, engine, identifier, name):
+    def __init__(self, engine: engineapi.Engine, identifier: str, name: str) -> None:
         self.engine = engine
         self.identifier = identifier
         self.name = name
 
-    def keep(self):
+    def keep(self) -> str:
         # it must not come up beside the new one
         try:
             self.engine.update_restart(self.identifier, {'Name': 'no', 'MaximumRetryCount': 0})
@@ -403,11 +409,11 @@ class _KeptContainer(object):
             pass
         return self.name
 
-    def drop(self):
+    def drop(self) -> None:
         self.engine.remove('/containers/%s' % self.identifier, {'force': '1'})
 
 
-def _settle(plan, options, kept):
+def _settle(plan: planning.Plan, options: planning.Options, kept: List[Tuple[_KeptContainer, str]]) -> List[Dict[str, str]]:
     """After success: give what was replaced its final place -> list of {'was', 'now'}."""
     found = []
     # containers first: a volume may be needed by one that goes
@@ -425,17 +431,17 @@ def _settle(plan, options, kept):
     return found
 
 
-def _start_step(plan, situation):
+def _start_step(plan: planning.Plan, situation: planning.Situation) -> Callable[[steps.Undo], None]:
     engine, options, name = situation.engine, situation.options, situation.name
 
-    def do(undo):
+    def do(undo: steps.Undo) -> None:
         identifier = plan.result['container']['id']
         engine.start(identifier)
         undo.append(lambda: engine.stop(identifier, 10))
         if options.verify_start:
             if not _wait(engine, identifier, name, options.start_timeout):
-                plan.note('%s runs, but its health check comes later than start_timeout: nobody has seen it healthy.' % name)
-            policy = as_dict(situation.wanted['HostConfig']).get('RestartPolicy')
+                plan.note('%s runs, but its health check runs later than start_timeout, so it is not known whether it is healthy.' % name)
+            policy = as_dict(as_dict(situation.wanted).get('HostConfig')).get('RestartPolicy')
             if policy:
                 engine.update_restart(identifier, policy)
         if situation.definition.paused:
@@ -444,7 +450,7 @@ def _start_step(plan, situation):
     return do
 
 
-def _wait(engine, identifier, name, seconds):
+def _wait(engine: engineapi.Engine, identifier: str, name: str, seconds: int) -> bool:
     """Until it is healthy, or has stayed up for a while; False if its first health check comes too late to wait for.
     Raises LifeboatError with the end of its log."""
     deadline = time.time() + seconds
@@ -454,7 +460,7 @@ def _wait(engine, identifier, name, seconds):
         state = as_dict(container.get('State'))
         health = as_dict(state.get('Health')).get('Status')
         if state.get('Running') is not True:
-            raise LifeboatError('%s ended with status %s. Its log ends so: %s' % (
+            raise LifeboatError('%s ended with status %s. The end of its log: %s' % (
                 name, state.get('ExitCode'), _end_of_log(engine, identifier)))
         since = since or time.time()
         settled = time.time() - since >= SETTLE
@@ -464,12 +470,12 @@ def _wait(engine, identifier, name, seconds):
         if settled and isinstance(interval, int) and interval > seconds * 10 ** 9:
             return False
         if time.time() > deadline:
-            raise LifeboatError('%s is not healthy after %d seconds (%s). Its log ends so: %s' % (
+            raise LifeboatError('%s is not healthy after %d seconds (%s). The end of its log: %s' % (
                 name, seconds, health or 'no health check', _end_of_log(engine, identifier)))
         time.sleep(0.5)
 
 
-def _end_of_log(engine, identifier):
+def _end_of_log(engine: engineapi.Engine, identifier: str) -> str:
     """The last lines of a container's log as one text of bounded length, without control characters."""
     said = ''.join(char if char.isprintable() or char in '\n\t' else '?' for char in engine.logs(identifier)).strip()
     return said[-LONGEST_LOG:] or '(nothing)'

@@ -12,10 +12,13 @@ import json
 import os
 import socket
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..disk.errors import LifeboatError
+
+if TYPE_CHECKING:
+    import ssl
 
 OLDEST = (1, 24)
 NEWEST = (1, 51)
@@ -30,7 +33,7 @@ MAX_MESSAGE = 2000
 class EngineError(LifeboatError):
     """The engine cannot be reached, or refused. `status` is that of HTTP, 0 without an answer."""
 
-    def __init__(self, message, status=0, answer=''):
+    def __init__(self, message: str, status: int = 0, answer: str = '') -> None:
         LifeboatError.__init__(self, message)
         self.status = status
         self.answer = answer
@@ -48,17 +51,17 @@ class Tls(NamedTuple):
 class Engine(object):
     """docker_host: unix:///path, tcp://host:port, http(s)://host:port. Raises EngineError from every method."""
 
-    def __init__(self, docker_host=DEFAULT_HOST, tls=None, timeout=TIMEOUT):
+    def __init__(self, docker_host: str = DEFAULT_HOST, tls: Optional[Tls] = None, timeout: int = TIMEOUT) -> None:
         self.docker_host = docker_host or DEFAULT_HOST
         self.tls = tls
         self.timeout = timeout
-        self.version = {}               # the answer to /version
-        self.api = None                 # (1, 41)
+        self.version: Dict[str, Any] = {}  # the answer to /version
+        self.api: Tuple[int, ...] = ()  # (1, 41) once it is connected
         self._scheme, self._where = _address(self.docker_host)
 
     # --- requests
 
-    def connect(self):
+    def connect(self) -> 'Engine':
         """Ask for the version and settle on the newest that both know. Must come first."""
         self.version = self.request('GET', '/version', versioned=False)
         newest = _version(self.version.get('ApiVersion'))
@@ -72,7 +75,9 @@ class Engine(object):
                               % (self.docker_host, oldest[0], oldest[1], NEWEST[0], NEWEST[1]))
         return self
 
-    def request(self, method, path, query=None, body=None, headers=None, timeout=None, versioned=True, stream=False):
+    def request(self, method: str, path: str, query: Optional[Dict[str, str]] = None,
+                body: Any = None, headers: Optional[Dict[str, str]] = None,
+                timeout: Optional[int] = None, versioned: bool = True, stream: bool = False) -> Any:
         """The decoded JSON answer (None if empty); with STREAM the open response, which the caller closes.
 
         BODY: a dict (sent as JSON), bytes, or a generator of bytes (streamed).
@@ -88,13 +93,14 @@ class Engine(object):
         if query:
             url += '?' + urlencode(query)
         chunked = body is not None and not isinstance(body, bytes)
+        chunks: Any = body
         if chunked:
-            body = iter(body)           # http.client would call read() of anything that has one
+            chunks = iter(body)         # http.client would call read() of anything that has one
             headers['Transfer-Encoding'] = 'chunked'
         interrupted = None
         try:
             try:
-                connection.request(method, url, body, headers, encode_chunked=chunked)
+                connection.request(method, url, chunks, headers, encode_chunked=chunked)
             except (BrokenPipeError, ConnectionResetError) as exc:
                 interrupted = exc       # the engine refused before it had read all: it says why
             response = connection.getresponse()
@@ -118,7 +124,7 @@ class Engine(object):
         finally:
             connection.close()
 
-    def _connection(self, timeout):
+    def _connection(self, timeout: float) -> 'http.client.HTTPConnection':
         if self._scheme == 'unix':
             return _UnixConnection(self._where, timeout)
         host, port = self._where
@@ -126,7 +132,7 @@ class Engine(object):
             return http.client.HTTPConnection(host, port, timeout=timeout)
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=_context(self.tls or Tls()))
 
-    def _unreachable(self, exc, method, path):
+    def _unreachable(self, exc: Exception, method: str, path: str) -> EngineError:
         where = self.docker_host
         if isinstance(exc, FileNotFoundError):
             hint = 'there is no such socket; start the engine, or set docker_host'
@@ -142,7 +148,7 @@ class Engine(object):
             hint = str(exc) or exc.__class__.__name__
         return EngineError('The engine at %s does not answer %s %s: %s.' % (where, method, path, hint))
 
-    def _refused(self, response, method, path):
+    def _refused(self, response: 'http.client.HTTPResponse', method: str, path: str) -> EngineError:
         raw = response.read(1 << 16)
         answer = _decoded(raw)
         said = answer.get('message') if isinstance(answer, dict) else None
@@ -152,7 +158,7 @@ class Engine(object):
         return EngineError('The engine refused %s %s (%d): %s' % (method, path, response.status, said), response.status,
                            said)
 
-    def peer(self):
+    def peer(self) -> Optional[int]:
         """Process id of whoever listens at the unix socket (unix(7): SO_PEERCRED), None for other kinds."""
         if self._scheme != 'unix':
             return None
@@ -166,7 +172,7 @@ class Engine(object):
             connection.close()
         return struct.unpack('3i', raw)[0] or None
 
-    def find(self, path):
+    def find(self, path: str) -> Any:
         """GET PATH, None if it is not there."""
         try:
             return self.request('GET', path)
@@ -175,7 +181,7 @@ class Engine(object):
                 return None
             raise
 
-    def remove(self, path, query=None):
+    def remove(self, path: str, query: Optional[Dict[str, str]] = None) -> None:
         """DELETE PATH; gone already is fine."""
         try:
             self.request('DELETE', path, query, timeout=600)
@@ -183,7 +189,7 @@ class Engine(object):
             if exc.status != 404:
                 raise
 
-    def exists(self, container, path):
+    def exists(self, container: str, path: str) -> bool:
         """Is there a file or folder PATH in a container?"""
         try:
             self.request('HEAD', '/containers/%s/archive' % quote(container, safe=''), {'path': path})
@@ -195,35 +201,36 @@ class Engine(object):
 
     # --- what the restore asks for
 
-    def info(self):
+    def info(self) -> Dict[str, Any]:
         return self.request('GET', '/info') or {}
 
-    def image(self, reference):
+    def image(self, reference: str) -> Optional[Dict[str, Any]]:
         return self.find('/images/%s/json' % quote(reference, safe='/:@'))
 
-    def container(self, name):
+    def container(self, name: str) -> Optional[Dict[str, Any]]:
         return self.find('/containers/%s/json' % quote(name, safe=''))
 
-    def containers(self, filters=None):
+    def containers(self, filters: Optional[Dict[str, List[str]]] = None) -> List[Dict[str, Any]]:
         """Every container, stopped ones too."""
         query = {'all': '1'}
         if filters:
             query['filters'] = json.dumps(filters)
         return self.request('GET', '/containers/json', query) or []
 
-    def volume(self, name):
+    def volume(self, name: str) -> Optional[Dict[str, Any]]:
         return self.find('/volumes/%s' % quote(name, safe=''))
 
-    def network(self, name):
+    def network(self, name: str) -> Optional[Dict[str, Any]]:
         """The network of exactly this name (the API also takes prefixes of ids)."""
         found = self.find('/networks/%s' % quote(name, safe=''))
         return found if found and found.get('Name') == name else None
 
-    def create_volume(self, name, driver='local', options=None, labels=None):
+    def create_volume(self, name: str, driver: str = 'local', options: Optional[Dict[str, str]] = None,
+                      labels: Optional[Dict[str, str]] = None) -> Dict[str, Any]:
         return self.request('POST', '/volumes/create', body={
             'Name': name, 'Driver': driver, 'DriverOpts': options or {}, 'Labels': labels or {}})
 
-    def create_network(self, name, info):
+    def create_network(self, name: str, info: Dict[str, Any]) -> Any:
         """INFO: as recreate.body.user_networks() gives it. Returns the id."""
         pools = [dict((target, item[key]) for key, target in (('subnet', 'Subnet'), ('gateway', 'Gateway'),
                                                               ('ip_range', 'IPRange')) if item.get(key))
@@ -236,32 +243,32 @@ class Engine(object):
             body['IPAM'] = {'Config': pools}
         return self.request('POST', '/networks/create', body=body)['Id']
 
-    def create_container(self, name, body):
+    def create_container(self, name: str, body: Dict[str, Any]) -> Tuple[str, List[str]]:
         """Returns (id, warnings)."""
         answer = self.request('POST', '/containers/create', {'name': name}, body, timeout=600)
         return answer['Id'], answer.get('Warnings') or []
 
-    def connect_network(self, network, container, endpoint):
+    def connect_network(self, network: str, container: str, endpoint: Dict[str, Any]) -> None:
         self.request('POST', '/networks/%s/connect' % quote(network, safe=''),
                      body={'Container': container, 'EndpointConfig': endpoint})
 
-    def start(self, container):
+    def start(self, container: str) -> None:
         self.request('POST', '/containers/%s/start' % quote(container, safe=''), timeout=600)
 
-    def stop(self, container, seconds=None):
+    def stop(self, container: str, seconds: Optional[int] = None) -> None:
         self.request('POST', '/containers/%s/stop' % quote(container, safe=''),
                      {'t': str(seconds)} if seconds is not None else None, timeout=(seconds or 0) + 600)
 
-    def pause(self, container):
+    def pause(self, container: str) -> None:
         self.request('POST', '/containers/%s/pause' % quote(container, safe=''))
 
-    def rename(self, container, name):
+    def rename(self, container: str, name: str) -> None:
         self.request('POST', '/containers/%s/rename' % quote(container, safe=''), {'name': name})
 
-    def update_restart(self, container, policy):
+    def update_restart(self, container: str, policy: Dict[str, Any]) -> None:
         self.request('POST', '/containers/%s/update' % quote(container, safe=''), body={'RestartPolicy': policy})
 
-    def logs(self, container, lines=20):
+    def logs(self, container: str, lines: int = 20) -> str:
         """The last lines that the container wrote, as text."""
         try:
             stream = self.request('GET', '/containers/%s/logs' % quote(container, safe=''),
@@ -273,7 +280,7 @@ class Engine(object):
         finally:
             stream.close()
 
-    def load(self, pieces):
+    def load(self, pieces: Iterable[bytes]) -> Tuple[str, ...]:
         """POST /images/load with the archive in PIECES (generator of bytes) -> tuple of what was loaded."""
         loaded = []
         stream = self.request('POST', '/images/load', {'quiet': '1'}, pieces, {'Content-Type': 'application/x-tar'},
@@ -290,7 +297,7 @@ class Engine(object):
             stream.close()
         return tuple(loaded)
 
-    def import_empty(self, reference):
+    def import_empty(self, reference: str) -> None:
         """An image without any file, for containers that are never started."""
         repository, dummy, tag = reference.partition(':')
         stream = self.request('POST', '/images/create', {'fromSrc': '-', 'repo': repository, 'tag': tag or 'latest'},
@@ -302,12 +309,12 @@ class Engine(object):
         finally:
             stream.close()
 
-    def put_archive(self, container, path, pieces):
+    def put_archive(self, container: str, path: str, pieces: Iterable[bytes]) -> None:
         """Unpack the tar in PIECES (generator of bytes) below PATH in a container."""
         self.request('PUT', '/containers/%s/archive' % quote(container, safe=''), {'path': path}, pieces,
                      {'Content-Type': 'application/x-tar'}, timeout=SLOW)
 
-    def get_archive(self, container, path):
+    def get_archive(self, container: str, path: str) -> '_Stream':
         """An open stream (read(n), close()) of a tar with PATH of a container."""
         return self.request('GET', '/containers/%s/archive' % quote(container, safe=''), {'path': path}, timeout=SLOW,
                             stream=True)
@@ -316,32 +323,32 @@ class Engine(object):
 class _Stream(object):
     """A response that is read in pieces; closes its connection."""
 
-    def __init__(self, connection, response):
+    def __init__(self, connection: 'http.client.HTTPConnection', response: 'http.client.HTTPResponse') -> None:
         self._connection = connection
         self._response = response
 
-    def read(self, count=-1):
+    def read(self, count: int = -1) -> bytes:
         try:
             return self._response.read(count if count >= 0 else None)
         except (OSError, http.client.HTTPException) as exc:
-            raise EngineError('The engine broke off its answer: %s.' % (str(exc) or exc.__class__.__name__))
+            raise EngineError('The answer of the engine ended early: %s.' % (str(exc) or exc.__class__.__name__))
 
-    def readline(self):
+    def readline(self) -> bytes:
         try:
             return self._response.readline(1 << 20)
         except (OSError, http.client.HTTPException) as exc:
-            raise EngineError('The engine broke off its answer: %s.' % (str(exc) or exc.__class__.__name__))
+            raise EngineError('The answer of the engine ended early: %s.' % (str(exc) or exc.__class__.__name__))
 
-    def close(self):
+    def close(self) -> None:
         self._connection.close()
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
+    def __init__(self, path: str, timeout: float) -> None:
         http.client.HTTPConnection.__init__(self, 'localhost', timeout=timeout)
         self._path = path
 
-    def connect(self):
+    def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         try:
@@ -351,7 +358,7 @@ class _UnixConnection(http.client.HTTPConnection):
             raise
 
 
-def _address(docker_host):
+def _address(docker_host: str) -> Tuple[str, Any]:
     """docker_host -> ('unix', path) or ('http' | 'https' | 'tcp', (host, port))."""
     if docker_host.startswith('unix://'):
         path = docker_host[7:]
@@ -369,7 +376,7 @@ def _address(docker_host):
     return parts.scheme, (parts.hostname, port)
 
 
-def engine(docker_host, use_tls=False, tls=None, timeout=TIMEOUT):
+def engine(docker_host: str, use_tls: bool = False, tls: Optional[Tls] = None, timeout: int = TIMEOUT) -> Engine:
     """A connected Engine; tcp:// means TLS where it is asked for or the port is 2376."""
     found = Engine(docker_host, tls, timeout)
     if found._scheme == 'tcp':
@@ -379,7 +386,7 @@ def engine(docker_host, use_tls=False, tls=None, timeout=TIMEOUT):
     return found.connect()
 
 
-def _context(tls):
+def _context(tls: Tls) -> 'ssl.SSLContext':
     import ssl
     try:
         context = ssl.create_default_context(cafile=tls.ca or None)
@@ -393,7 +400,7 @@ def _context(tls):
     return context
 
 
-def _version(value):
+def _version(value: Any) -> Optional[Tuple[int, int]]:
     """'1.41' -> (1, 41), None if it is no version."""
     try:
         major, dummy, minor = value.partition('.')
@@ -402,7 +409,7 @@ def _version(value):
         return None
 
 
-def _decoded(raw):
+def _decoded(raw: bytes) -> Any:
     if not raw.strip():
         return None
     try:
@@ -411,7 +418,7 @@ def _decoded(raw):
         return None
 
 
-def _messages(stream):
+def _messages(stream: _Stream) -> Iterator[Dict[str, Any]]:
     """The JSON objects of a stream, one a line."""
     while True:
         line = stream.readline()
@@ -422,11 +429,11 @@ def _messages(stream):
             yield message
 
 
-def _one(data):
+def _one(data: bytes) -> Iterator[bytes]:
     yield data
 
 
-def _demultiplexed(raw):
+def _demultiplexed(raw: bytes) -> str:
     """Output of a container without a terminal comes in frames: type, three zeros, length, data."""
     pieces = []
     at = 0

@@ -10,6 +10,7 @@ from in a file beside it.
 import os
 import stat
 import time
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from ..archive import compare, removal, unpack
 from ..bundles import source as sources
@@ -26,7 +27,7 @@ DATA = b'data'                          # in the folder PARTIAL: what becomes th
 RESERVE = 64 << 20                      # bytes that are left free
 
 
-def restore(options):
+def restore(options: planning.Options) -> Dict[str, Any]:
     """-> result (dict) for target: directory, or offline: true. Raises LifeboatError."""
     source = sources.read(options.path, options.inbox, options.seen)
     name = options.name or source.name
@@ -60,7 +61,7 @@ def restore(options):
     return result
 
 
-def _plan_directory(plan, options, source, names, where):
+def _plan_directory(plan: planning.Plan, options: planning.Options, source: sources.Source, names: Dict[str, str], where: bytes) -> None:
     if os.path.lexists(where) and not os.path.isdir(where):
         plan.refuse('dest %s is no folder.' % show(where))
         return
@@ -75,7 +76,7 @@ def _plan_directory(plan, options, source, names, where):
         for part in source.of('bind'):
             stem = _stem(part.file)
             if not target.is_name(stem) or stem.startswith(b'.'):
-                plan.refuse('The archive %s of a bind mount has a name of which no folder can be made.' % show(part.file))
+                plan.refuse('The archive %s of a bind mount has a name that cannot be a folder.' % show(part.file))
                 continue
             plan_part(plan, options, source, part, target.Place(base, b'binds', stem), 'folder', devices)
     if CONTAINER in options.restore:
@@ -88,7 +89,7 @@ def _plan_directory(plan, options, source, names, where):
         plan.note('The image is not unpacked; it stays in the bundle, for docker load.')
 
 
-def _plan_offline(plan, options, source, names, root):
+def _plan_offline(plan: planning.Plan, options: planning.Options, source: sources.Source, names: Dict[str, str], root: bytes) -> None:
     for wanted in (IMAGE, CONTAINER):
         if wanted in options.restore:
             plan.note('With offline only volumes are restored; run again without it when the engine runs.')
@@ -113,13 +114,15 @@ def _plan_offline(plan, options, source, names, root):
                   planning.DEVICES in options.ignore)
 
 
-def plan_part(plan, options, source, part, place, kind, allow_devices=False):
+def plan_part(plan: planning.Plan, options: planning.Options, source: sources.Source, part: sources.Part, place: Union[bytes, target.Place], kind: str,
+              allow_devices: bool = False) -> None:
     """One archive into one folder. PLACE: a target.Place, or a path (bytes) of the engine's host as it is seen from here."""
     if isinstance(place, bytes):
+        path = place
         try:
-            place = target.on_host(place)
+            place = target.on_host(path)
         except ValueError:
-            plan.refuse('%s is no path that a folder can have.' % show(place[:300]))
+            plan.refuse('%s is not a valid path.' % show(path[:300]))
             return
     what = show(part.file)
     shown = show(place.path)
@@ -128,11 +131,7 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
     try:
         content = _content(place)
         if options.check and source.info.remote is None:
-            stream = volumes_.open_archive(source.info, part.file)
-            try:
-                unpack.scan(stream, what, allow_devices, limit=part.bytes)
-            finally:
-                stream.close()
+            volumes_.look_through(source.info, part.file, allow_devices, part.bytes)
     except LifeboatError as exc:
         plan.refuse(str(exc))
         return
@@ -149,21 +148,10 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
         plan.add(kind, shown, 'keep', '%s was restored from this bundle already.' % shown)
         return
     before[shown] = {'content': content} if content else None
-    differs = ''
-    if content and part.kind == 'bind' and not options.force:
-        try:
-            differs = _difference(source, part, place)
-        except LifeboatError as exc:
-            plan.refuse(str(exc))
-            return
-        if not differs:
+    if content and not options.force:
+        if _is_the_same(plan, source, part, place, content):
             before[shown] = part.sha256
             plan.add(kind, shown, 'keep', '%s has exactly what the bundle has.' % shown)
-            return
-    if content and not options.force:
-        plan.refuse('%s is not empty (it has %s%s)%s; choose another place, or force: true to replace it.' % (
-            shown, ', '.join(content), ', ...' if len(content) >= 10 else '',
-            ' and is not what the bundle has: %s' % differs if differs else ''))
         return
     plan.result.setdefault('needed', []).append(part.bytes or 0)
     if content:
@@ -175,8 +163,26 @@ def plan_part(plan, options, source, part, place, kind, allow_devices=False):
                  _unpack_step(plan, options, source, part, place, record, allow_devices))
 
 
-def _unpack_step(plan, options, source, part, place, record, allow_devices):
-    def do(undo):
+def _is_the_same(plan: planning.Plan, source: sources.Source, part: sources.Part, place: target.Place, content: List[str]) -> bool:
+    """True if PLACE, which is not empty, has what the archive has, as far as that is looked at; else the plan is refused."""
+    differs = ''
+    if part.kind == 'bind':
+        try:
+            differs = _difference(source, part, place)
+        except LifeboatError as exc:
+            plan.refuse(str(exc))
+            return False
+        if not differs:
+            return True
+    plan.refuse('%s is not empty (it has %s%s)%s; choose another place, or force: true to replace it.' % (
+        show(place.path), ', '.join(content), ', ...' if len(content) >= 10 else '',
+        ' and is not what the bundle has: %s' % differs if differs else ''))
+    return False
+
+
+def _unpack_step(plan: planning.Plan, options: planning.Options, source: sources.Source, part: sources.Part, place: target.Place,
+                 record: Dict[str, Any], allow_devices: bool) -> Callable[[steps.Undo], None]:
+    def do(undo: steps.Undo) -> None:
         undo.append(place.make())
         partial = target.beside(PARTIAL, place.name)
         with place.folder() as folder:
@@ -213,19 +219,19 @@ def _unpack_step(plan, options, source, part, place, record, allow_devices):
     return do
 
 
-def _clear(place, partial, folder):
-    """Remove what a killed run of ours left; what somebody else put there is refused."""
+def _clear(place: target.Place, partial: bytes, folder: int) -> None:
+    """Remove what a killed run left; a file or folder of another user is refused."""
     mode = target.kind_of(partial, folder)
     if not mode:
         return
     path = place.beside(partial)
     if not stat.S_ISDIR(mode):
-        raise LifeboatError('%s stands in the way and is not ours: remove it.' % show(path))
+        raise LifeboatError('%s is in the way and was not made by this collection: remove it.' % show(path))
     target.refuse_foreign(os.stat(partial, dir_fd=folder, follow_symlinks=False), path)
     removal.remove(partial, folder)
 
 
-def _unpacked(source, part, inner, allow_devices):
+def _unpacked(source: sources.Source, part: sources.Part, inner: int, allow_devices: bool) -> Tuple[unpack.Unpacked, List[Dict[str, Any]]]:
     """Unpack an archive into a folder DATA that is made in the folder INNER -> (unpack.Unpacked, its databases)."""
     os.mkdir(DATA, 0o755, dir_fd=inner)
     data = target.opened_folder(DATA, inner)
@@ -241,7 +247,7 @@ def _unpacked(source, part, inner, allow_devices):
         os.close(data)
 
 
-def _whole(part, done, inner):
+def _whole(part: sources.Part, done: unpack.Unpacked, inner: int) -> Tuple[Union[bytes, str], int]:
     """(name, descriptor of the folder it is in) of what becomes the place: the folder that was unpacked, or of a bind mount
     of one file that file. The descriptor is the caller's."""
     if part.kind != 'bind' or done.root or done.entries != 1:
@@ -257,7 +263,7 @@ def _whole(part, done, inner):
         raise
 
 
-def _set_aside(place, folder, undo):
+def _set_aside(place: target.Place, folder: int, undo: steps.Undo) -> Optional[bytes]:
     """Rename what is at PLACE, if there is something in it -> its name then, or None."""
     if not target.kind_of(place.name, folder):
         return None
@@ -271,20 +277,21 @@ def _set_aside(place, folder, undo):
         raise LifeboatError('%s is there already; run again.' % show(place.beside(aside)))
     os.rename(place.name, aside, src_dir_fd=folder, dst_dir_fd=folder)
 
-    def back():
+    def back() -> None:
         with place.folder() as again:
             os.rename(aside, place.name, src_dir_fd=again, dst_dir_fd=again)
     undo.append(back)
     return aside
 
 
-def _offline_root(path):
+def _offline_root(path: bytes) -> bytes:
     """The effective data root (bytes) of a stopped engine on this machine. Raises LifeboatError unless it is dead."""
     from ..engines import api, registry
     if os.geteuid() != 0:
         raise LifeboatError('offline: true writes into the data root and needs root (become: true).')
     wanted = [path] if path else []
-    with registry.open_host(b'/', wanted) as host:
+    # a volume of another engine needs a record in its database too
+    with registry.open_host(b'/', wanted, engines=[registry.FIRST]) as host:
         roots = host.roots
         if len(roots) != 1:
             raise LifeboatError('There are %d data roots here (%s); name one in data_root.' % (
@@ -299,7 +306,7 @@ def _offline_root(path):
         return root.path
 
 
-def _check_space(plan, where):
+def _check_space(plan: planning.Plan, where: bytes) -> None:
     needed = sum(plan.result.pop('needed', []))
     folder = where
     while not os.path.isdir(folder):
@@ -311,7 +318,7 @@ def _check_space(plan, where):
                   % (needed, free, show(folder)))
 
 
-def _folder_again(place, mode):
+def _folder_again(place: target.Place, mode: int) -> None:
     """Take back that an empty folder was removed."""
     with place.folder() as folder:
         try:
@@ -325,13 +332,13 @@ def _folder_again(place, mode):
             os.close(made)
 
 
-def _removed(place, name):
+def _removed(place: target.Place, name: bytes) -> None:
     """Remove something that we made beside the place, or the place itself, if it is still there."""
     with place.folder() as folder:
         removal.remove(name, folder)
 
 
-def _content(place):
+def _content(place: target.Place) -> List[str]:
     """A few names of what is there; [] for nothing, and for an empty folder. LifeboatError for a link."""
     try:
         with place.folder() as folder:
@@ -348,7 +355,7 @@ def _content(place):
         raise LifeboatError('%s cannot be looked at: %s.' % (show(place.path), exc.strerror))
 
 
-def _difference(source, part, place):
+def _difference(source: sources.Source, part: sources.Part, place: target.Place) -> str:
     """'' if PLACE is exactly what the archive of a bind mount would make there, else what tells them apart. Writes nothing."""
     with place.folder() as folder:
         stream = volumes_.open_archive(source.info, part.file)
@@ -361,12 +368,12 @@ def _difference(source, part, place):
             stream.close()
 
 
-def _memory(place):
+def _memory(place: target.Place) -> bytes:
     """Name of the note beside PLACE."""
     return DONE if place.name == b'_data' else target.beside(DONE + b'-', place.name)
 
 
-def _done(place):
+def _done(place: target.Place) -> Optional[str]:
     """Checksum of the archive that PLACE was made from; None if it was not, or is another folder by now."""
     try:
         with place.folder() as folder:
@@ -377,15 +384,15 @@ def _done(place):
         return None
 
 
-def _remember(place, folder, digest, inode):
+def _remember(place: target.Place, folder: int, digest: str, inode: int) -> None:
     target.write_note(_memory(place), ('%s %d\n' % (digest, inode)).encode('ascii'), folder)
 
 
-def _noteless(place):
+def _noteless(place: target.Place) -> None:
     with place.folder() as folder:
         target.drop_note(_memory(place), folder)
 
 
-def _stem(file):
+def _stem(file: bytes) -> bytes:
     """binds/01-srv-www.tar.zst -> 01-srv-www"""
     return os.path.basename(file).split(b'.tar', 1)[0]

@@ -5,23 +5,39 @@
 
 Planning only asks. Check mode and diff show the same plan that a real run carries out.
 """
+import functools
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
-from ..archive import unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.redact import REDACTED
-from ..formats.values import as_dict, as_list
+from ..formats.values import NOTHING, as_dict, as_list
 from ..formats.wording import show, text
 from ..images import loadfile as imagefile, store as imagestore
 from ..records.definition import VolumeSettings
-from ..records.model import COMPLETE
+from ..records.model import COMPLETE, Mount
 from ..recreate import asks, body, naming
 from ..transport import inbox
 from . import databases, volumes as volumes_
-from .steps import Step
+from .steps import Step, Undo
+
+if TYPE_CHECKING:
+    from ..bundles.source import Part, Source
+    from .engineapi import Engine
 
 IMAGE, VOLUMES, CONTAINER, BINDS = 'image', 'volumes', 'container', 'binds'
 EVERYTHING = (IMAGE, VOLUMES, BINDS, CONTAINER)      # the default of `restore`
@@ -37,7 +53,7 @@ class Options(NamedTuple):
     path: bytes
     restore: Tuple[str, ...] = EVERYTHING
     name: str = ''
-    volume_map: Dict[str, str] = {}
+    volume_map: Dict[str, str] = NOTHING
     image: str = ''
     docker_host: str = ''
     tls: Any = None
@@ -64,7 +80,7 @@ class Options(NamedTuple):
 class Plan(object):
     """Steps, refusals and what will be said; filled by the functions of `engine`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.steps: List[Step] = []
         self.refusals: List[str] = []
         self.lacking: List[str] = []    # refusals too, but where there is nothing to do at all they are the reason for that
@@ -73,39 +89,39 @@ class Plan(object):
         self.asking: Set[str] = set()   # volumes that plan_asks() has named
         self.before: Dict[str, Any] = {}
         self.after: Dict[str, Any] = {}
-        self.result = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': [], 'asks': []}
+        self.result: Dict[str, Any] = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': [], 'asks': []}
 
-    def add(self, kind, name, action, message, do=None):
+    def add(self, kind: str, name: str, action: str, message: str, do: Optional[Callable[[Undo], Any]] = None) -> None:
         self.steps.append(Step(kind, name, action, message, do))
 
-    def refuse(self, sentence):
+    def refuse(self, sentence: str) -> None:
         self.refusals.append(sentence)
 
-    def lack(self, sentence):
+    def lack(self, sentence: str) -> None:
         self.lacking.append(sentence)
 
-    def nothing(self, restore):
+    def nothing(self, restore: Tuple[str, ...]) -> str:
         """'' or the sentence that the bundle has nothing of RESTORE (the option). To be asked when everything is planned."""
         if self.steps or self.refusals or self.unsure:
             self.refusals.extend(self.lacking)
             return ''
         return ' '.join(['The bundle has nothing of what restore asks for (%s).' % ', '.join(restore)] + self.lacking)
 
-    def skipped(self, name, sentence):
+    def skipped(self, name: str, sentence: str) -> Dict[str, Any]:
         """The result of a restore that did nothing, since there is nothing."""
         self.note(sentence)
         return dict(self.result, changed=False, name=name, nothing=True, steps=[], notes=self.notes,
                     diff={'before': self.before, 'after': self.after})
 
-    def note(self, sentence):
+    def note(self, sentence: str) -> None:
         sentence = show(sentence)
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def changes(self):
+    def changes(self) -> bool:
         return any(step.changes for step in self.steps)
 
-    def refuse_now(self, where):
+    def refuse_now(self, where: str) -> None:
         """Raise if there is a reason against it."""
         if self.refusals:
             raise LifeboatError('Nothing was changed on %s. %s' % (where, ' '.join(self.refusals)))
@@ -128,17 +144,17 @@ class Situation(NamedTuple):
     differs: Tuple[str, ...] = ()       # in what `existing` is not what would be made
 
     @property
-    def same(self):
+    def same(self) -> bool:
         """The container is there as it would be made."""
         return self.existing is not None and self.wanted is not None and not self.differs
 
 
-def has_image(source):
+def has_image(source: 'Source') -> bool:
     """Does the bundle hold what docker load takes?"""
     return any(part.status not in ('lost', 'unsupported') for part in source.of('image'))
 
 
-def read_images(source):
+def read_images(source: 'Source') -> Tuple[Tuple[imagefile.ImageFile, ...], imagefile.ImageFile]:
     """(images of the bundle, the one that the container is made from)."""
     path = os.path.join(source.info.path, b'image.tar')
     if source.info.remote is not None:
@@ -155,7 +171,7 @@ def read_images(source):
     return images, imagefile.pick(images, source.image_digest)
 
 
-def find_image(engine, image):
+def find_image(engine: 'Engine', image: Any) -> Optional[Dict[str, Any]]:
     """The engine's record of an image with exactly the layers and configuration of IMAGE (ImageFile), else None."""
     for reference in image.ids + image.references:
         found = engine.image(reference)
@@ -164,18 +180,18 @@ def find_image(engine, image):
     return None
 
 
-def is_image(found, image):
+def is_image(found: Dict[str, Any], image: Any) -> bool:
     return tuple(as_list(as_dict(found.get('RootFS')).get('Layers'))) == image.diff_ids and (
         found.get('Id') in image.ids or _same_config(as_dict(found.get('Config')), as_dict(image.config.get('config'))))
 
 
-def _same_config(one, other):
+def _same_config(one: Any, other: Any) -> bool:
     """containerd-backed engines name an image by another digest than its configuration's."""
     return all((one.get(key) or None) == (other.get(key) or None)
                for key in ('Env', 'Cmd', 'Entrypoint', 'Labels', 'User', 'WorkingDir'))
 
 
-def plan_platform(plan, options, engine, platform, what):
+def plan_platform(plan: Plan, options: Options, engine: 'Engine', platform: Tuple[str, str], what: str) -> None:
     """Refuse an image of another operating system or processor."""
     system, processor = platform
     own = (engine.version.get('Os') or '', engine.version.get('Arch') or '')
@@ -189,7 +205,7 @@ def plan_platform(plan, options, engine, platform, what):
             plan.refuse(sentence + ' Restore it on such a host (or give ignore: [architecture] if emulation is set up).')
 
 
-def plan_image(plan, situation):
+def plan_image(plan: Plan, situation: Situation) -> None:
     """Load the image unless the engine has it."""
     options, engine, image = situation.options, situation.engine, situation.image
     plan_platform(plan, options, engine, (image.config.get('os') or '', image.config.get('architecture') or ''), 'The image')
@@ -209,7 +225,7 @@ def plan_image(plan, situation):
     plan.before['image'] = None
     plan.after['image'] = shown
 
-    def do(undo):
+    def do(undo: Undo) -> None:
         archive = loadable(situation.source.info)
         loaded = engine.load(imagefile.only(archive, image) if alone else archive)
         found = find_image(engine, image)
@@ -217,12 +233,12 @@ def plan_image(plan, situation):
             raise LifeboatError('The engine loaded %s, but that is not the image of the bundle.'
                                 % (', '.join(loaded) or 'nothing'))
         for reference in new + list(image.references or (found['Id'],)):
-            undo.append(lambda reference=reference: engine.remove('/images/%s' % reference))
+            undo.append(functools.partial(engine.remove, '/images/%s' % reference))
         plan.result['image']['id'] = found['Id']
     plan.add('image', shown, 'load', 'Load the image %s (%d layers).' % (shown, len(image.diff_ids)), do)
 
 
-def loadable(info):
+def loadable(info: Any) -> Iterator[bytes]:
     """Yield the bytes of what docker load takes."""
     if info.remote is None:
         yield from imagestore.loadable(info.path)
@@ -234,7 +250,7 @@ def loadable(info):
         stream.close()
 
 
-def _originals(plan, situation):
+def _originals(plan: Plan, situation: Situation) -> Any:
     """The bundle also holds the image that the container was once made from, under its own name. (True if it must stay
     out because the name belongs to another image here, names that loading would add.)"""
     new = []
@@ -251,7 +267,7 @@ def _originals(plan, situation):
     return False, new
 
 
-def plan_networks(plan, situation):
+def plan_networks(plan: Plan, situation: Situation) -> None:
     engine = situation.engine
     for name, info in sorted(body.user_networks(situation.definition).items()):
         found = engine.network(name)
@@ -271,14 +287,14 @@ def plan_networks(plan, situation):
             _network_step(engine, name, info))
 
 
-def _network_step(engine, name, info):
-    def do(undo):
+def _network_step(engine: 'Engine', name: str, info: Any) -> Callable[[Undo], None]:
+    def do(undo: Undo) -> None:
         identifier = engine.create_network(name, info)
         undo.append(lambda: engine.remove('/networks/%s' % identifier))
     return do
 
 
-def plan_volumes(plan, situation):
+def plan_volumes(plan: Plan, situation: Situation) -> None:
     """Every volume of the bundle that has data."""
     for part in situation.source.of('volume'):
         name = situation.names[part.name]
@@ -286,11 +302,7 @@ def plan_volumes(plan, situation):
             plan.note('The volume %s was rescued only in part (%s): %s.' % (part.name, part.status, part.shortfall))
         if situation.options.check and situation.source.info.remote is None:
             try:
-                stream = volumes_.open_archive(situation.source.info, part.file)
-                try:
-                    unpack.scan(stream, text(part.file), DEVICES in situation.options.ignore)
-                finally:
-                    stream.close()
+                volumes_.look_through(situation.source.info, part.file, DEVICES in situation.options.ignore)
             except LifeboatError as exc:
                 plan.refuse(str(exc))
                 continue
@@ -302,7 +314,7 @@ def plan_volumes(plan, situation):
             _plan_volume_without_data(plan, situation, mount, situation.names.get(mount.name, mount.name))
 
 
-def _plan_volume_without_data(plan, situation, mount, name):
+def _plan_volume_without_data(plan: Plan, situation: Situation, mount: Mount, name: str) -> None:
     """A volume whose data are elsewhere (tmpfs, NFS, a driver) or lost: made as it was, since the engine would make a plain one."""
     info = situation.source.volumes.get(mount.name, VolumeSettings())
     elsewhere = bool(info.options) or (info.driver or 'local') != 'local'
@@ -316,19 +328,19 @@ def _plan_volume_without_data(plan, situation, mount, name):
     if how is None:
         return
     plan.note('The bundle has no data of the volume %s (%s): %s.' % (
-        name, mount.status, 'its data lie where its driver and options lead' if elsewhere else 'it will be empty'))
+        name, mount.status, 'its data are where its driver and options point' if elsewhere else 'it will be empty'))
     plan.before.setdefault('volumes', {})[name] = None
     plan.after.setdefault('volumes', {})[name] = {'driver': how[0], 'options': how[1]}
 
-    def do(undo):
+    def do(undo: Undo) -> None:
         situation.engine.create_volume(name, *how)
         undo.append(lambda: situation.volumes.remove(name))
     plan.add('volume', name, 'create', 'Create the volume %s; the bundle has no data of it.' % name, do)
 
 
-def _how_made(plan, situation, recorded, name, data):
+def _how_made(plan: Plan, situation: Situation, recorded: Optional[str], name: str, data: bool) -> Optional[Tuple[str, Dict[str, str], Dict[str, str]]]:
     """(driver, options, labels) of a new volume as it was recorded; None after a refusal. DATA: the bundle has its data."""
-    info = situation.source.volumes.get(recorded, VolumeSettings())
+    info = situation.source.volumes.get(recorded or '', VolumeSettings())
     driver, options = info.driver or 'local', dict(info.options)
     drivers = as_list(as_dict(situation.info.get('Plugins')).get('Volume'))
     if drivers and driver not in drivers:
@@ -348,12 +360,12 @@ def _how_made(plan, situation, recorded, name, data):
             refuse_asks(plan, situation.options, name, [asks.Ask(asks.VOLUME_DEVICES, '%s of the volume %s' % (device, name), name)])
         return None
     if options and driver == 'local':
-        plan.note('The volume %s is made with its recorded options (%s): its data go where these lead.' % (
+        plan.note('The volume %s is made with its recorded options (%s): its data go where these point.' % (
             name, ', '.join(sorted(options))))
     return driver, options, _labels(situation, recorded, info)
 
 
-def refuse_asks(plan, options, name, found):
+def refuse_asks(plan: Plan, options: Options, name: str, found: List[asks.Ask]) -> None:
     """Name what reaches the host and, for what is not in `allow`, refuse it."""
     missing = [ask for ask in found if ask.kind not in options.allow]
     allowed = [ask for ask in found if ask.kind in options.allow]
@@ -364,7 +376,7 @@ def refuse_asks(plan, options, name, found):
             name, asks.listed(missing), ', '.join(asks.kinds(found))))
 
 
-def plan_asks(plan, situation):
+def plan_asks(plan: Plan, situation: Situation) -> None:
     """What the definition of the container asks for, before anything else is planned."""
     found = [ask for ask in asks.asks(situation.definition) if not ask.volume or
              VOLUMES in situation.options.restore and situation.engine.volume(ask.volume) is None]
@@ -373,7 +385,7 @@ def plan_asks(plan, situation):
     refuse_asks(plan, situation.options, situation.name, found)
 
 
-def _plan_volume(plan, situation, part, name):
+def _plan_volume(plan: Plan, situation: Situation, part: 'Part', name: str) -> None:
     access = situation.volumes
     record = {'name': name, 'recorded': part.name, 'way': None, 'notes': [], 'databases': []}
     plan.result['volumes'].append(record)
@@ -400,7 +412,7 @@ def _plan_volume(plan, situation, part, name):
     plan.add('volume', name, action, message, _volume_step(plan, situation, part, name, record, action, how))
 
 
-def _may_fill(plan, situation, name, options):
+def _may_fill(plan: Plan, situation: Situation, name: str, options: Dict[str, str]) -> bool:
     """Refuse a volume whose options lead to a folder of the host that has something in it. (A real run looks again.)"""
     access, device = situation.volumes, options.get('device')
     if not isinstance(device, str) or not device.startswith('/') or access.way()[0] != volumes_.DIRECT:
@@ -414,7 +426,7 @@ def _may_fill(plan, situation, name, options):
     return not content
 
 
-def _judge_volume(plan, situation, part, name, volume):
+def _judge_volume(plan: Plan, situation: Situation, part: 'Part', name: str, volume: Dict[str, Any]) -> Any:
     """(action, message) for a volume that exists; (None, '') after a refusal."""
     options, access = situation.options, situation.volumes
     users = access.users(name)
@@ -452,7 +464,7 @@ def _judge_volume(plan, situation, part, name, volume):
         name, text(part.file), 'kept in a volume of its own' if options.keep_old else 'dropped')
 
 
-def _labels(situation, recorded, info):
+def _labels(situation: Situation, recorded: Optional[str], info: VolumeSettings) -> Dict[str, str]:
     """Labels of a new volume: those it had, and those that Compose looks for."""
     labels = {}
     if situation.definition is not None:
@@ -464,10 +476,11 @@ def _labels(situation, recorded, info):
     return labels
 
 
-def _volume_step(plan, situation, part, name, record, action, how):
+def _volume_step(plan: Plan, situation: Situation, part: 'Part', name: str, record: Dict[str, Any], action: str,
+                 how: Tuple[str, Dict[str, str], Dict[str, str]]) -> Callable[[Undo], None]:
     access, engine, options = situation.volumes, situation.engine, situation.options
 
-    def do(undo):
+    def do(undo: Undo) -> None:
         volume = engine.volume(name)
         if volume is None:
             volume = engine.create_volume(name, *how)
@@ -483,7 +496,7 @@ def _volume_step(plan, situation, part, name, record, action, how):
             volume = engine.volume(name)
         elif action == 'fill':
             if access.content(volume):
-                raise LifeboatError('The volume %s has got content meanwhile.' % name)
+                raise LifeboatError('The volume %s is not empty any more.' % name)
             if access.way(volume)[0] == volumes_.API and access.plain(volume) and not access.users(name):
                 # only a label can say later that it was restored
                 engine.remove('/volumes/%s' % name)
@@ -506,16 +519,16 @@ def _volume_step(plan, situation, part, name, record, action, how):
     return do
 
 
-def check_databases(plan, options, versions):
+def check_databases(plan: Plan, options: Options, versions: Dict[str, str]) -> None:
     """Raise before a container is made whose image cannot read the data."""
     problem = databases.mismatch(plan.result['databases'], versions)
     if problem:
         if DATABASE_VERSION not in options.ignore:
-            raise LifeboatError(problem + ' (ignore: [database_version] restores it all the same.)')
+            raise LifeboatError(problem + ' (ignore: [database_version] restores it anyway.)')
         plan.note(problem)
 
 
-def differences(existing, body, image_ids):
+def differences(existing: Dict[str, Any], body: Dict[str, Any], image_ids: Sequence[str]) -> List[str]:
     """Names of what tells an existing container (inspect) from what BODY would make; [] if nothing does."""
     config, host = as_dict(existing.get('Config')), as_dict(existing.get('HostConfig'))
     found = []
@@ -539,7 +552,7 @@ def differences(existing, body, image_ids):
     return found
 
 
-def _without_nocopy(value):
+def _without_nocopy(value: Any) -> Any:
     """Binds and Mounts without what counts only at the moment when a container is created."""
     if not isinstance(value, list):
         return value
@@ -556,7 +569,7 @@ def _without_nocopy(value):
     return found
 
 
-def _covers(own, wanted):
+def _covers(own: Any, wanted: Any) -> bool:
     """WANTED is in OWN: engines add to labels, variables and lists by themselves."""
     if isinstance(wanted, dict):
         return all(_covers(as_dict(own).get(key), value) for key, value in wanted.items())

@@ -1,12 +1,17 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The entry point of this floor: options in, result out."""
+"""Entry point of a restore: options in, result out."""
+from typing import TYPE_CHECKING, Any, Dict
+
 from ..transport import inbox
 from . import engine, engineapi, folders, several
 
+if TYPE_CHECKING:
+    from .plan import Options
 
-def restore_remote(options):
+
+def restore_remote(options: 'Options') -> Dict[str, Any]:
     """The same for a bundle on the controller; the path is the folder that it comes through."""
     incoming = inbox.Inbox(options.path)
     try:
@@ -15,7 +20,7 @@ def restore_remote(options):
         incoming.close()
 
 
-def restore_all(options):
+def restore_all(options: 'Options') -> Dict[str, Any]:
     """The same for a bundle or a folder of them: the result of the one bundle, or several.combined() of all."""
     found = several.items(options.path)
     several.check(options.path, found, options.name, options.volume_map)
@@ -30,7 +35,7 @@ def restore_all(options):
     return several.combined(options.path, outcomes, options.restore)
 
 
-def restore(options):
+def restore(options: 'Options') -> Dict[str, Any]:
     """OPTIONS: plan.Options -> result of docker_data_restore (dict). Raises LifeboatError, OSError."""
     if options.offline or options.target == 'directory':
         return folders.restore(options)

@@ -1,13 +1,13 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every bundle of a folder in one call: which there are, in which order, with which of the options, and what came of each.
+"""Every bundle of a folder in one call: which there are, in which order, with which of the options, and the result of each.
 
 One that is refused or fails does not stop the others; the call fails at its end and names it. What reaches the host and is not
 allowed is the exception: it is refused for all bundles before anything is done.
 """
 import os
-from typing import Any, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..bundles import info as described, reading, source as sources
 from ..disk.errors import LifeboatError
@@ -29,13 +29,13 @@ class Item(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of it: a result, or the reason why there is none."""
+    """One bundle and its result, or the reason why it has no result."""
     item: Item
     result: Any
     problem: str = ''
 
 
-def items(path):
+def items(path: bytes) -> List[Item]:
     """[Item] of every bundle at or below PATH (bytes): lone volumes first, then containers in the order in which they were
     created, since who shares another's network is younger. LifeboatError if there is none."""
     found = []
@@ -51,7 +51,7 @@ def items(path):
     return [item for dummy, dummy2, item in sorted(found, key=lambda entry: entry[:2])]
 
 
-def check(path, found, name, volume_map):
+def check(path: bytes, found: List[Item], name: Optional[str], volume_map: Mapping[str, str]) -> None:
     """LifeboatError for options that do not fit the bundles FOUND at PATH."""
     if name and len(found) > 1:
         raise LifeboatError('name: NAME is for a single bundle; %s holds %d.' % (text(path), len(found)))
@@ -62,7 +62,7 @@ def check(path, found, name, volume_map):
             ', '.join(unknown), text(path), ', '.join(sorted(known)[:50]) or 'none'))
 
 
-def own(item, count, volume_map, dest):
+def own(item: Item, count: int, volume_map: Dict[str, str], dest: Any) -> Dict[str, Any]:
     """{option: value} of what concerns ITEM alone, if it is one of COUNT bundles. DEST: str or bytes."""
     if count == 1:
         return {'path': item.path}
@@ -72,7 +72,7 @@ def own(item, count, volume_map, dest):
             'dest': os.path.join(dest, base if isinstance(dest, bytes) else os.fsdecode(base)) if dest else dest}
 
 
-def refuse_asks(found, restore, allow, has_volume=None):
+def refuse_asks(found: List[Item], restore: Iterable[str], allow: Iterable[str], has_volume: Optional[Callable[[str], bool]] = None) -> None:
     """LifeboatError that names what each container asks of its host and is not in ALLOW. HAS_VOLUME(name): is this volume on the
     engine already; without it, volumes are looked at later."""
     refused, needed = [], []
@@ -94,7 +94,7 @@ def refuse_asks(found, restore, allow, has_volume=None):
                             'from, give allow: [%s].' % (' '.join(refused), ', '.join(list(allow) + needed)))
 
 
-def each(found, work):
+def each(found: Iterable[Item], work: Callable[[Item], Dict[str, Any]]) -> Iterator[Outcome]:
     """Yield an Outcome for each Item, of WORK(item) -> result. Stopped ends all."""
     for item in found:
         try:
@@ -105,7 +105,7 @@ def each(found, work):
             yield Outcome(item, None, str(exc))
 
 
-def combined(path, outcomes, restore):
+def combined(path: bytes, outcomes: List[Outcome], restore: Iterable[str]) -> Dict[str, Any]:
     """The result of the call of [Outcome] at PATH: as of one bundle, with all of them in `bundles`; `failure` says what failed."""
     done = [dict(outcome.result, path=text(outcome.item.path)) for outcome in outcomes if outcome.result is not None]
     failed = [outcome for outcome in outcomes if outcome.result is None]
@@ -121,10 +121,10 @@ def combined(path, outcomes, restore):
             ' '.join('%s: %s' % (outcome.item.name, shortened(outcome.problem)) for outcome in failed),
             ' These are done: %s.' % ', '.join(str(one['name']) for one in done) if done else '')
     elif done and all(one.get('nothing') for one in done):
-        raise LifeboatError('None of the %d bundles at %s has anything of what restore asks for (%s).' % (
+        raise LifeboatError('None of the %d bundles at %s has anything that restore names (%s).' % (
             len(done), text(path), ', '.join(restore)))
     return result
 
 
-def shortened(sentence):
+def shortened(sentence: str) -> str:
     return sentence if len(sentence) <= LONGEST else sentence[:LONGEST] + ' ... (cut; restore this bundle alone to read all)'

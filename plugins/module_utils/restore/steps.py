@@ -8,10 +8,12 @@ is ended by SIGTERM takes everything back too. After a kill that nobody can catc
 half done by its marks (see volumes) and does it again.
 """
 import signal
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import sentence
+
+Undo = List[Callable[[], Any]]           # what takes back the steps that were done, in their order
 
 
 class Step(NamedTuple):
@@ -20,10 +22,10 @@ class Step(NamedTuple):
     name: str
     action: str                         # load | create | fill | replace | start | keep
     message: str
-    do: Optional[Callable[[Any], Any]] = None   # do(undo): undo is a list of callables
+    do: Optional[Callable[[Undo], Any]] = None
 
     @property
-    def changes(self):
+    def changes(self) -> bool:
         return self.do is not None
 
 
@@ -35,19 +37,19 @@ class Stopped(LifeboatError):
     """The run was ended from outside: nothing else may be begun."""
 
 
-def shown(step):
+def shown(step: Step) -> Dict[str, str]:
     """JSON-ready."""
     return {'kind': step.kind, 'name': step.name, 'action': step.action, 'message': sentence(step.message)}
 
 
-def run(steps, keep_partial=False):
+def run(steps: Iterable[Step], keep_partial: bool = False) -> None:
     """Do STEPS in order. Raises LifeboatError that names the step and says what was undone."""
-    undo = []
-    current = None
+    undo: Undo = []
+    what = 'the run'
     before = _on_sigterm(_raise_interrupted)
     try:
         for step in steps:
-            current = step
+            what = '%s %s' % (step.kind, step.name)
             if step.do is not None:
                 step.do(undo)
     except BaseException as exc:
@@ -58,13 +60,13 @@ def run(steps, keep_partial=False):
         else:
             said += _undone(undo)
         if isinstance(exc, (LifeboatError, OSError, Interrupted, KeyboardInterrupt)):
-            raise (Stopped if isinstance(exc, (Interrupted, KeyboardInterrupt)) else LifeboatError)('%s %s: %s' % (current.kind, current.name, said))
+            raise (Stopped if isinstance(exc, (Interrupted, KeyboardInterrupt)) else LifeboatError)('%s: %s' % (what, said))
         raise
     finally:
         _on_sigterm(before)
 
 
-def _words(exc):
+def _words(exc: BaseException) -> str:
     if isinstance(exc, (Interrupted, KeyboardInterrupt)):
         return 'The run was interrupted.'
     if isinstance(exc, OSError) and not isinstance(exc, LifeboatError):
@@ -72,7 +74,7 @@ def _words(exc):
     return str(exc)
 
 
-def _undone(undo):
+def _undone(undo: 'Undo') -> str:
     """Take back everything, the last first; a sentence on the result."""
     if not undo:
         return ''
@@ -87,11 +89,11 @@ def _undone(undo):
     return ' Everything that this run had made was taken back.'
 
 
-def _raise_interrupted(*dummy):
+def _raise_interrupted(*dummy: object) -> None:
     raise Interrupted()
 
 
-def _on_sigterm(handler):
+def _on_sigterm(handler: Any) -> Any:
     """Set a handler, return the one before; None where that is not possible (not in the main thread)."""
     if handler is None:
         return None

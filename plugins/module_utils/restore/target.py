@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from collections import deque
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
 
 from ..archive import removal
 from ..disk import safeio
@@ -37,7 +38,7 @@ class Place(object):
     Raises ValueError for a NAME that is none, and for '..' in PARENT.
     """
 
-    def __init__(self, base, parent, name, owned=True, mode=0o700):
+    def __init__(self, base: bytes, parent: bytes, name: bytes, owned: bool = True, mode: int = 0o700) -> None:
         if not is_name(name) or b'\0' in parent or b'..' in parent.split(b'/'):
             raise ValueError('not the name of a file: %r' % os.path.join(parent, name))
         self.base = base
@@ -47,16 +48,16 @@ class Place(object):
         self.mode = mode
 
     @property
-    def path(self):
+    def path(self) -> bytes:
         """The whole path (bytes), for messages and results."""
         return os.path.join(self.base, self.parent, self.name)
 
-    def beside(self, name):
+    def beside(self, name: bytes) -> bytes:
         """The path of another name in the same folder, for messages."""
         return os.path.join(self.base, self.parent, name)
 
     @contextlib.contextmanager
-    def folder(self):
+    def folder(self) -> Iterator[int]:
         """Descriptor of the folder that holds it. FileNotFoundError, OSError; LifeboatError for what is refused."""
         fd = self._open(None)
         try:
@@ -64,12 +65,12 @@ class Place(object):
         finally:
             os.close(fd)
 
-    def make(self):
+    def make(self) -> Callable[[], None]:
         """Make what is missing of the folder that holds it -> a function that removes it again while it is empty."""
         made = []
         os.close(self._open(made))
 
-        def unmake():
+        def unmake() -> None:
             for parent, name in reversed(made):
                 try:
                     with Place(self.base, parent, name, self.owned).folder() as fd:
@@ -78,7 +79,7 @@ class Place(object):
                     pass                # somebody else put something there meanwhile
         return unmake
 
-    def _open(self, made):
+    def _open(self, made: Optional[List[Any]]) -> int:
         parts = deque(part for part in self.parent.split(b'/') if part)
         if len(parts) > MAX_PARTS:
             raise LifeboatError('The folder for %s has more than %d folders above it.' % (show(self.name[:100]), MAX_PARTS))
@@ -116,7 +117,7 @@ class Place(object):
             for fd in opened:
                 os.close(fd)
 
-    def _link(self, fd, name, here):
+    def _link(self, fd: int, name: bytes, here: bytes) -> Optional[bytes]:
         """Where NAME leads if it is a link that we may follow, None if it is no link."""
         try:
             st = os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -130,7 +131,7 @@ class Place(object):
                                 % show(os.path.join(self.base, here, name)))
         return os.readlink(name, dir_fd=fd)
 
-    def _child(self, fd, name, here, made):
+    def _child(self, fd: int, name: bytes, here: bytes, made: Optional[List[Tuple[bytes, bytes]]]) -> int:
         path = os.path.join(self.base, here, name)
         fresh = False
         if made is not None:
@@ -157,7 +158,7 @@ class Place(object):
         return child
 
 
-def on_host(path):
+def on_host(path: bytes) -> Place:
     """A Place for PATH (bytes, absolute, plain) among an administrator's folders: on this host, or as /proc/PID/root/... in the
     mount namespace of an engine, where an absolute link leads to that '/'."""
     inner = re.match(br'/proc/\d+/root(?=/)', path)
@@ -166,28 +167,28 @@ def on_host(path):
     return Place(base, parent.strip(b'/'), name, owned=False)
 
 
-def refuse_foreign(st, path):
+def refuse_foreign(st: os.stat_result, path: bytes) -> None:
     """LifeboatError if what ST describes belongs to somebody else, or may be written by others."""
     if st.st_uid not in (0, os.geteuid(), os.getuid()):
         raise LifeboatError('%s belongs to the user with the id %d, not to the one who restores: remove it, or choose another '
                             'place.' % (show(path), st.st_uid))
     if st.st_mode & 0o022:
-        raise LifeboatError('%s may be written by others (its mode is %o): take that away (chmod go-w), or choose another place.'
+        raise LifeboatError('%s may be written by others (its mode is %o): remove that permission (chmod go-w), or choose another place.'
                             % (show(path), stat.S_IMODE(st.st_mode)))
 
 
-def is_name(name):
+def is_name(name: bytes) -> bool:
     """True for bytes that are one part of a path."""
     return bool(name) and b'/' not in name and b'\0' not in name and name not in (b'.', b'..') and len(name) <= NAME_MAX
 
 
-def beside(prefix, name):
+def beside(prefix: bytes, name: bytes) -> bytes:
     """PREFIX + NAME, or a name made from its checksum where that is longer than a name may be."""
     whole = prefix + name
     return whole if len(whole) <= NAME_MAX else prefix + hashlib.sha256(name).hexdigest().encode('ascii')
 
 
-def kind_of(name, dir_fd):
+def kind_of(name: Union[bytes, str], dir_fd: int) -> int:
     """The st_mode of NAME itself (a link is a link); 0 if there is nothing."""
     try:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode
@@ -195,12 +196,12 @@ def kind_of(name, dir_fd):
         return 0
 
 
-def opened_folder(name, dir_fd):
+def opened_folder(name: bytes, dir_fd: int) -> int:
     """Descriptor of the folder NAME, never through a link. The caller closes it."""
     return os.open(name, removal.DIR, dir_fd=dir_fd)
 
 
-def names_in(name, dir_fd):
+def names_in(name: bytes, dir_fd: int) -> List[bytes]:
     """The sorted names (bytes) in the folder NAME."""
     fd = opened_folder(name, dir_fd)
     try:
@@ -209,7 +210,7 @@ def names_in(name, dir_fd):
         os.close(fd)
 
 
-def read_note(name, dir_fd):
+def read_note(name: bytes, dir_fd: int) -> bytes:
     """The bytes of a small file that a run of ours left; b'' if there is none, or if it is not ours."""
     try:
         fd = os.open(name, safeio.FLAGS, dir_fd=dir_fd)
@@ -224,7 +225,7 @@ def read_note(name, dir_fd):
         os.close(fd)
 
 
-def write_note(name, data, dir_fd):
+def write_note(name: bytes, data: bytes, dir_fd: int) -> None:
     """A small file, whole or not at all, in the place of whatever has that name (a link is replaced, not followed)."""
     fresh = beside(b'.lifeboat-new-', name)
     removal.remove(fresh, dir_fd)
@@ -236,7 +237,7 @@ def write_note(name, data, dir_fd):
     os.rename(fresh, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
 
-def drop_note(name, dir_fd):
+def drop_note(name: bytes, dir_fd: int) -> None:
     """Remove a small file; nothing there is no error."""
     try:
         os.unlink(name, dir_fd=dir_fd)

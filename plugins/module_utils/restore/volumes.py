@@ -20,6 +20,7 @@ import stat
 import tempfile
 import time
 import uuid
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ..archive import compress, removal, tarread, unpack
 from ..bundles import reading
@@ -28,7 +29,7 @@ from ..formats import pieces
 from ..formats.wording import show
 from ..transport import inbox
 from . import databases, target
-from .engineapi import EngineError
+from .engineapi import Engine, EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
 FILL_LABEL = 'lifeboat.docker.filling'  # of the container that fills a volume: its name
@@ -50,16 +51,16 @@ class Volumes(object):
     PASSIVE (check mode): nothing is made on the engine, not even for a moment; what cannot be seen so is unknown.
     """
 
-    def __init__(self, engine, info, passive=False, fallback_image=None):
+    def __init__(self, engine: Engine, info: Dict[str, Any], passive: bool = False, fallback_image: Optional[str] = None) -> None:
         self.engine = engine
         self.info = info
         self.passive = passive
         self.fallback_image = fallback_image    # of helper containers, where the engine can't import an empty one
-        self._proof = None
+        self._proof: Optional[Tuple[Optional[str], str]] = None
         self._prefix = ''               # of the engine's paths as seen from here
-        self._helper_image = None
+        self._helper_image: Optional[str] = None
 
-    def close(self):
+    def close(self) -> None:
         if self._helper_image and self._helper_image.startswith('lifeboat-empty'):
             try:
                 self.engine.remove('/images/%s' % self._helper_image)
@@ -69,7 +70,7 @@ class Volumes(object):
 
     # --- which way
 
-    def way(self, volume=None):
+    def way(self, volume: Optional[Mapping[str, Any]] = None) -> Tuple[Optional[str], str]:
         """(DIRECT or API, why) for a volume (the engine's record of it) or for any plain one. PASSIVE: may be UNKNOWN."""
         if self._proof is None:
             self._proof = self._prove()
@@ -80,7 +81,7 @@ class Volumes(object):
                 return API, 'its Mountpoint is not a folder on this machine'
         return self._proof
 
-    def _prove(self):
+    def _prove(self) -> Tuple[Optional[str], str]:
         if not self.engine.docker_host.startswith('unix:'):
             return API, 'the engine is reached over the network'
         if os.geteuid() != 0:
@@ -104,22 +105,22 @@ class Volumes(object):
         finally:
             self.engine.remove('/volumes/%s' % name)
 
-    def _prefixes(self):
+    def _prefixes(self) -> List[str]:
         """Where the engine's '/' may be seen: ours, and that of the process behind the socket."""
         pid = self.engine.peer()
         return [''] + (['/proc/%d/root' % pid] if pid else [])
 
-    def place(self, volume):
+    def place(self, volume: Mapping[str, Any]) -> bytes:
         """The folder of a volume's data as seen from here (bytes); DIRECT only."""
         return os.fsencode(self._prefix + volume['Mountpoint'])
 
-    def _spot(self, volume):
+    def _spot(self, volume: Mapping[str, Any]) -> target.Place:
         """The same as a target.Place. The engine's folder of all volumes is trusted, one volume's must be root's own."""
         above, name = os.path.split(self.place(volume))
         base, parent = os.path.split(above)
         return target.Place(base, parent, name)
 
-    def _guess(self):
+    def _guess(self) -> Tuple[Optional[str], str]:
         """Without making a volume: are the engine's local volumes, all of them, in the folder where it says?"""
         known = [item for item in (self.engine.request('GET', '/volumes') or {}).get('Volumes') or []
                  if item.get('Driver') == 'local']
@@ -134,10 +135,12 @@ class Volumes(object):
                 return DIRECT, 'its folders are on this machine'
         return API, NOT_HERE
 
-    def _by_engine_id(self):
+    def _by_engine_id(self) -> Tuple[Optional[str], str]:
         """Engines from 23.0 on keep their random id in their data root too."""
         root, ident = self.info.get('DockerRootDir'), self.info.get('ID')
-        for prefix in self._prefixes() if isinstance(root, str) and isinstance(ident, str) and ident else ():
+        if not isinstance(root, str) or not isinstance(ident, str) or not ident:
+            return UNKNOWN, 'this is found out by a real run'
+        for prefix in self._prefixes():
             try:
                 with open(os.path.join(prefix + root, 'engine-id'), 'rb') as handle:
                     same = handle.read(200).strip() == ident.encode('utf-8')
@@ -150,7 +153,7 @@ class Volumes(object):
 
     # --- looking
 
-    def users(self, name):
+    def users(self, name: str) -> List[Dict[str, Any]]:
         """Containers that refer to a volume, [{'name', 'id', 'running', 'filling'}]."""
         found = []
         for item in self.engine.containers({'volume': [name]}):
@@ -160,14 +163,14 @@ class Volumes(object):
                           'filling': labels.get(FILL_LABEL) == name})
         return found
 
-    def unfinished(self, volume):
+    def unfinished(self, volume: Mapping[str, Any]) -> bool:
         """True if a run of ours was killed while it filled this volume."""
         if self.way(volume)[0] == DIRECT:
             with self._spot(volume).folder() as folder:
                 return bool(target.kind_of(MARK, folder))
         return any(user['filling'] for user in self.users(volume['Name']))
 
-    def restored_from(self, volume):
+    def restored_from(self, volume: Mapping[str, Any]) -> Optional[str]:
         """SHA-256 of the archive that the volume was made from, as far as it is known; None if it was not."""
         if self.way(volume)[0] == DIRECT:
             with self._spot(volume).folder() as folder:
@@ -176,11 +179,11 @@ class Volumes(object):
                 return digest[:64].decode('ascii', 'replace')
         return (volume.get('Labels') or {}).get(LABEL)
 
-    def plain(self, volume):
+    def plain(self, volume: Mapping[str, Any]) -> bool:
         """True if nothing tells the volume from one that is made anew."""
         return volume.get('Driver') == 'local' and not volume.get('Options') and not volume.get('Labels')
 
-    def content(self, volume, limit=10):
+    def content(self, volume: Mapping[str, Any], limit: int = 10) -> Optional[List[str]]:
         """A few names of what is in a volume; [] if it is empty, None if that cannot be seen (PASSIVE)."""
         if self.way(volume)[0] != DIRECT and self.passive:
             return None
@@ -209,7 +212,8 @@ class Volumes(object):
 
     # --- writing
 
-    def fill(self, volume, archive, what, digest, limit=None, max_holes=MAX_HOLES, allow_devices=False):
+    def fill(self, volume: Mapping[str, Any], archive: 'pieces.Readable', what: str, digest: str, limit: Optional[int] = None,
+             max_holes: int = MAX_HOLES, allow_devices: bool = False) -> Dict[str, Any]:
         """Put an archive (open_archive(), of this SHA-256) into an empty volume -> dict for the result.
 
         Raises ArchiveError, EngineError or OSError; then the volume has a part of it and its mark.
@@ -251,7 +255,7 @@ class Volumes(object):
         finally:
             removal.discard(folder)
 
-    def empty(self, volume):
+    def empty(self, volume: Mapping[str, Any]) -> Mapping[str, Any]:
         """Remove what a killed run of ours left in a volume; the volume may be another one afterwards."""
         if self.way(volume)[0] == DIRECT:
             spot = self._spot(volume)
@@ -268,14 +272,14 @@ class Volumes(object):
         return self.engine.create_volume(volume['Name'], volume.get('Driver') or 'local', volume.get('Options'),
                                          volume.get('Labels'))
 
-    def remove(self, name):
+    def remove(self, name: str) -> None:
         """Remove a volume, and the container that was filling it."""
         for user in self.users(name):
             if user['filling']:
                 self._drop(user['id'])
         self.engine.remove('/volumes/%s' % name)
 
-    def set_aside(self, volume, digest):
+    def set_aside(self, volume: Mapping[str, Any], digest: str) -> 'Union[_KeptFolder, _KeptCopy]':
         """Move the content of a volume away, out of the way but not gone -> an object with restore(), keep(), drop().
         DIGEST: of the archive that the volume will be filled from."""
         if self.way(volume)[0] == DIRECT:
@@ -284,7 +288,7 @@ class Volumes(object):
 
     # --- helper containers
 
-    def _helper(self, name, looking=False, extra=None):
+    def _helper(self, name: str, looking: bool = False, extra: Optional[Dict[str, str]] = None) -> str:
         """Id of a container that has the volume at PLACE and is never started."""
         labels = {} if looking else {FILL_LABEL: name}
         mounts = [{'Type': 'volume', 'Source': name, 'Target': PLACE, 'VolumeOptions': {'NoCopy': True}}]
@@ -295,10 +299,10 @@ class Volumes(object):
                 'HostConfig': {'NetworkMode': 'none', 'Mounts': mounts, 'LogConfig': {'Type': 'none'}}}
         return self.engine.create_container('lifeboat-' + uuid.uuid4().hex[:12], body)[0]
 
-    def _drop(self, helper):
+    def _drop(self, helper: str) -> None:
         self.engine.remove('/containers/%s' % helper, {'force': '1', 'v': '1'})
 
-    def _image(self):
+    def _image(self) -> str:
         if self._helper_image is None:
             reference = EMPTY_IMAGE % uuid.uuid4().hex[:12]
             try:
@@ -318,7 +322,8 @@ class Passing(object):
     the search for databases.
     """
 
-    def __init__(self, stream, what, folder, limit=None, max_holes=None, allow_devices=False):
+    def __init__(self, stream: 'pieces.Readable', what: str, folder: bytes, limit: Optional[int] = None, max_holes: Optional[int] = None,
+                 allow_devices: bool = False) -> None:
         self.max_holes = max_holes
         self.allow_devices = allow_devices
         self._stream = stream
@@ -330,14 +335,14 @@ class Passing(object):
         self.folder = folder
         self.files = self.bytes = self.sparse = self.holes = 0
 
-    def _take(self, count):
+    def _take(self, count: int) -> bytes:
         data = self._stream.read(count)
         if data and not self.reader.ended:
             self._pieces.append(data)
             self._seen += len(data)
         return data
 
-    def _ready(self):
+    def _ready(self) -> Iterator[bytes]:
         """Yield what the reader has consumed."""
         until = self._seen - self.reader.ahead()
         while self._pieces and self._passed < until:
@@ -351,7 +356,7 @@ class Passing(object):
             self._passed += len(piece)
             yield piece
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[bytes]:
         reader = self.reader
         shadow = unpack.Shadow(reader, self.folder)
         seen = unpack.Seen()
@@ -377,7 +382,7 @@ class Passing(object):
         finally:
             shadow.close()
 
-    def _count(self, member):
+    def _count(self, member: tarread.Member) -> None:
         self.bytes += member.realsize
         if self.limit is not None and self.bytes > self.limit:
             raise self.reader.fail('has more content than the manifest says (%d bytes)' % self.limit, member.name)
@@ -389,7 +394,7 @@ class Passing(object):
                     'has %d bytes of holes, which the engine would write as zeros; restore on the engine\'s own host as '
                     'root, or give ignore: [holes]' % self.holes, member.name)
 
-    def _data(self, member, shadow, fd):
+    def _data(self, member: tarread.Member, shadow: unpack.Shadow, fd: Optional[int]) -> Iterator[bytes]:
         for offset, length in ((0, member.size),) if member.sparse is None else member.sparse:
             for piece in self.reader.pieces(length):
                 if fd is not None:
@@ -401,14 +406,14 @@ class Passing(object):
 class _Tap(object):
     """A stream whose read() is somebody else's function; Passing itself must not look like a file."""
 
-    def __init__(self, read):
+    def __init__(self, read: Callable[[int], bytes]) -> None:
         self.read = read
 
 
 class _KeptFolder(object):
     """The content of a local volume, renamed within the folder of that volume."""
 
-    def __init__(self, access, volume, spot):
+    def __init__(self, access: Volumes, volume: Mapping[str, Any], spot: target.Place) -> None:
         self.access = access
         self.volume = volume
         self.spot = spot
@@ -429,7 +434,7 @@ class _KeptFolder(object):
             finally:
                 os.close(made)
 
-    def restore(self):
+    def restore(self) -> None:
         """Put it back, whatever is in its place now."""
         with self.spot.folder() as folder:
             removal.remove(self.spot.name, folder)
@@ -440,7 +445,7 @@ class _KeptFolder(object):
                 target.drop_note(DONE, folder)
             target.drop_note(MARK, folder)
 
-    def keep(self):
+    def keep(self) -> str:
         """Give it a volume of its own; returns that volume's name."""
         name = _before(self.volume['Name'])
         spot = self.access._spot(self.access.engine.create_volume(name, labels=self.volume.get('Labels')))
@@ -449,7 +454,7 @@ class _KeptFolder(object):
             os.rename(ASIDE, spot.name, src_dir_fd=here, dst_dir_fd=there)
         return name
 
-    def drop(self):
+    def drop(self) -> None:
         with self.spot.folder() as folder:
             removal.remove(ASIDE, folder)
 
@@ -457,7 +462,7 @@ class _KeptFolder(object):
 class _KeptCopy(object):
     """The content of a volume, copied through the engine into another volume; the volume itself is made anew."""
 
-    def __init__(self, volumes, volume, digest):
+    def __init__(self, volumes: Volumes, volume: Mapping[str, Any], digest: str) -> None:
         self.volumes = volumes
         self.volume = volume
         self.name = _before(volume['Name'])
@@ -470,11 +475,11 @@ class _KeptCopy(object):
             volumes.engine.remove('/volumes/%s' % self.name)
             raise
 
-    def _create(self, labels):
+    def _create(self, labels: Dict[str, str]) -> None:
         volume = self.volume
         self.volumes.engine.create_volume(volume['Name'], volume.get('Driver') or 'local', volume.get('Options'), labels)
 
-    def _copy(self, source, target):
+    def _copy(self, source: str, target: str) -> None:
         helper = self.volumes._helper(source, True, {target: PLACE + '-to'})
         try:
             stream = self.volumes.engine.get_archive(helper, PLACE + '/.')
@@ -485,20 +490,20 @@ class _KeptCopy(object):
         finally:
             self.volumes._drop(helper)
 
-    def restore(self):
+    def restore(self) -> None:
         self.volumes.remove(self.volume['Name'])
-        self._create(self.volume.get('Labels'))
+        self._create(self.volume.get('Labels') or {})
         self._copy(self.name, self.volume['Name'])
         self.volumes.engine.remove('/volumes/%s' % self.name)
 
-    def keep(self):
+    def keep(self) -> str:
         return self.name
 
-    def drop(self):
+    def drop(self) -> None:
         self.volumes.engine.remove('/volumes/%s' % self.name)
 
 
-def _leaves(member):
+def _leaves(member: tarread.Member) -> bool:
     """A relative link that goes up further than it is deep: engines take it for an attempt to break out."""
     if member.link[:1] == b'/':
         return False
@@ -513,7 +518,7 @@ def _leaves(member):
     return False
 
 
-def open_archive(info, name):
+def open_archive(info: reading.BundleInfo, name: bytes) -> 'pieces.ReadableFile':
     """The decompressed stream of a bundle's archive (NAME bytes)."""
     if info.remote is not None:
         incoming = info.remote.stream(name)
@@ -529,30 +534,39 @@ def open_archive(info, name):
         raise
 
 
+def look_through(info: Any, name: bytes, allow_devices: bool, limit: Any = None) -> Any:
+    """Read a bundle's archive (NAME bytes) to its end and see whether it can be unpacked, see unpack.scan(). LifeboatError where not."""
+    stream = open_archive(info, name)
+    try:
+        unpack.scan(stream, show(name), allow_devices, limit=limit)
+    finally:
+        stream.close()
+
+
 class _Unchanged(object):
     """A decompressed stream whose end is only believed if the file is still the one that was checked."""
 
-    def __init__(self, stream, info, name, fd):
+    def __init__(self, stream: 'pieces.ReadableFile', info: reading.BundleInfo, name: bytes, fd: int) -> None:
         self._stream = stream
         self._info = info
         self._name = name
         self._fd = fd
 
-    def read(self, count=-1):
+    def read(self, count: int = -1) -> bytes:
         data = self._stream.read(count)
         if not data and count:
             reading.refuse_changed(self._info, self._name, self._fd)
         return data
 
-    def close(self):
+    def close(self) -> None:
         self._stream.close()
         os.close(self._fd)
 
 
-def _before(name):
+def _before(name: str) -> str:
     return '%s-before-%s' % (name, time.strftime('%Y%m%d%H%M%S', time.gmtime()))
 
 
-def _is_ours(place):
+def _is_ours(place: str) -> bool:
     """True if PLACE is a folder that this process can write into."""
     return bool(place) and os.path.isdir(place) and not os.path.islink(place) and os.access(place, os.W_OK)

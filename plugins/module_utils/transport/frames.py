@@ -15,7 +15,7 @@ before anything is made of the text.
 import json
 import re
 import struct
-from typing import Any
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 MESSAGE = 1
 DATA = 2
@@ -51,10 +51,10 @@ def loads(raw: bytes, most: int = MAX_MESSAGE, values: int = MAX_VALUES) -> Any:
     try:
         return json.loads(raw.decode('utf-8'), parse_int=_number, parse_constant=_number)
     except (ValueError, RecursionError) as exc:
-        raise FrameError('a document that is no JSON (%s)' % str(exc)[:100])
+        raise FrameError('a document that is not JSON (%s)' % str(exc)[:100])
 
 
-def _measure_depth(raw):
+def _measure_depth(raw: bytes) -> None:
     """Brackets outside of strings are counted before a parser sees them."""
     depth, inside = 0, False
     for token in _TOKEN.finditer(raw):
@@ -69,7 +69,7 @@ def _measure_depth(raw):
             depth -= 1
 
 
-def _number(digits):
+def _number(digits: str) -> int:
     if len(digits) > MAX_DIGITS + 1 or not digits.lstrip('-').isdigit():
         raise ValueError('%s is no number' % digits[:30])
     return int(digits)
@@ -84,7 +84,7 @@ def plain_name(name: Any) -> bool:
     return len(steps) <= MAX_STEPS and all(STEP.match(step) and not step.endswith(OURS) for step in steps)
 
 
-def message(value):
+def message(value: Dict[str, Any]) -> bytes:
     """A frame (bytes) for a dict. Raises FrameError where the other end would refuse it."""
     raw = json.dumps(value, separators=(',', ':')).encode('utf-8')
     if len(raw) > MAX_MESSAGE:
@@ -92,7 +92,7 @@ def message(value):
     return _HEADER.pack(MESSAGE, len(raw)) + raw
 
 
-def data_head(number, size):
+def data_head(number: int, size: int) -> bytes:
     """What comes before SIZE bytes of the open file NUMBER."""
     return _HEADER.pack(DATA, size + _NUMBER.size) + _NUMBER.pack(number)
 
@@ -100,13 +100,13 @@ def data_head(number, size):
 class Parser(object):
     """feed(bytes) yields (None, dict) for messages and (number, memoryview) for pieces of data. Raises FrameError."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._held = bytearray()
-        self._kind = None               # of the frame at work
+        self._kind: Optional[int] = None  # of the frame at work
         self._left = 0                  # bytes of it that are still to come
-        self._number = None
+        self._number: Optional[int] = None
 
-    def feed(self, data):
+    def feed(self, data: bytes) -> Iterator[Tuple[Optional[int], Any]]:
         view = memoryview(data)
         while len(view):
             if self._kind is None:
@@ -131,16 +131,16 @@ class Parser(object):
                 self._end_of_data()
                 yield number, piece
 
-    def between_frames(self):
+    def between_frames(self) -> bool:
         """True if nothing of a frame is missing."""
         return self._kind is None and not self._held
 
-    def _gather(self, view, wanted):
+    def _gather(self, view: memoryview, wanted: int) -> memoryview:
         more = wanted - len(self._held)
         self._held += view[:more]
         return view[more:]
 
-    def _begin(self):
+    def _begin(self) -> None:
         kind, length = _HEADER.unpack(bytes(self._held))
         del self._held[:]
         if kind == MESSAGE and 0 < length <= MAX_MESSAGE:
@@ -152,7 +152,7 @@ class Parser(object):
             raise FrameError('a frame of kind %d and length %d' % (kind, length))
         self._kind = kind
 
-    def _message(self):
+    def _message(self) -> Dict[str, Any]:
         raw = bytes(self._held)
         self._held = bytearray()        # what was held may be large: it is given back
         value = loads(raw)
@@ -161,6 +161,6 @@ class Parser(object):
         self._kind = None
         return value
 
-    def _end_of_data(self):
+    def _end_of_data(self) -> None:
         if not self._left:
             self._kind = self._number = None

@@ -9,68 +9,59 @@
     stop                from the controller: it has given up
     done                from here: the module has ended
 
-The controller keeps at most CHUNKS pieces there, so the folder never holds more than these, and the bundle is never on
+The controller keeps at most channel.PIECES there, so the folder never holds more than these, and the bundle is never on
 the host as a whole. What arrives is hashed; a file that is not what SHA256SUMS says is an error when its end is read.
-
-The folder belongs to the user who logs in, and this process may be root: files in it are opened relative to its descriptor,
-never through a link, and only files; new ones are made anew.
 """
-import errno
 import hashlib
 import os
-import re
-import stat
 import tempfile
 import threading
 import time
+from typing import Any, Dict, Optional, Tuple
 
 from ..archive import removal, tarread, unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.wording import text
-from . import frames
+from . import channel, frames
 
 HEAD = b'head.tar'
 IMAGES, DATABASES = b'images.json', b'databases.json'
 IMAGE = b'image.tar'                    # also where the bundle holds the image as a folder: then it is made on the way
-CHUNKS = 2
 PATIENCE = 300                          # seconds without a new piece
 NAP = 0.05
-MAX_PIECE = 64 << 20                    # bytes of one that the controller may send
-MAX_HEAD = 256 << 20
-CHUNK = re.compile(r'chunk-(\d+)-(\d+)(-last)?\Z')
 
 
 class Inbox(object):
     """FOLDER: the path (bytes) that the controller writes to. Close it at the end."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: bytes) -> None:
         self.folder = folder
         self.head = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
-        self.sums = {}
+        self.sums: Dict[bytes, str] = {}
         self._number = 0
         self.abandoned = False          # nobody is there any more who would remove the folder
 
-    def close(self):
+    def close(self) -> None:
         removal.discard(self.head)
         if not os.path.isdir(self.folder):
             return
         for name in os.listdir(self.folder):
             if name.startswith((b'want-', b'chunk-')):
-                _unlink(os.path.join(self.folder, name))
+                channel.remove(self.folder, name)
         if self.abandoned:
             removal.discard(self.folder)
             return
         try:
-            os.close(_make(self.folder, b'done'))
+            channel.make(self.folder, os.fsencode(channel.DONE), mode=0o644)
         except OSError:                 # it is there, or its folder went: nobody waits for it
             pass
 
-    def info(self):
+    def info(self) -> reading.BundleInfo:
         """reading.BundleInfo of the bundle on the controller, which has verified it. Raises LifeboatError."""
         try:
-            stream = os.fdopen(opened(self.folder, HEAD, MAX_HEAD), 'rb')
+            stream = os.fdopen(channel.opened(self.folder, HEAD, channel.MAX_HEAD), 'rb')
         except OSError as exc:
             raise LifeboatError('%s from the controller cannot be read: %s.' % (text(HEAD), exc.strerror or exc))
         with stream:
@@ -79,21 +70,21 @@ class Inbox(object):
         self.sums = info.sums
         return info
 
-    def document(self, name):
+    def document(self, name: bytes) -> Any:
         """What the controller found out: the content of one of its JSON files, None if there is none. Raises LifeboatError."""
         try:
-            with os.fdopen(opened(self.head, name, frames.MAX_MESSAGE), 'rb') as handle:
+            with os.fdopen(channel.opened(self.head, name, frames.MAX_MESSAGE), 'rb') as handle:
                 return frames.loads(handle.read(frames.MAX_MESSAGE + 1))
         except FileNotFoundError:
             return None
         except (OSError, frames.FrameError) as exc:
             raise LifeboatError('%s from the controller cannot be read: %s.' % (text(name), exc))
 
-    def open(self, name):
+    def open(self, name: bytes) -> int:
         """A descriptor that gives a file's bytes as they come; see :class:`Checked` for its end."""
         return self.stream(name).fd
 
-    def stream(self, name):
+    def stream(self, name: bytes) -> '_Incoming':
         self._number += 1
         return _Incoming(self, self._number, name, self.sums.get(name))
 
@@ -101,18 +92,17 @@ class Inbox(object):
 class _Incoming(object):
     """One file on its way: a thread that turns pieces into the bytes of a pipe."""
 
-    def __init__(self, inbox, number, name, expected):
+    def __init__(self, inbox: Inbox, number: int, name: bytes, expected: Optional[str]) -> None:
         self.folder = inbox.folder
         self._inbox = inbox
         self.number = number
         self.name = name
         self.expected = expected
-        self.error = None
+        self.error: Optional[str] = None
         self.fd, self._out = os.pipe()
-        wanted = b'want-%d-%s' % (number, name.hex().encode('ascii'))
-        self._want = os.path.join(self.folder, wanted)
+        self._want = os.fsencode(channel.want_name(number, name))
         try:
-            os.close(_make(self.folder, wanted))
+            channel.make(self.folder, self._want, mode=0o644)
         except OSError as exc:
             os.close(self.fd)
             os.close(self._out)
@@ -120,18 +110,18 @@ class _Incoming(object):
         self._thread = threading.Thread(target=self._pump, name='lifeboat-inbox', daemon=True)
         self._thread.start()
 
-    def _pump(self):
+    def _pump(self) -> None:
         digest = hashlib.sha256()
         try:
             for count in range(1 << 40):
-                path, last = self._wait(count)
-                with os.fdopen(opened(self.folder, os.path.basename(path), MAX_PIECE), 'rb') as handle:
+                name, last = self._wait(count)
+                with os.fdopen(channel.opened(self.folder, name, channel.MAX_PIECE), 'rb') as handle:
                     for piece in pieces.of(handle):
                         digest.update(piece)
                         view = memoryview(piece)
                         while view:
                             view = view[os.write(self._out, view):]
-                _unlink(path)
+                channel.remove(self.folder, name)
                 if last:
                     break
             if self.expected is not None and digest.hexdigest() != self.expected:
@@ -141,73 +131,43 @@ class _Incoming(object):
         except Exception as exc:        # told to whoever reads
             self.error = str(exc)
         finally:
-            _unlink(self._want)
+            channel.remove(self.folder, self._want)
             os.close(self._out)
 
-    def _wait(self, count):
-        """(path, whether it is the last) of a piece."""
-        base = os.path.join(self.folder, b'chunk-%d-%d' % (self.number, count))
+    def _wait(self, count: int) -> Tuple[bytes, bool]:
+        """(name, whether it is the last) of a piece."""
+        names = [(os.fsencode(channel.piece_name(self.number, count, last)), last) for last in (False, True)]
         deadline = time.time() + PATIENCE
         while time.time() < deadline:
-            for path, last in ((base, False), (base + b'-last', True)):
-                if os.path.lexists(path):
-                    return path, last
+            for name, last in names:
+                if os.path.lexists(os.path.join(self.folder, name)):
+                    return name, last
             # with its folder, too: it may have been removed before anybody looked
-            if os.path.exists(os.path.join(self.folder, b'stop')) or not os.path.isdir(self.folder):
+            if os.path.exists(os.path.join(self.folder, os.fsencode(channel.STOP))) or not os.path.isdir(self.folder):
                 raise LifeboatError('The controller gave up.')
             time.sleep(NAP)
         self._inbox.abandoned = True
         raise LifeboatError('Nothing came from the controller for %d seconds.' % PATIENCE)
 
-    def finish(self):
+    def finish(self) -> None:
         """Wait for the thread; raise what went wrong."""
         self._thread.join(NAP * 200)
         if self.error:
             raise tarread.ArchiveError('%s.' % self.error.rstrip('.'))
 
 
-def opened(folder, name, most):
-    """A descriptor of the file NAME in FOLDER (bytes), which has MOST bytes at most. OSError, also for a link and for no file."""
-    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=here)
-    finally:
-        os.close(here)
-    st = os.fstat(fd)
-    if not stat.S_ISREG(st.st_mode) or st.st_size > most:
-        os.close(fd)
-        raise OSError(errno.EINVAL, 'it is no file, or larger than it may be')
-    return fd
-
-
-def _make(folder, name):
-    """A descriptor of the new file NAME in FOLDER (bytes). OSError, also where something of that name is there."""
-    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=here)
-    finally:
-        os.close(here)
-
-
 class Checked(object):
     """A decompressed stream over an incoming file: its end is only believed if all arrived as it should."""
 
-    def __init__(self, stream, incoming):
+    def __init__(self, stream: Any, incoming: _Incoming) -> None:
         self._stream = stream
         self._incoming = incoming
 
-    def read(self, count=-1):
+    def read(self, count: int = -1) -> bytes:
         data = self._stream.read(count)
         if not data and count:
             self._incoming.finish()
         return data
 
-    def close(self):
+    def close(self) -> None:
         self._stream.close()
-
-
-def _unlink(path):
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

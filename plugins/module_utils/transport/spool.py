@@ -23,29 +23,25 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import stat
 import sys
 import threading
 import time
+from typing import Any, Container, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ..archive import removal
 from ..formats import pieces
-from . import frames
+from . import channel, frames
 
 PREFIX = 'lifeboat-'
-CHUNK = re.compile(r'(\d{8})-([0-9a-f]{64})\Z')
-LOCK, HEARTBEAT, STOP, STATE, FAILED, INBOX, SAID, OVER, PROBE, STEP = (
-    'lock', 'heartbeat', 'stop', 'state', 'failed', 'inbox', 'said', 'over', 'probe', 'step')
+LOCK, HEARTBEAT, STATE, FAILED, INBOX, SAID, OVER, PROBE, STEP = (
+    'lock', 'heartbeat', 'state', 'failed', 'inbox', 'said', 'over', 'probe', 'step')
 MARKER = 'LIFEBOAT-STEP '
 MIN_SIZE = 2 * 1024 * 1024
 MIN_CHUNK = 64 * 1024
-MAX_CHUNK = 16 * 1024 * 1024
 MARGIN = 64 * 1024                      # state, heartbeat and the like
 PLACES = ('/dev/shm', '/run', '/tmp', '/var/tmp')   # in the order of preference, where the user names none
-MAX_LISTED = 1000                       # chunks of one answer
-MAX_ANSWER = 1 << 28                    # bytes that the controller may put into the inbox,
-ANSWER_VALUES = 20 * frames.MAX_VALUES  # and values: it has the manifest of each bundle that is there
+ANSWER_VALUES = 20 * frames.MAX_VALUES  # of what the controller puts into the inbox: it has the manifest of each bundle that is there
 _NAP = 0.02
 
 
@@ -60,7 +56,7 @@ class Stopped(SpoolError):
 # -- where ---------------------------------------------------------------------------------------------------------------------
 
 
-def place(folders, size, avoid=()):
+def place(folders: Sequence[str], size: int, avoid: Container[str] = ()) -> Tuple[str, int]:
     """(folder for the spool, bytes it may hold): the first of FOLDERS with room.
 
     A place with less room than SIZE is taken only if no other has more; never more than half of what is free there.
@@ -89,8 +85,8 @@ def place(folders, size, avoid=()):
     return best
 
 
-def clean_stale(folders, key, patience=15.0):
-    """Remove spools whose writer is gone, and end a writer that works for the same KEY: its controller is not ours."""
+def clean_stale(folders: Iterable[str], key: str, patience: float = 15.0) -> None:
+    """Remove spools whose writer is gone, and end a writer with the same KEY: it belongs to an earlier controller."""
     for folder in folders:
         try:
             names = os.listdir(folder)
@@ -109,14 +105,14 @@ def clean_stale(folders, key, patience=15.0):
                     removal.discard(path)
             elif not alive(path):
                 removal.discard(path)
-            elif _read(path, 'key') == key.encode():
+            elif channel.read(path, 'key') == key.encode():
                 end(path, patience)
 
 
-def end(folder, patience=5.0):
+def end(folder: str, patience: float = 5.0) -> None:
     """Ask the writer to stop, wait for it, remove what is left."""
     try:
-        _write(folder, STOP, b'')
+        _write(folder, channel.STOP, b'')
     except OSError:
         pass
     until = time.monotonic() + patience
@@ -126,7 +122,7 @@ def end(folder, patience=5.0):
         removal.discard(folder)
 
 
-def alive(folder):
+def alive(folder: str) -> bool:
     """True while a writer holds the lock of the spool FOLDER."""
     try:
         fd = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -141,16 +137,7 @@ def alive(folder):
         os.close(fd)
 
 
-def _read(folder, name, limit=1 << 20):
-    try:
-        fd = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return b''
-    with os.fdopen(fd, 'rb') as found:
-        return found.read(limit)
-
-
-def _write(folder, name, data):
+def _write(folder: str, name: str, data: bytes) -> None:
     """A small file, whole or not at all."""
     path = os.path.join(folder, name)
     with open(path + '.new', 'wb') as target:
@@ -158,14 +145,14 @@ def _write(folder, name, data):
     os.rename(path + '.new', path)
 
 
-def note(folder, name, value):
+def note(folder: str, name: str, value: Any) -> None:
     _write(folder, name, json.dumps(value).encode('utf-8'))
 
 
-def noted(folder, name, most=1 << 26):
-    """What a file of the spool says; None where it is missing, has more than MOST bytes, or makes no sense."""
+def noted(folder: str, name: str, most: int = 1 << 26) -> Any:
+    """What a file of the spool says; None where it is missing, has more than MOST bytes, or is invalid."""
     try:
-        return frames.loads(_read(folder, name, most + 1), most)
+        return frames.loads(channel.read(folder, name, most + 1), most)
     except frames.FrameError:
         return None
 
@@ -179,55 +166,54 @@ class Writer(object):
     BUDGET: bytes that all files of FOLDER together may have. OWNER: uid that chunks are given to, None for ours.
     """
 
-    def __init__(self, folder, budget, owner=None):
+    def __init__(self, folder: str, budget: int, owner: Optional[int] = None) -> None:
         self._folder = folder
         self._budget = budget
         # several fit: some are written while others are fetched
-        self._chunk = max(MIN_CHUNK, min(MAX_CHUNK, (budget - self._used() - MARGIN) // 6))
+        self._chunk = max(MIN_CHUNK, min(channel.MAX_CHUNK, (budget - self._used() - MARGIN) // 6))
         self._owner = owner if owner != os.geteuid() else None
         self._lock = threading.RLock()
-        self._fd = None
+        self._fd: Optional[int] = None
         self._sequence = 0
         self._waiting = collections.deque()     # (name, size) of chunks that were not fetched yet
-        self._broken = None
+        self._broken: Optional[str] = None
         self.bytes = 0
 
-    def message(self, value):
+    def message(self, value: Dict[str, Any]) -> None:
         with self._lock:
             self._put(frames.message(value))
 
-    def data(self, number, piece):
+    def data(self, number: int, piece: Union[bytes, memoryview]) -> None:
         view = memoryview(piece)
         if len(view):
             with self._lock:
                 self._put(frames.data_head(number, len(view)))
                 self._put(view)
 
-    def flush(self):
+    def flush(self) -> None:
         """Hand over what is there, however little."""
         with self._lock:
             if self._fd is not None:
                 self._seal()
 
-    def stop(self, why):
+    def stop(self, why: str) -> None:
         """From now on every call raises: SpoolError with this sentence."""
         self._broken = why
 
-    def drained(self):
+    def drained(self) -> bool:
         """True if everything was fetched."""
         self._forget()
         return not self._waiting
 
-    def _put(self, data):
+    def _put(self, data: Union[bytes, memoryview]) -> None:
         view = memoryview(data)
         while len(view):
             if self._broken:
                 raise Stopped(self._broken)
-            if self._fd is None:
-                self._begin()
+            fd = self._begin() if self._fd is None else self._fd
             piece = view[:self._chunk - self._size]
             try:
-                done = os.write(self._fd, piece)
+                done = os.write(fd, piece)
             except OSError as exc:
                 raise SpoolError('cannot write the spool %s: %s; name another one with spool_dir' % (
                     self._folder, exc.strerror))
@@ -238,7 +224,7 @@ class Writer(object):
             if self._size >= self._chunk:
                 self._seal()
 
-    def _begin(self):
+    def _begin(self) -> int:
         while self._used() + self._chunk + MARGIN > self._budget:
             if not self._waiting:       # nothing to wait for: smaller chunks then
                 self._chunk = max(MIN_CHUNK, self._chunk // 2)
@@ -256,25 +242,28 @@ class Writer(object):
             raise SpoolError('cannot write the spool %s: %s' % (self._folder, exc.strerror))
         self._size = 0
         self._digest = hashlib.sha256()
+        return self._fd
 
-    def _seal(self):
-        name = '%08d-%s' % (self._sequence, self._digest.hexdigest())
+    def _seal(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        name = channel.chunk_name(self._sequence, self._digest.hexdigest())
         try:
             if self._owner is not None:
-                os.fchown(self._fd, self._owner, -1)
-            os.close(self._fd)
-            self._fd = None
+                os.fchown(fd, self._owner, -1)
+            os.close(fd)
             os.rename(os.path.join(self._folder, 'building'), os.path.join(self._folder, name))
         except OSError as exc:
             raise SpoolError('cannot hand over a chunk in %s: %s' % (self._folder, exc.strerror))
         self._waiting.append((name, self._size))
         self._sequence += 1
 
-    def _forget(self):
+    def _forget(self) -> None:
         while self._waiting and not os.path.exists(os.path.join(self._folder, self._waiting[0][0])):
             self._waiting.popleft()
 
-    def _used(self):
+    def _used(self) -> int:
         total = 0
         for name in os.listdir(self._folder):
             try:
@@ -287,7 +276,7 @@ class Writer(object):
 # -- the fetching end ----------------------------------------------------------------------------------------------------------
 
 
-def step(folder, request):
+def step(folder: str, request: Dict[str, Any]) -> Dict[str, Any]:
     """One move of the controller -> dict. Idempotent: a step whose answer got lost may come again.
 
     Raises ValueError for a request that no controller makes.
@@ -304,9 +293,9 @@ def step(folder, request):
     except OSError:
         pass
     for name in os.listdir(folder):
-        match = CHUNK.match(name)
+        match = channel.CHUNK.match(name)
         if match and int(match.group(1)) < request.get('free', 0):
-            _unlink(folder, name)
+            channel.remove(folder, name)
     if request.get('failed'):
         note(folder, FAILED, request['failed'])
     if request.get('reply'):
@@ -329,27 +318,27 @@ def step(folder, request):
             break
         time.sleep(_NAP * 2)
     return {'gone': not os.path.isdir(folder), 'alive': living, 'over': over, 'chunks': chunks, 'state': noted(folder, STATE),
-            'said': '' if living else _read(folder, SAID, 4096).decode('utf-8', 'replace')}
+            'said': '' if living else channel.read(folder, SAID, 4096).decode('utf-8', 'replace')}
 
 
-def _chunks(folder):
+def _chunks(folder: str) -> List[List[Union[int, str]]]:
     found = []
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return []
     for name in names:
-        match = CHUNK.match(name)
+        match = channel.CHUNK.match(name)
         if match:
             try:
                 size = os.lstat(os.path.join(folder, name)).st_size
             except OSError:
                 continue
             found.append([int(match.group(1)), size, match.group(2)])
-    return found[:MAX_LISTED]
+    return found[:channel.MAX_LISTED]
 
 
-def _check(request):
+def _check(request: Dict[str, Any]) -> None:
     """The types of a request. Raises ValueError."""
     reply, failed = request.get('reply') or {}, request.get('failed') or {}
     if request.get('free', 0).__class__ is not int or request.get('wait', 0).__class__ not in (int, float) \
@@ -359,38 +348,24 @@ def _check(request):
         raise ValueError('a step with an unusable request')
 
 
-def _unlink(folder, name):
-    try:
-        os.unlink(os.path.join(folder, name))
-    except OSError:
-        pass
-
-
-def make_files(folder, owner, probe):
+def make_files(folder: str, owner: Optional[int], probe: bytes) -> None:
     """What OWNER (uid or None) finds there: the empty inbox that he may fill, and PROBE (bytes) to fetch."""
     for name, data in ((INBOX, b''), (PROBE, probe)):
-        fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, data)
-            if owner is not None and owner != os.geteuid():
-                os.fchown(fd, owner, -1)
-        finally:
-            os.close(fd)
+        channel.make(folder, name, data, owner=owner)
 
 
-def _accept(folder, reply):
+def _accept(folder: str, reply: Dict[str, Any]) -> str:
     """Turn the inbox into reply-N; '' or what is wrong with it."""
     target = os.path.join(folder, 'reply-%d' % reply['number'])
     if os.path.exists(target) or (noted(folder, 'replied') or -1) >= reply['number']:
         return ''
     digest = hashlib.sha256()
     try:
-        fd = os.open(os.path.join(folder, INBOX), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with os.fdopen(fd, 'rb') as found, open(target + '.new', 'wb') as copy:
+        with os.fdopen(channel.opened(folder, INBOX), 'rb') as found, open(target + '.new', 'wb') as copy:
             for piece in pieces.of(found):
                 digest.update(piece)
                 copy.write(piece)
-                if copy.tell() > MAX_ANSWER:
+                if copy.tell() > channel.MAX_ANSWER:
                     return 'the answer is too large'
     except OSError as exc:
         return 'the answer cannot be read: %s' % exc.strerror
@@ -402,9 +377,9 @@ def _accept(folder, reply):
     return ''
 
 
-def _tried(folder, wanted):
+def _tried(folder: str, wanted: str) -> bool:
     """True if the inbox holds what was put there for a try; it is empty afterwards."""
-    raw = _read(folder, INBOX)
+    raw = channel.read(folder, INBOX)
     try:
         os.truncate(os.path.join(folder, INBOX), 0)
     except OSError:
@@ -412,21 +387,21 @@ def _tried(folder, wanted):
     return hashlib.sha256(raw).hexdigest() == wanted
 
 
-def take_reply(folder, number):
-    """The controller's answer NUMBER, None if it is not there yet. Raises SpoolError for one that makes no sense."""
+def take_reply(folder: str, number: int) -> Any:
+    """The controller's answer NUMBER, None if it is not there yet. Raises SpoolError for an invalid one."""
     name = 'reply-%d' % number
     if not os.path.exists(os.path.join(folder, name)):
         return None
     try:
-        return frames.loads(_read(folder, name, MAX_ANSWER + 1), MAX_ANSWER, ANSWER_VALUES)
+        return frames.loads(channel.read(folder, name, channel.MAX_ANSWER + 1), channel.MAX_ANSWER, ANSWER_VALUES)
     except frames.FrameError as exc:
         raise SpoolError('the controller sent an invalid answer: %s' % exc)
     finally:
         note(folder, 'replied', number)
-        _unlink(folder, name)
+        channel.remove(folder, name)
 
 
-def main(argv):
+def main(argv: List[str]) -> None:
     """A step from the command line: the folder, the request as JSON. Prints one line."""
     answer = step(argv[0], frames.loads(argv[1].encode('utf-8')))
     sys.stdout.write(MARKER + json.dumps(answer) + '\n')

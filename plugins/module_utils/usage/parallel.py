@@ -1,216 +1,181 @@
 # Copyright (c) 2026, Lifeboat maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several walks at once. A walk spends its time in system calls and in the interpreter, so it takes processes."""
-import functools
+"""Work shared with other processes. A walk spends its time in system calls and in the interpreter, so it takes processes, not
+threads. All of it is one :class:`Crew`: jobs whose results are collected here, a walk that two share in ahead.py.
+"""
+import collections
 import os
 import pickle
+import select
 import signal
 import struct
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
+
+_SIZE = struct.Struct('=I')
+MOST = 1024                             # numbers in a queue: 4096 bytes, which every pipe takes without anybody reading
 
 
-def run(jobs, workers=None):
-    """[(value, None) or (None, exception)] of JOBS, callables without arguments, in their order.
-
-    Values have to be picklable. The children share nothing but a pipe of job numbers, so a long job holds up no
-    other. What a child leaves undone (killed for its memory, say) is done here, and so is everything where fork
-    does not work.
-    """
-    jobs = list(jobs)
-    workers = min(workers or processors(), len(jobs))
-    results = {}
-    if workers > 1:
-        try:
-            results = _forked(jobs, workers)
-        except OSError:
-            pass                        # no processes or descriptors left: one after the other
-    for number, job in enumerate(jobs):
-        if number not in results:
-            results[number] = _one(job)
-    return [results[number] for number in range(len(jobs))]
-
-
-def processors():
+def processors() -> int:
     """How many of them this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-class Early(object):
-    """Answers to QUESTIONS, callables that give True or False, sought from now on by other processes while the caller does
-    something else; whoever needs the answers helps with what is left. Close it, or ask for the answers.
+class Crew(object):
+    """Processes that take ITEMS, or groups of them if there are many, from one queue; whoever has nothing left takes the next
+    one, this process too if it wants. Use as a context manager.
 
-    An exception is a no. WORKERS: processes beside this one; none for questions that one pipe cannot number.
+    WORK(taken, send) runs in each of CHILDREN processes: TAKEN gives what the process takes, as :meth:`take` does, and send(bytes)
+    brings a message here. Whatever happens in a child, it goes no further: what it took may be left undone. OSError if there
+    can be no child.
     """
-    _ANSWER = struct.Struct('=I?')      # shorter than PIPE_BUF, so writers share a pipe
-    MOST = 16384
 
-    def __init__(self, questions, workers=None):
-        self._questions = list(questions)
-        self._children = []
-        self._todo = self._out = None
-        count = len(self._questions)
-        workers = min(processors() - 1 if workers is None else workers, count)
-        if workers < 1 or count > self.MOST:
-            return
-        fds = []
+    def __init__(self, items: Sequence[Any], children: int,
+                 work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]) -> None:
+        size = -(-len(items) // MOST) or 1
+        self.groups = [items[at:at + size] for at in range(0, len(items), size)]
+        self._children: Dict[int, int] = {}     # the pipe that it sends through -> process id
+        self._held: Dict[int, bytearray] = {}   # what came of a message that is not whole
+        self._come: Deque[bytes] = collections.deque()      # whole messages
+        self._poll = select.poll()      # not select(), which knows 1,024 descriptors
+        self._todo, into = os.pipe()
         try:
-            fds += os.pipe()
-            fds += os.pipe()
-            self._todo, into_todo, self._out, into = fds
-            for dummy in range(workers):
-                self._children.append(fork(lambda: self._work(into), (into_todo, self._out)))
-        except OSError:                 # fewer, or none: then all is done by the caller
+            os.write(into, b''.join(map(_SIZE.pack, range(len(self.groups)))))
+        finally:
+            os.close(into)
+        try:
+            for dummy in range(children):
+                self._fork(work)
+        except OSError:                 # then fewer of them
             if not self._children:
-                for fd in fds:
-                    os.close(fd)
-                self._todo = self._out = None
-                return
-        os.close(into)
-        # as much as a pipe takes without anybody reading
-        os.write(into_todo, packed(count))
-        os.close(into_todo)
+                os.close(self._todo)
+                raise
 
-    def answers(self):
-        """[True or False] in the order of the questions."""
-        found = {}
-        if self._children:
-            for number in numbers(self._todo):
-                found[number] = self._ask(number)
-            with os.fdopen(os.dup(self._out), 'rb') as stream:
-                raw = stream.read()
-            found.update(self._ANSWER.iter_unpack(raw[:len(raw) // self._ANSWER.size * self._ANSWER.size]))
-            self.close()
-        return [found[number] if number in found else self._ask(number) for number in range(len(self._questions))]
+    def __enter__(self) -> 'Crew':
+        return self
 
-    def close(self):
-        """End what still runs. Twice is once."""
-        children, self._children = self._children, []
-        for child in children:
+    def __exit__(self, *dummy: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what still runs. It may be called again."""
+        if self._todo < 0:
+            return
+        os.close(self._todo)
+        self._todo = -1
+        for out, child in self._children.items():
+            os.close(out)
             os.kill(child, signal.SIGKILL)      # not reaped yet, so it is ours
             os.waitpid(child, 0)
-        if children:
-            os.close(self._todo)
-            os.close(self._out)
 
-    def _work(self, into):
-        for number in numbers(self._todo):
-            os.write(into, self._ANSWER.pack(number, self._ask(number)))
+    def take(self) -> Iterator[Tuple[int, Sequence[Any]]]:
+        """(number, group of items) of what nobody has taken, until there is none."""
+        while True:
+            raw = os.read(self._todo, _SIZE.size)       # written at once, so never torn
+            if not raw:
+                return
+            number = _SIZE.unpack(raw)[0]
+            yield number, self.groups[number]
 
-    def _ask(self, number):
+    def message(self) -> Optional[bytes]:
+        """The next message of any child; None once all have ended."""
+        while not self._come and self._held:
+            for out, dummy in self._poll.poll():
+                self._receive(out)
+        return self._come.popleft() if self._come else None
+
+    def is_ready(self) -> bool:
+        """True if message() need not wait for a child."""
+        return bool(self._come or not self._held or self._poll.poll(0))
+
+    def _receive(self, out: int) -> None:
+        piece = os.read(out, 1 << 16)
+        if not piece:
+            del self._held[out]
+            self._poll.unregister(out)
+            return
+        held = self._held[out]
+        held += piece
+        while len(held) >= _SIZE.size:
+            end = _SIZE.size + _SIZE.unpack_from(held)[0]
+            if len(held) < end:
+                break
+            self._come.append(bytes(held[_SIZE.size:end]))
+            del held[:end]
+
+    def _fork(self, work: Callable[[Iterator[Tuple[int, Sequence[Any]]], Callable[[bytes], None]], None]) -> None:
+        out, into = os.pipe()
         try:
-            return bool(self._questions[number]())
-        except Exception:               # pylint: disable=broad-except
-            return False
+            child = os.fork()
+        except OSError:
+            os.close(out)
+            os.close(into)
+            raise
+        if child == 0:
+            try:
+                for fd in [out] + list(self._children):
+                    os.close(fd)
+                work(self.take(), lambda raw: send(into, raw))
+            finally:
+                os._exit(0)
+        os.close(into)
+        self._children[out] = child
+        self._held[out] = bytearray()
+        self._poll.register(out, select.POLLIN)
 
 
-def fork(work, inherited=()):
-    """The process id of a child that closes the descriptors INHERITED and calls WORK(); whatever happens, it goes no further. OSError."""
-    child = os.fork()
-    if child == 0:
-        try:
-            for fd in inherited:
-                os.close(fd)
-            work()
-        finally:
-            os._exit(0)
-    return child
-
-
-def packed(count):
-    """The numbers below COUNT as they go through a pipe."""
-    return b''.join(struct.pack('=I', number) for number in range(count))
-
-
-def send(into, raw):
+def send(into: int, raw: bytes) -> None:
     """Write RAW, whose size stands before it, to a pipe."""
-    raw = struct.pack('=I', len(raw)) + raw
+    raw = _SIZE.pack(len(raw)) + raw
     while raw:
         raw = raw[os.write(into, raw):]
 
 
-def numbers(todo):
-    """Take one number after the other from a pipe that others read as well, until nobody can write to it any more."""
-    while True:
-        raw = os.read(todo, 4)          # written in multiples of 4 at most PIPE_BUF long or at once, so never torn
-        if len(raw) < 4:
-            return
-        yield struct.unpack('=I', raw)[0]
+class Jobs(object):
+    """JOBS, callables without arguments, begun in CHILDREN other processes while the caller does something else. Close it, or ask
+    for the results; those that cannot be pickled are made here."""
+
+    def __init__(self, jobs: Sequence[Callable[[], Any]], children: int) -> None:
+        self._jobs = list(jobs)
+        self._crew: Optional[Crew] = None
+        try:
+            if min(children, len(self._jobs)) > 0:
+                self._crew = Crew(list(enumerate(self._jobs)), min(children, len(self._jobs)), _work)
+        except OSError:
+            pass                        # no processes or descriptors left: one after the other
+
+    def results(self, helping: bool = True) -> List[Tuple[Any, Optional[Exception]]]:
+        """[(value, None) or (None, exception)] in the order of the jobs. HELPING: this process takes jobs as well. What a child leaves
+        undone (killed for its memory, say) is done here, and so is everything where fork does not work."""
+        results = {}
+        if self._crew is not None:
+            with self._crew as crew:
+                for dummy, group in crew.take() if helping else ():
+                    results.update((number, _one(job)) for number, job in group)
+                for raw in iter(crew.message, None):
+                    results.update(pickle.loads(raw))
+        return [results[number] if number in results else _one(job) for number, job in enumerate(self._jobs)]
+
+    def close(self) -> None:
+        """End what still runs. It may be called again."""
+        if self._crew is not None:
+            self._crew.close()
 
 
-def _one(job):
+def run(jobs: Sequence[Callable[[], Any]], workers: Optional[int] = None) -> List[Tuple[Any, Optional[Exception]]]:
+    """The results of JOBS, see :meth:`Jobs.results`, by WORKERS processes beside this one, which collects. A long job holds up no
+    other."""
+    workers = workers or processors()
+    return Jobs(jobs, workers if workers > 1 and len(jobs) > 1 else 0).results(helping=False)
+
+
+def _work(taken: Iterator[Tuple[int, Sequence[Any]]], tell: Callable[[bytes], None]) -> None:
+    for dummy, group in taken:
+        tell(pickle.dumps([(number, _one(job)) for number, job in group], 2))
+
+
+def _one(job: Callable[[], Any]) -> Tuple[Any, Optional[Exception]]:
     try:
         return job(), None
     except Exception as exc:            # pylint: disable=broad-except
         return None, exc
-
-
-def _forked(jobs, workers):
-    todo_out, todo_in = os.pipe()
-    children = []
-    feeder = None
-    try:
-        for dummy in range(workers):
-            out, into = os.pipe()
-            child = fork(functools.partial(_child, jobs, todo_out, into), [todo_in, out] + [one[1] for one in children])
-            os.close(into)
-            children.append((child, out))
-        feeder = _feed(todo_in, len(jobs), todo_out)
-        return _collect(children)
-    finally:
-        os.close(todo_out)
-        if feeder is None:
-            os.close(todo_in)
-        for child, out in children:
-            os.close(out)
-            os.waitpid(child, 0)
-        if feeder:
-            os.waitpid(feeder, 0)
-
-
-def _feed(todo_in, count, todo_out):
-    """Write the numbers; a pipe takes 16384 of them without anybody reading, more need a process of their own."""
-    raw, child = packed(count), 0
-    parts = [raw[at:at + 4096] for at in range(0, len(raw), 4096)]
-    if len(parts) == 1:
-        os.write(todo_in, raw)
-    else:
-        child = fork(lambda: [os.write(todo_in, part) for part in parts], [todo_out])
-    os.close(todo_in)
-    return child
-
-
-def _child(jobs, todo_out, into):
-    for number in numbers(todo_out):
-        result = _one(jobs[number])
-        try:
-            raw = pickle.dumps((number, result), 2)
-        except Exception as exc:        # pylint: disable=broad-except
-            raw = pickle.dumps((number, (None, RuntimeError(str(exc)))), 2)
-        send(into, raw)
-
-
-def _collect(children):
-    """{number: result} of all that arrive whole."""
-    import select
-    results = {}
-    buffers = {out: b'' for dummy, out in children}
-    waiting = select.poll()             # not select(), which knows 1,024 descriptors
-    for out in buffers:
-        waiting.register(out, select.POLLIN)
-    while buffers:
-        for out, dummy in waiting.poll():
-            piece = os.read(out, 1 << 16)
-            if not piece:
-                del buffers[out]
-                waiting.unregister(out)
-                continue
-            held = buffers[out] + piece
-            while len(held) >= 4:
-                end = 4 + struct.unpack('=I', held[:4])[0]
-                if len(held) < end:
-                    break
-                number, result = pickle.loads(held[4:end])
-                results[number] = result
-                held = held[end:]
-            buffers[out] = held
-    return results

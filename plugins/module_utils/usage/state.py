@@ -15,6 +15,7 @@ import os
 import stat
 import struct
 import tempfile
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from ..databases.detector import Found
 from ..disk import safeio
@@ -30,27 +31,27 @@ MAX_SIZE = 512 * 1024 * 1024
 
 
 class State(object):
-    """Open with :meth:`load`; then for each tree ask :meth:`remembered`, walk with :meth:`walk` what is not, give what that
-    returned to :meth:`keep`; then :meth:`save`.
+    """Open with :meth:`load`; then for each tree ask :meth:`remembered`, call :meth:`walk` for the rest and give its
+    result to :meth:`keep`; then :meth:`save`.
 
     `note` is a sentence if there was a file which could not be used, else None.
     """
 
-    def __init__(self, path, full_every=FULL_EVERY):
+    def __init__(self, path: bytes, full_every: int = FULL_EVERY) -> None:
         self.path = path
         self.full_every = full_every
-        self.note = None
+        self.note: Optional[str] = None
         self.reused = self.walked = 0
         self._run = 0                   # number of the last one
-        self._old = {}
-        self._new = {}
+        self._old: Dict[str, Dict[str, Any]] = {}
+        self._new: Dict[str, Dict[str, Any]] = {}
         self._raw = b''                 # _old as it was read
-        self._digested = None           # (table, its digest)
-        self._looking = None            # (keys, parallel.Early)
-        self._unchanged = None          # keys of trees that are as they were
+        self._digested: Optional[Tuple[Any, str]] = None        # (table, its digest)
+        self._looking: Optional[Tuple[List[str], parallel.Jobs]] = None     # (keys, parallel.Jobs)
+        self._unchanged: Optional[Set[str]] = None      # keys of trees that are as they were
 
     @classmethod
-    def load(cls, path, data_roots=(), full_every=FULL_EVERY):
+    def load(cls, path: bytes, data_roots: Sequence[bytes] = (), full_every: int = FULL_EVERY) -> 'State':
         """PATH and DATA_ROOTS: bytes. LifeboatError if PATH lies in one of DATA_ROOTS: nothing is written there."""
         real = os.path.realpath(path)
         for root in data_roots:
@@ -66,23 +67,25 @@ class State(object):
             state.note = 'state_path %s is not used, everything is walked: %s' % (wording.text(path), exc)
         return state
 
-    def look(self, keys=None, workers=None):
+    def look(self, keys: Optional[Iterable[str]] = None, workers: Optional[int] = None) -> None:
         """Begin to look whether the trees of the last run (only those of KEYS, if given) are as they were: in other processes,
-        until somebody asks. Twice is once."""
+        until the result is asked for. Idempotent."""
         if self._looking is None:
             keys = [key for key in (self._old if keys is None else keys) if self._may_be_used(key)]
-            self._looking = keys, parallel.Early([functools.partial(_is_unchanged, self._old[key]) for key in keys], workers)
+            self._looking = keys, parallel.Jobs([functools.partial(_is_unchanged, self._old[key]) for key in keys],
+                                                parallel.processors() - 1 if workers is None else workers)
 
-    def remembered(self, key, path, encoding=model.PLAIN, **options):
+    def remembered(self, key: str, path: bytes, encoding: str = model.PLAIN, **options: Any) -> Optional[usages.Usage]:
         """What usage.scan_folder(PATH, ENCODING, **OPTIONS) gave the last time, None if it has to be walked. KEY: text that
         names the tree, e.g. a container's id. OPTIONS: of `detector` only whether there is one is compared, of `limits` nothing."""
         self.look()
-        if self._unchanged is None:
-            keys, early = self._looking
-            self._unchanged = {each for each, same in zip(keys, early.answers()) if same}
+        if self._unchanged is None and self._looking is not None:
+            keys, asked = self._looking
+            # what cannot be told is walked
+            self._unchanged = {each for each, (same, dummy) in zip(keys, asked.results()) if same}
         old = self._old.get(key)
         # another place by the same name is another tree
-        if key not in self._unchanged or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):
+        if old is None or key not in (self._unchanged or ()) or old.get('path') != os.fsdecode(path) or old.get('asked') != self._asked(encoding, options):
             return None
         try:
             result = _usage(old['result'])
@@ -92,29 +95,29 @@ class State(object):
         self.reused += 1
         return result
 
-    def walk(self, path, encoding=model.PLAIN, **options):
+    def walk(self, path: bytes, encoding: str = model.PLAIN, **options: Any) -> Tuple[usages.Usage, Optional[Dict[str, Any]]]:
         """(what usage.scan_folder gives, what :meth:`keep` wants). May run in another process."""
         trace = usages.Trace()
         result = usages.scan_folder(path, encoding, trace=trace, **options)
         record = {'path': os.fsdecode(path), 'asked': self._asked(encoding, options), 'run': self._run + 1}
         return result, _completed(record, result, trace) if result.complete else None
 
-    def keep(self, key, record):
+    def keep(self, key: str, record: Optional[Dict[str, Any]]) -> None:
         """To be remembered for the next run; None if that is not possible."""
         if record is not None:
             self._new[key] = record
         self.walked += 1
 
-    def close(self):
-        """End what :meth:`look` began, if nobody needs it any more. Twice is once."""
+    def close(self) -> None:
+        """End what :meth:`look` began, if it is not needed any more. Idempotent."""
         if self._looking is not None:
             self._looking[1].close()
 
-    def _may_be_used(self, key):
+    def _may_be_used(self, key: str) -> bool:
         old = self._old.get(key)
         return isinstance(old, dict) and _is_number(old.get('run')) and 0 <= self._run - old['run'] < self.full_every - 1
 
-    def _asked(self, encoding, options):
+    def _asked(self, encoding: str, options: Dict[str, Any]) -> str:
         """A digest of what decides the result."""
         table = options.get('table')
         if self._digested is None or self._digested[0] is not table:
@@ -124,7 +127,7 @@ class State(object):
                              sorted((name, value) for name, value in options.items() if name in ('top_depth', 'top_count')),
                              self._digested[1])).encode('utf-8', 'surrogateescape'))
 
-    def save(self):
+    def save(self) -> None:
         """Write what this run saw. Raises OSError."""
         raw = self._raw
         if self.walked or len(self._new) != len(self._old):
@@ -140,19 +143,19 @@ class State(object):
             raise
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _digest(raw):
+def _digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _table(table):
+def _table(table: Any) -> Union[List[Tuple[str, ...]], str, None]:
     return None if table is None else [tuple(line) for line in table] if isinstance(table, tuple) else repr(type(table))
 
 
-def _read(path):
+def _read(path: bytes) -> Tuple[int, Dict[str, Dict[str, Any]], bytes]:
     """(run, trees, trees as they stand there)"""
     fd = safeio.openat(path)
     try:
@@ -183,7 +186,7 @@ _SIZED = struct.Struct('=qQqq').pack    # and st_size
 _TOGETHER = 1024                        # names whose signs are held at a time
 
 
-def _completed(record, result, trace):
+def _completed(record: Dict[str, Any], result: usages.Usage, trace: usages.Trace) -> Optional[Dict[str, Any]]:
     """RECORD with what the state file keeps of a walk; None if the tree was being written to."""
     record.update(folders=BETWEEN.join(os.fsdecode(prefix[:-1]) for prefix, dummy in trace.folders),
                   newest=BETWEEN.join(os.fsdecode(name) for dummy, name in sorted(trace.newest)), result=_plain(result))
@@ -194,11 +197,11 @@ def _completed(record, result, trace):
     return record if record['signature'] is not None and record['signature'][0] == folders.hexdigest() else None
 
 
-def _is_unchanged(old):
+def _is_unchanged(old: Dict[str, Any]) -> bool:
     return _signature(old) == old['signature']
 
 
-def _signature(old):
+def _signature(old: Dict[str, Any]) -> Optional[List[str]]:
     """[digest of the folders, digest of the newest files] as they are now, None if one of them is gone. Parents come
     before what is in them, so a folder that was swapped for a link is noticed before anything is looked up through it."""
     try:
@@ -227,17 +230,17 @@ def _signature(old):
         os.close(root)
 
 
-def _pieces(text):
+def _pieces(text: Any) -> Iterator[Any]:
     names = text.split(BETWEEN) if text else []
     return (names[at:at + _TOGETHER] for at in range(0, len(names), _TOGETHER))
 
 
-def _plain(result):
+def _plain(result: usages.Usage) -> Dict[str, Any]:
     fields = result._asdict()
     fields['databases'] = [dict(one._asdict(), path=base64.b64encode(one.path).decode('ascii')) for one in result.databases]
     return fields
 
 
-def _usage(fields):
+def _usage(fields: Any) -> usages.Usage:
     found = [Found(**dict(one, path=base64.b64decode(one['path']))) for one in fields['databases']]
     return usages.Usage(**dict(fields, databases=found))

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much lies in a tree, where, how old, how much of it matters, and which databases are in it. One walk for all.
 
-Two walks give the same numbers. :func:`scan` takes any stream of tree.Entry (merged views, full-copy drivers).
-:func:`scan_folder` reads a folder itself: a layer of a union file system or a volume. It makes no record for each
-file, which is what keeps it near the speed of du(1).
+:func:`scan` takes any stream of tree.Entry (merged views, full-copy drivers). :func:`scan_folder` reads a folder itself: a
+layer of a union file system or a volume. It makes no record for each file, which is what keeps it near the speed of du(1).
+Both count by the same loop, :meth:`_Walk.measure`.
 
 Sizes are bytes. `bytes` counts what is not a folder, a file with several names once (as `docker ps -s` does);
 `allocated` counts blocks of folders too, but for the root's own (as du does).
@@ -13,16 +13,31 @@ Sizes are bytes. `bytes` counts what is not a folder, a file with several names 
 import errno
 import heapq
 import os
-import stat
 import time
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    ContextManager,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 from ..databases import detector as databases, noise, registry
 from ..databases.look import Look
 from ..disk import safeio
-from ..disk.tree import Failure
+from ..disk.tree import Entry, Failure
 from ..formats import wording
 from ..records import model
 from . import ahead
@@ -56,7 +71,7 @@ class Usage(NamedTuple):
     cut: Optional[str] = None
     databases_total: int = 0
 
-    def as_dict(self):
+    def as_dict(self) -> Dict[str, Any]:
         """The keys of `usage` in the facts; databases stand beside it."""
         fields = {key: getattr(self, key) for key in ('bytes', 'allocated', 'files', 'newest_mtime', 'top', 'complete',
                                                       'noise_bytes', 'data_bytes', 'data_files')}
@@ -65,23 +80,25 @@ class Usage(NamedTuple):
             fields['failures_total'] = self.failures_total
         if self.cut:
             fields['cut'] = self.cut
+        if self.databases_total > len(self.databases):
+            fields['databases_total'] = self.databases_total
         return fields
 
 
 class Budget(object):
     """Limits of one walk, or of several that share them. None or 0: no limit."""
 
-    def __init__(self, scan_timeout=None, scan_max_files=None):
+    def __init__(self, scan_timeout: Optional[int] = None, scan_max_files: Optional[int] = None) -> None:
         self.scan_timeout = scan_timeout
         self.files_left = scan_max_files or None
         self._end = time.monotonic() + scan_timeout if scan_timeout else None
 
     @classmethod
-    def of(cls, limits):
+    def of(cls, limits: 'Union[Budget, Mapping[str, int], None]') -> 'Budget':
         """LIMITS: None, a dict with the two options, or a Budget."""
-        return limits if isinstance(limits, cls) else cls(**(limits or {}))
+        return limits if isinstance(limits, Budget) else cls(**(limits or {}))
 
-    def spend(self, files):
+    def spend(self, files: int) -> Optional[str]:
         """None, or the name of the limit that is reached."""
         if self.files_left is not None:
             self.files_left -= files
@@ -97,38 +114,39 @@ class _Folder(object):
     __slots__ = ('parent', 'prefix', 'depth', 'noise', 'ignored', 'quiet', 'special', 'own', 'bytes', 'files',
                  'noise_bytes', 'noise_files', 'media', 'media_bytes', 'uploads')
 
-    def __init__(self, parent, prefix, depth):
+    def __init__(self, parent: 'Optional[_Folder]', prefix: bytes, depth: int) -> None:
         self.parent = parent
         self.prefix = prefix            # bytes, b'' or with a slash at the end
         self.depth = depth
-        self.noise = None               # why all in it is noise
+        self.noise: Optional[str] = None  # why all in it is noise
         self.ignored = False            # nothing in it can be state
         self.quiet = False              # lies in a database
-        self.special = None             # names of single files that are noise here
+        self.special: Optional[Dict[str, str]] = None   # names of single files that are noise here
         self.own = self.bytes = self.files = 0
         self.noise_bytes = self.noise_files = self.media = self.media_bytes = 0
-        self.uploads = None
+        self.uploads: Optional[List[Tuple[bytes, int, int]]] = None
 
 
 class _Tally(object):
-    """What both walks add to."""
+    """What a walk adds to."""
 
-    def __init__(self, top_depth, top_count, detector, limits, table):
+    def __init__(self, top_depth: int, top_count: int, detector: Optional[databases.Detector],
+                 limits: Optional[Union[Dict[str, int], Budget]], table: Union[Tuple[noise.Noise, ...], noise.Compiled]) -> None:
         self.top_depth = max(top_depth, 0)
         self.top_count = top_count
         self.detector = detector
         self.budget = Budget.of(limits)
         self.noise = table if isinstance(table, noise.Compiled) else noise.Compiled(table)
         self.allocated = 0              # blocks of 512 bytes
-        self.newest = None
-        self.links = set()              # (device, inode) of files with several names
-        self.failures = []
+        self.newest: Optional[int] = None
+        self.links: Set[Tuple[int, int]] = set()  # (device, inode) of files with several names
+        self.failures: List[str] = []
         self.failures_total = 0
-        self.cut = None
-        self.tops = []                  # heap of (bytes, prefix)
+        self.cut: Optional[str] = None
+        self.tops: List[Tuple[int, bytes]] = []  # heap of (bytes, prefix)
         self.root = _Folder(None, b'', 0)
 
-    def enter(self, parent, name):
+    def enter(self, parent: _Folder, name: bytes) -> _Folder:
         """The _Folder for NAME (bytes) in PARENT."""
         folder = _Folder(parent, parent.prefix + name + b'/', parent.depth + 1)
         text, path = os.fsdecode(name), os.fsdecode(folder.prefix[:-1])
@@ -139,7 +157,7 @@ class _Tally(object):
             folder.quiet = parent.quiet or self.detector.enclosed(folder.prefix)
         return folder
 
-    def leave(self, folder):
+    def leave(self, folder: _Folder) -> None:
         """All below FOLDER is counted; add it to its parent."""
         if folder.depth <= self.top_depth:
             size = folder.bytes if folder.depth == self.top_depth else folder.own
@@ -168,12 +186,12 @@ class _Tally(object):
         if folder.uploads:
             parent.uploads = (parent.uploads or []) + folder.uploads
 
-    def fail(self, path, error):
+    def fail(self, path: bytes, error: OSError) -> None:
         self.failures_total += 1
         if len(self.failures) < MAX_FAILURES:
             self.failures.append('%s: %s' % (wording.text(b'/' + path), error.strerror or error))
 
-    def result(self):
+    def result(self) -> Usage:
         root = self.root
         found, total = [], 0
         if self.detector is not None:
@@ -189,7 +207,7 @@ class _Tally(object):
                      root.bytes - root.noise_bytes, root.files - root.noise_files, self.failures_total, self.cut, total)
 
 
-def rfc3339(seconds):
+def rfc3339(seconds: Optional[int]) -> Optional[str]:
     """RFC 3339 UTC text of a time stamp from a disk, None for None. A year no calendar has becomes its nearest one."""
     if seconds is None:
         return None
@@ -198,105 +216,24 @@ def rfc3339(seconds):
     return moment.strftime('%Y-%m-%dT%H:%M:%SZ') if moment.year >= 1000 else moment.isoformat() + 'Z'
 
 
-# -- any stream of entries -----------------------------------------------------------------------------------------
+# -- what is walked -------------------------------------------------------------------------------------------------
 
-def scan(entries, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE):
+def scan(entries: Iterable[Union[Entry, Failure]], top_depth: int = 2, top_count: int = 10, detector: Optional[databases.Detector] = None,
+         limits: Optional[Dict[str, int]] = None, table: Union[Tuple[noise.Noise, ...], noise.Compiled] = noise.TABLE) -> Usage:
     """:class:`Usage` of ENTRIES, a stream of tree.Entry and tree.Failure in the house's order.
 
     TABLE: what counts as noise (noise.TABLE, noise.extended(...), or a noise.Compiled); () for nothing.
     LIMITS: see :meth:`Budget.of`.
     """
     tally = _Tally(top_depth, top_count, detector, limits, table)
-    tails = _tails(tally, False)
-    names = {os.fsencode(name) for name in tally.noise.names}
-    markers = registry.MARKERS if detector is not None else ()
-    suffixes = tuple(os.fsencode(suffix) for suffix in tally.noise.suffixes)
-    links = tally.links
-    here = tally.root
-    here.special = tally.noise.files.get('')
-    unspent = 0
-    for entry in entries:
-        if entry.__class__ is Failure:
-            tally.fail(entry.path, entry.error)
-            continue
-        if entry.whiteout:
-            continue
-        unspent += 1
-        if unspent > 255:
-            tally.cut = tally.budget.spend(unspent)
-            unspent = 0
-            if tally.cut:
-                if hasattr(entries, 'close'):
-                    entries.close()
-                break
-        path = entry.path
-        prefix = path[:path.rfind(b'/') + 1]
-        if prefix != here.prefix:
-            here = _move(tally, here, prefix)
-        st = entry.st
-        kind = stat.S_IFMT(st.st_mode)
-        name = path[len(prefix):]
-        if name in markers and not here.ignored:
-            detector.see(entry, here.noise)
-            here.quiet = here.quiet or detector.enclosed(prefix)
-        if kind == stat.S_IFDIR:
-            tally.allocated += st.st_blocks
-            continue
-        here.files += 1
-        size = st.st_size
-        if st.st_nlink > 1:
-            key = (st.st_dev, st.st_ino)
-            if key in links:
-                here.noise_files += bool(here.noise)
-                continue
-            links.add(key)
-        here.bytes += size
-        here.own += size
-        tally.allocated += st.st_blocks
-        if tally.newest is None or st[stat.ST_MTIME] > tally.newest:
-            tally.newest = st[stat.ST_MTIME]
-        means = tails.get(name[-4:])
-        if here.noise or means == _NOISE or name in names or (suffixes and name.endswith(suffixes)) \
-                or (here.special and os.fsdecode(name) in here.special):
-            here.noise_bytes += size
-            here.noise_files += 1
-        if detector is None or here.ignored or here.quiet or kind != stat.S_IFREG:
-            continue
-        if means == _MEDIA and not here.noise:
-            here.media += 1
-            here.media_bytes += size
-        if name not in markers and (means == _PROBE or (not size & 511 and size)):
-            detector.see(entry, here.noise)
-    if unspent and not tally.cut:
-        tally.cut = tally.budget.spend(unspent)
-    _move(tally, here, b'')
-    tally.leave(tally.root)
+    _Walk(tally, model.PLAIN, None).stream(entries)
     return tally.result()
 
 
-def _move(tally, here, prefix):
-    """Leave and enter folders until the walk stands in PREFIX."""
-    while not prefix.startswith(here.prefix):
-        tally.leave(here)
-        here = here.parent
-    for name in prefix[len(here.prefix):].split(b'/')[:-1]:
-        here = tally.enter(here, name)
-    return here
-
-
-def _tails(tally, as_text):
-    """{last four characters: what they mean}"""
-    tails = {os.fsencode(tail): _NOISE for tail in tally.noise.tails}
-    if tally.detector is not None:
-        tails.update((tail, _MEDIA) for tail in registry.MEDIA)
-        tails.update((tail, _PROBE) for tail in registry.TAILS)
-    return {os.fsdecode(tail): means for tail, means in tails.items()} if as_text else tails
-
-
-# -- a folder, fast --------------------------------------------------------------------------------------------------
-
-def scan_folder(path, encoding=model.PLAIN, top_depth=2, top_count=10, detector=None, limits=None, table=noise.TABLE,
-                trace=None, helper=False):
+def scan_folder(path: bytes, encoding: str = model.PLAIN, top_depth: int = 2, top_count: int = 10,
+                detector: Optional[databases.Detector] = None, limits: Optional[Union[Dict[str, int], Budget]] = None,
+                table: Union[Tuple[noise.Noise, ...], noise.Compiled] = noise.TABLE,
+                trace: 'Optional[Trace]' = None, helper: bool = False) -> Usage:
     """:class:`Usage` of the folder PATH (bytes, absolute): a layer of the given model ENCODING, or a volume.
 
     Full-copy layers (model.PLAIN from vfs or btrfs) hold the image too: give :func:`scan` the changed entries instead.
@@ -315,15 +252,15 @@ class Trace(object):
     it is, but what is written is mostly what was written before)."""
     NEWEST = 16
 
-    def __init__(self):
-        self.folders = []               # (prefix, lstat)
-        self.newest = []                # heap of (mtime, path)
+    def __init__(self) -> None:
+        self.folders: List[Tuple[bytes, os.stat_result]] = []  # (prefix, lstat)
+        self.newest: List[Tuple[int, bytes]] = []  # heap of (mtime, path)
         self.floor = -1 << 62           # an older file is not among the newest
 
-    def folder(self, prefix, st):
+    def folder(self, prefix: bytes, st: os.stat_result) -> None:
         self.folders.append((prefix, st))
 
-    def file(self, mtime, path):
+    def file(self, mtime: int, path: bytes) -> None:
         heapq.heappush(self.newest, (mtime, path))
         if len(self.newest) > self.NEWEST:
             heapq.heappop(self.newest)
@@ -353,36 +290,84 @@ class Counted(NamedTuple):
 NEVER = -1 << 62
 
 
-def _with_stats(part, change):
+def _with_stats(part: Counted, change: Callable[[Any], Any]) -> Counted:
     return part._replace(folders=list(map(change, part.folders)), linked=list(map(change, part.linked)),
                          candidates=list(map(change, part.candidates)))
 
 
-def _plain(pair):
+def _plain(pair: Tuple[str, os.stat_result]) -> Tuple[Any, ...]:
     """(name, lstat) for marshal."""
     return (pair[0],) + tuple(pair[1].__reduce__()[1])
 
 
-def _revived(plain):
+def _revived(plain: Sequence[Any]) -> Tuple[str, os.stat_result]:
     return plain[0], os.stat_result(*plain[1:])
 
 
 class _Walk(object):
-    """The fast walk. Names are text here (surrogateescape), as os.listdir gives them for a descriptor."""
+    """One walk. Names are text here (surrogateescape), as os.listdir gives them for a descriptor."""
 
-    def __init__(self, tally, encoding, trace):
+    def __init__(self, tally: _Tally, encoding: str, trace: Optional[Trace]) -> None:
         self.tally = tally
         self.trace = trace
         self.devices_hide = encoding in (model.OVERLAY, model.FUSE_OVERLAYFS)
         self.names_hide = encoding in (model.AUFS, model.FUSE_OVERLAYFS)
-        self.tails = _tails(tally, True)
-        self.markers = frozenset(os.fsdecode(name) for name in registry.MARKERS) if tally.detector else frozenset()
-        self.wanted = set(self.markers).union(tally.noise.names)
+        self.tails = {tail: _NOISE for tail in tally.noise.tails}      # last four characters: what they mean
+        self.markers = frozenset()
+        if tally.detector is not None:
+            self.tails.update((os.fsdecode(tail), _MEDIA) for tail in registry.MEDIA)
+            self.tails.update((os.fsdecode(tail), _PROBE) for tail in registry.TAILS)
+            self.markers = frozenset(os.fsdecode(name) for name in registry.MARKERS)
+        self.noisy = frozenset(tally.noise.names).difference(self.markers)
+        tally.root.special = tally.noise.files.get('')
 
-    def run(self, root, helper):
+    def stream(self, entries: Iterable[Union[Entry, Failure]]) -> None:
+        """Count what others have looked at: entries of one folder that come one after the other together, but one that may be
+        a database at once, while its folder is open."""
+        tally, here = self.tally, self.tally.root
+        held: Dict[str, os.stat_result] = {}
+        telling = {os.fsencode(name[-4:]) for name in self.markers.union(tail for tail, means in self.tails.items() if means == _PROBE)}
+        for entry in entries:
+            if isinstance(entry, Failure):
+                tally.fail(entry.path, entry.error)
+                continue
+            path, st, whiteout = entry[0], entry[1], entry[5]
+            if whiteout:
+                continue
+            start = path.rfind(b'/') + 1
+            if path[:start] != here.prefix:
+                self.take_held(here, held)
+                here = self.move(here, path[:start])
+            name = path[start:]
+            held[os.fsdecode(name)] = st
+            if name[-4:] in telling or (not st[6] & 511 and st[6]) or len(held) > 255:
+                self.take_held(here, held, entry)
+            if tally.cut:
+                if hasattr(entries, 'close'):
+                    entries.close()
+                break
+        self.take_held(here, held)
+        tally.leave(self.move(here, b''))
+
+    def take_held(self, here: _Folder, held: Dict[str, os.stat_result], entry: Optional[Entry] = None) -> None:
+        """Count HELD, {name: lstat} of what is right in HERE, and empty it. ENTRY: the last of them."""
+        if held:
+            self.take(here, entry, self.measure(here, held, held.__getitem__))
+            held.clear()
+
+    def move(self, here: _Folder, prefix: bytes) -> _Folder:
+        """Leave and enter folders until the walk stands in PREFIX."""
+        while not prefix.startswith(here.prefix):
+            self.tally.leave(here)
+            assert here.parent is not None  # the root's prefix begins every path
+            here = here.parent
+        for name in prefix[len(here.prefix):].split(b'/')[:-1]:
+            here = self.tally.enter(here, name)
+        return here
+
+    def run(self, root: safeio.Dir, helper: bool) -> None:
         tally = self.tally
         here = tally.root
-        here.special = tally.noise.files.get('')
         st = os.fstat(root.fd)
         if self.trace is not None:
             self.trace.folder(b'', st)
@@ -399,11 +384,12 @@ class _Walk(object):
         tally.leave(here)
 
     @staticmethod
-    def exhaust(steps):
+    def exhaust(steps: Iterable[None]) -> None:
         for dummy in steps:
             pass
 
-    def steps(self, root, first, read):
+    def steps(self, root: Union[safeio.Dir, ahead.Unopened], first: Iterable[Tuple[str, os.stat_result]],
+              read: Callable[..., List[Tuple[str, os.stat_result]]]) -> Iterator[None]:
         """Walk the sub-folders FIRST, (name, lstat) each, of ROOT; yields after every folder."""
         tally = self.tally
         pending = [(tally.root, root, first)]
@@ -431,27 +417,27 @@ class _Walk(object):
                     folder.close()
                     tally.leave(here)
 
-    def read(self, here, folder, listing_size):
+    def read(self, here: _Folder, folder: safeio.Dir, listing_size: int) -> List[Tuple[str, os.stat_result]]:
         """Count what is right in FOLDER; [(name, lstat)] of its sub-folders. OSError if it can't be listed."""
         if self.tally.cut:
             return []
         inner = []
         for names in self.listing(folder, listing_size):
-            inner += self.take(here, folder, self.measure(here, folder, names))
+            inner += self.take(here, folder, self.measure(here, names, safeio.looker(folder.fd)))
             if self.tally.cut:
                 return []
         return inner
 
-    def listing(self, folder, listing_size):
+    def listing(self, folder: safeio.Dir, listing_size: int) -> Iterable[List[str]]:
         for names in _listing(folder, listing_size):
             yield [name for name in names if not name.startswith('.wh.')] if self.names_hide else names
 
-    def reads_for(self, send):
+    def reads_for(self, send: Callable[..., None]) -> Callable[..., List[Tuple[str, os.stat_result]]]:
         """A read() for the other process: what it counts goes to SEND."""
-        def read(here, folder, listing_size):
+        def read(here: _Folder, folder: ahead.Unopened, listing_size: int) -> List[Tuple[str, os.stat_result]]:
             try:
                 real = folder.opened()
-                parts = [self.measure(here, real, names) for names in self.listing(real, listing_size)]
+                parts = [self.measure(here, names, safeio.looker(real.fd)) for names in self.listing(real, listing_size)]
             except OSError as exc:
                 send(None, exc.errno)
                 raise
@@ -459,9 +445,9 @@ class _Walk(object):
             return [one for part in parts for one in part.folders]
         return read
 
-    def reads_from(self, shared):
+    def reads_from(self, shared: ahead.Shared) -> Callable[..., List[Tuple[str, os.stat_result]]]:
         """A read() that takes what the other process counted, and does itself what that left undone."""
-        def read(here, folder, listing_size):
+        def read(here: _Folder, folder: ahead.Unopened, listing_size: int) -> List[Tuple[str, os.stat_result]]:
             if self.tally.cut:
                 return []
             parts = shared.counted()
@@ -475,31 +461,32 @@ class _Walk(object):
             return inner
         return read
 
-    def take(self, here, folder, counted):
-        """Add up; the sub-folders, or [] if a limit is reached."""
-        if counted.markers and self.tally.detector is not None and not here.ignored:
-            self.look_at_markers(here, folder, counted.markers)
-        self.add(here, folder, counted)
+    def take(self, here: _Folder, source: Union[safeio.Dir, ahead.Unopened, Entry, None], counted: Counted) -> List[Tuple[str, os.stat_result]]:
+        """Add up; the sub-folders, or [] if a limit is reached. SOURCE: see :func:`_look`."""
+        if counted.markers and not here.ignored:
+            self.look_at_markers(here, source, counted.markers)
+        self.add(here, source, counted)
         self.tally.cut = self.tally.budget.spend(counted.names)
         return [] if self.tally.cut else counted.folders
 
-    def look_at_markers(self, here, folder, hits):
+    def look_at_markers(self, here: _Folder, source: Union[safeio.Dir, ahead.Unopened, Entry, None], hits: List[str]) -> None:
         detector = self.tally.detector
-        look = Look(ahead.opened(folder), here.prefix)
+        if detector is None:
+            return
+        look = _look(source, here.prefix)
         for name in hits:
             detector.marker(look, os.fsencode(name), here.noise)
         here.quiet = here.quiet or detector.enclosed(here.prefix)
 
-    def measure(self, here, folder, names, known=None):
-        """:class:`Counted` of NAMES in FOLDER. Changes nothing: HERE is only asked what is noise in it. KNOWN, {name: lstat},
-        saves looking, and its files count whatever other names they have."""
+    def measure(self, here: _Folder, names: Collection[str], lstat: Callable[[str], os.stat_result], fresh: bool = False) -> Counted:
+        """:class:`Counted` of NAMES. LSTAT(name) looks at one. Changes nothing: HERE is only asked what is noise in it. FRESH:
+        files count whatever other names they have."""
         # The loop that runs once for each file of the host: local names, indexes of stat_result instead of
         # attributes (mode 0, inode 1, device 2, links 3, size 6, mtime 8), sums kept in locals.
-        lstat = safeio.looker(folder.fd) if known is None else known.__getitem__
         tail_means, devices_hide = self.tails.get, self.devices_hide
-        noisy = self.wanted.intersection(names).difference(self.markers)
+        noisy = self.noisy.intersection(names)
         if here.special:
-            noisy.update(here.special)
+            noisy = noisy.union(here.special)
         suffixes = self.tally.noise.suffixes
         by_name = bool(noisy or suffixes)
         probing = self.tally.detector is not None and not here.ignored
@@ -521,7 +508,7 @@ class _Walk(object):
                 continue
             if kind == 0o020000 and devices_hide and not st.st_rdev:
                 continue
-            if st[3] > 1 and known is None:
+            if st[3] > 1 and not fresh:
                 linked.append((name, st))
                 continue
             files += 1
@@ -546,7 +533,7 @@ class _Walk(object):
         return Counted(len(names), sorted(self.markers.intersection(names)), files, total, blocks, int(newest), noise_bytes,
                        noise_files, media, media_bytes, folders, linked, candidates, recent, failures)
 
-    def add(self, here, folder, counted):
+    def add(self, here: _Folder, source: Union[safeio.Dir, ahead.Unopened, Entry, None], counted: Counted) -> None:
         tally = self.tally
         for name, number in counted.failures:
             tally.fail(here.prefix + os.fsencode(name), OSError(number, os.strerror(number)))
@@ -559,18 +546,18 @@ class _Walk(object):
         if counted.newest > NEVER and (tally.newest is None or counted.newest > tally.newest):
             tally.newest = counted.newest
         for mtime, name in counted.recent:
-            if mtime >= self.trace.floor:
+            if self.trace is not None and mtime >= self.trace.floor:
                 self.trace.file(mtime, here.prefix + os.fsencode(name))
         if tally.detector is not None and not here.ignored and not here.quiet:
             if here.noise is None:
                 here.media += counted.media
                 here.media_bytes += counted.media_bytes
             for name, st in counted.candidates:
-                tally.detector.file(Look(ahead.opened(folder), here.prefix), os.fsencode(name), st, here.noise)
+                tally.detector.file(_look(source, here.prefix), os.fsencode(name), st, here.noise)
         if counted.linked:
-            self.add_linked(here, folder, counted.linked)
+            self.add_linked(here, source, counted.linked)
 
-    def add_linked(self, here, folder, linked):
+    def add_linked(self, here: _Folder, source: Union[safeio.Dir, ahead.Unopened, Entry, None], linked: List[Tuple[str, os.stat_result]]) -> None:
         """Files with more names: each of them once."""
         fresh = {}
         for name, st in linked:
@@ -581,10 +568,16 @@ class _Walk(object):
         if here.noise is not None:
             here.noise_files += len(linked) - len(fresh)
         if fresh:
-            self.add(here, folder, self.measure(here, None, list(fresh), fresh))
+            self.add(here, source, self.measure(here, fresh, fresh.__getitem__, True))
 
 
-def _listing(folder, listing_size):
+def _look(source: Union[safeio.Dir, ahead.Unopened, Entry, None], prefix: bytes) -> Look:
+    """A look into the folder PREFIX. SOURCE: the folder itself, or the Entry in it that was met last: it knows how to open itself."""
+    assert source is not None           # who finds something to look at has it
+    return Look(source.folder, prefix, source) if isinstance(source, Entry) else Look(ahead.opened(source), prefix)
+
+
+def _listing(folder: safeio.Dir, listing_size: int) -> Iterable[List[str]]:
     """Lists of names (text) of a folder, one after the other."""
     if listing_size < BIG_FOLDER or not safeio.SCANS:
         names = folder.texts()
@@ -594,10 +587,10 @@ def _listing(folder, listing_size):
     return _slices(folder.scan())
 
 
-def _slices(found):
-    with found:
+def _slices(found: 'ContextManager[Iterator[os.DirEntry[str]]]') -> Iterator[List[str]]:
+    with found as listed:
         while True:
-            names = [one.name for one in islice(found, CHUNK)]
+            names = [one.name for one in islice(listed, CHUNK)]
             if not names:
                 return
             yield names

@@ -11,7 +11,7 @@ import os
 
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_options
 
 DOCUMENTATION = """
 name: impatient
@@ -21,7 +21,7 @@ description: Shortens how long a node waits for its controller.
 author: Lifeboat maintainers
 """
 
-action._node_patience = lambda reconnecting: int(os.environ['LIFEBOAT_TEST_PATIENCE'])
+delivery_options.node_patience = lambda reconnecting: int(os.environ['LIFEBOAT_TEST_PATIENCE'])
 
 
 class CallbackModule(CallbackBase):

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from . import newer, procs
 from .common import NotHere, RigError, need_root, not_installed, run
 
-READY_SECONDS = 60
+READY_SECONDS = 180                     # a machine may be busy with other things
 
 
 class Kind(NamedTuple):
@@ -77,7 +77,7 @@ if [ -n "$packaged" ]; then
     containerd &
     n=0
     until [ -S /run/containerd/containerd.sock ]; do
-        n=$((n+1)); [ $n -lt 300 ] || { echo "containerd did not start" >&2; exit 1; }
+        n=$((n+1)); [ $n -lt 1500 ] || { echo "containerd did not start" >&2; exit 1; }
         sleep 0.1
     done
     exec dockerd --containerd=/run/containerd/containerd.sock

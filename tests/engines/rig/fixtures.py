@@ -4,7 +4,8 @@
 """Fixtures, a plugin of pytest: dead data roots of real engines, each built once a session, and healthy empty engines.
 
 Where an engine cannot run (no root, not Linux, nothing installed) its tests are skipped and one plain line says so at
-the end; in CI (`CI=true`) that is a failure. `LIFEBOAT_ENGINE_KINDS=a,b` runs only some kinds, outside of CI.
+the end; in CI (`CI=true`) that is a failure. `LIFEBOAT_ENGINE_KINDS=a,b` runs only some kinds, outside of CI;
+`LIFEBOAT_ENGINES_SHARE=a` one of the shares of shares.py.
 """
 import contextlib
 import os
@@ -13,7 +14,7 @@ import tempfile
 
 import pytest
 
-from . import dead, engine as engines, writers
+from . import dead, engine as engines, podman, shares, writers
 from .common import NotHere
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
@@ -46,6 +47,18 @@ def or_say(kind):
         pytest.skip('the engine %s does not run here: %s' % (kind, why))
 
 
+def pytest_collection_modifyitems(config, items):
+    """Of a run that is to have one share only, leave out the tests of the others."""
+    share = os.environ.get('LIFEBOAT_ENGINES_SHARE', '')
+    if not share:
+        return
+    if share not in shares.SHARES:
+        raise pytest.UsageError('LIFEBOAT_ENGINES_SHARE is none of %s: %s' % (', '.join(shares.SHARES), share))
+    ours = [item for item in items if shares.share_of(item.name, item.fixturenames) == share]
+    config.hook.pytest_deselected(items=[item for item in items if item not in ours])
+    items[:] = ours
+
+
 def pytest_terminal_summary(terminalreporter):
     """One plain line for each kind of engine that could not run."""
     for kind, why in sorted(_NOT_HERE.items()):
@@ -71,6 +84,20 @@ def dead_root_of():
                         raise
                     stack.callback(engine.close)
                     roots[kind] = root
+            return roots[kind]
+        yield get
+
+
+@pytest.fixture(scope='session')
+def dead_podman_of():
+    """dead_podman_of(kind): the rig.podman.DeadPodman of any of its KINDS, built once a session. Do not write into it."""
+    roots = {}
+    with contextlib.ExitStack() as stack:
+        def get(kind):
+            with or_say(kind):
+                if kind not in roots:
+                    roots[kind] = podman.build(kind)
+                    stack.callback(roots[kind].close)
             return roots[kind]
         yield get
 

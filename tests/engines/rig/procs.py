@@ -51,7 +51,7 @@ def _rank(comm):
     return 3
 
 
-def kill_below(ancestor, cgroup_name, reap, timeout=20):
+def kill_below(ancestor, cgroup_name, reap, timeout=90):
     """SIGKILL all descendants of `ancestor`, dockerd first; returns what is left after `timeout` (normally {}).
 
     `reap()` collects the dead and says whether children are left. The first process of a container goes only after those
@@ -94,8 +94,8 @@ def thaw(cgroup_name):
 
 
 def remove_cgroups(cgroup_name):
-    """Remove the engine's emptied control groups; a busy one is tried again for two seconds."""
-    for _dummy in range(40):
+    """Remove the engine's emptied control groups; a busy one is tried again for twenty seconds."""
+    for _dummy in range(400):
         folders = cgroup_folders(cgroup_name)
         if not folders:
             return

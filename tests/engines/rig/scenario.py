@@ -318,12 +318,12 @@ def make_contents(engine):
     wild.inside(root('shop-hostile'), wild.plant_links, **space('shop-hostile'))
     for volume in ('shop-data', 'shop-orphan'):
         wild.inside(os.path.join(engine.data_root, 'volumes', volume, '_data'), wild.fill, b'/wild', privileged, True,
-                    wild.GIB if volume == 'shop-data' else 1 << 20, **space('shop-web-1'))
+                    wild.SPARSE if volume == 'shop-data' else 1 << 20, **space('shop-web-1'))
 
 
 def _sparse_only():
     os.mkdir('/var/big')
-    wild.sparse('/var/big/one-gib.img')
+    wild.sparse('/var/big/sparse.img')
 
 
 def settle(engine):
@@ -347,14 +347,3 @@ def fill_engine(engine):
     """Fill an empty engine with the whole shop."""
     for step in (build_images, load_image, make_volumes, make_binds, make_containers, make_contents, settle):
         step(engine)
-
-
-def fill_small(engine):
-    """Only the images, a volume, and one changed and running container: for a quick look at a kind of engine."""
-    build_images(engine)
-    load_image(engine)
-    engine.docker('run', '-d', '--name', 'shop-web-1', '--network', 'none', '-v', 'shop-data:/data', SHOP)
-    pid, privileged = engine.container_pid('shop-web-1'), not engine.kind.userns
-    space = {'userns_of': None if privileged else pid}
-    wild.inside('/proc/%d/root' % pid, wild.change_image, privileged, **space)
-    wild.inside('/proc/%d/root' % pid, wild.fill, b'/data/wild', privileged, True, 1 << 20, **space)

@@ -139,7 +139,7 @@ def _container(engine, out, row):
         if copied == name:
             try:
                 found['cp'][inside] = out.data(engine.docker('cp', '%s:%s' % (name, inside), '-'), 'cp', '%s-%d.tar' % (name, number))
-            except RigError:            # not in the smaller scenario of other storage drivers
+            except RigError:            # not in every scenario
                 continue
     try:
         stdout, stderr = engine.docker_both('logs', '--timestamps', ident)

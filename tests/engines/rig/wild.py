@@ -18,7 +18,7 @@ import traceback
 
 from .common import RigError
 
-GIB = 1 << 30
+SPARSE = 256 << 20                      # bytes of a file that has next to none; each of its zeros is read several times
 # Beyond 2^21, where the octal fields of the oldest tar format end.
 FAR_UID, FAR_GID = 3000000, 4000001
 HUGE_UID = (1 << 31) + 5
@@ -92,7 +92,7 @@ def date(path, nanoseconds):
     os.utime(path, ns=(nanoseconds, nanoseconds), follow_symlinks=False)
 
 
-def sparse(path, size=GIB):
+def sparse(path, size=SPARSE):
     """A file of `size` bytes with a little data at the start, in the middle and at the very end."""
     with open(path, 'wb') as handle:
         handle.write(b'start of the sparse file\n')
@@ -102,7 +102,7 @@ def sparse(path, size=GIB):
         handle.write(b'end\n')
 
 
-def fill(base, privileged=True, lone_volume=False, sparse_size=GIB):
+def fill(base, privileged=True, lone_volume=False, sparse_size=SPARSE):
     """Make one of everything below the folder `base` (bytes).
 
     privileged: False in a user namespace, where devices, trusted.* attributes and far owners cannot be made.

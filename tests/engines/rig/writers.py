@@ -63,7 +63,7 @@ def kill_while_they_write(stack):
                       databases.IMAGE, 'bash', '-c', program)
         engine.docker('exec', '-d', name, 'bash', '-c', writer)
     told = {}
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while len(told) < len(CONTAINERS) or min(told.values()) < 20:
         if time.monotonic() > deadline:
             raise RigError('the databases do not write: %r %r' % (told, [engine.docker_both('logs', name)[1][-500:] for name in CONTAINERS]))

@@ -193,7 +193,6 @@ def test_ids_of_a_user_namespace():
                                  Item(b'l', LINK, target=b'x', ids=(100002, 200002))],
                                 idmap=ids)
     assert [(info.uid, info.gid) for info in opened] == [(0, 0), (33, 33), (7, 8), (1, 1), (2, 2)]
-    assert ids.unmapped == 2
     headers = opened.getmember('root').pax_headers
     assert headers['SCHILY.xattr.security.capability'].encode('utf-8', 'surrogateescape') == CAP2
 
@@ -449,7 +448,7 @@ def test_a_giant_hole_costs_nothing_and_is_not_hashed(tmp_path):
     sparse_file(tmp_path / 'a\nb', [(50 << 30, b'middle')], 100 << 30)
     (tmp_path / 'after').write_bytes(b'x')
     result, opened, sums = of_folder(tmp_path)
-    assert result.unsummed == (b'a\nb',) and result.unsummed_total == 1 and result.tar_bytes < 20000
+    assert result.tar_bytes < 20000
     assert sums.startswith(b'# ') and sums.splitlines()[0].endswith(b'./a\\nb')
     assert list(checksums.parse(sums.splitlines(True))) == [(hashlib.sha256(b'x').hexdigest(), b'./after')]
 

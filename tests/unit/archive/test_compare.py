@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import compare, unpack
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.tarread import ArchiveError
-from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, member, tar_bytes
+from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import member, tar_bytes
 
 SPARSE = {'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'd/holes', 'GNU.sparse.realsize': '200000'}
 MAP = b'1\n100000\n4\n'.ljust(512, b'\0') + b'data'
@@ -121,7 +121,7 @@ def test_a_link_in_its_place_is_not_followed(place):
 
 def test_deep_trees(tmp_path):
     names = ['/'.join(['n'] * (count + 1)) for count in range(600)]
-    raw = tar_bytes([ROOT] + [member('./%s/' % name, **OWN) for name in names] + [member('./z', b'1', **OWN)])
+    raw = tar_bytes([member('./', **OWN)] + [member('./%s/' % name, **OWN) for name in names] + [member('./z', b'1', **OWN)])
     (tmp_path / 'place').mkdir()
     unpack.unpack(io.BytesIO(raw), os.fsencode(str(tmp_path / 'place')), owners=False)
     os.chmod(str(tmp_path / 'place'), 0o755)

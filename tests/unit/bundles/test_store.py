@@ -395,3 +395,12 @@ def test_a_whole_rescue_says_a_planted_name_and_goes_on(host, tmp_path):
     lost, = (item for item in result['bundles'] if item['status'] == 'lost')
     assert lost['name'] == first and '.partial is a link' in lost['problems'][0]['message']
     assert (tmp_path / 'victim' / 'precious').read_text() == 'kept'
+
+
+def test_a_store_without_a_folder_ends_nothing_in_the_working_folder(tmp_path, monkeypatch):
+    partial = tmp_path / ('.%s.partial' % NAME)
+    partial.mkdir()
+    (partial / os.fsdecode(swap.MARK)).write_text(json.dumps({'parked': 'x.old', 'keep': False}))
+    monkeypatch.chdir(tmp_path)
+    store.FolderStore(os.fsencode(str(tmp_path / 'dest')), b'box').recover(NAME.encode())
+    assert os.listdir('.') == [partial.name]

@@ -163,5 +163,26 @@ def test_bash_completes_a_verb_and_an_option(lifeboat):
     asked = script + '''
 COMP_WORDS=(lifeboat res); COMP_CWORD=1; _lifeboat; echo "${COMPREPLY[*]}"
 COMP_WORDS=(lifeboat logs --ti); COMP_CWORD=2; _lifeboat; echo "${COMPREPLY[*]}"
+COMP_WORDS=(lifeboat completion ""); COMP_CWORD=2; _lifeboat; echo "${COMPREPLY[*]}"
+COMP_WORDS=(lifeboat ls w); COMP_CWORD=2; _lifeboat; echo "${COMPREPLY[*]}"
 '''
-    assert subprocess.check_output(['bash'], input=asked.encode()).decode().split('\n')[:2] == ['rescue', '--timestamps']
+    assert subprocess.check_output(['bash'], input=asked.encode()).decode().split('\n')[:4] == ['rescue', '--timestamps', 'bash fish zsh', '']
+
+
+@pytest.mark.parametrize('typed, offered', [('lifeboat res', ['rescue']), ('lifeboat logs --ti', ['--timestamps']),
+                                            ('lifeboat completion ', ['bash', 'fish', 'zsh']), ('lifeboat --host-r', ['--host-root']),
+                                            ('lifeboat rescue --compression z', ['zstd'])])
+def test_fish_completes_a_verb_an_option_and_a_word(lifeboat, typed, offered):
+    if not shutil.which('fish'):
+        pytest.skip('needs fish')
+    script = lifeboat('completion', 'fish').out.decode() + '\ncomplete -C "%s"\n' % typed
+    said = subprocess.check_output(['fish', '--no-config'], input=script.encode()).decode()
+    assert [line.split('\t')[0] for line in said.split('\n') if line] == offered
+
+
+def test_lists_are_given_with_commas_or_one_by_one(lifeboat, tmp_path):
+    given = parser.build('1').parse_args(['rescue', str(tmp_path), '--volumes', 'a, b', '--volumes', 'c', '--include', 'config,logs'])
+    assert parser.listed(given.volumes) == ['a', 'b', 'c'] and parser.listed(given.include) == ['config', 'logs']
+    assert lifeboat('look', '--gather', 'containers,volumes', '--engine', 'docker,all').out == lifeboat(
+        'look', '--gather', 'containers', '--gather', 'volumes').out
+    assert lifeboat('look', '--engine', 'docker,nonsense').status == 2

@@ -11,7 +11,7 @@ import tarfile
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases, registry
-from ansible_collections.lifeboat.docker.plugins.module_utils.databases.look import DATABASE
+from ansible_collections.lifeboat.docker.plugins.module_utils.databases.look import DATABASE, Match
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import tree
 from ansible_collections.lifeboat.docker.plugins.module_utils.usage import walk as usage
 
@@ -338,6 +338,7 @@ def test_what_is_cut_is_counted(tmp_path):
         unpack('h2', tmp_path / str(number))
     found = usage.scan_folder(os.fsencode(str(tmp_path)), detector=databases.Detector(max_found=5))
     assert (len(found.databases), found.databases_total) == (5, 9)
+    assert found.as_dict()['databases_total'] == 9
 
 
 def test_links_and_special_files_are_not_opened(tmp_path):
@@ -368,3 +369,10 @@ def test_many_databases_of_one_kind_stay_cheap(tmp_path):
     usage.scan_folder(os.fsencode(str(tmp_path)), detector=detector)
     assert databases.MAX_LOOKS - detector.looks_left < 20
     shutil.rmtree(str(tmp_path))
+
+
+def test_a_file_that_is_removed_while_it_is_looked_at_counts_no_bytes(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.MARKERS, b'marker', lambda look, name: Match('sqlite', None, 'made up', name=b'gone.db'))
+    (tmp_path / 'marker').write_bytes(b'')
+    found = usage.scan(tree.PlainTree(os.fsencode(str(tmp_path))).entries(), detector=databases.Detector())
+    assert [(one.engine, one.path, one.bytes) for one in found.databases] == [('sqlite', b'gone.db', 0)]

@@ -55,3 +55,49 @@ def test_it_leaves_no_descriptor_open(disk):
 def test_no_path_is_nothing():
     assert safeio.kind(None) == 0
     assert not safeio.is_folder(b'folder')
+
+
+def test_a_root_is_not_opened_through_a_link(disk):
+    """A container can swap a folder in the middle of a path for a link, between the look at it and its opening."""
+    (inner, outer) = (disk + b'/folder/inner', disk + b'/link/inner')
+    os.mkdir(inner)
+    with safeio.Dir.root(inner) as folder:
+        assert folder.names() == [] and folder.path() == inner
+    for path in (outer, disk + b'/link', disk + b'/folder/file', disk + b'/folder/../folder', b'folder', disk + b'/gone'):
+        with pytest.raises(OSError):
+            safeio.Dir.root(path)
+
+
+def test_a_root_that_was_closed_is_not_reopened_through_a_link(disk):
+    os.mkdir(disk + b'/folder/inner')
+    with safeio.Dir.root(disk + b'/folder/inner') as folder:
+        assert folder.identity
+        folder.close()
+        os.rename(disk + b'/folder', disk + b'/moved')
+        os.symlink(b'moved', disk + b'/folder')
+        with pytest.raises(OSError):
+            folder.names()
+
+
+def test_a_folder_that_somebody_holds(disk):
+    held = os.open(disk + b'/folder', os.O_RDONLY | os.O_DIRECTORY)
+    os.rename(disk + b'/folder', disk + b'/moved')
+    try:
+        with safeio.Dir.held(held) as folder:
+            assert folder.names() == [b'file']
+            folder.close()
+            assert folder.read(b'file') == b'123'
+            with pytest.raises(OSError) as told:
+                folder.open(b'.')
+            assert told.value.filename == b'/proc/self/fd/%d/.' % held
+    finally:
+        os.close(held)
+
+
+def test_roots_leave_no_descriptor_open(disk):
+    before = os.listdir('/proc/self/fd')
+    safeio.Dir.root(disk + b'/folder').close()
+    for path in (disk + b'/link', disk + b'/folder/file', disk + b'/gone/x'):
+        with pytest.raises(OSError):
+            safeio.Dir.root(path)
+    assert os.listdir('/proc/self/fd') == before

@@ -1166,26 +1166,13 @@ def test_containerd_store_that_is_not_mounted(dead):
 # -- other engines -------------------------------------------------------------------------------------------
 
 
-def test_podman(dead):
-    dead.root()
-    dead.file(b'/etc/passwd', PASSWD)
-    dead.folder(b'/var/lib/containers/storage/overlay-containers')
-    dead.folder(b'/home/ann/.local/share/containers/storage/vfs-containers')
-    dead.file(b'/etc/containers/storage.conf', b'[storage]\ndriver = "overlay"\n# graphroot = "/no"\n'
-                                               b'graphroot = "/data/pods"\n[storage.options]\ngraphroot = "/no"\n')
-    dead.folder(b'/data/pods/libpod')
-    problems = [problem for problem in dead.find().problems if problem.code == 'OTHER_ENGINE']
-    assert len(problems) == 3
-    assert all(problem.severity == model.INFO for problem in problems)
-
-
 @pytest.mark.parametrize('names', [['overlay', 'overlay-containers', 'libpod'], ['vfs-containers'], ['libpod']])
 def test_a_given_podman_store_is_not_an_empty_data_root(names, dead):
     for name in names:
         dead.folder(b'/srv/storage/' + name.encode())
-    problem = dead.problem('OTHER_ENGINE', [b'/srv/storage'])
-    assert problem.severity == model.CRITICAL and 'podman --root' in problem.next_step
-    assert dead.codes([b'/srv/storage']) == ['OTHER_ENGINE']
+    problem = dead.problem('DATA_ROOT_EMPTY', [b'/srv/storage'])
+    assert problem.severity == model.CRITICAL and 'Podman' in problem.message and 'engines' in problem.next_step
+    assert dead.codes([b'/srv/storage']) == ['DATA_ROOT_EMPTY']
 
 
 def test_an_empty_podman_folder_is_none(dead):

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 
+import deadpodman
 import deadroot
 import pytest
 
@@ -77,3 +78,14 @@ def test_what_could_not_be_read_is_not_complete(tmp_path, monkeypatch, where):
             assert item['status'] == 'partial'
     assert found['summary']['complete'] == sum(1 for item in found['containers'] if item['status'] == 'complete')
     assert found['summary']['partial'] == sum(1 for item in found['containers'] if item['status'] == 'partial')
+
+
+@pytest.mark.parametrize('build, place', [(deadroot.build, 'var/lib/docker'), (deadpodman.build, 'var/lib/containers/storage')])
+def test_a_root_says_where_its_engine_keeps_volumes(tmp_path, build, place):
+    """As the dead host saw it: the commands of the audit are run there."""
+    build(str(tmp_path / place), host_root=str(tmp_path), containers=3, files=1)
+    found = gathered(tmp_path, gather_subset=['containers', 'volumes'])
+    root, volumes = found['roots'][0], [one for one in found['volumes'] if one['path']]
+    assert volumes and root['volume_path'].startswith(root['recorded_path'])
+    for one in volumes:
+        assert one['path'] == str(tmp_path) + root['volume_path'].replace('{name}', one['name'])

@@ -235,8 +235,10 @@ def test_attributes_and_times_of_the_writable_layer(dead, form, name, whole):
         headers = layer.getmember('noted').pax_headers
     assert (headers.get('SCHILY.xattr.' + name) == 'y') is whole
     assert headers['mtime'] == '1500000000.123456789'
-    assert record['status'] == (model.COMPLETE if whole else model.PARTIAL)
-    assert [item for item in problems if item.code == 'IMAGE_ATTRIBUTES' and '/noted' in item.message] != [] or whole
+    # in a rootless root, as a user other than root makes it, this is the driver's own mark and nobody's attribute
+    told = not whole and not (os.geteuid() and name == 'user.overlay.opaque')
+    assert record['status'] == (model.PARTIAL if told else model.COMPLETE)
+    assert bool([item for item in problems if item.code == 'IMAGE_ATTRIBUTES' and '/noted' in item.message]) is told
 
 
 def test_the_same_source_gives_the_same_bytes_and_fingerprint(dead):

@@ -124,8 +124,8 @@ def other_manifest(archive):
     (lambda archive: archive.files.pop(blob(b'base')), 'lacks the layer'),
     (lambda archive: archive.change('manifest.json', lambda value: value[0].update(Layers=[])), 'does not fit'),
     (lambda archive: archive.change('manifest.json', lambda value: value[0].update(Config='../x')), 'lacks'),
-    (contradict, 'another one in index.json'), (hidden, 'not in manifest.json'), (other_config, 'not what its name says'),
-    (other_manifest, 'not what its digest says'),
+    (contradict, 'another one in index.json'), (hidden, 'not in manifest.json'), (other_config, 'whose digest is not its name'),
+    (other_manifest, 'does not have its digest'),
 ])
 def test_archives_that_contradict_themselves_are_refused(damage, reason):
     archive = Archive(('a:1', ['base'], 'A=1'))

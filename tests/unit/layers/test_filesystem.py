@@ -5,11 +5,14 @@
 import errno
 import io
 import os
+import random
+import stat
 import tarfile
 
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import write as archive
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import filesystem, union
@@ -152,3 +155,52 @@ def archive_of(files):
     out = io.BytesIO()
     archive.write_tar(files.walk(files.lookup(b'/not')), out)
     return out.getvalue()
+
+
+def some_layer(base, dice):
+    """A layer of files, folders, links, whiteouts and opaque folders whose names other layers have, too."""
+    def fill(folder, depth):
+        for name in dice.sample('abcdefgh', dice.randint(0, 8)):
+            path = os.path.join(folder, name)
+            kind = dice.choice('ffddlwp')
+            if kind == 'd' and depth < 3:
+                os.mkdir(path)
+                if dice.random() < 0.2:
+                    os.setxattr(path, 'user.overlay.opaque', b'y')
+                fill(path, depth + 1)
+            elif kind == 'l':
+                os.symlink('a', path)
+            elif kind == 'w':
+                os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+            elif kind == 'p':
+                os.mkfifo(path)
+            else:
+                put(folder, name)
+    os.makedirs(base)
+    fill(base, 0)
+
+
+@pytest.mark.parametrize('seed', range(int(os.environ.get('LIFEBOAT_SOAK', 1)) * 12))
+def test_listing_without_looking_at_each_file_is_the_same_as_a_walk(tmp_path, seed):
+    dice = random.Random(seed)
+    layers = [str(tmp_path / str(number)) for number in range(dice.randint(1, 5))]
+    for base in layers:
+        some_layer(base, dice)
+    with union.View([model.Layer(os.fsencode(base), model.OVERLAY_USER) for base in layers]) as opened:
+        merged = filesystem.merged(opened)
+        failures = []
+        if not safeio.SCANS:            # Python 3.6 lists no open folder with types, so each file has to be looked at
+            assert merged.paths(b'', failures.append) is None
+            return
+        fast = [path for batch in merged.paths(b'', failures.append) for path in batch]
+        slow = [entry.path + (b'/' if stat.S_ISDIR(entry.st.st_mode) else b'') for entry in filesystem.merged(opened).walk(b'', None)]
+    assert fast == slow and not failures
+
+
+def test_a_folder_that_only_leads_to_a_mount_holds_nothing():
+    entry = filesystem.empty().entry
+    for ask in (entry.folder.names, entry.readlink, lambda: entry.folder.open(b'x')):
+        with pytest.raises(OSError) as caught:
+            ask()
+        assert caught.value.errno == errno.ENOENT
+    assert entry.xattrs() == {}

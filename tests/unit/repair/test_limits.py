@@ -2,6 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """When nothing may be done, what settings hide, what a containerd store allows, and records that somebody made up."""
+import errno
+import fcntl
 import json
 import os
 import random
@@ -11,9 +13,10 @@ import boltwriter
 import pytest
 from repairing import Dead, codes, contents, empty, load, nul, put, snapshot
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import boltdb, boltwrite
-from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import refuse, run
 
 ROUNDS = 15 * int(os.environ.get('LIFEBOAT_SOAK') or 1)
 
@@ -106,6 +109,26 @@ def test_a_containerd_store_that_is_switched_off_is_said(tmp_path):
     assert dead.run(run.PLANNED)['hidden'] == []
 
 
+@pytest.mark.parametrize('there', [True, False])
+def test_another_data_root_in_daemon_json_is_said(tmp_path, there):
+    dead = Dead(tmp_path, containers=3)
+    daemon_json(dead, **{'data-root': '/srv/docker'})
+    if there:
+        os.makedirs(os.path.join(dead.top, 'srv/docker'))
+    hidden = dead.run(run.PLANNED)['hidden']
+    assert [(one['containers'], one['setting'], one['why']) for one in hidden] == [(3, '"data-root": "/var/lib/docker"', 'data-root is /srv/docker')]
+    daemon_json(dead, **{'data-root': '/var/lib/docker'})
+    assert dead.run(run.PLANNED)['hidden'] == []
+
+
+def test_a_switched_user_namespace_is_said(tmp_path):
+    dead = Dead(tmp_path, containers=3)
+    daemon_json(dead, **{'userns-remap': 'default'})
+    assert [(one['containers'], one['why']) for one in dead.run(run.PLANNED)['hidden']] == [(3, 'userns-remap is on')]
+    daemon_json(dead, debug=True)
+    assert dead.run(run.PLANNED)['hidden'] == []
+
+
 def test_the_right_setting_hides_nothing(tmp_path):
     dead = Dead(tmp_path, containers=3)
     daemon_json(dead, **{'storage-driver': 'overlay2'})
@@ -142,6 +165,13 @@ def test_a_whole_store_gets_the_guard_only(store):
     result = store.run()
     assert set(codes(result['plan'])) <= {'GUARD_AUTOREMOVE', 'GUARD_DEAD', 'GUARD_RESTART'} and 'GUARD_RESTART' in codes(result['plan'])
     assert not os.path.exists(os.path.join(store.path, 'overlay2'))     # a folder of that name would switch the engine over
+
+
+def test_a_container_of_a_store_that_is_marked_as_dead_is_held_if_its_layer_is_there(store):
+    path = store.folder('web', 'config.v2.json')
+    put(path, json.dumps(dict(load(path), State=dict(load(path)['State'], Dead=True))).encode())
+    store.run(run.GUARDED)
+    assert load(path)['State']['Dead'] is False
 
 
 @pytest.mark.parametrize('name', [META, SNAPSHOTS])
@@ -207,6 +237,7 @@ def test_made_up_records_end_in_a_plan_or_a_sentence(tmp_path, seed):
             names[:] = [name for name in names if name not in ('diff', '_data', 'fs')]
             records.extend(os.path.join(folder, name) for name in files if not os.path.islink(os.path.join(folder, name)))
     for path in chance.sample(sorted(records), 12):
+        os.chmod(path, os.stat(path).st_mode | 0o200)   # a blob is read-only, to its owner too
         if chance.random() < 0.5 and os.path.getsize(path):
             with open(path, 'r+b') as stream:
                 stream.seek(chance.randrange(os.path.getsize(path)))
@@ -254,3 +285,54 @@ def test_options_of_a_volume_come_from_the_database(tmp_path):
         'MountType': 'nfs', 'MountOpts': 'addr=192.0.2.1,rw', 'MountDevice': ':/export', 'Quota': {'Size': 0}}
     left = [step for step in result['plan'] if step['code'] == 'VOLUME_OPTIONS_ASIDE']
     assert [(step['certainty'], step['done']) for step in left] == [('lost', False)]
+
+
+# -- refused ------------------------------------------------------------------------------------------------------------
+
+
+def refused(dead, before, *words):
+    with pytest.raises(LifeboatError) as why:
+        dead.run()
+    assert 'nothing was done' in str(why.value) or 'cannot be read' in str(why.value)
+    assert all(word in str(why.value) for word in words), why.value
+    assert snapshot(dead.path) == before and not os.path.exists(dead.journal)
+
+
+def test_a_containerd_of_its_own_service_that_lives_is_refused(tmp_path):
+    dead = Dead(tmp_path, containers=1)
+    path = os.path.join(dead.top, 'var/lib/containerd', META)
+    os.makedirs(os.path.dirname(path))
+    put(path, b'')
+    before = snapshot(dead.path)
+    with open(path, 'rb') as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        refused(dead, before, 'is locked by a living process', 'var/lib/containerd')
+        assert [one['code'] for one in dead.run(run.PLANNED)['problems']] == ['ROOT_IN_USE']
+
+
+def test_a_container_that_still_runs_is_refused(tmp_path, monkeypatch):
+    dead = Dead(tmp_path, containers=1)
+    before = snapshot(dead.path)
+    monkeypatch.setattr(refuse.liveness, 'shims_of', lambda host: {dead.container('web').id: 77})
+    refused(dead, before, '1 of its containers run')
+
+
+def test_a_disk_with_errors_is_refused(tmp_path, monkeypatch):
+    dead = Dead(tmp_path, containers=1)
+    before, read = snapshot(dead.path), safeio.Dir.read
+
+    def failing(self, name, *more):
+        if name == b'cache-id':
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(self, name, *more)
+    with monkeypatch.context() as patch:
+        patch.setattr(safeio.Dir, 'read', failing)
+        refused(dead, before, 'ddrescue')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a folder away')
+def test_a_root_whose_owners_were_changed_is_refused(tmp_path):
+    dead = Dead(tmp_path, containers=1)
+    os.chown(os.path.join(dead.path, 'image'), 1000, 1000)
+    before = snapshot(dead.path)
+    refused(dead, before, 'belongs to user 1000')

@@ -153,7 +153,7 @@ def stopped_root(tmp_path, monkeypatch, state='stopped', idmap=None):
     class Host(object):
         roots = [Root]
 
-        def __init__(self, *dummy):
+        def __init__(self, *dummy, engines=()):
             pass
 
         def __enter__(self):

@@ -16,6 +16,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.restore import (
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 CID = 'c' * 64
+OWN = {'uid': os.geteuid(), 'gid': os.getegid()}
 
 
 class Engine(object):
@@ -169,7 +170,7 @@ def test_volumes_without_data_are_made_as_they_were(engine, tmp_path):
     assert (engine.volumes['nfs']['Options'], engine.volumes['nfs']['Labels']) == (options, {'a': 'b'})
     assert (engine.volumes['gone']['Options'], engine.volumes['gone']['Labels']) == ({}, {'c': 'd'})
     said = ' '.join(made.notes)
-    assert 'gone (lost): it will be empty' in said and 'nfs (complete): its data lie where' in said and 'there (complete): it stays' in said
+    assert 'gone (lost): it will be empty' in said and 'nfs (complete): its data are where' in said and 'there (complete): it stays' in said
     # alone, only what is more than an empty folder
     engine.volumes.pop('nfs'), engine.volumes.pop('gone')
     assert [step.name for step in plan(engine, path, restore=('volumes',))[0].steps] == ['nfs']
@@ -207,7 +208,7 @@ def same_host(tmp_path, raw=None):
     (place / 'd' / 'g').write_bytes(b'yy')
     for name, mode in (('', 0o755), ('d', 0o755), ('f', 0o644), ('d/g', 0o644)):
         os.chmod(str(place / name), mode)
-    raw = raw or tar_bytes([ROOT, member('./f', b'x'), member('./d/'), member('./d/g', b'yy')])
+    raw = raw or tar_bytes([member('./', **OWN), member('./f', b'x', **OWN), member('./d/', **OWN), member('./d/g', b'yy', **OWN)])
     return bundle(tmp_path, {'NetworkMode': 'none', 'Binds': ['%s:/d' % place]}, [
         {'type': 'bind', 'source': str(place), 'destination': '/d'}], {'binds/00-shop.tar': raw}, [('00-shop', str(place))]), place
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
+import sqlite3
 
 import pytest
 
@@ -46,3 +47,12 @@ def test_sqlite_with_its_log_says_what_to_expect(tmp_path):
 def test_nothing_there(tmp_path):
     (tmp_path / 'a').write_bytes(b'x')
     assert databases.find(os.fsencode(str(tmp_path))) == [] == databases.find(b'/nowhere')
+
+
+def test_the_engine_keeps_its_volumes_behind_a_link(tmp_path):
+    """/var/lib/docker of a running engine may be the administrator's link to another disk."""
+    (tmp_path / 'disk' / 'v').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to('disk')
+    with sqlite3.connect(str(tmp_path / 'disk' / 'v' / 'a.db')) as database:
+        database.execute('create table t (x)')
+    assert [one['engine'] for one in databases.find(os.fsencode(str(tmp_path / 'link' / 'v')))] == ['sqlite']

@@ -79,3 +79,11 @@ def test_a_mistake_of_ours_is_not_hidden_but_undone():
     with pytest.raises(ZeroDivisionError):
         steps.run([scene.step('a', boom(ZeroDivisionError()))])
     assert scene.log == ['a', '-a']
+
+
+def test_an_interruption_before_the_first_step_is_one_too():
+    def none_yet():
+        raise steps.Interrupted()
+        yield
+    with pytest.raises(steps.Stopped):
+        steps.run(none_yet())

@@ -13,6 +13,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.restore import vol
 from ansible_collections.lifeboat.docker.tests.unit.archive.test_unpack import HOSTILE, sparse
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, member, tar_bytes
 
+OWN = {'uid': os.geteuid(), 'gid': os.getegid()}
 ONLY_FILE_SYSTEM = {'over a link', 'folder over a link', 'hard link to nothing', 'file as a folder', 'same file twice',
                     'without its folder'}
 
@@ -151,15 +152,14 @@ def test_filling_is_marked_until_it_is_done(tmp_path):
     engine = Engine(tmp_path)
     volume = engine.create_volume('v')
     access = volumes.Volumes(engine, {})
-    good = tar_bytes([ROOT, member('./a', b'x')])
+    good = tar_bytes([member('./', **OWN), member('./a', b'x', **OWN)])
     with pytest.raises(ArchiveError):
         access.fill(volume, io.BytesIO(good[:1024]), 'v.tar', 'd' * 64)
     assert access.unfinished(volume)
     access.empty(volume)
     assert access.content(volume) == []
-    if os.access('/proc/self/mem', os.W_OK):
-        access.fill(volume, io.BytesIO(good), 'v.tar', 'd' * 64)
-        assert not access.unfinished(volume) and access.restored_from(volume) == 'd' * 64 and access.content(volume) == ['a']
+    access.fill(volume, io.BytesIO(good), 'v.tar', 'd' * 64)
+    assert not access.unfinished(volume) and access.restored_from(volume) == 'd' * 64 and access.content(volume) == ['a']
 
 
 def test_old_content_goes_aside_and_comes_back(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import inbox
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, inbox
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 GOOD = tar_bytes([ROOT, member('./a', b'x' * 5000), member('./b', b'y')])
@@ -43,7 +43,7 @@ class Controller(object):
             self.most = max(self.most, sum(name.startswith('chunk-') for name in names))
             for name in names:
                 match = re.match(r'want-(\d+)-([0-9a-f]+)\Z', name)
-                if match and sum(other.startswith('chunk-%s-' % match.group(1)) for other in names) < inbox.CHUNKS:
+                if match and sum(other.startswith('chunk-%s-' % match.group(1)) for other in names) < channel.PIECES:
                     self.send(match.group(1), bytes.fromhex(match.group(2)).decode(), sent)
             time.sleep(0.001)
 
@@ -80,7 +80,7 @@ def deliver(tmp_path):
 def test_it_comes_in_pieces_of_which_few_lie_there(deliver, tmp_path):
     controller, result = deliver(GOOD, size=600)
     assert result['changed'] and (tmp_path / 'out' / 'volumes' / 'v' / 'a').read_bytes() == b'x' * 5000
-    assert 0 < controller.most <= inbox.CHUNKS
+    assert 0 < controller.most <= channel.PIECES
 
 
 @pytest.mark.parametrize('change', [
@@ -166,7 +166,7 @@ def test_links_and_pipes_in_the_folder(name, tmp_path):
     assert secret.read_text() == 'stays'
     os.mkfifo(str(folder / 'pipe'))
     with pytest.raises(OSError):
-        inbox.opened(os.fsencode(str(folder)), b'pipe', 10)
+        channel.opened(os.fsencode(str(folder)), b'pipe', 10)
 
 
 def test_documents_that_make_no_sense(tmp_path):
@@ -178,3 +178,28 @@ def test_documents_that_make_no_sense(tmp_path):
             incoming.document(b'images.json')
     assert incoming.document(b'missing.json') is None
     incoming.close()
+
+
+def test_names_are_read_as_they_are_made():
+    assert channel.WANT.match(channel.want_name(7, b'volumes/a b\xff.tar.zst')).groups() == ('7', b'volumes/a b\xff.tar.zst'.hex())
+    assert [channel.PIECE.match(channel.piece_name(7, 12, last)).group(1) for last in (False, True)] == ['7', '7']
+    assert channel.CHUNK.match(channel.chunk_name(3, 'a' * 64)).groups() == ('00000003', 'a' * 64)
+    for name in ('chunk-7-1-LAST', 'chunk-x-1', 'want-7-', 'want-7-6', '3-' + 'a' * 64, 'want-7-61\n'):
+        assert not any(kind.match(name) for kind in (channel.WANT, channel.PIECE, channel.CHUNK))
+
+
+def test_files_of_the_folder_are_never_links(tmp_path):
+    folder = str(tmp_path)
+    channel.make(folder, 'a', b'12345')
+    assert channel.read(folder, 'a') == b'12345' and channel.read(folder, 'a', 2) == b'12'
+    os.symlink('a', os.path.join(folder, 'b'))
+    assert channel.read(folder, 'b') == b'' == channel.read(folder, 'gone')
+    for name in ('a', 'b'):
+        with pytest.raises(FileExistsError):
+            channel.make(folder, name)
+    os.close(channel.opened(folder, 'a', 5))
+    with pytest.raises(OSError, match='larger'):
+        channel.opened(folder, 'a', 4)
+    channel.remove(folder, 'b')
+    channel.remove(folder, 'b')
+    assert sorted(os.listdir(folder)) == ['a']

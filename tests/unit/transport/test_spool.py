@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, remote, spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, frames, remote, spool
 
 MIB = 1 << 20
 
@@ -76,7 +76,7 @@ def test_a_stream_goes_through_and_the_spool_stays_small(folder):
     assert 2 * MIB < most <= 4 * MIB
     spool.step(folder, {'free': good})
     assert writer.drained()
-    assert not [name for name in os.listdir(folder) if spool.CHUNK.match(name)]
+    assert not [name for name in os.listdir(folder) if channel.CHUNK.match(name)]
 
 
 def test_a_step_may_come_twice(folder):

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.databases import detector as databases
-from ansible_collections.lifeboat.docker.plugins.module_utils.usage import ahead, walk as usage
+from ansible_collections.lifeboat.docker.plugins.module_utils.usage import ahead, parallel, walk as usage
 
 
 @pytest.fixture
@@ -20,8 +20,11 @@ def place(tmp_path, monkeypatch):
         for name, size in (('file', 100 + number), ('picture.jpg', 5000), ('x.pyc', 7), ('data.db', 512)):
             (folder / name).write_bytes(b'x' * size)
             os.utime(str(folder / name), (1600000000 + 1000 * number + size,) * 2)     # no two alike
-    os.link(str(tmp_path / 'd03' / 'a' / 'b' / 'file'), str(tmp_path / 'd50' / 'a' / 'again'))
-    os.link(str(tmp_path / 'd03' / 'a' / 'b' / 'file'), str(tmp_path / 'd50' / 'a' / 'and again'))
+    # counted where it is met first, which may be either place: so neither is among the largest or the newest
+    (tmp_path / 'd03' / 'a' / 'linked').write_bytes(b'123')
+    os.utime(str(tmp_path / 'd03' / 'a' / 'linked'), (1500000000,) * 2)
+    os.link(str(tmp_path / 'd03' / 'a' / 'linked'), str(tmp_path / 'd04' / 'a' / 'again'))
+    os.link(str(tmp_path / 'd03' / 'a' / 'linked'), str(tmp_path / 'd04' / 'a' / 'and again'))
     (tmp_path / 'd41' / 'repository' / 'objects').mkdir(parents=True)
     (tmp_path / 'd41' / 'repository' / 'refs').mkdir()
     (tmp_path / 'd41' / 'repository' / 'HEAD').write_text('ref: refs/heads/main\n')
@@ -43,7 +46,7 @@ def both(place, **options):
 def test_the_same_result(place):
     alone, shared = both(place)
     assert shared == alone
-    assert alone[0].files == 246 and {'git', 'sqlite'} <= {one.engine for one in alone[0].databases}
+    assert alone[0].files == 247 and {'git', 'sqlite'} <= {one.engine for one in alone[0].databases}
 
 
 def test_the_second_process_really_works(place, monkeypatch):
@@ -60,15 +63,15 @@ def test_the_second_process_really_works(place, monkeypatch):
 def test_it_is_killed(place, monkeypatch, frames):
     """Whatever it had done by then, nothing is missing and nothing is counted twice."""
     left = [frames]
-    real = ahead._write
+    real = parallel.send
 
-    def write(into, messages):
+    def send(into, raw):
         if not left[0]:
             os.kill(os.getpid(), signal.SIGKILL)
         left[0] -= 1
-        real(into, messages)
+        real(into, raw)
 
-    monkeypatch.setattr(ahead, '_write', write)
+    monkeypatch.setattr(parallel, 'send', send)
     alone, shared = both(place)
     assert shared == alone
 
@@ -98,4 +101,4 @@ def test_a_folder_that_cannot_be_read(place, monkeypatch):
 
 def test_a_limit(place):
     shared = usage.scan_folder(place, helper=True, limits={'scan_max_files': 20})
-    assert shared.cut == 'scan_max_files' and not shared.complete and shared.files < 246
+    assert shared.cut == 'scan_max_files' and not shared.complete and shared.files < 247

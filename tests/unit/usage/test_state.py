@@ -209,23 +209,59 @@ def test_parallel_with_more_jobs_than_a_pipe_takes():
     assert [value for value, dummy in results] == list(range(20000))
 
 
-def test_early_answers():
+def test_what_cannot_be_sent_is_made_here():
+    results = parallel.run([lambda: 1, lambda: (lambda: 2), lambda: 3], 2)
+    assert results[0] == (1, None) and results[1][0]() == 2 and results[2] == (3, None)
+
+
+def test_jobs_begun_early():
     parent = os.getpid()
 
     def dies():
         if os.getpid() != parent:
             os._exit(9)
         return True
-    questions = [lambda number=number: number % 3 for number in range(3000)] + [lambda: 1 // 0]
-    expected = [bool(number % 3) for number in range(3000)] + [False]
-    for workers in (None, 0, 1, 2):
-        assert parallel.Early(questions, workers).answers() == expected
-    assert parallel.Early([dies] * 9, 2).answers() == [True] * 9
-    assert parallel.Early([], 2).answers() == []
-    assert parallel.Early([lambda: True] * (parallel.Early.MOST + 1), 2).answers() == [True] * (parallel.Early.MOST + 1)
+    jobs = [lambda number=number: number % 3 for number in range(3000)] + [lambda: 1 // 0]
+    for children in (0, 1, 2):
+        results = parallel.Jobs(jobs, children).results()
+        assert [value for value, dummy in results] == [number % 3 for number in range(3000)] + [None]
+        assert isinstance(results[-1][1], ZeroDivisionError)
+    assert parallel.Jobs([dies] * 9, 2).results() == [(True, None)] * 9
+    assert parallel.Jobs([], 2).results() == []
 
 
-def test_early_answers_fill_the_pipe_of_an_idle_caller():
-    early = parallel.Early([lambda: True] * parallel.Early.MOST, 2)
+def test_results_fill_the_pipe_of_an_idle_caller():
+    early = parallel.Jobs([lambda: True] * 16384, 2)
     time.sleep(0.2)
-    assert early.answers() == [True] * parallel.Early.MOST
+    assert early.results() == [(True, None)] * 16384
+
+
+def test_a_result_that_no_pipe_takes_at_once():
+    assert parallel.run([lambda: b'x' * (1 << 20)] * 5, 2) == [(b'x' * (1 << 20), None)] * 5
+
+
+def test_a_crew_leaves_nothing_behind():
+    before = os.listdir('/proc/self/fd')
+    for helping in (True, False):
+        parallel.Jobs([lambda: 1] * 9, 3).results(helping)
+    crew = parallel.Jobs([lambda: time.sleep(60)] * 3, 3)
+    crew.close()
+    crew.close()
+    assert os.listdir('/proc/self/fd') == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_process_that_cannot_be_had(monkeypatch):
+    before, real, left = os.listdir('/proc/self/fd'), os.fork, [1]
+
+    def fork():
+        if not left[0]:
+            raise OSError(11, 'no')
+        left[0] -= 1
+        return real()
+
+    monkeypatch.setattr(os, 'fork', fork)
+    for dummy in range(2):              # one child instead of three, then none
+        assert parallel.run([lambda: 1] * 9, 3) == [(1, None)] * 9
+    assert os.listdir('/proc/self/fd') == before

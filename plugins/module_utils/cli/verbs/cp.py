@@ -5,7 +5,7 @@
 import contextlib
 import os
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Iterator, List, NamedTuple, Optional, Set
 
 from ...archive.progress import human
 from ...bundles import objects
@@ -15,8 +15,15 @@ from ...disk.tree import Failure
 from .. import copying, files
 from ..host import open_host
 from ..main import NOTHING
-from ..output import shown
+from ..output import Output, shown
 from ..progress import Bar, Meter
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...engines.registry import Host
+    from ...layers.filesystem import Node
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Owners, modes, times to the nanosecond, extended attributes, ACLs, holes and hard links are kept; links are copied as links.
@@ -43,7 +50,7 @@ class Job(NamedTuple):
     source: str                         # tells this source from others
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('objects', metavar='OBJECT:PATH', nargs='+', help='what to copy; ' + files.OBJECT_HELP)
     parser.add_argument('dest', metavar='DEST', help='a folder to copy into, or the new name')
     parser.add_argument('-L', '--follow-link', action='store_true', help='if PATH itself is a link, copy what it leads to')
@@ -55,7 +62,7 @@ def arguments(parser):
                         help='owners as the container saw them (default), or as on the disk: they differ with user namespaces')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     tally, counts, meter = files.Tally(out), copying.Counts(), Meter('copying')
     references = [objects.with_path(text) for text in given.objects]
     sums = open(given.sums, 'wb') if given.sums else None
@@ -80,7 +87,7 @@ def run(given, out):
 
 
 @contextlib.contextmanager
-def _dest(given, counts):
+def _dest(given: 'argparse.Namespace', counts: copying.Counts) -> Iterator[None]:
     """An error of the system in here is one of the destination."""
     try:
         yield
@@ -90,14 +97,15 @@ def _dest(given, counts):
                                 shown(given.dest), exc.strerror or exc, human(counts.bytes)))
 
 
-def _finish(given, out, ready):
+def _finish(given: 'argparse.Namespace', out: Output, ready: List[copying.Copy]) -> None:
     """Only when all is copied does anything get its name: so the same command can be run again after an end in the middle."""
     for copy in ready:
         for name, aside in copy.finish(given.force):
-            out.note('%s was there and is now called %s' % (shown(name), shown(aside)))
+            out.note('%s was there and is now called %s' % (shown(name), shown(aside or b'')))
 
 
-def _copy(given, host, found, reference, tally, meter, counts, sums, ready, folders):
+def _copy(given: 'argparse.Namespace', host: 'Host', found: objects.Opened, reference: objects.Reference, tally: files.Tally, meter: Meter,
+          counts: copying.Counts, sums: Optional[BinaryIO], ready: List[copying.Copy], folders: Set[int]) -> None:
     """Copy what one reference means under a temporary name; READY gets the copying.Copy."""
     node = objects.lookup(found, reference.path, given.follow_link)
     place = objects.place(found, b'')[:-1]
@@ -122,11 +130,11 @@ def _copy(given, host, found, reference, tally, meter, counts, sums, ready, fold
         ready.append(copy)
 
 
-def _names(found, node, tally, place):
+def _names(found: objects.Opened, node: 'Node', tally: files.Tally, place: bytes) -> List[bytes]:
     return [entry.path.rpartition(b'/')[2] for entry in files.entries(found.files.children(node), tally, place)]
 
 
-def _bytes(found, node):
+def _bytes(found: objects.Opened, node: 'Node') -> int:
     """Bytes that reading a folder takes: holes are not read."""
     return sum(min(item.st.st_size, item.st.st_blocks * 512 + 4096) for item in found.files.walk(node)
                if not isinstance(item, Failure) and stat.S_ISREG(item.st.st_mode))
@@ -135,8 +143,8 @@ def _bytes(found, node):
 # -- what goes where -------------------------------------------------------------------------------------------------------
 
 
-def _job(given, found, reference, node):
-    path = reference.path
+def _job(given: 'argparse.Namespace', found: objects.Opened, reference: objects.Reference, node: 'Node') -> Job:
+    path = reference.path or b'/'
     contents = node.folder is not None and (not path.strip(b'/.') or path.endswith(b'/.'))
     name = os.path.basename(os.path.normpath(path)) if not contents else b''
     dest = os.fsencode(given.dest)
@@ -158,7 +166,7 @@ def _job(given, found, reference, node):
     return Job(folder, name, source)
 
 
-def _refuse_inside(given, host, found, node):
+def _refuse_inside(given: 'argparse.Namespace', host: 'Host', found: objects.Opened, node: 'Node') -> None:
     """DEST must not lie in what is rescued."""
     dest = os.path.abspath(os.fsencode(given.dest))
     sources = []
@@ -179,7 +187,7 @@ def _refuse_inside(given, host, found, node):
                 shown(dest), shown(folder)))
 
 
-def _summary(given, out, counts, tally):
+def _summary(given: 'argparse.Namespace', out: Output, counts: copying.Counts, tally: files.Tally) -> None:
     if counts.devices:
         tally.note(['%d device nodes were left out%s' % (counts.devices, '' if given.devices else '; --devices makes them (as root)')])
     if counts.attributes:
@@ -188,7 +196,7 @@ def _summary(given, out, counts, tally):
     if os.geteuid() != 0:
         out.note('lifeboat: not run as root: everything belongs to you, owners and set-user-ID bits are not kept')
     if counts.split_links:
-        out.note('lifeboat: %d hard links may be copies of their own' % counts.split_links)
+        out.note('lifeboat: %d hard links may be separate copies' % counts.split_links)
     text = '%d files, %s copied' % (counts.files, human(counts.bytes))
     if counts.kept:
         text += ', %d of them by an earlier run' % counts.kept

@@ -2,13 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat diff: what a container changed."""
+from typing import TYPE_CHECKING
+
 from ...bundles import objects
 from ...disk.errors import LifeboatError
 from ...disk.tree import Failure
 from ...formats import wording
 from .. import files
 from ..host import open_host
-from ..output import shown
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..parser import Parser
 
 DESCRIPTION = '''
 A: added, C: changed, D: deleted, compared with the image, as docker diff prints it.'''
@@ -19,11 +26,11 @@ lifeboat diff web | grep '^A /etc'
 lifeboat diff web --json'''
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('container', metavar='CONTAINER', help='name, or the beginning of the ID')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...layers.changes import changes
     tally, found = files.Tally(out), []
     reference = objects.parse(given.container)
@@ -35,7 +42,7 @@ def run(given, out):
         if stack is None or stack.writable is None:
             raise LifeboatError(objects.said(item.record.problems, 'The writable layer of %s is not on this disk' % shown(item.name)))
         if not stack.known():
-            tally.note(['layers of the image of %s are not on this disk: what they held and was changed reads as added' % shown(item.name)])
+            tally.note(['layers of the image of %s are not on this disk: changed files of these layers are shown as added' % shown(item.name)])
         for change in changes(stack):
             if isinstance(change, Failure):
                 tally.fail(b'/' + change.path, change.error)

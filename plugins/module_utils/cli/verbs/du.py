@@ -3,11 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat du: sizes of folders, hard links once."""
 import stat
+from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from ...archive.progress import human
 from ...bundles import objects
 from .. import files
-from ..output import shown
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...layers.filesystem import FileSystem, Node
+    from ..parser import Parser
 
 DESCRIPTION = '''
 The first number is what the files take on the disk, the second how long they are: holes of sparse files are the difference.'''
@@ -19,16 +26,16 @@ lifeboat du layer:web                what the container itself wrote
 lifeboat du volume:shop-data -b      in bytes'''
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     files.arguments(parser)
-    parser.add_argument('-d', '--depth', type=int, default=1, metavar='N', help='folders so deep get a line of their own (default: 1)')
+    parser.add_argument('-d', '--depth', type=int, default=1, metavar='N', help='print folders down to this depth (default: 1)')
     parser.add_argument('-b', '--bytes', action='store_true', help='bytes instead of MiB')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     tally, found = files.Tally(out), []
 
-    def show(opened, reference, node):
+    def show(opened: objects.Opened, reference: objects.Reference, node: 'Node') -> None:
         place = objects.place(opened, b'')[:-1]
         sizes = measure(opened.files, node, given.depth, tally, place)
         for path, (allocated, apparent, count) in sorted(sizes.items(), key=lambda item: (len(item[0]) == 0, item[0])):
@@ -46,10 +53,10 @@ def run(given, out):
     return status
 
 
-def measure(tree, node, depth, tally, place=b''):
+def measure(tree: 'FileSystem', node: 'Node', depth: int, tally: files.Tally, place: bytes = b'') -> Dict[Tuple[bytes, ...], Tuple[int, int, int]]:
     """{components of a folder below NODE: (allocated bytes, apparent bytes, files)}; () is all together. Hard links count once,
     in the folder that comes first."""
-    sizes = {(): [0, 0, 0]}
+    sizes: Dict[Tuple[bytes, ...], List[int]] = {(): [0, 0, 0]}
     if node.folder is None:
         st = node.entry.st
         return {(): (st.st_blocks * 512, st.st_size, 1)}
@@ -69,4 +76,4 @@ def measure(tree, node, depth, tally, place=b''):
             if stat.S_ISREG(st.st_mode):
                 total[1] += st.st_size
             total[2] += not folder
-    return {path: tuple(total) for path, total in sizes.items()}
+    return {path: (total[0], total[1], total[2]) for path, total in sizes.items()}

@@ -5,13 +5,20 @@
 import fnmatch
 import os
 import stat
+from typing import TYPE_CHECKING, Callable, Iterator, List, Optional
 
 from ...bundles import objects
 from ...disk.errors import LifeboatError
 from ...formats import quantities
 from ...layers import filesystem
 from .. import files
-from ..output import shown
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...disk.tree import Entry
+    from ..parser import Parser
 
 DESCRIPTION = '''
 All tests that are given must hold. -print0 prints the bytes of each path and a zero byte, for xargs -0.'''
@@ -27,26 +34,26 @@ lifeboat find layer:web -type f                files that the container itself w
 TYPES = ('f', 'd', 'l', 'p', 's', 'c', 'b')
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     files.arguments(parser)
     parser.add_argument('-name', metavar='GLOB', help='the name matches, as *.conf')
-    parser.add_argument('-iname', metavar='GLOB', help='the same, whatever the case of letters')
+    parser.add_argument('-iname', metavar='GLOB', help='the same, ignoring case')
     parser.add_argument('-path', metavar='GLOB', help='the whole path matches')
     parser.add_argument('-newer', metavar='TIME', help='changed after a time (2026-05-01, 2026-05-01T12:00:00Z), within a duration '
                         '(10m, 7d), or after a file of the same OBJECT (/etc/hostname)')
     parser.add_argument('-size', metavar='[+-]SIZE', help='larger (+), smaller (-) or as large as 4096, 64M, 2GiB')
     parser.add_argument('-type', choices=TYPES, help='f file, d folder, l link, p FIFO, s socket, c and b devices')
-    parser.add_argument('-maxdepth', metavar='N', type=int, help='at most so many folders down')
+    parser.add_argument('-maxdepth', metavar='N', type=int, help='at most this many levels deep')
     parser.add_argument('-print0', action='store_true', help='a zero byte behind each path, and nothing escaped')
     parser.add_argument('-l', '--long', action='store_true', help='modes, owners, sizes and times')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     tally, found = files.Tally(out), []
     size = _size(given.size)
     count = [0]
 
-    def show(opened, reference, node):
+    def show(opened: objects.Opened, reference: objects.Reference, node: filesystem.Node) -> None:
         place = objects.place(opened, b'')[:-1]
         tests = _tests(given, size, opened)
         depth = len(node.names) + given.maxdepth if given.maxdepth is not None else None
@@ -69,7 +76,8 @@ def run(given, out):
     return status
 
 
-def _below(opened, node, depth, tally, place):
+def _below(opened: objects.Opened, node: filesystem.Node, depth: Optional[int], tally: files.Tally,
+           place: bytes) -> 'Iterator[Entry]':
     if node.folder is None:
         return iter((node.entry,))
     if depth is not None and depth <= len(node.names):
@@ -78,8 +86,8 @@ def _below(opened, node, depth, tally, place):
         node, None if depth is None else lambda entry: entry.path.count(b'/') + 1 >= depth), tally, place)
 
 
-def _tests(given, size, opened):
-    tests = []
+def _tests(given: 'argparse.Namespace', size: Optional[Callable[[int], bool]], opened: objects.Opened) -> 'List[Callable[[Entry], bool]]':
+    tests: List[Callable[[Entry], bool]] = []
     if given.type:
         tests.append(lambda entry: filesystem.kind(entry.st.st_mode) == given.type)
     if size is not None:
@@ -99,7 +107,7 @@ def _tests(given, size, opened):
     return tests
 
 
-def _newer(text, opened):
+def _newer(text: str, opened: objects.Opened) -> int:
     """Nanoseconds since 1970 of -newer."""
     if text.startswith('/'):
         return objects.lookup(opened, os.fsencode(text)).entry.st.st_mtime_ns
@@ -110,7 +118,7 @@ def _newer(text, opened):
     return seconds * 1000000000 + nanos
 
 
-def _size(text):
+def _size(text: Optional[str]) -> Optional[Callable[[int], bool]]:
     if text is None:
         return None
     try:

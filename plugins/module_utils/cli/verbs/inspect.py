@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat inspect: the definition of a container as the Engine API takes it, or what is recorded of a volume or an image."""
 import json
+from typing import TYPE_CHECKING, Any, Dict
 
 from ...bundles import objects
 from ...disk.errors import LifeboatError
@@ -10,7 +11,13 @@ from ...formats import redact, wording
 from .. import words
 from ..host import open_host
 from ..main import PARTIAL, WHOLE
-from ..output import shown
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...records.model import Image, Volume
+    from ..parser import Parser
 
 DESCRIPTION = '''
 For a container: the body of POST /containers/create, with what the engine filled in by itself taken out again. It is what
@@ -25,12 +32,12 @@ lifeboat inspect web > create.json
 lifeboat inspect web --redact              for a ticket'''
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('object', metavar='OBJECT', help='a container, volume:NAME or image:REF')
     parser.add_argument('--redact', action='store_true', help='without secrets: values of the environment, and what looks like one elsewhere')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...recreate import redacted
     with open_host(given) as host:
         item = objects.find(host, objects.parse(given.object))
@@ -50,7 +57,7 @@ def run(given, out):
     return PARTIAL if notes else WHOLE
 
 
-def body(item):
+def body(item: objects.Object) -> Dict[str, Any]:
     """The create call's body of a container (objects.Object)."""
     from ...records import definition as definitions
     from ...recreate import body as bodies
@@ -66,13 +73,13 @@ def body(item):
         volume_settings=info, network_settings=around.networks, peers=around.peers))
 
 
-def _volume(volume, quiet):
+def _volume(volume: 'Volume', quiet: bool) -> Dict[str, Any]:
     return {'Name': volume.name, 'Driver': volume.driver, 'Labels': redact.values(volume.labels) if quiet else volume.labels,
             'Options': redact.options(volume.options) if quiet else volume.options,
             'Path': wording.text(volume.path), 'UsedBy': list(volume.used_by), 'Status': volume.status}
 
 
-def _image(image, quiet):
+def _image(image: 'Image', quiet: bool) -> Dict[str, Any]:
     from ...recreate import redacted
     config = image.config.get('config') or {}
     return {'Id': image.id, 'References': list(image.references), 'Created': image.created, 'Architecture': image.architecture,

@@ -5,6 +5,7 @@
 import collections
 import os
 import stat
+from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, List, Optional, Tuple
 
 from ...bundles import objects
 from ...disk import safeio
@@ -13,7 +14,13 @@ from ...formats import containerlogs, quantities
 from ...records import codes
 from .. import files
 from ..host import open_host
-from ..output import harmless, shown
+from ..output import Output, harmless, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...records.model import Log
+    from ..parser import Parser
 
 DESCRIPTION = '''
 What the container printed to its standard output goes to the standard output, its errors to the standard error, rotated
@@ -26,7 +33,7 @@ lifeboat logs --since 2026-05-01 --until 2026-05-02T12:00:00Z web
 lifeboat logs web 2> errors.txt > output.txt'''
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('container', metavar='CONTAINER', help='name, or the beginning of the ID')
     parser.add_argument('-t', '--timestamps', action='store_true', help='the time before each record')
     parser.add_argument('-n', '--tail', metavar='N', default='all', help='only the last N records')
@@ -35,7 +42,7 @@ def arguments(parser):
     parser.add_argument('--raw', action='store_true', help='print bytes as they are, on a terminal too')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     tail, since, until = _tail(given.tail), _moment('--since', given.since), _moment('--until', given.until)
     reference = objects.parse(given.container)
     if reference.kind != objects.CONTAINER:
@@ -43,7 +50,7 @@ def run(given, out):
     with open_host(given) as host:
         item = objects.find(host, reference)
         log = item.record.log
-        if log is None or not log.files and log.driver not in ('json-file', 'local'):
+        if log is None or not log.files and log.driver not in ('json-file', 'local', 'k8s-file'):
             raise LifeboatError(_elsewhere(item))
         counters = containerlogs.Counters()
         streams, tally = [], files.Tally(out)
@@ -59,12 +66,12 @@ def run(given, out):
             for stream in streams:
                 stream.close()
     if counters.damaged or counters.notes:
-        tally.note(['the logs of %s: %d bytes in %d places are no log records and are left out%s' % (
+        tally.note(['the logs of %s: %d bytes in %d places are not log records and are left out%s' % (
             shown(item.name), counters.skipped_bytes, counters.damaged, ''.join('; ' + note for dummy, note in counters.notes[:3]))])
     return tally.status()
 
 
-def _elsewhere(item):
+def _elsewhere(item: Any) -> str:
     log = item.record.log
     told = [problem for problem in item.record.problems if codes.has(problem.code, codes.LOG_ELSEWHERE)]
     if told:
@@ -72,7 +79,7 @@ def _elsewhere(item):
     return 'The container %s has no logs: its logging driver was %s' % (shown(item.name), log.driver if log is not None else 'unknown')
 
 
-def _open(log, streams, tally):
+def _open(log: 'Log', streams: List[Any], tally: files.Tally) -> None:
     from ...bundles.texts import open_log
     for path in log.files:
         try:
@@ -82,11 +89,10 @@ def _open(log, streams, tally):
             tally.fail(path, exc)
 
 
-def _records(log, streams, counters, tail, since, until):
+def _records(log: 'Log', streams: List[BinaryIO], counters: containerlogs.Counters, tail: Optional[int], since: Optional[Tuple[int, int]],
+             until: Optional[Tuple[int, int]]) -> Iterator[containerlogs.LogRecord]:
     """The records that are asked for. As docker logs does it, --tail counts before --since and --until are looked at."""
-    from ...bundles.texts import is_local
-    reader = containerlogs.local_records if is_local(log) else containerlogs.json_file_records
-    records = reader(streams, counters)
+    records = containerlogs.READERS[log.form](streams, counters)
     if tail is not None:
         records = collections.deque(records, maxlen=tail)
     for record in records:
@@ -97,7 +103,7 @@ def _records(log, streams, counters, tail, since, until):
         yield record
 
 
-def _print(given, out, records):
+def _print(given: 'argparse.Namespace', out: Output, records: Iterator[containerlogs.LogRecord]) -> None:
     escaped = not given.raw
     for record in records:
         data = containerlogs.render(record) if given.timestamps else record.data
@@ -107,7 +113,7 @@ def _print(given, out, records):
             out.write(harmless(data) if escaped and out.terminal else data)
 
 
-def _tail(text):
+def _tail(text: str) -> Optional[int]:
     if text == 'all':
         return None
     if text.isdigit():
@@ -115,7 +121,7 @@ def _tail(text):
     raise LifeboatError('--tail takes a number or all, not "%s"' % shown(text))
 
 
-def _moment(option, text):
+def _moment(option: str, text: Optional[str]) -> Optional[Tuple[int, int]]:
     if text is None:
         return None
     try:

@@ -2,9 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat look: what is on the disk, and what is wrong with it."""
+from typing import TYPE_CHECKING, Any, Dict, List
+
 from .. import report, words
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
+from ..parser import listed
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..output import Output
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Begin here. --json prints what the module docker_layer_facts returns as docker_layers.'''
@@ -20,17 +29,16 @@ FAST = ('containers', 'images', 'volumes', 'orphans')
 SIZES = ('usage',)
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='only these: names, IDs or globs')
-    parser.add_argument('-s', '--size', action='store_true', help='also how large layers and volumes are, which takes a walk through them')
-    parser.add_argument('--gather', metavar='SUBSET', action='append', default=[], help='what to gather, as gather_subset of docker_layer_facts')
+    parser.add_argument('-s', '--size', action='store_true', help='also sizes of layers and volumes; this reads all of them')
+    parser.add_argument('--gather', metavar='SUBSET,...', action='append', default=[], help='what to gather, as gather_subset of docker_layer_facts')
     parser.add_argument('--show-env', action='store_true', help='with --json: values of environment variables and labels, secret or not')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: 'Output') -> int:
     from ...facts import gather as facts
-    wanted = [part for each in given.gather for part in each.split(',') if part] or \
-        list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
+    wanted = listed(given.gather) or list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
     options = facts.Options(containers=given.containers, gather_subset=wanted, redact_env=not given.show_env)
     with open_host(given) as host:
         found = facts.gather(host, options)
@@ -42,9 +50,9 @@ def run(given, out):
     return status(found)
 
 
-def _spoken(found):
+def _spoken(found: Dict[str, Any]) -> Dict[str, Any]:
     """FOUND with its problems in the words of the tool. Only they have sentences: to look through everything else takes time."""
-    def each(items):
+    def each(items: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
         return [dict(item, problems=words.spoken(item['problems'])) if item['problems'] else item for item in items]
 
     said = dict(found, problems=words.spoken(found['problems']))
@@ -54,7 +62,7 @@ def _spoken(found):
     return said
 
 
-def status(found):
+def status(found: Dict[str, Any]) -> int:
     """Exit status for facts: nothing there, something not whole, or all well."""
     orphans = found.get('orphans') or {}
     if not (found['containers'] or found.get('volumes') or found.get('images') or orphans.get('writable_layers')):

@@ -3,11 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat ls: names in a folder, of all below it with -R."""
 import stat
+from typing import TYPE_CHECKING, Any, List
 
 from ...archive import progress
 from ...bundles import objects
 from .. import files
-from ..output import shown
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...layers.filesystem import Node
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Files are shown as the container saw them: all layers together, volumes and binds at their places. With -R each path below
@@ -22,18 +29,18 @@ lifeboat ls image:nginx:1.25:/etc    a folder of an image
 lifeboat --host-root /mnt/dead ls web:/'''
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     files.arguments(parser)
     parser.add_argument('-l', '--long', action='store_true', help='modes, owners, sizes, times and where links lead')
     parser.add_argument('-R', '--recursive', action='store_true', help='everything below, one path a line')
     parser.add_argument('-H', '--human', action='store_true', help='with -l: sizes as 1.5 MiB')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     tally = files.Tally(out)
     listed = []
 
-    def show(opened, reference, node):
+    def show(opened: objects.Opened, reference: objects.Reference, node: 'Node') -> None:
         heading = len(given.objects) > 1 and not given.json
         if heading:
             out.line('%s:' % shown(reference.text))
@@ -47,7 +54,8 @@ def run(given, out):
     return status
 
 
-def _show(given, out, tally, opened, reference, node, listed):
+def _show(given: 'argparse.Namespace', out: Output, tally: files.Tally, opened: objects.Opened, reference: objects.Reference, node: 'Node',
+          listed: List[Any]) -> None:
     place = objects.place(opened, b'')[:-1]
     if node.folder is None:
         found = [node.entry]
@@ -70,7 +78,7 @@ def _show(given, out, tally, opened, reference, node, listed):
     return None
 
 
-def _names(out, tally, opened, node, place):
+def _names(out: Output, tally: files.Tally, opened: objects.Opened, node: 'Node', place: bytes) -> None:
     """Paths only: the kernel says what is a folder when it lists, so nothing else is asked of it."""
     for batch in opened.files.paths(node, lambda failure: tally.fail(place + b'/' + failure.path, failure.error)):
         if not batch:
@@ -81,7 +89,7 @@ def _names(out, tally, opened, node, place):
         out.write(lines + b'\n')
 
 
-def plain(lines, count):
+def plain(lines: bytes, count: int) -> bool:
     """True for COUNT lines that shown() would not change."""
     try:
         text = lines.decode('utf-8')

@@ -5,6 +5,7 @@
 import os
 import shlex
 import subprocess
+from typing import TYPE_CHECKING, List, Optional, Tuple, Union
 
 from ...bundles import objects
 from ...disk.errors import LifeboatError
@@ -12,7 +13,12 @@ from ...formats import wording
 from ...records import model
 from .. import files
 from ..host import open_host
-from ..output import shown
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..parser import Parser
 
 DESCRIPTION = '''
 The writable layer is the top one of lowerdir, and there is no upperdir: the kernel cannot write into it. Volumes are not in
@@ -27,13 +33,13 @@ SAFE = frozenset('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 MAX_OPTIONS = 4095                      # bytes of mount(2)'s data: one page with a zero at its end
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('object', metavar='OBJECT', help='a container, volume:NAME, layer:NAME or image:REF')
     parser.add_argument('mountpoint', metavar='FOLDER', nargs='?', help='where to mount it (default: /mnt/lifeboat-NAME)')
     parser.add_argument('--do', action='store_true', help='mount it; the default is to print the command')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     tally = files.Tally(out)
     reference = objects.parse(given.object)
     with open_host(given) as host, objects.opened(host, reference, mounts=False) as found:
@@ -50,13 +56,13 @@ def run(given, out):
     return _do(out, tally, folder, argv, point)
 
 
-def line(folder, argv):
+def line(folder: Optional[bytes], argv: List[Union[bytes, str]]) -> str:
     """The command for a shell."""
     words = ' '.join(_quoted(word) for word in argv)
     return 'cd %s && %s' % (_quoted(folder), words) if folder else words
 
 
-def _quoted(word):
+def _quoted(word: Union[bytes, str]) -> str:
     """A word for a shell; where a byte would do something to a terminal, in the form $'...' of bash."""
     text = os.fsdecode(word)
     if text.isprintable():
@@ -65,7 +71,7 @@ def _quoted(word):
                              for char in text)
 
 
-def command(found, point):
+def command(found: objects.Opened, point: str) -> Tuple[Optional[bytes], List[Union[bytes, str]]]:
     """(folder in which it has to be run or None, argv) that mounts an objects.Opened read-only at POINT."""
     if found.view is None:
         return None, ['mount', '-o', 'bind,ro', found.object.record.path, point]
@@ -86,15 +92,15 @@ def command(found, point):
     short = options + _joined([os.path.relpath(layer.path, folder) for layer in layers])
     if len(short) <= MAX_OPTIONS:
         return folder, ['mount', '-t', 'overlay', 'lifeboat', '-o', short, point]
-    raise LifeboatError('%d layers are more than one mount command takes. lifeboat cp and lifeboat tar read them without a mount' % len(layers))
+    raise LifeboatError('%d layers are too many for one mount command. lifeboat cp and lifeboat tar read them without a mount' % len(layers))
 
 
-def _joined(paths):
+def _joined(paths: List[bytes]) -> bytes:
     """Paths as lowerdir= takes them: backslash, colon and (for mount's own list of options) comma are escaped."""
     return b':'.join(path.replace(b'\\', b'\\\\').replace(b':', b'\\:').replace(b',', b'\\,') for path in paths)
 
 
-def _do(out, tally, folder, argv, point):
+def _do(out: Output, tally: files.Tally, folder: Optional[bytes], argv: List[Union[bytes, str]], point: str) -> int:
     if os.geteuid() != 0 and argv[0] == 'mount':
         raise LifeboatError('Only root can mount. Run it with sudo, or use lifeboat cp, which needs no mount')
     try:

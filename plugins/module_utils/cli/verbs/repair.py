@@ -3,9 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat repair: so that the engine starts again; the same as docker_root_repair does."""
 import os
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
 
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import shown
+from ..output import Output, shown
+from ..parser import listed
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...repair.run import Request
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Without an option it only looks: what is hidden by a setting, what is broken, and what would be done. The engine must be stopped.
@@ -17,6 +25,8 @@ lifeboat --host-root /mnt/dead repair -v               the same of a mounted dis
 lifeboat repair --guard                                hold what a start of the engine would delete or start
 lifeboat repair --apply                                the guard, and all that is certain
 lifeboat repair --apply --steps MOUNT_ID --name 4f0c5ad01b77=shop-web-1
+lifeboat repair --verify engine                        would dockerd start, and list all, if that were done? Tried on a copy of the records
+lifeboat repair --apply --donor shop-image.tar         also heal files of damaged image layers from there
 lifeboat repair --revert                               take everything back'''
 
 GO_ON = 'What was begun is in the journal. Run it again with --apply, or --revert.'
@@ -24,7 +34,7 @@ WORDS = {'certain': 'certain', 'rebuilt': 'rebuilt', 'likely': 'likely, needs --
          'lost': 'loses data, needs --steps'}
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument('--guard', dest='state', action='store_const', const='guarded', help='hold what a start would delete or start')
     how.add_argument('--apply', dest='state', action='store_const', const='repaired', help='the guard and every certain step')
@@ -34,10 +44,13 @@ def arguments(parser):
     parser.add_argument('--steps', metavar='CODE,...', action='append', default=[], help='codes that run too; !CODE: that do not')
     parser.add_argument('--name', metavar='ID=NAME', action='append', default=[], help='name of a container whose record is lost')
     parser.add_argument('--journal', metavar='DIR', help='where the originals go (default: beside the data root)')
-    parser.add_argument('--verify', action='store_true', help='read the whole root again afterwards')
+    parser.add_argument('--donor', metavar='PATH', action='append', default=[],
+                        help='bundle, data root, image archive or OCI layout that has files of damaged image layers')
+    parser.add_argument('--verify', nargs='?', const='offline', default='none', choices=['offline', 'engine'],
+                        help='read the whole root again afterwards; engine: also start the dockerd of this machine on a copy of the records')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...repair import run as repairs
     result = repairs.run(request(given))
     if given.json:
@@ -48,7 +61,7 @@ def run(given, out):
     return status(result)
 
 
-def request(given):
+def request(given: 'argparse.Namespace') -> 'Request':
     """The run.Request that the arguments stand for. LifeboatError."""
     from ...disk.errors import LifeboatError
     from ...repair import run as repairs
@@ -66,11 +79,11 @@ def request(given):
         containerd_root=os.fsencode(given.containerd_root) if given.containerd_root else None,
         journal_dir=os.fsencode(given.journal) if given.journal else None,
         policies=repairs.GIVE_BACK if given.give_back else repairs.KEEP,
-        steps=[code for each in given.steps for code in each.split(',') if code], names=names,
-        verify=repairs.OFFLINE if given.verify else repairs.NONE, check=given.check)
+        steps=listed(given.steps), names=names,
+        verify=given.verify, donors=[os.fsencode(os.path.abspath(one)) for one in given.donor], check=given.check)
 
 
-def lines(result, given, out):
+def lines(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
     """Yield what people read: what is hidden first, then the plan, then what stays broken."""
     from ...repair import run as repairs
     for one in result['hidden']:
@@ -93,10 +106,11 @@ def lines(result, given, out):
     yield from _end(result, given, out)
 
 
-def _end(result, given, out):
+def _end(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
     verified = result['verified']
-    if verified:
+    if 'total' in verified:
         yield '%d of %d containers are complete' % (verified['complete'], verified['total'])
+    yield from _trial(verified.get('engine'))
     if not (result['plan'] or result['unresolved'] or result['hidden'] or result['problems']):
         yield 'Undone.' if given.state == 'reverted' and result['changed'] else 'Nothing is to be done.'
     elif given.state is None and any(step['selected'] for step in result['plan']):
@@ -105,9 +119,24 @@ def _end(result, given, out):
         out.note('the originals are in %s; lifeboat repair --revert brings them back' % shown(result['journal']))
 
 
-def status(result):
+def _trial(found: Optional[Dict[str, Any]]) -> Iterator[str]:
+    """What an engine on a copy of the records said."""
+    if found is None:
+        return
+    yield 'An engine on a copy of the records: %s%s' % (found['status'], '; ' + shown(found['why']) if found['why'] else '')
+    if found['version']:
+        yield '  Docker %s lists %d containers, %d images, %d volumes' % (shown(found['version']), found['containers'], found['images'], found['volumes'])
+    for what in ('containers', 'images', 'volumes'):
+        if found['hidden_' + what]:
+            yield '  not these %s: %s' % (what, ', '.join(map(shown, found['hidden_' + what])))
+    for line in found['log']:
+        yield '  %s' % shown(line)
+
+
+def status(result: Dict[str, Any]) -> int:
     """Exit status: all well, something stays broken, or nothing may be done."""
     if any(item['code'].startswith('ROOT_') for item in result['problems']):
         return NOTHING
     left = [step for step in result['plan'] if not step['selected']]
-    return PARTIAL if result['unresolved'] or left or result['hidden'] or result['problems'] else WHOLE
+    failed = result['verified'].get('engine', {}).get('status') in ('partial', 'failed')
+    return PARTIAL if result['unresolved'] or left or failed or result['hidden'] or result['problems'] else WHOLE

@@ -3,13 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat rescue: bundles of containers, the same as docker_data_rescue writes."""
 import os
+from typing import TYPE_CHECKING, Any, Dict
 
 from ...formats import quantities
 from .. import report, words
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import shown
+from ..output import Output, shown
+from ..parser import listed
 from ..progress import Bar
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Writes DEST/HOST/CONTAINER-ID/ for each container: its writable layer, volumes, logs and definition, with a README.txt that
@@ -28,25 +35,25 @@ lifeboat verify /mnt/usb/rescued'''
 GO_ON = 'Nothing half has its final name. Run the same command again: it goes on where it stopped.'
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the bundles; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     group = parser.add_argument_group('what to rescue')
     group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs')
-    group.add_argument('--volumes', metavar='GLOB', action='append', default=[], help='further volumes, each into a bundle of its own')
-    group.add_argument('--images', metavar='GLOB', action='append', default=[], help='images, each into a bundle of its own')
+    group.add_argument('--volumes', metavar='GLOB,...', action='append', default=[], help='further volumes, each into a bundle of its own')
+    group.add_argument('--images', metavar='GLOB,...', action='append', default=[], help='images, each into a bundle of its own')
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
                        help='only these files and folders of a container, volume:NAME, layer:NAME or image:REF; ** is any number of '
-                            'folders. What is to be rescued besides must be named')
+                            'folders. Everything else that is to be rescued must be named')
     group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
     group.add_argument('--refuse-if-tight', action='store_true',
                        help='where DEST has no room for everything, do nothing instead of leaving images and binds out')
-    group.add_argument('--max-bytes', metavar='SIZE', default='0', help='at most so much data, before compression')
+    group.add_argument('--max-bytes', metavar='SIZE', default='0', help='at most this much data, before compression')
     group = parser.add_argument_group('how')
     group.add_argument('--check', action='store_true', help='write nothing, say what would be written')
     group.add_argument('--compression', choices=('auto', 'zstd', 'gzip', 'xz', 'none'), default='auto')
     group.add_argument('--host-name', metavar='NAME', help='name of the folder in DEST (default: the name of the dead host)')
-    group.add_argument('--force', action='store_true', help='write again what is there and whole')
+    group.add_argument('--force', action='store_true', help='write again what is there and complete')
     group.add_argument('--no-check-space', dest='check_space', action='store_false', help='begin even if DEST has too little room')
     group.add_argument('--on-error', choices=('continue', 'fail'), default='continue', help='what an unreadable file does')
     group.add_argument('--owner-ids', choices=('container', 'disk'), default='container',
@@ -54,11 +61,11 @@ def arguments(parser):
     group.add_argument('--quiesce', choices=('none', 'freeze'), default='none', help='freeze running containers while they are read')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: Output) -> int:
     return status(write(given, out))
 
 
-def write(given, out):
+def write(given: 'argparse.Namespace', out: Output) -> Dict[str, Any]:
     """Rescue and print what came of it -> the result of rescue.run.rescue(). LifeboatError."""
     from ...archive.progress import Progress
     from ...rescue import run as rescues
@@ -78,7 +85,7 @@ def write(given, out):
     return result
 
 
-def params(given):
+def params(given: 'argparse.Namespace') -> Dict[str, Any]:
     """The options of docker_data_rescue that the arguments stand for. LifeboatError."""
     from ...bundles import plan
     from ...disk.errors import LifeboatError
@@ -86,15 +93,15 @@ def params(given):
         most = quantities.size(given.max_bytes)
     except ValueError as exc:
         raise LifeboatError('--max-bytes: %s' % exc)
-    include = [part for each in given.include or () for part in each.split(',') if part] or list(plan.DEFAULT)
-    return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': given.volumes,
-            'images': given.images, 'paths': given.paths, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
+    include = listed(given.include or ()) or list(plan.DEFAULT)
+    return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': listed(given.volumes),
+            'images': listed(given.images), 'paths': given.paths, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
             'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
             'image_optional': not given.refuse_if_tight, 'binds_optional': not given.refuse_if_tight,
             'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most}
 
 
-def status(result):
+def status(result: Dict[str, Any]) -> int:
     """Exit status for the result of a rescue."""
     statuses = [item['status'] for item in result['bundles']]
     if not statuses or all(item == 'lost' for item in statuses):

@@ -2,12 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat tar: a tar archive to the standard output."""
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Union
+
 from ...archive import write as archive
 from ...bundles import objects
 from ...disk.errors import LifeboatError
 from .. import files
 from ..host import open_host
 from ..progress import Bar, Meter
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...disk.tree import Entry
+    from ...layers.filesystem import Node
+    from ...layers.idmap import IdMap
+    from ..output import Output
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Without a path the archive of a container is what docker export gives: the merged file system without volumes and binds;
@@ -25,7 +36,7 @@ lifeboat tar layer:web > layer.tar                   only what the container its
 GO_ON = 'The archive that was written is not whole; run it again.'
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     files.arguments(parser, several=False)
     parser.add_argument('--mounts', dest='all_mounts', action='store_true', help='volumes and binds also in the archive of a whole container')
     parser.add_argument('--owner-ids', choices=('container', 'disk'), default='container',
@@ -35,16 +46,16 @@ def arguments(parser):
 class Writer(object):
     """What archive.write_tar writes to."""
 
-    def __init__(self, out, meter):
+    def __init__(self, out: 'Output', meter: Meter) -> None:
         self._out = out
         self._meter = meter
 
-    def write(self, data):
+    def write(self, data: Union[bytes, memoryview]) -> None:
         self._out.write_now(data)
         self._meter.done += len(data)
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: 'Output') -> int:
     if out.terminal:
         raise LifeboatError('tar writes an archive, and the standard output is a terminal; write it into a file or a pipe: '
                             'lifeboat tar ... > x.tar')
@@ -60,11 +71,12 @@ def run(given, out):
             result = _write(found, reference, Writer(out, meter), idmap, lambda lost: tally.fail(
                 place + b'/' + lost.path, lost.message))
     if result.markers_total:
-        tally.note(['%d real files are called .wh.*: whoever applies this layer takes them for deletions' % result.markers_total])
+        tally.note(['%d real files are named .wh.*: in a layer, this name means a deletion' % result.markers_total])
     return tally.status()
 
 
-def _write(found, reference, writer, idmap, failed):
+def _write(found: objects.Opened, reference: objects.Reference, writer: Writer, idmap: 'Optional[IdMap]',
+           failed: Callable[[archive.Lost], Any]) -> archive.Result:
     node = objects.lookup(found, reference.path, follow=False)
     if found.object.kind == objects.LAYER and not node.names:
         from ...archive import trees
@@ -78,7 +90,7 @@ def _write(found, reference, writer, idmap, failed):
     return archive.write_tar(found.files.walk(node), writer, idmap=idmap, root_entry=root, on_failure=failed)
 
 
-def renamed(found, node):
+def renamed(found: objects.Opened, node: 'Node') -> 'Iterator[Entry]':
     """Entries of NODE and all below it, under its last name."""
     skip = sum(map(len, node.names[:-1])) + len(node.names) - 1
     yield node.entry._replace(path=node.entry.path[skip:])

@@ -3,9 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat verify: bundles against their checksums."""
 import os
+from typing import TYPE_CHECKING
 
 from .. import report
 from ..main import NOTHING, PARTIAL, WHOLE
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..output import Output
+    from ..parser import Parser
 
 DESCRIPTION = '''
 Reads every file of every bundle at or below PATH and compares its checksum. Exit status 0: all are whole, 1: some are, 2: none.'''
@@ -16,12 +23,12 @@ lifeboat verify /mnt/usb/rescued/box/web-0123456789ab --json
 lifeboat verify --fast /mnt/usb/rescued       only whether all files are there, and their sizes'''
 
 
-def arguments(parser):
+def arguments(parser: 'Parser') -> None:
     parser.add_argument('path', metavar='PATH', help='a bundle, or a folder of bundles')
     parser.add_argument('--fast', action='store_true', help='compare only presence and sizes')
 
 
-def run(given, out):
+def run(given: 'argparse.Namespace', out: 'Output') -> int:
     from ...bundles import info
     found = info.inspect(os.path.abspath(os.fsencode(given.path)), not given.fast)
     if given.json:

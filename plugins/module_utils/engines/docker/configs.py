@@ -4,9 +4,13 @@
 """The folder containers/ of a data root: which containers there are, and their config.v2.json as it lies there."""
 import os
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ...disk import metadata
+
+if TYPE_CHECKING:
+    from ...disk.host import HostRoot
+    from ...disk.safeio import Dir
 
 CONTAINER_FOLDER = re.compile(rb'[0-9a-f]{64}\Z')
 ASKED_FOR_PATH = 50                     # containers that are asked for the path of their data root
@@ -15,7 +19,7 @@ ASKED_FOR_PATH = 50                     # containers that are asked for the path
 class Configs(object):
     """HOST is the disk.host.HostRoot, ROOT the open data root, RECORDED its path (bytes) where a configuration told it."""
 
-    def __init__(self, host: Any, root: Any, recorded: Optional[bytes]) -> None:
+    def __init__(self, host: 'HostRoot', root: 'Dir', recorded: Optional[bytes]) -> None:
         self._host = host
         self._root = root
         self._recorded = recorded

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata, safeio
 from ...layers import privileges
@@ -18,8 +18,10 @@ from .configs import Configs
 from .drivers.common import CACHE_ID
 from .stores import Stores
 
+if TYPE_CHECKING:
+    from .graphdriver import Graphdriver
+
 NEVER = '0001-01-01T00:00:00Z'
-CONTAINER_ID = re.compile(r'[0-9a-f]{64}\Z')
 ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
 LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
 # what config/ of a bundle gets: the records as they are, and the small files beside them
@@ -89,11 +91,12 @@ def read(readers: Readers, ident: str) -> model.Container:
 
 
 class Records(Mapping):
-    """{name: bytes} of the files in a container's folder, read once, when somebody asks: most who look at containers never do."""
-    def __init__(self, folder):
-        self._folder, self._found = folder, None
+    """{name: bytes} of the files in a container's folder, read once, at the first use: most callers never need them."""
+    def __init__(self, folder: bytes) -> None:
+        self._folder = folder
+        self._found: Optional[Dict[str, bytes]] = None
 
-    def _read(self):
+    def _read(self) -> Dict[str, bytes]:
         if self._found is None:
             self._found = {}
             try:
@@ -107,17 +110,17 @@ class Records(Mapping):
                 pass
         return self._found
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> bytes:
         return self._read()[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._read())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._read())
 
 
-def _open(configs, ident, problems):
+def _open(configs: Configs, ident: str, problems: List[model.Problem]) -> Tuple[Optional[safeio.Dir], List[bytes]]:
     """(open folder or None, names in it) of a container."""
     try:
         folder = configs.folder(ident)
@@ -131,22 +134,24 @@ class _Once(object):
     """A costly source that is asked only if another one fails."""
     __slots__ = ('_make', '_value')
 
-    def __init__(self, make):
-        self._make, self._value = make, None
+    def __init__(self, make: Callable[[], Optional[Dict[str, Any]]]) -> None:
+        self._make: Optional[Callable[[], Optional[Dict[str, Any]]]] = make
+        self._value: Optional[Dict[str, Any]] = None
 
-    def __call__(self):
+    def __call__(self) -> Optional[Dict[str, Any]]:
         if self._make is not None:
             self._value, self._make = self._make(), None
         return self._value
 
 
-def _config(folder, names, ident, spec, problems, sources):
+def _config(folder: Optional[safeio.Dir], names: List[bytes], ident: str, spec: _Once, problems: List[model.Problem],
+            sources: Dict[str, str]) -> Dict[str, Any]:
     """config.v2.json; the temporary file of an interrupted write; config.json of Docker before 1.10; the runtime spec that
     containerd kept of a running container; whole top-level pairs of a cut file."""
     if folder is None:
         return _from_spec(spec(), ident, sources)
 
-    def accept(value):
+    def accept(value: Dict[str, Any]) -> str:
         found = value.get('ID')
         if found == ident:
             return ''
@@ -181,7 +186,7 @@ def _config(folder, names, ident, spec, problems, sources):
     return value
 
 
-def _from_spec(spec, ident, sources):
+def _from_spec(spec: Optional[Dict[str, Any]], ident: str, sources: Dict[str, str]) -> Dict[str, Any]:
     """The part of config.v2.json that an OCI runtime spec tells."""
     if not spec:
         return {}
@@ -195,7 +200,7 @@ def _from_spec(spec, ident, sources):
         'WorkingDir': metadata.text_of(process, 'cwd')}, 'State': {'Running': True, 'StartedAt': 'unknown'}}
 
 
-def _hostconfig(folder, names, ident, problems):
+def _hostconfig(folder: Optional[safeio.Dir], names: List[bytes], ident: str, problems: List[model.Problem]) -> Dict[str, Any]:
     """hostconfig.json. A missing one is no damage: Docker then uses an empty one."""
     if folder is None:
         return {}
@@ -209,7 +214,7 @@ def _hostconfig(folder, names, ident, problems):
     return found.value or {}
 
 
-def _hints(folder, ident):
+def _hints(folder: Optional[safeio.Dir], ident: str) -> str:
     hints = []
     hostname = metadata.read_text(folder, b'hostname') if folder is not None else ''
     if hostname and hostname != ident[:12]:
@@ -218,7 +223,7 @@ def _hints(folder, ident):
         ' (' + ', '.join(hints) + ')' if hints else '')
 
 
-def _removals(ident, name, hostconfig, state):
+def _removals(ident: str, name: Optional[str], hostconfig: Dict[str, Any], state: Dict[str, Any]) -> Iterator[model.Problem]:
     """Yield a problem if the next start of dockerd deletes the container, or if that was going on."""
     if state['dead'] or state['status'] == 'removing':
         yield problem('REMOVAL_INTERRUPTED', name or ident, 'Container %s was being removed when the daemon '
@@ -231,7 +236,7 @@ def _removals(ident, name, hostconfig, state):
                       % (name or ident[:12]), 'Rescue it before dockerd is started on this disk.')
 
 
-def _reference(stores, config, store, driver, image_id):
+def _reference(stores: Stores, config: Dict[str, Any], store: str, driver: Optional[str], image_id: Optional[str]) -> Optional[str]:
     """The image's name: as the user gave it, or one that it has now where only its id was given."""
     reference = metadata.text_of(config, 'Config', 'Image') or None
     if reference is None or reference == image_id:
@@ -240,7 +245,7 @@ def _reference(stores, config, store, driver, image_id):
     return reference
 
 
-def _driver(stores, ident, config, sources):
+def _driver(stores: Stores, ident: str, config: Dict[str, Any], sources: Dict[str, str]) -> Tuple[str, Optional[str]]:
     """(store, driver). btrfs and zfs are names of both a storage driver and a snapshotter, so what exists decides."""
     recorded = metadata.text_of(config, 'Driver')
     if recorded:
@@ -262,21 +267,22 @@ def _driver(stores, ident, config, sources):
     return ('graphdriver', only[0]) if only else ('containerd' if stores.containerd else 'graphdriver', None)
 
 
-def _image_from_layers(stores, driver, ident):
+def _image_from_layers(stores: Stores, driver: Optional[str], ident: str) -> Optional[str]:
     """The one image whose chain is the container's parent, when its config does not tell."""
-    graph = stores.graphdrivers.get(driver)
+    graph = stores.graphdrivers.get(driver or '')
     if graph is None:
         return None
     return graph.images.with_top(graph.layerdb.mount(ident).parent)
 
 
-def _resolve(stores, ident, store, driver, image_id, created, points, log, spec):
+def _resolve(stores: Stores, ident: str, store: str, driver: Optional[str], image_id: Optional[str], created: Optional[str],
+             points: Dict[str, Dict[str, Any]], log: model.Log, spec: _Once) -> model.Resolution:
     if store == 'containerd':
         return stores.resolve_snapshot(ident, driver)
-    graph = stores.graphdrivers.get(driver)
+    graph = stores.graphdrivers.get(driver or '')
     if graph is None:
         return model.Resolution(None, model.LOST, (problem(
-            'WRITABLE_LAYER_LOST', ident, 'Nothing of storage driver %s is in this data root.' % (driver or 'unknown'),
+            'WRITABLE_LAYER_LOST', ident, 'This data root has nothing of the storage driver %s.' % (driver or 'unknown'),
             'The driver\'s folder may be a file system of its own that is not mounted.'),), {})
     found = graph.resolve(ident, image_id)
     if found.stack is not None or found.status != model.LOST or graph.encoding is None:
@@ -284,7 +290,7 @@ def _resolve(stores, ident, store, driver, image_id, created, points, log, spec)
     hint = _spec_hint(spec(), graph)
     if hint is None:
         chain = likely.cache_ids(graph, image_id)
-        fits = likely.best(graph, stores.claimed(driver), created, points, chain, likely.log_time(log))
+        fits = likely.best(graph, stores.claimed(graph.name), created, points, chain, likely.log_time(log))
         if fits is None:
             return found
         hint = (fits[0], 'likely: ' + ', '.join(fits[1]))
@@ -297,18 +303,18 @@ def _resolve(stores, ident, store, driver, image_id, created, points, log, spec)
     return again
 
 
-def _spec_hint(spec, graph):
+def _spec_hint(spec: Any, graph: 'Graphdriver') -> Optional[Tuple[bytes, str]]:
     """The mount id in the root path of the runtime spec (…/overlay2/<id>/merged)."""
     path = metadata.text_of(spec, 'root', 'path').encode()
     found = re.search(rb'/' + re.escape(graph.driver.FOLDER) + rb'/(?:[a-z]+/)?([0-9a-z]+)(?:/|\Z)', path)
     return (found.group(1), 'containerd spec') if found and CACHE_ID.match(found.group(1)) else None
 
 
-def _log(folder, names, ident, hostconfig, spec, problems):
+def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfig: Dict[str, Any], spec: _Once, problems: List[model.Problem]) -> model.Log:
     """The log files of a container, by what is there; the driver as recorded."""
     driver = metadata.text_of(hostconfig, 'LogConfig', 'Type')
     options = metadata.strings_of(hostconfig, 'LogConfig', 'Config')
-    files = []
+    files = []                          # (path, bytes)
     if folder is not None:
         base = ident.encode('ascii') + b'-json.log'
         files = _ordered(folder, [name for name in names if name == base or (
@@ -323,27 +329,24 @@ def _log(folder, names, ident, hostconfig, spec, problems):
         if not files:
             files = _ordered(folder, [name for name in names if CACHED_LOG.match(name)])
     driver = driver or 'json-file'
-    size = 0
-    for path in files:
-        try:
-            size += safeio.lstat(path).st_size
-        except OSError:
-            continue
     if not files and driver not in ('json-file', 'local', 'none'):
         where = 'the host\'s journal: journalctl --directory=<host root>/var/log/journal CONTAINER_ID_FULL=%s' % ident \
             if driver == 'journald' else 'the %s server' % driver
         problems.append(problem('LOG_NOT_ON_DISK', ident, 'The logs of %s went to %s, not into the data root.' % (
             ident[:12], driver), 'Look in %s.' % where))
-    return model.Log(driver, tuple(files), size, options.get('max-size'))
+    first = os.path.basename(files[0][0]) if files else b''
+    form = 'local' if LOCAL_LOG.match(first) or CACHED_LOG.match(first) else 'json'
+    return model.Log(driver, tuple(path for path, dummy in files), sum(size for dummy, size in files), options.get('max-size'), form)
 
 
-def _ordered(folder, names):
-    """Absolute paths of log files that are regular files, oldest first: the highest number first. Where both .N and .N.gz
+def _ordered(folder: safeio.Dir, names: List[bytes]) -> List[Tuple[bytes, int]]:
+    """[(absolute path, bytes)] of log files that are regular files, oldest first: the highest number first. Where both .N and .N.gz
     exist, compressing was interrupted and .N is the whole one."""
     numbered = {}
     for name in names:
         try:
-            if not stat.S_ISREG(folder.stat(name).st_mode):
+            st = folder.stat(name)
+            if not stat.S_ISREG(st.st_mode):
                 continue
         except OSError:
             continue
@@ -351,11 +354,12 @@ def _ordered(folder, names):
         tail = plain.rsplit(b'.', 1)[1]
         number = int(tail) if tail.isdigit() else 0
         if number not in numbered or not name.endswith(b'.gz'):
-            numbered[number] = name
-    return [os.path.join(folder.path(), numbered[number]) for number in sorted(numbered, reverse=True)]
+            numbered[number] = (name, st.st_size)
+    place = folder.path()
+    return [(os.path.join(place, name), size) for dummy, (name, size) in sorted(numbered.items(), reverse=True)]
 
 
-def _state(config):
+def _state(config: Dict[str, Any]) -> Dict[str, Any]:
     """The state as `docker inspect` words it (moby: container/state.go)."""
     state = metadata.dict_of(config, 'State')
     running = state.get('Running') is True
@@ -385,7 +389,7 @@ def _state(config):
 DAMAGED = frozenset(('CONFIG_DAMAGED', 'CONFIG_MISMATCH', 'HOSTCONFIG_DAMAGED'))
 
 
-def _status(found, mounted, problems, state):
+def _status(found: model.Resolution, mounted: Tuple[model.Mount, ...], problems: List[model.Problem], state: Dict[str, Any]) -> str:
     if found.status == model.UNSUPPORTED:
         return model.UNSUPPORTED
     if found.status == model.LOST:

@@ -6,7 +6,7 @@
 What dockerd filled in by itself when the container was created is taken out again (moby: daemon/create.go, daemon/daemon_unix.go).
 """
 import re
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Optional, Tuple
 
 from ...formats import jsonish
 from ...formats.values import as_dict, as_int, as_list, as_str, clean, strings
@@ -24,7 +24,7 @@ from ...records.definition import (
     Restart,
     Security,
     Ulimit,
-    image_defaults,
+    defaults_of,
     texts,
 )
 from ...records.model import Mount
@@ -53,7 +53,7 @@ def define(config: Any, hostconfig: Any) -> Definition:
     inner = as_dict(config.get('Config'))
     ident = as_str(config.get('ID'))
     hostname = as_str(inner.get('Hostname'))
-    own = image_defaults(inner)         # the keys of an image's config are those of a container's
+    own = defaults_of(inner)            # the keys of an image's config are those of a container's
     return Definition(
         id=ident, name=as_str(config.get('Name')).lstrip('/'), lost_process='' if inner else CONFIG, lost_settings='' if host else HOSTCONFIG,
         image_recorded=as_str(inner.get('Image')),
@@ -92,35 +92,35 @@ def mounts_of(config: Any) -> Tuple[Mount, ...]:
     return tuple(found)
 
 
-def _json(raw):
+def _json(raw: bytes) -> Dict[str, Any]:
     try:
         return as_dict(jsonish.loads(raw)) if raw else {}
     except (ValueError, RecursionError):
         return {}
 
 
-def _strings(value):
+def _strings(value: Any) -> Tuple[str, ...]:
     return tuple(strings(value))
 
 
-def _records(value):
+def _records(value: Any) -> List[Dict[str, Any]]:
     return [item for item in as_list(value) if isinstance(item, dict)]
 
 
-def _unless(value, defaults):
+def _unless(value: Any, defaults: Tuple[str, ...]) -> str:
     """The text VALUE, '' where it is one of DEFAULTS."""
     return '' if as_str(value) in defaults else as_str(value)
 
 
-def _number(value):
+def _number(value: Any) -> int:
     return as_int(value) or 0
 
 
-def _binding(value):
+def _binding(value: Any) -> Binding:
     return Binding(as_str(value.get('HostIp')), as_str(value.get('HostPort')))
 
 
-def _networks(config):
+def _networks(config: Dict[str, Any]) -> Dict[str, Endpoint]:
     found = {}
     for name, recorded in as_dict(as_dict(config.get('NetworkSettings')).get('Networks')).items():
         recorded = as_dict(recorded)
@@ -133,7 +133,7 @@ def _networks(config):
     return found
 
 
-def _secrets(config):
+def _secrets(config: Dict[str, Any]) -> Iterator[Any]:
     """Names of a swarm service's secrets and configs that the task mounts."""
     for key in ('SecretReferences', 'ConfigReferences'):
         for item in _records(config.get(key)):
@@ -144,7 +144,7 @@ def _secrets(config):
 
 # -- mounts as they were asked for --------------------------------------------------------------------------------------
 
-def _mount_requests(host):
+def _mount_requests(host: Dict[str, Any]) -> Iterator[MountRequest]:
     for bind in strings(host.get('Binds')):
         source, place, mode = split_bind(bind)
         yield MountRequest('bind' if source.startswith('/') else 'volume', place, source, True, mode)
@@ -163,7 +163,7 @@ def split_bind(bind: str) -> Tuple[str, str, str]:
     return parts[0], parts[1], ':'.join(parts[2:])
 
 
-def _long_request(item):
+def _long_request(item: Dict[str, Any]) -> MountRequest:
     bind, volume, tmpfs, image = (as_dict(item.get(key)) for key in ('BindOptions', 'VolumeOptions', 'TmpfsOptions', 'ImageOptions'))
     driver = as_dict(volume.get('DriverConfig'))
     recursive = ''
@@ -182,7 +182,7 @@ def _long_request(item):
 
 # -- limits, security, the rest -----------------------------------------------------------------------------------------
 
-def _resources(host):
+def _resources(host: Dict[str, Any]) -> Resources:
     memory, swap = _number(host.get('Memory')), _number(host.get('MemorySwap'))
     shm, swappiness, pids = _number(host.get('ShmSize')), as_int(host.get('MemorySwappiness')), _number(host.get('PidsLimit'))
     return Resources(
@@ -208,11 +208,11 @@ def _resources(host):
             for item in _records(host.get('DeviceRequests'))))
 
 
-def _rates(host, key, field='Rate'):
+def _rates(host: Dict[str, Any], key: str, field: str = 'Rate') -> Tuple[Rate, ...]:
     return tuple(Rate(as_str(item.get('Path')), _number(item.get(field))) for item in _records(host.get(key)))
 
 
-def _security(host):
+def _security(host: Dict[str, Any]) -> Security:
     options = strings(host.get('SecurityOpt'))
     # dockerd adds label=disable by itself to these
     if host.get('Privileged') is True or 'host' in (host.get('IpcMode'), host.get('PidMode')):
@@ -227,7 +227,7 @@ def _security(host):
         userns=as_str(host.get('UsernsMode')), cgroup='host' if asked else '')
 
 
-def _paths(host, key, known):
+def _paths(host: Dict[str, Any], key: str, known: FrozenSet[str]) -> Optional[Tuple[str, ...]]:
     """None where dockerd chose these; an empty list is `systempaths=unconfined`."""
     paths = host.get(key)
     if not isinstance(paths, list) or paths and all(path in known or MASKED_CPU.match(path) for path in strings(paths)):
@@ -235,12 +235,12 @@ def _paths(host, key, known):
     return _strings(paths)
 
 
-def _restart(policy):
+def _restart(policy: Dict[str, Any]) -> Restart:
     name = as_str(policy.get('Name'))
     return Restart(name, _number(policy.get('MaximumRetryCount'))) if name not in ('', 'no') else Restart()
 
 
-def _log(recorded):
+def _log(recorded: Dict[str, Any]) -> Optional[LogDriver]:
     """json-file without options is what dockerd takes where daemon.json names nothing else."""
     driver = as_str(recorded.get('Type'))
     options = recorded.get('Config')

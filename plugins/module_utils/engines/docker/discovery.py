@@ -14,7 +14,7 @@ All of them read through one finding.scan; how a configuration file is understoo
 stands in finding.daemonconf. Nothing is walked recursively; a host with some hundred unit files costs about a thousand
 small system calls.
 """
-from typing import NamedTuple, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from ...records import model
 from .finding.candidates import RootCandidate, candidates
@@ -26,6 +26,9 @@ from .finding.running import daemons
 from .finding.scan import Scan
 from .finding.sources import all_claims
 
+if TYPE_CHECKING:
+    from ...disk.host import HostRoot, Process
+
 
 class Discovery(NamedTuple):
     roots: Tuple[RootCandidate, ...]    # best first
@@ -33,7 +36,7 @@ class Discovery(NamedTuple):
     nothing: Tuple[model.Problem, ...] = ()     # those of the problems that only say that there is no Docker here
 
 
-def find_roots(host, data_roots, containerd_root=None):
+def find_roots(host: 'HostRoot', data_roots: Sequence[bytes], containerd_root: Optional[bytes] = None) -> Discovery:
     """Discovery of HOST (HostRoot). DATA_ROOTS: bytes as the user gave them, empty: look everywhere.
 
     LifeboatError where a given folder cannot be used. An empty ``roots`` comes with a problem of severity critical.
@@ -53,7 +56,7 @@ def find_roots(host, data_roots, containerd_root=None):
     return Discovery(tuple(roots), tuple(scan.problems), tuple(nothing))
 
 
-def running_daemons(host):
+def running_daemons(host: 'HostRoot') -> 'Iterator[Tuple[Process, Dict[str, str], bytes]]':
     """Yield (Process, flags, data root as the host sees it) of every dockerd that runs and has a data root on HOST."""
     for process, flags, claim in daemons(Scan(host)):
         yield process, flags, claim.path

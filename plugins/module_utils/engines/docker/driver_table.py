@@ -6,9 +6,10 @@
 This is the only list of drivers. Each import is a statement of its own, since Ansible sends those files to a managed node that an
 import statement names; each stands in its branch, since most hosts use one driver.
 """
+from typing import Any
 
 
-def driver(name):
+def driver(name: str) -> Any:
     """The module of a storage driver by its NAME (text), None for an unknown one."""
     if name == 'overlay2':
         from .drivers import overlay2
@@ -40,7 +41,7 @@ def driver(name):
     return None
 
 
-def at(folder):
+def at(folder: bytes) -> Any:
     """The module of the driver whose folder below the data root is called FOLDER (bytes), None if that is no driver's."""
     try:
         found = driver(folder.decode('ascii'))

@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Docker, as engines.api wants it."""
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
-from ...records.definition import Definition
 from .. import api
+
+if TYPE_CHECKING:
+    from ...records.definition import Definition
 
 NAME = 'docker'
 PLACES = (b'/var/lib/docker', b'/var/lib/containerd')
@@ -33,7 +35,7 @@ def open_root(disk: Any, candidate: Any) -> api.Root:
     return inventory.DataRoot(disk, candidate)
 
 
-def definition(read: Callable[[str], bytes]) -> Definition:
+def definition(read: Callable[[str], bytes]) -> 'Definition':
     """The Definition of config.v2.json and hostconfig.json, which READ(name) gives."""
     from . import definition as docker
     return docker.of_records(read)

@@ -7,9 +7,10 @@ layerdb (engines.docker.layerdb) is asked first, since it needs none of a driver
 (engines.docker.imagedb) and the driver's own record of lower layers stand in where it is damaged, and are compared with it
 where it is not.
 """
+import errno
 import os
 import stat
-from typing import List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata
 from ...formats import wording
@@ -19,7 +20,10 @@ from ...records.codes import problem
 from .driver_table import driver
 from .drivers.common import CACHE_ID, Lowers
 from .imagedb import ImageDb
-from .layerdb import LayerDb
+from .layerdb import LayerDb, LayerRecord, MountRecord
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
 
 
 class _Chain(NamedTuple):
@@ -49,7 +53,7 @@ class _Found(NamedTuple):
 class Graphdriver(object):
     """One storage driver's part of a data root. ROOT is the open data root; nothing outlives it."""
 
-    def __init__(self, root, name, userxattr=False):
+    def __init__(self, root: 'Dir', name: str, userxattr: bool = False) -> None:
         self.root = root
         self.name = name
         self.driver = driver(name)
@@ -59,17 +63,17 @@ class Graphdriver(object):
         self.layerdb = LayerDb(folders)
         self.images = ImageDb(folders)
         self._prefix = os.path.join(root.path(), b'')
-        self._folders = {}              # right below the data root
-        self._links = None              # overlay2/l
-        self._idents = {}
-        self._present = {}
-        self._empty = {}
-        self._image_layers_of = {}
-        self._chains = {}               # see _Chain
+        self._folders: Dict[bytes, Optional[Dir]] = {}  # right below the data root
+        self._links: Optional[Dir] = None  # overlay2/l
+        self._idents: Dict[bytes, bytes] = {}
+        self._present: Dict[bytes, bool] = {}
+        self._empty: Dict[bytes, bool] = {}
+        self._image_layers_of: Dict[Optional[str], Tuple[model.Layer, str]] = {}
+        self._chains: Dict[Tuple[Optional[str], Optional[str]], _Chain] = {}  # see _Chain
 
     # -- folders -----------------------------------------------------------------------------------------------------
 
-    def absolute(self, relative):
+    def absolute(self, relative: Optional[bytes]) -> Optional[bytes]:
         if relative is None:
             return None
         top, dummy, below = relative.partition(b'/')
@@ -77,23 +81,32 @@ class Graphdriver(object):
             return os.path.join(self.root.links[top], below)
         return self._prefix + relative
 
-    def present(self, relative, ident):
+    def present(self, relative: bytes, ident: bytes) -> bool:
         """True if a layer's folder exists, as a folder and not through a link."""
         if relative not in self._present:
-            found = False
-            top, dummy, below = relative.partition(b'/')
-            holder = self._holder(top)
-            if holder is not None:
-                try:
-                    parts = below.split(b'/')
-                    found = all(stat.S_ISDIR(holder.stat(b'/'.join(parts[:depth])).st_mode)
-                                for depth in range(1, len(parts) + 1))
-                except OSError:
-                    pass
-            self._present[relative] = found
+            st = self._folder_stat(relative)
+            if st is not None and st.st_nlink > 2:      # where links are counted, those beyond two are folders in it
+                self._empty[relative] = False
+            self._present[relative] = st is not None
         return self._present[relative]
 
-    def _holder(self, top):
+    def _folder_stat(self, relative: bytes) -> Optional[os.stat_result]:
+        """The lstat of a folder, None if it is not there, or a step on the way is no folder."""
+        top, dummy, below = relative.partition(b'/')
+        holder = self._holder(top)
+        if holder is None:
+            return None
+        parts, st = below.split(b'/'), None
+        try:
+            for depth in range(1, len(parts) + 1):
+                st = holder.stat(b'/'.join(parts[:depth]))
+                if not stat.S_ISDIR(st.st_mode):
+                    return None
+        except OSError:
+            return None
+        return st
+
+    def _holder(self, top: bytes) -> 'Optional[Dir]':
         if top not in self._folders:
             try:
                 self._folders[top] = self.root.child(top)
@@ -101,7 +114,14 @@ class Graphdriver(object):
                 self._folders[top] = None
         return self._folders[top]
 
-    def empty(self, relative):
+    def _inner(self, name: bytes) -> 'Dir':
+        """A folder in that of the driver. OSError."""
+        holder = self._holder(self.driver.FOLDER)
+        if holder is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return holder.child(name)
+
+    def empty(self, relative: bytes) -> bool:
         """True if a layer's folder (that is present) has nothing in it."""
         if relative not in self._empty:
             try:
@@ -112,16 +132,16 @@ class Graphdriver(object):
                 self._empty[relative] = False
         return self._empty[relative]
 
-    def image_layer(self, record):
+    def image_layer(self, record: Optional[LayerRecord]) -> Tuple[model.Layer, str]:
         """model.Layer of a read-only layer, and why it is not whole ('' if it is)."""
         key = record.chain_id if record is not None else None
         if key not in self._image_layers_of:
             self._image_layers_of[key] = self._image_layer(record)
         return self._image_layers_of[key]
 
-    def _image_layer(self, record):
+    def _image_layer(self, record: Optional[LayerRecord]) -> Tuple[model.Layer, str]:
         if record is None or record.cache_id is None:
-            return model.Layer(None, self.encoding, model.LOST, record.diff_id if record else None,
+            return model.Layer(None, self.encoding or '', model.LOST, record.diff_id if record else None,
                                record.chain_id if record else None), 'its folder is not recorded'
         layer, why = self.layer_folder(record.cache_id)
         layer = layer._replace(diff_id=record.diff_id, chain_id=record.chain_id, tar_split=self.absolute(os.path.join(
@@ -130,17 +150,17 @@ class Graphdriver(object):
             return layer._replace(status=model.LOST), 'its folder is empty although %d bytes belong there' % record.size
         return layer, why
 
-    def layer_folder(self, cache_id):
+    def layer_folder(self, cache_id: bytes) -> Tuple[model.Layer, str]:
         relative = self.driver.layer(cache_id)
         ident = cache_id.decode('ascii', 'replace')
         if not self.present(relative, cache_id):
-            return model.Layer(self.absolute(relative), self.encoding, model.LOST, cache_id=ident), \
+            return model.Layer(self.absolute(relative), self.encoding or '', model.LOST, cache_id=ident), \
                 'its folder does not exist'
-        return model.Layer(self.absolute(relative), self.encoding, model.COMPLETE, cache_id=ident), ''
+        return model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE, cache_id=ident), ''
 
     # -- a container's stack -----------------------------------------------------------------------------------------
 
-    def resolve(self, name, image_id=None, hint=None):
+    def resolve(self, name: str, image_id: Optional[str] = None, hint: Optional[Tuple[bytes, str]] = None) -> model.Resolution:
         """The stack of layerdb/mounts/NAME (a container id). HINT: a mount id found elsewhere, with its source, as
         (bytes, str). Never raises for damage: what is missing is in the problems and the status."""
         if self.encoding is None:
@@ -174,7 +194,7 @@ class Graphdriver(object):
             status = model.PARTIAL
         return model.Resolution(stack, status, tuple(problems), sources)
 
-    def _mount_id(self, name, record, hint):
+    def _mount_id(self, name: str, record: MountRecord, hint: Optional[Tuple[bytes, str]]) -> Tuple[Optional[bytes], str]:
         if record.mount_id is not None:
             return record.mount_id, 'layerdb'
         if record.init_id is not None:
@@ -187,21 +207,21 @@ class Graphdriver(object):
             return hint
         return None, ''
 
-    def writable(self, mount_id):
+    def writable(self, mount_id: bytes) -> Tuple[Optional[model.Layer], str]:
         relative = self.driver.writable(mount_id)
         if not self.present(relative, mount_id):
             return None, 'its folder does not exist'
-        return model.Layer(self.absolute(relative), self.encoding, model.COMPLETE,
+        return model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE,
                            cache_id=mount_id.decode('ascii', 'replace')), ''
 
-    def _init(self, mount_id, record):
+    def _init(self, mount_id: bytes, record: MountRecord) -> Optional[model.Layer]:
         init_id = record.init_id or mount_id + b'-init'
         relative = self.driver.layer(init_id)
         if not self.present(relative, init_id):
             return None
-        return model.Layer(self.absolute(relative), self.encoding, model.COMPLETE, cache_id=init_id.decode('ascii'))
+        return model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE, cache_id=init_id.decode('ascii'))
 
-    def _image_layers(self, name, mount_id, record, image_id, init):
+    def _image_layers(self, name: str, mount_id: bytes, record: MountRecord, image_id: Optional[str], init: Optional[model.Layer]) -> _Found:
         """_Found. Sources in order: layerdb's parents, the image's config, the driver's lowers."""
         known = self._chains.get((record.parent, image_id))
         if known is not None and self._below_init(mount_id, init) == known.lower:
@@ -216,7 +236,7 @@ class Graphdriver(object):
                 return self._by_lowers(name, record, said.below)
             if (record.exists or image_id) and self.encoding != model.PLAIN:
                 return _Found((), '', (problem(
-                    'IMAGE_LAYER_UNKNOWN', name, 'No source on this disk tells the image layers of %s.' % name[:12],
+                    'IMAGE_LAYER_UNKNOWN', name, 'No record on this disk has the image layers of %s.' % name[:12],
                     'The writable layer is rescued; load the image again to complete it.'),), False)
         layers, problems = self._by_chain(name, chain, said.below, image_id)
         problems.extend(self._doubts(name, chain, source, said, layers))
@@ -224,7 +244,7 @@ class Graphdriver(object):
             self._chains[record.parent, image_id] = _Chain(layers, said.lowers.below)
         return _Found(layers, source, tuple(problems), is_all)
 
-    def _ask(self, mount_id, record, image_id, init):
+    def _ask(self, mount_id: bytes, record: MountRecord, image_id: Optional[str], init: Optional[model.Layer]) -> _Said:
         """_Said of every source."""
         by_config = chain_ids(diff_ids_of(self.images.config(image_id).value))[::-1] if image_id else []
         by_layerdb, cut = self.layerdb.chain(record.parent)
@@ -235,14 +255,15 @@ class Graphdriver(object):
         scratch = record.exists and record.parent is None and not by_config and not below
         return _Said(by_layerdb, cut, by_config, lowers, below, scratch)
 
-    def _by_lowers(self, name, record, below):
+    def _by_lowers(self, name: str, record: MountRecord, below: List[bytes]) -> _Found:
         """_Found by the driver's own record alone."""
         note = problem('LAYER_ORDER_FALLBACK', name, 'The image layers of %s were found by %s\'s own lower list; layerdb '
                        'does not tell.' % (name[:12], self.name), '')
         return _Found(tuple(self.layer_folder(cache_id)[0] for cache_id in below), self.name + ' lower', (note,),
                       bool(below) or record.exists)
 
-    def _by_chain(self, name, chain, below, image_id):
+    def _by_chain(self, name: str, chain: List[str], below: Optional[List[bytes]],
+                  image_id: Optional[str]) -> Tuple[Tuple[model.Layer, ...], List[model.Problem]]:
         """(layers, [problems]) of chainIDs; where layerdb lacks one, its folder is taken from BELOW."""
         layers, problems = self.layerdb.layers(), []
         found = []
@@ -259,10 +280,10 @@ class Graphdriver(object):
                     chain_id, layer.cache_id or 'unknown', name[:12], why), self.images.pull_hint(image_id)))
         return tuple(found), problems
 
-    def _doubts(self, name, chain, source, said, layers):
+    def _doubts(self, name: str, chain: List[str], source: str, said: _Said, layers: Tuple[model.Layer, ...]) -> Iterator[model.Problem]:
         """Yield a problem for each source that was damaged or says something else than the one used."""
         if source not in ('', 'layerdb'):
-            yield problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not tell the whole chain of %s; used: %s.'
+            yield problem('LAYER_ORDER_FALLBACK', name, 'layerdb does not have the whole chain of %s; used: %s.'
                           % (name[:12], source), '')
         elif said.by_config and said.by_config != chain:
             yield problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the image config of %s disagree about '
@@ -274,26 +295,27 @@ class Graphdriver(object):
             yield problem('LAYER_ORDER_CONFLICT', name, 'layerdb and the lower list of %s disagree about its '
                           'layers; layerdb was used.' % name[:12], 'Compare the result before trusting it.')
 
-    def _checked_lowers(self, mount_id, init, chain):
+    def _checked_lowers(self, mount_id: bytes, init: Optional[model.Layer], chain: Optional[List[str]]) -> Lowers:
         """The driver's lowers of a writable layer. Where they are just what layerdb says (nearly always), this costs
         one read: each link is looked up once."""
         if chain and self._has_lower_file():
             layers = self.layerdb.layers()
-            idents = [layers[item].cache_id for item in chain]
+            recorded = [layers[item].cache_id for item in chain]
+            idents = [ident for ident in recorded if ident is not None]
             below = self._below_init(mount_id, init)
-            if below is not None and None not in idents and idents == [self._ident(part) for part in below.split(b':')]:
+            if below is not None and len(idents) == len(recorded) and idents == [self._ident(part) for part in below.split(b':')]:
                 return Lowers(((mount_id + b'-init',) if init is not None else ()) + tuple(idents), below=below)
         return self.driver.lowers(self.root, mount_id)
 
-    def _has_lower_file(self):
+    def _has_lower_file(self) -> bool:
         return hasattr(self.driver, 'by_symlink')
 
-    def _below_init(self, mount_id, init):
+    def _below_init(self, mount_id: bytes, init: Optional[model.Layer]) -> Optional[bytes]:
         """What the file ``lower`` of a writable layer says of the layers below its init layer, None if it is unusual."""
         try:
-            folder = self._holder(self.driver.FOLDER).child(mount_id)
+            folder = self._inner(mount_id)
             lower = folder.read(b'lower', 1 << 20)
-        except (OSError, AttributeError):
+        except OSError:
             return None
         folder.close()
         if init is None:
@@ -301,18 +323,18 @@ class Graphdriver(object):
         first, dummy, below = lower.partition(b':')
         return below if self._ident(first) == mount_id + b'-init' else None
 
-    def _ident(self, part):
+    def _ident(self, part: bytes) -> bytes:
         """The layer that an entry of ``lower`` (``l/LINK``) names, as the kernel finds it; b'' if it names none."""
         if part not in self._idents:
             if self._links is None:
                 try:
-                    self._links = self._holder(self.driver.FOLDER).child(b'l')
-                except (OSError, AttributeError):
+                    self._links = self._inner(b'l')
+                except OSError:
                     return b''
             self._idents[part] = (self.driver.by_symlink(self._links, part[2:]) or b'') if part.startswith(b'l/') else b''
         return self._idents[part]
 
-    def _unsupported(self, name, hint):
+    def _unsupported(self, name: str, hint: Optional[Tuple[bytes, str]]) -> model.Resolution:
         record = self.layerdb.mount(name)
         mount_id, dummy = self._mount_id(name, record, hint) if self.driver else (record.mount_id, '')
         step = self.driver.next_step(self.root, mount_id) if self.driver and mount_id else \
@@ -323,7 +345,7 @@ class Graphdriver(object):
 
     # -- images --------------------------------------------------------------------------------------------------------
 
-    def image(self, image_id):
+    def image(self, image_id: str) -> model.Image:
         """model.Image of one image of imagedb; its layers bottom first."""
         found = self.images.config(image_id)
         config = found.value or {}
@@ -358,7 +380,7 @@ class Graphdriver(object):
                            tuple(problems), metadata.text_of(config, 'variant') or None, image_id)
 
 
-def _order(said):
+def _order(said: _Said) -> Tuple[List[str], str, bool]:
     """(chainIDs top first, the source that told them, whether they are all) of a _Said."""
     if said.by_layerdb and not said.cut:
         return said.by_layerdb, 'layerdb', True

@@ -4,7 +4,7 @@
 """One data root of Docker: what engines.api.Root offers, put together of the parts in this folder. None of them knows this file."""
 import os
 import stat
-from typing import Any, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 
 from ...disk import metadata, safeio
 from ...formats import wording
@@ -14,12 +14,16 @@ from .. import api
 from . import configs, containers, liveness, neighbours, networks, orphans, rootcheck, stores, volumes as volume_store
 from .engine import NAME
 
+if TYPE_CHECKING:
+    from ...disk.host import HostRoot
+    from .finding.candidates import RootCandidate
+
 
 class DataRoot(api.Root):
     """One effective data root. HOST: disk.host.HostRoot; CANDIDATE: finding.candidates.RootCandidate. Raises OSError."""
     engine = NAME
 
-    def __init__(self, host: Any, candidate: Any) -> None:
+    def __init__(self, host: 'HostRoot', candidate: 'RootCandidate') -> None:
         super(DataRoot, self).__init__()
         self._host = host
         self._candidate = candidate
@@ -62,7 +66,7 @@ class DataRoot(api.Root):
 
     # -- what kind of root it is -----------------------------------------------------------------------------------------
 
-    def _links(self):
+    def _links(self) -> Dict[bytes, bytes]:
         """{name: where it leads} of links right below the data root, such as overlay2 -> /big/overlay2: only the host's
         root can have made them. They are resolved inside the host root."""
         found = {}
@@ -74,11 +78,11 @@ class DataRoot(api.Root):
                 continue
         return found
 
-    def _owned_by_user(self):
+    def _owned_by_user(self) -> bool:
         """Rootless Docker: everything it made belongs to the user, so the root is not root's."""
         return os.fstat(self._dir.fd).st_uid != 0 and not self._candidate.userns
 
-    def _idmap(self, userxattr):
+    def _idmap(self, userxattr: bool) -> Optional[idmap.IdMap]:
         """layers.idmap.IdMap of a user-namespace root, None for an ordinary one."""
         if self._candidate.userns:
             return idmap.from_root_name(os.path.basename(self.path), *self._subids())
@@ -89,7 +93,7 @@ class DataRoot(api.Root):
             return idmap.from_rootless(st.st_uid, st.st_gid, self._user(st.st_uid), *self._subids())
         return None
 
-    def _is_shifted(self, st):
+    def _is_shifted(self, st: os.stat_result) -> bool:
         """Whether the root file system around the data root (ST) belongs to the same user: that of an unprivileged LXC, LXD or
         Incus instance, or its disk. Around the data root of rootless Docker it is root's."""
         folder = self._host.to_host(self.path)
@@ -102,12 +106,12 @@ class DataRoot(api.Root):
                     return False
         return False
 
-    def _rootless_user(self):
+    def _rootless_user(self) -> str:
         """The name of the user whose rootless Docker it is, the number where passwd does not tell."""
         uid = self._candidate.rootless_uid
-        return wording.show(self._user(uid)) or str(uid)
+        return uid is not None and wording.show(self._user(uid)) or str(uid)
 
-    def _subids(self):
+    def _subids(self) -> List[bytes]:
         found = []
         for name in (b'/etc/subuid', b'/etc/subgid'):
             try:
@@ -116,7 +120,7 @@ class DataRoot(api.Root):
                 found.append(b'')
         return found
 
-    def _user(self, uid):
+    def _user(self, uid: int) -> Optional[bytes]:
         try:
             for line in self._host.read(b'/etc/passwd', 1 << 22).split(b'\n'):
                 parts = line.split(b':')
@@ -134,11 +138,13 @@ class DataRoot(api.Root):
         return [self.path] + self.stores.places()
 
     def facts(self) -> Dict[str, Any]:
-        """Storage drivers and snapshotters with layers here, user namespaces, containerd's roots, and what named this root."""
+        """Storage drivers and snapshotters with layers here, user namespaces, containerd's roots, what named this root, and where its
+        engine keeps the content of a volume."""
         candidate = self._candidate
         return {'drivers': self.stores.drivers(), 'userns': '%d:%d' % tuple(candidate.userns) if candidate.userns else None,
                 'rootless': candidate.rootless_uid is not None,
-                'containerd_roots': [wording.text(path) for path in self.stores.places()], 'found_by': list(candidate.why)}
+                'containerd_roots': [wording.text(path) for path in self.stores.places()], 'found_by': list(candidate.why),
+                'volume_path': wording.text(os.path.join(self.recorded_path or self.path, b'volumes/{name}/_data'))}
 
     # -- containers ------------------------------------------------------------------------------------------------------
 
@@ -204,7 +210,7 @@ class DataRoot(api.Root):
             self._candidate.flags, self._candidate.daemon_json)) if name), None)
         return rootcheck.findings(self.path, self.stores, [self._birth(ident) for ident in self.container_ids()], configured)
 
-    def _birth(self, ident):
+    def _birth(self, ident: str) -> rootcheck.Birth:
         known = self._containers.get(ident)
         if known is not None:
             return rootcheck.Birth(known.driver or '', known.created or '')

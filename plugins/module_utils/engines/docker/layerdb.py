@@ -5,11 +5,14 @@
 import os
 import re
 import stat
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata
 from ...layers.chains import DIGEST, HEX, MAX_LAYERS
 from .drivers.common import CACHE_ID
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
 
 REMOVING = re.compile(rb'([0-9a-f]{64})-.+-removing\Z')
 
@@ -36,12 +39,12 @@ class MountRecord(NamedTuple):
 class LayerDb(object):
     """FOLDERS: metadata.Folders of image/<driver>."""
 
-    def __init__(self, folders):
+    def __init__(self, folders: metadata.Folders) -> None:
         self._folders = folders
-        self._layers = None
-        self._mounts = {}
+        self._layers: Optional[Dict[str, LayerRecord]] = None
+        self._mounts: Dict[str, MountRecord] = {}
 
-    def layers(self):
+    def layers(self) -> Dict[str, LayerRecord]:
         """{chainID: LayerRecord} of every entry of layerdb/sha256, also damaged ones and half-removed ones."""
         if self._layers is None:
             self._layers = {}
@@ -50,8 +53,10 @@ class LayerDb(object):
                 if HEX.match(name):
                     record = self._layer(name, name)
                     self._layers[record.chain_id] = record
-                elif REMOVING.match(name):
-                    removing.append((REMOVING.match(name).group(1), name))
+                else:
+                    begun = REMOVING.match(name)
+                    if begun is not None:
+                        removing.append((begun.group(1), name))
             for chain, name in removing:
                 record = self._layer(chain, name)
                 known = self._layers.get(record.chain_id)
@@ -59,10 +64,10 @@ class LayerDb(object):
                     self._layers[record.chain_id] = record._replace(damage=record.damage or 'removal was interrupted')
         return self._layers
 
-    def _layer(self, chain, name):
+    def _layer(self, chain: bytes, name: bytes) -> LayerRecord:
         chain_id = 'sha256:' + chain.decode('ascii')
         try:
-            folder = self._folders.get(b'layerdb/sha256').child(name)
+            folder = self._folders.child(b'layerdb/sha256', name)
         except OSError as exc:
             return LayerRecord(chain_id, None, None, None, None, name, metadata.describe(exc))
         damage = []
@@ -92,30 +97,30 @@ class LayerDb(object):
         return LayerRecord(chain_id, diff_id, parent, cache_id, int(size) if size.isdigit() else None, name,
                            ', '.join(damage) + ' empty or damaged' if damage else '')
 
-    def tar_split(self, record):
+    def tar_split(self, record: LayerRecord) -> 'Optional[Tuple[Dir, bytes]]':
         """(folder, name) of a layer's tar-split file, None if it has none."""
         try:
-            folder = self._folders.get(b'layerdb/sha256').child(record.folder)
+            folder = self._folders.child(b'layerdb/sha256', record.folder)
             if stat.S_ISREG(folder.stat(b'tar-split.json.gz').st_mode):
                 return folder, b'tar-split.json.gz'
-        except (OSError, AttributeError):
+        except OSError:
             pass
         return None
 
-    def mount_names(self):
+    def mount_names(self) -> List[str]:
         """Names in layerdb/mounts: container ids, and layers of image mounts and builds."""
         return [name.decode('utf-8', 'backslashreplace') for name in self._folders.names(b'layerdb/mounts')]
 
-    def mount(self, name):
+    def mount(self, name: str) -> MountRecord:
         """MountRecord of layerdb/mounts/NAME; every part of it may be missing."""
         if name not in self._mounts:
             self._mounts[name] = self._mount(name)
         return self._mounts[name]
 
-    def _mount(self, name):
+    def _mount(self, name: str) -> MountRecord:
         try:
-            folder = self._folders.get(b'layerdb/mounts').child(os.fsencode(name))
-        except (OSError, AttributeError):
+            folder = self._folders.child(b'layerdb/mounts', os.fsencode(name))
+        except OSError:
             return MountRecord(None, None, None, False)
         mount_id = metadata.read_text(folder, b'mount-id').encode()
         init_id = metadata.read_text(folder, b'init-id').encode()
@@ -124,7 +129,7 @@ class LayerDb(object):
         return MountRecord(mount_id if CACHE_ID.match(mount_id) else None, init_id if CACHE_ID.match(init_id) else None,
                            parent if DIGEST.match(parent) else None, True)
 
-    def chain(self, top):
+    def chain(self, top: Optional[str]) -> Tuple[List[str], bool]:
         """chainIDs from TOP down by layerdb's parents, and whether the walk broke off."""
         layers, chain, current = self.layers(), [], top
         while current is not None and len(chain) < MAX_LAYERS and current not in chain:

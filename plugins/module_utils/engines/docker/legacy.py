@@ -5,16 +5,21 @@
 by the image's or the container's own id (moby v1.10: migrate/v1/migratev1.go)."""
 import os
 import re
+from typing import TYPE_CHECKING, Dict, List, Sequence
 
 from ...disk import metadata
 from ...records import model
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
+    from .graphdriver import Graphdriver
 
 IMAGE_ID = re.compile(rb'[0-9a-f]{64}\Z')
 TAGS = b'repositories-'
 MAX_PARENTS = 512
 
 
-def image_ids(root):
+def image_ids(root: 'Dir') -> List[str]:
     """Ids (64 hex digits) in graph/, [] for a root that never was of that kind or was migrated."""
     try:
         return [name.decode('ascii') for name in root.descend(b'graph').names() if IMAGE_ID.match(name)]
@@ -22,7 +27,7 @@ def image_ids(root):
         return []
 
 
-def references(root, driver):
+def references(root: 'Dir', driver: str) -> Dict[str, List[str]]:
     """{image id: [references]} of repositories-<driver>."""
     found = {}
     record = metadata.read_record(root, TAGS + os.fsencode(driver))
@@ -32,7 +37,7 @@ def references(root, driver):
     return found
 
 
-def config(root, ident):
+def config(root: 'Dir', ident: str) -> metadata.Found:
     """metadata.Found of graph/<id>/json."""
     try:
         return metadata.read_json(root.descend(b'graph').child(ident.encode('ascii')), b'json')
@@ -40,7 +45,7 @@ def config(root, ident):
         return metadata.Found(None, metadata.describe(exc), '')
 
 
-def image(graph, ident, names):
+def image(graph: 'Graphdriver', ident: str, names: Sequence[str]) -> model.Image:
     """model.Image of one; GRAPH is the Graphdriver whose folders hold its layers. Every parent is a layer; it has no
     diffID, those came with 1.10."""
     layers, problems = [], []

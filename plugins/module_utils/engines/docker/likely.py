@@ -7,32 +7,38 @@ Candidates are driver folders with an ``-init`` twin that no other container cla
 """
 import os
 import stat
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ...disk import safeio
 from ...formats import gotypes
 from ...layers.chains import chain_ids, diff_ids_of
 
+if TYPE_CHECKING:
+    from ...records.model import Log
+    from .graphdriver import Graphdriver
+
 CLOCK_SLACK = 10                        # seconds between a folder's birth and the container's Created
 
 
-def candidates(driver, claimed):
-    """Ids of driver folders that look like a container's writable layer and that nobody claims."""
+def candidates(driver: 'Graphdriver', claimed: List[bytes]) -> List[bytes]:
+    """Ids of driver folders that look like a container's writable layer and that no record names."""
     names = driver.driver.ids(driver.root)
     known = set(names)
     taken = set(claimed) | {record.cache_id for record in driver.layerdb.layers().values()}
     return [name for name in names if not name.endswith(b'-init') and name + b'-init' in known and name not in taken]
 
 
-def evidence(driver, ident, created, points, chain_cache_ids, log_newest):
+def evidence(driver: 'Graphdriver', ident: bytes, created: Optional[str], points: Any, chain_cache_ids: List[bytes],
+             log_newest: Optional[int]) -> Tuple[int, List[str]]:
     """(score, [sentences]) of how well one folder fits a container."""
     score, said = 0, []
     if chain_cache_ids:
         lowers = driver.driver.lowers(driver.root, ident)
         if lowers.ids is not None and list(lowers.ids[1:]) == chain_cache_ids:
             score += 3
-            said.append('it grew on the same image')
+            said.append('it has the same parent image')
         elif lowers.ids is not None:
-            return 0, ['it grew on another image']
+            return 0, ['it has another parent image']
     born = _time(driver, driver.driver.FOLDER + b'/' + ident + b'-init')
     if born is not None:
         # a time that is damaged is far from every other
@@ -56,7 +62,8 @@ def evidence(driver, ident, created, points, chain_cache_ids, log_newest):
     return score, said
 
 
-def best(driver, claimed, created, points, chain_cache_ids, log_newest):
+def best(driver: 'Graphdriver', claimed: List[bytes], created: Optional[str], points: Dict[str, Dict[str, Any]],
+         chain_cache_ids: List[bytes], log_newest: Optional[int]) -> Optional[Tuple[bytes, List[str]]]:
     """(id, [sentences]) of the one candidate that fits best by a clear margin, else None."""
     ranked = []
     for ident in candidates(driver, claimed):
@@ -68,7 +75,7 @@ def best(driver, claimed, created, points, chain_cache_ids, log_newest):
     return ranked[0][1], ranked[0][2]
 
 
-def _time(driver, relative):
+def _time(driver: 'Graphdriver', relative: bytes) -> Optional[int]:
     """mtime in seconds of a folder below the data root, None if it is not there. The init layer's folder is not changed
     after it was made, so its time is the container's creation."""
     try:
@@ -80,7 +87,7 @@ def _time(driver, relative):
         return None
 
 
-def _exists(driver, ident, dest):
+def _exists(driver: 'Graphdriver', ident: bytes, dest: str) -> bool:
     parts = [part for part in os.fsencode(dest).split(b'/') if part not in (b'', b'.')]
     if not parts or b'..' in parts:
         return False
@@ -93,7 +100,7 @@ def _exists(driver, ident, dest):
         return False
 
 
-def log_time(log):
+def log_time(log: 'Log') -> Optional[int]:
     """mtime in seconds of the newest log file, None without one."""
     newest = None
     for path in log.files if log is not None else ():
@@ -104,7 +111,7 @@ def log_time(log):
     return newest
 
 
-def cache_ids(driver, image_id):
+def cache_ids(driver: 'Graphdriver', image_id: Optional[str]) -> List[bytes]:
     """cache-ids of an image's layers, top first, or [] where one is unknown."""
     found = []
     for chain_id in chain_ids(diff_ids_of(driver.images.config(image_id).value))[::-1] if image_id else []:

@@ -11,18 +11,21 @@ import errno
 import fcntl
 import os
 import re
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ...disk import fsinfo, host as hosts, safeio
 from ...formats import wording
 from ..api import RUNNING, STOPPED, UNKNOWN, Liveness
 from . import discovery
 
+if TYPE_CHECKING:
+    from .finding.candidates import RootCandidate
+
 BUILDKIT = (b'cache.db', b'containerdmeta.db', b'history.db', b'metadata_v2.db', b'snapshots.db')
 _CONTAINER = re.compile(r'(?:\A|/)([0-9a-f]{64})\Z')
 
 
-def daemon_state(host, candidate):
+def daemon_state(host: hosts.HostRoot, candidate: 'RootCandidate') -> Liveness:
     """Liveness of the dockerd that owns a data root. CANDIDATE: discovery.RootCandidate."""
     evidence = []
     table = fsinfo.mounts()
@@ -62,7 +65,7 @@ def daemon_state(host, candidate):
     return Liveness(UNKNOWN, None, tuple(evidence))
 
 
-def container_alive(host, container_id, pid, shims=None):
+def container_alive(host: hosts.HostRoot, container_id: str, pid: Optional[Union[int, str]], shims: Optional[Dict[str, int]] = None) -> Optional[int]:
     """The process id of a container that still runs, None if it does not (or nothing can be said: HOST not live).
 
     PID: State.Pid as recorded; believed only if that process belongs to the container, as ids are used again.
@@ -81,7 +84,7 @@ def container_alive(host, container_id, pid, shims=None):
     return None
 
 
-def shims_of(host):
+def shims_of(host: hosts.HostRoot) -> Dict[str, int]:
     """{container id: process id of its shim} of every container that runs on a live host."""
     found = {}
     for process in host.processes((b'containerd-shi', b'docker-containe')):
@@ -104,7 +107,7 @@ class Lock(NamedTuple):
     denied: bool = False
 
 
-def lock_holder(root, name):
+def lock_holder(root: bytes, name: bytes) -> Lock:
     """Lock of a bbolt file ROOT/NAME. Opened for reading only; the lock that proves it free is given back at once."""
     path = os.path.join(root, name)
     folder, base = os.path.split(name)
@@ -125,12 +128,12 @@ def lock_holder(root, name):
         os.close(fd)
 
 
-def _owner(st):
+def _owner(st: os.stat_result) -> Optional[int]:
     """The process that holds the lock by proc_locks(5), None if it is not seen from here."""
     return owner_in(hosts.read_kernel('/proc/locks'), st.st_dev, st.st_ino)
 
 
-def owner_in(locks, dev, inode):
+def owner_in(locks: bytes, dev: int, inode: int) -> Optional[int]:
     """The process that holds an exclusive flock on an inode, by the text of /proc/locks; None if it has no number here
     (another pid namespace) or the file system shows another device number there (btrfs)."""
     wanted = b'%02x:%02x:%d' % (os.major(dev), os.minor(dev), inode)
@@ -141,7 +144,7 @@ def owner_in(locks, dev, inode):
     return None
 
 
-def _named(pid):
+def _named(pid: Optional[int]) -> str:
     if not pid:
         return ''
     name = wording.show(hosts.read_proc(pid, 'comm', 64).strip())
@@ -151,7 +154,7 @@ def _named(pid):
 # -- processes of a live host --------------------------------------------------------------------------------
 
 
-def _running(host, candidate, evidence):
+def _running(host: hosts.HostRoot, candidate: 'RootCandidate', evidence: List[str]) -> Optional[int]:
     """The process id of a dockerd that works on CANDIDATE, None if there is none."""
     recorded = _pid_of_file(host, candidate.pidfile)
     found = None
@@ -171,7 +174,7 @@ def _running(host, candidate, evidence):
     return found
 
 
-def _pid_of_file(host, path):
+def _pid_of_file(host: hosts.HostRoot, path: bytes) -> Optional[int]:
     try:
         raw = host.read(path, 64).strip()
     except OSError:
@@ -179,7 +182,7 @@ def _pid_of_file(host, path):
     return int(raw) if raw.isdigit() and len(raw) < 11 else None
 
 
-def _leftovers(host, candidate, table, evidence):
+def _leftovers(host: hosts.HostRoot, candidate: 'RootCandidate', table: Tuple[fsinfo.MountPoint, ...], evidence: List[str]) -> None:
     """What still stands although dockerd may be dead: mounts and running containers."""
     count = 0
     places = (candidate.path,) + candidate.containerd_roots
@@ -198,7 +201,7 @@ def _leftovers(host, candidate, table, evidence):
         evidence.append('%d containers of this data root are running' % len(mine))
 
 
-def _belongs(pid, container_id):
+def _belongs(pid: int, container_id: str) -> bool:
     """Whether a process is in the container's cgroup, or a child of its shim."""
     if _state(pid) in (b'', b'Z', b'X'):
         return False
@@ -209,23 +212,23 @@ def _belongs(pid, container_id):
     return parent > 1 and _is_shim(parent, wanted)
 
 
-def _is_shim(pid, wanted):
+def _is_shim(pid: int, wanted: bytes) -> bool:
     words = hosts.read_proc(pid, 'cmdline').split(b'\0')
     return b'containerd-shim' in words[0] and any(word == wanted or word.endswith(b'/' + wanted) for word in words)
 
 
-def _state(pid):
+def _state(pid: int) -> bytes:
     return _stat(pid)[0]
 
 
-def _stat(pid):
+def _stat(pid: Union[int, str]) -> Tuple[bytes, int]:
     """(state letter, parent) by proc_pid_stat(5); (b'', 0) if there is no such process."""
     raw = hosts.read_proc(pid, 'stat', 4096)
     fields = raw[raw.rfind(b')') + 1:].split()
     return (fields[0], int(fields[1])) if len(fields) > 1 else (b'', 0)
 
 
-def _children(pid):
+def _children(pid: int) -> List[int]:
     """Child processes, oldest first."""
     found = []
     for thread in hosts.kernel_names('/proc/%d/task' % pid):

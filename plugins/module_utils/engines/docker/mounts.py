@@ -2,21 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a container has mounted, and where that lies on the managed node."""
-import os
-import stat
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from ...disk import fsinfo, metadata
-from ...formats import wording
+from ...disk import metadata
 from ...records import model
 from ...records.codes import problem
+from ..shared.binds import bind_path
 from .volumes import ANONYMOUS_NAME
 
-# Sources that live in memory or belong to the running system: absent on a dead disk, and nothing is lost with them.
-MAX_LINKS = 40                          # as the kernel
-EPHEMERAL = (b'/run', b'/var/run', b'/proc', b'/sys', b'/dev')
+if TYPE_CHECKING:
+    from ...disk.host import HostRoot
 
 
-def mount_points(config, hostconfig, spec=None):
+def mount_points(config: Dict[str, Any], hostconfig: Dict[str, Any], spec: Optional[Dict[str, Any]] = None) -> Tuple[Dict[str, Dict[str, Any]], str]:
     """({destination: MountPoint dict}, source of the fact). MountPoints of config.v2.json, else the OCI spec that
     containerd kept, else what hostconfig.json asks for (volumes of the image are not known then)."""
     points = metadata.get(config, 'MountPoints')
@@ -32,14 +30,14 @@ def mount_points(config, hostconfig, spec=None):
     return dict(_of_hostconfig(hostconfig)), 'hostconfig.json'
 
 
-def _of_old_config(config):
+def _of_old_config(config: Dict[str, Any]) -> Iterator[Tuple[str, Dict[str, Any]]]:
     """Volumes and VolumesRW of Docker before 1.8: destination -> path on the host."""
     writable = metadata.dict_of(config, 'VolumesRW')
     for dest, source in metadata.strings_of(config, 'Volumes').items():
         yield dest, _volume_or_bind(source, dest, writable.get(dest) is not False)
 
 
-def _of_spec(spec):
+def _of_spec(spec: Dict[str, Any]) -> Iterator[Tuple[str, Dict[str, Any]]]:
     for item in metadata.list_of(spec, 'mounts'):
         source, dest = metadata.text_of(item, 'source'), metadata.text_of(item, 'destination')
         if metadata.text_of(item, 'type') != 'bind' or not source.startswith('/') or \
@@ -49,14 +47,14 @@ def _of_spec(spec):
         yield dest, _volume_or_bind(source, dest, rw)
 
 
-def _volume_or_bind(source, dest, rw):
+def _volume_or_bind(source: str, dest: str, rw: bool) -> Dict[str, Any]:
     parts = source.split('/')
     if len(parts) > 3 and parts[-1] == '_data' and parts[-3] == 'volumes':
         return {'Type': 'volume', 'Name': parts[-2], 'Driver': 'local', 'Source': source, 'Destination': dest, 'RW': rw}
     return {'Type': 'bind', 'Source': source, 'Destination': dest, 'RW': rw}
 
 
-def _of_hostconfig(hostconfig):
+def _of_hostconfig(hostconfig: Dict[str, Any]) -> Iterator[Tuple[str, Dict[str, Any]]]:
     for bind in metadata.list_of(hostconfig, 'Binds'):
         if not isinstance(bind, str):
             continue
@@ -77,7 +75,9 @@ def _of_hostconfig(hostconfig):
                          '', 'Source': source, 'Destination': dest, 'RW': not metadata.get(item, 'ReadOnly')}
 
 
-def mounts(points, volumes, host, recorded_root, root_path, writable_places=tuple, has_image=lambda ident: False):
+def mounts(points: Dict[str, Dict[str, Any]], volumes: Dict[str, model.Volume], host: 'HostRoot', recorded_root: bytes, root_path: bytes,
+           writable_places: Callable[[], Tuple[bytes, ...]] = tuple,
+           has_image: Callable[[str], bool] = lambda ident: False) -> Tuple[Tuple[model.Mount, ...], List[model.Problem]]:
     """(tuple of model.Mount sorted by destination, problems). VOLUMES: {name: model.Volume}. WRITABLE_PLACES() gives the
     folders, as the dead host saw them, in which containers could make links. HAS_IMAGE(id): whether an image is on this disk."""
     found, problems = [], []
@@ -92,7 +92,7 @@ def mounts(points, volumes, host, recorded_root, root_path, writable_places=tupl
         path, status, anonymous = None, model.LOST, False
         if kind == 'volume':
             name = name or _name_of(source)
-            volume = volumes.get(name)
+            volume = volumes.get(name or '')
             if volume is not None:
                 path, status, anonymous = volume.path, volume.status, volume.anonymous
                 problems.extend(volume.problems)
@@ -114,71 +114,6 @@ def mounts(points, volumes, host, recorded_root, root_path, writable_places=tupl
     return tuple(found), problems
 
 
-def _name_of(source):
+def _name_of(source: Optional[str]) -> Optional[str]:
     parts = (source or '').split('/')
     return parts[-2] if len(parts) > 2 and parts[-1] == '_data' else None
-
-
-def bind_path(source, host, recorded_root, root_path, writable_places=tuple):
-    """(path or None, status, problem or None) of a bind source as the dead host knew it.
-
-    Only paths below the recorded data root move with it; every other one is looked up as it is below the host root.
-    Links of the host are followed inside it; one that a container could have planted is not.
-    """
-    raw = os.fsencode(source)
-    if not raw.startswith(b'/'):
-        return None, model.LOST, problem('BIND_MISSING', source, 'The bind source "%s" is no absolute path.' % source, '')
-    wanted = [raw]
-    if recorded_root and root_path is not None and fsinfo.is_below(raw, recorded_root):
-        wanted.insert(0, host.to_host(root_path) + raw[len(recorded_root):])
-    why = ''
-    for place in wanted:
-        try:
-            path = host.resolve(place)
-            planted = None
-            if path != os.path.normpath(host.place(place)):
-                planted = _planted(host, place, writable_places())
-        except OSError as exc:
-            why = metadata.describe(exc)
-            continue
-        if planted:
-            return None, model.LOST, problem(
-                'BIND_THROUGH_LINK', source, 'The bind source %s leads through the link %s, which lies where a container '
-                'could write: not followed.' % (source, wording.text(planted)), 'Archive its target by hand if you trust it.')
-        return path, model.COMPLETE, None
-    if any(raw == top or raw.startswith(top + b'/') for top in EPHEMERAL):
-        return None, model.COMPLETE, None
-    return None, model.LOST, problem(
-        'BIND_MISSING', source, 'The bind source %s: %s.' % (source, why),
-        'If it lies on another disk, mount that below the host root and run again.')
-
-
-def links_on_the_way(host, path):
-    """Yield every link, as a path that the dead host saw, that is followed when PATH (absolute bytes) is looked up."""
-    here, todo, budget = b'/', [part for part in path.split(b'/') if part], MAX_LINKS
-    while todo and budget:
-        name = todo.pop(0)
-        if name == b'.':
-            continue
-        if name == b'..':
-            here = os.path.dirname(here)
-            continue
-        place = os.path.join(here, name)
-        if not stat.S_ISLNK(host.lstat(place).st_mode):
-            here = place
-            continue
-        yield place
-        budget -= 1
-        target = host.readlink(place)
-        todo = [part for part in target.split(b'/') if part] + todo
-        if target.startswith(b'/'):
-            here = b'/'
-
-
-def _planted(host, path, places):
-    """The first link on the way that lies in one of PLACES, None if there is none."""
-    for link in links_on_the_way(host, path):
-        for place in places:
-            if link.startswith(place.rstrip(b'/') + b'/'):
-                return link
-    return None

@@ -6,7 +6,7 @@ import re
 from typing import Callable, Dict, Iterator, Set
 
 from ...records import model
-from ...records.definition import SHARES, NetworkSettings, stable_name
+from ...records.definition import SHARES, Definition, NetworkSettings, stable_name
 from .. import api
 from .configs import Configs
 
@@ -23,7 +23,7 @@ def neighbours(container: model.Container, networks: Dict[str, NetworkSettings],
     return api.Neighbours(mine, _peers(definition, configs), _volumes(container, configs, read))
 
 
-def _peers(definition, configs):
+def _peers(definition: Definition, configs: Configs) -> Dict[str, str]:
     found = {}
     for mode in (definition.network_mode, definition.security.ipc, definition.security.pid):
         ident = mode[len(SHARES):]
@@ -34,7 +34,7 @@ def _peers(definition, configs):
     return found
 
 
-def _volumes(container, configs, read):
+def _volumes(container: model.Container, configs: Configs, read: Callable[[str], model.Container]) -> Dict[str, str]:
     """Who took a volume over is not the one that it is named after."""
     names = {}
     anonymous = [mount for mount in container.mounts if mount.type == 'volume' and mount.anonymous and mount.name]

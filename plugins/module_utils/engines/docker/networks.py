@@ -7,11 +7,14 @@ A container's own records name its networks and addresses, but not the subnet th
 an engine gives a fixed address only on a network with a chosen subnet. (Seen with Docker 20.10 and 28.5.)
 """
 import json
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from ...formats import boltdb
 from ...formats.values import as_dict, as_list, as_str, clean
 from ...records.definition import NetworkSettings, network_settings
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
 
 DATABASE = b'local-kv.db'
 BUCKET = b'libnetwork'
@@ -19,7 +22,7 @@ PREFIX = b'docker/network/v1.0/network/'
 BUILT_IN = ('host', 'null')
 
 
-def recorded(root: Any) -> Dict[str, NetworkSettings]:
+def recorded(root: 'Dir') -> Dict[str, NetworkSettings]:
     """{name: NetworkSettings} of the user-defined networks of an open data root, {} where their database is lost."""
     try:
         with root.descend(b'network/files') as folder:
@@ -29,7 +32,7 @@ def recorded(root: Any) -> Dict[str, NetworkSettings]:
     return {name: network_settings(info) for name, info in networks(raw).items()}
 
 
-def networks(raw):
+def networks(raw: bytes) -> Dict[str, Dict[str, Any]]:
     """{name: info} from the bytes of local-kv.db; {} where it cannot be read. INFO has the names of the fields of NetworkSettings:
     {'driver', 'options', 'labels', 'internal', 'attachable', 'enable_ipv6', 'ipam': [{'subnet', 'gateway', 'ip_range'}]}.
     """
@@ -48,7 +51,7 @@ def networks(raw):
     return found
 
 
-def _record(value):
+def _record(value: bytes) -> Dict[str, Any]:
     """The JSON object behind the store's 8-byte index."""
     try:
         return as_dict(clean(json.loads(value[8:].decode('utf-8', 'replace'))))
@@ -56,8 +59,8 @@ def _record(value):
         return {}
 
 
-def _info(record):
-    info = {'driver': as_str(record.get('networkType')) or 'bridge', 'options': _texts(_options(record)),
+def _info(record: Dict[str, Any]) -> Dict[str, Any]:
+    info: Dict[str, Any] = {'driver': as_str(record.get('networkType')) or 'bridge', 'options': _texts(_options(record)),
             'labels': _texts(record.get('labels')), 'ipam': []}
     for key, target in (('internal', 'internal'), ('attachable', 'attachable'), ('enableIPv6', 'enable_ipv6')):
         info[target] = record.get(key) is True
@@ -71,11 +74,11 @@ def _info(record):
     return info
 
 
-def _options(record):
+def _options(record: Dict[str, Any]) -> Dict[str, str]:
     return as_dict(as_dict(record.get('generic')).get('com.docker.network.generic'))
 
 
-def _nested(value):
+def _nested(value: Any) -> List[Dict[str, Optional[str]]]:
     """A list that is stored as JSON within the JSON."""
     try:
         return as_list(json.loads(value)) if isinstance(value, str) else as_list(value)
@@ -83,5 +86,5 @@ def _nested(value):
         return []
 
 
-def _texts(value):
+def _texts(value: Any) -> Dict[str, str]:
     return dict((key, as_str(item)) for key, item in as_dict(value).items())

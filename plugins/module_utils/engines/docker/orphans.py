@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writable layers that no container owns, told apart from image layers and from BuildKit's."""
 import hashlib
-from typing import Callable, Iterator, List
+from typing import TYPE_CHECKING, Any, Callable, FrozenSet, Iterator, List, Optional, Tuple
 
 from ...disk import metadata
 from ...layers import privileges
@@ -12,6 +12,10 @@ from ...records import model
 from .containers import Readers
 from .drivers.common import BUILDKIT_ID
 from .graphdriver import Graphdriver
+
+if TYPE_CHECKING:
+    from ..shared.containerd import ContainerdStore, Snapshotter
+    from .configs import Configs
 
 
 def find(readers: Readers, read: Callable[[str], model.Container]) -> Iterator[model.Orphan]:
@@ -26,12 +30,12 @@ def find(readers: Readers, read: Callable[[str], model.Container]) -> Iterator[m
             yield _doubted(readers, orphan)
 
 
-def _doubted(readers, orphan):
+def _doubted(readers: Readers, orphan: model.Orphan) -> model.Orphan:
     """An Orphan with what this process may not have seen of it."""
     return orphan._replace(problems=tuple(orphan.problems) + privileges.hidden_marks(readers.path, readers.blind, orphan.stack))
 
 
-def _image_mounts(configs, owners):
+def _image_mounts(configs: 'Configs', owners: FrozenSet[str]) -> Iterator[str]:
     """Names of the layers that back mounts of type image (moby: daemon/volumes.go)."""
     for ident in owners:
         for dest, point in metadata.dict_of(configs.read(ident), 'MountPoints').items():
@@ -40,7 +44,8 @@ def _image_mounts(configs, owners):
                 yield hashlib.sha256(('%s-src=%s-dst=%s' % (ident, source, dest)).encode()).hexdigest()
 
 
-def _graphdriver(readers, read, graph, owners, image_mounts):
+def _graphdriver(readers: Readers, read: Callable[[str], model.Container], graph: Graphdriver, owners: FrozenSet[str],
+                 image_mounts: FrozenSet[Any]) -> Iterator[model.Orphan]:
     if graph.encoding is None:
         return
     claimed, lost_owner = set(), {}
@@ -54,12 +59,12 @@ def _graphdriver(readers, read, graph, owners, image_mounts):
             lost_owner[record.mount_id] = name
         else:
             claimed.add(record.mount_id)    # a layer of a build or of an image mount: no init layer
-    claimed.update(record.cache_id for record in graph.layerdb.layers().values())
+    claimed.update(record.cache_id for record in graph.layerdb.layers().values() if record.cache_id is not None)
     for ident in owners:
         container = read(ident)
         if container.store == 'graphdriver' and container.driver == graph.name and container.stack is not None \
                 and container.stack.writable is not None:
-            claimed.add(container.stack.writable.cache_id.encode('ascii'))
+            claimed.add((container.stack.writable.cache_id or '').encode('ascii'))
     names = graph.driver.ids(graph.root)
     known = frozenset(names)
     for ident in names:
@@ -69,10 +74,10 @@ def _graphdriver(readers, read, graph, owners, image_mounts):
             continue                    # an image layer that layerdb lost, or a builder's; never a container's
         owner = lost_owner.get(ident)
         found = graph.resolve(owner or ident.decode('ascii'), None, (ident, 'folder'))
-        if found.stack is None or found.stack.writable is None:
+        if found.stack is None or found.stack.writable is None or found.stack.writable.path is None:
             continue
         image_id = _image_by_chain(graph, found.stack)
-        references = graph.images.references()[0].get(image_id, [])
+        references = graph.images.references()[0].get(image_id or '', [])
         yield model.Orphan(found.stack.writable.path, found.stack, image_id, references[0] if references else None,
                            readers.path, 'graphdriver', graph.name, ident.decode('ascii'), owner, readers.idmap, found.problems)
 
@@ -86,7 +91,7 @@ def build_cache(graph: Graphdriver) -> List[bytes]:
     return sorted(ident for ident in graph.driver.ids(graph.root) if BUILDKIT_ID.match(ident) and ident not in claimed)
 
 
-def _image_by_chain(graph, stack):
+def _image_by_chain(graph: Graphdriver, stack: model.Stack) -> Optional[str]:
     """The image whose layers are those below the init layer: by chainIDs, else by the folders themselves."""
     chain_of = {record.cache_id: record.chain_id for record in graph.layerdb.layers().values() if record.cache_id}
     if not stack.image:
@@ -96,13 +101,13 @@ def _image_by_chain(graph, stack):
     return graph.images.with_top(chain_id)
 
 
-def _containerd(readers, store, owners, image_mounts):
+def _containerd(readers: Readers, store: 'ContainerdStore', owners: FrozenSet[str], image_mounts: FrozenSet[Any]) -> Iterator[model.Orphan]:
     for dummy, snapshotter, key, record in store.writable_keys(readers.stores.suffix):
         shots = store.snapshotters()[snapshotter]
         if key in owners or key in image_mounts or shots.encoding is None:
             continue
         stack, dummy, problems = store.stack_of(shots, record, key)
-        if stack.writable is None:
+        if stack.writable is None or stack.writable.path is None:
             continue
         image_id, reference = _image_of_snapshot(readers, store, stack)
         yield model.Orphan(stack.writable.path, stack, image_id, reference, readers.path, 'containerd', snapshotter, key, key,
@@ -112,7 +117,7 @@ def _containerd(readers, store, owners, image_mounts):
             yield from _unordered(readers, store, shots)
 
 
-def _image_of_snapshot(readers, store, stack):
+def _image_of_snapshot(readers: Readers, store: 'ContainerdStore', stack: model.Stack) -> Tuple[Optional[str], Optional[str]]:
     chain_id = next((layer.chain_id for layer in stack.image if layer.chain_id), None)
     for digest, names in sorted(store.image_targets(readers.stores.suffix).items()):
         image = store.image(digest, names, readers.stores.suffix)
@@ -121,12 +126,12 @@ def _image_of_snapshot(readers, store, stack):
     return None, None
 
 
-def _unordered(readers, store, shots):
+def _unordered(readers: Readers, store: 'ContainerdStore', shots: 'Snapshotter') -> Iterator[model.Orphan]:
     """Both databases are gone: every snapshot folder, with nothing known about it."""
     from ..shared import containerd
     for number in shots.numbers():
         record = containerd.Snapshot('', number, containerd.ACTIVE, '', None, None)
         layer, why = shots.layer(record)
-        if not why:
+        if not why and layer.path is not None:
             yield model.Orphan(layer.path, model.Stack(layer, None, ()), None, None, readers.path, 'containerd', shots.name,
                                'snapshot-%d' % number, None, readers.idmap)

@@ -3,13 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is wrong with a data root as a whole, whoever it belongs to."""
 import os
-from typing import List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Sequence
 
 from ...formats import wording
 from ...records import model
 from ...records.codes import problem
 from . import orphans
 from .stores import Stores
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
+    from ..shared.containerd import ContainerdStore
+    from .graphdriver import Graphdriver
 
 LISTED = 5                              # names in one sentence
 
@@ -32,17 +37,17 @@ def findings(path: bytes, stores: Stores, births: Sequence[Birth], configured: O
     return found
 
 
-def _some(names):
+def _some(names: List[str]) -> str:
     shown = ', '.join(names[:LISTED])
     return shown + (' and %d more' % (len(names) - LISTED) if len(names) > LISTED else '')
 
 
-def _graphdriver(path, graph):
+def _graphdriver(path: bytes, graph: 'Graphdriver') -> Iterator[model.Problem]:
     where = 'image/%s of %s' % (graph.name, wording.text(path))
     damage = graph.images.references()[1]
     if damage:
         yield problem('REFERENCES_DAMAGED', where, 'repositories.json in %s: %s.' % (where, damage),
-                      'Images are listed by their IDs; containers still tell the names that they were made from.')
+                      'Images are listed by their IDs; containers still have the names of their images.')
     damaged, removing = [], []
     for chain_id, record in sorted(graph.layerdb.layers().items()):
         if record.damage == 'removal was interrupted':
@@ -59,10 +64,10 @@ def _graphdriver(path, graph):
     if cached:
         yield problem('BUILD_CACHE', where, '%d layers of %s in %s belong to BuildKit\'s cache: no image uses them, and no '
                       'container wrote them.' % (len(cached), graph.name, wording.text(path)),
-                      'Nothing is to be rescued of them; docker builder prune removes them.')
+                      'There is nothing to rescue in them; docker builder prune removes them.')
 
 
-def _containerd(store):
+def _containerd(store: 'ContainerdStore') -> Iterator[model.Problem]:
     from ..shared.containerd import META  # loaded already where there is such a store
     store.meta()
     if store.damage and store.used():
@@ -76,12 +81,12 @@ def _containerd(store):
         if shots.damage and (shots.numbers() or 'missing' not in shots.damage):
             yield problem('METADATA_DB_DAMAGED', wording.text(store.path), 'The database of snapshotter %s in %s: %s.' % (
                 name, wording.text(store.path), shots.damage),
-                'What it does not tell is listed as orphans by the number of the folder.')
+                'Snapshots that it does not name are listed as orphans, by the number of their folder.')
             yield from _missing(store, shots.folder_name, b'metadata.db', 'numbers new snapshots from 1 again, in the folders of the '
                                 'old ones, and a prune deletes every blob')
 
 
-def _missing(store, folder, name, then):
+def _missing(store: 'ContainerdStore', folder: bytes, name: bytes, then: str) -> Iterator[model.Problem]:
     """Yield a problem if a database of containerd is not there: bbolt makes a new, empty one of no file and of an empty one."""
     path = os.path.join(store.path, folder, name)
     try:
@@ -99,7 +104,7 @@ def _missing(store, folder, name, then):
                   % (wording.text(path), then), 'Start neither containerd nor dockerd on this disk; rescue first.')
 
 
-def _swarm(path, root):
+def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
     """Yield a problem if a start of dockerd deletes what a swarm node has on this disk."""
     try:
         folder = root.descend(b'swarm')
@@ -125,7 +130,7 @@ def _swarm(path, root):
                   'Copy the folder before dockerd is started on this disk.')
 
 
-def _hidden(path, births, configured):
+def _hidden(path: bytes, births: Sequence[Birth], configured: Optional[str]) -> Iterator[model.Problem]:
     """Containers of a driver that the daemon does not use: `docker ps` is silent about them."""
     by_driver, newest = {}, {}
     for birth in births:

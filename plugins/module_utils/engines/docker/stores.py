@@ -3,12 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The stores of one data root: its storage drivers and the containerd roots that belong to it. Each is asked in a fixed order."""
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from ...records import model
 from ...records.codes import problem
 from . import driver_table, legacy
 from .graphdriver import Graphdriver
+
+if TYPE_CHECKING:
+    from ...disk.safeio import Dir
+    from ..shared.containerd import ContainerdStore
 
 DRIVER_NAME = re.compile(rb'[a-z0-9-]{2,32}\Z')
 
@@ -49,7 +53,7 @@ class Stores(NamedTuple):
         return [name for store in self.containerd for name in store.snapshotters() if any(
             ident in names for namespace in store.namespaces(self.suffix) for names in store.names_of(namespace, name))]
 
-    def resolve_snapshot(self, ident: str, snapshotter: str) -> model.Resolution:
+    def resolve_snapshot(self, ident: str, snapshotter: Optional[str]) -> model.Resolution:
         """The Resolution of a container of the containerd store."""
         first = None
         for store in self.containerd:
@@ -75,7 +79,9 @@ class Stores(NamedTuple):
 
     def references(self, store: str, driver: Optional[str], image_id: Optional[str]) -> Sequence[str]:
         """The names of an image."""
-        if store == 'graphdriver' and driver in self.graphdrivers:
+        if image_id is None:
+            return []
+        if store == 'graphdriver' and driver is not None and driver in self.graphdrivers:
             names = self.graphdrivers[driver].images.references()[0].get(image_id, [])
             return names or legacy.references(self.dir, driver).get(image_id, [])
         for container_store in self.containerd:
@@ -126,12 +132,12 @@ class Stores(NamedTuple):
         return None
 
 
-def open_stores(root: Any, containerd_roots: Sequence[bytes], userxattr: bool, suffix: str) -> Stores:
+def open_stores(root: 'Dir', containerd_roots: Sequence[bytes], userxattr: bool, suffix: str) -> Stores:
     """The Stores of the open data root ROOT. What cannot be opened is not there."""
     return Stores(root, suffix, _graphdrivers(root, userxattr), list(_containerd(containerd_roots, userxattr)))
 
 
-def _graphdrivers(root, userxattr):
+def _graphdrivers(root: 'Dir', userxattr: bool) -> Dict[str, Graphdriver]:
     found = {}
     for raw in _names(root, b'image'):
         if DRIVER_NAME.match(raw):
@@ -150,7 +156,7 @@ def _graphdrivers(root, userxattr):
     return found
 
 
-def _containerd(paths, userxattr):
+def _containerd(paths: Sequence[bytes], userxattr: bool) -> 'Iterator[ContainerdStore]':
     for path in paths:
         from ..shared import containerd  # only where there is one
         try:
@@ -159,7 +165,7 @@ def _containerd(paths, userxattr):
             continue
 
 
-def _names(root, folder):
+def _names(root: 'Dir', folder: bytes) -> List[bytes]:
     try:
         return root.descend(folder).names()
     except OSError:

@@ -5,6 +5,7 @@
 import os
 import re
 import stat
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ...disk import metadata, safeio
 from ...formats import jsonish, wording
@@ -12,12 +13,15 @@ from ...records import model
 from ...records.codes import problem
 from ..shared.boltfile import read_db
 
+if TYPE_CHECKING:
+    from ...disk.host import HostRoot
+
 ANONYMOUS_LABEL = 'com.docker.volume.anonymous'
 ANONYMOUS_NAME = re.compile(r'[0-9a-f]{64}\Z')
 VOLUME_NAME = re.compile(rb'[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z')
 
 
-def records(root):
+def records(root: safeio.Dir) -> Tuple[Dict[str, Dict[str, Any]], str]:
     """({name: {Name, Driver, Labels, Options}}, damage) of volumes/metadata.db."""
     database, damage = read_db(root, b'volumes', b'metadata.db')
     table = {}
@@ -33,7 +37,7 @@ def records(root):
     return table, damage
 
 
-def volumes(root, host):
+def volumes(root: safeio.Dir, host: 'HostRoot') -> Tuple[Dict[str, model.Volume], List[model.Problem]]:
     """({name: model.Volume}, problems) of an open data root."""
     table, damage = records(root)
     problems = []
@@ -62,7 +66,7 @@ def volumes(root, host):
     return found, problems
 
 
-def lost_volume(root, name, record, used_by):
+def lost_volume(root: safeio.Dir, name: str, record: Dict[str, Any], used_by: List[str]) -> model.Volume:
     path = os.path.join(root.path(), b'volumes', os.fsencode(name))
     return model.Volume(name, None, metadata.text_of(record, 'Driver') or 'local', metadata.strings_of(record, 'Options'),
                         metadata.strings_of(record, 'Labels'), bool(ANONYMOUS_NAME.match(name)), tuple(used_by),
@@ -71,7 +75,7 @@ def lost_volume(root, name, record, used_by):
                                 name, wording.text(path)), 'Look for it in other data roots and backups.'),))
 
 
-def _local(root, raw, name, record, host):
+def _local(root: safeio.Dir, raw: bytes, name: str, record: Dict[str, Any], host: 'HostRoot') -> Optional[model.Volume]:
     try:
         folder = root.descend(b'volumes').child(raw)
         names = folder.names()
@@ -88,7 +92,7 @@ def _local(root, raw, name, record, host):
         opts = metadata.read_record(folder, b'opts.json', names)
         if opts.value is None and not opts.damage.startswith('not the kind'):     # some versions wrote null
             problems.append(problem('VOLUME_OPTIONS_DAMAGED', name, 'opts.json of volume %s: %s.' % (name, opts.damage),
-                                    'Restore needs its driver options by hand, if it had any.'))
+                                    'If it had driver options, set them by hand when you restore it.'))
     for key, option in (('MountType', 'type'), ('MountOpts', 'o'), ('MountDevice', 'device')):
         value = metadata.text_of(opts.value, key)
         if value and option not in options:
@@ -99,7 +103,7 @@ def _local(root, raw, name, record, host):
                         tuple(problems) + notes)
 
 
-def _data(folder, name, options, host):
+def _data(folder: safeio.Dir, name: str, options: Dict[str, str], host: 'HostRoot') -> Tuple[Optional[bytes], str, Tuple[model.Problem, ...]]:
     """(path, status, problems) of a local volume's content."""
     path = os.path.join(folder.path(), b'_data')
     try:
@@ -112,7 +116,7 @@ def _data(folder, name, options, host):
             'VOLUME_IS_LINK', name, 'The data folder of volume %s is a symbolic link to %s; only the link is kept.' % (
                 name, wording.text(folder.readlink(b'_data'))), 'Archive its target by hand if you trust it.'),)
     if not stat.S_ISDIR(st.st_mode):
-        return None, model.LOST, (problem('VOLUME_LOST', name, 'The data folder of volume %s is no folder.' % name, ''),)
+        return None, model.LOST, (problem('VOLUME_LOST', name, 'The data folder of volume %s is not a folder.' % name, ''),)
     device, kind = options.get('device', ''), options.get('type', '')
     if not device and kind not in ('tmpfs', 'nfs', 'cifs'):
         return path, model.COMPLETE, ()
@@ -128,7 +132,7 @@ def _data(folder, name, options, host):
         'Mount %s read-only and archive it from there.' % (device or 'it')),)
 
 
-def _bound(name, device, host):
+def _bound(name: str, device: str, host: 'HostRoot') -> Tuple[Optional[bytes], str, Tuple[model.Problem, ...]]:
     """A local volume that is a bind of a host path (type none, o=bind)."""
     try:
         path = host.resolve(os.fsencode(device))

@@ -3,13 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A bbolt database on the rescued disk: Docker's of volumes, containerd's of names and snapshots."""
 import os
+from typing import TYPE_CHECKING, Optional, Tuple
 
 from ...disk import metadata, safeio
+
+if TYPE_CHECKING:
+    from ...formats.boltdb import Db
 
 MAX_DB = 512 * 1024 * 1024
 
 
-def read_db(root, folder, name):
+def read_db(root: safeio.Dir, folder: bytes, name: bytes) -> 'Tuple[Optional[Db], str]':
     """(boltdb.Db or None, damage) of a bbolt file below an open root."""
     try:
         holder = root.descend(folder)

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import stat
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata, safeio
 from ...formats import gotypes, jsonish, wording
@@ -21,6 +21,9 @@ from ...records.codes import problem
 from . import snapshotters
 from .boltfile import read_db
 from .snapshotters import ACTIVE, COMMITTED, FOLDER as SNAPSHOTTER
+
+if TYPE_CHECKING:
+    from ...formats.boltdb import Bucket
 
 META = b'io.containerd.metadata.v1.bolt'
 CONTENT = b'io.containerd.content.v1.content/blobs/sha256'
@@ -40,17 +43,17 @@ class Snapshot(NamedTuple):
 class Snapshotter(object):
     """One snapshotter's folder below a containerd root."""
 
-    def __init__(self, root, name, userxattr=False):
+    def __init__(self, root: safeio.Dir, name: str, userxattr: bool = False) -> None:
         self.name = name
         self.root = root
         self.folder_name = SNAPSHOTTER + os.fsencode(name)
         self.kind = snapshotters.kind(name)
         self.encoding = model.OVERLAY_USER if userxattr and self.kind.encoding == model.OVERLAY else self.kind.encoding
         self.damage = ''
-        self._snapshots = None
-        self._present = {}
+        self._snapshots: Optional[Dict[str, Snapshot]] = None
+        self._present: Dict[bytes, str] = {}
 
-    def snapshots(self):
+    def snapshots(self) -> Dict[str, Snapshot]:
         """{full name: Snapshot} of metadata.db; {} with `damage` set where it can't be read."""
         if self._snapshots is None:
             self._snapshots = {}
@@ -67,18 +70,18 @@ class Snapshotter(object):
                     self.damage = str(errors[0])
         return self._snapshots
 
-    def relative(self, record):
+    def relative(self, record: Snapshot) -> bytes:
         """Path of a snapshot's content below the containerd root."""
         content = self.kind.content_of.get(record.kind, self.kind.content)
         return self.folder_name + b'/' + os.fsencode(content % record.ident)
 
-    def absolute(self, relative):
+    def absolute(self, relative: bytes) -> bytes:
         return os.path.join(self.root.path(), relative)
 
-    def layer(self, record, chain_id=None):
+    def layer(self, record: Snapshot, chain_id: Optional[str] = None) -> Tuple[model.Layer, str]:
         """(model.Layer, why it is not whole or '')."""
         relative = self.relative(record)
-        layer = model.Layer(self.absolute(relative), self.encoding, model.COMPLETE, None, chain_id, str(record.ident))
+        layer = model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE, None, chain_id, str(record.ident))
         if relative not in self._present:
             try:
                 folder = self.root.descend(relative)
@@ -92,7 +95,7 @@ class Snapshotter(object):
         why = self._present[relative]
         return (layer._replace(status=model.LOST), why) if why else (layer, '')
 
-    def numbers(self):
+    def numbers(self) -> List[int]:
         """Numbers of the folders that exist, for when no database tells what they are."""
         try:
             names = self.root.descend(self.folder_name + b'/snapshots').names()
@@ -104,29 +107,29 @@ class Snapshotter(object):
 class ContainerdStore(object):
     """A containerd root. PATH is absolute on the managed node. Raises OSError if it cannot be opened."""
 
-    def __init__(self, path, userxattr=False):
+    def __init__(self, path: bytes, userxattr: bool = False) -> None:
         self.path = path
         self.root = safeio.Dir.root(path)
         self.userxattr = userxattr
-        self._meta = None
-        self._snapshotters = None
-        self._names = {}
-        self._blobs = {}
+        self._meta: Optional[Tuple[Optional[Bucket]]] = None
+        self._snapshotters: Optional[Dict[str, Snapshotter]] = None
+        self._names: Dict[Tuple[str, str], Tuple[Dict[str, str], Dict[str, str]]] = {}
+        self._blobs: Dict[str, Optional[bytes]] = {}
         self.damage = ''
 
-    def close(self):
+    def close(self) -> None:
         self.root.close_all()
 
     # -- databases -----------------------------------------------------------------------------------------------------
 
-    def meta(self):
+    def meta(self) -> 'Optional[Bucket]':
         """The top bucket ``v1`` of meta.db, None where it can't be read (then `damage` says why)."""
         if self._meta is None:
             database, self.damage = read_db(self.root, META, b'meta.db')
             self._meta = (database.root.bucket(b'v1', errors=[]) if database is not None else None,)
         return self._meta[0]
 
-    def namespaces(self, suffix=''):
+    def namespaces(self, suffix: str = '') -> List[str]:
         """Docker's namespaces here: ``moby`` and, with user namespaces, ``moby-<uid>.<gid>``."""
         meta = self.meta()
         wanted = 'moby' + ('-' + suffix if suffix else '')
@@ -136,14 +139,14 @@ class ContainerdStore(object):
         found = [name for name in found if name == wanted or (not suffix and name.startswith('moby'))]
         return sorted(found, key=lambda name: name != wanted)
 
-    def used(self):
+    def used(self) -> bool:
         """False for the empty folder of a containerd that was never started: no database is missing there."""
         try:
             return any(name.startswith(b'io.containerd.') for name in self.root.names())
         except OSError:
             return True
 
-    def snapshotters(self):
+    def snapshotters(self) -> Dict[str, Snapshotter]:
         """{name: Snapshotter} of every snapshotter folder."""
         if self._snapshotters is None:
             self._snapshotters = {}
@@ -157,7 +160,7 @@ class ContainerdStore(object):
                     self._snapshotters[short] = Snapshotter(self.root, short, self.userxattr)
         return self._snapshotters
 
-    def names_of(self, namespace, snapshotter):
+    def names_of(self, namespace: str, snapshotter: str) -> Tuple[Dict[str, str], Dict[str, str]]:
         """{Docker's key: full snapshot name}; from meta.db, else from the ends of the snapshot names themselves."""
         known = (namespace, snapshotter)
         if known not in self._names:
@@ -179,7 +182,7 @@ class ContainerdStore(object):
             self._names[known] = (table, spare)
         return self._names[known]
 
-    def spec(self, container_id, suffix=''):
+    def spec(self, container_id: str, suffix: str = '') -> Optional[Dict[str, Any]]:
         """The OCI runtime spec of a container that was running (dict), None if there is none."""
         meta = self.meta()
         if meta is None:
@@ -198,7 +201,7 @@ class ContainerdStore(object):
 
     # -- a container's stack ---------------------------------------------------------------------------------------------
 
-    def resolve(self, container_id, snapshotter, suffix=''):
+    def resolve(self, container_id: str, snapshotter: str, suffix: str = '') -> model.Resolution:
         """Like Graphdriver.resolve for a container (or any other snapshot key) of the containerd store."""
         problems, sources = [], {}
         if snapshotter not in self.snapshotters():
@@ -220,7 +223,7 @@ class ContainerdStore(object):
                 'WRITABLE_LAYER_UNKNOWN', container_id, 'The snapshot of %s is not recorded: %s.' % (container_id[:12], why),
                 'Look at the orphan snapshots of this host; orphans: true rescues them all.'),), sources)
         if sources['writable'] != 'meta.db':
-            problems.append(problem('LAYER_ORDER_FALLBACK', container_id, 'meta.db does not tell the snapshot of %s (%s); '
+            problems.append(problem('LAYER_ORDER_FALLBACK', container_id, 'meta.db does not have the snapshot of %s (%s); '
                                     'it was found by its name.' % (container_id[:12], self.damage or 'not listed'), ''))
         if shots.encoding is None:
             return model.Resolution(None, model.UNSUPPORTED, tuple(problems) + (problem(
@@ -230,7 +233,7 @@ class ContainerdStore(object):
         sources['layers'] = 'metadata.db'
         return model.Resolution(stack, status, tuple(problems) + notes, sources)
 
-    def stack_of(self, shots, record, owner):
+    def stack_of(self, shots: Snapshotter, record: Snapshot, owner: str) -> Tuple[model.Stack, str, Tuple[model.Problem, ...]]:
         """(model.Stack, status, problems) of a snapshot and everything below it."""
         problems = []
         writable, why = shots.layer(record)
@@ -244,7 +247,7 @@ class ContainerdStore(object):
             below = table.get(name)
             if below is None or name in seen or len(image) > MAX_LAYERS:
                 incomplete = True
-                problems.append(problem('IMAGE_LAYER_UNKNOWN', owner, 'The chain of layers of %s breaks off at %s.' % (
+                problems.append(problem('IMAGE_LAYER_UNKNOWN', owner, 'The chain of layers of %s ends at %s.' % (
                     owner[:12], name), 'The writable layer is rescued; load the image again to complete it.'))
                 break
             seen.add(name)
@@ -266,13 +269,13 @@ class ContainerdStore(object):
             return stack, model.LOST, tuple(problems)
         return stack, model.COMPLETE if stack.known() and not incomplete else model.PARTIAL, tuple(problems)
 
-    def _lazy(self, shots, record):
+    def _lazy(self, shots: Snapshotter, record: Snapshot) -> bool:
         try:
             return self.root.descend(shots.relative(record)).is_empty()
         except OSError:
             return True
 
-    def writable_keys(self, suffix=''):
+    def writable_keys(self, suffix: str = '') -> Iterator[Tuple[str, str, str, Snapshot]]:
         """Yield (namespace, snapshotter, key, Snapshot) of every active snapshot named by 64 hex digits: containers, and
         mounts of images into containers."""
         for snapshotter, shots in sorted(self.snapshotters().items()):
@@ -288,7 +291,7 @@ class ContainerdStore(object):
 
     # -- content and images ----------------------------------------------------------------------------------------------
 
-    def blob_path(self, digest):
+    def blob_path(self, digest: str) -> Optional[bytes]:
         """Absolute path of a blob, None if it is not here."""
         if digest not in self._blobs:
             self._blobs[digest] = None
@@ -302,10 +305,10 @@ class ContainerdStore(object):
                     pass
         return self._blobs[digest]
 
-    def _content(self):
+    def _content(self) -> safeio.Dir:
         return self.root.descend(CONTENT)
 
-    def blob_json(self, digest):
+    def blob_json(self, digest: str) -> metadata.Found:
         """metadata.Found of a JSON blob; damage also if it does not have its digest."""
         if not DIGEST.match(digest or ''):
             return metadata.Found(None, 'no digest', '')
@@ -317,7 +320,7 @@ class ContainerdStore(object):
             return found._replace(damage=found.damage or 'does not match its digest')
         return found
 
-    def image_targets(self, suffix=''):
+    def image_targets(self, suffix: str = '') -> Dict[str, List[str]]:
         """{target digest: [image names]} of Docker's namespaces."""
         targets = {}
         meta = self.meta()
@@ -334,7 +337,7 @@ class ContainerdStore(object):
                     targets.setdefault(digest.decode('ascii', 'replace'), []).append(name.decode('utf-8', 'replace'))
         return targets
 
-    def manifests(self, digest):
+    def manifests(self, digest: str) -> Iterator[Tuple[str, Dict[str, Any], Dict[str, Any]]]:
         """Yield (digest, manifest dict, descriptor) behind a target: itself, or the platform manifests of an index that
         are here (attestations left out)."""
         found = self.blob_json(digest)
@@ -353,7 +356,7 @@ class ContainerdStore(object):
             if inner.value is not None and not inner.damage:
                 yield inner_digest, inner.value, descriptor
 
-    def image(self, digest, names, suffix='', manifest_digest=None):
+    def image(self, digest: str, names: List[str], suffix: str = '', manifest_digest: Optional[str] = None) -> model.Image:
         """model.Image of a target digest. MANIFEST_DIGEST: the platform a container was made for."""
         best = None
         for inner_digest, manifest, dummy in self.manifests(digest):
@@ -369,7 +372,7 @@ class ContainerdStore(object):
                            None, (problem('IMAGE_CONFIG_LOST', digest, 'Image %s: %s.' % (digest, why),
                                           'Pull it again on a healthy host.'),))
 
-    def _image(self, digest, names, manifest, suffix):
+    def _image(self, digest: str, names: List[str], manifest: Dict[str, Any], suffix: str) -> model.Image:
         config_digest = metadata.text_of(manifest, 'config', 'digest')
         found = self.blob_json(config_digest)
         config = found.value or {}
@@ -402,7 +405,7 @@ class ContainerdStore(object):
                            metadata.text_of(config, 'variant') or None, config_digest or None,
                            os.path.join(self.path, CONTENT))
 
-    def _unpacked(self, chain_id, suffix):
+    def _unpacked(self, chain_id: str, suffix: str) -> Tuple[Optional[bytes], Optional[str], Optional[str], bool]:
         """(path, folder number, encoding, complete) of the snapshot with a chainID; Nones where there is none."""
         for snapshotter, shots in self.snapshotters().items():
             for namespace in self.namespaces(suffix):
@@ -414,7 +417,7 @@ class ContainerdStore(object):
         return None, None, None, False
 
 
-def snapshot_of(key, bucket):
+def snapshot_of(key: bytes, bucket: 'Bucket') -> Optional[Snapshot]:
     """Snapshot of one bucket of a snapshotter's metadata.db, None if it has no id."""
     try:
         ident = gotypes.uvarint(bucket.get(b'id', errors=[]) or b'')[0]
@@ -434,7 +437,7 @@ def snapshot_of(key, bucket):
                     (bucket.get(b'parent', errors=[]) or b'').decode('utf-8', 'replace'), created, inodes)
 
 
-def references_of(names):
+def references_of(names: List[str]) -> Tuple[str, ...]:
     """Image names of containerd in the form that Docker shows; untagged ones have none."""
     found = []
     for name in names:

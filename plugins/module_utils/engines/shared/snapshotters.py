@@ -8,6 +8,7 @@ comes from here. (containerd: plugins/snapshots/*; stargz-snapshotter, nydus and
 """
 from typing import Any, Dict, NamedTuple, Optional
 
+from ...formats.values import NOTHING
 from ...records import model
 
 FOLDER = b'io.containerd.snapshotter.v1.'       # and the name: a snapshotter's folder below containerd's root
@@ -17,7 +18,7 @@ class Kind(NamedTuple):
     """What is known of one snapshotter. `encoding` None: plain file reading cannot reach its snapshots."""
     encoding: Optional[str] = None
     content: str = 'snapshots/%d/fs'    # below its folder, for the number of a snapshot
-    content_of: Dict[int, str] = {}     # the same by kind of snapshot (VIEW, ACTIVE, COMMITTED), where that matters
+    content_of: Dict[int, str] = NOTHING     # the same by kind of snapshot (VIEW, ACTIVE, COMMITTED), where that matters
     next_step: str = ''                 # what can read the snapshot %s of an unsupported one
     lazy: bool = False                  # an empty folder is content that was never fetched
 

@@ -10,6 +10,10 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_rescue as action
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
+    delivery_attempts as attempts,
+    delivery_options as options,
+)
 
 LOTS = 5000000
 
@@ -46,7 +50,7 @@ def said(home=LOTS, tmp=LOTS, memory=LOTS, inodes=LOTS, head='1000\n'):
     ('room service is closed\n' + said(home=0), True),
 ])
 def test_a_tight_host(answer, tight):
-    assert action._is_tight(answer) is tight
+    assert options.is_tight(answer) is tight
 
 
 BUNDLES = [{'name': 'web-364a60f0b04f', 'status': 'complete', 'bytes': 209 << 20, 'changed': True, 'image': 'shop/web:1.4',
@@ -104,20 +108,20 @@ def test_the_table_of_very_much():
 
 def test_facts_of_a_host_do_not_come_through():
     said = dict(RESULT, ansible_facts={'x': 1}, add_host={'host_name': 'x'}, changed=True, warnings=['w'], failed=False)
-    found = action._known(said)
+    found = attempts.known(said)
     assert set(found) == {'bundles', 'problems', 'summary', 'changed', 'warnings', 'failed'}
-    assert action._known({'ansible_job_id': '1.2', 'started': 1, 'changed': True, 'ansible_facts': {}}) == {
+    assert attempts.known({'ansible_job_id': '1.2', 'started': 1, 'changed': True, 'ansible_facts': {}}) == {
         'ansible_job_id': '1.2', 'started': 1, 'changed': True}
 
 
 @pytest.mark.parametrize('wanted', ['x', '~/x', '$HOME/x', '/a\n!id', '/a/../b', 5])
 def test_folders_for_the_spool_that_are_refused(wanted):
     with pytest.raises(AnsibleActionFail):
-        action._places({'spool_dir': wanted})
+        options.places({'spool_dir': wanted})
 
 
 def test_folders_for_the_spool():
-    assert action._places({})[:2] == ['/dev/shm', '/run'] and action._places({'spool_dir': '/mnt//my disk/'}) == ['/mnt/my disk']
+    assert options.places({})[:2] == ['/dev/shm', '/run'] and options.places({'spool_dir': '/mnt//my disk/'}) == ['/mnt/my disk']
 
 
 def test_no_text_of_a_host_moves_the_terminal():
@@ -135,17 +139,17 @@ def test_dest_on_the_controller_is_refused_below_dev(tmp_path):
     (tmp_path / 'usb').symlink_to('/dev/shm')
     for dest in (b'/dev/usb1', b'/dev/shm/out', os.fsencode(str(tmp_path / 'usb' / 'out'))):
         with pytest.raises(AnsibleActionFail) as caught:
-            action._doubts(dest)
+            options.doubts(dest)
         assert 'lies in /dev' in str(caught.value)
 
 
 def test_doubts_about_dest_on_the_controller_reach_the_result(monkeypatch):
     monkeypatch.setattr(fsinfo, 'mount_of', lambda *dummy: types.SimpleNamespace(fstype='tmpfs', point=b'/memory', device=b'', root=b'/'))
-    doubts = action._doubts(b'/memory/out')
+    doubts = options.doubts(b'/memory/out')
     assert [item.code for item in doubts] == ['DEST_IN_MEMORY']
-    found = action._with_problems({'bundles': [], 'problems': PROBLEMS[:1], 'summary': {'bundles': 0, 'problems': 1}}, doubts)
+    found = options.with_problems({'bundles': [], 'problems': PROBLEMS[:1], 'summary': {'bundles': 0, 'problems': 1}}, doubts)
     assert [item['code'] for item in found['problems']] == ['DEST_IN_MEMORY', 'SOCKET_SKIPPED'] and found['summary']['problems'] == 2
-    assert action._with_problems({'failed': True, 'msg': 'x'}, doubts) == {'failed': True, 'msg': 'x'}
+    assert options.with_problems({'failed': True, 'msg': 'x'}, doubts) == {'failed': True, 'msg': 'x'}
 
 
 def test_a_run_with_dest_below_dev_ends_before_anything_is_asked_of_the_host(monkeypatch):

@@ -119,11 +119,6 @@ def test_an_empty_file_is_one_piece():
     assert list(action._with_last(iter([b'a', b'b']))) == [(b'a', False), (b'b', True)]
 
 
-def test_small_pieces_become_large_ones(monkeypatch):
-    monkeypatch.setattr(action, 'CHUNK', 4)
-    assert list(action._resized([b'a', b'bcd', b'efghi', b'j'])) == [b'abcd', b'efghi', b'j']
-
-
 def damage(bundle):
     with open(os.path.join(bundle, 'volumes/data.tar'), 'r+b') as handle:
         handle.seek(2000)
@@ -176,14 +171,27 @@ def test_a_lost_connection_stops_the_module(plugin, node, bundle, monkeypatch):
     assert 'controller gave up' in node.error or 'cannot be' in node.error
 
 
+def test_a_module_that_was_ended_together_with_its_job(plugin, node, bundle, monkeypatch):
+    """Somebody ends both processes on the host: the result never comes, and nobody waits for it for ever."""
+    monkeypatch.setattr(action, 'GRACE', 0.2)
+    module = node.module
+
+    def never(module_name=None, **more):
+        return dict(module(module_name=module_name, **more), finished=0) if module_name == 'ansible.legacy.async_status' \
+            else module(module_name=module_name, **more)
+    monkeypatch.setattr(node, 'module', never)
+    result = plugin(path=bundle, remote_src=False, restore=['volumes'])
+    assert result['failed'] and 'left no result' in result['msg'] and node.calls[-1] == 'cleanup'
+
+
 def test_from_the_node_the_module_alone_does_it(plugin, node):
     node.no_job = {'changed': False}
     assert plugin(path='/srv/bundle') == {'changed': False}
 
 
 @pytest.mark.parametrize('options, words', [
-    ({'remote_src': False}, 'path is missing'), ({'remote_src': 'perhaps', 'path': '/x'}, 'remote_src is no boolean'),
-    ({'remote_src': False, 'path': '/x', 'volume_map': 'a=b'}, 'volume_map is no dictionary')])
+    ({'remote_src': False}, 'path is missing'), ({'remote_src': 'perhaps', 'path': '/x'}, 'remote_src must be a boolean'),
+    ({'remote_src': False, 'path': '/x', 'volume_map': 'a=b'}, 'volume_map must be a dictionary')])
 def test_wrong_use(plugin, bundle, options, words):
     if 'volume_map' in options:
         options = dict(options, path=bundle)

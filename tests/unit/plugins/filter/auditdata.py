@@ -59,7 +59,8 @@ def mount(name, destination, anonymous=False, **more):
 
 
 def facts(containers=(), volumes=(), layers=(), problems=(), daemon='running'):
-    return {'roots': [{'path': '/mnt/dead/var/lib/docker', 'recorded_path': '/var/lib/docker', 'daemon': {'state': daemon, 'pid': None}}],
+    return {'roots': [{'path': '/mnt/dead/var/lib/docker', 'recorded_path': '/var/lib/docker',
+                       'volume_path': '/var/lib/docker/volumes/{name}/_data', 'daemon': {'state': daemon, 'pid': None}}],
             'containers': list(containers), 'volumes': list(volumes), 'problems': list(problems), 'summary': {},
             'orphans': {'writable_layers': list(layers), 'volumes': [one['name'] for one in volumes if not one['used_by']]}}
 

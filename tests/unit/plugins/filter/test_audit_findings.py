@@ -13,7 +13,7 @@ import yaml
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.lifeboat.docker.plugins.filter.audit_findings import audit_findings
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, plaindata
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import findings, plaindata, sizes
 
 RULES = data.builtin_rules()
 ANON = 'ab' * 32
@@ -105,7 +105,7 @@ CASES = {
                         [data.facts([data.container()], [data.volume()])]),
     'HOST_PROBLEM': (
         [data.facts(problems=[{'code': 'DRIVER_FOLDER_EMPTY', 'severity': 'critical', 'object': '/x', 'message': 'Empty.', 'next_step': 'Mount it.'}])],
-        [data.facts(problems=[{'code': 'OTHER_ENGINE', 'severity': 'info', 'object': '/x', 'message': 'Podman.', 'next_step': ''}])]),
+        [data.facts(problems=[{'code': 'NO_STATE_RECORD', 'severity': 'info', 'object': '/x', 'message': 'Podman.', 'next_step': ''}])]),
 }
 
 
@@ -137,6 +137,15 @@ def test_builtin_rule(rule):
 def test_a_healthy_host_has_no_findings():
     container = data.container(mounts=[data.mount('shop_db', '/data')])
     assert found(data.facts([container], [data.volume(used_by=[container['id']], data=5, databases=[VOLUME_DB])])) == []
+
+
+@pytest.mark.parametrize('said, path', [
+    ('/srv/other place/v/{name}', "'/srv/other place/v/shop-db-data'"), (None, 'PATH_OF_VOLUME_shop-db-data'),
+    (['x'], 'PATH_OF_VOLUME_shop-db-data')])
+def test_where_a_volume_lies_is_said_by_its_engine(said, path):
+    content = data.facts([data.container('shop-db', databases=[data.database()])])
+    content['roots'][0]['volume_path'] = said
+    assert found(content)[0]['remedy'].splitlines()[2].endswith(' ' + path)
 
 
 def test_consequence_and_remedy():
@@ -347,9 +356,9 @@ def test_strings_of_this_ansible_core():
                                         (None, None), ('1KB', 1000),
                                         ('1k', 1024), (True, None)])
 def test_parse_bytes(text, size):
-    assert findings.parse_bytes(text) == size
+    assert sizes.parse_bytes(text) == size
 
 
 @pytest.mark.parametrize('size, text', [(0, '0 B'), (999, '999 B'), (1000, '1.0 KiB'), (1288490189, '1.2 GiB'), (123456789, '118 MiB'), (None, '? B')])
 def test_human_bytes(size, text):
-    assert findings.human_bytes(size) == text
+    assert sizes.human_bytes(size) == text

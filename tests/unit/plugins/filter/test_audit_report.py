@@ -23,7 +23,9 @@ from ansible_collections.lifeboat.docker.plugins.filter.audit_report import audi
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     records,
     reports,
+    reports_charts,
     reports_html,
+    reports_rows,
     reports_store,
     reports_text,
 )
@@ -194,7 +196,7 @@ def test_names_are_no_markup_in_the_page(report):
 
 def test_large_pages_are_packed_and_hold_the_same(report, monkeypatch):
     plain = rows_of_page(reports_html.as_html(report))
-    monkeypatch.setattr(reports_html, 'PLAIN_UP_TO', 10)
+    monkeypatch.setattr(reports_rows, 'PLAIN_UP_TO', 10)
     packed = reports_html.as_html(report)
     assert 'id="packed"' in packed and 'onerror' not in packed.split('</main>')[1]
     assert rows_of_page(packed) == plain
@@ -233,6 +235,7 @@ def test_nothing_audited_is_said(records):
     report = reports.fleet(records, [], data.NOW)
     page = reports_html.as_html(report)
     assert 'host' in reports_text.headline(report) and '0 B of data' not in page
+    assert 'Nothing was found' not in page      # nobody looked
     for form in (reports_text.as_json, reports_text.as_csv, reports_text.as_prom, reports_text.as_markdown):
         assert form(report)
 
@@ -261,11 +264,11 @@ def test_worst_hosts_first_and_those_not_audited_before_all(report):
 
 
 def test_treemap_fills_its_area():
-    boxes = reports_html.squarify([50.0, 30.0, 10.0, 5.0, 5.0], 0, 0, 200, 100)
+    boxes = reports_charts.squarify([50.0, 30.0, 10.0, 5.0, 5.0], 0, 0, 200, 100)
     assert sum(w * h for x, y, w, h in boxes) == pytest.approx(200 * 100)
     assert all(x >= -1e-9 and y >= -1e-9 and x + w <= 200 + 1e-6 and y + h <= 100 + 1e-6 for x, y, w, h in boxes)
     assert boxes[0][2] * boxes[0][3] == pytest.approx(10000)
-    assert reports_html.squarify([], 0, 0, 1, 1) == []
+    assert reports_charts.squarify([], 0, 0, 1, 1) == []
 
 
 def test_a_wrong_rule_is_said_even_for_a_host_without_docker():

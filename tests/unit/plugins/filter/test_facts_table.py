@@ -35,5 +35,5 @@ def test_nothing_of_it_acts_on_a_terminal(facts):
 
 @pytest.mark.parametrize('wrong', [None, {}, [], 'x', {'roots': [1]}, {'roots': [], 'containers': [{}], 'problems': [], 'summary': {}}])
 def test_what_is_no_facts(wrong):
-    with pytest.raises(AnsibleFilterError, match='no facts'):
+    with pytest.raises(AnsibleFilterError, match='must be the fact'):
         facts_table(wrong)

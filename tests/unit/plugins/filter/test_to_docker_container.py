@@ -46,7 +46,7 @@ def test_damaged_bundles_and_those_without_a_definition(bundles, tmp_path):
     for wrong in (str(tmp_path), '', None):
         with pytest.raises(AnsibleFilterError):
             filters.to_docker_container(wrong)
-    with pytest.raises(AnsibleFilterError, match='no form'):
+    with pytest.raises(AnsibleFilterError, match='unknown form'):
         filters.to_docker_container(bundles['web'], 'what')
     with open(os.path.join(bundles['db'], 'config', 'create.json'), 'ab') as out:
         out.write(b' ')

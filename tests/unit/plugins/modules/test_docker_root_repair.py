@@ -12,7 +12,7 @@ class Module:
     def __init__(self, host_root, check_mode=False, diff=False, **params):
         self.check_mode, self._diff = check_mode, diff
         self.params = dict(state='planned', host_root=host_root, data_root=None, containerd_root=None, journal_dir=None, steps=[], names={},
-                           policies='keep', verify='none')
+                           policies='keep', donor=[], verify='none')
         self.params.update(params)
 
 

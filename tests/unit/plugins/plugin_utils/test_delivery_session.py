@@ -12,7 +12,7 @@ import time
 import pytest
 from ansible.errors import AnsibleError
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import frames, spool
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, frames, spool
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     delivery,
     delivery_door as door,
@@ -95,7 +95,7 @@ def test_a_start():
 @pytest.mark.parametrize('answer', [
     '[', '[]', '{}', '{"gone":' + '[' * 100000, '{"gone":1}', step(chunks={}), step(chunks=[[0, 5, DIGEST, '/x\n!id\n']]),
     step(chunks=[[0, 5, DIGEST + '\n!id']]), step(chunks=[['0', 5, DIGEST]]), step(chunks=[[-1, 5, DIGEST]]), step(chunks=[[0, 0, DIGEST]]),
-    step(chunks=[[0, spool.MAX_CHUNK + 1, DIGEST]]), step(chunks=[[True, 5, DIGEST]]), step(chunks=[[1, 5, DIGEST], [0, 5, DIGEST]]),
+    step(chunks=[[0, channel.MAX_CHUNK + 1, DIGEST]]), step(chunks=[[True, 5, DIGEST]]), step(chunks=[[1, 5, DIGEST], [0, 5, DIGEST]]),
     step(chunks=[[1, 5, DIGEST]]), step(chunks=[[0, 5, DIGEST]] * 2), step(chunks=[[number, 5, DIGEST] for number in range(1001)]),
     step(state=[]), step(state={'phase': 1}), step(said={}), step(alive='yes'), step(over=True)])
 def test_answers_that_are_none(answer, tmp_path, session):

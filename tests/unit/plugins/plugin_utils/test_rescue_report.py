@@ -86,6 +86,11 @@ class Reader(html.parser.HTMLParser):
         self.text.append(data)
 
 
+def test_a_report_of_no_host_does_not_say_that_nothing_is_missing():
+    page = rescue_report_html.as_html(rescue_report.fleet([], [], NOW))
+    assert 'There is no record of a rescue.' in page and 'Nothing is missing' not in page
+
+
 def test_the_page_is_self_contained_and_names_stay_text():
     made = report(good=result(bundle(EVIL, 'lost', image=EVIL, path=EVIL), problems=[problem(EVIL, message=EVIL, step=EVIL)]))
     made['hosts'][0]['host'] = EVIL
@@ -135,7 +140,7 @@ def test_the_reason_and_the_next_step_are_told():
                   no=result(problems=[dict(problem('/', message='No data root.'), code='NO_DATA_ROOT', next_step='Mount it.')]))
     rows = {row['host']: row for row in made['missing']}
     assert rows['one']['message'] == 'Volume data is gone.' and rows['one']['next_step'] == 'Look elsewhere.'
-    assert rows['two']['message'] == 'Not whole: volume:data. The manifest in its bundle has the details.'
+    assert rows['two']['message'] == 'Incomplete: volume:data. The manifest in its bundle has the details.'
     assert (rows['no']['message'], rows['no']['next_step']) == ('No data root.', 'Mount it.')
     assert 'Mount it.' in rescue_report_html.as_html(made)
 

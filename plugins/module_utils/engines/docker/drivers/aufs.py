@@ -2,8 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """aufs (Docker up to 23): ``aufs/diff/<id>``, and ``aufs/layers/<id>`` with one ancestor a line, nearest first."""
+from typing import TYPE_CHECKING
+
 from ....records import model
 from .common import CACHE_ID, Lowers, ids_in, no_path, path_in
+
+if TYPE_CHECKING:
+    from ....disk.safeio import Dir
 
 ENCODING = model.AUFS
 FOLDER = b'aufs'
@@ -16,7 +21,7 @@ merged = path_in(b'aufs/mnt')
 ids = ids_in(TREE)
 
 
-def lowers(root, ident):
+def lowers(root: 'Dir', ident: bytes) -> Lowers:
     try:
         raw = root.descend(b'aufs/layers').read(ident, 1 << 20)
     except OSError:

@@ -20,7 +20,10 @@ and its entry in engines.docker.driver_table. There is no other list: discovery,
 attributes. What many drivers have in common is made by the functions of this file.
 """
 import re
-from typing import NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Tuple
+
+if TYPE_CHECKING:
+    from ....disk.safeio import Dir
 
 # dockerd's own ids are 64 hex digits; BuildKit names the layers that it makes by 25 digits of base 36 (moby: identity.NewID)
 BUILDKIT_ID = re.compile(rb'[0-9a-z]{25}\Z')
@@ -34,7 +37,7 @@ class Lowers(NamedTuple):
     below: Optional[bytes] = None       # overlay2: the text of `lower` after the init layer, if all in it is as usual
 
 
-def folder_names(root, path):
+def folder_names(root: 'Dir', path: bytes) -> List[bytes]:
     """Names in a folder below the data root, [] where it can't be listed."""
     try:
         return root.descend(path).names()
@@ -42,24 +45,24 @@ def folder_names(root, path):
         return []
 
 
-def path_in(folder, part=b''):
+def path_in(folder: bytes, part: bytes = b'') -> Callable[[bytes], Optional[bytes]]:
     """The function id -> path below the data root, of a driver that has ``FOLDER/<id>PART``."""
-    def path(ident):
+    def path(ident: bytes) -> bytes:
         return folder + b'/' + ident + part
     return path
 
 
-def no_path(ident):
+def no_path(ident: bytes) -> Optional[bytes]:
     """`work` or `merged` of a driver that has no such folder: always None."""
 
 
-def ids_in(folder):
+def ids_in(folder: bytes) -> 'Callable[[Dir], List[bytes]]':
     """The function open data root -> ids of a driver whose layers each have a name in FOLDER."""
-    def ids(root):
+    def ids(root: 'Dir') -> List[bytes]:
         return [name for name in folder_names(root, folder) if CACHE_ID.match(name)]
     return ids
 
 
-def no_lowers(root, ident):
+def no_lowers(root: 'Dir', ident: bytes) -> Lowers:
     """`lowers` of a driver that does not record what lies below a layer."""
     return Lowers(None)

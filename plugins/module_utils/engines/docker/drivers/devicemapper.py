@@ -5,8 +5,13 @@
 
 Sources: moby v24: graphdriver/devmapper/{deviceset,driver}.go.
 """
+from typing import TYPE_CHECKING
+
 from ....disk import metadata
 from .common import folder_names, ids_in, no_lowers, no_path, path_in
+
+if TYPE_CHECKING:
+    from ....disk.safeio import Dir
 
 ENCODING = None
 FOLDER = b'devicemapper'
@@ -18,7 +23,7 @@ ids = ids_in(TREE)
 lowers = no_lowers
 
 
-def next_step(root, ident):
+def next_step(root: 'Dir', ident: bytes) -> str:
     """How to reach one thin device: its number and size from ``metadata/<id>``, the pool from loop files or an LV."""
     try:
         record = metadata.read_json(root.descend(TREE), ident).value or {}

@@ -5,8 +5,13 @@
 container has ``upper`` and, in ``lower-id``, the one image layer below it. Its upper began as a copy of the init
 layer's.
 """
+from typing import TYPE_CHECKING
+
 from ....records import model
 from .common import CACHE_ID, Lowers, ids_in, path_in
+
+if TYPE_CHECKING:
+    from ....disk.safeio import Dir
 
 ENCODING = model.OVERLAY
 FOLDER = TREE = b'overlay'
@@ -19,11 +24,11 @@ merged = path_in(FOLDER, b'/merged')
 ids = ids_in(FOLDER)
 
 
-def layer(ident):
+def layer(ident: bytes) -> bytes:
     return b'overlay/' + ident + (b'/upper' if ident.endswith(b'-init') else b'/root')
 
 
-def lowers(root, ident):
+def lowers(root: 'Dir', ident: bytes) -> Lowers:
     try:
         raw = root.descend(FOLDER + b'/' + ident).read(b'lower-id', 4096)
     except OSError:

@@ -3,9 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """overlay2: ``overlay2/<id>/{diff,link,lower,work,merged}`` and ``overlay2/l/<LINK>`` (moby: graphdriver/overlay2)."""
 import re
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from ....records import model
 from .common import CACHE_ID, Lowers, folder_names, path_in
+
+if TYPE_CHECKING:
+    from ....disk.safeio import Dir
 
 ENCODING = model.OVERLAY
 FOLDER = TREE = b'overlay2'
@@ -16,11 +20,11 @@ work = path_in(FOLDER, b'/work')
 merged = path_in(FOLDER, b'/merged')
 
 
-def ids(root, folder=FOLDER):
+def ids(root: 'Dir', folder: bytes = FOLDER) -> List[bytes]:
     return [name for name in folder_names(root, folder) if CACHE_ID.match(name)]
 
 
-def lowers(root, ident, folder=FOLDER):
+def lowers(root: 'Dir', ident: bytes, folder: bytes = FOLDER) -> Lowers:
     """``lower`` names the layers below by their LINK; a LINK is resolved by the symlink in ``l/`` (its text only, it is
     never followed) or, where that is gone, by the ``link`` files."""
     damage = []
@@ -54,7 +58,7 @@ def lowers(root, ident, folder=FOLDER):
     return Lowers(tuple(found), ', '.join(damage))
 
 
-def by_symlink(links, link):
+def by_symlink(links: 'Dir', link: bytes) -> Optional[bytes]:
     """The layer whose folder a symlink of ``l/`` (the open folder LINKS) leads to, None if it leads elsewhere."""
     try:
         target = links.readlink(link)
@@ -66,7 +70,7 @@ def by_symlink(links, link):
     return None
 
 
-def _by_link_files(root, folder):
+def _by_link_files(root: 'Dir', folder: bytes) -> Dict[bytes, bytes]:
     found = {}
     for ident in ids(root, folder):
         try:

@@ -2,7 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """windowsfilter: layers of Windows containers; only Windows can open them."""
+from typing import TYPE_CHECKING
+
 from .common import ids_in, no_lowers, no_path, path_in
+
+if TYPE_CHECKING:
+    from ....disk.safeio import Dir
 
 ENCODING = None
 FOLDER = TREE = b'windowsfilter'
@@ -13,5 +18,5 @@ ids = ids_in(FOLDER)
 lowers = no_lowers
 
 
-def next_step(root, ident):
+def next_step(root: 'Dir', ident: bytes) -> str:
     return 'attach the disk to a Windows host with containers and read the layer there'

@@ -6,16 +6,21 @@ is in them ranks them. Problems are said on the way.
 """
 import os
 import stat
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ....disk import safeio
+from ....formats.values import NOTHING
 from ....formats.wording import show
 from ....records import model
-from .claims import DEFAULT_ROOT
+from .claims import DEFAULT_ROOT, Claim
 from .containerd_roots import ContainerdRoots
-from .content import MAX_FOLDERS, SIGNS, USERNS, content_of
+from .content import MAX_FOLDERS, SIGNS, USERNS, Content, content_of
 from .daemonconf import absolute
 from .problems import judge, missing_root, unreadable_root
+
+if TYPE_CHECKING:
+    from ....disk.host import HostRoot
+    from .scan import Scan
 
 DEFAULT_EXEC_ROOT = b'/var/run/docker'
 DEFAULT_PIDFILE = b'/var/run/docker.pid'
@@ -36,15 +41,15 @@ class RootCandidate(NamedTuple):
     namespace_suffix: str = ''          # '100000.100000': containerd namespaces are moby-100000.100000
     exec_root: bytes = DEFAULT_EXEC_ROOT        # as the dead host saw it
     pidfile: bytes = DEFAULT_PIDFILE            # as the dead host saw it
-    daemon_json: Dict[str, Any] = {}    # parsed, secrets untouched
-    flags: Dict[str, Any] = {}          # dockerd's command line, in daemon.json's spelling
+    daemon_json: Dict[str, Any] = NOTHING    # parsed, secrets untouched
+    flags: Dict[str, Any] = NOTHING          # dockerd's command line, in daemon.json's spelling
     volumes: int = 0                    # names in volumes/
     base: bytes = b''                   # data root without the userns folder, on the managed node
     containerd_missing: Tuple[bytes, ...] = ()  # named as containerd's root but not there; as the dead host saw it
     snapshotter_roots: Tuple[Tuple[str, bytes], ...] = ()   # snapshotters that config.toml puts elsewhere (root_path)
 
 
-def candidates(scan, claims, explicit, only_given):
+def candidates(scan: 'Scan', claims: List[Claim], explicit: Optional[bytes], only_given: bool) -> List[RootCandidate]:
     """Claims -> RootCandidates, best first; says what is wrong on the way."""
     host = scan.host
     merged, missing = _by_folder(scan, claims, only_given)
@@ -71,7 +76,7 @@ def candidates(scan, claims, explicit, only_given):
     return [candidate for candidate, dummy in unique]
 
 
-def _by_folder(scan, claims, only_given):
+def _by_folder(scan: 'Scan', claims: List[Claim], only_given: bool) -> Tuple[List[Tuple[bytes, List[Claim]]], List[Tuple[Claim, OSError]]]:
     """([(path on the node, [its claims])], [(claim that leads nowhere, OSError)]); two paths may be one folder."""
     merged = []                         # (identity, path on the node, [claims])
     missing = []
@@ -85,7 +90,7 @@ def _by_folder(scan, claims, only_given):
         if not stat.S_ISDIR(st.st_mode):
             if claim.required and not only_given:
                 scan.problem('DATA_ROOT_MISSING', claim.path, '%s (%s) is not a folder.'
-                             % (show(claim.path), claim.why), 'Find out what became of it, or name the data root '
+                             % (show(claim.path), claim.why), 'Look for it, or name the data root '
                              'in data_roots.')
             continue
         identity = (st.st_dev, st.st_ino)
@@ -98,7 +103,7 @@ def _by_folder(scan, claims, only_given):
     return [item[1:] for item in merged], missing
 
 
-def _outer(host, place, known):
+def _outer(host: 'HostRoot', place: bytes, known: List[bytes]) -> Optional[bytes]:
     """The data root that a userns-remap folder lies in, None for any other folder. KNOWN: the folders that claims lead to.
 
     dockerd gives the folder, or the folders in it, to the remapped group (older ones to the user too); in a copy the folder
@@ -125,7 +130,8 @@ def _outer(host, place, known):
     return above if signs > 1 else None  # one may be a folder of that name
 
 
-def _inspect_claims(scan, place, claims, containerd, outer):
+def _inspect_claims(scan: 'Scan', place: bytes, claims: List[Claim], containerd: ContainerdRoots,
+                    outer: Optional[bytes]) -> List[Tuple[RootCandidate, Content]]:
     """[(RootCandidate, Content)] of one folder: itself and its userns-remap folders."""
     host = scan.host
     try:
@@ -152,7 +158,8 @@ def _inspect_claims(scan, place, claims, containerd, outer):
     return found
 
 
-def _candidate(scan, place, claims, content, containerd, outer):
+def _candidate(scan: 'Scan', place: bytes, claims: List[Claim], content: Content, containerd: ContainerdRoots,
+               outer: Optional[bytes]) -> RootCandidate:
     userns, suffix, recorded = None, '', claims[0].path
     why = list(claim.why for claim in claims)
     base = place
@@ -164,7 +171,7 @@ def _candidate(scan, place, claims, content, containerd, outer):
         base = outer
         name = os.path.basename(place)
         match = USERNS.match(name)
-        userns = (int(match.group(1)), int(match.group(2)))
+        userns = (int(match.group(1)), int(match.group(2))) if match is not None else None
         suffix = name.decode('ascii')
         why.append('userns-remap folder')
         if os.path.basename(recorded) != name:
@@ -186,7 +193,7 @@ def _candidate(scan, place, claims, content, containerd, outer):
                          settings, flags, content.volumes, base, missing, containerd.snapshotters)
 
 
-def _run_paths(flags, settings, claims, uid):
+def _run_paths(flags: Dict[str, Any], settings: Dict[str, Any], claims: List[Claim], uid: Optional[int]) -> List[bytes]:
     exec_root, pidfile = DEFAULT_EXEC_ROOT, DEFAULT_PIDFILE
     if uid is not None:
         exec_root, pidfile = b'/run/user/%d/docker' % uid, b'/run/user/%d/docker.pid' % uid

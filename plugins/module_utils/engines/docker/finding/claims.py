@@ -3,10 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the configuration of one daemon says about its data root: flags over its daemon.json over the default."""
 import os
-from typing import Any, Dict, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional
 
+from ....formats.values import NOTHING
 from ....formats.wording import show
 from .daemonconf import absolute, json_root, to_bytes
+
+if TYPE_CHECKING:
+    from .homes import User
+    from .scan import Scan
 
 DEFAULT_ROOT = b'/var/lib/docker'
 DEFAULT_JSON = b'/etc/docker/daemon.json'
@@ -16,8 +21,8 @@ class Claim(NamedTuple):
     """What one source says. `required`: it is a fault if there is nothing."""
     path: bytes                         # as the dead host saw it
     why: str
-    flags: Dict[str, Any] = {}
-    settings: Dict[str, Any] = {}
+    flags: Dict[str, Any] = NOTHING
+    settings: Dict[str, Any] = NOTHING
     uid: Optional[int] = None           # of a rootless daemon
     kind: str = 'system'                # system | rootless | snap | given
     required: bool = False
@@ -25,7 +30,8 @@ class Claim(NamedTuple):
     default: bool = False               # nothing names it: only the usual place
 
 
-def claim_of(scan, flags, where, env, user=None, snap=None, required=True):
+def claim_of(scan: 'Scan', flags: Dict[str, Any], where: str, env: Dict[str, str], user: 'Optional[User]' = None,
+             snap: Optional[bytes] = None, required: bool = True) -> Claim:
     """The claim of one daemon: flags over its daemon.json over the default."""
     kind = 'system'
     default, why = DEFAULT_ROOT, 'default'
@@ -62,6 +68,6 @@ def claim_of(scan, flags, where, env, user=None, snap=None, required=True):
                  to_bytes(override) if override.startswith('/') else None, is_default)
 
 
-def _env_path(env, name, home, below):
+def _env_path(env: Dict[str, str], name: str, home: bytes, below: bytes) -> bytes:
     value = env.get(name, '')
     return to_bytes(value) if value.startswith('/') else os.path.join(home, below)

@@ -5,10 +5,14 @@
 the system's containerd is told (its unit's flags, config.toml and its imports).
 """
 import os
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from ....disk import safeio
 from .daemonconf import absolute, containerd_flags, parse_containerd, to_bytes
 from .units import SYSTEM_UNITS, matching, service_names, unit_commands
+
+if TYPE_CHECKING:
+    from .scan import Scan
 
 DEFAULT_CONTAINERD = b'/var/lib/containerd'
 MAX_IMPORTS = 50                        # files of configuration; they may import each other
@@ -17,7 +21,7 @@ MAX_IMPORTS = 50                        # files of configuration; they may impor
 class ContainerdRoots(object):
     """Where containerd's own root is configured."""
 
-    def __init__(self, scan, explicit):
+    def __init__(self, scan: 'Scan', explicit: Optional[bytes]) -> None:
         self.scan = scan
         self.explicit = explicit
         files, flagged = [], []
@@ -35,7 +39,7 @@ class ContainerdRoots(object):
         self.snapshotters = tuple((name, place) for name, place in ((name, scan.node(path)) for name, path in moved)
                                   if place is not None)
 
-    def _config(self, files):
+    def _config(self, files: List[bytes]) -> Tuple[List[bytes], List[Tuple[str, bytes]]]:
         """(roots, [(snapshotter, its own root)]) of config.toml and what it imports; the one in force first."""
         scan = self.scan
         todo = list(files)
@@ -55,7 +59,8 @@ class ContainerdRoots(object):
                 todo.extend(matching(scan, os.path.join(os.path.dirname(path), to_bytes(name))))
         return [path for path in roots if path.startswith(b'/')], moved
 
-    def roots(self, base, place, exec_root, override, rootless):
+    def roots(self, base: bytes, place: bytes, exec_root: bytes, override: Optional[bytes],
+              rootless: bool) -> Tuple[Tuple[bytes, ...], Tuple[bytes, ...]]:
         """(existing folders on the node, paths of the dead host that are not there) for one data root."""
         scan = self.scan
         named = [self.explicit] if self.explicit else []
@@ -71,7 +76,7 @@ class ContainerdRoots(object):
         found, missing = [], []
         for path in named:
             node = scan.node(path)
-            if safeio.is_folder(node):
+            if node is not None and safeio.is_folder(node):
                 if node not in found:
                     found.append(node)
             elif path not in missing:

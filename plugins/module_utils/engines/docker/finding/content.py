@@ -5,12 +5,15 @@
 import errno
 import os
 import re
-from typing import NamedTuple, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Sequence, Set, Tuple
 
 from ....formats import wording
 from ....formats.wording import show
 from ...shared.snapshotters import FOLDER as SNAPSHOTTER
 from .. import driver_table
+
+if TYPE_CHECKING:
+    from .scan import Scan
 
 NO_LAYER = (b'l', b'lost+found', b'backingFsBlockDev')
 SIGNS = (b'containers', b'image', b'volumes', b'network', b'buildkit', b'graph', b'engine-id', b'containerd')
@@ -32,20 +35,20 @@ class Content(NamedTuple):
     remapped: Tuple[bytes, ...]         # names of userns-remap folders
 
     @property
-    def is_empty(self):
+    def is_empty(self) -> bool:
         return not (self.containers or self.volumes or self.layers or self.hollow)
 
     @property
-    def score(self):
+    def score(self) -> int:
         return 100 * len(self.containers) + 10 * self.volumes + self.layers
 
 
-def content_of(scan, path):
+def content_of(scan: 'Scan', path: bytes) -> Content:
     """Content of a data root (as the dead host saw it, resolved). OSError if it may not be read."""
     host = scan.host
     names = frozenset(host.listdir(path))
 
-    def inside(name):
+    def inside(name: bytes) -> Sequence[bytes]:
         """Names in a folder of the root; people do put a link to another disk there."""
         if name.split(b'/')[0] not in names:
             return ()
@@ -90,12 +93,12 @@ def content_of(scan, path):
                    tuple(name for name in sorted(names) if USERNS.match(name)))
 
 
-def is_root(names):
+def is_root(names: Set[bytes]) -> bool:
     """True if NAMES (bytes) in a folder are those of a data root that has containers."""
     return b'containers' in names and any(name in ROOM or driver_table.at(name) is not None for name in names)
 
 
-def filled(scan, path):
+def filled(scan: 'Scan', path: bytes) -> bool:
     """Whether there is something in a folder."""
     try:
         return bool(set(scan.host.listdir(path)) - set(NO_LAYER))

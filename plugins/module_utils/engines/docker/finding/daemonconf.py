@@ -9,9 +9,10 @@ Values are text decoded with surrogateescape; :func:`to_bytes` gives the bytes o
 import os
 import re
 import shlex
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Pattern, Sequence, Tuple, Union
 
 from ....disk import fsinfo
+from ....formats.patterns import Lazy
 
 MAX_CONFIG = 1024 * 1024                # bytes of one configuration file
 MAX_TOML = 131072                       # of those, what is looked at of a TOML file
@@ -26,11 +27,11 @@ class ContainerdConfig(NamedTuple):
 
 
 _TOML_STRING = r'"((?:\\.|[^"\\\n])*)"|\'([^\'\n]*)\''
-_TOML_KEY = re.compile(r'^[ \t]*(?:imports[ \t]*=[ \t]*\[([^\]]{0,4000})\]|([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:%s)'
-                       r'|\[[ \t]*([^\]\n]+?)[ \t]*\])' % _TOML_STRING, re.MULTILINE)
+_TOML_KEY = Lazy(r'^[ \t]*(?:imports[ \t]*=[ \t]*\[([^\]]{0,4000})\]|([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:%s)'
+                 r'|\[[ \t]*([^\]\n]+?)[ \t]*\])' % _TOML_STRING, re.MULTILINE)
 
 
-def _toml(raw):
+def _toml(raw: bytes) -> Iterator[Tuple[str, str, Union[Tuple[str, ...], str]]]:
     """Yield (table, key, str or tuple of str) of the few kinds of values that matter here."""
     text = raw[:MAX_TOML].decode('utf-8', 'surrogateescape')
     text = re.sub(r'^[ \t]*#.*$', '', text, flags=re.MULTILINE)
@@ -45,20 +46,20 @@ def _toml(raw):
             yield table, key, _toml_text(double, single)
 
 
-def _toml_text(double, single):
+def _toml_text(double: Optional[str], single: Optional[str]) -> str:
     if single:
         return single
     return re.sub(r'\\(["\\])', r'\1', double or '')
 
 
-def toml_value(raw, table, key):
+def toml_value(raw: bytes, table: str, key: str) -> str:
     for found, name, value in _toml(raw):
         if found == table and name == key and isinstance(value, str):
             return value
     return ''
 
 
-def parse_containerd(raw):
+def parse_containerd(raw: bytes) -> ContainerdConfig:
     """ContainerdConfig of a config.toml; what is damaged or of another kind is left out."""
     root, imports, snapshotters = '', (), []
     for table, key, value in _toml(raw):
@@ -74,14 +75,14 @@ def parse_containerd(raw):
 
 
 class Service(NamedTuple):
-    commands: Tuple[Tuple[str, str], ...]       # (ExecStart value, file it stands in)
+    commands: Tuple[Tuple[str, bytes], ...]     # (ExecStart value, file it stands in)
     environment: Tuple[str, ...]
     files: Tuple[str, ...]
     user: str
     fragment: bytes
 
 
-def dropin_stems(name):
+def dropin_stems(name: bytes) -> List[bytes]:
     """Unit names whose drop-in folders count for NAME, most specific first (systemd.unit(5)): a-b@i.service has
     those of a-b@.service and a-@i.service too."""
     prefix, at, instance = name[:-len(b'.service')].partition(b'@')
@@ -94,8 +95,11 @@ def dropin_stems(name):
     return stems
 
 
-def service_of(lines, fragment):
-    commands, environment, files, user = [], [], [], ''
+def service_of(lines: List[Tuple[bytes, bytes]], fragment: bytes) -> Service:
+    commands: List[Any] = []
+    environment: List[Any] = []
+    files: List[Any] = []
+    user = ''
     for path, raw in lines:
         for key, value in parse_unit(raw):
             kept = {'ExecStart': commands, 'Environment': environment, 'EnvironmentFile': files}.get(key)
@@ -110,15 +114,15 @@ def service_of(lines, fragment):
     return Service(tuple(commands), tuple(environment), tuple(files), user, fragment)
 
 
-def specify(word, specifiers):
+def specify(word: str, specifiers: Dict[str, str]) -> str:
     return re.sub('%(.)', lambda found: specifiers.get(found.group(1), found.group(0)), word)
 
 
-def unit_unescape(text):
+def unit_unescape(text: str) -> str:
     return re.sub(r'\\x([0-9a-f]{2})', lambda found: chr(int(found.group(1), 16)), text.replace('-', '/'))
 
 
-def parse_unit(raw, section='Service'):
+def parse_unit(raw: bytes, section: str = 'Service') -> List[Tuple[str, str]]:
     """[(key, value)] of one section of a unit file, in order (systemd.syntax(7))."""
     found = []
     current, pending = '', ''
@@ -140,10 +144,10 @@ def parse_unit(raw, section='Service'):
 
 _ESCAPES = {'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v', 's': ' ', '\\': '\\',
             '"': '"', "'": "'"}
-_ESCAPE = re.compile(r'\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|([abfnrtvs\\"\']))')
+_ESCAPE = Lazy(r'\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|([abfnrtvs\\"\']))')
 
 
-def split_words(text):
+def split_words(text: str) -> List[str]:
     """A line of a unit file -> words, quotes and C escapes resolved (systemd.syntax(7))."""
     words, quote, pos = [], '', 0
     word: Optional[List[str]] = None    # None is no word yet, [] an empty one in quotes
@@ -163,7 +167,7 @@ def split_words(text):
         elif quote:
             if char == quote:
                 quote = ''
-            else:
+            elif word is not None:      # the quote began one
                 word.append(char)
         elif char in '"\'':
             quote = char
@@ -180,14 +184,14 @@ def split_words(text):
     return words
 
 
-def command_words(value, env, specifiers=None):
+def command_words(value: str, env: Dict[str, str], specifiers: Optional[Dict[str, str]] = None) -> List[List[str]]:
     """The commands of one ExecStart value as lists of words, variables filled in (systemd.service(5)); the script of
     a ``sh -c`` is taken apart too."""
     words = split_words(value)
-    prefix = re.match('[-@:+!|]*', words[0]).group(0) if words else ''
     if not words:
         return []
-    words[0] = words[0][len(prefix):]
+    bare = words[0].lstrip('-@:+!|')
+    prefix, words[0] = words[0][:len(words[0]) - len(bare)], bare
     if '@' in prefix:
         del words[1:2]
     commands = [[]]
@@ -214,14 +218,14 @@ def command_words(value, env, specifiers=None):
 _ASSIGNMENT = r'^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)(\+?)='
 # an open quote reaches to the end, so that no character is looked at twice
 _SHELL_PIECE = r'"(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|\\.|[^\s"\'\\;&|]+'
-_SHELL_ENV = re.compile(_ASSIGNMENT + '((?:%s)*)' % _SHELL_PIECE, re.MULTILINE | re.DOTALL)
-_SYSTEMD_ENV = re.compile(_ASSIGNMENT + r'[ \t]*("(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|(?:\\.|[^\n\\])*)',
-                          re.MULTILINE | re.DOTALL)
-_VARIABLE = re.compile(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]{0,200}))?\})')
-_BRACED = re.compile(r'\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}')
+_SHELL_ENV = Lazy(_ASSIGNMENT + '((?:%s)*)' % _SHELL_PIECE, re.MULTILINE | re.DOTALL)
+_SYSTEMD_ENV = Lazy(_ASSIGNMENT + r'[ \t]*("(?:\\.|[^"\\])*(?:"|\\?\Z)|\'[^\']*(?:\'|\Z)|(?:\\.|[^\n\\])*)',
+                    re.MULTILINE | re.DOTALL)
+_VARIABLE = Lazy(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]{0,200}))?\})')
+_BRACED = Lazy(r'\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}')
 
 
-def parse_env(raw, shell=False):
+def parse_env(raw: bytes, shell: bool = False) -> Dict[str, str]:
     """{name: value} of a file of assignments: as systemd reads an EnvironmentFile, or as a SHELL would."""
     text = raw.decode('utf-8', 'surrogateescape').replace('\r\n', '\n')
     found = {}
@@ -240,7 +244,7 @@ def parse_env(raw, shell=False):
     return found
 
 
-def _shell_piece(piece, env):
+def _shell_piece(piece: str, env: Dict[str, str]) -> str:
     if piece[0] == "'":
         return piece[1:].rstrip("'")
     if piece[0] == '"':
@@ -251,12 +255,12 @@ def _shell_piece(piece, env):
     return _fill(piece, env)
 
 
-def _fill(text, env):
+def _fill(text: str, env: Dict[str, str]) -> str:
     """Shell variables -> their values; an unknown one is empty, as in a shell."""
     return _substitute(_VARIABLE, text, lambda match: env.get(match.group(1) or match.group(2)) or match.group(3) or '')
 
 
-def _substitute(pattern, text, value):
+def _substitute(pattern: Union[Lazy, Pattern[str]], text: str, value: Callable[[Any], str]) -> str:
     """pattern.sub that stops at MAX_LINE: variables made of variables grow without limit."""
     pieces, size, pos = [], 0, 0
     for match in pattern.finditer(text):
@@ -269,7 +273,7 @@ def _substitute(pattern, text, value):
     return ''.join(pieces) + text[pos:pos + MAX_LINE]
 
 
-def shell_words(text, env):
+def shell_words(text: str, env: Dict[str, str]) -> List[str]:
     """The words of a shell command, variables of ENV filled in. What follows ``;``, ``|`` or ``&&`` stays in it."""
     text = _fill(text, env)
     try:
@@ -278,7 +282,7 @@ def shell_words(text, env):
         return text.split()
 
 
-def script_flags(raw, env):
+def script_flags(raw: bytes, env: Dict[str, str]) -> Iterator[Dict[str, Any]]:
     """Yield the flags of dockerd in lines of a start script that name a data root or a configuration file."""
     text = raw[:MAX_CONFIG].decode('utf-8', 'surrogateescape')
     if 'docker' not in text or '\0' in text:
@@ -309,11 +313,11 @@ _LONG = {'data-root': 'data-root', 'graph': 'data-root', 'config-file': 'config-
          'log-driver': 'log-driver', 'label': None, 'log-opt': None, 'group': None, 'bridge': None, 'log-level': None}
 _SHORT = {'g': 'data-root', 'p': 'pidfile', 's': 'storage-driver', 'H': 'hosts', 'G': None, 'b': None, 'l': None}
 _LISTS = ('storage-opts', 'hosts')
-_DAEMON = re.compile(r'dockerd(-(current|latest|ce|dev|rootless))?(\.sh)?\Z')
-_OLD_DAEMON = re.compile(r'docker(-(current|latest))?\Z')
+_DAEMON = Lazy(r'dockerd(-(current|latest|ce|dev|rootless))?(\.sh)?\Z')
+_OLD_DAEMON = Lazy(r'docker(-(current|latest))?\Z')
 
 
-def daemon_flags(words):
+def daemon_flags(words: Sequence[str]) -> Optional[Dict[str, Any]]:
     """Flags of the dockerd that a command line starts, in daemon.json's spelling; None if it starts none.
 
     Old spellings too: ``docker daemon -g DIR``, ``docker -d --graph=DIR`` (up to 1.12).
@@ -328,7 +332,7 @@ def daemon_flags(words):
     return None
 
 
-def _is_old_daemon(words):
+def _is_old_daemon(words: List[str]) -> bool:
     skip = False
     for word in words:
         if skip:
@@ -342,7 +346,7 @@ def _is_old_daemon(words):
     return False
 
 
-def containerd_flags(words):
+def containerd_flags(words: List[str]) -> Optional[Dict[str, str]]:
     """{'root', 'config'} of the containerd that a command line starts; None if it starts none."""
     for index, word in enumerate(words):
         if os.path.basename(word) in ('containerd', 'docker-containerd'):
@@ -351,7 +355,7 @@ def containerd_flags(words):
     return None
 
 
-def flags_of(words, longs=None, shorts=None):
+def flags_of(words: List[str], longs: Optional[Dict[str, Optional[str]]] = None, shorts: Optional[Dict[str, Optional[str]]] = None) -> Dict[str, Any]:
     """{key: value} of the flags in WORDS; a flag's value may follow it or stand behind ``=``; the last one counts."""
     longs = _LONG if longs is None else longs
     shorts = _SHORT if shorts is None else shorts
@@ -375,7 +379,7 @@ def flags_of(words, longs=None, shorts=None):
     return found
 
 
-def _keep(found, key, value):
+def _keep(found: Dict[str, Any], key: Optional[str], value: Optional[str]) -> None:
     if key is None or value is None:
         return
     if key in _LISTS:
@@ -384,7 +388,7 @@ def _keep(found, key, value):
         found[key] = value
 
 
-def json_root(settings):
+def json_root(settings: Dict[str, Any]) -> Tuple[Optional[str], str]:
     """(what a daemon.json names as data root, by which key); (None, '') if nothing."""
     for key in ('data-root', 'graph'):
         if isinstance(settings.get(key), str) and settings[key].strip():
@@ -392,7 +396,7 @@ def json_root(settings):
     return None, ''
 
 
-def to_bytes(text):
+def to_bytes(text: str) -> bytes:
     """Text of a configuration file -> the bytes of a path."""
     try:
         return text.encode('utf-8', 'surrogateescape')
@@ -400,6 +404,6 @@ def to_bytes(text):
         return text.encode('utf-8', 'replace')
 
 
-def absolute(text):
+def absolute(text: str) -> bytes:
     """dockerd runs in ``/``: a relative path is relative to that."""
     return fsinfo.clean(os.path.join(b'/', to_bytes(text)))

@@ -5,13 +5,14 @@
 import errno
 import os
 import stat
+from typing import Optional
 
 from ....disk import fsinfo, host as hosts
 from ....disk.errors import LifeboatError
 from ....formats.wording import show
 
 
-def given_root(host, path, option):
+def given_root(host: hosts.HostRoot, path: bytes, option: str) -> bytes:
     """An option's path -> as the dead host saw it. LifeboatError in one sentence if it cannot be used."""
     text = show(path)
     if not path.startswith(b'/') or b'\0' in path:
@@ -41,7 +42,7 @@ def given_root(host, path, option):
     return fsinfo.clean(path)
 
 
-def _literal(host, path):
+def _literal(host: hosts.HostRoot, path: bytes) -> Optional[bytes]:
     """The user typed /mnt/dead/var/lib/docker with host_root=/mnt/dead: accept it."""
     try:
         inside = host.to_host(os.path.realpath(path))
@@ -51,7 +52,7 @@ def _literal(host, path):
     return inside if host.path != b'/' else None
 
 
-def _refusal(option, text, exc):
+def _refusal(option: str, text: str, exc: OSError) -> str:
     if exc.errno in (errno.EACCES, errno.EPERM):
         return '%s: %s may not be read by this user; run as root (become: true).' % (option, text)
     if exc.errno == errno.ELOOP:

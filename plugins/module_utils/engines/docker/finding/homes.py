@@ -3,10 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The users of a host (/etc/passwd, /home) and their homes, where rootless Docker and Docker Desktop keep data."""
 import os
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Set
 
 from ....disk import fsinfo, safeio
 from ....formats import wording
+
+if TYPE_CHECKING:
+    from .scan import Scan
 
 MAX_HOMES = 2000                        # real hosts stay far below
 
@@ -17,7 +20,7 @@ class User(NamedTuple):
     home: bytes
 
 
-def users_of(scan):
+def users_of(scan: 'Scan') -> List[User]:
     """[User] with a home of their own; see Scan.users."""
     users = []
     homes = set((b'/', b'/root', b'/bin', b'/sbin', b'/dev', b'/dev/null', b'/proc', b'/usr/bin', b'/usr/sbin',
@@ -38,7 +41,7 @@ def users_of(scan):
     return users
 
 
-def dot_folders(scan, home):
+def dot_folders(scan: 'Scan', home: bytes) -> Set[bytes]:
     """Which of .config, .local and .docker a home has: three calls for each of many users."""
     found = set()
     place = scan.node(home)

@@ -7,6 +7,7 @@ Each says what to do next.
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from ....disk import fsinfo, safeio
 from ....formats import jsonish
@@ -14,14 +15,19 @@ from ....formats.wording import show
 from ....records import model
 from .. import driver_table
 from . import elsewhere, mounting
-from .claims import DEFAULT_ROOT
+from .claims import DEFAULT_ROOT, Claim
 from .containerd_roots import DEFAULT_CONTAINERD
-from .content import SIGNS, SNAPSHOTTER, filled, is_root
+from .content import SIGNS, SNAPSHOTTER, Content, filled, is_root
 from .daemonconf import MAX_CONFIG, to_bytes
 from .unmounted import is_mounted, unmounted
 
+if TYPE_CHECKING:
+    from ....disk.host import HostRoot
+    from .candidates import RootCandidate
+    from .scan import Scan
 
-def no_root(scan):
+
+def no_root(scan: 'Scan') -> None:
     """Says where was looked. An empty result must not look like success."""
     message = 'No Docker data root was found under %s; looked at %s.' % (
         show(scan.host.path), ', '.join(scan.looked))
@@ -41,7 +47,7 @@ def no_root(scan):
     scan.problem('NO_DATA_ROOT', scan.host.path, message, step)
 
 
-def missing_root(scan, claim, exc, severity):
+def missing_root(scan: 'Scan', claim: Claim, exc: OSError, severity: Optional[str]) -> None:
     host = scan.host
     if exc.errno in (errno.EACCES, errno.EPERM):
         if claim.kind == 'rootless' and claim.default:
@@ -71,8 +77,8 @@ def missing_root(scan, claim, exc, severity):
                      'the folder in data_roots.' % show(host.place(claim.path)), severity)
 
 
-def _target(host, path):
-    """Where a link that leads nowhere wanted to lead (one step), as the dead host saw it."""
+def _target(host: 'HostRoot', path: bytes) -> bytes:
+    """The target of a dangling link (one step), as the dead host saw it."""
     try:
         folder = host.resolve(os.path.dirname(path) or b'/')
         target = host.readlink(path)
@@ -81,7 +87,7 @@ def _target(host, path):
     return fsinfo.clean(os.path.join(host.to_host(folder), target))
 
 
-def unreadable_root(scan, place, claims, exc):
+def unreadable_root(scan: 'Scan', place: bytes, claims: Sequence[Claim], exc: OSError) -> None:
     if exc.errno in (errno.EACCES, errno.EPERM):
         scan.problem('DATA_ROOT_UNREADABLE', place, 'The data root %s (%s) may not be read by this user.'
                      % (show(place), claims[0].why), 'Run as root (become: true).')
@@ -91,7 +97,7 @@ def unreadable_root(scan, place, claims, exc):
                      'If the disk is failing, copy it first (ddrescue) and work on the copy.')
 
 
-def judge(scan, candidate, content, others):
+def judge(scan: 'Scan', candidate: 'RootCandidate', content: Content, others: 'List[Tuple[RootCandidate, Content]]') -> None:
     """Problems of one candidate. OTHERS: all of them."""
     host = scan.host
     text = show(candidate.path)
@@ -125,7 +131,7 @@ def judge(scan, candidate, content, others):
                      'Nothing needs to be done: containers of every store are read.')
 
 
-def _not_mounted(scan, item, consequence, severity=None):
+def _not_mounted(scan: 'Scan', item: Tuple[bytes, bytes, str, str], consequence: str, severity: Optional[str] = None) -> None:
     """ITEM: one of unmounted()."""
     point, source, where, fstype = item
     place = scan.host.place(point)
@@ -136,7 +142,7 @@ def _not_mounted(scan, item, consequence, severity=None):
                  '%s Then run again.' % step, severity)
 
 
-def _empty(scan, candidate, content, others, explained):
+def _empty(scan: 'Scan', candidate: 'RootCandidate', content: Content, others: 'List[Tuple[RootCandidate, Content]]', explained: bool) -> None:
     """Never "0 containers, all is well"."""
     text = show(candidate.path)
     if elsewhere.is_podman(content.names):
@@ -167,8 +173,8 @@ def _empty(scan, candidate, content, others, explained):
                  % (text, ', '.join(candidate.why), seen), ' '.join(steps), severity)
 
 
-def _near(scan, candidate):
-    """A data root one step away from a given folder that is none."""
+def _near(scan: 'Scan', candidate: 'RootCandidate') -> str:
+    """A data root one level above or below a given folder that is not a data root."""
     if 'given' not in candidate.why:
         return ''
     here = scan.host.to_host(candidate.path)
@@ -183,7 +189,7 @@ def _near(scan, candidate):
     return ''
 
 
-def _remount(scan, folder, driver):
+def _remount(scan: 'Scan', folder: bytes, driver: str) -> str:
     if driver == 'zfs':
         return ('Import the pool read-only (zpool import -o readonly=on) and mount its datasets below %s.'
                 % show(folder))
@@ -191,7 +197,7 @@ def _remount(scan, folder, driver):
             % mounting.advice(b'DEVICE', folder))
 
 
-def _no_layers(scan, candidate, content):
+def _no_layers(scan: 'Scan', candidate: 'RootCandidate', content: Content) -> None:
     """Containers without their layers: a driver folder that is gone, or a containerd store that is not here."""
     drivers, snapshotters = set(), set(content.snapshotters)
     for name in content.containers[:5] if not content.layers else ():

@@ -4,14 +4,18 @@
 """Every dockerd that runs, if the host is the machine that we run on: its command line and environment, from /proc."""
 import errno
 import re
+from typing import TYPE_CHECKING, Dict, Iterator, Optional, Tuple
 
 from ....disk import host as hosts
-from .claims import claim_of
+from .claims import Claim, claim_of
 from .daemonconf import daemon_flags, to_bytes
 from .homes import User
 
+if TYPE_CHECKING:
+    from .scan import Scan
 
-def daemons(scan):
+
+def daemons(scan: 'Scan') -> Iterator[Tuple[hosts.Process, Dict[str, str], Claim]]:
     """Yield (Process, flags, Claim) of every dockerd that runs and whose data root is on this host."""
     wanted = ('HOME', 'XDG_DATA_HOME', 'XDG_CONFIG_HOME', 'ROOTLESSKIT_STATE_DIR', 'DOCKER_CONTAINERD_ROOT')
     for process in scan.host.processes((b'docker',), wanted):
@@ -27,7 +31,7 @@ def daemons(scan):
             yield process, flags, claim
 
 
-def _process_user(scan, env, pid):
+def _process_user(scan: 'Scan', env: Dict[str, str], pid: int) -> Optional[User]:
     """The User of a running rootless daemon, None for an ordinary one. OSError if it is gone."""
     uid = hosts.owner_of(pid)
     if uid == 0:
@@ -37,13 +41,14 @@ def _process_user(scan, env, pid):
     home = env.get('HOME', '')
     for user in scan.users:
         if uid is not None and user.uid == uid or uid is None and user.home == to_bytes(home):
-            return user
+            # the daemon goes by its environment, whatever passwd says
+            return user._replace(home=to_bytes(home)) if home.startswith('/') else user
     if not home.startswith('/'):
         raise FileNotFoundError(errno.ENOENT, 'its home is unknown')
     return User(home, uid, to_bytes(home))
 
 
-def _serves(host, pid, path):
+def _serves(host: hosts.HostRoot, pid: int, path: bytes) -> bool:
     """Whether PATH is the same folder for process PID as for us: a dockerd in a container has its own."""
     try:
         ours = host.stat(path)

@@ -6,6 +6,7 @@ sysconfig files and start scripts, fstab, the default, and the layout of a disk 
 """
 import itertools
 import os
+from typing import TYPE_CHECKING, Iterator, List
 
 from ....formats.wording import show
 from . import layouts
@@ -16,13 +17,16 @@ from .homes import dot_folders
 from .running import daemons
 from .units import ADMIN_UNITS, SYSTEM_UNITS, USER_UNITS, service_names, unit_daemons
 
+if TYPE_CHECKING:
+    from .scan import Scan
+
 SNAP = b'/var/snap'
 SYSCONFIG = (b'/etc/default/docker', b'/etc/sysconfig/docker', b'/etc/sysconfig/docker-storage', b'/etc/conf.d/docker')
 SCRIPTS = (b'/etc/init.d/docker', b'/etc/init/docker.conf')
 MAX_CLAIMS = 100                        # of one source
 
 
-def all_claims(scan):
+def all_claims(scan: 'Scan') -> List[Claim]:
     """Every source's claim, those that say most about a daemon first."""
     claims = []
     for source in (_from_processes, _from_units, _from_json, _from_snap, _from_homes, _from_sysconfig, _from_fstab):
@@ -34,14 +38,14 @@ def all_claims(scan):
     return claims
 
 
-def _from_processes(scan, dummy):
+def _from_processes(scan: 'Scan', dummy: List[Claim]) -> Iterator[Claim]:
     if scan.host.is_live:
         scan.looked.append('running processes')
     for process, dummy, claim in daemons(scan):
         yield claim._replace(why='running process %d' % process.pid) if claim.default else claim
 
 
-def _from_units(scan, dummy):
+def _from_units(scan: 'Scan', dummy: List[Claim]) -> Iterator[Claim]:
     scan.looked.append('systemd units and drop-ins')
     for name in service_names(scan, SYSTEM_UNITS, ADMIN_UNITS):
         for flags, where, env, user in unit_daemons(scan, name, SYSTEM_UNITS, None):
@@ -51,7 +55,7 @@ def _from_units(scan, dummy):
                 yield claim
 
 
-def _from_json(scan, claims):
+def _from_json(scan: 'Scan', claims: List[Claim]) -> List[Claim]:
     scan.looked.append(show(DEFAULT_JSON))
     claim = claim_of(scan, {}, '', {})
     # that file may be the settings of a daemon whose flags put its root elsewhere: then it says nothing of the default
@@ -59,7 +63,7 @@ def _from_json(scan, claims):
     return [claim] if not claim.default or claim.settings and not taken else []
 
 
-def _from_snap(scan, dummy):
+def _from_snap(scan: 'Scan', dummy: List[Claim]) -> Iterator[Claim]:
     scan.looked.append('snap')
     for name in scan.names(SNAP):
         if name == b'docker' or name.startswith(b'docker_'):    # docker_x: a parallel install
@@ -71,7 +75,7 @@ def _from_snap(scan, dummy):
             yield claim._replace(why='snap', required=False, default=True)
 
 
-def _from_homes(scan, dummy):
+def _from_homes(scan: 'Scan', dummy: List[Claim]) -> Iterator[Claim]:
     """Rootless Docker of every user."""
     users = scan.users
     scan.looked.append('the homes of %d users' % len(users))
@@ -83,7 +87,7 @@ def _from_homes(scan, dummy):
             if scan.names(folder):
                 for name in service_names(scan, folders, (folder,)):
                     for flags, where, env, owner in unit_daemons(scan, name, folders, user):
-                        claim = claim_of(scan, flags, '%s of user %s' % (where, show(owner.name)), env, owner)
+                        claim = claim_of(scan, flags, '%s of user %s' % (where, show(owner.name if owner is not None else user.name)), env, owner)
                         if not claim.default or claim.flags or env.get('XDG_DATA_HOME'):
                             yield claim
             claim = claim_of(scan, {}, '', {}, user)
@@ -95,7 +99,7 @@ def _from_homes(scan, dummy):
                 default=True)
 
 
-def _from_sysconfig(scan, dummy):
+def _from_sysconfig(scan: 'Scan', dummy: List[Claim]) -> Iterator[Claim]:
     for path in SYSCONFIG:
         scan.looked.append(show(path))
         raw = scan.read(path)
@@ -114,7 +118,7 @@ def _from_sysconfig(scan, dummy):
             yield claim_of(scan, flags, 'sysconfig %s' % show(path), {}, required=False)
 
 
-def _from_fstab(scan, claims):
+def _from_fstab(scan: 'Scan', claims: List[Claim]) -> List[Claim]:
     """A root that fstab binds from elsewhere: on a dead disk the content is at the source."""
     roots = [DEFAULT_ROOT] + [claim.path for claim in claims]
     return [Claim(entry.source, 'fstab bind mount of %s' % show(entry.point))
@@ -122,7 +126,7 @@ def _from_fstab(scan, claims):
             if entry.is_bind and entry.source.startswith(b'/') and entry.point in roots]
 
 
-def _from_layout(scan):
+def _from_layout(scan: 'Scan') -> List[Claim]:
     """A disk that is not a root file system: the data root itself, or what was mounted at /var or /var/lib."""
     if scan.host.is_live or scan.names(b'/etc'):
         return []

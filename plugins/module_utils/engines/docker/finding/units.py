@@ -6,10 +6,12 @@ the scripts that those name (systemd.unit(5), systemd.service(5), systemd.exec(5
 """
 import fnmatch
 import os
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 from ....disk import fsinfo
 from ....formats.wording import show
 from .daemonconf import (
+    Service,
     command_words,
     daemon_flags,
     dropin_stems,
@@ -22,6 +24,10 @@ from .daemonconf import (
     unit_unescape,
 )
 
+if TYPE_CHECKING:
+    from .homes import User
+    from .scan import Scan
+
 # systemd.unit(5), highest priority first; ADMIN_UNITS: where people put units of any name
 SYSTEM_UNITS = (b'/etc/systemd/system.control', b'/run/systemd/system.control', b'/run/systemd/transient',
                 b'/run/systemd/generator.early', b'/etc/systemd/system', b'/run/systemd/system',
@@ -33,7 +39,7 @@ USER_UNITS = (b'/etc/systemd/user', b'/run/systemd/user', b'/usr/local/lib/syste
 MAX_UNITS = 300                         # worth reading; real hosts stay far below
 
 
-def service_names(scan, folders, admin, word=b'docker'):
+def service_names(scan: 'Scan', folders: Tuple[bytes, ...], admin: Tuple[bytes, ...], word: bytes = b'docker') -> List[bytes]:
     """Names of services worth reading: by their name, and in ADMIN folders whatever their name."""
     found = []
     for folder in folders:
@@ -49,7 +55,7 @@ def service_names(scan, folders, admin, word=b'docker'):
     return _instances(scan, folders, found[:MAX_UNITS])
 
 
-def _is_alias(scan, folder, name):
+def _is_alias(scan: 'Scan', folder: bytes, name: bytes) -> bool:
     """sshd.service -> /lib/systemd/system/ssh.service is only another name."""
     try:
         return os.path.basename(scan.host.readlink(os.path.join(folder, name))) != name
@@ -57,7 +63,7 @@ def _is_alias(scan, folder, name):
         return False
 
 
-def _instances(scan, folders, names):
+def _instances(scan: 'Scan', folders: Tuple[bytes, ...], names: List[bytes]) -> List[bytes]:
     """docker@.service stands for those instances that something wants or that have drop-ins."""
     templates = [name for name in names if name.endswith(b'@.service')]
     if not templates:
@@ -74,7 +80,7 @@ def _instances(scan, folders, names):
     return [name for name in names if name not in templates]
 
 
-def _load(scan, name, folders):
+def _load(scan: 'Scan', name: bytes, folders: Tuple[bytes, ...]) -> Optional[Service]:
     """Service of a unit with its drop-ins by systemd's precedence; None if there is none or it is masked."""
     fragment, lines = b'', []
     template = name[:name.index(b'@') + 1] + b'.service' if b'@' in name else None
@@ -91,7 +97,7 @@ def _load(scan, name, folders):
             return None                 # masked
         lines.append((fragment, raw))
     stems = dropin_stems(name)
-    files = {}
+    files: Dict[bytes, bytes] = {}
     places = [(folder, stem) for folder in folders for stem in stems] + [(folder, b'service') for folder in folders]
     for folder, stem in places:
         if stem + b'.d' in scan.names(folder):
@@ -105,7 +111,8 @@ def _load(scan, name, folders):
     return service_of(lines, fragment)
 
 
-def unit_commands(scan, name, folders, user):
+def unit_commands(scan: 'Scan', name: bytes, folders: Tuple[bytes, ...],
+                  user: 'Optional[User]') -> Iterator[Tuple[List[str], str, Dict[str, str], Service]]:
     """Yield (words, where it stands, environment, service) of every ExecStart command of a unit."""
     service = _load(scan, name, folders)
     if service is None or not service.commands:
@@ -121,14 +128,15 @@ def unit_commands(scan, name, folders, user):
         path = specify(value.strip().strip('"'), specifiers).lstrip('-')
         for found in matching(scan, to_bytes(path)) if path.startswith('/') else ():
             env.update(parse_env(scan.read(found) or b''))
-    for value, path in service.commands:
-        where = 'systemd unit %s ExecStart' % show(name) if path == service.fragment else \
-            'systemd drop-in %s ExecStart' % show(path)
+    for value, file in service.commands:
+        where = 'systemd unit %s ExecStart' % show(name) if file == service.fragment else \
+            'systemd drop-in %s ExecStart' % show(file)
         for words in command_words(value, env, specifiers):
             yield words, where, env, service
 
 
-def unit_daemons(scan, name, folders, user):
+def unit_daemons(scan: 'Scan', name: bytes, folders: Tuple[bytes, ...],
+                 user: 'Optional[User]') -> 'Iterator[Tuple[Dict[str, Any], str, Dict[str, str], Optional[User]]]':
     """Yield (flags, where, environment, rootless user or None) of every dockerd that a unit starts."""
     for words, where, env, service in unit_commands(scan, name, folders, user):
         owner = user
@@ -144,8 +152,8 @@ def unit_daemons(scan, name, folders, user):
                 yield flags, '%s (%s)' % (where, show(words[0])), env, owner
 
 
-def _script(scan, path):
-    """The text of an administrator's own script around dockerd, b'' if it is none."""
+def _script(scan: 'Scan', path: bytes) -> bytes:
+    """The text of an administrator's own script around dockerd, b'' if it is not a script."""
     try:
         raw = scan.host.read(path, 65536)
     except OSError:
@@ -153,7 +161,7 @@ def _script(scan, path):
     return raw if raw.startswith(b'#!') else b''
 
 
-def _specifiers(name, user):
+def _specifiers(name: bytes, user: 'Optional[User]') -> Dict[str, str]:
     text = name.decode('utf-8', 'surrogateescape')
     stem = text[:-len('.service')]
     prefix, dummy, instance = stem.partition('@')
@@ -168,7 +176,7 @@ def _specifiers(name, user):
     return found
 
 
-def matching(scan, path):
+def matching(scan: 'Scan', path: bytes) -> List[bytes]:
     """[paths] that match PATH, whose last component may hold wildcards; PATH itself if it has none."""
     path = fsinfo.clean(path)
     folder, name = os.path.split(path)

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What should be mounted on a host and is not: fstab and mount units against the mount table of this machine."""
 import os
+from typing import TYPE_CHECKING, Iterator, List, Tuple
 
 from ....disk import fsinfo
 from ....formats.wording import show
@@ -10,10 +11,13 @@ from .content import filled
 from .daemonconf import parse_unit, to_bytes
 from .units import SYSTEM_UNITS
 
+if TYPE_CHECKING:
+    from .scan import Scan
+
 MAX_ENTRIES = 50                        # of fstab, for one path
 
 
-def unmounted(scan, path):
+def unmounted(scan: 'Scan', path: bytes) -> List[Tuple[bytes, bytes, str, str]]:
     """[(mount point, source, where that stands, type)] of what should be mounted at PATH, above or below it, and is not.
 
     Paths as the dead host saw them. ``/`` itself is never meant. The type is that of the file system as written there,
@@ -33,13 +37,13 @@ def unmounted(scan, path):
     return [found[point] for point in sorted(found) if not is_mounted(scan, point)]
 
 
-def is_mounted(scan, point):
+def is_mounted(scan: 'Scan', point: bytes) -> bool:
     """Whether something is mounted at POINT of the dead host."""
     place = scan.node(point)
     return place is not None and fsinfo.mounted_at(place, scan.mounts) is not None
 
 
-def _mount_units(scan, path):
+def _mount_units(scan: 'Scan', path: bytes) -> Iterator[Tuple[bytes, bytes, str, str]]:
     """Yield (mount point, source, unit file, type) of mount units at PATH, above or below it, by name (systemd.mount(5))."""
     wanted = set()
     step = path

@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What dest lies on: never memory below /dev, and a warning where it is the disk that is rescued, no disk, or not mounted."""
 import os
-from typing import Any, List, Optional
+import re
+import socket
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
 
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
@@ -11,12 +13,46 @@ from ..formats import wording
 from ..records import model
 from ..records.codes import problem
 
+if TYPE_CHECKING:
+    from ..engines.registry import Host
+
 MEMORY = ('tmpfs', 'ramfs', 'devtmpfs', 'rootfs')
 # Where people mount sticks and disks by hand, and desktops do: hier(7)
 MOUNT_PLACES = (b'/mnt', b'/media', b'/run/media')
+SAFE = re.compile(r'[^A-Za-z0-9_.-]')
 
 
-def look(host: Any, dest: bytes) -> List[model.Problem]:
+def host_folder(root: Any, name: Optional[str]) -> bytes:
+    """The folder in dest for a host (disk.host.HostRoot) that the user calls NAME, or that tells its name itself."""
+    if not name and not root.is_live:
+        try:
+            name = root.read(b'/etc/hostname', 4096).strip().decode('utf-8', 'replace')
+        except OSError:
+            name = ''
+    return folder_name(name or socket.gethostname())
+
+
+def folder_name(host: str) -> bytes:
+    """The folder of a host's bundles for its name."""
+    return os.fsencode((SAFE.sub('-', host).strip('.-') or 'host')[:200])
+
+
+def refuse_inside(host: Any, dest: bytes, inside: Optional[Callable[[bytes], bool]] = None) -> None:
+    """Raises LifeboatError where DEST is no folder, or lies in what is rescued of HOST. INSIDE(folder) tells it where dest is not on this
+    machine."""
+    if not inside and os.path.lexists(dest) and not os.path.isdir(dest):
+        raise LifeboatError('dest %s is a file, not a folder. Choose another dest.' % wording.text(dest))
+    for root in host.roots:
+        folders = root.places()
+        folders += [volume.path for volume in root.volumes().values() if volume.path is not None]
+        for folder in folders:
+            if inside(folder) if inside else fsinfo.lies_inside(dest, folder):
+                raise LifeboatError(
+                    'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
+                    % (wording.text(dest), wording.text(folder)))
+
+
+def look(host: 'Host', dest: bytes) -> List[model.Problem]:
     """Problems of DEST (absolute, need not exist) as the target of a rescue of HOST (engines.registry.Host). Raises LifeboatError
     for a dest below /dev."""
     found = _on_source(host, dest, fsinfo.mounts())
@@ -38,7 +74,7 @@ def refuse_devices(dest: bytes) -> None:
                             'as dest.' % wording.text(dest))
 
 
-def _in_memory(dest, table) -> Optional[model.Problem]:
+def _in_memory(dest: bytes, table: Tuple[fsinfo.MountPoint, ...]) -> Optional[model.Problem]:
     mount = fsinfo.mount_of(dest, table)
     if mount is None or mount.fstype not in MEMORY:
         return None
@@ -47,7 +83,7 @@ def _in_memory(dest, table) -> Optional[model.Problem]:
                    'Choose a dest on a disk, or copy the bundles to one at once.')
 
 
-def _not_mounted(dest, table) -> Optional[model.Problem]:
+def _not_mounted(dest: bytes, table: Tuple[fsinfo.MountPoint, ...]) -> Optional[model.Problem]:
     path = os.path.realpath(dest)
     mount = fsinfo.mount_of(path, table)
     place = next((folder for folder in MOUNT_PLACES if fsinfo.is_below(path, folder) and path != folder), None)
@@ -62,7 +98,7 @@ def _not_mounted(dest, table) -> Optional[model.Problem]:
         'Mount the disk that is meant and run again, or choose another dest.')
 
 
-def _of_fstab(path, table):
+def _of_fstab(path: bytes, table: Tuple[fsinfo.MountPoint, ...]) -> Optional[bytes]:
     """A mount point of this machine's fstab on the way to PATH where nothing is mounted, None if there is none."""
     try:
         with open('/etc/fstab', 'rb') as found:
@@ -76,7 +112,7 @@ def _of_fstab(path, table):
     return None
 
 
-def _on_source(host, dest, table) -> Optional[model.Problem]:
+def _on_source(host: 'Host', dest: bytes, table: Tuple[fsinfo.MountPoint, ...]) -> Optional[model.Problem]:
     for root in host.roots:
         sources = root.places()
         sources += [volume.path for volume in root.volumes().values() if volume.path is not None]
@@ -93,5 +129,5 @@ def _on_source(host, dest, table) -> Optional[model.Problem]:
     return None
 
 
-def _device(path):
+def _device(path: bytes) -> int:
     return os.stat(fsinfo.existing(path)).st_dev

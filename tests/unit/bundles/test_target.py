@@ -7,9 +7,9 @@ import types
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import target
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import target
 
 TABLE = fsinfo.parse_mountinfo(b'''\
 20 1 8:1 / / rw - ext4 /dev/sda1 rw

@@ -1,0 +1,23 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation that the plugins of the controller share, which read a disk there."""
+
+
+class ModuleDocFragment(object):
+    DOCUMENTATION = r"""
+options:
+  data_roots:
+    description: Docker data roots to read, as the dead host named them. Empty means that they are looked for.
+    type: list
+    elements: path
+    default: []
+  containerd_root:
+    description: Root of the containerd that holds the layers. The default is that it is looked for.
+    type: path
+  engines:
+    description: Engines whose data are looked for.
+    type: list
+    elements: str
+    default: [all]
+"""

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lifeboat dump: rows out of the databases of dead containers; the same as docker_database_dump writes."""
+import os
+from typing import TYPE_CHECKING, Any, Dict, Iterator
+
+from ...disk.errors import LifeboatError
+from ...formats import quantities
+from ..host import open_host
+from ..main import NOTHING, PARTIAL, WHOLE
+from ..output import Output, shown
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ...dump.run import Request
+    from ..parser import Parser
+
+DESCRIPTION = '''
+The database server of the dead image recovers the data in a copy-on-write view and its own dump program writes them. No daemon, no network
+and no password is needed, and nothing of the disk is written. Root only. A dump is an addition: rescue the raw data too. SQL of a dump is
+run by whoever loads it: read it first where you do not trust the container.'''
+
+EXAMPLES = '''
+lifeboat dump /mnt/usb/dumps                          every database of every container
+lifeboat dump /mnt/usb/dumps db --databases postgresql
+lifeboat --host-root /mnt/dead dump /mnt/usb/dumps --scratch-dir /mnt/usb/tmp
+lifeboat dump /mnt/usb/dumps --check                  which there are, and what the view would take'''
+
+GO_ON = 'No half dump has its final name. Run the same command again.'
+
+
+def arguments(parser: 'Parser') -> None:
+    parser.add_argument('dest', metavar='DEST', help='folder that receives the dumps; on another disk than the data')
+    parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
+    parser.add_argument('--databases', metavar='KIND,...', action='append', default=[], help='of mariadb, mysql, postgresql, redis, sqlite (default: all)')
+    parser.add_argument('--check', action='store_true', help='write nothing, say what would be dumped')
+    parser.add_argument('--compression', choices=('auto', 'zstd', 'gzip', 'xz', 'none'), default='auto')
+    parser.add_argument('--host-name', metavar='NAME', help='name of the folder in DEST (default: the name of the dead host)')
+    parser.add_argument('--scratch-size', metavar='SIZE', default='0', help='at most so much for the changes that recovery makes (default: what the data need)')
+    parser.add_argument('--timeout', metavar='TIME', default='1h', help='for each database (default: 1h)')
+    parser.add_argument('--memory', metavar='SIZE', default='2GiB', help='address space of each program of the image (default: 2GiB)')
+
+
+def run(given: 'argparse.Namespace', out: Output) -> int:
+    from ...dump import run as dumps
+    before = os.umask(0o077)
+    try:
+        with open_host(given) as host:
+            result = dumps.dump(host, request(given))
+    finally:
+        os.umask(before)
+    if given.json:
+        out.json(result)
+    else:
+        for line in lines(result, out):
+            out.line(line)
+    return status(result)
+
+
+def request(given: 'argparse.Namespace') -> 'Request':
+    """The run.Request that the arguments stand for. LifeboatError."""
+    from ...dump import run as dumps
+    try:
+        size, memory, seconds = quantities.size(given.scratch_size), quantities.size(given.memory), quantities.seconds(given.timeout)
+    except ValueError as exc:
+        raise LifeboatError('--scratch-size, --memory or --timeout: %s' % exc)
+    return dumps.Request(
+        dest=os.path.abspath(os.fsencode(given.dest)), host_name=given.host_name, containers=tuple(given.containers),
+        databases=tuple(part for each in given.databases for part in each.split(',') if part), compression=given.compression,
+        scratch_dir=os.path.abspath(os.fsencode(given.scratch_dir)) if given.scratch_dir else None, scratch_size=size, timeout=seconds,
+        memory=memory, check_mode=given.check)
+
+
+def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:
+    """Yield what people read: one line for a dump, with what is missing below it."""
+    for item in result['dumps']:
+        rows = sum(count for count in item['counts'].values() if count)
+        yield '%-11s %-10s %s in %s: %d tables, %d rows%s' % (
+            item['status'], item['engine'], shown(item['data_path']), shown(item['container']), len(item['counts']), rows,
+            ', ' + shown(item['file']) if item['file'] else '')
+        for mark in item['marks']:
+            yield '            %s' % shown(mark)
+        for text in item['missing']:
+            yield out.paint('            missing: %s' % shown(text), 'yellow')
+    for item in result['problems']:
+        if item['severity'] != 'info':
+            yield out.paint('%s %s' % (item['code'], shown(item['message'])), 'red' if item['severity'] == 'critical' else 'yellow')
+            yield '  %s' % shown(item['next_step'])
+
+
+def status(result: Dict[str, Any]) -> int:
+    """Exit status: every database dumped as a whole, some, none."""
+    statuses = [item['status'] for item in result['dumps']]
+    if all(each == 'complete' for each in statuses):
+        return WHOLE
+    return PARTIAL if 'complete' in statuses or 'partial' in statuses else NOTHING

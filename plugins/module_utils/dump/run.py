@@ -1,0 +1,303 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dumps of the databases of dead containers: which, whether it can be done here, one after another, each into a file with its checksum."""
+import contextlib
+import functools
+import json
+import os
+import re
+import shutil
+import tempfile
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from ..archive import compress, place
+from ..archive.progress import human
+from ..archive.sink import FileSink
+from ..bundles import target as targets
+from ..bundles.store import FolderStore
+from ..disk import fsinfo, metadata, safeio
+from ..disk.errors import LifeboatError
+from ..disk.host import read_kernel
+from ..engines import api
+from ..formats import redact, wording
+from ..records import model
+from ..records.codes import problem
+from . import box, find, registry, view
+from .room import Limits, Room
+from .target import Kind, Target
+
+SHARE = 1.2                             # of the data: recovery and the first reads touch most pages
+RESERVE = 192 << 20                     # bytes of a view beside them: temporary files, write-ahead logs of its own
+SCRATCH = b'/var/tmp'
+COUNTS, NONE = 'counts', 'none'
+FAILED = 'failed'
+NOT_NAME = re.compile(r'[^A-Za-z0-9_.-]')
+MAX_COUNTS = 20000                      # tables in a result
+NEXT_STEPS = {
+    'DUMP_FOREIGN_ARCH': 'Rescue the data and restore them on a host with that processor.',
+    'DUMP_NO_BINARY': 'Rescue the data and start them with an image of the same version.',
+    'DUMP_VERSION_MISMATCH': 'Rescue the data and start them with an image of their version.',
+    'DUMP_NO_SPACE': 'Choose another scratch_dir, or raise scratch_size.',
+    'DUMP_TIMEOUT': 'Raise timeout and run again, or rescue the data.',
+    'DUMP_SERVER_FAILED': 'Read the log beside the dumps. The raw data are not touched; rescue them.',
+    'DUMP_UNSAFE_HERE': 'Run as root (become: true) on a machine where new namespaces are allowed.',
+    'DUMP_CONTAINER_RUNS': 'Dump it by its own tools while it runs, or stop it first.',
+    'DUMP_LAYERS_LOST': 'Rescue the data and start them with an image of the same version.',
+}
+
+
+class Request(NamedTuple):
+    """The module's options of the same names; paths are bytes."""
+    dest: bytes
+    host_name: Optional[str] = None
+    containers: Tuple[str, ...] = ()
+    databases: Tuple[str, ...] = ()     # kinds of databases; () or ('all',): every one
+    compression: str = 'auto'
+    scratch_dir: Optional[bytes] = None
+    scratch_size: int = 0               # 0: what the data need
+    timeout: float = 3600
+    memory: int = 2 << 30
+    verify: str = COUNTS
+    check_mode: bool = False
+
+
+def dump(host: Any, request: Request) -> Dict[str, Any]:
+    """Dump what REQUEST asks for -> the module's result: `changed`, `dumps`, `problems`. Trouble with single databases is in the result.
+    LifeboatError where nothing can be done at all."""
+    targets.refuse_inside(host, request.dest)
+    unknown = sorted(set(request.databases) - set(registry.KINDS) - {'all'})
+    if unknown:
+        raise LifeboatError('databases has no "%s"; it has: %s.' % (wording.show(unknown[0]), ', '.join(sorted(registry.KINDS))))
+    codec = compress.pick(request.compression)
+    problems = list(host.problems) + targets.look(host, request.dest)
+    found, more, number = find.find(host, request.containers, request.databases)
+    problems += more
+    if not found:
+        raise LifeboatError('No database that can be dumped was found in %d containers. lifeboat look and docker_layer_facts with '
+                            'gather_subset: [databases] list what there is' % number)
+    numbers: Dict[Tuple[str, str], int] = {}
+    dumps = []
+    with contextlib.closing(FolderStore(request.dest, targets.host_folder(host.root, request.host_name))) as store:
+        if not request.check_mode:
+            store.prepare()
+            store.lock()
+        for database in found:
+            key = (database.container.id, database.engine)
+            numbers[key] = numbers.get(key, 0) + 1
+            dumps.append(_one(host, request, codec, store, database, numbers[key], problems))
+        _list(store, dumps, request)
+    return {'changed': any(item['status'] in (model.COMPLETE, model.PARTIAL) for item in dumps), 'dumps': dumps,
+            'problems': [item._asdict() for item in problems]}
+
+
+def _one(host: Any, request: Request, codec: compress.Codec, store: FolderStore, database: find.Database, number: int,
+         problems: List[model.Problem]) -> Dict[str, Any]:
+    """The entry of `dumps` of one database; what went wrong is added to PROBLEMS."""
+    container, kind = database.container, registry.KINDS[database.engine]
+    name = container.name or container.id[:12]
+    entry: Dict[str, Any] = {'container': wording.show(name), 'container_id': container.id, 'engine': database.engine,
+             'version': wording.show(database.version), 'data_path': wording.show(database.path),
+             'status': FAILED, 'file': None, 'bytes': 0, 'sha256': None, 'counts': {}, 'marks': [],
+             'missing': [], 'seconds': 0.0, 'log': ''}
+    label = '%s at %s in %s' % (database.engine, database.path, name)
+
+    def refuse(code: str, why: str) -> Dict[str, Any]:
+        entry['status'] = model.UNSUPPORTED if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT') else FAILED
+        entry['missing'] = [wording.show(why)]
+        problems.append(problem(code, name, 'No dump of %s: %s.' % (label, why.rstrip('.')), NEXT_STEPS[code]))
+        return entry
+    reason = _reason(database)
+    if reason is not None:
+        return refuse(*reason)
+    try:
+        scratch, size, in_memory = _scratch(host, request, database, kind)
+    except LifeboatError as exc:
+        return refuse('DUMP_NO_SPACE', str(exc))
+    if request.check_mode:
+        entry.update(status=model.COMPLETE, marks=['would be dumped in a view of %s in %s' % (
+            human(size), 'memory' if in_memory else wording.text(scratch))])
+        return entry
+    folder = _folder_name(container)
+    stem = '%s-%d' % (database.engine, number)
+    with _place(store, folder) as fd:
+        for attempt in range(kind.attempts):
+            writer = _Writer(codec, fd, os.fsencode(stem + kind.suffix), os.path.join(store.path, folder))
+            try:
+                ended = _attempt(request, database, kind, attempt, (scratch, size, in_memory), writer.take)
+                code = ended.result.get('code')
+                if code == '':
+                    raise RuntimeError(ended.result.get('error'))
+                if code is None:
+                    _keep(entry, request, writer, ended, store, folder)
+            finally:
+                writer.abort()
+            log = redact.text(wording.text(ended.log))
+            entry.update(seconds=round(entry['seconds'] + ended.seconds, 1), log=wording.show(log[-2000:]))
+            if code is None:
+                break
+            if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT'):
+                return refuse(code, str(ended.result.get('error')))
+        _log(fd, stem, ended.log)
+    if code is not None:
+        return refuse(code, str(ended.result.get('error')))
+    if entry['missing']:
+        problems.append(problem('DUMP_PARTIAL', name, 'The dump of %s is not whole: %s.' % (label, '; '.join(entry['missing'][:3])),
+                                'The raw data hold the rest; rescue them too.'))
+    return entry
+
+
+def _reason(database: find.Database) -> Optional[Tuple[str, str]]:
+    """(code, why) that forbids a dump, or None."""
+    container = database.container
+    if os.geteuid() != 0:
+        return 'DUMP_UNSAFE_HERE', 'only root can make the copy-on-write view'
+    pid = database.root.alive(container)
+    if pid is not None:
+        return 'DUMP_CONTAINER_RUNS', 'the container runs (process %d)' % pid
+    if database.root.liveness.state == api.RUNNING and container.state.get('running'):
+        return 'DUMP_CONTAINER_RUNS', 'the engine runs and says that the container does'
+    stack = container.stack
+    if stack is None or not stack.known():
+        return 'DUMP_LAYERS_LOST', 'layers of the container are missing, so its programs are not there'
+    encodings = {layer.encoding for layer in stack.view()}
+    if encodings == {model.PLAIN} or encodings <= {model.OVERLAY} or encodings <= {model.OVERLAY_USER}:
+        return None
+    return 'DUMP_UNSAFE_HERE', 'the kernel cannot show layers of this storage driver (%s)' % ', '.join(sorted(encodings))
+
+
+def _scratch(host: Any, request: Request, database: find.Database, kind: Kind) -> Tuple[bytes, int, bool]:
+    """(folder, bytes, whether in memory) for the view of a database. LifeboatError where there is no room."""
+    size = int(database.bytes * (SHARE + kind.extra)) + RESERVE
+    if request.scratch_size:
+        if request.scratch_size < database.bytes:
+            raise LifeboatError('it needs %s, and scratch_size is %s' % (human(size), human(request.scratch_size)))
+        size = min(size, request.scratch_size)
+    folder = request.scratch_dir
+    if folder is None:
+        if size <= _available() // 2:
+            return SCRATCH, size, True
+        folder = SCRATCH
+        if any(fsinfo.same_file_system(folder, source) for root in host.roots for source in root.places()):
+            raise LifeboatError('it needs %s; that is more than half of the free memory, and %s is on the disk of the data' % (
+                human(size), wording.text(folder)))
+    for root in host.roots:
+        for source in root.places():
+            if fsinfo.lies_inside(folder, source):
+                raise LifeboatError('scratch_dir %s lies inside %s, which must not be written' % (wording.text(folder), wording.text(source)))
+    free = fsinfo.free(folder).bytes
+    if free < size:
+        raise LifeboatError('it needs %s, and %s has %s' % (human(size), wording.text(folder), human(free)))
+    return folder, size, False
+
+
+def _available() -> int:
+    """Bytes of memory that can be had without swapping; 0 where the kernel does not tell."""
+    found = re.search(br'^MemAvailable: +(\d+) kB', read_kernel('/proc/meminfo'), re.M)
+    return int(found.group(1)) * 1024 if found else 0
+
+
+def _attempt(request: Request, database: find.Database, kind: Kind, attempt: int, scratch: Tuple[bytes, int, bool],
+             deliver: Callable[[bytes], None]) -> box.Ended:
+    """One try in a fresh view -> box.Ended."""
+    container = database.container
+    folder, size, in_memory = scratch
+    work = tempfile.mkdtemp(prefix=b'.lifeboat-dump-', dir=folder)
+    os.chmod(work, 0o711)               # programs of the image run as other users
+    try:
+        layers = container.stack.view() if container.stack is not None else ()     # _reason() saw that they are there
+        paths = tuple(layer.path for layer in layers if layer.path is not None)
+        scene = view.Scene(paths[:1] if layers[0].encoding == model.PLAIN else paths,
+                           tuple(_places(container)), work, size, in_memory, layers[0].encoding == model.OVERLAY_USER)
+        environment = dict(item.split('=', 1) for item in container.definition.env if '=' in item)
+        asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt)
+        return box.run(scene, functools.partial(_work, kind.dump, asked), Limits(request.timeout, request.memory, file=size), deliver)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _work(function: Callable[[Room, Target], Dict[str, Any]], asked: Target, room: Room) -> Dict[str, Any]:
+    """In the view: the path of the database is resolved in it, so that a driver never follows a link of the image by chance."""
+    return function(room, asked._replace(path=view.resolve(b'/', asked.path)))
+
+
+def _places(container: model.Container) -> Iterator[view.Place]:
+    for mount in container.mounts:
+        if mount.type in ('volume', 'bind', 'tmpfs'):
+            yield view.Place(os.fsencode(mount.destination), mount.path if mount.type != 'tmpfs' and safeio.kind(mount.path) else None)
+
+
+class _Writer(object):
+    """The file of a dump; it is begun with the first byte, so no thread is there when processes are forked."""
+
+    def __init__(self, codec: compress.Codec, fd: int, name: bytes, shown: bytes) -> None:
+        self._codec, self._fd, self._shown = codec, fd, shown
+        self.name = name + os.fsencode(codec.suffix)
+        self._out: Optional[compress.Compressor] = None
+
+    def take(self, data: bytes) -> None:
+        if self._out is None:
+            self._out = compress.Compressor(self._codec, FileSink(self._fd, self.name, shown=self._shown))
+        self._out.write(data)
+
+    def close(self) -> compress.Written:
+        """compress.Written. LifeboatError if nothing came."""
+        if self._out is None:
+            raise LifeboatError('the dump is empty')
+        written, self._out = self._out.close(), None
+        return written
+
+    def abort(self) -> None:
+        if self._out is not None:
+            self._out.abort()
+            self._out = None
+
+
+def _keep(entry: Dict[str, Any], request: Request, writer: _Writer, ended: box.Ended, store: FolderStore, folder: bytes) -> None:
+    """The dump is whole, or as whole as it can be: give it its name, and fill the entry."""
+    written = writer.close()
+    result = ended.result
+    counts = sorted((wording.show(str(name)), count) for name, count in (result.get('counts') or {}).items())
+    entry.update(
+        version=wording.show(str(result.get('version') or entry['version'])), file=wording.text(os.path.join(store.path, folder, writer.name)),
+        bytes=written.bytes, sha256=written.sha256, counts=dict(counts[:MAX_COUNTS]) if request.verify == COUNTS else {},
+        marks=[wording.show(str(mark)) for mark in result.get('marks', ())], missing=[wording.show(str(each)) for each in result.get('partial', ())],
+        status=model.PARTIAL if result.get('partial') else model.COMPLETE)
+
+
+def _folder_name(container: model.Container) -> bytes:
+    name = NOT_NAME.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
+    return os.fsencode('%s-%s.dumps' % (name, container.id[:12]))
+
+
+@contextlib.contextmanager
+def _place(store: FolderStore, folder: bytes) -> Iterator[int]:
+    above = store.folder(True)
+    fd = place.subfolder(above, folder) if above is not None else None
+    if fd is None:
+        raise LifeboatError('The folder %s cannot be made' % wording.text(folder))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _log(fd: int, stem: str, log: bytes) -> None:
+    with FileSink(fd, os.fsencode(stem + '.log')) as out:
+        out.write(redact.text(wording.text(log)).encode('utf-8', 'surrogateescape'))
+
+
+def _list(store: FolderStore, dumps: List[Dict[str, Any]], request: Request) -> None:
+    """dumps.json beside the files of each container: what was dumped, with checksums."""
+    if request.check_mode:
+        return
+    table: Dict[bytes, List[Dict[str, Any]]] = {}
+    for item in dumps:
+        if item['file']:
+            table.setdefault(os.path.basename(os.path.dirname(os.fsencode(item['file']))), []).append(item)
+    for folder, items in table.items():
+        try:
+            with _place(store, folder) as fd, FileSink(fd, b'dumps.json') as out:
+                out.write(json.dumps(items, indent=2, sort_keys=True).encode('utf-8') + b'\n')
+        except OSError as exc:
+            raise LifeboatError('dumps.json in %s cannot be written: %s' % (wording.text(folder), metadata.describe(exc)))

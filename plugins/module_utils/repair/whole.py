@@ -1,0 +1,117 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image layer whose folder is gone, as a whole out of a donor: its tar must have the digest that names the layer."""
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from typing import Any, Iterator, List
+
+from ..archive import tarread, unpack
+from ..disk.errors import LifeboatError
+from ..formats import gunzip
+from ..images import loadfile
+from . import donors, known, steps
+from .plan import Plan
+
+CODES = {
+    'LAYER_FOLDER': steps.Code('The folder of an image layer is gone; no container on it can be mounted.',
+                               'With donor: makes it anew from the same layer (diffID), if the tar of the layer has its digest.'),
+}
+_OPAQUE, _WHITEOUT = b'.wh..wh..opq', b'.wh.'
+
+
+def plan(this: Plan, name: bytes, images: known.Images, given: List[bytes], userns: bool) -> None:
+    """Plan for the driver NAME, with the donors GIVEN; the records of layers must be planned before."""
+    if not given:
+        return
+    for chain, record in sorted(known.layers(this.view, name).items()):
+        path = name + b'/' + record.cache_id
+        if not record.cache_id or chain not in images.chains or this.view.kind(path + b'/diff') is not None:
+            continue
+        if userns or os.geteuid() != 0:
+            this.leave('LAYER_FOLDER', path, 'the folder is gone, and its owners can be given only by root, outside of user namespaces',
+                       'Pull the image again by its digest.')
+        elif _has(this, given, images.chains[chain].diff_id):
+            this.place('LAYER_FOLDER', path + b'/diff', images.chains[chain].diff_id, given, 'a donor has the layer, and its tar has the digest')
+        else:
+            this.leave('LAYER_FOLDER', path, 'the folder is gone, and no donor has layer %s whole' % images.chains[chain].diff_id,
+                       'Name another donor, or pull the image again by its digest.')
+
+
+def _has(this: Plan, given: List[bytes], diff_id: str) -> bool:
+    if diff_id not in this.asked:
+        this.asked[diff_id] = _is_right(given, diff_id)
+    return this.asked[diff_id]
+
+
+def _is_right(given: List[bytes], diff_id: str) -> bool:
+    """Whether a donor has the layer with its digest, in a form that can be unpacked."""
+    def use(stream: Iterator[bytes]) -> bool:
+        digest = hashlib.sha256()
+        with contextlib.suppress(tarread.ArchiveError, gunzip.GunzipError):
+            unpack.scan(loadfile.Stream(_hashed(stream, digest)), 'the layer', allow_devices=True)
+            return 'sha256:' + digest.hexdigest() == diff_id
+        return False
+    whole = donors.Whole(use)
+    donors.search(given, diff_id, whole)
+    return not whole.left
+
+
+def _hashed(stream: Iterator[bytes], digest: Any) -> Iterator[bytes]:
+    for piece in stream:
+        digest.update(piece)
+        yield piece
+
+
+def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
+    """Unpack the layer DIFF_ID of a donor into FOLDER, a new folder in the journal, as overlay has it. LifeboatError if it is not right."""
+    def use(stream: Iterator[bytes]) -> bool:
+        digest = hashlib.sha256()
+        os.mkdir(folder, 0o755)
+        with contextlib.suppress(tarread.ArchiveError, gunzip.GunzipError):
+            unpack.unpack(loadfile.Stream(_hashed(stream, digest)), folder, 'the layer', allow_devices=True, owners=True)
+            if 'sha256:' + digest.hexdigest() == diff_id:
+                return True
+        shutil.rmtree(folder)
+        return False
+    if os.path.lexists(folder):
+        shutil.rmtree(folder)           # of a run that was killed
+    whole = donors.Whole(use)
+    donors.search(given, diff_id, whole)
+    if whole.left:
+        raise LifeboatError('the donor has not got layer %s any more; make a new plan' % diff_id)
+    os.chown(folder, 0, 0)
+    _mark(folder)
+    _flush(folder)
+
+
+def _flush(top: bytes) -> None:
+    """All of it is on the disk."""
+    for folder, dummy, names in os.walk(top):
+        for path in [folder] + [os.path.join(folder, name) for name in names]:
+            if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                continue
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+def _mark(top: bytes) -> None:
+    """What a layer tar says by names, overlay says by device nodes and an attribute."""
+    for folder, dummy, names in os.walk(top):
+        marks = [name for name in names if name.startswith(_WHITEOUT)]
+        if not marks:
+            continue
+        st = os.lstat(folder)
+        for name in marks:
+            os.unlink(os.path.join(folder, name))
+            if name == _OPAQUE:
+                os.setxattr(folder, 'trusted.overlay.opaque', b'y')
+            elif not name.startswith(b'.wh..wh.'):
+                os.mknod(os.path.join(folder, name[len(_WHITEOUT):]), 0o020000, 0)
+        os.utime(folder, ns=(st.st_atime_ns, st.st_mtime_ns))

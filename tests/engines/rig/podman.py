@@ -1,0 +1,275 @@
+# Copyright (c) 2026, Lifeboat maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts of a real Podman (the machine's own), filled and killed. There is no daemon: one shell in PID and mount namespaces of its own
+does everything, writes down what Podman says, and is killed with all its containers by one SIGKILL to its process 1.
+
+Inside, /var/lib/containers, /etc/containers, /home and /srv are those of the dead host, and /run is in memory, as after a power cut.
+`truth/` beside the host root holds the answers, named as the commands are. LIFEBOAT_PODMAN_TREE: a file tree (or several, with colons, the
+uppermost first) with another version of Podman, which then runs in an overlay over it.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+from . import listing, procs
+from .common import RigError, need_root, not_installed, run
+from .engine import scratch_parent
+
+KINDS = ('podman-root', 'podman-vfs', 'podman-rootless', 'podman-fuse')
+SECRET = 'p0dman-s3cret-value'
+USER, UID, SUBUID, SUBGID = 'alice', 5001, 100000, 200000
+WAIT = 240                              # seconds; it takes about 15
+CONTAINERS_CONF = '[containers]\nlog_driver = "k8s-file"\nnetns = "none"\n[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "crun"\n'
+
+CONTAINERFILE = '''FROM localhost/base:1
+RUN rm /d/gone && rm -r /opaque && mkdir /opaque && echo new >/opaque/new && echo two >/d/two
+RUN echo three >/d/three && ln /d/three /d/three.hard && chown 5:6 /d/three
+VOLUME /cache
+ENV COLOUR=blue
+LABEL maker=lifeboat
+CMD ["sh", "-c", "sleep 1000"]
+'''
+
+SCENARIO = r'''
+set -eu
+cd /
+p() { podman $OPTIONS "$@"; }
+p import "$SCRATCH/base.tar" localhost/base:1 >/dev/null
+p build --quiet --network host --isolation chroot --layers -t localhost/shop:2 "$SCRATCH/context" >/dev/null
+p volume create --label tier=web web-data >/dev/null
+p volume create db-data >/dev/null
+p volume create --opt type=tmpfs --opt device=tmpfs memory >/dev/null
+p create --cgroups=disabled --name shop-web-1 --label app=shop --env "TOKEN=$SECRET" --volume web-data:/data \
+    --volume /srv/site:/site:ro --mount type=tmpfs,destination=/scratch --restart always --log-opt max-size=10mb localhost/shop:2 sh -c '
+        i=0; while [ $i -lt 60 ]; do echo "line $i"; echo "error $i" >&2; i=$((i+1)); done
+        head -c 40000 /dev/zero | tr "\0" x; echo
+        rm /d/two; rm -r /opaque; mkdir /opaque; echo again >/opaque/new; echo other >/opaque/other; echo back >/opaque/old; echo x >>/d/three
+        mkdir /made; echo made >/made/file
+        chmod 700 /etc; chown 7:8 /made/file; ln -s /nowhere /made/link; mkfifo /made/fifo; echo data >/data/file; chown 9:10 /data/file; echo c >/cache/c
+        mv /kept /moved; touch /d/kept; echo done; : >/data/ready; sleep 1000' >/dev/null
+p start shop-web-1 >/dev/null
+p run --cgroups=disabled --name shop-db-1 --volume db-data:/var/db localhost/base:1 \
+    sh -c 'echo rows >/var/db/table; echo out; echo err >&2; echo x >/d/x; exit 3' >/dev/null 2>&1 || true
+p create --cgroups=disabled --name only-created --volume db-data:/var/db:ro localhost/base:1 sh >/dev/null
+p run --cgroups=disabled -d --name passing --rm localhost/base:1 sh -c 'echo kept >/kept-by-nobody; sleep 1000' >/dev/null
+if [ "$KIND" = podman-root ]; then
+    p pod create --name pod1 --infra-image localhost/base:1 --infra-command "sleep 1000" >/dev/null
+    p create --cgroups=disabled --pod pod1 --name in-pod localhost/base:1 sh -c 'sleep 1000' >/dev/null
+    p run --cgroups=disabled -d --name mapped --uidmap 0:300000:65536 --gidmap 0:400000:65536 --volume mapped-data:/data localhost/shop:2 \
+        sh -c 'echo m >/m; chown 5:6 /m /d/kept; echo d >/data/d; sleep 1000' >/dev/null
+fi
+i=0; while [ ! -e "$(p volume inspect web-data --format '{{.Mountpoint}}')/ready" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done
+sleep 0.5
+p version --format json >"$TRUTH/version.json"
+p ps --all --external --no-trunc --format json >"$TRUTH/ps.json"
+for name in $(p ps --all --format '{{.Names}}'); do
+    case $name in *infra*) continue;; esac
+    p inspect --type container "$name" >"$TRUTH/inspect-$name.json"
+    p diff "$name" >"$TRUTH/diff-$name.txt"
+    p export --output "$TRUTH/export-$name.tar" "$name"
+    p logs --timestamps "$name" >"$TRUTH/stdout-$name.txt" 2>"$TRUTH/stderr-$name.txt" || true
+done
+p image ls --all --quiet --no-trunc | sort -u >"$TRUTH/images.txt"
+p image inspect $(sed 's/^sha256://' "$TRUTH/images.txt") >"$TRUTH/images.json"
+p volume inspect --all >"$TRUTH/volumes.json"
+p info --format json >"$TRUTH/info.json"
+: >"$TRUTH/ready"
+sleep 100000
+'''
+
+OUTER = r'''
+set -eu
+mount --make-rprivate /
+if [ -n "$TREE" ]; then
+    mkdir -p "$SCRATCH/root" "$SCRATCH/upper" "$SCRATCH/work"
+    mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$SCRATCH/upper,workdir=$SCRATCH/work" "$SCRATCH/root"
+    cd "$SCRATCH/root"
+    mkdir -p .old "./$SCRATCH"
+    mount --rbind /dev dev && mount --rbind /sys sys && mount -t proc proc proc && mount --bind "$SCRATCH" "./$SCRATCH"
+    pivot_root . .old
+    umount -l /.old
+fi
+mkdir -p /var/lib/containers /srv
+for each in /var/lib/containers /etc/containers /home /srv /etc/passwd /etc/group /etc/subuid /etc/subgid; do mount --bind "$HOST$each" "$each"; done
+mount -t tmpfs tmpfs /run
+umount -l -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
+mkdir -p /run/lock "/run/user/$RIG_UID"
+[ ! -e /dev/fuse ] || { mknod -m 666 /run/fuse c 10 229 && mount --bind /run/fuse /dev/fuse; }
+mount --make-rshared /
+if [ "$AS" = root ]; then exec bash -c "$SCENARIO"; fi
+chown "$RIG_UID:$RIG_UID" "/run/user/$RIG_UID"
+exec setpriv --reuid "$RIG_UID" --regid "$RIG_UID" --clear-groups --inh-caps=-all \
+    env HOME=/home/alice USER=alice XDG_RUNTIME_DIR="/run/user/$RIG_UID" bash -c "$SCENARIO"
+'''
+
+
+class DeadPodman:
+    """A host whose Podman was killed. `scratch` holds host_root and truth; do not write into it."""
+
+    def __init__(self, kind, scratch):
+        self.kind, self.scratch = kind, scratch
+        self.host_root = os.path.join(scratch, 'host')
+        self.rootless = kind in ('podman-rootless', 'podman-fuse')
+        self.recorded_root = '/home/%s/.local/share/containers/storage' % USER if self.rootless else '/var/lib/containers/storage'
+        self.data_root = self.host_root + self.recorded_root
+
+    def truth(self, name):
+        """Path of an answer."""
+        return os.path.join(self.scratch, 'truth', name)
+
+    def json(self, name):
+        """An answer that is JSON."""
+        with open(self.truth(name), encoding='utf-8') as found:
+            return json.load(found)
+
+    def copy(self, target):
+        """The same in the new folder TARGET; its truth is that of the first."""
+        os.makedirs(target)
+        done = subprocess.run(['cp', '-a', '--sparse=always', self.host_root, os.path.join(target, 'host')], stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise RigError('the copy of a dead Podman failed')
+        os.symlink(os.path.join(self.scratch, 'truth'), os.path.join(target, 'truth'))
+        return DeadPodman(self.kind, target)
+
+    def close(self):
+        """Take everything away."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def build(kind):
+    """The DeadPodman of a kind: started, filled, asked, killed."""
+    need_root()
+    for program in ('podman', 'crun', 'conmon', 'busybox', 'setpriv') + (('newuidmap',) if 'root' not in kind.split('-') else ()):
+        if shutil.which(program) is None:
+            raise not_installed(program)
+    scratch = tempfile.mkdtemp(prefix='lb-podman-', dir=scratch_parent())
+    os.chmod(scratch, 0o755)
+    dead = DeadPodman(kind, scratch)
+    try:
+        _lay_out(dead)
+        _live(dead)
+    except BaseException:
+        dead.close()
+        raise
+    return dead
+
+
+def on_a_new_host(script):
+    """What SCRIPT, run by a shell on an empty host with a Podman of root, prints."""
+    need_root()
+    scratch = tempfile.mkdtemp(prefix='lb-podman-', dir=scratch_parent())
+    dead = DeadPodman('podman-root', scratch)
+    try:
+        _lay_out(dead)
+        done = run(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=_environment(dead, script))
+        return done.stdout
+    finally:
+        dead.close()
+
+
+def _environment(dead, script):
+    return dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, TRUTH=dead.truth(''),
+                KIND=dead.kind, SECRET=SECRET, SCENARIO=script, AS=USER if dead.rootless else 'root', RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8',
+                OPTIONS='', TREE=os.environ.get('LIFEBOAT_PODMAN_TREE', ''))
+
+
+def _write(path, text, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as handle:
+        handle.write(text)
+    os.chmod(path, mode)
+
+
+def _lay_out(dead):
+    """The files of a host that has not run yet."""
+    host = dead.host_root
+    driver = 'vfs' if dead.kind == 'podman-vfs' else 'overlay'
+    options = '\n[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n' if dead.kind == 'podman-fuse' else ''
+    _write(host + '/etc/containers/storage.conf', '[storage]\ndriver = "%s"\ngraphroot = "/var/lib/containers/storage"\n'
+           'runroot = "/run/containers/storage"\n%s' % (driver, options))
+    _write(host + '/etc/containers/containers.conf', CONTAINERS_CONF)
+    _write(host + '/etc/containers/policy.json', '{"default": [{"type": "insecureAcceptAnything"}]}')
+    _write(host + '/etc/containers/registries.conf', 'unqualified-search-registries = []\n')
+    _write(host + '/etc/passwd', 'root:x:0:0:root:/root:/bin/bash\n%s:x:%d:%d::/home/%s:/bin/bash\n' % (USER, UID, UID, USER))
+    _write(host + '/etc/group', 'root:x:0:\n%s:x:%d:\n' % (USER, UID))
+    _write(host + '/etc/subuid', '%s:%d:65536\n' % (USER, SUBUID))
+    _write(host + '/etc/subgid', '%s:%d:65536\n' % (USER, SUBGID))
+    _write(host + '/srv/site/index.html', 'site\n')
+    for folder in ('/var/lib/containers', '/home/' + USER, '/root'):
+        os.makedirs(host + folder, exist_ok=True)
+    os.chown(host + '/home/' + USER, UID, UID)
+    if dead.rootless:
+        config = '%s/home/%s/.config/containers/storage.conf' % (host, USER)
+        _write(config, '[storage]\ndriver = "overlay"\n' + options)
+        for path in (config, os.path.dirname(config), os.path.dirname(os.path.dirname(config))):
+            os.chown(path, UID, UID)
+    os.makedirs(dead.truth(''), mode=0o777)
+    os.chmod(dead.truth(''), 0o777)
+    _write(os.path.join(dead.scratch, 'context', 'Containerfile'), CONTAINERFILE)
+    _base(os.path.join(dead.scratch, 'base.tar'))
+
+
+def _base(path):
+    with tempfile.TemporaryDirectory() as top:
+        for folder in ('bin', 'etc', 'd', 'opaque', 'tmp', 'data', 'var'):
+            os.mkdir(os.path.join(top, folder))
+        shutil.copy(shutil.which('busybox'), os.path.join(top, 'bin', 'busybox'))
+        for name in ('sh', 'ls', 'cat', 'touch', 'mkdir', 'rm', 'echo', 'sleep', 'chmod', 'chown', 'mv', 'ln', 'mkfifo', 'head', 'tr'):
+            os.symlink('busybox', os.path.join(top, 'bin', name))
+        for name in ('d/gone', 'd/kept', 'opaque/old', 'kept', 'etc/motd'):
+            _write(os.path.join(top, name), name + '\n')
+        with tarfile.open(path, 'w') as archive:
+            archive.add(top, '.')
+
+
+def _live(dead):
+    env = _environment(dead, SCENARIO)
+    log = os.path.join(dead.scratch, 'log')
+    with open(log, 'wb') as out:
+        process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=env,
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    until = time.monotonic() + WAIT
+    try:
+        while not os.path.exists(dead.truth('ready')):
+            if process.poll() is not None or time.monotonic() > until:
+                with open(log, 'rb') as said:
+                    raise RigError('the scenario of %s ended: %s' % (dead.kind, said.read()[-2000:].decode('utf-8', 'replace')))
+            time.sleep(0.1)
+        _merged(dead, process.pid)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def _merged(dead, ancestor):
+    """Write the listing of the file system of each running container, without what is mounted in it."""
+    for name in os.listdir(dead.truth('')):
+        if not name.startswith('inspect-'):
+            continue
+        ident = dead.json(name)[0]['Id'][:12].encode()
+        for pid in procs.descendants(ancestor):
+            try:
+                with open('/proc/%d/environ' % pid, 'rb') as found:
+                    mine = b'HOSTNAME=' + ident in found.read().split(b'\0')
+            except OSError:
+                continue
+            if mine:
+                skip = [point.lstrip(b'/') for point in procs.mounts_below('/', '/proc/%d/mountinfo' % pid)]
+                _write(dead.truth('tree-' + name[8:]), json.dumps(listing.listing('/proc/%d/root' % pid, skip)))
+                break
+
+
+def main():
+    """python3 -m rig.podman KIND: build one and say where it is; it stays."""
+    print(build(sys.argv[1]).scratch)
+
+
+if __name__ == '__main__':
+    main()
