@@ -14,6 +14,8 @@ description:
     systems as its own C(/etc/fstab) says. The result is a C(host_root) for the other modules.
   - Never writes to the disk. If a file system was not unmounted, its journal is replayed in a temporary copy-on-write overlay, so that
     you see everything that the dead kernel had committed.
+  - Names in fstab that only C(/etc/crypttab) and C(mdadm.conf) explain are looked up there. A LUKS container that stays locked is opened with the
+    key file that crypttab names, if that lies on the root file system of the dead host.
   - Known formats are raw (also in pieces), qcow2 with its backing files, vhdx, vhd, vmdk and vdi. Backing files and extents are
     only read from the folder of the image.
   - Attach disks that you do not trust in a virtual machine that you delete afterwards, because the kernel reads the file system.
@@ -70,7 +72,8 @@ attributes:
     support: full
 requirements:
   - Python 3.6 or later, root, and C(losetup) and C(mount) of util-linux.
-  - C(qemu-img) and C(qemu-storage-daemon) for every format but raw, and for O(journal=replay).
+  - C(qemu-img) and C(qemu-storage-daemon) for every format but raw, and for O(journal=replay). Where the latter was built without FUSE,
+    C(qemu-nbd) and the kernel module C(nbd).
   - C(lvm2), C(mdadm), C(cryptsetup) where the disk has such layers.
 seealso:
   - module: lifeboat.docker.docker_layer_facts

@@ -138,5 +138,5 @@ def _in_database(path, ident, name):
 def _with_mounts(spec, name):
     spec['mounts'] += [{'destination': '/' + name, 'type': 'bind', 'source': '/srv/' + name, 'options': ['rw']},
                        {'destination': '/v', 'type': 'bind', 'source': '/x/volumes/%s/_data' % name, 'options': ['rw']}]
-    spec['annotations'][name] = name
+    spec.setdefault('annotations', {})[name] = name
     return json.dumps(spec).encode()

@@ -70,7 +70,10 @@ def disk_with_disks(tmp_path_factory):
         for name in (UNRAID, DESKTOP, MACHINE):
             os.makedirs(os.path.dirname(os.path.join(top, name)))
         with made(inner, 160 * MIB, ['mkfs.btrfs', '-q']) as point:
-            deadroot.build(point, containers=1)
+            deadroot.build(os.path.join(point, 'new'), recorded_root='/var/lib/docker', containers=1)
+            for name in os.listdir(os.path.join(point, 'new')):
+                os.rename(os.path.join(point, 'new', name), os.path.join(point, name))
+            os.rmdir(os.path.join(point, 'new'))
         subprocess.run(['cp', '--sparse=always', inner, os.path.join(top, UNRAID)], check=True)
         with made(inner, 96 * MIB, ext4, True) as point:
             deadroot.build(os.path.join(point, 'docker'), host_root=point, containers=2)

@@ -25,6 +25,7 @@ from .state import State
 DAEMON, NBD = 'qemu-storage-daemon', 'qemu-nbd'
 WAIT = 20                               # seconds for a daemon to end
 SYS_NBD, MAX_NBD = '/sys/block/nbd%d', 16
+MAX_SOCKET = 100                        # unix(7): 107 bytes, with what is appended
 
 
 def adopt(session: Session, image: images.Image) -> Device:
@@ -109,6 +110,8 @@ def _by_nbd(session: Session, graph: Dict[str, Any], place: str, writable: bool)
         session.commands.run(['modprobe', 'nbd'])
     action = session.state.begin(kind='daemon', point=place, node='')
     words = [NBD, '--fork', '--persistent', '--pid-file=' + place + '.pid'] + ([] if writable else ['--read-only'])
+    if len(os.fsencode(place)) < MAX_SOCKET:        # else in /var/lock, which not every live system has
+        words.append('--socket=' + place + '.sock')
     node = ''
     for number in range(MAX_NBD):
         if os.path.exists(SYS_NBD % number) and not os.path.exists(SYS_NBD % number + '/pid'):
@@ -116,6 +119,7 @@ def _by_nbd(session: Session, graph: Dict[str, Any], place: str, writable: bool)
             session.state.save()
             try:
                 session.commands.run(_limited(session, words + ['--connect=' + node, 'json:' + json.dumps(graph, sort_keys=True)], writable))
+                _connected(place, number)
                 break
             except Failed:              # somebody else was faster, or it cannot be opened at all
                 if not os.path.exists(SYS_NBD % number + '/pid'):
@@ -123,6 +127,15 @@ def _by_nbd(session: Session, graph: Dict[str, Any], place: str, writable: bool)
     else:
         raise Failed([NBD], 1, 'no /dev/nbdN is free')
     return bind(session, node, place)
+
+
+def _connected(place: str, number: int) -> None:
+    """Wait for the daemon of PLACE to have /dev/nbdNUMBER: it goes into the background before. Failed if it ends instead."""
+    deadline = time.time() + WAIT
+    while not os.path.exists(SYS_NBD % number + '/pid'):
+        if time.time() > deadline or not list(_daemons(place)):
+            raise Failed([NBD], 1, '/dev/nbd%d was not connected' % number)
+        time.sleep(0.05)
 
 
 def overlay(session: Session, device: Device) -> str:

@@ -241,11 +241,22 @@ def _described(session: Session, host: Assembled) -> Dict[str, Any]:
         engines, problems = [], ()
         session.problem('READ_ERROR', host.root, 'The host at %s cannot be read: %s.' % (host.root, show(str(exc))))
     # the facts and the rescue tell the rest
-    session.problems += [each for each in problems if each.code == 'VM_DISK' and each not in session.problems]
+    session.problems += [each for each in problems if each.code == 'VM_DISK' and each not in session.problems
+                         and not _is_known(session, host.root, each.object)]
     return {'host_root': host.root, 'os': os_of(host.root), 'engines': engines, 'file_systems': [
         {'point': show(place.point), 'device': place.system.device.shown, 'kind': place.system.found.kind, 'uuid': show(place.system.found.uuid),
          'label': show(place.system.found.label), 'journal': place.system.found.journal, 'subvolume': show(place.subfolder),
          'options': place.system.options} for place in host.places]}
+
+
+def _is_known(session: Session, root: str, place: str) -> bool:
+    """Whether PLACE is an image that was named already, by its path in its own file system, or attached."""
+    host = HostRoot(os.fsencode(root))
+    try:
+        st = host.lstat(host.to_host(os.fsencode(place)))
+    except (OSError, ValueError):
+        return False
+    return (st.st_dev, st.st_ino) in session.images
 
 
 def os_of(root: str) -> Dict[str, str]:

@@ -35,6 +35,8 @@ def images_in(session: Session, systems: List[FileSystem]) -> List[str]:
             for path in _matching(host, pattern.strip('/').split('/'), b''):
                 if len(found) < MAX_FOUND:
                     found.append(os.fsdecode(host.place(path)))
+                    st = host.lstat(path)
+                    session.images.add((st.st_dev, st.st_ino))
     if session.request.nested:
         return found
     for place in found:

@@ -60,6 +60,7 @@ class Session(object):
         self.request, self.state = request, state
         self.commands = Commands()
         self.problems = []
+        self.images = set()             # (device, inode) of images inside the disks that were named or attached
         self.locked = []                # (Device, Found) of LUKS containers that were not opened
         self._numbers = {}
 

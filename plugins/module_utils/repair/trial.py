@@ -29,7 +29,8 @@ MAX_LINES = 8                           # of its log
 PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 _SOCKET = 'run/lifeboat-trial.sock'
 _MAX_ANSWER = 64 << 20
-# $1 scratch folder, then folders that are covered. Should we be killed, the trial ends by itself
+# $1 scratch folder, then folders that are covered. Should we be killed, the trial ends by itself;
+# timeout is a child of the shell, since newer ones refuse to be process 1
 _ENTER = r'''
 set -e
 cd "$1"; shift
@@ -43,8 +44,9 @@ mount --no-canonicalize --bind . /run/trial
 mount -t tmpfs trial /tmp
 mount -o remount,bind,ro / 2>/dev/null || true
 cd /
-exec timeout -s KILL 600 dockerd --config-file /run/trial/daemon.json --data-root /run/trial/root --exec-root /run/docker --pidfile /run/docker.pid \
+timeout -s KILL 600 dockerd --config-file /run/trial/daemon.json --data-root /run/trial/root --exec-root /run/docker --pidfile /run/docker.pid \
     -H unix:///run/lifeboat-trial.sock
+exit $?
 '''
 
 

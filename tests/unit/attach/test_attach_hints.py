@@ -6,7 +6,15 @@ import os
 
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.attach import filesystems, hints, hosts, raid, session
+from ansible_collections.lifeboat.docker.plugins.module_utils.attach import (
+    filesystems,
+    hints,
+    hosts,
+    nested,
+    raid,
+    session,
+    state,
+)
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.superblocks import LUKS, Found
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
 
@@ -71,3 +79,21 @@ def test_devices_of_one_btrfs_are_mounted_together():
         return session.Device(name, 0, 1, {}, name), Found(kind, uuid, '', 'clean', devices, member)
     parts = [found('a', '1', 2, '1'), found('b', '2', 1, '1'), found('c', '1', 2, '2'), found('d', '1', 1, '', 'ext4'), found('e', '2', 1, '1')]
     assert [[device.file for device, dummy in group] for group in filesystems.together(parts)] == [['a', 'c'], ['b'], ['d'], ['e']]
+
+
+def test_an_image_inside_the_disk_is_named_once(tmp_path):
+    """By its path in its file system; what a search of the host says of the same file is no second image."""
+    place = tmp_path / 'dead/home/me/.docker/desktop/vms/0/data/Docker.raw'
+    place.parent.mkdir(parents=True)
+    place.write_bytes(bytes(2 << 20))
+    with state.held(str(tmp_path / 'scratch'), 'abc') as mine:
+        work = session.Session(session.Request(('/x',)), mine)
+        root = str(tmp_path / 'dead')
+        system_ = system(session.Device('/x', 0, 1, {}, 'disk.img'))._replace(point=root, top=root)
+        assert nested.images_in(work, [system_]) == []
+        hosts._described(work, hosts.Assembled(root, ()))
+        assert [(each.code, each.object) for each in work.problems] == [('VM_DISK', str(place))]
+        work = session.Session(session.Request(('/x',), nested=True), mine)
+        assert nested.images_in(work, [system_]) == [str(place)]
+        hosts._described(work, hosts.Assembled(root, ()))
+        assert work.problems == []
