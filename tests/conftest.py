@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The one place that says where tests import from; no test changes sys.path.
 
 pytest reads it before every test below tests/, also for one file and under `ansible-test units`. That is why it is here and

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """`make changelog`: CHANGELOG.md and changelogs/changelog.yaml for galaxy.yml's version, from fragments and plugins.
 
 May be run again: the entry of this version is made anew (antsibull-changelog would refuse). The date is that of the

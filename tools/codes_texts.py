@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What is safe and what to do about each code, for docs/codes.md.
 
 Not in records/codes.py, which is sent to every managed node: at run time each problem carries its own message and next step. Codes are

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Virtual environments under .venv/, made once and reused until a pin or the interpreter changes.
 
     python3 tools/envs.py NAME [PYTHON]     make tools/requirements/NAME.txt's environment, print its folder

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Finds dead links in the documentation: files and headings that are not there. Links to the web are not followed.
 
     python3 tools/links.py [FOLDER]       print them; exit status 1 if there are any

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """docs/reference/: every option and result of modules, filters and roles, made by antsibull-docs from their documentation.
 
     python3 tools/reference.py            write docs/reference/ (`make reference`)
@@ -18,10 +15,7 @@ import envs
 import tree
 
 FOLDER = os.path.join('docs', 'reference')
-HEAD = '''.. Copyright (c) 2026, Lifeboat maintainers
-.. GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-.. SPDX-License-Identifier: GPL-3.0-or-later
-.. Made by `make reference` from the documentation in plugins/ and roles/. Do not edit it.
+HEAD = '''.. Made by `make reference` from the documentation in plugins/ and roles/. Do not edit it.
 
 '''
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """`make release`: the collection's tarball, lifeboat.pyz and its wheel in dist/, the same bytes whenever and wherever they are built.
 
 ansible-galaxy chooses what belongs in; the tar around it is written anew in name order, with root as owner, plain

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """`make rescue`: this host's Docker data into ./rescued/, by the tool `lifeboat` of this checkout. Needs Python and nothing else.
 
 If the host has Docker data that this user may not read, it says what to run instead. If it has none, it builds the

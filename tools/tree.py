@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Copies the checkout to WHERE/ansible_collections/lifeboat/docker, where Ansible can import it.
 
     python3 tools/tree.py WHERE

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Controller side of docker_data_restore: hands over a bundle that is on the controller, piece by piece.
 
 The module runs in the background on the host and says through files which of the bundle's files it wants next; see

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The controller's end of a delivery: what the node sends becomes bundles, and nothing that it says is trusted.
 
 Messages come as records of delivery_door. A bundle gets its name only when everything that its SHA256SUMS lists was received

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Starting a rescue on the node and bringing what it sends, again where its process ended too early.
 
 The module starts a process of its own on the node and returns; Session fetches from that. Four things can go wrong: the host is lost

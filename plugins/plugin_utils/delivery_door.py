@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The one door between a managed node and the controller: what a node says becomes a record here, or a ProtocolError.
 
 A node may have been taken over. So each value has a type, a range and a set of characters, unknown keys are dropped, text for

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Limits the size of a file that is fetched from a node: a hostile node may send more than it announced, without end.
 
 Connection plugins of Ansible know no limit. So a thread looks at the file while it comes, and ends the programs that bring it

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Fetching what a detached rescue has spooled, over whatever connection Ansible has.
 
 The main thread talks to the node (steps), others fetch chunks and check them, one writes what they brought, in order. Lost

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Ctrl-C and a cancelled job interrupt a worker of Ansible in the middle of its work: this lets it clean up."""
 from __future__ import annotations
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """HTML pages from the templates of report_page/: one layout (base.html), nothing loaded from elsewhere.
 
 Whatever a template prints is shown (one line, nothing hidden) and then escaped: names come from the disks of dead hosts, and no

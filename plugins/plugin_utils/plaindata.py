@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Ansible's values as plain dict, list, str, int, float, bool and None.
 
 jmespath asks for the exact type of a value, and Ansible hands out subclasses (AnsibleUnicode, AnsibleUnsafeText,

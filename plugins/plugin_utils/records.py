@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Records on the controller: FOLDER/HOST/20260102T030405Z.json, one for each run of a host; the newest counts.
 
 Both reports are made of such records, so slices of a job, or several jobs, may share a folder. What a worker needs to leave one

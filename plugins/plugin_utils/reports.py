@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The numbers of an audit, counted once: a record for each host, and the report of the fleet made of such records.
 
 Every form of the report (HTML, JSON, CSV, Prometheus, Markdown) only prints what stands here. docs/audit.md has the

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The report of an audit as one page that needs nothing else: style, script and rows are in it, charts are inline SVG.
 
 The page is report_page/audit.html. Figures and charts work without JavaScript; its script draws the tables from the rows. Numbers

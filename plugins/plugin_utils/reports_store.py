@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of reports on the controller, and what is read from it.
 
     hosts/NAME/20260102T030405Z.json   one record for each audit of a host; the newest counts

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The report of a rescue: a record for each host, written as soon as the host has ended, and the report of all of them.
 
     rescues/NAME/20260102T030405Z.json      one record for each rescue of a host; the newest counts

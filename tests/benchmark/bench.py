@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Our time beside that of what an administrator would type instead, in one table.
 
     bench.py [--list] [PATTERN ...]     rows whose name contains one of the patterns; all without

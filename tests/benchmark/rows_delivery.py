@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Delivery: through ssh to the controller, and what a thousand hosts cost there.
 
 Needs ansible-playbook; the ssh row also what tests/delivery needs (root, sshd, sudo, ip). Where that is missing, a row says so.

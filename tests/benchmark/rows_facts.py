@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Facts: a host with many containers, usage of many files, changes of one container; beside live engines and others.
 
 The rows with an engine need what tests/engines needs (root, Debian's docker.io); that of docker-explorer a network of

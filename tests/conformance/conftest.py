@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The suite that every engine has to pass, whatever driver and store it has. See subject.py: an engine is one adapter.
 
 LIFEBOAT_CONFORMANCE: `built` takes only hosts that a builder made (no root, no engine: part of `make units`), `real` only those

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Docker hosts that tests/fixtures/deadroot.py has built: no engine is needed, nor root.
 
 Who is not root gets rootless hosts: all files are the user's, and the marks of layers have the user's form.

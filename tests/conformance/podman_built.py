@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Graph roots of Podman and CRI-O that tests/fixtures/deadpodman.py has built: no engine is needed, but root is, for marks and owners."""
 import os
 

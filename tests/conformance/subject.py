@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What the conformance suite must know of an engine. One adapter, a subclass of Subject, for each engine.
 
 To add an engine: write a file beside this one with a subclass of Subject, and name it in conftest.ADAPTERS. The engine is done

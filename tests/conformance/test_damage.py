@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """One record of the engine damaged at a time.
 
 Every container that is not hurt reads exactly as before, the hurt one has the status and the code that docs/codes.md explains, and

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts that Ansible reaches over ssh, all on this machine: each a network and mount namespace with an sshd of its own.
 
 A host has its own address, its own /dev/shm and /run (so that what a rescue leaves there can be told), and a login user

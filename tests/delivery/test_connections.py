@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """store_on: controller over connections that do not see every folder of the host, as those into containers.
 
 They are stood in for by connections/boxed.py: podman's and Docker's own plugins would have to be installed, with an engine.

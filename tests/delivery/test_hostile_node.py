@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A host that was taken over answers for the rescue, over genuine ssh and sftp: nothing that it says is done on the controller."""
 import hashlib
 import json

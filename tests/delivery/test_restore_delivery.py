@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """docker_data_restore with remote_src: false over ssh, with and without become: what arrives, how much room it takes on the
 way, and what is left on the host."""
 import os

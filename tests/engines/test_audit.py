@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The audit of a fleet of real engines by its playbook: two that live, one that was killed while databases wrote, one killed
 and then damaged, a machine without Docker, and one that does not answer.
 

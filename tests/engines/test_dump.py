@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Dumps of databases that were written to when the engine was killed: every row that somebody was told is committed is in them, they load, and
 the disk is what it was."""
 import gzip

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Every option of docker create, there and back: created with it, killed, rescued, and made again on other engines by
 docker_data_restore, by run.sh and by Compose. Then `docker inspect` has to say the same."""
 import os

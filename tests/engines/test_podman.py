@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Bundles of a killed Podman on healthy engines: on Docker by the neutral definition, and back on Podman by its own commands."""
 import os
 import subprocess

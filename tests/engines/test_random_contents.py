@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Images and containers of random contents, of both builders: the rescue against the engine's own diff, export and layers.
 
 One seed by default. LIFEBOAT_SOAK=N takes N fresh ones, LIFEBOAT_SOAK_FROM=S those from S on: the number in the name of a

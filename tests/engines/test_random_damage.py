@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Random damage to the metadata of real data roots: truncated, zeroed, flipped, deleted, swapped files.
 
 For every seed: nothing raises, nothing takes long, nothing outside the host root is opened, nothing is written, and a

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Break the data root of a real engine, repair it, start the same engine on it, and compare with an unbroken one.
 
 The control is the same dead root with nothing but the guard: what a start deletes or starts is held in both.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What is in the mounts of a restored container after it was started, against the dead engine's: emptied volumes stay empty,
 volumes whose data lie elsewhere keep their options, and what reaches the host is refused."""
 import os

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Ways to restore that are not the usual one: into a stopped engine's data root, over TCP with and without TLS; and what is left
 of a restore that fails."""
 import json

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Fuzzing of the ground floor. Not part of CI: ``python -m pytest tests/fuzz`` with hypothesis installed.
 
 LIFEBOAT_FUZZ_SECONDS is the budget of the whole run (default 600). Each reader gets genuine files with random damage,

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A virtual machine that boots in seconds without KVM: Debian's cloud kernel, an initramfs of busybox, and a root file
 system with dockerd, LVM, md and LUKS. Kernel and root are made once and cached outside the checkout.
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Runs inside the guest: makes disks with LVM, LUKS and md, attaches them with our code, compares, releases.
 
 Prints one line `case NAME ok` or `case NAME failed: WHY` for each, and `cases done N`.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The job of a guest whose power will be cut: dockerd under load, and every write that fsync acknowledged is said.
 
 The disk of Docker is the root disk (ext4), or a disk of its own (serial DISK0), made here and written into fstab.

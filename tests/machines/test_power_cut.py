@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Real power cuts: a virtual machine with dockerd under load is killed at a random moment, its disk is attached and rescued.
 
 What the guest had not flushed is lost in part: the disks are qcow2, and QEMU keeps where new clusters lie in its memory until

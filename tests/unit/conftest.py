@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """No unit test cuts the power, and what a killed process wrote is there: none waits for the disk, which on a busy machine takes minutes.
 
 The calls are made all the same, and fail for what is no open file. tests/machines cuts the power.

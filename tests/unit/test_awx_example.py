@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """docs/examples/awx fits together: what setup_awx.yml names exists, and AWX takes the survey (its rules, as AWX 24 has them)."""
 import json
 import os

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Every command in the documents exists: verbs and options of the tool, modules and roles with their options, targets of make.
 
 What somebody copies at three in the morning is parsed by the parser that will read it, and every name is looked up where it is defined.

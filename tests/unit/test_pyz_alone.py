@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """lifeboat.pyz in a root that holds nothing but Python: no /proc, no /dev, no /etc, no other program; everything but /out is read-only.
 
 Runs on the Python that runs the tests: `make units` takes the oldest and the newest one.

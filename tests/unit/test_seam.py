@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The seam between the engines and everything above: no engine's word there; a driver is one file and its entry in one table; an engine
 is a folder and one line. Both are added to a copy of the tree, and used."""
 import ast

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Compares a folder with an archive: would unpacking the archive make the same? Nothing is written, and nothing is opened through a link.
 
 Compared are names, kinds, content, links, devices, modes, extended attributes and, as root, owners. Times are not: a folder

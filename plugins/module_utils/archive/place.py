@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The one door to folders below dest: by descriptor, never through a link, and only what this user or root owns.
 
 Somebody else may have made names in dest before the rescue came: links that lead elsewhere, folders that he owns or can

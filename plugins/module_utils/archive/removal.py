@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Removing and making folders of any depth, without recursion and without following links.
 
 shutil.rmtree, os.walk and os.makedirs recurse on most Pythons: a tree that is 1,500 folders deep ends them. Here one

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A strict reader of tar streams: ustar, PAX, GNU long names, GNU sparse 1.0.
 
 The archive is not trusted. A member is given out only if its name and, for a hard link, that of its target stay

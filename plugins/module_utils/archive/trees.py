@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What can be archived: a writable layer, a merged file system, a folder. Each as a stream of entries, and how large it is.
 
 A tree is a context manager factory: `opened()` yields (root entry or None, stream of disk.tree.Entry and Failure).

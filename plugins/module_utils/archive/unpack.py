@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Unpacking an archive below one folder, and nowhere else.
 
 Every folder is opened relative to the descriptor of the one that holds it, without following links, and every file is

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Entries of a tree -> one tar stream, with the checksums of its files, in one pass over the data.
 
 The archive is always well-formed, whatever the disk or a running container does meanwhile: a member has exactly the

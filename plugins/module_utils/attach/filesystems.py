@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Mounting one file system: with its journal replayed on an overlay, or without it. Never from a device that can be written
 where no overlay is in between, never with a type that the kernel would have to guess, and never checked by fsck.
 """

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What crypttab and mdadm.conf of the dead host say about its disks: names that its fstab uses, and key files that lie on it.
 
 All of it is untrusted. Names are only compared, a key file is opened inside of the dead host, as in a chroot, and its bytes are

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """File systems -> hosts: the root file system with everything that its own fstab mounts below it.
 
 fstab and the names in it are untrusted. A mount point is walked as in a chroot, so that no link leads out of the host; a

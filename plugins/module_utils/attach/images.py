@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Image files of disks: which format, which further files belong to it, and the graph of block devices that QEMU gets.
 
 An image names other files (backing files, extents, data files). These names are untrusted: a hostile image could name

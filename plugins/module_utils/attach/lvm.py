@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """LVM: volume groups made of the disk's physical volumes only, by a device filter, under names of ours.
 
 Activation and the new name write to the physical volumes, so each of them gets an overlay. Without overlays the groups are

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Images of disks that lie in a file system of the disk: docker.img of Unraid, Docker.raw of Docker Desktop, and the like."""
 import os
 import shlex

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Partition tables as bytes: GPT (with its backup), MBR with logical partitions. Nothing is believed without a check.
 
 The kernel is never asked: it may be built without these tables, and a hostile table is better parsed here than there.

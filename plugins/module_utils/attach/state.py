@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What one attachment has done to this machine, on disk before it is done: so that a release can always undo it.
 
 FOLDER (of root, 0700) holds `state.json`, the overlays, the mount points. An action is written down before it is carried

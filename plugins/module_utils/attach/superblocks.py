@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What a device holds, by the bytes of its superblock: file systems, and members of LVM, md and LUKS.
 
 Labels and UUIDs come from the disk: they are compared, shown, and never part of a path or an option.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Beside the bundles of one host: compose.yaml of the whole host, and compose-PROJECT.yaml for each compose project.
 
 Made from the bundles that lie there, whichever run wrote them, so that a rescue of a few containers does not take the

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What a rescue of one container, volume or orphan consists of: a list of items, each a stream that can be archived.
 
 Nothing is read here but names; sizes come from :func:`archive.trees.measure`, data from the writer in `bundle`.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Freeze a container's processes while its files are read, without any daemon.
 
 The control group is found through /proc/<pid>/cgroup (cgroups(7)), so it works with dockerd dead and the container

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Where bundles go: a folder in which each bundle appears under its name only when it is whole.
 
 A bundle at work lies in ``.<name>.partial`` beside its final place. What is whole in there is listed in its

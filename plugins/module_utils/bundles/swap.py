@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """How a bundle that is whole gets its final name, and how the next run ends what a killed one began.
 
 Before the first rename a mark is written into the new bundle. Whatever has the mark is new; so each state in which a run can

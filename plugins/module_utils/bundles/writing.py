@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """One bundle: its components streamed into files, then manifest, README and checksums, then its final name.
 
 The manifest (schema_version 2) is described in docs/design.md. A component's `fingerprint` covers what stat tells of

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Tab completion for bash, zsh and fish, made of the parser: no list of verbs or options stands here."""
 import argparse
 from typing import TYPE_CHECKING, List, Optional, Tuple

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Copying files out as files: owners, modes, times, extended attributes, ACLs, holes, hard links; links as links.
 
 Everything is made under the name `.NAME.DIGEST.lifeboat-part` beside its final place and gets its name when it is whole. What a

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The tool `lifeboat`: arguments in, one verb, exit status out. Every error that a user can meet is one sentence.
 
 Exit status: 0 whole, 1 partial, 2 nothing or wrong use. Ended by a signal, it ends by that signal, as other programs do.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Sentences of the library in the words of the tool: arguments instead of the options of a module.
 
 The library speaks to playbooks (data_roots, become: true). This is the one list of what that is on a command line. Only

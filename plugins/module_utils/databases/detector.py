@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Find databases and other state while a tree is walked: which file to look into, and what the finds add up to.
 
 Looking costs an open and a read, so a file is only opened when its name or its size makes it a candidate

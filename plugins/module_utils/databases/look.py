@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What a kind of database is told by: a :class:`Look` into a folder, a :class:`Match` as the answer.
 
 Nothing here trusts a name alone, and nothing reads more than 256 KiB. The functions of the kinds never raise for what

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """File systems: what is mounted where, what fstab would mount, how much room is left, what lies in what.
 
 Paths are bytes, absolute, on the managed node. Formats: proc_pid_mountinfo(5), fstab(5), systemd.mount(5).

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The root folder of the host that is rescued, as the managed node sees it.
 
 Paths in Docker's and the system's configuration are meant as the dead host saw them. :class:`HostRoot`

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Entries of a tree, and the stream of them for a plain folder (a volume, a bind mount).
 
 The order is the same everywhere: names sorted as bytes within a folder, a folder before what is in it, so the

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What a driver of a database works with inside a view: it starts programs of the image, without any privilege, and writes the dump."""
 import os
 import resource

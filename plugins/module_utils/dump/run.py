@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Dumps of the databases of dead containers: which, whether it can be done here, one after another, each into a file with its checksum."""
 import contextlib
 import functools

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The filter of system calls (seccomp) for programs of a dead container's image: what no database needs and an escape wants."""
 import struct
 from typing import Iterable, List, Optional

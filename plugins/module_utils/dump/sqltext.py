@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A stream of SQL as pg_dump writes it, looked through while it passes: rows of each COPY are counted, and nothing in it is a command to psql.
 
 psql runs shell commands: by a backslash anywhere outside of quotes. pg_dump writes only a few harmless ones, but this dump comes from a program

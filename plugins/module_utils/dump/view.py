@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A container's file system as its programs saw it, copy-on-write: what is changed goes to a scratch file system that is thrown away.
 
 build() runs in mount and PID namespaces of its own, so nothing of it is to be seen on the host, and all of it goes with the last process

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What an engine offers to the floors above, which know no engine's name, files or JSON keys.
 
 An engine is a folder beside this file with a module ``engine`` that has

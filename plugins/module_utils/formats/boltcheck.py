@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Would bbolt open this file, and what of it can be saved?
 
 bbolt trusts its files: a page that is not what it should be ends the daemon with a panic, often long after the start. So the

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A reader for bbolt files (containerd's and Docker's databases) that survives damage.
 
 The file is a copy-on-write B+tree of pages; pages 0 and 1 are *meta* pages that name the root of the newest and of

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Writes a bbolt file anew: what could be read of a damaged one, in a form that every bbolt opens.
 
 Each bucket is one leaf page with as many overflow pages as it needs. What the reader's layout notes say holds here too.

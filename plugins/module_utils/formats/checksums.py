@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Lists of SHA-256 digests as coreutils writes and checks them (``sha256sum``, ``sha256sum -c``).
 
 A line is ``<hex>  <path>\n``. If the path holds a backslash, a newline or a carriage return these are written

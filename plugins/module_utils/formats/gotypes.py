@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Values as programs written in Go put them into files: varints, times, protobuf messages.
 
 Every reader raises ValueError with one clause about what is wrong; none trusts a length that it read.

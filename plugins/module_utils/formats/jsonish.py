@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """JSON files that a crash may have hurt: strict reading that names the kind of damage, and salvage of what is whole.
 
 What power loss leaves is a file that is empty, cut off, or of the right length but filled with NUL bytes.

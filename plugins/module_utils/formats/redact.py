@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Secrets in what is recorded of containers: found by the name of a value and by its shape, and replaced.
 
 One place for everything that is printed, returned or reported: values of the environment and of labels, options of volumes

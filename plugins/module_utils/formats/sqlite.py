@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A reader for SQLite databases (Podman's `db.sql`) that opens nothing, locks nothing and survives damage.
 
 The whole file is given as bytes, and with it the rollback journal that a crash may have left: its pages are put back in memory, as

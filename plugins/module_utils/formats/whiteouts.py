@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Names that mean "deleted" and "opaque" in OCI layer tars and in aufs branches.
 
 Source: OCI image-spec layer.md; aufs adds bookkeeping names that mean nothing to a reader of the layer.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A container as an image that every engine loads: its image's own layers, and the writable layer on top.
 
 What is written is an OCI layout that also has docker's ``manifest.json``: Docker with the graphdriver store reads the

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Is an image on the disk still what it was? Every byte of it is read and compared with the digests that name it.
 
 What cannot be compared (a layer without tar-split data, or one of which containerd kept no blob) is said so and never

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The tar of one image layer, byte for byte as the image has it, and checked while it is read.
 
 Three sources, in this order: containerd's compressed blob (its digest names it), tar-split and the layer's files

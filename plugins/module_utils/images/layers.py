@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The layers of an image that is being written: where the bytes of each come from, and what its digest is.
 
 Size and digest stand before the bytes in what is written, so both are known first: for an exact layer by the records

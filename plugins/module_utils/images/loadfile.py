@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What a `docker load` archive holds, without loading it: manifest.json, index.json and the images' configurations.
 
 Graphdriver engines read manifest.json, containerd-backed ones prefer index.json: both have to lead to

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """``images/`` beside the bundles: each image layer of a run once, however many containers use it.
 
 It is an OCI layout of its own (``skopeo inspect oci:images:TAG``). Bundles hold hard links to its blobs, so each of them

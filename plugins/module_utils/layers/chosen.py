@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The files of a file system that patterns choose, as a stream of entries.
 
 A pattern is a path. In a component, ``*``, ``?`` and ``[...]`` mean what fnmatch(3) says, names with a leading dot included; a

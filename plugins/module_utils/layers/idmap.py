@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Owner ids of user namespaces: from the number on the disk back to the one that the container saw.
 
 Sources: subuid(5); moby daemon_unix.go and user/idtools (userns-remap: the user's ranges one after another, container

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Which marks of layers are hidden from this process, so that no incomplete layer counts as complete.
 
 trusted.* attributes, by which overlayfs marks opaque folders, are left out of every list for a process without CAP_SYS_ADMIN in the

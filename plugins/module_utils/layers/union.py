@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Layers put on top of each other without a mount: the merged view, one writable layer, and what changed.
 
 Follows the kernel's look-up (fs/overlayfs/namei.c): the first layer that has a name decides; a whiteout hides it;

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Every problem code: its severity, what it means, and what follows from it. docs/codes.md is made from this table.
 
 Nothing else decides by a code: statuses and the rest of the logic read the fields of a Problem, or ask the functions below.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """How a container was created, in the words of OCI and Compose: what every engine's records become, and what recreate writes.
 
 What an engine fills in by itself (its own defaults, a host name made from the ID) is not in it: each value was asked for. An empty

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Records of what lies on a Docker host's disk.
 
 Immutable; paths are bytes inside the house and become text only at the roof (:func:`text`).

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The rights on the host that a definition gives to its container: with them, whoever wrote it can take over the host.
 
 A bundle may come from a hostile disk. A restore names each of these and needs `allow` for it; run.sh and compose.yaml

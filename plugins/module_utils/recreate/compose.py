@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """compose.yaml: create bodies in the words of the Compose specification.
 
 One file is for containers of one compose project (then volumes and networks of that project are its own, and Compose

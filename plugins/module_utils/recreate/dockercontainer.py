@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The create body as arguments of the module community.docker.docker_container.
 
 Option names are those of community.docker 4. What of the body has no option there is named, so that it can be told.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Environment variables in files of their own (they are where secrets are kept; labels and commands may hold some too).
 
 Two programs read env files, and not in the same way: `docker run --env-file` takes a line as it is, Compose parses

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """pod.yaml: the container as a pod of its own, for `podman kube play` (podman-kube-play(1)) and Kubernetes."""
 import re
 from typing import Any, Dict, Iterator, List

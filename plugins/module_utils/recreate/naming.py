@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Names in a definition as they are used when its container is made again: networks, volumes, other containers, the compose project."""
 from typing import Any, Dict, List, Tuple
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """podman.sh: the command line that created a container of Podman, once more. Podman keeps it; it is exact, but it was relative to the folder,
 the environment and the other containers of the one who typed it, so each such word is named as a doubt."""
 import os

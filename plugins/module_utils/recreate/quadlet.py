@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """NAME.container: the container as a unit of Quadlet (podman-systemd.unit(5)), for /etc/containers/systemd or ~/.config/containers/systemd.
 
 Quadlet runs containers with --rm --replace: what they write outside of volumes is gone at each start. The unit says so.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A YAML writer for what a Compose file needs; hosts have no PyYAML.
 
 Every string value is double-quoted, so that none turns into a number, a date, a boolean ("no") or a comment in

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Where the files of a damaged image layer can be had: the same layer (diffID) in a bundle, another data root, an image archive, or
 an OCI layout. Nothing that a donor says is believed: the caller compares every file with its checksum, and the layer with its digest.
 """

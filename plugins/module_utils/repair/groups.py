@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """All groups of repairs, in the order in which they build on each other. A group is a file with CODES and plan(), and a line here."""
 import os
 from typing import TYPE_CHECKING, Any, Dict, List

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Files of image layers that are not what the image had, out of a donor. tar-split names each file of a layer with its checksum and has its
 header; the whole must have the layer's digest before anything counts as certain.
 """

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Hidden, not lost: containers that the engine would not list although nothing of them is broken, and the setting that hides them."""
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple

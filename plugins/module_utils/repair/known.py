@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What the plan builds on: image configs that are what their name says, layer records, folders of the driver, containers.
 
 Everything is read through a View, so that what was planned before counts.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The plan: which steps, in which order, and what stays unresolved. Only this file puts steps together."""
 from typing import Any, Dict, Iterable, Iterator, List, Optional
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """config.v2.json and hostconfig.json of a container, made anew from what else tells of it. Values in, values out: nothing is read here."""
 import json
 from typing import Any, Dict, List, NamedTuple, Optional

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """repositories.json: names of images. dockerd does not start with a damaged one; what containers tell of tags is only likely."""
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple

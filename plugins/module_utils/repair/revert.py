@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Undoes the steps of a journal, last first: every byte, mode, owner, time and link as it was.
 
 A path that is neither as the step left it nor as it was before belongs to somebody who wrote since: it is left alone and named.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """One call for the module and the tool: look, plan, hold what a start would delete, repair, or undo. Returns what both of them print."""
 import contextlib
 import difflib

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What a repair does, as records: a plan is a list of them, and nothing is ever written that is not in one."""
 from typing import Any, Dict, NamedTuple, Optional
 

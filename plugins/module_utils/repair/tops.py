@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Where a repair may write: the data root, and the few folders outside of it that belong to the same engine.
 
 A path of a step that begins with a slash lies in one of those folders; every other one is relative to the data root.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What a real start will show: the dockerd of this machine is started on a copy of the records, asked, and ended.
 
 It runs in mount, network and process namespaces of its own, without a network, with private sockets. The data root itself and the

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A copy of the records of a data root on which an engine may be started: all that it lists, and none of the data.
 
 Layers and volumes are empty folders there, large blobs are holes of the right size. Nothing in it would start, restart or be removed by a

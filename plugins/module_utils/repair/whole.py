@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """An image layer whose folder is gone, as a whole out of a donor: its tar must have the digest that names the layer."""
 import contextlib
 import hashlib

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Databases in what was restored: which, in what state, what will happen at the first start, does the image fit.
 
 Finding them is audit's work; here are the conclusions for a restore. docs/databases.md says the same at length.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A bundle into plain folders, without any engine: below a folder of the user's, or into a stopped engine's volumes.
 
 An archive is unpacked beside its place under a name of its own and renamed when it is whole: so what has the final name

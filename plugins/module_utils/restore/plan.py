@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What has to be done on an engine so that a bundle is alive there: a list of steps, or the reasons why not.
 
 Planning only asks. Check mode and diff show the same plan that a real run carries out.

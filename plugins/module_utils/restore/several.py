@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Every bundle of a folder in one call: which there are, in which order, with which of the options, and the result of each.
 
 One that is refused or fails does not stop the others; the call fails at its end and names it. What reaches the host and is not

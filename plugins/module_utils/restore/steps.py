@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Doing what a plan says, and undoing it when a later step fails.
 
 A step is a record with two callables. What do() made can be taken back by what it put on the pile of undos; a run that

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The places that a restore writes to, opened part by part.
 
 Somebody else may have planted a link or a folder there beforehand, or does so meanwhile. So nothing below the starting

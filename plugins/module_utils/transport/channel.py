@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The folder on the node through which node and controller talk, whichever of them sends: names of the files in it, limits, and how
 they are opened, made and removed. spool.py brings a rescue out of it, inbox.py a restore in.
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The stream that a delivery consists of: messages (JSON) and data of several open files, one after the other.
 
     frame    kind (1 byte), length of what follows (4 bytes, big endian), content

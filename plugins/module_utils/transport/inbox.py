@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A bundle that stays on the controller and comes through a small folder, in pieces, as it is read.
 
     head.tar            from the controller: SHA256SUMS, manifest.json, config/ and what it found out (images.json ...)

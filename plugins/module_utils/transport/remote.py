@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The node's end of a delivery: a store (see store.FolderStore) whose files are written on the controller.
 
 Messages to the controller, all but `ask` and `end` with `bundle`:

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """``images/`` on the controller, seen from the node: each layer is sent once, however many bundles have it.
 
 The bundle at work brings a layer as a file of its own (so a cut one is gone on with), `share` has it linked into images/,

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The bounded folder on the node through which a delivery leaves it, one chunk file after another.
 
     NNNNNNNN-SHA256   a finished chunk, mode 0600, owned by the user who logs in: he fetches it, root wrote it

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A walk shared with a second process: both take sub-folders of the root from one queue; what the other one counted comes
 through a pipe and is added up here, between our own folders. If it ends early, its part is done here.
 """

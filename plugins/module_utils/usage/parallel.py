@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Work shared with other processes. A walk spends its time in system calls and in the interpreter, so it takes processes, not
 threads. All of it is one :class:`Crew`: jobs whose results are collected here, a walk that two share in ahead.py.
 """

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What the last run found, so that trees in which nothing happened are not walked again (option `state_path`).
 
 Making, removing or renaming a file changes its folder's times. Writing into a file does not; therefore the newest

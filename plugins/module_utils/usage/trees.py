@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """All trees of a host, each walked once, several at a time: announce them, walk, then ask for the results.
 
 A volume that five containers mount is one tree; a folder goes the fast way (usage.scan_folder, with what the last

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """How much lies in a tree, where, how old, how much of it matters, and which databases are in it. One walk for all.
 
 :func:`scan` takes any stream of tree.Entry (merged views, full-copy drivers). :func:`scan_folder` reads a folder itself: a

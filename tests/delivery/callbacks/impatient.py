@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """For tests that have no time: a node that hears nothing ends after LIFEBOAT_TEST_PATIENCE seconds instead of minutes.
 
 Loaded before the workers are forked, so it reaches the action plugin that they use.

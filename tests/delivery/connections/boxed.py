@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for the connections into containers (podman, docker_api): none of them, but with what is peculiar to them.
 
 Commands run inside a namespace, each by a process of its own. Files are copied from outside, where what is mounted inside (such

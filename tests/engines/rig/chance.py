@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Images and containers of random contents: made of one seed, the same every time.
 
 Each seed makes an image of random layers by `docker load`, one on top of it by each builder, one by `docker commit`, and

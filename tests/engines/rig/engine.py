@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Private Docker engines of several kinds, each on a small host disk of its own.
 
 `<scratch>/host` is that disk: etc, var/lib, srv, run. The engine runs in a mount and a network namespace in which

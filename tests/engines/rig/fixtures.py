@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures, a plugin of pytest: dead data roots of real engines, each built once a session, and healthy empty engines.
 
 Where an engine cannot run (no root, not Linux, nothing installed) its tests are skipped and one plain line says so at

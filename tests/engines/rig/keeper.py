@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A small process that owns everything an engine starts and leaves: processes, mounts, cgroups, scratch folder.
 
 Every process of the engine becomes its descendant (it is a child subreaper, so a shim that loses its parent lands

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What lies in a folder, told by the kernel alone: nothing here shares code with the collection.
 
 :func:`listing` is the truth about contents (for comparing with an extracted archive); :func:`snapshot` is the truth

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A file tree with a newer Docker than the machine's own: debootstrap of a newer Debian, cached outside the checkout.
 
 The tree is only ever mounted read-only by the engines (see namespace.py), so that many runs can share it.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts of a real Podman (the machine's own), filled and killed. There is no daemon: one shell in PID and mount namespaces of its own
 does everything, writes down what Podman says, and is killed with all its containers by one SIGKILL to its process 1.
 

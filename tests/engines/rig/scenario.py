@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The shop: images, volumes, containers and their contents, with which an engine is filled before it dies.
 
 Everything is made by the engine itself as users make it (builds, runs, commits, renames); only what its small image

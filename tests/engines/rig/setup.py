@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Install what the engines need, on a fresh Debian 12 or newer, as root. Changes nothing else on the machine.
 
 The machine's own Docker service is not started by the installation: a policy-rc.d says no while packages are

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The tests of real engines in several runs, each of which builds its own dead roots and no other's.
 
 `LIFEBOAT_ENGINES_SHARE` names the one share that a run is to have; without it a run has all of them.

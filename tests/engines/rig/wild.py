@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Everything that may lie in a folder: the trees that rescue has to carry through unharmed.
 
 :func:`inside` runs a function with another folder as its root (a running container's, a volume's), so that paths and

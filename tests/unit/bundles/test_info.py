@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, tar_bytes
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Texts that a disk or a node may hold to act on the terminal, the page or the script of who looks at them."""
 C0 = ''.join(map(chr, range(1, 32)))
 C1 = ''.join(map(chr, range(0x7f, 0xa0)))

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The marks of fuse-overlayfs 1.14, which writes an opaque folder in three ways at once, and what c/storage writes beside them."""
 import os
 import stat

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A definition from what Docker recorded, in one call."""
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import definition as docker
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import definition as definitions

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The files that version 1.0.0 made from Docker's records, byte by byte, through the neutral definition.
 
 data/made.json.gz holds pairs of config.v2.json and hostconfig.json, one for each option of docker create as dockerd records it

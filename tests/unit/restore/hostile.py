@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Hostile bundles, made from one good one. Each case is a function that changes a :class:`Draft`.
 
 REFUSED: a restore has to end in one sentence. HARMLESS: it may succeed, but nothing outside of its target may change.

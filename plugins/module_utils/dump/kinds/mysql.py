@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """MariaDB and MySQL: the image's own server recovers the data folder in the view, its own dump program writes SQL.
 
 The first view uses the defaults of the image (page size, case of names, key files must fit the data), the second none. Then follow the levels of

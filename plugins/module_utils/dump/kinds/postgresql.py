@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """PostgreSQL: its own server recovers the data folder in the view, its own pg_dump writes SQL.
 
 The configuration of the data folder is not used: it may include files, load libraries, and name shell commands that the server runs. What the

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """SQLite: no program of the image is needed. What stands in the write-ahead log or the journal beside the file is taken over, in the view."""
 import json
 import os

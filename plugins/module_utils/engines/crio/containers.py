@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A container of CRI-O: its record in the store, its runtime spec with CRI-O's annotations, its state.json. There is no database
 (cri-o internal/annotations/annotations.go, internal/oci/container.go)."""
 import os

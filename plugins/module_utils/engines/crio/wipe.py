@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What the next start of CRI-O deletes (cri-o internal/criocli/wipe.go, server/server.go: wipeIfAppropriate).
 
 A dead host is one that was switched off: the version file in /run is gone, so CRI-O takes the next start for the first after a reboot.

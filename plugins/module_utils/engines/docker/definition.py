@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """config.v2.json and hostconfig.json as a neutral Definition. The only place that knows what Docker calls these values.
 
 What dockerd filled in by itself when the container was created is taken out again (moby: daemon/create.go, daemon/daemon_unix.go).

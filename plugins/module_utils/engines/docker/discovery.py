@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Where are this host's Docker data roots? Every source is asked, what each says is kept, content decides the rank.
 
 1. *Claims*: each source (a running dockerd, systemd units and drop-ins, daemon.json, sysconfig files, homes, snap,

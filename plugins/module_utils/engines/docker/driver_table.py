@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The storage drivers by Docker's name for them; what each offers is told in drivers.common.
 
 This is the only list of drivers. Each import is a statement of its own, since Ansible sends those files to a managed node that an

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """One storage driver's part of a data root: which folders a container's stack and an image's layers are.
 
 layerdb (engines.docker.layerdb) is asked first, since it needs none of a driver's own link files; the image's config

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Data roots of Docker before 1.10: images in ``graph/<id>/``, tags in ``repositories-<driver>``, a layer folder named
 by the image's or the container's own id (moby v1.10: migrate/v1/migratev1.go)."""
 import os

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Which writable layer belongs to a container whose layerdb entry is lost: evidence, never a silent guess.
 
 Candidates are driver folders with an ``-init`` twin that no other container claims.

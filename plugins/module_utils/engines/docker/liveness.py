@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Does a daemon still work on this data root, does a container still run?
 
 A dead dockerd does not mean stopped containers, a pid file or a socket does not mean a living one. What holds is

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What a container shares with others: networks, namespaces (container:ID), and volumes that it took over (--volumes-from)."""
 import re
 from typing import Callable, Dict, Iterator, Set

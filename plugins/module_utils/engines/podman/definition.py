@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A container's configuration in Podman's database, or the runtime spec that is left of it, as a neutral Definition. The only place that
 knows what Podman calls these values (podman libpod/container_config.go).
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Podman's database: `db.sql` (SQLite, from 4.8 on) or `libpod/bolt_state.db`. It is read as bytes: nothing is locked, nothing written.
 
 Containers, their names and layers, images and volumes are found without it; it adds states, definitions, pods and options of volumes.

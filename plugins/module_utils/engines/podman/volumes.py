@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Volumes of Podman: the folders are the truth, the database adds labels, options and drivers (podman libpod/volume.go)."""
 import os
 import stat

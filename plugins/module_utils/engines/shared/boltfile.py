@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """A bbolt database on the rescued disk: Docker's of volumes, containerd's of names and snapshots."""
 import os
 from typing import TYPE_CHECKING, Optional, Tuple

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """containerd's root: its two databases, its snapshots and its content store.
 
 ``meta.db`` maps the names that Docker uses (a container id) to snapshot names; each snapshotter's own

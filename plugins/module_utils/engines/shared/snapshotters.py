@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """containerd's snapshotters: where each keeps the content of a snapshot, and in which encoding.
 
 One entry of TABLE a snapshotter. There is no other list of them: what is read, what is unsupported and which name is a snapshotter's

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """As much of an Engine's API as the examples of docker_data_restore ask for, in memory: python engine.py SOCKET VOLUMES
 
 What it was made to hold can be read as JSON from GET /held. Real engines are the matter of tests/engines.

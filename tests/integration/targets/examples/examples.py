@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Runs every example of the documentation as it is written: python examples.py COLLECTION FOLDER
 
 The EXAMPLES of all modules and filters (as ansible-doc tells them, so none can be forgotten), and the plays and commands

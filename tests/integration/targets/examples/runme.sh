@@ -1,8 +1,4 @@
 #!/usr/bin/env bash
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
 # Every example of the documentation is run as it is written. They name /var/lib/docker, /mnt/dead and /srv/rescued, so they
 # get a mount namespace of their own, in which these are a dead host that was built for them.
 set -eux -o pipefail

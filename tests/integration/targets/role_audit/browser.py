@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """browser.py REPORT.html [FOLDER]: use the page as a person would, in headless Chromium; screenshots go to FOLDER.
 
 Needs Debian's chromium and chromium-driver, and nothing else: it speaks WebDriver itself.

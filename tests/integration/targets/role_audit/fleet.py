@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """fleet.py COLLECTION FOLDER: builds six hosts in FOLDER (their root folders), writes FOLDER/inventory, and then holds
 the lock that a running dockerd holds, for the healthy ones, until it is ended. Prints `ready` before."""
 import fcntl

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """large.py COLLECTION HOSTS FOLDER: FOLDER/report.html of a made-up fleet, 21 containers on each host.
 
 The facts are made up, the rules are the role's. The pictures in docs/images are of 30 such hosts:

@@ -1,8 +1,4 @@
 #!/usr/bin/env bash
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
 # Seven hosts, each in another state, are audited by the playbook; check.py looks at what it wrote.
 set -eux -o pipefail
 

@@ -1,8 +1,4 @@
 #!/usr/bin/env bash
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
 # A host with a damaged image layer: one donor host has not got the image, one has it. No Docker is needed: the donors' is a script.
 set -eux -o pipefail
 

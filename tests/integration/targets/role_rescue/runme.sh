@@ -1,8 +1,4 @@
 #!/usr/bin/env bash
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
 # The playbook for three hosts: one is rescued, one has no Docker, one does not answer.
 set -eux -o pipefail
 

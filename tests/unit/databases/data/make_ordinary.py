@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Make ordinary/: what ordinary containers leave in their writable layers and volumes.
 
 Every container of CONTAINERS is run for a few seconds from Debian's packages: in namespaces of its own, on an overlay

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Make the samples in this folder with the real programs: each is started in a temporary folder on loopback or a
 unix socket, fed a little, and stopped in order (`clean`) or killed (`killed`). Run as root on Debian 12 with
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Ordinary containers, run for real from Debian's packages (tests/unit/audit/data/make_ordinary.py): no critical finding on
 one without state, and none missed on one with."""
 from __future__ import annotations

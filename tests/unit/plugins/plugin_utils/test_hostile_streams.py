@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Streams of nodes that were taken over, against the controller's receiver: each ends in one sentence, nothing outside dest
 changes, nothing gets a final name that is not what its checksums say, and an honest run afterwards gets through.
 

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """devicemapper (Docker up to 24): layers are thin devices of a pool; only a kernel can open them.
 
 Sources: moby v24: graphdriver/devmapper/{deviceset,driver}.go.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """overlay (Docker up to 23, not overlay2): an image layer is a full tree ``overlay/<id>/root`` (hard links), a
 container has ``upper`` and, in ``lower-id``, the one image layer below it. Its upper began as a copy of the init
 layer's.

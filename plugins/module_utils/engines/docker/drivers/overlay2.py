@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """overlay2: ``overlay2/<id>/{diff,link,lower,work,merged}`` and ``overlay2/l/<LINK>`` (moby: graphdriver/overlay2)."""
 import re
 from typing import TYPE_CHECKING, Dict, List, Optional

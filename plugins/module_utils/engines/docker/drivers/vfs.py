@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """vfs: ``vfs/dir/<id>`` is a full copy of the file system as of that layer."""
 from ....records import model
 from .common import ids_in, no_lowers, no_path, path_in

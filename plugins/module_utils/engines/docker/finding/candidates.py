@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Claims -> candidates: those that lead to the same folder are one, a userns-remap folder is one of its own, and what
 is in them ranks them. Problems are said on the way.
 """

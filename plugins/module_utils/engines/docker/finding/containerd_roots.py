@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Which containerd roots may hold the layers of a data root: the one asked for, the daemon's own containerd, and what
 the system's containerd is told (its unit's flags, config.toml and its imports).
 """

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Data roots where appliances and virtual machines keep them, known by their paths; and by content alone, where nothing
 else was found. A folder counts only if what is in it is that of a data root: a share named docker is none.
 """

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """How to mount a file system of a dead host: advice for problems.
 
 ``mount -o ro`` of a file system with a journal replays the journal, which writes to the disk. Without the replay

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What is wrong with the data roots of a host: missing, out of reach, not mounted, empty, damaged; or none was found.
 Each says what to do next.
 """

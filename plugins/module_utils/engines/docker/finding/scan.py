@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Reading a host's configuration without failing: what is not there is None or empty, what may not or cannot be read is
 a problem. All that is read together is bounded: a disk may be hostile, and real hosts stay far below.
 """

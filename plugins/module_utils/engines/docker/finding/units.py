@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """systemd units of a host: which are worth reading, their drop-ins by systemd's precedence, the commands they start and
 the scripts that those name (systemd.unit(5), systemd.service(5), systemd.exec(5)).
 """

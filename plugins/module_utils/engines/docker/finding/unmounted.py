@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What should be mounted on a host and is not: fstab and mount units against the mount table of this machine."""
 import os
 from typing import TYPE_CHECKING, Iterator, List, Tuple

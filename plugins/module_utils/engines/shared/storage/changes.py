@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What `podman diff` prints for a container on overlay: a walk of the writable layer (storage: pkg/archive/changes.go, changes_linux.go).
 
 It is not Docker's rule. A whiteout is D, and so is an opaque folder that was there below; anything else is C if a layer below has the name,

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Where graph roots are on a host: by storage.conf and crio.conf, at the usual place, in every home, and by content.
 
 Sources: storage/types/options.go and pkg/configfile/parse.go (which files are read), cri-o docs/crio.conf.5.md.

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Images of a store. Config and manifest are kept as they were pulled; layers are files, and tar-split tells their exact archive
 (image: storage/storage_dest.go, storage: images.go)."""
 import os

@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Owners in layers of containers/storage: from the number on the disk to the one that the container saw.
 
 A rootless store lies in the subordinate ids of its user (the outer map). A container with a map of its own (`--uidmap`, `keep-id`,

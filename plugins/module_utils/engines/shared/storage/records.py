@@ -1,6 +1,3 @@
-# Copyright (c) 2026, Lifeboat maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
 """layers.json, containers.json and images.json, and the volatile ones beside them (storage: layers.go, containers.go, images.go)."""
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
