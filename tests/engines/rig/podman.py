@@ -46,6 +46,7 @@ p volume create --opt type=tmpfs --opt device=tmpfs memory >/dev/null
 p create --cgroups=disabled --name shop-web-1 --label app=shop --env "TOKEN=$SECRET" --volume web-data:/data \
     --volume /srv/site:/site:ro --mount type=tmpfs,destination=/scratch --restart always --log-opt max-size=10mb localhost/shop:2 sh -c '
         i=0; while [ $i -lt 60 ]; do echo "line $i"; echo "error $i" >&2; i=$((i+1)); done
+        sleep 0.5 # else an error may come in the middle of the long line
         head -c 40000 /dev/zero | tr "\0" x; echo
         rm /d/two; rm -r /opaque; mkdir /opaque; echo again >/opaque/new; echo other >/opaque/other; echo back >/opaque/old; echo x >>/d/three
         mkdir /made; echo made >/made/file
@@ -63,7 +64,7 @@ if [ "$KIND" = podman-root ]; then
         sh -c 'echo m >/m; chown 5:6 /m /d/kept; echo d >/data/d; sleep 1000' >/dev/null
 fi
 i=0; while [ ! -e "$(p volume inspect web-data --format '{{.Mountpoint}}')/ready" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done
-sleep 0.5
+i=0; until p logs shop-web-1 2>/dev/null | grep -qx done || [ $i -ge 100 ]; do sleep 0.1; i=$((i+1)); done
 p version --format json >"$TRUTH/version.json"
 p ps --all --external --no-trunc --format json >"$TRUTH/ps.json"
 for name in $(p ps --all --format '{{.Names}}'); do
@@ -98,6 +99,8 @@ for each in /var/lib/containers /etc/containers /home /srv /etc/passwd /etc/grou
 mount -t tmpfs tmpfs /run
 umount -l -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /run/lock "/run/user/$RIG_UID"
+# a runtime gives the standard streams of a mapped container to its root, this device too
+mknod -m 666 /run/null c 1 3 && mount --bind /run/null /dev/null
 [ ! -e /dev/fuse ] || { mknod -m 666 /run/fuse c 10 229 && mount --bind /run/fuse /dev/fuse; }
 mount --make-rshared /
 if [ "$AS" = root ]; then exec bash -c "$SCENARIO"; fi
