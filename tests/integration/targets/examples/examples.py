@@ -164,8 +164,9 @@ def held():
 
 # the examples
 
-# a disk image and loop devices: tests/kernel/test_attach.py; a root that an engine writes again: tests/engines/test_repair.py
-ELSEWHERE = ('disk_attach', 'docker_root_repair')
+# a disk image and loop devices: tests/kernel/test_attach.py; a root that an engine writes again: tests/engines/test_repair.py; servers of
+# databases: tests/engines/test_dump.py
+ELSEWHERE = ('disk_attach', 'docker_root_repair', 'docker_database_dump')
 
 
 def documented(kind):

@@ -5,8 +5,11 @@ set -eux -o pipefail
 collection="${ANSIBLE_COLLECTIONS_PATH%%:*}/ansible_collections/lifeboat/docker"
 work="${OUTPUT_DIR:-$(mktemp -d)}/repair"
 rm -rf "$work"
-mkdir -p "$work/bin" "$work/none" "$work/tmp"
-export PYTHONDONTWRITEBYTECODE=1 ANSIBLE_LOCALHOST_WARNING=false TMPDIR="$work/tmp"
+mkdir -p "$work/bin" "$work/none"
+# short: Ansible makes a socket in it
+TMPDIR="$(mktemp -d)"
+trap 'rm -rf "$TMPDIR"' EXIT
+export PYTHONDONTWRITEBYTECODE=1 ANSIBLE_LOCALHOST_WARNING=false TMPDIR
 
 # the dead host, and what docker save of a healthy one gives
 PYTHONPATH="$collection/tests/fixtures" python - "$work" <<END
@@ -66,7 +69,7 @@ repair() {
     ansible-playbook -i "$work/inventory" "$work/repair.yml" "$@" | tee "$work/log"
 }
 left() {
-    test -z "$(find "$work/tmp" /tmp -maxdepth 1 -name 'lifeboat-donor-*' -newer "$work/inventory")"
+    test -z "$(find "$TMPDIR" /tmp -maxdepth 1 -name 'lifeboat-donor-*' -newer "$work/inventory")"
 }
 
 # check mode fetches, plans, writes nothing, and leaves no folder behind
