@@ -4,7 +4,7 @@ Finding them is audit's work; here are the conclusions for a restore. docs/datab
 """
 import os
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from ..databases import detector
 from ..databases.registry import KINDS
@@ -17,11 +17,12 @@ PLAIN = ('Check it with the means of the software before it is used.',
          'It was not shut down: check it with the means of the software before it is used.')
 
 
-def find(folder: bytes, prefix: bytes = b'/') -> List[Dict[str, Any]]:
-    """JSON-ready records of the databases below FOLDER (bytes), each with `expect`; paths begin with PREFIX."""
+def find(folder: Union[bytes, int], prefix: bytes = b'/') -> List[Dict[str, Any]]:
+    """JSON-ready records of the databases below FOLDER, each with `expect`; paths begin with PREFIX. FOLDER: a path (bytes), or an open
+    descriptor, since its path may be one of another mount namespace."""
     seen = detector.Detector()
     try:
-        usage.scan_folder(os.path.realpath(folder), detector=seen)
+        usage.scan_folder(folder if isinstance(folder, int) else os.path.realpath(folder), detector=seen)
     except OSError:
         return []
     return [dict(record, expect=expectation(record)) for record in seen.found(prefix)

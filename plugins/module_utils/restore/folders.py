@@ -239,7 +239,7 @@ def _unpacked(source: sources.Source, part: sources.Part, inner: int, allow_devi
             done = unpack.unpack(stream, data, show(part.file), allow_devices, part.bytes)
         finally:
             stream.close()
-        return done, databases.find(b'/proc/self/fd/%d/.' % data) if done.telling else []
+        return done, databases.find(data) if done.telling else []
     finally:
         os.close(data)
 

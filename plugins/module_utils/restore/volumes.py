@@ -223,7 +223,7 @@ class Volumes(object):
                 data = target.opened_folder(spot.name, folder)
                 try:
                     done = unpack.unpack(archive, data, what, allow_devices, limit)
-                    found = databases.find(b'/proc/self/fd/%d/.' % data) if done.telling else []
+                    found = databases.find(data) if done.telling else []
                 finally:
                     os.close(data)
                 if (volume.get('Labels') or {}).get(LABEL) != digest:

@@ -227,11 +227,11 @@ def scan(entries: Iterable[Union[Entry, Failure]], top_depth: int = 2, top_count
     return tally.result()
 
 
-def scan_folder(path: bytes, encoding: str = model.PLAIN, top_depth: int = 2, top_count: int = 10,
+def scan_folder(path: Union[bytes, int], encoding: str = model.PLAIN, top_depth: int = 2, top_count: int = 10,
                 detector: Optional[databases.Detector] = None, limits: Optional[Union[Dict[str, int], Budget]] = None,
                 table: Union[Tuple[noise.Noise, ...], noise.Compiled] = noise.TABLE,
                 trace: 'Optional[Trace]' = None, helper: bool = False) -> Usage:
-    """:class:`Usage` of the folder PATH (bytes, absolute): a layer of the given model ENCODING, or a volume.
+    """:class:`Usage` of the folder PATH (bytes, absolute; or an open descriptor): a layer of the given model ENCODING, or a volume.
 
     Full-copy layers (model.PLAIN from vfs or btrfs) hold the image too: give :func:`scan` the changed entries instead.
     TRACE, a :class:`Trace`, learns by what a later run can tell that nothing changed. HELPER: a second process takes
@@ -239,7 +239,7 @@ def scan_folder(path: bytes, encoding: str = model.PLAIN, top_depth: int = 2, to
     """
     tally = _Tally(top_depth, top_count, detector, limits, table)
     walk = _Walk(tally, encoding, trace)
-    with safeio.Dir.root(path) as root:
+    with safeio.Dir.held(path) if isinstance(path, int) else safeio.Dir.root(path) as root:
         walk.run(root, helper)
     return tally.result()
 

@@ -261,7 +261,7 @@ def spoil_database(path, chance, kept):
 def test_records_of_any_shape_never_raise(tmp_path, crio):
     """Everything is asked of a root whose JSON files were spoiled, again and again."""
     deadpodman.build(str(tmp_path / ROOT), host_root=str(tmp_path), crio=crio, orphan_layers=1)
-    files = [path for path in (tmp_path / ROOT).rglob('*.json')]
+    files = list((tmp_path / ROOT).rglob('*.json'))
     assert len(files) > 5
     whole = {path: path.read_text() for path in files}
     chance, kept = random.Random(7), {}

@@ -114,7 +114,7 @@ def test_a_damaged_donor_gives_what_it_has_whole(dead, tmp_path):
     files = layer_files(dead)
     other = Dead(tmp_path / 'other', containers=1)
     theirs = layer_files(other)
-    folder = os.path.relpath(files[0], dead.overlay).split('/')[0]
+    folder = os.path.relpath(files[0], dead.overlay).partition('/')[0]
     mine = [path for path in files if os.path.relpath(path, dead.overlay).startswith(folder)]
     same = [path for path in theirs if os.path.relpath(path, other.overlay) == os.path.relpath(mine[0], dead.overlay)]
     assert len(same) == 1

@@ -53,3 +53,16 @@ def test_the_engine_keeps_its_volumes_behind_a_link(tmp_path):
     with sqlite3.connect(str(tmp_path / 'disk' / 'v' / 'a.db')) as database:
         database.execute('create table t (x)')
     assert [one['engine'] for one in databases.find(os.fsencode(str(tmp_path / 'link' / 'v')))] == ['sqlite']
+
+
+def test_a_folder_whose_path_is_of_another_mount_namespace(tmp_path):
+    """The engine's volumes may be seen through its process only: then just the descriptor leads to them."""
+    (tmp_path / 'v').mkdir()
+    with sqlite3.connect(str(tmp_path / 'v' / 'a.db')) as database:
+        database.execute('create table t (x)')
+    fd = os.open(str(tmp_path / 'v'), os.O_RDONLY)
+    try:
+        (tmp_path / 'v').rename(tmp_path / 'elsewhere')
+        assert [one['engine'] for one in databases.find(fd)] == ['sqlite']
+    finally:
+        os.close(fd)

@@ -80,7 +80,8 @@ def test_a_mistake_of_ours_is_not_hidden_but_undone():
 
 def test_an_interruption_before_the_first_step_is_one_too():
     def none_yet():
-        raise steps.Interrupted()
+        if steps:
+            raise steps.Interrupted()
         yield
     with pytest.raises(steps.Stopped):
         steps.run(none_yet())
