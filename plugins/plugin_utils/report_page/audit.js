@@ -1,6 +1,3 @@
-// Copyright (c) 2026, Lifeboat maintainers
-// GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-// SPDX-License-Identifier: GPL-3.0-or-later
 // The tables of the report. Everything that comes from a disk is set as text, never as markup.
 'use strict';
 (async function () {
