@@ -183,7 +183,7 @@ class ActionModule(ActionBase):
         if on_controller and args.get('compression') != 'none':
             self._uncompressed()
         delivery: dict[str, Any] = {'uid': self._login_uid(), 'folder': None, 'free': 0, 'where': [None, []],
-                    'places': options.places(args), 'patience': options.node_patience(patience)}
+                                    'places': options.places(args), 'patience': options.node_patience(patience)}
         store, path = None, b''
         if on_controller:
             dest, folder = self._folder(args)

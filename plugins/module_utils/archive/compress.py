@@ -151,7 +151,8 @@ class _Child(object):
             raise CompressError('cannot start %s: %s; use another compression' % (argv[0], exc.strerror))
         finally:
             os.close(its_stderr)
-        assert self._process.stdin is not None and self._process.stdout is not None     # both are pipes
+        if self._process.stdin is None or self._process.stdout is None:
+            raise AssertionError('both are pipes')
         self._input, self._output = self._process.stdin, self._process.stdout
         self._in = self._input.fileno()
         _widen(self._in)
@@ -299,7 +300,8 @@ class _Unpacked(object):
                                              env=dict(os.environ, LC_ALL='C', XZ_OPT='--memlimit-decompress=%dMiB' % _XZ_MEMORY))
         except OSError as exc:
             raise CompressError('cannot start %s: %s' % (argv[0], exc.strerror))
-        assert self._process.stdout is not None and self._process.stderr is not None    # both are pipes
+        if self._process.stdout is None or self._process.stderr is None:
+            raise AssertionError('both are pipes')
         self._output, self._errors = self._process.stdout, self._process.stderr
         self._checked = False
 

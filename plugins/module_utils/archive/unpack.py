@@ -322,7 +322,8 @@ class _Job(object):
 
     def device(self, member: tarread.Member, base: bytes, folder: int) -> None:
         node = stat.S_IFCHR if member.kind == CHARACTER else stat.S_IFBLK
-        assert member.device is not None        # a reader gives one to every device
+        if member.device is None:
+            raise AssertionError('a reader gives one to every device')
         try:
             os.mknod(base, node | member.mode & 0o777, os.makedev(*member.device), dir_fd=folder)
         except PermissionError:

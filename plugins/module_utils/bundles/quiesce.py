@@ -76,7 +76,8 @@ class Frozen(object):
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, cwd='/')
         except OSError as exc:
             raise NotFrozen('the process that would thaw it cannot be started: %s' % exc.strerror)
-        assert self._keeper.stdin is not None and self._keeper.stdout is not None       # both are pipes
+        if self._keeper.stdin is None or self._keeper.stdout is None:
+            raise AssertionError('both are pipes')
         self._input, self._output = self._keeper.stdin, self._keeper.stdout
         try:
             ready = select.select([self._output], [], [], _SETTLE)[0] and os.read(self._output.fileno(), 1)

@@ -131,7 +131,8 @@ class FolderStore(object):
     def made(self) -> int:
         """The same, made where it is missing."""
         fd = self.folder(True)
-        assert fd is not None           # folder() raises where it cannot be made
+        if fd is None:
+            raise AssertionError('folder() raises where it cannot be made')
         return fd
 
     def prepare(self) -> None:
@@ -251,10 +252,12 @@ class FolderBundle(object):
         """A descriptor of the folder RELATIVE of the bundle at work, which is made. Raises SinkError, LifeboatError."""
         try:
             top = place.subfolder(self._store.made(), self._partial)
-            assert top is not None      # it is made
+            if top is None:
+                raise AssertionError('it is made')
             try:
                 fd = place.subfolders(top, relative)
-                assert fd is not None
+                if fd is None:
+                    raise AssertionError('it was made')
             finally:
                 os.close(top)
         except OSError as exc:

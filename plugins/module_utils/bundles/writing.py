@@ -418,7 +418,8 @@ class _Work(object):
     def _resolved(self) -> definitions.Definition:
         """The Definition with the image, volumes and networks that the bundle has."""
         container, image, around = self.job.container, self.job.image, self.job.around
-        assert container is not None    # nothing else has a config
+        if container is None:
+            raise AssertionError('nothing else has a config')
         reference = container.image_reference or container.image_id or 'unknown-image'
         if any(record['kind'] == 'image' and record['status'] != model.LOST for record in self.records):
             from ..images.documents import container_tag

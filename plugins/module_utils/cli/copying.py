@@ -178,7 +178,8 @@ class Copy(object):
     # -- folders
 
     def _top(self) -> int:
-        assert self._root is not None       # folder() opened it
+        if self._root is None:
+            raise AssertionError('folder() opened it')
         return self._root
 
     def _descriptor(self, path: bytes) -> int:

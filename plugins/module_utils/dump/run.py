@@ -93,10 +93,9 @@ def _one(host: Any, request: Request, codec: compress.Codec, store: FolderStore,
     """The entry of `dumps` of one database; what went wrong is added to PROBLEMS."""
     container, kind = database.container, registry.KINDS[database.engine]
     name = container.name or container.id[:12]
-    entry: Dict[str, Any] = {'container': wording.show(name), 'container_id': container.id, 'engine': database.engine,
-             'version': wording.show(database.version), 'data_path': wording.show(database.path),
-             'status': FAILED, 'file': None, 'bytes': 0, 'sha256': None, 'counts': {}, 'marks': [],
-             'missing': [], 'seconds': 0.0, 'log': ''}
+    entry: Dict[str, Any] = dict(
+        container=wording.show(name), container_id=container.id, engine=database.engine, version=wording.show(database.version),
+        data_path=wording.show(database.path), status=FAILED, file=None, bytes=0, sha256=None, counts={}, marks=[], missing=[], seconds=0.0, log='')
     label = '%s at %s in %s' % (database.engine, database.path, name)
 
     def refuse(code: str, why: str) -> Dict[str, Any]:

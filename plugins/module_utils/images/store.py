@@ -105,7 +105,8 @@ class ImageStore(object):
 
     def _sink(self, relative: str, name: bytes, shown: bytes) -> FileSink:
         with self._folder(relative, True) as fd:
-            assert fd is not None       # it is made
+            if fd is None:
+                raise AssertionError('it is made')
             return FileSink(fd, name, shown=shown)
 
     def put(self, digest: str, size: int, copy: Callable[[Callable[[Union[bytes, memoryview]], Any]], Any]) -> None:

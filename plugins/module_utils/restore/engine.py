@@ -241,7 +241,8 @@ def _warn_lost_layer(plan: planning.Plan, source: sources.Source) -> None:
 def _plan_container(plan: planning.Plan, situation: planning.Situation) -> None:
     options, name, body = situation.options, situation.name, situation.wanted
     existing = situation.existing
-    assert body is not None             # _with_container() made it
+    if body is None:
+        raise AssertionError('_with_container() made it')
     plan.before['container'] = None if existing is None else {'id': existing['Id'], 'same': situation.same}
     plan.after['container'] = _for_show(dict(body, name=name))
     plan.result['container'] = {'id': existing['Id'] if existing is not None and situation.same else None, 'name': name}
@@ -292,7 +293,8 @@ def _body_for(engine: engineapi.Engine, body: Dict[str, Any], later: bool) -> Tu
 
 def _create_step(plan: planning.Plan, situation: planning.Situation) -> Callable[[steps.Undo], None]:
     engine, options, name, wanted = situation.engine, situation.options, situation.name, situation.wanted
-    assert wanted is not None           # _with_container() made it
+    if wanted is None:
+        raise AssertionError('_with_container() made it')
 
     def do(undo: steps.Undo) -> None:
         versions = databases.image_versions(_image_config(situation))

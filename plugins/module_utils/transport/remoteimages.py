@@ -36,7 +36,8 @@ class RemoteImages(imagestore.ImageStore):
 
     def _send(self, digest: str, size: int, copy: Callable[[Callable[[Data], Any]], Any]) -> None:
         bundle = self._store.at_work
-        assert bundle is not None       # it is the one that asks
+        if bundle is None:
+            raise AssertionError('it is the one that asks')
         name = inner_name(digest)
         sink = bundle.sink(name, digest)
         try:

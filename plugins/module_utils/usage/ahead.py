@@ -28,7 +28,8 @@ class Unopened(object):
     def opened(self) -> 'Dir':
         """The safeio.Dir. Raises OSError."""
         if self._dir is None:
-            assert self._parent is not None     # see child()
+            if self._parent is None:
+                raise AssertionError('see child()')
             self._dir = self._parent.opened().child(self._name)
         return self._dir
 

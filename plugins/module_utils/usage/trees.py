@@ -56,7 +56,8 @@ class Trees(object):
     def layer(self, key: str, stack: model.Stack, image_volumes: Sequence[str] = ()) -> None:
         """Announce the writable layer of a model.Stack. IMAGE_VOLUMES: paths that the image declares as volumes."""
         top = stack.writable
-        assert top is not None          # whoever announces it has seen it
+        if top is None:
+            raise AssertionError('whoever announces it has seen it')
         entries = functools.partial(_changed, stack) if top.encoding == model.PLAIN else None
         self._jobs.setdefault(('layer', key), (top.path, top.encoding, entries, image_volumes))
 

@@ -356,7 +356,8 @@ class _Walk(object):
         """Leave and enter folders until the walk stands in PREFIX."""
         while not prefix.startswith(here.prefix):
             self.tally.leave(here)
-            assert here.parent is not None  # the root's prefix begins every path
+            if here.parent is None:
+                raise AssertionError("the root's prefix begins every path")
             here = here.parent
         for name in prefix[len(here.prefix):].split(b'/')[:-1]:
             here = self.tally.enter(here, name)
@@ -570,7 +571,8 @@ class _Walk(object):
 
 def _look(source: Union[safeio.Dir, ahead.Unopened, Entry, None], prefix: bytes) -> Look:
     """A look into the folder PREFIX. SOURCE: the folder itself, or the Entry in it that was met last: it knows how to open itself."""
-    assert source is not None           # who finds something to look at has it
+    if source is None:
+        raise AssertionError('who finds something to look at has it')
     return Look(source.folder, prefix, source) if isinstance(source, Entry) else Look(ahead.opened(source), prefix)
 
 

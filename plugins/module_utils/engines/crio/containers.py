@@ -69,7 +69,8 @@ def read(readers: Readers, ident: str) -> model.Container:
     """model.Container of an id. Never raises for damage."""
     root, spec = readers.root, readers.spec(ident)
     store = root.store_of(ident)
-    assert store is not None            # see ids()
+    if store is None:
+        raise AssertionError('see ids()')
     record, about = store.records.containers.get(ident, {}), kubernetes.about(store, ident)
     name, problems = name_of(store, ident, spec), []
     shown = name or ident[:12]

@@ -58,7 +58,7 @@ def _record(value: bytes) -> Dict[str, Any]:
 
 def _info(record: Dict[str, Any]) -> Dict[str, Any]:
     info: Dict[str, Any] = {'driver': as_str(record.get('networkType')) or 'bridge', 'options': _texts(_options(record)),
-            'labels': _texts(record.get('labels')), 'ipam': []}
+                            'labels': _texts(record.get('labels')), 'ipam': []}
     for key, target in (('internal', 'internal'), ('attachable', 'attachable'), ('enableIPv6', 'enable_ipv6')):
         info[target] = record.get(key) is True
     for key in ('ipamV4Config', 'ipamV6Config'):

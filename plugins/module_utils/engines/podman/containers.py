@@ -197,7 +197,8 @@ def _writes_left(root: GraphRoot, ident: str) -> Iterator[model.Problem]:
     except OSError:
         return
     for name in listed:
-        assert holder is not None       # it was listed
+        if holder is None:
+            raise AssertionError('it was listed')
         try:
             upper = holder.child(name).child(b'upper')
             written = not upper.is_empty()

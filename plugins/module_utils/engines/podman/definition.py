@@ -32,7 +32,7 @@ SYSTEM_MOUNTS = frozenset(('/proc', '/dev', '/sys', '/dev/pts', '/dev/mqueue', '
                            '/etc/group'))
 # common/pkg/config/default.go: what a container has where nobody asked
 CAPABILITIES = frozenset('CAP_' + name for name in ('CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'NET_BIND_SERVICE', 'SETFCAP', 'SETGID', 'SETPCAP',
-                                                     'SETUID', 'SYS_CHROOT', 'AUDIT_WRITE', 'MKNOD', 'NET_RAW'))
+                                                    'SETUID', 'SYS_CHROOT', 'AUDIT_WRITE', 'MKNOD', 'NET_RAW'))
 LESS = frozenset(('CAP_AUDIT_WRITE', 'CAP_MKNOD', 'CAP_NET_RAW'))       # defaults of older versions only
 OWN_ENV = re.compile(r'(?:container=(?:podman|oci)|TERM=xterm|HOME=/root|PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)\Z')
 SYSCTLS = (('net.ipv4.ping_group_range', '0 0'),)

@@ -165,7 +165,8 @@ def log_of(folder: Optional[safeio.Dir], name: bytes) -> Tuple[Tuple[bytes, ...]
     except OSError:
         listed = []
     for item in listed:
-        assert folder is not None       # it was listed
+        if folder is None:
+            raise AssertionError('it was listed')
         try:
             st = folder.stat(item)
         except OSError:
