@@ -30,7 +30,7 @@ options:
     type: list
     elements: str
     default: [all]
-    version_added: 1.1.0
+    version_added: 2.0.0
   containers:
     description:
       - Names, ID prefixes of at least four digits, or shell globs of containers. Empty means all.

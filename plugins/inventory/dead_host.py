@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: dead_host
 short_description: Containers of a dead Docker host, or of a folder of bundles, as hosts
-version_added: 1.1.0
+version_added: 2.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:

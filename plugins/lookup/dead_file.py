@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: dead_file
 short_description: Read a file of a container of a dead Docker host
-version_added: 1.1.0
+version_added: 2.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: disk_attach
 short_description: Attach the disk of a dead host read-only, and mount its file systems
-version_added: 1.0.0
+version_added: 2.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:
