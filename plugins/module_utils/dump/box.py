@@ -101,9 +101,11 @@ def _keeper(scene: view.Scene, work: Callable[[Room], Dict[str, Any]], limits: L
     status = 1
     try:
         kernel.die_with(parent)
+        os.umask(0o022)                 # that of the caller keeps dumps private; programs of the image run as other users
         _close_others(out)
         kernel.unshare(kernel.NEW_NAMESPACES)
         new = view.build(scene)
+        kernel.unshare(kernel.NEW_PIDS)         # not before: the next child is the first process in there, and all ends with it
         alive = os.pipe()
         first = os.fork()
         if first == 0:

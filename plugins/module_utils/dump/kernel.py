@@ -8,7 +8,8 @@ import struct
 from typing import Optional
 
 # linux/sched.h
-NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000    # mount, cgroup, uts, ipc, pid, net
+NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000     # mount, cgroup, uts, ipc, net
+NEW_PIDS = 0x20000000
 # linux/mount.h
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, NOATIME, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 1024, 4096, 16384, 1 << 18
 _MNT_DETACH = 2

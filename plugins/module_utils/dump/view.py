@@ -1,6 +1,6 @@
 """A container's file system as its programs saw it, copy-on-write: what is changed goes to a scratch file system that is thrown away.
 
-build() runs in mount and PID namespaces of its own, so nothing of it is to be seen on the host, and all of it goes with the last process
+build() runs in a mount namespace of its own, so nothing of it is to be seen on the host, and all of it goes with the last process
 in there. Layers, volumes and binds are bound read-only first: neither overlayfs nor a program in the view can write them or change an
 access time.
 """
