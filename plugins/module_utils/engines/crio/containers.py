@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-from collections.abc import Mapping
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata, safeio
@@ -14,6 +13,7 @@ from ...records.codes import problem
 from ...records.definition import Definition
 from ..podman import definition as oci
 from ..shared.binds import bind_path
+from ..shared.lazyrecords import LazyRecords
 from ..shared.storage import kubernetes, names
 from ..shared.storage.graphroot import GraphRoot
 from . import wipe
@@ -169,33 +169,21 @@ def _log(root: GraphRoot, spec: Any) -> model.Log:
     return model.Log('cri', tuple(files[name] for name in sorted(files)), size, None, 'cri')
 
 
-class Records(Mapping):
+class Records(LazyRecords):
     """{name: bytes} of a container's own files, read when somebody asks."""
 
     def __init__(self, root: GraphRoot, store: Any, ident: str) -> None:
         self._root, self._store, self._ident = root, store, ident
-        self._found: Any = None
 
-    def _read(self) -> Dict[str, bytes]:
-        if self._found is None:
-            self._found = {}
-            folder = self._root.container_folder(self._store, self._ident)
-            for name in FILES:
-                try:
-                    if folder is not None:
-                        self._found[name.decode('ascii')] = folder.read(name)
-                except OSError:
-                    continue
-        return self._found
-
-    def __getitem__(self, name: str) -> bytes:
-        return self._read()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
+    def _load(self) -> Iterator[Tuple[str, bytes]]:
+        folder = self._root.container_folder(self._store, self._ident)
+        if folder is None:
+            return
+        for name in FILES:
+            try:
+                yield name.decode('ascii'), folder.read(name)
+            except OSError:
+                continue
 
 
 def ids(root: GraphRoot, spec: Callable[[str], Any]) -> Tuple[List[str], List[str]]:

@@ -2,7 +2,6 @@
 import os
 import re
 import stat
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata, safeio
@@ -10,6 +9,7 @@ from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
 from ..shared import snapshotters
+from ..shared.lazyrecords import LazyRecords
 from . import definition as definitions, driver_table, likely, mounts
 from .configs import Configs
 from .drivers.common import CACHE_ID
@@ -87,34 +87,21 @@ def read(readers: Readers, ident: str) -> model.Container:
         Records(place), sources, readers.idmap, tuple((inside, os.path.join(place, name)) for name, key, inside in OWN_FILES if config.get(key)))
 
 
-class Records(Mapping):
-    """{name: bytes} of the files in a container's folder, read once, at the first use: most callers never need them."""
+class Records(LazyRecords):
+    """{name: bytes} of the files in a container's folder."""
     def __init__(self, folder: bytes) -> None:
         self._folder = folder
-        self._found: Optional[Dict[str, bytes]] = None
 
-    def _read(self) -> Dict[str, bytes]:
-        if self._found is None:
-            self._found = {}
-            try:
-                with safeio.Dir.root(self._folder) as folder:
-                    for name in RECORDS:
-                        try:
-                            self._found[name.decode()] = folder.read(name)
-                        except OSError:
-                            continue
-            except OSError:             # no folder at all
-                pass
-        return self._found
-
-    def __getitem__(self, name: str) -> bytes:
-        return self._read()[name]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
+    def _load(self) -> Iterator[Tuple[str, bytes]]:
+        try:
+            with safeio.Dir.root(self._folder) as folder:
+                for name in RECORDS:
+                    try:
+                        yield name.decode(), folder.read(name)
+                    except OSError:
+                        continue
+        except OSError:                 # no folder at all
+            pass
 
 
 def _open(configs: Configs, ident: str, problems: List[model.Problem]) -> Tuple[Optional[safeio.Dir], List[bytes]]:

@@ -2,7 +2,6 @@
 import json
 import os
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata
@@ -11,6 +10,7 @@ from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
 from ..shared.binds import bind_path
+from ..shared.lazyrecords import LazyRecords
 from ..shared.storage import names
 from ..shared.storage.graphroot import LOG_NAME, GraphRoot, log_of
 from . import definition as definitions, libpod
@@ -294,7 +294,7 @@ def _status(found: model.Resolution, mounts: Tuple[model.Mount, ...], problems: 
     return model.COMPLETE
 
 
-class Records(Mapping):
+class Records(LazyRecords):
     """{name: bytes} of a container's own records, made and read when somebody asks. Secrets in the environment stand in the runtime spec
     alone: of a container that has some it is left out."""
 
@@ -302,24 +302,14 @@ class Records(Mapping):
         self._root, self._store, self._ident = root, store, ident
         self._values = (('container.json', config), ('state.json', state), ('storage.json', record))
         self._secret = bool(metadata.dict_of(config, 'secret_env'))
-        self._found: Any = None
 
-    def _read(self) -> Dict[str, bytes]:
-        if self._found is None:
-            self._found = {name: json.dumps(value, sort_keys=True, indent=1).encode('ascii') for name, value in self._values if value}
-            folder = self._root.container_folder(self._store, self._ident)
-            try:
-                if folder is not None and not self._secret:
-                    self._found[SPEC] = folder.read(b'config.json')
-            except OSError:
-                pass
-        return self._found
-
-    def __getitem__(self, name: str) -> bytes:
-        return self._read()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
+    def _load(self) -> Iterator[Tuple[str, bytes]]:
+        for name, value in self._values:
+            if value:
+                yield name, json.dumps(value, sort_keys=True, indent=1).encode('ascii')
+        folder = self._root.container_folder(self._store, self._ident)
+        try:
+            if folder is not None and not self._secret:
+                yield SPEC, folder.read(b'config.json')
+        except OSError:
+            pass
