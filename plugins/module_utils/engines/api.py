@@ -120,7 +120,13 @@ class Root(object):
     def volumes_with_users(self) -> Dict[str, model.Volume]:
         """The same as volumes() with `used_by`, and volumes that containers name but that are not there."""
         users = self.used_by()
-        return {name: volume._replace(used_by=tuple(users.get(name, ()))) for name, volume in self.volumes().items()}
+        found = {name: volume._replace(used_by=tuple(users.get(name, ()))) for name, volume in self.volumes().items()}
+        lost = {name: self.lost_volume(name, ids) for name, ids in users.items() if name not in found}
+        found.update((name, volume) for name, volume in lost.items() if volume is not None)
+        return found
+
+    def lost_volume(self, name: str, users: List[str]) -> Optional[model.Volume]:
+        """The record of a volume that the containers USERS (ids) name and that is not there; None where an engine has none for it."""
 
     def images(self) -> Iterator[model.Image]:
         """Yield every image of every store."""

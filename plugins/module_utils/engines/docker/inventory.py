@@ -188,13 +188,8 @@ class DataRoot(api.Root):
                     found[name].append(ident)
         return found
 
-    def volumes_with_users(self) -> Dict[str, model.Volume]:
-        users = self.used_by()
-        found = {name: volume._replace(used_by=tuple(users.get(name, ()))) for name, volume in self.volumes().items()}
-        for name in users:
-            if name not in found:
-                found[name] = volume_store.lost_volume(self._dir, name, {}, users[name])
-        return found
+    def lost_volume(self, name: str, users: List[str]) -> model.Volume:
+        return volume_store.lost_volume(self._dir, name, {}, users)
 
     def images(self) -> Iterator[model.Image]:
         return self.stores.images()

@@ -162,12 +162,8 @@ class PodmanRoot(api.Root):
                     found[name].append(ident)
         return found
 
-    def volumes_with_users(self) -> Dict[str, model.Volume]:
-        users = self.used_by()
-        found = {name: volume._replace(used_by=tuple(users.get(name, ()))) for name, volume in self.volumes().items()}
-        lost = Volumes(self._root.disk, self.path, None, {}, self.idmap, self._layer_path)
-        found.update((name, lost.lost(name, users[name])) for name in users if name not in found)
-        return found
+    def lost_volume(self, name: str, users: List[str]) -> model.Volume:
+        return Volumes(self._root.disk, self.path, None, {}, self.idmap, self._layer_path).lost(name, users)
 
     def images(self) -> Iterator[model.Image]:
         for store in self._root.stores:
