@@ -22,7 +22,9 @@ def from_junit(part, pattern):
             outcome, text = PASSED, ''
             for child in node:
                 if child.tag in ('failure', 'error'):
-                    outcome, text = FAILED, child.text or child.get('message') or child.tag
+                    outcome = FAILED
+                    # what did not hold comes first: it is all that the closing lines have room for
+                    text = '\n'.join(filter(None, (' '.join((child.get('message') or '').split()), child.text))) or child.tag
                 elif child.tag == 'skipped' and outcome == PASSED:
                     outcome, text = SKIPPED, child.get('message') or child.text or ''
             if text != NOTHING_TO_TEST:
@@ -69,6 +71,7 @@ def close(cases, seconds, pytest, scratch):
     where = os.path.join(HERE, 'verdict')
     environment = dict(os.environ, LIFEBOAT_CASES=kept, PYTHONDONTWRITEBYTECODE='1')
     environment.pop('CI', None)         # pytest would not shorten its lines
+    environment['COLUMNS'] = '400'      # but not to names alone: often nothing else is kept of a run elsewhere
     replay = subprocess.run([pytest, '--no-header', '-p', 'no:cacheprovider', '-o', 'console_output_style=classic',
                              '-rf', '--tb=no', '--rootdir', where, where],
                             env=environment, check=False)
