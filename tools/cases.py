@@ -32,6 +32,13 @@ def from_junit(part, pattern):
     return found
 
 
+def spread(found, most):
+    """At most MOST of FOUND (a list), the first and the last among them."""
+    if len(found) <= most:
+        return found
+    return [found[number * (len(found) - 1) // (most - 1)] for number in range(most)] if most > 1 else found[:1]
+
+
 def count(cases):
     """(passed, failed, skipped)"""
     outcomes = collections.Counter(case.outcome for case in cases)
