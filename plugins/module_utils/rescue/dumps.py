@@ -61,8 +61,8 @@ def _made(host: 'Host', database: 'Database', number: int, options: Options) -> 
     mount = _mount(database)
     about = json.dumps([database.engine, database.path, options.codec.name])
     work = functools.partial(_dump, host, database, number, options)
-    return plan.Made('%s:%s-%d' % (KIND, database.engine, number), KIND, _tree(database, mount), mount.path if mount is not None else None, about, database.bytes,
-                     work, functools.partial(work, None))
+    return plan.Made('%s:%s-%d' % (KIND, database.engine, number), KIND, _tree(database, mount), mount.path if mount is not None else None,
+                     about, database.bytes, work, functools.partial(work, None))
 
 
 def _tree(database: 'Database', mount: Optional[model.Mount]) -> 'trees.Tree':
