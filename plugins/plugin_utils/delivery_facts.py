@@ -58,7 +58,10 @@ def keeps_more(before: dict[str, Any], manifest: dict[str, Any], now: dict[str, 
     if len(raw) < len(now['components']):
         new = _status(manifest.get('raw_status'), raw)
     whole = {item['name'] for item in now['components'] if item['status'] == model.COMPLETE}
-    lost = {_words(item.get('name')) for item in reading.components(before) if item.get('status') == model.COMPLETE} - whole
+    options = manifest.get('options')
+    asked = isinstance(options, dict) and isinstance(options.get('include'), list) and 'dumps' in options['include']
+    lost = {_words(item.get('name')) for item in reading.components(before) if item.get('status') == model.COMPLETE and (
+        asked or reading.kind_of(item) != 'dump')} - whole
     other = before.get('kind') != manifest.get('kind')
     return old in RANK and (RANK.index(old) < RANK.index(new) or bool(lost) or other)
 

@@ -16,6 +16,7 @@ from ..archive.sink import resumed
 from ..disk import metadata
 from ..disk.errors import LifeboatError
 from ..formats import checksums, wording
+from ..formats.values import as_list
 from ..records import codes, definition as definitions, model
 from ..records.codes import problem
 from . import parts as files_of, plan, texts
@@ -29,6 +30,7 @@ SCHEMA_VERSION = 2
 DEFINITION = 'config/definition.json'
 TOOL = 'lifeboat.docker'
 VERSION = '1.0.0'
+DUMPS = 'dumps'                         # word of include
 MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
 
 
@@ -119,7 +121,11 @@ def existing(store: 'Store', job: Job, settings: Settings, measured: Mapping[str
     wanted = expected(job, settings, measured)
     have = {item['name']: (item['kind'], item.get('fingerprint')) for item in manifest.get('components', ())
             if isinstance(item, dict)}
-    return manifest if have == wanted and manifest.get('options') == options(settings, job) else None
+    asked = manifest.get('options')
+    if DUMPS not in settings.include and isinstance(asked, dict):       # dumps that an earlier run has added are no reason to write it again
+        have = {name: mark for name, mark in have.items() if mark[0] != 'dump'}
+        asked = dict(asked, include=[each for each in as_list(asked.get('include')) if each != DUMPS])
+    return manifest if have == wanted and asked == options(settings, job) else None
 
 
 def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[str, Tuple[str, Optional[str]]]:
@@ -535,8 +541,9 @@ class _Work(object):
         before = self.bundle.before()
         old = before.get('raw_status', before.get('status'))
         status = _raw_status(self.job, self.records)
+        asked = DUMPS in self.settings.include      # else the data are newer, and a dump of the old ones is out of date
         lost = {item.get('name') for item in before.get('components', ()) if isinstance(item, dict)
-                and item.get('status') == model.COMPLETE} - {item['name'] for item in self.records
+                and item.get('status') == model.COMPLETE and (asked or item.get('kind') != 'dump')} - {item['name'] for item in self.records
                                                              if item['status'] == model.COMPLETE}
         if old in rank and (rank.index(old) < rank.index(status) or lost):
             return '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())

@@ -2,45 +2,24 @@
 import errno
 import json
 import os
-import sqlite3
 
-import deadroot
+import deaddatabase
 import pytest
+from deaddatabase import SQL, answer
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import SinkError
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, parts
-from ansible_collections.lifeboat.docker.plugins.module_utils.dump import box, run as dumps
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run as dumps
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 RAW = ('config', 'writable', 'volumes', 'binds', 'logs')
-SQL = b'CREATE TABLE t (n);\n'
 
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    """A dead host with a database in the writable layer of a container, and a server that answers at once."""
-    made = tmp_path / 'host'
-    root = deadroot.build(str(made / 'var' / 'lib' / 'docker'), host_root=str(made), containers=2)
-    folder = os.path.join(os.fsdecode(root.containers[0].upper), 'srv')
-    os.makedirs(folder, exist_ok=True)
-    with sqlite3.connect(os.path.join(folder, 'app.db')) as database:
-        database.execute('create table t (n)')
-    database.close()
-    monkeypatch.setattr(dumps.os, 'geteuid', lambda: 0)
-    monkeypatch.setattr(dumps, '_available', lambda: 1 << 34)
     answer(monkeypatch)
-    return made, root.containers[0].name
-
-
-def answer(monkeypatch, result=None, data=SQL, calls=None):
-    def attempt(request, database, kind, number, scratch, deliver):
-        if calls is not None:
-            calls.append(database.path)
-        if data:
-            deliver(data)
-        return box.Ended(result or {'version': '3', 'counts': {'t': 7, 'u': 1}, 'marks': ['clean'], 'partial': []}, b'POSTGRES_PASSWORD=hunter2hunter2\n', 1.0)
-    monkeypatch.setattr(dumps, '_attempt', attempt)
+    return deaddatabase.build(tmp_path / 'host', monkeypatch)
 
 
 def rescue(host, dest, **options):
@@ -93,6 +72,23 @@ def test_an_unchanged_source_is_not_dumped_again(host, tmp_path, monkeypatch):
     assert info.inspect(os.fsencode(str(tmp_path / 'out')), True)[0]['status'] == 'verified'
     rescue(host, tmp_path / 'out', force=True)
     assert len(calls) == 2
+
+
+def test_a_run_without_dumps_keeps_those_of_the_same_data(host, tmp_path, monkeypatch):
+    """As the role does it: raw data first, in one run, then the dumps."""
+    calls = []
+    answer(monkeypatch, calls=calls)
+    for dummy in range(2):
+        rescue(host, tmp_path / 'out', include=RAW)
+        result = rescue(host, tmp_path / 'out')
+    assert len(calls) == 1 and result['changed'] is False and dump_of(result)['status'] == 'complete'
+    path = result['bundles'][0]['path']
+    with open(os.path.join(host[2], 'srv', 'more'), 'w') as out:
+        out.write('x')
+    raw = rescue(host, tmp_path / 'out', include=RAW)
+    assert raw['changed'] and not [item for item in raw['bundles'][0]['components'] if item['kind'] == 'dump']
+    rescue(host, tmp_path / 'out')
+    assert len(calls) == 2 and [name for name in os.listdir(os.path.dirname(path)) if not name.startswith('compose')] == [os.path.basename(path)]
 
 
 @pytest.mark.parametrize('result, status, code', [
