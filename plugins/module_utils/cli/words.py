@@ -13,6 +13,7 @@ WORDS = (
     (r'or store_on: controller', 'or on another machine'), (r'check_space: false', '--no-check-space'), (r'force: true', '--force'),
     (r'orphans: true', '--orphans'), (r'on_error: continue', '--on-error continue'), (r'owner_ids: disk', '--owner-ids disk'),
     (r'(image_optional|binds_optional): false', '--refuse-if-tight'), (r'redact(_env)?: false', '--show-env'),
+    (r'dump_scratch_dir', '--scratch-dir'), (r'dump_timeout', '--dump-timeout'),
     (r'data_roots', '--data-root'), (r'data_root', '--data-root'), (r'host_root', '--host-root'),
     (r'containerd_root', '--containerd-root'), (r'gather_subset', '--gather'), (r'max_bytes', '--max-bytes'),
     (r'on_error', '--on-error'), (r'owner_ids', '--owner-ids'), (r'host_name', '--host-name'),
