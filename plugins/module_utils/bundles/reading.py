@@ -48,7 +48,7 @@ MAX_VALUES = 2 << 20                    # in one JSON file: each takes up to fif
 MAX_FILE_NAME = 4096
 MANY = 4 << 30                          # bytes of a file that may be holes
 LARGEST = (1 << 63) - 1                 # off_t
-ARCHIVES = ('volume', 'bind', 'writable', 'rootfs')
+ARCHIVES = ('volume', 'bind', 'writable', 'rootfs', 'open-files')
 SUM_LINE = re.compile(br'(\\?)([0-9a-f]{64}) [ *](.+)\Z', re.DOTALL)
 ESCAPES = {b'\\n': b'\n', b'\\r': b'\r', b'\\\\': b'\\'}
 

@@ -101,6 +101,10 @@ PARTS = {
     'paths': ('Files of {object} that were asked for by path ({patterns}), each below the folders it was in:\n\n'
               '    mkdir paths && tar -C paths {tar} {sh_file}\n\n'
               'A restore leaves them alone: copy from paths/ what you need. Into a container on a healthy host:  docker cp paths/. NAME:/\n'),
+    'open-files': ('Files that were deleted while the container had them open ({place}), as they were then. Folders that were deleted too\n'
+                   'have guessed owners and modes; names that could not be restored are below lifeboat-unnamed/.\n\n'
+                   '    mkdir {sh_stem} && tar -C {sh_stem} {tar} {sh_file}\n\n'
+                   'A restore unpacks it with target: directory only. Copy from it what you need.\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
     'config': ('The recorded definition is in config/; compose.yaml and run.sh there were made from it. When the image is loaded and\n'
@@ -159,6 +163,8 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
     return PARTS['single' if component.get('single') else component['kind']].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
+        place='of ' + show(component.get('destination')) if component.get('destination') else 'each below the folders it was in',
+        sh_stem=typed(os.path.basename(component['file']).split('.tar')[0] or 'open-files'),
         object=show(component.get('object') or ''), patterns=show(', '.join(map(str, as_list(component.get('patterns'))))),
         volume=show(volume), sh_volume=typed(volume), create=create or 'docker volume create -- ' + typed(volume),
         sh_image=typed('rescued/' + name), sh_file=typed(component['file']),
