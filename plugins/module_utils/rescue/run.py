@@ -234,9 +234,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     jobs.extend(_volume_jobs(host, volumes, alone, request))
     jobs.extend(_image_jobs(host, request))
     if request.orphans:
-        for root in host.roots:
-            for orphan in root.orphans():
-                jobs.append(_orphan_job(host, root, orphan, request))
+        for root, orphan in host.orphans():
+            jobs.append(_orphan_job(host, root, orphan, request))
     _add_paths(host, request, jobs, wanted)
     if not jobs and not any(item.severity == model.CRITICAL for item in problems):
         problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
