@@ -43,9 +43,14 @@ options:
         is exactly as in the bundle is not changed (names, kinds, content, links, owners, modes and extended
         attributes are compared, not times). Any other folder that is not empty is refused unless O(force=true). Files of the operating
         system, such as C(/etc/localtime), are not changed. Look at the result of check mode first.
+      - V(dumps) (new in version 2.0.0, never by default) loads each dump of PostgreSQL, Redis or Valkey in the bundle into a new volume called
+        C(<container>-dump-<engine>-<number>), beside the volumes with the raw data, and counts the rows there. The database server of the
+        bundle's image does that, in a container without network and without privileges, which is removed afterwards. If a count is not that
+        of the dead host, the task fails and the volume is removed. Give V(image) too where the engine does not have the image.
+      - A dump was written by programs of the dead host. Its SQL runs with all rights of the new database server.
     type: list
     elements: str
-    choices: [image, volumes, container, binds]
+    choices: [image, volumes, container, binds, dumps]
     default: [image, volumes, binds, container]
   name:
     description:
@@ -220,6 +225,12 @@ EXAMPLES = r"""
       shop_data: shop_data_restored
   become: true
 
+- name: The dumps of its databases, beside the raw data
+  lifeboat.docker.docker_data_restore:
+    path: /srv/rescued/dead1/shop-db-0f1e2d3c4b5a
+    restore: [image, dumps]
+  become: true
+
 - name: Only the data, into a folder
   lifeboat.docker.docker_data_restore:
     path: /srv/rescued/dead1/volume-shop_data
@@ -290,6 +301,13 @@ container:
   description: The container. C(id), C(name), and C(state) if it was started.
   returned: success
   type: dict
+dumps:
+  description:
+    - Dumps that O(restore) asks for. C(name), C(engine), C(version), C(volume), C(destination) (where a container mounts it), C(data_path),
+      C(tables), C(rows), C(compared) (the number of tables whose rows were counted and are equal; none in check mode), C(errors).
+  returned: success
+  type: list
+  elements: dict
 asks:
   description: What the definition of the container asks of its host. C(kind), one of the choices of O(allow), and C(what).
   returned: success
@@ -350,7 +368,7 @@ def main() -> None:
         argument_spec=dict(
             path=dict(type='path', required=True),
             remote_src=dict(type='bool', default=True),
-            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container', 'binds'],
+            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container', 'binds', 'dumps'],
                          default=['image', 'volumes', 'binds', 'container']),
             name=dict(type='str'),
             volume_map=dict(type='dict', default={}),

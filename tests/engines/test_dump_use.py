@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from rig import listing
+from rig import listing, writers
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -75,3 +76,26 @@ def test_the_playbook_puts_dumps_beside_the_raw_data(rescued, dead_databases):
     with open(os.path.join(bundles['pg-volume']['path'], 'README.txt')) as raw:
         assert 'untrusted' in raw.read()
     assert content(bundles['redis'])[:5] == b'REDIS'
+
+
+def test_the_dumps_are_loaded_beside_the_raw_data(rescued, dead_databases, start_engine):
+    engine = start_engine('debian-overlay2')
+    bundles = rescued[0]
+    wanted = {'pg-volume': 'pg-volume-dump-postgresql-1', 'redis': 'redis-dump-redis-1'}
+    for name, volume in wanted.items():
+        options = plan.Options(os.fsencode(bundles[name]['path']), restore=('image', 'dumps'), docker_host=engine.docker_host)
+        result = run.restore_all(options)
+        assert [(item['volume'], item['compared'], item['errors']) for item in result['dumps']] == [(volume, 1, [])], result
+        assert not run.restore_all(options)['changed']
+    # nothing of the loading is left, and nothing but these volumes was made
+    assert engine.docker('ps', '-aq').split() == []
+    assert sorted(engine.docker('volume', 'ls', '-q').decode().split()) == sorted(wanted.values())
+    rows = dump_of(bundles['pg-volume'])[0]['rows']
+    image = engine.docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}').decode().split()
+    pg, redis = (next(item for item in image if item.startswith('lifeboat/%s:' % name)) for name in ('pg-volume', 'redis'))
+    engine.docker('run', '-d', '--name', 'pg', '--network', 'none', '--user', 'postgres', '-v', 'pg-volume-dump-postgresql-1:/var/lib/postgresql/data', pg,
+                  'bash', '-c', writers.PG)
+    assert engine.docker('exec', 'pg', 'bash', '-c', writers.PG_READ).split(b'|')[0].strip() == b'%d' % rows
+    said = engine.docker('run', '--rm', '--network', 'none', '--user', 'redis', '-v', 'redis-dump-redis-1:/var/lib/redis', redis, 'bash', '-c',
+                         '(%s >/dev/null) & %s' % (writers.REDIS, writers.REDIS_READ))
+    assert int(said.split()[-1]) >= dead_databases.told['redis']

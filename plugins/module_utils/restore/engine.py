@@ -13,7 +13,7 @@ from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..transport import inbox
 from . import databases, engineapi, folders, plan as planning, steps, volumes as volumes_
-from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
+from .plan import BINDS, CONTAINER, DUMPS, IMAGE, VOLUMES
 
 LONGEST_LOG = 2000                      # characters of a log that go into a message
 SETTLE = 3                              # seconds that a container without a health check has to stay up
@@ -64,7 +64,7 @@ def make_plan(options: planning.Options, source: sources.Source, engine: enginea
     name = options.name or source.name
     names = sources.volume_names(source, options.volume_map, name)
     images, image = (), None
-    if planning.has_image(source) and (IMAGE in options.restore or wants_container) and not options.image:
+    if planning.has_image(source) and (IMAGE in options.restore or DUMPS in options.restore or wants_container) and not options.image:
         images, image = planning.read_images(source)
     situation = planning.Situation(options, source, engine, info, access, name, names, images, image, None, None, None)
     if wants_container:
@@ -89,6 +89,9 @@ def make_plan(options: planning.Options, source: sources.Source, engine: enginea
         _look_for_binds(plan, situation)
     if wants_container and situation.wanted is not None:
         _plan_container(plan, situation)
+    if DUMPS in options.restore:
+        from . import dumps  # only for who asks for them
+        dumps.plan_dumps(plan, situation)
     return plan, situation
 
 
