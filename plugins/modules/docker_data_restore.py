@@ -83,6 +83,13 @@ options:
     description: How long O(verify_start) waits, in seconds or as V(10m).
     type: str
     default: 2m
+  trial:
+    description:
+      - Does everything, and takes back what it made at the end, so that nothing but the result is left. It shows that a bundle can be restored.
+      - What this needs for a while is room, and free names and ports, on the engine. It cannot be combined with O(force).
+    type: bool
+    default: false
+    version_added: 2.0.0
   force:
     description:
       - Replaces a container of the same name, or the content of a volume. It never merges.
@@ -304,7 +311,7 @@ container:
 dumps:
   description:
     - Dumps that O(restore) asks for. C(name), C(engine), C(version), C(volume), C(destination) (where a container mounts it), C(data_path),
-      C(tables), C(rows), C(compared) (the number of tables whose rows were counted and are equal; none in check mode), C(errors).
+      C(tables), C(rows), C(compared) (the number of tables whose rows were counted and are equal; none in check mode), C(counts) (of these), C(errors).
   returned: success
   type: list
   elements: dict
@@ -351,7 +358,8 @@ def restore(module: AnsibleModule) -> Dict[str, Any]:
         docker_host=params['docker_host'], use_tls=params['tls'], timeout=params['timeout'],
         tls=Tls(params['ca_path'] or '', params['client_cert'] or '', params['client_key'] or '', params['validate_certs']),
         state=params['state'], force=params['force'], keep_old=params['keep_old'], keep_partial=params['keep_partial'],
-        verify_start=params['verify_start'], start_timeout=params['start_timeout'], ignore=tuple(params['ignore']), allow=tuple(params['allow']),
+        verify_start=params['verify_start'], trial=params['trial'],
+        start_timeout=params['start_timeout'], ignore=tuple(params['ignore']), allow=tuple(params['allow']),
         target=params['target'], dest=os.path.abspath(os.fsencode(params['dest'])) if params['dest'] else b'',
         offline=params['offline'], data_root=os.fsencode(params['data_root'] or ''), check=module.check_mode,
         if_nothing=params['if_nothing']))
@@ -376,6 +384,7 @@ def main() -> None:
             state=dict(type='str', choices=['created', 'started'], default='created'),
             verify_start=dict(type='bool', default=False),
             start_timeout=dict(type='str', default='2m'),
+            trial=dict(type='bool', default=False),
             force=dict(type='bool', default=False),
             keep_old=dict(type='bool', default=True),
             keep_partial=dict(type='bool', default=False),

@@ -3,6 +3,7 @@ import gzip
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 
@@ -83,7 +84,7 @@ def test_the_dumps_are_loaded_beside_the_raw_data(rescued, dead_databases, start
     bundles = rescued[0]
     wanted = {'pg-volume': 'pg-volume-dump-postgresql-1', 'redis': 'redis-dump-redis-1'}
     for name, volume in wanted.items():
-        options = plan.Options(os.fsencode(bundles[name]['path']), restore=('image', 'dumps'), docker_host=engine.docker_host)
+        options = plan.Options(os.fsencode(bundles[name]['path']), restore=('image', 'dumps'), docker_host='unix://' + engine.socket)
         result = run.restore_all(options)
         assert [(item['volume'], item['compared'], item['errors']) for item in result['dumps']] == [(volume, 1, [])], result
         assert not run.restore_all(options)['changed']
@@ -99,3 +100,28 @@ def test_the_dumps_are_loaded_beside_the_raw_data(rescued, dead_databases, start
     said = engine.docker('run', '--rm', '--network', 'none', '--user', 'redis', '-v', 'redis-dump-redis-1:/var/lib/redis', redis, 'bash', '-c',
                          '(%s >/dev/null) & %s' % (writers.REDIS, writers.REDIS_READ))
     assert int(said.split()[-1]) >= dead_databases.told['redis']
+    _drill(engine, bundles, rows)
+
+
+def _drill(engine, bundles, rows):
+    """The drill loads the newest bundles into this engine, leaves nothing there, and misses rows that were there the last time."""
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(bundles['redis']['path'])))
+    before = [engine.docker(*words) for words in (('ps', '-aq'), ('volume', 'ls', '-q'), ('image', 'ls', '-q'))]
+    given = {'drill_path': os.path.join(folder, 'out'), 'drill_docker_host': 'unix://' + engine.socket, 'drill_report_dir': os.path.join(folder, 'drills')}
+    status, output = play(folder, 'lifeboat.docker.drill', given)
+    assert status == 0 and 'can be restored' in output, output[-4000:]
+    assert [engine.docker(*words) for words in (('ps', '-aq'), ('volume', 'ls', '-q'), ('image', 'ls', '-q'))] == before
+    path = os.path.join(folder, 'drills', 'drill-state.json')
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    with open(path, encoding='utf-8') as raw:
+        state = json.load(raw)
+    assert state['hosts']['dead']['pg-volume']['dumps'] == {'postgresql-1': {'postgres.public.t': rows}}
+    with open(os.path.join(folder, 'drills', 'lifeboat-drill.prom'), encoding='utf-8') as raw:
+        assert 'lifeboat_drill_host_success{host="dead"} 1' in raw.read()
+    state['hosts']['dead']['pg-volume']['dumps']['postgresql-1']['postgres.public.t'] = rows + 1
+    with open(path, 'w', encoding='utf-8') as raw:
+        json.dump(state, raw)
+    status, output = play(folder, 'lifeboat.docker.drill', given)
+    assert status == 2 and 'has fewer rows than before' in output and format(rows + 1, ',') in output, output[-4000:]
+    with open(os.path.join(folder, 'drills', 'drill-report.html'), encoding='utf-8') as raw:
+        assert 'postgres.public.t' in raw.read()

@@ -143,7 +143,7 @@ def _plan_one(plan: Plan, situation: Situation, dump: Dump, component: Dict[str,
     name = '%s-dump-%s' % (situation.name, dump.stem)
     facts = reading.dump_facts(component)
     record: Dict[str, Any] = {'name': dump.stem, 'engine': dump.engine, 'version': dump.version, 'volume': name, 'destination': dump.mount,
-                              'data_path': facts['data_path'], 'tables': facts['tables'], 'rows': facts['rows'], 'compared': None, 'errors': []}
+                              'data_path': facts['data_path'], 'tables': facts['tables'], 'rows': facts['rows'], 'compared': None, 'counts': {}, 'errors': []}
     plan.result['dumps'].append(record)
     volume = situation.engine.volume(name)
     unfinished = volume is not None and any(user['filling'] for user in situation.volumes.users(name))
@@ -186,6 +186,7 @@ def _load(plan: Plan, situation: Situation, dump: Dump, name: str, record: Dict[
         engine.remove('/containers/%s' % identifier, {'force': '1', 'v': '1'})
     record['errors'] = [show(line) for line in loaded.errors[:20]]
     record['compared'] = len(dump.counts)
+    record['counts'] = {show(table): loaded.counts[table] for table in sorted(dump.counts) if table in loaded.counts}
     for line in record['errors']:
         plan.note('While the dump %s was loaded, the server said: %s' % (dump.stem, line))
     different = differences(dump.counts, loaded.counts, loaded.fewer)

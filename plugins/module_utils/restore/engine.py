@@ -27,6 +27,8 @@ FIRST_MULTI = (1, 44)                   # API from which several networks and th
 
 def restore(options: planning.Options) -> Dict[str, Any]:
     """-> result (dict). Raises LifeboatError; then nothing is left but what keep_partial asked to keep."""
+    if options.trial and (options.force or options.keep_partial):
+        raise LifeboatError('trial takes back what it made, and cannot be combined with force or keep_partial')
     source = sources.read(options.path, options.inbox, options.seen)
     engine = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
     info = engine.info()
@@ -43,10 +45,13 @@ def restore(options: planning.Options) -> Dict[str, Any]:
                   'notes': plan.notes, 'diff': {'before': plan.before, 'after': plan.after}}
         if not options.check:
             try:
-                steps.run(plan.steps, options.keep_partial)
+                said = steps.run(plan.steps, options.keep_partial, options.trial)
             finally:
                 kept = plan.result.pop('kept', [])
             result['kept'] = _settle(plan, options, kept)
+            if options.trial:
+                result['changed'] = False
+                plan.note(said or 'There was nothing to take back: everything was there already.')
         plan.result.pop('kept', None)
         result.update(plan.result)
         return result

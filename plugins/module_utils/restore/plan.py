@@ -61,6 +61,7 @@ class Options(NamedTuple):
     keep_old: bool = True
     keep_partial: bool = False
     verify_start: bool = False
+    trial: bool = False                 # take everything back at the end
     start_timeout: int = 120
     ignore: Tuple[str, ...] = ()
     allow: Tuple[str, ...] = ()         # of asks.KINDS

@@ -36,6 +36,8 @@ def restore_all(options: 'Options') -> Dict[str, Any]:
 def restore(options: 'Options') -> Dict[str, Any]:
     """OPTIONS: plan.Options -> result of docker_data_restore (dict). Raises LifeboatError, OSError."""
     if options.offline or options.target == 'directory':
+        if options.trial:
+            raise LifeboatError('trial needs a running engine (target: engine, and not offline)')
         if planning.DUMPS in options.restore:
             raise LifeboatError('A dump is loaded by its database server, so restore: [dumps] needs a running engine (target: engine, and not offline)')
         return folders.restore(options)
