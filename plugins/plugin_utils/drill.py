@@ -32,10 +32,11 @@ def candidates(bundles: Any) -> list[dict[str, Any]]:
         path = item.get('path')
         if item.get('kind') != 'container' or not isinstance(path, str):
             continue
-        one = {'host': show(os.path.basename(os.path.dirname(path))), 'container': show(item.get('name') or os.path.basename(path)), 'path': path,
-               'created': item.get('created') if moment_of(item.get('created')) else '', 'status': str(item.get('status')),
-               'dumps': [_dump(part) for part in _dicts(item.get('components')) if part.get('kind') == 'dump']}
-        key = one['host'], one['container']
+        one: dict[str, Any] = {
+            'host': show(os.path.basename(os.path.dirname(path))), 'container': show(item.get('name') or os.path.basename(path)), 'path': path,
+            'created': item.get('created') if moment_of(item.get('created')) else '', 'status': str(item.get('status')),
+            'dumps': [_dump(part) for part in _dicts(item.get('components')) if part.get('kind') == 'dump']}
+        key = str(one['host']), str(one['container'])
         if key not in newest or (one['created'], one['path']) > (newest[key]['created'], newest[key]['path']):
             newest[key] = one
     return [newest[key] for key in sorted(newest)]
