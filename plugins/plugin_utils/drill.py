@@ -17,7 +17,7 @@ SCHEMA = 'lifeboat.drill.report/1'
 STATE_SCHEMA = 'lifeboat.drill.state/1'
 # worst first
 FAILED, FALLEN, NOT_DRILLED, STALE, PROVEN = STATES = ('failed', 'fallen', 'not_drilled', 'stale', 'proven')
-TEXTS = {FAILED: 'cannot be restored', FALLEN: 'has fewer rows than before', NOT_DRILLED: 'not drilled', STALE: 'proven, but the bundle is old',
+TEXTS = {FAILED: 'cannot be restored', FALLEN: 'has fewer rows than before', NOT_DRILLED: 'not drilled', STALE: 'proven with an old bundle',
          PROVEN: 'proven'}
 NEXT_STEPS = {FAILED: 'Rescue the host again, then run the drill again. Keep this bundle until that one is proven.',
               FALLEN: 'Look at the tables. If the rows were deleted on purpose, run the drill once with drill_accept: true.',
@@ -144,7 +144,7 @@ def _judged(one: dict[str, Any], result: Any, known: dict[str, Any], now: dateti
     if left:
         record['note'] = f'not loaded: {", ".join(left)}'
     if max_age_hours and (record['age_hours'] is None or record['age_hours'] > max_age_hours):
-        return dict(record, status=STALE, message=f'The bundle is {"of unknown age" if created is None else str(record["age_hours"]) + " hours old"}.')
+        return dict(record, status=STALE, message=f'The bundle is {_age(record["age_hours"])}.')
     return dict(record, status=PROVEN, message='')
 
 
@@ -181,6 +181,10 @@ def _dump(part: dict[str, Any]) -> dict[str, Any]:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _age(hours: float | None) -> str:
+    return 'of unknown age' if hours is None else f'{hours:.0f} hours old' if hours < 72 else f'{hours / 24:.0f} days old'
 
 
 def _count(number: int, word: str) -> str:
