@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from typing import Any, Iterable
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
@@ -22,6 +23,7 @@ TEXTS = {FAILED: 'cannot be restored', FALLEN: 'has fewer rows than before', NOT
 NEXT_STEPS = {FAILED: 'Rescue the host again, then run the drill again. Keep this bundle until that one is proven.',
               FALLEN: 'Look at the tables. If the rows were deleted on purpose, run the drill once with drill_accept: true.',
               NOT_DRILLED: 'Rescue the host with rescue_dumps: true.', STALE: 'Rescue the host again.', PROVEN: ''}
+NO_ENGINE = re.compile(r'The engine at \S+ does not answer')        # that is no fault of the bundle
 MAX_TABLES = 50                         # fallen tables that a report names for each dump
 
 
@@ -126,6 +128,8 @@ def _judged(one: dict[str, Any], result: Any, known: dict[str, Any], now: dateti
             return dict(record, message='The bundle has no dump, and the last one that was drilled had.')
         return dict(record, message='The bundle has no dump of a database.', wanted=bool(one['dumps']))
     result = _dict(result)
+    if result.get('failed') and NO_ENGINE.search(str(result.get('msg'))):
+        return dict(record, message=failure(result, ''), next_step='Start the engine of drill_docker_host, and run the drill again.')
     if result.get('failed') or result.get('nothing') is not False:
         return dict(record, status=FAILED if result else NOT_DRILLED, message=failure(result, 'It was not tried.'))
     dumps = [_loaded(part, _dict(_dict(known.get('dumps')).get(str(part.get('name')))), fall_percent) for part in _dicts(result.get('dumps'))]
@@ -166,12 +170,12 @@ def _host(host: str, containers: list[dict[str, Any]]) -> dict[str, Any]:
         return {'host': host, 'status': NOT_DRILLED, 'message': message, 'next_step': NEXT_STEPS[NOT_DRILLED], 'containers': containers}
     worst = min(counted, key=lambda one: STATES.index(one['status']))
     return {'host': host, 'status': worst['status'], 'message': f'{worst["container"]}: {worst["message"]}' if worst['message'] else '',
-            'next_step': NEXT_STEPS[worst['status']], 'containers': sorted(counted, key=lambda one: (STATES.index(one['status']), one['container']))}
+            'next_step': worst['next_step'] or NEXT_STEPS[worst['status']], 'containers': sorted(counted, key=lambda one: (STATES.index(one['status']), one['container']))}
 
 
 def _empty(host: str, container: str) -> dict[str, Any]:
     """`wanted`: it is missed where it is not drilled."""
-    return {'host': host, 'container': container, 'path': '', 'created': '', 'age_hours': None, 'status': NOT_DRILLED, 'message': '', 'note': '',
+    return {'host': host, 'container': container, 'path': '', 'created': '', 'age_hours': None, 'status': NOT_DRILLED, 'message': '', 'next_step': '', 'note': '',
             'wanted': True, 'dumps': []}
 
 

@@ -56,6 +56,9 @@ def test_nothing_at_all_is_a_failure():
     assert report['hosts'] == [] and drill.failures(report, ['failed']) == ['Nothing was drilled: no dump of any bundle was loaded.']
     assert drill.failures(report, []) == [] and 'there is no bundle' in drill.headline(report)
     assert statuses(judge([bundle()], {'t': 1}, hosts=['dead1', 'dead2'])) == [('dead2', 'not_drilled'), ('dead1', 'proven')]
+    # the scratch engine is down: nothing is known about the bundle
+    report = judge([bundle()], {'t': 1}, more={'failed': True, 'msg': 'The engine at unix:///x does not answer GET /version: start it.'}.items())
+    assert statuses(report) == [('dead1', 'not_drilled')] and 'Start the engine' in report['hosts'][0]['next_step']
     # a trial that was not even begun
     assert statuses(drill.judge([bundle()], [], {}, NOW)) == [('dead1', 'not_drilled')]
 
