@@ -170,13 +170,14 @@ def _host(host: str, containers: list[dict[str, Any]]) -> dict[str, Any]:
         return {'host': host, 'status': NOT_DRILLED, 'message': message, 'next_step': NEXT_STEPS[NOT_DRILLED], 'containers': containers}
     worst = min(counted, key=lambda one: STATES.index(one['status']))
     return {'host': host, 'status': worst['status'], 'message': f'{worst["container"]}: {worst["message"]}' if worst['message'] else '',
-            'next_step': worst['next_step'] or NEXT_STEPS[worst['status']], 'containers': sorted(counted, key=lambda one: (STATES.index(one['status']), one['container']))}
+            'next_step': worst['next_step'] or NEXT_STEPS[worst['status']],
+            'containers': sorted(counted, key=lambda one: (STATES.index(one['status']), one['container']))}
 
 
 def _empty(host: str, container: str) -> dict[str, Any]:
     """`wanted`: it is missed where it is not drilled."""
-    return {'host': host, 'container': container, 'path': '', 'created': '', 'age_hours': None, 'status': NOT_DRILLED, 'message': '', 'next_step': '', 'note': '',
-            'wanted': True, 'dumps': []}
+    return {'host': host, 'container': container, 'path': '', 'created': '', 'age_hours': None, 'status': NOT_DRILLED, 'message': '', 'next_step': '',
+            'note': '', 'wanted': True, 'dumps': []}
 
 
 def _dump(part: dict[str, Any]) -> dict[str, Any]:
