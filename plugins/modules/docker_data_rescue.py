@@ -82,6 +82,19 @@ options:
     type: list
     elements: str
     default: []
+  open_files:
+    description:
+      - Also takes what was deleted, but is still open. Only for a host that runs and whose containers still run, such as after C(rm -rf) of a
+        volume's folder. It does not work with the O(host_root) of another host.
+      - The files that the processes of a container hold open or mapped and that have no name any more become the component C(open-files) of its
+        bundle, below the folders that they were in. C(manifest.json) lists what could not be named.
+      - A volume or bind whose folder is gone from the disk, and that a mount of the container still leads to, is read through that mount.
+      - The processes stand still meanwhile, at most O(freeze_timeout). Their control group is frozen. Where that cannot be done, they get SIGSTOP, and
+        SIGCONT afterwards.
+      - C(docs/undelete.md) says what can come back.
+    type: bool
+    default: false
+    version_added: 2.0.0
   orphans:
     description: Also rescues writable layers that no container owns.
     type: bool
@@ -258,6 +271,13 @@ EXAMPLES = r"""
     dest: /srv/rescued
   become: true
 
+- name: The folder of a volume was removed, and its container still runs
+  lifeboat.docker.docker_data_rescue:
+    containers: [shop-db]
+    open_files: true
+    dest: /srv/rescued
+  become: true
+
 - name: Every volume, whoever used it
   lifeboat.docker.docker_data_rescue:
     volumes: ['*']
@@ -351,6 +371,7 @@ def main() -> None:
             volumes=dict(type='list', elements='str', default=[]),
             images=dict(type='list', elements='str', default=[]),
             paths=dict(type='list', elements='str', default=[]),
+            open_files=dict(type='bool', default=False),
             orphans=dict(type='bool', default=False),
             compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),

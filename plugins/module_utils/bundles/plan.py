@@ -32,6 +32,7 @@ class Item(NamedTuple):
     about: Dict[str, Any]               # further fields of the component in the manifest
     status: str = model.COMPLETE        # the best that the component can reach
     shared: Optional[bytes] = None      # path of the data, for what several bundles share
+    held: bool = False                  # only processes of the container still have it: written first
 
 
 class Made(NamedTuple):

@@ -50,7 +50,7 @@ MANY = 4 << 30                          # bytes of a file that may be holes
 LARGEST = (1 << 63) - 1                 # off_t
 MAX_WORDS = 1000                        # characters of one text of a dump
 MAX_LIST = 50
-ARCHIVES = ('volume', 'bind', 'writable', 'rootfs')
+ARCHIVES = ('volume', 'bind', 'writable', 'rootfs', 'open-files')
 SUM_LINE = re.compile(br'(\\?)([0-9a-f]{64}) [ *](.+)\Z', re.DOTALL)
 ESCAPES = {b'\\n': b'\n', b'\\r': b'\r', b'\\\\': b'\\'}
 

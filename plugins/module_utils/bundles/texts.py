@@ -109,6 +109,10 @@ PARTS = {
                   'Unpack it for a fresh server that holds nothing else:\n\n'
                   '    {cat} {sh_file} > dump.{suffix}\n'),
     'no-dump': 'There is no dump of the {engine} database at {data_path}; see below. The raw data are what counts.\n',
+    'open-files': ('Files that were deleted while the container had them open ({place}), as they were then. Folders that were deleted too\n'
+                   'have guessed owners and modes; names that could not be restored are below lifeboat-unnamed/.\n\n'
+                   '    mkdir {sh_stem} && tar -C {sh_stem} {tar} {sh_file}\n\n'
+                   'A restore unpacks it with target: directory only. Copy from it what you need.\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
     'config': ('The recorded definition is in config/; compose.yaml and run.sh there were made from it. When the image is loaded and\n'
@@ -170,6 +174,8 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
     return PARTS['single' if component.get('single') else form].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
+        place='of ' + show(component.get('destination')) if component.get('destination') else 'each below the folders it was in',
+        sh_stem=typed(os.path.basename(component['file']).split('.tar')[0] or 'open-files'),
         object=show(component.get('object') or ''), patterns=show(', '.join(map(str, as_list(component.get('patterns'))))),
         engine=show(component.get('engine') or ''), data_path=show(component.get('data_path') or ''), dump=_dump(component),
         suffix=typed(os.path.splitext(component['file'].rpartition('/')[2].partition('.')[2])[0]),

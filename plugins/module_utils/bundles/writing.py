@@ -58,6 +58,7 @@ class Job(NamedTuple):
     engine: str = ''                    # whose data it holds
     made: Tuple[plan.Made, ...] = ()    # written after everything else
     only_paths: bool = False            # named by the option paths alone: `include` does not hold for it
+    held: Any = None                    # rescue.openfiles.Hold: what only processes of the container still have
 
 
 class Outcome(NamedTuple):
@@ -171,9 +172,11 @@ def write(store: 'Store', job: Job, settings: Settings, measured: Mapping[str, A
         settings = settings._replace(progress=Progress())
     bundle = store.begin(job.name)
     work = _Work(bundle, job, settings, measured, shared)
+    work.held()
     with work.quiet():
         for item in job.items:
-            work.tree(item)
+            if not item.held:
+                work.tree(item)
         if job.with_image:
             work.image(expected(job, settings, measured)['image'][1])
         if job.with_logs:
@@ -233,6 +236,15 @@ class _Work(object):
         self.problems.append(problem('CRASH_CONSISTENT', self.job.name, 'Container %s is still running and %s: its files are '
                                      'rescued as after a power cut.' % (self.job.name, why),
                                      'Stop its processes, or give it more time with freeze_timeout.'))
+
+    def held(self) -> None:
+        """First what goes when a process ends; then the processes may go on."""
+        if self.job.held is None:
+            return
+        for item in self.job.items:
+            if item.held:
+                self.tree(item)
+        self.problems.extend(self.job.held.release(self.job.name, bool(self.records)))
 
     # -- archives ----------------------------------------------------------------------------------------------------------
 
@@ -612,7 +624,7 @@ def _status(job: Job, records: List[Dict[str, Any]]) -> str:
         return model.UNSUPPORTED
     own = [record['status'] for record in records]
     if job.status == model.LOST and not any(record['status'] != model.LOST and record['kind'] in (
-            'writable', 'rootfs', 'volume', 'bind', 'paths') for record in records):
+            'writable', 'rootfs', 'volume', 'bind', 'paths', 'open-files') for record in records):
         return model.LOST
     return model.worst([job.status] + own) if job.status != model.LOST else model.PARTIAL
 

@@ -28,6 +28,7 @@ lifeboat rescue /mnt/usb/rescued --include config,writable,image,volumes,binds,l
 lifeboat rescue /mnt/usb/rescued db --include config,writable,image,volumes,binds,logs,dumps     rows of its databases, too (root)
 lifeboat rescue /mnt/usb/rescued --paths 'web:/srv/uploads/**' --paths db:/var/lib/mysql     nothing but these
 lifeboat rescue /mnt/usb/rescued --volumes '*' --orphans          volumes and layers that no container uses, too
+lifeboat rescue /mnt/usb/rescued db --open-files                   its volume was deleted, and it still runs
 lifeboat verify /mnt/usb/rescued'''
 
 GO_ON = 'Nothing half has its final name. Run the same command again: it goes on where it stopped.'
@@ -43,6 +44,8 @@ def arguments(parser: 'Parser') -> None:
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
                        help='only these files and folders of a container, volume:NAME, layer:NAME or image:REF; ** is any number of '
                             'folders. Everything else that is to be rescued must be named')
+    group.add_argument('--open-files', action='store_true',
+                       help='also deleted files that containers which still run have open; only for the disk of this very machine')
     group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
     group.add_argument('--refuse-if-tight', action='store_true',
                        help='where DEST has no room for everything, do nothing instead of leaving images and binds out')
@@ -97,7 +100,8 @@ def params(given: 'argparse.Namespace') -> Dict[str, Any]:
             'images': listed(given.images), 'paths': given.paths, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
             'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
             'image_optional': not given.refuse_if_tight, 'binds_optional': not given.refuse_if_tight,
-            'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most, 'dump_scratch_dir': given.scratch_dir, 'dump_timeout': patience}
+            'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most, 'dump_scratch_dir': given.scratch_dir, 'dump_timeout': patience,
+            'open_files': given.open_files}
 
 
 def status(result: Dict[str, Any]) -> int:
