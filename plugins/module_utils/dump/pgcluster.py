@@ -50,7 +50,9 @@ class Writer(object):
         if self._run('pg_dumpall', '--globals-only'):
             self.partial.append('roles and tablespaces could not be dumped as a whole')
         for name, open_ in found:
-            if open_ == 't':
+            if '`' in name:             # psql may run what stands between two of them
+                self.partial.append('the database %s has a name that no dump may have, and is not in it' % label((name,)))
+            elif open_ == 't':
                 self._database(name)
             else:
                 self.partial.append('the database %s allows no connection and is not in the dump' % label((name,)))

@@ -184,6 +184,12 @@ def test_an_empty_list_of_databases_is_no_dump():
         assert server.written == []
 
 
+def test_a_name_that_psql_would_run_is_not_written():
+    """Without its connect command its tables would be loaded into the database before."""
+    server = Server({'shop': {}, 'a`x`': table(1, 1)})
+    assert written(server).partial == ['the database "a`x`" has a name that no dump may have, and is not in it']
+
+
 def test_prepared_transactions_are_named_and_hold_nothing_up():
     server = Server({'shop': {}})
     server.prepared = ["it's"]

@@ -54,7 +54,9 @@ def test_what_pg_dump_writes_passes_unchanged_and_is_counted(size):
 
 @pytest.mark.parametrize('line', [
     br'\! touch /tmp/run', br'select 1 \! touch /tmp/run', br'\connect `touch /tmp/run`', br'\connect -reuse-previous=on "dbname=`x`"',
-    br'\encoding `x`', br'\connect -reuse-previous=on "dbname=\'a\"', br'\i /etc/passwd', br'\copy t to program $$touch x$$', br"select 'a' \g |sh", br'\o |sh', b'select 1; -- x\n\\! y', br'$a $ \! x', br"U&'\0041'",
+    br'\encoding `x`',
+    br'\connect -reuse-previous=on "dbname=\'a\"', br'\i /etc/passwd', br'\copy t to program $$touch x$$', br"select 'a' \g |sh", br'\o |sh',
+    b'select 1; -- x\n\\! y', br'$a $ \! x', br"U&'\0041'",
     br"e'\'' \! x", br"'' \! x", br'"a""b" \! x', b'/* \n */ \\! x', br'\restrict a b; \! x', b"\\connect x\r"])
 def test_commands_to_psql_become_comments(line):
     said, found = filtered(b'SELECT 1;\n' + line + b'\nSELECT 2;\n')
