@@ -15,7 +15,7 @@ from rig import databases, listing
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
-KINDS = {'pg-layer': 'postgresql', 'pg-volume': 'postgresql', 'redis': 'redis', 'sqlite': 'sqlite'}
+KINDS = {'pg-layer': 'postgresql', 'pg-volume': 'postgresql', 'my-layer': 'mariadb', 'my-volume': 'mariadb', 'redis': 'redis', 'sqlite': 'sqlite'}
 
 
 @pytest.fixture(scope='module')
@@ -62,6 +62,16 @@ def test_rows_of_postgresql(dumps, dead_databases, name):
     assert item['version'].isdigit() and 'state: in production' in item['marks'], item
 
 
+@pytest.mark.parametrize('name', ['my-layer', 'my-volume'])
+def test_rows_of_mariadb(dumps, dead_databases, name):
+    item = dumps[0][name]
+    text = content(item)
+    rows = [int(row) for values in re.findall(rb'INSERT INTO `t` VALUES\s*([^;]*);\n', text) for row in re.findall(rb'\((\d+)\)', values)]
+    assert rows == list(range(len(rows))) and len(rows) > dead_databases.told[name]
+    assert item['counts'] == {'shop.t': len(rows)} and 'MariaDB' in item['version'] and 'force_recovery' not in ' '.join(item['marks'])
+    assert b"'shop','e'," in text and b'PROCEDURE `p`' in text, 'events and routines'
+
+
 def test_rows_of_redis_and_sqlite(dumps, dead_databases, tmp_path):
     item = dumps[0]['redis']
     assert content(item)[:5] == b'REDIS' and item['counts'] == {'db0': 1}
@@ -73,6 +83,10 @@ def test_rows_of_redis_and_sqlite(dumps, dead_databases, tmp_path):
     assert database.execute('pragma integrity_check').fetchone() == ('ok',)
 
 
+LOAD_MARIADB = ('mkdir /tmp/d; mariadb-install-db --datadir=/tmp/d --skip-test-db --auth-root-authentication-method=normal >/dev/null; '
+                'mariadbd --skip-networking --socket=/tmp/my --pid-file=/tmp/my.pid --datadir=/tmp/d 2>/dev/null & '
+                'until mariadb -S /tmp/my -u root -e "select 1" >/dev/null 2>&1; do sleep 0.1; done; mariadb -S /tmp/my -u root --binary-mode && '
+                'mariadb -S /tmp/my -u root -N -e "select count(*), max(n) from shop.t; select count(*) from information_schema.events"')
 LOAD_REDIS = ('cat > /tmp/dump.rdb; redis-server --port 0 --unixsocket /tmp/redis --dir /tmp --appendonly no >/dev/null & '
               'until redis-cli -s /tmp/redis ping 2>/dev/null | grep -q PONG; do sleep 0.1; done; redis-cli -s /tmp/redis lrange l -1 -1')
 
@@ -92,6 +106,10 @@ def test_the_dumps_load(dumps, dead_databases, start_engine):
     assert done.returncode == 0, done.stdout[-2000:]
     count = int(engine.docker('exec', 'fresh', 'psql', '-Atc', 'select count(*) from t'))
     assert count == item['counts']['postgres.public.t']
+    said = subprocess.run(engine.enter('docker', 'run', '--rm', '-i', '--network', 'none', '--user', 'mysql', databases.IMAGE, 'bash', '-c', LOAD_MARIADB),
+                          input=content(dumps[0]['my-volume']), stdout=subprocess.PIPE, check=True).stdout.split()
+    count = dumps[0]['my-volume']['counts']['shop.t']
+    assert [int(each) for each in said] == [count, count - 1, 1]
     said = subprocess.run(engine.enter('docker', 'run', '--rm', '-i', '--network', 'none', databases.IMAGE, 'bash', '-c', LOAD_REDIS),
                           input=content(dumps[0]['redis']), stdout=subprocess.PIPE, check=True).stdout
     assert int(said.split()[-1]) >= dead_databases.told['redis']

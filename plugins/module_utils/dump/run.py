@@ -218,7 +218,7 @@ def _attempt(request: Request, database: find.Database, kind: Kind, attempt: int
         scene = view.Scene(paths[:1] if layers[0].encoding == model.PLAIN else paths,
                            tuple(_places(container)), work, size, in_memory, layers[0].encoding == model.OVERLAY_USER)
         environment = dict(item.split('=', 1) for item in container.definition.env if '=' in item)
-        asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt)
+        asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt, request.verify == COUNTS)
         return box.run(scene, functools.partial(_work, kind.dump, asked), Limits(request.timeout, request.memory, file=size), deliver)
     finally:
         shutil.rmtree(work, ignore_errors=True)
