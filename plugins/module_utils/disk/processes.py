@@ -60,10 +60,11 @@ class Held(NamedTuple):
 
 def of_container(pid: int, words: Sequence[str]) -> List[int]:
     """The processes of a container, sorted: those in the mount namespace of its process PID, and those in another one whose control group
-    (v1 or v2) has one of WORDS (the seam's cgroup_ids()) in its path. Never one in the mount namespace of this machine, like a monitor of the
-    container, whose control group is called after it too."""
-    ours = {_namespace('self'), _namespace(1), None}
+    (v1 or v2) has one of WORDS (the seam's cgroup_ids()) in its path. Never one in the mount namespace of this machine or of the parent of PID,
+    like a monitor of the container, whose control group is called after it too."""
     main = _namespace(pid)
+    ours = {_namespace('self'), _namespace(1), None}
+    ours |= {_namespace(_parent(pid))} - {main}
     wanted = [word.encode('ascii', 'replace') for word in words if word]
     found = []
     for name in kernel_names('/proc')[:MAX_PROCESSES]:
@@ -87,6 +88,12 @@ def started(pid: int) -> Tuple[bytes, int]:
     raw = read_proc(pid, 'stat', 4096)
     fields = raw[raw.rfind(b')') + 1:].split()
     return (fields[0], int(fields[19])) if len(fields) > 19 else (b'', 0)
+
+
+def _parent(pid: int) -> int:
+    raw = read_proc(pid, 'stat', 4096)
+    fields = raw[raw.rfind(b')') + 1:].split()
+    return int(fields[1]) if len(fields) > 1 else 0
 
 
 def _namespace(pid: object) -> Optional[str]:
