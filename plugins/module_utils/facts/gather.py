@@ -92,7 +92,7 @@ def _gather(host: 'Host', options: Options, chosen: 'List[Tuple[Root, str]]', at
         volumes = [volume for root in host.roots for name, volume in sorted(root.volumes_with_users().items())
                    if names is None or name in names]
     if 'orphans' in wanted and not options.named:
-        orphans = [orphan for root in host.roots for orphan in root.orphans()]
+        orphans = [orphan for dummy, orphan in host.orphans()]
     if trees is not None:
         _walk(trees, options, [record for dummy, record in records], volumes, orphans, problems)
     for root, record in records:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Container, Dict, Iterator, List, Mapping,
 from ..archive import compress, trees
 from ..archive.opentree import still_open
 from ..archive.progress import Progress, human
-from ..bundles import objects, paths, plan, target, writing as bundle
+from ..bundles import objects, paths, plan, reading, target, writing as bundle
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
@@ -57,6 +57,8 @@ class Request(NamedTuple):
     quiesce: str = 'none'
     freeze_timeout: int = 300
     max_bytes: int = 0
+    dump_scratch_dir: Optional[bytes] = None
+    dump_timeout: float = 3600
     open_files: bool = False            # take what only processes of the containers still have
     inside: Any = None                  # callable(folder): dest is FOLDER or below, where dest is not on this machine
 
@@ -71,7 +73,8 @@ def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
         image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,
         quiesce=params['quiesce'], freeze_timeout=params['freeze_timeout'], max_bytes=params['max_bytes'],
-        open_files=params['open_files'])
+        dump_scratch_dir=os.path.abspath(os.fsencode(params['dump_scratch_dir'])) if params.get('dump_scratch_dir') else None,
+        dump_timeout=params.get('dump_timeout') or 3600, open_files=params['open_files'])
 
 
 def rescue(host: 'Host', request: Request, store: 'Optional[Store]' = None, progress: Optional[Progress] = None) -> Dict[str, Any]:
@@ -216,6 +219,12 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     held = _holds(chosen, request, holds)
     for root, ident in chosen:
         jobs.append(_with_held(_container_job(host, root, root.container(ident), request, alone), held.get((root.path, ident))))
+    if chosen and 'dumps' in request.include:
+        from . import dumps
+        found, more = dumps.by_container(host, request.containers, dumps.Options(
+            compress.pick(request.compression), request.dump_scratch_dir, request.dump_timeout, {'writable', 'volumes', 'binds'} <= set(request.include)))
+        problems.extend(more)
+        jobs = [job._replace(made=found.get((root.path, ident), ())) for job, (root, ident) in zip(jobs, chosen)]
     if request.open_files and not any(job.held is not None and job.held.items for job in jobs):
         problems.append(problem('NOTHING_OPEN', wording.text(host.root.path), 'open_files: true found nothing: of %d containers %d run, and none of their '
                                 'processes has a deleted file.' % (len(chosen), len(held)), ''))
@@ -225,9 +234,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     jobs.extend(_volume_jobs(host, volumes, alone, request))
     jobs.extend(_image_jobs(host, request))
     if request.orphans:
-        for root in host.roots:
-            for orphan in root.orphans():
-                jobs.append(_orphan_job(host, root, orphan, request))
+        for root, orphan in host.orphans():
+            jobs.append(_orphan_job(host, root, orphan, request))
     _add_paths(host, request, jobs, wanted)
     if not jobs and not any(item.severity == model.CRITICAL for item in problems):
         problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
@@ -473,6 +481,8 @@ def _needs(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[in
                 need(PARTS.get(item.kind, item.kind), _packed(mark, share))
             if item.shared is not None:
                 counted.add(item.shared)
+        for made in job.made:
+            need('dumps', int(made.bytes * share))
         log = job.container.log if job.container is not None else None
         if job.with_logs and log is not None:
             need('logs', 2 * log.bytes)
@@ -502,14 +512,18 @@ def _make_room(request: Request, jobs: List[bundle.Job], measured: List[Dict[str
     except OSError as exc:
         raise LifeboatError('The free space of dest %s is not known: %s. Choose another dest.' % (
             wording.text(request.dest), metadata.describe(exc)))
-    notes = []
+    notes: List[model.Problem] = []
     needs = _needs(jobs, measured, done, settings)
 
     def fits() -> bool:
         return not request.check_space or not sum(needs.values()) or sum(needs.values()) + RESERVE <= free
 
+    if needs.get('dumps') and not fits():
+        jobs, notes = _without_dumps(jobs, done, needs['dumps'])
+        needs = _needs(jobs, measured, done, settings)
     if request.image_optional and not fits():
-        jobs, notes = _without_images(jobs, done, sum(needs.values()))
+        jobs, more = _without_images(jobs, done, sum(needs.values()))
+        notes = notes + more
         needs = _needs(jobs, measured, done, settings)
     if request.binds_optional and not fits():
         without = sum(needs.values()) + RESERVE - free
@@ -525,6 +539,19 @@ def _make_room(request: Request, jobs: List[bundle.Job], measured: List[Dict[str
         'include, which leaves out what it does not name, or set check_space: false to try anyway.' % (
             wording.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
             '; without images and binds, which are left out already' if notes else ''))
+
+
+def _without_dumps(jobs: List[bundle.Job], done: Dict[int, Optional[Dict[str, Any]]], needed: int) -> Tuple[List[bundle.Job], List[model.Problem]]:
+    """(jobs that dump nothing, problems): the raw data come first. What lacks a dump that was asked for is partial."""
+    notes, kept = [], []
+    for index, job in enumerate(jobs):
+        if job.made and done[index] is None:
+            note = problem('DUMP_NO_SPACE', job.name, 'No database of %s is dumped: dest may lack room for the dumps of this run (about %s) '
+                           'beside the raw data.' % (job.name, human(needed)), 'Rescue to a larger dest; what is there already is used.')
+            notes.append(note)
+            job = job._replace(made=(), problems=job.problems + (note,), status=model.worst([job.status, model.PARTIAL]))
+        kept.append(job)
+    return kept, notes
 
 
 def _without_images(jobs: List[bundle.Job], done: Dict[int, Optional[Dict[str, Any]]], needed: int) -> Tuple[List[bundle.Job], List[model.Problem]]:
@@ -611,11 +638,16 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
             components.append({'name': 'image', 'kind': 'image', 'file': 'image.tar', 'sha256': None,
                                'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,
                                'status': job.image.status if job.image is not None else model.PARTIAL})
+        more: Tuple[model.Problem, ...] = ()
+        for made in job.made:
+            record, notes = made.forecast()
+            components.append(dict(record, name=made.name, kind=made.kind, bytes=made.bytes))
+            more += tuple(notes)
         if job.with_config:
             components.append({'name': 'config', 'kind': 'config', 'file': bundle.DEFINITION, 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})
         outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status,
-                                       sum(item['bytes'] for item in components), 0, components, job.problems))
+                                       sum(item['bytes'] for item in components), 0, components, job.problems + more))
     return _result(jobs, outcomes, problems)
 
 
@@ -632,7 +664,7 @@ def _result(jobs: List[bundle.Job], outcomes: List[bundle.Outcome], problems: Li
             'id': container.id if container is not None else None,
             'image': job.subject.get('image', {}).get('reference') if isinstance(job.subject.get('image'), dict) else None,
             'status': outcome.status, 'changed': outcome.changed, 'bytes': outcome.bytes, 'files': outcome.files,
-            'components': [{key: item.get(key) for key in SHOWN} for item in outcome.components],
+            'components': [dict({key: item.get(key) for key in SHOWN}, **reading.dump_facts(item)) for item in outcome.components],
             'problems': [dict(item._asdict()) for item in _worst_first(bundle._unique(outcome.problems + tuple(
                 item for item in problems if item.object == job.name)))[:REASONS]]})
         bundles.append(fields)
