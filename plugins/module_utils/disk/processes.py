@@ -39,6 +39,11 @@ class OpenFile(NamedTuple):
     pid: int
     st: os.stat_result
 
+    @property
+    def key(self) -> Tuple[int, int, bytes]:
+        """The same for one file under one name, whoever holds it."""
+        return self.st.st_dev, self.st.st_ino, self.text
+
 
 class Unread(NamedTuple):
     """A deleted file, or all those of a process, that could not be opened."""
@@ -243,10 +248,9 @@ class _Scan(object):
         return self._add(OpenFile(fd, None if elsewhere else named(text), text, pid, st))
 
     def _add(self, item: OpenFile) -> bool:
-        key = (item.st.st_dev, item.st.st_ino, item.text)
-        if key in self._known:
+        if item.key in self._known:
             return False
-        self._known.add(key)
+        self._known.add(item.key)
         self._texts.add(item.text)
         self.files.append(item)
         return True
