@@ -157,8 +157,9 @@ def _next_step(disk: 'HostRoot', item: Snapshot) -> str:
         return 'Read it with lifeboat --disk %s look.' % wording.show(item.path)
     if item.top == b'/':
         return 'Read it with host_root %s.' % wording.show(disk.place(item.path))
-    same = '' if disk.path == b'/' else 'host_root %s and ' % wording.show(disk.path)
-    return 'Read it with %sdata_roots %s.' % (same, wording.show(_inside(item)))
+    if disk.path == b'/':
+        return 'Read it with data_roots %s.' % wording.show(_inside(item))
+    return 'Read it with host_root %s and data_roots %s.' % (wording.show(disk.path), wording.show(_inside(item)))
 
 
 def _problems(disk: 'HostRoot', found: List[Snapshot]) -> List[model.Problem]:
