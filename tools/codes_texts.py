@@ -66,6 +66,9 @@ TEXTS: typing.Dict[str, Text] = {
     'VM_DISK': (
         'Attaching is safe: the image is not written.', 'Attach it and look into it: [disks.md](disks.md).',
         'lifeboat --disk FILE look\nlifeboat --disk FILE --nested look'),
+    'SNAPSHOT_FOUND': (
+        'Reading a snapshot is safe. A rollback is not: it removes what is newer.',
+        'If something is missing, read the snapshot: [undelete.md](undelete.md).', 'lifeboat --host-root /.snapshots/1/snapshot look'),
     'SWARM_REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes the folder `swarm`.', 'Copy the folder before dockerd is started on this disk.',
         'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm'),

@@ -222,6 +222,12 @@ ansible_facts:
           description: Writable layers and volumes that no container owns.
           returned: if the subset V(orphans) is gathered and O(containers) names none
           type: dict
+        snapshots:
+          description: 'Snapshots on this disk that hold a data root: C(path), C(kind) (V(snapper), V(timeshift), V(folder), V(zfs), V(lvm)), C(data_root),
+            C(created), C(checked) (false for ZFS and LVM, which are not looked into) and C(next_step).'
+          returned: always
+          type: list
+          elements: dict
         problems:
           description: 'What is wrong with the host: C(code), C(severity), C(object), C(message), C(next_step), C(loses_data) (something of
             the object is missing or cannot be read) and C(blocks_start) (the engine or the container does not start with it).'

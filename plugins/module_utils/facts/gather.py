@@ -10,6 +10,7 @@ from ..formats import redact, wording
 from ..formats.redact import REDACTED
 from ..records import model, selection
 from ..records.codes import problem
+from . import snapshots
 
 if TYPE_CHECKING:
     from ..engines.api import Root
@@ -112,6 +113,8 @@ def _gather(host: 'Host', options: Options, chosen: 'List[Tuple[Root, str]]', at
     if os.geteuid() != 0:
         problems.append(problem('PRIVILEGES_MISSING', wording.text(host.root.path), 'Not run as root: what other users own '
                                 'and trusted.* attributes cannot be read.', 'Use become: true.'))
+    facts['snapshots'], more = snapshots.find(host)
+    problems.extend(more)
     facts['problems'] = _problems(problems)
     facts['summary'] = _summary(facts)
     return facts

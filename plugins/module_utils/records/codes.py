@@ -34,6 +34,7 @@ CODES = {
                                     'files look as if they were there, and files are missing. Root inside a container '
                                     'needs CAP_SYS_ADMIN for these attributes.', LOSES_DATA, HIDES, PASSES),
     'VM_DISK': (INFO, 'A file is the disk of a virtual machine or an appliance. Containers may be in it.'),
+    'SNAPSHOT_FOUND': (INFO, 'Snapshots of snapper, Timeshift, ZFS or LVM, or folders below .snapshots, have the data root as it was.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
     # a disk that is attached
