@@ -96,8 +96,8 @@ def read(readers: Readers, ident: str) -> model.Container:
         ident, name, annotation(spec, 'Created') or metadata.text_of(record, 'created') or None, 'sha256:' + image if names.is_id(image) else None,
         annotation(spec, 'Image') or metadata.text_of(about, 'image-name') or None, definition.labels, state, root.candidate.path,
         os.path.join(root.candidate.path, folder) if folder is not None else None, 'containers-storage', store.name, status, tuple(problems), found.stack,
-        mounts, crilog.log_of(root.disk, annotation(spec, 'LogPath')), definition, Records(root, store, ident), dict(found.sources), root.map_of(ident, store), root.run_files(store, ident),
-        pod_of(store, ident, spec))
+        mounts, crilog.log_of(root.disk, annotation(spec, 'LogPath')), definition, Records(root, store, ident), dict(found.sources),
+        root.map_of(ident, store), root.run_files(store, ident), pod_of(store, ident, spec))
 
 
 def of_spec(spec: Any) -> Definition:
