@@ -159,6 +159,14 @@ TEXTS: typing.Dict[str, Text] = {
     'MOUNT_WRITES_LEFT': (
         'The folder that the message names is safe as long as the container is not started or stopped.', 'Copy that folder by hand.',
         'cp -a DIR /srv/written'),
+    'EMPTYDIR_OF_POD': (
+        'A rescue is safe. A kubelet that reaches its API server and hears that the pod is gone, or was moved to another node, deletes it.',
+        'Rescue it before kubelet is started with a network.', RESCUE_NAME),
+    'VOLUME_EMPTY_HERE': (
+        ALL_SAFE, 'Look for `medium: Memory` in the specification of the pod. If it is there, its data are gone with the power.', LOOK_NAME),
+    'SUBPATH_UNKNOWN': (
+        'The data are safe: the whole volume is rescued.', 'Look for `subPath` in the specification of the pod, and restore that part of the volume.',
+        LOOK_NAME),
     'VOLUME_LAYER_ONLY': (
         'What was written to the volume is safe.', 'Take its other files from the image that it was made from.', LOOK),
     # a container's records
@@ -185,9 +193,13 @@ TEXTS: typing.Dict[str, Text] = {
         'lifeboat look -v\nlifeboat diff ID'),
     'REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes this container; its anonymous volumes stay until the next prune. On Podman the first command '
-        'after a reboot deletes both, and a start of crio each of its containers.',
+        'after a reboot deletes both, and a start of crio each of its containers. kubelet deletes older attempts of a container, and static pods without '
+        'a manifest; containerd deletes the folders of containers that its database does not have.',
         'Rescue and verify it before the engine is started on this disk. `lifeboat repair --guard` clears the mark, so that a start keeps it.',
         RESCUE_NAME + '\n' + VERIFY + '\nlifeboat repair --guard'),
+    'REPLACED_AT_NEXT_START': (
+        'A rescue is safe. A start of kubelet makes a new container with an empty writable layer; the old layer stays until that one is replaced too.',
+        'Rescue it before kubelet is started. What belongs on a volume should be on one.', RESCUE_NAME + '\n' + VERIFY),
     'REMOVAL_INTERRUPTED': (
         'A rescue is safe. `docker rm` and every prune delete what is left.',
         'Rescue it before anybody runs `docker rm` or a prune. Then look at what is missing.', RESCUE_NAME + '\nlifeboat diff NAME'),

@@ -108,7 +108,7 @@ def test_no_import_leads_upwards(folder, refused):
 def test_an_engine_that_there_is_not(tmp_path):
     with pytest.raises(LifeboatError) as raised:
         registry.open_host(os.fsencode(str(tmp_path)), engines=['docker', 'doker'])
-    assert str(raised.value) == 'engines has no "doker"; it has: docker, crio, podman, all.'
+    assert str(raised.value) == 'engines has no "doker"; it has: docker, crio, kubernetes, nerdctl, podman, all.'
 
 
 # -- a copy of the tree, with something more in it ---------------------------------------------------------------------------------------

@@ -86,6 +86,10 @@ CODES = {
     'IN_POD': (INFO, 'A container of a pod. The pod itself, its infra container and its published ports are not in the bundle.'),
     'MOUNT_WRITES_LEFT': (WARNING, 'What a container wrote to a mount with :O, or to an image that it had mounted read-write, is not rescued: it '
                                    'is in no layer. The engine empties it when the container stops.', LOSES_DATA, DELETES),
+    'EMPTYDIR_OF_POD': (INFO, 'A volume that is the emptyDir of a pod: kubelet deletes it with the pod.', DELETES),
+    'VOLUME_EMPTY_HERE': (WARNING, 'An emptyDir with nothing in it: nothing was written to it, or it lay in memory. The disk does not tell which.'),
+    'SUBPATH_UNKNOWN': (INFO, 'A container had a folder or file of a volume mounted. Which one is only in the specification of its pod; the whole volume '
+                              'is rescued.'),
     'VOLUME_LAYER_ONLY': (INFO, 'A volume that is a layer over an image: what was written to it is kept, not the image.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),
@@ -97,7 +101,10 @@ CODES = {
     'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.', BLOCKS_START),
     'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of the engine deletes this container: dockerd one that was started with --rm (its anonymous '
                                         'volumes stay, but belong to nobody: the next docker volume prune deletes them), the first podman command '
-                                        'after a reboot the same with its anonymous volumes, crio each one after a reboot.', DELETES),
+                                        'after a reboot the same with its anonymous volumes, crio each one after a reboot, kubelet each dead '
+                                        'container of which there is a newer attempt, and static pods without a manifest.', DELETES),
+    'REPLACED_AT_NEXT_START': (WARNING, 'Kubernetes does not start a container again: the next start of kubelet makes a new one with an empty writable '
+                                        'layer. The old one is deleted when the new one was replaced too, or with its pod.', DELETES),
     'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone. A start of dockerd lists it '
                                       'as dead and removes nothing more of it; docker rm and docker container prune do.',
                                       LOSES_DATA, BLOCKS_START, DELETES),
