@@ -8,7 +8,7 @@ from ...formats import wording
 from ...layers import idmap, privileges
 from ...records import model
 from .. import api
-from . import configs, containers, liveness, neighbours, networks, orphans, rootcheck, stores, volumes as volume_store
+from . import configs, containers, liveness, orphans, rootcheck, stores, volumes as volume_store
 from .engine import NAME
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ class DataRoot(api.Root):
         return self.stores.image_of(container, manifest)
 
     def neighbours(self, container: model.Container) -> api.Neighbours:
+        from . import neighbours, networks  # few callers want them
         if self._networks is None:
             self._networks = networks.recorded(self._dir)
         return neighbours.neighbours(container, self._networks, self._configs, self.container)
