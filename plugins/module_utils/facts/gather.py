@@ -93,7 +93,7 @@ def _gather(host: 'Host', options: Options, chosen: 'List[Tuple[Root, str]]', at
         volumes = [volume for root in host.roots for name, volume in sorted(root.volumes_with_users().items())
                    if names is None or name in names]
     if 'orphans' in wanted and not options.named:
-        orphans = [orphan for root in host.roots for orphan in root.orphans()]
+        orphans = [orphan for dummy, orphan in host.orphans()]
     if trees is not None:
         _walk(trees, options, [record for dummy, record in records], volumes, orphans, problems)
     for root, record in records:
@@ -153,7 +153,7 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
     }
     if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
         fields['sources'] = dict(record.sources)
-    problems = list(record.problems)
+    problems = list(record.problems) + _still_open(root, record)
     if options.definitions:
         fields.update(_defined(record, options, at_length))
     if at_length:
@@ -186,6 +186,17 @@ def _defined(record: model.Container, options: Options, at_length: bool) -> Dict
     if at_length:
         fields['env'] = _env(definition.env, options.redact)
     return fields
+
+
+def _still_open(root: 'Root', record: model.Container) -> List[model.Problem]:
+    """Of a container that runs although its volume is gone: what its processes still have of it."""
+    if not any(mount.path is None and mount.type in ('volume', 'bind') for mount in record.mounts):
+        return []
+    pid = root.alive(record)
+    if pid is None:
+        return []
+    from ..archive.opentree import still_open
+    return still_open(record, pid, root.cgroup_ids(record))
 
 
 def _pod(pod: Any) -> Optional[Dict[str, Any]]:

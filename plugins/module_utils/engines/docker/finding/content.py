@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence, Set, Tuple
 from ....formats import wording
 from ....formats.patterns import Lazy
 from ....formats.wording import show
-from ...shared.snapshotters import FOLDER as SNAPSHOTTER
+from ...shared.containerd.snapshotters import FOLDER as SNAPSHOTTER
 from .. import driver_table
 
 if TYPE_CHECKING:
