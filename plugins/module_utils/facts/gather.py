@@ -8,7 +8,7 @@ from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..formats import redact, wording
 from ..formats.redact import REDACTED
-from ..records import model, selection
+from ..records import model, owners, selection
 from ..records.codes import problem
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
     }
     if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
         fields['sources'] = dict(record.sources)
-    problems = list(record.problems) + _still_open(root, record)
+    problems = list(record.problems + owners.assumed(record.idmap, record.name or record.id[:12])) + _still_open(root, record)
     if options.definitions:
         fields.update(_defined(record, options, at_length))
     if at_length:
@@ -456,7 +456,7 @@ def _volume(volume: model.Volume, options: Options, at_length: bool, trees: 'Opt
         fields['labels'] = _labels(volume.labels, options)
     if at_length:
         fields.update(wording.path_fields(volume.path))
-    problems = list(volume.problems)
+    problems = list(volume.problems + owners.assumed(volume.idmap, volume.name))
     if trees is not None and volume.path is not None and _is_folder(volume.path):
         found = trees.of_folder(volume.path)
         problems.extend(_unread(found, volume.name, 'Volume %s' % volume.name))
@@ -473,7 +473,7 @@ def _orphans(host: 'Host', options: Options, orphans: List[model.Orphan], trees:
     layers, names = [], []
     for orphan in orphans:
         fields = wording.path_fields(orphan.path)
-        problems = list(orphan.problems)
+        problems = list(orphan.problems + owners.assumed(orphan.idmap, orphan.name))
         fields.update({'image': {'id': orphan.image_id, 'reference': orphan.image_reference}, 'name': orphan.name,
                        'store': orphan.store, 'driver': orphan.driver, 'owner_hint': orphan.owner_hint,
                        'root': wording.text(orphan.root), 'usage': None, 'newest_mtime': None})
