@@ -188,6 +188,11 @@ TEXTS: typing.Dict[str, Text] = {
         'A rescue is safe. The bundle is called after the ID.',
         'Recognise the container by its image, labels, logs and files; the message lists hints. Give the name when you restore it.',
         'lifeboat logs ID | tail\nansible-playbook lifeboat.docker.restore -i healthy, -e restore_path=BUNDLE -e restore_name=NAME'),
+    'OWNERS_ASSUMED': (
+        'A rescue is safe: the manifest has the map that was used (`source.idmap`), so nothing is lost.',
+        'Put `/etc/subuid` and `/etc/subgid` of the dead host below the host root and rescue again with `force: true`. Where they are lost, compare owners '
+        'with what the image expects, and change them after the restore.',
+        LOOK_NAME + '\nlifeboat ls -l NAME:/'),
     'NAME_CONFLICT': (
         'A rescue is safe: both come out, into folders with different IDs.', 'Tell them apart by date and content.',
         'lifeboat look -v\nlifeboat diff ID'),

@@ -98,6 +98,8 @@ CODES = {
     'CONFIG_MISMATCH': (WARNING, 'config.v2.json carries the ID of another container; dockerd rejects it.', LOSES_DATA, BLOCKS_START),
     'CONFIG_FROM_TEMP': (INFO, 'The newest complete record was in a temporary file of an interrupted write.'),
     'NAME_UNKNOWN': (WARNING, 'The name of the container was only in the damaged record.', LOSES_DATA),
+    'OWNERS_ASSUMED': (INFO, 'The IDs of a user namespace are not in /etc/subuid and /etc/subgid of the dead host. Owners of files were mapped by an '
+                             'assumption, or only in part.'),
     'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.', BLOCKS_START),
     'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of the engine deletes this container: dockerd one that was started with --rm (its anonymous '
                                         'volumes stay, but belong to nobody: the next docker volume prune deletes them), the first podman command '
