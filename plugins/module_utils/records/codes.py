@@ -154,6 +154,9 @@ CODES = {
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image. Everything else was rescued.'),
     'BIND_LEFT_OUT': (WARNING, 'There was no room for the folder of a bind mount. Everything else was rescued.'),
     # reading
+    'DEPLOYMENT_INCOMPLETE': (INFO, 'An original file that labels, compose files or units name was not taken: it is not on this disk, or was '
+                                    'refused.'),
+    'DEPLOYMENT_DIFFERS': (WARNING, 'Containers ran otherwise than the original compose files say. Compose would make them anew.'),
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.', LOSES_DATA, PASSES),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),
     'CRASH_CONSISTENT': (WARNING, 'The container was running while it was read. Its files are as after a power cut.', LIVE),
