@@ -25,7 +25,7 @@ BELOW = {
     'bundles': GROUND | {'engines', 'archive', 'deployment', 'recreate', 'images'},
     'transport': GROUND | {'archive', 'images', 'bundles'},
     'facts': BELOW_BUNDLES,
-    'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
+    'rescue': BELOW_BUNDLES | {'bundles', 'transport', 'dump'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
     'repair': GROUND | {'archive', 'engines', 'images'},
     'dump': BELOW_BUNDLES | {'bundles'},
