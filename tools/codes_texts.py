@@ -339,6 +339,14 @@ TEXTS: typing.Dict[str, Text] = {
         'Everything else is in the bundle. The folder is still on the host.',
         'Rescue to a DEST with more room: what is there already is used. Without `binds` in `include` all binds are left out.',
         'df -h DEST\n' + RESCUE_NAME),
+    'DEPLOYMENT_INCOMPLETE': (
+        'Everything else of the original files is in the bundle `deployment`. Nothing of the data of containers depends on it.',
+        'Read `left_out` in `deployment.json`: each path with the reason. Copy by hand what you need.',
+        'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
+    'DEPLOYMENT_DIFFERS': (
+        'The bundles have what ran, the bundle `deployment` has the original files. Both are whole.',
+        'Read the differences before you start the original files. To start what ran, restore the bundles.',
+        'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
     # reading
     'READ_ERROR': (
         'Everything else was read. Do not run `fsck` on the only copy.', 'Copy the disk once, and rescue from the copy.', COPY),

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
             ...
 
 SCHEMA_VERSIONS = (1, 2)
-KINDS = ('container', 'volume', 'orphan', 'image')
+DEPLOYMENT = 'deployment'               # the original files of a host; nothing in it is restored like the rest
+KINDS = ('container', 'volume', 'orphan', 'image', DEPLOYMENT)
 MANIFEST = b'manifest.json'
 SUMS = b'SHA256SUMS'
 

@@ -171,6 +171,9 @@ CODES = {
     'REACHED_THROUGH_PROCESS': (INFO, 'Data that are not on the disk any more were read through the mount of a running process.'),
     'NOTHING_OPEN': (INFO, 'Open files were asked for, and no process of the containers has a deleted file.'),
     # reading
+    'DEPLOYMENT_INCOMPLETE': (INFO, 'An original file that labels, compose files or units name was not taken: it is not on this disk, or was '
+                                    'refused.'),
+    'DEPLOYMENT_DIFFERS': (WARNING, 'Containers ran otherwise than the original compose files say. Compose would make them anew.'),
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.', LOSES_DATA, PASSES),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),
     'CRASH_CONSISTENT': (WARNING, 'The container was running while it was read. Its files are as after a power cut.', LIVE),

@@ -6,7 +6,7 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from ..archive import compress, trees
+from ..archive import compress, trees, write as archive
 from ..archive.opentree import still_open
 from ..archive.progress import Progress, human
 from ..bundles import objects, paths, plan, reading, target, writing as bundle
@@ -21,6 +21,7 @@ from . import openfiles
 
 if TYPE_CHECKING:
     from ..bundles.store import Store
+    from ..deployment.gather import Deployment
     from ..engines.api import Root
     from ..engines.registry import Host
     from ..images.store import ImageStore
@@ -45,6 +46,7 @@ class Request(NamedTuple):
     volumes: Tuple[str, ...] = ()
     images: Tuple[str, ...] = ()
     paths: Tuple[str, ...] = ()         # OBJECT:GLOB
+    deployment: bool = False
     orphans: bool = False
     compression: str = 'auto'
     on_error: str = 'continue'
@@ -68,7 +70,7 @@ def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
     return Request(
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
-        paths=tuple(params['paths']),
+        paths=tuple(params['paths']), deployment=params['deployment'],
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
         image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,
@@ -100,6 +102,10 @@ def _rescue(host: 'Host', request: Request, store: 'Store', progress: Optional[P
 def _carry_out(request: Request, store: 'Store', settings: bundle.Settings, jobs: List[bundle.Job], problems: List[model.Problem]) -> Dict[str, Any]:
     """Measure JOBS and write them. PROBLEMS: of the host; changed in place."""
     settings.progress.phase('measuring', len(jobs))
+    found = _deployment(host, request, jobs)
+    if found is not None:
+        problems.extend(found.problems)
+        jobs.extend(_deployment_jobs(host, request, found))
     measured = [bundle.fingerprints(job) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda index: _urgency(jobs[index], measured[index]))
     jobs, measured = [jobs[index] for index in order], [measured[index] for index in order]
@@ -122,7 +128,7 @@ def _carry_out(request: Request, store: 'Store', settings: bundle.Settings, jobs
         result = _forecast(store, [jobs[index] for index in kept], [measured[index] for index in kept],
                            dict(enumerate(done[index] for index in kept)), problems + list(left_out.values()))
         result['compose'] = []
-        return result
+        return _with_deployment(result, found)
     store.prepare()
     store.lock()
     settings.progress.plan(sum(_work(measured[index]) for index in range(len(jobs))
@@ -133,7 +139,7 @@ def _carry_out(request: Request, store: 'Store', settings: bundle.Settings, jobs
     result = _result(jobs, outcomes, problems + more + notes)
     result['compose'] = settled
     result['changed'] = result['changed'] or bool(settled)
-    return result
+    return _with_deployment(result, found)
 
 
 def _write(store: 'Store', jobs: List[bundle.Job], settings: bundle.Settings, measured: List[Dict[str, Any]],
@@ -433,6 +439,44 @@ def _bare_job(host: 'Host', request: Request, wanted: paths.Wanted) -> bundle.Jo
     return job._replace(items=(), problems=tuple(keep), left=(), status=model.COMPLETE, with_image=False, only_paths=True)
 
 
+def _deployment(host: 'Host', request: Request, jobs: List[bundle.Job]) -> 'Optional[Deployment]':
+    """The original files of the containers that JOBS rescue; of the whole host, where all of them are. None where nobody asks for them."""
+    chosen = [job for job in jobs if job.container is not None and not job.only_paths]
+    if not request.deployment or 'config' not in request.include or (not chosen and _is_narrow(request)):
+        return None
+    from ..deployment import gather
+    volumes = [(volume.name, volume.path) for root in host.roots for volume in root.volumes().values() if volume.path is not None]
+    return gather.gather(gather.Given(
+        host.root, [(job.container, job.image) for job in chosen if job.container is not None], volumes,
+        [place for root in host.roots for place in root.places()], not _is_narrow(request),
+        lambda folder: 'dest lies in it' if _inside(request, folder) else ''))
+
+
+def _is_narrow(request: Request) -> bool:
+    """True for a rescue of a part of a host."""
+    return bool(request.containers or request.paths or request.volumes or request.images)
+
+
+def _deployment_jobs(host: 'Host', request: Request, found: 'Deployment') -> Iterator[bundle.Job]:
+    """The bundle of a Deployment; none where nothing of it is on the disk."""
+    if found.is_empty:
+        return
+    items = tuple(plan.Item('context:%s' % tree.stem.rpartition('/')[2], 'context', tree.stem, tree.entries, archive.TREE,
+                            {'source': wording.text(tree.place.path)}) for tree in found.collection.trees)
+    source = {'hostname': request.host_name or socket.gethostname(), 'host_root': wording.text(host.root.path),
+              'data_root': wording.text(host.roots[0].path if host.roots else host.root.path), 'recorded_path': None, 'store': None, 'driver': None,
+              'owner_ids': request.owner_ids, 'daemon': 'unknown', 'idmap': None}
+    yield bundle.Job(reading.DEPLOYMENT, reading.DEPLOYMENT, {'name': None}, source, model.COMPLETE, items, found.problems, deployment=found)
+
+
+def _with_deployment(result: Dict[str, Any], found: 'Optional[Deployment]') -> Dict[str, Any]:
+    """RESULT with what is found of the deployments; `deployment` is null where nobody asked for it."""
+    if found is None:
+        return dict(result, deployment=None)
+    from ..deployment import gather
+    return dict(result, deployment=gather.summary(found))
+
+
 def _urgency(job: bundle.Job, measured: Mapping[str, Any]) -> Tuple[bool, bool, bool, int, str]:
     """First what only processes have, then what the next start of dockerd deletes, then what looks like a database, then the smallest."""
     doomed = any(codes.has(item.code, codes.DELETES) for item in job.problems)
@@ -645,6 +689,9 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
             components.append({'name': 'image', 'kind': 'image', 'file': 'image.tar', 'sha256': None,
                                'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,
                                'status': job.image.status if job.image is not None else model.PARTIAL})
+        if job.deployment is not None:
+            components.append({'name': job.kind, 'kind': job.kind, 'file': 'deployment.json', 'sha256': None, 'entries': None, 'files': None,
+                               'bytes': sum(item.size for item in job.deployment.collection.files.values()), 'status': job.deployment.status})
         more: Tuple[model.Problem, ...] = ()
         for made in job.made:
             record, notes = made.forecast()
@@ -708,14 +755,15 @@ def verdict(result: Dict[str, Any], fail_on: str) -> str:
     if fail_on == 'never':
         return ''
     critical = [item for item in result.get('problems', ()) if item.get('severity') == model.CRITICAL]
-    if not summary.get('bundles'):
+    others = sum(item.get('kind') == reading.DEPLOYMENT for item in result.get('bundles', ()))
+    if not summary.get('bundles', 0) - others:
         said = critical[0] if critical else {'message': 'Nothing was found.', 'next_step': 'Name the right folder with data_roots.'}
         return ('Nothing was rescued. %s %s' % (said.get('message') or '', said.get('next_step') or '')).strip()
     if not lost and not (partial and fail_on == 'partial'):
         return ''
     names = {item.get('name') for item in result.get('bundles', ()) if item.get('status') == model.LOST}
     reason = next((item for item in critical if item.get('object') in names), None)
-    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] else
+    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] - others else
                      '%d bundles are lost and %d partial or unsupported; everything else was rescued.' % (lost, partial),
                      ' %s %s' % (reason.get('message'), reason.get('next_step')) if reason else
                      ' The problems say why and what to do next.')
