@@ -15,6 +15,7 @@ WORDS = (
     (r'(image_optional|binds_optional): false', '--refuse-if-tight'), (r'redact(_env)?: false', '--show-env'),
     (r'data_roots', '--data-root'), (r'data_root', '--data-root'), (r'host_root', '--host-root'),
     (r'containerd_root', '--containerd-root'), (r'gather_subset', '--gather'), (r'max_bytes', '--max-bytes'),
+    (r'unlock_key', '--unlock-key-file'), (r'Add secrets to include', 'Add --include secrets'),
     (r'on_error', '--on-error'), (r'owner_ids', '--owner-ids'), (r'host_name', '--host-name'),
     (r'(?<=\bin )include|(?<=\bwith )include', '--include'), (r'(?<=\banother )dest|(?<=\ba )dest|(?<=\bas )dest', 'DEST'))
 _ALL = re.compile('(?<![\\w/."\'-])(?:%s)(?![\\w/"\'-]|\\.\\w)' % '|'.join('(?P<w%d>%s)' % (number, pattern) for number, (pattern, dummy) in

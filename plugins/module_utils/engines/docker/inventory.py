@@ -13,6 +13,7 @@ from .engine import NAME
 
 if TYPE_CHECKING:
     from ...disk.host import HostRoot
+    from ...records.cluster import Cluster
     from .finding.candidates import RootCandidate
 
 
@@ -195,6 +196,10 @@ class DataRoot(api.Root):
         return self.stores.images()
 
     # -- the root as a whole ---------------------------------------------------------------------------------------------
+
+    def cluster(self, unlock_key: str = '') -> 'Optional[Cluster]':
+        from . import swarm  # few hosts are nodes of one
+        return swarm.read(self._dir, self._configs, unlock_key)
 
     def findings(self) -> List[model.Problem]:
         """Damaged indexes, half-removed layers, stores that Docker does not show."""
