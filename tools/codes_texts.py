@@ -341,6 +341,22 @@ TEXTS: typing.Dict[str, Text] = {
     # reading
     'READ_ERROR': (
         'Everything else was read. Do not run `fsck` on the only copy.', 'Copy the disk once, and rescue from the copy.', COPY),
+    'DELETED_STILL_OPEN': (
+        'Looking is safe. The files are gone when the container stops or restarts; PostgreSQL ends by itself within a minute.',
+        'Rescue the container at once, before anything else: [undelete.md](undelete.md).',
+        'lifeboat rescue DEST NAME --open-files'),
+    'OPEN_FILE_UNNAMED': (
+        'The data are in the archive, below `lifeboat-unnamed/`.', 'Tell the files by their content. The manifest has what the kernel calls them.',
+        "tar -tf open-files.tar.zst 'lifeboat-unnamed'"),
+    'OPEN_FILES_MOVING': (
+        'Each file is whole as far as it can be; several files may not fit together.',
+        'Rescue again while the container runs. Pause it first, if its engine still answers.',
+        'docker pause NAME\nlifeboat rescue DEST NAME --open-files'),
+    'REACHED_THROUGH_PROCESS': (
+        'The data in the bundle are whole.', 'Verify the bundle before the container is stopped.', 'lifeboat verify DEST'),
+    'NOTHING_OPEN': (
+        'Nothing is lost by looking.', 'What is not open is gone from the file system, or in a snapshot: [undelete.md](undelete.md).',
+        'lifeboat look'),
     'FILE_CHANGED': (
         'The rescue is complete, but this file may mix old and new data.', 'Stop the container, or freeze it while it is read, and run again.',
         'lifeboat rescue DEST NAME --quiesce freeze'),

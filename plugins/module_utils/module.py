@@ -20,7 +20,7 @@ SOURCE_ARGUMENTS = dict(
 
 # options whose values people may type with a unit, of all modules
 SIZES = ('spool_size', 'max_bytes', 'scratch_size', 'memory')
-DURATIONS = ('freeze_timeout', 'reconnect_timeout', 'scan_timeout', 'start_timeout', 'timeout')
+DURATIONS = ('freeze_timeout', 'reconnect_timeout', 'scan_timeout', 'start_timeout', 'timeout', 'dump_timeout')
 
 
 def read_values(params: Dict[str, Any]) -> None:

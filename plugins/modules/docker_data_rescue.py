@@ -37,10 +37,25 @@ options:
         C(BIND_TOO_WIDE) names it.
       - If mounts with data are left out because of this option, the problem C(NOT_INCLUDED) of severity C(info) and
         RV(summary.left_behind) name them. The status of the bundle does not change.
+      - V(dumps) (new in version 2.0.0, root only, never by default) is a dump of each database of the container, written by the database
+        server of its own image in a copy-on-write view, as M(lifeboat.docker.docker_database_dump) does it. It comes after everything else
+        of the bundle. One that fails makes the bundle V(partial) and costs nothing else; the next run tries again. If a disk is failing,
+        rescue without V(dumps) first. A dump never replaces the raw data.
     type: list
     elements: str
-    choices: [config, writable, rootfs, image, volumes, binds, logs]
+    choices: [config, writable, rootfs, image, volumes, binds, logs, dumps]
     default: [config, writable, image, volumes, binds, logs]
+  dump_scratch_dir:
+    description:
+      - With V(dumps) in O(include), the folder for what recovery of a database changes, on another disk than the data. By default memory, where
+        half of what is free is enough, else C(/var/tmp), unless that is on the disk of the data.
+    type: path
+    version_added: 2.0.0
+  dump_timeout:
+    description: With V(dumps) in O(include), the time limit for each database, in seconds or as V(10m).
+    type: str
+    default: 1h
+    version_added: 2.0.0
   volumes:
     description: Further volumes to rescue, by name or glob, each into a bundle of its own. V(*) means every volume.
     type: list
@@ -67,6 +82,19 @@ options:
     type: list
     elements: str
     default: []
+  open_files:
+    description:
+      - Also takes what was deleted, but is still open. Only for a host that runs and whose containers still run, such as after C(rm -rf) of a
+        volume's folder. It does not work with the O(host_root) of another host.
+      - The files that the processes of a container hold open or mapped and that have no name any more become the component C(open-files) of its
+        bundle, below the folders that they were in. C(manifest.json) lists what could not be named.
+      - A volume or bind whose folder is gone from the disk, and that a mount of the container still leads to, is read through that mount.
+      - The processes stand still meanwhile, at most O(freeze_timeout). Their control group is frozen. Where that cannot be done, they get SIGSTOP, and
+        SIGCONT afterwards.
+      - C(docs/undelete.md) says what can come back.
+    type: bool
+    default: false
+    version_added: 2.0.0
   orphans:
     description: Also rescues writable layers that no container owns.
     type: bool
@@ -236,6 +264,20 @@ EXAMPLES = r"""
     dest: /srv/rescued-paths
   become: true
 
+- name: The raw data of a database, and a dump of its rows beside them
+  lifeboat.docker.docker_data_rescue:
+    containers: [shop-db]
+    include: [config, writable, image, volumes, binds, logs, dumps]
+    dest: /srv/rescued
+  become: true
+
+- name: The folder of a volume was removed, and its container still runs
+  lifeboat.docker.docker_data_rescue:
+    containers: [shop-db]
+    open_files: true
+    dest: /srv/rescued
+  become: true
+
 - name: Every volume, whoever used it
   lifeboat.docker.docker_data_rescue:
     volumes: ['*']
@@ -260,8 +302,13 @@ bundles:
     bytes: {description: 'Size of its components; in check mode of their data before compression.', type: int, returned: always}
     files: {description: Number of files in the bundle., type: int, returned: always}
     problems: {description: 'The gravest five problems of the bundle, as in RV(problems).', type: list, elements: dict, returned: always}
-    components: {description: 'C(name), C(kind), C(file), C(bytes), C(sha256), C(entries), C(status).', type: list, elements: dict,
-                 returned: always}
+    components:
+      description:
+        - C(name), C(kind), C(file), C(bytes), C(sha256), C(entries), C(status). Those of the kind C(dump) also have C(engine), C(version),
+          C(data_path), C(tables), C(rows), C(marks) and C(missing).
+      type: list
+      elements: dict
+      returned: always
 problems:
   description: What is missing or uncertain, with the next step.
   returned: always
@@ -324,6 +371,7 @@ def main() -> None:
             volumes=dict(type='list', elements='str', default=[]),
             images=dict(type='list', elements='str', default=[]),
             paths=dict(type='list', elements='str', default=[]),
+            open_files=dict(type='bool', default=False),
             orphans=dict(type='bool', default=False),
             compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),
@@ -340,6 +388,8 @@ def main() -> None:
             freeze_timeout=dict(type='str', default='5m'),
             io_class=dict(type='str', choices=list(ioclass.CLASSES), default='normal'),
             max_bytes=dict(type='str', default='0'),
+            dump_scratch_dir=dict(type='path'),
+            dump_timeout=dict(type='str', default='1h'),
             confirm_dest=dict(type='bool', default=False),
             reconnect_timeout=dict(type='str', default='2m'),
             report_dir=dict(type='path'),

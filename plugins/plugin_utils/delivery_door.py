@@ -382,8 +382,14 @@ def _one_of(*allowed: str) -> Callable[[Any, str], str]:
     return check
 
 
+def _texts(value: Any, what: str) -> list[str]:
+    return [words(item, what) for item in several(value, what, 100)]
+
+
 COMPONENT: Shape = {'name': words, 'kind': words, 'file': words, 'bytes': number, 'entries': number, 'status': _one_of(*model.STATUSES),
                     'sha256': lambda value, dummy: digest(value)}
+# of the kind dump
+COMPONENT.update({key: words for key in ('engine', 'version', 'data_path')}, tables=number, rows=number, marks=_texts, missing=_texts)
 PROBLEM: Shape = {'code': lambda value, dummy: matching(CODE, value, 'code of a problem'), 'object': words, 'message': words,
                   'next_step': words, 'severity': _one_of(model.CRITICAL, model.WARNING, model.INFO), 'loses_data': flag,
                   'blocks_start': flag}

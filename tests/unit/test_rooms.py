@@ -24,7 +24,7 @@ BELOW = {
     'bundles': GROUND | {'engines', 'archive', 'recreate', 'images'},
     'transport': GROUND | {'archive', 'images', 'bundles'},
     'facts': BELOW_BUNDLES,
-    'rescue': BELOW_BUNDLES | {'bundles', 'transport'},
+    'rescue': BELOW_BUNDLES | {'bundles', 'transport', 'dump'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
     'repair': GROUND | {'archive', 'engines', 'images'},
     'dump': BELOW_BUNDLES | {'bundles'},

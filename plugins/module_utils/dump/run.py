@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..archive import compress, place
 from ..archive.progress import human
@@ -23,6 +23,19 @@ from ..records.codes import problem
 from . import box, find, registry, view
 from .room import Limits, Room
 from .target import Kind, Target
+
+if TYPE_CHECKING:
+    from typing import Protocol  # Python 3.8
+
+    from ..archive.sink import Sink
+
+    class Files(Protocol):
+        """Where the files of the dumps of one container go."""
+        def sink(self, __name: str) -> Sink:
+            ...
+
+        def path(self, __name: str) -> bytes:
+            """As people know it."""
 
 SHARE = 1.2                             # of the data: recovery and the first reads touch most pages
 RESERVE = 192 << 20                     # bytes of a view beside them: temporary files, write-ahead logs of its own
@@ -82,15 +95,16 @@ def dump(host: Any, request: Request) -> Dict[str, Any]:
         for database in found:
             key = (database.container.id, database.engine)
             numbers[key] = numbers.get(key, 0) + 1
-            dumps.append(_one(host, request, codec, store, database, numbers[key], problems))
+            dumps.append(one(host, request, codec, _FolderFiles(store, _folder_name(database.container)), database, numbers[key], problems))
         _list(store, dumps, request)
     return {'changed': any(item['status'] in (model.COMPLETE, model.PARTIAL) for item in dumps), 'dumps': dumps,
             'problems': [item._asdict() for item in problems]}
 
 
-def _one(host: Any, request: Request, codec: compress.Codec, store: FolderStore, database: find.Database, number: int,
-         problems: List[model.Problem]) -> Dict[str, Any]:
-    """The entry of `dumps` of one database; what went wrong is added to PROBLEMS."""
+def one(host: Any, request: Request, codec: compress.Codec, files: 'Files', database: find.Database, number: int,
+        problems: List[model.Problem]) -> Dict[str, Any]:
+    """The entry of `dumps` of one database; what went wrong is added to PROBLEMS. NUMBER: of those of its kind in the container. Nothing
+    of REQUEST counts that says where dumps go. Raises SinkError, CompressError."""
     container, kind = database.container, registry.KINDS[database.engine]
     name = container.name or container.id[:12]
     entry: Dict[str, Any] = dict(
@@ -114,27 +128,25 @@ def _one(host: Any, request: Request, codec: compress.Codec, store: FolderStore,
         entry.update(status=model.COMPLETE, marks=['would be dumped in a view of %s in %s' % (
             human(size), 'memory' if in_memory else wording.text(scratch))])
         return entry
-    folder = _folder_name(container)
     stem = '%s-%d' % (database.engine, number)
-    with _place(store, folder) as fd:
-        for attempt in range(kind.attempts):
-            writer = _Writer(codec, fd, os.fsencode(stem + kind.suffix), os.path.join(store.path, folder))
-            try:
-                ended = _attempt(request, database, kind, attempt, (scratch, size, in_memory), writer.take)
-                code = ended.result.get('code')
-                if code == '':
-                    raise RuntimeError(ended.result.get('error'))
-                if code is None:
-                    _keep(entry, request, writer, ended, store, folder)
-            finally:
-                writer.abort()
-            log = redact.text(wording.text(ended.log))
-            entry.update(seconds=round(entry['seconds'] + ended.seconds, 1), log=wording.show(log[-2000:]))
+    for attempt in range(kind.attempts):
+        writer = _Writer(codec, files, stem + kind.suffix)
+        try:
+            ended = _attempt(request, database, kind, attempt, (scratch, size, in_memory), writer.take)
+            code = ended.result.get('code')
+            if code == '':
+                raise RuntimeError(ended.result.get('error'))
             if code is None:
-                break
-            if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT'):
-                return refuse(code, str(ended.result.get('error')))
-        _log(fd, stem, ended.log)
+                _keep(entry, request, writer, ended)
+        finally:
+            writer.abort()
+        log = redact.text(wording.text(ended.log))
+        entry.update(seconds=round(entry['seconds'] + ended.seconds, 1), log=wording.show(log[-2000:]))
+        if code is None:
+            break
+        if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT'):
+            return refuse(code, str(ended.result.get('error')))
+    _log(files, stem, ended.log)
     if code is not None:
         return refuse(code, str(ended.result.get('error')))
     if entry['missing']:
@@ -224,16 +236,17 @@ def _places(container: model.Container) -> Iterator[view.Place]:
 
 
 class _Writer(object):
-    """The file of a dump; it is begun with the first byte, so no thread is there when processes are forked."""
+    """The file of a dump; it is begun with the first byte, so no thread of ours is there when processes are forked."""
 
-    def __init__(self, codec: compress.Codec, fd: int, name: bytes, shown: bytes) -> None:
-        self._codec, self._fd, self._shown = codec, fd, shown
-        self.name = name + os.fsencode(codec.suffix)
+    def __init__(self, codec: compress.Codec, files: 'Files', name: str) -> None:
+        self._codec, self._files = codec, files
+        self._name = name + codec.suffix
+        self.path = files.path(self._name)
         self._out: Optional[compress.Compressor] = None
 
     def take(self, data: bytes) -> None:
         if self._out is None:
-            self._out = compress.Compressor(self._codec, FileSink(self._fd, self.name, shown=self._shown))
+            self._out = compress.Compressor(self._codec, self._files.sink(self._name))
         self._out.write(data)
 
     def close(self) -> compress.Written:
@@ -249,13 +262,13 @@ class _Writer(object):
             self._out = None
 
 
-def _keep(entry: Dict[str, Any], request: Request, writer: _Writer, ended: box.Ended, store: FolderStore, folder: bytes) -> None:
+def _keep(entry: Dict[str, Any], request: Request, writer: _Writer, ended: box.Ended) -> None:
     """The dump is whole, or as whole as it can be: give it its name, and fill the entry."""
     written = writer.close()
     result = ended.result
     counts = sorted((wording.show(str(name)), count) for name, count in (result.get('counts') or {}).items())
     entry.update(
-        version=wording.show(str(result.get('version') or entry['version'])), file=wording.text(os.path.join(store.path, folder, writer.name)),
+        version=wording.show(str(result.get('version') or entry['version'])), file=wording.text(writer.path),
         bytes=written.bytes, sha256=written.sha256, counts=dict(counts[:MAX_COUNTS]) if request.verify == COUNTS else {},
         marks=[wording.show(str(mark)) for mark in result.get('marks', ())], missing=[wording.show(str(each)) for each in result.get('partial', ())],
         status=model.PARTIAL if result.get('partial') else model.COMPLETE)
@@ -264,6 +277,20 @@ def _keep(entry: Dict[str, Any], request: Request, writer: _Writer, ended: box.E
 def _folder_name(container: model.Container) -> bytes:
     name = NOT_NAME.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
     return os.fsencode('%s-%s.dumps' % (name, container.id[:12]))
+
+
+class _FolderFiles(object):
+    """Files in a folder of a store; it is made with the first one."""
+
+    def __init__(self, store: FolderStore, folder: bytes) -> None:
+        self._store, self._folder = store, folder
+
+    def sink(self, name: str) -> FileSink:
+        with _place(self._store, self._folder) as fd:
+            return FileSink(fd, os.fsencode(name), shown=os.path.join(self._store.path, self._folder))
+
+    def path(self, name: str) -> bytes:
+        return os.path.join(self._store.path, self._folder, os.fsencode(name))
 
 
 @contextlib.contextmanager
@@ -278,8 +305,8 @@ def _place(store: FolderStore, folder: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-def _log(fd: int, stem: str, log: bytes) -> None:
-    with FileSink(fd, os.fsencode(stem + '.log')) as out:
+def _log(files: 'Files', stem: str, log: bytes) -> None:
+    with files.sink(stem + '.log') as out:
         out.write(redact.text(wording.text(log)).encode('utf-8', 'surrogateescape'))
 
 

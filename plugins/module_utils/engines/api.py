@@ -99,6 +99,11 @@ class Root(object):
     def alive(self, container: model.Container) -> Optional[int]:
         """The process id of a container that still runs on this machine, None if it does not or nothing can be said."""
 
+    def cgroup_ids(self, container: model.Container) -> Tuple[str, ...]:
+        """Words by which control groups (v1 and v2) of a container that runs can be told: one of them is in the path of each. All engines
+        that there are put the whole id into it."""
+        return (container.id,)
+
     def changes(self, container: model.Container) -> Iterator[Any]:
         """Yield layers.changes.Change and disk.tree.Failure: what the engine itself would print as changed. Raises OSError."""
         from ..layers.changes import changes

@@ -1,5 +1,5 @@
 """The engines that can be read, and a host's disk opened with them. This is the only list of engines."""
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..disk import metadata
 from ..disk.errors import LifeboatError
@@ -10,6 +10,7 @@ from .api import Given
 
 if TYPE_CHECKING:                       # not loaded on a host without containers: the tool starts without it
     from ..records.definition import Definition
+    from ..records.model import Orphan
 
 ALL = 'all'
 FIRST = 'docker'                        # wrote the bundles of version 1, which name no engine
@@ -88,6 +89,16 @@ class Host(object):
 
     def __exit__(self, *dummy: Any) -> None:
         self.close()
+
+    def orphans(self) -> 'Iterator[Tuple[Any, Orphan]]':
+        """Yield (api.Root, records.model.Orphan), each once: of a store that several engines share, and whose records are lost, each of
+        them offers the same."""
+        told = set()
+        for root in self.roots:
+            for orphan in root.orphans():
+                if orphan.path not in told:
+                    told.add(orphan.path)
+                    yield root, orphan
 
     def close(self) -> None:
         """Give back what is open."""

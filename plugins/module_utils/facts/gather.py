@@ -92,7 +92,7 @@ def _gather(host: 'Host', options: Options, chosen: 'List[Tuple[Root, str]]', at
         volumes = [volume for root in host.roots for name, volume in sorted(root.volumes_with_users().items())
                    if names is None or name in names]
     if 'orphans' in wanted and not options.named:
-        orphans = [orphan for root in host.roots for orphan in root.orphans()]
+        orphans = [orphan for dummy, orphan in host.orphans()]
     if trees is not None:
         _walk(trees, options, [record for dummy, record in records], volumes, orphans, problems)
     for root, record in records:
@@ -157,7 +157,7 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
     }
     if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
         fields['sources'] = dict(record.sources)
-    problems = list(record.problems)
+    problems = list(record.problems) + _still_open(root, record)
     declared = _image_volumes(record)
     if declared or at_length:
         fields['image_volumes'] = declared
@@ -179,6 +179,17 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
     fields['problems'] = _problems(problems)
     _not_all_read(fields)
     return fields
+
+
+def _still_open(root: 'Root', record: model.Container) -> List[model.Problem]:
+    """Of a container that runs although its volume is gone: what its processes still have of it."""
+    if not any(mount.path is None and mount.type in ('volume', 'bind') for mount in record.mounts):
+        return []
+    pid = root.alive(record)
+    if pid is None:
+        return []
+    from ..archive.opentree import still_open
+    return still_open(record, pid, root.cgroup_ids(record))
 
 
 def _pod(pod: Any) -> Optional[Dict[str, Any]]:

@@ -162,6 +162,13 @@ CODES = {
     'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.', LEFT_OUT),
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image. Everything else was rescued.'),
     'BIND_LEFT_OUT': (WARNING, 'There was no room for the folder of a bind mount. Everything else was rescued.'),
+    # deleted, but still open
+    'DELETED_STILL_OPEN': (CRITICAL, 'The folder of a volume or a bind mount is deleted, and the container still runs: its processes hold deleted '
+                                     'files. They are gone when the container stops.'),
+    'OPEN_FILE_UNNAMED': (WARNING, 'A deleted file that a process has open could not be named.'),
+    'OPEN_FILES_MOVING': (WARNING, 'The processes of a container went on while its open files were read.'),
+    'REACHED_THROUGH_PROCESS': (INFO, 'Data that are not on the disk any more were read through the mount of a running process.'),
+    'NOTHING_OPEN': (INFO, 'Open files were asked for, and no process of the containers has a deleted file.'),
     # reading
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.', LOSES_DATA, PASSES),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),

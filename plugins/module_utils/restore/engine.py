@@ -83,6 +83,7 @@ def make_plan(options: planning.Options, source: sources.Source, engine: enginea
         planning.plan_networks(plan, situation)
     if VOLUMES in options.restore:
         planning.plan_volumes(plan, situation)
+        planning.note_open_files(plan, source)
     if BINDS in options.restore:
         _plan_binds(plan, situation)
     if situation.wanted is not None:

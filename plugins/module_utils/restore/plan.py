@@ -311,6 +311,13 @@ def plan_volumes(plan: Plan, situation: Situation) -> None:
             _plan_volume_without_data(plan, situation, mount, situation.names.get(mount.name, mount.name))
 
 
+def note_open_files(plan: Plan, source: 'Source') -> None:
+    """Deleted files that the container had open are for a person to choose from."""
+    if source.of('open-files'):
+        plan.note('The bundle has deleted files that the container had open. They are unpacked with target: directory only: copy from there what '
+                  'the volumes need.')
+
+
 def _plan_volume_without_data(plan: Plan, situation: Situation, mount: Mount, name: str) -> None:
     """A volume whose data are elsewhere (tmpfs, NFS, a driver) or lost: made as it was, since the engine would make a plain one."""
     info = situation.source.volumes.get(mount.name, VolumeSettings())

@@ -8,7 +8,7 @@ from ...disk import metadata, safeio
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
-from ..shared import snapshotters
+from ..shared.containerd import snapshotters
 from ..shared.lazyrecords import LazyRecords
 from . import definition as definitions, driver_table, likely, mounts
 from .configs import Configs

@@ -10,7 +10,6 @@ from .stores import Stores
 
 if TYPE_CHECKING:
     from ...disk.safeio import Dir
-    from ..shared.containerd import ContainerdStore
     from .graphdriver import Graphdriver
 
 LISTED = 5                              # names in one sentence
@@ -28,7 +27,8 @@ def findings(path: bytes, stores: Stores, births: Sequence[Birth], configured: O
     for dummy, graph in sorted(stores.graphdrivers.items()):
         found.extend(_graphdriver(path, graph))
     for store in stores.containerd:
-        found.extend(_containerd(store))
+        from ..shared.containerd import databases  # only where there is one
+        found.extend(databases.findings(store))
     found.extend(_swarm(path, stores.dir))
     found.extend(_hidden(path, births, configured))
     return found
@@ -62,43 +62,6 @@ def _graphdriver(path: bytes, graph: 'Graphdriver') -> Iterator[model.Problem]:
         yield problem('BUILD_CACHE', where, '%d layers of %s in %s belong to BuildKit\'s cache: no image uses them, and no '
                       'container wrote them.' % (len(cached), graph.name, wording.text(path)),
                       'There is nothing to rescue in them; docker builder prune removes them.')
-
-
-def _containerd(store: 'ContainerdStore') -> Iterator[model.Problem]:
-    from ..shared.containerd import META  # loaded already where there is such a store
-    store.meta()
-    if store.damage and store.used():
-        yield problem('METADATA_DB_DAMAGED', wording.text(store.path), 'The database of containerd in %s: %s.' % (
-            wording.text(store.path), store.damage), 'Snapshots are found by their names; images may be missing.')
-        if any(shots.numbers() for shots in store.snapshotters().values()):
-            yield from _missing(store, META, b'meta.db', 'its next garbage collection, after any removal of an image, deletes every '
-                                'snapshot and blob: the writable layers of all containers too')
-    for name, shots in sorted(store.snapshotters().items()):
-        shots.snapshots()
-        if shots.damage and (shots.numbers() or 'missing' not in shots.damage):
-            yield problem('METADATA_DB_DAMAGED', wording.text(store.path), 'The database of snapshotter %s in %s: %s.' % (
-                name, wording.text(store.path), shots.damage),
-                'Snapshots that it does not name are listed as orphans, by the number of their folder.')
-            yield from _missing(store, shots.folder_name, b'metadata.db', 'numbers new snapshots from 1 again, in the folders of the '
-                                'old ones, and a prune deletes every blob')
-
-
-def _missing(store: 'ContainerdStore', folder: bytes, name: bytes, then: str) -> Iterator[model.Problem]:
-    """Yield a problem if a database of containerd is not there: bbolt makes a new, empty one of no file and of an empty one."""
-    path = os.path.join(store.path, folder, name)
-    try:
-        holder = store.root.descend(folder)
-        try:
-            if holder.stat(name).st_size:
-                return
-        finally:
-            holder.close()
-    except FileNotFoundError:
-        pass
-    except OSError:
-        return                          # it may be there
-    yield problem('METADATA_DB_MISSING', wording.text(store.path), '%s is missing or empty. containerd starts without it, and %s.'
-                  % (wording.text(path), then), 'Start neither containerd nor dockerd on this disk; rescue first.')
 
 
 def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
