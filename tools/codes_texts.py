@@ -69,6 +69,9 @@ TEXTS: typing.Dict[str, Text] = {
     'SWARM_REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes the folder `swarm`.', 'Copy the folder before dockerd is started on this disk.',
         'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm'),
+    'SWARM_MANAGER': (
+        'A rescue is safe. It does not take the services, networks, configs and secrets of the swarm.', 'Write them as files: [swarm.md](swarm.md).',
+        'lifeboat swarm DEST --include secrets'),
     'SWARM_LOCKED': (
         'Nothing was changed. Everything else of the host can be rescued.',
         'Give the unlock key. A living manager prints it with `docker swarm unlock-key`. Without the key nobody can read the state.',

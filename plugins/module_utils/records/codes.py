@@ -36,6 +36,7 @@ CODES = {
     'VM_DISK': (INFO, 'A file is the disk of a virtual machine or an appliance. Containers may be in it.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
+    'SWARM_MANAGER': (INFO, 'The host was a manager of a swarm. The state of the swarm is not in the bundles of its containers.', LEFT_OUT),
     'SWARM_LOCKED': (CRITICAL, 'The state of the swarm on this manager is locked (autolock), and its unlock key was not given, or another one.',
                      LOSES_DATA),
     'SWARM_STATE_LOST': (CRITICAL, 'Nothing of the state of the swarm on this manager can be read: services, networks, secrets and configs.',

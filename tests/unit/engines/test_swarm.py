@@ -67,6 +67,14 @@ def test_a_manager(root):
     assert (found.secrets[0].content, found.configs[0].content, found.configs[0].created) == (b'hunter2\n', b'server {}\n', '2023-11-14T22:13:20.12Z')
 
 
+def test_whoever_looks_at_the_host_is_told_of_the_state(root):
+    with registry.open_host(os.fsencode(str(root.parents[2]))) as host:
+        assert 'SWARM_MANAGER' not in [item.code for item in host.roots[0].findings()]
+    full(root).write_log()
+    with registry.open_host(os.fsencode(str(root.parents[2]))) as host:
+        assert 'SWARM_MANAGER' in [item.code for item in host.roots[0].findings()]
+
+
 def test_what_was_changed_and_removed(root):
     node = full(root)
     node.entries(request((UPDATE, 'secret', deadswarm.secret('sec1', 'db_password', b'new'))), request((REMOVE, 'config', message((1, 'con1')))))
