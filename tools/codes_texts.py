@@ -72,6 +72,28 @@ TEXTS: typing.Dict[str, Text] = {
     'SWARM_REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes the folder `swarm`.', 'Copy the folder before dockerd is started on this disk.',
         'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm'),
+    'SWARM_MANAGER': (
+        'A rescue is safe. It does not take the services, networks, configs and secrets of the swarm.', 'Write them as files: [swarm.md](swarm.md).',
+        'lifeboat swarm DEST --include secrets'),
+    'SWARM_LOCKED': (
+        'Nothing was changed. Everything else of the host can be rescued.',
+        'Give the unlock key. A living manager prints it with `docker swarm unlock-key`. Without the key nobody can read the state.',
+        'lifeboat swarm DEST --unlock-key-file FILE'),
+    'SWARM_STATE_LOST': (
+        'Containers, images and volumes of the host can be rescued. A start of dockerd makes a new, empty swarm of a manager without its log.',
+        'Every manager of a swarm has the same state: read another one. Copy the folder `swarm` before dockerd is started on this disk.',
+        'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm\nlifeboat --host-root /mnt/other swarm'),
+    'SWARM_STATE_PARTIAL': (
+        'What was read can be used. Compare it with what you know before you deploy it.',
+        'Every manager of a swarm has the same state: read another one, or an older copy of the folder `swarm`.',
+        'lifeboat --host-root /mnt/other swarm'),
+    'SWARM_LOG_TORN': ('Everything can be used.', 'Nothing has to be done: go on.', 'lifeboat swarm DEST'),
+    'SWARM_SECRETS_LEFT_OUT': (
+        'Without the content of secrets their services cannot be started elsewhere.', 'Ask for secrets, and keep the folder safe.',
+        'lifeboat swarm DEST --include secrets'),
+    'SWARM_UNCOMMITTED': (
+        'Everything can be used. The last changes may never have taken effect.', 'Compare with another manager if there is one.',
+        'lifeboat --host-root /mnt/other swarm'),
     # a disk that is attached
     'JOURNAL_IGNORED': (
         'Everything that was read is safe to keep. The files of the last seconds may be missing or old.',

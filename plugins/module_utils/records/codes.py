@@ -37,6 +37,16 @@ CODES = {
     'SNAPSHOT_FOUND': (INFO, 'Snapshots of snapper, Timeshift, ZFS or LVM, or folders below .snapshots, have the data root as it was.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
+    'SWARM_MANAGER': (INFO, 'The host was a manager of a swarm. The state of the swarm is not in the bundles of its containers.', LEFT_OUT),
+    'SWARM_LOCKED': (CRITICAL, 'The state of the swarm on this manager is locked (autolock), and its unlock key was not given, or another one.',
+                     LOSES_DATA),
+    'SWARM_STATE_LOST': (CRITICAL, 'Nothing of the state of the swarm on this manager can be read: services, networks, secrets and configs.',
+                         LOSES_DATA),
+    'SWARM_STATE_PARTIAL': (CRITICAL, 'The state of the swarm on this manager is damaged: some of its services, networks, secrets and configs may '
+                                      'be missing, or older than they were.', LOSES_DATA),
+    'SWARM_LOG_TORN': (INFO, 'The end of the raft log was being written when the host died, or a damaged snapshot was not needed. Nothing is missing.'),
+    'SWARM_SECRETS_LEFT_OUT': (INFO, 'The content of the secrets of a swarm was read, and not written, because include does not name secrets.', LEFT_OUT),
+    'SWARM_UNCOMMITTED': (INFO, 'The raft log of this manager ends with changes that the other managers may not have.'),
     # a disk that is attached
     'JOURNAL_IGNORED': (WARNING, 'A file system was mounted without its journal: what was written in the last seconds before '
                                  'the host died may be missing, or old.'),
