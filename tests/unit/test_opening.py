@@ -69,6 +69,10 @@ ALLOWED = {
     'plugin_utils/jobplace.py': 'mounts of the controller',
     'plugin_utils/records.py': 'records of audits on the controller',
     'plugin_utils/pages.py': 'files of the collection',
+    'plugin_utils/repositories/base.py': 'the file of a password on the controller',
+    'plugin_utils/repositories/fetching.py': 'bundles on the controller',
+    'plugin_utils/repositories/hook.py': 'its marks beside bundles on the controller',
+    'plugin_utils/repositories/sending.py': 'bundles on the controller',
     'plugin_utils/reports_store.py': 'records of audits on the controller',
 }
 
