@@ -147,6 +147,8 @@ TEXTS: typing.Dict[str, Text] = {
         DUMP_SAFE, 'Give it more time. Recovery of a large database takes a while.', 'lifeboat dump DEST NAME --timeout 6h'),
     'DUMP_UNSAFE_HERE': (
         DUMP_SAFE, 'Run it as root, on a machine (not in a container) where new namespaces and overlay mounts are allowed.', 'sudo lifeboat dump DEST NAME'),
+    'DUMP_UNSUPPORTED': (
+        DUMP_SAFE, 'Rescue the data and restore them. Then its own dump program can be used: databases.md has its name.', RESCUE_NAME),
     'DUMP_VERSION_MISMATCH': (
         DUMP_SAFE, 'The tag of the image was moved to another version. Rescue the data and start them with an image of their version.', RESCUE_NAME),
     # stores and databases of engines without a daemon

@@ -216,9 +216,11 @@ class Room(object):
         os.setsid()
         kernel.drop_capabilities()
         uid, gid = self.owner
-        os.setgroups([gid])
+        if os.geteuid() == 0:           # in a user namespace of an ordinary user nobody may, and all groups but one are nobody's
+            os.setgroups([gid])
         os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)     # leaving 0 clears the permitted and the effective set
+        os.setresuid(uid, uid, uid)
+        kernel.clear_capabilities()
         limits = self.limits
         for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, limits.processes), (resource.RLIMIT_FSIZE, limits.file),
                            (resource.RLIMIT_AS, limits.memory)):

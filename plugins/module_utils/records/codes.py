@@ -72,6 +72,7 @@ CODES = {
     'DUMP_TIMEOUT': (WARNING, 'The database server was not ready, or its dump not whole, within the time limit.', PASSES),
     'DUMP_UNSAFE_HERE': (WARNING, 'A database server of a dead container is not started here: no root, no namespaces, or layers that the kernel '
                                   'cannot show.'),
+    'DUMP_UNSUPPORTED': (WARNING, 'A database of a kind of which no dump is made.'),
     'DUMP_VERSION_MISMATCH': (WARNING, 'The server in the image is not of the version of the data.'),
     # stores and databases of engines without a daemon
     'RECORDS_DAMAGED': (CRITICAL, 'layers.json, containers.json or images.json of a graph root (containers/storage) cannot be read. Every '
