@@ -6,7 +6,7 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from ..archive import compress, trees, write as archive
+from ..archive import compress, trees
 from ..archive.opentree import still_open
 from ..archive.progress import Progress, human
 from ..bundles import objects, paths, plan, reading, target, writing as bundle
@@ -17,11 +17,10 @@ from ..formats import redact, wording
 from ..records import codes, model, owners, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
-from . import openfiles
+from . import deployed, openfiles
 
 if TYPE_CHECKING:
     from ..bundles.store import Store
-    from ..deployment.gather import Deployment
     from ..engines.api import Root
     from ..engines.registry import Host
     from ..images.store import ImageStore
@@ -96,16 +95,16 @@ def _rescue(host: 'Host', request: Request, store: 'Store', progress: Optional[P
     problems = target.look(host, request.dest) if not request.inside else []
     with contextlib.ExitStack() as holds:
         jobs, more = _jobs(host, request, holds)
-        return _carry_out(request, store, settings, jobs, problems + more)
+        found = deployed.look(host, request, jobs, lambda folder: _inside(request, folder))
+        if found is not None:
+            more.extend(found.problems)
+            jobs.extend(deployed.jobs(host, request, found))
+        return deployed.told(_carry_out(request, store, settings, jobs, problems + more), found)
 
 
 def _carry_out(request: Request, store: 'Store', settings: bundle.Settings, jobs: List[bundle.Job], problems: List[model.Problem]) -> Dict[str, Any]:
     """Measure JOBS and write them. PROBLEMS: of the host; changed in place."""
     settings.progress.phase('measuring', len(jobs))
-    found = _deployment(host, request, jobs)
-    if found is not None:
-        problems.extend(found.problems)
-        jobs.extend(_deployment_jobs(host, request, found))
     measured = [bundle.fingerprints(job) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda index: _urgency(jobs[index], measured[index]))
     jobs, measured = [jobs[index] for index in order], [measured[index] for index in order]
@@ -128,7 +127,7 @@ def _carry_out(request: Request, store: 'Store', settings: bundle.Settings, jobs
         result = _forecast(store, [jobs[index] for index in kept], [measured[index] for index in kept],
                            dict(enumerate(done[index] for index in kept)), problems + list(left_out.values()))
         result['compose'] = []
-        return _with_deployment(result, found)
+        return result
     store.prepare()
     store.lock()
     settings.progress.plan(sum(_work(measured[index]) for index in range(len(jobs))
@@ -139,7 +138,7 @@ def _carry_out(request: Request, store: 'Store', settings: bundle.Settings, jobs
     result = _result(jobs, outcomes, problems + more + notes)
     result['compose'] = settled
     result['changed'] = result['changed'] or bool(settled)
-    return _with_deployment(result, found)
+    return result
 
 
 def _write(store: 'Store', jobs: List[bundle.Job], settings: bundle.Settings, measured: List[Dict[str, Any]],
@@ -437,44 +436,6 @@ def _bare_job(host: 'Host', request: Request, wanted: paths.Wanted) -> bundle.Jo
         job = _orphan_job(host, item.root, record, bare)
     keep = [each for each in job.problems if codes.has(each.code, codes.LIVE) or wanted.partial and not codes.has(each.code, codes.LEFT_OUT)]
     return job._replace(items=(), problems=tuple(keep), left=(), status=model.COMPLETE, with_image=False, only_paths=True)
-
-
-def _deployment(host: 'Host', request: Request, jobs: List[bundle.Job]) -> 'Optional[Deployment]':
-    """The original files of the containers that JOBS rescue; of the whole host, where all of them are. None where nobody asks for them."""
-    chosen = [job for job in jobs if job.container is not None and not job.only_paths]
-    if not request.deployment or 'config' not in request.include or (not chosen and _is_narrow(request)):
-        return None
-    from ..deployment import gather
-    volumes = [(volume.name, volume.path) for root in host.roots for volume in root.volumes().values() if volume.path is not None]
-    return gather.gather(gather.Given(
-        host.root, [(job.container, job.image) for job in chosen if job.container is not None], volumes,
-        [place for root in host.roots for place in root.places()], not _is_narrow(request),
-        lambda folder: 'dest lies in it' if _inside(request, folder) else ''))
-
-
-def _is_narrow(request: Request) -> bool:
-    """True for a rescue of a part of a host."""
-    return bool(request.containers or request.paths or request.volumes or request.images)
-
-
-def _deployment_jobs(host: 'Host', request: Request, found: 'Deployment') -> Iterator[bundle.Job]:
-    """The bundle of a Deployment; none where nothing of it is on the disk."""
-    if found.is_empty:
-        return
-    items = tuple(plan.Item('context:%s' % tree.stem.rpartition('/')[2], 'context', tree.stem, tree.entries, archive.TREE,
-                            {'source': wording.text(tree.place.path)}) for tree in found.collection.trees)
-    source = {'hostname': request.host_name or socket.gethostname(), 'host_root': wording.text(host.root.path),
-              'data_root': wording.text(host.roots[0].path if host.roots else host.root.path), 'recorded_path': None, 'store': None, 'driver': None,
-              'owner_ids': request.owner_ids, 'daemon': 'unknown', 'idmap': None}
-    yield bundle.Job(reading.DEPLOYMENT, reading.DEPLOYMENT, {'name': None}, source, model.COMPLETE, items, found.problems, deployment=found)
-
-
-def _with_deployment(result: Dict[str, Any], found: 'Optional[Deployment]') -> Dict[str, Any]:
-    """RESULT with what is found of the deployments; `deployment` is null where nobody asked for it."""
-    if found is None:
-        return dict(result, deployment=None)
-    from ..deployment import gather
-    return dict(result, deployment=gather.summary(found))
 
 
 def _urgency(job: bundle.Job, measured: Mapping[str, Any]) -> Tuple[bool, bool, bool, int, str]:
