@@ -55,7 +55,7 @@ diff -r "$work"/back/dead1/web-* "$work"/out/dead1/web-*
 # neither what Ansible says at -vvv nor a report has the password
 test "$(cat "$work"/*.log | grep -c sesame)" = 0
 test -s "$work/reports/rescue-report.html"
-! grep -rq sesame "$work/reports"
+test "$(grep -rc sesame "$work/reports" | grep -vc ':0$')" = 0
 
 # the rest is the same on every ansible-core
 ansible --version > "$work/core"
