@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = '''
 The database server of the dead image recovers the data in a copy-on-write view and its own dump program writes them. No daemon, no network
-and no password is needed, and nothing of the disk is written. Root only, but for --bundle. A dump is an addition: rescue the raw data too. SQL of a dump is
-run by whoever loads it: read it first where you do not trust the container.'''
+and no password is needed, and nothing of the disk is written. Root only, but for --bundle. A dump is an addition: rescue the raw data too.
+SQL of a dump is run by whoever loads it: read it first where you do not trust the container.'''
 
 EXAMPLES = '''
 lifeboat dump /mnt/usb/dumps                          every database of every container
