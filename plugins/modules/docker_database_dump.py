@@ -40,19 +40,11 @@ options:
       - It must not lie in what is read. It should be on another disk.
     type: path
     required: true
-  host_name:
-    description: Name of the folder in O(dest). By default the name of the dead host.
-    type: str
   databases:
     description: Kinds of databases, of V(mariadb), V(mysql), V(postgresql), V(redis) and V(sqlite). Empty means all.
     type: list
     elements: str
     default: []
-  compression:
-    description: How dumps are compressed. V(auto) is zstd where the host has it, else gzip.
-    type: str
-    choices: [auto, zstd, gzip, xz, none]
-    default: auto
   scratch_dir:
     description:
       - Folder for what recovery changes, on another disk than the data. It takes up to 1.2 times the size of a database.
@@ -82,6 +74,7 @@ options:
     default: counts
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk
+  - lifeboat.docker.docker_disk.output
   - lifeboat.docker.docker_disk.attributes
   - lifeboat.docker.docker_disk.actiongroup
 attributes:
@@ -188,11 +181,8 @@ def dump(module: AnsibleModule) -> Dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            shared.SOURCE_ARGUMENTS,
-            dest=dict(type='path', required=True),
-            host_name=dict(type='str'),
+            dict(shared.SOURCE_ARGUMENTS, **shared.OUTPUT_ARGUMENTS),
             databases=dict(type='list', elements='str', default=[]),
-            compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
             scratch_dir=dict(type='path'),
             scratch_size=dict(type='str', default='0'),
             timeout=dict(type='str', default='1h'),

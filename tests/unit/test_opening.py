@@ -37,6 +37,7 @@ ALLOWED = {
     'module_utils/cli/copying.py': 'writes the target of cp',
     'module_utils/cli/main.py': '/dev/null for standard streams that are closed',
     'module_utils/cli/verbs/cp.py': 'the target of cp, the file of sums',
+    'module_utils/cli/verbs/swarm.py': 'the file with the unlock key',
     'module_utils/dump/box.py': 'its own descriptors',
     'module_utils/dump/kernel.py': 'the ids of a user namespace of ours, in /proc',
     'module_utils/dump/kinds/postgresql.py': 'the copy-on-write view',
@@ -58,6 +59,7 @@ ALLOWED = {
     'module_utils/restore/plan.py': 'the host that is restored to',
     'module_utils/restore/target.py': 'the host that is restored to',
     'module_utils/restore/volumes.py': 'the host that is restored to',
+    'module_utils/swarm/export.py': 'the folder that it writes, relative to its descriptor',
     'module_utils/transport/channel.py': 'the folder by which it talks to the controller',
     'module_utils/transport/inbox.py': 'the folder by which it talks to the controller',
     'module_utils/transport/remote.py': 'where dest lies on this machine',
@@ -69,6 +71,10 @@ ALLOWED = {
     'plugin_utils/jobplace.py': 'mounts of the controller',
     'plugin_utils/records.py': 'records of audits on the controller',
     'plugin_utils/pages.py': 'files of the collection',
+    'plugin_utils/repositories/base.py': 'the file of a password on the controller',
+    'plugin_utils/repositories/fetching.py': 'bundles on the controller',
+    'plugin_utils/repositories/hook.py': 'its marks beside bundles on the controller',
+    'plugin_utils/repositories/sending.py': 'bundles on the controller',
     'plugin_utils/reports_store.py': 'records of audits on the controller',
 }
 

@@ -114,8 +114,8 @@ def _layers(host: 'Host', name: str) -> List[Object]:
     try:
         return [item._replace(kind=LAYER) for item in _containers(host, name)]
     except LifeboatError:
-        hits = [Object(LAYER, orphan.name, root, orphan, orphan.idmap or root.idmap) for root in host.roots
-                for orphan in root.orphans() if orphan.name == name or len(name) >= 4 and orphan.name.startswith(name)]
+        hits = [Object(LAYER, orphan.name, root, orphan, orphan.idmap or root.idmap) for root, orphan in host.orphans()
+                if orphan.name == name or len(name) >= 4 and orphan.name.startswith(name)]
         if not hits:
             raise
         return hits

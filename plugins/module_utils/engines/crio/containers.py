@@ -1,8 +1,6 @@
 """A container of CRI-O: its record in the store, its runtime spec with CRI-O's annotations, its state.json. There is no database
 (cri-o internal/annotations/annotations.go, internal/oci/container.go)."""
 import os
-import re
-import stat
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata, safeio
@@ -12,6 +10,7 @@ from ...records import model
 from ...records.codes import problem
 from ...records.definition import Definition
 from ..podman import definition as oci
+from ..shared import crilog
 from ..shared.binds import bind_path
 from ..shared.lazyrecords import LazyRecords
 from ..shared.storage import kubernetes, names
@@ -20,7 +19,6 @@ from . import wipe
 
 PREFIX = 'io.kubernetes.cri-o.'
 FILES = (b'config.json', b'state.json')
-ROTATED = re.compile(rb'\.\d{8}-\d{6}(?:\.gz)?\Z')
 ZERO = '0001-01-01T00:00:00Z'
 
 
@@ -98,8 +96,8 @@ def read(readers: Readers, ident: str) -> model.Container:
         ident, name, annotation(spec, 'Created') or metadata.text_of(record, 'created') or None, 'sha256:' + image if names.is_id(image) else None,
         annotation(spec, 'Image') or metadata.text_of(about, 'image-name') or None, definition.labels, state, root.candidate.path,
         os.path.join(root.candidate.path, folder) if folder is not None else None, 'containers-storage', store.name, status, tuple(problems), found.stack,
-        mounts, _log(root, spec), definition, Records(root, store, ident), dict(found.sources), root.map_of(ident, store), root.run_files(store, ident),
-        pod_of(store, ident, spec))
+        mounts, crilog.log_of(root.disk, annotation(spec, 'LogPath')), definition, Records(root, store, ident), dict(found.sources),
+        root.map_of(ident, store), root.run_files(store, ident), pod_of(store, ident, spec))
 
 
 def of_spec(spec: Any) -> Definition:
@@ -147,26 +145,6 @@ def _state(folder: Optional[safeio.Dir]) -> Dict[str, Any]:
     return {'status': status, 'running': status == 'running', 'exit_code': code if isinstance(code, int) else 0 if value is not None else None, 'dead': False,
             'paused': False, 'pid': pid if isinstance(pid, int) else 0, 'oom_killed': metadata.get(value, 'oomKilled') is True, 'started_at': started,
             'finished_at': finished}
-
-
-def _log(root: GraphRoot, spec: Any) -> model.Log:
-    """kubelet's files: the newest, and those that it rotated; of one that is there plain and packed the packed one is whole."""
-    files, size = {}, 0
-    path = annotation(spec, 'LogPath')
-    try:
-        place = root.disk.resolve(os.fsencode(path))
-        with safeio.Dir.root(os.path.dirname(place)) as folder:
-            base = os.path.basename(place)
-            for name in folder.names():
-                if name == base or name.startswith(base) and ROTATED.match(name, len(base)):
-                    st = folder.stat(name)
-                    if stat.S_ISREG(st.st_mode):
-                        # the newest one, which has no date, is the last
-                        files[b'~' if name == base else name[:-3] if name.endswith(b'.gz') else name] = os.path.join(folder.path(), name)
-                        size += st.st_size
-    except (OSError, UnicodeEncodeError):
-        pass
-    return model.Log('cri', tuple(files[name] for name in sorted(files)), size, None, 'cri')
 
 
 class Records(LazyRecords):

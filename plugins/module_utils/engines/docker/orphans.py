@@ -1,6 +1,6 @@
 """Writable layers that no container owns, told apart from image layers and from BuildKit's."""
 import hashlib
-from typing import TYPE_CHECKING, Any, Callable, FrozenSet, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, FrozenSet, Iterator, List, Optional
 
 from ...disk import metadata
 from ...layers import privileges
@@ -11,7 +11,6 @@ from .drivers.common import BUILDKIT_ID
 from .graphdriver import Graphdriver
 
 if TYPE_CHECKING:
-    from ..shared.containerd import ContainerdStore, Snapshotter
     from .configs import Configs
 
 
@@ -23,7 +22,8 @@ def find(readers: Readers, read: Callable[[str], model.Container]) -> Iterator[m
         for orphan in _graphdriver(readers, read, graph, owners, image_mounts):
             yield _doubted(readers, orphan)
     for store in readers.stores.containerd:
-        for orphan in _containerd(readers, store, owners, image_mounts):
+        from ..shared.containerd import orphans as snapshots  # only where there is one
+        for orphan in snapshots.unowned(store, owners | image_mounts, readers.path, readers.idmap, readers.stores.suffix):
             yield _doubted(readers, orphan)
 
 
@@ -96,39 +96,3 @@ def _image_by_chain(graph: Graphdriver, stack: model.Stack) -> Optional[str]:
     top = stack.image[0]
     chain_id = top.chain_id or chain_of.get((top.cache_id or '').encode('ascii'))
     return graph.images.with_top(chain_id)
-
-
-def _containerd(readers: Readers, store: 'ContainerdStore', owners: FrozenSet[str], image_mounts: FrozenSet[Any]) -> Iterator[model.Orphan]:
-    for dummy, snapshotter, key, record in store.writable_keys(readers.stores.suffix):
-        shots = store.snapshotters()[snapshotter]
-        if key in owners or key in image_mounts or shots.encoding is None:
-            continue
-        stack, dummy, problems = store.stack_of(shots, record, key)
-        if stack.writable is None or stack.writable.path is None:
-            continue
-        image_id, reference = _image_of_snapshot(readers, store, stack)
-        yield model.Orphan(stack.writable.path, stack, image_id, reference, readers.path, 'containerd', snapshotter, key, key,
-                           readers.idmap, problems)
-    for dummy, shots in sorted(store.snapshotters().items()):
-        if shots.damage and not shots.snapshots() and shots.encoding is not None:
-            yield from _unordered(readers, store, shots)
-
-
-def _image_of_snapshot(readers: Readers, store: 'ContainerdStore', stack: model.Stack) -> Tuple[Optional[str], Optional[str]]:
-    chain_id = next((layer.chain_id for layer in stack.image if layer.chain_id), None)
-    for digest, names in sorted(store.image_targets(readers.stores.suffix).items()):
-        image = store.image(digest, names, readers.stores.suffix)
-        if image.layers and image.layers[-1].chain_id == chain_id:
-            return digest, image.references[0] if image.references else None
-    return None, None
-
-
-def _unordered(readers: Readers, store: 'ContainerdStore', shots: 'Snapshotter') -> Iterator[model.Orphan]:
-    """Both databases are gone: every snapshot folder, with nothing known about it."""
-    from ..shared import containerd
-    for number in shots.numbers():
-        record = containerd.Snapshot('', number, containerd.ACTIVE, '', None, None)
-        layer, why = shots.layer(record)
-        if not why and layer.path is not None:
-            yield model.Orphan(layer.path, model.Stack(layer, None, ()), None, None, readers.path, 'containerd', shots.name,
-                               'snapshot-%d' % number, None, readers.idmap)

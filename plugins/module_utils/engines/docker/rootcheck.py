@@ -10,7 +10,6 @@ from .stores import Stores
 
 if TYPE_CHECKING:
     from ...disk.safeio import Dir
-    from ..shared.containerd import ContainerdStore
     from .graphdriver import Graphdriver
 
 LISTED = 5                              # names in one sentence
@@ -28,7 +27,8 @@ def findings(path: bytes, stores: Stores, births: Sequence[Birth], configured: O
     for dummy, graph in sorted(stores.graphdrivers.items()):
         found.extend(_graphdriver(path, graph))
     for store in stores.containerd:
-        found.extend(_containerd(store))
+        from ..shared.containerd import databases  # only where there is one
+        found.extend(databases.findings(store))
     found.extend(_swarm(path, stores.dir))
     found.extend(_hidden(path, births, configured))
     return found
@@ -64,45 +64,8 @@ def _graphdriver(path: bytes, graph: 'Graphdriver') -> Iterator[model.Problem]:
                       'There is nothing to rescue in them; docker builder prune removes them.')
 
 
-def _containerd(store: 'ContainerdStore') -> Iterator[model.Problem]:
-    from ..shared.containerd import META  # loaded already where there is such a store
-    store.meta()
-    if store.damage and store.used():
-        yield problem('METADATA_DB_DAMAGED', wording.text(store.path), 'The database of containerd in %s: %s.' % (
-            wording.text(store.path), store.damage), 'Snapshots are found by their names; images may be missing.')
-        if any(shots.numbers() for shots in store.snapshotters().values()):
-            yield from _missing(store, META, b'meta.db', 'its next garbage collection, after any removal of an image, deletes every '
-                                'snapshot and blob: the writable layers of all containers too')
-    for name, shots in sorted(store.snapshotters().items()):
-        shots.snapshots()
-        if shots.damage and (shots.numbers() or 'missing' not in shots.damage):
-            yield problem('METADATA_DB_DAMAGED', wording.text(store.path), 'The database of snapshotter %s in %s: %s.' % (
-                name, wording.text(store.path), shots.damage),
-                'Snapshots that it does not name are listed as orphans, by the number of their folder.')
-            yield from _missing(store, shots.folder_name, b'metadata.db', 'numbers new snapshots from 1 again, in the folders of the '
-                                'old ones, and a prune deletes every blob')
-
-
-def _missing(store: 'ContainerdStore', folder: bytes, name: bytes, then: str) -> Iterator[model.Problem]:
-    """Yield a problem if a database of containerd is not there: bbolt makes a new, empty one of no file and of an empty one."""
-    path = os.path.join(store.path, folder, name)
-    try:
-        holder = store.root.descend(folder)
-        try:
-            if holder.stat(name).st_size:
-                return
-        finally:
-            holder.close()
-    except FileNotFoundError:
-        pass
-    except OSError:
-        return                          # it may be there
-    yield problem('METADATA_DB_MISSING', wording.text(store.path), '%s is missing or empty. containerd starts without it, and %s.'
-                  % (wording.text(path), then), 'Start neither containerd nor dockerd on this disk; rescue first.')
-
-
 def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
-    """Yield a problem if a start of dockerd deletes what a swarm node has on this disk."""
+    """Yield what has to be known of a swarm node: its state is in no bundle, and a start of dockerd may delete it."""
     try:
         folder = root.descend(b'swarm')
         used = bool(folder.names())     # every data root has the folder
@@ -111,6 +74,9 @@ def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
         return
     if not used:
         return
+    if _is_manager(root):
+        yield problem('SWARM_MANAGER', wording.text(path), 'The host was a manager of a swarm. Services, networks, configs and secrets of the swarm are '
+                      'on its disk, and in no bundle.', 'Write them with docker_swarm_export, or lifeboat swarm DEST.')
     try:
         folder = root.descend(b'swarm/certificates')
         try:
@@ -125,6 +91,18 @@ def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
     yield problem('SWARM_REMOVED_AT_NEXT_START', where, '%s/certificates/swarm-node.crt is missing: the next start of dockerd '
                   'deletes everything in %s, the raft log with services and secrets too.' % (where, where),
                   'Copy the folder before dockerd is started on this disk.')
+
+
+def _is_manager(root: 'Dir') -> bool:
+    """Whether the root has something of the state of a swarm."""
+    try:
+        folder = root.descend(b'swarm/raft')
+        try:
+            return bool(folder.names())
+        finally:
+            folder.close()
+    except OSError:
+        return False
 
 
 def _hidden(path: bytes, births: Sequence[Birth], configured: Optional[str]) -> Iterator[model.Problem]:

@@ -9,7 +9,7 @@ from .graphdriver import Graphdriver
 
 if TYPE_CHECKING:
     from ...disk.safeio import Dir
-    from ..shared.containerd import ContainerdStore
+    from ..shared.containerd.store import ContainerdStore
 
 DRIVER_NAME = re.compile(rb'[a-z0-9-]{2,32}\Z')
 
@@ -19,7 +19,7 @@ class Stores(NamedTuple):
     dir: Any
     suffix: str
     graphdrivers: Dict[str, Graphdriver]
-    containerd: List[Any]               # shared.containerd.ContainerdStore
+    containerd: List[Any]               # shared.containerd.store.ContainerdStore
 
     def close(self) -> None:
         """Close the containerd roots; the data root is its owner's."""
@@ -84,7 +84,7 @@ class Stores(NamedTuple):
         for container_store in self.containerd:
             names = container_store.image_targets(self.suffix).get(image_id)
             if names:
-                from ..shared.containerd import references_of
+                from ..shared.containerd.store import references_of
                 return references_of(names)
         return []
 
@@ -155,7 +155,7 @@ def _graphdrivers(root: 'Dir', userxattr: bool) -> Dict[str, Graphdriver]:
 
 def _containerd(paths: Sequence[bytes], userxattr: bool) -> 'Iterator[ContainerdStore]':
     for path in paths:
-        from ..shared import containerd  # only where there is one
+        from ..shared.containerd import store as containerd  # only where there is one
         try:
             yield containerd.ContainerdStore(path, userxattr)
         except OSError:

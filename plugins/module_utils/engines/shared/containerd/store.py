@@ -1,26 +1,28 @@
-"""containerd's root: its two databases, its snapshots and its content store.
+"""containerd's root: its two databases, its snapshots and its content store. Docker's containerd image store, Kubernetes and nerdctl
+share it: each asks for its own namespaces.
 
-``meta.db`` maps the names that Docker uses (a container id) to snapshot names; each snapshotter's own
+``meta.db`` maps the names that an engine uses (a container id) to snapshot names; each snapshotter's own
 ``metadata.db`` maps those to numbered folders and to their parents. Where meta.db is damaged, the snapshot names
 themselves still end with the container id; where both are, only the folders remain, unordered and unowned.
 """
+import copy
 import hashlib
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ...disk import metadata, safeio
-from ...formats import gotypes, jsonish, wording
-from ...layers.chains import DIGEST, MAX_LAYERS, chain_ids, diff_ids_of
-from ...records import model
-from ...records.codes import problem
+from ....disk import metadata, safeio
+from ....formats import gotypes, jsonish, wording
+from ....layers.chains import DIGEST, MAX_LAYERS, chain_ids, diff_ids_of
+from ....records import model
+from ....records.codes import problem
+from ..boltfile import read_db
 from . import snapshotters
-from .boltfile import read_db
 from .snapshotters import ACTIVE, COMMITTED, FOLDER as SNAPSHOTTER
 
 if TYPE_CHECKING:
-    from ...formats.boltdb import Bucket
+    from ....formats.boltdb import Bucket
 
 META = b'io.containerd.metadata.v1.bolt'
 CONTENT = b'io.containerd.content.v1.content/blobs/sha256'
@@ -102,10 +104,12 @@ class Snapshotter(object):
 
 
 class ContainerdStore(object):
-    """A containerd root. PATH is absolute on the managed node. Raises OSError if it cannot be opened."""
+    """A containerd root. PATH is absolute on the managed node. NAMESPACES: those that are read; (): Docker's. Raises OSError if it cannot
+    be opened."""
 
-    def __init__(self, path: bytes, userxattr: bool = False) -> None:
+    def __init__(self, path: bytes, userxattr: bool = False, namespaces: Sequence[str] = ()) -> None:
         self.path = path
+        self.wanted = list(namespaces)
         self.root = safeio.Dir.root(path)
         self.userxattr = userxattr
         self._meta: Optional[Tuple[Optional[Bucket]]] = None
@@ -117,6 +121,14 @@ class ContainerdStore(object):
     def close(self) -> None:
         self.root.close_all()
 
+    def within(self, namespace: str) -> 'ContainerdStore':
+        """The same store with one namespace. What was read is shared, and it is closed with this one."""
+        self.meta()
+        self.snapshotters()
+        found = copy.copy(self)
+        found.wanted = [namespace]
+        return found
+
     # -- databases -----------------------------------------------------------------------------------------------------
 
     def meta(self) -> 'Optional[Bucket]':
@@ -126,8 +138,15 @@ class ContainerdStore(object):
             self._meta = (database.root.bucket(b'v1', errors=[]) if database is not None else None,)
         return self._meta[0]
 
+    def all_namespaces(self) -> List[str]:
+        """Every namespace of meta.db, sorted; [] where it can't be read."""
+        meta = self.meta()
+        return sorted(key.decode('utf-8', 'replace') for key, dummy in meta.buckets(errors=[])) if meta is not None else []
+
     def namespaces(self, suffix: str = '') -> List[str]:
-        """Docker's namespaces here: ``moby`` and, with user namespaces, ``moby-<uid>.<gid>``."""
+        """The namespaces that were asked for, or Docker's: ``moby`` and, with user namespaces, ``moby-<uid>.<gid>``."""
+        if self.wanted:
+            return self.wanted
         meta = self.meta()
         wanted = 'moby' + ('-' + suffix if suffix else '')
         if meta is None:

@@ -5,8 +5,8 @@ comes from here. (containerd: plugins/snapshots/*; stargz-snapshotter, nydus and
 """
 from typing import Any, Dict, NamedTuple, Optional
 
-from ...formats.values import NOTHING
-from ...records import model
+from ....formats.values import NOTHING
+from ....records import model
 
 FOLDER = b'io.containerd.snapshotter.v1.'       # and the name: a snapshotter's folder below containerd's root
 
