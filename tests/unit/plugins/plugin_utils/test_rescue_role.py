@@ -7,7 +7,7 @@ import yaml
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 4)
 OWN = {'rescue_title', 'rescue_merge_hours', 'rescue_fail_in_report', 'rescue_disk', 'rescue_disk_passphrase', 'rescue_disk_journal',
-       'rescue_disk_nested', 'rescue_scratch_dir', 'rescue_dumps',
+       'rescue_disk_nested', 'rescue_scratch_dir', 'rescue_dumps', 'rescue_dumps_from',
        'rescue_repository', 'rescue_repository_keep', 'rescue_repository_after_bundle'}
 
 
@@ -23,7 +23,7 @@ def options():
         with open(os.path.join(TOP, 'plugins', *path), encoding='utf-8') as source:
             tree = ast.parse(source.read())
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and node.targets[0].id == 'DOCUMENTATION':
+            if isinstance(node, ast.Assign) and node.targets[0].id in ('DOCUMENTATION', 'OUTPUT'):
                 found.update(yaml.safe_load(ast.literal_eval(node.value)).get('options') or {})
     found.pop('delivery')
     return found
