@@ -661,7 +661,9 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
         if job.with_config:
             components.append({'name': 'config', 'kind': 'config', 'file': bundle.DEFINITION, 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})
-        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status,
+        # as far as it is known before anything is read
+        whole = all(item['status'] == model.COMPLETE for item in components if item['kind'] == 'dump')
+        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status if whole else model.worst([job.status, model.PARTIAL]),
                                        sum(item['bytes'] for item in components), 0, components, job.problems + more))
     return _result(jobs, outcomes, problems)
 
