@@ -663,7 +663,7 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
                                'entries': None, 'files': None, 'status': model.COMPLETE})
         # as far as it is known before anything is read
         whole = all(item['status'] == model.COMPLETE for item in components if item['kind'] == 'dump')
-        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status if whole else model.worst([job.status, model.PARTIAL]),
+        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, model.PARTIAL if job.status == model.COMPLETE and not whole else job.status,
                                        sum(item['bytes'] for item in components), 0, components, job.problems + more))
     return _result(jobs, outcomes, problems)
 
