@@ -127,6 +127,8 @@ TEXTS: typing.Dict[str, Text] = {
         NOTHING_WRITTEN + ' Do not use this copy: deleted files are back in it.', 'Copy the data root again, as root.',
         'rsync -aHAXS --numeric-ids /mnt/dead/var/lib/docker/ /srv/docker/'),
     # a dump of a database
+    'DUMP_BUNDLE_REFUSED': (
+        'The bundle was not changed. Other bundles were dumped.', 'Look what is wrong with it. Rescue again, or copy it again.', 'lifeboat verify BUNDLE'),
     'DUMP_CONTAINER_RUNS': (
         'A rescue is safe. Two servers on one data folder would damage it, so none is started beside the one that runs.',
         'Use the dump program in the container, or stop the container and run again.', 'docker exec NAME pg_dumpall -U postgres > all.sql'),

@@ -62,6 +62,7 @@ CODES = {
     'ROOT_COPY_INCOMPLETE': (CRITICAL, 'The data root is a copy that lost device nodes, links, extended attributes or owners. It looks whole, but '
                                        'deleted files are back, or files have the wrong owner. Nothing is repaired.'),
     # a dump of a database
+    'DUMP_BUNDLE_REFUSED': (WARNING, 'No dump is made out of a bundle that is damaged, incomplete, or there twice.'),
     'DUMP_CONTAINER_RUNS': (WARNING, 'A database of a container that runs is not dumped: its own tools do that.'),
     'DUMP_FOREIGN_ARCH': (WARNING, 'The programs of the image are for another processor than this machine has.'),
     'DUMP_LAYERS_LOST': (WARNING, 'Layers of the container are missing, so its database server cannot be started.'),

@@ -6,6 +6,8 @@ import sqlite3
 import deadroot
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli import main
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli.verbs import dump as verb
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import registry as kinds, run, unpacked
@@ -163,3 +165,15 @@ def test_without_room_to_unpack_nothing_is_begun(rescued, tmp_path, as_root, mon
 def test_other_containers_are_left_alone(rescued, tmp_path, as_root):
     with pytest.raises(LifeboatError, match='in 0 bundles'):
         from_bundle(rescued['rootfs'], tmp_path, containers=('nobody',))
+
+
+def test_of_two_bundles_the_damaged_one_is_named(rescued, tmp_path, as_root):
+    """And of two of the same container the second one: its dump would take the place of the first."""
+    for name in ('a', 'b', 'c'):
+        shutil.copytree(rescued['rootfs'], str(tmp_path / 'box' / name))
+    (tmp_path / 'box' / 'c' / 'SHA256SUMS').write_text('')
+    found = from_bundle(tmp_path / 'box', tmp_path)
+    assert [item['status'] for item in found['dumps']] == ['complete']
+    said = [(item['code'], item['object']) for item in found['problems']]
+    assert said == [('DUMP_BUNDLE_REFUSED', 'b'), ('DUMP_BUNDLE_REFUSED', 'c')]
+    assert verb.status(found) == main.PARTIAL
