@@ -61,8 +61,8 @@ def gather(given: Given) -> Deployment:
     stacks = _stacks(scene)
     entries, rows, undecided, compared = [], [], [], []
     for stack, containers, others in _claimed(stacks, rans):
-        found = _take(collection, stack, containers, others, given.whole)
-        entries.append(_entry(stack, containers, found))
+        found, made = _take(collection, stack, containers, others, given.whole)
+        entries.append(_entry(stack, containers, found, made))
         if found is not None:
             rows.extend(found.rows)
             undecided.extend(found.undecided)
@@ -136,8 +136,11 @@ def _claimed(stacks: List[Stack], rans: Dict[str, runs.Ran]) -> List[Tuple[Stack
     return found
 
 
-def _take(collection: Collection, stack: Stack, containers: List[runs.Ran], others: Set[str], whole: bool) -> Optional[comparison.Result]:
-    """Take the files of STACK, and compare it with its containers; None where there is nothing to compare."""
+def _take(collection: Collection, stack: Stack, containers: List[runs.Ran], others: Set[str], whole: bool) -> Tuple[
+        Optional[comparison.Result], Optional[str]]:
+    """Take the files of STACK -> (how it differs from its containers, None where there is nothing to compare; the name of a file that is
+    made of its variables)."""
+    made = None
     by = '%s %s' % (stack.kind, show(stack.name))
     for item in stack.left:
         collection.leave(item)
@@ -146,21 +149,22 @@ def _take(collection: Collection, stack: Stack, containers: List[runs.Ran], othe
     for place in stack.trees:
         collection.take_tree(place, stack.name, by)
     if not stack.compose:
-        return None
+        return None, None
     if stack.env and stack.kind != 'compose':
         lines = ''.join("%s='%s'\n" % (name, value.replace("'", "\\'")) for name, value in sorted(stack.env.items()))
-        collection.make('%s-%s' % (stack.kind, stack.name), lines.encode('utf-8', 'surrogateescape'), ENV_FILE, by)
+        made = collection.make('%s-%s' % (stack.kind, stack.name), lines.encode('utf-8', 'surrogateescape'), ENV_FILE, by)
     project = Reader(collection, stack).project()
-    return comparison.compare(project, containers, whole, others) if containers else None
+    return comparison.compare(project, containers, whole, others) if containers else None, made
 
 
 # -- deployment.json --------------------------------------------------------------------------------------------------------------------
 
 
-def _entry(stack: Stack, containers: List[runs.Ran], found: Optional[comparison.Result]) -> Dict[str, Any]:
-    """What deployment.json says of one Stack."""
+def _entry(stack: Stack, containers: List[runs.Ran], found: Optional[comparison.Result], made: Optional[str]) -> Dict[str, Any]:
+    """What deployment.json says of one Stack. MADE: the file of the bundle with its variables that no file of the host has."""
     return {'kind': stack.kind, 'name': show(stack.name), 'project': show(stack.project) or None, 'evidence': stack.evidence,
             'folder': show(stack.folder) or None, 'compose': [show(place.path) for place in stack.compose],
+            'env_files': [show(place.path) for place in stack.env_files or ()], 'variables': made,
             'containers': [show(one.name) for one in containers], 'differences': len(found.rows) if found is not None else None}
 
 
