@@ -10,7 +10,7 @@ from ..records.codes import problem
 from . import compare as comparison, ran as runs
 from .collection import Collection, Taken
 from .door import Door
-from .model import ENV_FILE, MISSING, REFUSED, TOO_LARGE, UNREADABLE, Scene, Stack
+from .model import CLOSED, ENV_FILE, REFUSED, TOO_LARGE, UNREADABLE, Left, Scene, Stack
 from .project import Reader
 from .registry import KINDS
 
@@ -67,6 +67,8 @@ def gather(given: Given) -> Deployment:
             rows.extend(found.rows)
             undecided.extend(found.undecided)
             compared.extend(found.compared)
+    for path, why in sorted(door.closed.items()):
+        collection.leave(Left(show(path), CLOSED, why, 'the search for deployments'))
     document = {
         'schema_version': SCHEMA_VERSION, 'deployments': entries, 'differences': rows[:comparison.MOST_ROWS], 'undecided': undecided[:comparison.MOST_ROWS],
         'compared': compared, 'containers': [runs.to_json(rans[ident]) for ident in sorted(rans, key=lambda one: rans[one].name) if rans[ident].project],
@@ -190,7 +192,7 @@ def _problems(collection: Collection, rows: List[Dict[str, str]]) -> List['Probl
     if collection.left:
         named = '; '.join('%s (%s)' % (item.path, item.why) for item in collection.left[:NAMED])
         more = collection.left_total - NAMED
-        short = any(item.kind in (UNREADABLE, TOO_LARGE, REFUSED) for item in collection.left)
+        short = any(item.kind in (UNREADABLE, TOO_LARGE, REFUSED, CLOSED) for item in collection.left)
         found.append(problem(
             'DEPLOYMENT_INCOMPLETE', NAME, '%d file%s that labels, compose files or units name %s not taken: %s%s.' % (
                 collection.left_total, '' if collection.left_total == 1 else 's', 'was' if collection.left_total == 1 else 'were', named,
@@ -215,8 +217,3 @@ def summary(found: Deployment) -> Dict[str, Any]:
             'archives': len(found.collection.trees), 'compared': len(document['compared']), 'differences': document['differences'][:SHOWN],
             'differences_total': len(document['differences']), 'undecided': document['undecided'][:SHOWN],
             'undecided_total': len(document['undecided']), 'left_out': found.collection.left_total}
-
-
-def missing_only(found: Deployment) -> bool:
-    """True if all that was named is missing on the disk."""
-    return all(item.kind == MISSING for item in found.collection.left)
