@@ -24,9 +24,6 @@ options:
         folder is locked. A second rescue waits a little, then fails and names the process that has the lock.
     type: path
     required: true
-  host_name:
-    description: Name of the folder for this host below O(dest). The default is the inventory name of the host.
-    type: str
   include:
     description:
       - What a bundle holds.
@@ -109,11 +106,6 @@ options:
     description: Also rescues writable layers that no container owns.
     type: bool
     default: false
-  compression:
-    description: V(auto) uses the best program that the managed node has, V(zstd) first.
-    type: str
-    choices: [auto, zstd, gzip, xz, none]
-    default: auto
   on_error:
     description:
       - What happens when a file cannot be read. V(continue) records it and rescues everything else; V(fail) ends the module.
@@ -228,6 +220,7 @@ options:
     type: dict
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk
+  - lifeboat.docker.docker_disk.output
   - lifeboat.docker.docker_disk.attributes
   - lifeboat.docker.docker_disk.actiongroup
 attributes:
@@ -397,8 +390,6 @@ def rescue(module: AnsibleModule) -> Dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            dest=dict(type='path', required=True),
-            host_name=dict(type='str'),
             include=dict(type='list', elements='str', choices=list(plan.KINDS), default=list(plan.DEFAULT)),
             volumes=dict(type='list', elements='str', default=[]),
             images=dict(type='list', elements='str', default=[]),
@@ -406,7 +397,6 @@ def main() -> None:
             deployment=dict(type='bool', default=True),
             open_files=dict(type='bool', default=False),
             orphans=dict(type='bool', default=False),
-            compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),
             owner_ids=dict(type='str', choices=['container', 'disk'], default='container'),
             check_space=dict(type='bool', default=True),
@@ -428,7 +418,7 @@ def main() -> None:
             report_dir=dict(type='path'),
             fail_on=dict(type='str', choices=['never', 'lost', 'partial'], default='lost'),
             delivery=dict(type='dict'),
-            **shared.SOURCE_ARGUMENTS
+            **dict(shared.SOURCE_ARGUMENTS, **shared.OUTPUT_ARGUMENTS)
         ),
         supports_check_mode=True,
     )

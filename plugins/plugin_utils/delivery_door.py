@@ -435,7 +435,7 @@ def result(value: Any) -> dict[str, Any]:
 
 # Keys that a restore's result may have; below them any JSON whose texts people may see.
 RESTORED = ('changed', 'failed', 'msg', 'skipped', 'name', 'steps', 'nothing', 'image', 'networks', 'volumes', 'binds', 'container',
-            'databases', 'kept', 'notes', 'problems', 'warnings', 'deprecations', 'diff', 'bundles', 'summary', 'asks')
+            'databases', 'kept', 'notes', 'problems', 'warnings', 'deprecations', 'diff', 'bundles', 'summary', 'asks', 'dumps')
 
 
 def restored(value: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ BELOW = {
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
     'repair': GROUND | {'archive', 'engines', 'images'},
     'dump': BELOW_BUNDLES | {'bundles'},
-    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'dump', 'facts', 'rescue', 'repair', 'restore', 'module'},
+    'swarm': BELOW_BUNDLES | {'bundles'},
+    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'dump', 'facts', 'rescue', 'repair', 'restore', 'swarm', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

@@ -175,7 +175,7 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
     volume, create = known.get(component.get('volume') or '', (component.get('volume') or '', None))
     form = component['kind']
     if form == 'dump':
-        form = 'no-dump' if not component['file'] else 'dump' if '.sql' in component['file'] else 'dump-file'
+        form = 'no-dump' if not component['file'] else 'dump' if component['file'].partition('.')[2].split('.')[0] == 'sql' else 'dump-file'
     return PARTS['single' if component.get('single') else form].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),

@@ -247,6 +247,7 @@ class _Work(object):
         """First what goes when a process ends; then the processes may go on."""
         if self.job.held is None:
             return
+        self.job.held.settle()
         for item in self.job.items:
             if item.held:
                 self.tree(item)

@@ -14,7 +14,7 @@ from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
 from ..formats import redact, wording
-from ..records import codes, model, selection
+from ..records import codes, model, owners, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
 from . import deployed, openfiles
@@ -282,9 +282,14 @@ def _source(host: 'Host', root: 'Root', store: Optional[str], driver: Optional[s
         if root.idmap is not None else None}
 
 
+def _owners(idmap: Any, name: str, request: Request) -> Tuple[model.Problem, ...]:
+    """What is to be said of the owners in a bundle."""
+    return owners.assumed(idmap, name) if request.owner_ids == 'container' else ()
+
+
 def _container_job(host: 'Host', root: 'Root', container: model.Container, request: Request, alone: Container[str]) -> bundle.Job:
     """ALONE: names of volumes that get bundles of their own."""
-    problems = list(container.problems)
+    problems = list(container.problems + _owners(root.export_ids(container), container.name or container.id[:12], request))
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
     problems.extend(plan.not_included(container, request.include, alone))
@@ -359,7 +364,8 @@ def _volume_job(host: 'Host', root: 'Root', volume: model.Volume, request: Reque
                'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,
-                      _source(host, root, None, volume.driver, request), volume.status, items, volume.problems,
+                      _source(host, root, None, volume.driver, request), volume.status, items,
+                      volume.problems + _owners(root.idmap, volume.name, request),
                       root.idmap, engine=root.engine)
 
 
@@ -396,7 +402,8 @@ def _orphan_job(host: 'Host', root: 'Root', orphan: model.Orphan, request: Reque
     items = tuple(plan.orphan_items(orphan, request.include))
     return bundle.Job('orphan-' + SAFE.sub('-', orphan.name)[:64], 'orphan', subject,
                       _source(host, root, orphan.store, orphan.driver, request),
-                      model.PARTIAL if plan.hidden(orphan.problems) else model.COMPLETE, items, orphan.problems,
+                      model.PARTIAL if plan.hidden(orphan.problems) else model.COMPLETE, items,
+                      orphan.problems + _owners(root.idmap, orphan.name, request),
                       root.idmap, engine=root.engine)
 
 
