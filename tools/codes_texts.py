@@ -66,6 +66,9 @@ TEXTS: typing.Dict[str, Text] = {
     'VM_DISK': (
         'Attaching is safe: the image is not written.', 'Attach it and look into it: [disks.md](disks.md).',
         'lifeboat --disk FILE look\nlifeboat --disk FILE --nested look'),
+    'SNAPSHOT_FOUND': (
+        'Reading a snapshot is safe. A rollback is not: it removes what is newer.',
+        'If something is missing, read the snapshot: [undelete.md](undelete.md).', 'lifeboat --host-root /.snapshots/1/snapshot look'),
     'SWARM_REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes the folder `swarm`.', 'Copy the folder before dockerd is started on this disk.',
         'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm'),
@@ -147,6 +150,8 @@ TEXTS: typing.Dict[str, Text] = {
         DUMP_SAFE, 'Give it more time. Recovery of a large database takes a while.', 'lifeboat dump DEST NAME --timeout 6h'),
     'DUMP_UNSAFE_HERE': (
         DUMP_SAFE, 'Run it as root, on a machine (not in a container) where new namespaces and overlay mounts are allowed.', 'sudo lifeboat dump DEST NAME'),
+    'DUMP_UNSUPPORTED': (
+        DUMP_SAFE, 'Rescue the data and restore them. Then its own dump program can be used: databases.md has its name.', RESCUE_NAME),
     'DUMP_VERSION_MISMATCH': (
         DUMP_SAFE, 'The tag of the image was moved to another version. Rescue the data and start them with an image of their version.', RESCUE_NAME),
     # stores and databases of engines without a daemon
@@ -181,6 +186,14 @@ TEXTS: typing.Dict[str, Text] = {
     'MOUNT_WRITES_LEFT': (
         'The folder that the message names is safe as long as the container is not started or stopped.', 'Copy that folder by hand.',
         'cp -a DIR /srv/written'),
+    'EMPTYDIR_OF_POD': (
+        'A rescue is safe. A kubelet that reaches its API server and hears that the pod is gone, or was moved to another node, deletes it.',
+        'Rescue it before kubelet is started with a network.', RESCUE_NAME),
+    'VOLUME_EMPTY_HERE': (
+        ALL_SAFE, 'Look for `medium: Memory` in the specification of the pod. If it is there, its data are gone with the power.', LOOK_NAME),
+    'SUBPATH_UNKNOWN': (
+        'The data are safe: the whole volume is rescued.', 'Look for `subPath` in the specification of the pod, and restore that part of the volume.',
+        LOOK_NAME),
     'VOLUME_LAYER_ONLY': (
         'What was written to the volume is safe.', 'Take its other files from the image that it was made from.', LOOK),
     # a container's records
@@ -202,14 +215,23 @@ TEXTS: typing.Dict[str, Text] = {
         'A rescue is safe. The bundle is called after the ID.',
         'Recognise the container by its image, labels, logs and files; the message lists hints. Give the name when you restore it.',
         'lifeboat logs ID | tail\nansible-playbook lifeboat.docker.restore -i healthy, -e restore_path=BUNDLE -e restore_name=NAME'),
+    'OWNERS_ASSUMED': (
+        'A rescue is safe: the manifest has the map that was used (`source.idmap`), so nothing is lost.',
+        'Put `/etc/subuid` and `/etc/subgid` of the dead host below the host root and rescue again with `force: true`. Where they are lost, compare owners '
+        'with what the image expects, and change them after the restore.',
+        LOOK_NAME + '\nlifeboat ls -l NAME:/'),
     'NAME_CONFLICT': (
         'A rescue is safe: both come out, into folders with different IDs.', 'Tell them apart by date and content.',
         'lifeboat look -v\nlifeboat diff ID'),
     'REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes this container; its anonymous volumes stay until the next prune. On Podman the first command '
-        'after a reboot deletes both, and a start of crio each of its containers.',
+        'after a reboot deletes both, and a start of crio each of its containers. kubelet deletes older attempts of a container, and static pods without '
+        'a manifest; containerd deletes the folders of containers that its database does not have.',
         'Rescue and verify it before the engine is started on this disk. `lifeboat repair --guard` clears the mark, so that a start keeps it.',
         RESCUE_NAME + '\n' + VERIFY + '\nlifeboat repair --guard'),
+    'REPLACED_AT_NEXT_START': (
+        'A rescue is safe. A start of kubelet makes a new container with an empty writable layer; the old layer stays until that one is replaced too.',
+        'Rescue it before kubelet is started. What belongs on a volume should be on one.', RESCUE_NAME + '\n' + VERIFY),
     'REMOVAL_INTERRUPTED': (
         'A rescue is safe. `docker rm` and every prune delete what is left.',
         'Rescue it before anybody runs `docker rm` or a prune. Then look at what is missing.', RESCUE_NAME + '\nlifeboat diff NAME'),
@@ -344,6 +366,14 @@ TEXTS: typing.Dict[str, Text] = {
         'Everything else is in the bundle. The folder is still on the host.',
         'Rescue to a DEST with more room: what is there already is used. Without `binds` in `include` all binds are left out.',
         'df -h DEST\n' + RESCUE_NAME),
+    'DEPLOYMENT_INCOMPLETE': (
+        'Everything else of the original files is in the bundle `deployment`. Nothing of the data of containers depends on it.',
+        'Read `left_out` in `deployment.json`: each path with the reason. Copy by hand what you need.',
+        'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
+    'DEPLOYMENT_DIFFERS': (
+        'The bundles have what ran, the bundle `deployment` has the original files. Both are whole.',
+        'Read the differences before you start the original files. To start what ran, restore the bundles.',
+        'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
     # reading
     'READ_ERROR': (
         'Everything else was read. Do not run `fsck` on the only copy.', 'Copy the disk once, and rescue from the copy.', COPY),

@@ -25,7 +25,8 @@ options:
     type: path
   engines:
     description:
-      - Container engines to look for, of V(docker), V(podman) (Buildah too) and V(crio); V(all) means each of them.
+      - Container engines to look for, of V(docker), V(podman) (Buildah too), V(crio), V(kubernetes) (on containerd) and V(nerdctl);
+        V(all) means each of them.
       - An unknown name is an error that lists what there is.
     type: list
     elements: str
@@ -40,6 +41,21 @@ options:
     default: []
 requirements:
   - Python 3.6 or later on the managed node. No Docker is needed there.
+"""
+
+    # of modules that write what they read into a folder; `dest` itself is with each, which says what is in it
+    OUTPUT = r"""
+options:
+  host_name:
+    description:
+      - Name of the folder for this host below O(dest).
+      - The default is the inventory name of the host. M(lifeboat.docker.docker_database_dump) takes the name that the dead host had.
+    type: str
+  compression:
+    description: V(auto) uses the best program that the managed node has, V(zstd) first.
+    type: str
+    choices: [auto, zstd, gzip, xz, none]
+    default: auto
 """
 
     ATTRIBUTES = r"""

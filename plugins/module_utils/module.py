@@ -17,6 +17,12 @@ SOURCE_ARGUMENTS = dict(
     engines=dict(type='list', elements='str', default=['all']),
     containers=dict(type='list', elements='str', default=[]),
 )
+# The same of modules that write what they read into a folder, see the section `output` there.
+OUTPUT_ARGUMENTS = dict(
+    dest=dict(type='path', required=True),
+    host_name=dict(type='str'),
+    compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
+)
 
 # options whose values people may type with a unit, of all modules
 SIZES = ('spool_size', 'max_bytes', 'scratch_size', 'memory')

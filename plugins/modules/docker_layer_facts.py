@@ -227,6 +227,12 @@ ansible_facts:
           description: Writable layers and volumes that no container owns.
           returned: if the subset V(orphans) is gathered and O(containers) names none
           type: dict
+        snapshots:
+          description: 'Snapshots on this disk that hold a data root: C(path), C(kind) (V(snapper), V(timeshift), V(folder), V(zfs), V(lvm)), C(data_root),
+            C(created), C(checked) (false for ZFS and LVM, which are not looked into) and C(next_step).'
+          returned: always
+          type: list
+          elements: dict
         swarm:
           description: The swarm of each data root that has one, as RV(lifeboat.docker.docker_swarm_export#module:swarms), and C(root).
           returned: if the subset V(swarm) is gathered

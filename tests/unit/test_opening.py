@@ -39,9 +39,11 @@ ALLOWED = {
     'module_utils/cli/verbs/cp.py': 'the target of cp, the file of sums',
     'module_utils/cli/verbs/swarm.py': 'the file with the unlock key',
     'module_utils/dump/box.py': 'its own descriptors',
+    'module_utils/dump/kernel.py': 'the ids of a user namespace of ours, in /proc',
     'module_utils/dump/kinds/postgresql.py': 'the copy-on-write view',
     'module_utils/dump/kinds/sqlite.py': 'the copy-on-write view',
     'module_utils/dump/room.py': 'the copy-on-write view',
+    'module_utils/dump/unpacked.py': 'the scratch folder that a bundle is unpacked into',
     'module_utils/dump/view.py': 'the scratch folder and the copy-on-write view; layers and volumes by descriptors of disk/',
     'module_utils/images/store.py': 'images/ beside the bundles',
     'module_utils/repair/copies.py': 'the folder of the journal',
@@ -69,6 +71,10 @@ ALLOWED = {
     'plugin_utils/jobplace.py': 'mounts of the controller',
     'plugin_utils/records.py': 'records of audits on the controller',
     'plugin_utils/pages.py': 'files of the collection',
+    'plugin_utils/repositories/base.py': 'the file of a password on the controller',
+    'plugin_utils/repositories/fetching.py': 'bundles on the controller',
+    'plugin_utils/repositories/hook.py': 'its marks beside bundles on the controller',
+    'plugin_utils/repositories/sending.py': 'bundles on the controller',
     'plugin_utils/reports_store.py': 'records of audits on the controller',
 }
 

@@ -63,7 +63,7 @@ class Root(object):
 
     Nothing here raises for damage: what is missing is in the problems and the status of the records.
     """
-    engine = ''                         # NAME of the engine
+    engine = ''                         # NAME of the engine; the registry sets it
     user = None                         # type: Optional[str]  # whose it is, for a rootless engine
     path = b''                          # the data root on the managed node
     recorded_path = b''                 # the same as the dead engine knew it
