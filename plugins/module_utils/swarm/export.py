@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 def export(host: Any, request: Request) -> Dict[str, Any]:
-    """Write what REQUEST asks for -> the module's result: `changed`, `path`, `files`, `swarms`, `problems`. LifeboatError where there is nothing that
+    """Write what REQUEST asks for -> the module's result: `changed`, `folder`, `files`, `swarms`, `problems`. LifeboatError where there is nothing that
     could be written; what is missing of the rest is in the problems."""
     for word in request.include:
         if word not in WORDS:
@@ -51,7 +51,7 @@ def export(host: Any, request: Request) -> Dict[str, Any]:
     with contextlib.closing(FolderStore(request.dest, targets.host_folder(host.root, request.host_name))) as store:
         changed = _write(store, files, request.check_mode)
         path = store.path
-    return {'changed': changed, 'path': wording.text(os.path.join(path, os.fsencode(FOLDER))), 'files': sorted(files),
+    return {'changed': changed, 'folder': wording.text(os.path.join(path, os.fsencode(FOLDER))), 'files': sorted(files),
             'swarms': [clusterfacts.facts(cluster) for cluster in clusters], 'problems': [item._asdict() for item in problems]}
 
 
