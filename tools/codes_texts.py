@@ -91,6 +91,9 @@ TEXTS: typing.Dict[str, Text] = {
     'SWARM_SECRETS_LEFT_OUT': (
         'Without the content of secrets their services cannot be started elsewhere.', 'Ask for secrets, and keep the folder safe.',
         'lifeboat swarm DEST --include secrets'),
+    'SWARM_VOLUMES_LEFT_OUT': (
+        'Everything else of the swarm can be used.', 'Make the volumes again with the plugin, under their old names, before the stacks are deployed.',
+        'docker volume create --driver PLUGIN --type mount --sharing none --scope single VOLUME'),
     'SWARM_UNCOMMITTED': (
         'Everything can be used. The last changes may never have taken effect.', 'Compare with another manager if there is one.',
         'lifeboat --host-root /mnt/other swarm'),

@@ -46,6 +46,7 @@ CODES = {
                                       'be missing, or older than they were.', LOSES_DATA),
     'SWARM_LOG_TORN': (INFO, 'The end of the raft log was being written when the host died, or a damaged snapshot was not needed. Nothing is missing.'),
     'SWARM_SECRETS_LEFT_OUT': (INFO, 'The content of the secrets of a swarm was read, and not written, because include does not name secrets.', LEFT_OUT),
+    'SWARM_VOLUMES_LEFT_OUT': (WARNING, 'The swarm had cluster volumes (CSI). Their definitions are not read, and their data are not on this disk.'),
     'SWARM_UNCOMMITTED': (INFO, 'The raft log of this manager ends with changes that the other managers may not have.'),
     # a disk that is attached
     'JOURNAL_IGNORED': (WARNING, 'A file system was mounted without its journal: what was written in the last seconds before '
