@@ -101,8 +101,8 @@ class Volumes(object):
                 notes.append(problem('VOLUME_EMPTY_HERE', full, 'Volume %s is an emptyDir with nothing in it. Either nothing was written to it, or it lay '
                                      'in memory (medium: Memory): this disk does not tell.' % full, 'Look for medium: Memory in the specification of the pod.'))
             else:
-                notes.append(problem('EMPTYDIR_OF_POD', full, 'Volume %s is an emptyDir: it is deleted with its pod. The first kubelet that reaches its API server '
-                                     'and hears that the pod is gone, or was moved to another node, deletes it.' % full,
+                notes.append(problem('EMPTYDIR_OF_POD', full, 'Volume %s is an emptyDir: it is deleted with its pod. The first kubelet that reaches its API '
+                                     'server and hears that the pod is gone, or was moved to another node, deletes it.' % full,
                                      'Rescue it before kubelet is started with a network.'))
         return self._made(full, path, status if path is not None else model.LOST, notes)
 
