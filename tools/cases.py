@@ -22,12 +22,21 @@ def from_junit(part, pattern):
             outcome, text = PASSED, ''
             for child in node:
                 if child.tag in ('failure', 'error'):
-                    outcome, text = FAILED, child.text or child.get('message') or child.tag
+                    outcome = FAILED
+                    # what did not hold comes first: it is all that the closing lines have room for
+                    text = '\n'.join(filter(None, (' '.join((child.get('message') or '').split()), child.text))) or child.tag
                 elif child.tag == 'skipped' and outcome == PASSED:
                     outcome, text = SKIPPED, child.get('message') or child.text or ''
             if text != NOTHING_TO_TEST:
                 found.append(Case(part, name, outcome, text))
     return found
+
+
+def spread(found, most):
+    """At most MOST of FOUND (a list), the first and the last among them."""
+    if len(found) <= most:
+        return found
+    return [found[number * (len(found) - 1) // (most - 1)] for number in range(most)] if most > 1 else found[:1]
 
 
 def count(cases):
@@ -69,6 +78,7 @@ def close(cases, seconds, pytest, scratch):
     where = os.path.join(HERE, 'verdict')
     environment = dict(os.environ, LIFEBOAT_CASES=kept, PYTHONDONTWRITEBYTECODE='1')
     environment.pop('CI', None)         # pytest would not shorten its lines
+    environment['COLUMNS'] = '400'      # but not to names alone: often nothing else is kept of a run elsewhere
     replay = subprocess.run([pytest, '--no-header', '-p', 'no:cacheprovider', '-o', 'console_output_style=classic',
                              '-rf', '--tb=no', '--rootdir', where, where],
                             env=environment, check=False)

@@ -39,6 +39,11 @@ LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
           'repair': 'repaired', 'podman': 'Podman'}
+SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
+OF_EACH = 3                             # cases of a test with many parameters, on the oldest Python
+# On the oldest ansible-core: the action plugins, a connection of theirs, a role. On the newest: all.
+FEW_TARGETS = ('docker_bundle_info', 'docker_data_rescue', 'docker_layer_facts', 'role_rescue')
+SHARES_OF_TARGETS = {'few': 'some targets', 'modules': 'modules', 'roles': 'roles'}
 FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'delivery_manners')]
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
@@ -146,11 +151,13 @@ def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, option
 
 
 def units_oldest(run):
-    """The oldest Python runs what goes to managed nodes, unless it is the only one."""
+    """The oldest Python runs what goes to managed nodes, unless it is the only one: a few cases of each test, since the newest runs them
+    all, and what differs is what the two understand. LIFEBOAT_SOAK: every case."""
     oldest = min(run.pythons)
     if oldest != max(run.pythons):
-        run.part('units, Python %s' % version(oldest), pytest_part, run, run.pythons[oldest], ['tests/unit'],
-                 controller_tests(run) + SOURCES, False)
+        few = {} if SOAK else {'LIFEBOAT_OF_EACH': str(OF_EACH)}
+        run.part('units, Python %s%s' % (version(oldest), ', %d cases of each' % OF_EACH if few else ''), pytest_part, run,
+                 run.pythons[oldest], ['tests/unit'], controller_tests(run) + SOURCES, False, **few)
 
 
 def units_newest(run):
@@ -371,12 +378,12 @@ def sanity_part(name, run, test, options=()):
     return found, '\n'.join(line for line in said.splitlines() if line.startswith(('ERROR', 'FATAL', 'WARNING: ')))
 
 
-def integration_part(name, run, test, target):
-    """One case a target."""
+def integration_part(name, run, test, target, chosen):
+    """One case a target. CHOSEN: their names, without end all."""
     options = ['--local', '--python', target, '--color', 'no']
     if os.geteuid() == 0:
         options += ['--allow-root', '--allow-destructive']
-    status, said = test(name, 'integration', *(options + ['--list-targets']))
+    status, said = test(name, 'integration', *(options + ['--list-targets'] + chosen))
     listed = [line for line in said.splitlines() if re.match(r'^[a-z][a-z0-9_]*$', line)]
     skipped = [each for line in re.findall(r'Excluding tests marked .*?: (.*)', said)
                for each in re.split(r'[, ]+', line.strip())]
@@ -384,7 +391,7 @@ def integration_part(name, run, test, target):
         needs_root()
     if status or not listed:
         raise envs.Missing('ansible-test found no integration targets\n%s' % said[-2000:])
-    status, said = test(name, 'integration', '--requirements', '--continue-on-error', *options)
+    status, said = test(name, 'integration', '--requirements', '--continue-on-error', *(options + chosen))
     failed = set()
     for line in re.findall(r'integration test\(s\) listed below [^\n]*\n(.*)\Z', said, re.S):
         failed.update(each for each in line.split() if each in listed)
@@ -416,17 +423,27 @@ def sanity(run, which, options=(), what=''):
 WITHOUT_PYLINT, PYLINT = ('--skip-test', 'pylint'), ('--test', 'pylint')
 
 
-def integration(run, which):
-    """The managed Python is the oldest that the ansible-core supports. WHICH: 0 is the oldest core, 1 the newest."""
+def integration(run, which, share):
+    """The managed Python is the oldest that the ansible-core supports. WHICH: 0 is the oldest core, 1 the newest. SHARE of the targets:
+    'roles', 'modules', which together are all of them, or 'few', what leans most on an ansible-core (LIFEBOAT_SOAK: all)."""
     apart = copy.copy(run)
     requirements, python = cores(run)[which]
     # on the disk of the checkout, as dead hosts with all their attributes are made in it
-    apart.top = os.path.join(envs.VENV, 'tree-' + requirements)
+    apart.top = os.path.join(envs.VENV, 'tree-%s-%s' % (requirements, share))
     apart.collection = tree.build(apart.top)
     test = AnsibleTest(apart, requirements, python)
     target = test.targets[0] if test.targets else test.own
-    apart.part('integration, ansible-core %s on %s, managed %s' % (test.core, test.own, target), integration_part,
-               apart, test, target)
+    apart.part('integration of %s, ansible-core %s on %s, managed %s' % (SHARES_OF_TARGETS[share], test.core, test.own, target),
+               integration_part, apart, test, target, targets(apart.collection, share))
+
+
+def targets(collection, share):
+    """Names of the integration targets that belong to SHARE, see :func:`integration`."""
+    where = os.path.join(collection, 'tests', 'integration', 'targets')
+    found = [name for name in sorted(os.listdir(where)) if not name.startswith('setup_')]
+    if share == 'few':
+        return found if SOAK else [name for name in found if name in FEW_TARGETS]
+    return [name for name in found if name.startswith('role_') == (share == 'roles')]
 
 
 def lint(run):
@@ -445,18 +462,20 @@ PARTS: Dict[str, Callable[..., None]] = {
     'lint': lint, 'soak': soak}
 for _number, _which in enumerate(('oldest', 'newest')):
     PARTS['sanity ' + _which] = functools.partial(sanity, which=_number, options=WITHOUT_PYLINT)
-    PARTS['integration ' + _which] = functools.partial(integration, which=_number)
+PARTS['integration oldest'] = functools.partial(integration, which=0, share='few')
+PARTS['integration newest'] = functools.partial(integration, which=1, share='modules')
+PARTS['integration roles'] = functools.partial(integration, which=1, share='roles')
 PARTS['sanity pylint'] = functools.partial(sanity, which=1, options=PYLINT, what=', pylint')
 for _share in SHARES:
     PARTS['engines ' + _share] = functools.partial(engines, share=_share)
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
 # what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units newest', 'integration newest', 'engines own', 'engines drivers', 'integration oldest', 'delivery',
-         'engines newer', 'engines debian', 'units oldest', 'delivery fleets', 'engines repair', 'engines podman', 'engines containerd', 'sanity pylint',
-         'sanity newest', 'sanity oldest', 'units conformance', 'kernel')
+ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'engines drivers', 'integration roles', 'delivery',
+         'engines newer', 'engines debian', 'integration oldest', 'units oldest', 'delivery fleets', 'engines repair', 'engines podman',
+         'engines containerd', 'sanity pylint', 'sanity newest', 'sanity oldest', 'units conformance', 'kernel')
 MOST = 6                                # at a time, whatever the machine has
-# Not beside each other: both look whether something of a delivery is left in /tmp of this machine.
-APART = {'delivery', 'delivery fleets'}
+# Not beside each other: both look whether something of a delivery is left in /tmp of this machine; both install into one environment.
+APART = ({'delivery', 'delivery fleets'}, {'integration newest', 'integration roles'})
 
 
 def chosen(asked):
@@ -483,8 +502,8 @@ class Queue(object):
         while True:
             with self._changed:
                 while True:
-                    busy = bool(self._taken & APART)
-                    name = next((each for each in self._names if not (busy and each in APART)), None)
+                    busy = set().union(*(apart for apart in APART if self._taken & apart))
+                    name = next((each for each in self._names if each not in busy), None)
                     if name is not None or not self._names:
                         break
                     self._changed.wait()

@@ -66,9 +66,34 @@ TEXTS: typing.Dict[str, Text] = {
     'VM_DISK': (
         'Attaching is safe: the image is not written.', 'Attach it and look into it: [disks.md](disks.md).',
         'lifeboat --disk FILE look\nlifeboat --disk FILE --nested look'),
+    'SNAPSHOT_FOUND': (
+        'Reading a snapshot is safe. A rollback is not: it removes what is newer.',
+        'If something is missing, read the snapshot: [undelete.md](undelete.md).', 'lifeboat --host-root /.snapshots/1/snapshot look'),
     'SWARM_REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes the folder `swarm`.', 'Copy the folder before dockerd is started on this disk.',
         'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm'),
+    'SWARM_MANAGER': (
+        'A rescue is safe. It does not take the services, networks, configs and secrets of the swarm.', 'Write them as files: [swarm.md](swarm.md).',
+        'lifeboat swarm DEST --include secrets'),
+    'SWARM_LOCKED': (
+        'Nothing was changed. Everything else of the host can be rescued.',
+        'Give the unlock key. A living manager prints it with `docker swarm unlock-key`. Without the key nobody can read the state.',
+        'lifeboat swarm DEST --unlock-key-file FILE'),
+    'SWARM_STATE_LOST': (
+        'Containers, images and volumes of the host can be rescued. A start of dockerd makes a new, empty swarm of a manager without its log.',
+        'Every manager of a swarm has the same state: read another one. Copy the folder `swarm` before dockerd is started on this disk.',
+        'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm\nlifeboat --host-root /mnt/other swarm'),
+    'SWARM_STATE_PARTIAL': (
+        'What was read can be used. Compare it with what you know before you deploy it.',
+        'Every manager of a swarm has the same state: read another one, or an older copy of the folder `swarm`.',
+        'lifeboat --host-root /mnt/other swarm'),
+    'SWARM_LOG_TORN': ('Everything can be used.', 'Nothing has to be done: go on.', 'lifeboat swarm DEST'),
+    'SWARM_SECRETS_LEFT_OUT': (
+        'Without the content of secrets their services cannot be started elsewhere.', 'Ask for secrets, and keep the folder safe.',
+        'lifeboat swarm DEST --include secrets'),
+    'SWARM_UNCOMMITTED': (
+        'Everything can be used. The last changes may never have taken effect.', 'Compare with another manager if there is one.',
+        'lifeboat --host-root /mnt/other swarm'),
     # a disk that is attached
     'JOURNAL_IGNORED': (
         'Everything that was read is safe to keep. The files of the last seconds may be missing or old.',
@@ -122,6 +147,8 @@ TEXTS: typing.Dict[str, Text] = {
         DUMP_SAFE, 'Give it more time. Recovery of a large database takes a while.', 'lifeboat dump DEST NAME --timeout 6h'),
     'DUMP_UNSAFE_HERE': (
         DUMP_SAFE, 'Run it as root, on a machine (not in a container) where new namespaces and overlay mounts are allowed.', 'sudo lifeboat dump DEST NAME'),
+    'DUMP_UNSUPPORTED': (
+        DUMP_SAFE, 'Rescue the data and restore them. Then its own dump program can be used: databases.md has its name.', RESCUE_NAME),
     'DUMP_VERSION_MISMATCH': (
         DUMP_SAFE, 'The tag of the image was moved to another version. Rescue the data and start them with an image of their version.', RESCUE_NAME),
     # stores and databases of engines without a daemon
@@ -185,6 +212,11 @@ TEXTS: typing.Dict[str, Text] = {
         'A rescue is safe. The bundle is called after the ID.',
         'Recognise the container by its image, labels, logs and files; the message lists hints. Give the name when you restore it.',
         'lifeboat logs ID | tail\nansible-playbook lifeboat.docker.restore -i healthy, -e restore_path=BUNDLE -e restore_name=NAME'),
+    'OWNERS_ASSUMED': (
+        'A rescue is safe: the manifest has the map that was used (`source.idmap`), so nothing is lost.',
+        'Put `/etc/subuid` and `/etc/subgid` of the dead host below the host root and rescue again with `force: true`. Where they are lost, compare owners '
+        'with what the image expects, and change them after the restore.',
+        LOOK_NAME + '\nlifeboat ls -l NAME:/'),
     'NAME_CONFLICT': (
         'A rescue is safe: both come out, into folders with different IDs.', 'Tell them apart by date and content.',
         'lifeboat look -v\nlifeboat diff ID'),
@@ -331,9 +363,33 @@ TEXTS: typing.Dict[str, Text] = {
         'Everything else is in the bundle. The folder is still on the host.',
         'Rescue to a DEST with more room: what is there already is used. Without `binds` in `include` all binds are left out.',
         'df -h DEST\n' + RESCUE_NAME),
+    'DEPLOYMENT_INCOMPLETE': (
+        'Everything else of the original files is in the bundle `deployment`. Nothing of the data of containers depends on it.',
+        'Read `left_out` in `deployment.json`: each path with the reason. Copy by hand what you need.',
+        'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
+    'DEPLOYMENT_DIFFERS': (
+        'The bundles have what ran, the bundle `deployment` has the original files. Both are whole.',
+        'Read the differences before you start the original files. To start what ran, restore the bundles.',
+        'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
     # reading
     'READ_ERROR': (
         'Everything else was read. Do not run `fsck` on the only copy.', 'Copy the disk once, and rescue from the copy.', COPY),
+    'DELETED_STILL_OPEN': (
+        'Looking is safe. The files are gone when the container stops or restarts; PostgreSQL ends by itself within a minute.',
+        'Rescue the container at once, before anything else: [undelete.md](undelete.md).',
+        'lifeboat rescue DEST NAME --open-files'),
+    'OPEN_FILE_UNNAMED': (
+        'The data are in the archive, below `lifeboat-unnamed/`.', 'Tell the files by their content. The manifest has what the kernel calls them.',
+        "tar -tf open-files.tar.zst 'lifeboat-unnamed'"),
+    'OPEN_FILES_MOVING': (
+        'Each file is whole as far as it can be; several files may not fit together.',
+        'Rescue again while the container runs. Pause it first, if its engine still answers.',
+        'docker pause NAME\nlifeboat rescue DEST NAME --open-files'),
+    'REACHED_THROUGH_PROCESS': (
+        'The data in the bundle are whole.', 'Verify the bundle before the container is stopped.', 'lifeboat verify DEST'),
+    'NOTHING_OPEN': (
+        'Nothing is lost by looking.', 'What is not open is gone from the file system, or in a snapshot: [undelete.md](undelete.md).',
+        'lifeboat look'),
     'FILE_CHANGED': (
         'The rescue is complete, but this file may mix old and new data.', 'Stop the container, or freeze it while it is read, and run again.',
         'lifeboat rescue DEST NAME --quiesce freeze'),

@@ -33,6 +33,7 @@ LIMIT = 7 * 86400                       # seconds that the module may take in th
 NAP = 0.3
 TELL = 10                               # seconds between lines of progress
 GRACE = 60                              # seconds in which the result of a module that has ended must be there
+SILENT = 120                            # seconds without a sign of life of the module, after which it was killed
 display = Display()
 
 
@@ -133,8 +134,12 @@ class ActionModule(ActionBase):
 
     def _feed(self, feeder: _Feeder, job: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         asked, ended = time.monotonic(), None
+        life, heard = None, asked
         while True:
             names = feeder.names()
+            shown = [name for name in names if channel.ALIVE.match(name)]
+            if shown != life or 'done' in names:
+                life, heard = shown, time.monotonic()
             busy = feeder.step(names)
             if channel.DONE in names or time.monotonic() - asked > TELL:
                 asked = time.monotonic()
@@ -147,6 +152,11 @@ class ActionModule(ActionBase):
                 if asked - ended > GRACE:       # whoever ended it ended Ansible's process around it, too
                     self._status(job, 'cleanup', task_vars)
                     raise LifeboatError('The restore was ended on the host, and left no result. Run it again.')
+            if time.monotonic() - heard > SILENT:       # with Ansible's process around it, which would have told
+                self._status(job, 'cleanup', task_vars)
+                feeder.stop()
+                raise LifeboatError('The restore was killed on the host: it gave no sign of life for %d seconds. Look there for what ended it (dmesg: out of '
+                                    'memory?), then run it again.' % SILENT)
             if not busy:
                 time.sleep(NAP)
 

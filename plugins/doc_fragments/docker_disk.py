@@ -43,6 +43,21 @@ requirements:
   - Python 3.6 or later on the managed node. No Docker is needed there.
 """
 
+    # of modules that write what they read into a folder; `dest` itself is with each, which says what is in it
+    OUTPUT = r"""
+options:
+  host_name:
+    description:
+      - Name of the folder for this host below O(dest).
+      - The default is the inventory name of the host. M(lifeboat.docker.docker_database_dump) takes the name that the dead host had.
+    type: str
+  compression:
+    description: V(auto) uses the best program that the managed node has, V(zstd) first.
+    type: str
+    choices: [auto, zstd, gzip, xz, none]
+    default: auto
+"""
+
     ATTRIBUTES = r"""
 options: {}
 attributes:

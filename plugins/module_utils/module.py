@@ -17,10 +17,16 @@ SOURCE_ARGUMENTS = dict(
     engines=dict(type='list', elements='str', default=['all']),
     containers=dict(type='list', elements='str', default=[]),
 )
+# The same of modules that write what they read into a folder, see the section `output` there.
+OUTPUT_ARGUMENTS = dict(
+    dest=dict(type='path', required=True),
+    host_name=dict(type='str'),
+    compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
+)
 
 # options whose values people may type with a unit, of all modules
 SIZES = ('spool_size', 'max_bytes', 'scratch_size', 'memory')
-DURATIONS = ('freeze_timeout', 'reconnect_timeout', 'scan_timeout', 'start_timeout', 'timeout')
+DURATIONS = ('freeze_timeout', 'reconnect_timeout', 'scan_timeout', 'start_timeout', 'timeout', 'dump_timeout')
 
 
 def read_values(params: Dict[str, Any]) -> None:

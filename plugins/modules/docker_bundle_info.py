@@ -74,7 +74,13 @@ bundles:
       type: list
       elements: dict
       returned: always
-    components: {description: 'C(name), C(kind), C(file), C(bytes), C(sha256), C(status).', type: list, elements: dict, returned: always}
+    components:
+      description:
+        - C(name), C(kind), C(file), C(bytes), C(sha256), C(status). Those of the kind C(dump) also have C(engine), C(version), C(data_path),
+          C(tables), C(rows), C(marks) and C(missing).
+      type: list
+      elements: dict
+      returned: always
     problems: {description: What the rescue reported., type: list, elements: dict, returned: always}
 """
 

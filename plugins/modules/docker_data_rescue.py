@@ -24,9 +24,6 @@ options:
         folder is locked. A second rescue waits a little, then fails and names the process that has the lock.
     type: path
     required: true
-  host_name:
-    description: Name of the folder for this host below O(dest). The default is the inventory name of the host.
-    type: str
   include:
     description:
       - What a bundle holds.
@@ -37,10 +34,25 @@ options:
         C(BIND_TOO_WIDE) names it.
       - If mounts with data are left out because of this option, the problem C(NOT_INCLUDED) of severity C(info) and
         RV(summary.left_behind) name them. The status of the bundle does not change.
+      - V(dumps) (new in version 2.0.0, root only, never by default) is a dump of each database of the container, written by the database
+        server of its own image in a copy-on-write view, as M(lifeboat.docker.docker_database_dump) does it. It comes after everything else
+        of the bundle. One that fails makes the bundle V(partial) and costs nothing else; the next run tries again. If a disk is failing,
+        rescue without V(dumps) first. A dump never replaces the raw data.
     type: list
     elements: str
-    choices: [config, writable, rootfs, image, volumes, binds, logs]
+    choices: [config, writable, rootfs, image, volumes, binds, logs, dumps]
     default: [config, writable, image, volumes, binds, logs]
+  dump_scratch_dir:
+    description:
+      - With V(dumps) in O(include), the folder for what recovery of a database changes, on another disk than the data. By default memory, where
+        half of what is free is enough, else C(/var/tmp), unless that is on the disk of the data.
+    type: path
+    version_added: 2.0.0
+  dump_timeout:
+    description: With V(dumps) in O(include), the time limit for each database, in seconds or as V(10m).
+    type: str
+    default: 1h
+    version_added: 2.0.0
   volumes:
     description: Further volumes to rescue, by name or glob, each into a bundle of its own. V(*) means every volume.
     type: list
@@ -67,15 +79,33 @@ options:
     type: list
     elements: str
     default: []
+  deployment:
+    description:
+      - Also takes the original files by which the containers were started, into the bundle C(deployment) beside the others. These are
+        compose files with everything that they name, stacks and apps of Portainer, Dockge, Coolify, CapRover, Dokku, 1Panel, CasaOS,
+        Unraid, TrueNAS and Synology, units of systemd and Quadlets that start containers, and scripts of cron that do.
+      - Says in RV(deployment) what Compose would change if the files were started again.
+      - It needs V(config) in O(include). If O(containers) names containers, only files that their labels name are taken. With
+        O(volumes), O(images) or O(paths) alone it has no effect.
+    type: bool
+    default: true
+  open_files:
+    description:
+      - Also takes what was deleted, but is still open. Only for a host that runs and whose containers still run, such as after C(rm -rf) of a
+        volume's folder. It does not work with the O(host_root) of another host.
+      - The files that the processes of a container hold open or mapped and that have no name any more become the component C(open-files) of its
+        bundle, below the folders that they were in. C(manifest.json) lists what could not be named.
+      - A volume or bind whose folder is gone from the disk, and that a mount of the container still leads to, is read through that mount.
+      - The processes stand still meanwhile, at most O(freeze_timeout). Their control group is frozen. Where that cannot be done, they get SIGSTOP, and
+        SIGCONT afterwards.
+      - C(docs/undelete.md) says what can come back.
+    type: bool
+    default: false
+    version_added: 2.0.0
   orphans:
     description: Also rescues writable layers that no container owns.
     type: bool
     default: false
-  compression:
-    description: V(auto) uses the best program that the managed node has, V(zstd) first.
-    type: str
-    choices: [auto, zstd, gzip, xz, none]
-    default: auto
   on_error:
     description:
       - What happens when a file cannot be read. V(continue) records it and rescues everything else; V(fail) ends the module.
@@ -190,6 +220,7 @@ options:
     type: dict
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk
+  - lifeboat.docker.docker_disk.output
   - lifeboat.docker.docker_disk.attributes
   - lifeboat.docker.docker_disk.actiongroup
 attributes:
@@ -236,6 +267,20 @@ EXAMPLES = r"""
     dest: /srv/rescued-paths
   become: true
 
+- name: The raw data of a database, and a dump of its rows beside them
+  lifeboat.docker.docker_data_rescue:
+    containers: [shop-db]
+    include: [config, writable, image, volumes, binds, logs, dumps]
+    dest: /srv/rescued
+  become: true
+
+- name: The folder of a volume was removed, and its container still runs
+  lifeboat.docker.docker_data_rescue:
+    containers: [shop-db]
+    open_files: true
+    dest: /srv/rescued
+  become: true
+
 - name: Every volume, whoever used it
   lifeboat.docker.docker_data_rescue:
     volumes: ['*']
@@ -252,7 +297,7 @@ bundles:
   elements: dict
   contains:
     path: {description: Folder of the bundle., type: str, returned: always}
-    kind: {description: 'V(container), V(volume) or V(orphan).', type: str, returned: always}
+    kind: {description: 'V(container), V(volume), V(orphan), V(image) or V(deployment).', type: str, returned: always}
     container: {description: Name of the container., type: str, returned: always}
     id: {description: Its full ID., type: str, returned: always}
     status: {description: 'V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
@@ -260,8 +305,13 @@ bundles:
     bytes: {description: 'Size of its components; in check mode of their data before compression.', type: int, returned: always}
     files: {description: Number of files in the bundle., type: int, returned: always}
     problems: {description: 'The gravest five problems of the bundle, as in RV(problems).', type: list, elements: dict, returned: always}
-    components: {description: 'C(name), C(kind), C(file), C(bytes), C(sha256), C(entries), C(status).', type: list, elements: dict,
-                 returned: always}
+    components:
+      description:
+        - C(name), C(kind), C(file), C(bytes), C(sha256), C(entries), C(status). Those of the kind C(dump) also have C(engine), C(version),
+          C(data_path), C(tables), C(rows), C(marks) and C(missing).
+      type: list
+      elements: dict
+      returned: always
 problems:
   description: What is missing or uncertain, with the next step.
   returned: always
@@ -274,6 +324,28 @@ compose:
   returned: always
   type: list
   elements: str
+deployment:
+  description: What is found of the original files, null where O(deployment) has no effect. All of it is in C(deployment.json) of the bundle.
+  returned: always
+  type: dict
+  version_added: 2.0.0
+  contains:
+    deployments: {description: 'How many compose projects, apps, units and scripts were found.', type: int, returned: always}
+    files: {description: Files that are taken., type: int, returned: always}
+    archives: {description: 'Build contexts and repositories that are taken, each as an archive.', type: int, returned: always}
+    left_out: {description: Files that something names and that are not taken., type: int, returned: always}
+    compared: {description: Containers that were compared with their compose files., type: int, returned: always}
+    differences:
+      description:
+        - What Compose would change if the original files were started again, the first 200. C(project), C(service), C(container);
+          C(what) is V(image), V(environment), V(entrypoint), V(command), V(port), V(mount), V(network) or V(service); C(name) which of
+          them; C(file) what the files say, C(ran) what ran. Values of variables are not in it.
+      type: list
+      elements: dict
+      returned: always
+    differences_total: {description: All of them., type: int, returned: always}
+    undecided: {description: 'What could not be compared, each with the reason, the first 200.', type: list, elements: str, returned: always}
+    undecided_total: {description: All of them., type: int, returned: always}
 summary:
   description: Counts.
   returned: always
@@ -318,14 +390,13 @@ def rescue(module: AnsibleModule) -> Dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            dest=dict(type='path', required=True),
-            host_name=dict(type='str'),
             include=dict(type='list', elements='str', choices=list(plan.KINDS), default=list(plan.DEFAULT)),
             volumes=dict(type='list', elements='str', default=[]),
             images=dict(type='list', elements='str', default=[]),
             paths=dict(type='list', elements='str', default=[]),
+            deployment=dict(type='bool', default=True),
+            open_files=dict(type='bool', default=False),
             orphans=dict(type='bool', default=False),
-            compression=dict(type='str', choices=['auto', 'zstd', 'gzip', 'xz', 'none'], default='auto'),
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),
             owner_ids=dict(type='str', choices=['container', 'disk'], default='container'),
             check_space=dict(type='bool', default=True),
@@ -340,12 +411,14 @@ def main() -> None:
             freeze_timeout=dict(type='str', default='5m'),
             io_class=dict(type='str', choices=list(ioclass.CLASSES), default='normal'),
             max_bytes=dict(type='str', default='0'),
+            dump_scratch_dir=dict(type='path'),
+            dump_timeout=dict(type='str', default='1h'),
             confirm_dest=dict(type='bool', default=False),
             reconnect_timeout=dict(type='str', default='2m'),
             report_dir=dict(type='path'),
             fail_on=dict(type='str', choices=['never', 'lost', 'partial'], default='lost'),
             delivery=dict(type='dict'),
-            **shared.SOURCE_ARGUMENTS
+            **dict(shared.SOURCE_ARGUMENTS, **shared.OUTPUT_ARGUMENTS)
         ),
         supports_check_mode=True,
     )

@@ -38,7 +38,7 @@ def _component(item: dict[str, Any], sums: dict[str, str], size: Callable[[str],
             'bytes': sum(size(name) for name in wanted) if here else 0,
             'sha256': sums.get(file) if isinstance(file, str) else None,
             'entries': entries if type(entries) is int and entries >= 0 else None,  # pylint: disable=unidiomatic-typecheck
-            'status': status}
+            'status': status, **reading.dump_facts(item)}
 
 
 def _status(claimed: Any, components: list[dict[str, Any]]) -> str:
@@ -52,11 +52,18 @@ def _status(claimed: Any, components: list[dict[str, Any]]) -> str:
 def keeps_more(before: dict[str, Any], manifest: dict[str, Any], now: dict[str, Any]) -> bool:
     """True if the bundle with the manifest BEFORE was better than the new one (its manifest, and its facts NOW): it has a better
     status, or a complete component that the new one has not. Then it must not be replaced."""
-    old = before.get('status')
+    old, new = before.get('raw_status', before.get('status')), now['status']
+    # a dump that failed is no reason to keep the bundle without it; the claim counts where everything but dumps is whole
+    raw = [item for item in now['components'] if item['kind'] != 'dump']
+    if len(raw) < len(now['components']):
+        new = _status(manifest.get('raw_status'), raw)
     whole = {item['name'] for item in now['components'] if item['status'] == model.COMPLETE}
-    lost = {_words(item.get('name')) for item in reading.components(before) if item.get('status') == model.COMPLETE} - whole
+    options = manifest.get('options')
+    asked = isinstance(options, dict) and isinstance(options.get('include'), list) and 'dumps' in options['include']
+    lost = {_words(item.get('name')) for item in reading.components(before) if item.get('status') == model.COMPLETE and (
+        asked or reading.kind_of(item) != 'dump')} - whole
     other = before.get('kind') != manifest.get('kind')
-    return old in RANK and (RANK.index(old) < RANK.index(now['status']) or bool(lost) or other)
+    return old in RANK and (RANK.index(old) < RANK.index(new) or bool(lost) or other)
 
 
 def count(result: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ who may become root with sudo. Needs root, ip, sshd and sudo.
 """
 import base64
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -171,9 +172,9 @@ class Host(object):
     def leftovers(self):
         """What a rescue left: files in the places of spools, processes of ours."""
         found = self.inside('find', '/dev/shm', '/run', '-maxdepth', '1', '-name', 'lifeboat-*').split()
-        # the host shares /tmp with this machine, where others may be at work
-        found += self.inside('find', '/tmp', '-maxdepth', '2', '-path', '/tmp/lifeboat-*/heartbeat').split()
-        return found + [line for line in self.commands().values() if 'lifeboat' in line and 'sshd' not in line.split()[0]]
+        # The host shares /tmp with this machine, where others are at work: only what spools have, and no look at what may go meanwhile.
+        found += glob.glob('/tmp/lifeboat-*/heartbeat')
+        return found + ['%d %s' % (pid, line) for pid, line in self.commands().items() if 'lifeboat' in line and 'sshd' not in line.split()[0]]
 
     def clean(self, seconds=10):
         """leftovers() once they had the time to go."""

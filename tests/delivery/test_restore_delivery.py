@@ -136,6 +136,25 @@ def test_the_controller_goes_away_in_the_middle(number, lab, first, controller, 
     assert status == 0 and os.path.getsize(dest + '/out/volumes/vol/large') == SIZE, out
 
 
+if os.environ.get('LIFEBOAT_SOAK'):     # it takes more than two minutes
+    def test_the_module_is_killed_in_the_middle(lab, first, controller, bundle, dest):
+        """With Ansible's process around it, as when memory runs out: nothing on the host says so, and the controller does."""
+        process = controller.start(plays(bundle, dest + '/out'), {'box': first.variables()})
+        deadline = time.monotonic() + 180
+        while temporary() < PIECE:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        for pid, line in first.commands().items():
+            if 'docker_data_restore' in line:
+                os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        out = process.communicate(timeout=300)[0]
+        assert process.returncode != 0 and 'was killed on the host' in out and 100 < time.monotonic() - began < 240, out
+        assert not os.path.exists(dest + '/out/volumes/vol'), out
+        status, out = controller.play(plays(bundle, dest + '/out'), {'box': first.variables()})
+        assert status == 0 and os.path.getsize(dest + '/out/volumes/vol/large') == SIZE, out
+
+
 def left(host, alone):
     """leftovers() of HOST. ALONE: nobody told it that the controller went. So the module is ended here, whenever it is seen: by itself
     it would wait for some minutes."""

@@ -1,5 +1,5 @@
 """Every option of docker create, there and back: created with it, killed, rescued, and made again on other engines by
-docker_data_restore, by run.sh and by Compose. Then `docker inspect` has to say the same."""
+docker_data_restore, by run.sh and by Compose. Then `docker inspect` has to say the same. LIFEBOAT_SOAK: on older engines, too."""
 import os
 import re
 import shutil
@@ -9,7 +9,7 @@ import types
 import pytest
 import rescued
 import test_restore
-from rig import scenario
+from rig import fixtures, scenario
 
 NONE = ['--network', 'none']
 OPTIONS = {
@@ -52,7 +52,7 @@ OPTIONS = {
 }
 COMMAND = {'entrypoint': ['a', 'b c'], 'noentrypoint': ['sleep', '5'], 'nothing': ['echo "two words"; exit 3']}
 
-TARGETS = ('debian-overlay2', 'newer-containerd')
+TARGETS = fixtures.some(['newer-containerd'], ['debian-overlay2'])
 # what Compose cannot say; its files have a NOTE on each
 NOT_IN_COMPOSE = {'remove': {'host AutoRemove'}, 'publishall': {'host PublishAllPorts'}, 'mems': {'host CpusetMems'}}
 

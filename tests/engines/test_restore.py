@@ -1,4 +1,5 @@
-"""Dead engines' containers on healthy engines of other kinds: what comes back, and what the engine says of it."""
+"""Dead engines' containers on healthy engines of other kinds: what comes back, and what the engine says of it. LIFEBOAT_SOAK: in more
+ways."""
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import time
 
 import pytest
 import rescued
+from rig import fixtures
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import asks
@@ -148,7 +150,7 @@ def names(engine):
             if 'buildkit' not in folder and 'containerd' not in folder}
 
 
-@pytest.mark.parametrize('over_tcp', [False, True])
+@pytest.mark.parametrize('over_tcp', fixtures.some([True], [False]))
 def test_hostile_archives_leave_the_engine_as_it_was(over_tcp, start_engine, disk_dir, forwarded):
     """Each is refused with its reason, and nothing is anywhere that was not there before."""
     engine = start_engine('debian-overlay2')
@@ -290,7 +292,7 @@ def test_full_volume_is_refused_replaced_and_kept(start_engine, disk_dir):
 FILES = 12000                           # so many that nobody restores them between two looks
 
 
-@pytest.mark.parametrize('sig', [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize('sig', fixtures.some([signal.SIGKILL], [signal.SIGTERM]))
 def test_killed_in_the_middle(sig, start_engine, disk_dir):
     engine = start_engine('debian-overlay2')
     before = state(engine)

@@ -77,12 +77,13 @@ def test_readme_links_every_guide():
 
 
 def test_parts_are_taken_once_and_not_beside_each_other():
-    queue, taken, together = check.Queue(['units oldest', 'delivery fleets', 'delivery', 'lint', 'integration newest']), [], []
+    names = ['units oldest', 'delivery fleets', 'delivery', 'integration roles', 'lint', 'integration newest']
+    queue, taken, together = check.Queue(names), [], []
 
     def lane():
         for name in queue:
             together.append(name)
-            assert len(set(together) & check.APART) < 2
+            assert all(len(set(together) & apart) < 2 for apart in check.APART)
             time.sleep(0.02)
             taken.append(name)
             together.remove(name)
@@ -91,7 +92,7 @@ def test_parts_are_taken_once_and_not_beside_each_other():
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert sorted(taken) == ['delivery', 'delivery fleets', 'integration newest', 'lint', 'units oldest']
+    assert sorted(taken) == sorted(names)
 
 
 def test_the_order_names_every_part_of_make_test():
@@ -120,6 +121,27 @@ def test_a_word_means_all_its_parts_and_a_part_itself():
     ('test_damage[podman-vfs-config cut]', ['subject'], 'podman'), ('test_of_podman', ['dead_podman_of'], 'podman')])
 def test_each_engine_test_is_in_the_share_whose_root_it_reads(name, fixtures, share):
     assert shares.share_of(name, fixtures) == share
+
+
+def test_the_shares_of_integration_targets_are_all_of_them():
+    shared = [check.targets(COLLECTION, share) for share in ('modules', 'roles')]
+    where = os.path.join(COLLECTION, 'tests', 'integration', 'targets')
+    assert sorted(shared[0] + shared[1]) == sorted(name for name in os.listdir(where) if not name.startswith('setup_'))
+    assert set(check.FEW_TARGETS) <= set(shared[0] + shared[1])
+
+
+def test_a_failure_says_what_did_not_hold(tmp_path):
+    report = tmp_path / 'junit.xml'
+    report.write_text('<testsuites><testsuite><testcase classname="a" name="b"><failure message="assert [1]&#10; == []">def x():</failure>'
+                      '</testcase><testcase classname="a" name="c"/></testsuite></testsuites>')
+    found = cases.from_junit('part', str(report))
+    assert [(case.name, case.outcome) for case in found] == [('a.b', cases.FAILED), ('a.c', cases.PASSED)]
+    assert found[0].text.splitlines()[0] == 'assert [1] == []'
+
+
+def test_some_cases_of_each_test():
+    assert cases.spread([1, 2, 3, 4, 5, 6, 7], 3) == [1, 4, 7]
+    assert cases.spread([1, 2], 3) == [1, 2] and cases.spread([1, 2], 1) == [1]
 
 
 def test_files_that_are_named_are_there():

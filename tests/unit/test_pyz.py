@@ -66,6 +66,38 @@ def test_a_start_loads_only_what_it_needs(place, tmp_path):
     assert [name for name in loaded if name in NOT_AT_FIRST] == []
 
 
+COMPILED = """
+import runpy, sys
+compiled = []
+sys.addaudithook(lambda event, given: compiled.append(str(given[1])) if event == 'compile' else None)
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+finally:
+    sys.stderr.write('\\n'.join(['compiled:'] + sorted(name for name in compiled if '/lifeboat_docker/' in name)))
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 8), reason='needs audit hooks')
+def test_each_file_is_compiled_once(place):
+    done = subprocess.run([sys.executable, '-I', '-c', COMPILED, str(place / 'tool' / 'lifeboat.pyz'), '--host-root', str(place / 'host'), 'look'],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    compiled = done.stderr.decode().partition('compiled:\n')[2].split('\n')
+    assert len(compiled) > 20 and len(compiled) == len(set(compiled)), compiled
+
+
+def test_a_trace_has_the_lines_of_the_code(place):
+    done = run(place, '-vv', 'ls', 'nobody')
+    assert done.returncode == 2 and b'    raise LifeboatError(' in done.stderr, done.stderr
+
+
+def test_it_runs_unpacked(place, tmp_path):
+    with zipfile.ZipFile(str(place / 'tool' / 'lifeboat.pyz')) as archive:
+        archive.extractall(str(tmp_path))
+    done = subprocess.run([sys.executable, str(tmp_path), '--version'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0 and done.stdout.decode().startswith('lifeboat '), done.stderr
+
+
 def test_two_builds_are_equal(tmp_path):
     for build in (pyz.pyz, pyz.wheel):
         one, two = (build(str(tmp_path / side), 1000000000) for side in 'ab')

@@ -19,7 +19,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.engines import reg
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PLUGINS = os.path.join(TOP, 'plugins')
 # floors that know of engines what engines/api.py says, and no more
-ABOVE = ('archive', 'databases', 'usage', 'images', 'bundles', 'transport', 'facts', 'rescue', 'restore', 'cli', 'recreate')
+ABOVE = ('archive', 'databases', 'deployment', 'usage', 'images', 'bundles', 'transport', 'facts', 'rescue', 'restore', 'swarm', 'cli', 'recreate')
 # names of files, folders, keys and stores that only one engine has
 WORDS = re.compile(r'config\.v2\.json|hostconfig|config\.json\Z|layerdb|imagedb|repositories\.json|local-kv|graphdriver|snapshotter|overlay2|'
                    r'io\.containerd\.(snapshotter|metadata|content)|MountPoints|ResolvConfPath|HostnamePath|LogPath|ImageManifest')

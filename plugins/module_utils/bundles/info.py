@@ -49,6 +49,7 @@ def _shown(value: Any) -> Optional[str]:
 def _component(item: Dict[str, Any]) -> Dict[str, Any]:
     found: Dict[str, Any] = dict((key, _shown(item.get(key))) for key in TEXTS)
     found['bytes'] = as_int(item.get('bytes'))
+    found.update(reading.dump_facts(item))
     return found
 
 

@@ -15,7 +15,7 @@ from ..records.codes import problem
 
 MOUNT_PARTS = (('bind', 'binds'), ('volume', 'volumes'))
 NAMED_MOUNTS = 5                        # of those that include leaves out
-KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs')
+KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs', 'dumps')
 DEFAULT = ('config', 'writable', 'image', 'volumes', 'binds', 'logs')
 # A bind of one of these is a window on the running system, not data of the container
 SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/etc',
@@ -32,6 +32,21 @@ class Item(NamedTuple):
     about: Dict[str, Any]               # further fields of the component in the manifest
     status: str = model.COMPLETE        # the best that the component can reach
     shared: Optional[bytes] = None      # path of the data, for what several bundles share
+    held: bool = False                  # only processes of the container still have it: written first
+
+
+class Made(NamedTuple):
+    """A component that whoever asked for the bundle writes, after everything else (a dump). `tree`: the data that it is made of, and
+    `shared` their path, None for the writable layer: while they are the same, and `about` is, it is up to date."""
+    name: str                           # dump:ENGINE-N
+    kind: str                           # also the folder of its files in the bundle
+    tree: Any                           # of archive.trees
+    shared: Optional[bytes]
+    about: str
+    bytes: int                          # of the data
+    # (its files: bundles.parts.Parts) -> (record for the manifest, problems); it raises nothing for a component that fails
+    write: Callable[[Any], Tuple[Dict[str, Any], List[model.Problem]]]
+    forecast: Callable[[], Tuple[Dict[str, Any], List[model.Problem]]]      # the same for check mode
 
 
 def container_items(container: model.Container, include: Container[str],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optiona
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats import jsonish, pieces
-from ..formats.values import NOTHING, as_list
+from ..formats.values import NOTHING, as_int, as_list, as_str
 from ..formats.wording import show, text
 
 if TYPE_CHECKING:
@@ -31,9 +31,13 @@ if TYPE_CHECKING:
             ...
 
 SCHEMA_VERSIONS = (1, 2)
-KINDS = ('container', 'volume', 'orphan', 'image')
+DEPLOYMENT = 'deployment'               # the original files of a host; nothing in it is restored like the rest
+KINDS = ('container', 'volume', 'orphan', 'image', DEPLOYMENT)
 MANIFEST = b'manifest.json'
 SUMS = b'SHA256SUMS'
+# what a signature adds on the controller, after SHA256SUMS was written (signature.py)
+SIGNATURE, CUSTODY, CUSTODY_SIGNATURE = b'SHA256SUMS.sig', b'custody.json', b'custody.json.sig'
+BESIDE = (SIGNATURE, CUSTODY, CUSTODY_SIGNATURE)
 
 VERIFIED = 'verified'
 UNVERIFIED = 'unverified'               # only with verify=False: there, of the right size, content not read
@@ -48,7 +52,9 @@ MAX_VALUES = 2 << 20                    # in one JSON file: each takes up to fif
 MAX_FILE_NAME = 4096
 MANY = 4 << 30                          # bytes of a file that may be holes
 LARGEST = (1 << 63) - 1                 # off_t
-ARCHIVES = ('volume', 'bind', 'writable', 'rootfs')
+MAX_WORDS = 1000                        # characters of one text of a dump
+MAX_LIST = 50
+ARCHIVES = ('volume', 'bind', 'writable', 'rootfs', 'open-files')
 SUM_LINE = re.compile(br'(\\?)([0-9a-f]{64}) [ *](.+)\Z', re.DOTALL)
 ESCAPES = {b'\\n': b'\n', b'\\r': b'\r', b'\\\\': b'\\'}
 
@@ -68,6 +74,7 @@ class BundleInfo(NamedTuple):
     sums: Dict[bytes, str] = NOTHING
     remote: Any = None
     marks: Dict[bytes, Tuple[int, ...]] = NOTHING    # what told each file when it was checked: it must be the same when it is used
+    beside: Tuple[bytes, ...] = ()      # those of BESIDE that are there; they are not listed in SHA256SUMS
 
 
 def find_bundles(path: Union[bytes, str]) -> List[bytes]:
@@ -130,14 +137,16 @@ def inspect_bundle(path: Union[bytes, str], verify: bool = True, seen: Optional[
         present = dict(_files(root, check))
         for name in sorted(sums):
             _check_file(root, name, sums[name], sizes.get(name), name in present, verify, check, seen)
-    extra = tuple(text(name) for name in sorted(present) if name not in sums and name != SUMS)
+    unlisted = [name for name in sorted(present) if name not in sums and name != SUMS]
+    extra = tuple(text(name) for name in unlisted if name not in BESIDE)
     if check.damaged:
         status = DAMAGED
     elif check.missing:
         status = INCOMPLETE
     else:
         status = VERIFIED if verify else UNVERIFIED
-    return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums, None, check.marks)
+    return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums, None, check.marks,
+                      tuple(name for name in unlisted if name in BESIDE))
 
 
 def inspect_head(path: bytes, remote: 'Remote') -> BundleInfo:
@@ -220,6 +229,18 @@ def component_file(component: Dict[str, Any]) -> Optional[bytes]:
     """The component's file as bytes relative to the bundle, None where nothing was written."""
     name = component.get('file')
     return text(name).encode('utf-8') if isinstance(name, str) and name else None
+
+
+def dump_facts(component: Dict[str, Any]) -> Dict[str, Any]:
+    """What a component of the kind `dump` says of its database, for people: engine, version, data_path, tables, rows, marks, missing.
+    {} for any other. Nothing in it is believed to be of the right type."""
+    if kind_of(component) != 'dump':
+        return {}
+    found: Dict[str, Any] = {key: show(as_str(component.get(key))[:MAX_WORDS]) for key in ('engine', 'version', 'data_path')}
+    found.update((key, min(max(0, as_int(component.get(key)) or 0), LARGEST)) for key in ('tables', 'rows'))
+    found.update((key, [show(each[:MAX_WORDS]) for each in as_list(component.get(key))[:MAX_LIST] if isinstance(each, str)])
+                 for key in ('marks', 'missing'))
+    return found
 
 
 class _Check(object):

@@ -31,7 +31,7 @@ VOLUME_NAME = re.compile(r'[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z', re.ASCII)
 
 class Part(NamedTuple):
     """One archive of a bundle."""
-    kind: str                           # volume | bind | writable | rootfs | image
+    kind: str                           # volume | bind | writable | rootfs | image | open-files
     name: str                           # of the volume; else of the component
     file: bytes
     sha256: str
@@ -161,7 +161,7 @@ def _parts(info: reading.BundleInfo, manifest: Dict[str, Any]) -> Iterator[Part]
         kind = reading.kind_of(item)
         if kind == 'image' and (file is not None or as_dict(item.get('parts'))):
             yield Part(kind, 'image', file or b'', '', None, _text(item.get('status')), '', '')
-        if file is None or kind not in ('volume', 'bind', 'writable', 'rootfs'):
+        if file is None or kind not in ('volume', 'bind', 'writable', 'rootfs', 'open-files'):
             continue
         name = reading.component_name(item)
         size = item.get('source_bytes')

@@ -101,8 +101,25 @@ PARTS = {
     'paths': ('Files of {object} that were asked for by path ({patterns}), each below the folders it was in:\n\n'
               '    mkdir paths && tar -C paths {tar} {sh_file}\n\n'
               'A restore leaves them alone: copy from paths/ what you need. Into a container on a healthy host:  docker cp paths/. NAME:/\n'),
+    'dump': ('Dump of the {engine} database at {data_path}: {dump}. It is an addition, the raw data stay the truth:\n\n'
+             '    {cat} {sh_file} | less\n\n'
+             'A database server of the dead container wrote it, so it is untrusted: SQL in it runs with all rights of whoever loads it.\n'
+             'It is never loaded by itself. Read it first, then load it into a fresh server that holds nothing else.\n'),
+    'dump-file': ('Dump of the {engine} database at {data_path}: {dump}. It is an addition, the raw data stay the truth.\n'
+                  'Unpack it for a fresh server that holds nothing else:\n\n'
+                  '    {cat} {sh_file} > dump.{suffix}\n'),
+    'no-dump': 'There is no dump of the {engine} database at {data_path}; see below. The raw data are what counts.\n',
+    'open-files': ('Files that were deleted while the container had them open ({place}), as they were then. Folders that were deleted too\n'
+                   'have guessed owners and modes; names that could not be restored are below lifeboat-unnamed/.\n\n'
+                   '    mkdir {sh_stem} && tar -C {sh_stem} {tar} {sh_file}\n\n'
+                   'A restore unpacks it with target: directory only. Copy from it what you need.\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
+    'context': ('The folder {source} of the host, which an image was built from or an app was kept in, to look at it:\n\n'
+                '    mkdir context && tar -C context {tar} {sh_file}\n'),
+    'deployment': ('The original files by which the containers of this host were started are in files/, each at its path on the host.\n'
+                   'deployment.json says where each came from, what is left out, and what ran otherwise than they say. To start a\n'
+                   'project again, copy its files back to their paths and call docker compose there.\n'),
     'config': ('The recorded definition is in config/; compose.yaml and run.sh there were made from it. When the image is loaded and\n'
                'the volumes are filled, one of the two starts the container again:\n\n    sh config/run.sh\n'),
 }
@@ -130,7 +147,7 @@ def readme(manifest: Dict[str, Any]) -> str:
     """Text of README.txt for a manifest. Whatever a name holds, it stays in its line and in its word."""
     subject = manifest.get('container') or manifest.get('volume') or manifest.get('orphan') or {}
     name = subject.get('name') or (subject.get('id') or '')[:12]
-    title = 'Rescued %s %s' % (manifest['kind'], show(name))
+    title = ('Rescued %s %s' % (manifest['kind'], show(name))).strip()
     known = _volumes(manifest, name)
     unpackers = sorted({CAT[os.path.splitext(item['file'])[1]].split()[0] for item in manifest['components']
                         if os.path.splitext(item['file'])[1] in CAT})
@@ -156,13 +173,27 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
     """The paragraph on one component. KNOWN: see _volumes()."""
     source = component.get('source') or ''
     volume, create = known.get(component.get('volume') or '', (component.get('volume') or '', None))
-    return PARTS['single' if component.get('single') else component['kind']].format(
+    form = component['kind']
+    if form == 'dump':
+        form = 'no-dump' if not component['file'] else 'dump' if component['file'].partition('.')[2].split('.')[0] == 'sql' else 'dump-file'
+    return PARTS['single' if component.get('single') else form].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
+        place='of ' + show(component.get('destination')) if component.get('destination') else 'each below the folders it was in',
+        sh_stem=typed(os.path.basename(component['file']).split('.tar')[0] or 'open-files'),
         object=show(component.get('object') or ''), patterns=show(', '.join(map(str, as_list(component.get('patterns'))))),
+        engine=show(component.get('engine') or ''), data_path=show(component.get('data_path') or ''), dump=_dump(component),
+        suffix=typed(os.path.splitext(component['file'].rpartition('/')[2].partition('.')[2])[0]),
         volume=show(volume), sh_volume=typed(volume), create=create or 'docker volume create -- ' + typed(volume),
         sh_image=typed('rescued/' + name), sh_file=typed(component['file']),
         destination=show(component.get('destination') or 'an unknown place'))
+
+
+def _dump(component: Dict[str, Any]) -> str:
+    """What a dump has, as a part of a sentence."""
+    said = '%d tables, %d rows' % (component.get('tables') or 0, component.get('rows') or 0)
+    missing = as_list(component.get('missing'))
+    return '%s%s' % (said, ', not whole (%s)' % '; '.join(show(str(each)) for each in missing[:3]).rstrip('.') if missing else '')
 
 
 def _volumes(manifest: Dict[str, Any], container: str) -> Dict[str, Tuple[str, str]]:

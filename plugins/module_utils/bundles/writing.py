@@ -16,12 +16,14 @@ from ..archive.sink import resumed
 from ..disk import metadata
 from ..disk.errors import LifeboatError
 from ..formats import checksums, wording
+from ..formats.values import as_list
 from ..records import codes, definition as definitions, model
 from ..records.codes import problem
-from . import plan, texts
+from . import parts as files_of, plan, texts
 
 if TYPE_CHECKING:
     from ..archive.sink import Sink
+    from ..deployment.gather import Deployment
     from ..layers.idmap import IdMap
     from .store import Bundle, Store
 
@@ -29,13 +31,14 @@ SCHEMA_VERSION = 2
 DEFINITION = 'config/definition.json'
 TOOL = 'lifeboat.docker'
 VERSION = '1.0.0'
+DUMPS = 'dumps'                         # word of include
 MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
 
 
 class Job(NamedTuple):
     """What one bundle is to hold. `subject` goes into the manifest under `kind`."""
     name: str                           # of the folder
-    kind: str                           # container | volume | orphan | image
+    kind: str                           # container | volume | orphan | image | deployment
     subject: Dict[str, Any]
     source: Dict[str, Any]
     status: str                         # of the object itself, before anything is read
@@ -54,7 +57,10 @@ class Job(NamedTuple):
     freeze: Any = None                  # (pid, container id, seconds) of a live container that is to be frozen
     left: Tuple[Tuple[str, str], ...] = ()      # see plan.left_behind
     engine: str = ''                    # whose data it holds
+    made: Tuple[plan.Made, ...] = ()    # written after everything else
     only_paths: bool = False            # named by the option paths alone: `include` does not hold for it
+    deployment: 'Optional[Deployment]' = None    # of the bundle of that kind
+    held: Any = None                    # rescue.openfiles.Hold: what only processes of the container still have
 
 
 class Outcome(NamedTuple):
@@ -82,15 +88,28 @@ class ReadFailed(LifeboatError):
     """on_error is fail and something could not be read."""
 
 
-def fingerprints(job: Job) -> Dict[str, Union[trees.Estimate, OSError]]:
-    """{component name: trees.Estimate or OSError}: one walk of each item, no data read."""
-    found: Dict[str, Union[trees.Estimate, OSError]] = {}
+def fingerprints(job: Job) -> Dict[str, Any]:
+    """{component name: trees.Estimate or OSError; of what is made, a fingerprint or None}: one walk of each item, no data read."""
+    found: Dict[str, Any] = {}
     for item in job.items:
         try:
             found[item.name] = trees.measure(item.tree)
         except OSError as exc:
             found[item.name] = exc
+    for made in job.made:
+        found[made.name] = _fingerprint(job, made, found)
     return found
+
+
+def _fingerprint(job: Job, made: plan.Made, measured: Mapping[str, Any]) -> Optional[str]:
+    """Of what a plan.Made is made of; None where that cannot be read."""
+    same = next((measured[item.name] for item in job.items if (
+        item.kind == 'writable' if made.shared is None else item.shared == made.shared)), None)
+    try:
+        mark = same if isinstance(same, trees.Estimate) else trees.measure(made.tree)
+    except OSError:
+        return None
+    return hashlib.sha256(json.dumps([mark.fingerprint, made.about]).encode()).hexdigest()
 
 
 def existing(store: 'Store', job: Job, settings: Settings, measured: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
@@ -105,7 +124,11 @@ def existing(store: 'Store', job: Job, settings: Settings, measured: Mapping[str
     wanted = expected(job, settings, measured)
     have = {item['name']: (item['kind'], item.get('fingerprint')) for item in manifest.get('components', ())
             if isinstance(item, dict)}
-    return manifest if have == wanted and manifest.get('options') == options(settings, job) else None
+    asked = manifest.get('options')
+    if DUMPS not in settings.include and isinstance(asked, dict):       # dumps that an earlier run has added are no reason to write it again
+        have = {name: mark for name, mark in have.items() if mark[0] != 'dump'}
+        asked = dict(asked, include=[each for each in as_list(asked.get('include')) if each != DUMPS])
+    return manifest if have == wanted and asked == options(settings, job) else None
 
 
 def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[str, Tuple[str, Optional[str]]]:
@@ -114,8 +137,12 @@ def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[
     for item in job.items:
         mark = measured[item.name]
         wanted[item.name] = (item.kind, mark.fingerprint if isinstance(mark, trees.Estimate) else None)
+    for made in job.made:
+        wanted[made.name] = (made.kind, measured[made.name])
     if job.with_config:
         wanted['config'] = ('config', config_fingerprint(job))
+    if job.deployment is not None:
+        wanted[job.kind] = (job.kind, job.deployment.fingerprint)
     if job.with_logs and job.container is not None and job.container.log is not None and job.container.log.files:
         wanted['log'] = ('log', plan.log_fingerprint(job.container))
     if job.with_image:
@@ -136,7 +163,7 @@ def config_fingerprint(job: Job) -> str:
 def options(settings: Settings, job: Job) -> Dict[str, Any]:
     """What a bundle was asked to be, for its manifest. Another answer than last time: the bundle is written again."""
     found = {'compression': settings.codec.name, 'owner_ids': settings.owner_ids,
-             'include': [] if job.only_paths else sorted(settings.include)}
+             'include': [] if job.only_paths or job.deployment is not None else sorted(settings.include)}
     patterns = {item.about['object']: item.about['patterns'] for item in job.items if item.kind == 'paths'}
     return dict(found, paths=patterns) if patterns else found
 
@@ -149,15 +176,21 @@ def write(store: 'Store', job: Job, settings: Settings, measured: Mapping[str, A
         settings = settings._replace(progress=Progress())
     bundle = store.begin(job.name)
     work = _Work(bundle, job, settings, measured, shared)
+    work.held()
     with work.quiet():
         for item in job.items:
-            work.tree(item)
+            if not item.held:
+                work.tree(item)
         if job.with_image:
             work.image(expected(job, settings, measured)['image'][1])
         if job.with_logs:
             work.logs()
     if job.with_config:
         work.config()
+    if job.deployment is not None:
+        work.deployment(job.deployment)
+    for made in job.made:
+        work.made(made)
     return work.finish(store)
 
 
@@ -209,6 +242,16 @@ class _Work(object):
         self.problems.append(problem('CRASH_CONSISTENT', self.job.name, 'Container %s is still running and %s: its files are '
                                      'rescued as after a power cut.' % (self.job.name, why),
                                      'Stop its processes, or give it more time with freeze_timeout.'))
+
+    def held(self) -> None:
+        """First what goes when a process ends; then the processes may go on."""
+        if self.job.held is None:
+            return
+        self.job.held.settle()
+        for item in self.job.items:
+            if item.held:
+                self.tree(item)
+        self.problems.extend(self.job.held.release(self.job.name, bool(self.records)))
 
     # -- archives ----------------------------------------------------------------------------------------------------------
 
@@ -340,7 +383,7 @@ class _Work(object):
             if isinstance(record, dict) and record.get('fingerprint') == fingerprint and record.get('parts') \
                     and record.get('status') == model.COMPLETE and not (settings.force and holder is not None) \
                     and all(self.bundle.take(holder, name, name, digest) for name, digest in record['parts'].items()):
-                self._keep_image(dict(record, problems=_noted(record)))
+                self._keep_parts(dict(record, problems=_noted(record)))
                 return
         settings.progress.reading('image', 0, lambda: 0)
         layer = self.measured.get('writable')
@@ -352,9 +395,9 @@ class _Work(object):
         record['problems'] = [dict(note._asdict()) for note in notes]
         if record['status'] == model.COMPLETE and plan.hidden(job.problems):
             record['status'] = model.PARTIAL
-        self._keep_image(record)
+        self._keep_parts(record)
 
-    def _keep_image(self, record: Dict[str, Any]) -> None:
+    def _keep_parts(self, record: Dict[str, Any]) -> None:
         self.records.append(record)
         self.files.update(record.get('parts') or {})
         self.bundle.note({item['name']: item for item in self.records})
@@ -415,6 +458,13 @@ class _Work(object):
             'status': model.COMPLETE if whole else model.PARTIAL if made else model.LOST,
             'fingerprint': config_fingerprint(job), 'problems': []})
 
+    def deployment(self, found: 'Deployment') -> None:
+        """The original files of a host's deployments."""
+        from ..deployment import write as deployments
+        record, files = deployments.write(self.bundle, found)
+        self.records.append(record)
+        self.files.update(files)
+
     def _resolved(self) -> definitions.Definition:
         """The Definition with the image, volumes and networks that the bundle has."""
         container, image, around = self.job.container, self.job.image, self.job.around
@@ -434,6 +484,25 @@ class _Work(object):
         from ..recreate import files
         return {'config/' + name: content.encode('utf-8', 'surrogateescape') for name, content in files.files(definition).items()}
 
+    def made(self, item: plan.Made) -> None:
+        """A component that is written by whoever asked for the bundle. Where it fails, everything else stays as it is."""
+        mark = self.measured[item.name]
+        for holder, record in ((None, self.done.get(item.name)), (self.bundle.final, self.earlier.get(item.name))):
+            if not mark or not isinstance(record, dict) or record.get('fingerprint') != mark or self.settings.force and holder is not None:
+                continue
+            parts = record.get('parts')
+            if isinstance(parts, dict) and parts and all(name.startswith(item.kind + '/') for name in parts) \
+                    and all(self.bundle.take(holder, name, name, digest) for name, digest in parts.items()):
+                self._keep_parts(dict(record, problems=_noted(record)))
+                return
+        self.settings.progress.reading(item.name, 0, lambda: 0)
+        files = files_of.Parts(self.bundle, item.kind)
+        record, notes = item.write(files)
+        whole = record['status'] in (model.COMPLETE, model.PARTIAL)
+        # without a fingerprint the next run tries again
+        self._keep_parts(dict(record, name=item.name, kind=item.kind, fingerprint=mark if whole else None, parts=files.sums,
+                              problems=[dict(note._asdict()) for note in notes]))
+
     # -- the end -----------------------------------------------------------------------------------------------------------
 
     def finish(self, store: 'Store') -> Outcome:
@@ -452,7 +521,7 @@ class _Work(object):
         self.bundle.drop_others(list(self.files) + ['SHA256SUMS'])
         changed = self._changed(manifest)
         if changed:
-            aside = self.bundle.finish(self._aside(status))
+            aside = self.bundle.finish(self._aside())
             if aside:
                 self.problems.append(problem(
                     'OLD_BUNDLE_KEPT', self.job.name, 'The bundle %s that was there has more; it is kept as %s.' % (
@@ -467,7 +536,8 @@ class _Work(object):
         manifest = {
             'schema_version': SCHEMA_VERSION, 'kind': self.job.kind, 'tool': {'name': TOOL, 'version': VERSION},
             'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()), 'source': self.job.source,
-            'options': options(self.settings, self.job), 'status': status, 'consistency': self.job.consistency,
+            'options': options(self.settings, self.job), 'status': status, 'raw_status': _raw_status(self.job, self.records),
+            'consistency': self.job.consistency,
             'container': None, 'volume': None, 'orphan': None, 'image': None,
             'mounts': self._mounts(), 'components': self.records,
             'engine': self.job.engine, 'pod': self._pod(),
@@ -490,14 +560,16 @@ class _Work(object):
         return self.settings.force or not all(same) or old != {item['name']: item['sha256'] for item in self.records} or \
             not self.bundle.before_verified()
 
-    def _aside(self, status: str) -> str:
+    def _aside(self) -> str:
         """Suffix under which the bundle that is replaced stays, if it was better than this one: a rescue must never
         replace good data by worse."""
         rank = (model.COMPLETE, model.PARTIAL, model.UNSUPPORTED, model.LOST)
         before = self.bundle.before()
-        old = before.get('status')
+        old = before.get('raw_status', before.get('status'))
+        status = _raw_status(self.job, self.records)
+        asked = DUMPS in self.settings.include      # else the data are newer, and a dump of the old ones is out of date
         lost = {item.get('name') for item in before.get('components', ()) if isinstance(item, dict)
-                and item.get('status') == model.COMPLETE} - {item['name'] for item in self.records
+                and item.get('status') == model.COMPLETE and (asked or item.get('kind') != 'dump')} - {item['name'] for item in self.records
                                                              if item['status'] == model.COMPLETE}
         if old in rank and (rank.index(old) < rank.index(status) or lost):
             return '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
@@ -566,9 +638,15 @@ def _status(job: Job, records: List[Dict[str, Any]]) -> str:
         return model.UNSUPPORTED
     own = [record['status'] for record in records]
     if job.status == model.LOST and not any(record['status'] != model.LOST and record['kind'] in (
-            'writable', 'rootfs', 'volume', 'bind', 'paths') for record in records):
+            'writable', 'rootfs', 'volume', 'bind', 'paths', 'open-files') for record in records):
         return model.LOST
     return model.worst([job.status] + own) if job.status != model.LOST else model.PARTIAL
+
+
+def _raw_status(job: Job, records: List[Dict[str, Any]]) -> str:
+    """The same without what was made of the data, such as dumps: a dump that fails is no reason to keep an older bundle."""
+    made = {item.kind for item in job.made}
+    return _status(job, [record for record in records if record['kind'] not in made])
 
 
 def _unique(items: Iterable[model.Problem]) -> List[model.Problem]:

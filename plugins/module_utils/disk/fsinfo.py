@@ -6,7 +6,9 @@ import os
 import re
 from typing import NamedTuple, Optional, Sequence, Tuple
 
-_ESCAPE = re.compile(br'\\([0-7]{3})')
+from ..formats.patterns import Lazy
+
+_ESCAPE = Lazy(br'\\([0-7]{3})')
 # Another machine may use these at the same time: a lock that is free here says nothing.
 SHARED = ('nfs', 'nfs4', 'cifs', 'smb3', 'smbfs', '9p', 'virtiofs', 'ceph', 'glusterfs', 'lustre', 'gfs2', 'ocfs2',
           'vboxsf', 'prl_fs', 'afs', 'beegfs')

@@ -207,6 +207,16 @@ class HostRoot(object):
         finally:
             _close(fds)
 
+    def subids(self) -> Tuple[bytes, bytes]:
+        """The contents of /etc/subuid and /etc/subgid, b'' for one that cannot be read: which IDs the user namespaces of whom have."""
+        found = []
+        for path in (b'/etc/subuid', b'/etc/subgid'):
+            try:
+                found.append(self.read(path, 1 << 20))
+            except OSError:
+                found.append(b'')
+        return found[0], found[1]
+
     # -- what runs -----------------------------------------------------------------------------------------
 
     def processes(self, words: Sequence[bytes], env: Sequence[str] = ()) -> Iterator[Process]:

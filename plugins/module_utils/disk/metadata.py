@@ -87,9 +87,9 @@ def get(value: Any, *keys: str) -> Any:
         if key in value:
             value = value[key]
             continue
-        low = key.lower()
+        low, length = key.lower(), len(key)
         for name in value:
-            if isinstance(name, str) and name.lower() == low:
+            if isinstance(name, str) and len(name) == length and name.lower() == low:
                 value = value[name]
                 break
         else:

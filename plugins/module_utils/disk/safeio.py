@@ -272,7 +272,8 @@ class Dir(object):
         while folder is not None:
             parts.append(folder.name if isinstance(folder.name, bytes) else b'/proc/self/fd/%d' % folder.name)
             folder = folder.parent
-        return os.path.join(*reversed(parts))
+        top = parts.pop()
+        return b'/'.join([top.rstrip(b'/')] + parts[::-1]) if parts else top
 
 
 def read_all(fd: int, limit: int = MAX_METADATA) -> bytes:

@@ -6,23 +6,36 @@ import os
 import re
 import shutil
 import tempfile
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..archive import compress, place
 from ..archive.progress import human
 from ..archive.sink import FileSink
-from ..bundles import target as targets
+from ..bundles import reading, source as sources, target as targets
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
 from ..disk.host import read_kernel
 from ..engines import api
 from ..formats import redact, wording
-from ..records import model
+from ..records import model, selection
 from ..records.codes import problem
-from . import box, find, registry, view
+from . import box, find, registry, unpacked, view
 from .room import Limits, Room
 from .target import Kind, Target
+
+if TYPE_CHECKING:
+    from typing import Protocol  # Python 3.8
+
+    from ..archive.sink import Sink
+
+    class Files(Protocol):
+        """Where the files of the dumps of one container go."""
+        def sink(self, __name: str) -> Sink:
+            ...
+
+        def path(self, __name: str) -> bytes:
+            """As people know it."""
 
 SHARE = 1.2                             # of the data: recovery and the first reads touch most pages
 RESERVE = 192 << 20                     # bytes of a view beside them: temporary files, write-ahead logs of its own
@@ -57,40 +70,92 @@ class Request(NamedTuple):
     memory: int = 2 << 30
     verify: str = COUNTS
     check_mode: bool = False
+    path: bytes = b''                   # from: bundle: a bundle, or a folder of bundles
+
+
+def dump_bundles(request: Request) -> Dict[str, Any]:
+    """dump() of the containers in the bundles at request.path; each is verified, and unpacked into scratch_dir while it is worked on.
+    LifeboatError where nothing can be done at all."""
+    codec = _codec(request)
+    problems: List[model.Problem] = []
+    dumps: List[Dict[str, Any]] = []
+    number, seen = 0, {}
+    for path in reading.find_bundles(request.path):
+        if fsinfo.lies_inside(request.dest, path):
+            raise LifeboatError('dest %s lies inside the bundle %s, which must stay as it is' % (wording.text(request.dest), wording.text(path)))
+        try:
+            source = sources.read(path, None, seen)
+            if source.kind != 'container' or request.containers and not any(
+                    selection.matches(each, source.id, source.name) for each in request.containers):
+                continue
+            number += 1
+            with unpacked.opened(source, request.scratch_dir or SCRATCH) as (host, record):
+                found, more = find.among([(host.roots[0], record)], (), request.databases)
+                problems += more
+                dumps += _of_host(host, request, codec, _host_folder(request, path), found, problems)
+        except LifeboatError as exc:
+            problems.append(problem('DUMP_LAYERS_LOST', wording.show(os.path.basename(path)), 'No dump out of this bundle: %s.' % str(exc).rstrip('.'),
+                                    NEXT_STEPS['DUMP_LAYERS_LOST']))
+    if not dumps:
+        raise LifeboatError('; '.join([item.message for item in problems[:3]]) or 'No database that can be dumped was found in %d bundles of containers'
+                            % number)
+    return _result(dumps, problems)
 
 
 def dump(host: Any, request: Request) -> Dict[str, Any]:
     """Dump what REQUEST asks for -> the module's result: `changed`, `dumps`, `problems`. Trouble with single databases is in the result.
     LifeboatError where nothing can be done at all."""
     targets.refuse_inside(host, request.dest)
-    unknown = sorted(set(request.databases) - set(registry.KINDS) - {'all'})
-    if unknown:
-        raise LifeboatError('databases has no "%s"; it has: %s.' % (wording.show(unknown[0]), ', '.join(sorted(registry.KINDS))))
-    codec = compress.pick(request.compression)
+    codec = _codec(request)
     problems = list(host.problems) + targets.look(host, request.dest)
     found, more, number = find.find(host, request.containers, request.databases)
     problems += more
     if not found:
-        raise LifeboatError('No database that can be dumped was found in %d containers. lifeboat look and docker_layer_facts with '
-                            'gather_subset: [databases] list what there is' % number)
+        refused = [item.message for item in more if item.code == 'DUMP_UNSUPPORTED']
+        raise LifeboatError(' '.join(refused[:3]) or 'No database that can be dumped was found in %d containers. lifeboat look and docker_layer_facts '
+                            'with gather_subset: [databases] list what there is' % number)
+    return _result(_of_host(host, request, codec, targets.host_folder(host.root, request.host_name), found, problems), problems)
+
+
+def _host_folder(request: Request, bundle: bytes) -> bytes:
+    """The folder in dest: of the name that was given, or that the folder of the bundle's host has."""
+    return targets.folder_name(request.host_name or os.path.basename(os.path.dirname(bundle)).decode('utf-8', 'replace'))
+
+
+def _codec(request: Request) -> compress.Codec:
+    """How the dumps are compressed. LifeboatError for options that cannot be meant."""
+    unknown = sorted(set(request.databases) - set(registry.KINDS) - set(registry.REFUSED) - {'all'})
+    if unknown:
+        raise LifeboatError('databases has no "%s"; it has: %s.' % (wording.show(unknown[0]), ', '.join(sorted(registry.KINDS))))
+    return compress.pick(request.compression)
+
+
+def _result(dumps: List[Dict[str, Any]], problems: List[model.Problem]) -> Dict[str, Any]:
+    return {'changed': any(item['status'] in (model.COMPLETE, model.PARTIAL) for item in dumps), 'dumps': dumps,
+            'problems': [item._asdict() for item in problems]}
+
+
+def _of_host(host: Any, request: Request, codec: compress.Codec, folder: bytes, found: List[find.Database], problems: List[model.Problem]
+             ) -> List[Dict[str, Any]]:
+    """Dump the databases FOUND into dest/FOLDER -> their entries of `dumps`."""
     numbers: Dict[Tuple[str, str], int] = {}
     dumps = []
-    with contextlib.closing(FolderStore(request.dest, targets.host_folder(host.root, request.host_name))) as store:
+    with contextlib.closing(FolderStore(request.dest, folder)) as store:
         if not request.check_mode:
             store.prepare()
             store.lock()
         for database in found:
             key = (database.container.id, database.engine)
             numbers[key] = numbers.get(key, 0) + 1
-            dumps.append(_one(host, request, codec, store, database, numbers[key], problems))
+            dumps.append(one(host, request, codec, _FolderFiles(store, _folder_name(database.container)), database, numbers[key], problems))
         _list(store, dumps, request)
-    return {'changed': any(item['status'] in (model.COMPLETE, model.PARTIAL) for item in dumps), 'dumps': dumps,
-            'problems': [item._asdict() for item in problems]}
+    return dumps
 
 
-def _one(host: Any, request: Request, codec: compress.Codec, store: FolderStore, database: find.Database, number: int,
-         problems: List[model.Problem]) -> Dict[str, Any]:
-    """The entry of `dumps` of one database; what went wrong is added to PROBLEMS."""
+def one(host: Any, request: Request, codec: compress.Codec, files: 'Files', database: find.Database, number: int,
+        problems: List[model.Problem]) -> Dict[str, Any]:
+    """The entry of `dumps` of one database; what went wrong is added to PROBLEMS. NUMBER: of those of its kind in the container. Nothing
+    of REQUEST counts that says where dumps go. Raises SinkError, CompressError."""
     container, kind = database.container, registry.KINDS[database.engine]
     name = container.name or container.id[:12]
     entry: Dict[str, Any] = dict(
@@ -114,27 +179,25 @@ def _one(host: Any, request: Request, codec: compress.Codec, store: FolderStore,
         entry.update(status=model.COMPLETE, marks=['would be dumped in a view of %s in %s' % (
             human(size), 'memory' if in_memory else wording.text(scratch))])
         return entry
-    folder = _folder_name(container)
     stem = '%s-%d' % (database.engine, number)
-    with _place(store, folder) as fd:
-        for attempt in range(kind.attempts):
-            writer = _Writer(codec, fd, os.fsencode(stem + kind.suffix), os.path.join(store.path, folder))
-            try:
-                ended = _attempt(request, database, kind, attempt, (scratch, size, in_memory), writer.take)
-                code = ended.result.get('code')
-                if code == '':
-                    raise RuntimeError(ended.result.get('error'))
-                if code is None:
-                    _keep(entry, request, writer, ended, store, folder)
-            finally:
-                writer.abort()
-            log = redact.text(wording.text(ended.log))
-            entry.update(seconds=round(entry['seconds'] + ended.seconds, 1), log=wording.show(log[-2000:]))
+    for attempt in range(kind.attempts):
+        writer = _Writer(codec, files, stem + kind.suffix)
+        try:
+            ended = _attempt(request, database, kind, attempt, (scratch, size, in_memory), writer.take)
+            code = ended.result.get('code')
+            if code == '':
+                raise RuntimeError(ended.result.get('error'))
             if code is None:
-                break
-            if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT'):
-                return refuse(code, str(ended.result.get('error')))
-        _log(fd, stem, ended.log)
+                _keep(entry, request, writer, ended)
+        finally:
+            writer.abort()
+        log = redact.text(wording.text(ended.log))
+        entry.update(seconds=round(entry['seconds'] + ended.seconds, 1), log=wording.show(log[-2000:]))
+        if code is None:
+            break
+        if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT'):
+            return refuse(code, str(ended.result.get('error')))
+    _log(files, stem, ended.log)
     if code is not None:
         return refuse(code, str(ended.result.get('error')))
     if entry['missing']:
@@ -146,8 +209,8 @@ def _one(host: Any, request: Request, codec: compress.Codec, store: FolderStore,
 def _reason(database: find.Database) -> Optional[Tuple[str, str]]:
     """(code, why) that forbids a dump, or None."""
     container = database.container
-    if os.geteuid() != 0:
-        return 'DUMP_UNSAFE_HERE', 'only root can make the copy-on-write view'
+    if os.geteuid() != 0 and not getattr(database.root, 'is_copy', False):
+        return 'DUMP_UNSAFE_HERE', 'only root can make the copy-on-write view of another\'s files'
     pid = database.root.alive(container)
     if pid is not None:
         return 'DUMP_CONTAINER_RUNS', 'the container runs (process %d)' % pid
@@ -170,6 +233,10 @@ def _scratch(host: Any, request: Request, database: find.Database, kind: Kind) -
             raise LifeboatError('it needs %s, and scratch_size is %s' % (human(size), human(request.scratch_size)))
         size = min(size, request.scratch_size)
     folder = request.scratch_dir
+    if os.geteuid() != 0:
+        if size > _available() // 2:
+            raise LifeboatError('it needs %s; an ordinary user has the view in memory, and that is more than half of what is free' % human(size))
+        return folder or SCRATCH, size, True
     if folder is None:
         if size <= _available() // 2:
             return SCRATCH, size, True
@@ -204,9 +271,9 @@ def _attempt(request: Request, database: find.Database, kind: Kind, attempt: int
         layers = container.stack.view() if container.stack is not None else ()     # _reason() saw that they are there
         paths = tuple(layer.path for layer in layers if layer.path is not None)
         scene = view.Scene(paths[:1] if layers[0].encoding == model.PLAIN else paths,
-                           tuple(_places(container)), work, size, in_memory, layers[0].encoding == model.OVERLAY_USER)
+                           tuple(_places(container)), work, size, in_memory, layers[0].encoding == model.OVERLAY_USER, os.geteuid() != 0)
         environment = dict(item.split('=', 1) for item in container.definition.env if '=' in item)
-        asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt)
+        asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt, request.verify == COUNTS)
         return box.run(scene, functools.partial(_work, kind.dump, asked), Limits(request.timeout, request.memory, file=size), deliver)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -224,16 +291,17 @@ def _places(container: model.Container) -> Iterator[view.Place]:
 
 
 class _Writer(object):
-    """The file of a dump; it is begun with the first byte, so no thread is there when processes are forked."""
+    """The file of a dump; it is begun with the first byte, so no thread of ours is there when processes are forked."""
 
-    def __init__(self, codec: compress.Codec, fd: int, name: bytes, shown: bytes) -> None:
-        self._codec, self._fd, self._shown = codec, fd, shown
-        self.name = name + os.fsencode(codec.suffix)
+    def __init__(self, codec: compress.Codec, files: 'Files', name: str) -> None:
+        self._codec, self._files = codec, files
+        self._name = name + codec.suffix
+        self.path = files.path(self._name)
         self._out: Optional[compress.Compressor] = None
 
     def take(self, data: bytes) -> None:
         if self._out is None:
-            self._out = compress.Compressor(self._codec, FileSink(self._fd, self.name, shown=self._shown))
+            self._out = compress.Compressor(self._codec, self._files.sink(self._name))
         self._out.write(data)
 
     def close(self) -> compress.Written:
@@ -249,13 +317,13 @@ class _Writer(object):
             self._out = None
 
 
-def _keep(entry: Dict[str, Any], request: Request, writer: _Writer, ended: box.Ended, store: FolderStore, folder: bytes) -> None:
+def _keep(entry: Dict[str, Any], request: Request, writer: _Writer, ended: box.Ended) -> None:
     """The dump is whole, or as whole as it can be: give it its name, and fill the entry."""
     written = writer.close()
     result = ended.result
     counts = sorted((wording.show(str(name)), count) for name, count in (result.get('counts') or {}).items())
     entry.update(
-        version=wording.show(str(result.get('version') or entry['version'])), file=wording.text(os.path.join(store.path, folder, writer.name)),
+        version=wording.show(str(result.get('version') or entry['version'])), file=wording.text(writer.path),
         bytes=written.bytes, sha256=written.sha256, counts=dict(counts[:MAX_COUNTS]) if request.verify == COUNTS else {},
         marks=[wording.show(str(mark)) for mark in result.get('marks', ())], missing=[wording.show(str(each)) for each in result.get('partial', ())],
         status=model.PARTIAL if result.get('partial') else model.COMPLETE)
@@ -264,6 +332,20 @@ def _keep(entry: Dict[str, Any], request: Request, writer: _Writer, ended: box.E
 def _folder_name(container: model.Container) -> bytes:
     name = NOT_NAME.sub('-', container.name or 'unknown').strip('.-')[:180] or 'unknown'
     return os.fsencode('%s-%s.dumps' % (name, container.id[:12]))
+
+
+class _FolderFiles(object):
+    """Files in a folder of a store; it is made with the first one."""
+
+    def __init__(self, store: FolderStore, folder: bytes) -> None:
+        self._store, self._folder = store, folder
+
+    def sink(self, name: str) -> FileSink:
+        with _place(self._store, self._folder) as fd:
+            return FileSink(fd, os.fsencode(name), shown=os.path.join(self._store.path, self._folder))
+
+    def path(self, name: str) -> bytes:
+        return os.path.join(self._store.path, self._folder, os.fsencode(name))
 
 
 @contextlib.contextmanager
@@ -278,8 +360,8 @@ def _place(store: FolderStore, folder: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-def _log(fd: int, stem: str, log: bytes) -> None:
-    with FileSink(fd, os.fsencode(stem + '.log')) as out:
+def _log(files: 'Files', stem: str, log: bytes) -> None:
+    with files.sink(stem + '.log') as out:
         out.write(redact.text(wording.text(log)).encode('utf-8', 'surrogateescape'))
 
 

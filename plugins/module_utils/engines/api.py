@@ -20,6 +20,7 @@ from ..formats.values import NOTHING
 from ..records import model
 
 if TYPE_CHECKING:
+    from ..records.cluster import Cluster
     from ..records.definition import NetworkSettings
 
 RUNNING = 'running'
@@ -62,7 +63,7 @@ class Root(object):
 
     Nothing here raises for damage: what is missing is in the problems and the status of the records.
     """
-    engine = ''                         # NAME of the engine
+    engine = ''                         # NAME of the engine; the registry sets it
     user = None                         # type: Optional[str]  # whose it is, for a rootless engine
     path = b''                          # the data root on the managed node
     recorded_path = b''                 # the same as the dead engine knew it
@@ -97,6 +98,11 @@ class Root(object):
 
     def alive(self, container: model.Container) -> Optional[int]:
         """The process id of a container that still runs on this machine, None if it does not or nothing can be said."""
+
+    def cgroup_ids(self, container: model.Container) -> Tuple[str, ...]:
+        """Words by which control groups (v1 and v2) of a container that runs can be told: one of them is in the path of each. All engines
+        that there are put the whole id into it."""
+        return (container.id,)
 
     def changes(self, container: model.Container) -> Iterator[Any]:
         """Yield layers.changes.Change and disk.tree.Failure: what the engine itself would print as changed. Raises OSError."""
@@ -139,6 +145,10 @@ class Root(object):
     def pods(self) -> List[Any]:
         """The pods of the root."""
         return []
+
+    def cluster(self, unlock_key: str = '') -> 'Optional[Cluster]':
+        """The cluster that the host was a node of, as the root knows it; None for an engine or a host without one. UNLOCK_KEY: text, of a state
+        that is locked. LifeboatError for a key that cannot be one; all other trouble is in the record."""
 
     def findings(self) -> List[model.Problem]:
         """What is wrong with the root as a whole. `problems` has what was met when parts of it were read."""

@@ -78,7 +78,9 @@ class Host(object):
             candidates += len(found.candidates)
             for candidate in found.candidates:
                 try:
-                    self.roots.append(module.open_root(self.root, candidate))
+                    root = module.open_root(self.root, candidate)
+                    root.engine = module.NAME
+                    self.roots.append(root)
                 except OSError as exc:
                     self.problems.append(problem(
                         'DATA_ROOT_UNREADABLE', wording.text(candidate.path), 'The data root %s cannot be read: %s.' % (

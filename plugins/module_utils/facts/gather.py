@@ -8,15 +8,16 @@ from ..disk.errors import LifeboatError
 from ..disk.tree import Failure
 from ..formats import redact, wording
 from ..formats.redact import REDACTED
-from ..records import model, selection
+from ..records import model, owners, selection
 from ..records.codes import problem
+from . import snapshots
 
 if TYPE_CHECKING:
     from ..engines.api import Root
     from ..engines.registry import Host
     from ..usage.trees import Result, Trees
 
-SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
+SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity', 'swarm')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
 LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
 SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)       # the worst first
@@ -44,12 +45,14 @@ def subsets(wanted: Iterable[str]) -> FrozenSet[str]:
 
 
 class Options(object):
-    """What the caller wants: see the module's options of the same names."""
+    """What the caller wants: see the module's options of the same names. DEFINITIONS: also what only the definition of a container and
+    labels tell, which no table shows."""
 
     def __init__(self,
                  containers: Sequence[str] = (), gather_subset: Iterable[str] = DEFAULT, redact_env: bool = True, changes_limit: int = 1000,
                  top_count: int = 10, images: Sequence[str] = (), top_depth: int = 2, scan_timeout: int = 0, scan_max_files: int = 0,
-                 noise: Sequence[Dict[str, str]] = (), state_path: Optional[str] = None) -> None:
+                 noise: Sequence[Dict[str, str]] = (), state_path: Optional[str] = None, definitions: bool = True,
+                 unlock_key: str = '') -> None:
         self.containers = list(containers)
         self.named = any(pattern != '*' for pattern in containers)
         self.subsets = subsets(gather_subset)
@@ -62,6 +65,8 @@ class Options(object):
         self.scan_max_files = scan_max_files
         self.noise = list(noise or ())
         self.state_path = os.fsencode(state_path) if state_path else None
+        self.definitions = definitions
+        self.unlock_key = unlock_key
 
 
 def gather(host: 'Host', options: Options) -> Dict[str, Any]:
@@ -106,12 +111,16 @@ def _gather(host: 'Host', options: Options, chosen: 'List[Tuple[Root, str]]', at
         _unread_volumes(facts)
     if 'orphans' in wanted and not options.named:
         facts['orphans'] = _orphans(host, options, orphans, trees)
+    if 'swarm' in wanted:
+        facts['swarm'] = _clusters(host, options, problems)
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
     if os.geteuid() != 0:
         problems.append(problem('PRIVILEGES_MISSING', wording.text(host.root.path), 'Not run as root: what other users own '
                                 'and trusted.* attributes cannot be read.', 'Use become: true.'))
+    facts['snapshots'], more = snapshots.find(host)
+    problems.extend(more)
     facts['problems'] = _problems(problems)
     facts['summary'] = _summary(facts)
     return facts
@@ -143,24 +152,19 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
     fields = {
         'id': record.id, 'name': record.name, 'created': record.created,
         'image': {'id': record.image_id, 'reference': record.image_reference},
-        'labels': _labels(record.labels, options, _environment(record)),
         'state': {key: state[key] for key in ('status', 'running', 'exit_code', 'dead', 'started_at', 'finished_at')},
         'engine': root.engine, 'root': wording.text(record.root),
         'store': record.store, 'driver': record.driver, 'status': record.status,
-        'auto_remove': record.definition.auto_remove,
-        'restart_policy': record.definition.restart.name or 'no',
         'mounts': [_mount(mount) for mount in record.mounts],
         'log': _log(record.log, at_length),
     }
     if 'config' in record.sources or any(value.startswith('likely') for value in record.sources.values()):
         fields['sources'] = dict(record.sources)
-    problems = list(record.problems)
-    declared = _image_volumes(record)
-    if declared or at_length:
-        fields['image_volumes'] = declared
+    problems = list(record.problems + owners.assumed(record.idmap, record.name or record.id[:12])) + _still_open(root, record)
+    if options.definitions:
+        fields.update(_defined(record, options, at_length))
     if at_length:
         fields.update({'user': root.user, 'pod': _pod(record.pod)})     # every byte of the short form counts, and the root says the user
-        fields['env'] = _env(record, options.redact)
         if 'layers' in options.subsets:
             fields['layers'] = _layers(record.stack)
     if record.stack is not None and record.stack.writable is not None:
@@ -176,6 +180,30 @@ def _container(root: 'Root', record: model.Container, options: Options, at_lengt
     fields['problems'] = _problems(problems)
     _not_all_read(fields)
     return fields
+
+
+def _defined(record: model.Container, options: Options, at_length: bool) -> Dict[str, Any]:
+    """What was asked for when the container was created."""
+    definition = record.definition
+    fields = {'labels': _labels(record.labels, options, definition.env), 'auto_remove': definition.auto_remove,
+              'restart_policy': definition.restart.name or 'no'}
+    declared = _image_volumes(record)
+    if declared or at_length:
+        fields['image_volumes'] = declared
+    if at_length:
+        fields['env'] = _env(definition.env, options.redact)
+    return fields
+
+
+def _still_open(root: 'Root', record: model.Container) -> List[model.Problem]:
+    """Of a container that runs although its volume is gone: what its processes still have of it."""
+    if not any(mount.path is None and mount.type in ('volume', 'bind') for mount in record.mounts):
+        return []
+    pid = root.alive(record)
+    if pid is None:
+        return []
+    from ..archive.opentree import still_open
+    return still_open(record, pid, root.cgroup_ids(record))
 
 
 def _pod(pod: Any) -> Optional[Dict[str, Any]]:
@@ -194,6 +222,18 @@ def _pods(host: Any, records: List[model.Container]) -> List[Dict[str, Any]]:
             mine = members.get((root.path, pod.id), [])
             volumes = {mount.name for record in mine for mount in record.mounts if mount.type == 'volume' and mount.name}
             found.append(dict(_pod(pod) or {}, labels=redact.values(pod.labels), containers=[record.id for record in mine], volumes=sorted(volumes)))
+    return found
+
+
+def _clusters(host: 'Host', options: Options, problems: List[model.Problem]) -> List[Dict[str, Any]]:
+    """The cluster of each root that has one; what is wrong with it is added to PROBLEMS, too."""
+    from ..records import clusterfacts
+    found = []
+    for root in host.roots:
+        cluster = root.cluster(options.unlock_key)
+        if cluster is not None:
+            problems.extend(cluster.problems)
+            found.append(dict(clusterfacts.facts(cluster, options.redact), root=wording.text(root.path)))
     return found
 
 
@@ -216,16 +256,12 @@ def _unread_volumes(facts: Dict[str, List[Dict[str, Any]]]) -> None:
                 _not_all_read(container)
 
 
-def _env(record: model.Container, redact: bool) -> Dict[str, str]:
+def _env(environment: Iterable[str], hide: bool) -> Dict[str, str]:
     found = {}
-    for item in _environment(record):
+    for item in environment:
         name, dummy, value = item.partition('=')
-        found[name] = REDACTED if redact else value
+        found[name] = REDACTED if hide else value
     return found
-
-
-def _environment(record: model.Container) -> Tuple[str, ...]:
-    return record.definition.env
 
 
 def _labels(labels: Dict[str, str], options: Options, environment: Tuple[str, ...] = ()) -> Dict[str, str]:
@@ -434,11 +470,12 @@ def _image_layer(layer: model.ImageLayer, at_length: bool) -> Dict[str, Any]:
 
 def _volume(volume: model.Volume, options: Options, at_length: bool, trees: 'Optional[Trees]') -> Dict[str, Any]:
     fields = {'name': volume.name, 'driver': volume.driver, 'options': redact.options(volume.options),
-              'labels': _labels(volume.labels, options), 'anonymous': volume.anonymous, 'used_by': list(volume.used_by),
-              'status': volume.status, 'root': wording.text(volume.root)}
+              'anonymous': volume.anonymous, 'used_by': list(volume.used_by), 'status': volume.status, 'root': wording.text(volume.root)}
+    if options.definitions:
+        fields['labels'] = _labels(volume.labels, options)
     if at_length:
         fields.update(wording.path_fields(volume.path))
-    problems = list(volume.problems)
+    problems = list(volume.problems + owners.assumed(volume.idmap, volume.name))
     if trees is not None and volume.path is not None and _is_folder(volume.path):
         found = trees.of_folder(volume.path)
         problems.extend(_unread(found, volume.name, 'Volume %s' % volume.name))
@@ -455,7 +492,7 @@ def _orphans(host: 'Host', options: Options, orphans: List[model.Orphan], trees:
     layers, names = [], []
     for orphan in orphans:
         fields = wording.path_fields(orphan.path)
-        problems = list(orphan.problems)
+        problems = list(orphan.problems + owners.assumed(orphan.idmap, orphan.name))
         fields.update({'image': {'id': orphan.image_id, 'reference': orphan.image_reference}, 'name': orphan.name,
                        'store': orphan.store, 'driver': orphan.driver, 'owner_hint': orphan.owner_hint,
                        'root': wording.text(orphan.root), 'usage': None, 'newest_mtime': None})

@@ -34,8 +34,19 @@ CODES = {
                                     'files look as if they were there, and files are missing. Root inside a container '
                                     'needs CAP_SYS_ADMIN for these attributes.', LOSES_DATA, HIDES, PASSES),
     'VM_DISK': (INFO, 'A file is the disk of a virtual machine or an appliance. Containers may be in it.'),
+    'SNAPSHOT_FOUND': (INFO, 'Snapshots of snapper, Timeshift, ZFS or LVM, or folders below .snapshots, have the data root as it was.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
+    'SWARM_MANAGER': (INFO, 'The host was a manager of a swarm. The state of the swarm is not in the bundles of its containers.', LEFT_OUT),
+    'SWARM_LOCKED': (CRITICAL, 'The state of the swarm on this manager is locked (autolock), and its unlock key was not given, or another one.',
+                     LOSES_DATA),
+    'SWARM_STATE_LOST': (CRITICAL, 'Nothing of the state of the swarm on this manager can be read: services, networks, secrets and configs.',
+                         LOSES_DATA),
+    'SWARM_STATE_PARTIAL': (CRITICAL, 'The state of the swarm on this manager is damaged: some of its services, networks, secrets and configs may '
+                                      'be missing, or older than they were.', LOSES_DATA),
+    'SWARM_LOG_TORN': (INFO, 'The end of the raft log was being written when the host died, or a damaged snapshot was not needed. Nothing is missing.'),
+    'SWARM_SECRETS_LEFT_OUT': (INFO, 'The content of the secrets of a swarm was read, and not written, because include does not name secrets.', LEFT_OUT),
+    'SWARM_UNCOMMITTED': (INFO, 'The raft log of this manager ends with changes that the other managers may not have.'),
     # a disk that is attached
     'JOURNAL_IGNORED': (WARNING, 'A file system was mounted without its journal: what was written in the last seconds before '
                                  'the host died may be missing, or old.'),
@@ -61,6 +72,7 @@ CODES = {
     'DUMP_TIMEOUT': (WARNING, 'The database server was not ready, or its dump not whole, within the time limit.', PASSES),
     'DUMP_UNSAFE_HERE': (WARNING, 'A database server of a dead container is not started here: no root, no namespaces, or layers that the kernel '
                                   'cannot show.'),
+    'DUMP_UNSUPPORTED': (WARNING, 'A database of a kind of which no dump is made.'),
     'DUMP_VERSION_MISMATCH': (WARNING, 'The server in the image is not of the version of the data.'),
     # stores and databases of engines without a daemon
     'RECORDS_DAMAGED': (CRITICAL, 'layers.json, containers.json or images.json of a graph root (containers/storage) cannot be read. Every '
@@ -97,6 +109,8 @@ CODES = {
     'CONFIG_MISMATCH': (WARNING, 'config.v2.json carries the ID of another container; dockerd rejects it.', LOSES_DATA, BLOCKS_START),
     'CONFIG_FROM_TEMP': (INFO, 'The newest complete record was in a temporary file of an interrupted write.'),
     'NAME_UNKNOWN': (WARNING, 'The name of the container was only in the damaged record.', LOSES_DATA),
+    'OWNERS_ASSUMED': (INFO, 'The IDs of a user namespace are not in /etc/subuid and /etc/subgid of the dead host. Owners of files were mapped by an '
+                             'assumption, or only in part.'),
     'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.', BLOCKS_START),
     'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of the engine deletes this container: dockerd one that was started with --rm (its anonymous '
                                         'volumes stay, but belong to nobody: the next docker volume prune deletes them), the first podman command '
@@ -160,7 +174,17 @@ CODES = {
     'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.', LEFT_OUT),
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image. Everything else was rescued.'),
     'BIND_LEFT_OUT': (WARNING, 'There was no room for the folder of a bind mount. Everything else was rescued.'),
+    # deleted, but still open
+    'DELETED_STILL_OPEN': (CRITICAL, 'The folder of a volume or a bind mount is deleted, and the container still runs: its processes hold deleted '
+                                     'files. They are gone when the container stops.'),
+    'OPEN_FILE_UNNAMED': (WARNING, 'A deleted file that a process has open could not be named.'),
+    'OPEN_FILES_MOVING': (WARNING, 'The processes of a container went on while its open files were read.'),
+    'REACHED_THROUGH_PROCESS': (INFO, 'Data that are not on the disk any more were read through the mount of a running process.'),
+    'NOTHING_OPEN': (INFO, 'Open files were asked for, and no process of the containers has a deleted file.'),
     # reading
+    'DEPLOYMENT_INCOMPLETE': (INFO, 'An original file that labels, compose files or units name was not taken: it is not on this disk, or was '
+                                    'refused.'),
+    'DEPLOYMENT_DIFFERS': (WARNING, 'Containers ran otherwise than the original compose files say. Compose would make them anew.'),
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.', LOSES_DATA, PASSES),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),
     'CRASH_CONSISTENT': (WARNING, 'The container was running while it was read. Its files are as after a power cut.', LIVE),

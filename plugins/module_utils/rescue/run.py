@@ -7,15 +7,17 @@ import socket
 from typing import TYPE_CHECKING, Any, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ..archive import compress, trees
+from ..archive.opentree import still_open
 from ..archive.progress import Progress, human
-from ..bundles import objects, paths, plan, target, writing as bundle
+from ..bundles import objects, paths, plan, reading, target, writing as bundle
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
 from ..formats import redact, wording
-from ..records import codes, model, selection
+from ..records import codes, model, owners, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
+from . import deployed, openfiles
 
 if TYPE_CHECKING:
     from ..bundles.store import Store
@@ -43,6 +45,7 @@ class Request(NamedTuple):
     volumes: Tuple[str, ...] = ()
     images: Tuple[str, ...] = ()
     paths: Tuple[str, ...] = ()         # OBJECT:GLOB
+    deployment: bool = False
     orphans: bool = False
     compression: str = 'auto'
     on_error: str = 'continue'
@@ -55,6 +58,9 @@ class Request(NamedTuple):
     quiesce: str = 'none'
     freeze_timeout: int = 300
     max_bytes: int = 0
+    dump_scratch_dir: Optional[bytes] = None
+    dump_timeout: float = 3600
+    open_files: bool = False            # take what only processes of the containers still have
     inside: Any = None                  # callable(folder): dest is FOLDER or below, where dest is not on this machine
 
 
@@ -63,11 +69,13 @@ def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
     return Request(
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
-        paths=tuple(params['paths']),
+        paths=tuple(params['paths']), deployment=params['deployment'],
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
         image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,
-        quiesce=params['quiesce'], freeze_timeout=params['freeze_timeout'], max_bytes=params['max_bytes'])
+        quiesce=params['quiesce'], freeze_timeout=params['freeze_timeout'], max_bytes=params['max_bytes'],
+        dump_scratch_dir=os.path.abspath(os.fsencode(params['dump_scratch_dir'])) if params.get('dump_scratch_dir') else None,
+        dump_timeout=params.get('dump_timeout') or 3600, open_files=params['open_files'])
 
 
 def rescue(host: 'Host', request: Request, store: 'Optional[Store]' = None, progress: Optional[Progress] = None) -> Dict[str, Any]:
@@ -81,10 +89,21 @@ def rescue(host: 'Host', request: Request, store: 'Optional[Store]' = None, prog
 
 def _rescue(host: 'Host', request: Request, store: 'Store', progress: Optional[Progress]) -> Dict[str, Any]:
     settings = _settings(request, progress)
+    if request.open_files:
+        openfiles.refuse_dead(host)
     target.refuse_inside(host, request.dest, request.inside)
     problems = target.look(host, request.dest) if not request.inside else []
-    jobs, more = _jobs(host, request)
-    problems.extend(more)
+    with contextlib.ExitStack() as holds:
+        jobs, more = _jobs(host, request, holds)
+        found = deployed.look(host, request, jobs, lambda folder: _inside(request, folder))
+        if found is not None:
+            more.extend(found.problems)
+            jobs.extend(deployed.jobs(host, request, found))
+        return deployed.told(_carry_out(request, store, settings, jobs, problems + more), found)
+
+
+def _carry_out(request: Request, store: 'Store', settings: bundle.Settings, jobs: List[bundle.Job], problems: List[model.Problem]) -> Dict[str, Any]:
+    """Measure JOBS and write them. PROBLEMS: of the host; changed in place."""
     settings.progress.phase('measuring', len(jobs))
     measured = [bundle.fingerprints(job) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda index: _urgency(jobs[index], measured[index]))
@@ -95,6 +114,9 @@ def _rescue(host: 'Host', request: Request, store: 'Store', progress: Optional[P
     store.ask([job.name for job in jobs], _layers(jobs))
     settings = settings._replace(images=_image_store(store, jobs))
     done = {index: bundle.existing(store, job, settings, measured[index]) for index, job in enumerate(jobs)}
+    for index, job in enumerate(jobs):
+        if job.held is not None and done[index] is not None:
+            job.held.release(job.name, False)
     left_out = _over_limit(jobs, measured, done, request.max_bytes)
     through = dict(done)
     through.update(left_out)
@@ -189,17 +211,28 @@ def _inside(request: Request, folder: bytes) -> bool:
 # -- what to write -------------------------------------------------------------------------------------------------------------
 
 
-def _jobs(host: 'Host', request: Request) -> Tuple[List[bundle.Job], List[model.Problem]]:
+def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[List[bundle.Job], List[model.Problem]]:
+    """(jobs, problems of the host). HOLDS closes what jobs hold of processes."""
     wanted = paths.wanted(host, request.paths) if request.paths else []
     # who asks for paths and names nothing else gets nothing else
-    alone_paths = wanted and not (request.containers or request.volumes or request.images or request.orphans)
+    alone_paths = wanted and not (request.containers or request.volumes or request.images or request.orphans or request.open_files)
     chosen = [] if alone_paths else selection.containers(host, request.containers)
     problems = list(host.problems)
     jobs, names = [], set()
     volumes = [(root, root.volumes_with_users()) for root in host.roots] if request.volumes else []
     alone = selection.by_glob('volume', request.volumes, {name for dummy, table in volumes for name in table})
+    held = _holds(chosen, request, holds)
     for root, ident in chosen:
-        jobs.append(_container_job(host, root, root.container(ident), request, alone))
+        jobs.append(_with_held(_container_job(host, root, root.container(ident), request, alone), held.get((root.path, ident))))
+    if chosen and 'dumps' in request.include:
+        from . import dumps
+        found, more = dumps.by_container(host, request.containers, dumps.Options(
+            compress.pick(request.compression), request.dump_scratch_dir, request.dump_timeout, {'writable', 'volumes', 'binds'} <= set(request.include)))
+        problems.extend(more)
+        jobs = [job._replace(made=found.get((root.path, ident), ())) for job, (root, ident) in zip(jobs, chosen)]
+    if request.open_files and not any(job.held is not None and job.held.items for job in jobs):
+        problems.append(problem('NOTHING_OPEN', wording.text(host.root.path), 'open_files: true found nothing: of %d containers %d run, and none of their '
+                                'processes has a deleted file.' % (len(chosen), len(held)), ''))
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
@@ -221,6 +254,24 @@ def _jobs(host: 'Host', request: Request) -> Tuple[List[bundle.Job], List[model.
     return jobs, problems
 
 
+def _holds(chosen: 'List[Tuple[Root, str]]', request: Request, holds: contextlib.ExitStack) -> Dict[Tuple[bytes, str], openfiles.Hold]:
+    """{(data root, id): what only the processes of that container have}, of those that run. Before anything else is read: a database may end by
+    itself as soon as it misses its files."""
+    found = {}
+    for root, ident in chosen if request.open_files else ():
+        held = openfiles.hold(root, root.container(ident), request.freeze_timeout, not request.check_mode)
+        if held is not None:
+            holds.callback(held.close)
+            found[root.path, ident] = held
+    return found
+
+
+def _with_held(job: bundle.Job, held: Optional[openfiles.Hold]) -> bundle.Job:
+    if held is None:
+        return job
+    return job._replace(items=job.items + tuple(held.items), problems=job.problems + tuple(held.problems), held=held)
+
+
 def _source(host: 'Host', root: 'Root', store: Optional[str], driver: Optional[str], request: Request) -> Dict[str, Any]:
     return {
         'hostname': request.host_name or socket.gethostname(), 'host_root': wording.text(host.root.path),
@@ -231,14 +282,21 @@ def _source(host: 'Host', root: 'Root', store: Optional[str], driver: Optional[s
         if root.idmap is not None else None}
 
 
+def _owners(idmap: Any, name: str, request: Request) -> Tuple[model.Problem, ...]:
+    """What is to be said of the owners in a bundle."""
+    return owners.assumed(idmap, name) if request.owner_ids == 'container' else ()
+
+
 def _container_job(host: 'Host', root: 'Root', container: model.Container, request: Request, alone: Container[str]) -> bundle.Job:
     """ALONE: names of volumes that get bundles of their own."""
-    problems = list(container.problems)
+    problems = list(container.problems + _owners(root.export_ids(container), container.name or container.id[:12], request))
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
     problems.extend(plan.not_included(container, request.include, alone))
     consistency = 'stopped'
     pid = root.alive(container)
+    if pid and not request.open_files:
+        problems.extend(still_open(container, pid, root.cgroup_ids(container)))
     if pid:
         consistency = 'crash-consistent'
         problems.append(problem('CRASH_CONSISTENT', container.name or container.id, 'Container %s is still running: its '
@@ -306,7 +364,8 @@ def _volume_job(host: 'Host', root: 'Root', volume: model.Volume, request: Reque
                'labels': volume.labels, 'anonymous': volume.anonymous, 'used_by': list(volume.used_by)}
     items = (plan.volume_item(volume.name, volume.path, volume.status),) if volume.path is not None else ()
     return bundle.Job('volume-' + SAFE.sub('-', volume.name)[:200], 'volume', subject,
-                      _source(host, root, None, volume.driver, request), volume.status, items, volume.problems,
+                      _source(host, root, None, volume.driver, request), volume.status, items,
+                      volume.problems + _owners(root.idmap, volume.name, request),
                       root.idmap, engine=root.engine)
 
 
@@ -343,7 +402,8 @@ def _orphan_job(host: 'Host', root: 'Root', orphan: model.Orphan, request: Reque
     items = tuple(plan.orphan_items(orphan, request.include))
     return bundle.Job('orphan-' + SAFE.sub('-', orphan.name)[:64], 'orphan', subject,
                       _source(host, root, orphan.store, orphan.driver, request),
-                      model.PARTIAL if plan.hidden(orphan.problems) else model.COMPLETE, items, orphan.problems,
+                      model.PARTIAL if plan.hidden(orphan.problems) else model.COMPLETE, items,
+                      orphan.problems + _owners(root.idmap, orphan.name, request),
                       root.idmap, engine=root.engine)
 
 
@@ -378,11 +438,11 @@ def _bare_job(host: 'Host', request: Request, wanted: paths.Wanted) -> bundle.Jo
     return job._replace(items=(), problems=tuple(keep), left=(), status=model.COMPLETE, with_image=False, only_paths=True)
 
 
-def _urgency(job: bundle.Job, measured: Mapping[str, Any]) -> Tuple[bool, bool, int, str]:
-    """First what the next start of dockerd deletes, then what looks like a database, then the smallest."""
+def _urgency(job: bundle.Job, measured: Mapping[str, Any]) -> Tuple[bool, bool, bool, int, str]:
+    """First what only processes have, then what the next start of dockerd deletes, then what looks like a database, then the smallest."""
     doomed = any(codes.has(item.code, codes.DELETES) for item in job.problems)
     databases = any(item.databases for item in measured.values() if isinstance(item, trees.Estimate))
-    return (not doomed, not databases, _size(measured), job.name)
+    return (job.held is None or not job.held.items, not doomed, not databases, _size(measured), job.name)
 
 
 def _over_limit(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[int, Optional[Dict[str, Any]]], limit: int) -> Dict[Any, Any]:
@@ -433,6 +493,8 @@ def _needs(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[in
                 need(PARTS.get(item.kind, item.kind), _packed(mark, share))
             if item.shared is not None:
                 counted.add(item.shared)
+        for made in job.made:
+            need('dumps', int(made.bytes * share))
         log = job.container.log if job.container is not None else None
         if job.with_logs and log is not None:
             need('logs', 2 * log.bytes)
@@ -462,14 +524,18 @@ def _make_room(request: Request, jobs: List[bundle.Job], measured: List[Dict[str
     except OSError as exc:
         raise LifeboatError('The free space of dest %s is not known: %s. Choose another dest.' % (
             wording.text(request.dest), metadata.describe(exc)))
-    notes = []
+    notes: List[model.Problem] = []
     needs = _needs(jobs, measured, done, settings)
 
     def fits() -> bool:
         return not request.check_space or not sum(needs.values()) or sum(needs.values()) + RESERVE <= free
 
+    if needs.get('dumps') and not fits():
+        jobs, notes = _without_dumps(jobs, done, needs['dumps'])
+        needs = _needs(jobs, measured, done, settings)
     if request.image_optional and not fits():
-        jobs, notes = _without_images(jobs, done, sum(needs.values()))
+        jobs, more = _without_images(jobs, done, sum(needs.values()))
+        notes = notes + more
         needs = _needs(jobs, measured, done, settings)
     if request.binds_optional and not fits():
         without = sum(needs.values()) + RESERVE - free
@@ -485,6 +551,19 @@ def _make_room(request: Request, jobs: List[bundle.Job], measured: List[Dict[str
         'include, which leaves out what it does not name, or set check_space: false to try anyway.' % (
             wording.text(request.dest), human(free), human(sum(needs.values()) + RESERVE), sizes,
             '; without images and binds, which are left out already' if notes else ''))
+
+
+def _without_dumps(jobs: List[bundle.Job], done: Dict[int, Optional[Dict[str, Any]]], needed: int) -> Tuple[List[bundle.Job], List[model.Problem]]:
+    """(jobs that dump nothing, problems): the raw data come first. What lacks a dump that was asked for is partial."""
+    notes, kept = [], []
+    for index, job in enumerate(jobs):
+        if job.made and done[index] is None:
+            note = problem('DUMP_NO_SPACE', job.name, 'No database of %s is dumped: dest may lack room for the dumps of this run (about %s) '
+                           'beside the raw data.' % (job.name, human(needed)), 'Rescue to a larger dest; what is there already is used.')
+            notes.append(note)
+            job = job._replace(made=(), problems=job.problems + (note,), status=model.worst([job.status, model.PARTIAL]))
+        kept.append(job)
+    return kept, notes
 
 
 def _without_images(jobs: List[bundle.Job], done: Dict[int, Optional[Dict[str, Any]]], needed: int) -> Tuple[List[bundle.Job], List[model.Problem]]:
@@ -571,11 +650,19 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
             components.append({'name': 'image', 'kind': 'image', 'file': 'image.tar', 'sha256': None,
                                'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,
                                'status': job.image.status if job.image is not None else model.PARTIAL})
+        if job.deployment is not None:
+            components.append({'name': job.kind, 'kind': job.kind, 'file': 'deployment.json', 'sha256': None, 'entries': None, 'files': None,
+                               'bytes': sum(item.size for item in job.deployment.collection.files.values()), 'status': job.deployment.status})
+        more: Tuple[model.Problem, ...] = ()
+        for made in job.made:
+            record, notes = made.forecast()
+            components.append(dict(record, name=made.name, kind=made.kind, bytes=made.bytes))
+            more += tuple(notes)
         if job.with_config:
             components.append({'name': 'config', 'kind': 'config', 'file': bundle.DEFINITION, 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})
         outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status,
-                                       sum(item['bytes'] for item in components), 0, components, job.problems))
+                                       sum(item['bytes'] for item in components), 0, components, job.problems + more))
     return _result(jobs, outcomes, problems)
 
 
@@ -592,7 +679,7 @@ def _result(jobs: List[bundle.Job], outcomes: List[bundle.Outcome], problems: Li
             'id': container.id if container is not None else None,
             'image': job.subject.get('image', {}).get('reference') if isinstance(job.subject.get('image'), dict) else None,
             'status': outcome.status, 'changed': outcome.changed, 'bytes': outcome.bytes, 'files': outcome.files,
-            'components': [{key: item.get(key) for key in SHOWN} for item in outcome.components],
+            'components': [dict({key: item.get(key) for key in SHOWN}, **reading.dump_facts(item)) for item in outcome.components],
             'problems': [dict(item._asdict()) for item in _worst_first(bundle._unique(outcome.problems + tuple(
                 item for item in problems if item.object == job.name)))[:REASONS]]})
         bundles.append(fields)
@@ -629,14 +716,15 @@ def verdict(result: Dict[str, Any], fail_on: str) -> str:
     if fail_on == 'never':
         return ''
     critical = [item for item in result.get('problems', ()) if item.get('severity') == model.CRITICAL]
-    if not summary.get('bundles'):
+    others = sum(item.get('kind') == reading.DEPLOYMENT for item in result.get('bundles', ()))
+    if not summary.get('bundles', 0) - others:
         said = critical[0] if critical else {'message': 'Nothing was found.', 'next_step': 'Name the right folder with data_roots.'}
         return ('Nothing was rescued. %s %s' % (said.get('message') or '', said.get('next_step') or '')).strip()
     if not lost and not (partial and fail_on == 'partial'):
         return ''
     names = {item.get('name') for item in result.get('bundles', ()) if item.get('status') == model.LOST}
     reason = next((item for item in critical if item.get('object') in names), None)
-    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] else
+    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] - others else
                      '%d bundles are lost and %d partial or unsupported; everything else was rescued.' % (lost, partial),
                      ' %s %s' % (reason.get('message'), reason.get('next_step')) if reason else
                      ' The problems say why and what to do next.')

@@ -76,6 +76,7 @@ def _plan_directory(plan: planning.Plan, options: planning.Options, source: sour
                 plan.refuse('The archive %s of a bind mount has a name that cannot be a folder.' % show(part.file))
                 continue
             plan_part(plan, options, source, part, target.Place(base, b'binds', stem), 'folder', devices)
+        _plan_open_files(plan, options, source, base, devices)
     if CONTAINER in options.restore:
         parts = source.of('rootfs') or source.of('writable')
         for part in parts:
@@ -86,10 +87,21 @@ def _plan_directory(plan: planning.Plan, options: planning.Options, source: sour
         plan.note('The image is not unpacked; it stays in the bundle, for docker load.')
 
 
+def _plan_open_files(plan: planning.Plan, options: planning.Options, source: sources.Source, base: bytes, devices: bool) -> None:
+    """Each archive of deleted files into a folder of its own, for somebody to choose from."""
+    for part in source.of('open-files'):
+        stem = _stem(part.file)
+        if not target.is_name(stem) or not stem.startswith(b'open-files'):
+            plan.refuse('The archive %s of open files has a name that cannot be a folder.' % show(part.file))
+            continue
+        plan_part(plan, options, source, part, target.Place(base, b'', stem), 'folder', devices)
+
+
 def _plan_offline(plan: planning.Plan, options: planning.Options, source: sources.Source, names: Dict[str, str], root: bytes) -> None:
     for wanted in (IMAGE, CONTAINER):
         if wanted in options.restore:
             plan.note('With offline only volumes are restored; run again without it when the engine runs.')
+    planning.note_open_files(plan, source)
     for part in source.of('volume'):
         name = names[part.name]
         info = source.volumes.get(part.name, VolumeSettings())

@@ -22,6 +22,7 @@ STOP, DONE = 'stop', 'done'             # the controller gives up; the node has 
 
 CHUNK = re.compile(r'(\d{8})-([0-9a-f]{64})\Z')
 WANT = re.compile(r'want-([0-9]{1,9})-((?:[0-9a-f]{2}){1,1000})\Z')
+ALIVE = re.compile(r'alive-[0-9]{1,12}\Z')
 PIECE = re.compile(r'chunk-([0-9]{1,9})-[0-9]{1,12}(?:-last)?\Z')
 
 
@@ -38,6 +39,11 @@ def want_name(number: int, file: bytes) -> str:
 def piece_name(number: int, count: int, last: bool) -> str:
     """Piece COUNT of the stream NUMBER. See PIECE."""
     return 'chunk-%d-%d%s' % (number, count, '-last' if last else '')
+
+
+def alive_name(count: int) -> str:
+    """What is there while the module lives, another one every few seconds. See ALIVE."""
+    return 'alive-%d' % count
 
 
 def opened(folder: AnyStr, name: AnyStr, most: Optional[int] = None) -> int:

@@ -5,6 +5,7 @@
     chunk-N-K[-last]    from the controller: piece K of stream N; removed as soon as it was read
     stop                from the controller: it has given up
     done                from here: the module has ended
+    alive-K             from here: the module lives; K grows every few seconds
 
 The controller keeps at most channel.PIECES there, so the folder never holds more than these, and the bundle is never on
 the host as a whole. What arrives is hashed; a file that is not what SHA256SUMS says is an error when its end is read.
@@ -28,6 +29,7 @@ IMAGES, DATABASES = b'images.json', b'databases.json'
 IMAGE = b'image.tar'                    # also where the bundle holds the image as a folder: then it is made on the way
 PATIENCE = 300                          # seconds without a new piece
 NAP = 0.05
+BEAT = 10                               # seconds from one sign of life to the next
 
 
 class Inbox(object):
@@ -39,13 +41,31 @@ class Inbox(object):
         self.sums: Dict[bytes, str] = {}
         self._number = 0
         self.abandoned = False          # nobody is there any more who would remove the folder
+        self._ended = threading.Event()
+        self._life = threading.Thread(target=self._live, name='lifeboat-alive', daemon=True)
+        self._life.start()
+
+    def _live(self) -> None:
+        """Show that this process lives, until close()."""
+        count = 0
+        while True:
+            try:
+                channel.make(self.folder, os.fsencode(channel.alive_name(count)), mode=0o644)
+                channel.remove(self.folder, os.fsencode(channel.alive_name(count - 1)))
+            except OSError:             # its folder is full, or went: whoever waits will ask
+                pass
+            count += 1
+            if self._ended.wait(BEAT):
+                return
 
     def close(self) -> None:
+        self._ended.set()
+        self._life.join()
         removal.discard(self.head)
         if not os.path.isdir(self.folder):
             return
         for name in os.listdir(self.folder):
-            if name.startswith((b'want-', b'chunk-')):
+            if name.startswith((b'want-', b'chunk-', b'alive-')):
                 channel.remove(self.folder, name)
         if self.abandoned:
             removal.discard(self.folder)

@@ -30,6 +30,11 @@ def wanted(kinds):
     return [kind for kind in kinds if kind in chosen.split(',')]
 
 
+def some(cases, more):
+    """CASES, one of each sort; with LIFEBOAT_SOAK MORE of them, too."""
+    return tuple(cases) + (tuple(more) if os.environ.get('LIFEBOAT_SOAK') else ())
+
+
 @contextlib.contextmanager
 def or_say(kind):
     """Turn "cannot run here" into a skipped test, in CI into a failed one. What is wrong otherwise stays an error."""

@@ -4,6 +4,7 @@ import copy
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker import definition as recorded
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.shared.lazyrecords import LazyDefinition
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import definition
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import files
 
@@ -45,5 +46,22 @@ def with_odd(value, path, odd):
 def test_nothing_is_raised(odd):
     pairs = [(with_odd(CONFIG, path, odd), HOST) for path in places(CONFIG)] + [(CONFIG, with_odd(HOST, path, odd)) for path in places(HOST)]
     for config, host in pairs:
+        whole = recorded.define(config, host)
+        assert recorded.few(config, host) == dict((field, getattr(whole, field)) for field in LazyDefinition.FEW)
         made = files.files(definition.resolved(recorded.define(config, host), 'img', definition.image_defaults({'Env': ['A=1']})))
         assert all(text.encode('utf-8', 'surrogateescape') for text in made.values())
+
+
+def test_a_lazy_definition_is_made_when_more_than_a_few_fields_are_asked_for():
+    made = []
+
+    def whole():
+        made.append('whole')
+        return recorded.define(CONFIG, HOST)
+    lazy = LazyDefinition(whole, lambda: recorded.few(CONFIG, HOST))
+    assert (lazy.env, lazy.volumes, lazy.restart.name, lazy.auto_remove, made) == (('A=b',), ('/x',), 'on-failure', False, [])
+    assert lazy.hostname == 'h' and lazy.env == ('A=b',) and lazy._replace(name='x').name == 'x' and made == ['whole']
+    assert lazy == recorded.define(CONFIG, HOST) and lazy != recorded.define(CONFIG, {}) and made == ['whole']
+    assert copy.copy(lazy).user == '0'
+    with pytest.raises(AttributeError):
+        assert lazy.no_such_field

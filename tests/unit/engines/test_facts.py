@@ -86,3 +86,14 @@ def test_a_root_says_where_its_engine_keeps_volumes(tmp_path, build, place):
     assert volumes and root['volume_path'].startswith(root['recorded_path'])
     for one in volumes:
         assert one['path'] == str(tmp_path) + root['volume_path'].replace('{name}', one['name'])
+
+
+@pytest.mark.parametrize('build, place', [(deadroot.build, 'var/lib/docker'), (deadpodman.build, 'var/lib/containers/storage')])
+def test_without_definitions_only_what_they_tell_is_missing(tmp_path, build, place):
+    build(str(tmp_path / place), host_root=str(tmp_path))
+    whole, short = gathered(tmp_path), gathered(tmp_path, definitions=False)
+    for one in whole['containers']:
+        assert [one.pop(key) for key in ('labels', 'auto_remove', 'restart_policy', 'image_volumes', 'env')]
+    for one in whole['volumes']:
+        del one['labels']
+    assert short == whole

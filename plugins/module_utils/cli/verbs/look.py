@@ -36,7 +36,7 @@ def arguments(parser: 'Parser') -> None:
 def run(given: 'argparse.Namespace', out: 'Output') -> int:
     from ...facts import gather as facts
     wanted = listed(given.gather) or list(FAST + (SIZES if given.size else ()) + (('layers',) if given.json else ()))
-    options = facts.Options(containers=given.containers, gather_subset=wanted, redact_env=not given.show_env)
+    options = facts.Options(containers=given.containers, gather_subset=wanted, redact_env=not given.show_env, definitions=given.json)
     with open_host(given) as host:
         found = facts.gather(host, options)
     if given.json:

@@ -25,8 +25,10 @@ lifeboat --host-root /mnt/dead rescue /mnt/usb/rescued web db     these two
 lifeboat --disk /srv/disk.vhdx rescue /mnt/usb/rescued             the disk of a virtual machine, as it is
 lifeboat rescue /mnt/usb/rescued --check                          what would be written, and how large it is
 lifeboat rescue /mnt/usb/rescued --include config,writable,image,volumes,binds,logs
+lifeboat rescue /mnt/usb/rescued db --include config,writable,image,volumes,binds,logs,dumps     rows of its databases, too (root)
 lifeboat rescue /mnt/usb/rescued --paths 'web:/srv/uploads/**' --paths db:/var/lib/mysql     nothing but these
 lifeboat rescue /mnt/usb/rescued --volumes '*' --orphans          volumes and layers that no container uses, too
+lifeboat rescue /mnt/usb/rescued db --open-files                   its volume was deleted, and it still runs
 lifeboat verify /mnt/usb/rescued'''
 
 GO_ON = 'Nothing half has its final name. Run the same command again: it goes on where it stopped.'
@@ -36,12 +38,16 @@ def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the bundles; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     group = parser.add_argument_group('what to rescue')
-    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs')
+    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs, dumps')
     group.add_argument('--volumes', metavar='GLOB,...', action='append', default=[], help='further volumes, each into a bundle of its own')
     group.add_argument('--images', metavar='GLOB,...', action='append', default=[], help='images, each into a bundle of its own')
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
                        help='only these files and folders of a container, volume:NAME, layer:NAME or image:REF; ** is any number of '
                             'folders. Everything else that is to be rescued must be named')
+    group.add_argument('--no-deployment', dest='deployment', action='store_false',
+                       help='leave out the original compose files, units and scripts that started the containers')
+    group.add_argument('--open-files', action='store_true',
+                       help='also deleted files that containers which still run have open; only for the disk of this very machine')
     group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
     group.add_argument('--refuse-if-tight', action='store_true',
                        help='where DEST has no room for everything, do nothing instead of leaving images and binds out')
@@ -55,6 +61,7 @@ def arguments(parser: 'Parser') -> None:
     group.add_argument('--on-error', choices=('continue', 'fail'), default='continue', help='what an unreadable file does')
     group.add_argument('--owner-ids', choices=('container', 'disk'), default='container',
                        help='owners as the container saw them (default), or as on the disk')
+    group.add_argument('--dump-timeout', metavar='TIME', default='1h', help='with dumps in --include: for each database (default: 1h)')
     group.add_argument('--quiesce', choices=('none', 'freeze'), default='none', help='freeze running containers while they are read')
 
 
@@ -87,15 +94,17 @@ def params(given: 'argparse.Namespace') -> Dict[str, Any]:
     from ...bundles import plan
     from ...disk.errors import LifeboatError
     try:
-        most = quantities.size(given.max_bytes)
+        most, patience = quantities.size(given.max_bytes), quantities.seconds(given.dump_timeout)
     except ValueError as exc:
-        raise LifeboatError('--max-bytes: %s' % exc)
+        raise LifeboatError('--max-bytes or --dump-timeout: %s' % exc)
     include = listed(given.include or ()) or list(plan.DEFAULT)
     return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': listed(given.volumes),
-            'images': listed(given.images), 'paths': given.paths, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
+            'images': listed(given.images), 'paths': given.paths, 'deployment': given.deployment,
+            'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
             'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
             'image_optional': not given.refuse_if_tight, 'binds_optional': not given.refuse_if_tight,
-            'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most}
+            'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most, 'dump_scratch_dir': given.scratch_dir, 'dump_timeout': patience,
+            'open_files': given.open_files}
 
 
 def status(result: Dict[str, Any]) -> int:

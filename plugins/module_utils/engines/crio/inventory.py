@@ -7,13 +7,11 @@ from ..shared.storage import changes, kubernetes, orphans
 from ..shared.storage.finding import Candidate
 from ..shared.storage.graphroot import GraphRoot
 from . import containers, wipe
-from .engine import NAME
 
 
 class CrioRoot(api.Root):
     """DISK: disk.host.HostRoot; CANDIDATE: shared.storage.finding.Candidate. Raises OSError. Where Podman has the same graph root, its images
     and what belongs to nobody are told by Podman's."""
-    engine = NAME
 
     def __init__(self, disk: Any, candidate: Candidate) -> None:
         super(CrioRoot, self).__init__()

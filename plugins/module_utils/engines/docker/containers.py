@@ -9,8 +9,8 @@ from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
 from ..shared.containerd import snapshotters
-from ..shared.lazyrecords import LazyRecords
-from . import definition as definitions, driver_table, likely, mounts
+from ..shared.lazyrecords import LazyDefinition, LazyRecords
+from . import driver_table, likely, mounts
 from .configs import Configs
 from .drivers.common import CACHE_ID
 from .stores import Stores
@@ -77,14 +77,25 @@ def read(readers: Readers, ident: str) -> model.Container:
     place = folder.path() if folder is not None else os.path.join(readers.path, b'containers', ident.encode('ascii'))
     if folder is not None:
         folder.close()
-    definition = definitions.define(config, hostconfig)._replace(
-        id=ident, name=name or '', damaged=any(item.code in DAMAGED for item in problems))
-    if mounted:
-        definition = definition._replace(mounts=mounted)
+    definition = _definition(config, hostconfig, {
+        'id': ident, 'name': name or '', 'damaged': any(item.code in DAMAGED for item in problems), 'mounts': mounted})
     return model.Container(
         ident, name, created, image_id, reference, metadata.strings_of(config, 'Config', 'Labels'), state, readers.path,
         place, store, driver, _status(found, mounted, problems, state), tuple(problems), found.stack, mounted, log, definition,
         Records(place), sources, readers.idmap, tuple((inside, os.path.join(place, name)) for name, key, inside in OWN_FILES if config.get(key)))
+
+
+def _definition(config: Dict[str, Any], hostconfig: Dict[str, Any], known: Dict[str, Any]) -> LazyDefinition:
+    """The Definition of the two records. KNOWN: fields of which more is known than they tell."""
+    def whole() -> Any:
+        from .definition import define
+        made = define(config, hostconfig)
+        return made._replace(**dict(known, mounts=known['mounts'] or made.mounts))
+
+    def part() -> Dict[str, Any]:
+        from .definition import few
+        return few(config, hostconfig)
+    return LazyDefinition(whole, part)
 
 
 class Records(LazyRecords):

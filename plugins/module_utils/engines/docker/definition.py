@@ -72,6 +72,14 @@ def define(config: Any, hostconfig: Any) -> Definition:
         secrets=tuple(_secrets(config)), **own._asdict())
 
 
+def few(config: Any, hostconfig: Any) -> Dict[str, Any]:
+    """{field: value} of those fields of :func:`define` that are asked of all containers of a host: see lazyrecords.LazyDefinition."""
+    inner, host = as_dict(as_dict(config).get('Config')), as_dict(hostconfig)
+    own = defaults_of(as_dict(clean({'Env': inner.get('Env'), 'Volumes': inner.get('Volumes')})))
+    return {'env': own.env, 'volumes': own.volumes, 'restart': _restart(as_dict(clean(host.get('RestartPolicy')))),
+            'auto_remove': host.get('AutoRemove') is True}
+
+
 def mounts_of(config: Any) -> Tuple[Mount, ...]:
     """Mount records from MountPoints, for where nothing better is known (missing types, empty sources)."""
     found = []

@@ -60,6 +60,7 @@ class Graphdriver(object):
         self.layerdb = LayerDb(folders)
         self.images = ImageDb(folders)
         self._prefix = os.path.join(root.path(), b'')
+        self._records = os.path.join(b'image', os.fsencode(name), b'layerdb/sha256')
         self._folders: Dict[bytes, Optional[Dir]] = {}  # right below the data root
         self._links: Optional[Dir] = None  # overlay2/l
         self._idents: Dict[bytes, bytes] = {}
@@ -141,8 +142,8 @@ class Graphdriver(object):
             return model.Layer(None, self.encoding or '', model.LOST, record.diff_id if record else None,
                                record.chain_id if record else None), 'its folder is not recorded'
         layer, why = self.layer_folder(record.cache_id)
-        layer = layer._replace(diff_id=record.diff_id, chain_id=record.chain_id, tar_split=self.absolute(os.path.join(
-            b'image', os.fsencode(self.name), b'layerdb/sha256', record.folder, b'tar-split.json.gz')))
+        layer = layer._replace(diff_id=record.diff_id, chain_id=record.chain_id, tar_split=self.absolute(
+            b'%s/%s/tar-split.json.gz' % (self._records, record.folder)))
         if not why and record.size and self.empty(self.driver.layer(record.cache_id)):
             return layer._replace(status=model.LOST), 'its folder is empty although %d bytes belong there' % record.size
         return layer, why

@@ -8,17 +8,16 @@ from ...formats import wording
 from ...layers import idmap, privileges
 from ...records import model
 from .. import api
-from . import configs, containers, liveness, neighbours, networks, orphans, rootcheck, stores, volumes as volume_store
-from .engine import NAME
+from . import configs, containers, liveness, orphans, rootcheck, stores, volumes as volume_store
 
 if TYPE_CHECKING:
     from ...disk.host import HostRoot
+    from ...records.cluster import Cluster
     from .finding.candidates import RootCandidate
 
 
 class DataRoot(api.Root):
     """One effective data root. HOST: disk.host.HostRoot; CANDIDATE: finding.candidates.RootCandidate. Raises OSError."""
-    engine = NAME
 
     def __init__(self, host: 'HostRoot', candidate: 'RootCandidate') -> None:
         super(DataRoot, self).__init__()
@@ -82,12 +81,12 @@ class DataRoot(api.Root):
     def _idmap(self, userxattr: bool) -> Optional[idmap.IdMap]:
         """layers.idmap.IdMap of a user-namespace root, None for an ordinary one."""
         if self._candidate.userns:
-            return idmap.from_root_name(os.path.basename(self.path), *self._subids())
+            return idmap.from_root_name(os.path.basename(self.path), *self._host.subids())
         if userxattr:
             st = os.fstat(self._dir.fd)
             if self._candidate.rootless_uid is None and self._is_shifted(st):
-                return idmap.from_shifted(st.st_uid, st.st_gid, *self._subids())
-            return idmap.from_rootless(st.st_uid, st.st_gid, self._user(st.st_uid), *self._subids())
+                return idmap.from_shifted(st.st_uid, st.st_gid, *self._host.subids())
+            return idmap.from_rootless(st.st_uid, st.st_gid, self._user(st.st_uid), *self._host.subids())
         return None
 
     def _is_shifted(self, st: os.stat_result) -> bool:
@@ -107,15 +106,6 @@ class DataRoot(api.Root):
         """The name of the user whose rootless Docker it is, the number where passwd does not tell."""
         uid = self._candidate.rootless_uid
         return uid is not None and wording.show(self._user(uid)) or str(uid)
-
-    def _subids(self) -> List[bytes]:
-        found = []
-        for name in (b'/etc/subuid', b'/etc/subgid'):
-            try:
-                found.append(self._host.read(name, 1 << 20))
-            except OSError:
-                found.append(b'')
-        return found
 
     def _user(self, uid: int) -> Optional[bytes]:
         try:
@@ -161,6 +151,7 @@ class DataRoot(api.Root):
         return self.stores.image_of(container, manifest)
 
     def neighbours(self, container: model.Container) -> api.Neighbours:
+        from . import neighbours, networks  # few callers want them
         if self._networks is None:
             self._networks = networks.recorded(self._dir)
         return neighbours.neighbours(container, self._networks, self._configs, self.container)
@@ -195,6 +186,10 @@ class DataRoot(api.Root):
         return self.stores.images()
 
     # -- the root as a whole ---------------------------------------------------------------------------------------------
+
+    def cluster(self, unlock_key: str = '') -> 'Optional[Cluster]':
+        from . import swarm  # few hosts are nodes of one
+        return swarm.read(self._dir, self._configs, unlock_key)
 
     def findings(self) -> List[model.Problem]:
         """Damaged indexes, half-removed layers, stores that Docker does not show."""

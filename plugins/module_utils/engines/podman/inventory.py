@@ -13,13 +13,11 @@ from ..shared.storage.finding import Candidate
 from ..shared.storage.graphroot import GraphRoot
 from ..shared.storage.kubernetes import is_of_kubernetes
 from . import containers, libpod, networks
-from .engine import NAME
 from .volumes import Volumes
 
 
 class PodmanRoot(api.Root):
     """DISK: disk.host.HostRoot; CANDIDATE: shared.storage.finding.Candidate. Raises OSError."""
-    engine = NAME
 
     def __init__(self, disk: Any, candidate: Candidate) -> None:
         super(PodmanRoot, self).__init__()

@@ -1,6 +1,6 @@
-"""A container's own files, read once, at the first use: most callers never need them."""
+"""What is read or made at the first use, since most callers never need it: a container's own files, its definition."""
 from collections.abc import Mapping
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 
 class LazyRecords(Mapping):
@@ -24,3 +24,28 @@ class LazyRecords(Mapping):
 
     def __len__(self) -> int:
         return len(self._read())
+
+
+class LazyDefinition(object):
+    """Has what the Definition has that WHOLE() returns. PART() returns a dictionary with the values of its fields FEW: what is asked of
+    thousands of containers at once, so that the rest need not be made."""
+    FEW = frozenset(('env', 'volumes', 'restart', 'auto_remove'))
+
+    def __init__(self, whole: Callable[[], Any], part: Callable[[], Dict[str, Any]]) -> None:
+        self._makers = whole, part
+        self._whole: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__'):
+            raise AttributeError(name)  # what copy and pickle ask for
+        if name in self.FEW and self._whole is None:
+            self.__dict__.update(self._makers[1]())
+            return self.__dict__[name]
+        if self._whole is None:
+            self._whole = self._makers[0]()
+        return getattr(self._whole, name)
+
+    def __eq__(self, other: Any) -> bool:
+        return self._replace() == (other._replace() if isinstance(other, LazyDefinition) else other)
+
+    __hash__ = None                     # type: ignore[assignment]  # as a Definition, which holds dictionaries

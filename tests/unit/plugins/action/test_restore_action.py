@@ -1,9 +1,11 @@
 """A bundle on the controller that is handed over piece by piece: the action plugin against the module's own end of it."""
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import threading
+import time
 import types
 
 import pytest
@@ -11,7 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.lifeboat.docker.plugins.action import docker_data_restore as action
-from ansible_collections.lifeboat.docker.plugins.module_utils.transport import inbox
+from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, inbox
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 LARGE = os.urandom(1 << 18)
@@ -179,6 +181,43 @@ def test_a_module_that_was_ended_together_with_its_job(plugin, node, bundle, mon
     monkeypatch.setattr(node, 'module', never)
     result = plugin(path=bundle, remote_src=False, restore=['volumes'])
     assert result['failed'] and 'left no result' in result['msg'] and node.calls[-1] == 'cleanup'
+
+
+def silent(node, monkeypatch):
+    """The job of NODE is said to run, whatever is true: that is what the host knows of one that was killed with the process that waits for it."""
+    monkeypatch.setattr(action, 'SILENT', 0.5)
+    module = node.module
+    monkeypatch.setattr(node, 'module', lambda module_name=None, **more: {'finished': 0, 'started': 1} if module_name == 'ansible.legacy.async_status'
+                        and node.calls.append(more['module_args']['mode']) is None else module(module_name=module_name, **more))
+
+
+@pytest.mark.parametrize('begun', [False, True])
+def test_a_module_that_was_killed_is_noticed(plugin, node, bundle, monkeypatch, begun):
+    silent(node, monkeypatch)
+
+    def killed(folder):
+        if begun:                       # it wanted something, and was alive until now
+            for name in (channel.alive_name(3), channel.want_name(1, b'volumes/data.tar')):
+                channel.make(folder, os.fsencode(name))
+    monkeypatch.setattr(node, '_work', killed)
+    began = time.monotonic()
+    result = plugin(path=bundle, remote_src=False, restore=['volumes'])
+    assert result['failed'] and 'was killed' in result['msg'] and node.calls[-1] == 'cleanup'
+    assert time.monotonic() - began < 10 and not os.path.exists(node.folder)
+
+
+def test_a_module_that_works_long_is_not_taken_for_dead(plugin, node, bundle, monkeypatch):
+    monkeypatch.setattr(action, 'SILENT', 0.5)
+    monkeypatch.setattr(inbox, 'BEAT', 0.05)
+    work = node._work
+
+    def slow(folder):
+        with contextlib.closing(inbox.Inbox(folder)):
+            time.sleep(1.5)
+        os.unlink(os.path.join(os.fsdecode(folder), channel.DONE))
+        work(folder)
+    monkeypatch.setattr(node, '_work', slow)
+    assert plugin(path=bundle, remote_src=False, restore=['volumes']) == node.result
 
 
 def test_from_the_node_the_module_alone_does_it(plugin, node):

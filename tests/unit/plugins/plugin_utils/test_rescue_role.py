@@ -7,7 +7,8 @@ import yaml
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 4)
 OWN = {'rescue_title', 'rescue_merge_hours', 'rescue_fail_in_report', 'rescue_disk', 'rescue_disk_passphrase', 'rescue_disk_journal',
-       'rescue_disk_nested', 'rescue_scratch_dir'}
+       'rescue_disk_nested', 'rescue_scratch_dir', 'rescue_dumps',
+       'rescue_repository', 'rescue_repository_keep', 'rescue_repository_after_bundle'}
 
 
 def load(*names):
@@ -37,6 +38,8 @@ def test_every_option_is_a_variable():
     assert {name: documented[name].get('default') for name in defaults} == defaults
     given = load('roles', 'rescue', 'tasks', 'main.yml')[0]['block'][1]['lifeboat.docker.docker_data_rescue']
     assert set(given) == set(options())
+    dumps = load('roles', 'rescue', 'tasks', 'main.yml')[0]['block'][2]['lifeboat.docker.docker_data_rescue']
+    assert {name for name in dumps if dumps[name] != given.get(name)} == {'include', 'force'}       # the same run again, with the dumps
 
 
 def test_choices_are_those_of_the_module():

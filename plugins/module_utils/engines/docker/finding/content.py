@@ -1,10 +1,10 @@
 """What is in a folder that may be a data root: names are counted, no record is opened. Content decides its rank."""
 import errno
 import os
-import re
 from typing import TYPE_CHECKING, NamedTuple, Sequence, Set, Tuple
 
 from ....formats import wording
+from ....formats.patterns import Lazy
 from ....formats.wording import show
 from ...shared.containerd.snapshotters import FOLDER as SNAPSHOTTER
 from .. import driver_table
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 NO_LAYER = (b'l', b'lost+found', b'backingFsBlockDev')
 SIGNS = (b'containers', b'image', b'volumes', b'network', b'buildkit', b'graph', b'engine-id', b'containerd')
 ROOM = (b'image', b'volumes', b'network')  # of these a data root with containers has one, or a driver's folder
-USERNS = re.compile(br'([0-9]{1,10})\.([0-9]{1,10})\Z')
-_HEX64 = re.compile(br'[0-9a-f]{64}\Z')
+USERNS = Lazy(br'([0-9]{1,10})\.([0-9]{1,10})\Z')
+_HEX64 = Lazy(br'[0-9a-f]{64}\Z')
 MAX_FOLDERS = 50                        # userns folders, drivers, snapshotters of one root
 
 

@@ -49,13 +49,6 @@ def _toml_text(double: Optional[str], single: Optional[str]) -> str:
     return re.sub(r'\\(["\\])', r'\1', double or '')
 
 
-def toml_value(raw: bytes, table: str, key: str) -> str:
-    for found, name, value in _toml(raw):
-        if found == table and name == key and isinstance(value, str):
-            return value
-    return ''
-
-
 def parse_containerd(raw: bytes) -> ContainerdConfig:
     """ContainerdConfig of a config.toml; what is damaged or of another kind is left out."""
     root, imports, snapshotters = '', (), []

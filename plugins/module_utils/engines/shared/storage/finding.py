@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ....disk import fsinfo
 from ....formats import wording
+from ....formats.patterns import Lazy
 from ....records.codes import problem
 from . import drivers
 
@@ -20,9 +21,9 @@ MAX_CONF = 1 << 20                      # bytes of one file
 MAX_FILES = 50                          # of one folder of drop-ins
 MAX_HOMES = 2000
 MAX_STORES = 10                         # additional ones of one configuration
-_TABLE = re.compile(r'\s*\[([A-Za-z0-9_."-]+)\]\s*(?:#.*)?\Z')
-_PAIR = re.compile(r'\s*([A-Za-z0-9_-]+)\s*=\s*(.*)\Z')
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"|\'([^\']*)\'')
+_TABLE = Lazy(r'\s*\[([A-Za-z0-9_."-]+)\]\s*(?:#.*)?\Z')
+_PAIR = Lazy(r'\s*([A-Za-z0-9_-]+)\s*=\s*(.*)\Z')
+_STRING = Lazy(r'"((?:[^"\\]|\\.)*)"|\'([^\']*)\'')
 
 
 class User(NamedTuple):

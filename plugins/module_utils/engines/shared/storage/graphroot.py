@@ -1,7 +1,7 @@
 """A graph root that was opened: its stores, one a driver, who owns it, and what both engines on it read the same way."""
 import os
 import stat
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ....disk import fsinfo, host as hosts, safeio
 from ....formats import wording
@@ -67,14 +67,8 @@ class GraphRoot(object):
         """layers.idmap.IdMap of a rootless store, None for root's."""
         if not self.rootless:
             return None
-        texts = []
-        for path in (b'/etc/subuid', b'/etc/subgid'):
-            try:
-                texts.append(self.disk.read(path, 1 << 20))
-            except OSError:
-                texts.append(b'')
         gid = self.user.gid if self.user is not None and self.user.gid is not None else st.st_gid
-        return idmap.from_rootless(st.st_uid, gid, self.user.name if self.user is not None else b'', *texts)
+        return idmap.from_rootless(st.st_uid, gid, self.user.name if self.user is not None else b'', *self.disk.subids())
 
     @property
     def user_name(self) -> Optional[str]:
@@ -120,10 +114,6 @@ class GraphRoot(object):
         except OSError:
             pass
         return tuple(found)
-
-    def own_layers(self, layers: Dict[str, Optional[str]]) -> Set[str]:
-        """The layers of LAYERS {container: layer}."""
-        return {layer for layer in layers.values() if layer is not None and names.is_id(layer)}
 
     # -- liveness ------------------------------------------------------------------------------------------------------------------
 

@@ -1,17 +1,18 @@
 """The one door for what records of containers/storage say before it becomes a part of a path, and how its files are called."""
 import base64
-import re
 from typing import Any, List, Optional
 
-ID = re.compile(r'[0-9a-f]{64}\Z')
-ID_BYTES = re.compile(rb'[0-9a-f]{64}\Z')
-LINK = re.compile(rb'l/([A-Z0-9]{26})\Z')
-LINK_TARGET = re.compile(rb'\.\./([0-9a-f]{64})/diff\Z')
-MERGED = re.compile(r'/([0-9a-f]{64})(?:/merged)?\Z')
-EXTRA = re.compile(rb'diff([1-9][0-9]{0,2})\Z')
-VOLUME = re.compile(rb'[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z')
-DIGEST = re.compile(r'sha256:[0-9a-f]{64}\Z')
-_PLAIN_KEY = re.compile(r'[.0-9a-z]+\Z')
+from ....formats.patterns import Lazy
+
+ID = Lazy(r'[0-9a-f]{64}\Z')
+ID_BYTES = Lazy(rb'[0-9a-f]{64}\Z')
+LINK = Lazy(rb'l/([A-Z0-9]{26})\Z')
+LINK_TARGET = Lazy(rb'\.\./([0-9a-f]{64})/diff\Z')
+MERGED = Lazy(r'/([0-9a-f]{64})(?:/merged)?\Z')
+EXTRA = Lazy(rb'diff([1-9][0-9]{0,2})\Z')
+VOLUME = Lazy(rb'[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z')
+DIGEST = Lazy(r'sha256:[0-9a-f]{64}\Z')
+_PLAIN_KEY = Lazy(r'[.0-9a-z]+\Z')
 MAX_DEPTH = 512                         # layers of a chain; the driver's own limit is 500
 
 
