@@ -230,9 +230,13 @@ def scene():
     wait_for(lambda: os.path.exists(SOCKET) and subprocess.run(['ctr', 'version'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                                               check=False).returncode == 0)
     namespaces = {'kube-containerd': kubernetes, 'kube-nerdctl': nerdctl}[kind](scratch, truth)
+    said = {}
     for namespace, ident, name in namespaces:
+        said[name] = {'info': json.loads(ctr('containers', 'info', ident, namespace=namespace)),
+                      'mounts': ctr('snapshots', 'mounts', '/mnt', ident, namespace=namespace).decode()}
         with open(truth + 'diff-%s.tar' % name.replace('/', '_'), 'wb') as out:
             out.write(ctr('snapshots', 'diff', ident, namespace=namespace))
+    put(truth + 'said.json', json.dumps(said))
     put(truth + 'ready', '')
     time.sleep(100000)
 
@@ -278,7 +282,8 @@ def kubernetes(scratch, truth):
         TASK % ('k8s.io', named['shop/db-node1/db']) + '/d/x'))
     wait_for(lambda: b' F done\n' in open('%s/app/1.log' % folder, 'rb').read())   # pylint: disable=consider-using-with
     put(truth + 'status.json', json.dumps({name: runtime.status(ident) for name, ident in named.items()}))
-    put(truth + 'images.json', json.dumps(runtime.images()))
+    put(truth + 'images.json', json.dumps([dict(each, diff_ids=json.loads(ctr('content', 'get', each['id']))['rootfs']['diff_ids'])
+                                           for each in runtime.images()]))
     for name, ident in named.items():
         place = TASK % ('k8s.io', ident)
         if os.path.exists(place + '/bin'):
@@ -315,16 +320,18 @@ def nerdctl(scratch, truth):
     wait_for(lambda: b'STOPPED' in ctr('tasks', 'ls', namespace='default'))
     tree(truth, 'web', place)
     mounted(truth, 'once', 'default', found[1][1])
-    put(truth + 'containers.json', json.dumps({name: json.loads(ctr('containers', 'info', ident, namespace='default')) for dummy, ident, name in found}))
-    put(truth + 'images.txt', ctr('images', 'ls', namespace='default'))
+    target = ctr('images', 'ls', namespace='default').decode().splitlines()[1].split()[2]
+    config = json.loads(ctr('content', 'get', target, namespace='default'))['config']['digest']
+    put(truth + 'images.json', json.dumps([{'id': target, 'tags': ['shop/web:2'], 'diff_ids': json.loads(
+        ctr('content', 'get', config, namespace='default'))['rootfs']['diff_ids']}]))
     return found
 
 
 def tree(truth, name, place):
     """The listing of a mounted file system, and its archive."""
     put(truth + 'tree-%s.json' % name.replace('/', '_'), json.dumps(listing.listing(place)))
-    subprocess.run(['tar', '-C', place, '--one-file-system', '--numeric-owner', '--exclude=./proc/*', '--exclude=./sys/*', '--exclude=./dev/*', '-cf',
-                    truth + 'rootfs-%s.tar' % name.replace('/', '_'), '.'], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(['tar', '-C', place, '--numeric-owner', '--format=pax', '-cf', truth + 'rootfs-%s.tar' % name.replace('/', '_')] + sorted(os.listdir(place)),
+                   check=True, stdin=subprocess.DEVNULL)
 
 
 def mounted(truth, name, namespace, ident):
