@@ -21,7 +21,7 @@ class KilledKubernetes(subject.Subject):
     """The truth is what containerd said while it lived: the status of the CRI, its snapshots as it mounts them, `ctr snapshots diff`."""
 
     KINDS = ('kube-containerd',)
-    ROLES = {'web': 'shop/web-0/app', 'db': 'shop/db-node1/db'}
+    ROLES = {'web': 'shop/db-node1/db', 'db': 'shop/web-0/app'}     # the first may get another name without any other being told differently
     secret = kube.SECRET
     engine, namespace = 'kubernetes', b'k8s.io'
 
@@ -82,7 +82,7 @@ class KilledKubernetes(subject.Subject):
 
     def layers(self, name):
         text = self._said(name)['mounts']
-        lower, upper = re.search(r'lowerdir=([^, ]+)', text).group(1), re.search(r'upperdir=([^, ]+)', text).group(1)
+        lower, upper = re.search(r'lowerdir=([^,\s]+)', text).group(1), re.search(r'upperdir=([^,\s]+)', text).group(1)
         return [self.host_root + path for path in [upper] + lower.split(':')]
 
     def size_pair(self, name, fact):
@@ -95,7 +95,7 @@ class KilledKubernetes(subject.Subject):
         """Of the layer that `ctr snapshots diff` makes: what it has is new where no layer of the image has it, else changed."""
         below = {b'/' + os.fsencode(item.name) for layer in kube.base() + [kube.second()] for item, dummy in layer} - {b'/d/gone', b'/opaque/old'}
         found = set()
-        for path in rescued.members(self._truth('diff-%s.tar', name)):
+        for path in rescued.members(self._truth('diff-%s.tar', name), ['gzip', '-dc']):
             folder, dummy, last = (b'/' + path).rpartition(b'/')
             if last.startswith(b'.wh.'):
                 found.add(('D', folder + b'/' + last[4:]))

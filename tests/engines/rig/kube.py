@@ -136,7 +136,7 @@ def _last_words(*paths):
     for path in paths:
         if os.path.exists(path):
             with open(path, 'rb') as said:
-                found += said.read()[-2500:] + b'\n'
+                found += said.read()[-1500:] + b'\n'
     return found.decode('utf-8', 'replace')
 
 
@@ -209,8 +209,11 @@ def image(path, name, layers):
 # -- inside of the namespaces -----------------------------------------------------------------------------------------------------------
 
 
-def ctr(*words, namespace='k8s.io', **options):
-    return subprocess.run(('ctr', '-n', namespace) + words, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **options).stdout
+def ctr(*words, namespace='k8s.io'):
+    done = subprocess.run(('ctr', '-n', namespace) + words, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise SystemExit('ctr %s: %s' % (' '.join(words[:2]), done.stderr.decode('utf-8', 'replace')))
+    return done.stdout
 
 
 def wait_for(what, seconds=30):
@@ -312,7 +315,7 @@ def nerdctl(scratch, truth):
             [{'Type': 'volume', 'Name': name + '-data', 'Source': source, 'Destination': '/data', 'RW': True}]),
             'containerd.io/restart.status': 'running' if name == 'web' else 'stopped'}
         words = [word for key, value in labels.items() for word in ('--label', '%s=%s' % (key, value))]
-        ctr('run', '--detach', '--net-host', '--cgroup', '', '--env', 'TOKEN=' + SECRET, '--mount', 'type=bind,src=%s,dst=/data,options=rbind:rw' % source,
+        ctr('run', '--detach', '--env', 'TOKEN=' + SECRET, '--mount', 'type=bind,src=%s,dst=/data,options=rbind:rw' % source,
             *words, 'docker.io/shop/web:2', ident, 'sh', '-c', command, namespace='default')
         found.append(('default', ident, name))
     place = TASK % found[0][:2]
