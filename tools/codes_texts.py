@@ -66,9 +66,34 @@ TEXTS: typing.Dict[str, Text] = {
     'VM_DISK': (
         'Attaching is safe: the image is not written.', 'Attach it and look into it: [disks.md](disks.md).',
         'lifeboat --disk FILE look\nlifeboat --disk FILE --nested look'),
+    'SNAPSHOT_FOUND': (
+        'Reading a snapshot is safe. A rollback is not: it removes what is newer.',
+        'If something is missing, read the snapshot: [undelete.md](undelete.md).', 'lifeboat --host-root /.snapshots/1/snapshot look'),
     'SWARM_REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes the folder `swarm`.', 'Copy the folder before dockerd is started on this disk.',
         'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm'),
+    'SWARM_MANAGER': (
+        'A rescue is safe. It does not take the services, networks, configs and secrets of the swarm.', 'Write them as files: [swarm.md](swarm.md).',
+        'lifeboat swarm DEST --include secrets'),
+    'SWARM_LOCKED': (
+        'Nothing was changed. Everything else of the host can be rescued.',
+        'Give the unlock key. A living manager prints it with `docker swarm unlock-key`. Without the key nobody can read the state.',
+        'lifeboat swarm DEST --unlock-key-file FILE'),
+    'SWARM_STATE_LOST': (
+        'Containers, images and volumes of the host can be rescued. A start of dockerd makes a new, empty swarm of a manager without its log.',
+        'Every manager of a swarm has the same state: read another one. Copy the folder `swarm` before dockerd is started on this disk.',
+        'cp -a /mnt/dead/var/lib/docker/swarm /srv/swarm\nlifeboat --host-root /mnt/other swarm'),
+    'SWARM_STATE_PARTIAL': (
+        'What was read can be used. Compare it with what you know before you deploy it.',
+        'Every manager of a swarm has the same state: read another one, or an older copy of the folder `swarm`.',
+        'lifeboat --host-root /mnt/other swarm'),
+    'SWARM_LOG_TORN': ('Everything can be used.', 'Nothing has to be done: go on.', 'lifeboat swarm DEST'),
+    'SWARM_SECRETS_LEFT_OUT': (
+        'Without the content of secrets their services cannot be started elsewhere.', 'Ask for secrets, and keep the folder safe.',
+        'lifeboat swarm DEST --include secrets'),
+    'SWARM_UNCOMMITTED': (
+        'Everything can be used. The last changes may never have taken effect.', 'Compare with another manager if there is one.',
+        'lifeboat --host-root /mnt/other swarm'),
     # a disk that is attached
     'JOURNAL_IGNORED': (
         'Everything that was read is safe to keep. The files of the last seconds may be missing or old.',
@@ -122,6 +147,8 @@ TEXTS: typing.Dict[str, Text] = {
         DUMP_SAFE, 'Give it more time. Recovery of a large database takes a while.', 'lifeboat dump DEST NAME --timeout 6h'),
     'DUMP_UNSAFE_HERE': (
         DUMP_SAFE, 'Run it as root, on a machine (not in a container) where new namespaces and overlay mounts are allowed.', 'sudo lifeboat dump DEST NAME'),
+    'DUMP_UNSUPPORTED': (
+        DUMP_SAFE, 'Rescue the data and restore them. Then its own dump program can be used: databases.md has its name.', RESCUE_NAME),
     'DUMP_VERSION_MISMATCH': (
         DUMP_SAFE, 'The tag of the image was moved to another version. Rescue the data and start them with an image of their version.', RESCUE_NAME),
     # stores and databases of engines without a daemon
@@ -156,6 +183,14 @@ TEXTS: typing.Dict[str, Text] = {
     'MOUNT_WRITES_LEFT': (
         'The folder that the message names is safe as long as the container is not started or stopped.', 'Copy that folder by hand.',
         'cp -a DIR /srv/written'),
+    'EMPTYDIR_OF_POD': (
+        'A rescue is safe. A kubelet that reaches its API server and hears that the pod is gone, or was moved to another node, deletes it.',
+        'Rescue it before kubelet is started with a network.', RESCUE_NAME),
+    'VOLUME_EMPTY_HERE': (
+        ALL_SAFE, 'Look for `medium: Memory` in the specification of the pod. If it is there, its data are gone with the power.', LOOK_NAME),
+    'SUBPATH_UNKNOWN': (
+        'The data are safe: the whole volume is rescued.', 'Look for `subPath` in the specification of the pod, and restore that part of the volume.',
+        LOOK_NAME),
     'VOLUME_LAYER_ONLY': (
         'What was written to the volume is safe.', 'Take its other files from the image that it was made from.', LOOK),
     # a container's records
@@ -187,9 +222,13 @@ TEXTS: typing.Dict[str, Text] = {
         'lifeboat look -v\nlifeboat diff ID'),
     'REMOVED_AT_NEXT_START': (
         'A rescue is safe. A start of dockerd deletes this container; its anonymous volumes stay until the next prune. On Podman the first command '
-        'after a reboot deletes both, and a start of crio each of its containers.',
+        'after a reboot deletes both, and a start of crio each of its containers. kubelet deletes older attempts of a container, and static pods without '
+        'a manifest; containerd deletes the folders of containers that its database does not have.',
         'Rescue and verify it before the engine is started on this disk. `lifeboat repair --guard` clears the mark, so that a start keeps it.',
         RESCUE_NAME + '\n' + VERIFY + '\nlifeboat repair --guard'),
+    'REPLACED_AT_NEXT_START': (
+        'A rescue is safe. A start of kubelet makes a new container with an empty writable layer; the old layer stays until that one is replaced too.',
+        'Rescue it before kubelet is started. What belongs on a volume should be on one.', RESCUE_NAME + '\n' + VERIFY),
     'REMOVAL_INTERRUPTED': (
         'A rescue is safe. `docker rm` and every prune delete what is left.',
         'Rescue it before anybody runs `docker rm` or a prune. Then look at what is missing.', RESCUE_NAME + '\nlifeboat diff NAME'),
@@ -324,6 +363,14 @@ TEXTS: typing.Dict[str, Text] = {
         'Everything else is in the bundle. The folder is still on the host.',
         'Rescue to a DEST with more room: what is there already is used. Without `binds` in `include` all binds are left out.',
         'df -h DEST\n' + RESCUE_NAME),
+    'DEPLOYMENT_INCOMPLETE': (
+        'Everything else of the original files is in the bundle `deployment`. Nothing of the data of containers depends on it.',
+        'Read `left_out` in `deployment.json`: each path with the reason. Copy by hand what you need.',
+        'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
+    'DEPLOYMENT_DIFFERS': (
+        'The bundles have what ran, the bundle `deployment` has the original files. Both are whole.',
+        'Read the differences before you start the original files. To start what ran, restore the bundles.',
+        'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
     # reading
     'READ_ERROR': (
         'Everything else was read. Do not run `fsck` on the only copy.', 'Copy the disk once, and rescue from the copy.', COPY),

@@ -25,7 +25,8 @@ options:
     type: path
   engines:
     description:
-      - Container engines to look for, of V(docker), V(podman) (Buildah too) and V(crio); V(all) means each of them.
+      - Container engines to look for, of V(docker), V(podman) (Buildah too), V(crio), V(kubernetes) (on containerd) and V(nerdctl);
+        V(all) means each of them.
       - An unknown name is an error that lists what there is.
     type: list
     elements: str

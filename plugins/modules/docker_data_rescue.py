@@ -79,6 +79,16 @@ options:
     type: list
     elements: str
     default: []
+  deployment:
+    description:
+      - Also takes the original files by which the containers were started, into the bundle C(deployment) beside the others. These are
+        compose files with everything that they name, stacks and apps of Portainer, Dockge, Coolify, CapRover, Dokku, 1Panel, CasaOS,
+        Unraid, TrueNAS and Synology, units of systemd and Quadlets that start containers, and scripts of cron that do.
+      - Says in RV(deployment) what Compose would change if the files were started again.
+      - It needs V(config) in O(include). If O(containers) names containers, only files that their labels name are taken. With
+        O(volumes), O(images) or O(paths) alone it has no effect.
+    type: bool
+    default: true
   open_files:
     description:
       - Also takes what was deleted, but is still open. Only for a host that runs and whose containers still run, such as after C(rm -rf) of a
@@ -287,7 +297,7 @@ bundles:
   elements: dict
   contains:
     path: {description: Folder of the bundle., type: str, returned: always}
-    kind: {description: 'V(container), V(volume) or V(orphan).', type: str, returned: always}
+    kind: {description: 'V(container), V(volume), V(orphan), V(image) or V(deployment).', type: str, returned: always}
     container: {description: Name of the container., type: str, returned: always}
     id: {description: Its full ID., type: str, returned: always}
     status: {description: 'V(complete), V(partial), V(lost) or V(unsupported).', type: str, returned: always}
@@ -314,6 +324,28 @@ compose:
   returned: always
   type: list
   elements: str
+deployment:
+  description: What is found of the original files, null where O(deployment) has no effect. All of it is in C(deployment.json) of the bundle.
+  returned: always
+  type: dict
+  version_added: 2.0.0
+  contains:
+    deployments: {description: 'How many compose projects, apps, units and scripts were found.', type: int, returned: always}
+    files: {description: Files that are taken., type: int, returned: always}
+    archives: {description: 'Build contexts and repositories that are taken, each as an archive.', type: int, returned: always}
+    left_out: {description: Files that something names and that are not taken., type: int, returned: always}
+    compared: {description: Containers that were compared with their compose files., type: int, returned: always}
+    differences:
+      description:
+        - What Compose would change if the original files were started again, the first 200. C(project), C(service), C(container);
+          C(what) is V(image), V(environment), V(entrypoint), V(command), V(port), V(mount), V(network) or V(service); C(name) which of
+          them; C(file) what the files say, C(ran) what ran. Values of variables are not in it.
+      type: list
+      elements: dict
+      returned: always
+    differences_total: {description: All of them., type: int, returned: always}
+    undecided: {description: 'What could not be compared, each with the reason, the first 200.', type: list, elements: str, returned: always}
+    undecided_total: {description: All of them., type: int, returned: always}
 summary:
   description: Counts.
   returned: always
@@ -362,6 +394,7 @@ def main() -> None:
             volumes=dict(type='list', elements='str', default=[]),
             images=dict(type='list', elements='str', default=[]),
             paths=dict(type='list', elements='str', default=[]),
+            deployment=dict(type='bool', default=True),
             open_files=dict(type='bool', default=False),
             orphans=dict(type='bool', default=False),
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),

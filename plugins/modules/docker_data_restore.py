@@ -43,9 +43,14 @@ options:
         is exactly as in the bundle is not changed (names, kinds, content, links, owners, modes and extended
         attributes are compared, not times). Any other folder that is not empty is refused unless O(force=true). Files of the operating
         system, such as C(/etc/localtime), are not changed. Look at the result of check mode first.
+      - V(dumps) (new in version 2.0.0, never by default) loads each dump of PostgreSQL, MariaDB, Redis or Valkey in the bundle into a new volume called
+        C(<container>-dump-<engine>-<number>), beside the volumes with the raw data, and counts the rows there. The database server of the
+        bundle's image does that, in a container without network and without privileges, which is removed afterwards. If a count is not that
+        of the dead host, the task fails and the volume is removed. Give V(image) too where the engine does not have the image.
+      - A dump was written by programs of the dead host. Its SQL runs with all rights of the new database server.
     type: list
     elements: str
-    choices: [image, volumes, container, binds]
+    choices: [image, volumes, container, binds, dumps]
     default: [image, volumes, binds, container]
   name:
     description:
@@ -78,6 +83,13 @@ options:
     description: How long O(verify_start) waits, in seconds or as V(10m).
     type: str
     default: 2m
+  trial:
+    description:
+      - Does everything, and takes back what it made at the end, so that nothing but the result is left. It shows that a bundle can be restored.
+      - What this needs for a while is room, and free names and ports, on the engine. It cannot be combined with O(force).
+    type: bool
+    default: false
+    version_added: 2.0.0
   force:
     description:
       - Replaces a container of the same name, or the content of a volume. It never merges.
@@ -134,6 +146,8 @@ options:
       - Folder for O(target=directory); with several bundles each gets a folder of its own in it.
       - Volumes are unpacked into C(volumes/<name>), bind mounts into C(binds/), the file system of the container into C(rootfs) (or C(writable) if
         the bundle has only that).
+      - Deleted files that the container had open (O(lifeboat.docker.docker_data_rescue#module:open_files)) are unpacked into C(open-files), and are
+        for a person to choose from. With O(target=engine) they are left alone.
     type: path
   offline:
     description:
@@ -220,6 +234,12 @@ EXAMPLES = r"""
       shop_data: shop_data_restored
   become: true
 
+- name: The dumps of its databases, beside the raw data
+  lifeboat.docker.docker_data_restore:
+    path: /srv/rescued/dead1/shop-db-0f1e2d3c4b5a
+    restore: [image, dumps]
+  become: true
+
 - name: Only the data, into a folder
   lifeboat.docker.docker_data_restore:
     path: /srv/rescued/dead1/volume-shop_data
@@ -290,6 +310,13 @@ container:
   description: The container. C(id), C(name), and C(state) if it was started.
   returned: success
   type: dict
+dumps:
+  description:
+    - Dumps that O(restore) asks for. C(name), C(engine), C(version), C(volume), C(destination) (where a container mounts it), C(data_path),
+      C(tables), C(rows), C(compared) (the number of tables whose rows were counted and are equal; none in check mode), C(counts) (of these), C(errors).
+  returned: success
+  type: list
+  elements: dict
 asks:
   description: What the definition of the container asks of its host. C(kind), one of the choices of O(allow), and C(what).
   returned: success
@@ -333,7 +360,8 @@ def restore(module: AnsibleModule) -> Dict[str, Any]:
         docker_host=params['docker_host'], use_tls=params['tls'], timeout=params['timeout'],
         tls=Tls(params['ca_path'] or '', params['client_cert'] or '', params['client_key'] or '', params['validate_certs']),
         state=params['state'], force=params['force'], keep_old=params['keep_old'], keep_partial=params['keep_partial'],
-        verify_start=params['verify_start'], start_timeout=params['start_timeout'], ignore=tuple(params['ignore']), allow=tuple(params['allow']),
+        verify_start=params['verify_start'], trial=params['trial'],
+        start_timeout=params['start_timeout'], ignore=tuple(params['ignore']), allow=tuple(params['allow']),
         target=params['target'], dest=os.path.abspath(os.fsencode(params['dest'])) if params['dest'] else b'',
         offline=params['offline'], data_root=os.fsencode(params['data_root'] or ''), check=module.check_mode,
         if_nothing=params['if_nothing']))
@@ -350,7 +378,7 @@ def main() -> None:
         argument_spec=dict(
             path=dict(type='path', required=True),
             remote_src=dict(type='bool', default=True),
-            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container', 'binds'],
+            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container', 'binds', 'dumps'],
                          default=['image', 'volumes', 'binds', 'container']),
             name=dict(type='str'),
             volume_map=dict(type='dict', default={}),
@@ -358,6 +386,7 @@ def main() -> None:
             state=dict(type='str', choices=['created', 'started'], default='created'),
             verify_start=dict(type='bool', default=False),
             start_timeout=dict(type='str', default='2m'),
+            trial=dict(type='bool', default=False),
             force=dict(type='bool', default=False),
             keep_old=dict(type='bool', default=True),
             keep_partial=dict(type='bool', default=False),

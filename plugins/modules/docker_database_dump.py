@@ -18,6 +18,21 @@ description:
   - A dump is an addition. It is smaller than the data and every later version can read it, but it is not exact. Rescue the raw data too, with
     M(lifeboat.docker.docker_data_rescue), and before this where a disk is failing.
 options:
+  from:
+    description:
+      - V(source) dumps in place, out of the data root of a dead host. Only root may do that.
+      - V(bundle) dumps out of bundles that were rescued before, on any machine with an architecture that the images run on. Each bundle in
+        O(path) is verified and unpacked into O(scratch_dir) while it is worked on. It needs its C(image) or C(rootfs), and the data.
+        Use this where a disk is failing, so that it is read only once.
+      - From bundles an ordinary user can dump, too, where the system allows user namespaces (Linux 5.11 or later, C(user.max_user_namespaces)
+        above 0, no rule of AppArmor or SELinux against it). It cannot be done in a container without the capability C(SYS_ADMIN).
+        Device nodes in an image cannot be unpacked by an ordinary user.
+    type: str
+    choices: [source, bundle]
+    default: source
+  path:
+    description: A bundle, or a folder of bundles, on the managed node. Required with O(from=bundle).
+    type: path
   dest:
     description:
       - Folder on the managed node that receives the dumps, as C(DEST/HOST/CONTAINER-ID.dumps/ENGINE-N.sql.zst) with C(dumps.json) and the
@@ -34,6 +49,8 @@ options:
     description:
       - Folder for what recovery changes, on another disk than the data. It takes up to 1.2 times the size of a database.
       - By default memory, where half of what is free is enough, else C(/var/tmp), unless that is on the disk of the data.
+      - With O(from=bundle) the content of each bundle is unpacked here, too, by default into C(/var/tmp). An ordinary user has the changes in
+        memory always.
     type: path
   scratch_size:
     description: At most so much for it, as bytes or as V(2GiB). V(0) means what the data need.
@@ -48,7 +65,10 @@ options:
     type: str
     default: 2GiB
   verify:
-    description: V(counts) also counts the rows of every table in the recovered server.
+    description:
+      - V(counts) counts the rows of every table in the recovered server, and compares them with those that are in the dump. Where they are not
+        equal, or could not be counted, the dump is C(partial) and RV(dumps[].missing) names the table.
+      - V(none) saves that time.
     type: str
     choices: [counts, none]
     default: counts
@@ -72,7 +92,7 @@ notes:
   - Whoever loads a dump runs its SQL. Commands to psql are taken out of dumps of PostgreSQL. Load those of MariaDB and MySQL with
     C(--binary-mode). Nothing is loaded automatically.
   - The filter of system calls exists for x86_64 and aarch64. Elsewhere programs run without it.
-  - MariaDB and MySQL are written by their documentation, not proven like the others on servers that were killed while they wrote.
+  - MySQL is written by its documentation, not proven like the others on servers that were killed while they wrote.
 seealso:
   - module: lifeboat.docker.docker_data_rescue
   - module: lifeboat.docker.docker_layer_facts
@@ -92,6 +112,12 @@ EXAMPLES = r"""
     databases: [postgresql]
     scratch_dir: /mnt/usb/tmp
   become: true
+
+- name: Out of bundles, on a machine that can be thrown away
+  lifeboat.docker.docker_database_dump:
+    from: bundle
+    path: /srv/rescued/deadhost
+    dest: /srv/dumps
 """
 
 RETURN = r"""
@@ -138,9 +164,13 @@ def dump(module: AnsibleModule) -> Dict[str, Any]:
         dest=os.path.abspath(os.fsencode(given['dest'])), host_name=given['host_name'], containers=tuple(given['containers']),
         databases=tuple(given['databases']), compression=given['compression'],
         scratch_dir=os.fsencode(given['scratch_dir']) if given['scratch_dir'] else None, scratch_size=given['scratch_size'],
-        timeout=given['timeout'], memory=given['memory'], verify=given['verify'], check_mode=module.check_mode)
-    with shared.open_host(given) as host:
-        result = run.dump(host, request)
+        timeout=given['timeout'], memory=given['memory'], verify=given['verify'], check_mode=module.check_mode,
+        path=os.path.abspath(os.fsencode(given['path'])) if given['path'] else b'')
+    if given['from'] == 'bundle':
+        result = run.dump_bundles(request)
+    else:
+        with shared.open_host(given) as host:
+            result = run.dump(host, request)
     if not any(item['status'] in ('complete', 'partial') for item in result['dumps']):
         first = result['dumps'][0]
         raise LifeboatError('Of %d databases none was dumped. The first, %s in %s: %s' % (
@@ -158,7 +188,10 @@ def main() -> None:
             timeout=dict(type='str', default='1h'),
             memory=dict(type='str', default='2GiB'),
             verify=dict(type='str', choices=['counts', 'none'], default='counts'),
+            path=dict(type='path'),
+            **{'from': dict(type='str', choices=['source', 'bundle'], default='source')},
         ),
+        required_if=[('from', 'bundle', ['path'])],
         supports_check_mode=True,
     )
     shared.run(module, dump)

@@ -25,6 +25,7 @@ options:
         O(containers) names them.
       - V(changes) compares each container with its image as C(docker diff) does. V(databases) looks for database files.
         V(integrity) reads every image layer and checks it against its digest, which takes as long as reading the images.
+      - V(swarm) reads the state of the swarm that the host was a node of. A swarm with autolock needs O(unlock_key).
     type: list
     elements: str
     default: [containers, layers, images, volumes, usage, orphans]
@@ -95,6 +96,10 @@ options:
       - File on the managed node, outside the data root, with the counts of the last run. Trees whose folders and newest files are
         unchanged are not counted again, at most ten times. This module writes nothing else, and nothing in check mode.
     type: path
+  unlock_key:
+    description: The unlock key of a swarm with autolock, as C(docker swarm unlock-key) prints it, for the subset V(swarm).
+    type: str
+    version_added: 2.0.0
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk
   - lifeboat.docker.docker_disk.attributes
@@ -222,6 +227,17 @@ ansible_facts:
           description: Writable layers and volumes that no container owns.
           returned: if the subset V(orphans) is gathered and O(containers) names none
           type: dict
+        snapshots:
+          description: 'Snapshots on this disk that hold a data root: C(path), C(kind) (V(snapper), V(timeshift), V(folder), V(zfs), V(lvm)), C(data_root),
+            C(created), C(checked) (false for ZFS and LVM, which are not looked into) and C(next_step).'
+          returned: always
+          type: list
+          elements: dict
+        swarm:
+          description: The swarm of each data root that has one, as RV(lifeboat.docker.docker_swarm_export#module:swarms), and C(root).
+          returned: if the subset V(swarm) is gathered
+          type: list
+          elements: dict
         problems:
           description: 'What is wrong with the host: C(code), C(severity), C(object), C(message), C(next_step), C(loses_data) (something of
             the object is missing or cannot be read) and C(blocks_start) (the engine or the container does not start with it).'
@@ -252,7 +268,8 @@ def gather(module: AnsibleModule) -> Dict[str, Any]:
         containers=params['containers'], gather_subset=params['gather_subset'], redact_env=params['redact'],
         changes_limit=params['changes_limit'], top_count=params['top_count'], images=params['images'],
         top_depth=params['top_depth'], scan_timeout=params['scan_timeout'], scan_max_files=params['scan_max_files'],
-        noise=params['noise'], state_path=None if module.check_mode else params['state_path'])
+        noise=params['noise'], state_path=None if module.check_mode else params['state_path'],
+        unlock_key=params['unlock_key'] or '')
     if params['io_class'] != 'normal':
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass
         ioclass.apply(params['io_class'])
@@ -276,6 +293,7 @@ def main() -> None:
                 where=dict(type='str', required=True, choices=['folder', 'folder_name', 'file', 'name', 'suffix']),
                 pattern=dict(type='str', required=True), reason=dict(type='str', required=True))),
             state_path=dict(type='path'),
+            unlock_key=dict(type='str', no_log=True),
             **shared.SOURCE_ARGUMENTS
         ),
         supports_check_mode=True,

@@ -473,7 +473,7 @@ class Receiver:
         for name in sorted(self.written.difference(bundles)):
             bundles[name] = self._entry({'name': name, 'changed': True}, earlier, problems)
         problems += [dict(item._asdict()) for item in self._kept]
-        result = {'bundles': list(bundles.values()), 'problems': problems, 'summary': dict(said['summary'])}
+        result = {'bundles': list(bundles.values()), 'problems': problems, 'summary': dict(said['summary']), 'deployment': said.get('deployment')}
         count(result)
         return result
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, NamedTuple, Optional
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.utils.display import Display
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import FolderStore
@@ -69,7 +69,7 @@ class Ways(NamedTuple):
 
 
 class Attempts:
-    """ACTION: the action plugin. DELIVERY: what the module is told of this machine; gets the folders that it shall avoid."""
+    """ACTION: the action plugin, whose host has answered before. DELIVERY: what the module is told of this machine; gets the folders that it shall avoid."""
 
     def __init__(self, action: Any, ways: Ways, delivery: dict[str, Any]) -> None:
         self._action = action
@@ -97,10 +97,11 @@ class Attempts:
         """What the module says; None where the host was lost and is to be tried again."""
         try:
             return self._ways.execute(self._delivery)
-        except AnsibleError:
-            # the first time it is Ansible's business: the host is unreachable
+        except AnsibleError as exc:
+            # It has told who logs in, so a connection that is lost may come back, and a second start ends the first one. What else fails
+            # at the first start fails for ever.
             self._until = self._until or time.monotonic() + self._ways.patience
-            if not self._connected or time.monotonic() > self._until:
+            if not (self._connected or isinstance(exc, AnsibleConnectionFailure)) or time.monotonic() > self._until:
                 raise
             reset(self._action)
             time.sleep(PAUSE)

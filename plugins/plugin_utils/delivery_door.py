@@ -402,10 +402,15 @@ BUNDLE: Shape = {'path': words, 'path_b64': words, 'name': lambda value, dummy: 
 SUMMARY: Shape = {key: number for key in ('bundles', 'written', 'complete', 'partial', 'lost', 'unsupported', 'bytes', 'problems')}
 SUMMARY.update(worst=words, left_behind=lambda value, what: shaped(value, LEFT, what),
                next_steps=lambda value, what: [words(item, what) for item in several(value, what, 10)])
+ROW: Shape = {key: words for key in ('project', 'service', 'container', 'what', 'name', 'file', 'ran')}
+DEPLOYMENT: Shape = {key: number for key in ('deployments', 'files', 'archives', 'compared', 'differences_total', 'undecided_total', 'left_out')}
+DEPLOYMENT.update(differences=lambda value, what: [shaped(item, ROW, what) for item in several(value, what, 1000)],
+                  undecided=lambda value, what: [words(item, what) for item in several(value, what, 1000)])
 RESULT: Shape = {'bundles': lambda value, what: [shaped(item, BUNDLE, what) for item in several(value, what, MAX_NAMES)],
                  'problems': lambda value, what: [shaped(item, PROBLEM, what) for item in several(value, what, MAX_PROBLEMS)],
                  'summary': lambda value, what: shaped(value, SUMMARY, what), 'changed': flag,
-                 'compose': lambda value, what: [words(item, what) for item in several(value, what, 10000)]}
+                 'compose': lambda value, what: [words(item, what) for item in several(value, what, 10000)],
+                 'deployment': lambda value, what: shaped(value, DEPLOYMENT, what)}
 
 
 def shaped(value: Any, shape: Shape, what: str) -> dict[str, Any]:
@@ -430,7 +435,7 @@ def result(value: Any) -> dict[str, Any]:
 
 # Keys that a restore's result may have; below them any JSON whose texts people may see.
 RESTORED = ('changed', 'failed', 'msg', 'skipped', 'name', 'steps', 'nothing', 'image', 'networks', 'volumes', 'binds', 'container',
-            'databases', 'kept', 'notes', 'problems', 'warnings', 'deprecations', 'diff', 'bundles', 'summary', 'asks')
+            'databases', 'kept', 'notes', 'problems', 'warnings', 'deprecations', 'diff', 'bundles', 'summary', 'asks', 'dumps')
 
 
 def restored(value: dict[str, Any]) -> dict[str, Any]:

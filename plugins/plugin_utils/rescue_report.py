@@ -34,6 +34,8 @@ SEVERITIES = ('critical', 'warning', 'info')
 STATUSES = ('lost', 'unsupported', 'partial', 'complete')
 BUNDLE = ('name', 'kind', 'container', 'id', 'image', 'status', 'changed', 'bytes', 'files', 'path')
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
+DIFFERENCE = ('project', 'service', 'container', 'what', 'name', 'file', 'ran')
+COUNTS = ('deployments', 'files', 'archives', 'compared', 'differences_total', 'undecided_total', 'left_out')
 MAX_PROBLEMS = 200
 MAX_REASONS = 5                         # problems of one bundle
 # of what dockerd deletes at its next start; after the rescue the advice to rescue it is no help any more
@@ -58,7 +60,7 @@ def host_record(result: Any, host: str, options: dict[str, Any] | None = None, s
         'schema': HOST_SCHEMA, 'host': host, 'state': 'failed', 'message': None, 'started': timestamp(started or now),
         'finished': timestamp(now), 'duration_seconds': max(0.0, round((now - (started or now)).total_seconds(), 1)),
         'store_on': options.get('store_on') or 'host', 'dest': options.get('dest'), 'check_mode': bool(options.get('check_mode')),
-        'summary': None, 'bundles': [], 'problems': [], 'left_behind': {}, 'left_names': [], 'next_step': None}
+        'summary': None, 'bundles': [], 'problems': [], 'left_behind': {}, 'left_names': [], 'next_step': None, 'deployment': None}
     if result.get('unreachable'):
         return dict(record, state='unreachable', message=failure(result, 'The host did not answer.'))
     if result.get('failed') or not isinstance(result.get('summary'), dict):
@@ -67,8 +69,10 @@ def host_record(result: Any, host: str, options: dict[str, Any] | None = None, s
     record['bundles'] = [_bundle(item) for item in _dicts(result.get('bundles'))]
     record['left_behind'], record['left_names'] = left_behind(result), _left_names(result)
     record['problems'] = _problems(result, record['bundles'])
+    record['deployment'] = _deployment(result.get('deployment'))
     short = [item for item in record['bundles'] if item['status'] != 'complete']
-    critical = [item for item in record['problems'] if item['severity'] == 'critical' and not record['bundles']]
+    others = [item for item in record['bundles'] if item['kind'] != 'deployment']     # the original files are no data
+    critical = [item for item in record['problems'] if item['severity'] == 'critical' and not others]
     if critical:                        # no data root, an empty one: nothing was rescued
         return dict(record, state='failed', message=critical[0]['message'], next_step=critical[0]['next_step'] or None)
     record['state'] = 'incomplete' if short else 'rescued'
@@ -100,6 +104,17 @@ def _problem(item: dict[str, Any]) -> dict[str, Any]:
     found['code'] = show(found['code'])[:60]
     if found['severity'] not in SEVERITIES:
         found['severity'] = 'warning'
+    return found
+
+
+def _deployment(value: Any) -> dict[str, Any] | None:
+    """What the original files would change, as a record has it; None where nobody looked."""
+    if not isinstance(value, dict):
+        return None
+    found: dict[str, Any] = {key: value[key] if isinstance(value.get(key), int) else 0 for key in COUNTS}
+    found['differences'] = [{key: str(item.get(key) or '') for key in DIFFERENCE} for item in _dicts(value.get('differences'))[:MAX_PROBLEMS]]
+    undecided = value.get('undecided')
+    found['undecided'] = [str(item) for item in undecided[:MAX_PROBLEMS]] if isinstance(undecided, list) else []
     return found
 
 
@@ -144,7 +159,7 @@ def fleet(records: list[dict[str, Any]], expected: Any = (), now: datetime.datet
     totals['left_behind'] = {kind: number for kind, dummy in LEFT for number in [sum(_left_of(record).get(kind, 0) for record in hosts)] if number}
     totals['hosts_left_behind'] = sum(_is_whole(record) and not _is_everything(record) for record in hosts)
     return {'schema': REPORT_SCHEMA, 'title': title, 'generated': timestamp(now), 'totals': totals,
-            'missing': _missing(hosts), 'left_behind': _left(hosts), 'hosts': hosts}
+            'missing': _missing(hosts), 'left_behind': _left(hosts), 'differences': _differences(hosts), 'hosts': hosts}
 
 
 def _is_whole(record: dict[str, Any]) -> bool:
@@ -176,6 +191,11 @@ def _left(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
                      'message': ', '.join(record.get('left_names') or ()) or staying(_left_of(record))}]
         rows += told
     return rows
+
+
+def _differences(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What Compose would change if the original files were started again, of all hosts."""
+    return [dict(row, host=record['host']) for record in hosts for row in _dict(record.get('deployment')).get('differences') or ()]
 
 
 def _missing(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:

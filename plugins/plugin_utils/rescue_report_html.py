@@ -43,4 +43,4 @@ def _host(record: dict[str, Any]) -> dict[str, Any]:
         'problems': record['problems'], 'complete': sum(item['status'] == 'complete' for item in bundles),
         'size': human(sum(item['bytes'] or 0 for item in bundles)), 'time': duration(record['duration_seconds']),
         'where': f'{record["dest"]} on the {"controller" if record["store_on"] == "controller" else "host"}' if record['dest'] else '',
-        'summary': summary + (f', {_count(notes, "note")}' if notes else '')}
+        'summary': summary + (f', {_count(notes, "note")}' if notes else ''), 'undecided': (record.get('deployment') or {}).get('undecided') or []}

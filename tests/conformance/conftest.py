@@ -12,10 +12,11 @@ import pytest
 import rescued
 from docker_built import BuiltDocker
 from docker_killed import KilledDocker
+from kube_built import BuiltKubernetes, BuiltNerdctl
 from podman_built import BuiltPodman
 from podman_killed import KilledPodman
 
-BUILT, REAL = (BuiltDocker, BuiltPodman), (KilledDocker, KilledPodman)
+BUILT, REAL = (BuiltDocker, BuiltPodman, BuiltKubernetes, BuiltNerdctl), (KilledDocker, KilledPodman)
 CHOICE = os.environ.get('LIFEBOAT_CONFORMANCE', '')
 
 

@@ -5,17 +5,22 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
+import sys
+import tempfile
 
 import pytest
+import rescued
 from rig import databases, listing
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
-KINDS = {'pg-layer': 'postgresql', 'pg-volume': 'postgresql', 'redis': 'redis', 'sqlite': 'sqlite'}
+CHECKOUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
+KINDS = {'pg-layer': 'postgresql', 'pg-volume': 'postgresql', 'my-layer': 'mariadb', 'my-volume': 'mariadb', 'redis': 'redis', 'sqlite': 'sqlite'}
 
 
 @pytest.fixture(scope='module')
@@ -62,6 +67,16 @@ def test_rows_of_postgresql(dumps, dead_databases, name):
     assert item['version'].isdigit() and 'state: in production' in item['marks'], item
 
 
+@pytest.mark.parametrize('name', ['my-layer', 'my-volume'])
+def test_rows_of_mariadb(dumps, dead_databases, name):
+    item = dumps[0][name]
+    text = content(item)
+    rows = [int(row) for values in re.findall(rb'INSERT INTO `t` VALUES\s*([^;]*);\n', text) for row in re.findall(rb'\((\d+)\)', values)]
+    assert rows == list(range(len(rows))) and len(rows) > dead_databases.told[name]
+    assert item['counts'] == {'shop.t': len(rows)} and 'MariaDB' in item['version'] and 'force_recovery' not in ' '.join(item['marks'])
+    assert b"'shop','e'," in text and b'PROCEDURE `p`' in text, 'events and routines'
+
+
 def test_rows_of_redis_and_sqlite(dumps, dead_databases, tmp_path):
     item = dumps[0]['redis']
     assert content(item)[:5] == b'REDIS' and item['counts'] == {'db0': 1}
@@ -73,6 +88,10 @@ def test_rows_of_redis_and_sqlite(dumps, dead_databases, tmp_path):
     assert database.execute('pragma integrity_check').fetchone() == ('ok',)
 
 
+LOAD_MARIADB = ('mkdir /tmp/d; mariadb-install-db --datadir=/tmp/d --skip-test-db --auth-root-authentication-method=normal >/dev/null; '
+                'mariadbd --skip-networking --socket=/tmp/my --pid-file=/tmp/my.pid --datadir=/tmp/d 2>/dev/null & '
+                'until mariadb -S /tmp/my -u root -e "select 1" >/dev/null 2>&1; do sleep 0.1; done; mariadb -S /tmp/my -u root --binary-mode && '
+                'mariadb -S /tmp/my -u root -N -e "select count(*), max(n) from shop.t; select count(*) from information_schema.events"')
 LOAD_REDIS = ('cat > /tmp/dump.rdb; redis-server --port 0 --unixsocket /tmp/redis --dir /tmp --appendonly no >/dev/null & '
               'until redis-cli -s /tmp/redis ping 2>/dev/null | grep -q PONG; do sleep 0.1; done; redis-cli -s /tmp/redis lrange l -1 -1')
 
@@ -92,6 +111,10 @@ def test_the_dumps_load(dumps, dead_databases, start_engine):
     assert done.returncode == 0, done.stdout[-2000:]
     count = int(engine.docker('exec', 'fresh', 'psql', '-Atc', 'select count(*) from t'))
     assert count == item['counts']['postgres.public.t']
+    said = subprocess.run(engine.enter('docker', 'run', '--rm', '-i', '--network', 'none', '--user', 'mysql', databases.IMAGE, 'bash', '-c', LOAD_MARIADB),
+                          input=content(dumps[0]['my-volume']), stdout=subprocess.PIPE, check=True).stdout.split()
+    count = dumps[0]['my-volume']['counts']['shop.t']
+    assert [int(each) for each in said] == [count, count - 1, 1]
     said = subprocess.run(engine.enter('docker', 'run', '--rm', '-i', '--network', 'none', databases.IMAGE, 'bash', '-c', LOAD_REDIS),
                           input=content(dumps[0]['redis']), stdout=subprocess.PIPE, check=True).stdout
     assert int(said.split()[-1]) >= dead_databases.told['redis']
@@ -106,3 +129,55 @@ def test_nothing_is_dumped_without_room_or_time(dead_databases, tmp_path):
         assert late['dumps'][0]['status'] in ('failed', 'complete')
         if late['dumps'][0]['status'] == 'failed':
             assert [item['code'] for item in late['problems'] if item['code'].startswith('DUMP')] == ['DUMP_TIMEOUT']
+
+
+@pytest.fixture(scope='module')
+def bundles(dead_databases, tmp_path_factory):
+    """{container: bundle}: one with an image, one with a rootfs."""
+    where = tmp_path_factory.mktemp('bundles')
+    for each in list(where.parents)[:2] + [where]:
+        os.chmod(str(each), 0o755)
+    found = {}
+    for name, include in (('my-layer', ('config', 'writable', 'image')), ('pg-volume', ('config', 'rootfs', 'volumes'))):
+        result = rescued.rescue(dead_databases, str(where / name), containers=(name,), include=include)
+        found.update({item['container']: item['path'] for item in result['bundles']})
+    return found
+
+
+def rows_of(dumped):
+    return [(item['container'], item['engine'], item['status'], item['counts']) for item in dumped['dumps']]
+
+
+def test_out_of_a_bundle_with_an_image(bundles, dumps, tmp_path):
+    dumped = run.dump_bundles(run.Request(os.fsencode(str(tmp_path / 'out')), path=os.fsencode(bundles['my-layer']), compression='gzip'))
+    assert rows_of(dumped) == [('my-layer', 'mariadb', 'complete', dumps[0]['my-layer']['counts'])], dumped
+    assert os.path.dirname(os.path.dirname(dumped['dumps'][0]['file'])) == str(tmp_path / 'out' / 'dead')
+
+
+AS_USER = '''
+import json, sys
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
+dumped = run.dump_bundles(run.Request(sys.argv[2].encode() + b'/out', path=sys.argv[1].encode(), compression='gzip', scratch_dir=sys.argv[2].encode()))
+print(json.dumps([[item['container'], item['engine'], item['status'], item['counts']] for item in dumped['dumps']] + dumped['problems']))
+'''
+
+
+def test_an_ordinary_user_dumps_out_of_a_bundle(bundles, dumps):
+    """In a user namespace of his own; nothing is left of it."""
+    user = 61000
+    for folder, dummy, names in os.walk(bundles['pg-volume']):
+        for path in [folder] + [os.path.join(folder, name) for name in names]:
+            os.chown(path, user, user)
+    home = tempfile.mkdtemp(prefix='lb-test-', dir='/var/tmp')
+    tree = os.path.join(home, 'tree')
+    try:
+        subprocess.run([sys.executable, os.path.join(CHECKOUT, 'tools', 'tree.py'), tree], stdout=subprocess.DEVNULL, check=True)
+        os.chown(home, user, user)
+        done = subprocess.run(['setpriv', '--reuid=%d' % user, '--regid=%d' % user, '--clear-groups', '/usr/bin/python3', '-c', AS_USER,
+                               bundles['pg-volume'], home], env={'PYTHONPATH': tree, 'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert done.returncode == 0, done.stdout.decode()
+        assert json.loads(done.stdout.decode()) == [['pg-volume', 'postgresql', 'complete', dumps[0]['pg-volume']['counts']]], done.stdout
+        assert sorted(os.listdir(home)) == ['out', 'tree']
+    finally:
+        shutil.rmtree(home)

@@ -137,7 +137,7 @@ def test_rescue_by_tool_and_by_module_is_the_same(dead_root, tool, disk_dir):
                                                                                               'config,writable,volumes,binds,logs')))
     assert status in (0, 1), err
     theirs = rescued.rescue(dead_root, os.path.join(disk_dir, 'module'), containers=RESCUED,
-                            include=('config', 'writable', 'volumes', 'binds', 'logs'))
+                            include=('config', 'writable', 'volumes', 'binds', 'logs'), deployment=True)
     ours = json.loads(out.decode())
     assert [(item['name'], item['status']) for item in ours['bundles']] == [(item['name'], item['status']) for item in theirs['bundles']]
     for one, other in zip(ours['bundles'], theirs['bundles']):

@@ -1,5 +1,7 @@
 """What a hostile program of an image can do in the view in which a database is dumped: nothing to this machine, and not for long."""
+import codecs
 import functools
+import json
 import os
 import shutil
 import signal
@@ -113,6 +115,42 @@ def test_no_program_runs_as_root_and_the_source_stays(image, scratch, in_memory)
     ended, dummy = run(image, scratch, as_root_of_the_data, in_memory=in_memory)
     assert ended.result == {'status': 0, 'said': '%d\none\none\ntwo\n' % NOBODY}, ended
     assert (image / 'data' / 'rows').read_text() == 'one\n' and os.stat(str(image / 'data' / 'rows')).st_uid == 0
+
+
+def as_user(work, image, scratch):
+    """The result of WORK in a view that an ordinary user makes, who owns IMAGE and SCRATCH."""
+    user = 61000
+    for top in (image, scratch):
+        for path in [str(top)] + [str(each) for each in top.rglob('*')]:
+            os.chown(path, user, user, follow_symlinks=False)
+    for name in box.ENCODINGS:          # he may be unable to read this Python
+        codecs.lookup(name)
+    said, answer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            scene = view.Scene((os.fsencode(str(image)),), (), os.fsencode(str(scratch)), 16 * MIB, True, True, True)
+            os.write(answer, json.dumps(box.run(scene, work, Limits(20), lambda data: None).result).encode())
+        finally:
+            os._exit(0)
+    os.close(answer)
+    with os.fdopen(said, 'rb') as raw:
+        found = json.loads(raw.read().decode())
+    os.waitpid(child, 0)
+    return found
+
+
+def test_an_ordinary_user_has_a_view_of_his_own(image, scratch):
+    """In a user namespace: nothing is reached, and his files stay as they are."""
+    found = as_user(probes, image, scratch)
+    assert set(found) == set(PROBES), found
+    assert {name: said for name, said in found.items() if 'DONE' in said} == {}
+    found = as_user(as_root_of_the_data, image, scratch)
+    assert found == {'status': 0, 'said': '%d\none\none\ntwo\n' % NOBODY}
+    assert (image / 'data' / 'rows').read_text() == 'one\n' and os.listdir(str(scratch)) == []
 
 
 def bomb(room):

@@ -21,11 +21,11 @@ PAGES = sorted(os.path.relpath(path, TOP) for pattern in ('*.md', 'docs/*.md', '
 FENCE = re.compile(r'^```[ ]*([a-z]*)\n(.*?)^```[ ]*$', re.M | re.S)
 INLINE = re.compile(r'(?<!`)`([^`]+)`(?!`)', re.S)
 TOOL = re.compile(r'(?:\./)?lifeboat(?:\.pyz)?\Z')
-ROLE = re.compile(r'lifeboat\.docker\.(rescue|restore|audit|repair)\Z')
+ROLE = re.compile(r'lifeboat\.docker\.((?:rescue|restore)(?:_repository)?|audit|repair|drill)\Z')
 CALL = re.compile(r"(?:lookup|query)\(\s*'lifeboat\.docker\.([a-z_]+)'(.*?)\)", re.S)
-VARIABLE = re.compile(r'\b((?:rescue|restore|audit|repair)_[a-z_]*[a-z])\b')
+VARIABLE = re.compile(r'\b((?:rescue|restore|audit|repair|drill)_[a-z_]*[a-z])\b')
 # words of that shape that are no variables: filters, modules of others, keys of results and columns of tables
-NO_VARIABLES = {'rescue_report', 'audit_findings', 'audit_host', 'audit_report', 'audit_expired', 'audit_folder_name'}
+NO_VARIABLES = {'rescue_report', 'audit_findings', 'audit_host', 'audit_report', 'audit_expired', 'audit_folder_name', 'drill_report'}
 # a word with its quotes, or what ends a command
 WORD = re.compile(r"""(?:[^\s|;&()<>'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+|[|;&()<>]+""")
 

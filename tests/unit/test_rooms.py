@@ -7,7 +7,7 @@ import pytest
 
 UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'plugins', 'module_utils')
 GROUND = {'formats', 'disk', 'records', 'layers'}
-BELOW_BUNDLES = GROUND | {'engines', 'archive', 'databases', 'recreate', 'images', 'usage'}
+BELOW_BUNDLES = GROUND | {'engines', 'archive', 'databases', 'deployment', 'recreate', 'images', 'usage'}
 # what a room may know: itself and these
 BELOW = {
     'formats': set(),
@@ -18,17 +18,19 @@ BELOW = {
     'attach': GROUND | {'engines'},
     'databases': GROUND,
     'archive': GROUND | {'databases'},
+    'deployment': GROUND,
     'recreate': GROUND,
     'images': GROUND | {'archive'},
     'usage': GROUND | {'databases'},
-    'bundles': GROUND | {'engines', 'archive', 'recreate', 'images'},
+    'bundles': GROUND | {'engines', 'archive', 'deployment', 'recreate', 'images'},
     'transport': GROUND | {'archive', 'images', 'bundles'},
     'facts': BELOW_BUNDLES,
     'rescue': BELOW_BUNDLES | {'bundles', 'transport', 'dump'},
     'restore': BELOW_BUNDLES | {'bundles', 'transport'},
     'repair': GROUND | {'archive', 'engines', 'images'},
     'dump': BELOW_BUNDLES | {'bundles'},
-    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'dump', 'facts', 'rescue', 'repair', 'restore', 'module'},
+    'swarm': BELOW_BUNDLES | {'bundles'},
+    'cli': BELOW_BUNDLES | {'attach', 'bundles', 'dump', 'facts', 'rescue', 'repair', 'restore', 'swarm', 'module'},
 }
 # the sender is the module itself, gone into the background
 EXCEPTIONS = {('rescue/sender.py', 'module')}

@@ -19,7 +19,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.engines import reg
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PLUGINS = os.path.join(TOP, 'plugins')
 # floors that know of engines what engines/api.py says, and no more
-ABOVE = ('archive', 'databases', 'usage', 'images', 'bundles', 'transport', 'facts', 'rescue', 'restore', 'cli', 'recreate')
+ABOVE = ('archive', 'databases', 'deployment', 'usage', 'images', 'bundles', 'transport', 'facts', 'rescue', 'restore', 'swarm', 'cli', 'recreate')
 # names of files, folders, keys and stores that only one engine has
 WORDS = re.compile(r'config\.v2\.json|hostconfig|config\.json\Z|layerdb|imagedb|repositories\.json|local-kv|graphdriver|snapshotter|overlay2|'
                    r'io\.containerd\.(snapshotter|metadata|content)|MountPoints|ResolvConfPath|HostnamePath|LogPath|ImageManifest')
@@ -108,7 +108,7 @@ def test_no_import_leads_upwards(folder, refused):
 def test_an_engine_that_there_is_not(tmp_path):
     with pytest.raises(LifeboatError) as raised:
         registry.open_host(os.fsencode(str(tmp_path)), engines=['docker', 'doker'])
-    assert str(raised.value) == 'engines has no "doker"; it has: docker, crio, podman, all.'
+    assert str(raised.value) == 'engines has no "doker"; it has: docker, crio, kubernetes, nerdctl, podman, all.'
 
 
 # -- a copy of the tree, with something more in it ---------------------------------------------------------------------------------------

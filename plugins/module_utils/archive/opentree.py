@@ -30,8 +30,12 @@ class OpenTree(object):
     """The files of a processes.Held as a tree of archive.trees. `changed` has those that changed while they were read."""
 
     def __init__(self, held: Held) -> None:
-        self.files = _placed(held.files)
         self.changed: List[Changed] = []
+        self.hold(held)
+
+    def hold(self, held: Held) -> None:
+        """Be the tree of HELD from now on."""
+        self.files = _placed(held.files)
         self._folders = _folders(self.files)
 
     @contextlib.contextmanager

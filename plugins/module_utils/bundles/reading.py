@@ -31,9 +31,13 @@ if TYPE_CHECKING:
             ...
 
 SCHEMA_VERSIONS = (1, 2)
-KINDS = ('container', 'volume', 'orphan', 'image')
+DEPLOYMENT = 'deployment'               # the original files of a host; nothing in it is restored like the rest
+KINDS = ('container', 'volume', 'orphan', 'image', DEPLOYMENT)
 MANIFEST = b'manifest.json'
 SUMS = b'SHA256SUMS'
+# what a signature adds on the controller, after SHA256SUMS was written (signature.py)
+SIGNATURE, CUSTODY, CUSTODY_SIGNATURE = b'SHA256SUMS.sig', b'custody.json', b'custody.json.sig'
+BESIDE = (SIGNATURE, CUSTODY, CUSTODY_SIGNATURE)
 
 VERIFIED = 'verified'
 UNVERIFIED = 'unverified'               # only with verify=False: there, of the right size, content not read
@@ -70,6 +74,7 @@ class BundleInfo(NamedTuple):
     sums: Dict[bytes, str] = NOTHING
     remote: Any = None
     marks: Dict[bytes, Tuple[int, ...]] = NOTHING    # what told each file when it was checked: it must be the same when it is used
+    beside: Tuple[bytes, ...] = ()      # those of BESIDE that are there; they are not listed in SHA256SUMS
 
 
 def find_bundles(path: Union[bytes, str]) -> List[bytes]:
@@ -132,14 +137,16 @@ def inspect_bundle(path: Union[bytes, str], verify: bool = True, seen: Optional[
         present = dict(_files(root, check))
         for name in sorted(sums):
             _check_file(root, name, sums[name], sizes.get(name), name in present, verify, check, seen)
-    extra = tuple(text(name) for name in sorted(present) if name not in sums and name != SUMS)
+    unlisted = [name for name in sorted(present) if name not in sums and name != SUMS]
+    extra = tuple(text(name) for name in unlisted if name not in BESIDE)
     if check.damaged:
         status = DAMAGED
     elif check.missing:
         status = INCOMPLETE
     else:
         status = VERIFIED if verify else UNVERIFIED
-    return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums, None, check.marks)
+    return BundleInfo(path, status, tuple(check.differences), manifest, extra, sums, None, check.marks,
+                      tuple(name for name in unlisted if name in BESIDE))
 
 
 def inspect_head(path: bytes, remote: 'Remote') -> BundleInfo:

@@ -115,6 +115,11 @@ PARTS = {
                    'A restore unpacks it with target: directory only. Copy from it what you need.\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
+    'context': ('The folder {source} of the host, which an image was built from or an app was kept in, to look at it:\n\n'
+                '    mkdir context && tar -C context {tar} {sh_file}\n'),
+    'deployment': ('The original files by which the containers of this host were started are in files/, each at its path on the host.\n'
+                   'deployment.json says where each came from, what is left out, and what ran otherwise than they say. To start a\n'
+                   'project again, copy its files back to their paths and call docker compose there.\n'),
     'config': ('The recorded definition is in config/; compose.yaml and run.sh there were made from it. When the image is loaded and\n'
                'the volumes are filled, one of the two starts the container again:\n\n    sh config/run.sh\n'),
 }
@@ -142,7 +147,7 @@ def readme(manifest: Dict[str, Any]) -> str:
     """Text of README.txt for a manifest. Whatever a name holds, it stays in its line and in its word."""
     subject = manifest.get('container') or manifest.get('volume') or manifest.get('orphan') or {}
     name = subject.get('name') or (subject.get('id') or '')[:12]
-    title = 'Rescued %s %s' % (manifest['kind'], show(name))
+    title = ('Rescued %s %s' % (manifest['kind'], show(name))).strip()
     known = _volumes(manifest, name)
     unpackers = sorted({CAT[os.path.splitext(item['file'])[1]].split()[0] for item in manifest['components']
                         if os.path.splitext(item['file'])[1] in CAT})
@@ -170,7 +175,7 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
     volume, create = known.get(component.get('volume') or '', (component.get('volume') or '', None))
     form = component['kind']
     if form == 'dump':
-        form = 'no-dump' if not component['file'] else 'dump' if '.sql' in component['file'] else 'dump-file'
+        form = 'no-dump' if not component['file'] else 'dump' if component['file'].partition('.')[2].split('.')[0] == 'sql' else 'dump-file'
     return PARTS['single' if component.get('single') else form].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),

@@ -23,6 +23,7 @@ from . import parts as files_of, plan, texts
 
 if TYPE_CHECKING:
     from ..archive.sink import Sink
+    from ..deployment.gather import Deployment
     from ..layers.idmap import IdMap
     from .store import Bundle, Store
 
@@ -37,7 +38,7 @@ MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
 class Job(NamedTuple):
     """What one bundle is to hold. `subject` goes into the manifest under `kind`."""
     name: str                           # of the folder
-    kind: str                           # container | volume | orphan | image
+    kind: str                           # container | volume | orphan | image | deployment
     subject: Dict[str, Any]
     source: Dict[str, Any]
     status: str                         # of the object itself, before anything is read
@@ -58,6 +59,7 @@ class Job(NamedTuple):
     engine: str = ''                    # whose data it holds
     made: Tuple[plan.Made, ...] = ()    # written after everything else
     only_paths: bool = False            # named by the option paths alone: `include` does not hold for it
+    deployment: 'Optional[Deployment]' = None    # of the bundle of that kind
     held: Any = None                    # rescue.openfiles.Hold: what only processes of the container still have
 
 
@@ -139,6 +141,8 @@ def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[
         wanted[made.name] = (made.kind, measured[made.name])
     if job.with_config:
         wanted['config'] = ('config', config_fingerprint(job))
+    if job.deployment is not None:
+        wanted[job.kind] = (job.kind, job.deployment.fingerprint)
     if job.with_logs and job.container is not None and job.container.log is not None and job.container.log.files:
         wanted['log'] = ('log', plan.log_fingerprint(job.container))
     if job.with_image:
@@ -159,7 +163,7 @@ def config_fingerprint(job: Job) -> str:
 def options(settings: Settings, job: Job) -> Dict[str, Any]:
     """What a bundle was asked to be, for its manifest. Another answer than last time: the bundle is written again."""
     found = {'compression': settings.codec.name, 'owner_ids': settings.owner_ids,
-             'include': [] if job.only_paths else sorted(settings.include)}
+             'include': [] if job.only_paths or job.deployment is not None else sorted(settings.include)}
     patterns = {item.about['object']: item.about['patterns'] for item in job.items if item.kind == 'paths'}
     return dict(found, paths=patterns) if patterns else found
 
@@ -183,6 +187,8 @@ def write(store: 'Store', job: Job, settings: Settings, measured: Mapping[str, A
             work.logs()
     if job.with_config:
         work.config()
+    if job.deployment is not None:
+        work.deployment(job.deployment)
     for made in job.made:
         work.made(made)
     return work.finish(store)
@@ -241,6 +247,7 @@ class _Work(object):
         """First what goes when a process ends; then the processes may go on."""
         if self.job.held is None:
             return
+        self.job.held.settle()
         for item in self.job.items:
             if item.held:
                 self.tree(item)
@@ -450,6 +457,13 @@ class _Work(object):
             'source_bytes': sum(map(len, found.values())),
             'status': model.COMPLETE if whole else model.PARTIAL if made else model.LOST,
             'fingerprint': config_fingerprint(job), 'problems': []})
+
+    def deployment(self, found: 'Deployment') -> None:
+        """The original files of a host's deployments."""
+        from ..deployment import write as deployments
+        record, files = deployments.write(self.bundle, found)
+        self.records.append(record)
+        self.files.update(files)
 
     def _resolved(self) -> definitions.Definition:
         """The Definition with the image, volumes and networks that the bundle has."""

@@ -22,6 +22,7 @@ VERBS = (
     ('verify', 'check bundles against their checksums'),
     ('repair', 'what is to be done so that the engine starts again; with --apply do it, with --revert undo it'),
     ('dump', 'write the databases of dead containers as SQL, with the servers of their own images'),
+    ('swarm', 'services, networks, configs and secrets of a swarm, out of a dead manager'),
     ('mount', 'the command that mounts a container\'s file system read-only'),
     ('completion', 'tab completion for bash, zsh or fish'),
 )
@@ -34,8 +35,8 @@ Every verb has examples: lifeboat VERB --help
 OBJECT is the NAME (or the beginning of the ID) of a container, volume:NAME, layer:NAME (the writable layer of a container,
 or an orphan one) or image:REF.
 
-environment: LIFEBOAT_PASSPHRASE (of LUKS on --disk), LIFEBOAT_HOST_ROOT, LIFEBOAT_DATA_ROOT (several with a colon between them), LIFEBOAT_CONTAINERD_ROOT,
-LIFEBOAT_JSON=1, LIFEBOAT_QUIET=1 are the options of these names; NO_COLOR: no colours
+environment: LIFEBOAT_PASSPHRASE (of LUKS on --disk), LIFEBOAT_UNLOCK_KEY (of a swarm); LIFEBOAT_HOST_ROOT, LIFEBOAT_DATA_ROOT (several with a
+colon between them), LIFEBOAT_CONTAINERD_ROOT, LIFEBOAT_JSON=1, LIFEBOAT_QUIET=1 are the options of these names; NO_COLOR: no colours
 
 exit status: 0 everything asked for is there and whole, 1 a part of it, 2 nothing, or wrong use
 '''

@@ -17,6 +17,7 @@ COLOURS = {model.COMPLETE: 'green', model.PARTIAL: 'yellow', model.LOST: 'red', 
 RIGHT = ('VOLUMES', 'SIZE', 'LAYERS', 'BYTES', 'FILES')
 BUNDLES = 40                            # rows of a table of bundles
 PROBLEMS = 20
+DIFFERENCES = 30
 NOT_INCLUDED = 'NOT_INCLUDED'
 # what a rescue can leave on the host, as in `summary.left_behind` -> its name
 LEFT = (('binds', 'bind mount'), ('volumes', 'volume'), ('layers', 'writable layer'), ('images', 'image'), ('containers', 'container'))
@@ -203,6 +204,7 @@ def rescued(result: Dict[str, Any], width: Optional[int] = None, paint: Callable
         lines += problem(item, room, paint, False)
     if len(problems) > PROBLEMS:
         lines.append('... and %d more problems' % (len(problems) - PROBLEMS))
+    lines += deployment(result, room, paint)
     summary = as_dict(result.get('summary'))
     lines.append('%d bundles, %d %s, %s, %d problems' % (
         summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
@@ -211,6 +213,25 @@ def rescued(result: Dict[str, Any], width: Optional[int] = None, paint: Callable
     if left:
         lines += wrapped(staying(left), room)
     return [head + line for line in lines]
+
+
+def deployment(result: Dict[str, Any], width: Optional[int] = None, paint: Callable[[str, Optional[str]], str] = plain) -> List[str]:
+    """What Compose would change if the original files were started again, as a table; [] where it would change nothing."""
+    said = as_dict(result.get('deployment'))
+    found = [item for item in as_list(said.get('differences')) if isinstance(item, dict)]
+    lines = []
+    if found:
+        rows = [('CONTAINER', 'WHAT', 'IN THE FILES', 'RAN')]
+        for item in found[:DIFFERENCES]:
+            what = ' '.join(as_str(item.get(key)) for key in ('what', 'name') if as_str(item.get(key)))
+            rows.append((shown(as_str(item.get('container')) or as_str(item.get('service'))), shown(what), shown(as_str(item.get('file'))),
+                         shown(as_str(item.get('ran')))))
+        lines += ['', paint('What Compose would change with the original files', 'bold')] + _table(rows, width, paint, ('IN THE FILES', 'RAN'))
+        total = as_int(said.get('differences_total')) or len(found)
+        lines += ['... and %d more in deployment.json' % (total - len(rows) + 1)] if total >= len(rows) else []
+    undecided = as_int(said.get('undecided_total'))
+    lines += ['%d points could not be compared; deployment.json says why' % undecided] if undecided else []
+    return lines + [''] if found else lines
 
 
 def left_behind(result: Dict[str, Any]) -> Dict[str, int]:

@@ -18,6 +18,7 @@ WORDS = (
     (r'dump_scratch_dir', '--scratch-dir'), (r'dump_timeout', '--dump-timeout'),
     (r'data_roots', '--data-root'), (r'data_root', '--data-root'), (r'host_root', '--host-root'),
     (r'containerd_root', '--containerd-root'), (r'gather_subset', '--gather'), (r'max_bytes', '--max-bytes'),
+    (r'unlock_key', '--unlock-key-file'), (r'Add secrets to include', 'Add --include secrets'),
     (r'on_error', '--on-error'), (r'owner_ids', '--owner-ids'), (r'host_name', '--host-name'), (r'open_files', '--open-files'),
     (r'(?<=\bin )include|(?<=\bwith )include', '--include'), (r'(?<=\banother )dest|(?<=\ba )dest|(?<=\bas )dest', 'DEST'))
 _ALL = Lazy('(?<![\\w/."\'-])(?:%s)(?![\\w/"\'-]|\\.\\w)' % '|'.join('(?P<w%d>%s)' % (number, pattern) for number, (pattern, dummy) in

@@ -39,6 +39,11 @@ class OpenFile(NamedTuple):
     pid: int
     st: os.stat_result
 
+    @property
+    def key(self) -> Tuple[int, int, bytes]:
+        """The same for one file under one name, whoever holds it."""
+        return self.st.st_dev, self.st.st_ino, self.text
+
 
 class Unread(NamedTuple):
     """A deleted file, or all those of a process, that could not be opened."""
@@ -60,10 +65,11 @@ class Held(NamedTuple):
 
 def of_container(pid: int, words: Sequence[str]) -> List[int]:
     """The processes of a container, sorted: those in the mount namespace of its process PID, and those in another one whose control group
-    (v1 or v2) has one of WORDS (the seam's cgroup_ids()) in its path. Never one in the mount namespace of this machine, like a monitor of the
-    container, whose control group is called after it too."""
-    ours = {_namespace('self'), _namespace(1), None}
+    (v1 or v2) has one of WORDS (the seam's cgroup_ids()) in its path. Never one in the mount namespace of this machine or of the parent of PID,
+    like a monitor of the container, whose control group is called after it too."""
     main = _namespace(pid)
+    ours = {_namespace('self'), _namespace(1), None}
+    ours |= {_namespace(_parent(pid))} - {main}
     wanted = [word.encode('ascii', 'replace') for word in words if word]
     found = []
     for name in kernel_names('/proc')[:MAX_PROCESSES]:
@@ -87,6 +93,12 @@ def started(pid: int) -> Tuple[bytes, int]:
     raw = read_proc(pid, 'stat', 4096)
     fields = raw[raw.rfind(b')') + 1:].split()
     return (fields[0], int(fields[19])) if len(fields) > 19 else (b'', 0)
+
+
+def _parent(pid: int) -> int:
+    raw = read_proc(pid, 'stat', 4096)
+    fields = raw[raw.rfind(b')') + 1:].split()
+    return int(fields[1]) if len(fields) > 1 else 0
 
 
 def _namespace(pid: object) -> Optional[str]:
@@ -236,10 +248,9 @@ class _Scan(object):
         return self._add(OpenFile(fd, None if elsewhere else named(text), text, pid, st))
 
     def _add(self, item: OpenFile) -> bool:
-        key = (item.st.st_dev, item.st.st_ino, item.text)
-        if key in self._known:
+        if item.key in self._known:
             return False
-        self._known.add(key)
+        self._known.add(item.key)
         self._texts.add(item.text)
         self.files.append(item)
         return True

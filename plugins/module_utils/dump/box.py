@@ -23,7 +23,7 @@ from ..disk import metadata
 from ..disk.errors import LifeboatError
 from ..formats.wording import text
 from . import kernel, view
-from .room import Limits, Refused, Room
+from .room import NOBODY, Limits, Refused, Room
 
 MAX_RESULT = 16 << 20                   # bytes of JSON; the names of 100,000 tables are less
 MAX_LOG = 64 << 10                      # bytes of a log that are kept: its end
@@ -103,7 +103,8 @@ def _keeper(scene: view.Scene, work: Callable[[Room], Dict[str, Any]], limits: L
         kernel.die_with(parent)
         os.umask(0o022)                 # that of the caller keeps dumps private; programs of the image run as other users
         _close_others(out)
-        kernel.unshare(kernel.NEW_NAMESPACES)
+        _namespaces(scene)
+        kernel.die_with(parent)         # it may not outlive the change of user
         new = view.build(scene)
         kernel.unshare(kernel.NEW_PIDS)         # not before: the next child is the first process in there, and all ends with it
         alive = os.pipe()
@@ -130,6 +131,18 @@ def _keeper(scene: view.Scene, work: Callable[[Room], Dict[str, Any]], limits: L
         os._exit(status)
 
 
+def _namespaces(scene: view.Scene) -> None:
+    """Raises Refused where this machine allows none."""
+    try:
+        if scene.own:
+            kernel.own_user_namespace(NOBODY)
+        kernel.unshare(kernel.NEW_NAMESPACES)
+    except OSError as exc:
+        raise Refused('DUMP_UNSAFE_HERE', 'new namespaces are not allowed here (%s)%s' % (metadata.describe(exc), (
+            ': an ordinary user needs user.max_user_namespaces above 0 and no rule of the system against user namespaces' if scene.own else
+            ': a container needs the capability SYS_ADMIN')))
+
+
 def _close_others(kept: List[int]) -> None:
     """Close what else is open: the disk, the lock of the folder that the dumps go to."""
     for name in os.listdir('/proc/self/fd'):
@@ -153,6 +166,7 @@ def _first(new: bytes, work: Callable[[Room], Dict[str, Any]], limits: Limits, o
         for name in ENCODINGS:          # they are modules, too
             codecs.lookup(name)
         view.enter(new)
+        kernel.hide()
         sys.path[:] = []
         sys.meta_path[:] = []
         with Room(limits, out[0], out[1]) as room:

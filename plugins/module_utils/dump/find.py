@@ -1,6 +1,6 @@
 """Which databases a host's containers have: found by content, in the writable layer and in what is mounted."""
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ..disk import safeio
 from ..records import model, selection
@@ -21,9 +21,15 @@ class Database(NamedTuple):
 
 def find(host: Any, containers: Tuple[str, ...], engines: Tuple[str, ...]) -> Tuple[List[Database], List[model.Problem], int]:
     """(databases in the order of containers, problems, number of containers). LifeboatError for a pattern that matches no container."""
-    from ..usage.trees import Trees
     records = [(root, root.container(ident)) for root, ident in selection.containers(host, containers)]
-    trees = Trees(data_roots=[root.path for root in host.roots])
+    found, problems = among(records, [root.path for root in host.roots], engines)
+    return found, problems, len(records)
+
+
+def among(records: Sequence[Tuple[Any, model.Container]], data_roots: Sequence[bytes], engines: Tuple[str, ...]) -> Tuple[List[Database], List[model.Problem]]:
+    """(databases of [(root, container)] in their order, problems)"""
+    from ..usage.trees import Trees
+    trees = Trees(data_roots=data_roots)
     for dummy, record in records:
         if record.stack is not None and record.stack.writable is not None and record.stack.writable.path:
             trees.layer(record.id, record.stack.readable(), sorted(record.definition.volumes))
@@ -33,13 +39,21 @@ def find(host: Any, containers: Tuple[str, ...], engines: Tuple[str, ...]) -> Tu
     trees.walk()
     found, problems = [], []
     for root, record in records:
-        items = [item for item in _items(trees, record, problems) if not item.get('noise') and not item.get('empty') and item[
-            'engine'] in registry.KINDS and (not engines or item['engine'] in engines or 'all' in engines)]
+        items = [item for item in _items(trees, record, problems) if not item.get('noise') and not item.get('empty') and (
+            not engines or item['engine'] in engines or 'all' in engines)]
+        problems += [_refused(record, item) for item in items if item['engine'] in registry.REFUSED]
+        items = [item for item in items if item['engine'] in registry.KINDS]
         wanted = {(engine, path) for engine in {item['engine'] for item in items}
                   for path in registry.KINDS[engine].choose([item['path'] for item in items if item['engine'] == engine])}
         found += [Database(root, record, item['engine'], item.get('version') or '', item['path'], item['bytes'], item.get('clean_shutdown'))
                   for item in items if (item['engine'], item['path']) in wanted]
-    return found, problems, len(records)
+    return found, problems
+
+
+def _refused(record: model.Container, item: Dict[str, Any]) -> model.Problem:
+    name = record.name or record.id[:12]
+    return problem('DUMP_UNSUPPORTED', name, 'No dump of %s at %s in %s: %s.' % (item['engine'], item['path'], name, registry.REFUSED[item['engine']]),
+                   'Rescue the raw data; docs/databases.md has the dump program that works after a restore.')
 
 
 def _mounts(record: model.Container) -> Iterator[model.Mount]:

@@ -10,11 +10,12 @@ from typing import Optional
 # linux/sched.h
 NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000     # mount, cgroup, uts, ipc, net
 NEW_PIDS = 0x20000000
+NEW_USER = 0x10000000
 # linux/mount.h
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, NOATIME, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 1024, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 # linux/prctl.h
-_PDEATHSIG, _CAPBSET_DROP, _SECCOMP, _NO_NEW_PRIVS, _CAP_AMBIENT = 1, 24, 22, 38, 47
+_PDEATHSIG, _DUMPABLE, _CAPBSET_DROP, _SECCOMP, _NO_NEW_PRIVS, _CAP_AMBIENT = 1, 4, 24, 22, 38, 47
 _AMBIENT_CLEAR_ALL, _SECCOMP_FILTER = 4, 2
 # asm/unistd.h
 PIVOT_ROOT = {'x86_64': 155, 'aarch64': 41, 'riscv64': 41, 'loongarch64': 41, 's390x': 217, 'ppc64le': 203, 'armv7l': 218}
@@ -45,10 +46,12 @@ def mount(source: Optional[bytes], target: bytes, fstype: Optional[bytes] = None
     _check(_libc.mount(source, target, fstype, ctypes.c_ulong(flags), data), 'mount')
 
 
-def bind_readonly(source: bytes, target: bytes) -> None:
-    """TARGET shows the folder or file SOURCE, and nothing can be written by it, no access time either. Raises OSError."""
+def bind_readonly(source: bytes, target: bytes, own: bool = False) -> None:
+    """TARGET shows the folder or file SOURCE, and nothing can be written by it, no access time either. OWN: in a user namespace, where what the
+    mount forbids and how it treats access times stays as it is. Raises OSError."""
     mount(source, target, None, BIND)
-    mount(None, target, None, BIND | REMOUNT | RDONLY | NOATIME | NOSUID | NODEV)
+    kept = os.statvfs(target).f_flag & NOEXEC if own else NOATIME
+    mount(None, target, None, BIND | REMOUNT | RDONLY | NOSUID | NODEV | kept)
 
 
 def detach(target: bytes) -> None:
@@ -74,6 +77,31 @@ def drop_capabilities() -> None:
     while _libc.prctl(_CAPBSET_DROP, number, 0, 0, 0) == 0:
         number += 1                     # until EINVAL: the kernel knows no more
     _libc.prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
+
+
+def clear_capabilities() -> None:
+    """This process has no capability any more. In a user namespace none goes with a change of the user ID."""
+    header, data = ctypes.create_string_buffer(struct.pack('=Ii', 0x20080522, 0)), ctypes.create_string_buffer(24)
+    _check(_libc.capset(header, data), 'capset')
+
+
+def own_user_namespace(number: int) -> None:
+    """A new user namespace, in which this user and group are NUMBER, and have every capability over the namespaces that are made from it.
+    Raises OSError."""
+    uid, gid = os.getuid(), os.getgid()
+    _check(_libc.prctl(_DUMPABLE, 1, 0, 0, 0), 'prctl')     # of a process that was root's, /proc/self is root's
+    unshare(NEW_USER)
+    for name, line in (('setgroups', 'deny'), ('uid_map', '%d %d 1' % (number, uid)), ('gid_map', '%d %d 1' % (number, gid))):
+        fd = os.open('/proc/self/' + name, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, line.encode('ascii'))
+        finally:
+            os.close(fd)
+
+
+def hide() -> None:
+    """Nobody but root of this machine may look into /proc of this process, a program with the same user ID neither."""
+    _check(_libc.prctl(_DUMPABLE, 0, 0, 0, 0), 'prctl')
 
 
 def no_new_privileges() -> None:

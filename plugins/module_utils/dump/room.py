@@ -98,8 +98,8 @@ class Room(object):
         while rest:
             rest = rest[os.write(self._data, rest):]
 
-    def out_file(self, path: bytes) -> None:
-        """The content of a file of the view as the next bytes of the dump. Raises OSError."""
+    def out_file(self, path: bytes, watch: Callable[[bytes], object] = lambda data: None) -> None:
+        """The content of a file of the view as the next bytes of the dump; WATCH sees them too. Raises OSError."""
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -107,6 +107,7 @@ class Room(object):
             piece = os.read(fd, PIECE)
             while piece:
                 self.out(piece)
+                watch(piece)
                 piece = os.read(fd, PIECE)
         finally:
             os.close(fd)
@@ -215,9 +216,11 @@ class Room(object):
         os.setsid()
         kernel.drop_capabilities()
         uid, gid = self.owner
-        os.setgroups([gid])
+        if os.geteuid() == 0:           # in a user namespace of an ordinary user nobody may, and all groups but one are nobody's
+            os.setgroups([gid])
         os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)     # leaving 0 clears the permitted and the effective set
+        os.setresuid(uid, uid, uid)
+        kernel.clear_capabilities()
         limits = self.limits
         for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, limits.processes), (resource.RLIMIT_FSIZE, limits.file),
                            (resource.RLIMIT_AS, limits.memory)):

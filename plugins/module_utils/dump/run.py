@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTupl
 from ..archive import compress, place
 from ..archive.progress import human
 from ..archive.sink import FileSink
-from ..bundles import target as targets
+from ..bundles import reading, source as sources, target as targets
 from ..bundles.store import FolderStore
 from ..disk import fsinfo, metadata, safeio
 from ..disk.errors import LifeboatError
 from ..disk.host import read_kernel
 from ..engines import api
 from ..formats import redact, wording
-from ..records import model
+from ..records import model, selection
 from ..records.codes import problem
-from . import box, find, registry, view
+from . import box, find, registry, unpacked, view
 from .room import Limits, Room
 from .target import Kind, Target
 
@@ -70,25 +70,77 @@ class Request(NamedTuple):
     memory: int = 2 << 30
     verify: str = COUNTS
     check_mode: bool = False
+    path: bytes = b''                   # from: bundle: a bundle, or a folder of bundles
+
+
+def dump_bundles(request: Request) -> Dict[str, Any]:
+    """dump() of the containers in the bundles at request.path; each is verified, and unpacked into scratch_dir while it is worked on.
+    LifeboatError where nothing can be done at all."""
+    codec = _codec(request)
+    problems: List[model.Problem] = []
+    dumps: List[Dict[str, Any]] = []
+    number, seen = 0, {}
+    for path in reading.find_bundles(request.path):
+        if fsinfo.lies_inside(request.dest, path):
+            raise LifeboatError('dest %s lies inside the bundle %s, which must stay as it is' % (wording.text(request.dest), wording.text(path)))
+        try:
+            source = sources.read(path, None, seen)
+            if source.kind != 'container' or request.containers and not any(
+                    selection.matches(each, source.id, source.name) for each in request.containers):
+                continue
+            number += 1
+            with unpacked.opened(source, request.scratch_dir or SCRATCH) as (host, record):
+                found, more = find.among([(host.roots[0], record)], (), request.databases)
+                problems += more
+                dumps += _of_host(host, request, codec, _host_folder(request, path), found, problems)
+        except LifeboatError as exc:
+            problems.append(problem('DUMP_LAYERS_LOST', wording.show(os.path.basename(path)), 'No dump out of this bundle: %s.' % str(exc).rstrip('.'),
+                                    NEXT_STEPS['DUMP_LAYERS_LOST']))
+    if not dumps:
+        raise LifeboatError('; '.join([item.message for item in problems[:3]]) or 'No database that can be dumped was found in %d bundles of containers'
+                            % number)
+    return _result(dumps, problems)
 
 
 def dump(host: Any, request: Request) -> Dict[str, Any]:
     """Dump what REQUEST asks for -> the module's result: `changed`, `dumps`, `problems`. Trouble with single databases is in the result.
     LifeboatError where nothing can be done at all."""
     targets.refuse_inside(host, request.dest)
-    unknown = sorted(set(request.databases) - set(registry.KINDS) - {'all'})
-    if unknown:
-        raise LifeboatError('databases has no "%s"; it has: %s.' % (wording.show(unknown[0]), ', '.join(sorted(registry.KINDS))))
-    codec = compress.pick(request.compression)
+    codec = _codec(request)
     problems = list(host.problems) + targets.look(host, request.dest)
     found, more, number = find.find(host, request.containers, request.databases)
     problems += more
     if not found:
-        raise LifeboatError('No database that can be dumped was found in %d containers. lifeboat look and docker_layer_facts with '
-                            'gather_subset: [databases] list what there is' % number)
+        refused = [item.message for item in more if item.code == 'DUMP_UNSUPPORTED']
+        raise LifeboatError(' '.join(refused[:3]) or 'No database that can be dumped was found in %d containers. lifeboat look and docker_layer_facts '
+                            'with gather_subset: [databases] list what there is' % number)
+    return _result(_of_host(host, request, codec, targets.host_folder(host.root, request.host_name), found, problems), problems)
+
+
+def _host_folder(request: Request, bundle: bytes) -> bytes:
+    """The folder in dest: of the name that was given, or that the folder of the bundle's host has."""
+    return targets.folder_name(request.host_name or os.path.basename(os.path.dirname(bundle)).decode('utf-8', 'replace'))
+
+
+def _codec(request: Request) -> compress.Codec:
+    """How the dumps are compressed. LifeboatError for options that cannot be meant."""
+    unknown = sorted(set(request.databases) - set(registry.KINDS) - set(registry.REFUSED) - {'all'})
+    if unknown:
+        raise LifeboatError('databases has no "%s"; it has: %s.' % (wording.show(unknown[0]), ', '.join(sorted(registry.KINDS))))
+    return compress.pick(request.compression)
+
+
+def _result(dumps: List[Dict[str, Any]], problems: List[model.Problem]) -> Dict[str, Any]:
+    return {'changed': any(item['status'] in (model.COMPLETE, model.PARTIAL) for item in dumps), 'dumps': dumps,
+            'problems': [item._asdict() for item in problems]}
+
+
+def _of_host(host: Any, request: Request, codec: compress.Codec, folder: bytes, found: List[find.Database], problems: List[model.Problem]
+             ) -> List[Dict[str, Any]]:
+    """Dump the databases FOUND into dest/FOLDER -> their entries of `dumps`."""
     numbers: Dict[Tuple[str, str], int] = {}
     dumps = []
-    with contextlib.closing(FolderStore(request.dest, targets.host_folder(host.root, request.host_name))) as store:
+    with contextlib.closing(FolderStore(request.dest, folder)) as store:
         if not request.check_mode:
             store.prepare()
             store.lock()
@@ -97,8 +149,7 @@ def dump(host: Any, request: Request) -> Dict[str, Any]:
             numbers[key] = numbers.get(key, 0) + 1
             dumps.append(one(host, request, codec, _FolderFiles(store, _folder_name(database.container)), database, numbers[key], problems))
         _list(store, dumps, request)
-    return {'changed': any(item['status'] in (model.COMPLETE, model.PARTIAL) for item in dumps), 'dumps': dumps,
-            'problems': [item._asdict() for item in problems]}
+    return dumps
 
 
 def one(host: Any, request: Request, codec: compress.Codec, files: 'Files', database: find.Database, number: int,
@@ -158,8 +209,8 @@ def one(host: Any, request: Request, codec: compress.Codec, files: 'Files', data
 def _reason(database: find.Database) -> Optional[Tuple[str, str]]:
     """(code, why) that forbids a dump, or None."""
     container = database.container
-    if os.geteuid() != 0:
-        return 'DUMP_UNSAFE_HERE', 'only root can make the copy-on-write view'
+    if os.geteuid() != 0 and not getattr(database.root, 'is_copy', False):
+        return 'DUMP_UNSAFE_HERE', 'only root can make the copy-on-write view of another\'s files'
     pid = database.root.alive(container)
     if pid is not None:
         return 'DUMP_CONTAINER_RUNS', 'the container runs (process %d)' % pid
@@ -182,6 +233,10 @@ def _scratch(host: Any, request: Request, database: find.Database, kind: Kind) -
             raise LifeboatError('it needs %s, and scratch_size is %s' % (human(size), human(request.scratch_size)))
         size = min(size, request.scratch_size)
     folder = request.scratch_dir
+    if os.geteuid() != 0:
+        if size > _available() // 2:
+            raise LifeboatError('it needs %s; an ordinary user has the view in memory, and that is more than half of what is free' % human(size))
+        return folder or SCRATCH, size, True
     if folder is None:
         if size <= _available() // 2:
             return SCRATCH, size, True
@@ -216,9 +271,9 @@ def _attempt(request: Request, database: find.Database, kind: Kind, attempt: int
         layers = container.stack.view() if container.stack is not None else ()     # _reason() saw that they are there
         paths = tuple(layer.path for layer in layers if layer.path is not None)
         scene = view.Scene(paths[:1] if layers[0].encoding == model.PLAIN else paths,
-                           tuple(_places(container)), work, size, in_memory, layers[0].encoding == model.OVERLAY_USER)
+                           tuple(_places(container)), work, size, in_memory, layers[0].encoding == model.OVERLAY_USER, os.geteuid() != 0)
         environment = dict(item.split('=', 1) for item in container.definition.env if '=' in item)
-        asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt)
+        asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt, request.verify == COUNTS)
         return box.run(scene, functools.partial(_work, kind.dump, asked), Limits(request.timeout, request.memory, file=size), deliver)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -11,6 +11,7 @@ class Target(NamedTuple):
     version: str                        # '' where its files do not tell
     environment: Dict[str, str]         # of the container; nothing of it is given to a program but what a driver picks
     attempt: int                        # 0, and one more for each view before in which it did not work
+    verify: bool = True                 # count the rows in the server too
 
 
 class Kind(NamedTuple):

@@ -37,6 +37,7 @@ class Scene(NamedTuple):
     size: int
     in_memory: bool = False
     user_marks: bool = False            # layers with user.overlay.* attributes, of a rootless engine
+    own: bool = False                   # an ordinary user's, in a user namespace
 
 
 def build(scene: Scene) -> bytes:
@@ -48,11 +49,11 @@ def build(scene: Scene) -> bytes:
         os.mkdir(name, 0o755)
     for number, path in enumerate(scene.layers):
         os.mkdir(b'r/%d' % number)
-        _show(path, b'r/%d' % number)
+        _show(path, b'r/%d' % number, scene.own)
     _overlay([b'r/%d' % number for number in range(len(scene.layers))], b'w/root', b'new', scene.user_marks, None)
     new = os.path.join(top, b'new')
     for number, place in enumerate(sorted(scene.places)):
-        _mount_place(new, place, number, scene.user_marks)
+        _mount_place(new, place, number, scene)
     _system_folders(new, scene.size)
     return new
 
@@ -127,11 +128,11 @@ def _run(argv: List[bytes], package: str) -> None:
         raise LifeboatError('%s failed: %s' % (argv[0].decode('ascii'), show(done.stdout[-500:].strip())))
 
 
-def _show(path: bytes, target: bytes) -> None:
+def _show(path: bytes, target: bytes, own: bool) -> None:
     """Bind a folder or file of the disk read-only; by its descriptor, so that no link leads elsewhere."""
     fd = safeio.look(path)
     try:
-        kernel.bind_readonly(b'/proc/self/fd/%d' % fd, target)
+        kernel.bind_readonly(b'/proc/self/fd/%d' % fd, target, own)
     finally:
         os.close(fd)
 
@@ -150,14 +151,14 @@ def _overlay(lower: List[bytes], upper: bytes, target: bytes, user_marks: bool, 
         kernel.mount(b'overlay', target, b'overlay', kernel.NODEV | kernel.NOSUID, data)
 
 
-def _mount_place(new: bytes, place: Place, number: int, user_marks: bool) -> None:
+def _mount_place(new: bytes, place: Place, number: int, scene: Scene) -> None:
     target = resolve(new, place.destination)
     kind = safeio.kind(place.path)
     if place.path is not None and kind == stat.S_IFREG:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if not os.path.lexists(target):
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        _show(place.path, target)
+        _show(place.path, target, scene.own)
         return
     os.makedirs(target, exist_ok=True)
     if place.path is None or kind != stat.S_IFDIR:     # tmpfs, or data that are not on this disk
@@ -166,8 +167,8 @@ def _mount_place(new: bytes, place: Place, number: int, user_marks: bool) -> Non
     read, view = b'r/v%d' % number, b'w/m%d' % number
     os.mkdir(read)
     os.mkdir(view)
-    _show(place.path, read)
-    _overlay([read], b'w/v%d' % number, view, user_marks, os.stat(read))
+    _show(place.path, read, scene.own)
+    _overlay([read], b'w/v%d' % number, view, scene.user_marks, os.stat(read))
     kernel.mount(view, target, None, kernel.BIND | kernel.REC)
 
 

@@ -20,6 +20,7 @@ from ..formats.values import NOTHING
 from ..records import model
 
 if TYPE_CHECKING:
+    from ..records.cluster import Cluster
     from ..records.definition import NetworkSettings
 
 RUNNING = 'running'
@@ -144,6 +145,10 @@ class Root(object):
     def pods(self) -> List[Any]:
         """The pods of the root."""
         return []
+
+    def cluster(self, unlock_key: str = '') -> 'Optional[Cluster]':
+        """The cluster that the host was a node of, as the root knows it; None for an engine or a host without one. UNLOCK_KEY: text, of a state
+        that is locked. LifeboatError for a key that cannot be one; all other trouble is in the record."""
 
     def findings(self) -> List[model.Problem]:
         """What is wrong with the root as a whole. `problems` has what was met when parts of it were read."""

@@ -24,6 +24,8 @@ def engines() -> Dict[str, Any]:
     """
     from .crio import engine as crio  # noqa: F401
     from .docker import engine as docker  # noqa: F401
+    from .kubernetes import engine as kubernetes  # noqa: F401
+    from .nerdctl import engine as nerdctl  # noqa: F401
     from .podman import engine as podman  # noqa: F401
     return {module.NAME: module for dummy, module in sorted(locals().items(), key=lambda item: (item[0] != FIRST, item[0]))}
 
@@ -115,12 +117,12 @@ def open_host(host_root: bytes = b'/', data_roots: Sequence[bytes] = (), contain
 
 
 def _shared(disk: HostRoot, modules: List[Any], given: Given) -> List[Tuple[Any, Given]]:
-    """[(module, the Given for it)]. A folder that the user gave is for the engine whose it is, or else for the first one, which says
-    what is wrong with it."""
+    """[(module, the Given for it)]. A folder that the user gave is for the engines that have something in it, or else for the first one,
+    which says what is wrong with it."""
     if not given.data_roots or len(modules) == 1:
         return [(module, given) for module in modules]
     paths = {module.NAME: [] for module in modules}     # type: Dict[str, List[bytes]]
     for path in given.data_roots:
-        owner = next((module for module in modules if module.owns(disk, path)), modules[0])
-        paths[owner.NAME].append(path)
+        for owner in [module for module in modules if module.owns(disk, path)] or modules[:1]:
+            paths[owner.NAME].append(path)
     return [(module, given._replace(data_roots=tuple(paths[module.NAME]))) for module in modules if paths[module.NAME]]

@@ -11,13 +11,14 @@ from ..formats import redact, wording
 from ..formats.redact import REDACTED
 from ..records import model, owners, selection
 from ..records.codes import problem
+from . import snapshots
 
 if TYPE_CHECKING:
     from ..engines.api import Root
     from ..engines.registry import Host
     from ..usage.trees import Result, Trees
 
-SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity')
+SUBSETS = ('containers', 'layers', 'images', 'volumes', 'usage', 'changes', 'databases', 'orphans', 'integrity', 'swarm')
 DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
 LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
 SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)       # the worst first
@@ -52,7 +53,8 @@ class Options(object):
     def __init__(self,
                  containers: Sequence[str] = (), gather_subset: Iterable[str] = DEFAULT, redact_env: bool = True, changes_limit: int = 1000,
                  top_count: int = 10, images: Sequence[str] = (), top_depth: int = 2, scan_timeout: int = 0, scan_max_files: int = 0,
-                 noise: Sequence[Dict[str, str]] = (), state_path: Optional[str] = None, definitions: bool = True) -> None:
+                 noise: Sequence[Dict[str, str]] = (), state_path: Optional[str] = None, definitions: bool = True,
+                 unlock_key: str = '') -> None:
         self.containers = list(containers)
         self.named = any(pattern != '*' for pattern in containers)
         self.subsets = subsets(gather_subset)
@@ -66,6 +68,7 @@ class Options(object):
         self.noise = list(noise or ())
         self.state_path = os.fsencode(state_path) if state_path else None
         self.definitions = definitions
+        self.unlock_key = unlock_key
 
 
 def gather(host: 'Host', options: Options) -> Dict[str, Any]:
@@ -119,12 +122,16 @@ def _gather(host: 'Host', options: Options, chosen: 'List[Tuple[Root, str]]', at
         _unread_volumes(facts)
     if 'orphans' in wanted and not options.named:
         facts['orphans'] = _orphans(host, options, orphans, trees)
+    if 'swarm' in wanted:
+        facts['swarm'] = _clusters(host, options, problems)
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
     if os.geteuid() != 0:
         problems.append(problem('PRIVILEGES_MISSING', wording.text(host.root.path), 'Not run as root: what other users own '
                                 'and trusted.* attributes cannot be read.', 'Use become: true.'))
+    facts['snapshots'], more = snapshots.find(host)
+    problems.extend(more)
     facts['problems'] = _problems(problems)
     facts['summary'] = _summary(facts)
     return facts
@@ -226,6 +233,18 @@ def _pods(host: Any, records: List[model.Container]) -> List[Dict[str, Any]]:
             mine = members.get((root.path, pod.id), [])
             volumes = {mount.name for record in mine for mount in record.mounts if mount.type == 'volume' and mount.name}
             found.append(dict(_pod(pod) or {}, labels=redact.values(pod.labels), containers=[record.id for record in mine], volumes=sorted(volumes)))
+    return found
+
+
+def _clusters(host: 'Host', options: Options, problems: List[model.Problem]) -> List[Dict[str, Any]]:
+    """The cluster of each root that has one; what is wrong with it is added to PROBLEMS, too."""
+    from ..records import clusterfacts
+    found = []
+    for root in host.roots:
+        cluster = root.cluster(options.unlock_key)
+        if cluster is not None:
+            problems.extend(cluster.problems)
+            found.append(dict(clusterfacts.facts(cluster, options.redact), root=wording.text(root.path)))
     return found
 
 

@@ -34,8 +34,19 @@ CODES = {
                                     'files look as if they were there, and files are missing. Root inside a container '
                                     'needs CAP_SYS_ADMIN for these attributes.', LOSES_DATA, HIDES, PASSES),
     'VM_DISK': (INFO, 'A file is the disk of a virtual machine or an appliance. Containers may be in it.'),
+    'SNAPSHOT_FOUND': (INFO, 'Snapshots of snapper, Timeshift, ZFS or LVM, or folders below .snapshots, have the data root as it was.'),
     'SWARM_REMOVED_AT_NEXT_START': (CRITICAL, 'The certificate of a swarm node is missing. The next start of dockerd deletes '
                                               'everything in swarm/: the raft log with services and secrets, keys and state.'),
+    'SWARM_MANAGER': (INFO, 'The host was a manager of a swarm. The state of the swarm is not in the bundles of its containers.', LEFT_OUT),
+    'SWARM_LOCKED': (CRITICAL, 'The state of the swarm on this manager is locked (autolock), and its unlock key was not given, or another one.',
+                     LOSES_DATA),
+    'SWARM_STATE_LOST': (CRITICAL, 'Nothing of the state of the swarm on this manager can be read: services, networks, secrets and configs.',
+                         LOSES_DATA),
+    'SWARM_STATE_PARTIAL': (CRITICAL, 'The state of the swarm on this manager is damaged: some of its services, networks, secrets and configs may '
+                                      'be missing, or older than they were.', LOSES_DATA),
+    'SWARM_LOG_TORN': (INFO, 'The end of the raft log was being written when the host died, or a damaged snapshot was not needed. Nothing is missing.'),
+    'SWARM_SECRETS_LEFT_OUT': (INFO, 'The content of the secrets of a swarm was read, and not written, because include does not name secrets.', LEFT_OUT),
+    'SWARM_UNCOMMITTED': (INFO, 'The raft log of this manager ends with changes that the other managers may not have.'),
     # a disk that is attached
     'JOURNAL_IGNORED': (WARNING, 'A file system was mounted without its journal: what was written in the last seconds before '
                                  'the host died may be missing, or old.'),
@@ -61,6 +72,7 @@ CODES = {
     'DUMP_TIMEOUT': (WARNING, 'The database server was not ready, or its dump not whole, within the time limit.', PASSES),
     'DUMP_UNSAFE_HERE': (WARNING, 'A database server of a dead container is not started here: no root, no namespaces, or layers that the kernel '
                                   'cannot show.'),
+    'DUMP_UNSUPPORTED': (WARNING, 'A database of a kind of which no dump is made.'),
     'DUMP_VERSION_MISMATCH': (WARNING, 'The server in the image is not of the version of the data.'),
     # stores and databases of engines without a daemon
     'RECORDS_DAMAGED': (CRITICAL, 'layers.json, containers.json or images.json of a graph root (containers/storage) cannot be read. Every '
@@ -85,6 +97,10 @@ CODES = {
     'IN_POD': (INFO, 'A container of a pod. The pod itself, its infra container and its published ports are not in the bundle.'),
     'MOUNT_WRITES_LEFT': (WARNING, 'What a container wrote to a mount with :O, or to an image that it had mounted read-write, is not rescued: it '
                                    'is in no layer. The engine empties it when the container stops.', LOSES_DATA, DELETES),
+    'EMPTYDIR_OF_POD': (INFO, 'A volume that is the emptyDir of a pod: kubelet deletes it with the pod.', DELETES),
+    'VOLUME_EMPTY_HERE': (WARNING, 'An emptyDir with nothing in it: nothing was written to it, or it lay in memory. The disk does not tell which.'),
+    'SUBPATH_UNKNOWN': (INFO, 'A container had a folder or file of a volume mounted. Which one is only in the specification of its pod; the whole volume '
+                              'is rescued.'),
     'VOLUME_LAYER_ONLY': (INFO, 'A volume that is a layer over an image: what was written to it is kept, not the image.'),
     # a container's records
     'CONFIG_DAMAGED': (WARNING, 'config.v2.json is missing, empty or damaged; dockerd does not list this container.', LOSES_DATA, BLOCKS_START),
@@ -98,7 +114,10 @@ CODES = {
     'NAME_CONFLICT': (WARNING, 'Two containers carry the same name.', BLOCKS_START),
     'REMOVED_AT_NEXT_START': (CRITICAL, 'The next start of the engine deletes this container: dockerd one that was started with --rm (its anonymous '
                                         'volumes stay, but belong to nobody: the next docker volume prune deletes them), the first podman command '
-                                        'after a reboot the same with its anonymous volumes, crio each one after a reboot.', DELETES),
+                                        'after a reboot the same with its anonymous volumes, crio each one after a reboot, kubelet each dead '
+                                        'container of which there is a newer attempt, and static pods without a manifest.', DELETES),
+    'REPLACED_AT_NEXT_START': (WARNING, 'Kubernetes does not start a container again: the next start of kubelet makes a new one with an empty writable '
+                                        'layer. The old one is deleted when the new one was replaced too, or with its pod.', DELETES),
     'REMOVAL_INTERRUPTED': (CRITICAL, 'The container was being removed; parts of its layer may be gone. A start of dockerd lists it '
                                       'as dead and removes nothing more of it; docker rm and docker container prune do.',
                                       LOSES_DATA, BLOCKS_START, DELETES),
@@ -163,6 +182,9 @@ CODES = {
     'REACHED_THROUGH_PROCESS': (INFO, 'Data that are not on the disk any more were read through the mount of a running process.'),
     'NOTHING_OPEN': (INFO, 'Open files were asked for, and no process of the containers has a deleted file.'),
     # reading
+    'DEPLOYMENT_INCOMPLETE': (INFO, 'An original file that labels, compose files or units name was not taken: it is not on this disk, or was '
+                                    'refused.'),
+    'DEPLOYMENT_DIFFERS': (WARNING, 'Containers ran otherwise than the original compose files say. Compose would make them anew.'),
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.', LOSES_DATA, PASSES),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),
     'CRASH_CONSISTENT': (WARNING, 'The container was running while it was read. Its files are as after a power cut.', LIVE),

@@ -12,6 +12,7 @@ from ..formats.values import NOTHING, as_dict, as_str, clean
 from .model import Mount
 
 SHARES = 'container:'                   # a namespace of another container: container:ID
+_IN_POD = re.compile(r'[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){1,2}\Z')     # NAMESPACE/POD/CONTAINER; no engine takes a slash
 
 
 class Health(NamedTuple):
@@ -278,6 +279,7 @@ def resolved(recorded: Definition, image: str, defaults: Optional[Defaults], nam
     """
     container_id = container_id or recorded.id
     name = (name or recorded.name).lstrip('/') or 'rescued-' + (container_id[:12] or 'container')
+    name = name.replace('/', '_') if _IN_POD.match(name) else name
     mounts = tuple(mounts) or recorded.mounts
     known = recorded.volume_settings if volume_settings is None else volume_settings
     volumes = {}

@@ -1,8 +1,8 @@
 """What only processes of a container still have, for the rescue of a live host: deleted files that are open or mapped, and folders that only a mount of
 the container leads to.
 
-Everything is held by descriptors of ours from the start of the run, so that it stays even if the container ends meanwhile; and the processes
-stand still until it is written.
+Everything is held by descriptors of ours from the start of the run, so that it stays even if the container ends meanwhile. The processes stand still
+only while it is written.
 """
 import os
 import stat
@@ -28,7 +28,8 @@ Still = Union[quiesce.Frozen, quiesce.Paused, stopping.Stopped]
 
 
 class Hold(object):
-    """What is held of one container: `items` to write, `problems`. release() lets its processes go on, close() gives everything back."""
+    """What is held of one container: `items` to write, `problems`. settle() has its processes stand still, release() lets them go on, close() gives
+    everything back."""
 
     def __init__(self, name: str, held: processes.Held) -> None:
         self.name = name
@@ -39,13 +40,29 @@ class Hold(object):
         self._fds: List[int] = []
         self._still: Optional[Still] = None
         self._moving = ''               # why they do not stand still
+        self._freeze: Optional[Callable[[], Still]] = None
+        self._everyone: Callable[[], List[int]] = list
 
-    def stop(self, freeze: Callable[[], Still]) -> None:
-        """Have the processes stand still. Where that cannot be done, release() says so."""
+    def when_written(self, freeze: Callable[[], Still], everyone: Callable[[], List[int]]) -> None:
+        """How the processes are stopped, and which there are."""
+        self._freeze, self._everyone = freeze, everyone
+
+    def settle(self) -> None:
+        """Have the processes stand still, and look again: what came since the first look is taken too. Where they cannot be stopped, release()
+        says so."""
+        if self._freeze is None or not self._everyone():
+            return                      # they have ended: nobody writes any more
         try:
-            self._still = freeze()
+            self._still = self._freeze()
         except (quiesce.NotFrozen, stopping.NotStopped, OSError) as exc:
             self._moving = 'they could not be stopped: %s' % (metadata.describe(exc) if isinstance(exc, OSError) else exc)
+        fresh = processes.scan(self._everyone())
+        known = {item.key for item in self.files.files}
+        new = tuple(item for item in fresh.files if item.key not in known)
+        processes.close(fresh._replace(files=tuple(item for item in fresh.files if item.key in known)))
+        self.files = self.files._replace(files=self.files.files + new)
+        if self._tree is not None:
+            self._tree.hold(self.files)
 
     def take(self, held: processes.Held, mounts: Sequence['_Reached']) -> None:
         """HELD and MOUNTS as items."""
@@ -149,13 +166,10 @@ def hold(root: 'Root', container: model.Container, limit: float, stop: bool) -> 
             return found
         found.files = processes.scan(everyone)
         mounts = _reached(container, pid)
-        if stop and (found.files.files or mounts):
-            found.stop(lambda: _freeze(pid, container.id, words, limit))
-            # what came since; the descriptors of the first look are held until then
-            before, found.files = found.files, processes.scan(processes.of_container(pid, words) or everyone)
-            processes.close(before)
         found.take(found.files, mounts)
         mounts = []
+        if stop and found.items:
+            found.when_written(lambda: _freeze(pid, container.id, words, limit), lambda: processes.of_container(pid, words))
     except BaseException:
         for item in mounts:
             os.close(item.fd)

@@ -17,7 +17,7 @@ from ..formats import redact, wording
 from ..records import codes, model, owners, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
-from . import openfiles
+from . import deployed, openfiles
 
 if TYPE_CHECKING:
     from ..bundles.store import Store
@@ -45,6 +45,7 @@ class Request(NamedTuple):
     volumes: Tuple[str, ...] = ()
     images: Tuple[str, ...] = ()
     paths: Tuple[str, ...] = ()         # OBJECT:GLOB
+    deployment: bool = False
     orphans: bool = False
     compression: str = 'auto'
     on_error: str = 'continue'
@@ -68,7 +69,7 @@ def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
     return Request(
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
-        paths=tuple(params['paths']),
+        paths=tuple(params['paths']), deployment=params['deployment'],
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
         image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,
@@ -94,7 +95,11 @@ def _rescue(host: 'Host', request: Request, store: 'Store', progress: Optional[P
     problems = target.look(host, request.dest) if not request.inside else []
     with contextlib.ExitStack() as holds:
         jobs, more = _jobs(host, request, holds)
-        return _carry_out(request, store, settings, jobs, problems + more)
+        found = deployed.look(host, request, jobs, lambda folder: _inside(request, folder))
+        if found is not None:
+            more.extend(found.problems)
+            jobs.extend(deployed.jobs(host, request, found))
+        return deployed.told(_carry_out(request, store, settings, jobs, problems + more), found)
 
 
 def _carry_out(request: Request, store: 'Store', settings: bundle.Settings, jobs: List[bundle.Job], problems: List[model.Problem]) -> Dict[str, Any]:
@@ -645,6 +650,9 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
             components.append({'name': 'image', 'kind': 'image', 'file': 'image.tar', 'sha256': None,
                                'bytes': size.own + sum(size.shared.values()), 'entries': None, 'files': None,
                                'status': job.image.status if job.image is not None else model.PARTIAL})
+        if job.deployment is not None:
+            components.append({'name': job.kind, 'kind': job.kind, 'file': 'deployment.json', 'sha256': None, 'entries': None, 'files': None,
+                               'bytes': sum(item.size for item in job.deployment.collection.files.values()), 'status': job.deployment.status})
         more: Tuple[model.Problem, ...] = ()
         for made in job.made:
             record, notes = made.forecast()
@@ -708,14 +716,15 @@ def verdict(result: Dict[str, Any], fail_on: str) -> str:
     if fail_on == 'never':
         return ''
     critical = [item for item in result.get('problems', ()) if item.get('severity') == model.CRITICAL]
-    if not summary.get('bundles'):
+    others = sum(item.get('kind') == reading.DEPLOYMENT for item in result.get('bundles', ()))
+    if not summary.get('bundles', 0) - others:
         said = critical[0] if critical else {'message': 'Nothing was found.', 'next_step': 'Name the right folder with data_roots.'}
         return ('Nothing was rescued. %s %s' % (said.get('message') or '', said.get('next_step') or '')).strip()
     if not lost and not (partial and fail_on == 'partial'):
         return ''
     names = {item.get('name') for item in result.get('bundles', ()) if item.get('status') == model.LOST}
     reason = next((item for item in critical if item.get('object') in names), None)
-    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] else
+    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] - others else
                      '%d bundles are lost and %d partial or unsupported; everything else was rescued.' % (lost, partial),
                      ' %s %s' % (reason.get('message'), reason.get('next_step')) if reason else
                      ' The problems say why and what to do next.')

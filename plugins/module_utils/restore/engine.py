@@ -13,7 +13,7 @@ from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..transport import inbox
 from . import databases, engineapi, folders, plan as planning, steps, volumes as volumes_
-from .plan import BINDS, CONTAINER, IMAGE, VOLUMES
+from .plan import BINDS, CONTAINER, DUMPS, IMAGE, VOLUMES
 
 LONGEST_LOG = 2000                      # characters of a log that go into a message
 SETTLE = 3                              # seconds that a container without a health check has to stay up
@@ -27,6 +27,8 @@ FIRST_MULTI = (1, 44)                   # API from which several networks and th
 
 def restore(options: planning.Options) -> Dict[str, Any]:
     """-> result (dict). Raises LifeboatError; then nothing is left but what keep_partial asked to keep."""
+    if options.trial and (options.force or options.keep_partial):
+        raise LifeboatError('trial takes back what it made, and cannot be combined with force or keep_partial')
     source = sources.read(options.path, options.inbox, options.seen)
     engine = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
     info = engine.info()
@@ -43,10 +45,13 @@ def restore(options: planning.Options) -> Dict[str, Any]:
                   'notes': plan.notes, 'diff': {'before': plan.before, 'after': plan.after}}
         if not options.check:
             try:
-                steps.run(plan.steps, options.keep_partial)
+                said = steps.run(plan.steps, options.keep_partial, options.trial)
             finally:
                 kept = plan.result.pop('kept', [])
             result['kept'] = _settle(plan, options, kept)
+            if options.trial:
+                result['changed'] = False
+                plan.note(said or 'There was nothing to take back: everything was there already.')
         plan.result.pop('kept', None)
         result.update(plan.result)
         return result
@@ -64,7 +69,7 @@ def make_plan(options: planning.Options, source: sources.Source, engine: enginea
     name = options.name or source.name
     names = sources.volume_names(source, options.volume_map, name)
     images, image = (), None
-    if planning.has_image(source) and (IMAGE in options.restore or wants_container) and not options.image:
+    if planning.has_image(source) and (IMAGE in options.restore or DUMPS in options.restore or wants_container) and not options.image:
         images, image = planning.read_images(source)
     situation = planning.Situation(options, source, engine, info, access, name, names, images, image, None, None, None)
     if wants_container:
@@ -90,6 +95,9 @@ def make_plan(options: planning.Options, source: sources.Source, engine: enginea
         _look_for_binds(plan, situation)
     if wants_container and situation.wanted is not None:
         _plan_container(plan, situation)
+    if DUMPS in options.restore:
+        from . import dumps  # only for who asks for them
+        dumps.plan_dumps(plan, situation)
     return plan, situation
 
 

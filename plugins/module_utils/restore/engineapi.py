@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTupl
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..disk.errors import LifeboatError
+from ..formats.values import as_dict
 
 if TYPE_CHECKING:
     import ssl
@@ -277,6 +278,22 @@ class Engine(object):
         finally:
             stream.close()
 
+    def execute(self, container: str, argv: List[str], user: str = '', env: Tuple[str, ...] = (), limit: int = MAX_ANSWER) -> Tuple[int, bytes]:
+        """Run a program in a running container -> (exit status, what it printed: both streams, at most LIMIT bytes)."""
+        created = self.request('POST', '/containers/%s/exec' % quote(container, safe=''), body={
+            'Cmd': argv, 'User': user, 'Env': list(env), 'AttachStdout': True, 'AttachStderr': True})['Id']
+        stream = self.request('POST', '/exec/%s/start' % created, body={'Detach': False, 'Tty': False}, stream=True, timeout=SLOW)
+        try:
+            said = b''.join(_frames(stream, limit))
+        finally:
+            stream.close()
+        return as_dict(self.request('GET', '/exec/%s/json' % created)).get('ExitCode') or 0, said
+
+    def execute_behind(self, container: str, argv: List[str], user: str = '', env: Tuple[str, ...] = ()) -> None:
+        """The same for a program that goes on; what it prints is lost."""
+        created = self.request('POST', '/containers/%s/exec' % quote(container, safe=''), body={'Cmd': argv, 'User': user, 'Env': list(env)})['Id']
+        self.request('POST', '/exec/%s/start' % created, body={'Detach': True, 'Tty': False})
+
     def load(self, pieces: Iterable[bytes]) -> Tuple[str, ...]:
         """POST /images/load with the archive in PIECES (generator of bytes) -> tuple of what was loaded."""
         loaded = []
@@ -428,6 +445,23 @@ def _messages(stream: _Stream) -> Iterator[Dict[str, Any]]:
 
 def _one(data: bytes) -> Iterator[bytes]:
     yield data
+
+
+def _frames(stream: _Stream, limit: int) -> Iterator[bytes]:
+    """Yield what a program prints, at most LIMIT bytes of it, and read the rest."""
+    while True:
+        head = stream.read(8)
+        if len(head) < 8:
+            return
+        left = int.from_bytes(head[4:], 'big')
+        while left:
+            piece = stream.read(min(left, 1 << 16))
+            if not piece:
+                return
+            left -= len(piece)
+            if limit > 0:
+                yield piece[:limit]
+                limit -= len(piece)
 
 
 def _demultiplexed(raw: bytes) -> str:

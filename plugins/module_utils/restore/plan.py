@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ..bundles.source import Part, Source
     from .engineapi import Engine
 
-IMAGE, VOLUMES, CONTAINER, BINDS = 'image', 'volumes', 'container', 'binds'
-EVERYTHING = (IMAGE, VOLUMES, BINDS, CONTAINER)      # the default of `restore`
+IMAGE, VOLUMES, CONTAINER, BINDS, DUMPS = 'image', 'volumes', 'container', 'binds', 'dumps'
+EVERYTHING = (IMAGE, VOLUMES, BINDS, CONTAINER)      # the default of `restore`; dumps only where somebody asks
 ARCHITECTURE, DATABASE_VERSION, HOLES, DEVICES = 'architecture', 'database_version', 'holes', 'device_nodes'
 NOT_EMPTY = ('The volume %s leads to %s, and there is something in it, which is never replaced: empty that place, or give the volume '
              'another name in volume_map.')
@@ -61,6 +61,7 @@ class Options(NamedTuple):
     keep_old: bool = True
     keep_partial: bool = False
     verify_start: bool = False
+    trial: bool = False                 # take everything back at the end
     start_timeout: int = 120
     ignore: Tuple[str, ...] = ()
     allow: Tuple[str, ...] = ()         # of asks.KINDS
@@ -86,7 +87,8 @@ class Plan(object):
         self.asking: Set[str] = set()   # volumes that plan_asks() has named
         self.before: Dict[str, Any] = {}
         self.after: Dict[str, Any] = {}
-        self.result: Dict[str, Any] = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': [], 'asks': []}
+        self.result: Dict[str, Any] = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': [], 'asks': [],
+                                       'dumps': []}
 
     def add(self, kind: str, name: str, action: str, message: str, do: Optional[Callable[[Undo], Any]] = None) -> None:
         self.steps.append(Step(kind, name, action, message, do))

@@ -1,8 +1,9 @@
 """Entry point of a restore: options in, result out."""
 from typing import TYPE_CHECKING, Any, Dict
 
+from ..disk.errors import LifeboatError
 from ..transport import inbox
-from . import engine, engineapi, folders, several
+from . import engine, engineapi, folders, plan as planning, several
 
 if TYPE_CHECKING:
     from .plan import Options
@@ -35,5 +36,9 @@ def restore_all(options: 'Options') -> Dict[str, Any]:
 def restore(options: 'Options') -> Dict[str, Any]:
     """OPTIONS: plan.Options -> result of docker_data_restore (dict). Raises LifeboatError, OSError."""
     if options.offline or options.target == 'directory':
+        if options.trial:
+            raise LifeboatError('trial needs a running engine (target: engine, and not offline)')
+        if planning.DUMPS in options.restore:
+            raise LifeboatError('A dump is loaded by its database server, so restore: [dumps] needs a running engine (target: engine, and not offline)')
         return folders.restore(options)
     return engine.restore(options)

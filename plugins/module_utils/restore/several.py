@@ -39,6 +39,8 @@ def items(path: bytes) -> List[Item]:
     for place in reading.find_bundles(path):
         info = reading.inspect_bundle(place, False)
         record = described.describe(info)
+        if record['kind'] == reading.DEPLOYMENT:
+            continue                    # the original files: nothing that an engine takes
         names = [name for volume in record['volumes'] for name in (volume['name'], volume['stable_name'])]
         name = record['name'] if isinstance(record['name'], str) and record['name'] else text(os.path.basename(place))
         found.append((record['kind'] == 'container', record['subject_created'], Item(

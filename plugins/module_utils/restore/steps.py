@@ -39,8 +39,9 @@ def shown(step: Step) -> Dict[str, str]:
     return {'kind': step.kind, 'name': step.name, 'action': step.action, 'message': sentence(step.message)}
 
 
-def run(steps: Iterable[Step], keep_partial: bool = False) -> None:
-    """Do STEPS in order. Raises LifeboatError that names the step and says what was undone."""
+def run(steps: Iterable[Step], keep_partial: bool = False, trial: bool = False) -> str:
+    """Do STEPS in order; with TRIAL take back what they made -> a sentence on that, else ''. Raises LifeboatError that names the step and says
+    what was undone."""
     undo: Undo = []
     what = 'the run'
     before = _on_sigterm(_raise_interrupted)
@@ -49,6 +50,11 @@ def run(steps: Iterable[Step], keep_partial: bool = False) -> None:
             what = '%s %s' % (step.kind, step.name)
             if step.do is not None:
                 step.do(undo)
+        if trial:
+            what = 'taking back'
+            _on_sigterm(signal.SIG_IGN)
+            return _undone(undo).strip()
+        return ''
     except BaseException as exc:
         _on_sigterm(signal.SIG_IGN)
         said = _words(exc)

@@ -25,6 +25,9 @@ MAX_DEPTH = 24
 MAX_DIGITS = 19                         # of a number; 64 bits have no more
 # One step of a file's name in a bundle. No dot in front: such names are our own (.NAME.lifeboat-part, .BUNDLE.partial).
 STEP = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.@:+=,-]{0,254}\Z')
+# Below this folder are files of the host by their own names, such as .env; never . and .. .
+TREE, TREE_STEPS = 'files', 16
+_TREE_STEP = re.compile(r'\.?[A-Za-z0-9_][A-Za-z0-9_.@:+=,-]{0,253}\Z')
 OURS = ('.lifeboat-part', '.lifeboat-mark', '.partial', '.new')     # ends of names that only we write
 PROGRESS = 'progress.json'
 MAX_NAME, MAX_STEPS = 1000, 6           # characters and steps of a relative name
@@ -78,7 +81,9 @@ def plain_name(name: Any) -> bool:
     if not isinstance(name, str) or len(name) > MAX_NAME or name == PROGRESS:
         return False
     steps = name.split('/')
-    return len(steps) <= MAX_STEPS and all(STEP.match(step) and not step.endswith(OURS) for step in steps)
+    in_tree = steps[0] == TREE and len(steps) > 1
+    return len(steps) <= (TREE_STEPS if in_tree else MAX_STEPS) and all(
+        (_TREE_STEP if in_tree else STEP).match(step) and not step.endswith(OURS) for step in steps)
 
 
 def message(value: Dict[str, Any]) -> bytes:

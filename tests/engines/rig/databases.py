@@ -1,4 +1,4 @@
-"""An image with real databases: Debian's PostgreSQL, Redis and SQLite, by debootstrap, cached outside the checkout."""
+"""An image with real databases: Debian's PostgreSQL, MariaDB, Redis and SQLite, by debootstrap, cached outside the checkout."""
 import os
 import re
 import shutil
@@ -7,14 +7,17 @@ import subprocess
 from . import newer
 from .common import NotHere, RigError, cache_dir, cache_lock, last_words, need_root, not_installed, run, say
 
-IMAGE = 'lifeboat/databases:1'
+IMAGE = 'lifeboat/databases:2'
 # Raised when the packages or the preparation below change.
-FORMAT = 1
-PACKAGES = ('postgresql', 'redis-server', 'sqlite3')
+FORMAT = 2
+PACKAGES = ('postgresql', 'mariadb-server', 'redis-server', 'sqlite3')
 SUITES = ('bookworm', 'trixie')
-# what makes an image large and is not needed (LLVM: only for PostgreSQL's jit)
+# what makes an image large and is not needed (LLVM and Z3: only for PostgreSQL's jit)
 SUPERFLUOUS = ('var/cache/apt', 'var/lib/apt/lists', 'usr/share/doc', 'usr/share/man', 'usr/share/locale', 'usr/share/i18n',
-               'var/lib/postgresql', 'var/log')
+               'var/lib/postgresql', 'var/lib/mysql', 'var/log')
+_SUPERFLUOUS_LIBRARY = re.compile(r'libLLVM|libclang|libz3|llvmjit|.*\.bc\Z')
+_SUPERFLUOUS_PROGRAM = re.compile(r'aria_|myisam|mariadb-(?:binlog|upgrade|slap|check|import|show|conv|plugin|tzinfo-to-sql|waitpid)\Z|'
+                                  r'(?:perror|innochecksum|resolve_stack_dump|replace|mariadbd-safe-helper)\Z')
 
 
 def ensure_tar():
@@ -58,21 +61,22 @@ def _make(path):
 def _prepare(tree):
     for name in SUPERFLUOUS:
         shutil.rmtree(os.path.join(tree, name), ignore_errors=True)
-    for folder, dummy, names in os.walk(os.path.join(tree, 'usr/lib')):
-        for name in names:
-            if re.match(r'libLLVM|libclang|llvmjit', name) or name.endswith('.bc'):
+    for place, superfluous in (('usr/lib', _SUPERFLUOUS_LIBRARY), ('usr/bin', _SUPERFLUOUS_PROGRAM)):
+        for folder, dummy, names in os.walk(os.path.join(tree, place)):
+            for name in filter(superfluous.match, names):
                 os.unlink(os.path.join(folder, name))
     with open(os.path.join(tree, 'etc/passwd'), encoding='utf-8') as handle:
         owners = {line.split(':')[0]: line.split(':')[2:4] for line in handle}
     programs = [os.path.join(folder, 'postgres') for folder, dummy, names in os.walk(os.path.join(tree, 'usr/lib/postgresql'))
                 if 'postgres' in names]
-    if not programs or 'postgres' not in owners:
-        raise RigError('the tree has no PostgreSQL')
+    if not programs or not {'postgres', 'mysql'} <= set(owners):
+        raise RigError('the tree has no PostgreSQL or no MariaDB')
     os.symlink(os.path.join('/', os.path.relpath(os.path.dirname(programs[0]), tree)), os.path.join(tree, 'pg'))
-    for name, mode in (('var/lib/postgresql', 0o755), ('var/lib/postgresql/data', 0o700), ('var/run/postgresql', 0o2775)):
+    for owner, name, mode in (('postgres', 'var/lib/postgresql', 0o755), ('postgres', 'var/lib/postgresql/data', 0o700),
+                              ('postgres', 'var/run/postgresql', 0o2775), ('mysql', 'var/lib/mysql', 0o700)):
         folder = os.path.join(tree, name)
         os.makedirs(folder, exist_ok=True)
-        os.chown(folder, *map(int, owners['postgres']))
+        os.chown(folder, *map(int, owners[owner]))
         os.chmod(folder, mode)
     os.makedirs(os.path.join(tree, 'srv/app'))
 

@@ -228,15 +228,35 @@ def make_volumes(engine):
                   'shop-opt-tmpfs')
 
 
+def compose_file():
+    """What shop-web-1 and shop-db-1 are by Compose. shop-web-2 was made by hand: another network and other volumes."""
+    def command(text):
+        return json.dumps([text.replace('$', '$$')])
+    return ('''services:
+  web:
+    image: %s
+    command: %s
+    environment: {SHOP_PASSWORD: "${SHOP_PASSWORD}", MULTI: "line one\\nline two", EQUALS: a=b=c}
+    ports: ["18080:8080"]
+    volumes: ["data:/data", "./conf:/etc/shop:ro", "./wild:/mnt/wild", "./one-file.conf:/etc/one-file.conf:ro"]
+    tmpfs: /scratch:size=4m,mode=1777
+    network_mode: ${SHOP_NETWORK:-none}
+  db: {image: "%s", command: %s, volumes: ["db:/data"], network_mode: none}
+volumes: {data: {name: shop-data}, db: {name: shop-db, external: true}}
+''' % (SHOP, command(WEB), SHOP, command(_LOG_BOTH.format(n=1500) + 'exec sleep 100000'))).encode()
+
+
 def make_binds(engine):
     """What the host itself has, outside the data root."""
     os.makedirs(engine.outside('/srv/shop/conf'))
     wild.write(engine.outside('/srv/shop/conf/shop.ini'), b'[shop]\nname = Eck\n', mode=0o640, owner=(0, 999))
     wild.write(engine.outside('/srv/shop/one-file.conf'), b'a bind of one file\n', owner=(33, 33))
-    wild.write(engine.outside('/srv/shop/compose.yaml'), b'services: {}\n')
+    wild.write(engine.outside('/srv/shop/compose.yaml'), compose_file())
+    wild.write(engine.outside('/srv/shop/.env'), ("SHOP_PASSWORD='%s'\n" % SECRET).encode(), mode=0o600)
     wild.inside(engine.outside('/srv/shop'), wild.fill, b'/wild', True, True, 64 << 20)
 
 
+WEB = 'echo started; echo complaint >&2; printf "no newline at the end"; exec sleep 100000'
 _LOG_BOTH = ('i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo "out line $i of a log that is long enough to rotate"; '
              'echo "err line $i" >&2; [ $((i % 40)) -ne 0 ] || sleep 0.02; done; ')
 
@@ -253,7 +273,7 @@ def make_containers(engine):
            '--mount', 'type=bind,source=/srv/shop/one-file.conf,target=/etc/one-file.conf,readonly',
            '--tmpfs', '/scratch:size=4m,mode=1777', '--log-opt', 'max-size=1m', '--log-opt', 'max-file=3',
            '--log-opt', 'labels=com.docker.compose.service', '--log-opt', 'env=SHOP_MODE', *common, *_compose('web', 1),
-           SHOP, 'echo started; echo complaint >&2; printf "no newline at the end"; exec sleep 100000')
+           SHOP, WEB)
     docker('run', '-d', '--name', 'shop-db-1', '--log-driver', 'local', '--log-opt', 'max-size=20k', '--log-opt',
            'max-file=3', '-v', 'shop-db:/data', '--user', '999:998', *common, *_compose('db', 1), SHOP,
            _LOG_BOTH.format(n=1500) + 'exec sleep 100000')

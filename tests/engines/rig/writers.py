@@ -26,6 +26,19 @@ CONTAINERS = {
     'redis': ('redis', REDIS, REDIS_WRITE, REDIS_READ, []),
     'sqlite': ('root', SQLITE, SQLITE_WRITE, SQLITE_READ, []),
 }
+# a server that is locked by a password, with settings that the image's configuration does not have
+MARIADB = ('set -e; mariadb-install-db --datadir=/var/lib/mysql --skip-test-db --auth-root-authentication-method=normal >/dev/null; '
+           'exec mariadbd --skip-networking --socket=/tmp/my --pid-file=/tmp/my.pid --innodb-log-file-size=8M --innodb-flush-log-at-trx-commit=1')
+MARIADB_WRITE = ('until mariadb -S /tmp/my -u root -e "create database shop"; do sleep 0.1; done; '
+                 'mariadb -S /tmp/my -u root -e "create table shop.t (n int primary key) engine=innodb; create procedure shop.p() select 1; '
+                 'create event shop.e on schedule every 1 day do select 1; alter user root@localhost identified by \'%s\'"; n=0; '
+                 'while mariadb -S /tmp/my -u root -p%s -e "insert into shop.t values ($n)"; do echo $n > /tmp/told; n=$((n+1)); sleep 0.02; done'
+                 % (scenario.SECRET, scenario.SECRET))
+# only for dumps: nobody restores them
+ONLY_DUMPED = {
+    'my-layer': ('mysql', MARIADB, MARIADB_WRITE, '', []),
+    'my-volume': ('mysql', MARIADB, MARIADB_WRITE, '', ['-v', '/var/lib/mysql']),
+}
 # what lies in no volume of its own beside the databases: files in the layer, a log without a limit, an anonymous volume, secrets
 STILL = 'still'
 STILL_FILES = {'srv/app/notes': 1234567, 'srv/app/deep/er/more': 4321, 'srv/app/empty': 0}
@@ -55,24 +68,25 @@ def kill_while_they_write(stack):
     databases.load(engine)
     engine.docker('run', '-d', '--name', STILL, '--network', 'none', '-e', 'DB_PASSWORD=' + scenario.SECRET, '--label', 'token=' + scenario.SECRET,
                   '-v', '/srv/anonymous', databases.IMAGE, 'bash', '-c', _STILL)
-    for name, (user, program, writer, dummy, options) in CONTAINERS.items():
+    writers = dict(CONTAINERS, **ONLY_DUMPED)
+    for name, (user, program, writer, dummy, options) in writers.items():
         engine.docker('run', '-d', '--name', name, '--network', 'none', '--user', user, '-e', 'DB_PASSWORD=' + scenario.SECRET, *options,
                       databases.IMAGE, 'bash', '-c', program)
         engine.docker('exec', '-d', name, 'bash', '-c', writer)
     told = {}
     deadline = time.monotonic() + 300
-    while len(told) < len(CONTAINERS) or min(told.values()) < 20:
+    while len(told) < len(writers) or min(told.values()) < 20:
         if time.monotonic() > deadline:
-            raise RigError('the databases do not write: %r %r' % (told, [engine.docker_both('logs', name)[1][-500:] for name in CONTAINERS]))
+            raise RigError('the databases do not write: %r %r' % (told, [engine.docker_both('logs', name)[1][-500:] for name in writers]))
         time.sleep(0.3)
-        for name in CONTAINERS:
+        for name in writers:
             said = engine.docker('exec', name, 'cat', '/tmp/told', check=False).strip()
             if said.isdigit():
                 told[name] = int(said)
     engine.docker('exec', STILL, 'test', '-e', '/tmp/done')
     changes = engine.api('GET', '/containers/%s/changes' % STILL)
     usage = engine.api('GET', '/system/df')
-    containers = {name: engine.api('GET', '/containers/%s/json' % name, size='true') for name in list(CONTAINERS) + [STILL]}
+    containers = {name: engine.api('GET', '/containers/%s/json' % name, size='true') for name in list(writers) + [STILL]}
     engine.kill()
     uppers = {name: engine.outside(item['GraphDriver']['Data']['UpperDir']) for name, item in containers.items()}
     return Killed(engine.host_root, engine.data_root, told, containers, changes, usage, uppers)

@@ -70,10 +70,11 @@ def test_processes_without_end_are_given_up(sleepers, monkeypatch):
 
 
 def test_they_go_on_when_the_one_who_asked_is_killed(sleepers):
-    script = ('import sys, time; sys.path[:0] = sys.argv[1].split(":")\n'
+    script = ('import sys, time\n'
               'from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import stopping\n'
-              'still = stopping.Stopped(lambda: list(map(int, sys.argv[2:])), 60)\nprint("x", flush=True)\ntime.sleep(60)')
-    process = subprocess.Popen([sys.executable, '-c', script, ':'.join(sys.path)] + list(map(str, sleepers)), stdout=subprocess.PIPE)
+              'still = stopping.Stopped(lambda: list(map(int, sys.argv[1:])), 60)\nprint("x", flush=True)\ntime.sleep(60)')
+    process = subprocess.Popen([sys.executable, '-c', script] + list(map(str, sleepers)), stdout=subprocess.PIPE,
+                               env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert process.stdout.readline() == b'x\n'
     assert [started(pid)[0] for pid in sleepers] == [b'T', b'T']
     process.kill()

@@ -37,7 +37,7 @@ def test_a_result_is_not_changed_but_its_problems_are():
 def test_every_argument_that_is_named_exists():
     """What the list promises can be typed."""
     known = ''
-    for name in ('parser.py', 'verbs/rescue.py', 'verbs/look.py'):
+    for name in ('parser.py', 'verbs/rescue.py', 'verbs/look.py', 'verbs/swarm.py'):
         with open(os.path.join(HERE, 'cli', name)) as source:
             known += source.read()
     for dummy, said in words.WORDS:

@@ -1,5 +1,6 @@
 """Which databases would be dumped, and what is said where none can be."""
 import os
+import shutil
 import sqlite3
 
 import deadroot
@@ -64,6 +65,26 @@ def test_dest_and_scratch_never_lie_in_the_source(host, tmp_path, as_root):
         dump(host, host / 'var' / 'lib' / 'docker' / 'out', check_mode=False)
     found = dump(host, tmp_path / 'out', databases=('sqlite',), scratch_dir=os.fsencode(str(host / 'var' / 'lib' / 'docker')))
     assert 'must not be written' in found['dumps'][0]['missing'][0]
+
+
+def test_a_kind_that_cannot_be_dumped_is_named(host, tmp_path, as_root):
+    """Beside others it is in the problems; alone it is why nothing was done."""
+    folder = host / 'var' / 'lib' / 'docker' / 'overlay2'
+    upper = next(path for path in folder.rglob('app.db')).parent
+    for name, content in (('WiredTiger', b'WiredTiger\nWiredTiger 10.0.2: (2021)\n'), ('mongod.lock', b'1\n'), ('storage.bson', b'x' * 200)):
+        (upper / 'mongo').mkdir(exist_ok=True)
+        (upper / 'mongo' / name).write_bytes(content)
+    found = dump(host, tmp_path / 'out', databases=('sqlite', 'mongodb'))
+    said = [item for item in found['problems'] if item['code'] == 'DUMP_UNSUPPORTED']
+    assert [item['engine'] for item in found['dumps']] == ['sqlite'] and len(said) == 1
+    assert 'No dump of mongodb at /srv/mongo in web: ' in said[0]['message'] and 'raw data' in said[0]['next_step']
+    with pytest.raises(LifeboatError, match='No dump of mongodb at /srv/mongo in web'):
+        dump(host, tmp_path / 'out', databases=('mongodb',))
+    shutil.rmtree(str(upper / 'mongo'))
+
+
+def test_every_kind_is_either_dumped_or_refused():
+    assert not set(kinds.KINDS) & set(kinds.REFUSED)
 
 
 def test_the_files_of_one_redis_are_one_database():

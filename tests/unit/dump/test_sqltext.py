@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump import sqltext
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump.sqltext import Filter
 
 DUMP = br"""--
@@ -14,6 +16,8 @@ DUMP = br"""--
 SET standard_conforming_strings = on;
 \connect "shop"
 \connect -reuse-previous=on "dbname='a b'"
+\encoding SQL_ASCII
+\connect -reuse-previous=on "dbname='o\'dd = b\\x""'"
 CREATE FUNCTION "public"."f"() RETURNS "text"
     LANGUAGE "sql"
     AS $_$ select '\!' || "x$$y" \gexec
@@ -34,6 +38,7 @@ COPY "public"."empty" ("a") FROM stdin;
 def filtered(raw, size=1 << 20):
     out = []
     found = Filter(out.append)
+    found.database = 'shop'
     for at in range(0, len(raw), size):
         found.take(raw[at:at + size])
     found.close()
@@ -44,12 +49,14 @@ def filtered(raw, size=1 << 20):
 def test_what_pg_dump_writes_passes_unchanged_and_is_counted(size):
     said, found = filtered(DUMP, size)
     assert said == DUMP and found.removed == 0
-    assert found.rows == {'"public"."t"': 2, '"public"."empty"': 0}
+    assert found.rows == {('shop', 'public', 't'): 2, ('shop', 'public', 'empty'): 0}
 
 
 @pytest.mark.parametrize('line', [
     br'\! touch /tmp/run', br'select 1 \! touch /tmp/run', br'\connect `touch /tmp/run`', br'\connect -reuse-previous=on "dbname=`x`"',
-    br'\i /etc/passwd', br'\copy t to program $$touch x$$', br"select 'a' \g |sh", br'\o |sh', b'select 1; -- x\n\\! y', br'$a $ \! x', br"U&'\0041'",
+    br'\encoding `x`',
+    br'\connect -reuse-previous=on "dbname=\'a\"', br'\i /etc/passwd', br'\copy t to program $$touch x$$', br"select 'a' \g |sh", br'\o |sh',
+    b'select 1; -- x\n\\! y', br'$a $ \! x', br"U&'\0041'",
     br"e'\'' \! x", br"'' \! x", br'"a""b" \! x', b'/* \n */ \\! x', br'\restrict a b; \! x', b"\\connect x\r"])
 def test_commands_to_psql_become_comments(line):
     said, found = filtered(b'SELECT 1;\n' + line + b'\nSELECT 2;\n')
@@ -67,7 +74,7 @@ def test_a_literal_means_the_same_with_every_setting():
 
 def test_a_program_that_ends_in_the_middle_leaves_nothing_open():
     said, found = filtered(b'COPY "a" ("b") FROM stdin;\n1\n2\nha')
-    assert said == b'COPY "a" ("b") FROM stdin;\n1\n2\n\\.\n' and found.rows == {'"a"': 2}
+    assert said == b'COPY "a" ("b") FROM stdin;\n1\n2\n\\.\n' and found.rows == {('shop', '', 'a'): 2}
     out = []
     found = Filter(out.append)
     found.take(b"SELECT 'half\n")
@@ -80,9 +87,50 @@ def test_a_program_that_ends_in_the_middle_leaves_nothing_open():
 def test_a_line_without_an_end_is_refused(monkeypatch):
     monkeypatch.setattr('ansible_collections.lifeboat.docker.plugins.module_utils.dump.sqltext.MAX_HELD', 1000)
     found = Filter(lambda data: None)
-    with pytest.raises(ValueError, match='longer than'):
+    with pytest.raises(LifeboatError, match='longer than'):
         for dummy in range(100):
             found.take(b"'" + b'x' * 99 + b"'")
+
+
+def test_rows_are_those_of_one_table_of_one_schema_of_one_database():
+    """Two databases with a table of the same name, and names that are not easy to read."""
+    out = []
+    found = Filter(out.append)
+    one = b'COPY "public"."t" ("n") FROM stdin;\n1\n2\n\\.\n'
+    two = (b'COPY "public"."t" ("n") FROM stdin;\n1\n\\.\nCOPY "other"."t" ("n") FROM stdin;\n\\.\n'
+           b'COPY "a""b"."c (d) FROM stdin;" ("n") FROM stdin;\n7\n\\.\nCOPY "public"."two\nlines" ("x") FROM stdin;\n\\\\! x\n\\.\n'
+           b'COPY "public"."no columns"  FROM stdin;\n\n\n\\.\n'
+           b'SET search_path = "old one", pg_catalog;\nCOPY t (n) FROM stdin;\n1\n2\n3\n\\.\n'
+           b"SELECT pg_catalog.lo_open('1', 131072);\nSELECT pg_catalog.lo_open('2', 131072);\n")
+    for found.database, raw in (('one', one), ('two', two)):
+        found.take(raw)
+        found.close()
+    assert found.rows == {
+        ('one', 'public', 't'): 2, ('two', 'public', 't'): 1, ('two', 'other', 't'): 0, ('two', 'a"b', 'c (d) FROM stdin;'): 1,
+        ('two', 'public', 'two\nlines'): 1, ('two', 'public', 'no columns'): 2, ('two', 'old one', 't'): 3}
+    assert found.large_objects == {'two': 2} and found.removed == 0 and b''.join(out) == one + two
+
+
+@pytest.mark.parametrize('tail, whole', [
+    (b'--\n-- PostgreSQL database dump complete\n--\n\n', True), (b'--\n-- PostgreSQL database cluster dump complete\n--\n\n', True),
+    (b'--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict abc\n\n', True), (b'', False), (b'SELECT 1;\n', False),
+    (b"SELECT '\n-- PostgreSQL database dump complete\n--\n", False), (b'COPY "t" ("a") FROM stdin;\n-- x dump complete\n--\n', False)])
+def test_it_says_whether_the_program_came_to_its_end(tail, whole):
+    found = Filter(lambda data: None)
+    found.take(b'SELECT 1;\n' + tail)
+    assert found.close() is whole
+
+
+@pytest.mark.parametrize('size', [1, 7, 64, 3000, 4900])
+def test_a_row_of_any_length_passes(monkeypatch, size):
+    """A field of PostgreSQL may have a gigabyte: rows are not held until they are whole."""
+    monkeypatch.setattr(sqltext, 'MAX_ROW', 50)
+    monkeypatch.setattr(sqltext, 'MAX_HELD', 1000)
+    raw = b'COPY "t" ("n") FROM stdin;\n1\n' + b'x' * 5000 + b'\n\\.x\n' + b'y' * 70 + b'\n\\.\n\\restrict a\n'
+    said, found = filtered(raw, size)
+    assert said == raw and found.rows == {('shop', '', 't'): 4}
+    said, found = filtered(raw[:3000], size)
+    assert said.endswith(b'x\n\\.\n') and found.rows == {('shop', '', 't'): 1}
 
 
 def outside(raw, escapes):

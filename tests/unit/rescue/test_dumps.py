@@ -49,7 +49,8 @@ def test_a_dump_is_a_component_of_the_bundle(host, tmp_path):
     said = info.inspect(os.fsencode(str(tmp_path / 'out')), True)[0]
     assert said['status'] == 'verified' and dict(dump_of({'bundles': [said]}), entries=2) == dict(found)
     with open(os.path.join(bundle['path'], 'README.txt')) as raw:
-        assert 'the raw data stay the truth' in raw.read()
+        said = raw.read()
+    assert 'the raw data stay the truth' in said and 'cat dump/sqlite-1.sqlite > dump.sqlite' in said
     with open(os.path.join(folder, 'sqlite-1.sqlite'), 'ab') as raw:
         raw.write(b'x')
     assert info.inspect(os.fsencode(str(tmp_path / 'out')), True)[0]['status'] == 'damaged'

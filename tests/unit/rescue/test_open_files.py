@@ -9,13 +9,14 @@ import tarfile
 import deadroot
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import opentree
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, quiesce
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import host as hosts, processes
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import api, registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.docker.inventory import DataRoot
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather
-from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import openfiles, run
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import folders, plan
 
 HOLDER = r'''
@@ -118,8 +119,8 @@ def test_the_processes_stand_still_and_go_on(live, monkeypatch):
     live.hold(f=b'rows')
     shutil.rmtree(live.volume)
     seen = []
-    whole = run.bundle.write
-    monkeypatch.setattr(run.bundle, 'write', lambda *args: (seen.append(processes.started(live.process.pid)[0]), whole(*args))[1])
+    whole = opentree.OpenTree.open
+    monkeypatch.setattr(opentree.OpenTree, 'open', lambda *args: (seen.append(processes.started(live.process.pid)[0]), whole(*args))[1])
     live.rescue()
     assert seen == [b'T'] and processes.started(live.process.pid)[0] != b'T'
 
@@ -136,8 +137,6 @@ def test_check_mode_stops_nothing(live, monkeypatch):
 def test_what_changes_while_it_is_read_is_told(live, monkeypatch):
     live.hold(f=b'rows')
     shutil.rmtree(live.volume)
-    from ansible_collections.lifeboat.docker.plugins.module_utils.archive import opentree
-    from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import openfiles
     whole = opentree.OpenTree.open
 
     def changed(self, entry):
@@ -164,16 +163,25 @@ def test_the_process_ends_while_others_are_written(live, monkeypatch):
     def write(*args):
         live.process.kill()
         live.process.wait()
+        monkeypatch.setattr(processes, 'of_container', lambda *dummy: [])
         return whole(*args)
     monkeypatch.setattr(run.bundle, 'write', write)
     assert [data for data in archive(live.rescue()).values() if isinstance(data, bytes)] == [b'rows']
 
 
+def test_what_is_deleted_after_the_first_look_is_taken_too(live, monkeypatch):
+    live.hold(first=b'1', second=b'2')
+    first, second = ('/' + path for path in sorted(live.files))
+    os.unlink(first)
+    whole = run.bundle.write
+    monkeypatch.setattr(run.bundle, 'write', lambda *args: (shutil.rmtree(live.volume), whole(*args))[1])
+    assert {data for data in archive(live.rescue()).values() if isinstance(data, bytes)} == {b'1', b'2'} and second
+
+
 def test_a_sparse_file_stays_sparse(live):
-    live.hold(f=b'x' + bytes(8 << 20) + b'y')
+    live.hold(f=b'x')
     path = '/' + sorted(live.files)[0]
-    os.truncate(path, 1)
-    os.truncate(path, 1 << 30)
+    os.truncate(path, 64 << 20)
     shutil.rmtree(live.volume)
     component = next(item for item in live.rescue()['bundles'][0]['components'] if item['kind'] == 'open-files')
     assert component['bytes'] < 1 << 20

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 DESCRIPTION = '''
 The database server of the dead image recovers the data in a copy-on-write view and its own dump program writes them. No daemon, no network
-and no password is needed, and nothing of the disk is written. Root only. A dump is an addition: rescue the raw data too. SQL of a dump is
+and no password is needed, and nothing of the disk is written. Root only, but for --bundle. A dump is an addition: rescue the raw data too. SQL of a dump is
 run by whoever loads it: read it first where you do not trust the container.'''
 
 EXAMPLES = '''
 lifeboat dump /mnt/usb/dumps                          every database of every container
 lifeboat dump /mnt/usb/dumps db --databases postgresql
 lifeboat --host-root /mnt/dead dump /mnt/usb/dumps --scratch-dir /mnt/usb/tmp
+lifeboat dump /srv/dumps --bundle /srv/rescued/box     out of bundles, also as an ordinary user
 lifeboat dump /mnt/usb/dumps --check                  which there are, and what the view would take'''
 
 GO_ON = 'No half dump has its final name. Run the same command again.'
@@ -32,6 +33,7 @@ def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the dumps; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     parser.add_argument('--databases', metavar='KIND,...', action='append', default=[], help='of mariadb, mysql, postgresql, redis, sqlite (default: all)')
+    parser.add_argument('--bundle', metavar='PATH', help='out of a bundle, or of a folder of bundles, that were rescued before')
     parser.add_argument('--check', action='store_true', help='write nothing, say what would be dumped')
     parser.add_argument('--compression', choices=('auto', 'zstd', 'gzip', 'xz', 'none'), default='auto')
     parser.add_argument('--host-name', metavar='NAME', help='name of the folder in DEST (default: the name of the dead host)')
@@ -44,8 +46,11 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...dump import run as dumps
     before = os.umask(0o077)
     try:
-        with open_host(given) as host:
-            result = dumps.dump(host, request(given))
+        if given.bundle:
+            result = dumps.dump_bundles(request(given))
+        else:
+            with open_host(given) as host:
+                result = dumps.dump(host, request(given))
     finally:
         os.umask(before)
     if given.json:
@@ -67,7 +72,7 @@ def request(given: 'argparse.Namespace') -> 'Request':
         dest=os.path.abspath(os.fsencode(given.dest)), host_name=given.host_name, containers=tuple(given.containers),
         databases=tuple(part for each in given.databases for part in each.split(',') if part), compression=given.compression,
         scratch_dir=os.path.abspath(os.fsencode(given.scratch_dir)) if given.scratch_dir else None, scratch_size=size, timeout=seconds,
-        memory=memory, check_mode=given.check)
+        memory=memory, check_mode=given.check, path=os.path.abspath(os.fsencode(given.bundle)) if given.bundle else b'')
 
 
 def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:

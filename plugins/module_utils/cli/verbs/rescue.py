@@ -44,6 +44,8 @@ def arguments(parser: 'Parser') -> None:
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
                        help='only these files and folders of a container, volume:NAME, layer:NAME or image:REF; ** is any number of '
                             'folders. Everything else that is to be rescued must be named')
+    group.add_argument('--no-deployment', dest='deployment', action='store_false',
+                       help='leave out the original compose files, units and scripts that started the containers')
     group.add_argument('--open-files', action='store_true',
                        help='also deleted files that containers which still run have open; only for the disk of this very machine')
     group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
@@ -97,7 +99,8 @@ def params(given: 'argparse.Namespace') -> Dict[str, Any]:
         raise LifeboatError('--max-bytes or --dump-timeout: %s' % exc)
     include = listed(given.include or ()) or list(plan.DEFAULT)
     return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': listed(given.volumes),
-            'images': listed(given.images), 'paths': given.paths, 'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
+            'images': listed(given.images), 'paths': given.paths, 'deployment': given.deployment,
+            'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
             'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
             'image_optional': not given.refuse_if_tight, 'binds_optional': not given.refuse_if_tight,
             'quiesce': given.quiesce, 'freeze_timeout': 300, 'max_bytes': most, 'dump_scratch_dir': given.scratch_dir, 'dump_timeout': patience,

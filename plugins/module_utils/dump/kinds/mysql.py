@@ -3,10 +3,13 @@
 The first view uses the defaults of the image (page size, case of names, key files must fit the data), the second none. Then follow the levels of
 innodb_force_recovery: each in a fresh view, so even those that change data are harmless here.
 """
+import re
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ..room import Refused, Room
+from ..compare import Key, compare, few, label
+from ..insertrows import Counter
+from ..room import MAX_SAID, Refused, Room
 from ..target import Kind, Target, picked
 
 SOCKET = '/run/lifeboat/m.sock'
@@ -18,15 +21,63 @@ CHANGES_DATA = 4                        # from this level on rows may be missing
 OPTIONS = ('--socket=' + SOCKET, '--pid-file=/run/lifeboat/m.pid', '--skip-networking', '--skip-grant-tables', '--skip-log-bin', '--log-error=',
            '--init-file=', '--skip-slave-start', '--innodb-buffer-pool-size=64M', '--innodb-flush-log-at-trx-commit=0', '--innodb-flush-method=fsync',
            '--max-connections=10', '--tmpdir=/tmp', '--general-log=0', '--slow-query-log=0', '--loose-mysqlx=0', '--loose-innodb-use-native-aio=0',
-           '--loose-performance-schema=0', '--loose-plugin-maturity=unknown', '--local-infile=0', '--event-scheduler=0')
+           '--loose-performance-schema=0', '--loose-plugin-maturity=unknown', '--local-infile=0', '--event-scheduler=0', '--max-allowed-packet=1G')
+DUMP = ('--all-databases', '--single-transaction', '--quick', '--routines', '--events', '--triggers', '--hex-blob', '--tz-utc', '--comments', '--force',
+        '--max-allowed-packet=1G')
 SYSTEM = ('mysql', 'performance_schema', 'information_schema', 'sys')
+TABLES = 'select table_schema, table_name, table_type, engine from information_schema.tables where table_schema not in (%s)' % ', '.join(
+    "'%s'" % name for name in SYSTEM)
+# mysqldump leaves their rows out: they are in other tables, on another server, or nowhere
+WITHOUT_ROWS = ('MRG_MYISAM', 'MERGE', 'FEDERATED', 'BLACKHOLE')
+VERSIONED = 'SYSTEM VERSIONED'
+BATCH = 500                             # statements that the client gets at once: what it answers must fit into a pipe
+ESCAPED = re.compile(r'\\(.)', re.DOTALL)
+ESCAPES = {'n': '\n', 't': '\t', '0': '\0'}
+
+
+class Table(NamedTuple):
+    database: str
+    name: str
+    kind: str
+    engine: str
+
+
+class Client(object):
+    """What the running server is asked by the client of its image."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self._argv = [room.program(['mariadb', 'mysql'], FOLDERS), '--no-defaults', '-S', SOCKET, '-u', 'root', '-N', '-B']
+
+    def alive(self) -> bool:
+        return self.room.call(self._argv + ['-e', 'select 1'])[0] == 0
+
+    def ask(self, query: str) -> Optional[List[List[str]]]:
+        """The rows of QUERY; None if it fails, or if there are too many to take."""
+        said = bytearray()
+        status = self.room.stream(self._argv + ['-e', query], said.extend)
+        return None if status or len(said) > MAX_SAID else rows(bytes(said))
+
+    def count(self, tables: List[Tuple[str, str]]) -> Dict[Tuple[str, str], Optional[int]]:
+        """{(database, table): rows, None where the server cannot tell}."""
+        found: Dict[Tuple[str, str], Optional[int]] = dict.fromkeys(tables)
+        for begin in range(0, len(tables), BATCH):
+            batch = tables[begin:begin + BATCH]
+            # one that fails does not end the others (--force), so each says which it is
+            script = ''.join('select %d, count(*) from %s.%s;\n' % (number, quoted(database), quoted(name))
+                             for number, (database, name) in enumerate(batch))
+            said = self.room.call(self._argv + ['--force'], script.encode('utf-8', 'surrogateescape'))[1]
+            for row in rows(said):
+                if len(row) == 2 and row[0].isdigit() and row[1].isdigit() and int(row[0]) < len(batch):
+                    found[batch[int(row[0])]] = int(row[1])
+        return found
 
 
 def dump(room: Room, target: Target) -> Dict[str, Any]:
     folder = room.adopt(target.path)
     room.environment.update(picked(target.environment, 'PATH', 'LD_LIBRARY_PATH', 'TZ'))
     program = room.program(['mariadbd', 'mysqld'], FOLDERS)
-    client = [room.program(['mariadb', 'mysql'], FOLDERS), '--no-defaults', '-S', SOCKET, '-u', 'root', '-N', '-B']
+    client = Client(room)
     said = room.call([program, '--no-defaults', '--version'])[1]
     is_maria = b'MariaDB' in said
     if (target.engine == 'mariadb') != is_maria and target.version:
@@ -35,32 +86,51 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
     options = [program] + ([] if defaults else ['--no-defaults']) + ['--datadir=' + folder] + list(OPTIONS)
     began = time.monotonic()
     server = room.start(options + (['--innodb-force-recovery=%d' % level] if level else []))
-    room.ready(server, lambda: room.call(client + ['-e', 'select 1'])[0] == 0)
+    room.ready(server, client.alive)
     marks = ['ready after %.1f s' % (time.monotonic() - began)] + (['force_recovery=%d' % level] if level else [])
     partial = ['from innodb_force_recovery=%d on rows may be missing or wrong' % CHANGES_DATA] if level >= CHANGES_DATA else []
-    version = _lines(room, client, 'select version()')[:1]
-    status = room.stream([room.program(['mariadb-dump', 'mysqldump'], FOLDERS), '--no-defaults', '-S', SOCKET, '-u', 'root', '--all-databases',
-                          '--single-transaction', '--quick', '--routines', '--triggers', '--hex-blob', '--tz-utc', '--force'], room.out)
+    version = client.ask('select version()')
+    counter = Counter(room.out)
+    status = room.stream([room.program(['mariadb-dump', 'mysqldump'], FOLDERS), '--no-defaults', '-S', SOCKET, '-u', 'root'] + list(DUMP), counter.take)
     if status:
         partial.append('the dump program ended with status %d: see its log' % status)
-    counts = _counts(room, client)
+    if not counter.whole:
+        partial.append('the dump program ended before its last words')
+    counts = _compare(client, counter, target.verify, marks, partial)
     room.stop(server)
-    return {'version': version[0] if version else '', 'counts': counts, 'marks': marks, 'partial': partial}
+    return {'version': version[0][0] if version and version[0] else '', 'counts': counts, 'marks': marks, 'partial': partial}
 
 
-def _counts(room: Room, client: List[str]) -> Dict[str, Optional[int]]:
-    counts: Dict[str, Optional[int]] = {}
-    for line in _lines(room, client, "select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE' and "
-                       "table_schema not in (%s)" % ', '.join("'%s'" % name for name in SYSTEM)):
-        schema, tab, table = line.partition('\t')
-        found = _lines(room, client, 'select count(*) from %s.%s' % (quoted(schema), quoted(table))) if tab else []
-        counts['%s.%s' % (schema, table)] = int(found[0]) if found and found[0].isdigit() else None
-    return counts
+def _compare(client: Client, counter: Counter, count: bool, marks: List[str], partial: List[str]) -> Dict[str, Optional[int]]:
+    """The rows of each table; what is wrong with them is added to MARKS and PARTIAL."""
+    found = client.ask(TABLES)
+    if found is None or any(len(row) != 4 for row in found):
+        partial.append('its tables could not be listed, so nothing was compared')
+        return {}
+    tables = [table for table in (Table(*row) for row in found) if table.kind in ('BASE TABLE', VERSIONED)]
+    for what, listed, into in (
+            ('tables of the engines %s, whose rows are elsewhere: %%s' % ', '.join(WITHOUT_ROWS), [
+                table for table in tables if table.engine in WITHOUT_ROWS], marks),
+            ('tables in memory, which are empty after a crash: %s', [table for table in tables if table.engine == 'MEMORY'], marks),
+            ('the history of tables with system versioning is not in the dump: %s', [table for table in tables if table.kind == VERSIONED], partial)):
+        if listed:
+            into.append(what % ', '.join(few([label((table.database, table.name)) for table in listed])))
+    if not count:
+        marks.append('rows were not counted in the server')
+        return {}
+    counted: Dict[Key, Optional[int]] = {key: rows for key, rows in client.count([
+        (table.database, table.name) for table in tables if table.engine not in WITHOUT_ROWS]).items()}
+    compared = compare(counted, {key: rows for key, rows in counter.rows.items() if key[0] not in SYSTEM},
+                       {(table.database, table.name) for table in tables})
+    marks += compared.marks
+    partial += compared.partial
+    return compared.counts
 
 
-def _lines(room: Room, client: List[str], query: str) -> List[str]:
-    status, said = room.call(client + ['-e', query])
-    return said.decode('utf-8', 'replace').split('\n')[:-1] if status == 0 else []
+def rows(said: bytes) -> List[List[str]]:
+    """What the client prints with -B: a line for a row, tabs between values, and escapes in them."""
+    return [[ESCAPED.sub(lambda found: ESCAPES.get(found.group(1), found.group(1)), value) for value in line.split('\t')]
+            for line in said.decode('utf-8', 'surrogateescape').split('\n')[:-1]]
 
 
 def quoted(name: str) -> str:

@@ -23,6 +23,8 @@ APPEND_FOLDER = b'appendonlydir'        # of Redis 7
 OUT = 'lifeboat-dump.rdb'
 NAME = re.compile(r'[A-Za-z0-9_.-]{1,200}\Z')
 QUOTED = re.compile(r'["\\\n]')
+KEYS = re.compile(r'(db\d+):keys=(\d+)')
+MAGIC = re.compile(br'(?:REDIS|VALKEY)\d{3,4}')
 
 
 def dump(room: Room, target: Target) -> Dict[str, Any]:
@@ -40,18 +42,42 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
     server = room.start([program, config])
     room.ready(server, lambda: room.call(ask + ['ping'])[1].strip() == b'PONG')
     marks = ['ready after %.1f s' % (time.monotonic() - began)] + (['append-only files were loaded'] if append else [])
+    status, said = room.call(ask + ['info'])
+    info = dict(line.split(':', 1) for line in said.decode('utf-8', 'replace').splitlines() if ':' in line)
+    partial = [] if status == 0 and 'connected_clients' in info else ['its keys could not be counted']
     counts = {}
-    for line in room.call(ask + ['info', 'keyspace'])[1].decode('utf-8', 'replace').split('\n'):
-        found = re.match(r'(db\d+):keys=(\d+)', line)
+    for line in said.decode('utf-8', 'replace').splitlines():
+        found = KEYS.match(line)
         if found:
             counts[found.group(1)] = int(found.group(2))
-    version = re.search(r'(?:redis|valkey)_version:([0-9.]+)', room.call(ask + ['info', 'server'])[1].decode('utf-8', 'replace'))
+    # those that it passed over in a dump file, and those that it has deleted since
+    expired = sum(int(info[name]) for name in ('rdb_last_load_keys_expired', 'expired_keys') if info.get(name, '').isdigit())
+    if expired:
+        marks.append('keys whose time had run out, which every server deletes when it starts: %d' % expired)
     out = os.path.join(folder, OUT)
     if room.call(ask + ['--rdb', out])[0]:
         raise Refused('DUMP_SERVER_FAILED', 'the server did not write its dump file')
-    room.out_file(os.fsencode(out))
+    end = Watch()
+    room.out_file(os.fsencode(out), end.take)
+    if not end.whole():
+        partial.append('the dump file of the server has no end')
     room.stop(server)
-    return {'version': version.group(1) if version else '', 'counts': counts, 'marks': marks, 'partial': []}
+    return {'version': info.get('redis_version') or info.get('valkey_version', ''), 'counts': counts, 'marks': marks, 'partial': partial}
+
+
+class Watch(object):
+    """Looks at an RDB file while it passes: it begins with its magic, and ends with the opcode EOF and a checksum of 8 bytes."""
+
+    def __init__(self) -> None:
+        self._head = self._tail = b''
+
+    def take(self, data: bytes) -> None:
+        self._head = (self._head + data)[:9] if len(self._head) < 9 else self._head
+        self._tail = (self._tail + data)[-9:]
+
+    def whole(self) -> bool:
+        """Whether it was one."""
+        return bool(MAGIC.match(self._head)) and self._tail[:1] == b'\xff' and len(self._tail) == 9
 
 
 def choose(paths: List[str]) -> List[str]:

@@ -12,6 +12,7 @@ from . import configs, containers, liveness, orphans, rootcheck, stores, volumes
 
 if TYPE_CHECKING:
     from ...disk.host import HostRoot
+    from ...records.cluster import Cluster
     from .finding.candidates import RootCandidate
 
 
@@ -185,6 +186,10 @@ class DataRoot(api.Root):
         return self.stores.images()
 
     # -- the root as a whole ---------------------------------------------------------------------------------------------
+
+    def cluster(self, unlock_key: str = '') -> 'Optional[Cluster]':
+        from . import swarm  # few hosts are nodes of one
+        return swarm.read(self._dir, self._configs, unlock_key)
 
     def findings(self) -> List[model.Problem]:
         """Damaged indexes, half-removed layers, stores that Docker does not show."""

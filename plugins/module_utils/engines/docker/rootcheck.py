@@ -65,7 +65,7 @@ def _graphdriver(path: bytes, graph: 'Graphdriver') -> Iterator[model.Problem]:
 
 
 def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
-    """Yield a problem if a start of dockerd deletes what a swarm node has on this disk."""
+    """Yield what has to be known of a swarm node: its state is in no bundle, and a start of dockerd may delete it."""
     try:
         folder = root.descend(b'swarm')
         used = bool(folder.names())     # every data root has the folder
@@ -74,6 +74,9 @@ def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
         return
     if not used:
         return
+    if _is_manager(root):
+        yield problem('SWARM_MANAGER', wording.text(path), 'The host was a manager of a swarm. Services, networks, configs and secrets of the swarm are '
+                      'on its disk, and in no bundle.', 'Write them with docker_swarm_export, or lifeboat swarm DEST.')
     try:
         folder = root.descend(b'swarm/certificates')
         try:
@@ -88,6 +91,18 @@ def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
     yield problem('SWARM_REMOVED_AT_NEXT_START', where, '%s/certificates/swarm-node.crt is missing: the next start of dockerd '
                   'deletes everything in %s, the raft log with services and secrets too.' % (where, where),
                   'Copy the folder before dockerd is started on this disk.')
+
+
+def _is_manager(root: 'Dir') -> bool:
+    """Whether the root has something of the state of a swarm."""
+    try:
+        folder = root.descend(b'swarm/raft')
+        try:
+            return bool(folder.names())
+        finally:
+            folder.close()
+    except OSError:
+        return False
 
 
 def _hidden(path: bytes, births: Sequence[Birth], configured: Optional[str]) -> Iterator[model.Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import types
 
 import pytest
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     delivery_attempts as attempts,
@@ -96,12 +96,15 @@ def test_where_no_place_is_left_the_connection_is_named(monkeypatch):
         made.run()
 
 
-def test_a_host_that_is_lost_may_come_back_but_the_first_time_is_ansibles_business(monkeypatch):
+def test_a_host_that_is_lost_may_come_back(monkeypatch):
     lost = AnsibleConnectionFailure('lost')
     made = attempt(monkeypatch, [(5, attempts.SenderGone('')), None], [STARTED, lost, lost, STARTED])
     assert made.run()['changed'] is False
+    assert attempt(monkeypatch, [None], [lost, lost, STARTED]).run()['changed'] is False    # cut off while the module started
     with pytest.raises(AnsibleConnectionFailure):
-        attempt(monkeypatch, [None], [lost, STARTED]).run()
+        attempt(monkeypatch, [None], [lost, STARTED], patience=-1).run()
+    with pytest.raises(AnsibleError, match='no such module'):
+        attempt(monkeypatch, [None], [AnsibleError('no such module'), STARTED]).run()
     with pytest.raises(AnsibleConnectionFailure):
         attempt(monkeypatch, [(5, attempts.SenderGone('')), None], [STARTED, lost, lost, STARTED], patience=-1).run()
 

@@ -341,3 +341,45 @@ def test_a_layer_is_shared_only_if_it_is_what_its_name_says(tmp_path):
     write(end, 1, 'image/blobs/sha256/' + LAYER, b'other', 'mark')
     say(end, {'op': 'share', 'bundle': 'x', 'file': 'image/blobs/sha256/' + LAYER, 'sha256': LAYER})
     assert 'not what the host read' in end.failed['x'] and not (tmp_path / 'box' / 'images').exists()
+
+
+# -- the original files ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_original_files_of_a_host_arrive_verified(dead, tmp_path):
+    """The bundle `deployment`, with names that begin with a dot, as a rescue to the host itself writes it; a second run sends nothing."""
+    for name, content in (('compose.yaml', 'services: {wiki: {image: b}}\n'), ('.env', 'A=1\n'), ('a b.yml', 'x')):
+        deadroot.put(os.path.join(dead, b'opt/stacks/wiki', os.fsencode(name)), content)
+    try:
+        result, dummy = deliver(dead, tmp_path / 'there', include=('config',), deployment=True)
+        entry, = [item for item in result['bundles'] if item['kind'] == 'deployment']
+        assert (entry['status'], entry['changed'], entry['path']) == ('complete', True, str(tmp_path / 'there/box/deployment'))
+        assert result['deployment']['files'] == 2 and result['deployment']['differences'] == []
+        with registry.open_host(dead, [b'/var/lib/docker']) as host:
+            run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'here')), host_name='box', compression='none', include=('config',), deployment=True))
+        files = {}
+        for place in ('here', 'there'):
+            top = str(tmp_path / place / 'box/deployment')
+            subprocess.run(['sha256sum', '-c', '--quiet', '--strict', 'SHA256SUMS'], cwd=top, check=True)
+            files[place] = {os.path.relpath(os.path.join(path, name), top) for path, dummy, names in os.walk(top) for name in names}
+        assert files['here'] == files['there'] > {'deployment.json', 'files/opt/stacks/wiki/.env', 'files/opt/stacks/wiki/compose.yaml'}
+        again, dummy = deliver(dead, tmp_path / 'there', include=('config',), deployment=True)
+        assert not again['changed']
+    finally:
+        subprocess.run(['rm', '-rf', os.path.join(dead, b'opt')], check=True)
+
+
+@pytest.mark.parametrize('value', [
+    {'differences': 'x'}, {'differences': [3]}, {'differences': [{'file': 3}]}, {'files': -1}, {'files': 'x'}, {'undecided': [3]}, [],
+    {'differences': [{}] * 2000}])
+def test_what_a_node_says_of_deployments_has_its_form(tmp_path, value):
+    end = receiver(tmp_path)
+    with pytest.raises(delivery.ProtocolError):
+        say(end, {'op': 'end', 'result': {'bundles': [], 'problems': [], 'summary': {}, 'deployment': value}})
+
+
+def test_texts_of_a_difference_are_shown_and_other_keys_dropped(tmp_path):
+    end = receiver(tmp_path)
+    say(end, {'op': 'end', 'result': {'bundles': [], 'problems': [], 'summary': {}, 'deployment': {
+        'files': 1, 'ansible_facts': {}, 'differences': [{'file': '\x1b[31m', 'evil': 1}], 'undecided': ['\u202e']}}})
+    assert end.result()['deployment'] == {'files': 1, 'differences': [{'file': '\\x1b[31m'}], 'undecided': ['\\u202e']}

@@ -5,6 +5,7 @@ share it: each asks for its own namespaces.
 ``metadata.db`` maps those to numbered folders and to their parents. Where meta.db is damaged, the snapshot names
 themselves still end with the container id; where both are, only the folders remain, unordered and unowned.
 """
+import copy
 import hashlib
 import os
 import re
@@ -119,6 +120,14 @@ class ContainerdStore(object):
 
     def close(self) -> None:
         self.root.close_all()
+
+    def within(self, namespace: str) -> 'ContainerdStore':
+        """The same store with one namespace. What was read is shared, and it is closed with this one."""
+        self.meta()
+        self.snapshotters()
+        found = copy.copy(self)
+        found.wanted = [namespace]
+        return found
 
     # -- databases -----------------------------------------------------------------------------------------------------
 

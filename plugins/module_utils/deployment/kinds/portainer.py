@@ -1,0 +1,105 @@
+"""Stacks of Portainer: compose/N/ of its volume, with names and variables from its database portainer.db (bbolt)."""
+import posixpath
+from typing import Any, Dict, Iterator, List, Tuple
+
+from ...formats import boltdb, jsonish
+from ...formats.values import as_dict, as_list, as_str
+from ...formats.wording import show
+from ..finding import project_of
+from ..model import MISSING, UNREADABLE, Kind, Left, NotTaken, Place, Scene, Stack, note
+
+NAME = 'portainer'
+DATABASE = b'portainer.db'
+LARGEST = 256 << 20
+DATA = '/data'                          # where Portainer's container has its volume
+
+
+def find(scene: Scene) -> Iterator[Stack]:
+    for folder in homes(scene):
+        yield from _stacks(scene, folder)
+
+
+def homes(scene: Scene) -> Iterator[bytes]:
+    """Yield the folders of the host that hold Portainer's data: volumes and binds with its database in them."""
+    seen = set()
+    places = [path for dummy, path in scene.volumes]
+    places += [mount.path for container in scene.containers for mount in container.mounts if mount.type == 'bind' and mount.path is not None
+               and mount.destination.rstrip('/') == DATA]
+    for real in places:
+        folder = scene.door.disk.to_host(real)
+        if folder not in seen and any(scene.door.maybe(name, folder) for name in (DATABASE, b'portainer.edb')):
+            seen.add(folder)
+            yield folder
+
+
+def _stacks(scene: Scene, home: bytes) -> Iterator[Stack]:
+    records, problem = _records(scene, home)
+    known = set()
+    for number, record in sorted(records.items()):
+        stack = _stack(scene, home, number, record)
+        known.add(number)
+        yield stack._replace(left=stack.left + ((problem,) if problem is not None else ()))
+    for name in scene.door.names(home + b'/compose'):
+        if name.isdigit() and int(name) not in known:
+            yield _stack(scene, home, int(name), {})
+    if problem is not None and not records:
+        yield Stack(NAME, 'portainer.db', 'the database of Portainer in %s' % show(home), left=(problem,))
+
+
+def _records(scene: Scene, home: bytes) -> Tuple[Dict[int, Dict[str, Any]], Any]:
+    """({ID: record of a stack}, a Left if the database cannot be read)."""
+    place = scene.door.maybe(DATABASE, home)
+    evidence = 'Portainer in %s' % show(home)
+    if place is None:
+        why = NotTaken(UNREADABLE, 'the database is encrypted; names and variables of the stacks are not known')
+        return {}, note(home + b'/portainer.edb', why, evidence)
+    found: Dict[int, Dict[str, Any]] = {}
+    try:
+        bucket = boltdb.open_db(scene.door.read(place, LARGEST)).root.bucket(b'stacks')
+        for key, value in bucket.items([]) if bucket is not None else ():
+            record = as_dict(jsonish.loads(value)) if value is not None else {}
+            if len(key) == 8 and record:
+                found[int.from_bytes(key, 'big')] = record
+    except (NotTaken, ValueError) as exc:
+        return found, note(place.path, NotTaken(UNREADABLE, str(exc)), evidence)
+    return found, None
+
+
+def _stack(scene: Scene, home: bytes, number: int, record: Dict[str, Any]) -> Stack:
+    """One stack. Its folder is ProjectPath as Portainer's container sees it; older versions have none."""
+    folder, base = _folder(scene, home, number, record)
+    entry = as_str(record.get('EntryPoint')) or as_str(record.get('entryPoint')) or _first(scene, base)
+    evidence = 'stack %d in the database of Portainer' % number if record else 'compose/%d of Portainer' % number
+    compose: List[Place] = []
+    left: List[Left] = []
+    for name in [entry] + [one for one in as_list(record.get('AdditionalFiles')) if isinstance(one, str)]:
+        try:
+            compose.append(scene.door.find(name, base, scene.door.find(home).real))
+        except NotTaken as exc:
+            left.append(note(name or base, exc if name else NotTaken(MISSING, 'there is no compose file in it'), evidence))
+    env = {as_str(one.get('name')): as_str(one.get('value')) for one in map(as_dict, as_list(record.get('Env'))) if as_str(one.get('name'))}
+    title = as_str(record.get('Name')) or 'stack %d' % number
+    files = tuple(compose)
+    beside = scene.door.beside(base, (b'stack.env', b'.env'))
+    return Stack(NAME, title, evidence, folder, base, files, tuple(beside[name] for name in (b'.env', b'stack.env') if name in beside), env,
+                 left=tuple(left), project=project_of(scene, files, title))
+
+
+def _folder(scene: Scene, home: bytes, number: int, record: Dict[str, Any]) -> Tuple[str, bytes]:
+    """(folder of a stack as Portainer sees it, on the host). Stacks of a repository have a folder for each version."""
+    path = as_str(record.get('ProjectPath'))
+    inside = posixpath.normpath(path) if path.startswith(DATA + '/') else '%s/compose/%d' % (DATA, number)
+    base = home + b'/' + inside[len(DATA) + 1:].encode('utf-8', 'surrogateescape')
+    versions = [name for name in scene.door.names(base) if name[:1] == b'v' and name[1:].isdigit()]
+    if versions and not _first(scene, base):
+        newest = max(versions, key=lambda name: int(name[1:]))
+        return '%s/%s' % (inside, newest.decode()), base + b'/' + newest
+    return inside, base
+
+
+def _first(scene: Scene, base: bytes) -> str:
+    from ..finding import COMPOSE_NAMES
+    return next((name.decode() for name in COMPOSE_NAMES if scene.door.maybe(name, base) is not None), '')
+
+
+KIND = Kind(NAME, find)

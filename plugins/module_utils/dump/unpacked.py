@@ -1,0 +1,226 @@
+"""A container of a verified bundle, unpacked into a scratch folder, as the records that a dump works with.
+
+Each layer of its image gets a folder, as overlayfs has it, and each volume and bind another one. An ordinary user owns all of them: what the
+owners were is not kept, and programs of the image run as that user.
+"""
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import stat
+import tempfile
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+
+from ..archive import compress, tarread, unpack
+from ..archive.progress import human
+from ..bundles import reading, source as sources
+from ..disk import fsinfo
+from ..disk.errors import LifeboatError
+from ..engines import api
+from ..formats import gunzip, whiteouts, wording
+from ..images import loadfile, store as imagestore
+from ..records import model
+
+MIN_ROOM = 64 << 20                     # bytes that are left free
+ID = re.compile(r'[0-9a-f]{12,64}\Z')
+NOTHING_TO_START = ('The bundle has neither an image nor a rootfs, so there is no program that could read its databases; rescue with include: '
+                    '[image, writable, volumes]')
+# of overlayfs, in a view of root's and of an ordinary user's
+_OPAQUE = {True: 'trusted.overlay.opaque', False: 'user.overlay.opaque'}
+
+
+class Root(object):
+    """Stands for the data root that the container was on: none of it is here."""
+    liveness = api.NOT_KNOWN
+    is_copy = True                      # nobody else uses these files, and an ordinary user owns them
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+
+    def places(self) -> Tuple[bytes, ...]:
+        """What may not be written."""
+        return (self.path,)
+
+    @staticmethod
+    def alive(dummy: Any) -> None:
+        """No process has its container."""
+
+
+class Host(NamedTuple):
+    """Stands for the host."""
+    roots: Tuple[Root, ...]
+
+
+@contextlib.contextmanager
+def opened(source: sources.Source, scratch: bytes) -> Iterator[Tuple[Host, model.Container]]:
+    """Unpack the container of SOURCE (read, so verified) into a new folder in SCRATCH, which is removed at the end -> (Host, Container).
+    Raises LifeboatError, OSError."""
+    _refuse_without_room(source, scratch)
+    work = tempfile.mkdtemp(prefix=b'.lifeboat-bundle-', dir=scratch)
+    try:
+        os.chmod(work, 0o711)           # programs of the image run as other users
+        maker = _Maker(source, work)
+        layers = maker.layers()
+        mounts = tuple(maker.mounts())
+        record = model.Container(
+            id=source.id if ID.match(source.id) else 'unknown', name=source.name, created=None, image_id=None, image_reference=None, labels={},
+            state={}, root=work, folder=None, store='bundle', driver=None, status=model.COMPLETE, problems=(),
+            stack=model.Stack(layers[0], None, layers[1:]), mounts=mounts, log=None, definition=source.definition, records={}, sources={})
+        yield Host((Root(source.info.path),)), record
+    finally:
+        if os.geteuid() != 0:
+            _own(work)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _image_bytes(info: reading.BundleInfo) -> int:
+    sizes = [item.get('source_bytes') for item in reading.components(info.manifest, 'image')]
+    return sum(size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0)
+
+
+def _refuse_without_room(source: sources.Source, scratch: bytes) -> None:
+    if fsinfo.lies_inside(scratch, source.info.path):
+        raise LifeboatError('scratch_dir %s lies inside the bundle %s' % (wording.text(scratch), wording.show(source.info.path)))
+    top = [part.bytes or 0 for part in source.of('rootfs')[:1]] or [_image_bytes(source.info)] + [part.bytes or 0 for part in source.of('writable')]
+    size = sum(top) + sum(part.bytes or 0 for part in source.of('volume') + source.of('bind'))
+    free = fsinfo.free(scratch).bytes - MIN_ROOM
+    if size > free:
+        raise LifeboatError('The bundle %s takes %s when it is unpacked, and %s has %s. Choose another scratch_dir' % (
+            wording.show(source.info.path), human(size), wording.text(scratch), human(max(0, free))))
+
+
+class _Maker(object):
+    """Makes the folders of one bundle in WORK."""
+
+    def __init__(self, source: sources.Source, work: bytes) -> None:
+        self._source = source
+        self._work = work
+        self._root = os.geteuid() == 0
+        self._encoding = model.OVERLAY if self._root else model.OVERLAY_USER
+        self._number = 0
+
+    def _folder(self, private: bool) -> bytes:
+        """A new folder. A database server refuses data that others may read, and without root no archive sets the mode of its top."""
+        self._number += 1
+        path = os.path.join(self._work, b'%d' % self._number)
+        os.mkdir(path, 0o700 if private and not self._root else 0o755)
+        return path
+
+    def layers(self) -> Tuple[model.Layer, ...]:
+        """The file system of the container, top first."""
+        whole = self._source.of('rootfs')
+        if whole:
+            return (self._layer(self._unpacked(whole[0], False)),)
+        if not self._source.of('image'):
+            raise LifeboatError(NOTHING_TO_START)
+        folders = list(reversed(self._image()))
+        if not self._source.image_digest:           # else its last layer is the writable one
+            folders[:0] = [self._unpacked(part, False) for part in self._source.of('writable')[:1]]
+        for folder in folders:
+            _mark(folder, self._root)
+        return tuple(map(self._layer, folders))
+
+    def _layer(self, path: bytes) -> model.Layer:
+        return model.Layer(path, self._encoding)
+
+    def mounts(self) -> Iterator[model.Mount]:
+        """Its mounts, those in the bundle with the folders that they are in now."""
+        volumes = {part.name: part for part in self._source.of('volume')}
+        binds = {part.destination: part for part in self._source.of('bind')}
+        for mount in self._source.mounts:
+            part = volumes.get(mount.name or '') if mount.type == 'volume' else binds.get(mount.destination) if mount.type == 'bind' else None
+            if not mount.destination.startswith('/') or '\0' in mount.destination:
+                continue
+            yield mount._replace(path=self._unpacked(part, True) if part is not None else None)
+
+    def _unpacked(self, part: sources.Part, private: bool) -> bytes:
+        """Unpack an archive -> its folder, or its file where it is of one."""
+        folder = self._folder(private)
+        fd = reading.open_file(self._source.info, part.file)
+        try:
+            stream = compress.open_reader(fd, compress.codec_of(part.file))
+            try:
+                done = unpack.unpack(stream, folder, wording.show(part.file), self._root, part.bytes)
+            finally:
+                stream.close()
+            reading.refuse_changed(self._source.info, part.file, fd)
+        finally:
+            os.close(fd)
+        names = os.listdir(folder)
+        return os.path.join(folder, names[0]) if part.kind == 'bind' and not done.root and len(names) == 1 else folder
+
+    def _image(self) -> List[bytes]:
+        """Folders of the layers of the image, lowest first."""
+        wanted = self._read(lambda stream: loadfile.pick(loadfile.read(stream), self._source.image_digest)).diff_ids
+        left = _image_bytes(self._source.info)
+
+        def unpack_all(stream: loadfile.Stream) -> Dict[str, bytes]:
+            made: Dict[str, bytes] = {}
+            reader = tarread.Reader(stream, 'the image')
+            for member in reader:
+                if member.kind == tarread.FILE and member.name.startswith(b'blobs/'):
+                    self._blob(reader.pieces(), set(wanted) - set(made), left, made)
+            return made
+        made = self._read(unpack_all)
+        if set(wanted) - set(made):
+            raise LifeboatError('%d layers of the image in the bundle %s are missing, or packed in a way that is not read here; rescue with include: '
+                                '[rootfs, volumes]' % (len(set(wanted) - set(made)), wording.show(self._source.info.path)))
+        return [made[diff_id] for diff_id in wanted]
+
+    def _blob(self, raw: Iterable[bytes], wanted: Any, limit: int, made: Dict[str, bytes]) -> None:
+        """Unpack a blob if it is a layer that is WANTED; its checksum tells."""
+        digest = hashlib.sha256()
+
+        def hashed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+            for piece in pieces:
+                digest.update(piece)
+                yield piece
+        first = next((piece for piece in raw if piece), b'')
+        if first[:1] in (b'{', b'[', b''):
+            return                      # a document
+        folder = self._folder(False)
+        stream = loadfile.Stream(hashed(gunzip.contents(loadfile.Stream(_chain(first, raw)))))
+        try:
+            unpack.unpack(stream, folder, 'a layer of the image', self._root, limit)
+            while stream.read():
+                pass                    # what stands behind the end of the tar belongs to the checksum
+        except (tarread.ArchiveError, gunzip.GunzipError):
+            return                      # no layer; if it should be one, it is missing
+        found = 'sha256:' + digest.hexdigest()
+        if found in wanted:
+            made[found] = folder
+
+    def _read(self, use: Callable[[loadfile.Stream], Any]) -> Any:
+        stream = loadfile.Stream(imagestore.loadable(self._source.info.path))
+        try:
+            return use(stream)
+        finally:
+            stream.close()
+
+
+def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _mark(top: bytes, root: bool) -> None:
+    """What an archive of a layer says by names, overlayfs says by device nodes and an attribute."""
+    for folder, dummy, names in os.walk(top):
+        for name in names:
+            kind, hidden = whiteouts.meaning(name)
+            if kind is None:
+                continue
+            os.unlink(os.path.join(folder, name))
+            if kind == whiteouts.OPAQUE_MARKER:
+                os.setxattr(folder, _OPAQUE[root], b'y')
+            elif kind == whiteouts.WHITEOUT_MARKER and not os.path.lexists(os.path.join(folder, hidden)):
+                os.mknod(os.path.join(folder, hidden), stat.S_IFCHR, os.makedev(0, 0))
+
+
+def _own(top: bytes) -> None:
+    """Let the owner look into, and empty, every folder."""
+    os.chmod(top, 0o700)
+    for entry in os.scandir(top):
+        if entry.is_dir(follow_symlinks=False):
+            _own(entry.path)

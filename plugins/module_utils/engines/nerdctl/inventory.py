@@ -1,0 +1,173 @@
+"""One containerd root of nerdctl: what engines.api.Root offers, put together of the parts in this folder."""
+import os
+import re
+from typing import Any, Dict, Iterator, List, Optional
+
+from ...formats import wording
+from ...layers import privileges
+from ...records import model
+from .. import api
+from ..shared.containerd import databases, liveness, orphans, owners
+from ..shared.containerd.finding import Candidate
+from ..shared.containerd.images import Images
+from ..shared.containerd.objects import Object, objects
+from ..shared.containerd.store import ContainerdStore
+from . import containers, definition, stores, volumes
+from .engine import NAME
+
+ADDRESS = re.compile(r'(/.*/[0-9a-f]{8})/containers/[^/]+/[^/]+\Z')
+
+
+class NerdctlRoot(api.Root):
+    """DISK: disk.host.HostRoot; CANDIDATE: shared.containerd.finding.Candidate. Raises OSError."""
+    engine = NAME
+
+    def __init__(self, disk: Any, candidate: Candidate) -> None:
+        super(NerdctlRoot, self).__init__()
+        self._disk, self._candidate = disk, candidate
+        self.path, self.recorded_path = candidate.path, candidate.recorded
+        self._store = ContainerdStore(candidate.path, candidate.uid is not None)
+        self.idmap = owners.map_of(disk, candidate)
+        self.user = wording.show(candidate.user) if candidate.user else None
+        self.liveness = liveness.of_daemon(disk)
+        mine = stores.mine(self._store)
+        self._namespaces = sorted(mine)
+        self._folders = self._own_folders(mine)
+        self._objects = {ident: item for items in mine.values() for ident, item in items.items()}
+        self._known = set(self._objects)
+        self._names = self._recorded_names()
+        if self._store.meta() is None:
+            self._without_database()
+        self._stores: Dict[str, ContainerdStore] = {}
+        self._images: Dict[str, Images] = {}
+        self._readers = containers.Readers(disk, self._within, self._folders, self.volumes, self._images_of, self._names, candidate.path,
+                                           candidate.recorded, candidate.uid is None and not privileges.sees_trusted(), self.idmap)
+        self._containers: Dict[str, model.Container] = {}
+        self._running: Optional[Dict[str, int]] = None
+        self._volumes: Optional[Dict[str, model.Volume]] = None
+
+    def close(self) -> None:
+        self._store.close()
+
+    # -- where things lie ----------------------------------------------------------------------------------------------------------
+
+    def _own_folders(self, mine: Dict[str, Dict[str, Object]]) -> List[stores.Folder]:
+        """nerdctl's folders: the usual one, and those that labels of containers name."""
+        found = stores.usual_folders(self._disk, self._candidate)
+        for items in mine.values():
+            for item in items.values():
+                match = ADDRESS.match(item.labels.get(stores.STATE, ''))
+                recorded = os.fsencode(match.group(1).encode('utf-8', 'replace')) if match else b''
+                if recorded and recorded not in [folder.recorded for folder in found]:
+                    try:
+                        found.append(stores.Folder(self._disk.resolve(recorded), recorded))
+                    except OSError:
+                        continue
+        return found
+
+    def _recorded_names(self) -> Dict[str, str]:
+        found = {}
+        for folder in self._folders:
+            for namespace, name in stores.named(folder, b'names'):
+                try:
+                    ident = self._disk.read(os.path.join(folder.recorded, b'names', namespace.encode(), name), 256).strip().decode('ascii', 'replace')
+                except OSError:
+                    continue
+                found[ident] = name.decode('utf-8', 'backslashreplace')
+        return found
+
+    def _without_database(self) -> None:
+        """meta.db is lost: nerdctl's folders name the containers."""
+        for folder in self._folders:
+            for namespace, raw in stores.named(folder, b'containers'):
+                ident = raw.decode('ascii', 'replace')
+                if containers.ID.match(ident):
+                    self._objects[ident] = Object(ident, namespace)
+                    self._namespaces = sorted(set(self._namespaces) | {namespace})
+
+    def _within(self, namespace: str) -> ContainerdStore:
+        if namespace not in self._stores:
+            self._stores[namespace] = self._store.within(namespace)
+        return self._stores[namespace]
+
+    def _images_of(self, namespace: str) -> Images:
+        if namespace not in self._images:
+            self._images[namespace] = Images(self._within(namespace), False)
+        return self._images[namespace]
+
+    def places(self) -> List[bytes]:
+        return [self.path] + [folder.path for folder in self._folders]
+
+    def facts(self) -> Dict[str, Any]:
+        """Snapshotters in use, what named the root, and where nerdctl keeps the content of a volume."""
+        ranges = self.idmap.uid_ranges if self.idmap is not None else ()
+        groups = self.idmap.gid_ranges if self.idmap is not None else ()
+        found = {'drivers': sorted(name for name, shots in self._store.snapshotters().items() if shots.numbers()),
+                 'userns': '%d:%d' % (ranges[0].host, groups[0].host) if ranges and groups else None, 'rootless': self._candidate.uid is not None,
+                 'containerd_roots': [wording.text(self.path)], 'found_by': list(self._candidate.why)}
+        if self._folders:
+            found['volume_path'] = wording.text(os.path.join(self._folders[0].recorded, b'volumes/default/{name}/_data'))
+        return found
+
+    # -- containers ----------------------------------------------------------------------------------------------------------------
+
+    def container_ids(self) -> List[str]:
+        return sorted(self._objects)
+
+    def names(self) -> Dict[str, Optional[str]]:
+        return {ident: containers.name_of(self._readers, item) for ident, item in self._objects.items()}
+
+    def container(self, ident: str) -> model.Container:
+        if ident not in self._containers:
+            self._containers[ident] = containers.read(self._readers, self._objects[ident], ident in self._known)
+        return self._containers[ident]
+
+    def image_of(self, container: model.Container) -> Optional[model.Image]:
+        item = self._objects[container.id]
+        found = self._images_of(item.namespace).find(item.image)
+        return found if found is not None and found.config else None
+
+    def alive(self, container: model.Container) -> Optional[int]:
+        if self._running is None:
+            self._running = liveness.running(self._disk) if self._disk.is_live else {}
+        return self._running.get(container.id)
+
+    # -- volumes and images --------------------------------------------------------------------------------------------------------
+
+    def volumes(self) -> Dict[str, model.Volume]:
+        if self._volumes is None:
+            anonymous = {volumes.volume_name(item.namespace, name) for item in self._objects.values() for name in definition.anonymous(item.labels)}
+            self._volumes = volumes.all_of(self._folders, self.path, self.idmap, anonymous)
+        return self._volumes
+
+    def used_by(self) -> Dict[str, List[str]]:
+        found: Dict[str, List[str]] = {}
+        for ident in self.container_ids():
+            for mount in self.container(ident).mounts:
+                if mount.type == 'volume' and mount.name and ident not in found.setdefault(mount.name, []):
+                    found[mount.name].append(ident)
+        return found
+
+    def lost_volume(self, name: str, users: List[str]) -> model.Volume:
+        return volumes.lost(name, users, self.path)
+
+    def images(self) -> Iterator[model.Image]:
+        """Of every namespace, each once; those of Kubernetes are told by its own root."""
+        told = set()
+        for namespace in self._namespaces:
+            for image in self._images_of(namespace).all() if namespace != stores.KUBERNETES else ():
+                if image.id not in told:
+                    told.add(image.id)
+                    yield image
+
+    # -- the root as a whole -------------------------------------------------------------------------------------------------------
+
+    def orphans(self) -> Iterator[model.Orphan]:
+        for namespace in self._namespaces:
+            if namespace != stores.KUBERNETES:
+                owned = {item.snapshot for item in objects(self._store, namespace).values()} | set(self._objects)
+                yield from orphans.unowned(self._within(namespace), owned, self.path, self.idmap)
+
+    def findings(self) -> List[model.Problem]:
+        """Damaged databases."""
+        return list(databases.findings(self._store))

@@ -1,0 +1,20 @@
+"""Whose files lie in the containerd root of a user without root."""
+from typing import Any, Optional
+
+from ....disk import safeio
+from ....layers import idmap
+from .finding import Candidate
+
+
+def map_of(disk: Any, candidate: Candidate) -> Optional[idmap.IdMap]:
+    """The IdMap of a Candidate, None for root's."""
+    if candidate.uid is None and not candidate.user:
+        return None
+    st = safeio.lstat(candidate.path)
+    texts = []
+    for path in (b'/etc/subuid', b'/etc/subgid'):
+        try:
+            texts.append(disk.read(path, 1 << 20))
+        except OSError:
+            texts.append(b'')
+    return idmap.from_rootless(st.st_uid, st.st_gid, candidate.user, *texts)

@@ -1,0 +1,117 @@
+"""borg: a bundle is an archive. Its name is lifeboat-GROUP-HOST-NAME-TIME-DIGEST, its comment has the tags.
+
+The group comes first, so that a pattern for `borg prune` matches one group whatever the names behind it are.
+https://borgbackup.readthedocs.io: "Environment Variables", "borg create". Tried with 1.2.
+"""
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories import base, programs, tags as door
+
+KEY = re.compile(r'lifeboat-([0-9a-f]{16})-[A-Za-z0-9_.-]{1,130}-(\d{8}T\d{6}Z)-([0-9a-f]{16})\Z', re.ASCII)
+# pieces of about 128 KiB: a database changes single pages, and with borg's own of 2 MiB each page costs as much
+CHUNKS = 'buzhash,13,22,17,4095'
+NONE = ('does not exist', 'is not a valid repository')
+
+
+class Borg(base.Repository):
+    NAME = PROGRAM = 'borg'
+    NAMES_LOCK = ('Failed to create/acquire the lock',)
+
+    def secure(self, environment: dict[str, str], password: str | None) -> None:
+        environment['BORG_REPO'] = self.settings.location
+        environment['BORG_EXIT_CODES'] = 'legacy'       # 0, 1: warnings, 2: an error
+        if password is not None:
+            environment['BORG_PASSPHRASE'] = password
+            for name in ('BORG_PASSCOMMAND', 'BORG_PASSPHRASE_FD'):
+                environment.pop(name, None)
+
+    def run(self, arguments: Sequence[str], **more: Any) -> bytes:
+        try:
+            return super().run(arguments, **more)
+        except base.RepositoryError as exc:
+            if any('%s.' % each in str(exc) for each in NONE) and 'epository' in str(exc) and arguments[0] != 'init':
+                raise base.RepositoryError('%s. If it is a new one, make it with init: true or `borg init`.' % str(exc).rstrip('.')) from exc
+            raise
+
+    def create(self) -> bool:
+        try:
+            self.program.run(['list', '--last=1', '::'])
+            return False
+        except programs.ProgramError as exc:
+            if not any(each in exc.said for each in NONE):
+                raise base.RepositoryError('The repository %s: %s' % (self.shown, exc)) from exc
+        # where there is no password the key is not protected, and the data are in the clear
+        secret = bool(self.program.environment.get('BORG_PASSPHRASE') or self.program.environment.get('BORG_PASSCOMMAND'))
+        if not secret:
+            raise base.RepositoryError('A new borg repository needs a password: set password or password_file.')
+        self.run(['init', '--encryption=repokey-blake2'])
+        return True
+
+    def stored(self) -> list[base.Stored]:
+        said = _loads(self.run(['list', '--json', '--glob-archives=lifeboat-*', '--format={archive}{comment}', '::']))
+        listed = said.get('archives') if isinstance(said, dict) else None
+        if not isinstance(listed, list):
+            raise base.RepositoryError('borg gave no list: is program really borg?')
+        found = []
+        for item in listed:
+            key, comment = (item.get('archive'), item.get('comment')) if isinstance(item, dict) else (None, None)
+            match = KEY.match(key) if isinstance(key, str) else None
+            tags = door.read(comment.split(' ')) if isinstance(comment, str) else None
+            if match and tags is not None and (match.group(1), match.group(3)) == (tags.group, tags.bundle[:16]):
+                found.append(base.Stored(str(key), match.group(2), tags))
+        return sorted(found, key=lambda each: each.when)
+
+    def store(self, folder: bytes, names: Sequence[bytes], tags: door.Tags) -> tuple[str, int | None]:
+        key = 'lifeboat-%s-%s-%s-%s' % (tags.group, tags.label(), base.now(), tags.bundle[:16])
+        arguments = ['create', '--json', '--chunker-params=' + CHUNKS, '--compression=auto,zstd', '--comment=' + ' '.join(tags.words()),
+                     '--paths-from-stdin', '--paths-delimiter=\\0', '--', '::' + key]
+        try:
+            out = self.run(arguments, folder=folder, stdin=b''.join(name + b'\0' for name in names))
+        except base.RepositoryError as exc:
+            cause = exc.__cause__
+            if isinstance(cause, programs.ProgramError) and cause.status == 1:
+                self.remove(key)        # a warning: a file that it could not read, or that changed
+            raise base.RepositoryError('%s. The bundle is not in it.' % str(exc).rstrip('.')) from exc
+        said = _loads(out)
+        stats = (said.get('archive') or {}).get('stats') if isinstance(said, dict) and isinstance(said.get('archive'), dict) else None
+        stats = stats if isinstance(stats, dict) else {}
+        if stats.get('nfiles') != len(names):
+            self.remove(key)
+            raise base.RepositoryError('borg read %s of %d files. The bundle is not in %s: run again.' % (
+                show(stats.get('nfiles')), len(names), self.shown))
+        added = stats.get('deduplicated_size')
+        return key, added if isinstance(added, int) else None
+
+    def remove(self, key: str) -> None:
+        self.run(['delete', '--', '::' + key])
+
+    def tar(self, key: str) -> list[str]:
+        return ['export-tar', '--', '::' + key, '-']
+
+    def prune(self, keep: Mapping[str, Any], check_mode: bool) -> int:
+        policy = ['--keep-%s=%s' % (key, value) for key, value in keep.items()]
+        before = self.stored()
+        counted: dict[str, int] = {}
+        for item in before:
+            counted[item.tags.group] = counted.get(item.tags.group, 0) + 1
+        gone = 0
+        for group, number in counted.items():
+            if number > 1:
+                said = self.run(['prune', '--list', '--glob-archives=lifeboat-%s-*' % group] + policy
+                                + (['--dry-run'] if check_mode else []) + ['::'], messages_too=True)
+                gone += sum(line.startswith((b'Would prune:', b'Pruning archive')) for line in said.splitlines())
+        if gone and not check_mode:
+            self.run(['compact', '::'])
+        return gone
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None

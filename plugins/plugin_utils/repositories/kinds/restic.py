@@ -1,0 +1,130 @@
+"""restic: a bundle is a snapshot, with tags. Its `host` is HOST/KIND:NAME and the group, by which `restic forget` counts.
+
+https://restic.readthedocs.io: "Environment Variables", "Scripting". Tried with 0.14; newer options are not used.
+"""
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories import base, programs, tags as door
+
+KEY = re.compile(r'[0-9a-f]{64}\Z')
+SHORT_KEY = re.compile(r'[0-9a-f]{8,64}\Z')
+WHEN = re.compile(r'\d{4}-\d\d-\d\dT[0-9:.]{8,20}(?:Z|[+-]\d\d:\d\d)\Z', re.ASCII)
+NONE = ('Is there a repository at the following location', 'unable to open config file', 'repository does not exist')
+
+
+class Restic(base.Repository):
+    NAME = PROGRAM = 'restic'
+    NAMES_LOCK = ('repository is already locked', 'unable to create lock in backend')
+
+    def secure(self, environment: dict[str, str], password: str | None) -> None:
+        environment['RESTIC_REPOSITORY'] = self.settings.location
+        environment.pop('RESTIC_REPOSITORY_FILE', None)
+        if password is not None:
+            environment['RESTIC_PASSWORD'] = password
+            for name in ('RESTIC_PASSWORD_FILE', 'RESTIC_PASSWORD_COMMAND'):
+                environment.pop(name, None)
+        environment['RESTIC_PROGRESS_FPS'] = '0.001'
+
+    def run(self, arguments: Sequence[str], **more: Any) -> bytes:
+        try:
+            return super().run(arguments, **more)
+        except base.RepositoryError as exc:
+            if any(each in str(exc) for each in NONE) and arguments[0] != 'init':
+                raise base.RepositoryError('%s. If it is a new one, make it with init: true or `restic init`.' % str(exc).rstrip('.')) from exc
+            raise
+
+    def create(self) -> bool:
+        try:
+            self.program.run(['cat', 'config'])
+            return False
+        except programs.ProgramError as exc:
+            if not any(each in exc.said for each in NONE):
+                raise base.RepositoryError('The repository %s: %s' % (self.shown, exc)) from exc
+        self.run(['init'])
+        return True
+
+    def stored(self) -> list[base.Stored]:
+        found = []
+        for item in _list_of(self.run(['snapshots', '--json', '--tag=' + door.MARK])):
+            key, when, tags = item.get('id'), item.get('time'), door.read(item.get('tags'))
+            if tags is not None and isinstance(key, str) and KEY.match(key) and isinstance(when, str) and WHEN.match(when):
+                found.append(base.Stored(key, when, tags))
+        return sorted(found, key=lambda each: each.when)
+
+    def store(self, folder: bytes, names: Sequence[bytes], tags: door.Tags) -> tuple[str, int | None]:
+        arguments = ['backup', '--json', '--files-from-raw=-', '--host=' + _place(tags)]
+        try:
+            out = self.run(arguments + ['--tag=' + word for word in tags.words()], fine=(0, 3), folder=folder,
+                           stdin=b''.join(name + b'\0' for name in names))
+        except base.RepositoryError as exc:
+            raise base.RepositoryError('%s. The bundle is not in it.' % str(exc).rstrip('.')) from exc
+        summary: dict[str, Any] = {}
+        for line in out.splitlines():
+            said = _loads(line)
+            if isinstance(said, dict) and said.get('message_type') == 'summary':
+                summary = said
+        key = summary.get('snapshot_id')
+        if not isinstance(key, str) or not SHORT_KEY.match(key):
+            raise base.RepositoryError('restic did not say under which ID it stored the bundle in %s.' % self.shown)
+        if summary.get('total_files_processed') != len(names):
+            # exit status 3: a snapshot of a part; it must not look like a bundle
+            self.remove(key)
+            raise base.RepositoryError('restic read %s of %d files. The bundle is not in %s: run again.' % (
+                show(summary.get('total_files_processed')), len(names), self.shown))
+        added = summary.get('data_added_packed', summary.get('data_added'))
+        return key, added if isinstance(added, int) else None
+
+    def remove(self, key: str) -> None:
+        self.run(['forget', '--', key])
+
+    def tar(self, key: str) -> list[str]:
+        return ['dump', '--', key, '/']
+
+    def prune(self, keep: Mapping[str, Any], check_mode: bool) -> int:
+        arguments = ['forget', '--json', '--tag=' + door.MARK, '--group-by=host'] + ['--keep-%s=%s' % (
+            key, value if key != 'within' else _duration(value)) for key, value in keep.items()]
+        gone = 0
+        out = self.run(arguments + (['--dry-run'] if check_mode else []))
+        for item in _list_of(out[:out.find(b']\n') + 1] if b']\n' in out else out):
+            gone += len(item.get('remove') or [])
+        if gone and not check_mode:
+            self.run(['prune', '--quiet'])
+        return gone
+
+    def give_up_stale(self) -> None:
+        # removes what restic itself finds stale: its process is gone, or it is older than half an hour
+        self.program.run(['unlock', '--quiet'], fine=(0, 1))
+
+    def unlock_hint(self) -> str:
+        return '`restic unlock` removes locks of programs that are gone.'
+
+
+def _place(tags: door.Tags) -> str:
+    """What restic calls the host. The group ends it, so that two things never have the same."""
+    return '%s/%s:%s#%s' % (door.encoded(tags.host), tags.kind, door.encoded(tags.name), tags.group)
+
+
+def _duration(value: str) -> str:
+    """30d, 8w, 6m, 2y as restic writes them: it has no weeks."""
+    return '%dd' % (7 * int(value[:-1])) if value.endswith('w') else value
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _list_of(raw: bytes) -> list[dict[str, Any]]:
+    found = _loads(raw) if raw.strip() else []
+    if found is None and raw.strip() == b'null':
+        found = []
+    if not isinstance(found, list):
+        raise base.RepositoryError('restic gave no list: is program really restic?')
+    return [item for item in found if isinstance(item, dict)]

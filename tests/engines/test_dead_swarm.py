@@ -1,0 +1,165 @@
+"""A manager of a swarm is killed. What is read from its disk is what the engine said before: services, networks, nodes, configs, secrets; and what
+was written of it makes the same swarm again. LIFEBOAT_SOAK: every way on every engine."""
+import base64
+import contextlib
+import os
+import shutil
+
+import pytest
+from rig import listing, swarm
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.swarm import export
+
+SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
+WAYS = [('debian-overlay2', 'snapshot', 'autolock'), ('newer-overlay2', 'log', 'open')]
+MORE = [('debian-overlay2', 'log', 'open'), ('debian-overlay2', 'log', 'autolock'), ('newer-overlay2', 'snapshot', 'autolock'),
+        ('newer-overlay2', 'snapshot', 'open')]
+AGAIN = WAYS[1:]
+LIVE = ('Version', 'UpdatedAt', 'Status', 'ManagerStatus')       # of a node: they change by themselves
+
+
+class Dead:
+    """A killed manager: `truth`, `key`, and the path of its host's root."""
+
+    def __init__(self, engine, key, truth):
+        self.engine, self.key, self.truth, self.top = engine, key, truth, engine.host_root
+
+    def cluster(self, key=None):
+        with registry.open_host(os.fsencode(self.top)) as host:
+            return host.roots[0].cluster(self.key if key is None else key)
+
+
+def kinds(ways):
+    chosen = os.environ.get('LIFEBOAT_ENGINE_KINDS', '')
+    return [way for way in ways if not chosen or way[0] in chosen.split(',')]
+
+
+@pytest.fixture(scope='module', params=kinds(WAYS + (MORE if SOAK else [])), ids='-'.join)
+def dead(request):
+    kind, state, lock = request.param
+    engine, key = swarm.start(kind, snapshots=state == 'snapshot', autolock=lock == 'autolock')
+    with contextlib.closing(engine):
+        swarm.fill(engine)
+        truth = swarm.settled(engine)
+        engine.kill()
+        found = Dead(engine, key, truth)
+        found.kind, found.snapshot = kind, state == 'snapshot'
+        yield found
+
+
+def full(value):
+    """VALUE without what is empty: the API leaves some of it out, and some not, which changes with its version."""
+    if isinstance(value, dict):
+        items = {key: full(item) for key, item in value.items()}
+        return {key: item for key, item in items.items() if item not in (None, '', False, 0, [], {}) or key in ('Global', 'Replicated')}
+    if isinstance(value, list):
+        return [full(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def by_id(items, *without):
+    return {item['ID']: full({key: value for key, value in item.items() if key not in without}) for item in items}
+
+
+def documents(records):
+    return [record.document for record in records]
+
+
+def test_the_engine_and_its_disk_say_the_same(dead):
+    before = listing.snapshot(dead.top)
+    found, truth = dead.cluster(), dead.truth
+    assert (found.status, found.role, found.problems) == ('complete', 'manager', ())
+    assert (found.id, found.node_id, found.autolock) == (truth.cluster['ID'], truth.info['NodeID'], bool(dead.key))
+    assert bool([name for name in os.listdir(os.path.join(dead.engine.data_root, 'swarm/raft/snap-v3-encrypted'))]) is dead.snapshot
+    assert {item['Spec']['Name'] for item in truth.services} == {'shop_web', 'shop_agent', 'alone'}
+    assert by_id(documents(found.services)) == by_id(truth.services)
+    assert by_id(documents(found.secrets)) == by_id(truth.secret_list)
+    assert by_id(documents(found.configs)) == by_id(truth.config_list)
+    assert by_id(documents(found.nodes), *LIVE) == by_id(truth.nodes, *LIVE)
+    assert {item.name: item.content for item in found.secrets} == {'loose': bytes(range(256)), 'shop_pw': b'hunter2\n'}
+    assert {item.id: item.content for item in found.configs} == {item['ID']: base64.b64decode(item['Spec']['Data']) for item in truth.config_list}
+    assert listing.snapshot(dead.top) == before
+
+
+def test_networks(dead):
+    found = {item.id: item for item in dead.cluster().networks}
+    said = {item['Id']: item for item in dead.truth.networks}
+    assert {ident for ident, item in found.items() if not item.built_in} <= set(said) <= set(found)
+    for ident, network in said.items():
+        document = found[ident].document
+        # what runs on it, and what the node itself made of it, is no part of the state
+        keys = ('Name', 'Id', 'Scope', 'Driver', 'EnableIPv6', 'Internal', 'Attachable', 'Ingress', 'ConfigFrom', 'Labels', 'Options')
+        assert full({key: document.get(key) for key in keys}) == full({key: network.get(key) for key in keys})
+        assert full(document['IPAM'].get('Config', [])) == full(network['IPAM'].get('Config') or [])
+
+
+@pytest.mark.parametrize('dead', kinds(AGAIN + (WAYS[:1] if SOAK else [])), indirect=True, ids='-'.join)
+def test_the_files_make_the_same_swarm_again(dead, tmp_path):
+    with registry.open_host(os.fsencode(dead.top)) as host:
+        export.export(host, export.Request(os.fsencode(str(tmp_path)), 'box', ('secrets',), dead.key))
+    engine, dummy = swarm.start(dead.kind)
+    with contextlib.closing(engine):
+        again = swarm.deployed(engine, str(tmp_path / 'box' / 'swarm'))
+    old, new = {}, {}
+    for truth, specs in ((dead.truth, old), (again, new)):
+        names = {item['Id']: item['Name'] for item in truth.networks}
+        for service in truth.services:
+            name = service['Spec']['Name']
+            specs[name[5:] if name.startswith('rest_') else name] = named(service['Spec'], names)
+    assert new['shop_web'] == old['shop_web'] and new['shop_agent'] == old['shop_agent']
+    alone = new['alone']['TaskTemplate']['ContainerSpec']
+    assert sorted(set(old['alone']['TaskTemplate']['ContainerSpec']) - set(alone)) == ['Groups']
+    assert all(alone[key] == value for key, value in old['alone']['TaskTemplate']['ContainerSpec'].items() if key != 'Groups')
+    assert sorted(item['Spec']['Name'] for item in again.secret_list) == ['loose', 'shop_pw']
+    assert {item['Spec']['Name']: item['Spec']['Data'] for item in again.config_list} == {
+        item['Spec']['Name']: item['Spec']['Data'] for item in dead.truth.config_list}
+
+
+def named(spec, networks):
+    """A spec with names instead of IDs, without what the client adds to stacks."""
+    def walk(value):
+        if isinstance(value, dict):
+            return {key: walk(networks.get(item, item) if key == 'Target' and isinstance(item, str) else item) for key, item in value.items()
+                    if key not in ('SecretID', 'ConfigID', 'com.docker.stack.namespace', 'com.docker.stack.image')}
+        return [walk(item) for item in value] if isinstance(value, list) else value
+    found = full(walk(spec))
+    for network in found['TaskTemplate'].get('Networks', []):
+        network['Aliases'] = sorted(network.get('Aliases', []))
+    found['TaskTemplate'].get('Networks', []).sort(key=lambda item: item['Target'])
+    return found
+
+
+def test_without_the_key_and_with_another(dead):
+    if not dead.key:
+        assert dead.cluster('SWMKEY-1-' + 'A' * 43).status == 'complete'
+        return
+    for key in ('', 'SWMKEY-1-' + 'A' * 43):
+        found = dead.cluster(key)
+        assert (found.status, found.locked, [item.code for item in found.problems]) == ('lost', True, ['SWARM_LOCKED'])
+
+
+def test_damage(dead):
+    """What a power cut and a failing disk leave of a log. Last: it changes the files."""
+    raft = os.path.join(dead.engine.data_root, 'swarm/raft')
+    kept = os.path.join(dead.engine.scratch, 'raft.kept')
+    shutil.copytree(raft, kept)
+    logs = os.path.join(raft, 'wal-v3-encrypted')
+    last = os.path.join(logs, sorted(name for name in os.listdir(logs) if name.endswith('.wal'))[-1])
+    whole = dead.cluster()
+    with open(last, 'rb') as stream:
+        end = len(stream.read().rstrip(b'\0'))
+    os.truncate(last, end - 20)
+    torn = dead.cluster()
+    assert torn.status == 'complete' and [item.code for item in torn.problems] == ['SWARM_LOG_TORN'] and torn.last_change >= whole.last_change - 1
+    snapshots = os.path.join(raft, 'snap-v3-encrypted')
+    for name in os.listdir(snapshots):
+        os.unlink(os.path.join(snapshots, name))
+    found = dead.cluster()              # the log still begins with the first change; what autolock made unreadable is said
+    assert found.status == ('partial' if dead.key and any('cannot be read' in item.message for item in found.problems) else 'complete')
+    assert len(found.services) == 3
+    with open(last, 'r+b') as stream:
+        stream.seek(end // 2)
+        stream.write(b'\xff' * 64)
+    found = dead.cluster()
+    assert found.status == 'partial' and [item.code for item in found.problems] == ['SWARM_STATE_PARTIAL']

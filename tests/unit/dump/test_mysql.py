@@ -1,0 +1,126 @@
+"""Rows in what mysqldump and mariadb-dump write, and what is said where they are not those of the server."""
+import pytest
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump import insertrows
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump.insertrows import Counter
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump.kinds import mysql
+
+HEAD = br"""-- MariaDB dump 10.19  Distrib 10.11.18-MariaDB, for debian-linux-gnu (x86_64)
+USE `mysql`;
+CREATE TABLE IF NOT EXISTS `general_log` (
+  `a` int
+);
+-- Current Database: `shop`
+CREATE DATABASE /*!32312 IF NOT EXISTS*/ `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;
+
+USE `shop`;
+"""
+BODY = br"""CREATE TABLE `t` (
+  `n` int(11) NOT NULL COMMENT 'it''s (one)'
+) ENGINE=InnoDB;
+INSERT INTO `t` VALUES (1,'a(b),(c);',0x00FF),(2,'it\'s \\ "x"\n);\n',NULL);
+INSERT INTO `t` VALUES
+(3,'INSERT INTO `t` VALUES (1);\\',0x78),
+(4,'',_binary '\'(');
+CREATE TABLE `empty` (
+  `n` int
+);
+CREATE TABLE `odd ``(na,me)` (
+  `a` int
+);
+INSERT INTO `odd ``(na,me)` (`a`, `b``(`) VALUES (1),(2);
+/*!50001 CREATE VIEW `v` AS SELECT 1 AS `n`*/;
+DELIMITER ;;
+CREATE PROCEDURE `p`() begin
+INSERT INTO `t` VALUES (100);
+INSERT INTO `empty` VALUES (1),
+-- Dump completed
+end ;;
+DELIMITER ;
+USE `stock`;
+CREATE TABLE `t` (
+  `n` int
+);
+INSERT INTO `t` VALUES (1);
+"""
+TAIL = b'\n-- Dump completed on 2026-01-01\n'
+
+
+def counted(raw, size=1 << 20):
+    out = []
+    found = Counter(out.append)
+    for at in range(0, len(raw), size):
+        found.take(raw[at:at + size])
+    assert b''.join(out) == raw
+    return found
+
+
+@pytest.mark.parametrize('size', [1, 5, 64, 1 << 20])
+def test_rows_are_counted_in_both_forms(size):
+    found = counted(HEAD + BODY + TAIL, size)
+    assert found.whole
+    assert found.rows == {('mysql', 'general_log'): 0, ('shop', 't'): 4, ('shop', 'empty'): 0, ('shop', 'odd `(na,me)'): 2, ('stock', 't'): 1}
+
+
+@pytest.mark.parametrize('raw', [b'', HEAD, HEAD + BODY, (HEAD + BODY + TAIL)[:-30], HEAD + BODY + TAIL + b'INSERT INTO `t` VALUES (1);\n'],
+                         ids=['nothing', 'head', 'no end', 'cut', 'more'])
+def test_without_its_last_words_it_is_not_whole(raw):
+    assert not counted(raw).whole
+
+
+def test_a_line_of_any_length_passes_and_is_not_called_counted(monkeypatch):
+    monkeypatch.setattr(insertrows, 'MAX_LINE', 500)
+    long = b'INSERT INTO `t` VALUES (1,0x%b);\n' % (b'00' * 5000)
+    found = counted(HEAD + long + b'USE `stock`;\nCREATE TABLE `t` (\nINSERT INTO `t` VALUES (1);\n' + TAIL, 64)
+    assert found.rows[('shop', 't')] is None
+
+
+def test_the_client_writes_escapes():
+    assert mysql.rows(b'a\\tb\t\\\\n\\n\nc\xff\t\n') == [['a\tb', '\\n\n'], ['c\udcff', '']]
+    assert mysql.quoted('a`b') == '`a``b`'
+
+
+class Client(object):
+    def __init__(self, tables, counts):
+        self.tables, self.counts = tables, counts
+
+    def ask(self, query):
+        return self.tables
+
+    def count(self, tables):
+        return {key: self.counts.get(key) for key in tables}
+
+
+def compared(tables, counts, raw, count=True):
+    marks, partial = [], []
+    # pylint: disable-next=protected-access
+    found = mysql._compare(Client(tables, counts), counted(HEAD + raw), count, marks, partial)
+    return found, marks, partial
+
+
+def base(name, kind='BASE TABLE', engine='InnoDB', database='shop'):
+    return [database, name, kind, engine]
+
+
+ONE = b'CREATE TABLE `t` (\nINSERT INTO `t` VALUES (1),(2);\n'
+
+
+@pytest.mark.parametrize('tables, counts, raw, partial, marks', [
+    ([base('t')], {('shop', 't'): 2}, ONE, [], []),
+    ([base('t')], {('shop', 't'): 3}, ONE, ['shop.t has 2 rows in the dump, and the server counts 3'], ['count_differs=1']),
+    ([base('t'), base('t', database='stock')], {('shop', 't'): 2, ('stock', 't'): 0}, ONE, ['stock.t is not in the dump; the server counts 0 rows'],
+     ['count_differs=1']),
+    ([base('t')], {}, ONE, ['the rows of shop.t could not be counted'], ['not_counted=1']),
+    ([], {}, ONE, ['shop.t is in the dump, and the server does not list it'], ['count_differs=1']),
+    ([base('t'), base('v', 'VIEW'), base('s', 'SEQUENCE')], {('shop', 't'): 2}, ONE, [], []),
+    ([base('t', engine='FEDERATED')], {}, b'CREATE TABLE `t` (\n', [], ['tables of the engines']),
+    ([base('t', engine='MEMORY')], {('shop', 't'): 2}, ONE, [], ['tables in memory']),
+    ([base('t', 'SYSTEM VERSIONED')], {('shop', 't'): 2}, ONE, ['the history of tables with system versioning is not in the dump: shop.t'], []),
+    (None, {}, ONE, ['its tables could not be listed, so nothing was compared'], [])])
+def test_what_is_said_of_tables(tables, counts, raw, partial, marks):
+    found = compared(tables, counts, raw)
+    assert found[2] == partial and [mark[:len(begin)] for mark, begin in zip(found[1], marks)] == marks and len(found[1]) == len(marks)
+
+
+def test_without_counting_it_says_so():
+    assert compared([base('t')], {('shop', 't'): 3}, ONE, False) == ({}, ['rows were not counted in the server'], [])
