@@ -2,6 +2,7 @@
 import json
 import os
 
+import boltwriter
 import pytest
 from test_kubernetes import container, entry, facts, node, put, sandbox
 
@@ -63,6 +64,15 @@ def test_in_the_namespace_of_kubernetes_each_has_its_own(tmp_path):
 def test_namespaces_of_others(tmp_path, namespace):
     assert stores.is_other(namespace)
     assert [item for item in one(tmp_path, {}, namespace=namespace.encode())['roots'] if item['engine'] == 'nerdctl'] == []
+
+
+def test_what_buildkit_has_is_named(tmp_path):
+    put(tmp_path, SOURCE + '/file', 'x')
+    folder = node(tmp_path) / 'var/lib/containerd/io.containerd.metadata.v1.bolt'
+    os.unlink(str(folder / 'meta.db'))
+    boltwriter.write(str(folder / 'meta.db'), {b'v1': {b'default': {}, b'buildkit': {b'snapshots': {b'overlayfs': {b'a' * 25: {b'name': b'buildkit/1/a'}}}}}})
+    found = facts(tmp_path)
+    assert found['containers'] == [] and [item['message'][:13] for item in found['problems'] if item['code'] == 'BUILD_CACHE'] == ['1 snapshots i']
 
 
 def test_without_labels(tmp_path):

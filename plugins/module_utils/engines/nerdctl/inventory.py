@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional
 from ...formats import wording
 from ...layers import privileges
 from ...records import model
+from ...records.codes import problem
 from .. import api
 from ..shared.containerd import databases, liveness, orphans, owners
 from ..shared.containerd.finding import Candidate
@@ -169,5 +170,10 @@ class NerdctlRoot(api.Root):
                 yield from orphans.unowned(self._within(namespace), owned, self.path, self.idmap)
 
     def findings(self) -> List[model.Problem]:
-        """Damaged databases."""
-        return list(databases.findings(self._store))
+        """Damaged databases, and what BuildKit has here."""
+        found = list(databases.findings(self._store))
+        for namespace, number in stores.build_cache(self._store):
+            found.append(problem('BUILD_CACHE', wording.text(self.path), '%d snapshots in %s are in the namespace %s: they belong to BuildKit\'s cache, and no '
+                                 'container wrote them.' % (number, wording.text(self.path), namespace),
+                                 'There is nothing to rescue in them; nerdctl builder prune removes them.'))
+        return found
