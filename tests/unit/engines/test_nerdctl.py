@@ -110,3 +110,15 @@ def test_a_bind_of_a_folder_of_the_host(tmp_path):
     put(tmp_path, '/srv/www/index', 'x')
     found = one(tmp_path, {'nerdctl/mounts': json.dumps([{'Type': 'bind', 'Source': '/srv/www', 'Destination': '/www', 'RW': True}])})
     assert [(item['type'], item['path']) for item in found['containers'][0]['mounts']] == [('bind', str(tmp_path) + '/srv/www')]
+
+
+@pytest.mark.parametrize('passwd', ['alice:x:5001:5001::/home/alice:/bin/sh\n', ''])
+def test_of_a_user_without_root(tmp_path, passwd):
+    """Also of one that only a directory server knows: the folder in /home tells."""
+    put(tmp_path, '/etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n' + passwd)
+    put(tmp_path, '/home/alice/.local/share/nerdctl/0123abcd/volumes/default/data/_data/file', 'x')
+    source = '/home/alice/.local/share/nerdctl/0123abcd/volumes/default/data/_data'
+    found = facts(node(tmp_path, (ID.encode(), entry({'nerdctl/name': 'web', 'nerdctl/mounts': json.dumps([
+        {'Type': 'volume', 'Name': 'data', 'Source': source, 'Destination': '/data'}])}, {})), namespace=b'default', root='home/alice/.local/share/containerd'))
+    assert [(item['engine'], item['user'], item['rootless']) for item in found['roots']] == [('nerdctl', 'alice', True)]
+    assert [(item['name'], item['path']) for item in found['containers'][0]['mounts']] == [('data', str(tmp_path) + source)]

@@ -27,9 +27,9 @@ class NerdctlRoot(api.Root):
         super(NerdctlRoot, self).__init__()
         self._disk, self._candidate = disk, candidate
         self.path, self.recorded_path = candidate.path, candidate.recorded
-        self._store = ContainerdStore(candidate.path, candidate.uid is not None)
+        self._store = ContainerdStore(candidate.path, candidate.rootless)
         self.idmap = owners.map_of(disk, candidate)
-        self.user = wording.show(candidate.user) if candidate.user else None
+        self.user = wording.show(candidate.user) if candidate.rootless else None
         self.liveness = liveness.of_daemon(disk)
         mine = stores.mine(self._store)
         self._namespaces = sorted(mine)
@@ -42,7 +42,7 @@ class NerdctlRoot(api.Root):
         self._stores: Dict[str, ContainerdStore] = {}
         self._images: Dict[str, Images] = {}
         self._readers = containers.Readers(disk, self._within, self._folders, self.volumes, self._images_of, self._names, candidate.path,
-                                           candidate.recorded, candidate.uid is None and not privileges.sees_trusted(), self.idmap)
+                                           candidate.recorded, not candidate.rootless and not privileges.sees_trusted(), self.idmap)
         self._containers: Dict[str, model.Container] = {}
         self._running: Optional[Dict[str, int]] = None
         self._volumes: Optional[Dict[str, model.Volume]] = None
@@ -104,7 +104,7 @@ class NerdctlRoot(api.Root):
         ranges = self.idmap.uid_ranges if self.idmap is not None else ()
         groups = self.idmap.gid_ranges if self.idmap is not None else ()
         found = {'drivers': sorted(name for name, shots in self._store.snapshotters().items() if shots.numbers()),
-                 'userns': '%d:%d' % (ranges[0].host, groups[0].host) if ranges and groups else None, 'rootless': self._candidate.uid is not None,
+                 'userns': '%d:%d' % (ranges[0].host, groups[0].host) if ranges and groups else None, 'rootless': self._candidate.rootless,
                  'containerd_roots': [wording.text(self.path)], 'found_by': list(self._candidate.why)}
         if self._folders:
             found['volume_path'] = wording.text(os.path.join(self._folders[0].recorded, b'volumes/default/{name}/_data'))
