@@ -328,8 +328,8 @@ def nerdctl(scratch, truth):
             [{'Type': 'volume', 'Name': name + '-data', 'Source': source, 'Destination': '/data', 'RW': True}]),
             'containerd.io/restart.status': 'running' if name == 'web' else 'stopped'}
         words = [word for key, value in labels.items() for word in ('--label', '%s=%s' % (key, value))]
-        ctr('run', '--detach', '--runc-binary', scratch + '/runc', '--env', 'TOKEN=' + SECRET, '--mount', 'type=bind,src=%s,dst=/data,options=rbind:rw' % source,
-            *words, 'docker.io/shop/web:2', ident, 'sh', '-c', command, namespace='default')
+        ctr('run', '--detach', '--runc-binary', scratch + '/runc', '--env', 'TOKEN=' + SECRET,
+            '--mount', 'type=bind,src=%s,dst=/data,options=rbind:rw' % source, *words, 'docker.io/shop/web:2', ident, 'sh', '-c', command, namespace='default')
         found.append(('default', ident, name))
     place = TASK % found[0][:2]
     wait_for(lambda: os.path.exists(place + '/ready'))
