@@ -43,7 +43,7 @@ options:
         is exactly as in the bundle is not changed (names, kinds, content, links, owners, modes and extended
         attributes are compared, not times). Any other folder that is not empty is refused unless O(force=true). Files of the operating
         system, such as C(/etc/localtime), are not changed. Look at the result of check mode first.
-      - V(dumps) (new in version 2.0.0, never by default) loads each dump of PostgreSQL, Redis or Valkey in the bundle into a new volume called
+      - V(dumps) (new in version 2.0.0, never by default) loads each dump of PostgreSQL, MariaDB, Redis or Valkey in the bundle into a new volume called
         C(<container>-dump-<engine>-<number>), beside the volumes with the raw data, and counts the rows there. The database server of the
         bundle's image does that, in a container without network and without privileges, which is removed afterwards. If a count is not that
         of the dead host, the task fails and the volume is removed. Give V(image) too where the engine does not have the image.

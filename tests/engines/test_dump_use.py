@@ -1,4 +1,5 @@
 """Dumps of killed databases beside the raw data: by the playbook, in bundles on the controller, with what the servers were told is committed."""
+import glob
 import gzip
 import json
 import os
@@ -8,13 +9,21 @@ import subprocess
 import sys
 
 import pytest
-from rig import listing, writers
+from rig import listing, scenario, writers
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import plan, run
 
 SOAK = os.environ.get('LIFEBOAT_SOAK')
+# container: the volume that its dump is loaded into
+VOLUME = dict({'pg-volume': 'pg-volume-dump-postgresql-1', 'redis': 'redis-dump-redis-1'}, **(
+    {'my-volume': 'my-volume-dump-mariadb-1'} if SOAK else {}))
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# with the password that it had
+MARIADB = ('mariadbd --skip-networking --socket=/tmp/my --pid-file=/tmp/my.pid 2>/dev/null & '
+           'until mariadb -S /tmp/my -u root -p%s -e "select 1" >/dev/null 2>&1; do sleep 0.1; done; '
+           'mariadb -S /tmp/my -u root -p%s -N -e "select count(*) from shop.t"' % (scenario.SECRET, scenario.SECRET))
 
 
 def play(folder, name, variables):
@@ -45,7 +54,7 @@ def rescued(dead_databases, tmp_path_factory):
     before = listing.snapshot(dead_databases.host_root)
     status, output = play(folder, 'lifeboat.docker.rescue', {
         'rescue_host_root': dead_databases.host_root, 'rescue_dest': os.path.join(folder, 'out'), 'rescue_store_on': 'controller', 'rescue_become': False,
-        'rescue_containers': ['pg-volume', 'redis'], 'rescue_dumps': True, 'rescue_compression': 'gzip', 'rescue_host_name': 'dead',
+        'rescue_containers': sorted(VOLUME), 'rescue_dumps': True, 'rescue_compression': 'gzip', 'rescue_host_name': 'dead',
         'rescue_include': 'config,writable,image,volumes,binds,logs', 'rescue_report_dir': os.path.join(folder, 'reports'),
         'rescue_dump_scratch_dir': folder})
     assert status == 0, output[-4000:]
@@ -67,8 +76,8 @@ def test_the_playbook_puts_dumps_beside_the_raw_data(rescued, dead_databases):
     assert unchanged and output.count('Dump the databases into the bundles') == 1
     assert {item['status'] for item in bundles.values()} == {'verified'} and {item['rescue_status'] for item in bundles.values()} == {'complete'}, bundles
     assert [(name, item['engine'], item['status']) for name in sorted(bundles) for item in dump_of(bundles[name])] == [
-        ('pg-volume', 'postgresql', 'complete'), ('redis', 'redis', 'complete')]
-    for name in ('pg-volume', 'redis'):
+        (name, VOLUME[name].split('-')[-2], 'complete') for name in sorted(VOLUME)]
+    for name in VOLUME:
         assert {item['kind'] for item in bundles[name]['components']} >= {'config', 'writable', 'image', 'dump'}
     rows = re.search(rb'COPY "public"\."t" \("n"\) FROM stdin;\n(.*?)\\\.\n', content(bundles['pg-volume']), re.DOTALL).group(1).split()
     assert sorted(map(int, rows)) == list(range(len(rows))) and len(rows) > dead_databases.told['pg-volume']
@@ -78,9 +87,6 @@ def test_the_playbook_puts_dumps_beside_the_raw_data(rescued, dead_databases):
     with open(os.path.join(bundles['pg-volume']['path'], 'README.txt')) as raw:
         assert 'untrusted' in raw.read()
     assert content(bundles['redis'])[:5] == b'REDIS'
-
-
-VOLUME = {'pg-volume': 'pg-volume-dump-postgresql-1', 'redis': 'redis-dump-redis-1'}
 
 
 def load(engine, bundles, name):
@@ -110,7 +116,15 @@ def test_dumps_are_loaded_beside_the_raw_data_and_drilled(rescued, dead_database
         said = engine.docker('run', '--rm', '--network', 'none', '--user', 'redis', '-v', VOLUME['redis'] + ':/var/lib/redis', image, 'bash', '-c',
                              '(%s >/dev/null) & %s' % (writers.REDIS, writers.REDIS_READ))
         assert int(said.split()[-1]) >= dead_databases.told['redis']
+        image = load(engine, bundles, 'my-volume')
+        said = engine.docker('run', '--rm', '--network', 'none', '--user', 'mysql', '-v', VOLUME['my-volume'] + ':/var/lib/mysql', image, 'bash', '-c', MARIADB)
+        assert int(said.split()[0]) == dump_of(bundles['my-volume'])[0]['rows'] > dead_databases.told['my-volume']
     folder = os.path.dirname(os.path.dirname(os.path.dirname(bundles['redis']['path'])))
+    if SOAK:
+        status, output = play(folder, 'lifeboat.docker.restore', {
+            'restore_path': bundles['pg-volume']['path'], 'restore_remote_src': False, 'restore_restore': ['image', 'dumps'], 'restore_name': 'far',
+            'restore_docker_host': 'unix://' + engine.socket})
+        assert status == 0 and 'are those of the dead host' in output and b'far-dump-postgresql-1' in engine.docker('volume', 'ls', '-q'), output[-4000:]
     before = everything(engine)
     given = {'drill_path': os.path.join(folder, 'out'), 'drill_docker_host': 'unix://' + engine.socket, 'drill_report_dir': os.path.join(folder, 'drills')}
     status, output = play(folder, 'lifeboat.docker.drill', given)
@@ -123,6 +137,7 @@ def test_dumps_are_loaded_beside_the_raw_data_and_drilled(rescued, dead_database
             json.dump(state, raw)
         status, output = play(folder, 'lifeboat.docker.drill', given)
         assert status == 2 and 'has fewer rows than before' in output and format(rows + 1, ',') in output, output[-4000:]
+        out_of_bundles(folder, dead_databases)
 
 
 def everything(engine):
@@ -141,3 +156,22 @@ def drilled(folder, rows):
     with open(os.path.join(folder, 'drills', 'drill-report.html'), encoding='utf-8') as raw:
         assert 'can be restored' in raw.read()
     return state
+
+
+def out_of_bundles(folder, dead_databases):
+    """Of a disk that is failing: it is read once, the dump comes out of the bundle. The drill does the same with a bundle without dumps."""
+    status, output = play(folder, 'lifeboat.docker.rescue', {
+        'rescue_host_root': dead_databases.host_root, 'rescue_dest': os.path.join(folder, 'out3'), 'rescue_store_on': 'controller', 'rescue_become': False,
+        'rescue_containers': ['pg-volume', 'still'], 'rescue_dumps': True, 'rescue_dumps_from': 'bundle', 'rescue_compression': 'gzip',
+        'rescue_host_name': 'dead', 'rescue_report_dir': os.path.join(folder, 'reports3'), 'rescue_dump_scratch_dir': folder})
+    assert status == 0, output[-4000:]
+    found = glob.glob(os.path.join(folder, 'out3', 'dead', 'pg-volume-*.dumps', 'postgresql-1.sql.gz'))
+    with gzip.open(found[0]) as raw:
+        rows = re.search(rb'COPY "public"\."t" \("n"\) FROM stdin;\n(.*?)\\\.\n', raw.read(), re.DOTALL).group(1).split()
+    assert len(rows) > dead_databases.told['pg-volume']
+    given = {'drill_path': os.path.join(folder, 'out3'), 'drill_docker_host': 'unix:///nowhere', 'drill_report_dir': os.path.join(folder, 'drills3'),
+             'drill_without_dumps': True, 'drill_scratch_dir': folder}
+    status, output = play(folder, 'lifeboat.docker.drill', given)
+    assert status == 0 and 'can be restored' in output, output[-4000:]
+    with open(os.path.join(folder, 'drills3', 'drill-state.json'), encoding='utf-8') as raw:
+        assert json.load(raw)['hosts']['dead'].keys() == {'pg-volume'}

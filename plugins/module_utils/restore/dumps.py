@@ -17,13 +17,15 @@ from ..formats import pieces
 from ..formats.values import as_dict, as_int, as_list, as_str
 from ..formats.wording import show
 from ..recreate import asks
-from . import dumpservers, volumes as volumes_
+from . import dumpmariadb, dumpservers, volumes as volumes_
 from .plan import IMAGE, Plan, Situation, find_image
 from .steps import Undo
 
 STEM = re.compile(r'([a-z]+)-[0-9]{1,4}\Z')
 PLACE = re.compile(r'/[^\x00-\x1f\x7f:]{1,200}\Z')
-VERSION = re.compile(r'[0-9]{1,2}(\.[0-9]{1,3})*\Z')
+VERSION = re.compile(r'[0-9]{1,2}(\.[0-9]{1,3})*(?=[-+ ]|\Z)')     # MariaDB has more behind it
+SERVERS: Dict[str, Callable[..., dumpservers.Loaded]] = {
+    'postgresql': dumpservers.postgresql, 'redis': dumpservers.redis, 'valkey': dumpservers.redis, 'mariadb': dumpmariadb.mariadb}
 WAIT = "trap 'exit 0' TERM; while :; do sleep 1; done"      # until it is removed
 MAX_SAID = 64 << 10
 NAMED = 5                               # tables that a sentence names
@@ -115,21 +117,21 @@ def read(situation: Situation, component: Dict[str, Any]) -> Any:
     matched = STEM.match(stem)
     engine = matched.group(1) if matched else ''
     file = reading.component_file(component)
-    if engine not in dumpservers.SERVERS or file is None or file not in situation.source.info.sums:
-        return 'this version loads those of %s only' % ', '.join(sorted(dumpservers.SERVERS))
+    if engine not in SERVERS or file is None or file not in situation.source.info.sums:
+        return 'this version loads those of %s only' % ', '.join(sorted(SERVERS))
     said = as_str(component.get('data_path'))
     path = asks.plain(said) if said.startswith('/') else ''
-    folder = path if engine == 'postgresql' else os.path.dirname(path)
+    folder = os.path.dirname(path) if engine in ('redis', 'valkey') else path
     around = [mount.destination for mount in situation.source.mounts if (folder + '/').startswith(mount.destination.rstrip('/') + '/')]
     mount = max(around, key=len) if around else folder
     if not PLACE.match(folder) or not PLACE.match(mount) or mount.split('/')[1] in ('proc', 'sys', 'dev', 'etc', 'usr', 'bin', 'lib', 'sbin'):
         return 'it says that its data lay in %s' % show(folder)
-    version = as_str(component.get('version'))
-    if not VERSION.match(version):
+    version = VERSION.match(as_str(component.get('version')))
+    if not version:
         return 'its version is not known'
     definition = situation.source.definition
     variables = dict(item.split('=', 1) for item in definition.env if '=' in item)
-    return Dump(stem, engine, version, file, situation.source.info.sums[file], folder, mount, _counts(component),
+    return Dump(stem, engine, version.group(), file, situation.source.info.sums[file], folder, mount, _counts(component),
                 any('append-only' in mark for mark in as_list(component.get('marks')) if isinstance(mark, str)),
                 as_str(definition.user).split(':')[0], variables.get('POSTGRES_USER') or 'postgres')
 
@@ -181,7 +183,7 @@ def _load(plan: Plan, situation: Situation, dump: Dump, name: str, record: Dict[
         engine.start(identifier)
         inside = Inside(engine, identifier, time.monotonic() + situation.options.start_timeout + record['rows'] // 1000)
         size = _size(situation, dump)
-        loaded = dumpservers.SERVERS[dump.engine](inside, dump, size, lambda: _content(situation, dump))
+        loaded = SERVERS[dump.engine](inside, dump, size, lambda: _content(situation, dump))
     finally:
         engine.remove('/containers/%s' % identifier, {'force': '1', 'v': '1'})
     record['errors'] = [show(line) for line in loaded.errors[:20]]

@@ -3,7 +3,7 @@
 What a server says is read as data: numbers, and names that are compared. Values are given to shell scripts as their arguments.
 """
 import re
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ..disk.errors import LifeboatError
 
@@ -16,9 +16,9 @@ UPLOAD = 'lifeboat-dump'
 MAX_COUNTS = 32 << 20
 PREPARE = 'mkdir -p "$1" && chown "$2" "$1" && chmod 700 "$1"'
 WHO = 'id -u "$1" && id -g "$1"'
-FIND = '''version=$1; shift
+FIND = '''version=$1; more=$2; shift 2
 IFS=:
-for folder in /usr/lib/postgresql/$version/bin /usr/pgsql-$version/bin /usr/local/pgsql/bin /opt/bitnami/postgresql/bin $PATH /usr/local/bin /usr/bin; do
+for folder in /usr/lib/postgresql/$version/bin /usr/pgsql-$version/bin /usr/local/pgsql/bin /opt/bitnami/postgresql/bin $PATH $more /usr/local/bin /usr/bin; do
   for name in "$@"; do
     if test -x "$folder/$name"; then echo "$folder/$name"; exit 0; fi
   done
@@ -51,26 +51,26 @@ class Loaded(NamedTuple):
 
 def postgresql(inside: 'Inside', dump: 'Dump', size: int, content: 'Content') -> Loaded:
     """A new cluster with everything of the dump. The first role of the old one, which every cluster has, is there before."""
-    user, owner = _owner(inside, [dump.user, 'postgres'])
-    folder = _program(inside, dump.version, 'initdb').rpartition('/')[0]
-    if not re.search(r'\) %s(\.|\b)' % re.escape(dump.version), _text(inside.must('postgres', [folder + '/postgres', '--version'], user))):
+    user, owner = owner_of(inside, [dump.user, 'postgres'])
+    folder = program(inside, dump.version, ['initdb']).rpartition('/')[0]
+    if not re.search(r'\) %s(\.|\b)' % re.escape(dump.version), text(inside.must('postgres', [folder + '/postgres', '--version'], user))):
         raise LifeboatError('The server of the image is not PostgreSQL %s, of which the dump is. Give image: NAME of one that is' % dump.version)
-    _prepare(inside, dump.folder, owner)
+    prepare(inside, dump.folder, owner)
     inside.put('/', UPLOAD, size, content(), owner, 0o400)
     inside.must('initdb', [folder + '/initdb', '-D', dump.folder, '-U', dump.superuser, '-E', 'UTF8', '--locale=C', '--auth-local=peer',
                            '--auth-host=reject'], user)
-    _script(inside, user, HBA, dump.folder)
+    script(inside, user, HBA, dump.folder)
     inside.begin(['/bin/sh', '-c', SERVE, 'lifeboat', folder, dump.folder], user)
     client = [folder + '/psql', '-X', '-q', '-h', dump.folder, '-U', dump.superuser]
     inside.until('PostgreSQL', lambda: not inside.call(client + ['-d', 'postgres', '-c', 'select 1'], user)[0],
                  lambda: inside.call(['/bin/sh', '-c', LOG, 'lifeboat', dump.folder], user)[1])
     said = inside.call(client + ['-d', 'postgres', '-f', '/' + UPLOAD, '-o', '/dev/null'], user)[1]
     known = 'role "%s" already exists' % dump.superuser
-    errors = [line.strip() for line in _text(said).split('\n') if ERROR.search(line) and not line.rstrip().endswith(known)]
+    errors = [line.strip() for line in text(said).split('\n') if ERROR.search(line) and not line.rstrip().endswith(known)]
     counts = _postgresql_counts(inside, client, user, owner)
     inside.must('pg_ctl', [folder + '/pg_ctl', '-D', dump.folder, '-m', 'fast', '-w', 'stop'], user)
     inside.must('initdb', [folder + '/initdb', '-D', dump.folder, '--sync-only'], user)
-    _script(inside, user, FINISH, dump.folder)
+    script(inside, user, FINISH, dump.folder)
     return Loaded(counts, errors, advice=' Its postgresql.conf and pg_hba.conf are new.')
 
 
@@ -85,10 +85,14 @@ def _postgresql_counts(inside: 'Inside', client: List[str], user: str, owner: Tu
             inside.put('/', UPLOAD + '.count', len(script), iter([script]), owner, 0o400)
             for number, rows in _rows(inside, client, user, database, 2, ['-f', '/%s.count' % UPLOAD]):
                 if number.isdigit() and rows.isdigit() and int(number) < len(batch):
-                    key = (database,) + tuple(batch[int(number)])
-                    for name in ('.'.join(key), '.'.join(part if PLAIN.match(part) else _quoted(part) for part in key)):
+                    for name in labels((database,) + tuple(batch[int(number)])):
                         found[name] = int(rows)
     return found
+
+
+def labels(key: Tuple[str, ...]) -> Tuple[str, str]:
+    """The names that a dump may give to a table."""
+    return '.'.join(key), '.'.join(part if PLAIN.match(part) else _quoted(part) for part in key)
 
 
 def _rows(inside: 'Inside', client: List[str], user: str, database: str, columns: int, more: List[str]) -> List[List[str]]:
@@ -103,9 +107,9 @@ def _rows(inside: 'Inside', client: List[str], user: str, database: str, columns
 
 def redis(inside: 'Inside', dump: 'Dump', size: int, content: 'Content') -> Loaded:
     """The dump file where the server looks for it, and append-only files made from it where the dead server had them."""
-    user, owner = _owner(inside, [dump.user, 'redis', 'valkey', '0'])
-    server, client = (_program(inside, dump.version, *['%s-%s' % (kind, name) for kind in ('redis', 'valkey')]) for name in ('server', 'cli'))
-    _prepare(inside, dump.folder, owner)
+    user, owner = owner_of(inside, [dump.user, 'redis', 'valkey', '0'])
+    server, client = (program(inside, dump.version, ['%s-%s' % (kind, name) for kind in ('redis', 'valkey')]) for name in ('server', 'cli'))
+    prepare(inside, dump.folder, owner)
     inside.put(dump.folder, 'dump.rdb', size, content(), owner, 0o600)
     inside.begin(['/bin/sh', '-c', REDIS_SERVE, 'lifeboat', server, dump.folder], user)
     ask = [client, '-s', dump.folder + '/lifeboat.sock']
@@ -113,57 +117,58 @@ def redis(inside: 'Inside', dump: 'Dump', size: int, content: 'Content') -> Load
     def log() -> bytes:
         return inside.call(['/bin/sh', '-c', LOG, 'lifeboat', dump.folder], user)[1]
     inside.until('The server', lambda: inside.call(ask + ['ping'], user)[1].strip() == b'PONG', log)
-    counts = {name: int(keys) for name, keys in re.findall(r'^(db\d+):keys=(\d+)', _text(inside.must('redis-cli', ask + ['info', 'keyspace'], user)), re.M)}
-    expired = sum(map(int, re.findall(r'keys expired: (\d+)', _text(log()))))
+    counts = {name: int(keys) for name, keys in re.findall(r'^(db\d+):keys=(\d+)', text(inside.must('redis-cli', ask + ['info', 'keyspace'], user)), re.M)}
+    expired = sum(map(int, re.findall(r'keys expired: (\d+)', text(log()))))
     if dump.appended:
         # else a server that is configured for them begins empty
         inside.must('redis-cli', ask + ['config', 'set', 'appendonly', 'yes'], user)
         inside.until('Its append-only file', lambda: _appended(inside, ask, user), log)
     inside.call(ask + ['shutdown', 'nosave'], user)
     inside.until('The end of the server', lambda: inside.call(ask + ['ping'], user)[0] != 0, log)
-    _script(inside, user, REDIS_FINISH, dump.folder)
+    script(inside, user, REDIS_FINISH, dump.folder)
     return Loaded(counts, [], expired)
 
 
 def _appended(inside: 'Inside', ask: List[str], user: str) -> bool:
-    said = _text(inside.call(ask + ['info', 'persistence'], user)[1])
+    said = text(inside.call(ask + ['info', 'persistence'], user)[1])
     return all(line in said for line in ('aof_enabled:1', 'aof_rewrite_in_progress:0', 'aof_rewrite_scheduled:0', 'aof_last_bgrewrite_status:ok'))
 
 
-def _owner(inside: 'Inside', names: List[str]) -> Tuple[str, Tuple[int, int]]:
+def owner_of(inside: 'Inside', names: List[str]) -> Tuple[str, Tuple[int, int]]:
     """(user, (uid, gid)) of the first of NAMES that the image knows."""
     for name in names:
         if not name or name in ('0', 'root') and name != names[-1]:
             continue
         status, said = inside.call(['/bin/sh', '-c', WHO, 'lifeboat', name])
-        numbers = _text(said).split()
+        numbers = text(said).split()
         if not status and len(numbers) == 2 and all(number.isdigit() for number in numbers):
             return name, (int(numbers[0]), int(numbers[1]))
     raise LifeboatError('The image has none of the users %s, or no shell' % ', '.join(filter(None, names)))
 
 
-def _prepare(inside: 'Inside', folder: str, owner: Tuple[int, int]) -> None:
+def prepare(inside: 'Inside', folder: str, owner: Tuple[int, int]) -> None:
+    """Make the data FOLDER for the server's user."""
     inside.must('chown', ['/bin/sh', '-c', PREPARE, 'lifeboat', folder, '%d:%d' % owner])
 
 
-def _program(inside: 'Inside', version: str, *names: str) -> str:
-    status, said = inside.call(['/bin/sh', '-c', FIND, 'lifeboat', version] + list(names))
-    path = _text(said).strip()
+def program(inside: 'Inside', version: str, names: Sequence[str], folders: Sequence[str] = ()) -> str:
+    """The path of the first of NAMES that the image has, in the usual FOLDERS of a kind too. LifeboatError."""
+    status, said = inside.call(['/bin/sh', '-c', FIND, 'lifeboat', version, ':'.join(folders)] + list(names))
+    path = text(said).strip()
     if status or not re.match(r'/[A-Za-z0-9/._+-]{1,200}\Z', path):
         raise LifeboatError('The image has no %s, which the dump needs. Give image: NAME of one that has it' % ' or '.join(names))
     return path
 
 
-def _script(inside: 'Inside', user: str, script: str, *arguments: str) -> bytes:
-    return inside.must('sh', ['/bin/sh', '-c', script, 'lifeboat'] + list(arguments), user)
+def script(inside: 'Inside', user: str, source: str, *arguments: str) -> bytes:
+    """Run a shell script with ARGUMENTS -> what it printed. LifeboatError where it failed."""
+    return inside.must('sh', ['/bin/sh', '-c', source, 'lifeboat'] + list(arguments), user)
 
 
 def _quoted(name: str) -> str:
     return '"%s"' % name.replace('"', '""')
 
 
-def _text(raw: bytes) -> str:
+def text(raw: bytes) -> str:
+    """What a program printed."""
     return raw.decode('utf-8', 'replace')
-
-
-SERVERS: Dict[str, Callable[['Inside', 'Dump', int, Any], Loaded]] = {'postgresql': postgresql, 'redis': redis, 'valkey': redis}

@@ -7,7 +7,12 @@ import pytest
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import Definition
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import Mount
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import dumps, dumpservers, plan as planning
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import (
+    dumpmariadb,
+    dumps,
+    dumpservers,
+    plan as planning,
+)
 
 FILE = b'dump/postgresql-1.sql.zst'
 
@@ -104,6 +109,22 @@ def test_a_server_of_another_version_is_refused():
     inside = Inside([('id -u', (0, b'999\n998\n')), ('IFS=:', (0, b'/bin/initdb')), ('--version', (0, b'postgres (PostgreSQL) 16.1'))])
     with pytest.raises(LifeboatError, match='not PostgreSQL 15'):
         dumpservers.postgresql(inside, found, 3, lambda: iter([b'SQL']))
+
+
+def test_mariadb_is_loaded_in_binary_mode_and_counted():
+    now = situation(name='dump:mariadb-1', data_path='/var/lib/mysql', version='10.11.18-MariaDB-0+deb12u1', counts={'shop.t': 2, 'shop."a b"': 1})
+    now.source = types.SimpleNamespace(**dict(vars(now.source), mounts=(), definition=Definition()))
+    found = dumps.read(now, now.source.info.manifest['components'][0])
+    assert (found.folder, found.mount, found.version) == ('/var/lib/mysql', '/var/lib/mysql', '10.11.18')
+    inside = Inside([('id -u', (0, b'999\n999\n')), ('IFS=:', (0, b'/usr/sbin/x')), ('--version', (0, b'Ver 10.11.18-MariaDB')),
+                     ('information_schema', (0, b'shop\tt\nshop\ta b\n')), ('.count', (0, b'0\t2\n1\t1\n')),
+                     ('--binary-mode', (1, b'ERROR 1050 (42S01) at line 3: Table exists\nwhatever\n'))])
+    loaded = dumpmariadb.mariadb(inside, found, 3, lambda: iter([b'SQL']))
+    assert dumps.differences(found.counts, loaded.counts) == [] and loaded.errors == ['ERROR 1050 (42S01) at line 3: Table exists']
+    assert inside.files['/lifeboat-dump.count'][0] == b'select 0, count(*) from `shop`.`t`;\nselect 1, count(*) from `shop`.`a b`;\n'
+    inside.answers[2] = ('--version', (0, b'Ver 8.0.36 for Linux (MySQL)'))
+    with pytest.raises(LifeboatError, match='not MariaDB'):
+        dumpmariadb.mariadb(inside, found, 3, lambda: iter([b'SQL']))
 
 
 def test_redis_makes_append_only_files_where_there_were_some():
