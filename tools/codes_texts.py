@@ -449,6 +449,9 @@ AUDIT_TEXTS: typing.Dict[str, typing.Tuple[str, str, str, str]] = {
     'LARGE_WRITABLE_LAYER': (
         'A large writable layer.', AUDIT_NOW, 'Look what is in it. Data belong into a volume, temporary files into a tmpfs.',
         'lifeboat du -d 2 NAME:/'),
+    'EMPTYDIR_DATABASE': (
+        'A database is in the emptyDir of a pod. It is deleted with the pod.',
+        'The data are there as long as the pod is on its node.', 'Put the data on a PersistentVolumeClaim.', RESCUE_NAME),
     'AUTOREMOVE': (
         'The container was started with `--rm`. It and its anonymous volumes are deleted when it ends.',
         'The data are there while it runs. A start of dockerd after a crash deletes it.',
