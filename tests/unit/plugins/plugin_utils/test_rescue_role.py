@@ -23,7 +23,7 @@ def options():
         with open(os.path.join(TOP, 'plugins', *path), encoding='utf-8') as source:
             tree = ast.parse(source.read())
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and node.targets[0].id == 'DOCUMENTATION':
+            if isinstance(node, ast.Assign) and node.targets[0].id in ('DOCUMENTATION', 'OUTPUT'):
                 found.update(yaml.safe_load(ast.literal_eval(node.value)).get('options') or {})
     found.pop('delivery')
     return found
