@@ -91,6 +91,9 @@ TEXTS: typing.Dict[str, Text] = {
     'SWARM_SECRETS_LEFT_OUT': (
         'Without the content of secrets their services cannot be started elsewhere.', 'Ask for secrets, and keep the folder safe.',
         'lifeboat swarm DEST --include secrets'),
+    'SWARM_VOLUMES_LEFT_OUT': (
+        'Everything else of the swarm can be used.', 'Make the volumes again with the plugin, under their old names, before the stacks are deployed.',
+        'docker volume create --driver PLUGIN --type mount --sharing none --scope single VOLUME'),
     'SWARM_UNCOMMITTED': (
         'Everything can be used. The last changes may never have taken effect.', 'Compare with another manager if there is one.',
         'lifeboat --host-root /mnt/other swarm'),
@@ -127,6 +130,8 @@ TEXTS: typing.Dict[str, Text] = {
         NOTHING_WRITTEN + ' Do not use this copy: deleted files are back in it.', 'Copy the data root again, as root.',
         'rsync -aHAXS --numeric-ids /mnt/dead/var/lib/docker/ /srv/docker/'),
     # a dump of a database
+    'DUMP_BUNDLE_REFUSED': (
+        'The bundle was not changed. Other bundles were dumped.', 'Look what is wrong with it. Rescue again, or copy it again.', 'lifeboat verify BUNDLE'),
     'DUMP_CONTAINER_RUNS': (
         'A rescue is safe. Two servers on one data folder would damage it, so none is started beside the one that runs.',
         'Use the dump program in the container, or stop the container and run again.', 'docker exec NAME pg_dumpall -U postgres > all.sql'),
@@ -183,6 +188,8 @@ TEXTS: typing.Dict[str, Text] = {
     'MOUNT_WRITES_LEFT': (
         'The folder that the message names is safe as long as the container is not started or stopped.', 'Copy that folder by hand.',
         'cp -a DIR /srv/written'),
+    'CLUSTER_DB_UNREAD': (
+        ALL_SAFE, 'Nothing for the rescue. For the cluster itself: restore a snapshot of etcd, or a copy of the folder of the database.', LOOK),
     'EMPTYDIR_OF_POD': (
         'A rescue is safe. A kubelet that reaches its API server and hears that the pod is gone, or was moved to another node, deletes it.',
         'Rescue it before kubelet is started with a network.', RESCUE_NAME),

@@ -251,7 +251,7 @@ class _Bundle(object):
         self.info = self.source.info
         wanted = _words(args.get('restore')) or plan.EVERYTHING
         self.documents = {}
-        if plan.has_image(self.source) and not args.get('image') and ('image' in wanted or 'container' in wanted):
+        if plan.has_image(self.source) and not args.get('image') and any(part in wanted for part in (plan.IMAGE, plan.CONTAINER, plan.DUMPS)):
             images, dummy = plan.read_images(self.source)
             self.documents[inbox.IMAGES] = imagefile.to_document(images)
         if 'container' in wanted and not check_mode:

@@ -85,8 +85,9 @@ def test_open_files_of_a_container_whose_volume_is_deleted(kind, start_engine, t
     pid = live.engine.container_pid('box')
     shutil.rmtree(live.volume('data'))
     os.rename(live.volume('moved'), live.engine.outside('/srv/moved-away'))
-    os.makedirs(live.engine.outside('/srv/empty'))
-    subprocess.run(live.engine.enter('mount', '--bind', '/srv/empty', '/var/lib/docker/volumes/hidden/_data'), check=True)
+    # not over _data itself: a container gets what is mounted below its volume (rslave)
+    os.makedirs(live.engine.outside('/srv/empty/_data'))
+    subprocess.run(live.engine.enter('mount', '--bind', '/srv/empty', '/var/lib/docker/volumes/hidden'), check=True)
 
     facts, bundles = live.rescue()
     assert '2 of the deleted files' in facts['box']['DELETED_STILL_OPEN']['message'] and 'DELETED_STILL_OPEN' not in facts['calm']
@@ -132,7 +133,7 @@ def test_open_files_of_podman_without_a_control_group(kind, disk_dir, tmp_path):
     with fixtures.or_say(kind):
         said = podman.on_a_new_host(script).decode().splitlines()
     facts, result = json.loads(said[0])
-    assert 'DELETED_STILL_OPEN' in {item['code'] for item in facts[0]['problems']} and said[1:] == ['box running']
+    assert 'DELETED_STILL_OPEN' in {item['code'] for item in facts[0]['problems']} and said[1].startswith('box Up')
     box = result['bundles'][0]
     assert kinds(box) == {'open-files': 'complete', 'config': 'complete'} and not codes(box) & {'OPEN_FILES_MOVING', 'READ_ERROR'}
     with open(os.path.join(unpacked(box, tmp_path / 'found'), 'open-files/data/rows'), encoding='ascii') as back:

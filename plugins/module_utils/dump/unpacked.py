@@ -21,10 +21,11 @@ from ..engines import api
 from ..formats import gunzip, whiteouts, wording
 from ..images import loadfile, store as imagestore
 from ..records import model
+from .room import Refused
 
 MIN_ROOM = 64 << 20                     # bytes that are left free
 ID = re.compile(r'[0-9a-f]{12,64}\Z')
-NOTHING_TO_START = ('The bundle has neither an image nor a rootfs, so there is no program that could read its databases; rescue with include: '
+NOTHING_TO_START = ('it has neither an image nor a rootfs, so there is no program that could read its databases; rescue with include: '
                     '[image, writable, volumes]')
 # of overlayfs, in a view of root's and of an ordinary user's
 _OPAQUE = {True: 'trusted.overlay.opaque', False: 'user.overlay.opaque'}
@@ -55,7 +56,7 @@ class Host(NamedTuple):
 @contextlib.contextmanager
 def opened(source: sources.Source, scratch: bytes) -> Iterator[Tuple[Host, model.Container]]:
     """Unpack the container of SOURCE (read, so verified) into a new folder in SCRATCH, which is removed at the end -> (Host, Container).
-    Raises LifeboatError, OSError."""
+    Raises Refused, LifeboatError, OSError."""
     _refuse_without_room(source, scratch)
     work = tempfile.mkdtemp(prefix=b'.lifeboat-bundle-', dir=scratch)
     try:
@@ -86,8 +87,7 @@ def _refuse_without_room(source: sources.Source, scratch: bytes) -> None:
     size = sum(top) + sum(part.bytes or 0 for part in source.of('volume') + source.of('bind'))
     free = fsinfo.free(scratch).bytes - MIN_ROOM
     if size > free:
-        raise LifeboatError('The bundle %s takes %s when it is unpacked, and %s has %s. Choose another scratch_dir' % (
-            wording.show(source.info.path), human(size), wording.text(scratch), human(max(0, free))))
+        raise Refused('DUMP_NO_SPACE', 'it takes %s when it is unpacked, and %s has %s' % (human(size), wording.text(scratch), human(max(0, free))))
 
 
 class _Maker(object):
@@ -113,7 +113,7 @@ class _Maker(object):
         if whole:
             return (self._layer(self._unpacked(whole[0], False)),)
         if not self._source.of('image'):
-            raise LifeboatError(NOTHING_TO_START)
+            raise Refused('DUMP_LAYERS_LOST', NOTHING_TO_START)
         folders = list(reversed(self._image()))
         if not self._source.image_digest:           # else its last layer is the writable one
             folders[:0] = [self._unpacked(part, False) for part in self._source.of('writable')[:1]]
@@ -164,8 +164,8 @@ class _Maker(object):
             return made
         made = self._read(unpack_all)
         if set(wanted) - set(made):
-            raise LifeboatError('%d layers of the image in the bundle %s are missing, or packed in a way that is not read here; rescue with include: '
-                                '[rootfs, volumes]' % (len(set(wanted) - set(made)), wording.show(self._source.info.path)))
+            raise Refused('DUMP_LAYERS_LOST', '%d layers of its image are missing, or packed in a way that is not read here; rescue with include: '
+                          '[rootfs, volumes]' % len(set(wanted) - set(made)))
         return [made[diff_id] for diff_id in wanted]
 
     def _blob(self, raw: Iterable[bytes], wanted: Any, limit: int, made: Dict[str, bytes]) -> None:

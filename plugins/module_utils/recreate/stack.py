@@ -70,7 +70,7 @@ def create_script(cluster: Cluster, files: Files) -> str:
     for item in cluster.networks:
         if not item.built_in and not item.stack and item.settings is not None:
             flags = network_flags(network_info(item.settings))
-            lines.append(words(['docker', 'network', 'create'] + flags + ['--', item.name]))
+            lines.append(_made('network', flags, item.name))
     for kind, items, file_of in (('secret', cluster.secrets, files.secret), ('config', cluster.configs, files.config)):
         for item in items:
             if item.stack or item.built_in:
@@ -81,12 +81,18 @@ def create_script(cluster: Cluster, files: Files) -> str:
                 flags += ['--template-driver', templating]
             path = file_of(item)
             if kind == 'secret' and item.driver:
-                lines.append(words(['docker', kind, 'create'] + flags + ['--driver', item.driver, '--', item.name]))
+                lines.append(_made(kind, flags + ['--driver', item.driver], item.name))
             elif path is None:
                 lines.append(comment('The content of the %s %s is not here: docker %s create %s FILE' % (kind, item.name, kind, words([item.name]))))
             else:
-                lines.append(words(['docker', kind, 'create'] + flags + ['--', item.name, path]))
+                lines.append(_made(kind, flags, item.name, path))
     return '\n'.join(lines) + '\n'
+
+
+def _made(kind: str, flags: List[str], *arguments: str) -> str:
+    """A line that makes an object, unless it is there: the script can be run again."""
+    return '%s >/dev/null 2>&1 || %s' % (words(['docker', kind, 'inspect', '--', arguments[0]]),
+                                         words(['docker', kind, 'create'] + flags + ['--'] + list(arguments)))
 
 
 class _Document(object):

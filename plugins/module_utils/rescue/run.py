@@ -36,6 +36,9 @@ LEFT_NAMES = 20
 SAFE = re.compile(r'[^A-Za-z0-9_.-]')
 
 
+NO_DEVICE: Mapping[str, Optional[str]] = {'device': None, 'file_system': None, 'mount_options': None, 'read_only': 'open'}
+
+
 class Request(NamedTuple):
     """The module's options of the same names; paths are bytes."""
     dest: bytes
@@ -242,6 +245,9 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
         for root, orphan in host.orphans():
             jobs.append(_orphan_job(host, root, orphan, request))
     _add_paths(host, request, jobs, wanted)
+    disks = {wording.text(root.path): _device(root.path) for root in host.roots}
+    for job in jobs:
+        job.source.update(disks.get(job.source.get('data_root'), NO_DEVICE))
     if not jobs and not any(item.severity == model.CRITICAL for item in problems):
         problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
             'the data roots hold no container' if host.roots else 'no data root was found'),
@@ -280,6 +286,17 @@ def _source(host: 'Host', root: 'Root', store: Optional[str], driver: Optional[s
         'idmap': {'uid': [list(item) for item in root.idmap.uid_ranges], 'gid': [list(item) for item in
                                                                                  root.idmap.gid_ranges]}
         if root.idmap is not None else None}
+
+
+def _device(path: bytes) -> Mapping[str, Optional[str]]:
+    """The disk of a data root, for the custody record: `device`, `file_system`, `mount_options`, and `read_only`: mount, or open where the
+    file system could be written, so that only the rescue's way to open files (O_RDONLY) kept it as it was."""
+    mount = fsinfo.mount_of(path)
+    if mount is None:
+        return NO_DEVICE
+    options = mount.options + tuple(each for each in mount.super_options if each not in mount.options)
+    return {'device': wording.text(mount.source), 'file_system': mount.fstype, 'mount_options': wording.sentence(wording.text(b','.join(options))),
+            'read_only': 'mount' if b'ro' in options else 'open'}
 
 
 def _owners(idmap: Any, name: str, request: Request) -> Tuple[model.Problem, ...]:
@@ -661,7 +678,9 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
         if job.with_config:
             components.append({'name': 'config', 'kind': 'config', 'file': bundle.DEFINITION, 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})
-        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status,
+        # as far as it is known before anything is read
+        whole = all(item['status'] == model.COMPLETE for item in components if item['kind'] == 'dump')
+        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, model.PARTIAL if job.status == model.COMPLETE and not whole else job.status,
                                        sum(item['bytes'] for item in components), 0, components, job.problems + more))
     return _result(jobs, outcomes, problems)
 

@@ -6,10 +6,14 @@ import sqlite3
 import deadroot
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli import main
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli.verbs import dump as verb
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.dump import registry as kinds, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump import registry as kinds, run, unpacked
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump.kinds import redis
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescue
 
 
 @pytest.fixture(scope='module')
@@ -95,3 +99,81 @@ def test_the_files_of_one_redis_are_one_database():
 def test_every_kind_says_what_it_is():
     assert {'postgresql', 'mariadb', 'mysql', 'redis', 'valkey', 'sqlite'} <= set(kinds.KINDS)
     assert all(kind.suffix.startswith('.') and kind.attempts >= 1 for kind in kinds.KINDS.values())
+
+
+@pytest.fixture(scope='module')
+def rescued(host, tmp_path_factory):
+    """{what is in it: bundle of the container web}"""
+    made = {}
+    for name, include in (('rootfs', ('config', 'rootfs')), ('data', ('config', 'writable'))):
+        dest = tmp_path_factory.mktemp(name)
+        with registry.open_host(os.fsencode(str(host)), [b'/var/lib/docker']) as opened:
+            result = rescue.rescue(opened, rescue.Request(os.fsencode(str(dest)), 'box', include=include, containers=('web',)))
+        made[name] = result['bundles'][0]['path']
+    return made
+
+
+def from_bundle(path, tmp_path, **options):
+    scratch = tmp_path / 'scratch'
+    scratch.mkdir(exist_ok=True)
+    options.setdefault('check_mode', True)
+    try:
+        return run.dump_bundles(run.Request(os.fsencode(str(tmp_path / 'out')), path=os.fsencode(str(path)), databases=('sqlite',),
+                                            scratch_dir=os.fsencode(str(scratch)), **options))
+    finally:
+        assert os.listdir(str(scratch)) == [], 'what was unpacked is left'
+
+
+def test_the_databases_of_a_bundle_are_found(rescued, tmp_path, as_root):
+    found = from_bundle(rescued['rootfs'], tmp_path)
+    assert [(item['container'], item['engine'], item['data_path'], item['status']) for item in found['dumps']] == [
+        ('web', 'sqlite', '/srv/app.db', 'complete')]
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_bundle_without_programs_is_refused_by_name(rescued, tmp_path, as_root):
+    with pytest.raises(LifeboatError, match='neither an image nor a rootfs'):
+        from_bundle(rescued['data'], tmp_path)
+
+
+def test_a_bundle_that_was_changed_is_refused(rescued, tmp_path, as_root):
+    copy = tmp_path / 'copy'
+    shutil.copytree(rescued['rootfs'], str(copy))
+    archive = next(path for path in copy.iterdir() if path.name.startswith('rootfs'))
+    with open(str(archive), 'r+b') as raw:
+        raw.seek(100)
+        raw.write(b'!')
+    with pytest.raises(LifeboatError, match='is damaged'):
+        from_bundle(copy, tmp_path)
+
+
+def test_neither_dest_nor_scratch_lies_in_a_bundle(rescued, tmp_path, as_root):
+    bundle = os.fsencode(rescued['rootfs'])
+    with pytest.raises(LifeboatError, match='must stay as it is'):
+        run.dump_bundles(run.Request(bundle + b'/out', path=bundle))
+    with pytest.raises(LifeboatError, match='lies inside the bundle'):
+        run.dump_bundles(run.Request(os.fsencode(str(tmp_path / 'out')), path=bundle, scratch_dir=bundle))
+    assert not os.path.exists(bundle + b'/out')
+
+
+def test_without_room_to_unpack_nothing_is_begun(rescued, tmp_path, as_root, monkeypatch):
+    monkeypatch.setattr(unpacked.fsinfo, 'free', lambda path: fsinfo.Free(1 << 20, None, 1 << 30))
+    with pytest.raises(LifeboatError, match='when it is unpacked'):
+        from_bundle(rescued['rootfs'], tmp_path)
+
+
+def test_other_containers_are_left_alone(rescued, tmp_path, as_root):
+    with pytest.raises(LifeboatError, match='in 0 bundles'):
+        from_bundle(rescued['rootfs'], tmp_path, containers=('nobody',))
+
+
+def test_of_two_bundles_the_damaged_one_is_named(rescued, tmp_path, as_root):
+    """And of two of the same container the second one: its dump would take the place of the first."""
+    for name in ('a', 'b', 'c'):
+        shutil.copytree(rescued['rootfs'], str(tmp_path / 'box' / name))
+    (tmp_path / 'box' / 'c' / 'SHA256SUMS').write_text('')
+    found = from_bundle(tmp_path / 'box', tmp_path)
+    assert [item['status'] for item in found['dumps']] == ['complete']
+    said = [(item['code'], item['object']) for item in found['problems']]
+    assert said == [('DUMP_BUNDLE_REFUSED', 'b'), ('DUMP_BUNDLE_REFUSED', 'c')]
+    assert verb.status(found) == main.PARTIAL

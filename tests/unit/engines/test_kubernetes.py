@@ -170,6 +170,12 @@ def test_an_empty_dir_with_nothing_in_it_is_not_said_to_be_whole(tmp_path):
     assert codes(volume) == {'VOLUME_EMPTY_HERE'}
 
 
+def test_an_empty_dir_that_lay_on_the_disk_and_is_empty(tmp_path):
+    applied = json.dumps({'spec': {'volumes': [{'name': 'cache', 'emptyDir': {}}]}})
+    dummy, (volume,) = volume_facts(tmp_path, 'empty-dir', 'cache', annotations={volumes_annotation(): applied})
+    assert (volume['status'], codes(volume)) == ('complete', {'EMPTYDIR_OF_POD'})
+
+
 def test_an_empty_dir_in_memory_is_lost(tmp_path):
     applied = json.dumps({'spec': {'volumes': [{'name': 'cache', 'emptyDir': {'medium': 'Memory'}}]}})
     one, (volume,) = volume_facts(tmp_path, 'empty-dir', 'cache', annotations={volumes_annotation(): applied})

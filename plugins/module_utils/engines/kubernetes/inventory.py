@@ -12,9 +12,8 @@ from ..shared.containerd.finding import Candidate
 from ..shared.containerd.images import Images
 from ..shared.containerd.objects import objects
 from ..shared.containerd.store import ContainerdStore
-from . import containers, names, podspec
+from . import cluster, containers, names, podspec
 from .cleanup import Cleanup
-from .cluster import Cluster
 from .engine import NAME
 from .records import NAMESPACE, Record, Records, image_volumes
 from .volumes import POD, Volumes
@@ -35,7 +34,8 @@ class KubernetesRoot(api.Root):
         self._records = Records(self._store, disk)
         self._images = Images(self._store, True)
         self._kubelets = self._kubelet_folders()
-        self._cluster = Cluster()
+        self._cluster, notes = cluster.load(disk, candidate.about.databases)
+        self.problems.extend(notes)
         cleanup = Cleanup(disk, self._records, candidate.about, self._kubelets)
         self._readers = containers.Readers(disk, self._store, self._records, self._all_volumes, self._images.find, self._pod_spec, cleanup,
                                            candidate.recorded, candidate.uid is None and not privileges.sees_trusted(), self.idmap)

@@ -63,6 +63,33 @@ def test_nothing_at_all_is_a_failure():
     assert statuses(drill.judge([bundle()], [], {}, NOW)) == [('dead1', 'not_drilled')]
 
 
+def test_a_bundle_without_a_dump_can_be_recovered():
+    bare = bundle(dumps=())
+    item = drill.without_dumps(drill.candidates([bare, bundle(host='dead2')]))
+    assert [one['host'] for one in item] == ['dead1']
+
+    def judged(**result):
+        return drill.judge([bare], [dict(result, item=item[0])], {}, NOW)
+    dumps = [{'engine': 'postgresql', 'version': '15', 'status': 'complete', 'counts': {'t': 4}}, {'engine': 'postgresql', 'status': 'failed', 'counts': {}}]
+    report = judged(dumps=dumps[:1])
+    assert statuses(report) == [('dead1', 'proven')] and report['totals']['rows'] == 4
+    assert judged(dumps=dumps)['hosts'][0]['containers'][0]['note'] == 'not loaded: postgresql-2'
+    assert statuses(judged(dumps=dumps[1:])) == [('dead1', 'not_drilled')]
+    assert statuses(judged(failed=True, msg='No room.')) == [('dead1', 'failed')]
+    report = judged(failed=True, msg='No database that can be dumped was found in 1 bundles of containers.')
+    assert statuses(report) == [('dead1', 'not_drilled')] and report['hosts'][0]['message'] == 'No bundle of it has a dump of a database.'
+
+
+def test_a_server_without_any_table_was_loaded_too():
+    report = judge([bundle(dumps=('redis-1',))], {})
+    assert statuses(report) == [('dead1', 'proven')] and report['totals']['rows'] == 0
+    many = {f't{number}': 9 for number in range(600)}
+    state = drill.state_of(judge([bundle()], many), {})
+    fallen = judge([bundle()], {}, state)
+    assert statuses(fallen) == [('dead1', 'fallen')] and drill.state_of(fallen, state)['hosts'] == state['hosts'] | {
+        'dead1': {'db': dict(state['hosts']['dead1']['db'])}}
+
+
 def test_rows_that_fall_are_said_until_somebody_accepts_it():
     state = drill.state_of(judge([bundle()], {'t': 100, 'u': 3}), {})
     fallen = judge([bundle()], {'t': 99, 'u': 4}, state)
