@@ -120,7 +120,7 @@ class ActionModule(ActionBase):
             return
         host = str(task_vars.get('inventory_hostname') or args['host_name'])
         # not all of it: ansible-core adds objects of its own to a failure
-        said = {key: plaindata.plain(result[key]) for key in ('failed', 'unreachable', 'msg', 'summary', 'bundles', 'problems')
+        said = {key: plaindata.plain(result[key]) for key in ('failed', 'unreachable', 'msg', 'summary', 'bundles', 'problems', 'deployment')
                 if key in result}
         record = rescue_report.host_record(said, host, {key: str(args[key]) for key in ('store_on', 'dest') if args.get(key)}, started)
         try:
