@@ -15,7 +15,7 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories impor
 KEY = re.compile(r'lifeboat-([0-9a-f]{16})-[A-Za-z0-9_.-]{1,130}-(\d{8}T\d{6}Z)-([0-9a-f]{16})\Z', re.ASCII)
 # pieces of about 128 KiB: a database changes single pages, and with borg's own of 2 MiB each page costs as much
 CHUNKS = 'buzhash,13,22,17,4095'
-NONE = ('does not exist', 'is not a valid repository')
+NONE = re.compile(r'Repository \S.* does not exist|is not a valid repository')
 
 
 class Borg(base.Repository):
@@ -34,7 +34,7 @@ class Borg(base.Repository):
         try:
             return super().run(arguments, **more)
         except base.RepositoryError as exc:
-            if any('%s.' % each in str(exc) for each in NONE) and 'epository' in str(exc) and arguments[0] != 'init':
+            if isinstance(exc.__cause__, programs.ProgramError) and NONE.search(exc.__cause__.said) and arguments[0] != 'init':
                 raise base.RepositoryError('%s. If it is a new one, make it with init: true or `borg init`.' % str(exc).rstrip('.')) from exc
             raise
 
