@@ -48,7 +48,7 @@ services:
     image: ${IMAGE}
     command: ["echo", "$$HOME"]
     env_file: web.env
-    environment: {A: "1", YES: "yes"}
+    environment: {A: "1", MODE: "yes"}
     ports: ["127.0.0.1:18081:80"]
     volumes: ["data:/data", "./html:/html:ro", /anonymous]
     networks: [front]
@@ -81,8 +81,8 @@ def test_a_project_that_compose_made(kind, tmp_path):
         document = rescue(root, str(tmp_path))[1]
         assert len(document['compared']) == 2 and document['differences'] == [] and document['undecided'] == []
         with open(os.path.join(folder, 'docker-compose.yml'), 'w', encoding='utf-8') as out:
-            out.write(COMPOSE.replace('18081', '18082').replace('YES: "yes"', 'YES: "no"').replace('data:/data', 'other:/data').replace('volumes: {',
+            out.write(COMPOSE.replace('18081', '18082').replace('MODE: "yes"', 'MODE: "no"').replace('data:/data', 'other:/data').replace('volumes: {',
                 'volumes: {other: {}, '))
         result, document, dummy = rescue(root, str(tmp_path))
         assert sorted((row['what'], row['name']) for row in document['differences']) == [
-            ('environment', 'YES'), ('mount', '/data'), ('port', '80/tcp'), ('port', '80/tcp')] and result['changed']
+            ('environment', 'MODE'), ('mount', '/data'), ('port', '80/tcp'), ('port', '80/tcp')] and result['changed']

@@ -17,6 +17,7 @@ from .model import ELSEWHERE, MISSING, REFUSED, TOO_LARGE, UNREADABLE, NotTaken,
 
 LARGEST = 1 << 20                       # bytes of a file that is read
 LONGEST = 4096
+MOST_CLOSED = 100
 MOST_NAMES = 5000                       # of one folder
 KERNEL = (b'/proc', b'/sys', b'/dev')
 _GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -33,8 +34,9 @@ class Door(object):
 
     def __init__(self, disk: HostRoot, own: Sequence[bytes] = (), views: Sequence[Tuple[str, bytes]] = ()) -> None:
         self.disk = disk
-        self._own = sorted(set(own), key=len, reverse=True)
+        self._own = frozenset(own)
         self._views = tuple(views)
+        self.closed: Dict[bytes, str] = {}      # what could not be looked into: path of the host, and why
 
     # -- paths --------------------------------------------------------------------------------------------------------------
 
@@ -82,7 +84,12 @@ class Door(object):
             raise
 
     def _home(self, real: bytes) -> Optional[bytes]:
-        return next((folder for folder in self._own if below(real, folder)), None)
+        """The innermost of the folders that containers can write and that holds REAL."""
+        while real not in self._own:
+            if real == b'/':
+                return None
+            real = os.path.dirname(real)
+        return real
 
     @staticmethod
     def _within(folder: bytes, relative: bytes) -> Optional[bytes]:
@@ -99,7 +106,9 @@ class Door(object):
         """The Place of a regular file that may be there or not; None where it is not, or cannot be taken."""
         try:
             place = self.find(text, base, home)
-        except NotTaken:
+        except NotTaken as exc:
+            if exc.kind == UNREADABLE and len(self.closed) < MOST_CLOSED:
+                self.closed[self.absolute(text, base)] = exc.why
             return None
         return place if safeio.is_file(place.real) else None
 
@@ -146,7 +155,9 @@ class Door(object):
         """Names in a folder of the host, sorted, at most MOST_NAMES; [] where there is none."""
         try:
             found = self.disk.listdir(path)
-        except OSError:
+        except OSError as exc:
+            if exc.errno not in _GONE and len(self.closed) < MOST_CLOSED:
+                self.closed[path] = metadata.describe(exc)
             return []
         return found[:MOST_NAMES]
 

@@ -10,7 +10,7 @@ from ..records.codes import problem
 from . import compare as comparison, ran as runs
 from .collection import Collection, Taken
 from .door import Door
-from .model import ENV_FILE, MISSING, REFUSED, TOO_LARGE, UNREADABLE, Scene, Stack
+from .model import CLOSED, ENV_FILE, REFUSED, TOO_LARGE, UNREADABLE, Left, Scene, Stack
 from .project import Reader
 from .registry import KINDS
 
@@ -61,12 +61,14 @@ def gather(given: Given) -> Deployment:
     stacks = _stacks(scene)
     entries, rows, undecided, compared = [], [], [], []
     for stack, containers, others in _claimed(stacks, rans):
-        found = _take(collection, stack, containers, others, given.whole)
-        entries.append(_entry(stack, containers, found))
+        found, made = _take(collection, stack, containers, others, given.whole)
+        entries.append(_entry(stack, containers, found, made))
         if found is not None:
             rows.extend(found.rows)
             undecided.extend(found.undecided)
             compared.extend(found.compared)
+    for path, why in sorted(door.closed.items()):
+        collection.leave(Left(show(path), CLOSED, why, 'the search for deployments'))
     document = {
         'schema_version': SCHEMA_VERSION, 'deployments': entries, 'differences': rows[:comparison.MOST_ROWS], 'undecided': undecided[:comparison.MOST_ROWS],
         'compared': compared, 'containers': [runs.to_json(rans[ident]) for ident in sorted(rans, key=lambda one: rans[one].name) if rans[ident].project],
@@ -136,8 +138,11 @@ def _claimed(stacks: List[Stack], rans: Dict[str, runs.Ran]) -> List[Tuple[Stack
     return found
 
 
-def _take(collection: Collection, stack: Stack, containers: List[runs.Ran], others: Set[str], whole: bool) -> Optional[comparison.Result]:
-    """Take the files of STACK, and compare it with its containers; None where there is nothing to compare."""
+def _take(collection: Collection, stack: Stack, containers: List[runs.Ran], others: Set[str], whole: bool) -> Tuple[
+        Optional[comparison.Result], Optional[str]]:
+    """Take the files of STACK -> (how it differs from its containers, None where there is nothing to compare; the name of a file that is
+    made of its variables)."""
+    made = None
     by = '%s %s' % (stack.kind, show(stack.name))
     for item in stack.left:
         collection.leave(item)
@@ -146,21 +151,22 @@ def _take(collection: Collection, stack: Stack, containers: List[runs.Ran], othe
     for place in stack.trees:
         collection.take_tree(place, stack.name, by)
     if not stack.compose:
-        return None
+        return None, None
     if stack.env and stack.kind != 'compose':
         lines = ''.join("%s='%s'\n" % (name, value.replace("'", "\\'")) for name, value in sorted(stack.env.items()))
-        collection.make('%s-%s' % (stack.kind, stack.name), lines.encode('utf-8', 'surrogateescape'), ENV_FILE, by)
+        made = collection.make('%s-%s' % (stack.kind, stack.name), lines.encode('utf-8', 'surrogateescape'), ENV_FILE, by)
     project = Reader(collection, stack).project()
-    return comparison.compare(project, containers, whole, others) if containers else None
+    return comparison.compare(project, containers, whole, others) if containers else None, made
 
 
 # -- deployment.json --------------------------------------------------------------------------------------------------------------------
 
 
-def _entry(stack: Stack, containers: List[runs.Ran], found: Optional[comparison.Result]) -> Dict[str, Any]:
-    """What deployment.json says of one Stack."""
+def _entry(stack: Stack, containers: List[runs.Ran], found: Optional[comparison.Result], made: Optional[str]) -> Dict[str, Any]:
+    """What deployment.json says of one Stack. MADE: the file of the bundle with its variables that no file of the host has."""
     return {'kind': stack.kind, 'name': show(stack.name), 'project': show(stack.project) or None, 'evidence': stack.evidence,
             'folder': show(stack.folder) or None, 'compose': [show(place.path) for place in stack.compose],
+            'env_files': [show(place.path) for place in stack.env_files or ()], 'variables': made,
             'containers': [show(one.name) for one in containers], 'differences': len(found.rows) if found is not None else None}
 
 
@@ -186,7 +192,7 @@ def _problems(collection: Collection, rows: List[Dict[str, str]]) -> List['Probl
     if collection.left:
         named = '; '.join('%s (%s)' % (item.path, item.why) for item in collection.left[:NAMED])
         more = collection.left_total - NAMED
-        short = any(item.kind in (UNREADABLE, TOO_LARGE, REFUSED) for item in collection.left)
+        short = any(item.kind in (UNREADABLE, TOO_LARGE, REFUSED, CLOSED) for item in collection.left)
         found.append(problem(
             'DEPLOYMENT_INCOMPLETE', NAME, '%d file%s that labels, compose files or units name %s not taken: %s%s.' % (
                 collection.left_total, '' if collection.left_total == 1 else 's', 'was' if collection.left_total == 1 else 'were', named,
@@ -211,8 +217,3 @@ def summary(found: Deployment) -> Dict[str, Any]:
             'archives': len(found.collection.trees), 'compared': len(document['compared']), 'differences': document['differences'][:SHOWN],
             'differences_total': len(document['differences']), 'undecided': document['undecided'][:SHOWN],
             'undecided_total': len(document['undecided']), 'left_out': found.collection.left_total}
-
-
-def missing_only(found: Deployment) -> bool:
-    """True if all that was named is missing on the disk."""
-    return all(item.kind == MISSING for item in found.collection.left)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .door import Door
 
 # why a file is not taken
-MISSING, REFUSED, UNREADABLE, TOO_LARGE, ELSEWHERE = 'missing', 'refused', 'unreadable', 'too large', 'elsewhere'
+MISSING, REFUSED, UNREADABLE, TOO_LARGE, ELSEWHERE, CLOSED = 'missing', 'refused', 'unreadable', 'too large', 'elsewhere', 'not looked into'
 
 # what a file is
 COMPOSE, ENV_FILE, DOCKERFILE, SECRET, CONFIG, UNIT, SCRIPT, TEMPLATE, SETTINGS = (

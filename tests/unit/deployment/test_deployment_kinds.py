@@ -4,6 +4,7 @@ import pytest
 from deployhost import DeployHost
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.deployment import gather, registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
 
 COMPOSE = 'services:\n  web:\n    image: nginx:1\n'
 
@@ -215,3 +216,21 @@ def test_deployments_of_a_host_without_containers(host):
     host.file('/opt/stacks/a/compose.yaml', COMPOSE)
     found = host.gather()
     assert not found.is_empty and gather.summary(found)['deployments'] == 1 and gather.summary(found)['compared'] == 0
+
+
+@pytest.mark.parametrize('path', ['/etc/cron.d', '/etc/systemd/system/secret.service', '/opt/stacks/a'])
+def test_what_cannot_be_looked_into_is_named(host, monkeypatch, path):
+    """Who is not root sees no tables of cron: that is no empty success."""
+    real = HostRoot._walk
+
+    def walk(self, name, follow=True):
+        if name == path.encode() or name.startswith(path.encode() + b'/'):
+            raise PermissionError(13, 'Permission denied', name)
+        return real(self, name, follow)
+    monkeypatch.setattr(HostRoot, '_walk', walk)
+    for name in ('/etc/cron.d/x', '/etc/systemd/system/secret.service', '/opt/stacks/a/compose.yaml', '/opt/stacks/b/compose.yaml'):
+        host.file(name, 'services: {}\n')
+    found = host.gather()
+    assert [item['kind'] for item in found.document['left_out'] if item['path'].startswith(path)] and found.status == 'complete'
+    assert {item['kind'] for item in found.document['left_out']} == {'not looked into'}
+    assert [item.code for item in found.problems] == ['DEPLOYMENT_INCOMPLETE'] and path in found.problems[0].message

@@ -86,3 +86,45 @@ END
 test "$(status ansible-playbook -i "$work/inventory" "$work/role.yml" -e "rescue_dest=$work/out" -e "rescue_report_dir=$work/reports" \
     -e '{"rescue_data_roots": ["/no/such/root"]}')" = 2
 grep -q '/no/such/root' "$work/log"
+
+# the original compose files of a project: rescued with the rest, and used by the role restore in place of the recorded definitions
+python - "$work" <<END
+import glob, json, os, sys
+work = sys.argv[1]
+shop = os.path.join(work, 'back', 'shop')
+for path in glob.glob(work + '/dead/var/lib/docker/containers/*/config.v2.json'):
+    with open(path) as found:
+        config = json.load(found)
+    labels = config['Config']['Labels'] or {}
+    if labels.get('com.docker.compose.project') == 'shop':
+        labels.update({'com.docker.compose.project.working_dir': shop, 'com.docker.compose.project.config_files': shop + '/compose.yaml'})
+        with open(path, 'w') as out:
+            json.dump(config, out)
+os.makedirs(work + '/dead' + shop)
+for name, content in (('compose.yaml', 'services: {web: {image: "nginx:9", env_file: web.env}}\n'), ('web.env', 'A=1\n'), ('.env', 'B=2\n')):
+    with open(work + '/dead' + shop + '/' + name, 'w') as out:
+        out.write(content)
+END
+rescue --limit good,localhost -e "rescue_dest=$work/original" -e rescue_include=config,volumes -e rescue_store_on=controller > "$work/log"
+grep -q 'What Compose would change' "$work/reports/rescue-report.html"
+printf '#!/bin/sh\necho "$@" >> %s/calls\n' "$work" > "$work/compose"
+chmod 755 "$work/compose"
+cat > "$work/restore.yml" <<END
+- hosts: good
+  gather_facts: false
+  roles:
+    - role: lifeboat.docker.restore
+      vars:
+        restore_path: $work/original/good
+        restore_target: directory
+        restore_dest: $work/volumes
+        restore_definition: original
+        restore_compose_command: [$work/compose]
+END
+test "$(status ansible-playbook -i "$work/inventory" "$work/restore.yml")" = 2
+grep -q 'add original_files to restore_allow' "$work/log"
+test ! -e "$work/volumes"
+ansible-playbook -i "$work/inventory" "$work/restore.yml" -e '{"restore_allow": ["original_files"]}'
+test "$(cat "$work/calls")" = "--project-name shop --project-directory $work/back/shop --file $work/back/shop/compose.yaml up --no-start"
+test "$(stat -c %a "$work/back/shop/.env" "$work/back/shop/web.env" | sort -u)" = 600
+test -d "$work/volumes"

@@ -187,3 +187,22 @@ def test_whatever_a_task_returned_is_a_record(value):
     record = rescue_report.host_record(value, 'h', None, NOW, NOW)
     assert record['state'] in rescue_report.STATES
     rescue_report_html.as_html(rescue_report.fleet([record], [], NOW))
+
+
+def test_what_compose_would_change_stands_in_the_report():
+    """Of all hosts in one table, on the page and in the JSON; what a host says there stays text."""
+    row = {'project': 'shop', 'service': 'web', 'container': 'shop-web-1', 'what': 'image', 'name': '', 'file': 'nginx:2', 'ran': EVIL, 'evil': 1}
+    said = {'deployments': 1, 'files': 2, 'differences': [row, 3, {'file': 5}], 'differences_total': 2, 'undecided': [EVIL, 3], 'undecided_total': 2,
+            'left_out': 'x'}
+    made = report(good=dict(result(bundle('web-1')), deployment=said), none=dict(result(bundle('web-1')), deployment=None), old=result(bundle('web-1')),
+                  odd=dict(result(bundle('web-1')), deployment=[]))
+    assert [(item['host'], item['file']) for item in made['differences']] == [('good', 'nginx:2'), ('good', '5')]
+    assert set(made['differences'][0]) == {'host'} | set(rescue_report.DIFFERENCE)
+    page = rescue_report_html.as_html(made)
+    assert 'What Compose would change' in page and 'nginx:2' in page and '<script>alert' not in page and '\x1b' not in page
+    assert 'What Compose would change' not in rescue_report_html.as_html(whole())
+
+
+def test_the_original_files_alone_are_no_rescue():
+    empty = report(one=result(bundle('deployment', kind='deployment'), problems=[problem('/', message='No data root.')]))
+    assert [record['state'] for record in empty['hosts'] if record['host'] == 'one'] == ['failed']

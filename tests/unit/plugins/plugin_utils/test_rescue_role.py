@@ -7,7 +7,7 @@ import yaml
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 4)
 OWN = {'rescue_title', 'rescue_merge_hours', 'rescue_fail_in_report', 'rescue_disk', 'rescue_disk_passphrase', 'rescue_disk_journal',
-       'rescue_disk_nested', 'rescue_scratch_dir', 'rescue_dumps',
+       'rescue_disk_nested', 'rescue_scratch_dir', 'rescue_dumps', 'rescue_dumps_from',
        'rescue_repository', 'rescue_repository_keep', 'rescue_repository_after_bundle'}
 
 
@@ -17,13 +17,13 @@ def load(*names):
 
 
 def options():
-    """{option: its documentation} of the module and of the fragment that it shares."""
+    """{option: its documentation} of the module and of the parts of the fragment that it shares."""
     found = {}
     for path in (('modules', 'docker_data_rescue.py'), ('doc_fragments', 'docker_disk.py')):
         with open(os.path.join(TOP, 'plugins', *path), encoding='utf-8') as source:
             tree = ast.parse(source.read())
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and node.targets[0].id == 'DOCUMENTATION':
+            if isinstance(node, ast.Assign) and node.targets[0].id in ('DOCUMENTATION', 'OUTPUT'):
                 found.update(yaml.safe_load(ast.literal_eval(node.value)).get('options') or {})
     found.pop('delivery')
     return found
@@ -39,7 +39,8 @@ def test_every_option_is_a_variable():
     given = load('roles', 'rescue', 'tasks', 'main.yml')[0]['block'][1]['lifeboat.docker.docker_data_rescue']
     assert set(given) == set(options())
     dumps = load('roles', 'rescue', 'tasks', 'main.yml')[0]['block'][2]['lifeboat.docker.docker_data_rescue']
-    assert {name for name in dumps if dumps[name] != given.get(name)} == {'include', 'force'}       # the same run again, with the dumps
+    # the same run again, with the dumps; `<<` is the mapping that both share
+    assert {name for name in given if dumps.get(name) != given[name]} == {'include', 'force', 'deployment'}
 
 
 def test_choices_are_those_of_the_module():
