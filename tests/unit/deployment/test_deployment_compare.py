@@ -183,3 +183,12 @@ def test_small_things():
     assert [scalar(Plain(text)) for text in ('1.50', 'true', '010', '1e3', '~', 'x')] == ['1.5', 'true', '8', '1000', None, 'x']
     assert short_mount('a:/b:ro,z', '')[1].read_only and isinstance(short_mount('./a:/b', ''), Undecided)
     assert short_mount('./a/../c:/b/', '/s') == ('/b', Mount('bind', '/s/c'))
+
+
+def test_a_service_of_another_file_keeps_its_env_file(host):
+    host.file('/srv/shop/base/base.yaml', 'services: {base: {image: "busybox:1", env_file: b.env, volumes: ["./rel:/rel"]}}')
+    host.file('/srv/shop/base/b.env', 'A=1\nB=1\n')
+    host.file('/srv/shop/own.env', 'B=2\n')
+    found = same(host, 'services: {web: {extends: {file: base/base.yaml, service: base}, env_file: own.env}}', env=('PATH=/bin', 'V=1', 'A=1', 'B=2'),
+                 mounts=[host.mount('bind', '/srv/shop/base/rel', '/rel')])
+    assert rows(found) == set() and found.document['undecided'] == []
