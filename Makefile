@@ -19,7 +19,7 @@ help:
 	@echo 'make changelog  CHANGELOG.md from changelogs/fragments, for the version in galaxy.yml'
 	@echo 'make reference  docs/reference/ from the documentation of modules, filters and roles'
 	@echo 'make pyz      dist/lifeboat.pyz, the tool as one file'
-	@echo 'make release  dist/lifeboat-docker-VERSION.tar.gz, lifeboat.pyz and a wheel, reproducible, with checksums'
+	@echo 'make release  dist/lifeboat-docker-VERSION.tar.gz, lifeboat.pyz and a wheel, reproducible, with checksums; signed with RELEASE_KEY=KEY'
 	@echo 'make clean    remove what the above made, except ./rescued/'
 
 rescue:
@@ -51,7 +51,7 @@ pyz:
 	@$(PYTHON) tools/pyz.py
 
 release:
-	@$(PYTHON) tools/release.py
+	@RELEASE_KEY='$(RELEASE_KEY)' $(PYTHON) tools/release.py
 
 clean:
 	rm -rf .venv .venv-root .ansible dist importer_result.json lifeboat-reports tests/output

@@ -38,7 +38,7 @@ COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
-          'repair': 'repaired', 'podman': 'Podman'}
+          'repair': 'repaired', 'podman': 'Podman', 'kube': 'Kubernetes'}
 SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
 OF_EACH = 3                             # cases of a test with many parameters, on the oldest Python
 # On the oldest ansible-core: the action plugins, a connection of theirs, a role. On the newest: all.
@@ -471,7 +471,7 @@ for _share in SHARES:
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
 # what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
 ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'engines drivers', 'integration roles', 'delivery',
-         'engines newer', 'engines debian', 'integration oldest', 'units oldest', 'delivery fleets', 'engines repair', 'engines podman',
+         'engines newer', 'engines debian', 'integration oldest', 'units oldest', 'delivery fleets', 'engines repair', 'engines kube', 'engines podman',
          'engines containerd', 'sanity pylint', 'sanity newest', 'sanity oldest', 'units conformance', 'kernel')
 MOST = 6                                # at a time, whatever the machine has
 # Not beside each other: both look whether something of a delivery is left in /tmp of this machine; both install into one environment.

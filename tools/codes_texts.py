@@ -91,6 +91,9 @@ TEXTS: typing.Dict[str, Text] = {
     'SWARM_SECRETS_LEFT_OUT': (
         'Without the content of secrets their services cannot be started elsewhere.', 'Ask for secrets, and keep the folder safe.',
         'lifeboat swarm DEST --include secrets'),
+    'SWARM_VOLUMES_LEFT_OUT': (
+        'Everything else of the swarm can be used.', 'Make the volumes again with the plugin, under their old names, before the stacks are deployed.',
+        'docker volume create --driver PLUGIN --type mount --sharing none --scope single VOLUME'),
     'SWARM_UNCOMMITTED': (
         'Everything can be used. The last changes may never have taken effect.', 'Compare with another manager if there is one.',
         'lifeboat --host-root /mnt/other swarm'),
@@ -127,6 +130,8 @@ TEXTS: typing.Dict[str, Text] = {
         NOTHING_WRITTEN + ' Do not use this copy: deleted files are back in it.', 'Copy the data root again, as root.',
         'rsync -aHAXS --numeric-ids /mnt/dead/var/lib/docker/ /srv/docker/'),
     # a dump of a database
+    'DUMP_BUNDLE_REFUSED': (
+        'The bundle was not changed. Other bundles were dumped.', 'Look what is wrong with it. Rescue again, or copy it again.', 'lifeboat verify BUNDLE'),
     'DUMP_CONTAINER_RUNS': (
         'A rescue is safe. Two servers on one data folder would damage it, so none is started beside the one that runs.',
         'Use the dump program in the container, or stop the container and run again.', 'docker exec NAME pg_dumpall -U postgres > all.sql'),
@@ -183,6 +188,8 @@ TEXTS: typing.Dict[str, Text] = {
     'MOUNT_WRITES_LEFT': (
         'The folder that the message names is safe as long as the container is not started or stopped.', 'Copy that folder by hand.',
         'cp -a DIR /srv/written'),
+    'CLUSTER_DB_UNREAD': (
+        ALL_SAFE, 'Nothing for the rescue. For the cluster itself: restore a snapshot of etcd, or a copy of the folder of the database.', LOOK),
     'EMPTYDIR_OF_POD': (
         'A rescue is safe. A kubelet that reaches its API server and hears that the pod is gone, or was moved to another node, deletes it.',
         'Rescue it before kubelet is started with a network.', RESCUE_NAME),
@@ -378,6 +385,10 @@ TEXTS: typing.Dict[str, Text] = {
         'Looking is safe. The files are gone when the container stops or restarts; PostgreSQL ends by itself within a minute.',
         'Rescue the container at once, before anything else: [undelete.md](undelete.md).',
         'lifeboat rescue DEST NAME --open-files'),
+    'CONTAINER_WITHOUT_RECORD': (
+        'What its processes have open is in the bundle. Everything else of it is gone from this disk.',
+        'Verify the bundle before the container is stopped. Then look for snapshots and copies of the disk: [undelete.md](undelete.md).',
+        'lifeboat verify DEST'),
     'OPEN_FILE_UNNAMED': (
         'The data are in the archive, below `lifeboat-unnamed/`.', 'Tell the files by their content. The manifest has what the kernel calls them.',
         "tar -tf open-files.tar.zst 'lifeboat-unnamed'"),
@@ -438,6 +449,9 @@ AUDIT_TEXTS: typing.Dict[str, typing.Tuple[str, str, str, str]] = {
     'LARGE_WRITABLE_LAYER': (
         'A large writable layer.', AUDIT_NOW, 'Look what is in it. Data belong into a volume, temporary files into a tmpfs.',
         'lifeboat du -d 2 NAME:/'),
+    'EMPTYDIR_DATABASE': (
+        'A database is in the emptyDir of a pod. It is deleted with the pod.',
+        'The data are there as long as the pod is on its node.', 'Put the data on a PersistentVolumeClaim.', RESCUE_NAME),
     'AUTOREMOVE': (
         'The container was started with `--rm`. It and its anonymous volumes are deleted when it ends.',
         'The data are there while it runs. A start of dockerd after a crash deletes it.',

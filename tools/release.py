@@ -3,6 +3,9 @@
 ansible-galaxy chooses what belongs in; the tar around it is written anew in name order, with root as owner, plain
 modes and one time for all (SOURCE_DATE_EPOCH, by default that of the last commit). Beside it: SHA256SUMS and the list
 of files with their checksums. It is built twice, and both must be equal.
+
+With RELEASE_KEY (a key of gpg, as `gpg --local-user` takes it) the tarball's MANIFEST.json is signed, as
+`ansible-galaxy collection install --keyring` verifies it, and SHA256SUMS.
 """
 import gzip
 import hashlib
@@ -83,6 +86,29 @@ def sha256(path):
         return hashlib.sha256(raw.read()).hexdigest()
 
 
+def manifest_of(path):
+    """The bytes of MANIFEST.json in the tarball: what ansible-galaxy verifies first; it has the checksum of FILES.json, which has all others."""
+    with tarfile.open(path) as archive:
+        return archive.extractfile('MANIFEST.json').read()
+
+
+def gpg_signature(key, data, target):
+    """Write a detached, armored signature of DATA (bytes) by KEY to the file TARGET. Exits where gpg does not make one."""
+    done = subprocess.run(['gpg', '--batch', '--yes', '--armor', '--local-user', key, '--output', target, '--detach-sign', '-'],
+                          input=data, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        sys.exit('gpg does not sign with %s: %s' % (key, done.stderr.decode('utf-8', 'replace').strip()))
+
+
+def sign(key, path, folder):
+    """Sign the release in FOLDER, whose tarball is PATH -> names of the signature files."""
+    made = [os.path.basename(path)[:-len('.tar.gz')] + '.MANIFEST.json.asc', 'SHA256SUMS.asc']
+    gpg_signature(key, manifest_of(path), os.path.join(folder, made[0]))
+    with open(os.path.join(folder, 'SHA256SUMS'), 'rb') as sums:
+        gpg_signature(key, sums.read(), os.path.join(folder, made[1]))
+    return made
+
+
 def uncommitted():
     done = subprocess.run(['git', '-C', envs.CHECKOUT, 'status', '--porcelain'], stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, check=False)
@@ -108,6 +134,9 @@ def main():
     with open(os.path.join(DIST, 'SHA256SUMS'), 'w', encoding='ascii') as out:
         for each in [name, name[:-len('.tar.gz')] + '.files'] + [os.path.basename(other) for other in paths[1:]]:
             out.write('%s  %s\n' % (sha256(os.path.join(DIST, each)), each))
+    key = os.environ.get('RELEASE_KEY')
+    for each in sign(key, path, DIST) if key else ():
+        print('signed: %s' % os.path.join(os.path.relpath(DIST, envs.CHECKOUT), each))
     if uncommitted():
         print('warning: the checkout has uncommitted changes, and they are in the tarball', file=sys.stderr)
     for each in paths:

@@ -18,7 +18,7 @@ from ansible.utils.display import Display
 # All of it here: the process that forks the workers loads this file, so that none of them has to.
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import removal
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.progress import Teller
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import store as stores, target
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading, store as stores, target
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
@@ -34,6 +34,7 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     jobplace,
     plaindata,
     rescue_report,
+    signing,
 )
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import reset, transport
 
@@ -86,12 +87,28 @@ class ActionModule(ActionBase):
     def _rescue(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         on_controller = args.get('store_on') == 'controller'
         shown = self._wants_progress(args.get('progress', 'auto')) and not self._task.async_val
+        key = args.pop('sign', None)
+        if key and not on_controller:
+            raise AnsibleActionFail('sign needs store_on: controller, for the key is on the controller and the bundles have to be.')
         if on_controller and self._task.async_val:
             raise AnsibleActionFail('store_on: controller does not work with async: the connection is in use until the end. '
                                     'Remove async and use forks or strategy: free.')
         if on_controller or (shown and not self._task.check_mode and args.get('dest')):
-            return self._deliver(args, task_vars, on_controller, shown)
+            result = self._deliver(args, task_vars, on_controller, shown)
+            return self._signed(result, str(key), str(task_vars.get('inventory_hostname') or args['host_name'])) if key else result
         return self._on_host(args, task_vars)
+
+    def _signed(self, result: dict[str, Any], key: str, host: str) -> dict[str, Any]:
+        """Sign the bundles of RESULT, which are here, where they are not signed yet."""
+        for bundle in result.get('bundles') or [] if not self._task.check_mode else []:
+            path = bundle.get('path')
+            # one that could not be written is not there
+            if path and os.path.lexists(os.path.join(path, text(reading.SUMS))):
+                try:
+                    result['changed'] = signing.sign(path, key, host) or bool(result.get('changed'))
+                except LifeboatError as exc:
+                    raise AnsibleActionFail('The bundles are in dest, but not all are signed. %s' % exc) from exc
+        return result
 
     def _on_host(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Run only the module; keep only the keys of its result that a rescue has."""

@@ -26,7 +26,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording im
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import loadfile as imagefile, store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, plan, several, volumes
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, inbox
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import interrupts, restore_door as door
 
 CHUNK = 8 * 1024 * 1024
 LIMIT = 7 * 86400                       # seconds that the module may take in the background
@@ -251,7 +251,7 @@ class _Bundle(object):
         self.info = self.source.info
         wanted = _words(args.get('restore')) or plan.EVERYTHING
         self.documents = {}
-        if plan.has_image(self.source) and not args.get('image') and ('image' in wanted or 'container' in wanted):
+        if plan.has_image(self.source) and not args.get('image') and any(part in wanted for part in (plan.IMAGE, plan.CONTAINER, plan.DUMPS)):
             images, dummy = plan.read_images(self.source)
             self.documents[inbox.IMAGES] = imagefile.to_document(images)
         if 'container' in wanted and not check_mode:

@@ -16,6 +16,8 @@ def drill_report(bundles: Any, form: str, tries: Any = (), state: Any = None, no
     bundles, form, state, moment = plain(bundles), plain(form), plain(state), records.moment_of(plain(now)) if now else records.utcnow()
     if form == 'candidates':
         return drill.drilled(drill.candidates(bundles))
+    if form == 'without_dumps':
+        return drill.without_dumps(drill.candidates(bundles))
     if moment is None:
         raise AnsibleFilterError(f'drill_report: now "{now}" is not a time like 2027-01-31T00:00:00Z')
     report = drill.judge(bundles, plain(list(tries)), state, moment, plain(list(hosts)), float(fall_percent), float(max_age_hours), plain(title))
@@ -28,7 +30,7 @@ def drill_report(bundles: Any, form: str, tries: Any = (), state: Any = None, no
             raise AnsibleFilterError(f'drill_report: fail_on has no "{unknown[0]}"; it has: {", ".join(drill.STATES[:-1])}')
         return drill.failures(report, wanted)
     if form not in FORMS:
-        raise AnsibleFilterError(f'drill_report: unknown form "{form}"; it must be one of {", ".join(FORMS)}, candidates, state, failures')
+        raise AnsibleFilterError(f'drill_report: unknown form "{form}"; it must be one of {", ".join(FORMS)}, candidates, without_dumps, state, failures')
     return FORMS[form](report)
 
 

@@ -22,6 +22,13 @@ options:
         gets the status V(verified).
     type: bool
     default: true
+  allowed_signers:
+    description:
+      - A file as C(ALLOWED SIGNERS) of C(ssh-keygen) describes it. Each bundle must then be signed by one of them, as
+        O(lifeboat.docker.docker_data_rescue#module:sign) does. One without a signature is V(incomplete), one with a wrong signature V(damaged).
+      - Needs C(ssh-keygen) of OpenSSH 8.2 or newer where the module runs.
+    type: path
+    version_added: 2.0.0
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk.attributes
 attributes:
@@ -40,6 +47,11 @@ EXAMPLES = r"""
   lifeboat.docker.docker_bundle_info:
     path: /srv/rescued
   register: rescued
+
+- name: Are they whole, and signed by one of us
+  lifeboat.docker.docker_bundle_info:
+    path: /srv/rescued
+    allowed_signers: /etc/lifeboat/allowed_signers
 
 - name: Stop if one is not
   ansible.builtin.assert:
@@ -81,6 +93,13 @@ bundles:
       type: list
       elements: dict
       returned: always
+    signature:
+      description:
+        - C(status) is V(valid), V(missing) or V(invalid). C(signer) is the name in O(allowed_signers), C(reason) says what is wrong.
+        - C(custody) is the record of who rescued it, when, from which device and with which tool, if its own signature is valid.
+      type: dict
+      returned: if O(allowed_signers) is set
+      version_added: 2.0.0
     problems: {description: What the rescue reported., type: list, elements: dict, returned: always}
 """
 
@@ -95,7 +114,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import inf
 
 def inspect(module: AnsibleModule) -> Dict[str, Any]:
     path = os.path.abspath(os.fsencode(module.params['path']))
-    return dict(changed=False, bundles=info.inspect(path, module.params['verify']))
+    allowed = module.params['allowed_signers']
+    return dict(changed=False, bundles=info.inspect(path, module.params['verify'], os.fsencode(allowed) if allowed else None))
 
 
 def main() -> None:
@@ -103,6 +123,7 @@ def main() -> None:
         argument_spec=dict(
             path=dict(type='path', required=True),
             verify=dict(type='bool', default=True),
+            allowed_signers=dict(type='path'),
         ),
         supports_check_mode=True,
     )

@@ -51,7 +51,7 @@ options:
   environment:
     description:
       - Further variables for the program, such as C(AWS_ACCESS_KEY_ID). Their values are not shown.
-      - The program has the environment of C(ansible-playbook) too, without what begins with C(ANSIBLE_).
+      - The program has the environment of C(ansible-playbook) too, without what begins with C(ANSIBLE_) or C(PYTHON).
     type: dict
     default: {}
   init:

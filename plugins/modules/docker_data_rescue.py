@@ -203,6 +203,14 @@ options:
       - For how long a lost connection is tried again, in seconds or as V(10m), with O(store_on=controller).
     type: str
     default: 2m
+  sign:
+    description:
+      - A private key of ssh on the controller, or the public one if an agent has the private one. C(SHA256SUMS) of each bundle is signed with
+        it on the controller, and a custody record (C(custody.json), who rescued what, when, from which device, with which code) as well.
+        O(lifeboat.docker.docker_bundle_info#module:allowed_signers) verifies both. Nothing of the key comes to the host.
+      - Needs O(store_on=controller), and C(ssh-keygen) of OpenSSH 8.2 or newer on the controller.
+    type: str
+    version_added: 2.0.0
   report_dir:
     description:
       - Folder on the controller that receives a record of the rescue of this host, for
@@ -374,6 +382,8 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import iocl
 def rescue(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     delivery = params.pop('delivery')
+    if params.pop('sign'):
+        raise shared.LifeboatError('sign works with store_on: controller, where the key is')
     if delivery is not None:
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
         return {'changed': False, 'delivery': sender.start(params, delivery, module.check_mode)}
@@ -415,6 +425,7 @@ def main() -> None:
             dump_timeout=dict(type='str', default='1h'),
             confirm_dest=dict(type='bool', default=False),
             reconnect_timeout=dict(type='str', default='2m'),
+            sign=dict(type='str'),
             report_dir=dict(type='path'),
             fail_on=dict(type='str', choices=['never', 'lost', 'partial'], default='lost'),
             delivery=dict(type='dict'),

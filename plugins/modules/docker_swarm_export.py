@@ -72,7 +72,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-path: {description: Folder of the files on the managed node., type: str, returned: always}
+folder: {description: Folder of the files on the managed node., type: str, returned: always}
 files: {description: 'The files, relative to the folder of the host.', type: list, elements: str, returned: always}
 swarms:
   description:

@@ -24,7 +24,7 @@ NEXT_STEPS = {FAILED: 'Rescue the host again, then run the drill again. Keep thi
               FALLEN: 'Look at the tables. If the rows were deleted on purpose, run the drill once with drill_accept: true.',
               NOT_DRILLED: 'Rescue the host with rescue_dumps: true.', STALE: 'Rescue the host again.', PROVEN: ''}
 NO_ENGINE = re.compile(r'The engine at \S+ does not answer')        # that is no fault of the bundle
-MAX_TABLES = 50                         # fallen tables that a report names for each dump
+NO_DATABASE = 'No database that can be dumped was found'
 
 
 def candidates(bundles: Any) -> list[dict[str, Any]]:
@@ -49,10 +49,15 @@ def drilled(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [one for one in found if one['status'] == 'verified' and any(part['file'] for part in one['dumps'])]
 
 
+def without_dumps(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of candidates() that are whole and have no dump: docker_database_dump can make one out of them."""
+    return [one for one in found if one['status'] == 'verified' and not any(part['file'] for part in one['dumps'])]
+
+
 def judge(bundles: Any, tries: Any, state: Any, now: datetime.datetime, hosts: Iterable[str] = (), fall_percent: float = 0, max_age_hours: float = 0,
           title: str = 'Restore drill') -> dict[str, Any]:
-    """The report. TRIES: results of docker_data_restore with `trial`, each with its candidate as `item`; STATE: what state_of() of the last drill
-    was; HOSTS: names that must have been drilled."""
+    """The report. TRIES: results of docker_data_restore with `trial`, or of docker_database_dump, each with its candidate as `item`. STATE: what
+    state_of() of the last drill was; HOSTS: names that must have been drilled."""
     results = {str(_dict(one.get('item')).get('path')): one for one in _dicts(tries)}
     before = _dict(_dict(state).get('hosts')) if _dict(state).get('schema') == STATE_SCHEMA else {}
     found: dict[str, list[dict[str, Any]]] = {show(host): [] for host in hosts}
@@ -123,19 +128,45 @@ def _judged(one: dict[str, Any], result: Any, known: dict[str, Any], now: dateti
                   age_hours=round(max(0.0, (now - created).total_seconds() / 3600), 1) if created else None)
     if one['status'] != 'verified':
         return dict(record, status=FAILED, message=f'The bundle is {show(one["status"])}.')
-    if not one['dumps'] or not any(part['file'] for part in one['dumps']):
+    result = _dict(result)
+    if not any(part['file'] for part in one['dumps']):
+        if result and not (_failed(result) and NO_DATABASE in str(result.get('msg'))):
+            return _counted(record, one, _made(result), known, now, fall_percent, max_age_hours)
         if known:
             return dict(record, message='The bundle has no dump, and the last one that was drilled had.')
         return dict(record, message='The bundle has no dump of a database.', wanted=bool(one['dumps']))
-    result = _dict(result)
-    if result.get('failed') and NO_ENGINE.search(str(result.get('msg'))):
+    return _counted(record, one, result, known, now, fall_percent, max_age_hours)
+
+
+def _failed(result: dict[str, Any]) -> bool:
+    """With failed_when: false a result does not say it."""
+    return bool(result.get('failed')) or not isinstance(result.get('dumps'), list)
+
+
+def _made(result: dict[str, Any]) -> dict[str, Any]:
+    """The result of docker_database_dump as that of docker_data_restore. A dump that is not complete was not counted."""
+    numbers: dict[str, int] = {}
+    dumps = []
+    for part in _dicts(result.get('dumps')):
+        engine = str(part.get('engine'))
+        numbers[engine] = numbers.get(engine, 0) + 1
+        counts = _dict(part.get('counts'))
+        dumps.append({'name': f'{engine}-{numbers[engine]}', 'engine': engine, 'version': part.get('version'), 'counts': counts,
+                      'compared': len(counts) if part.get('status') == 'complete' else None})
+    return {'failed': _failed(result), 'msg': result.get('msg'), 'nothing': False, 'dumps': dumps}
+
+
+def _counted(record: dict[str, Any], one: dict[str, Any], result: dict[str, Any], known: dict[str, Any], now: datetime.datetime, fall_percent: float,
+             max_age_hours: float) -> dict[str, Any]:
+    """RECORD with the verdict on what was counted."""
+    if _failed(result) and NO_ENGINE.search(str(result.get('msg'))):
         return dict(record, message=failure(result, ''), next_step='Start the engine of drill_docker_host, and run the drill again.')
-    if result.get('failed') or result.get('nothing') is not False:
+    if _failed(result) or result.get('nothing') is not False:
         return dict(record, status=FAILED if result else NOT_DRILLED, message=failure(result, 'It was not tried.'))
     dumps = [_loaded(part, _dict(_dict(known.get('dumps')).get(str(part.get('name')))), fall_percent) for part in _dicts(result.get('dumps'))]
-    names = {part['name'] for part in dumps if part['compared']}
-    record['dumps'] = [part for part in dumps if part['compared']]
-    left = sorted({part['name'] for part in one['dumps']} - names)
+    record['dumps'] = [part for part in dumps if part['compared'] is not None]
+    names = {part['name'] for part in record['dumps']}
+    left = sorted({part['name'] for part in one['dumps'] + dumps} - names)
     lost = sorted(set(_dict(known.get('dumps'))) - names)
     fallen = [(part, row) for part in record['dumps'] for row in part['fallen']]
     if fallen:
@@ -158,8 +189,8 @@ def _loaded(part: dict[str, Any], before: dict[str, Any], fall_percent: float) -
     fallen = [{'table': table, 'before': rows, 'now': counts.get(table)} for table, rows in sorted(before.items())
               if _number(rows) and counts.get(table, -1) < rows * (1 - fall_percent / 100)]
     return {'name': show(part.get('name')), 'engine': show(part.get('engine')), 'version': show(part.get('version')),
-            'compared': part['compared'] if _number(part.get('compared')) else 0, 'tables': len(counts), 'counted': sum(counts.values()),
-            'before': sum(rows for rows in before.values() if _number(rows)) if before else None, 'counts': counts, 'fallen': fallen[:MAX_TABLES]}
+            'compared': part['compared'] if _number(part.get('compared')) else None, 'tables': len(counts), 'counted': sum(counts.values()),
+            'before': sum(rows for rows in before.values() if _number(rows)) if before else None, 'counts': counts, 'fallen': fallen}
 
 
 def _host(host: str, containers: list[dict[str, Any]]) -> dict[str, Any]:

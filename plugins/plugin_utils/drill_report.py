@@ -8,6 +8,8 @@ from . import drill, pages
 from .records import moment_of
 from .reports_text import label_value
 
+MAX_FALLEN = 500                        # tables on the page; the JSON has all
+
 
 def as_json(report: dict[str, Any]) -> str:
     return json.dumps(report, indent=1, sort_keys=True) + '\n'
@@ -22,7 +24,7 @@ def as_html(report: dict[str, Any]) -> str:
     return pages.render('drill.html', report=report, headline=drill.headline(report), figures=figures, texts=drill.TEXTS,
                         rows=[(record, one) for record in report['hosts'] for one in record['containers']],
                         fallen=[(record['host'], one['container'], part, row) for record in report['hosts'] for one in record['containers']
-                                for part in one['dumps'] for row in part['fallen']])
+                                for part in one['dumps'] for row in part['fallen']][:MAX_FALLEN])
 
 
 def as_prom(report: dict[str, Any]) -> str:

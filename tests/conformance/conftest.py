@@ -13,10 +13,11 @@ import rescued
 from docker_built import BuiltDocker
 from docker_killed import KilledDocker
 from kube_built import BuiltKubernetes, BuiltNerdctl
+from kube_killed import KilledKubernetes, KilledNerdctl
 from podman_built import BuiltPodman
 from podman_killed import KilledPodman
 
-BUILT, REAL = (BuiltDocker, BuiltPodman, BuiltKubernetes, BuiltNerdctl), (KilledDocker, KilledPodman)
+BUILT, REAL = (BuiltDocker, BuiltPodman, BuiltKubernetes, BuiltNerdctl), (KilledDocker, KilledPodman, KilledKubernetes, KilledNerdctl)
 CHOICE = os.environ.get('LIFEBOAT_CONFORMANCE', '')
 
 

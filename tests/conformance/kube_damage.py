@@ -70,13 +70,20 @@ NERDCTL_BLINDING = {name: damage for name, damage in BLINDING.items() if not nam
 
 def renamed(subject, role, name):
     """NAME is the name of a container in its record, a label, the target of a bind mount and a volume of it -> hurt.Hurt."""
-    ident = subject.containers()[subject.ROLES[role]].id.encode()
     built = os.fsencode(os.path.realpath(os.fsdecode(subject.expected.root)))
     tree = copy.deepcopy(deadkube.TREES[os.path.join(built, b'io.containerd.metadata.v1.bolt', b'meta.db')])
-    entry = tree[b'v1'][b'k8s.io' if subject.engine == 'kubernetes' else b'default'][b'containers'][ident]
+    hurt = Hurt(subject, None)
+    hurt.write(os.path.join(subject.data_root, 'io.containerd.metadata.v1.bolt', 'meta.db'), boltwriter.encode(with_name(
+        tree, subject.engine, b'k8s.io' if subject.engine == 'kubernetes' else b'default', subject.containers()[subject.ROLES[role]].id.encode(), name)))
+    return hurt
+
+
+def with_name(tree, engine, namespace, ident, name):
+    """The TREE of a meta.db with NAME in the record of a container."""
+    entry = tree[b'v1'][namespace][b'containers'][ident]
     raw = name.encode('utf-8', 'surrogatepass')
     entry[b'labels'][raw or b'-'] = raw
-    if subject.engine == 'kubernetes':
+    if engine == 'kubernetes':
         entry[b'labels'].update({b'io.kubernetes.container.name': raw, b'io.kubernetes.pod.name': raw})
         extension = entry[b'extensions']
         extension[b'io.cri-containerd.container.metadata'] = field(2, json.dumps({'Metadata': {
@@ -88,6 +95,4 @@ def renamed(subject, role, name):
         entry[b'labels'].update({b'nerdctl/name': raw, b'nerdctl/state-dir': raw, b'nerdctl/mounts': json.dumps([
             {'Type': 'bind', 'Source': '/srv/' + name, 'Destination': '/' + name, 'RW': True},
             {'Type': 'volume', 'Name': name, 'Source': '/x/volumes/default/%s/_data' % name, 'Destination': '/v', 'RW': True}]).encode()})
-    hurt = Hurt(subject, None)
-    hurt.write(os.path.join(subject.data_root, 'io.containerd.metadata.v1.bolt', 'meta.db'), boltwriter.encode(tree))
-    return hurt
+    return tree

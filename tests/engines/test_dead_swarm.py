@@ -6,12 +6,11 @@ import os
 import shutil
 
 import pytest
-from rig import listing, swarm
+from rig import fixtures, listing, swarm
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.swarm import export
 
-SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
 WAYS = [('debian-overlay2', 'snapshot', 'autolock'), ('newer-overlay2', 'log', 'open')]
 MORE = [('debian-overlay2', 'log', 'open'), ('debian-overlay2', 'log', 'autolock'), ('newer-overlay2', 'snapshot', 'autolock'),
         ('newer-overlay2', 'snapshot', 'open')]
@@ -31,20 +30,20 @@ class Dead:
 
 
 def kinds(ways):
-    chosen = os.environ.get('LIFEBOAT_ENGINE_KINDS', '')
-    return [way for way in ways if not chosen or way[0] in chosen.split(',')]
+    return [way for way in ways if way[0] in fixtures.wanted([way[0]])]
 
 
-@pytest.fixture(scope='module', params=kinds(WAYS + (MORE if SOAK else [])), ids='-'.join)
+@pytest.fixture(scope='module', params=kinds(fixtures.some(WAYS, MORE)), ids='-'.join)
 def dead(request):
     kind, state, lock = request.param
-    engine, key = swarm.start(kind, snapshots=state == 'snapshot', autolock=lock == 'autolock')
+    with fixtures.or_say(kind):
+        engine, key = swarm.start(kind, snapshots=state == 'snapshot', autolock=lock == 'autolock')
     with contextlib.closing(engine):
         swarm.fill(engine)
         truth = swarm.settled(engine)
         engine.kill()
         found = Dead(engine, key, truth)
-        found.kind, found.snapshot = kind, state == 'snapshot'
+        found.kind, found.snapshot = kind, state == 'snapshot' or bool(key)       # autolock takes one at once, with a new key
         yield found
 
 
@@ -67,11 +66,11 @@ def documents(records):
 
 
 def test_the_engine_and_its_disk_say_the_same(dead):
+    assert bool(os.listdir(os.path.join(dead.engine.data_root, 'swarm/raft/snap-v3-encrypted'))) is dead.snapshot
     before = listing.snapshot(dead.top)
     found, truth = dead.cluster(), dead.truth
     assert (found.status, found.role, found.problems) == ('complete', 'manager', ())
     assert (found.id, found.node_id, found.autolock) == (truth.cluster['ID'], truth.info['NodeID'], bool(dead.key))
-    assert bool([name for name in os.listdir(os.path.join(dead.engine.data_root, 'swarm/raft/snap-v3-encrypted'))]) is dead.snapshot
     assert {item['Spec']['Name'] for item in truth.services} == {'shop_web', 'shop_agent', 'alone'}
     assert by_id(documents(found.services)) == by_id(truth.services)
     assert by_id(documents(found.secrets)) == by_id(truth.secret_list)
@@ -94,7 +93,7 @@ def test_networks(dead):
         assert full(document['IPAM'].get('Config', [])) == full(network['IPAM'].get('Config') or [])
 
 
-@pytest.mark.parametrize('dead', kinds(AGAIN + (WAYS[:1] if SOAK else [])), indirect=True, ids='-'.join)
+@pytest.mark.parametrize('dead', kinds(fixtures.some(AGAIN, WAYS[:1])), indirect=True, ids='-'.join)
 def test_the_files_make_the_same_swarm_again(dead, tmp_path):
     with registry.open_host(os.fsencode(dead.top)) as host:
         export.export(host, export.Request(os.fsencode(str(tmp_path)), 'box', ('secrets',), dead.key))
@@ -142,8 +141,6 @@ def test_without_the_key_and_with_another(dead):
 def test_damage(dead):
     """What a power cut and a failing disk leave of a log. Last: it changes the files."""
     raft = os.path.join(dead.engine.data_root, 'swarm/raft')
-    kept = os.path.join(dead.engine.scratch, 'raft.kept')
-    shutil.copytree(raft, kept)
     logs = os.path.join(raft, 'wal-v3-encrypted')
     last = os.path.join(logs, sorted(name for name in os.listdir(logs) if name.endswith('.wal'))[-1])
     whole = dead.cluster()
@@ -163,3 +160,58 @@ def test_damage(dead):
         stream.write(b'\xff' * 64)
     found = dead.cluster()
     assert found.status == 'partial' and [item.code for item in found.problems] == ['SWARM_STATE_PARTIAL']
+    shutil.rmtree(raft)
+    found = dead.cluster()              # its certificate still says who it was
+    assert (found.role, found.status, found.id, found.node_id) == ('manager', 'lost', dead.truth.cluster['ID'], dead.truth.info['NodeID'])
+
+
+@pytest.fixture
+def two():
+    """two(role): (Dead manager, Dead of a second node); both were killed."""
+    with contextlib.ExitStack() as stack:
+        def make(role):
+            one, other = (stack.enter_context(swarm.engine(kind)) for kind in ('debian-overlay2', 'newer-overlay2'))
+            swarm.joined(one, other, role)
+            truth = swarm.Truth(one)
+            one.kill()
+            other.kill()
+            return Dead(one, '', truth), Dead(other, '', truth)
+        yield make
+
+
+@pytest.mark.parametrize('role', fixtures.some((), ['worker']))
+def test_a_worker(two, role):
+    manager, worker = two(role)
+    found = worker.cluster()
+    assert (found.role, found.status, found.id, found.services) == ('worker', 'complete', manager.truth.cluster['ID'], ())
+    assert found.node_id in {item['ID'] for item in manager.truth.nodes} - {manager.truth.info['NodeID']}
+    assert found.managers == (swarm.FIRST + ':2377',)
+    assert {task.service for task in found.tasks} == {'everywhere'} and {task.node_id for task in found.tasks} == {found.node_id}
+    assert {task.service_id for task in found.tasks} == {item['ID'] for item in manager.truth.services}
+
+
+@pytest.mark.parametrize('role', fixtures.some((), ['manager']))
+def test_a_second_manager_has_the_same_state(two, role):
+    for dead in two(role):
+        found = dead.cluster()
+        assert found.status == 'complete' and len(found.nodes) == 2
+        assert by_id(documents(found.services)) == by_id(dead.truth.services)
+        assert {item.name: item.content for item in found.secrets} == {'shared': b'one for all'}
+
+
+@pytest.mark.parametrize('kind', fixtures.some((), ['newer-overlay2']))
+def test_a_log_of_several_segments(kind):
+    """A segment has 64 MB. The checksums go on from one to the next."""
+    engine, dummy = swarm.start(kind)
+    with contextlib.closing(engine):
+        contents = {'big%d' % number: os.urandom(900000) for number in range(80)}
+        for name, content in contents.items():
+            engine.docker('config', 'create', name, '-', stdin=content)
+        for name in sorted(contents)[::2]:
+            engine.docker('config', 'rm', name)
+            del contents[name]
+        engine.kill()
+        logs = os.listdir(os.path.join(engine.data_root, 'swarm/raft/wal-v3-encrypted'))
+        found = Dead(engine, '', None).cluster()
+    assert len([name for name in logs if name.endswith('.wal')]) > 1
+    assert found.status == 'complete' and {item.name: item.content for item in found.configs} == contents

@@ -20,6 +20,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 CHECKOUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
+SOAK = os.environ.get('LIFEBOAT_SOAK')
 KINDS = {'pg-layer': 'postgresql', 'pg-volume': 'postgresql', 'my-layer': 'mariadb', 'my-volume': 'mariadb', 'redis': 'redis', 'sqlite': 'sqlite'}
 
 
@@ -131,53 +132,33 @@ def test_nothing_is_dumped_without_room_or_time(dead_databases, tmp_path):
             assert [item['code'] for item in late['problems'] if item['code'].startswith('DUMP')] == ['DUMP_TIMEOUT']
 
 
-@pytest.fixture(scope='module')
-def bundles(dead_databases, tmp_path_factory):
-    """{container: bundle}: one with an image, one with a rootfs."""
-    where = tmp_path_factory.mktemp('bundles')
-    for each in list(where.parents)[:2] + [where]:
-        os.chmod(str(each), 0o755)
-    found = {}
-    for name, include in (('my-layer', ('config', 'writable', 'image')), ('pg-volume', ('config', 'rootfs', 'volumes'))):
-        result = rescued.rescue(dead_databases, str(where / name), containers=(name,), include=include)
-        found.update({item['container']: item['path'] for item in result['bundles']})
-    return found
-
-
-def rows_of(dumped):
-    return [(item['container'], item['engine'], item['status'], item['counts']) for item in dumped['dumps']]
-
-
-def test_out_of_a_bundle_with_an_image(bundles, dumps, tmp_path):
-    dumped = run.dump_bundles(run.Request(os.fsencode(str(tmp_path / 'out')), path=os.fsencode(bundles['my-layer']), compression='gzip'))
-    assert rows_of(dumped) == [('my-layer', 'mariadb', 'complete', dumps[0]['my-layer']['counts'])], dumped
-    assert os.path.dirname(os.path.dirname(dumped['dumps'][0]['file'])) == str(tmp_path / 'out' / 'dead')
-
-
 AS_USER = '''
 import json, sys
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
 dumped = run.dump_bundles(run.Request(sys.argv[2].encode() + b'/out', path=sys.argv[1].encode(), compression='gzip', scratch_dir=sys.argv[2].encode()))
 print(json.dumps([[item['container'], item['engine'], item['status'], item['counts']] for item in dumped['dumps']] + dumped['problems']))
 '''
+IMAGE, ROOTFS = ('config', 'writable', 'image'), ('config', 'rootfs', 'volumes')
 
 
-def test_an_ordinary_user_dumps_out_of_a_bundle(bundles, dumps):
-    """In a user namespace of his own; nothing is left of it."""
-    user = 61000
-    for folder, dummy, names in os.walk(bundles['pg-volume']):
-        for path in [folder] + [os.path.join(folder, name) for name in names]:
-            os.chown(path, user, user)
+@pytest.mark.parametrize('name, include, user', [('my-layer', IMAGE, 61000)] + (
+    [('my-volume', IMAGE + ('volumes',), 0), ('pg-volume', ROOTFS, 61000), ('pg-layer', ROOTFS, 0)] if SOAK else []))
+def test_out_of_a_bundle(dumps, dead_databases, name, include, user):
+    """As root, and as an ordinary user in a user namespace of his own; nothing is left of it."""
     home = tempfile.mkdtemp(prefix='lb-test-', dir='/var/tmp')
     tree = os.path.join(home, 'tree')
     try:
         subprocess.run([sys.executable, os.path.join(CHECKOUT, 'tools', 'tree.py'), tree], stdout=subprocess.DEVNULL, check=True)
+        bundle = rescued.rescue(dead_databases, os.path.join(home, 'bundles'), containers=(name,), include=include)['bundles'][0]['path']
+        for folder, dummy, names in os.walk(os.path.join(home, 'bundles')):
+            for path in [folder] + [os.path.join(folder, each) for each in names]:
+                os.chown(path, user, user)
         os.chown(home, user, user)
         done = subprocess.run(['setpriv', '--reuid=%d' % user, '--regid=%d' % user, '--clear-groups', '/usr/bin/python3', '-c', AS_USER,
-                               bundles['pg-volume'], home], env={'PYTHONPATH': tree, 'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
+                               bundle, home], env={'PYTHONPATH': tree, 'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         assert done.returncode == 0, done.stdout.decode()
-        assert json.loads(done.stdout.decode()) == [['pg-volume', 'postgresql', 'complete', dumps[0]['pg-volume']['counts']]], done.stdout
-        assert sorted(os.listdir(home)) == ['out', 'tree']
+        assert json.loads(done.stdout.decode()) == [[name, KINDS[name], 'complete', dumps[0][name]['counts']]], done.stdout
+        assert sorted(os.listdir(home)) == ['bundles', 'out', 'tree'] and os.listdir(os.path.join(home, 'out')) == ['dead']
     finally:
         shutil.rmtree(home)

@@ -1,4 +1,5 @@
 """Dumps of killed databases beside the raw data: by the playbook, in bundles on the controller, with what the servers were told is committed."""
+import glob
 import gzip
 import json
 import os
@@ -119,6 +120,11 @@ def test_dumps_are_loaded_beside_the_raw_data_and_drilled(rescued, dead_database
         said = engine.docker('run', '--rm', '--network', 'none', '--user', 'mysql', '-v', VOLUME['my-volume'] + ':/var/lib/mysql', image, 'bash', '-c', MARIADB)
         assert int(said.split()[0]) == dump_of(bundles['my-volume'])[0]['rows'] > dead_databases.told['my-volume']
     folder = os.path.dirname(os.path.dirname(os.path.dirname(bundles['redis']['path'])))
+    if SOAK:
+        status, output = play(folder, 'lifeboat.docker.restore', {
+            'restore_path': bundles['pg-volume']['path'], 'restore_remote_src': False, 'restore_restore': ['image', 'dumps'], 'restore_name': 'far',
+            'restore_become': False, 'restore_docker_host': 'unix://' + engine.socket})
+        assert status == 0 and 'are those of the dead host' in output and b'far-dump-postgresql-1' in engine.docker('volume', 'ls', '-q'), output[-4000:]
     before = everything(engine)
     given = {'drill_path': os.path.join(folder, 'out'), 'drill_docker_host': 'unix://' + engine.socket, 'drill_report_dir': os.path.join(folder, 'drills')}
     status, output = play(folder, 'lifeboat.docker.drill', given)
@@ -131,6 +137,7 @@ def test_dumps_are_loaded_beside_the_raw_data_and_drilled(rescued, dead_database
             json.dump(state, raw)
         status, output = play(folder, 'lifeboat.docker.drill', given)
         assert status == 2 and 'has fewer rows than before' in output and format(rows + 1, ',') in output, output[-4000:]
+        out_of_bundles(folder, dead_databases)
 
 
 def everything(engine):
@@ -149,3 +156,22 @@ def drilled(folder, rows):
     with open(os.path.join(folder, 'drills', 'drill-report.html'), encoding='utf-8') as raw:
         assert 'can be restored' in raw.read()
     return state
+
+
+def out_of_bundles(folder, dead_databases):
+    """Of a disk that is failing: it is read once, the dump comes out of the bundle. The drill does the same with a bundle without dumps."""
+    status, output = play(folder, 'lifeboat.docker.rescue', {
+        'rescue_host_root': dead_databases.host_root, 'rescue_dest': os.path.join(folder, 'out3'), 'rescue_store_on': 'controller', 'rescue_become': False,
+        'rescue_containers': ['pg-volume', 'still'], 'rescue_dumps': True, 'rescue_dumps_from': 'bundle', 'rescue_compression': 'gzip',
+        'rescue_host_name': 'dead', 'rescue_report_dir': os.path.join(folder, 'reports3'), 'rescue_dump_scratch_dir': folder})
+    assert status == 0, output[-4000:]
+    found = glob.glob(os.path.join(folder, 'out3', 'dead', 'pg-volume-*.dumps', 'postgresql-1.sql.gz'))
+    with gzip.open(found[0]) as raw:
+        rows = re.search(rb'COPY "public"\."t" \("n"\) FROM stdin;\n(.*?)\\\.\n', raw.read(), re.DOTALL).group(1).split()
+    assert len(rows) > dead_databases.told['pg-volume']
+    given = {'drill_path': os.path.join(folder, 'out3'), 'drill_docker_host': 'unix:///nowhere', 'drill_report_dir': os.path.join(folder, 'drills3'),
+             'drill_without_dumps': True, 'drill_scratch_dir': folder}
+    status, output = play(folder, 'lifeboat.docker.drill', given)
+    assert status == 0 and 'can be restored' in output, output[-4000:]
+    with open(os.path.join(folder, 'drills3', 'drill-state.json'), encoding='utf-8') as raw:
+        assert json.load(raw)['hosts']['dead'].keys() == {'pg-volume'}

@@ -123,6 +123,7 @@ def as_user(work, image, scratch):
     for top in (image, scratch):
         for path in [str(top)] + [str(each) for each in top.rglob('*')]:
             os.chown(path, user, user, follow_symlinks=False)
+    os.chmod(str(image.parent), 0o755)
     for name in box.ENCODINGS:          # he may be unable to read this Python
         codecs.lookup(name)
     said, answer = os.pipe()

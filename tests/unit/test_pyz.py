@@ -45,7 +45,8 @@ def run(place, *words, **options):
 
 # what takes long to load and a look at a host without data roots does without
 NOT_AT_FIRST = ('hashlib', 'shutil', 'subprocess', 'tempfile', 'lifeboat_docker.attach', 'lifeboat_docker.records.definition',
-                'lifeboat_docker.engines.docker.inventory', 'lifeboat_docker.layers', 'lifeboat_docker.bundles')
+                'lifeboat_docker.engines.docker.inventory', 'lifeboat_docker.engines.shared.containerd.store', 'lifeboat_docker.layers',
+                'lifeboat_docker.bundles')
 LOADED = """
 import runpy, sys
 sys.argv = sys.argv[1:]

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Optional
 from ..disk.errors import LifeboatError
 from ..formats import wording
 from ..formats.values import as_dict, as_int, as_list, as_str
-from . import reading
+from . import reading, signature
 
 TEXTS = ('name', 'kind', 'file', 'sha256', 'status')
 PROBLEM = ('code', 'severity', 'object', 'message', 'next_step')
@@ -13,8 +13,9 @@ MOST = 1000                             # differences and unlisted files that ar
 LONGEST = 4096                          # characters of one text; the messages of our own rescues are far shorter
 
 
-def describe(info: reading.BundleInfo) -> Dict[str, Any]:
-    """reading.BundleInfo -> plain dict. Nothing in the manifest is believed to be of the right type, or fit for a terminal."""
+def describe(info: reading.BundleInfo, signed: Optional[signature.Signature] = None) -> Dict[str, Any]:
+    """reading.BundleInfo, and what is known of its signature if that was asked for -> plain dict. Nothing in the manifest is believed
+    to be of the right type, or fit for a terminal."""
     manifest = as_dict(info.manifest)
     subject = next((manifest[kind] for kind in reading.KINDS if isinstance(manifest.get(kind), dict)), {})
     fields = wording.path_fields(info.path)
@@ -27,6 +28,12 @@ def describe(info: reading.BundleInfo) -> Dict[str, Any]:
         'volumes': _volumes(manifest),
         'components': [_component(item) for item in reading.components(manifest)],
         'problems': [_problem(item) for item in as_list(manifest.get('problems')) if isinstance(item, dict)]})
+    if signed is not None:
+        fields['signature'] = {'status': signed.status, 'signer': signed.signer, 'reason': signed.reason, 'custody': signed.custody}
+        if signed.status != signature.VALID:
+            fields['differences'] = [{'file': reading.brief(signed.file), 'problem': signed.reason}] + fields['differences']
+            if info.status != reading.DAMAGED:
+                fields['status'] = reading.INCOMPLETE if signed.status == signature.MISSING else reading.DAMAGED
     return fields
 
 
@@ -72,9 +79,14 @@ def _volumes(manifest: Dict[str, Any]) -> List[Dict[str, Optional[str]]]:
     return [{'name': _shown(name), 'stable_name': _shown(stable)} for name, stable in found.items()]
 
 
-def inspect(path: bytes, verify: bool) -> List[Dict[str, Any]]:
-    """[description] of every bundle at or below PATH (bytes). Raises LifeboatError if there is no bundle."""
+def inspect(path: bytes, verify: bool, allowed_signers: Optional[bytes] = None) -> List[Dict[str, Any]]:
+    """[description] of every bundle at or below PATH (bytes). With ALLOWED_SIGNERS, a file, each must be signed by one of them. Raises
+    LifeboatError if there is no bundle."""
     found = reading.find_bundles(path)
     if not found:
         raise LifeboatError('There is no bundle in %s. Give the folder that dest named in the rescue.' % wording.show(path))
-    return [describe(reading.inspect_bundle(item, verify)) for item in found]
+    described = []
+    for item in found:
+        info = reading.inspect_bundle(item, verify)
+        described.append(describe(info, signature.verify(info, allowed_signers) if allowed_signers is not None else None))
+    return described

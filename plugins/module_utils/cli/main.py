@@ -2,7 +2,6 @@
 
 Exit status: 0 whole, 1 partial, 2 nothing or wrong use. Ended by a signal, it ends by that signal, as other programs do.
 """
-import gc
 import os
 import signal
 import sys
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 VERSION = '1.0.0'
 WHOLE, PARTIAL, NOTHING = 0, 1, 2
-GARBAGE = 50000                         # objects after which Python looks for unused cycles
 
 
 class Ended(BaseException):
@@ -31,8 +29,6 @@ class Ended(BaseException):
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the tool with ARGV (default: of the process) -> exit status."""
     _descriptors()
-    # records are many, and none is part of a cycle: to look for cycles among them after each 700 took a tenth of the time
-    gc.set_threshold(GARBAGE)
     known = parser.build(VERSION)
     if not (sys.argv[1:] if argv is None else argv):
         known.print_help(sys.stderr)

@@ -269,6 +269,17 @@ def verified(bundles: List[Dict[str, Any]], width: Optional[int] = None, paint: 
             lines += wrapped('%s: %s %s' % (shown(item['path']), shown(difference['file']), shown(difference['problem'])), width)
         if len(item['differences']) > PROBLEMS:
             lines.append('... and %d more differences in %s' % (len(item['differences']) - PROBLEMS, shown(item['path'])))
+        signed = item.get('signature') or {}
+        if signed.get('status') == 'valid':
+            lines += wrapped('%s: signed by %s%s' % (shown(item['path']), shown(signed['signer']), _custody(signed['custody'])), width)
     good = sum(item['status'] in ('verified', 'unverified') for item in bundles)
-    lines.append('%d of %d bundles are whole' % (good, len(bundles)))
+    lines.append('%d of %d bundles are whole%s' % (good, len(bundles), ' and signed' if any('signature' in item for item in bundles) else ''))
     return lines
+
+
+def _custody(record: Dict[str, str]) -> str:
+    """The rest of that line: who rescued, when, from what; empty without a record."""
+    if not record:
+        return ''
+    return ', rescued by %s at %s from %s of %s' % (shown(record.get('signed_by') or '?'), shown(record.get('rescued_at') or '?'),
+                                                         shown(record.get('source_device') or 'a disk'), shown(record.get('host') or '?'))

@@ -28,7 +28,7 @@ def compare(counted: Mapping[Key, Optional[int]], written: Mapping[Key, Optional
     for key in sorted(counted):
         rows = counted[key]
         if rows is None:
-            uncounted.append('the rows of %s could not be counted' % label(key))
+            uncounted.append('the rows of %s could not be counted; the dump has %s' % (label(key), written.get(key, 0)))
         elif key not in written:
             different.append('%s is not in the dump; the server counts %d rows' % (label(key), rows))
         elif written[key] is None:

@@ -1,6 +1,6 @@
 """Everything of a running PostgreSQL as SQL: roles, then each database, so that one that is damaged does not cost the rest. What cannot be
 dumped, and every table whose rows in the dump are not those that the server counts, is named."""
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .compare import Key, compare, few, label
 from .pgclient import TIMES, Client, connection, place
@@ -104,11 +104,20 @@ class Writer(object):
             key = (name, schema, table)
             if rows is not None and self.filter.rows.get(key) == rows:
                 continue
-            if key in self.filter.rows:
-                self.room.out(('\nTRUNCATE ONLY %s;\n' % place(schema, table)).encode('utf-8', 'surrogateescape'))
-                del self.filter.rows[key]
-            if self._run('pg_dump', '--section=data', '-t', place(schema, table), '-d', connection(name), settings=DAMAGED):
+            options = ('--section=data', '-t', place(schema, table), '-d', connection(name))
+            self._empty(key)
+            if rows is not None and not self._run('pg_dump', *options):
+                continue
+            self._empty(key)
+            self.partial.append('the table %s is damaged, and rows are missing in the dump' % label(key))
+            if self._run('pg_dump', *options, settings=DAMAGED):
                 self.partial.append('the table %s is not whole in the dump' % label(key))
+
+    def _empty(self, key: Tuple[str, str, str]) -> None:
+        """What is in the dump of a table already is thrown away when it is loaded."""
+        if key in self.filter.rows:
+            self.room.out(('\nTRUNCATE ONLY %s;\n' % place(*key[1:])).encode('utf-8', 'surrogateescape'))
+            del self.filter.rows[key]
 
     def _compare(self, name: str, tables: List[Table]) -> None:
         own = [(table.schema, table.name) for table in tables if not table.extension]

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..archive import compress, place
 from ..archive.progress import human
@@ -21,7 +21,7 @@ from ..formats import redact, wording
 from ..records import model, selection
 from ..records.codes import problem
 from . import box, find, registry, unpacked, view
-from .room import Limits, Room
+from .room import Limits, Refused, Room
 from .target import Kind, Target
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ FAILED = 'failed'
 NOT_NAME = re.compile(r'[^A-Za-z0-9_.-]')
 MAX_COUNTS = 20000                      # tables in a result
 NEXT_STEPS = {
+    'DUMP_BUNDLE_REFUSED': 'docker_bundle_info says what is wrong with a bundle. Rescue again, or copy it again.',
     'DUMP_FOREIGN_ARCH': 'Rescue the data and restore them on a host with that processor.',
     'DUMP_NO_BINARY': 'Rescue the data and start them with an image of the same version.',
     'DUMP_VERSION_MISMATCH': 'Rescue the data and start them with an image of their version.',
@@ -79,10 +80,11 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
     codec = _codec(request)
     problems: List[model.Problem] = []
     dumps: List[Dict[str, Any]] = []
-    number, seen = 0, {}
+    number, seen, done = 0, {}, set()
     for path in reading.find_bundles(request.path):
         if fsinfo.lies_inside(request.dest, path):
             raise LifeboatError('dest %s lies inside the bundle %s, which must stay as it is' % (wording.text(request.dest), wording.text(path)))
+        code = 'DUMP_BUNDLE_REFUSED'
         try:
             source = sources.read(path, None, seen)
             if source.kind != 'container' or request.containers and not any(
@@ -90,12 +92,22 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
                 continue
             number += 1
             with unpacked.opened(source, request.scratch_dir or SCRATCH) as (host, record):
+                folder = _host_folder(request, path)
+                if (folder, _folder_name(record)) in done:
+                    raise LifeboatError('another bundle of the same container was dumped before it; give the path of one bundle')
+                done.add((folder, _folder_name(record)))
                 found, more = find.among([(host.roots[0], record)], (), request.databases)
                 problems += more
-                dumps += _of_host(host, request, codec, _host_folder(request, path), found, problems)
+                dumps += _of_host(host, request, codec, folder, found, problems, unpacked.lacking(source))
+            continue
+        except Refused as exc:
+            code, why = exc.code, str(exc)
         except LifeboatError as exc:
-            problems.append(problem('DUMP_LAYERS_LOST', wording.show(os.path.basename(path)), 'No dump out of this bundle: %s.' % str(exc).rstrip('.'),
-                                    NEXT_STEPS['DUMP_LAYERS_LOST']))
+            why = str(exc)
+        except OSError as exc:
+            why = metadata.describe(exc)
+        problems.append(problem(code, wording.show(os.path.basename(path)), 'No dump out of the bundle %s: %s.' % (
+            wording.show(os.path.basename(path)), why.rstrip('.')), NEXT_STEPS[code]))
     if not dumps:
         raise LifeboatError('; '.join([item.message for item in problems[:3]]) or 'No database that can be dumped was found in %d bundles of containers'
                             % number)
@@ -135,9 +147,9 @@ def _result(dumps: List[Dict[str, Any]], problems: List[model.Problem]) -> Dict[
             'problems': [item._asdict() for item in problems]}
 
 
-def _of_host(host: Any, request: Request, codec: compress.Codec, folder: bytes, found: List[find.Database], problems: List[model.Problem]
-             ) -> List[Dict[str, Any]]:
-    """Dump the databases FOUND into dest/FOLDER -> their entries of `dumps`."""
+def _of_host(host: Any, request: Request, codec: compress.Codec, folder: bytes, found: List[find.Database], problems: List[model.Problem],
+             lacking: Sequence[str] = ()) -> List[Dict[str, Any]]:
+    """Dump the databases FOUND into dest/FOLDER -> their entries of `dumps`. LACKING: sentences on data that were not whole before."""
     numbers: Dict[Tuple[str, str], int] = {}
     dumps = []
     with contextlib.closing(FolderStore(request.dest, folder)) as store:
@@ -148,6 +160,9 @@ def _of_host(host: Any, request: Request, codec: compress.Codec, folder: bytes, 
             key = (database.container.id, database.engine)
             numbers[key] = numbers.get(key, 0) + 1
             dumps.append(one(host, request, codec, _FolderFiles(store, _folder_name(database.container)), database, numbers[key], problems))
+            dumps[-1]['missing'] += lacking
+            if lacking and dumps[-1]['status'] == model.COMPLETE:
+                dumps[-1]['status'] = model.PARTIAL
         _list(store, dumps, request)
     return dumps
 

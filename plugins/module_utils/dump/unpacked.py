@@ -21,10 +21,11 @@ from ..engines import api
 from ..formats import gunzip, whiteouts, wording
 from ..images import loadfile, store as imagestore
 from ..records import model
+from .room import Refused
 
 MIN_ROOM = 64 << 20                     # bytes that are left free
 ID = re.compile(r'[0-9a-f]{12,64}\Z')
-NOTHING_TO_START = ('The bundle has neither an image nor a rootfs, so there is no program that could read its databases; rescue with include: '
+NOTHING_TO_START = ('it has neither an image nor a rootfs, so there is no program that could read its databases; rescue with include: '
                     '[image, writable, volumes]')
 # of overlayfs, in a view of root's and of an ordinary user's
 _OPAQUE = {True: 'trusted.overlay.opaque', False: 'user.overlay.opaque'}
@@ -55,7 +56,7 @@ class Host(NamedTuple):
 @contextlib.contextmanager
 def opened(source: sources.Source, scratch: bytes) -> Iterator[Tuple[Host, model.Container]]:
     """Unpack the container of SOURCE (read, so verified) into a new folder in SCRATCH, which is removed at the end -> (Host, Container).
-    Raises LifeboatError, OSError."""
+    Raises Refused, LifeboatError, OSError."""
     _refuse_without_room(source, scratch)
     work = tempfile.mkdtemp(prefix=b'.lifeboat-bundle-', dir=scratch)
     try:
@@ -74,20 +75,27 @@ def opened(source: sources.Source, scratch: bytes) -> Iterator[Tuple[Host, model
         shutil.rmtree(work, ignore_errors=True)
 
 
+def lacking(source: sources.Source) -> List[str]:
+    """Sentences on what is not whole in the bundle already."""
+    return ['%s %s of the bundle is not whole: %s' % (part.kind, wording.show(part.name), part.shortfall) for part in source.parts
+            if part.kind in reading.ARCHIVES and part.status != model.COMPLETE]
+
+
 def _image_bytes(info: reading.BundleInfo) -> int:
-    sizes = [item.get('source_bytes') for item in reading.components(info.manifest, 'image')]
+    """At most so much is in the layers of the image: that of the image, and as much as its file has, for what the container has added."""
+    sizes = [item.get(key) for item in reading.components(info.manifest, 'image') for key in ('source_bytes', 'bytes')]
     return sum(size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0)
 
 
 def _refuse_without_room(source: sources.Source, scratch: bytes) -> None:
     if fsinfo.lies_inside(scratch, source.info.path):
         raise LifeboatError('scratch_dir %s lies inside the bundle %s' % (wording.text(scratch), wording.show(source.info.path)))
-    top = [part.bytes or 0 for part in source.of('rootfs')[:1]] or [_image_bytes(source.info)] + [part.bytes or 0 for part in source.of('writable')]
+    top = [part.bytes or 0 for part in source.of('rootfs')[:1]] or [_image_bytes(source.info)] + [
+        part.bytes or 0 for part in source.of('writable') if not source.image_digest]
     size = sum(top) + sum(part.bytes or 0 for part in source.of('volume') + source.of('bind'))
     free = fsinfo.free(scratch).bytes - MIN_ROOM
     if size > free:
-        raise LifeboatError('The bundle %s takes %s when it is unpacked, and %s has %s. Choose another scratch_dir' % (
-            wording.show(source.info.path), human(size), wording.text(scratch), human(max(0, free))))
+        raise Refused('DUMP_NO_SPACE', 'it takes %s when it is unpacked, and %s has %s' % (human(size), wording.text(scratch), human(max(0, free))))
 
 
 class _Maker(object):
@@ -99,6 +107,7 @@ class _Maker(object):
         self._root = os.geteuid() == 0
         self._encoding = model.OVERLAY if self._root else model.OVERLAY_USER
         self._number = 0
+        self._why = ''                  # what was wrong with the last blob that is no layer
 
     def _folder(self, private: bool) -> bytes:
         """A new folder. A database server refuses data that others may read, and without root no archive sets the mode of its top."""
@@ -113,7 +122,7 @@ class _Maker(object):
         if whole:
             return (self._layer(self._unpacked(whole[0], False)),)
         if not self._source.of('image'):
-            raise LifeboatError(NOTHING_TO_START)
+            raise Refused('DUMP_LAYERS_LOST', NOTHING_TO_START)
         folders = list(reversed(self._image()))
         if not self._source.image_digest:           # else its last layer is the writable one
             folders[:0] = [self._unpacked(part, False) for part in self._source.of('writable')[:1]]
@@ -141,7 +150,7 @@ class _Maker(object):
         try:
             stream = compress.open_reader(fd, compress.codec_of(part.file))
             try:
-                done = unpack.unpack(stream, folder, wording.show(part.file), self._root, part.bytes)
+                done = unpack.unpack(stream, folder, wording.show(part.file), self._root, part.bytes, leave_devices=not self._root)
             finally:
                 stream.close()
             reading.refuse_changed(self._source.info, part.file, fd)
@@ -160,12 +169,15 @@ class _Maker(object):
             reader = tarread.Reader(stream, 'the image')
             for member in reader:
                 if member.kind == tarread.FILE and member.name.startswith(b'blobs/'):
-                    self._blob(reader.pieces(), set(wanted) - set(made), left, made)
+                    raw = reader.pieces()
+                    self._blob(raw, set(wanted) - set(made), left, made)
+                    for dummy in raw:
+                        pass            # to the end of the member
             return made
         made = self._read(unpack_all)
         if set(wanted) - set(made):
-            raise LifeboatError('%d layers of the image in the bundle %s are missing, or packed in a way that is not read here; rescue with include: '
-                                '[rootfs, volumes]' % (len(set(wanted) - set(made)), wording.show(self._source.info.path)))
+            raise Refused('DUMP_LAYERS_LOST', '%d layers of its image are missing, or packed in a way that is not read here%s; rescue with include: '
+                          '[rootfs, volumes]' % (len(set(wanted) - set(made)), self._why and ' (%s)' % self._why.rstrip('.')))
         return [made[diff_id] for diff_id in wanted]
 
     def _blob(self, raw: Iterable[bytes], wanted: Any, limit: int, made: Dict[str, bytes]) -> None:
@@ -182,11 +194,12 @@ class _Maker(object):
         folder = self._folder(False)
         stream = loadfile.Stream(hashed(gunzip.contents(loadfile.Stream(_chain(first, raw)))))
         try:
-            unpack.unpack(stream, folder, 'a layer of the image', self._root, limit)
+            unpack.unpack(stream, folder, 'a layer of the image', self._root, limit, leave_devices=not self._root)
             while stream.read():
                 pass                    # what stands behind the end of the tar belongs to the checksum
-        except (tarread.ArchiveError, gunzip.GunzipError):
-            return                      # no layer; if it should be one, it is missing
+        except (tarread.ArchiveError, gunzip.GunzipError) as exc:
+            self._why = str(exc)        # if it should be a layer, it is missing
+            return
         found = 'sha256:' + digest.hexdigest()
         if found in wanted:
             made[found] = folder

@@ -1,5 +1,6 @@
 """The dictionary that docker_layer_facts returns: what is on the disk, whose, where, how large, in which state."""
 import collections
+import gc
 import os
 from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
@@ -22,6 +23,7 @@ DEFAULT = ('containers', 'layers', 'images', 'volumes', 'usage', 'orphans')
 LAYERS_UP_TO = 50                       # matching containers that are described at length; more are described in short
 SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)       # the worst first
 NEXT_STEPS = 3                          # in the summary
+GARBAGE = 50000                         # objects after which Python looks for unused cycles: records are many, and none is part of one
 SHORT_TOP = 1                           # folders in usage.top of the short form
 
 
@@ -71,6 +73,15 @@ class Options(object):
 
 def gather(host: 'Host', options: Options) -> Dict[str, Any]:
     """The facts of an engines.registry.Host as plain JSON types. Raises LifeboatError for a pattern that matches nothing."""
+    before = gc.get_threshold()
+    gc.set_threshold(GARBAGE)           # a look after each 700 of them takes a tenth of the time
+    try:
+        return _all(host, options)
+    finally:
+        gc.set_threshold(*before)
+
+
+def _all(host: 'Host', options: Options) -> Dict[str, Any]:
     chosen = selection.containers(host, options.containers)
     at_length = options.named or len(chosen) <= LAYERS_UP_TO
     if not at_length:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optiona
 
 from ..disk import fsinfo
 from ..engines import registry
-from ..formats import lvmtext, wording
+from ..formats import wording
 from ..records import model
 from ..records.codes import problem
 
@@ -124,6 +124,7 @@ def _newest(disk: 'HostRoot', folder: bytes) -> List[bytes]:
 def _of_lvm(disk: 'HostRoot', roots: List[bytes]) -> Iterator[Snapshot]:
     """By the backups that LVM keeps of its metadata; of those volumes that hold a data root, where that is known."""
     for name in _newest(disk, b'/etc/lvm/backup'):
+        from ..formats import lvmtext
         try:
             known = lvmtext.snapshots(disk.read(os.path.join(b'/etc/lvm/backup', name), 1 << 24).decode('utf-8', 'replace'))
         except (OSError, ValueError):

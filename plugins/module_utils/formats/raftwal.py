@@ -4,8 +4,9 @@ A segment (`SEQUENCE-INDEX.wal`, both as 16 hexadecimal digits) is a row of reco
 bits, and, where the highest bit is set, the number of bytes of padding in bits 56 to 58. A segment is made with its full size, so behind
 its last record are zeros. The checksum of a record (CRC-32C of its data) goes on from that of the record before it, from segment to segment.
 """
+import functools
 import re
-from typing import BinaryIO, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import BinaryIO, Iterable, Iterator, List, NamedTuple, Tuple
 
 from .protobuf import Damaged, Message
 
@@ -191,20 +192,20 @@ def snapshot(raw: bytes) -> Snapshot:
     return Snapshot(metadata.number(2), metadata.number(3), inner.raw(1))
 
 
-_TABLE: Optional[List[int]] = None
-
-
 def crc32c(data: bytes, crc: int = 0) -> int:
     """CRC-32C (Castagnoli) of DATA, going on from CRC."""
-    global _TABLE                       # made once, and by few runs  # pylint: disable=global-statement
-    if _TABLE is None:
-        _TABLE = []
-        for byte in range(256):
-            for dummy in range(8):
-                byte = byte >> 1 ^ (0x82f63b78 if byte & 1 else 0)
-            _TABLE.append(byte)
-    table = _TABLE
+    table = _table()
     crc ^= 0xffffffff
     for byte in data:
         crc = table[(crc ^ byte) & 0xff] ^ crc >> 8
     return crc ^ 0xffffffff
+
+
+@functools.lru_cache(maxsize=None)
+def _table() -> List[int]:
+    found = []
+    for byte in range(256):
+        for dummy in range(8):
+            byte = byte >> 1 ^ (0x82f63b78 if byte & 1 else 0)
+        found.append(byte)
+    return found

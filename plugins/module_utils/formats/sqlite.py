@@ -1,8 +1,9 @@
-"""A reader for SQLite databases (Podman's `db.sql`) that opens nothing, locks nothing and survives damage.
+"""A reader for SQLite databases (Podman's `db.sql`, `state.db` of k3s) that opens nothing, locks nothing and survives damage.
 
-The whole file is given as bytes, and with it the rollback journal that a crash may have left: its pages are put back in memory, as
-SQLite itself would do on the disk (https://www.sqlite.org/fileformat2.html: "The Rollback Journal"). Only tables with a rowid are
-read, which are all that Podman has. Work and memory are linear in the size of the file, whatever its content says.
+The whole file is given as bytes, and with it the rollback journal or the write-ahead log that a crash may have left: the pages of either
+take the place of the file's in memory, as SQLite itself would do on the disk (https://www.sqlite.org/fileformat2.html: "The Rollback
+Journal", "The Write-Ahead Log"). Only tables with a rowid are read, which are all that these have. Work and memory are linear in the
+size of the files, whatever their content says.
 """
 import re
 import struct
@@ -10,6 +11,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tu
 
 MAGIC = b'SQLite format 3\0'
 JOURNAL_MAGIC = b'\xd9\xd5\x05\xf9\x20\xa1\x63\xd7'
+WAL_MAGIC = 0x377f0682
 MAX_DEPTH = 40                          # of a tree of pages; SQLite itself stops at 20
 MAX_COLUMNS = 2000                      # SQLITE_MAX_COLUMN
 MAX_ERRORS = 100
@@ -30,9 +32,9 @@ class Table(NamedTuple):
 
 class Db(object):
     """An opened file. `tables` {name: Table}; `damage`: sentences about pages that could not be read; `rolled_back`: whether a hot
-    journal was applied."""
+    journal was applied, or committed pages of a write-ahead log."""
 
-    def __init__(self, raw: bytes, journal: bytes = b'') -> None:
+    def __init__(self, raw: bytes, journal: bytes = b'', wal: bytes = b'') -> None:
         if not raw.startswith(MAGIC) or len(raw) < 100:
             raise SqliteError('it is empty' if not raw.strip(b'\0') else 'it is no SQLite database')
         size = struct.unpack_from('>H', raw, 16)[0]
@@ -44,7 +46,7 @@ class Db(object):
         if self._usable < 480:
             raise SqliteError('its pages are too small')
         self._raw = raw
-        self._old = rollback_pages(journal, self.page_size) if journal else {}
+        self._old = rollback_pages(journal, self.page_size) if journal else logged_pages(wal, self.page_size) if wal else {}
         self.rolled_back = bool(self._old)
         self.damage: List[str] = []
         self.tables: Dict[str, Table] = {}
@@ -222,3 +224,36 @@ def rollback_pages(journal: bytes, page_size: int) -> Dict[int, bytes]:
             break
         at = -(-at // sector) * sector
     return found
+
+
+def logged_pages(wal: bytes, page_size: int) -> Dict[int, bytes]:
+    """{number: newest committed page} of a write-ahead log; {} for one that is empty or of another database. It ends before the first
+    frame that was not written whole."""
+    if len(wal) < 32 or struct.unpack_from('>I', wal)[0] & 0xfffffffe != WAL_MAGIC or struct.unpack_from('>I', wal, 8)[0] != page_size:
+        return {}
+    order = '>' if wal[3] & 1 else '<'
+    salts, sums = wal[16:24], _checksum(wal[:24], order, (0, 0))
+    if sums != struct.unpack_from('>2I', wal, 24):
+        return {}
+    found: Dict[int, bytes] = {}
+    pending: Dict[int, bytes] = {}
+    for at in range(32, len(wal) - page_size - 23, page_size + 24):
+        number, committed = struct.unpack_from('>2I', wal, at)
+        page = wal[at + 24:at + 24 + page_size]
+        sums = _checksum(page, order, _checksum(wal[at:at + 8], order, sums))
+        if wal[at + 8:at + 16] != salts or struct.unpack_from('>2I', wal, at + 16) != sums:
+            break
+        pending[number] = page
+        if committed:
+            found.update(pending)
+            pending = {}
+    return found
+
+
+def _checksum(raw: bytes, order: str, sums: Tuple[int, int]) -> Tuple[int, int]:
+    one, two = sums
+    words = struct.unpack('%s%dI' % (order, len(raw) // 4), raw)
+    for first, second in zip(words[::2], words[1::2]):
+        one = one + first + two & 0xffffffff
+        two = two + second + one & 0xffffffff
+    return one, two

@@ -46,6 +46,7 @@ CODES = {
                                       'be missing, or older than they were.', LOSES_DATA),
     'SWARM_LOG_TORN': (INFO, 'The end of the raft log was being written when the host died, or a damaged snapshot was not needed. Nothing is missing.'),
     'SWARM_SECRETS_LEFT_OUT': (INFO, 'The content of the secrets of a swarm was read, and not written, because include does not name secrets.', LEFT_OUT),
+    'SWARM_VOLUMES_LEFT_OUT': (WARNING, 'The swarm had cluster volumes (CSI). Their definitions are not read, and their data are not on this disk.'),
     'SWARM_UNCOMMITTED': (INFO, 'The raft log of this manager ends with changes that the other managers may not have.'),
     # a disk that is attached
     'JOURNAL_IGNORED': (WARNING, 'A file system was mounted without its journal: what was written in the last seconds before '
@@ -62,6 +63,7 @@ CODES = {
     'ROOT_COPY_INCOMPLETE': (CRITICAL, 'The data root is a copy that lost device nodes, links, extended attributes or owners. It looks whole, but '
                                        'deleted files are back, or files have the wrong owner. Nothing is repaired.'),
     # a dump of a database
+    'DUMP_BUNDLE_REFUSED': (WARNING, 'No dump is made out of a bundle that is damaged, incomplete, or there twice.'),
     'DUMP_CONTAINER_RUNS': (WARNING, 'A database of a container that runs is not dumped: its own tools do that.'),
     'DUMP_FOREIGN_ARCH': (WARNING, 'The programs of the image are for another processor than this machine has.'),
     'DUMP_LAYERS_LOST': (WARNING, 'Layers of the container are missing, so its database server cannot be started.'),
@@ -97,6 +99,8 @@ CODES = {
     'IN_POD': (INFO, 'A container of a pod. The pod itself, its infra container and its published ports are not in the bundle.'),
     'MOUNT_WRITES_LEFT': (WARNING, 'What a container wrote to a mount with :O, or to an image that it had mounted read-write, is not rescued: it '
                                    'is in no layer. The engine empties it when the container stops.', LOSES_DATA, DELETES),
+    'CLUSTER_DB_UNREAD': (INFO, 'A database of the API server (etcd, or that of k3s) is on this node and was not read. What it says of pods and claims is not '
+                                'used.'),
     'EMPTYDIR_OF_POD': (INFO, 'A volume that is the emptyDir of a pod: kubelet deletes it with the pod.', DELETES),
     'VOLUME_EMPTY_HERE': (WARNING, 'An emptyDir with nothing in it: nothing was written to it, or it lay in memory. The disk does not tell which.'),
     'SUBPATH_UNKNOWN': (INFO, 'A container had a folder or file of a volume mounted. Which one is only in the specification of its pod; the whole volume '
@@ -177,6 +181,8 @@ CODES = {
     # deleted, but still open
     'DELETED_STILL_OPEN': (CRITICAL, 'The folder of a volume or a bind mount is deleted, and the container still runs: its processes hold deleted '
                                      'files. They are gone when the container stops.'),
+    'CONTAINER_WITHOUT_RECORD': (CRITICAL, 'A container runs, and no data root has a record of it: all that can be rescued is what its processes have '
+                                           'open.', LOSES_DATA),
     'OPEN_FILE_UNNAMED': (WARNING, 'A deleted file that a process has open could not be named.'),
     'OPEN_FILES_MOVING': (WARNING, 'The processes of a container went on while its open files were read.'),
     'REACHED_THROUGH_PROCESS': (INFO, 'Data that are not on the disk any more were read through the mount of a running process.'),

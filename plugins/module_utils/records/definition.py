@@ -200,6 +200,13 @@ class LogDriver(NamedTuple):
     options: Dict[str, str] = NOTHING
 
 
+class Pod(NamedTuple):
+    """The pod of Kubernetes that a container was in, and what it is called there."""
+    namespace: str = ''
+    name: str = ''
+    container: str = ''
+
+
 class Definition(NamedTuple):
     """One container. `lost_process` and `lost_settings` name the engine's record that could not be read, '' where it could:
     the first has command, environment, user and labels, the second ports, limits, mounts and everything about the host."""
@@ -265,6 +272,7 @@ class Definition(NamedTuple):
     managed: bool = False               # by an orchestrator, as a task of a service
     secrets: Tuple[str, ...] = ()       # names of those that it wants from an orchestrator
     create_command: Tuple[str, ...] = ()    # the command line that created it, where the engine kept it
+    pod: Pod = Pod()
 
 
 def resolved(recorded: Definition, image: str, defaults: Optional[Defaults], name: str = '', container_id: str = '',

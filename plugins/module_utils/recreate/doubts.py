@@ -21,6 +21,9 @@ def warnings(definition: Definition) -> List[str]:
     if definition.managed:
         found.append('The container was a task of a swarm service: create the service again rather than the container; '
                      'its secrets and configs are not in this bundle. Managers of the swarm keep them in swarm/raft.')
+    if definition.pod.name:
+        found.append('The container was one of the pod %s in the namespace %s: its probes, its Services, what was in its ConfigMaps and Secrets and in '
+                     'other containers of the pod is not in this bundle.' % (definition.pod.name, definition.pod.namespace))
     if definition.auto_remove:
         found.append('The container was run with --rm: it is removed as soon as it stops.')
     if definition.paused:

@@ -4,9 +4,10 @@ from typing import Any, Dict, Iterator, List
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from ..records.definition import Definition
+from ..records.model import Mount
 from . import asks, doubts, yamlout
 from .body import create_body
-from .shell import comment
+from .shell import comment, typed
 
 LABEL = re.compile(r'[^a-z0-9]+')       # what a DNS label (RFC 1123) may not have
 RESTART = {'always': 'Always', 'unless-stopped': 'Always', 'on-failure': 'OnFailure'}
@@ -14,8 +15,8 @@ MAX_LABEL = 63
 
 
 def files(definition: Definition) -> Dict[str, str]:
-    """{'pod.yaml': text} for containers of an engine that keeps a command line of podman, {} for others."""
-    return {'pod.yaml': text(definition)} if definition.create_command else {}
+    """{'pod.yaml': text} for containers of pods, and of an engine that keeps a command line of podman; {} for others."""
+    return {'pod.yaml': text(definition)} if definition.create_command or definition.pod.name else {}
 
 
 def text(definition: Definition) -> str:
@@ -23,7 +24,7 @@ def text(definition: Definition) -> str:
     body = create_body(definition)
     host = as_dict(body.get('HostConfig'))
     volumes: List[Dict[str, Any]] = []
-    name = label(definition.name)
+    name = label(definition.pod.container or definition.name)
     container = _container(definition, body, host, volumes)
     spec: Dict[str, Any] = {'containers': [dict({'name': name}, **container)],
                             'restartPolicy': RESTART.get(as_str(as_dict(host.get('RestartPolicy')).get('Name')), 'Never')}
@@ -34,13 +35,44 @@ def text(definition: Definition) -> str:
     for key, field in (('NetworkMode', 'hostNetwork'), ('PidMode', 'hostPID'), ('IpcMode', 'hostIPC')):
         if host.get(key) == 'host':
             spec[field] = True
-    head = ['The container %s as a pod of its own, from its recorded configuration: podman kube play pod.yaml' % definition.name,
-            'Load the image first (podman load -i ../image.tar) and fill the volumes; each is a claim of the same name.']
+    head = _of_cluster(definition, name) if definition.pod.name else [
+        'The container %s as a pod of its own, from its recorded configuration: podman kube play pod.yaml' % definition.name,
+        'Load the image first (podman load -i ../image.tar) and fill the volumes; each is a claim of the same name.']
     head += ['WARNING: ' + note for note in asks.warnings(definition)] + ['NOTE: ' + note for note in doubts.warnings(definition)]
-    document = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': '%s-pod' % name[:MAX_LABEL - 4], 'annotations': dict(definition.labels)}, 'spec': spec}
-    if not definition.labels:
-        del document['metadata']['annotations']     # type: ignore[attr-defined]
+    document = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': _metadata(definition, name), 'spec': spec}
     return ''.join(comment(line) + '\n' for line in head) + yamlout.dump(document)
+
+
+def _metadata(definition: Definition, name: str) -> Dict[str, Any]:
+    """Name, namespace and annotations. The pod is a new one, so that nothing that looks after the old one takes it for that."""
+    found: Dict[str, Any] = {'name': '%s-pod' % name[:MAX_LABEL - 4]}
+    if definition.pod.name:
+        found = {'name': '%s-rescued' % label(definition.pod.name)[:MAX_LABEL - 8], 'namespace': label(definition.pod.namespace)}
+    elif definition.labels:
+        found['annotations'] = dict(definition.labels)
+    return found
+
+
+def _of_cluster(definition: Definition, name: str) -> List[str]:
+    """How to use the document with Kubernetes, and how to fill its volumes."""
+    pod = _metadata(definition, name)
+    found = ['The container %s as a pod of its own, from what kubelet asked for: kubectl apply -f pod.yaml' % definition.name,
+             'Before that, load the image on the node: ctr -n k8s.io images import ../image.tar (k3s: k3s ctr images import ../image.tar).',
+             'podman kube play pod.yaml works too, after podman load -i ../image.tar.']
+    for mount in definition.mounts:
+        if mount.type == 'volume' and mount.name:
+            found.append('Fill %s, from its archive in ../volumes, unpacked (zstd -d): kubectl exec -i -n %s %s -c %s -- tar -C %s -xf - <%s' % (
+                mount.destination, pod['namespace'], pod['name'], name, typed(mount.destination), typed('../volumes/%s.tar' % mount.name)))
+    claims = sorted({claim for claim in (_told(definition, mount, 'pvc.name') for mount in definition.mounts) if claim})
+    if claims:
+        found.append('Claims that have to be there: %s.' % ', '.join(claims))
+    return found
+
+
+def _told(definition: Definition, mount: Mount, key: str) -> str:
+    """What the label of a volume says that the node gave it."""
+    known = definition.volume_settings.get(mount.name or '')
+    return known.labels.get('io.kubernetes.' + key, '') if known is not None else ''
 
 
 def label(name: str) -> str:
@@ -100,14 +132,24 @@ def _mounts(definition: Definition, host: Dict[str, Any], volumes: List[Dict[str
     for number, mount in enumerate(definition.mounts):
         name = 'volume-%d' % number
         if mount.type == 'volume' and mount.name:
-            volumes.append({'name': name, 'persistentVolumeClaim': {'claimName': known[mount.name].name if mount.name in known else mount.name}})
+            claim = _told(definition, mount, 'pvc.name')
+            if definition.pod.name and not claim:       # of the pod itself, or declared by its image
+                volumes.append({'name': name, 'emptyDir': {}})
+            else:
+                claim = claim or (known[mount.name].name if mount.name in known else mount.name)
+                volumes.append({'name': name, 'persistentVolumeClaim': {'claimName': claim}})
         elif mount.type == 'bind' and mount.source:
             volumes.append({'name': name, 'hostPath': {'path': mount.source}})
         elif mount.type == 'tmpfs':
             volumes.append({'name': name, 'emptyDir': {'medium': 'Memory'}})
         else:
             continue
-        yield dict({'name': name, 'mountPath': mount.destination}, **({} if mount.rw else {'readOnly': True}))
+        found: Dict[str, Any] = {'name': name, 'mountPath': mount.destination}
+        if not mount.rw:
+            found['readOnly'] = True
+        if mount.subpath:
+            found['subPath'] = mount.subpath
+        yield found
 
 
 def _security(body: Dict[str, Any], host: Dict[str, Any]) -> Dict[str, Any]:

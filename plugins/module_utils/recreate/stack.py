@@ -3,7 +3,7 @@
 One file for each stack, so that its services get their names back. The client adds labels and aliases of its own to what it deploys; they are
 left out here. What the format cannot say is in the notes at the top of the file.
 """
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from ..records.cluster import Cluster, Object, Service
@@ -70,7 +70,7 @@ def create_script(cluster: Cluster, files: Files) -> str:
     for item in cluster.networks:
         if not item.built_in and not item.stack and item.settings is not None:
             flags = network_flags(network_info(item.settings))
-            lines.append(words(['docker', 'network', 'create'] + flags + ['--', item.name]))
+            lines.append(_made('network', flags, item.name))
     for kind, items, file_of in (('secret', cluster.secrets, files.secret), ('config', cluster.configs, files.config)):
         for item in items:
             if item.stack or item.built_in:
@@ -81,12 +81,18 @@ def create_script(cluster: Cluster, files: Files) -> str:
                 flags += ['--template-driver', templating]
             path = file_of(item)
             if kind == 'secret' and item.driver:
-                lines.append(words(['docker', kind, 'create'] + flags + ['--driver', item.driver, '--', item.name]))
+                lines.append(_made(kind, flags + ['--driver', item.driver], item.name))
             elif path is None:
                 lines.append(comment('The content of the %s %s is not here: docker %s create %s FILE' % (kind, item.name, kind, words([item.name]))))
             else:
-                lines.append(words(['docker', kind, 'create'] + flags + ['--', item.name, path]))
+                lines.append(_made(kind, flags, item.name, path))
     return '\n'.join(lines) + '\n'
+
+
+def _made(kind: str, flags: List[str], *arguments: str) -> str:
+    """A line that makes an object, unless it is there: the script can be run again."""
+    return '%s >/dev/null 2>&1 || %s' % (words(['docker', kind, 'inspect', '--', arguments[0]]),
+                                         words(['docker', kind, 'create'] + flags + ['--'] + list(arguments)))
 
 
 class _Document(object):
@@ -102,15 +108,18 @@ class _Document(object):
         self._secrets = {item.id: item for item in cluster.secrets}
         self._configs = {item.id: item for item in cluster.configs}
         self._keys: Dict[Tuple[str, str], str] = {}
+        self._taken: Dict[str, Set[str]] = {}
 
     def _short(self, kind: str, name: str) -> str:
         """The key in the file of what is called NAME in the swarm; no two names of a kind have the same."""
         if (kind, name) not in self._keys:
             prefix = self._name + '_'
             short = name[len(prefix):] if self._name and name.startswith(prefix) and len(name) > len(prefix) else name
-            taken = {key for (other, dummy), key in self._keys.items() if other == kind}
-            self._keys[kind, name] = next(key for key in [short, name] + ['%s-%d' % (name, number) for number in range(2, len(taken) + 3)]
-                                          if key not in taken)
+            taken, key, number = self._taken.setdefault(kind, set()), short, 1
+            while key in taken:
+                key, number = '%s-%d' % (name, number) if number > 1 else name, number + 1
+            taken.add(key)
+            self._keys[kind, name] = key
         return self._keys[kind, name]
 
     def add(self, service: Service) -> None:

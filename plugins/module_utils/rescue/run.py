@@ -11,7 +11,7 @@ from ..archive.opentree import still_open
 from ..archive.progress import Progress, human
 from ..bundles import objects, paths, plan, reading, target, writing as bundle
 from ..bundles.store import FolderStore
-from ..disk import fsinfo, metadata, safeio
+from ..disk import fsinfo, metadata, processes, safeio
 from ..disk.errors import LifeboatError
 from ..formats import redact, wording
 from ..records import codes, model, owners, selection
@@ -34,6 +34,9 @@ PARTS = {'volume': 'volumes', 'bind': 'binds'}       # kind of a component: word
 REASONS = 5                             # problems that an entry of `bundles` has
 LEFT_NAMES = 20
 SAFE = re.compile(r'[^A-Za-z0-9_.-]')
+
+
+NO_DEVICE: Mapping[str, Optional[str]] = {'device': None, 'file_system': None, 'mount_options': None, 'read_only': 'open'}
 
 
 class Request(NamedTuple):
@@ -221,7 +224,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     jobs, names = [], set()
     volumes = [(root, root.volumes_with_users()) for root in host.roots] if request.volumes else []
     alone = selection.by_glob('volume', request.volumes, {name for dummy, table in volumes for name in table})
-    held = _holds(chosen, request, holds)
+    groups = processes.Groups() if request.open_files else None
+    held = _holds(chosen, groups, request, holds)
     for root, ident in chosen:
         jobs.append(_with_held(_container_job(host, root, root.container(ident), request, alone), held.get((root.path, ident))))
     if chosen and 'dumps' in request.include:
@@ -230,6 +234,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
             compress.pick(request.compression), request.dump_scratch_dir, request.dump_timeout, {'writable', 'volumes', 'binds'} <= set(request.include)))
         problems.extend(more)
         jobs = [job._replace(made=found.get((root.path, ident), ())) for job, (root, ident) in zip(jobs, chosen)]
+    if groups is not None and host.whole and not request.containers:
+        jobs.extend(_unrecorded_jobs(host, groups, request, holds))
     if request.open_files and not any(job.held is not None and job.held.items for job in jobs):
         problems.append(problem('NOTHING_OPEN', wording.text(host.root.path), 'open_files: true found nothing: of %d containers %d run, and none of their '
                                 'processes has a deleted file.' % (len(chosen), len(held)), ''))
@@ -242,6 +248,9 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
         for root, orphan in host.orphans():
             jobs.append(_orphan_job(host, root, orphan, request))
     _add_paths(host, request, jobs, wanted)
+    disks = {wording.text(root.path): _device(root.path) for root in host.roots}
+    for job in jobs:
+        job.source.update(disks.get(job.source.get('data_root'), NO_DEVICE))
     if not jobs and not any(item.severity == model.CRITICAL for item in problems):
         problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
             'the data roots hold no container' if host.roots else 'no data root was found'),
@@ -254,16 +263,37 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     return jobs, problems
 
 
-def _holds(chosen: 'List[Tuple[Root, str]]', request: Request, holds: contextlib.ExitStack) -> Dict[Tuple[bytes, str], openfiles.Hold]:
+def _holds(chosen: 'List[Tuple[Root, str]]', groups: Optional[processes.Groups], request: Request,
+           holds: contextlib.ExitStack) -> Dict[Tuple[bytes, str], openfiles.Hold]:
     """{(data root, id): what only the processes of that container have}, of those that run. Before anything else is read: a database may end by
     itself as soon as it misses its files."""
     found = {}
-    for root, ident in chosen if request.open_files else ():
-        held = openfiles.hold(root, root.container(ident), request.freeze_timeout, not request.check_mode)
+    if groups is None:
+        return found
+    for root, ident in chosen:
+        held = openfiles.hold(root, root.container(ident), groups, request.freeze_timeout, not request.check_mode)
         if held is not None:
             holds.callback(held.close)
             found[root.path, ident] = held
     return found
+
+
+def _unrecorded_jobs(host: 'Host', groups: processes.Groups, request: Request, holds: contextlib.ExitStack) -> Iterator[bundle.Job]:
+    """Containers that run and of which no data root has a record any more, as after `rm -rf` of all of it: what their processes have."""
+    known = {ident for root in host.roots for ident in root.container_ids()}
+    for ident in groups.ids():
+        held = openfiles.hold_unrecorded(ident, groups, request.freeze_timeout, not request.check_mode) if ident not in known else None
+        if held is None:
+            continue
+        holds.callback(held.close)
+        if not held.items:
+            continue
+        note = problem('CONTAINER_WITHOUT_RECORD', ident[:12], 'A container %s runs, and no data root has it: all that can be rescued of it is what its '
+                       'processes have open.' % ident[:12], 'Do not stop it before the bundle is verified.')
+        source = {'hostname': request.host_name or socket.gethostname(), 'host_root': wording.text(host.root.path), 'data_root': '',
+                  'recorded_path': None, 'store': None, 'driver': None, 'owner_ids': request.owner_ids, 'daemon': 'unknown', 'idmap': None}
+        yield bundle.Job('running-' + ident[:12], 'orphan', {'name': ident, 'image': {'id': None, 'reference': None}, 'owner_hint': ident, 'path': ''},
+                         source, model.PARTIAL, tuple(held.items), (note,) + tuple(held.problems), held=held)
 
 
 def _with_held(job: bundle.Job, held: Optional[openfiles.Hold]) -> bundle.Job:
@@ -280,6 +310,17 @@ def _source(host: 'Host', root: 'Root', store: Optional[str], driver: Optional[s
         'idmap': {'uid': [list(item) for item in root.idmap.uid_ranges], 'gid': [list(item) for item in
                                                                                  root.idmap.gid_ranges]}
         if root.idmap is not None else None}
+
+
+def _device(path: bytes) -> Mapping[str, Optional[str]]:
+    """The disk of a data root, for the custody record: `device`, `file_system`, `mount_options`, and `read_only`: mount, or open where the
+    file system could be written, so that only the rescue's way to open files (O_RDONLY) kept it as it was."""
+    mount = fsinfo.mount_of(path)
+    if mount is None:
+        return NO_DEVICE
+    options = mount.options + tuple(each for each in mount.super_options if each not in mount.options)
+    return {'device': wording.text(mount.source), 'file_system': mount.fstype, 'mount_options': wording.sentence(wording.text(b','.join(options))),
+            'read_only': 'mount' if b'ro' in options else 'open'}
 
 
 def _owners(idmap: Any, name: str, request: Request) -> Tuple[model.Problem, ...]:
@@ -661,7 +702,9 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
         if job.with_config:
             components.append({'name': 'config', 'kind': 'config', 'file': bundle.DEFINITION, 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})
-        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, job.status,
+        # as far as it is known before anything is read
+        whole = all(item['status'] == model.COMPLETE for item in components if item['kind'] == 'dump')
+        outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, model.PARTIAL if job.status == model.COMPLETE and not whole else job.status,
                                        sum(item['bytes'] for item in components), 0, components, job.problems + more))
     return _result(jobs, outcomes, problems)
 

@@ -32,7 +32,8 @@ def mariadb(inside: 'Inside', dump: 'Dump', size: int, content: 'servers.Content
         raise LifeboatError('The server of the image is not MariaDB, of which the dump is. Give image: NAME of one that is')
     servers.prepare(inside, dump.folder, owner)
     inside.put('/', servers.UPLOAD, size, content(), owner, 0o400)
-    inside.must('mariadb-install-db', [install, '--no-defaults', '--datadir=' + dump.folder, '--skip-test-db',
+    # --force: the container has no network, so names of hosts cannot be looked up
+    inside.must('mariadb-install-db', [install, '--no-defaults', '--datadir=' + dump.folder, '--skip-test-db', '--force',
                                        '--auth-root-authentication-method=normal'], user)
     inside.begin(['/bin/sh', '-c', SERVE, 'lifeboat', server, dump.folder], user)
     ask = [client, '--no-defaults', '-S', dump.folder + '/lifeboat.sock', '-u', 'root', '-N', '-B']

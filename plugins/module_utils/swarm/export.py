@@ -19,7 +19,7 @@ from ..recreate import stack as stacks
 SECRETS = 'secrets'
 WORDS = (SECRETS,)                      # of include
 FOLDER = 'swarm'
-SUMS = b'SHA256SUMS'
+SUMS = 'SHA256SUMS'
 NAME = re.compile(r'[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?\Z')      # what the engine takes as the name of a secret or config
 UNSAFE = re.compile(r'[^A-Za-z0-9_.-]')
 
@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 def export(host: Any, request: Request) -> Dict[str, Any]:
-    """Write what REQUEST asks for -> the module's result: `changed`, `path`, `files`, `swarms`, `problems`. LifeboatError where there is nothing that
+    """Write what REQUEST asks for -> the module's result: `changed`, `folder`, `files`, `swarms`, `problems`. LifeboatError where there is nothing that
     could be written; what is missing of the rest is in the problems."""
     for word in request.include:
         if word not in WORDS:
@@ -49,9 +49,10 @@ def export(host: Any, request: Request) -> Dict[str, Any]:
         folder = FOLDER if number == 1 else '%s-%d' % (FOLDER, number)
         files.update((folder + '/' + name, content) for name, content in content_of(cluster, SECRETS in request.include).items())
     with contextlib.closing(FolderStore(request.dest, targets.host_folder(host.root, request.host_name))) as store:
-        changed = _write(store, files, request.check_mode)
+        wanted = _summed(files)
+        changed = _write(store, wanted, request.check_mode)
         path = store.path
-    return {'changed': changed, 'path': wording.text(os.path.join(path, os.fsencode(FOLDER))), 'files': sorted(files),
+    return {'changed': changed, 'folder': wording.text(os.path.join(path, os.fsencode(FOLDER))), 'files': [name for name, dummy in wanted],
             'swarms': [clusterfacts.facts(cluster) for cluster in clusters], 'problems': [item._asdict() for item in problems]}
 
 
@@ -120,21 +121,25 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, indent=2, sort_keys=True).encode('ascii') + b'\n'
 
 
-# -- writing -------------------------------------------------------------------------------------------------------------------------------
-
-
-def _write(store: FolderStore, files: Dict[str, bytes], check_mode: bool) -> bool:
-    """Write what is missing or differs, the sums last -> whether there was any."""
+def _summed(files: Dict[str, bytes]) -> List[Tuple[str, bytes]]:
+    """FILES in their order, and behind them the sums of each folder."""
     sums: Dict[str, List[Tuple[str, bytes]]] = {}
     for path, content in sorted(files.items()):
         folder, dummy, below = path.partition('/')
         sums.setdefault(folder, []).append((hashlib.sha256(content).hexdigest(), below.encode('ascii')))
-    wanted = sorted(files.items()) + [('%s/%s' % (folder, SUMS.decode('ascii')), checksums.lines(items)) for folder, items in sorted(sums.items())]
+    return sorted(files.items()) + [('%s/%s' % (folder, SUMS), checksums.lines(items)) for folder, items in sorted(sums.items())]
+
+
+# -- writing -------------------------------------------------------------------------------------------------------------------------------
+
+
+def _write(store: FolderStore, files: List[Tuple[str, bytes]], check_mode: bool) -> bool:
+    """Write what is missing or differs, in this order -> whether there was any."""
     if not check_mode:
         store.prepare()
         store.lock()
     changed = False
-    for path, content in wanted:
+    for path, content in files:
         folder, dummy, name = path.rpartition('/')
         with _folder(store, os.fsencode(folder), not check_mode) as fd:
             if fd is not None and _is_there(fd, os.fsencode(name), content):

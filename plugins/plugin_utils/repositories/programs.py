@@ -15,6 +15,10 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording im
 MOST = 1 << 30                          # bytes of one answer
 SAID = 16 << 10                         # bytes of messages that are looked at, the last ones
 LINES = 4                               # of them in a sentence
+# what is for Ansible and its Python; borg is a program of another Python
+NOT_HANDED_ON = ('ANSIBLE_', 'PYTHON', '_ANSIBLE')
+# of a traceback of borg: what comes behind the error itself
+ABOUT = ('Platform: ', 'Linux: ', 'Borg: ', 'PID: ', 'sys.argv: ', 'SSH_ORIGINAL_COMMAND: ')
 SHORTEST = 4                            # characters of a value that is looked for as a secret
 
 
@@ -70,8 +74,9 @@ class Program(NamedTuple):
         text = messages.read().decode('utf-8', 'backslashreplace')
         for secret in sorted(self.secrets, key=len, reverse=True):
             text = text.replace(secret, redact.REDACTED)
-        lines = [sentence(line.strip()) for line in text.splitlines() if line.strip()]
-        said = ' / '.join(lines[-LINES:])[:1500] or 'nothing'
+        lines = [sentence(line.strip()) for line in text.splitlines() if line.strip() and not line.startswith(ABOUT)]
+        most = 1 if any(line.startswith('Traceback (most recent') for line in lines) else LINES
+        said = ' / '.join(lines[-most:])[:1500] or 'nothing'
         how = 'was ended by signal %d' % -status if status < 0 else 'ended with exit status %d' % status
         return ProgramError('%s %s and said: %s' % (self.name, how, said), ' / '.join(lines), status)
 
@@ -101,7 +106,7 @@ def find(name: str, given: str | None) -> str:
 
 def surroundings(given: Mapping[str, Any]) -> dict[str, str]:
     """The environment of a program: that of Ansible, and what the user GIVES for it. LifeboatError for a name or value that is none."""
-    found = {key: value for key, value in os.environ.items() if not key.startswith('ANSIBLE_')}
+    found = {key: value for key, value in os.environ.items() if not key.startswith(NOT_HANDED_ON)}
     for key, value in given.items():
         text = str(value)
         if not isinstance(key, str) or not key or '=' in key or '\0' in key + text or not key.isprintable():

@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from . import dead, engine as engines, podman, shares, writers
+from . import dead, engine as engines, kube, podman, shares, writers
 from .common import NotHere
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
@@ -103,6 +103,20 @@ def dead_podman_of():
             with or_say(kind):
                 if kind not in roots:
                     roots[kind] = podman.build(kind)
+                    stack.callback(roots[kind].close)
+            return roots[kind]
+        yield get
+
+
+@pytest.fixture(scope='session')
+def dead_kube_of():
+    """dead_kube_of(kind): the rig.kube.DeadKube of any of its KINDS, built once a session. Do not write into it."""
+    roots = {}
+    with contextlib.ExitStack() as stack:
+        def get(kind):
+            with or_say(kind):
+                if kind not in roots:
+                    roots[kind] = kube.build(kind)
                     stack.callback(roots[kind].close)
             return roots[kind]
         yield get

@@ -7,7 +7,7 @@ from . import scenario
 from .common import run
 from .engine import Engine
 
-ADDRESS = '127.0.0.1'
+ADDRESS, FIRST, SECOND = '127.0.0.1', '10.99.0.1', '10.99.0.2'
 STABLE = 60                             # seconds until the manager has written what it had to
 STACK = '''
 version: "3.8"
@@ -66,51 +66,73 @@ class Truth:
         self.info = said('/info')['Swarm']
 
 
+def engine(kind):
+    """An engine with an image, and no swarm yet."""
+    made = Engine(kind).start()
+    made.docker('import', '-c', 'CMD ["/bin/sh"]', '-', scenario.BASE, stdin=scenario.base_tar())
+    return made
+
+
+def joined(one, other, role):
+    """Link the namespaces of two engines, make ONE the manager of a new swarm, and let OTHER join it as ROLE; with a service on both."""
+    run(['ip', 'link', 'add', 'lbswarm0', 'netns', str(one.pid), 'type', 'veth', 'peer', 'name', 'lbswarm1', 'netns', str(other.pid)])
+    for each, name, address in ((one, 'lbswarm0', FIRST), (other, 'lbswarm1', SECOND)):
+        run(['nsenter', '--target', str(each.pid), '--net', 'sh', '-ec', 'ip addr add %s/24 dev %s; ip link set %s up' % (address, name, name)])
+    one.docker('swarm', 'init', '--advertise-addr', FIRST)
+    one.docker('secret', 'create', 'shared', '-', stdin=b'one for all')
+    token = one.docker('swarm', 'join-token', '-q', role).decode().strip()
+    other.docker('swarm', 'join', '--advertise-addr', SECOND, '--token', token, FIRST + ':2377')
+    one.docker('service', 'create', '-d', '--no-resolve-image', '--name', 'everywhere', '--mode', 'global', '--network', 'host', scenario.BASE, 'sleep', '600')
+    deadline = time.monotonic() + STABLE
+    while not other.docker('ps', '-aq') and time.monotonic() < deadline:
+        time.sleep(0.5)
+    settled(one)
+
+
 def start(kind, *, snapshots=False, autolock=False):
     """(engine, unlock key or ''): an engine that is the manager of a new swarm."""
-    engine = Engine(kind).start()
-    engine.docker('import', '-c', 'CMD ["/bin/sh"]', '-', scenario.BASE, stdin=scenario.base_tar())
+    made = engine(kind)
     words = ['--advertise-addr', ADDRESS, '--listen-addr', ADDRESS + ':2377', '--default-addr-pool', '10.77.0.0/16']
     if snapshots:
         words += ['--snapshot-interval', '20']
-    engine.docker('swarm', 'init', *words)
+    made.docker('swarm', 'init', *words)
     key = ''
     if autolock:
-        engine.docker('swarm', 'update', '--autolock=true')
-        key = engine.docker('swarm', 'unlock-key', '-q').decode().strip()
-    return engine, key
+        made.docker('swarm', 'update', '--autolock=true')
+        key = made.docker('swarm', 'unlock-key', '-q').decode().strip()
+    return made, key
 
 
-def fill(engine):
+def fill(made):
     """Make objects of every kind, change some and remove some."""
-    folder = engine.outside('/srv/app')
+    folder = made.outside('/srv/app')
     os.makedirs(folder)
     for name, content in (('stack.yml', STACK % {'base': scenario.BASE}), ('pw', 'hunter2\n'), ('site', 'server {}\n')):
         with open(os.path.join(folder, name), 'w', encoding='utf-8') as stream:
             stream.write(content)
-    engine.docker('network', 'create', '-d', 'overlay', '--subnet', '10.66.0.0/24', '--gateway', '10.66.0.9', '--attachable', '--label', 'a=b', 'wide')
-    engine.docker('secret', 'create', '--label', 'k=v', 'loose', '-', stdin=bytes(range(256)))
-    engine.docker('secret', 'create', 'gone', '-', stdin=b'x')
-    engine.docker('config', 'create', '--label', 'k=v w', 'conf', '-', stdin=b'a config\n')
-    engine.docker('stack', 'deploy', '--resolve-image', 'never', '-c', '/srv/app/stack.yml', 'shop')
-    engine.docker('service', 'create', '-d', '--no-resolve-image', '--name', 'alone', '--network', 'wide', '--secret', 'source=loose,target=/k,mode=0400',
+    made.docker('network', 'create', '-d', 'overlay', '--subnet', '10.66.0.0/24', '--gateway', '10.66.0.9', '--attachable', '--label', 'a=b', 'wide')
+    made.docker('secret', 'create', '--label', 'k=v', 'loose', '-', stdin=bytes(range(256)))
+    made.docker('secret', 'create', 'gone', '-', stdin=b'x')
+    made.docker('config', 'create', '--label', 'k=v w', 'conf', '-', stdin=b'a config\n')
+    made.docker('stack', 'deploy', '--resolve-image', 'never', '-c', '/srv/app/stack.yml', 'shop')
+    made.docker('service', 'create', '-d', '--no-resolve-image', '--name', 'alone', '--network', 'wide', '--secret', 'source=loose,target=/k,mode=0400',
                   '--config', 'source=conf,target=/c', '--env', 'A=1', '--user', '7:8', '--group', '9', '--workdir', '/srv', '--hostname', 'h1',
                   '--mount', 'type=volume,src=vol,dst=/v,volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=tmpfs', '--read-only', '--init',
                   '--limit-pids', '33', '--sysctl', 'net.core.somaxconn=99', '--cap-add', 'CAP_NET_ADMIN', '--ulimit', 'nofile=10:20',
                   '--stop-signal', 'SIGINT', '--endpoint-mode', 'dnsrr', '--container-label', 'c=l', '--label', 'l=1', '--replicas', '0', '--tty',
                   scenario.BASE, 'sleep', '99')
-    engine.docker('service', 'update', '-d', '--no-resolve-image', '--env-add', 'B=two', '--label-rm', 'l', 'alone')
-    engine.docker('service', 'create', '-d', '--no-resolve-image', '--name', 'removed', '--replicas', '0', scenario.BASE)
-    engine.docker('service', 'rm', 'removed')
-    engine.docker('secret', 'rm', 'gone')
-    engine.docker('node', 'update', '--label-add', 'rack=r1', engine.docker('info', '-f', '{{.Swarm.NodeID}}').decode().strip())
+    made.docker('service', 'update', '-d', '--no-resolve-image', '--env-add', 'B=two', '--label-rm', 'l', 'alone')
+    made.docker('service', 'create', '-d', '--no-resolve-image', '--name', 'removed', '--replicas', '0', scenario.BASE)
+    made.docker('service', 'rm', 'removed')
+    made.docker('secret', 'rm', 'gone')
+    made.docker('node', 'update', '--label-add', 'rack=r1', made.docker('info', '-f', '{{.Swarm.NodeID}}').decode().strip())
 
 
-def settled(engine):
+def settled(made):
     """The Truth, when the services do not change any more."""
     last, deadline = None, time.monotonic() + STABLE
     while time.monotonic() < deadline:
-        truth = Truth(engine)
+        truth = Truth(made)
         now = json.dumps([truth.services, truth.networks], sort_keys=True)
         if now == last:
             return truth
@@ -119,10 +141,10 @@ def settled(engine):
     return truth
 
 
-def deployed(engine, folder):
-    """Run create.sh and deploy the stack files of FOLDER (on this machine) on the manager ENGINE -> its Truth."""
-    place = engine.outside('/srv/again')
+def deployed(made, folder):
+    """Run create.sh and deploy the stack files of FOLDER (on this machine) on the manager MADE -> its Truth."""
+    place = made.outside('/srv/again')
     run(['cp', '-a', folder, place])
-    run(engine.enter('sh', '-ec', 'cd /srv/again; sh create.sh; docker stack deploy --resolve-image never -c stack-shop.yml shop; '
+    run(made.enter('sh', '-ec', 'cd /srv/again; sh create.sh; docker stack deploy --resolve-image never -c stack-shop.yml shop; '
                      'docker stack deploy --resolve-image never -c stack.yml rest'))
-    return Truth(engine)
+    return Truth(made)

@@ -1,6 +1,7 @@
 """look, diff, logs, inspect, rescue, verify and mount say what the modules say."""
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -153,6 +154,22 @@ def test_verify_tells_whole_from_damaged(dead, lifeboat, tmp_path):
     assert ran.status == 1 and b'damaged' in ran.out and b'README.txt' in ran.out
     assert lifeboat('verify', str(folder)).status == 2
     assert lifeboat('verify', str(tmp_path / 'nothing')).status == 2
+
+
+def test_verify_says_who_signed(dead, lifeboat, tmp_path):
+    if shutil.which('ssh-keygen') is None:
+        pytest.skip('ssh-keygen is not installed')
+    lifeboat('rescue', str(tmp_path / 'out'), 'web', '--host-name', 'box')
+    folder = tmp_path / 'out' / 'box' / ('web-' + dead[0].container('web').id[:12])
+    subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(tmp_path / 'key')], check=True)
+    (tmp_path / 'allowed').write_text('ann@example.org %s' % (tmp_path / 'key.pub').read_text())
+    command = ('verify', str(tmp_path / 'out'), '--allowed-signers', str(tmp_path / 'allowed'))
+    ran = lifeboat(*command)
+    assert ran.status == 2 and b'SHA256SUMS.sig is missing' in ran.out
+    subprocess.run(['ssh-keygen', '-q', '-Y', 'sign', '-f', str(tmp_path / 'key'), '-n', 'lifeboat-bundle@lifeboat.docker', str(folder / 'SHA256SUMS')],
+                   check=True, stderr=subprocess.DEVNULL)
+    ran = lifeboat(*command)
+    assert ran.status == 0 and b'signed by ann@example.org' in ran.out and b'1 of 1 bundles are whole and signed' in ran.out
 
 
 def test_the_mount_command_has_no_upperdir_and_is_for_a_shell(dead, lifeboat):

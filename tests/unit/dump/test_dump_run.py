@@ -2,14 +2,19 @@
 import os
 import shutil
 import sqlite3
+import stat
 
 import deadroot
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli import main
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli.verbs import dump as verb
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.dump import registry as kinds, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump import registry as kinds, run, unpacked
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump.kinds import redis
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescue
 
 
 @pytest.fixture(scope='module')
@@ -95,3 +100,107 @@ def test_the_files_of_one_redis_are_one_database():
 def test_every_kind_says_what_it_is():
     assert {'postgresql', 'mariadb', 'mysql', 'redis', 'valkey', 'sqlite'} <= set(kinds.KINDS)
     assert all(kind.suffix.startswith('.') and kind.attempts >= 1 for kind in kinds.KINDS.values())
+
+
+@pytest.fixture(scope='module')
+def rescued(host, tmp_path_factory):
+    """{what is in it: bundle of the container web}"""
+    made = {}
+    for name, include in (('rootfs', ('config', 'rootfs')), ('image', ('config', 'image', 'writable')), ('data', ('config', 'writable'))):
+        dest = tmp_path_factory.mktemp(name)
+        with registry.open_host(os.fsencode(str(host)), [b'/var/lib/docker']) as opened:
+            result = rescue.rescue(opened, rescue.Request(os.fsencode(str(dest)), 'box', include=include, containers=('web',)))
+        made[name] = result['bundles'][0]['path']
+    return made
+
+
+def from_bundle(path, tmp_path, **options):
+    scratch = tmp_path / 'scratch'
+    scratch.mkdir(exist_ok=True)
+    options.setdefault('check_mode', True)
+    try:
+        return run.dump_bundles(run.Request(os.fsencode(str(tmp_path / 'out')), path=os.fsencode(str(path)), databases=('sqlite',),
+                                            scratch_dir=os.fsencode(str(scratch)), **options))
+    finally:
+        assert os.listdir(str(scratch)) == [], 'what was unpacked is left'
+
+
+@pytest.mark.parametrize('what', ['rootfs', 'image'])
+def test_the_databases_of_a_bundle_are_found(rescued, tmp_path, as_root, what):
+    found = from_bundle(rescued[what], tmp_path)
+    assert [(item['container'], item['engine'], item['data_path'], item['status']) for item in found['dumps']] == [
+        ('web', 'sqlite', '/srv/app.db', 'complete')]
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_bundle_without_programs_is_refused_by_name(rescued, tmp_path, as_root):
+    with pytest.raises(LifeboatError, match='neither an image nor a rootfs'):
+        from_bundle(rescued['data'], tmp_path)
+
+
+def test_a_bundle_that_was_changed_is_refused(rescued, tmp_path, as_root):
+    copy = tmp_path / 'copy'
+    shutil.copytree(rescued['rootfs'], str(copy))
+    archive = next(path for path in copy.iterdir() if path.name.startswith('rootfs'))
+    with open(str(archive), 'r+b') as raw:
+        raw.seek(100)
+        raw.write(b'!')
+    with pytest.raises(LifeboatError, match='is damaged'):
+        from_bundle(copy, tmp_path)
+
+
+def test_neither_dest_nor_scratch_lies_in_a_bundle(rescued, tmp_path, as_root):
+    bundle = os.fsencode(rescued['rootfs'])
+    with pytest.raises(LifeboatError, match='must stay as it is'):
+        run.dump_bundles(run.Request(bundle + b'/out', path=bundle))
+    with pytest.raises(LifeboatError, match='lies inside the bundle'):
+        run.dump_bundles(run.Request(os.fsencode(str(tmp_path / 'out')), path=bundle, scratch_dir=bundle))
+    assert not os.path.exists(bundle + b'/out')
+
+
+def test_without_room_to_unpack_nothing_is_begun(rescued, tmp_path, as_root, monkeypatch):
+    monkeypatch.setattr(unpacked.fsinfo, 'free', lambda path: fsinfo.Free(1 << 20, None, 1 << 30))
+    with pytest.raises(LifeboatError, match='when it is unpacked'):
+        from_bundle(rescued['rootfs'], tmp_path)
+
+
+def test_other_containers_are_left_alone(rescued, tmp_path, as_root):
+    with pytest.raises(LifeboatError, match='in 0 bundles'):
+        from_bundle(rescued['rootfs'], tmp_path, containers=('nobody',))
+
+
+def test_of_two_bundles_the_damaged_one_is_named(rescued, tmp_path, as_root):
+    """And of two of the same container the second one: its dump would take the place of the first."""
+    for name in ('a', 'b', 'c'):
+        shutil.copytree(rescued['rootfs'], str(tmp_path / 'box' / name))
+    (tmp_path / 'box' / 'c' / 'SHA256SUMS').write_text('')
+    found = from_bundle(tmp_path / 'box', tmp_path)
+    assert [item['status'] for item in found['dumps']] == ['complete']
+    said = [(item['code'], item['object']) for item in found['problems']]
+    assert said == [('DUMP_BUNDLE_REFUSED', 'b'), ('DUMP_BUNDLE_REFUSED', 'c')]
+    assert verb.status(found) == main.PARTIAL
+
+
+def test_deletions_of_a_layer_are_those_of_overlayfs(tmp_path):
+    """For an ordinary user: device 0/0 can be made by everybody, and the attribute is of his own kind."""
+    for name in ('gone/.wh.file', 'opaque/.wh..wh..opq', 'opaque/stays', 'both/.wh.file', 'both/file'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('x')
+    # pylint: disable-next=protected-access
+    unpacked._mark(os.fsencode(str(tmp_path)), False)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if not path.is_dir()) == ['both/file', 'gone/file', 'opaque/stays']
+    st = os.lstat(str(tmp_path / 'gone' / 'file'))
+    assert stat.S_ISCHR(st.st_mode) and st.st_rdev == 0
+    assert os.getxattr(str(tmp_path / 'opaque'), 'user.overlay.opaque') == b'y' and not os.listxattr(str(tmp_path / 'gone'))
+    assert (tmp_path / 'both' / 'file').read_text() == 'x'
+
+
+def test_what_was_not_whole_in_the_bundle_is_not_whole_in_the_dump(rescued, tmp_path, as_root, monkeypatch):
+    first = run.sources.read
+
+    def partial(path, remote, seen):
+        source = first(path, remote, seen)
+        return source._replace(parts=tuple(part._replace(status='partial', reason='2 files could not be read.') for part in source.parts))
+    monkeypatch.setattr(run.sources, 'read', partial)
+    item = from_bundle(rescued['rootfs'], tmp_path)['dumps'][0]
+    assert item['status'] == 'partial' and item['missing'] == ['rootfs rootfs of the bundle is not whole: 2 files could not be read']

@@ -4,6 +4,8 @@ import pytest
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import insertrows
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump.insertrows import Counter
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump.kinds import mysql
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump.room import Refused
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump.target import Target
 
 HEAD = br"""-- MariaDB dump 10.19  Distrib 10.11.18-MariaDB, for debian-linux-gnu (x86_64)
 USE `mysql`;
@@ -110,7 +112,7 @@ ONE = b'CREATE TABLE `t` (\nINSERT INTO `t` VALUES (1),(2);\n'
     ([base('t')], {('shop', 't'): 3}, ONE, ['shop.t has 2 rows in the dump, and the server counts 3'], ['count_differs=1']),
     ([base('t'), base('t', database='stock')], {('shop', 't'): 2, ('stock', 't'): 0}, ONE, ['stock.t is not in the dump; the server counts 0 rows'],
      ['count_differs=1']),
-    ([base('t')], {}, ONE, ['the rows of shop.t could not be counted'], ['not_counted=1']),
+    ([base('t')], {}, ONE, ['the rows of shop.t could not be counted; the dump has 2'], ['not_counted=1']),
     ([], {}, ONE, ['shop.t is in the dump, and the server does not list it'], ['count_differs=1']),
     ([base('t'), base('v', 'VIEW'), base('s', 'SEQUENCE')], {('shop', 't'): 2}, ONE, [], []),
     ([base('t', engine='FEDERATED')], {}, b'CREATE TABLE `t` (\n', [], ['tables of the engines']),
@@ -124,3 +126,64 @@ def test_what_is_said_of_tables(tables, counts, raw, partial, marks):
 
 def test_without_counting_it_says_so():
     assert compared([base('t')], {('shop', 't'): 3}, ONE, False) == ({}, ['rows were not counted in the server'], [])
+
+
+class Process(object):
+    def __init__(self, status):
+        self.status = status
+
+    def poll(self):
+        return self.status
+
+
+class Room(object):
+    """One whose server has ended with STATUS, or is there still, when the dump program is done."""
+
+    def __init__(self, status):
+        self.environment = {}
+        self.server = Process(status)
+        self.written = b''
+
+    def adopt(self, path):
+        return '/data'
+
+    def program(self, names, folders=()):
+        return names[0]
+
+    def call(self, argv, data=None):
+        return 0, b'MariaDB 10.11' if '--version' in argv else b'0\t2\n'
+
+    def start(self, argv):
+        self.argv = argv
+        return self.server
+
+    def ready(self, server, probe):
+        pass
+
+    def stop(self, server):
+        pass
+
+    def out(self, data):
+        self.written += data
+
+    def stream(self, argv, take, data=None):
+        query = argv[argv.index('-e') + 1] if '-e' in argv else ''
+        take({'select version()': b'10.11\n', mysql.TABLES: b'shop\tt\tBASE TABLE\tInnoDB\n', '': HEAD + ONE + TAIL}[query])
+        return 0
+
+
+def dumped(room, attempt):
+    return mysql.dump(room, Target('mariadb', b'/var/lib/mysql', '10.11', {}, attempt))
+
+
+def test_a_server_that_dies_under_the_dump_is_tried_with_the_next_step():
+    with pytest.raises(Refused) as caught:
+        dumped(Room(134), 0)
+    assert caught.value.code == 'DUMP_SERVER_FAILED'
+    last = dumped(Room(134), len(mysql.ATTEMPTS) - 1)
+    assert 'may be missing or wrong' in last['partial'][0] and 'force_recovery=6' in last['marks']
+    room = Room(None)
+    found = dumped(room, 0)
+    assert (found['partial'], found['counts'], found['version']) == ([], {'shop.t': 2}, '10.11') and room.written == HEAD + ONE + TAIL
+    # what the configuration of the image has is not run
+    assert {'--init-file=', '--skip-grant-tables', '--skip-networking'} <= set(room.argv)

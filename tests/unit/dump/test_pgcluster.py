@@ -103,7 +103,7 @@ def test_equal_rows_are_whole_and_named_by_database_and_schema():
     (table(3, 2), 'shop.public.t has 2 rows in the dump, and the server counts 3', 'count_differs=1 in shop'),
     (table(0, 2), 'shop.public.t has 2 rows in the dump, and the server counts 0', 'count_differs=1 in shop'),
     (table(0, None), 'shop.public.t is not in the dump; the server counts 0 rows', 'count_differs=1 in shop'),
-    (table(None, 2), 'the rows of shop.public.t could not be counted', 'not_counted=1 in shop')])
+    (table(None, 2), 'the rows of shop.public.t could not be counted; the dump has 2', 'not_counted=1 in shop')])
 def test_every_difference_makes_it_partial_by_name(tables, words, mark):
     """One database is right with the same number of rows in a table of the same name: sums over databases would not see it."""
     found = written(Server({'shop': tables, 'stock': table(2, 2)}))
@@ -143,7 +143,24 @@ def test_a_table_is_dumped_again_alone_and_counted_once():
     text = b''.join(server.written)
     assert text.count(b'TRUNCATE ONLY "public"."bad";') == 1 and b'TRUNCATE ONLY "public"."t"' not in text
     assert found.filter.rows == {('shop', 'public', 't'): 2, ('shop', 'public', 'bad'): 1}
-    assert found.partial == ['the database shop could not be dumped as a whole', 'the rows of shop.public.bad could not be counted']
+    assert found.partial == [
+        'the table shop.public.bad is damaged, and rows are missing in the dump', 'the database shop could not be dumped as a whole',
+        'the rows of shop.public.bad could not be counted; the dump has 1']
+
+
+def test_a_table_that_was_only_not_reached_is_not_called_damaged():
+    """pg_dump ended at another one."""
+    server = Server({'shop': both(table(2, 2), table(3, 3, 'late'))})
+    server.status['data'] = 1
+    first = server.stream
+
+    def cut(argv, take, data=None, **environment):
+        return first(argv, (lambda raw: None) if '--section=data' in argv and '-t' not in argv else take, data, **environment)
+    server.stream = cut
+    found = written(server)
+    assert found.partial == ['the database shop could not be dumped as a whole']
+    assert found.filter.rows == {('shop', 'public', 't'): 2, ('shop', 'public', 'late'): 3}
+    assert not any('zero_damaged_pages' in each['PGOPTIONS'] for each in server.environments)
 
 
 def test_rows_as_inserts_are_no_silent_success():

@@ -1,5 +1,6 @@
 """The state of a swarm out of the folder of a dead manager or worker: whole, damaged, locked, hostile."""
 import os
+import random
 
 import deadroot
 import deadswarm
@@ -8,6 +9,7 @@ from deadswarm import CREATE, REMOVE, UPDATE, mapping, message, request
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.swarm import export
 
 CLUSTER = deadswarm.named('cluster-1', 'default', message((8, message((1, 0)))), _11=['10.0.0.0/8'], _12=24)
 NETWORK = deadswarm.named('net1', 'shop_back', message((2, message((1, 'overlay'), (2, mapping(encrypted='true')))), (6, 1)),
@@ -92,6 +94,12 @@ def test_a_snapshot_and_what_came_behind_it(root):
     found = cluster(root)
     assert (found.status, found.last_change, [item.name for item in found.services], [item.name for item in found.configs]) == (
         'complete', 9001, ['shop_web'], ['nginx.conf'])
+
+
+def test_cluster_volumes_are_named(root):
+    full(root).entries(request((CREATE, 'volume', message((1, 'csi1'))))).write_log()
+    found = cluster(root)
+    assert (found.status, codes(found)) == ('complete', ['SWARM_VOLUMES_LEFT_OUT']) and 'csi1' in found.problems[0].message
 
 
 def test_a_torn_end_is_no_loss(root):
@@ -221,6 +229,21 @@ def test_links_instead_of_its_folders_are_not_followed(root, tmp_path):
     os.rename(str(root / 'swarm/raft'), str(tmp_path / 'elsewhere'))
     os.symlink(str(tmp_path / 'elsewhere'), str(root / 'swarm/raft'))
     assert codes(cluster(root)) == ['SWARM_STATE_LOST']
+
+
+def test_objects_of_any_bytes(root):
+    """Whatever a byte of an object becomes: it is shown or said, and files can be made of all of them."""
+    chance, node = random.Random(3), deadswarm.Node(root).begin()
+    for number in range(300):
+        kind, raw = chance.choice([('service', WEB), ('network', NETWORK), ('secret', SECRET), ('config', CONFIG), ('node', NODE), ('cluster', CLUSTER)])
+        changed = bytearray(raw)
+        for dummy in range(chance.randrange(1, 5)):
+            changed[chance.randrange(len(changed))] = chance.getrandbits(8)
+        node.entries(request((CREATE, kind, bytes(changed) + message((1, '%s%d' % (kind, number))))))
+    node.write_log()
+    found = cluster(root)
+    assert len(found.services) > 10 and 'SWARM_STATE_PARTIAL' in codes(found) and found.last_change > 200
+    assert 'stack.yml' in export.content_of(found, True)
 
 
 def test_an_object_that_is_damaged_does_not_hide_the_others(root):

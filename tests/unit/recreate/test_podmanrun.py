@@ -7,7 +7,9 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition
     Binding,
     Definition,
     MountRequest,
+    Pod,
     Restart,
+    VolumeSettings,
 )
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import Mount
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import kube, podmanrun, quadlet
@@ -101,3 +103,18 @@ def test_a_pod():
     assert [(item['mountPath'], item.get('readOnly')) for item in one['volumeMounts']] == [('/v', None), ('/b', True), ('/t', None)]
     assert [sorted(item)[-1] if sorted(item)[0] == 'name' else sorted(item)[0] for item in pod['spec']['volumes']] == [
         'persistentVolumeClaim', 'hostPath', 'emptyDir']
+
+
+def test_a_pod_of_kubernetes():
+    yaml = pytest.importorskip('yaml')
+    names = {'claim': {'io.kubernetes.pvc.name': 'data-web-0'}, 'shop_web-0_cache': {'io.kubernetes.volume.plugin': 'empty-dir'}}
+    mounts = tuple(Mount('volume', name, None, None, '/' + name, True, 'local', False, 'complete', subpath='a' if name == 'claim' else None)
+                   for name in sorted(names))
+    text, = kube.files(Definition(name='shop_web-0_app', pod=Pod('shop', 'web-0', 'app'), image='lifeboat/web:1', entrypoint=('app',), mounts=mounts,
+                                  volume_settings={name: VolumeSettings(name, labels=labels) for name, labels in names.items()})).values()
+    pod = yaml.safe_load(text)
+    assert pod['metadata'] == {'name': 'web-0-rescued', 'namespace': 'shop'} and pod['spec']['containers'][0]['name'] == 'app'
+    assert [item.get('emptyDir', item.get('persistentVolumeClaim')) for item in pod['spec']['volumes']] == [{'claimName': 'data-web-0'}, {}]
+    assert pod['spec']['containers'][0]['volumeMounts'][0] == {'name': 'volume-0', 'mountPath': '/claim', 'subPath': 'a'}
+    assert 'kubectl exec -i -n shop web-0-rescued -c app -- tar -C /claim -xf - <../volumes/claim.tar' in text
+    assert 'Claims that have to be there: data-web-0.' in text and 'one of the pod web-0 in the namespace shop' in text

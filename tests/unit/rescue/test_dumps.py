@@ -127,7 +127,7 @@ def test_a_full_disk_ends_the_dump_only(host, tmp_path, monkeypatch):
 def test_check_mode_says_what_forbids_it(host, tmp_path, monkeypatch):
     monkeypatch.setattr(dumps, '_reason', lambda database: ('DUMP_CONTAINER_RUNS', 'the container runs (process 1)'))
     found = rescue(host, tmp_path / 'out', check_mode=True)
-    assert dump_of(found)['status'] == 'unsupported' and not (tmp_path / 'out').exists()
+    assert dump_of(found)['status'] == 'unsupported' and found['bundles'][0]['status'] == 'partial' and not (tmp_path / 'out').exists()
     assert 'DUMP_CONTAINER_RUNS' in [item['code'] for item in found['problems']]
 
 

@@ -72,10 +72,10 @@ def exported(top, dest, **options):
 def test_the_files_and_who_may_read_them(host, tmp_path):
     result = exported(host(OBJECTS), tmp_path / 'out', include=('secrets',))
     folder = tmp_path / 'out' / 'box' / 'swarm'
-    assert result['changed'] is True and result['path'] == str(folder)
+    assert result['changed'] is True and result['folder'] == str(folder)
     assert result['files'] == ['swarm/' + name for name in (
         'configs.json', 'configs/site', 'create.sh', 'networks.json', 'nodes.json', 'secrets.json', 'secrets/loose', 'secrets/shop_password',
-        'services.json', 'stack-shop.yml', 'stack.yml', 'swarm.json')]
+        'services.json', 'stack-shop.yml', 'stack.yml', 'swarm.json', 'SHA256SUMS')]
     assert (folder / 'secrets/shop_password').read_bytes() == b'hunter2' and (folder / 'configs/site').read_bytes() == b'server'
     for top, folders, files in os.walk(str(folder)):
         assert {stat.S_IMODE(os.stat(os.path.join(top, name)).st_mode) for name in folders} <= {0o700}
@@ -83,7 +83,7 @@ def test_the_files_and_who_may_read_them(host, tmp_path):
     for line in (folder / 'SHA256SUMS').read_text().splitlines():
         digest, name = line.split('  ')
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-    assert len((folder / 'SHA256SUMS').read_text().splitlines()) == len(result['files'])
+    assert len((folder / 'SHA256SUMS').read_text().splitlines()) == len(result['files']) - 1
     assert exported(str(tmp_path / 'host'), tmp_path / 'out', include=('secrets',))['changed'] is False
 
 
@@ -135,13 +135,26 @@ def test_the_stack_file(host, tmp_path):
     assert rest['networks'] == {'shared': {'external': True, 'name': 'shared'}}
 
 
-def commands(script, folder):
+def test_two_names_with_the_same_end(host, tmp_path):
+    """shop_wide of the stack and wide of nobody are two networks in one file."""
+    nets = [('network', deadswarm.named('n1', 'shop_wide', message((2, message((1, 'overlay')))), SHOP)), ('network', deadswarm.named('n2', 'wide'))]
+    both = deadswarm.service('s1', 'shop_a', 'x', task=message((7, [message((1, 'n2')), message((1, 'n1'))])), labels=SHOP)
+    exported(host(nets + [('service', both)]), tmp_path / 'out')
+    stack = yaml.safe_load((tmp_path / 'out/box/swarm/stack-shop.yml').read_text())
+    assert {key: item['name'] for key, item in stack['networks'].items()} == {'wide': 'wide', 'shop_wide': 'shop_wide'}
+    assert sorted(stack['services']['a']['networks']) == ['shop_wide', 'wide']
+
+
+def commands(script, folder, there=False):
     """What a script runs: its arguments, one list a call of docker."""
     tool = folder / 'docker'
-    tool.write_text('#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done >>"$SEEN"; printf "\\n\\0" >>"$SEEN"\n')
+    tool.write_text('#!/bin/sh\nif [ "$2" = inspect ]; then exit "$FOUND"; fi\n'
+                    'for word; do printf "%s\\0" "$word"; done >>"$SEEN"; printf "\\n\\0" >>"$SEEN"\n')
     tool.chmod(0o755)
     seen = folder / 'seen'
-    subprocess.run(['sh', str(script)], env={'PATH': '%s:/usr/bin:/bin' % folder, 'SEEN': str(seen)}, check=True)
+    seen.write_text('')
+    subprocess.run(['sh', str(script)], check=True, env={
+        'PATH': '%s:/usr/bin:/bin' % folder, 'SEEN': str(seen), 'FOUND': str(int(not there))})
     return [call.strip('\0').split('\0') for call in seen.read_text().split('\n\0') if call.strip('\0')]
 
 
@@ -150,6 +163,7 @@ def test_the_script(host, tmp_path):
     assert commands(tmp_path / 'out/box/swarm/create.sh', tmp_path) == [
         ['network', 'create', '--driver', 'overlay', '--subnet', '10.9.0.0/24', '--gateway', '10.9.0.1', '--', 'shared'],
         ['secret', 'create', '--', 'loose', 'secrets/loose'], ['config', 'create', '--', 'site', 'configs/site']]
+    assert commands(tmp_path / 'out/box/swarm/create.sh', tmp_path, there=True) == []
 
 
 HOSTILE = ['../../../evil', '/abs', '-rf', 'a\nb', '$(touch evil)', '..', '.', '', '\x1b[31m', "a'; touch evil; '", 'x' * 300, 'caf\u00e9', 'A', 'a']

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = '''
 The database server of the dead image recovers the data in a copy-on-write view and its own dump program writes them. No daemon, no network
-and no password is needed, and nothing of the disk is written. Root only, but for --bundle. A dump is an addition: rescue the raw data too. SQL of a dump is
-run by whoever loads it: read it first where you do not trust the container.'''
+and no password is needed, and nothing of the disk is written. Root only, but for --bundle. A dump is an addition: rescue the raw data too.
+SQL of a dump is run by whoever loads it: read it first where you do not trust the container.'''
 
 EXAMPLES = '''
 lifeboat dump /mnt/usb/dumps                          every database of every container
@@ -26,6 +26,8 @@ lifeboat --host-root /mnt/dead dump /mnt/usb/dumps --scratch-dir /mnt/usb/tmp
 lifeboat dump /srv/dumps --bundle /srv/rescued/box     out of bundles, also as an ordinary user
 lifeboat dump /mnt/usb/dumps --check                  which there are, and what the view would take'''
 
+# said of what has no entry among the dumps
+REFUSED = ('DUMP_BUNDLE_REFUSED', 'DUMP_LAYERS_LOST', 'DUMP_NO_SPACE', 'DUMP_UNSUPPORTED')
 GO_ON = 'No half dump has its final name. Run the same command again.'
 
 
@@ -95,6 +97,7 @@ def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:
 def status(result: Dict[str, Any]) -> int:
     """Exit status: every database dumped as a whole, some, none."""
     statuses = [item['status'] for item in result['dumps']]
-    if all(each == 'complete' for each in statuses):
+    refused = [item for item in result['problems'] if item['code'] in REFUSED]
+    if not refused and all(each == 'complete' for each in statuses):
         return WHOLE
     return PARTIAL if 'complete' in statuses or 'partial' in statuses else NOTHING

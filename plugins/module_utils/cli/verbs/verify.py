@@ -17,17 +17,20 @@ Reads every file of every bundle at or below PATH and compares its checksum. Exi
 EXAMPLES = '''
 lifeboat verify /mnt/usb/rescued
 lifeboat verify /mnt/usb/rescued/box/web-0123456789ab --json
+lifeboat verify --allowed-signers signers /mnt/usb/rescued
 lifeboat verify --fast /mnt/usb/rescued       only whether all files are there, and their sizes'''
 
 
 def arguments(parser: 'Parser') -> None:
     parser.add_argument('path', metavar='PATH', help='a bundle, or a folder of bundles')
+    parser.add_argument('--allowed-signers', metavar='FILE', help='each bundle must be signed by one of them; as ssh-keygen(1) says in ALLOWED SIGNERS')
     parser.add_argument('--fast', action='store_true', help='compare only presence and sizes')
 
 
 def run(given: 'argparse.Namespace', out: 'Output') -> int:
     from ...bundles import info
-    found = info.inspect(os.path.abspath(os.fsencode(given.path)), not given.fast)
+    allowed = given.allowed_signers
+    found = info.inspect(os.path.abspath(os.fsencode(given.path)), not given.fast, os.fsencode(allowed) if allowed else None)
     if given.json:
         out.json({'bundles': found})
     else:

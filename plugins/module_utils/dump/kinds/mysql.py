@@ -92,6 +92,8 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
     version = client.ask('select version()')
     counter = Counter(room.out)
     status = room.stream([room.program(['mariadb-dump', 'mysqldump'], FOLDERS), '--no-defaults', '-S', SOCKET, '-u', 'root'] + list(DUMP), counter.take)
+    if server.poll() is not None and target.attempt < len(ATTEMPTS) - 1:
+        raise Refused('DUMP_SERVER_FAILED', 'the server ended while it was dumped')
     if status:
         partial.append('the dump program ended with status %d: see its log' % status)
     if not counter.whole:

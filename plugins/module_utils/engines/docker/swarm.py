@@ -113,6 +113,9 @@ def _manager(found: records.Cluster, where: _Where, raft: 'Dir', certificates: '
     if state.uncommitted and len(found.nodes) > 1 and sum(node.role == records.MANAGER for node in found.nodes) > 1:
         where.problems.append(problem('SWARM_UNCOMMITTED', where.path, 'The last %d changes in %s were perhaps never agreed on by the managers.' % (
             state.uncommitted, where.path), 'Compare with another manager.'))
+    if state.objects['volume']:
+        where.problems.append(problem('SWARM_VOLUMES_LEFT_OUT', where.path, 'The swarm in %s had %d cluster volumes (CSI), which are not read: %s.' % (
+            where.path, len(state.objects['volume']), ', '.join(sorted(state.objects['volume'])[:5])), 'Their data lie with the plugin.'))
     partial = any(item.loses_data for item in where.problems)
     return found._replace(status=model.LOST if lost else model.PARTIAL if partial else model.COMPLETE)
 

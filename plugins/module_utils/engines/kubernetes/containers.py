@@ -8,7 +8,7 @@ from ...formats import gotypes
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
-from ...records.definition import Definition
+from ...records.definition import Definition, Pod
 from ..shared import crilog
 from ..shared.binds import bind_path
 from ..shared.containerd.store import ContainerdStore
@@ -78,7 +78,8 @@ def read(readers: Readers, ident: str) -> model.Container:
     reference = definition.image_recorded
     if (not reference or reference.startswith('sha256:')) and image is not None and image.references:
         reference = image.references[0]
-    definition = definition._replace(image_recorded=reference)
+    whose = record.whose
+    definition = definition._replace(image_recorded=reference, pod=Pod(whose.namespace, whose.pod, whose.container))
     created = metadata.get(state, 'created') or (record.object.created if record.object is not None else None)
     return model.Container(
         ident, name, created, image_id or None, reference or None, definition.labels or _labels(record), state, store.path,

@@ -14,8 +14,10 @@ PLACES = (b'/var/lib/containerd', b'/var/lib/kubelet', b'/var/lib/rancher', b'/v
 def find(disk: Any, given: api.Given) -> api.Found:
     """The containerd roots in which the CRI plugin has something, kubeadm's and those of distributions."""
     from ..shared.containerd import finding
-    from . import presence
-    found = [item for item in finding.candidates(disk, given.data_roots, given.containerd_root) if presence.is_here(item.path)]
+    found = finding.candidates(disk, given.data_roots, given.containerd_root)
+    if found:                           # most hosts go without what comes now
+        from . import presence
+        found = [item for item in found if presence.is_here(item.path)]
     return api.Found(tuple(found), tuple(finding.missing(given.data_roots, found, 'Kubernetes')), tuple(finding.nothing(disk, 'Kubernetes on containerd')))
 
 

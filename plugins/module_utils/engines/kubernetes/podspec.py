@@ -22,7 +22,7 @@ def volumes(spec: Dict[str, Any]) -> Dict[str, Spec]:
     for item in metadata.list_of(spec, 'volumes'):
         name = metadata.text_of(item, 'name')
         if name:
-            found[name] = Spec(metadata.text_of(item, 'persistentVolumeClaim', 'claimName'), metadata.text_of(item, 'emptyDir', 'medium') == 'Memory')
+            found[name] = Spec(metadata.text_of(item, 'persistentVolumeClaim', 'claimName'), metadata.text_of(item, 'emptyDir', 'medium') == 'Memory', True)
     return found
 
 

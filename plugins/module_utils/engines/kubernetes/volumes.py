@@ -38,6 +38,7 @@ class Spec(NamedTuple):
     """What a pod's own specification says of a volume."""
     claim: str = ''
     memory: bool = False                # emptyDir in memory
+    known: bool = False                 # there is a specification at all
 
 
 class Volumes(object):
@@ -92,19 +93,19 @@ class Volumes(object):
 
     def _of_pod(self, full: str, kind: str, path: Optional[bytes], spec: Spec) -> model.Volume:
         notes: List[model.Problem] = []
-        status = model.COMPLETE
         if kind == 'empty-dir':
             if spec.memory and (path is None or not _is_mounted(path)):
-                path, status = None, model.LOST
+                path = None
                 notes.append(problem('TMPFS_LOST', full, 'Volume %s is an emptyDir in memory (medium: Memory): its data are gone with the power.' % full, ''))
-            elif path is not None and _is_empty(path) and not _is_mounted(path):
+            elif path is not None and _is_empty(path) and not _is_mounted(path) and not spec.known:
                 notes.append(problem('VOLUME_EMPTY_HERE', full, 'Volume %s is an emptyDir with nothing in it. Either nothing was written to it, or it lay '
                                      'in memory (medium: Memory): this disk does not tell.' % full, 'Look for medium: Memory in the specification of the pod.'))
             else:
-                notes.append(problem('EMPTYDIR_OF_POD', full, 'Volume %s is an emptyDir: it is deleted with its pod. The first kubelet that reaches its API server '
-                                     'and hears that the pod is gone, or was moved to another node, deletes it.' % full,
+                notes.append(problem('EMPTYDIR_OF_POD', full, 'Volume %s is an emptyDir: it is deleted with its pod. The first kubelet that reaches its API '
+                                     'server and hears that the pod is gone, or was moved to another node, deletes it.' % full,
                                      'Rescue it before kubelet is started with a network.'))
-        return self._made(full, path, status if path is not None else model.LOST, notes)
+        found = self._made(full, path, model.COMPLETE if path is not None else model.LOST, notes)
+        return found._replace(options={'type': 'tmpfs', 'device': 'tmpfs'}) if spec.memory else found
 
     def _of_claim(self, full: str, kind: str, path: Optional[bytes], recorded: bytes, claim: Claim) -> model.Volume:
         """Of a PersistentVolume: kubelet's folder is where it was mounted, and empty on a dead host."""

@@ -13,8 +13,10 @@ PLACES = (b'/var/lib/containerd', b'/var/lib/nerdctl', b'/run/containerd')
 def find(disk: Any, given: api.Given) -> api.Found:
     """The containerd roots of root and of users that have namespaces of others than Docker, Kubernetes and BuildKit."""
     from ..shared.containerd import finding
-    from . import stores
-    found = [item for item in finding.candidates(disk, given.data_roots, given.containerd_root) if stores.is_here(disk, item)]
+    found = finding.candidates(disk, given.data_roots, given.containerd_root)
+    if found:                           # most hosts go without what comes now
+        from . import stores
+        found = [item for item in found if stores.is_here(disk, item)]
     return api.Found(tuple(found), tuple(finding.missing(given.data_roots, found, 'nerdctl')), tuple(finding.nothing(disk, 'nerdctl')))
 
 

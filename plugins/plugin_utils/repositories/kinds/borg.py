@@ -75,7 +75,7 @@ class Borg(base.Repository):
         except base.RepositoryError as exc:
             cause = exc.__cause__
             if isinstance(cause, programs.ProgramError) and cause.status == 1:
-                self.remove(key)        # a warning: a file that it could not read, or that changed
+                self._take_back(key)    # a warning: a file that it could not read, or that changed
             raise base.RepositoryError('%s. The bundle is not in it.' % str(exc).rstrip('.')) from exc
         said = _loads(out)
         stats = (said.get('archive') or {}).get('stats') if isinstance(said, dict) and isinstance(said.get('archive'), dict) else None
@@ -86,6 +86,15 @@ class Borg(base.Repository):
                 show(stats.get('nfiles')), len(names), self.shown))
         added = stats.get('deduplicated_size')
         return key, added if isinstance(added, int) else None
+
+    def _take_back(self, key: str) -> None:
+        """Remove an archive that may be there in part, and would look like a bundle."""
+        try:
+            self.remove(key)
+        except base.RepositoryError as exc:
+            if 'does not exist' not in str(exc) and 'not found' not in str(exc):
+                raise base.RepositoryError('%s. The archive %s may be there in part: remove it with `borg delete`.' % (
+                    str(exc).rstrip('.'), key)) from exc
 
     def remove(self, key: str) -> None:
         self.run(['delete', '--', '::' + key])

@@ -28,6 +28,11 @@ def tried(bundles, counts=None, **more):
     return found
 
 
+def failed(msg):
+    """As failed_when: false leaves it."""
+    return {'failed': False, 'msg': msg, 'dumps': None, 'nothing': None}
+
+
 def judge(bundles, counts=None, state=None, more=(), **options):
     return drill.judge(bundles, tried(bundles, counts, **dict(more)), state, NOW, **options)
 
@@ -58,9 +63,39 @@ def test_nothing_at_all_is_a_failure():
     assert statuses(judge([bundle()], {'t': 1}, hosts=['dead1', 'dead2'])) == [('dead2', 'not_drilled'), ('dead1', 'proven')]
     # the scratch engine is down: nothing is known about the bundle
     report = judge([bundle()], {'t': 1}, more={'failed': True, 'msg': 'The engine at unix:///x does not answer GET /version: start it.'}.items())
+    assert statuses(judge([bundle()], {}, more=failed('The engine at unix:///x does not answer GET /version.').items())) == [('dead1', 'not_drilled')]
+    assert statuses(judge([bundle()], {}, more=failed('Nothing was changed.').items())) == [('dead1', 'failed')]
     assert statuses(report) == [('dead1', 'not_drilled')] and 'Start the engine' in report['hosts'][0]['next_step']
     # a trial that was not even begun
     assert statuses(drill.judge([bundle()], [], {}, NOW)) == [('dead1', 'not_drilled')]
+
+
+def test_a_bundle_without_a_dump_can_be_recovered():
+    bare = bundle(dumps=())
+    item = drill.without_dumps(drill.candidates([bare, bundle(host='dead2')]))
+    assert [one['host'] for one in item] == ['dead1']
+
+    def judged(**result):
+        return drill.judge([bare], [dict(result, item=item[0])], {}, NOW)
+    dumps = [{'engine': 'postgresql', 'version': '15', 'status': 'complete', 'counts': {'t': 4}}, {'engine': 'postgresql', 'status': 'failed', 'counts': {}}]
+    report = judged(dumps=dumps[:1])
+    assert statuses(report) == [('dead1', 'proven')] and report['totals']['rows'] == 4
+    assert judged(dumps=dumps)['hosts'][0]['containers'][0]['note'] == 'not loaded: postgresql-2'
+    assert statuses(judged(dumps=dumps[1:])) == [('dead1', 'not_drilled')]
+    assert statuses(judged(failed=True, msg='No room.')) == [('dead1', 'failed')]
+    assert statuses(judged(**failed('No room.'))) == [('dead1', 'failed')]
+    report = judged(**failed('No database that can be dumped was found in 1 bundles of containers.'))
+    assert statuses(report) == [('dead1', 'not_drilled')] and report['hosts'][0]['message'] == 'No bundle of it has a dump of a database.'
+
+
+def test_a_server_without_any_table_was_loaded_too():
+    report = judge([bundle(dumps=('redis-1',))], {})
+    assert statuses(report) == [('dead1', 'proven')] and report['totals']['rows'] == 0
+    many = {f't{number}': 9 for number in range(600)}
+    state = drill.state_of(judge([bundle()], many), {})
+    fallen = judge([bundle()], {}, state)
+    assert statuses(fallen) == [('dead1', 'fallen')] and drill.state_of(fallen, state)['hosts'] == state['hosts'] | {
+        'dead1': {'db': dict(state['hosts']['dead1']['db'])}}
 
 
 def test_rows_that_fall_are_said_until_somebody_accepts_it():

@@ -195,12 +195,21 @@ def test_no_message_repeats_a_secret(tmp_path):
     assert 'hunter22' not in message and 'me:word' not in message and '\x1b' not in message and 'no way in' in message
 
 
+def test_the_error_of_a_traceback_is_said(tmp_path):
+    path = shell(tmp_path, 'sys.exit("Local Exception\\nTraceback (most recent call last):\\n  File x\\nOSError: No space left\\n\\nPlatform: Linux\\n'
+                           'Borg: 1.2\\nsys.argv: [1]")')
+    with pytest.raises(programs.ProgramError) as raised:
+        programs.Program(path, dict(os.environ), ()).run([])
+    assert str(raised.value) == 'program ended with exit status 1 and said: OSError: No space left'
+
+
 def test_the_environment(monkeypatch):
     monkeypatch.setenv('ANSIBLE_VAULT_PASSWORD_FILE', '/x')
     monkeypatch.setenv('RESTIC_CACHE_DIR', '/c')
+    monkeypatch.setenv('PYTHONPATH', '/p')              # of Ansible's Python; borg has another one
     found = programs.surroundings({'AWS_REGION': 'x', 'N': 7})
     assert (found['AWS_REGION'], found['N'], found['RESTIC_CACHE_DIR'], found['LC_ALL']) == ('x', '7', '/c', 'C.UTF-8')
-    assert 'ANSIBLE_VAULT_PASSWORD_FILE' not in found
+    assert 'ANSIBLE_VAULT_PASSWORD_FILE' not in found and 'PYTHONPATH' not in found
     for wrong in ({'A=B': 'x'}, {'': 'x'}, {'A': 'x\0'}):
         with pytest.raises(LifeboatError):
             programs.surroundings(wrong)

@@ -5,7 +5,8 @@ from typing import Iterator
 from ....formats import wording
 from ....records import model
 from ....records.codes import problem
-from .store import META, ContainerdStore
+from .snapshotters import META
+from .store import ContainerdStore
 
 
 def findings(store: ContainerdStore) -> Iterator[model.Problem]:

@@ -14,8 +14,7 @@ from ....records.codes import problem
 from ...docker.finding.containerd_roots import ContainerdRoots
 from ...docker.finding.given import given_root
 from ...docker.finding.scan import Scan
-from .snapshotters import FOLDER
-from .store import META
+from .snapshotters import FOLDER, META
 
 SYSTEM, KUBELET = b'/var/lib/containerd', b'/var/lib/kubelet'
 IN_HOME = b'.local/share/containerd'
@@ -44,6 +43,11 @@ class Candidate(NamedTuple):
     uid: Optional[int] = None
     user: bytes = b''
     home: bytes = b''
+
+    @property
+    def rootless(self) -> bool:
+        """Whether it belongs to a user without root."""
+        return self.home != b''
 
 
 def kubeadm(root: bytes) -> Distribution:

@@ -8,6 +8,7 @@ from typing import Any, Dict, NamedTuple, Optional
 from ....formats.values import NOTHING
 from ....records import model
 
+META = b'io.containerd.metadata.v1.bolt'        # the folder of the database that names snapshots, images and containers
 FOLDER = b'io.containerd.snapshotter.v1.'       # and the name: a snapshotter's folder below containerd's root
 
 

@@ -19,12 +19,11 @@ from ....records import model
 from ....records.codes import problem
 from ..boltfile import read_db
 from . import snapshotters
-from .snapshotters import ACTIVE, COMMITTED, FOLDER as SNAPSHOTTER
+from .snapshotters import ACTIVE, COMMITTED, FOLDER as SNAPSHOTTER, META
 
 if TYPE_CHECKING:
     from ....formats.boltdb import Bucket
 
-META = b'io.containerd.metadata.v1.bolt'
 CONTENT = b'io.containerd.content.v1.content/blobs/sha256'
 CONTAINER_KEY = re.compile(r'[0-9a-f]{64}\Z')
 
