@@ -48,11 +48,6 @@ EXAMPLES = r"""
     path: /srv/rescued
   register: rescued
 
-- name: Are they whole, and signed by one of us
-  lifeboat.docker.docker_bundle_info:
-    path: /srv/rescued
-    allowed_signers: /etc/lifeboat/allowed_signers
-
 - name: Stop if one is not
   ansible.builtin.assert:
     that: rescued.bundles | rejectattr('status', 'equalto', 'verified') | length == 0
