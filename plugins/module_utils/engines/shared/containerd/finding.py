@@ -44,6 +44,11 @@ class Candidate(NamedTuple):
     user: bytes = b''
     home: bytes = b''
 
+    @property
+    def rootless(self) -> bool:
+        """Whether it belongs to a user without root."""
+        return self.home != b''
+
 
 def kubeadm(root: bytes) -> Distribution:
     """What kubeadm sets up around the containerd whose root ROOT is, and most other installers too."""
