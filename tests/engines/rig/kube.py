@@ -313,7 +313,7 @@ def nerdctl(scratch, truth):
     ctr('images', 'import', scratch + '/shop.tar', namespace='default')
     put(scratch + '/runc', RUNC.format(python=sys.executable, runc=shutil.which('runc')), 0o755)
     found = []
-    for name, command in (('web', WORK), ('once', 'echo once >/once; exit 1')):
+    for name, command in (('web', WORK), ('once', 'for i in 1 2 3 4 5 6 7 8; do echo $i >/once-$i; done; exit 1')):
         ident = hashlib.sha256(name.encode()).hexdigest()
         where = '%s/containers/default/%s' % (NERDCTL, ident)
         source = '%s/volumes/default/%s-data/_data' % (NERDCTL, name)
