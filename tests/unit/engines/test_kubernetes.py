@@ -1,6 +1,7 @@
 """Kubernetes on containerd: pods, attempts, volumes from kubelet's folders, what the next start deletes; several engines on one containerd."""
 import json
 import os
+import shutil
 
 import boltwriter
 import deadkube
@@ -119,6 +120,21 @@ def test_a_folder_that_the_database_does_not_have_is_deleted_with_its_volumes(tm
     assert (one['name'], one['status'], one['log']['bytes']) == ('shop/db-0/db', 'partial', 38)
     assert 'next start of containerd deletes its folder' in ' '.join(item['message'] for item in one['problems'])
     assert [(item['name'], item['anonymous'], item['path'][-9:]) for item in one['mounts']] == [('a' * 64, True, 'a' * 9)]
+
+
+def test_after_a_start_of_containerd_without_its_database(tmp_path):
+    """As it was seen: folders of containers deleted, snapshots left, a new and empty meta.db. Links of logs tell whose the layers are."""
+    expected = deadkube.build(str(tmp_path / 'var/lib/containerd'), 4, 2, host_root=str(tmp_path), orphan_layers=1)
+    shutil.rmtree(str(tmp_path / 'var/lib/containerd/io.containerd.grpc.v1.cri'))
+    meta = str(tmp_path / 'var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db')
+    os.unlink(meta)
+    boltwriter.write(meta, {b'v1': {b'version': b'\6'}})
+    found = facts(tmp_path)
+    by_name = {item['name']: item for item in found['containers']}
+    assert set(by_name) == {'shop/web-pod/web', 'shop/db-pod/db', 'shop/once-pod/once'}     # the other one was never started: no log
+    for name, item in by_name.items():
+        assert item['layers']['writable'] == os.fsdecode(expected.container(name).upper) and 'STATE_RECORD_LOST' in codes(item)
+    assert len(found['orphans']['writable_layers']) == 6     # that one, four sandboxes, and the one that was an orphan before
 
 
 def link(top, name):
