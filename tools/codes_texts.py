@@ -385,6 +385,10 @@ TEXTS: typing.Dict[str, Text] = {
         'Looking is safe. The files are gone when the container stops or restarts; PostgreSQL ends by itself within a minute.',
         'Rescue the container at once, before anything else: [undelete.md](undelete.md).',
         'lifeboat rescue DEST NAME --open-files'),
+    'CONTAINER_WITHOUT_RECORD': (
+        'What its processes have open is in the bundle. Everything else of it is gone from this disk.',
+        'Verify the bundle before the container is stopped. Then look for snapshots and copies of the disk: [undelete.md](undelete.md).',
+        'lifeboat verify DEST'),
     'OPEN_FILE_UNNAMED': (
         'The data are in the archive, below `lifeboat-unnamed/`.', 'Tell the files by their content. The manifest has what the kernel calls them.',
         "tar -tf open-files.tar.zst 'lifeboat-unnamed'"),

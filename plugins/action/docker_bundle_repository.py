@@ -92,8 +92,10 @@ class ActionModule(ActionBase):
             raise LifeboatError('state: stored needs path, a bundle or a folder of bundles.')
         keep = base.policy(args['keep'])
         found = sending.find(args['path'])
-        made = repository.create() if repository is not None and args['init'] and not check_mode else False
-        sender = sending.Sender(repository, after, check_mode, display.vv)
+        made = repository is not None and args['init'] and not repository.exists()
+        if repository is not None and made and not check_mode:
+            repository.create()
+        sender = sending.Sender(repository, after, check_mode, display.vv, is_new=made)
         why = sender.send(found)
         counts = sending.summary(sender.bundles)
         result: dict[str, Any] = {'changed': made or counts['sent'] > 0, 'bundles': sender.bundles, 'summary': counts, 'hints': sender.hints(),

@@ -26,7 +26,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording im
 from ansible_collections.lifeboat.docker.plugins.module_utils.images import loadfile as imagefile, store as imagestore
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import engine, plan, several, volumes
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel, inbox
-from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door, interrupts
+from ansible_collections.lifeboat.docker.plugins.plugin_utils import interrupts, restore_door as door
 
 CHUNK = 8 * 1024 * 1024
 LIMIT = 7 * 86400                       # seconds that the module may take in the background

@@ -48,11 +48,6 @@ EXAMPLES = r"""
     path: /srv/rescued
   register: rescued
 
-- name: Are they whole, and signed by one of us
-  lifeboat.docker.docker_bundle_info:
-    path: /srv/rescued
-    allowed_signers: /etc/lifeboat/allowed_signers
-
 - name: Stop if one is not
   ansible.builtin.assert:
     that: rescued.bundles | rejectattr('status', 'equalto', 'verified') | length == 0
@@ -74,7 +69,7 @@ bundles:
       returned: always
     differences: {description: 'C(file) and C(problem) of each difference.', type: list, elements: dict, returned: always}
     extra: {description: Files that do not belong to the bundle., type: list, elements: str, returned: always}
-    kind: {description: 'V(container), V(volume), V(orphan) or V(image).', type: str, returned: always}
+    kind: {description: 'V(container), V(volume), V(orphan), V(image) or V(deployment).', type: str, returned: always}
     name: {description: Name of the container or volume., type: str, returned: always}
     id: {description: ID of the container., type: str, returned: always}
     created: {description: When the bundle was written., type: str, returned: always}

@@ -11,7 +11,6 @@ from typing import Any, Callable
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import (
-    PARTIAL,
     PROGRESS,
     FolderBundle,
     FolderStore,
@@ -26,20 +25,12 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.transport import f
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery_door as door
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import ProtocolError
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_facts import count, facts, keeps_more
-from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import (
-    MARK,
-    SMALL,
-    Folders,
-    Part,
-    Whole,
-    part_names,
-)
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_files import Folders, Part, Whole, partial
+from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_found import LAYERS, MAX_DOCUMENT, Found
 
 IMAGES = door.IMAGES
 BLOBS = 'image/' + imagestore.BLOBS     # where a bundle holds layers
-LAYERS = f'{IMAGES}/{imagestore.BLOBS}'.rstrip('/')
 MANIFEST, SUMS = reading.MANIFEST.decode(), reading.SUMS.decode()
-MAX_DOCUMENT = 16 << 20                 # bytes of an image's config or manifest
 MAX_BUNDLES = 20000
 MAX_OPEN = 64                           # files at a time
 MAX_FILES = 500000                      # of a run
@@ -65,12 +56,10 @@ class Receiver:
         self._files: dict[int, tuple[str, str, Any]] = {}       # number: (bundle, relative name, file)
         self._highest = -1                                      # number of a file
         self._digests: dict[str, dict[str, str]] = {}           # bundle: {relative name: SHA-256}
-        self._begun: dict[tuple[str, str], Any] = {}            # digests of the beginnings that were told
         self._count = self._questions = 0
         self._images: Any = store.images() if store is not None else None
+        self._found: Any = Found(self._folders, self._images) if store is not None else None
         self._linked: set[str] = set()                          # layers (SHA-256) in images/ that were written or verified here
-        self._seen: dict[Any, str] = {}
-        self._here: dict[str, dict[str, Any]] = {}              # bundles that were verified here: what they are
         self._finished: dict[str, Any] = {}                     # bundles that ended here: what they are, None for a discarded one
         self._kept: list[model.Problem] = []
         self.asked: door.Ask | None = None
@@ -181,7 +170,7 @@ class Receiver:
                     raise ProtocolError(f'{relative!r} begins in the middle')
                 file = Whole(folder, os.fsencode(last), shown)
             else:
-                begun = self._begun.pop((name, relative), None)
+                begun = self._found.begun.pop((name, relative), None)
                 if record.skip and (begun is None or begun[1] != record.skip):
                     raise ProtocolError(f'{relative!r} goes on where nothing is')
                 file = Part(folder, os.fsencode(last), shown, record.mark, begun[0] if begun and record.skip else None, record.skip)
@@ -311,7 +300,7 @@ class Receiver:
         if info.status != reading.UNVERIFIED:
             wrong = info.differences[0]
             raise LifeboatError(f'{wrong["file"]} {wrong["problem"]}')
-        found = facts(info.manifest, sums, lambda file: self._size(f'{partial(name)}/{file}'))
+        found = facts(info.manifest, sums, lambda file: self._folders.size(f'{partial(name)}/{file}'))
         aside = ''
         if self._folders.there(name) and keeps_more(self._manifest(name), manifest, found):
             aside = '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
@@ -345,11 +334,6 @@ class Receiver:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def _size(self, relative: str) -> int:
-        folder, dummy, name = relative.rpartition('/')
-        with self._folders.inside(folder, False) as fd:
-            return os.stat(name, dir_fd=fd, follow_symlinks=False).st_size if fd is not None else 0
-
     # -- what is there ---------------------------------------------------------------------------------------------------------
 
     def answer(self) -> dict[str, Any]:
@@ -365,89 +349,16 @@ class Receiver:
             return {'bundles': found, 'blobs': {}}
         for name in asked.names:
             try:
-                entry = self._final(name)
-                entry.update(self._partial(name))
+                entry = self._found.whole(name)
+                entry.update(self._found.partial(name))
             except LifeboatError as exc:    # planted: this bundle is not written
                 self._fail(name, exc)
                 continue
             if entry:
                 found[name] = entry
-        return {'bundles': found, 'blobs': self._layers_here(asked.blobs)}
-
-    def _layers_here(self, blobs: Any) -> dict[str, int]:
-        found = {}
-        for digest in blobs:
-            plain = digest.partition(':')[2]
-            if self._folders.check(f'{LAYERS}/{plain}'):
-                size = self._size(f'{LAYERS}/{plain}')
-                if self._images.has(digest, size):
-                    found[digest] = size
-                    self._linked.add(plain)
-        return found
-
-    def _final(self, name: str) -> dict[str, Any]:
-        if not self._folders.there(name):
-            return {}
-        try:
-            info = reading.inspect_bundle(self._store.bundle_path(name), True, self._seen)
-        except LifeboatError:
-            return {}
-        bad = {item['file'] for item in info.differences}
-        wanted = {file for record in reading.components(info.manifest) for file in _listed(record)}
-        sums = {text(file): digest for file, digest in info.sums.items()}
-        if info.status == reading.VERIFIED:
-            self._here[name] = facts(info.manifest, sums, lambda file: self._size(f'{name}/{file}'))
-        return {'manifest': info.manifest, 'verified': info.status == reading.VERIFIED,
-                'files': {file: digest for file, digest in sums.items() if file in wanted and file not in bad}}
-
-    def _partial(self, name: str) -> dict[str, Any]:
-        top = partial(name)
-        if not self._folders.there(top):
-            return {}
-        try:
-            progress = door.document(self._folders.read(f'{top}/{os.fsdecode(PROGRESS)}', MAX_DOCUMENT), MAX_DOCUMENT)
-        except (OSError, LifeboatError, ProtocolError):
-            progress = {}               # cut by a full disk, or of a node that lied: all of it is read again
-        progress = progress if isinstance(progress, dict) else {}
-        whole = {}
-        for record in progress.values():
-            for file, digest in _listed(record).items():
-                if self._folders.sha256(f'{top}/{file}') == digest:
-                    whole[file] = digest
-        parts = {}
-        for inner in self._inner_folders(top):
-            with self._folders.inside(f'{top}/{inner}', False) as fd:
-                marks = [each for each in os.listdir(fd) if each.endswith(MARK)] if fd is not None else []
-            for each in marks:
-                parts.update(self._begin_again(name, inner, each))
-        return {'progress': progress, 'whole': whole, 'parts': parts}
-
-    def _inner_folders(self, top: str) -> list[str]:
-        """Folders below a bundle at work, as deep as names of files may be. Links are none."""
-        found, pending = [], ['']
-        while pending:
-            inner = pending.pop()
-            found.append(inner)
-            if inner.count('/') >= frames.MAX_STEPS:
-                continue
-            with self._folders.inside(f'{top}/{inner}', False) as fd:
-                if fd is not None:
-                    with os.scandir(fd) as entries:
-                        pending += [f'{inner}/{entry.name}'.lstrip('/') for entry in entries if entry.is_dir(follow_symlinks=False)]
-        return found
-
-    def _begin_again(self, name: str, inner: str, marker: str) -> dict[str, Any]:
-        """{relative name: [mark, bytes, SHA-256]} of the beginning of a file."""
-        top = f'{partial(name)}/{inner}'.rstrip('/')
-        try:
-            about = door.document(self._folders.read(f'{top}/{marker}', SMALL), SMALL)
-            relative = door.file_name(f'{inner}/{about["name"]}'.lstrip('/'))
-            begun = os.fsdecode(part_names(os.fsencode(relative.rpartition('/')[2]))[0])
-            digest = self._folders.hashed(f'{top}/{begun}')
-        except (OSError, LifeboatError, ProtocolError, KeyError, TypeError):
-            return {}
-        self._begun[name, relative] = digest
-        return {relative: [about.get('mark'), digest[1], digest[0].hexdigest()]}
+        blobs = self._found.layers(asked.blobs)
+        self._linked.update(digest.partition(':')[2] for digest in blobs)
+        return {'bundles': found, 'blobs': blobs}
 
     # -- the result ------------------------------------------------------------------------------------------------------------
 
@@ -486,8 +397,8 @@ class Receiver:
             return dict(item, **entry)          # a forecast
         if name in self.written:
             return dict(entry, **self._finished[name], changed=True)
-        if name not in self.failed and not item.get('changed') and claimed != model.LOST and name in self._here:
-            return dict(entry, **self._here[name], changed=name in earlier)
+        if name not in self.failed and not item.get('changed') and claimed != model.LOST and name in self._found.verified:
+            return dict(entry, **self._found.verified[name], changed=name in earlier)
         if claimed != model.LOST or item.get('changed') or name in self.failed:
             why = self.failed.get(name) or ('it was not finished' if name in self._bundles else 'it did not arrive')
             if not any(other.get('code') == 'NOT_WRITTEN' and other.get('object') == name for other in problems):
@@ -495,16 +406,3 @@ class Receiver:
                 problems.insert(0, reason)
                 entry['problems'].insert(0, reason)
         return dict(entry, status=model.LOST, changed=False, bytes=0, files=0, components=[])
-
-
-def partial(name: str) -> str:
-    """The folder of an unfinished bundle."""
-    return f'.{name}{PARTIAL}'
-
-
-def _listed(record: Any) -> dict[str, str]:
-    """Files and digests that a record on this disk names; {} if the record is invalid."""
-    try:
-        return door.vouched(record)
-    except ProtocolError:
-        return {}

@@ -21,8 +21,6 @@ SPOOL_NAME = re.compile(re.escape(spool.PREFIX) + r'[A-Za-z0-9_]{4,40}\Z')
 MEDIA_TYPE = re.compile(r'[A-Za-z0-9][A-Za-z0-9.+/_-]{0,199}\Z')
 ANNOTATION = re.compile(r'[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,499}\Z')
 CODE = re.compile(r'[A-Z0-9_]{1,64}\Z')
-JOB = re.compile(r'[A-Za-z0-9][A-Za-z0-9.]{0,63}\Z')
-FOLDER = re.compile(r"/[\w.@:+=,%~ /-]{1,1000}\Z")
 IMAGES = imagestore.NAME.decode()
 RESERVED = re.compile(re.escape(IMAGES) + r'\Z|compose.*\.yaml\Z|.*\.until-\d{8}T\d{6}Z\Z')     # what lies beside the bundles of a host
 MAX_NAMES = 100000                      # of one question
@@ -31,7 +29,6 @@ MAX_NUMBER = (1 << 63) - 1
 MAX_TEXT = 4000                         # characters for people
 MAX_PROBLEMS = 2000
 MAX_PARTS = 10000                       # files of one component
-MAX_WANTED = 16                         # files that a restore reads at once
 
 
 class ProtocolError(Exception):
@@ -431,20 +428,7 @@ def result(value: Any) -> dict[str, Any]:
     return found
 
 
-# -- a restore -------------------------------------------------------------------------------------------------------------------------
-
-# Keys that a restore's result may have; below them any JSON whose texts people may see.
-RESTORED = ('changed', 'failed', 'msg', 'skipped', 'name', 'steps', 'nothing', 'image', 'networks', 'volumes', 'binds', 'container',
-            'databases', 'kept', 'notes', 'problems', 'warnings', 'deprecations', 'diff', 'bundles', 'summary', 'asks', 'dumps')
-
-
-def restored(value: dict[str, Any]) -> dict[str, Any]:
-    """The result of docker_data_restore with only the keys that a restore has. Raises ProtocolError."""
-    found = {key: harmless(value[key]) for key in RESTORED if key in value}
-    for key in ('changed', 'failed', 'skipped'):
-        if key in found:
-            flag(found[key], key)
-    return found
+# -- what Ansible's own code brings from a node ----------------------------------------------------------------------------------
 
 
 def harmless(value: Any, level: int = 0) -> Any:
@@ -460,45 +444,6 @@ def harmless(value: Any, level: int = 0) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     raise ProtocolError(f'a result with a {type(value).__name__}')
-
-
-def folder(value: Any) -> str:
-    """A folder on the node that Ansible's own code asked the node for: an absolute path of harmless characters."""
-    path = matching(FOLDER, value, 'name of a folder')
-    if '..' in path.split('/'):
-        raise ProtocolError(f'{path!r} is no name of a folder')
-    return path.rstrip('/')
-
-
-def job(value: Any) -> str:
-    """The id of a job that async_wrapper has started."""
-    return matching(JOB, value, 'id of a job')
-
-
-class Wants(NamedTuple):
-    """What a restore on the node asks for. `files`: number of a stream -> file; `chunks`: number -> pieces that lie there."""
-    files: dict[int, bytes]
-    chunks: dict[int, int]
-    done: bool
-
-
-def wants(names: list[str], known: Any) -> Wants:
-    """From the NAMES in the folder of a restore. KNOWN: the files (bytes) that may be asked for. Raises ProtocolError."""
-    files: dict[int, bytes] = {}
-    chunks: dict[int, int] = {}
-    for name in names:
-        found = channel.WANT.match(name)
-        if found:
-            file = bytes.fromhex(found.group(2))
-            if file not in known or len(files) >= MAX_WANTED:
-                raise ProtocolError('the restore asks for a file that the bundle does not have, or for too many')
-            files[int(found.group(1))] = file
-        elif name.startswith('want-'):
-            raise ProtocolError('the restore asks for a file without a name')
-        found = channel.PIECE.match(name)
-        if found:
-            chunks[int(found.group(1))] = chunks.get(int(found.group(1)), 0) + 1
-    return Wants(files, chunks, channel.DONE in names)
 
 
 def user_id(said: str) -> int | None:

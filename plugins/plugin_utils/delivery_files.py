@@ -10,12 +10,18 @@ from typing import Any
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import place
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive.sink import FileSink, SinkError
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import PARTIAL
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import pieces
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import text
 
 PART, MARK = '.lifeboat-part', '.lifeboat-mark'
 SMALL = 1 << 20                         # bytes of a marker
+
+
+def partial(name: str) -> str:
+    """The folder of an unfinished bundle."""
+    return f'.{name}{PARTIAL}'
 
 
 class Folders:
@@ -73,6 +79,12 @@ class Folders:
         if st is not None and not stat.S_ISREG(st.st_mode):
             raise LifeboatError(f'{text(os.path.join(self.path, os.fsencode(relative)))} is no file. Remove it, or choose another dest.')
         return st is not None
+
+    def size(self, relative: str) -> int:
+        """Bytes of a file below, 0 where its folder is missing."""
+        folder, dummy, name = relative.rpartition('/')
+        with self.inside(folder, False) as fd:
+            return os.stat(name, dir_fd=fd, follow_symlinks=False).st_size if fd is not None else 0
 
     def read(self, relative: str, most: int) -> bytes:
         """The content of a file, which may have MOST bytes. Raises LifeboatError, OSError."""

@@ -133,10 +133,6 @@ class Parser(object):
                 self._end_of_data()
                 yield number, piece
 
-    def between_frames(self) -> bool:
-        """True if nothing of a frame is missing."""
-        return self._kind is None and not self._held
-
     def _gather(self, view: memoryview, wanted: int) -> memoryview:
         more = wanted - len(self._held)
         self._held += view[:more]

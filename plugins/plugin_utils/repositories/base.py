@@ -70,8 +70,12 @@ class Repository(object):
         """Put the location and the PASSWORD (None: the ENVIRONMENT has it, or a file that it names) into ENVIRONMENT."""
         raise NotImplementedError
 
-    def create(self) -> bool:
-        """Make the repository where there is none yet -> whether it was made."""
+    def exists(self) -> bool:
+        """Is there a repository at all? One that cannot be opened is a RepositoryError."""
+        raise NotImplementedError
+
+    def create(self) -> None:
+        """Make the repository, where there is none."""
         raise NotImplementedError
 
     def stored(self) -> list[Stored]:

@@ -72,9 +72,10 @@ def find(paths: Iterable[str]) -> list[bytes]:
 
 
 class Sender(object):
-    """One run over many bundles. `repository` or `hook` may be None."""
+    """One run over many bundles. `repository` or `hook` may be None; `is_new`: there is nothing in it, and in check mode not even it."""
 
-    def __init__(self, repository: base.Repository | None, hook: hooks.Hook | None, check_mode: bool, tell: base.Tell) -> None:
+    def __init__(self, repository: base.Repository | None, hook: hooks.Hook | None, check_mode: bool, tell: base.Tell, is_new: bool = False) -> None:
+        self.is_new = is_new
         self.repository, self.hook, self.check_mode, self.tell = repository, hook, check_mode, tell
         self.bundles: list[dict[str, Any]] = []
         self.packed = 0
@@ -84,7 +85,7 @@ class Sender(object):
         """Send the bundles PATHS -> the reason why it ended early, None where it came to the end. `bundles` has one entry for each that was
         looked at."""
         try:
-            there = {item.tags.bundle for item in self.repository.stored()} if self.repository is not None else set()
+            there = {item.tags.bundle for item in self.repository.stored()} if self.repository is not None and not self.is_new else set()
         except base.RepositoryError as exc:
             return str(exc)
         for path in paths:

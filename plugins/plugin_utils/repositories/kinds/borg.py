@@ -38,19 +38,21 @@ class Borg(base.Repository):
                 raise base.RepositoryError('%s. If it is a new one, make it with init: true or `borg init`.' % str(exc).rstrip('.')) from exc
             raise
 
-    def create(self) -> bool:
+    def exists(self) -> bool:
         try:
-            self.program.run(['list', '--last=1', '::'])
-            return False
-        except programs.ProgramError as exc:
-            if not any(each in exc.said for each in NONE):
-                raise base.RepositoryError('The repository %s: %s' % (self.shown, exc)) from exc
+            self.run(['list', '--last=1', '::'])
+            return True
+        except base.RepositoryError as exc:
+            if not isinstance(exc.__cause__, base.RepositoryError):
+                raise           # only run() tells that there is none by a second error on the first
+        return False
+
+    def create(self) -> None:
         # where there is no password the key is not protected, and the data are in the clear
         secret = bool(self.program.environment.get('BORG_PASSPHRASE') or self.program.environment.get('BORG_PASSCOMMAND'))
         if not secret:
             raise base.RepositoryError('A new borg repository needs a password: set password or password_file.')
         self.run(['init', '--encryption=repokey-blake2'])
-        return True
 
     def stored(self) -> list[base.Stored]:
         said = _loads(self.run(['list', '--json', '--glob-archives=lifeboat-*', '--format={archive}{comment}', '::']))

@@ -17,6 +17,9 @@ WHEN = re.compile(r'\d{4}-\d\d-\d\dT[0-9:.]{8,20}(?:Z|[+-]\d\d:\d\d)\Z', re.ASCI
 NONE = ('Is there a repository at the following location', 'unable to open config file', 'repository does not exist')
 
 
+NOT_THERE, LOCKED = 10, 11              # exit statuses since 0.17
+
+
 class Restic(base.Repository):
     NAME = PROGRAM = 'restic'
     NAMES_LOCK = ('repository is already locked', 'unable to create lock in backend')
@@ -34,19 +37,24 @@ class Restic(base.Repository):
         try:
             return super().run(arguments, **more)
         except base.RepositoryError as exc:
-            if any(each in str(exc) for each in NONE) and arguments[0] != 'init':
+            if isinstance(exc.__cause__, programs.ProgramError) and _is_none(exc.__cause__) and arguments[0] != 'init':
                 raise base.RepositoryError('%s. If it is a new one, make it with init: true or `restic init`.' % str(exc).rstrip('.')) from exc
             raise
 
-    def create(self) -> bool:
+    def exists(self) -> bool:
         try:
-            self.program.run(['cat', 'config'])
-            return False
+            self.program.run(['cat', '--no-lock', 'config'])
+            return True
         except programs.ProgramError as exc:
-            if not any(each in exc.said for each in NONE):
+            if not _is_none(exc):
                 raise base.RepositoryError('The repository %s: %s' % (self.shown, exc)) from exc
+        return False
+
+    def create(self) -> None:
         self.run(['init'])
-        return True
+
+    def is_locked(self, error: programs.ProgramError) -> bool:
+        return error.status == LOCKED or super().is_locked(error)
 
     def stored(self) -> list[base.Stored]:
         found = []
@@ -102,6 +110,11 @@ class Restic(base.Repository):
 
     def unlock_hint(self) -> str:
         return '`restic unlock` removes locks of programs that are gone.'
+
+
+def _is_none(error: programs.ProgramError) -> bool:
+    """Did restic say that there is no repository?"""
+    return error.status == NOT_THERE or any(each in error.said for each in NONE)
 
 
 def _place(tags: door.Tags) -> str:

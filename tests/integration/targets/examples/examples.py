@@ -165,8 +165,8 @@ def held():
 # the examples
 
 # a disk image and loop devices: tests/kernel/test_attach.py; a root that an engine writes again: tests/engines/test_repair.py; servers of
-# databases: tests/engines/test_dump.py
-ELSEWHERE = ('disk_attach', 'docker_root_repair', 'docker_database_dump', 'docker_swarm_export')
+# databases: tests/engines/test_dump.py; repositories: the target role_rescue_repository
+ELSEWHERE = ('disk_attach', 'docker_bundle_repository', 'docker_root_repair', 'docker_database_dump', 'docker_swarm_export')
 
 
 def documented(kind):

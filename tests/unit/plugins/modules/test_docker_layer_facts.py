@@ -18,7 +18,8 @@ class Module:
     def __init__(self, **params):
         self.params = dict(
             host_root='/', data_roots=[], containerd_root=None, engines=['all'], containers=[], gather_subset=['containers', 'usage'], images=[], redact=True,
-            changes_limit=1000, top_count=10, top_depth=2, scan_timeout=0, scan_max_files=0, io_class='normal', noise=[], state_path=None)
+            changes_limit=1000, top_count=10, top_depth=2, scan_timeout=0, scan_max_files=0, io_class='normal', noise=[], state_path=None,
+            unlock_key=None)
         self.params.update(params)
 
 

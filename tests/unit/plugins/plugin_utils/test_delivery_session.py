@@ -15,6 +15,7 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     delivery_door as door,
     delivery_guard,
     delivery_session,
+    restore_door,
 )
 
 PLACES = ['/dev/shm', '/run']
@@ -144,22 +145,22 @@ def test_a_failed_fetch_stays_what_it_is(tmp_path):
                                    ['want-1-2e2e2f78'], ['want-\u00b2-61'], ['want-%d-61' % number for number in range(17)]])
 def test_a_restore_that_asks_for_something_else(names):
     with pytest.raises(door.ProtocolError):
-        door.wants(names, {b'a'})
+        restore_door.wants(names, {b'a'})
 
 
 def test_a_restore_that_asks():
-    found = door.wants(['want-3-61', 'chunk-3-0', 'chunk-3-1-last', 'chunk-x', 'head.tar', 'done'], {b'a'})
+    found = restore_door.wants(['want-3-61', 'chunk-3-0', 'chunk-3-1-last', 'chunk-x', 'head.tar', 'done'], {b'a'})
     assert (found.files, found.chunks, found.done) == ({3: b'a'}, {3: 2}, True)
 
 
 @pytest.mark.parametrize('path', ['', '/', 'x', '/a\n!id\n', '/a"b', "/a'b", '/a/../b', '/a\x1bb', '/a*', None, ['/x']])
 def test_folders_of_a_host(path):
     with pytest.raises(door.ProtocolError):
-        door.folder(path)
+        restore_door.folder(path)
 
 
 def test_what_a_restore_says():
-    found = door.restored({'changed': True, 'ansible_facts': {'x': 1}, 'add_host': {}, 'stdout': 'x', 'ansible_job_id': '1',
+    found = restore_door.restored({'changed': True, 'ansible_facts': {'x': 1}, 'add_host': {}, 'stdout': 'x', 'ansible_job_id': '1',
                            'notes': ['a\x1b[2J'], 'diff': {'before': 'a\nb'}})
     assert found == {'changed': True, 'notes': ['a\\x1b[2J'], 'diff': {'before': 'a\nb'}}
     deep = []
@@ -167,7 +168,7 @@ def test_what_a_restore_says():
         deep = [deep]
     for bad in ({'changed': 'yes'}, {'notes': deep}, {'notes': {1, 2}}):
         with pytest.raises(door.ProtocolError):
-            door.restored(bad)
+            restore_door.restored(bad)
 
 
 @pytest.mark.parametrize('said, uid', [('1000\n', 1000), ('', None), ('\u00b2', None), ('9' * 5000, None), ('motd\n0\n', 0)])

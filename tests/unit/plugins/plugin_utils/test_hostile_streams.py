@@ -128,7 +128,7 @@ def check_bundles(dest, said, end):
         if name != 'images' and (box / name).is_dir():
             subprocess.run(['sha256sum', '-c', '--quiet', 'SHA256SUMS'], cwd=str(box / name), check=True)
     if isinstance(said, dict):
-        assert set(said) <= {'bundles', 'problems', 'summary', 'changed', 'failed', 'msg', 'compose'}
+        assert set(said) <= {'bundles', 'problems', 'summary', 'changed', 'failed', 'msg', 'compose', 'deployment'}
         for item in said.get('bundles', ()):
             assert item['status'] == 'lost' or (box / item['name'] / 'manifest.json').is_file(), item
             assert item['path'] == str(box / item['name'])
@@ -393,7 +393,7 @@ def test_nothing_but_a_result_gets_into_a_play(tmp_path):
         'bundles': [{'name': 'x', 'status': 'complete', 'path': '/etc', 'changed': True, 'ansible_facts': {}, 'image': 'a\x1b]52;c;x\x07\nb'}],
         'problems': [{'code': 'READ_ERROR', 'severity': 'warning', 'object': 'x', 'message': 'a\x1b[2J\x9bb', 'next_step': ''}]}})
     result = end.result()
-    assert set(result) == {'bundles', 'problems', 'summary', 'changed'}
+    assert set(result) == {'bundles', 'problems', 'summary', 'changed', 'deployment'} and result['deployment'] is None
     assert result['bundles'][0]['path'] == str(tmp_path / 'box' / 'x') and 'ansible_facts' not in result['bundles'][0]
     assert json.dumps(result, ensure_ascii=False).isprintable()
 

@@ -20,6 +20,7 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories impor
 )
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
+HOSTS = 1000 if os.environ.get('LIFEBOAT_SOAK') else 50
 HOSTILE = ['--repo=/tmp/x', 'a,b=c', 'bundle=0', '../../etc', 'a\nb', 'a\0b', '$(id)', '`id`', "';", '{hostname}', '*', 'ü', '~', 'a~b', '%41', ' ',
            'x' * 500, 'x' * 500 + 'y', '\udcff', 'lifeboat', '-', '.', '\x1b[31m']
 
@@ -108,14 +109,14 @@ class Fake(base.Repository):
     def stored(self):
         return list(self.kept.values())
 
-    def store(self, folder, names, found):
+    def store(self, folder, names, tags):
         if self.fails:
             raise self.fails
         if self.meanwhile:
             self.meanwhile()
-        self.kept[found.bundle] = base.Stored(found.bundle, 'now', found)
+        self.kept[tags.bundle] = base.Stored(tags.bundle, 'now', tags)
         self.names = list(names)
-        return found.bundle, 7
+        return tags.bundle, 7
 
     def remove(self, key):
         del self.kept[key]
@@ -141,6 +142,17 @@ def test_each_bundle_is_sent_once(fake, tmp_path):
     assert sent(fake, paths)[1] == ['present', 'present']
     container(tmp_path / 'dead1' / 'db', 'db', created='2026-02-02T03:04:05Z')
     assert sent(fake, paths)[1] == ['present', 'sent'] and len(fake.kept) == 3
+
+
+def test_hosts_whose_containers_have_the_same_names_and_ids(fake, tmp_path):
+    paths = [make_bundle(tmp_path / ('host%d' % number) / 'web-abababababab', {}, {
+        'kind': 'container', 'container': {'name': 'web', 'id': 'ab' * 32}, 'created': '2026-01-02T%02d:%02d:00Z' % divmod(number, 60)})
+        for number in range(HOSTS)]
+    assert sent(fake, paths)[1] == ['sent'] * HOSTS
+    kept = fake.stored()
+    assert len(kept) == len({item.tags.group for item in kept}) == len({item.tags.host for item in kept}) == HOSTS
+    assert sent(fake, paths)[1] == ['present'] * HOSTS
+    assert [item.tags.host for item in fetching.choose(kept, tags.wanted({'host': 'host7', 'container': 'web'}))] == ['host7']
 
 
 def test_only_files_that_were_verified_are_sent(fake, tmp_path):
@@ -234,6 +246,19 @@ def test_a_kind_that_there_is_not():
     with pytest.raises(LifeboatError) as raised:
         base.open_repository('tape', base.Settings('/x', None, None, None, {}, 0))
     assert 'kind has no "tape"' in str(raised.value)
+
+
+def test_ten_thousand_snapshots_are_listed_and_those_of_others_are_not(tmp_path):
+    words = tags.Tags('%064d', 'host%d', 'container', 'web', 'ab' * 6, 'complete', '2026-01-02T03:04:05Z', 'web-abababababab', '%016d').words()
+    path = shell(tmp_path, 'import json\nwords = %r\n'
+                 'print(json.dumps([{"id": "%%064d" %% n, "time": "2026-01-02T03:04:05.%%09dZ" %% n, "tags": ["lifeboat", "bundle=%%064d" %% n, '
+                 '"host=host%%d" %% (n //10), "group=%%016d" %% (n // 5)] + words for_n} for n in range(10000)] + [{"id": "--repo", "time": "x", '
+                 '"tags": words}, 7, {"id": "0" * 64, "time": "2026-01-02T03:04:05Z", "tags": ["mine"]}]))'.replace(' for_n', '')
+                 % [word for word in words if not word.startswith(('bundle', 'host', 'group', 'lifeboat'))])
+    found = base.open_repository('restic', base.Settings('/x', path, 'p', None, {}, 0)).stored()
+    assert len(found) == 10000 and found[-1].key == '%064d' % 9999
+    chosen = fetching.choose(found, tags.wanted({'host': 'host77'}))
+    assert [item.key for item in chosen] == ['%064d' % 774, '%064d' % 779]
 
 
 def test_a_password_file(tmp_path):

@@ -65,7 +65,9 @@ def test_there_and_back(kind, tmp_path):
     with pytest.raises(base.RepositoryError) as raised:
         repository.stored()
     assert 'init: true' in str(raised.value)
-    assert repository.create() is True
+    assert repository.exists() is False
+    repository.create()
+    assert repository.exists() is True
     assert send(repository, path) == (None, ['sent'])
     bundle(tmp_path / 'dead1' / 'web', name=name, created='2026-01-03T03:04:05Z')
     time.sleep(1)                       # times of archives are in seconds
@@ -77,6 +79,8 @@ def test_there_and_back(kind, tmp_path):
     assert subprocess.run(['diff', '-r', os.fsdecode(path), result['path']], check=False).returncode == 0
     with pytest.raises(base.RepositoryError) as raised:
         opened(kind, tmp_path / 'repository', 'wrong word').stored()
+    with pytest.raises(base.RepositoryError):
+        opened(kind, tmp_path / 'repository', 'wrong word').exists()
     assert 'wrong word' not in str(raised.value) and ('wrong password' in str(raised.value) or 'is incorrect' in str(raised.value))
 
 
@@ -232,7 +236,8 @@ def test_over_rest_with_a_password_in_the_address(tmp_path, monkeypatch):
     path = bundle(tmp_path / 'dead1' / 'web', size=20 * MB)
     with serving(['rclone', 'serve', 'restic', '--addr', '127.0.0.1:%d' % port, '--user', 'me', '--pass', 'sesame99', str(tmp_path / 'served')], port):
         repository = opened('restic', 'rest:http://me:sesame99@127.0.0.1:%d/r/' % port)
-        assert repository.create() and send(repository, path) == (None, ['sent'])
+        repository.create()
+        assert send(repository, path) == (None, ['sent'])
         assert fetching.fetch(repository, repository.stored()[0], os.fsencode(str(tmp_path / 'back')), False)['changed']
         with pytest.raises(base.RepositoryError) as raised:
             opened('restic', 'rest:http://me:sesame98@127.0.0.1:%d/r/' % port).stored()
@@ -259,7 +264,8 @@ def test_over_ssh(kind, tmp_path):
     with serving(['/usr/sbin/sshd', '-D', '-f', str(tmp_path / 'sshd')], port):
         where = '%s127.0.0.1:%s' % ('sftp:' if kind == 'restic' else 'root@', tmp_path / 'repository')
         repository = opened(kind, where, PATH='%s:%s' % (tmp_path / 'bin', os.environ['PATH']))
-        assert repository.create() and send(repository, path) == (None, ['sent'])
+        repository.create()
+        assert send(repository, path) == (None, ['sent'])
         assert fetching.fetch(repository, repository.stored()[0], os.fsencode(str(tmp_path / 'back')), False)['changed']
 
 
