@@ -303,6 +303,14 @@ def test_a_definition_is_what_kubelet_asked_for():
     assert (found.security.cap_add, found.security.cap_drop, found.security.group_add, found.security.read_only) == (('NET_ADMIN',), ('ALL',), ('5',), True)
 
 
+def test_what_the_image_says_is_in_it_too():
+    """The image that is made of the container has no other command and environment than these."""
+    found = definition.define({'envs': [{'key': 'A', 'value': 'new'}], 'args': ['run']}, {}, {'process': {
+        'args': ['/entry', 'run'], 'env': ['PATH=/app/bin', 'HOSTNAME=web-0', 'A=new', 'COLOUR=blue'], 'cwd': '/srv', 'user': {'uid': 999, 'gid': 5}}})
+    assert (found.entrypoint, found.command, found.cwd, found.user) == (('/entry',), ('run',), '/srv', '999:5')
+    assert found.env == ('PATH=/app/bin', 'COLOUR=blue', 'A=new')
+
+
 def test_a_definition_of_the_network_of_the_host():
     found = definition.define({'linux': {'security_context': {'namespace_options': {'network': 2, 'pid': 2}}}}, {'hostname': 'x', 'dns_config': {
         'servers': ['10.0.0.10']}}, {})
