@@ -37,8 +37,7 @@ class NerdctlRoot(api.Root):
         self._objects = {ident: item for items in mine.values() for ident, item in items.items()}
         self._known = set(self._objects)
         self._names = self._recorded_names()
-        if self._store.meta() is None:
-            self._without_database()
+        self._without_records()
         self._stores: Dict[str, ContainerdStore] = {}
         self._images: Dict[str, Images] = {}
         self._readers = containers.Readers(disk, self._within, self._folders, self.volumes, self._images_of, self._names, candidate.path,
@@ -77,12 +76,12 @@ class NerdctlRoot(api.Root):
                 found[ident] = name.decode('utf-8', 'backslashreplace')
         return found
 
-    def _without_database(self) -> None:
-        """meta.db is lost: nerdctl's folders name the containers."""
+    def _without_records(self) -> None:
+        """What meta.db does not have, since it is lost or newer than they are: nerdctl's folders name the containers."""
         for folder in self._folders:
             for namespace, raw in stores.named(folder, b'containers'):
                 ident = raw.decode('ascii', 'replace')
-                if containers.ID.match(ident):
+                if containers.ID.match(ident) and ident not in self._objects:
                     self._objects[ident] = Object(ident, namespace)
                     self._namespaces = sorted(set(self._namespaces) | {namespace})
 
