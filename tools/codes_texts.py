@@ -385,6 +385,10 @@ TEXTS: typing.Dict[str, Text] = {
         'Looking is safe. The files are gone when the container stops or restarts; PostgreSQL ends by itself within a minute.',
         'Rescue the container at once, before anything else: [undelete.md](undelete.md).',
         'lifeboat rescue DEST NAME --open-files'),
+    'CONTAINER_WITHOUT_RECORD': (
+        'What its processes have open is in the bundle. Everything else of it is gone from this disk.',
+        'Verify the bundle before the container is stopped. Then look for snapshots and copies of the disk: [undelete.md](undelete.md).',
+        'lifeboat verify DEST'),
     'OPEN_FILE_UNNAMED': (
         'The data are in the archive, below `lifeboat-unnamed/`.', 'Tell the files by their content. The manifest has what the kernel calls them.',
         "tar -tf open-files.tar.zst 'lifeboat-unnamed'"),
@@ -445,6 +449,9 @@ AUDIT_TEXTS: typing.Dict[str, typing.Tuple[str, str, str, str]] = {
     'LARGE_WRITABLE_LAYER': (
         'A large writable layer.', AUDIT_NOW, 'Look what is in it. Data belong into a volume, temporary files into a tmpfs.',
         'lifeboat du -d 2 NAME:/'),
+    'EMPTYDIR_DATABASE': (
+        'A database is in the emptyDir of a pod. It is deleted with the pod.',
+        'The data are there as long as the pod is on its node.', 'Put the data on a PersistentVolumeClaim.', RESCUE_NAME),
     'AUTOREMOVE': (
         'The container was started with `--rm`. It and its anonymous volumes are deleted when it ends.',
         'The data are there while it runs. A start of dockerd after a crash deletes it.',

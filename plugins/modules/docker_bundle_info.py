@@ -74,7 +74,7 @@ bundles:
       returned: always
     differences: {description: 'C(file) and C(problem) of each difference.', type: list, elements: dict, returned: always}
     extra: {description: Files that do not belong to the bundle., type: list, elements: str, returned: always}
-    kind: {description: 'V(container), V(volume), V(orphan) or V(image).', type: str, returned: always}
+    kind: {description: 'V(container), V(volume), V(orphan), V(image) or V(deployment).', type: str, returned: always}
     name: {description: Name of the container or volume., type: str, returned: always}
     id: {description: ID of the container., type: str, returned: always}
     created: {description: When the bundle was written., type: str, returned: always}

@@ -26,7 +26,7 @@ options:
         Use this where a disk is failing, so that it is read only once.
       - From bundles an ordinary user can dump, too, where the system allows user namespaces (Linux 5.11 or later, C(user.max_user_namespaces)
         above 0, no rule of AppArmor or SELinux against it). It cannot be done in a container without the capability C(SYS_ADMIN).
-        Device nodes in an image cannot be unpacked by an ordinary user.
+        Device nodes of an image are left out.
     type: str
     choices: [source, bundle]
     default: source

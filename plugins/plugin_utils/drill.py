@@ -130,12 +130,17 @@ def _judged(one: dict[str, Any], result: Any, known: dict[str, Any], now: dateti
         return dict(record, status=FAILED, message=f'The bundle is {show(one["status"])}.')
     result = _dict(result)
     if not any(part['file'] for part in one['dumps']):
-        if result and not (result.get('failed') and NO_DATABASE in str(result.get('msg'))):
+        if result and not (_failed(result) and NO_DATABASE in str(result.get('msg'))):
             return _counted(record, one, _made(result), known, now, fall_percent, max_age_hours)
         if known:
             return dict(record, message='The bundle has no dump, and the last one that was drilled had.')
         return dict(record, message='The bundle has no dump of a database.', wanted=bool(one['dumps']))
     return _counted(record, one, result, known, now, fall_percent, max_age_hours)
+
+
+def _failed(result: dict[str, Any]) -> bool:
+    """With failed_when: false a result does not say it."""
+    return bool(result.get('failed')) or not isinstance(result.get('dumps'), list)
 
 
 def _made(result: dict[str, Any]) -> dict[str, Any]:
@@ -148,15 +153,15 @@ def _made(result: dict[str, Any]) -> dict[str, Any]:
         counts = _dict(part.get('counts'))
         dumps.append({'name': f'{engine}-{numbers[engine]}', 'engine': engine, 'version': part.get('version'), 'counts': counts,
                       'compared': len(counts) if part.get('status') == 'complete' else None})
-    return {'failed': result.get('failed'), 'msg': result.get('msg'), 'nothing': False, 'dumps': dumps}
+    return {'failed': _failed(result), 'msg': result.get('msg'), 'nothing': False, 'dumps': dumps}
 
 
 def _counted(record: dict[str, Any], one: dict[str, Any], result: dict[str, Any], known: dict[str, Any], now: datetime.datetime, fall_percent: float,
              max_age_hours: float) -> dict[str, Any]:
     """RECORD with the verdict on what was counted."""
-    if result.get('failed') and NO_ENGINE.search(str(result.get('msg'))):
+    if _failed(result) and NO_ENGINE.search(str(result.get('msg'))):
         return dict(record, message=failure(result, ''), next_step='Start the engine of drill_docker_host, and run the drill again.')
-    if result.get('failed') or result.get('nothing') is not False:
+    if _failed(result) or result.get('nothing') is not False:
         return dict(record, status=FAILED if result else NOT_DRILLED, message=failure(result, 'It was not tried.'))
     dumps = [_loaded(part, _dict(_dict(known.get('dumps')).get(str(part.get('name')))), fall_percent) for part in _dicts(result.get('dumps'))]
     record['dumps'] = [part for part in dumps if part['compared'] is not None]

@@ -197,3 +197,21 @@ def test_a_second_manager_has_the_same_state(two, role):
         assert found.status == 'complete' and len(found.nodes) == 2
         assert by_id(documents(found.services)) == by_id(dead.truth.services)
         assert {item.name: item.content for item in found.secrets} == {'shared': b'one for all'}
+
+
+@pytest.mark.parametrize('kind', fixtures.some((), ['newer-overlay2']))
+def test_a_log_of_several_segments(kind):
+    """A segment has 64 MB. The checksums go on from one to the next."""
+    engine, dummy = swarm.start(kind)
+    with contextlib.closing(engine):
+        contents = {'big%d' % number: os.urandom(900000) for number in range(80)}
+        for name, content in contents.items():
+            engine.docker('config', 'create', name, '-', stdin=content)
+        for name in sorted(contents)[::2]:
+            engine.docker('config', 'rm', name)
+            del contents[name]
+        engine.kill()
+        logs = os.listdir(os.path.join(engine.data_root, 'swarm/raft/wal-v3-encrypted'))
+        found = Dead(engine, '', None).cluster()
+    assert len([name for name in logs if name.endswith('.wal')]) > 1
+    assert found.status == 'complete' and {item.name: item.content for item in found.configs} == contents

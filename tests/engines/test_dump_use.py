@@ -123,7 +123,7 @@ def test_dumps_are_loaded_beside_the_raw_data_and_drilled(rescued, dead_database
     if SOAK:
         status, output = play(folder, 'lifeboat.docker.restore', {
             'restore_path': bundles['pg-volume']['path'], 'restore_remote_src': False, 'restore_restore': ['image', 'dumps'], 'restore_name': 'far',
-            'restore_docker_host': 'unix://' + engine.socket})
+            'restore_become': False, 'restore_docker_host': 'unix://' + engine.socket})
         assert status == 0 and 'are those of the dead host' in output and b'far-dump-postgresql-1' in engine.docker('volume', 'ls', '-q'), output[-4000:]
     before = everything(engine)
     given = {'drill_path': os.path.join(folder, 'out'), 'drill_docker_host': 'unix://' + engine.socket, 'drill_report_dir': os.path.join(folder, 'drills')}

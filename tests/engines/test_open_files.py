@@ -81,7 +81,12 @@ def test_open_files_of_a_container_whose_volume_is_deleted(kind, start_engine, t
            'echo h > /hidden/file; exec 7< /data/deep/numbers 8<> "/data/odd\tname" 9< /gone; rm /gone; echo > /ready;'
            'while :; do echo x >> /ticks; sleep 0.1; done')
     docker(*options, '--name', 'calm', '-v', 'whole:/data', 'base:1', '/bin/sh', '-c', 'sleep 100000')
+    lost = docker(*options, '--name', 'lost', '-v', 'lost:/data', 'base:1', '/bin/sh', '-c',
+                  'echo lost > /data/file; exec 7< /data/file; echo > /ready; while :; do sleep 0.1; done').decode().strip()
     until_there(docker, 'box', '/ready')
+    until_there(docker, 'lost', '/ready')
+    shutil.rmtree(live.engine.outside('/var/lib/docker/containers/' + lost))
+    shutil.rmtree(live.volume('lost'))
     pid = live.engine.container_pid('box')
     shutil.rmtree(live.volume('data'))
     os.rename(live.volume('moved'), live.engine.outside('/srv/moved-away'))
@@ -106,6 +111,10 @@ def test_open_files_of_a_container_whose_volume_is_deleted(kind, start_engine, t
     for place, content in (('volumes/moved/file', 'm\n'), ('open-files-01-hidden/file', 'h\n'), ('open-files/gone', 'layer\n')):
         with open(os.path.join(found, place), encoding='ascii') as back:
             assert back.read() == content
+    record, = [item for item in bundles.values() if item['name'] == 'running-' + lost[:12]]
+    assert kinds(record) == {'open-files': 'complete'} and record['status'] == 'partial' and 'CONTAINER_WITHOUT_RECORD' in codes(record)
+    with open(os.path.join(unpacked(record, tmp_path / 'record'), 'open-files/data/file'), encoding='ascii') as back:
+        assert back.read() == 'lost\n'
     # nobody noticed: it is the same process, and it goes on
     assert live.engine.container_pid('box') == pid
     size = int(docker('exec', 'box', 'wc', '-c', '/ticks').split()[0])

@@ -143,14 +143,15 @@ def _refuse_more(reader: Reader, member: tarread.Member, size: int, limit: Optio
 
 
 def unpack(stream: 'Readable', folder: Union[bytes, int], what: str = 'the archive', allow_devices: bool = False,
-           limit: Optional[int] = None, owners: Optional[bool] = None) -> Unpacked:
+           limit: Optional[int] = None, owners: Optional[bool] = None, leave_devices: bool = False) -> Unpacked:
     """Unpack STREAM (decompressed, read(n)) into FOLDER (bytes or descriptor, an existing empty folder) -> Unpacked.
 
     LIMIT: bytes of file content that are expected at most. OWNERS: False leaves all to the user who runs this
-    (default: as in the archive for root). Raises ArchiveError for what is refused, OSError for what the system
+    (default: as in the archive for root). LEAVE_DEVICES: device nodes are left out, and noted. Raises ArchiveError for what is refused, OSError for what the system
     refuses; then FOLDER has a part of the content, and whoever made it removes it.
     """
     job = _Job(Reader(stream, what), folder, allow_devices, limit, os.geteuid() == 0 if owners is None else owners)
+    job.leave_devices = leave_devices
     before = os.umask(0)
     try:
         job.run()
@@ -166,6 +167,7 @@ class _Job(object):
         self.reader = reader
         self.what = reader.what
         self.allow_devices = allow_devices
+        self.leave_devices = False
         self.limit = limit
         self.owners = owners
         self.files = self.bytes = 0
@@ -310,6 +312,9 @@ class _Job(object):
                 origin = self.descriptor(source)
             os.link(last, base, src_dir_fd=origin, dst_dir_fd=folder, follow_symlinks=False)
             self.files += 1
+            return
+        if self.leave_devices and kind in (CHARACTER, BLOCKDEV):
+            self.note('%s of %s is a device node and was left out.' % (shown(member.name), self.what))
             return
         _refuse_device(self.reader, member, self.allow_devices)
         if kind == SYMLINK:

@@ -34,7 +34,7 @@ class Door(object):
 
     def __init__(self, disk: HostRoot, own: Sequence[bytes] = (), views: Sequence[Tuple[str, bytes]] = ()) -> None:
         self.disk = disk
-        self._own = sorted(set(own), key=len, reverse=True)
+        self._own = frozenset(own)
         self._views = tuple(views)
         self.closed: Dict[bytes, str] = {}      # what could not be looked into: path of the host, and why
 
@@ -84,7 +84,12 @@ class Door(object):
             raise
 
     def _home(self, real: bytes) -> Optional[bytes]:
-        return next((folder for folder in self._own if below(real, folder)), None)
+        """The innermost of the folders that containers can write and that holds REAL."""
+        while real not in self._own:
+            if real == b'/':
+                return None
+            real = os.path.dirname(real)
+        return real
 
     @staticmethod
     def _within(folder: bytes, relative: bytes) -> Optional[bytes]:

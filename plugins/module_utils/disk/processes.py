@@ -27,6 +27,7 @@ MAX_LISTED = 1000                       # of what could not be read
 MAX_TABLE = 1 << 26                     # bytes of one maps or mountinfo
 SPARE = 256                             # descriptors that are left for everything else
 _LOOK = os.O_PATH | os.O_CLOEXEC
+_ID = re.compile(br'(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])')
 _MAPPED = re.compile(br'([0-9a-f]+-[0-9a-f]+) \S+ \S+ ([0-9a-f]+):([0-9a-f]+) \d+ +(/.*)\Z', re.DOTALL)
 _ESCAPED = re.compile(br'\\([0-7]{3})')
 
@@ -79,6 +80,28 @@ def of_container(pid: int, words: Sequence[str]) -> List[int]:
         if space not in ours and (space == main or wanted and in_group(read_proc(name, 'cgroup'), wanted)):
             found.append(int(name))
     return sorted(found)
+
+
+class Groups(object):
+    """The control groups of all processes that are not in the mount namespace of this machine, as they are when it is made."""
+
+    def __init__(self) -> None:
+        ours = {_namespace('self'), _namespace(1), None}
+        names = [name for name in kernel_names('/proc')[:MAX_PROCESSES] if name.isdigit() and _namespace(name) not in ours]
+        self._tables = [(int(name), read_proc(name, 'cgroup')) for name in names]
+
+    def oldest(self, words: Sequence[str]) -> Optional[int]:
+        """The process that began first in a group with one of WORDS in its path; None if there is none."""
+        wanted = [word.encode('ascii', 'replace') for word in words if word]
+        found = [pid for pid, table in self._tables if in_group(table, wanted)]
+        return min(found, key=lambda pid: (started(pid)[1], pid)) if found else None
+
+    def ids(self) -> List[str]:
+        """The ids of containers (64 hexadecimal digits) that are in paths, the innermost of each, sorted."""
+        found = set()
+        for dummy, table in self._tables:
+            found.update(match[-1].decode('ascii') for match in map(_ID.findall, table.splitlines()) if match)
+        return sorted(found)
 
 
 def in_group(table: bytes, words: Iterable[bytes]) -> bool:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..archive import compress, place
 from ..archive.progress import human
@@ -98,7 +98,7 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
                 done.add((folder, _folder_name(record)))
                 found, more = find.among([(host.roots[0], record)], (), request.databases)
                 problems += more
-                dumps += _of_host(host, request, codec, folder, found, problems)
+                dumps += _of_host(host, request, codec, folder, found, problems, unpacked.lacking(source))
             continue
         except Refused as exc:
             code, why = exc.code, str(exc)
@@ -147,9 +147,9 @@ def _result(dumps: List[Dict[str, Any]], problems: List[model.Problem]) -> Dict[
             'problems': [item._asdict() for item in problems]}
 
 
-def _of_host(host: Any, request: Request, codec: compress.Codec, folder: bytes, found: List[find.Database], problems: List[model.Problem]
-             ) -> List[Dict[str, Any]]:
-    """Dump the databases FOUND into dest/FOLDER -> their entries of `dumps`."""
+def _of_host(host: Any, request: Request, codec: compress.Codec, folder: bytes, found: List[find.Database], problems: List[model.Problem],
+             lacking: Sequence[str] = ()) -> List[Dict[str, Any]]:
+    """Dump the databases FOUND into dest/FOLDER -> their entries of `dumps`. LACKING: sentences on data that were not whole before."""
     numbers: Dict[Tuple[str, str], int] = {}
     dumps = []
     with contextlib.closing(FolderStore(request.dest, folder)) as store:
@@ -160,6 +160,9 @@ def _of_host(host: Any, request: Request, codec: compress.Codec, folder: bytes, 
             key = (database.container.id, database.engine)
             numbers[key] = numbers.get(key, 0) + 1
             dumps.append(one(host, request, codec, _FolderFiles(store, _folder_name(database.container)), database, numbers[key], problems))
+            dumps[-1]['missing'] += lacking
+            if lacking and dumps[-1]['status'] == model.COMPLETE:
+                dumps[-1]['status'] = model.PARTIAL
         _list(store, dumps, request)
     return dumps
 

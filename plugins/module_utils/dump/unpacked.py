@@ -75,15 +75,23 @@ def opened(source: sources.Source, scratch: bytes) -> Iterator[Tuple[Host, model
         shutil.rmtree(work, ignore_errors=True)
 
 
+def lacking(source: sources.Source) -> List[str]:
+    """Sentences on what is not whole in the bundle already."""
+    return ['%s %s of the bundle is not whole: %s' % (part.kind, wording.show(part.name), part.shortfall) for part in source.parts
+            if part.kind in reading.ARCHIVES and part.status != model.COMPLETE]
+
+
 def _image_bytes(info: reading.BundleInfo) -> int:
-    sizes = [item.get('source_bytes') for item in reading.components(info.manifest, 'image')]
+    """At most so much is in the layers of the image: that of the image, and as much as its file has, for what the container has added."""
+    sizes = [item.get(key) for item in reading.components(info.manifest, 'image') for key in ('source_bytes', 'bytes')]
     return sum(size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size > 0)
 
 
 def _refuse_without_room(source: sources.Source, scratch: bytes) -> None:
     if fsinfo.lies_inside(scratch, source.info.path):
         raise LifeboatError('scratch_dir %s lies inside the bundle %s' % (wording.text(scratch), wording.show(source.info.path)))
-    top = [part.bytes or 0 for part in source.of('rootfs')[:1]] or [_image_bytes(source.info)] + [part.bytes or 0 for part in source.of('writable')]
+    top = [part.bytes or 0 for part in source.of('rootfs')[:1]] or [_image_bytes(source.info)] + [
+        part.bytes or 0 for part in source.of('writable') if not source.image_digest]
     size = sum(top) + sum(part.bytes or 0 for part in source.of('volume') + source.of('bind'))
     free = fsinfo.free(scratch).bytes - MIN_ROOM
     if size > free:
@@ -99,6 +107,7 @@ class _Maker(object):
         self._root = os.geteuid() == 0
         self._encoding = model.OVERLAY if self._root else model.OVERLAY_USER
         self._number = 0
+        self._why = ''                  # what was wrong with the last blob that is no layer
 
     def _folder(self, private: bool) -> bytes:
         """A new folder. A database server refuses data that others may read, and without root no archive sets the mode of its top."""
@@ -141,7 +150,7 @@ class _Maker(object):
         try:
             stream = compress.open_reader(fd, compress.codec_of(part.file))
             try:
-                done = unpack.unpack(stream, folder, wording.show(part.file), self._root, part.bytes)
+                done = unpack.unpack(stream, folder, wording.show(part.file), self._root, part.bytes, leave_devices=not self._root)
             finally:
                 stream.close()
             reading.refuse_changed(self._source.info, part.file, fd)
@@ -160,12 +169,15 @@ class _Maker(object):
             reader = tarread.Reader(stream, 'the image')
             for member in reader:
                 if member.kind == tarread.FILE and member.name.startswith(b'blobs/'):
-                    self._blob(reader.pieces(), set(wanted) - set(made), left, made)
+                    raw = reader.pieces()
+                    self._blob(raw, set(wanted) - set(made), left, made)
+                    for dummy in raw:
+                        pass            # to the end of the member
             return made
         made = self._read(unpack_all)
         if set(wanted) - set(made):
-            raise Refused('DUMP_LAYERS_LOST', '%d layers of its image are missing, or packed in a way that is not read here; rescue with include: '
-                          '[rootfs, volumes]' % len(set(wanted) - set(made)))
+            raise Refused('DUMP_LAYERS_LOST', '%d layers of its image are missing, or packed in a way that is not read here%s; rescue with include: '
+                          '[rootfs, volumes]' % (len(set(wanted) - set(made)), self._why and ' (%s)' % self._why.rstrip('.')))
         return [made[diff_id] for diff_id in wanted]
 
     def _blob(self, raw: Iterable[bytes], wanted: Any, limit: int, made: Dict[str, bytes]) -> None:
@@ -182,11 +194,12 @@ class _Maker(object):
         folder = self._folder(False)
         stream = loadfile.Stream(hashed(gunzip.contents(loadfile.Stream(_chain(first, raw)))))
         try:
-            unpack.unpack(stream, folder, 'a layer of the image', self._root, limit)
+            unpack.unpack(stream, folder, 'a layer of the image', self._root, limit, leave_devices=not self._root)
             while stream.read():
                 pass                    # what stands behind the end of the tar belongs to the checksum
-        except (tarread.ArchiveError, gunzip.GunzipError):
-            return                      # no layer; if it should be one, it is missing
+        except (tarread.ArchiveError, gunzip.GunzipError) as exc:
+            self._why = str(exc)        # if it should be a layer, it is missing
+            return
         found = 'sha256:' + digest.hexdigest()
         if found in wanted:
             made[found] = folder

@@ -48,6 +48,11 @@ def definition(engine: str, read: Callable[[str], bytes]) -> 'Definition':
     return module.definition(read)
 
 
+def known_names() -> List[str]:
+    """The names of all engines."""
+    return list(engines())
+
+
 class Host(object):
     """Everything below a host root that the engines ENGINES (names) left there. Use as a context manager; close() ends it.
 
@@ -61,6 +66,7 @@ class Host(object):
         modules = chosen(engines)
         self.root = HostRoot(host_root)
         self.usual_places = frozenset(place for module in modules for place in module.PLACES)
+        self.whole = not data_roots and len(modules) == len(known_names())  # no data root and no engine was left out
         self.problems = []              # type: List[Any]
         self.roots = []                 # type: List[Any]
         try:

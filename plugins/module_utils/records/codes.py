@@ -181,6 +181,8 @@ CODES = {
     # deleted, but still open
     'DELETED_STILL_OPEN': (CRITICAL, 'The folder of a volume or a bind mount is deleted, and the container still runs: its processes hold deleted '
                                      'files. They are gone when the container stops.'),
+    'CONTAINER_WITHOUT_RECORD': (CRITICAL, 'A container runs, and no data root has a record of it: all that can be rescued is what its processes have '
+                                           'open.', LOSES_DATA),
     'OPEN_FILE_UNNAMED': (WARNING, 'A deleted file that a process has open could not be named.'),
     'OPEN_FILES_MOVING': (WARNING, 'The processes of a container went on while its open files were read.'),
     'REACHED_THROUGH_PROCESS': (INFO, 'Data that are not on the disk any more were read through the mount of a running process.'),

@@ -3,7 +3,7 @@
 One file for each stack, so that its services get their names back. The client adds labels and aliases of its own to what it deploys; they are
 left out here. What the format cannot say is in the notes at the top of the file.
 """
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ..formats.values import as_dict, as_int, as_list, as_str, strings
 from ..records.cluster import Cluster, Object, Service
@@ -108,15 +108,18 @@ class _Document(object):
         self._secrets = {item.id: item for item in cluster.secrets}
         self._configs = {item.id: item for item in cluster.configs}
         self._keys: Dict[Tuple[str, str], str] = {}
+        self._taken: Dict[str, Set[str]] = {}
 
     def _short(self, kind: str, name: str) -> str:
         """The key in the file of what is called NAME in the swarm; no two names of a kind have the same."""
         if (kind, name) not in self._keys:
             prefix = self._name + '_'
             short = name[len(prefix):] if self._name and name.startswith(prefix) and len(name) > len(prefix) else name
-            taken = {key for (other, dummy), key in self._keys.items() if other == kind}
-            self._keys[kind, name] = next(key for key in [short, name] + ['%s-%d' % (name, number) for number in range(2, len(taken) + 3)]
-                                          if key not in taken)
+            taken, key, number = self._taken.setdefault(kind, set()), short, 1
+            while key in taken:
+                key, number = '%s-%d' % (name, number) if number > 1 else name, number + 1
+            taken.add(key)
+            self._keys[kind, name] = key
         return self._keys[kind, name]
 
     def add(self, service: Service) -> None:

@@ -117,6 +117,14 @@ class Hold(object):
             os.close(self._fds.pop())
 
 
+class Subject(NamedTuple):
+    """A container that runs. `words`: the seam's cgroup_ids()."""
+    ident: str
+    name: str
+    words: Tuple[str, ...]
+    mounts: Tuple[model.Mount, ...]
+
+
 class _Reached(NamedTuple):
     """A folder of a volume or a bind that a mount of the container leads to and the disk does not."""
     fd: int
@@ -150,13 +158,24 @@ def refuse_dead(host: 'Host') -> None:
                             'gone. Leave open_files out; docs/undelete.md says what a disk may still have.' % wording.text(host.root.path))
 
 
-def hold(root: 'Root', container: model.Container, limit: float, stop: bool) -> Optional[Hold]:
-    """What only processes of CONTAINER have, held; None if it does not run, or has nothing such. LIMIT: seconds that its processes stand still at
-    most; STOP false: they go on."""
-    pid = root.alive(container)
+def hold(root: 'Root', container: model.Container, groups: processes.Groups, limit: float, stop: bool) -> Optional[Hold]:
+    """What only processes of CONTAINER have, held; None if it does not run. LIMIT: seconds that its processes stand still at most; STOP false: they
+    go on."""
+    words = root.cgroup_ids(container)
+    pid = root.alive(container) or groups.oldest(words)
     if pid is None:
         return None
-    name, words = container.name or container.id[:12], root.cgroup_ids(container)
+    return _hold(pid, Subject(container.id, container.name or container.id[:12], words, container.mounts), limit, stop)
+
+
+def hold_unrecorded(ident: str, groups: processes.Groups, limit: float, stop: bool) -> Optional[Hold]:
+    """The same for a container that runs and of which no record is left: only its id is known, from its control group."""
+    pid = groups.oldest((ident,))
+    return _hold(pid, Subject(ident, ident[:12], (ident,), ()), limit, stop) if pid is not None else None
+
+
+def _hold(pid: int, subject: 'Subject', limit: float, stop: bool) -> Hold:
+    name, words = subject.name, subject.words
     found = Hold(name, processes.Held((), (), 0, ()))
     mounts: List[_Reached] = []
     try:
@@ -165,11 +184,11 @@ def hold(root: 'Root', container: model.Container, limit: float, stop: bool) -> 
             found.problems.append(problem('READ_ERROR', name, 'The processes of %s cannot be looked at.' % name, 'Use become: true.'))
             return found
         found.files = processes.scan(everyone)
-        mounts = _reached(container, pid)
+        mounts = _reached(subject.mounts, pid)
         found.take(found.files, mounts)
         mounts = []
         if stop and found.items:
-            found.when_written(lambda: _freeze(pid, container.id, words, limit), lambda: processes.of_container(pid, words))
+            found.when_written(lambda: _freeze(pid, subject.ident, words, limit), lambda: processes.of_container(pid, words))
     except BaseException:
         for item in mounts:
             os.close(item.fd)
@@ -190,12 +209,12 @@ def _freeze(pid: int, ident: str, words: Sequence[str], limit: float) -> Still:
         raise stopping.NotStopped('%s; %s' % (why, exc))
 
 
-def _reached(container: model.Container, pid: int) -> List[_Reached]:
-    """Mounts of CONTAINER whose folder is gone from the disk, or is another one there, and that its process PID still has, with something in them.
+def _reached(mounts: Sequence[model.Mount], pid: int) -> List[_Reached]:
+    """Those of MOUNTS whose folder is gone from the disk, or is another one there, and that its process PID still has, with something in them.
     The descriptors are the caller's."""
     table = processes.mounts_of(pid)
     found = []
-    for mount in container.mounts:
+    for mount in mounts:
         if mount.type == 'volume' or mount.type == 'bind' and mount.path is None:
             point = _point(mount, table)
             if point is None or point.fstype in fsinfo.SHARED:

@@ -11,7 +11,7 @@ from ..archive.opentree import still_open
 from ..archive.progress import Progress, human
 from ..bundles import objects, paths, plan, reading, target, writing as bundle
 from ..bundles.store import FolderStore
-from ..disk import fsinfo, metadata, safeio
+from ..disk import fsinfo, metadata, processes, safeio
 from ..disk.errors import LifeboatError
 from ..formats import redact, wording
 from ..records import codes, model, owners, selection
@@ -224,7 +224,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     jobs, names = [], set()
     volumes = [(root, root.volumes_with_users()) for root in host.roots] if request.volumes else []
     alone = selection.by_glob('volume', request.volumes, {name for dummy, table in volumes for name in table})
-    held = _holds(chosen, request, holds)
+    groups = processes.Groups() if request.open_files else None
+    held = _holds(chosen, groups, request, holds)
     for root, ident in chosen:
         jobs.append(_with_held(_container_job(host, root, root.container(ident), request, alone), held.get((root.path, ident))))
     if chosen and 'dumps' in request.include:
@@ -233,6 +234,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
             compress.pick(request.compression), request.dump_scratch_dir, request.dump_timeout, {'writable', 'volumes', 'binds'} <= set(request.include)))
         problems.extend(more)
         jobs = [job._replace(made=found.get((root.path, ident), ())) for job, (root, ident) in zip(jobs, chosen)]
+    if groups is not None and host.whole and not request.containers:
+        jobs.extend(_unrecorded_jobs(host, groups, request, holds))
     if request.open_files and not any(job.held is not None and job.held.items for job in jobs):
         problems.append(problem('NOTHING_OPEN', wording.text(host.root.path), 'open_files: true found nothing: of %d containers %d run, and none of their '
                                 'processes has a deleted file.' % (len(chosen), len(held)), ''))
@@ -260,16 +263,37 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     return jobs, problems
 
 
-def _holds(chosen: 'List[Tuple[Root, str]]', request: Request, holds: contextlib.ExitStack) -> Dict[Tuple[bytes, str], openfiles.Hold]:
+def _holds(chosen: 'List[Tuple[Root, str]]', groups: Optional[processes.Groups], request: Request,
+           holds: contextlib.ExitStack) -> Dict[Tuple[bytes, str], openfiles.Hold]:
     """{(data root, id): what only the processes of that container have}, of those that run. Before anything else is read: a database may end by
     itself as soon as it misses its files."""
     found = {}
-    for root, ident in chosen if request.open_files else ():
-        held = openfiles.hold(root, root.container(ident), request.freeze_timeout, not request.check_mode)
+    if groups is None:
+        return found
+    for root, ident in chosen:
+        held = openfiles.hold(root, root.container(ident), groups, request.freeze_timeout, not request.check_mode)
         if held is not None:
             holds.callback(held.close)
             found[root.path, ident] = held
     return found
+
+
+def _unrecorded_jobs(host: 'Host', groups: processes.Groups, request: Request, holds: contextlib.ExitStack) -> Iterator[bundle.Job]:
+    """Containers that run and of which no data root has a record any more, as after `rm -rf` of all of it: what their processes have."""
+    known = {ident for root in host.roots for ident in root.container_ids()}
+    for ident in groups.ids():
+        held = openfiles.hold_unrecorded(ident, groups, request.freeze_timeout, not request.check_mode) if ident not in known else None
+        if held is None:
+            continue
+        holds.callback(held.close)
+        if not held.items:
+            continue
+        note = problem('CONTAINER_WITHOUT_RECORD', ident[:12], 'A container %s runs, and no data root has it: all that can be rescued of it is what its '
+                       'processes have open.' % ident[:12], 'Do not stop it before the bundle is verified.')
+        source = {'hostname': request.host_name or socket.gethostname(), 'host_root': wording.text(host.root.path), 'data_root': '',
+                  'recorded_path': None, 'store': None, 'driver': None, 'owner_ids': request.owner_ids, 'daemon': 'unknown', 'idmap': None}
+        yield bundle.Job('running-' + ident[:12], 'orphan', {'name': ident, 'image': {'id': None, 'reference': None}, 'owner_hint': ident, 'path': ''},
+                         source, model.PARTIAL, tuple(held.items), (note,) + tuple(held.problems), held=held)
 
 
 def _with_held(job: bundle.Job, held: Optional[openfiles.Hold]) -> bundle.Job:

@@ -252,6 +252,12 @@ def test_whiteout_of_a_docker_in_docker_volume_is_no_danger(target):
         assert stat.S_ISCHR(os.stat(str(target / 'w')).st_mode)
 
 
+def test_devices_are_left_out_for_who_may_make_none(target):
+    done = run(target, headers(member('./null', kind=tarfile.CHRTYPE, devmajor=1, devminor=3), member('./sda', kind=tarfile.BLKTYPE, devmajor=8, devminor=0),
+                               member('./pipe', kind=tarfile.FIFOTYPE)), leave_devices=True)
+    assert os.listdir(str(target)) == ['pipe'] and done.notes_total == 2 and 'left out' in done.notes[0]
+
+
 def test_devices_where_they_are_expected(target):
     if ROOT_USER:
         run(target, headers(member('./null', kind=tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666)), allow_devices=True)

@@ -157,6 +157,19 @@ def test_control_groups_of_both_versions(table, found):
     assert processes.in_group(table, [b'abc']) is found
 
 
+def test_ids_in_control_groups(monkeypatch):
+    one, two = 'a' * 64, 'b' * 64
+    tables = {'7': b'0::/docker/%b\n' % one.encode(), '8': b'9:freezer:/docker/%b/docker/%b\n0::/\n' % (one.encode(), two.encode()),
+              '9': b'0::/x-%b\n' % (b'c' * 65)}
+    monkeypatch.setattr(processes, 'kernel_names', lambda path: list(tables) + ['self'])
+    monkeypatch.setattr(processes, '_namespace', lambda pid: 'ours' if pid in ('self', 1) else 'other')
+    monkeypatch.setattr(processes, 'read_proc', lambda pid, name, limit=0: tables[pid])
+    monkeypatch.setattr(processes, 'started', lambda pid: (b'S', -pid))
+    groups = processes.Groups()
+    assert groups.ids() == [one, two]
+    assert groups.oldest((one,)) == 8 and groups.oldest((two,)) == 8 and groups.oldest(('d' * 64,)) is None and groups.oldest(('',)) is None
+
+
 @pytest.fixture
 def spaced(tmp_path):
     """A process in a mount namespace of its own with a tmpfs at tmp_path/m: (pid, tmp_path/m); None where that may not be made."""

@@ -2,6 +2,7 @@
 import os
 import shutil
 import sqlite3
+import stat
 
 import deadroot
 import pytest
@@ -105,7 +106,7 @@ def test_every_kind_says_what_it_is():
 def rescued(host, tmp_path_factory):
     """{what is in it: bundle of the container web}"""
     made = {}
-    for name, include in (('rootfs', ('config', 'rootfs')), ('data', ('config', 'writable'))):
+    for name, include in (('rootfs', ('config', 'rootfs')), ('image', ('config', 'image', 'writable')), ('data', ('config', 'writable'))):
         dest = tmp_path_factory.mktemp(name)
         with registry.open_host(os.fsencode(str(host)), [b'/var/lib/docker']) as opened:
             result = rescue.rescue(opened, rescue.Request(os.fsencode(str(dest)), 'box', include=include, containers=('web',)))
@@ -124,8 +125,9 @@ def from_bundle(path, tmp_path, **options):
         assert os.listdir(str(scratch)) == [], 'what was unpacked is left'
 
 
-def test_the_databases_of_a_bundle_are_found(rescued, tmp_path, as_root):
-    found = from_bundle(rescued['rootfs'], tmp_path)
+@pytest.mark.parametrize('what', ['rootfs', 'image'])
+def test_the_databases_of_a_bundle_are_found(rescued, tmp_path, as_root, what):
+    found = from_bundle(rescued[what], tmp_path)
     assert [(item['container'], item['engine'], item['data_path'], item['status']) for item in found['dumps']] == [
         ('web', 'sqlite', '/srv/app.db', 'complete')]
     assert not (tmp_path / 'out').exists()
@@ -177,3 +179,28 @@ def test_of_two_bundles_the_damaged_one_is_named(rescued, tmp_path, as_root):
     said = [(item['code'], item['object']) for item in found['problems']]
     assert said == [('DUMP_BUNDLE_REFUSED', 'b'), ('DUMP_BUNDLE_REFUSED', 'c')]
     assert verb.status(found) == main.PARTIAL
+
+
+def test_deletions_of_a_layer_are_those_of_overlayfs(tmp_path):
+    """For an ordinary user: device 0/0 can be made by everybody, and the attribute is of his own kind."""
+    for name in ('gone/.wh.file', 'opaque/.wh..wh..opq', 'opaque/stays', 'both/.wh.file', 'both/file'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('x')
+    # pylint: disable-next=protected-access
+    unpacked._mark(os.fsencode(str(tmp_path)), False)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if not path.is_dir()) == ['both/file', 'gone/file', 'opaque/stays']
+    st = os.lstat(str(tmp_path / 'gone' / 'file'))
+    assert stat.S_ISCHR(st.st_mode) and st.st_rdev == 0
+    assert os.getxattr(str(tmp_path / 'opaque'), 'user.overlay.opaque') == b'y' and not os.listxattr(str(tmp_path / 'gone'))
+    assert (tmp_path / 'both' / 'file').read_text() == 'x'
+
+
+def test_what_was_not_whole_in_the_bundle_is_not_whole_in_the_dump(rescued, tmp_path, as_root, monkeypatch):
+    first = run.sources.read
+
+    def partial(path, remote, seen):
+        source = first(path, remote, seen)
+        return source._replace(parts=tuple(part._replace(status='partial', reason='2 files could not be read.') for part in source.parts))
+    monkeypatch.setattr(run.sources, 'read', partial)
+    item = from_bundle(rescued['rootfs'], tmp_path)['dumps'][0]
+    assert item['status'] == 'partial' and item['missing'] == ['rootfs rootfs of the bundle is not whole: 2 files could not be read']

@@ -9,6 +9,7 @@ import pytest
 from deadcontent import field
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.crio import containers as crio
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.kubernetes import definition, names, volumes
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather
 
@@ -290,6 +291,12 @@ def test_a_definition_of_the_network_of_the_host():
     found = definition.define({'linux': {'security_context': {'namespace_options': {'network': 2, 'pid': 2}}}}, {'hostname': 'x', 'dns_config': {
         'servers': ['10.0.0.10']}}, {})
     assert (found.network_mode, found.security.pid, found.hostname, found.dns) == ('host', 'host', '', ())
+
+
+def test_a_command_line_of_the_runtime_spec_is_whole():
+    """The entrypoint of the image must not come before it once more."""
+    spec = {'process': {'args': ['/entry', 'run']}}
+    assert [(found.entrypoint, found.command) for found in (definition.define({}, {}, spec), crio.of_spec(spec))] == [(('/entry',), ('run',))] * 2
 
 
 @pytest.mark.parametrize('config', [{'envs': 'x', 'mounts': 3, 'linux': []}, {'image': [], 'metadata': None, 'command': {'a': 1}}, {'linux': {'resources': 7}}])

@@ -2,6 +2,7 @@
 import json
 import os
 
+import boltwriter
 import pytest
 from test_kubernetes import container, entry, facts, node, put, sandbox
 
@@ -65,6 +66,15 @@ def test_namespaces_of_others(tmp_path, namespace):
     assert [item for item in one(tmp_path, {}, namespace=namespace.encode())['roots'] if item['engine'] == 'nerdctl'] == []
 
 
+def test_what_buildkit_has_is_named(tmp_path):
+    put(tmp_path, SOURCE + '/file', 'x')
+    folder = node(tmp_path) / 'var/lib/containerd/io.containerd.metadata.v1.bolt'
+    os.unlink(str(folder / 'meta.db'))
+    boltwriter.write(str(folder / 'meta.db'), {b'v1': {b'default': {}, b'buildkit': {b'snapshots': {b'overlayfs': {b'a' * 25: {b'name': b'buildkit/1/a'}}}}}})
+    found = facts(tmp_path)
+    assert found['containers'] == [] and [item['message'][:13] for item in found['problems'] if item['code'] == 'BUILD_CACHE'] == ['1 snapshots i']
+
+
 def test_without_labels(tmp_path):
     """meta.db is lost: nerdctl's own folders have the containers, their names and logs; nothing tells which volumes they had."""
     put(tmp_path, DATA + '/containers/default/%s/%s-json.log' % (ID, ID), '{"log":"a\\n","stream":"stdout","time":"2026-01-01T00:00:00Z"}\n')
@@ -100,3 +110,15 @@ def test_a_bind_of_a_folder_of_the_host(tmp_path):
     put(tmp_path, '/srv/www/index', 'x')
     found = one(tmp_path, {'nerdctl/mounts': json.dumps([{'Type': 'bind', 'Source': '/srv/www', 'Destination': '/www', 'RW': True}])})
     assert [(item['type'], item['path']) for item in found['containers'][0]['mounts']] == [('bind', str(tmp_path) + '/srv/www')]
+
+
+@pytest.mark.parametrize('passwd', ['alice:x:5001:5001::/home/alice:/bin/sh\n', ''])
+def test_of_a_user_without_root(tmp_path, passwd):
+    """Also of one that only a directory server knows: the folder in /home tells."""
+    put(tmp_path, '/etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n' + passwd)
+    put(tmp_path, '/home/alice/.local/share/nerdctl/0123abcd/volumes/default/data/_data/file', 'x')
+    source = '/home/alice/.local/share/nerdctl/0123abcd/volumes/default/data/_data'
+    found = facts(node(tmp_path, (ID.encode(), entry({'nerdctl/name': 'web', 'nerdctl/mounts': json.dumps([
+        {'Type': 'volume', 'Name': 'data', 'Source': source, 'Destination': '/data'}])}, {})), namespace=b'default', root='home/alice/.local/share/containerd'))
+    assert [(item['engine'], item['user'], item['rootless']) for item in found['roots']] == [('nerdctl', 'alice', True)]
+    assert [(item['name'], item['path']) for item in found['containers'][0]['mounts']] == [('data', str(tmp_path) + source)]

@@ -217,6 +217,26 @@ def test_what_cannot_be_named_is_kept_and_listed(live, monkeypatch):
     assert found['lifeboat-unnamed'].isdir()
 
 
+def test_a_container_without_any_record(live, monkeypatch):
+    live.hold(f=b'rows')
+    gone = 'e' * 64
+    shutil.rmtree(live.volume)
+    monkeypatch.setattr(processes, 'of_container', lambda pid, words: [pid] if words == (gone,) else [])
+    monkeypatch.setattr(processes.Groups, 'ids', lambda self: [gone, live.expected.container('db').id])
+    monkeypatch.setattr(processes.Groups, 'oldest', lambda self, words: live.process.pid if words == (gone,) else None)
+    with registry.open_host(live.root) as host:
+        result = run.rescue(host, run.Request(os.fsencode(live.dest), 'box', open_files=True, include=('config',), compression='none'))
+    one, = [item for item in result['bundles'] if item['name'] == 'running-' + gone[:12]]
+    assert one['status'] == 'partial' and [item['kind'] for item in one['components']] == ['open-files']
+    assert 'CONTAINER_WITHOUT_RECORD' in codes(one['problems'])
+    assert [item['status'] for item in info.inspect(os.fsencode(one['path']), True)] == ['verified']
+    # who names data roots, engines or containers means no others
+    for options, wanted in (({'data_roots': [b'/var/lib/docker']}, ()), ({'engines': ['docker']}, ()), ({}, ('db',))):
+        with registry.open_host(live.root, **options) as host:
+            result = run.rescue(host, run.Request(os.fsencode(live.dest), 'box', containers=wanted, open_files=True, include=('config',), check_mode=True))
+        assert not [item for item in result['bundles'] if item['name'].startswith('running-')]
+
+
 def test_nothing_open_is_said_and_not_a_silent_success(live):
     live.hold()
     result = live.rescue()

@@ -135,6 +135,16 @@ def test_the_stack_file(host, tmp_path):
     assert rest['networks'] == {'shared': {'external': True, 'name': 'shared'}}
 
 
+def test_two_names_with_the_same_end(host, tmp_path):
+    """shop_wide of the stack and wide of nobody are two networks in one file."""
+    nets = [('network', deadswarm.named('n1', 'shop_wide', message((2, message((1, 'overlay')))), SHOP)), ('network', deadswarm.named('n2', 'wide'))]
+    both = deadswarm.service('s1', 'shop_a', 'x', task=message((7, [message((1, 'n2')), message((1, 'n1'))])), labels=SHOP)
+    exported(host(nets + [('service', both)]), tmp_path / 'out')
+    stack = yaml.safe_load((tmp_path / 'out/box/swarm/stack-shop.yml').read_text())
+    assert {key: item['name'] for key, item in stack['networks'].items()} == {'wide': 'wide', 'shop_wide': 'shop_wide'}
+    assert sorted(stack['services']['a']['networks']) == ['shop_wide', 'wide']
+
+
 def commands(script, folder, there=False):
     """What a script runs: its arguments, one list a call of docker."""
     tool = folder / 'docker'

@@ -105,6 +105,8 @@ def of_spec(spec: Any) -> Definition:
     found = oci.define({}, spec)
     labels = metadata.strings_of({'x': json_annotation(spec, 'Labels')}, 'x')
     image = annotation(spec, 'Image')
+    # the spec has the whole command line: nothing of the image's comes before it
+    found = found._replace(entrypoint=found.command[:1], command=found.command[1:])
     return found._replace(labels=labels, lost_settings='', image_recorded=image, mount_requests=(), network_mode='', tty=annotation(spec, 'TTY') == 'true',
                           stdin_open=annotation(spec, 'Stdin') == 'true', stdin_once=annotation(spec, 'StdinOnce') == 'true', sysctls={})
 

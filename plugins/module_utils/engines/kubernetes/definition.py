@@ -20,6 +20,7 @@ def define(config: Any, sandbox: Any, spec: Any, pod: Any = None) -> Definition:
     config, sandbox, pod = as_dict(clean(config)), as_dict(clean(sandbox)), as_dict(clean(pod))
     if not config:
         found = oci.define({}, spec)
+        found = found._replace(entrypoint=found.command[:1], command=found.command[1:])
         return found._replace(lost_settings='the record of containerd', mount_requests=(), network_mode='', sysctls={}, health=None)
     linux = as_dict(config.get('linux'))
     security = as_dict(linux.get('security_context'))

@@ -25,9 +25,9 @@ class KubernetesRoot(api.Root):
         super(KubernetesRoot, self).__init__()
         self._disk, self._candidate = disk, candidate
         self.path, self.recorded_path = candidate.path, candidate.recorded
-        self._store = ContainerdStore(candidate.path, candidate.uid is not None, (NAMESPACE,), candidate.moved)
+        self._store = ContainerdStore(candidate.path, candidate.rootless, (NAMESPACE,), candidate.moved)
         self.idmap = owners.map_of(disk, candidate)
-        self.user = wording.show(candidate.user) if candidate.uid is not None else None
+        self.user = wording.show(candidate.user) if candidate.rootless else None
         self.liveness = liveness.of_daemon(disk)
         self._records = Records(self._store, disk)
         self._images = Images(self._store, True)
@@ -36,7 +36,7 @@ class KubernetesRoot(api.Root):
         self.problems.extend(notes)
         cleanup = Cleanup(disk, self._records, candidate.about, self._kubelets)
         self._readers = containers.Readers(disk, self._store, self._records, self._all_volumes, self._images.find, self._pod_spec, cleanup,
-                                           candidate.recorded, candidate.uid is None and not privileges.sees_trusted(), self.idmap)
+                                           candidate.recorded, not candidate.rootless and not privileges.sees_trusted(), self.idmap)
         self._containers: Dict[str, model.Container] = {}
         self._running: Optional[Dict[str, int]] = None
         self._volumes: Optional[Volumes] = None
@@ -68,7 +68,7 @@ class KubernetesRoot(api.Root):
     def facts(self) -> Dict[str, Any]:
         """Snapshotters in use, the distribution, and what named the root."""
         return {'drivers': sorted(name for name, shots in self._store.snapshotters().items() if shots.numbers()), 'userns': None,
-                'rootless': self._candidate.uid is not None, 'containerd_roots': [wording.text(self.path)], 'found_by': list(self._candidate.why)}
+                'rootless': self._candidate.rootless, 'containerd_roots': [wording.text(self.path)], 'found_by': list(self._candidate.why)}
 
     # -- containers and pods -----------------------------------------------------------------------------------------------------
 

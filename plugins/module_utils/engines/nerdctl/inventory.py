@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional
 from ...formats import wording
 from ...layers import privileges
 from ...records import model
+from ...records.codes import problem
 from .. import api
 from ..shared.containerd import databases, liveness, orphans, owners
 from ..shared.containerd.finding import Candidate
@@ -24,9 +25,9 @@ class NerdctlRoot(api.Root):
         super(NerdctlRoot, self).__init__()
         self._disk, self._candidate = disk, candidate
         self.path, self.recorded_path = candidate.path, candidate.recorded
-        self._store = ContainerdStore(candidate.path, candidate.uid is not None, moved=candidate.moved)
+        self._store = ContainerdStore(candidate.path, candidate.rootless, moved=candidate.moved)
         self.idmap = owners.map_of(disk, candidate)
-        self.user = wording.show(candidate.user) if candidate.user else None
+        self.user = wording.show(candidate.user) if candidate.rootless else None
         self.liveness = liveness.of_daemon(disk)
         mine = stores.mine(self._store)
         self._namespaces = sorted(mine)
@@ -39,7 +40,7 @@ class NerdctlRoot(api.Root):
         self._stores: Dict[str, ContainerdStore] = {}
         self._images: Dict[str, Images] = {}
         self._readers = containers.Readers(disk, self._within, self._folders, self.volumes, self._images_of, self._names, candidate.path,
-                                           candidate.recorded, candidate.uid is None and not privileges.sees_trusted(), self.idmap)
+                                           candidate.recorded, not candidate.rootless and not privileges.sees_trusted(), self.idmap)
         self._containers: Dict[str, model.Container] = {}
         self._running: Optional[Dict[str, int]] = None
         self._volumes: Optional[Dict[str, model.Volume]] = None
@@ -101,7 +102,7 @@ class NerdctlRoot(api.Root):
         ranges = self.idmap.uid_ranges if self.idmap is not None else ()
         groups = self.idmap.gid_ranges if self.idmap is not None else ()
         found = {'drivers': sorted(name for name, shots in self._store.snapshotters().items() if shots.numbers()),
-                 'userns': '%d:%d' % (ranges[0].host, groups[0].host) if ranges and groups else None, 'rootless': self._candidate.uid is not None,
+                 'userns': '%d:%d' % (ranges[0].host, groups[0].host) if ranges and groups else None, 'rootless': self._candidate.rootless,
                  'containerd_roots': [wording.text(self.path)], 'found_by': list(self._candidate.why)}
         if self._folders:
             found['volume_path'] = wording.text(os.path.join(self._folders[0].recorded, b'volumes/default/{name}/_data'))
@@ -167,5 +168,10 @@ class NerdctlRoot(api.Root):
                 yield from orphans.unowned(self._within(namespace), owned, self.path, self.idmap)
 
     def findings(self) -> List[model.Problem]:
-        """Damaged databases."""
-        return list(databases.findings(self._store))
+        """Damaged databases, and what BuildKit has here."""
+        found = list(databases.findings(self._store))
+        for namespace, number in stores.build_cache(self._store):
+            found.append(problem('BUILD_CACHE', wording.text(self.path), '%d snapshots in %s are in the namespace %s: they belong to BuildKit\'s cache, and no '
+                                 'container wrote them.' % (number, wording.text(self.path), namespace),
+                                 'There is nothing to rescue in them; nerdctl builder prune removes them.'))
+        return found

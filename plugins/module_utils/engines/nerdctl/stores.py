@@ -71,6 +71,14 @@ def _filled(meta: Any, namespace: str) -> bool:
     return False
 
 
+def build_cache(store: ContainerdStore) -> Iterator[Tuple[str, int]]:
+    """Yield (namespace, number of snapshots) of BuildKit's."""
+    for namespace in store.all_namespaces():
+        number = sum(len(store.names_of(namespace, name)[0]) for name in store.snapshotters()) if namespace.startswith('buildkit') else 0
+        if number:
+            yield namespace, number
+
+
 def is_here(disk: Any, candidate: Candidate) -> bool:
     """Whether a Candidate has something of nerdctl: in its database, or in the folders that go with it."""
     return bool(namespaces(candidate.path)) or any(_has_data(folder) for folder in usual_folders(disk, candidate))

@@ -70,6 +70,9 @@ CASES = {
                                [data.facts([], [data.volume(data=5, databases=[VOLUME_DB])]), data.facts([], [data.volume(used_by=(), data=5)])]),
     'ORPHAN_VOLUME_FILES': ([data.facts([], [data.volume(used_by=(), data=5)])],
                             [data.facts([], [data.volume(used_by=())]), data.facts([], [data.volume(data=5)])]),
+    'EMPTYDIR_DATABASE': ([data.facts([], [data.volume(labels={'io.kubernetes.volume.plugin': 'empty-dir'}, databases=[VOLUME_DB])])],
+                          [data.facts([], [data.volume(labels={'io.kubernetes.volume.plugin': 'empty-dir'})]),
+                           data.facts([], [data.volume(labels={'io.kubernetes.volume.plugin': 'csi'}, databases=[VOLUME_DB])])]),
     'ORPHAN_LAYER': ([data.facts(layers=[{'path': '/l', 'image': {}, 'usage': data.usage(5)}])],
                      [data.facts(layers=[{'path': '/l', 'usage': data.usage(0, 5)}])]),
     'LOG_UNBOUNDED_LARGE': (

@@ -28,6 +28,11 @@ def tried(bundles, counts=None, **more):
     return found
 
 
+def failed(msg):
+    """As failed_when: false leaves it."""
+    return {'failed': False, 'msg': msg, 'dumps': None, 'nothing': None}
+
+
 def judge(bundles, counts=None, state=None, more=(), **options):
     return drill.judge(bundles, tried(bundles, counts, **dict(more)), state, NOW, **options)
 
@@ -58,6 +63,8 @@ def test_nothing_at_all_is_a_failure():
     assert statuses(judge([bundle()], {'t': 1}, hosts=['dead1', 'dead2'])) == [('dead2', 'not_drilled'), ('dead1', 'proven')]
     # the scratch engine is down: nothing is known about the bundle
     report = judge([bundle()], {'t': 1}, more={'failed': True, 'msg': 'The engine at unix:///x does not answer GET /version: start it.'}.items())
+    assert statuses(judge([bundle()], {}, more=failed('The engine at unix:///x does not answer GET /version.').items())) == [('dead1', 'not_drilled')]
+    assert statuses(judge([bundle()], {}, more=failed('Nothing was changed.').items())) == [('dead1', 'failed')]
     assert statuses(report) == [('dead1', 'not_drilled')] and 'Start the engine' in report['hosts'][0]['next_step']
     # a trial that was not even begun
     assert statuses(drill.judge([bundle()], [], {}, NOW)) == [('dead1', 'not_drilled')]
@@ -76,7 +83,8 @@ def test_a_bundle_without_a_dump_can_be_recovered():
     assert judged(dumps=dumps)['hosts'][0]['containers'][0]['note'] == 'not loaded: postgresql-2'
     assert statuses(judged(dumps=dumps[1:])) == [('dead1', 'not_drilled')]
     assert statuses(judged(failed=True, msg='No room.')) == [('dead1', 'failed')]
-    report = judged(failed=True, msg='No database that can be dumped was found in 1 bundles of containers.')
+    assert statuses(judged(**failed('No room.'))) == [('dead1', 'failed')]
+    report = judged(**failed('No database that can be dumped was found in 1 bundles of containers.'))
     assert statuses(report) == [('dead1', 'not_drilled')] and report['hosts'][0]['message'] == 'No bundle of it has a dump of a database.'
 
 

@@ -45,6 +45,11 @@ class Candidate(NamedTuple):
     home: bytes = b''
     moved: Tuple[Tuple[str, bytes], ...] = ()       # snapshotters that config.toml puts elsewhere, and where on the managed node
 
+    @property
+    def rootless(self) -> bool:
+        """Whether it belongs to a user without root."""
+        return self.home != b''
+
 
 def kubeadm(root: bytes) -> Distribution:
     """What kubeadm sets up around the containerd whose root ROOT is, and most other installers too."""

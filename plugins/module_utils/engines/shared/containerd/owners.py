@@ -8,7 +8,7 @@ from .finding import Candidate
 
 def map_of(disk: Any, candidate: Candidate) -> Optional[idmap.IdMap]:
     """The IdMap of a Candidate, None for root's."""
-    if candidate.uid is None and not candidate.user:
+    if not candidate.rootless:
         return None
     st = safeio.lstat(candidate.path)
     texts = []
