@@ -14,20 +14,18 @@ from ..shared.containerd.images import Images
 from ..shared.containerd.objects import Object, objects
 from ..shared.containerd.store import ContainerdStore
 from . import containers, definition, stores, volumes
-from .engine import NAME
 
 ADDRESS = re.compile(r'(/.*/[0-9a-f]{8})/containers/[^/]+/[^/]+\Z')
 
 
 class NerdctlRoot(api.Root):
     """DISK: disk.host.HostRoot; CANDIDATE: shared.containerd.finding.Candidate. Raises OSError."""
-    engine = NAME
 
     def __init__(self, disk: Any, candidate: Candidate) -> None:
         super(NerdctlRoot, self).__init__()
         self._disk, self._candidate = disk, candidate
         self.path, self.recorded_path = candidate.path, candidate.recorded
-        self._store = ContainerdStore(candidate.path, candidate.rootless)
+        self._store = ContainerdStore(candidate.path, candidate.rootless, moved=candidate.moved)
         self.idmap = owners.map_of(disk, candidate)
         self.user = wording.show(candidate.user) if candidate.rootless else None
         self.liveness = liveness.of_daemon(disk)
@@ -96,7 +94,7 @@ class NerdctlRoot(api.Root):
         return self._images[namespace]
 
     def places(self) -> List[bytes]:
-        return [self.path] + [folder.path for folder in self._folders]
+        return self._store.places() + [folder.path for folder in self._folders]
 
     def facts(self) -> Dict[str, Any]:
         """Snapshotters in use, what named the root, and where nerdctl keeps the content of a volume."""
