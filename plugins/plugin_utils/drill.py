@@ -105,7 +105,7 @@ def headline(report: dict[str, Any]) -> str:
         return 'Nothing was drilled: there is no bundle'
     good = states[PROVEN]
     if good == totals['hosts']:
-        return f'What was rescued of {_count(good, "host")} can be restored: {totals["rows"]:,} rows were loaded and counted'
+        return f'What was rescued of {_count(good, "host")} can be restored: {totals["rows"]:,} rows were counted in recovered databases'
     bad = ', '.join(f'{states[name]:,} {TEXTS[name]}' for name in STATES[:-1] if states[name])
     return f'{good:,} of {_count(totals["hosts"], "host")} proven; {bad}'
 

@@ -424,28 +424,30 @@ def test_what_the_killed_engine_told(fleet):
         assert (row['writable_bytes'], row['files']) == (size, files), name
         assert size > fleet.sizes['killed'][name] - 100, name       # the small files in /tmp are written anew all the time
     volumes = _volumes_of(fleet, 'killed')
-    assert set(volumes) == set(fleet.volumes['killed']) and len(volumes) == 2
+    assert set(volumes) == set(fleet.volumes['killed']) and len(volumes) == 3
     for name, row in volumes.items():
-        assert row['anonymous'] and row['used_by'] in ([writers.STILL], ['pg-volume'])
+        assert row['anonymous'] and row['used_by'] in ([writers.STILL], ['pg-volume'], ['my-volume'])
         folder = os.path.join(killed.data_root, 'volumes', name, '_data')
         assert (row['bytes'], row['files']) == _upper_files(folder)
         if row['used_by'] == [writers.STILL]:
             assert row['bytes'] == fleet.volumes['killed'][name] == row['at_risk_bytes'] == writers.STILL_ANONYMOUS
     totals = fleet.hosts['killed']['totals']
     assert totals['writable_bytes'] == sum(_upper_files(upper)[0] for upper in killed.uppers.values())
-    assert (totals['anonymous_volumes'], totals['orphan_volumes'], totals['databases'], totals['databases_at_risk']) == (2, 0, 4, 4)
+    assert (totals['anonymous_volumes'], totals['orphan_volumes'], totals['databases'], totals['databases_at_risk']) == (3, 0, 6, 6)
 
 
 def test_databases_of_the_killed_engine(fleet):
     rows = _containers(fleet, 'killed')
     engines = {name: [one['engine'] for one in row['databases'] if one['where'] == 'writable'] for name, row in rows.items()}
-    assert engines == {'pg-layer': ['postgresql'], 'pg-volume': [], 'redis': ['redis'], 'sqlite': ['sqlite'], writers.STILL: []}
-    held, = (row for row in fleet.hosts['killed']['volumes'] if row['used_by'] == ['pg-volume'])
-    assert [one['engine'] for one in held['databases']] == ['postgresql'] and held['databases'][0]['clean_shutdown'] is False
+    assert engines == {'pg-layer': ['postgresql'], 'pg-volume': [], 'my-layer': ['mariadb'], 'my-volume': [], 'redis': ['redis'], 'sqlite': ['sqlite'],
+                       writers.STILL: []}
+    for name, engine in (('pg-volume', 'postgresql'), ('my-volume', 'mariadb')):
+        held, = (row for row in fleet.hosts['killed']['volumes'] if row['used_by'] == [name])
+        assert [one['engine'] for one in held['databases']] == [engine] and held['databases'][0]['clean_shutdown'] is False
     found = {(one['code'], one['object'], one['severity']) for one in fleet.hosts['killed']['findings']}
-    for name in ('pg-layer', 'redis', 'sqlite'):
+    for name in ('pg-layer', 'my-layer', 'redis', 'sqlite'):
         assert ('DB_IN_WRITABLE_LAYER', name, 'critical') in found
-    assert ('ANON_VOLUME', 'pg-volume', 'critical') in found and ('ANON_VOLUME', writers.STILL, 'warning') in found
+    assert {('ANON_VOLUME', 'pg-volume', 'critical'), ('ANON_VOLUME', 'my-volume', 'critical')} <= found and ('ANON_VOLUME', writers.STILL, 'warning') in found
     assert {one for one in found if one[0] == 'LOG_UNBOUNDED'} == {('LOG_UNBOUNDED', name, 'info') for name in rows}
     assert not [one for one in found if one[1] == writers.STILL and one[2] == 'critical']
 

@@ -15,6 +15,7 @@ from ..records.definition import (
     from_json,
     image_defaults,
     network_settings,
+    new_name,
     resolved,
     stable_name,
     volume_settings,
@@ -96,7 +97,7 @@ def of_info(info: reading.BundleInfo) -> Source:
     parts = tuple(_parts(info, manifest))
     if kind == 'volume' and _text(subject.get('name')):
         infos.setdefault(subject['name'], volume_settings(dict(subject, name='')))
-    name = _text(subject.get('name')) or recorded_as.name or _text(subject.get('id'))[:12]
+    name = new_name(_text(subject.get('name')) or recorded_as.name or _text(subject.get('id'))[:12])
     digests = [_text(item.get('container_image_id')) for item in reading.components(manifest, 'image')]
     return Source(
         info=info, kind=kind, name=name, id=_text(subject.get('id')) or recorded_as.id, definition=recorded_as,

@@ -272,7 +272,7 @@ class Reader(object):
 
     def _with_env(self, document: Document, made: services.Service) -> services.Service:
         """The same with the variables of its env files; names without a value get that of the project."""
-        values: Dict[str, Optional[Text]] = {}
+        values = dict(made.from_files)  # of the service that it extends
         own = dict(made.environment)
         undecided = list(made.undecided)
         for reference in made.env_files:

@@ -82,7 +82,8 @@ def scalar(value: Any) -> Optional[Text]:
         if 'e' in text or 'n' in text:
             return Undecided('a number that is written in another way by every program')
         return text[:-2] if text.endswith('.0') else text
-    return Undecided('the value %s, which Compose changes' % value.text[:40] if isinstance(value, Odd) else 'a value that is no text')
+    # not the value itself: it may be a secret
+    return Undecided('a date or a large number, which Compose changes' if isinstance(value, Odd) else 'a value that is no text')
 
 
 def text_of(value: Any) -> str:

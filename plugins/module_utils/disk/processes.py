@@ -21,6 +21,7 @@ GONE = b'//deleted'                     # the same in the fourth field of mounti
 # their device: a container may give a real file one of these names.
 IN_MEMORY = (b'/memfd:', b'/SYSV', b'/dev/zero', b'/[aio]', b'/anon_hugepage', b'/dmabuf', b'/drm mm object', b'/i915')
 MAX_PROCESSES = 1 << 16
+MAX_FILES = 1 << 16                     # of one container: each takes a descriptor and about 1 KiB of memory
 MAX_NAME = 255
 MAX_PATH = 4096
 MAX_LISTED = 1000                       # of what could not be read
@@ -215,7 +216,7 @@ class _Scan(object):
         self._known: Set[Tuple[int, int, bytes]] = set()
         self._texts: Set[bytes] = set()
         self._memory: Set[Tuple[bytes, int]] = set()
-        self._limit = _descriptors() - SPARE
+        self._limit = min(MAX_FILES, _descriptors() - SPARE - len(os.listdir('/proc/self/fd')))
 
     def process(self, pid: int) -> None:
         table = mounts_of(pid)
@@ -346,6 +347,7 @@ def _descriptors() -> int:
 def _more_descriptors() -> None:
     """Each file that is held takes one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
+    wanted = 2 * MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, 2 * MAX_FILES)
+    if soft not in (hard, resource.RLIM_INFINITY) and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

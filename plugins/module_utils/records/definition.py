@@ -287,7 +287,7 @@ def resolved(recorded: Definition, image: str, defaults: Optional[Defaults], nam
     """
     container_id = container_id or recorded.id
     name = (name or recorded.name).lstrip('/') or 'rescued-' + (container_id[:12] or 'container')
-    name = name.replace('/', '_') if _IN_POD.match(name) else name
+    name = new_name(name)
     mounts = tuple(mounts) or recorded.mounts
     known = recorded.volume_settings if volume_settings is None else volume_settings
     volumes = {}
@@ -301,6 +301,11 @@ def resolved(recorded: Definition, image: str, defaults: Optional[Defaults], nam
         id=container_id, name=name, image=image, defaults=defaults, mounts=mounts, volume_settings=volumes,
         network_settings=recorded.network_settings if network_settings is None else network_settings,
         peers=recorded.peers if peers is None else dict(peers))
+
+
+def new_name(name: str) -> str:
+    """What a container called NAME is called when it is made again: no engine takes the slashes of NAMESPACE/POD/CONTAINER."""
+    return name.replace('/', '_') if _IN_POD.match(name) else name
 
 
 def stable_name(container: str, destination: str) -> str:

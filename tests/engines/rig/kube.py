@@ -16,13 +16,9 @@ import tarfile
 import tempfile
 import time
 
-if __package__:
-    from . import cri, listing
-    from .common import RigError, need_root, not_installed
-    from .engine import scratch_parent
-else:                                   # inside of the namespaces
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from rig import cri, listing
+from . import cri, listing
+from .common import RigError, need_root, not_installed
+from .engine import scratch_parent
 
 KINDS = ('kube-containerd', 'kube-nerdctl')
 WAIT = 120                              # seconds; it takes about 10
@@ -61,7 +57,7 @@ done
 mount -t tmpfs tmpfs /run
 umount -l -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
 mount --make-rshared /
-exec "$PYTHON" "$SELF"
+exec "$PYTHON" -m rig.kube
 '''
 WORK = '''
 i=0; while [ $i -lt 60 ]; do echo "line $i"; echo "error $i" >&2; i=$((i+1)); done
@@ -127,7 +123,7 @@ def build(kind):
 
 def _live(dead, more):
     env = dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, PYTHON=sys.executable,
-               SELF=os.path.abspath(__file__), LC_ALL='C.UTF-8', PYTHONDONTWRITEBYTECODE='1', **more)
+               PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), LC_ALL='C.UTF-8', PYTHONDONTWRITEBYTECODE='1', **more)
     log = os.path.join(dead.scratch, 'log')
     with open(log, 'wb') as out:
         process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=env,
@@ -313,7 +309,7 @@ def nerdctl(scratch, truth):
     ctr('images', 'import', scratch + '/shop.tar', namespace='default')
     put(scratch + '/runc', RUNC.format(python=sys.executable, runc=shutil.which('runc')), 0o755)
     found = []
-    for name, command in (('web', WORK), ('once', 'echo once >/once; exit 1')):
+    for name, command in (('web', WORK), ('once', 'for i in 1 2 3 4 5 6 7 8; do echo $i >/once-$i; done; exit 1')):
         ident = hashlib.sha256(name.encode()).hexdigest()
         where = '%s/containers/default/%s' % (NERDCTL, ident)
         source = '%s/volumes/default/%s-data/_data' % (NERDCTL, name)

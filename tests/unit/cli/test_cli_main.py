@@ -183,3 +183,9 @@ def test_lists_are_given_with_commas_or_one_by_one(lifeboat, tmp_path):
     assert lifeboat('look', '--gather', 'containers,volumes', '--engine', 'docker,all').out == lifeboat(
         'look', '--gather', 'containers', '--gather', 'volumes').out
     assert lifeboat('look', '--engine', 'docker,nonsense').status == 2
+
+
+def test_open_files_of_the_disk_of_another_host_are_refused(lifeboat, tmp_path):
+    ran = lifeboat('rescue', str(tmp_path / 'out'), '--open-files')
+    assert ran.status == 2 and '--open-files reads the processes of a running host' in ran.err
+    assert not (tmp_path / 'out').exists()

@@ -112,7 +112,7 @@ def test_services_that_only_one_side_has(host):
     ('services: {web: {image: "busybox:${TAG}"}}', 'image of shop-web-1: no file sets TAG'),
     ('services: {web: {image: "busybox:${TAG:?no}"}}', 'TAG must be set'),
     ('services: {web: {image: busybox:1, environment: [HOME]}}', 'environment HOME of shop-web-1: its value comes from the shell'),
-    ('services: {web: {image: busybox:1, environment: {V: 2024-01-01}}}', 'environment V of shop-web-1: the value 2024-01-01'),
+    ('services: {web: {image: busybox:1, environment: {V: 2024-01-01}}}', 'environment V of shop-web-1: a date or a large number'),
     ('services: {web: {image: busybox:1, volumes: ["~/x:/x"]}}', 'is in the home of whoever called Compose'),
     ('services: {web: {image: busybox:1, env_file: none.env}}', 'none.env is missing'),
     ('services: {web: {image: busybox:1, extends: nothing}}', 'the service that it extends was not found'),
@@ -183,3 +183,17 @@ def test_small_things():
     assert [scalar(Plain(text)) for text in ('1.50', 'true', '010', '1e3', '~', 'x')] == ['1.5', 'true', '8', '1000', None, 'x']
     assert short_mount('a:/b:ro,z', '')[1].read_only and isinstance(short_mount('./a:/b', ''), Undecided)
     assert short_mount('./a/../c:/b/', '/s') == ('/b', Mount('bind', '/s/c'))
+
+
+def test_a_service_of_another_file_keeps_its_env_file(host):
+    host.file('/srv/shop/base/base.yaml', 'services: {base: {image: "busybox:1", env_file: b.env, volumes: ["./rel:/rel"]}}')
+    host.file('/srv/shop/base/b.env', 'A=1\nB=1\n')
+    host.file('/srv/shop/own.env', 'B=2\n')
+    found = same(host, 'services: {web: {extends: {file: base/base.yaml, service: base}, env_file: own.env}}', env=('PATH=/bin', 'V=1', 'A=1', 'B=2'),
+                 mounts=[host.mount('bind', '/srv/shop/base/rel', '/rel')])
+    assert rows(found) == set() and found.document['undecided'] == []
+
+
+def test_no_value_is_shown_that_cannot_be_decided(host):
+    found = same(host, 'services: {web: {image: busybox:1, environment: {PIN: %s, D: 2031-07-08}}}' % ('9' * 30))
+    assert len(found.document['undecided']) == 2 and '999' not in json.dumps(found.document) and '2031' not in json.dumps(found.document)

@@ -140,6 +140,16 @@ def test_names(text, path):
     assert processes.named(text) == path
 
 
+def test_more_files_than_can_be_held_are_told(holder, scanned, tmp_path, monkeypatch):
+    gone = [make(tmp_path, name) for name in 'abc']
+    pid = holder(*('open=' + path for path in gone))
+    for path in gone:
+        os.unlink(path)
+    monkeypatch.setattr(processes, 'MAX_FILES', 2)
+    held = scanned(pid)
+    assert len(held.files) == 2 and [item.text for item in held.unread] == [os.fsencode(gone[2]) + processes.DELETED]
+
+
 def test_a_process_that_is_gone_has_nothing(scanned):
     assert scanned(1 << 22)[:2] == ((), ())
 

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import pgcluster
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump.kinds import postgresql
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump.pgclient import Client
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump.room import MAX_SAID
 
@@ -235,3 +236,27 @@ def test_names_may_have_any_character_and_answers_any_length():
     assert asked(b'a\nb\0c\td\0' b'e\xff\0f\0', 2) == [['a\nb', 'c\td'], ['e\udcff', 'f']]
     assert asked(b'', 2) == [] and asked(b'a\0', 2) is None
     assert asked(b'x' * (MAX_SAID + 1), 1) is None
+
+
+def test_whether_it_answers_is_asked_under_a_name():
+    """Without one, pg_isready looks the owner of the data up in the image's passwd; where he is not in it, it would never answer."""
+    class Room(object):
+        def program(self, names, folders=()):
+            return names[0]
+
+        def start(self, argv):
+            return None
+
+        def ready(self, server, probe):
+            probe()
+
+        def call(self, argv, data=None):
+            self.argv = argv
+            return 0, b''
+
+        def stream(self, argv, take, data=None, **environment):
+            take(b'owner\0')
+            return 0
+    room = Room()
+    assert postgresql.Server(room, '/data', '15').start('owner').user == 'owner'
+    assert room.argv[0] == 'pg_isready' and '-U' in room.argv

@@ -1,6 +1,7 @@
 """Kubernetes on containerd: pods, attempts, volumes from kubelet's folders, what the next start deletes; several engines on one containerd."""
 import json
 import os
+import shutil
 
 import boltwriter
 import deadkube
@@ -119,6 +120,21 @@ def test_a_folder_that_the_database_does_not_have_is_deleted_with_its_volumes(tm
     assert (one['name'], one['status'], one['log']['bytes']) == ('shop/db-0/db', 'partial', 38)
     assert 'next start of containerd deletes its folder' in ' '.join(item['message'] for item in one['problems'])
     assert [(item['name'], item['anonymous'], item['path'][-9:]) for item in one['mounts']] == [('a' * 64, True, 'a' * 9)]
+
+
+def test_after_a_start_of_containerd_without_its_database(tmp_path):
+    """As it was seen: folders of containers deleted, snapshots left, a new and empty meta.db. Links of logs tell whose the layers are."""
+    expected = deadkube.build(str(tmp_path / 'var/lib/containerd'), 4, 2, host_root=str(tmp_path), orphan_layers=1)
+    shutil.rmtree(str(tmp_path / 'var/lib/containerd/io.containerd.grpc.v1.cri'))
+    meta = str(tmp_path / 'var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db')
+    os.unlink(meta)
+    boltwriter.write(meta, {b'v1': {b'version': b'\6'}})
+    found = facts(tmp_path)
+    by_name = {item['name']: item for item in found['containers']}
+    assert set(by_name) == {'shop/web-pod/web', 'shop/db-pod/db', 'shop/once-pod/once'}     # the other one was never started: no log
+    for name, item in by_name.items():
+        assert item['layers']['writable'] == os.fsdecode(expected.container(name).upper) and 'STATE_RECORD_LOST' in codes(item)
+    assert len(found['orphans']['writable_layers']) == 6     # that one, four sandboxes, and the one that was an orphan before
 
 
 def link(top, name):
@@ -285,6 +301,14 @@ def test_a_definition_is_what_kubelet_asked_for():
     assert (found.user, found.hostname, found.restart.name, found.published) == ('999:0', 'web-0', 'on-failure', {'80/tcp': (('10.0.0.1', '8080'),)})
     assert (found.resources.memory, found.resources.cpu_quota, found.resources.cpu_shares) == (1 << 28, 50000, 0)
     assert (found.security.cap_add, found.security.cap_drop, found.security.group_add, found.security.read_only) == (('NET_ADMIN',), ('ALL',), ('5',), True)
+
+
+def test_what_the_image_says_is_in_it_too():
+    """The image that is made of the container has no other command and environment than these."""
+    found = definition.define({'envs': [{'key': 'A', 'value': 'new'}], 'args': ['run']}, {}, {'process': {
+        'args': ['/entry', 'run'], 'env': ['PATH=/app/bin', 'HOSTNAME=web-0', 'A=new', 'COLOUR=blue'], 'cwd': '/srv', 'user': {'uid': 999, 'gid': 5}}})
+    assert (found.entrypoint, found.command, found.cwd, found.user) == (('/entry',), ('run',), '/srv', '999:5')
+    assert found.env == ('PATH=/app/bin', 'COLOUR=blue', 'A=new')
 
 
 def test_a_definition_of_the_network_of_the_host():

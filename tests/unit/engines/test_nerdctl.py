@@ -3,6 +3,7 @@ import json
 import os
 
 import boltwriter
+import deadkube
 import pytest
 from test_kubernetes import container, entry, facts, node, put, sandbox
 
@@ -87,6 +88,18 @@ def test_without_labels(tmp_path):
     assert (item['name'], len(item['log']['files']), item['mounts']) == ('web', 1, [])
     assert {'STATE_RECORD_LOST', 'WRITABLE_LAYER_LOST'} <= codes(item)
     assert found['orphans']['volumes'] == ['data'] and any('"*"' in problem['next_step'] for problem in item['problems'])
+
+
+def test_after_a_start_of_containerd_without_its_database(tmp_path):
+    """A new and empty meta.db: nerdctl's folders and the names of snapshots still tell whose the layers are."""
+    expected = deadkube.build(str(tmp_path / 'var/lib/containerd'), 3, 2, host_root=str(tmp_path), engine='nerdctl')
+    meta = str(tmp_path / 'var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db')
+    os.unlink(meta)
+    boltwriter.write(meta, {b'v1': {b'version': b'\6'}})
+    found = facts(tmp_path)
+    assert {item['name']: item['layers']['writable'] for item in found['containers']} == {
+        item.name: os.fsdecode(item.upper) for item in expected.containers}
+    assert all('STATE_RECORD_LOST' in codes(item) for item in found['containers']) and found['orphans']['writable_layers'] == []
 
 
 def test_a_definition_of_labels():

@@ -80,3 +80,8 @@ def test_every_problem_says_what_it_means_for_the_data():
     info = [code for code, row in codes.CODES.items() if row[0] == model.INFO and codes.LOSES_DATA in row]
     assert info == []
     assert not codes.has('OF_A_LATER_VERSION', codes.LOSES_DATA)
+
+
+def test_what_a_container_of_a_pod_is_called_when_it_is_made_again():
+    assert definitions.new_name('shop/web-0/app') == 'shop_web-0_app' and definitions.new_name('default/web') == 'default_web'
+    assert [definitions.new_name(name) for name in ('web', 'a/b/c/d', '/x', 'a b/c')] == ['web', 'a/b/c/d', '/x', 'a b/c']

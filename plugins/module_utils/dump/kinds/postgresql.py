@@ -124,7 +124,8 @@ class Server(object):
 
     def _start(self) -> None:
         self.process = self.room.start(self._argv())
-        self.room.ready(self.process, lambda: self.room.call([self.program('pg_isready'), '-q'] + list(PLACE))[0] == 0)
+        # a name, though nobody logs in: else the owner of the data is looked up in the image's passwd, which may not have him
+        self.room.ready(self.process, lambda: self.room.call([self.program('pg_isready'), '-q', '-U', 'postgres'] + list(PLACE))[0] == 0)
 
 
 KIND = Kind(('postgresql',), '.sql', dump, proven=True)

@@ -31,7 +31,8 @@ class DataRoot(api.Root):
         self.idmap = self._idmap(userxattr)
         self.user = self._rootless_user() if candidate.rootless_uid is not None else None
         self.liveness = liveness.daemon_state(host, candidate)
-        self.stores = stores.open_stores(self._dir, candidate.containerd_roots, userxattr, candidate.namespace_suffix or '')
+        self.stores = stores.open_stores(self._dir, candidate.containerd_roots, userxattr, candidate.namespace_suffix or '',
+                                         candidate.snapshotter_roots)
         self._configs = configs.Configs(host, self._dir, candidate.recorded_path)
         self._readers = containers.Readers(host, self.path, self._configs, self.stores, self.volumes, self.idmap, blind)
         self._volumes = None            # type: Optional[Dict[str, model.Volume]]
@@ -130,7 +131,7 @@ class DataRoot(api.Root):
         candidate = self._candidate
         return {'drivers': self.stores.drivers(), 'userns': '%d:%d' % tuple(candidate.userns) if candidate.userns else None,
                 'rootless': candidate.rootless_uid is not None,
-                'containerd_roots': [wording.text(path) for path in self.stores.places()], 'found_by': list(candidate.why),
+                'containerd_roots': [wording.text(store.path) for store in self.stores.containerd], 'found_by': list(candidate.why),
                 'volume_path': wording.text(os.path.join(self.recorded_path or self.path, b'volumes/{name}/_data'))}
 
     # -- containers ------------------------------------------------------------------------------------------------------

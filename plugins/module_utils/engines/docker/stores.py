@@ -1,6 +1,6 @@
 """The stores of one data root: its storage drivers and the containerd roots that belong to it. Each is asked in a fixed order."""
 import re
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...records import model
 from ...records.codes import problem
@@ -28,7 +28,7 @@ class Stores(NamedTuple):
 
     def places(self) -> List[bytes]:
         """Folders on the managed node that hold layers outside the data root."""
-        return [store.path for store in self.containerd]
+        return [place for store in self.containerd for place in store.places()]
 
     def drivers(self) -> List[str]:
         """Names of the storage drivers, and of the snapshotters that have snapshots."""
@@ -129,9 +129,12 @@ class Stores(NamedTuple):
         return None
 
 
-def open_stores(root: 'Dir', containerd_roots: Sequence[bytes], userxattr: bool, suffix: str) -> Stores:
-    """The Stores of the open data root ROOT. What cannot be opened is not there."""
-    return Stores(root, suffix, _graphdrivers(root, userxattr), list(_containerd(containerd_roots, userxattr)))
+def open_stores(root: 'Dir', containerd_roots: Sequence[bytes], userxattr: bool, suffix: str, moved: Sequence[Tuple[str, bytes]] = ()) -> Stores:
+    """The Stores of the open data root ROOT. MOVED: snapshotters of the system's containerd that its configuration puts elsewhere, and where.
+    What cannot be opened is not there."""
+    own = root.path().rstrip(b'/') + b'/'       # the daemon's own containerd has a configuration of its own
+    return Stores(root, suffix, _graphdrivers(root, userxattr), list(_containerd(
+        [(path, () if path.startswith(own) else moved) for path in containerd_roots], userxattr)))
 
 
 def _graphdrivers(root: 'Dir', userxattr: bool) -> Dict[str, Graphdriver]:
@@ -153,11 +156,11 @@ def _graphdrivers(root: 'Dir', userxattr: bool) -> Dict[str, Graphdriver]:
     return found
 
 
-def _containerd(paths: Sequence[bytes], userxattr: bool) -> 'Iterator[ContainerdStore]':
-    for path in paths:
+def _containerd(places: Sequence[Tuple[bytes, Sequence[Tuple[str, bytes]]]], userxattr: bool) -> 'Iterator[ContainerdStore]':
+    for path, moved in places:
         from ..shared.containerd import store as containerd  # only where there is one
         try:
-            yield containerd.ContainerdStore(path, userxattr)
+            yield containerd.ContainerdStore(path, userxattr, moved=moved)
         except OSError:
             continue
 

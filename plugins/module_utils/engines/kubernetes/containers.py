@@ -79,7 +79,8 @@ def read(readers: Readers, ident: str) -> model.Container:
     if (not reference or reference.startswith('sha256:')) and image is not None and image.references:
         reference = image.references[0]
     whose = record.whose
-    definition = definition._replace(image_recorded=reference, pod=Pod(whose.namespace, whose.pod, whose.container))
+    declared = tuple(mount.destination for mount in mounts if mount.anonymous)
+    definition = definition._replace(image_recorded=reference, volumes=declared, pod=Pod(whose.namespace, whose.pod, whose.container))
     created = metadata.get(state, 'created') or (record.object.created if record.object is not None else None)
     return model.Container(
         ident, name, created, image_id or None, reference or None, definition.labels or _labels(record), state, store.path,

@@ -16,7 +16,8 @@ PROTOCOLS = {0: 'tcp', 1: 'udp', 2: 'sctp'}
 
 def define(config: Any, sandbox: Any, spec: Any, pod: Any = None) -> Definition:
     """The Definition of a container's CONFIG and its sandbox's; of the runtime spec SPEC alone where they are lost ({}). POD: the pod's
-    own specification. All may hold anything."""
+    own specification. All may hold anything. Command line and environment are those of the runtime spec, which has the image's too: the
+    image that is made of the container has no others."""
     config, sandbox, pod = as_dict(clean(config)), as_dict(clean(sandbox)), as_dict(clean(pod))
     if not config:
         found = oci.define({}, spec)
@@ -28,12 +29,14 @@ def define(config: Any, sandbox: Any, spec: Any, pod: Any = None) -> Definition:
     image = as_dict(config.get('image'))
     hostname = as_str(sandbox.get('hostname'))
     on_host = as_int(namespaces.get('network')) == NODE
+    whole = oci.define({}, spec)
+    asked = tuple('%s=%s' % (as_str(item.get('key')), as_str(item.get('value'))) for item in map(as_dict, as_list(config.get('envs'))) if item.get('key'))
     return Definition(
         image_recorded=as_str(image.get('user_specified_image')) or as_str(image.get('image')),
-        entrypoint=tuple(strings(config.get('command'))), command=tuple(strings(config.get('args'))),
-        env=tuple('%s=%s' % (as_str(item.get('key')), as_str(item.get('value'))) for item in map(as_dict, as_list(config.get('envs'))) if item.get('key')),
-        cwd=as_str(config.get('working_dir')), user=_user(security), labels=metadata.strings_of(config, 'labels'),
-        annotations=metadata.strings_of(config, 'annotations'), tty=config.get('tty') is True, stdin_open=config.get('stdin') is True,
+        entrypoint=whole.command[:1] or tuple(strings(config.get('command'))), command=whole.command[1:] or tuple(strings(config.get('args'))),
+        env=_env(whole.env, asked), cwd=as_str(config.get('working_dir')) or whole.cwd, user=_user(security, spec),
+        labels=metadata.strings_of(config, 'labels'), annotations=metadata.strings_of(config, 'annotations'),
+        tty=config.get('tty') is True, stdin_open=config.get('stdin') is True,
         stdin_once=config.get('stdin_once') is True, hostname='' if on_host else hostname, network_mode='host' if on_host else '',
         published=dict(_ports(sandbox)), dns=tuple(strings(as_dict(sandbox.get('dns_config')).get('servers'))) if not on_host else (),
         dns_search=tuple(strings(as_dict(sandbox.get('dns_config')).get('searches'))) if not on_host else (),
@@ -51,13 +54,23 @@ def of_records(read: Any) -> Definition:
     return define(found[0].get('Config'), found[1].get('Config'), found[2])
 
 
-def _user(security: Dict[str, Any]) -> str:
-    """UID, name, or both with a group. The wrapper of a number is left out where it is 0."""
+def _env(whole: Tuple[str, ...], asked: Tuple[str, ...]) -> Tuple[str, ...]:
+    """That of the runtime spec, without what containerd adds itself, and whatever only the request has."""
+    names = {item.partition('=')[0] for item in asked}
+    return tuple(item for item in whole if item.partition('=')[0] not in names and not item.startswith('HOSTNAME=')) + asked
+
+
+def _user(security: Dict[str, Any], spec: Any) -> str:
+    """UID, name, or both with a group, that was asked for; else that of the runtime spec. The wrapper of a number is left out where it is 0."""
     user, group = security.get('run_as_user'), security.get('run_as_group')
     name = as_str(security.get('run_as_username'))
     if isinstance(user, dict):
         name = str(as_int(user.get('value')) or 0)
-    if isinstance(group, dict) and name:
+    if not name:
+        process = metadata.dict_of(spec, 'process', 'user')
+        uid, gid = as_int(process.get('uid')) or 0, as_int(process.get('gid')) or 0
+        return '%d:%d' % (uid, gid) if uid or gid else ''
+    if isinstance(group, dict):
         name += ':%d' % (as_int(group.get('value')) or 0)
     return name
 

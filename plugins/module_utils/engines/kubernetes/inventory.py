@@ -14,20 +14,18 @@ from ..shared.containerd.objects import objects
 from ..shared.containerd.store import ContainerdStore
 from . import cluster, containers, names, podspec
 from .cleanup import Cleanup
-from .engine import NAME
 from .records import NAMESPACE, Record, Records, image_volumes
 from .volumes import POD, Volumes
 
 
 class KubernetesRoot(api.Root):
     """DISK: disk.host.HostRoot; CANDIDATE: shared.containerd.finding.Candidate. Raises OSError."""
-    engine = NAME
 
     def __init__(self, disk: Any, candidate: Candidate) -> None:
         super(KubernetesRoot, self).__init__()
         self._disk, self._candidate = disk, candidate
         self.path, self.recorded_path = candidate.path, candidate.recorded
-        self._store = ContainerdStore(candidate.path, candidate.rootless, (NAMESPACE,))
+        self._store = ContainerdStore(candidate.path, candidate.rootless, (NAMESPACE,), candidate.moved)
         self.idmap = owners.map_of(disk, candidate)
         self.user = wording.show(candidate.user) if candidate.rootless else None
         self.liveness = liveness.of_daemon(disk)
@@ -59,7 +57,7 @@ class KubernetesRoot(api.Root):
         return found + ([usual] if usual and usual not in found else [])
 
     def places(self) -> List[bytes]:
-        found = [self.path]
+        found = self._store.places()
         for path in self._kubelets:
             try:
                 found.append(self._disk.resolve(path))

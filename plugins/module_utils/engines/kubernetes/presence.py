@@ -18,7 +18,10 @@ def is_here(path: bytes) -> bool:
             if bucket is not None and any(key in (b'containers', b'images', b'sandboxes', b'snapshots') and any(True for dummy in inner.buckets(errors=[]))
                                           for key, inner in bucket.buckets(errors=[])):
                 return True
-        return any(_filled(store.root, CRI + folder) for folder in (b'/containers', b'/sandboxes'))
+        if any(_filled(store.root, CRI + folder) for folder in (b'/containers', b'/sandboxes')):
+            return True
+        # a containerd that was started without its database has deleted those: its snapshotters still name the namespace
+        return any(store.names_of(NAMESPACE, name)[1] for name in store.snapshotters())
     finally:
         store.close()
 

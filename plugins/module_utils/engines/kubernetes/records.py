@@ -56,9 +56,10 @@ class Records(object):
         """Containers that only containerd's folders, its snapshots or kubelet's logs tell of."""
         pauses = set(_ids(self.store.root, CRI + b'/sandboxes')) | set(self.sandboxes)
         left = [ident for ident in self.folders if ident not in self.objects and ident not in pauses and (not self.whole or self._has_volumes(ident))]
-        logs = names.containers_of_logs(self.disk) if left or not self.whole else {}
-        if not self.whole:              # its folder is deleted by a start of containerd; snapshots that nobody names are orphans
-            left += [key for dummy, dummy, key, dummy in self.store.writable_keys() if key not in pauses and key in logs]
+        layers = [key for dummy, dummy, key, dummy in self.store.writable_keys() if key not in pauses and key not in self.objects]
+        logs = names.containers_of_logs(self.disk) if left or layers else {}
+        # a start of containerd without its database deletes its folders and leaves the snapshots; those that nobody names are orphans
+        left += [key for key in layers if key in logs]
         for ident in sorted(set(left)):
             whose = logs.get(ident, names.Whose())
             self.containers[ident] = Record(ident, whose, '', source='/var/log/containers' if whose.container else 'folders of containerd')

@@ -74,7 +74,7 @@ def read(readers: Readers, item: Object, known: bool) -> model.Container:
     settings = _log_settings(folder, item.labels)
     definition = definitions.define(item.labels, spec, settings)._replace(id=item.id, name=name or '', mounts=mounts, damaged=not known)
     image = readers.images(item.namespace).find(item.image)
-    definition = definition._replace(image_recorded=item.image)
+    definition = definition._replace(image_recorded=item.image, volumes=tuple(mount.destination for mount in mounts if mount.anonymous))
     status = found.status
     if status == model.LOST and any(mount.path is not None for mount in mounts) or \
             status == model.COMPLETE and any(note.loses_data for note in problems):

@@ -14,20 +14,18 @@ from ..shared.containerd.images import Images
 from ..shared.containerd.objects import Object, objects
 from ..shared.containerd.store import ContainerdStore
 from . import containers, definition, stores, volumes
-from .engine import NAME
 
 ADDRESS = re.compile(r'(/.*/[0-9a-f]{8})/containers/[^/]+/[^/]+\Z')
 
 
 class NerdctlRoot(api.Root):
     """DISK: disk.host.HostRoot; CANDIDATE: shared.containerd.finding.Candidate. Raises OSError."""
-    engine = NAME
 
     def __init__(self, disk: Any, candidate: Candidate) -> None:
         super(NerdctlRoot, self).__init__()
         self._disk, self._candidate = disk, candidate
         self.path, self.recorded_path = candidate.path, candidate.recorded
-        self._store = ContainerdStore(candidate.path, candidate.rootless)
+        self._store = ContainerdStore(candidate.path, candidate.rootless, moved=candidate.moved)
         self.idmap = owners.map_of(disk, candidate)
         self.user = wording.show(candidate.user) if candidate.rootless else None
         self.liveness = liveness.of_daemon(disk)
@@ -37,8 +35,7 @@ class NerdctlRoot(api.Root):
         self._objects = {ident: item for items in mine.values() for ident, item in items.items()}
         self._known = set(self._objects)
         self._names = self._recorded_names()
-        if self._store.meta() is None:
-            self._without_database()
+        self._without_records()
         self._stores: Dict[str, ContainerdStore] = {}
         self._images: Dict[str, Images] = {}
         self._readers = containers.Readers(disk, self._within, self._folders, self.volumes, self._images_of, self._names, candidate.path,
@@ -77,12 +74,12 @@ class NerdctlRoot(api.Root):
                 found[ident] = name.decode('utf-8', 'backslashreplace')
         return found
 
-    def _without_database(self) -> None:
-        """meta.db is lost: nerdctl's folders name the containers."""
+    def _without_records(self) -> None:
+        """What meta.db does not have, since it is lost or newer than they are: nerdctl's folders name the containers."""
         for folder in self._folders:
             for namespace, raw in stores.named(folder, b'containers'):
                 ident = raw.decode('ascii', 'replace')
-                if containers.ID.match(ident):
+                if containers.ID.match(ident) and ident not in self._objects:
                     self._objects[ident] = Object(ident, namespace)
                     self._namespaces = sorted(set(self._namespaces) | {namespace})
 
@@ -97,7 +94,7 @@ class NerdctlRoot(api.Root):
         return self._images[namespace]
 
     def places(self) -> List[bytes]:
-        return [self.path] + [folder.path for folder in self._folders]
+        return self._store.places() + [folder.path for folder in self._folders]
 
     def facts(self) -> Dict[str, Any]:
         """Snapshotters in use, what named the root, and where nerdctl keeps the content of a volume."""

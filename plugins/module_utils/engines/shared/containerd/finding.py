@@ -43,6 +43,7 @@ class Candidate(NamedTuple):
     uid: Optional[int] = None
     user: bytes = b''
     home: bytes = b''
+    moved: Tuple[Tuple[str, bytes], ...] = ()       # snapshotters that config.toml puts elsewhere, and where on the managed node
 
     @property
     def rootless(self) -> bool:
@@ -67,6 +68,7 @@ class Finder(object):
 
     def __init__(self, disk: Any) -> None:
         self.disk, self.scan = disk, Scan(disk)
+        self.system = ContainerdRoots(self.scan, None)
 
     def candidates(self, given: Tuple[bytes, ...], containerd_root: Optional[bytes]) -> List[Candidate]:
         """Every containerd root that has something in it; with GIVEN (as the user typed them) or CONTAINERD_ROOT only those. LifeboatError
@@ -84,7 +86,8 @@ class Finder(object):
             if place in found:
                 found[place] = found[place]._replace(why=found[place].why + (why,))
             elif is_used(place):
-                found[place] = Candidate(place, about.root, about, (why,), uid, user, home)
+                moved = self.system.snapshotters if about.root in self.system.system else ()
+                found[place] = Candidate(place, about.root, about, (why,), uid, user, home, moved)
         return list(found.values())
 
     def _about(self, path: bytes, known: List[Any]) -> Distribution:
@@ -96,7 +99,7 @@ class Finder(object):
 
     def _known(self) -> Iterator[Tuple[Distribution, str, Optional[int], bytes, bytes]]:
         """Yield (Distribution, why, user id, name of the user, home)."""
-        for path in ContainerdRoots(self.scan, None).system:
+        for path in self.system.system:
             yield kubeadm(path), 'default' if path == SYSTEM else 'configuration of containerd', None, b'', b''
         for name, usual in (('k3s', K3S), ('rke2', RKE2)):
             tops = self._data_dirs(name)

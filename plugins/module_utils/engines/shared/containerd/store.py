@@ -74,7 +74,9 @@ class Snapshotter(object):
         return self.folder_name + b'/' + os.fsencode(content % record.ident)
 
     def absolute(self, relative: bytes) -> bytes:
-        return os.path.join(self.root.path(), relative)
+        top, dummy, below = relative.partition(b'/')
+        place = (self.root.links or {}).get(top)
+        return os.path.join(self.root.path(), relative) if place is None else os.path.join(place, below)
 
     def layer(self, record: Snapshot, chain_id: Optional[str] = None) -> Tuple[model.Layer, str]:
         """(model.Layer, why it is not whole or '')."""
@@ -103,13 +105,14 @@ class Snapshotter(object):
 
 
 class ContainerdStore(object):
-    """A containerd root. PATH is absolute on the managed node. NAMESPACES: those that are read; (): Docker's. Raises OSError if it cannot
-    be opened."""
+    """A containerd root. PATH is absolute on the managed node. NAMESPACES: those that are read; (): Docker's. MOVED: (snapshotter, folder on the
+    managed node) of those that the configuration puts elsewhere (root_path). Raises OSError if it cannot be opened."""
 
-    def __init__(self, path: bytes, userxattr: bool = False, namespaces: Sequence[str] = ()) -> None:
+    def __init__(self, path: bytes, userxattr: bool = False, namespaces: Sequence[str] = (), moved: Sequence[Tuple[str, bytes]] = ()) -> None:
         self.path = path
         self.wanted = list(namespaces)
         self.root = safeio.Dir.root(path)
+        self.root.links = {SNAPSHOTTER + os.fsencode(name): place for name, place in moved}
         self.userxattr = userxattr
         self._meta: Optional[Tuple[Optional[Bucket]]] = None
         self._snapshotters: Optional[Dict[str, Snapshotter]] = None
@@ -119,6 +122,10 @@ class ContainerdStore(object):
 
     def close(self) -> None:
         self.root.close_all()
+
+    def places(self) -> List[bytes]:
+        """Folders on the managed node that hold it: its own, and those of snapshotters that were put elsewhere."""
+        return [self.path] + sorted((self.root.links or {}).values())
 
     def within(self, namespace: str) -> 'ContainerdStore':
         """The same store with one namespace. What was read is shared, and it is closed with this one."""
@@ -169,7 +176,7 @@ class ContainerdStore(object):
                 names = self.root.names()
             except OSError:
                 names = []
-            for name in names:
+            for name in sorted({*names, *(self.root.links or ())}):
                 if name.startswith(SNAPSHOTTER):
                     short = name[len(SNAPSHOTTER):].decode('utf-8', 'replace')
                     self._snapshotters[short] = Snapshotter(self.root, short, self.userxattr)
