@@ -32,7 +32,7 @@ def test_both_on_docker(dead_kube_of, start_engine, disk_dir):
         assert (os.stat(data).st_uid, os.stat(data).st_gid) == (9, 10)
     assert engine.docker('run', '--rm', '--network', 'none', '--entrypoint', 'cat', found['Config']['Image'], '/made/file', '/opaque/new') == b'made\nagain\n'
     with open(os.path.join(path, 'config', 'pod.yaml'), encoding='utf-8') as content:
-        assert 'claimName: data-web-0' in content.read()
+        assert 'claimName: "data-web-0"' in content.read()
     made = bundles(dead_kube_of('kube-nerdctl'), os.path.join(disk_dir, 'nerdctl'), containers=('web',))
     restore(engine, made['web'], restore=('image', 'volumes', 'container'))
     found = inspect(engine, 'web')
