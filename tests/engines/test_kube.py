@@ -22,7 +22,7 @@ def test_both_on_docker(dead_kube_of, start_engine, disk_dir):
     result = restore(engine, path, restore=('image', 'volumes', 'container', 'binds'))
     found = inspect(engine, 'shop_web-0_app')
     assert found['Id'] == result['container']['id'] and 'TOKEN=' + kube.SECRET in found['Config']['Env'] and 'COLOUR=blue' in found['Config']['Env']
-    assert (found['Config']['Entrypoint'][:2], found['HostConfig']['NetworkMode']) == (['sh', '-c'], 'host')
+    assert (found['Config']['Entrypoint'], found['Config']['Cmd'][0], found['HostConfig']['NetworkMode']) == (['sh'], '-c', 'host')
     assert {(item['Destination'], item['Type'], item['RW']) for item in found['Mounts']} == {
         ('/data', 'volume', True), ('/claim', 'volume', True), ('/cache', 'volume', True), ('/site', 'bind', False)}
     for volume, place in (('shop_web-0_data', '/data'), ('shop_data-web-0', '/claim')):
@@ -32,7 +32,7 @@ def test_both_on_docker(dead_kube_of, start_engine, disk_dir):
         assert (os.stat(data).st_uid, os.stat(data).st_gid) == (9, 10)
     assert engine.docker('run', '--rm', '--network', 'none', '--entrypoint', 'cat', found['Config']['Image'], '/made/file', '/opaque/new') == b'made\nagain\n'
     with open(os.path.join(path, 'config', 'pod.yaml'), encoding='utf-8') as content:
-        assert 'claimName: data-web-0' in content.read()
+        assert 'claimName: "data-web-0"' in content.read()
     made = bundles(dead_kube_of('kube-nerdctl'), os.path.join(disk_dir, 'nerdctl'), containers=('web',))
     restore(engine, made['web'], restore=('image', 'volumes', 'container'))
     found = inspect(engine, 'web')

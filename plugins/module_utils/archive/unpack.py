@@ -147,8 +147,8 @@ def unpack(stream: 'Readable', folder: Union[bytes, int], what: str = 'the archi
     """Unpack STREAM (decompressed, read(n)) into FOLDER (bytes or descriptor, an existing empty folder) -> Unpacked.
 
     LIMIT: bytes of file content that are expected at most. OWNERS: False leaves all to the user who runs this
-    (default: as in the archive for root). LEAVE_DEVICES: device nodes are left out, and noted. Raises ArchiveError for what is refused, OSError for what the system
-    refuses; then FOLDER has a part of the content, and whoever made it removes it.
+    (default: as in the archive for root). LEAVE_DEVICES: device nodes are left out, and noted. Raises ArchiveError for what is refused,
+    OSError for what the system refuses; then FOLDER has a part of the content, and whoever made it removes it.
     """
     job = _Job(Reader(stream, what), folder, allow_devices, limit, os.geteuid() == 0 if owners is None else owners)
     job.leave_devices = leave_devices

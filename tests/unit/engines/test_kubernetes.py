@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 import boltwriter
 import deadkube
@@ -385,7 +386,7 @@ def test_each_container_is_told_once(three):
 def test_folders_that_nobody_knows_are_told_once(three, tmp_path):
     top, dummy = three
     copy = str(tmp_path / 'copy')
-    os.system("cp -a '%s' '%s'" % (top, copy))
+    subprocess.run(['cp', '-a', top, copy], check=True)
     for name in ('io.containerd.metadata.v1.bolt/meta.db', 'io.containerd.snapshotter.v1.overlayfs/metadata.db'):
         with open(os.path.join(copy, 'var/lib/containerd', name), 'r+b') as damaged:
             damaged.write(bytes(os.fstat(damaged.fileno()).st_size))
