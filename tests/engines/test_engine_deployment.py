@@ -86,8 +86,8 @@ def test_a_project_that_compose_made(kind, tmp_path):
         document = rescue(root, str(tmp_path))[1]
         assert len(document['compared']) == 2 and document['differences'] == [] and document['undecided'] == []
         with open(os.path.join(folder, 'docker-compose.yml'), 'w', encoding='utf-8') as out:
-            out.write(COMPOSE.replace('18081', '18082').replace('MODE: "yes"', 'MODE: "no"').replace('data:/data', 'other:/data').replace('volumes: {',
-                'volumes: {other: {}, '))
+            changed = COMPOSE.replace('18081', '18082').replace('MODE: "yes"', 'MODE: "no"').replace('data:/data', 'other:/data')
+            out.write(changed.replace('volumes: {', 'volumes: {other: {}, '))
         result, document, dummy = rescue(root, str(tmp_path))
         assert sorted((row['what'], row['name']) for row in document['differences']) == [
             ('environment', 'MODE'), ('mount', '/data'), ('port', '80/tcp'), ('port', '80/tcp')] and result['changed']

@@ -569,8 +569,8 @@ class _Work(object):
         status = _raw_status(self.job, self.records)
         asked = DUMPS in self.settings.include      # else the data are newer, and a dump of the old ones is out of date
         lost = {item.get('name') for item in before.get('components', ()) if isinstance(item, dict)
-                and item.get('status') == model.COMPLETE and (asked or item.get('kind') != 'dump')} - {item['name'] for item in self.records
-                                                             if item['status'] == model.COMPLETE}
+                and item.get('status') == model.COMPLETE and (asked or item.get('kind') != 'dump')}
+        lost -= {item['name'] for item in self.records if item['status'] == model.COMPLETE}
         if old in rank and (rank.index(old) < rank.index(status) or lost):
             return '.until-' + time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
         return ''

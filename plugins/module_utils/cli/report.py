@@ -282,4 +282,4 @@ def _custody(record: Dict[str, str]) -> str:
     if not record:
         return ''
     return ', rescued by %s at %s from %s of %s' % (shown(record.get('signed_by') or '?'), shown(record.get('rescued_at') or '?'),
-                                                         shown(record.get('source_device') or 'a disk'), shown(record.get('host') or '?'))
+                                                    shown(record.get('source_device') or 'a disk'), shown(record.get('host') or '?'))

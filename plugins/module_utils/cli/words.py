@@ -22,7 +22,7 @@ WORDS = (
     (r'on_error', '--on-error'), (r'owner_ids', '--owner-ids'), (r'host_name', '--host-name'), (r'open_files', '--open-files'),
     (r'(?<=\bin )include|(?<=\bwith )include', '--include'), (r'(?<=\banother )dest|(?<=\ba )dest|(?<=\bas )dest', 'DEST'))
 _ALL = Lazy('(?<![\\w/."\'-])(?:%s)(?![\\w/"\'-]|\\.\\w)' % '|'.join('(?P<w%d>%s)' % (number, pattern) for number, (pattern, dummy) in
-                                                                           enumerate(WORDS)))
+                                                                     enumerate(WORDS)))
 TEXTS = ('message', 'next_step')
 
 

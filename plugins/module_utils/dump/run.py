@@ -84,7 +84,7 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
     for path in reading.find_bundles(request.path):
         if fsinfo.lies_inside(request.dest, path):
             raise LifeboatError('dest %s lies inside the bundle %s, which must stay as it is' % (wording.text(request.dest), wording.text(path)))
-        code = 'DUMP_BUNDLE_REFUSED'
+        code, why = 'DUMP_BUNDLE_REFUSED', ''
         try:
             source = sources.read(path, None, seen)
             if source.kind != 'container' or request.containers and not any(

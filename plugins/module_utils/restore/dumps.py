@@ -86,8 +86,7 @@ class Inside(object):
 
         def archive() -> Iterator[bytes]:
             yield member.tobuf(tarfile.GNU_FORMAT)
-            for piece in content:
-                yield piece
+            yield from content
             yield bytes(-size % 512 + 1024)
         self._engine.put_archive(self._id, folder, archive())
 

@@ -239,7 +239,7 @@ def scene():
     with open(os.path.join(scratch, 'containerd.log'), 'wb') as log:
         subprocess.Popen(['containerd'], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     wait_for(lambda: os.path.exists(SOCKET) and subprocess.run(['ctr', 'version'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                                              check=False).returncode == 0)
+                                                               check=False).returncode == 0)
     namespaces = {'kube-containerd': kubernetes, 'kube-nerdctl': nerdctl}[kind](scratch, truth)
     said = {}
     for namespace, ident, name in namespaces:

@@ -116,11 +116,11 @@ def fill(made):
     made.docker('config', 'create', '--label', 'k=v w', 'conf', '-', stdin=b'a config\n')
     made.docker('stack', 'deploy', '--resolve-image', 'never', '-c', '/srv/app/stack.yml', 'shop')
     made.docker('service', 'create', '-d', '--no-resolve-image', '--name', 'alone', '--network', 'wide', '--secret', 'source=loose,target=/k,mode=0400',
-                  '--config', 'source=conf,target=/c', '--env', 'A=1', '--user', '7:8', '--group', '9', '--workdir', '/srv', '--hostname', 'h1',
-                  '--mount', 'type=volume,src=vol,dst=/v,volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=tmpfs', '--read-only', '--init',
-                  '--limit-pids', '33', '--sysctl', 'net.core.somaxconn=99', '--cap-add', 'CAP_NET_ADMIN', '--ulimit', 'nofile=10:20',
-                  '--stop-signal', 'SIGINT', '--endpoint-mode', 'dnsrr', '--container-label', 'c=l', '--label', 'l=1', '--replicas', '0', '--tty',
-                  scenario.BASE, 'sleep', '99')
+                '--config', 'source=conf,target=/c', '--env', 'A=1', '--user', '7:8', '--group', '9', '--workdir', '/srv', '--hostname', 'h1',
+                '--mount', 'type=volume,src=vol,dst=/v,volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=tmpfs', '--read-only', '--init',
+                '--limit-pids', '33', '--sysctl', 'net.core.somaxconn=99', '--cap-add', 'CAP_NET_ADMIN', '--ulimit', 'nofile=10:20',
+                '--stop-signal', 'SIGINT', '--endpoint-mode', 'dnsrr', '--container-label', 'c=l', '--label', 'l=1', '--replicas', '0', '--tty',
+                scenario.BASE, 'sleep', '99')
     made.docker('service', 'update', '-d', '--no-resolve-image', '--env-add', 'B=two', '--label-rm', 'l', 'alone')
     made.docker('service', 'create', '-d', '--no-resolve-image', '--name', 'removed', '--replicas', '0', scenario.BASE)
     made.docker('service', 'rm', 'removed')
@@ -146,5 +146,5 @@ def deployed(made, folder):
     place = made.outside('/srv/again')
     run(['cp', '-a', folder, place])
     run(made.enter('sh', '-ec', 'cd /srv/again; sh create.sh; docker stack deploy --resolve-image never -c stack-shop.yml shop; '
-                     'docker stack deploy --resolve-image never -c stack.yml rest'))
+                   'docker stack deploy --resolve-image never -c stack.yml rest'))
     return Truth(made)

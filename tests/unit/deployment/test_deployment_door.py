@@ -116,7 +116,7 @@ def test_bombs_and_loops_in_compose_files(host):
     host.file('/srv/c/compose.yaml', 'services: [1]\nvolumes: 3\nnetworks: x\nsecrets: [1]\n')
     host.file('/srv/d/compose.yaml',
               'services: {web: [1], a: 3, b: {ports: {a: b}, volumes: 3, environment: [[1]], env_file: [[1], {path: [1]}], networks: {}, '
-                                     'build: [1], command: {a: b}, secrets: [{a: b}, [1]], extends: [1], deploy: [1], image: [1]}}\n')
+              'build: [1], command: {a: b}, secrets: [{a: b}, [1]], extends: [1], deploy: [1], image: [1]}}\n')
     for name in 'abcd':
         for service in ('web', 'b', 's1'):
             host.service(name, service, '/srv/' + name)

@@ -10,51 +10,51 @@ version = 1
 description = "Created *after* executing 'lvcreate -s -n before -L 1G vg-0/data'"
 
 vg-0 {
-	id = "Zc3y6Q-0000-0000-0000-0000-0000-000000"
-	status = ["RESIZEABLE", "READ", "WRITE"]
-	extent_size = 8192		# 4 Megabytes
+    id = "Zc3y6Q-0000-0000-0000-0000-0000-000000"
+    status = ["RESIZEABLE", "READ", "WRITE"]
+    extent_size = 8192        # 4 Megabytes
 
-	physical_volumes {
-		pv0 {
-			id = "aaaaaa-0000"
-			device = "/dev/sda { } \\"x\\" # no comment"	# Hint only
-			pe_count = 255
-		}
-	}
-	logical_volumes {
-		data {
-			status = ["READ", "WRITE", "VISIBLE"]
-			segment_count = 1
-			segment1 {
-				start_extent = 0
-				type = "striped"
-				stripes = [
-					"pv0", 0
-				]
-			}
-		}
-		before {
-			segment1 {
-				type = "striped"
-				stripes = [ "pv0", 64 ]
-			}
-		}
-		thin_before {
-			segment1 {
-				type = "thin"
-				thin_pool = "pool"
-				origin = "data"
-			}
-		}
-		snapshot0 {
-			segment1 {
-				type = "snapshot"
-				chunk_size = 8
-				origin = "data"
-				cow_store = "before"
-			}
-		}
-	}
+    physical_volumes {
+        pv0 {
+            id = "aaaaaa-0000"
+            device = "/dev/sda { } \\"x\\" # no comment"    # Hint only
+            pe_count = 255
+        }
+    }
+    logical_volumes {
+        data {
+            status = ["READ", "WRITE", "VISIBLE"]
+            segment_count = 1
+            segment1 {
+                start_extent = 0
+                type = "striped"
+                stripes = [
+                    "pv0", 0
+                ]
+            }
+        }
+        before {
+            segment1 {
+                type = "striped"
+                stripes = [ "pv0", 64 ]
+            }
+        }
+        thin_before {
+            segment1 {
+                type = "thin"
+                thin_pool = "pool"
+                origin = "data"
+            }
+        }
+        snapshot0 {
+            segment1 {
+                type = "snapshot"
+                chunk_size = 8
+                origin = "data"
+                cow_store = "before"
+            }
+        }
+    }
 }
 '''
 

@@ -173,8 +173,8 @@ def _mounts(readers: Readers, item: Object, spec: Dict[str, Any]) -> Tuple[Tuple
         elif kind == 'tmpfs':
             found[place] = model.Mount('tmpfs', None, None, None, place, rw, None, False, model.COMPLETE)
         else:
-            path, status, note = bind_path(source, readers.disk, readers.recorded, readers.root, lambda: [folder.recorded + b'/volumes'
-                                                                                                        for folder in readers.folders])
+            path, status, note = bind_path(source, readers.disk, readers.recorded, readers.root,
+                                           lambda: [folder.recorded + b'/volumes' for folder in readers.folders])
             problems.extend([note] if note is not None else [])
             found[place] = model.Mount('bind', None, source, path, place, rw, None, False, status)
     return tuple(found[place] for place in sorted(found)), problems

@@ -161,7 +161,7 @@ def test_folders_of_a_host(path):
 
 def test_what_a_restore_says():
     found = restore_door.restored({'changed': True, 'ansible_facts': {'x': 1}, 'add_host': {}, 'stdout': 'x', 'ansible_job_id': '1',
-                           'notes': ['a\x1b[2J'], 'diff': {'before': 'a\nb'}})
+                                   'notes': ['a\x1b[2J'], 'diff': {'before': 'a\nb'}})
     assert found == {'changed': True, 'notes': ['a\\x1b[2J'], 'diff': {'before': 'a\nb'}}
     deep = []
     for dummy in range(50):
