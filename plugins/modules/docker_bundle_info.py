@@ -25,7 +25,7 @@ options:
   allowed_signers:
     description:
       - A file as C(ALLOWED SIGNERS) of C(ssh-keygen) describes it. Each bundle must then be signed by one of them, as
-        O(lifeboat.docker.docker_data_rescue#module:sign) does. One without a signature is V(incomplete), one with a wrong signature V(damaged).
+        C(sign) of M(lifeboat.docker.docker_data_rescue) does. One without a signature is V(incomplete), one with a wrong signature V(damaged).
       - Needs C(ssh-keygen) of OpenSSH 8.2 or newer where the module runs.
     type: path
     version_added: 2.0.0

@@ -146,7 +146,7 @@ options:
       - Folder for O(target=directory); with several bundles each gets a folder of its own in it.
       - Volumes are unpacked into C(volumes/<name>), bind mounts into C(binds/), the file system of the container into C(rootfs) (or C(writable) if
         the bundle has only that).
-      - Deleted files that the container had open (O(lifeboat.docker.docker_data_rescue#module:open_files)) are unpacked into C(open-files), and are
+      - Deleted files that the container had open (C(open_files) of M(lifeboat.docker.docker_data_rescue)) are unpacked into C(open-files), and are
         for a person to choose from. With O(target=engine) they are left alone.
     type: path
   offline:

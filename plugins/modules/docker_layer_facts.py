@@ -234,7 +234,7 @@ ansible_facts:
           type: list
           elements: dict
         swarm:
-          description: The swarm of each data root that has one, as RV(lifeboat.docker.docker_swarm_export#module:swarms), and C(root).
+          description: The swarm of each data root that has one, as C(swarms) of M(lifeboat.docker.docker_swarm_export), and C(root).
           returned: if the subset V(swarm) is gathered
           type: list
           elements: dict

@@ -120,8 +120,9 @@ def _compare(client: Client, counter: Counter, count: bool, marks: List[str], pa
     if not count:
         marks.append('rows were not counted in the server')
         return {}
-    counted: Dict[Key, Optional[int]] = dict(client.count([
-        (table.database, table.name) for table in tables if table.engine not in WITHOUT_ROWS]))
+    counted: Dict[Key, Optional[int]] = {}
+    for table, rows in client.count([(table.database, table.name) for table in tables if table.engine not in WITHOUT_ROWS]).items():
+        counted[table] = rows
     compared = compare(counted, {key: rows for key, rows in counter.rows.items() if key[0] not in SYSTEM},
                        {(table.database, table.name) for table in tables})
     marks += compared.marks
