@@ -96,6 +96,18 @@ def test_a_snapshot_and_what_came_behind_it(root):
         'complete', 9001, ['shop_web'], ['nginx.conf'])
 
 
+@pytest.mark.parametrize('managers, expected', [(1, []), (2, ['SWARM_UNCOMMITTED'])])
+def test_changes_that_were_never_agreed_on(root, managers, expected):
+    """One manager agrees with itself. Of several, this one may be alone with the end of its log."""
+    node = full(root)
+    others = [deadswarm.named('node-%d' % number, '', message((2, 1)), _4=message((1, 'host-%d' % number))) for number in range(2, managers + 1)]
+    node.entries(*[request((CREATE, 'node', other)) for other in others])
+    node.entries(request((CREATE, 'config', deadswarm.config('con2', 'late.conf', b'x'))), commit=False).write_log()
+    found = cluster(root)
+    assert codes(found) == expected and found.status == 'complete'
+    assert [item.name for item in found.configs] == ['late.conf', 'nginx.conf']
+
+
 def test_cluster_volumes_are_named(root):
     full(root).entries(request((CREATE, 'volume', message((1, 'csi1'))))).write_log()
     found = cluster(root)
