@@ -29,18 +29,25 @@ MAX_STARTS = 3                          # without anything new between two of th
 MAX_RESTARTS = 100                      # and with
 MAX_PLACES = 8                          # that the connection cannot fetch from
 PAUSE = 3                               # seconds before a lost host is tried again
-ABOUT_JOB = ('ansible_job_id', 'started', 'finished', 'results_file', 'failed', 'msg', 'skipped', 'invocation', 'warnings', 'deprecations',
+ABOUT_JOB = ('ansible_job_id', 'started', 'finished', 'results_file', 'failed', 'msg', 'skipped', 'invocation',
              'exception', 'rc', 'module_stdout', 'module_stderr', 'unreachable')
 
 
 def known(said: dict[str, Any]) -> dict[str, Any]:
     """The result of the module on a host that keeps its bundles: what a rescue says and Ansible needs, and no facts or variables."""
     found = {key: value for key, value in said.items() if key in ABOUT_JOB or key.startswith('_ansible_')}
+    found.update(told(said))
     if 'bundles' in said:
         found.update(door.result(said))
     elif 'changed' in said:
         found['changed'] = bool(said['changed'])
     return found
+
+
+def told(said: dict[str, Any]) -> dict[str, Any]:
+    """The warnings and deprecations of a result, those that there are."""
+    found = {'warnings': door.warnings(said.get('warnings')), 'deprecations': door.deprecations(said.get('deprecations'))}
+    return {key: value for key, value in found.items() if value}
 
 
 def failure(said: dict[str, Any]) -> dict[str, Any]:
@@ -152,9 +159,7 @@ class Attempts:
             result['compose'] = made
             result['changed'] = result['changed'] or bool(made)
             result['problems'] = result.get('problems', []) + [dict(item._asdict()) for item in problems]
-        for key in ('warnings', 'deprecations'):
-            if said.get(key):
-                result[key] = door.harmless(said[key])
+        result.update(told(said))
         return result
 
     def _count(self, receiver: ends.Receiver, exc: SenderGone) -> None:

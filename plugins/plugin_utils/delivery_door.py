@@ -446,6 +446,28 @@ def harmless(value: Any, level: int = 0) -> Any:
     raise ProtocolError(f'a result with a {type(value).__name__}')
 
 
+def warnings(value: Any) -> list[str]:
+    """The texts of a result's `warnings`. Since ansible-core 2.19 they are objects of its own, also what it says itself of a discovered Python."""
+    return [said for said in map(_said_of, value if isinstance(value, (list, tuple)) else ()) if said]
+
+
+def deprecations(value: Any) -> list[dict[str, Any]]:
+    """The same for `deprecations`, as Ansible takes them: what is said, the version and the date of the end."""
+    found = []
+    for item in value if isinstance(value, (list, tuple)) else ():
+        said = _said_of(item)
+        if said:
+            about = item if isinstance(item, dict) else {name: getattr(item, name, None) for name in ('version', 'date')}
+            found.append({'msg': said, **{name: shown(about[name]) for name in ('version', 'date') if isinstance(about.get(name), str)}})
+    return found
+
+
+def _said_of(item: Any) -> str:
+    """The text of one of both, '' where there is none."""
+    said = item.get('msg') if isinstance(item, dict) else item if isinstance(item, str) else getattr(getattr(item, 'event', None), 'msg', None)
+    return str(harmless(said)) if isinstance(said, str) else ''
+
+
 def user_id(said: str) -> int | None:
     """The first line of `id -u`; None where there is none."""
     for word in said.split():

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 from ansible_collections.lifeboat.docker.plugins.module_utils.transport import channel
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_door import (
     ProtocolError,
+    deprecations,
     flag,
     harmless,
     matching,
+    warnings,
 )
 
 JOB = re.compile(r'[A-Za-z0-9][A-Za-z0-9.]{0,63}\Z')
@@ -18,12 +20,16 @@ MAX_WANTED = 16                         # files that a restore reads at once
 
 # Keys that a restore's result may have; below them any JSON whose texts people may see.
 RESTORED = ('changed', 'failed', 'msg', 'skipped', 'name', 'steps', 'nothing', 'image', 'networks', 'volumes', 'binds', 'container',
-            'databases', 'kept', 'notes', 'problems', 'warnings', 'deprecations', 'diff', 'bundles', 'summary', 'asks', 'dumps')
+            'databases', 'kept', 'notes', 'problems', 'diff', 'bundles', 'summary', 'asks', 'dumps')
 
 
 def restored(value: dict[str, Any]) -> dict[str, Any]:
     """The result of docker_data_restore with only the keys that a restore has. Raises ProtocolError."""
     found = {key: harmless(value[key]) for key in RESTORED if key in value}
+    for key, read in (('warnings', warnings), ('deprecations', deprecations)):
+        said = read(value.get(key))
+        if said:
+            found[key] = said
     for key in ('changed', 'failed', 'skipped'):
         if key in found:
             flag(found[key], key)

@@ -9,6 +9,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import (
     delivery_attempts as attempts,
     delivery_door as door,
+    restore_door,
 )
 
 STARTED = {'delivery': {'place': 0}}
@@ -121,3 +122,29 @@ def test_a_session_is_closed_after_an_invalid_message_too(monkeypatch):
     with pytest.raises(door.ProtocolError):
         made.run()
     assert made.closed == ['stop', 'close']
+
+
+class Event:
+    msg = 'Host h is using the discovered Python\x1b[2J interpreter.'
+
+
+class Summary:
+    """As ansible-core 2.19 and newer have a warning, and a deprecation."""
+    event, version, date = Event(), '2.23', None
+
+
+@pytest.mark.parametrize('said', [
+    {'warnings': [Summary()], 'deprecations': [Summary()]},
+    {'warnings': [Event.msg], 'deprecations': [{'msg': Event.msg, 'version': '2.23', 'collection_name': 'x'}]}])
+def test_what_ansible_itself_warns_of_is_no_invalid_message(monkeypatch, said):
+    """Such as the Python that it discovered, which it says of every host with default settings."""
+    text = 'Host h is using the discovered Python\\x1b[2J interpreter.'
+    expected = {'warnings': [text], 'deprecations': [{'msg': text, 'version': '2.23'}]}
+    result = attempt(monkeypatch, [None], [dict(STARTED, **said)]).run()
+    assert {key: result[key] for key in expected} == expected
+    assert attempts.known(dict(said, changed=True)) == dict(expected, changed=True)
+    assert restore_door.restored(dict(said, changed=True)) == dict(expected, changed=True)
+
+
+def test_warnings_of_any_shape(monkeypatch):
+    assert attempts.told({'warnings': {'a': 1}, 'deprecations': [None, 3, {'msg': 3}, {}]}) == {}
