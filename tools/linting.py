@@ -53,7 +53,7 @@ def mypy(name, run):
             files = sorted(os.path.basename(each) for each in glob.glob(os.path.join(where, '*.py')))
         command = [os.path.join(lint_env(), 'bin', 'mypy'), '--config-file', config]
         command += ['--cache-dir', os.path.join(cache, part)]
-        status, said = run.command('%s %s' % (name, part), command + files, cwd=where)
+        status, said = run.command('%s %s' % (name, part), command + files, cwd=where, MYPYPATH=run.top)
         found.append(Case(name, part, FAILED if status else PASSED, said[-4000:] if status else ''))
         all_said += said
     return found, all_said
