@@ -97,7 +97,9 @@ def of_info(info: reading.BundleInfo) -> Source:
     parts = tuple(_parts(info, manifest))
     if kind == 'volume' and _text(subject.get('name')):
         infos.setdefault(subject['name'], volume_settings(dict(subject, name='')))
-    name = new_name(_text(subject.get('name')) or recorded_as.name or _text(subject.get('id'))[:12])
+    name = _text(subject.get('name')) or recorded_as.name or _text(subject.get('id'))[:12]
+    if kind == 'container':             # the name of a volume is refused where it leads elsewhere
+        name = new_name(name)
     digests = [_text(item.get('container_image_id')) for item in reading.components(manifest, 'image')]
     return Source(
         info=info, kind=kind, name=name, id=_text(subject.get('id')) or recorded_as.id, definition=recorded_as,
