@@ -43,16 +43,22 @@ if not importable():
             setattr(sys.modules[parent], child, package)
 
 
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'soak: takes long or what few machines have; only with LIFEBOAT_SOAK')
+
+
 def pytest_collection_modifyitems(config, items):
-    """LIFEBOAT_OF_EACH: of a test with many parameters only so many cases run, spread evenly from the first to the last."""
+    """What runs. LIFEBOAT_SOAK: tests with the mark `soak`, too. LIFEBOAT_OF_EACH: of a test with many parameters only so many cases,
+    spread evenly from the first to the last."""
+    chosen = [item for item in items if os.environ.get('LIFEBOAT_SOAK') or not item.get_closest_marker('soak')]
     most = int(os.environ.get('LIFEBOAT_OF_EACH') or 0)
-    if not most:
-        return
-    import cases
-    kinds = {}
-    for item in items:
-        kinds.setdefault(item.nodeid.split('[')[0], []).append(item)
-    keep = {id(chosen) for found in kinds.values() for chosen in cases.spread(found, most)}
+    if most:
+        import cases
+        kinds = {}
+        for item in chosen:
+            kinds.setdefault(item.nodeid.split('[')[0], []).append(item)
+        chosen = [item for found in kinds.values() for item in cases.spread(found, most)]
+    keep = {id(item) for item in chosen}
     left = [item for item in items if id(item) not in keep]
     if left:
         config.hook.pytest_deselected(items=left)

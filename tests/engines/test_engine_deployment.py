@@ -59,7 +59,7 @@ networks: {front: {ipam: {config: [{subnet: 10.215.0.0/24}]}}}
 '''
 
 
-@pytest.mark.skipif(not SOAK, reason='LIFEBOAT_SOAK is not set')
+@pytest.mark.soak             # with LIFEBOAT_SOAK
 @pytest.mark.parametrize('kind', fixtures.some(['debian-overlay2'], ['newer-containerd']))
 def test_a_project_that_compose_made(kind, tmp_path):
     """Compose of any version: what it made has no difference, until somebody edits the file."""

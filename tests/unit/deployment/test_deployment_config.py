@@ -80,7 +80,7 @@ networks: {back: }
     'two.env': 'A=00\nZ=1\n', 'three.env': 'Z=3\nA=000\n'}
 
 
-@pytest.mark.skipif(not os.environ.get('LIFEBOAT_SOAK'), reason='LIFEBOAT_SOAK is not set')
+@pytest.mark.soak             # with LIFEBOAT_SOAK
 def test_we_read_what_compose_reads(tmp_path):
     program = os.environ.get('LIFEBOAT_COMPOSE') or shutil.which('docker-compose')
     if not program or b'ersion v' not in subprocess.check_output([program, 'version']).replace(b'version 2', b'version v2'):

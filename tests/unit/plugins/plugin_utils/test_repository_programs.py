@@ -19,7 +19,7 @@ from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories impor
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 
 SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
-long = pytest.mark.skipif(not SOAK, reason='takes minutes: LIFEBOAT_SOAK=1')
+long = pytest.mark.soak              # takes minutes: LIFEBOAT_SOAK=1
 MB = 1 << 20
 PASSWORD = 'correct horse battery'
 
