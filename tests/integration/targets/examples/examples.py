@@ -39,6 +39,14 @@ GIVEN = {
             mode: '0700'
           delegate_to: localhost
     ''' % (RULES, RULES),
+    'original_projects': '''
+      pre_tasks:
+        - lifeboat.docker.docker_data_rescue:
+            host_root: /mnt/dead
+            host_name: deadhost
+            include: [config]
+            dest: /srv/rescued
+    ''',
 }
 # files that must be there after it
 EXPECTED = {
@@ -108,6 +116,9 @@ def dead_host(folder):
     write(os.path.join(root, 'volumes/shop-opt-bind/opts.json'), '{"MountType":"none","MountOpts":"bind","MountDevice":"/srv/shop"}')
     os.makedirs(os.path.join(folder, 'srv', 'shop'))
     write(os.path.join(folder, 'srv', 'shop', 'of-the-volume'), 'x')
+    # so that a rescue has original files
+    os.makedirs(os.path.join(folder, 'opt/stacks/wiki'))
+    write(os.path.join(folder, 'opt/stacks/wiki/compose.yaml'), 'services: {web: {image: "wiki:1"}}\n')
 
 
 def private_mounts(dead):
