@@ -174,7 +174,9 @@ class Host(object):
         found = self.inside('find', '/dev/shm', '/run', '-maxdepth', '1', '-name', 'lifeboat-*').split()
         # The host shares /tmp with this machine, where others are at work: only what spools have, and no look at what may go meanwhile.
         found += glob.glob('/tmp/lifeboat-*/heartbeat')
-        return found + ['%d %s' % (pid, line) for pid, line in self.commands().items() if 'lifeboat' in line and 'sshd' not in line.split()[0]]
+        # sudo 1.9.13 (Debian 12) goes on for ever when its terminal goes before the command that it calls has ended; that command is gone
+        return found + ['%d %s' % (pid, line) for pid, line in self.commands().items()
+                        if 'lifeboat' in line and line.split()[0] != 'sudo' and 'sshd' not in line.split()[0]]
 
     def clean(self, seconds=10):
         """leftovers() once they had the time to go."""
