@@ -374,6 +374,10 @@ TEXTS: typing.Dict[str, Text] = {
         'Everything else of the original files is in the bundle `deployment`. Nothing of the data of containers depends on it.',
         'Read `left_out` in `deployment.json`: each path with the reason. Copy by hand what you need.',
         'python3 -m json.tool DEST/HOST/deployment/deployment.json'),
+    'DEPLOYMENT_CREDENTIALS': (
+        'They are still on the host. Nothing of the data of containers depends on them.',
+        'Take them only to a place that you trust: add `deployment_credentials: true` (`rescue_deployment_credentials` of the role).',
+        'lifeboat rescue DEST --deployment-credentials'),
     'DEPLOYMENT_DIFFERS': (
         'The bundles have what ran, the bundle `deployment` has the original files. Both are whole.',
         'Read the differences before you start the original files. To start what ran, restore the bundles.',

@@ -89,6 +89,12 @@ options:
         O(volumes), O(images) or O(paths) alone it has no effect.
     type: bool
     default: true
+  deployment_credentials:
+    description:
+      - With O(deployment), also takes what the command lines of Docker and Podman keep in C(/root) and C(/home). These are the credentials
+        of registries, and contexts with the keys of other hosts. Without it they are only named, see C(left_out) in C(deployment.json).
+    type: bool
+    default: false
   open_files:
     description:
       - Also takes what was deleted, but is still open. Only for a host that runs and whose containers still run, such as after C(rm -rf) of a
@@ -405,6 +411,7 @@ def main() -> None:
             images=dict(type='list', elements='str', default=[]),
             paths=dict(type='list', elements='str', default=[]),
             deployment=dict(type='bool', default=True),
+            deployment_credentials=dict(type='bool', default=False),
             open_files=dict(type='bool', default=False),
             orphans=dict(type='bool', default=False),
             on_error=dict(type='str', choices=['continue', 'fail'], default='continue'),

@@ -15,6 +15,7 @@ WORDS = (
     (r'open_files: true', '--open-files'),
     (r'orphans: true', '--orphans'), (r'on_error: continue', '--on-error continue'), (r'owner_ids: disk', '--owner-ids disk'),
     (r'(image_optional|binds_optional): false', '--refuse-if-tight'), (r'redact(_env)?: false', '--show-env'),
+    (r'deployment_credentials: true', '--deployment-credentials'),
     (r'dump_scratch_dir', '--scratch-dir'), (r'dump_timeout', '--dump-timeout'),
     (r'data_roots', '--data-root'), (r'data_root', '--data-root'), (r'host_root', '--host-root'),
     (r'containerd_root', '--containerd-root'), (r'gather_subset', '--gather'), (r'max_bytes', '--max-bytes'),

@@ -10,7 +10,7 @@ from ..records.codes import problem
 from . import compare as comparison, ran as runs
 from .collection import Collection, Taken
 from .door import Door
-from .model import CLOSED, ENV_FILE, REFUSED, TOO_LARGE, UNREADABLE, Left, Scene, Stack
+from .model import CLOSED, ENV_FILE, ON_REQUEST, REFUSED, TOO_LARGE, UNREADABLE, Left, Scene, Stack
 from .project import Reader
 from .registry import KINDS
 
@@ -27,13 +27,14 @@ NAMED = 5
 
 class Given(NamedTuple):
     """What is looked at. `containers`: those that are rescued, with their images; `volumes`: (name, folder on the managed node);
-    `places`: folders of engines there; `whole`: the host is rescued as a whole; `refuse_tree`: see Collection."""
+    `places`: folders of engines there; `whole`: the host is rescued as a whole; `refuse_tree`: see Collection; `credentials`: see Scene."""
     disk: HostRoot
     containers: Sequence[Tuple['Container', 'Optional[Image]']]
     volumes: Sequence[Tuple[str, bytes]] = ()
     places: Sequence[bytes] = ()
     whole: bool = True
     refuse_tree: Optional[Callable[[bytes], str]] = None
+    credentials: bool = False
 
 
 class Deployment(NamedTuple):
@@ -56,7 +57,7 @@ def gather(given: Given) -> Deployment:
     own, views, without = _mounted(given)
     door = Door(given.disk, own, views)
     collection = Collection(door, without, given.refuse_tree)
-    scene = Scene(door, tuple(container for container, dummy in given.containers), tuple(given.volumes), given.whole)
+    scene = Scene(door, tuple(container for container, dummy in given.containers), tuple(given.volumes), given.whole, given.credentials)
     rans = {container.id: runs.ran(container, image) for container, image in given.containers}
     stacks = _stacks(scene)
     entries, rows, undecided, compared = [], [], [], []
@@ -189,13 +190,21 @@ def _fingerprint(collection: Collection, document: Dict[str, Any]) -> str:
 
 def _problems(collection: Collection, rows: List[Dict[str, str]]) -> List['Problem']:
     found = []
-    if collection.left:
-        named = '; '.join('%s (%s)' % (item.path, item.why) for item in collection.left[:NAMED])
-        more = collection.left_total - NAMED
-        short = any(item.kind in (UNREADABLE, TOO_LARGE, REFUSED, CLOSED) for item in collection.left)
+    asked = [item for item in collection.left if item.kind == ON_REQUEST]
+    left, total = [item for item in collection.left if item.kind != ON_REQUEST], collection.left_total - len(asked)
+    if asked:
+        found.append(problem(
+            'DEPLOYMENT_CREDENTIALS', NAME, 'Credentials of registries, or keys of other hosts, are in %d file%s, and were not taken: %s%s.' % (
+                len(asked), '' if len(asked) == 1 else 's', '; '.join(item.path for item in asked[:NAMED]),
+                ' and %d more' % (len(asked) - NAMED) if len(asked) > NAMED else ''),
+            'To take them too, say deployment_credentials: true.'))
+    if left:
+        named = '; '.join('%s (%s)' % (item.path, item.why) for item in left[:NAMED])
+        more = total - NAMED
+        short = any(item.kind in (UNREADABLE, TOO_LARGE, REFUSED, CLOSED) for item in left)
         found.append(problem(
             'DEPLOYMENT_INCOMPLETE', NAME, '%d file%s that labels, compose files or units name %s not taken: %s%s.' % (
-                collection.left_total, '' if collection.left_total == 1 else 's', 'was' if collection.left_total == 1 else 'were', named,
+                total, '' if total == 1 else 's', 'was' if total == 1 else 'were', named,
                 ' and %d more' % more if more > 0 else ''),
             'deployment.json names all of them. %s' % (
                 'Copy by hand what you need.' if short else 'Those that are missing on this disk may be on another one, or in a repository.')))

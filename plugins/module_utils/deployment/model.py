@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from .door import Door
 
 # why a file is not taken
-MISSING, REFUSED, UNREADABLE, TOO_LARGE, ELSEWHERE, CLOSED = 'missing', 'refused', 'unreadable', 'too large', 'elsewhere', 'not looked into'
+MISSING, REFUSED, UNREADABLE, TOO_LARGE, ELSEWHERE, CLOSED, ON_REQUEST = (
+    'missing', 'refused', 'unreadable', 'too large', 'elsewhere', 'not looked into', 'on request')
 
 # what a file is
 COMPOSE, ENV_FILE, DOCKERFILE, SECRET, CONFIG, UNIT, SCRIPT, TEMPLATE, SETTINGS = (
@@ -65,11 +66,13 @@ class Stack(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What a kind looks at. `containers`: those that are rescued; `whole`: all of the host are, so its usual places are searched."""
+    """What a kind looks at. `containers`: those that are rescued; `whole`: all of the host are, so its usual places are searched;
+    `credentials`: those of registries and other hosts are wanted, too."""
     door: 'Door'
     containers: Tuple['Container', ...]
     volumes: Tuple[Tuple[str, bytes], ...]      # (name, folder on the managed node)
     whole: bool
+    credentials: bool = False
 
 
 class Kind(NamedTuple):

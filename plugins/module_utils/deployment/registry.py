@@ -7,6 +7,7 @@ from typing import List
 from .kinds import (
     caprover,
     casaos,
+    client,
     compose,
     coolify,
     cron,
@@ -23,4 +24,4 @@ from .kinds import (
 from .model import Kind
 
 KINDS: List[Kind] = [module.KIND for module in (
-    portainer, dockge, coolify, caprover, dokku, onepanel, casaos, unraid, truenas, synology, compose, systemd, quadlet, cron)]
+    portainer, dockge, coolify, caprover, dokku, onepanel, casaos, unraid, truenas, synology, compose, systemd, quadlet, cron, client)]

@@ -190,6 +190,7 @@ CODES = {
     # reading
     'DEPLOYMENT_INCOMPLETE': (INFO, 'An original file that labels, compose files or units name was not taken: it is not on this disk, or was '
                                     'refused.'),
+    'DEPLOYMENT_CREDENTIALS': (INFO, 'Credentials of registries, or keys of other hosts, are in a home and were not taken.'),
     'DEPLOYMENT_DIFFERS': (WARNING, 'Containers ran otherwise than the original compose files say. Compose would make them anew.'),
     'READ_ERROR': (WARNING, 'A file or folder could not be read; everything else was.', LOSES_DATA, PASSES),
     'FILE_CHANGED': (WARNING, 'A file changed while it was read.'),

@@ -24,7 +24,7 @@ def look(host: 'Host', request: 'Request', jobs: List[bundle.Job], holds_dest: C
     return gather.gather(gather.Given(
         host.root, [(job.container, job.image) for job in chosen if job.container is not None], volumes,
         [place for root in host.roots for place in root.places()], not is_narrow(request),
-        lambda folder: 'dest lies in it' if holds_dest(folder) else ''))
+        lambda folder: 'dest lies in it' if holds_dest(folder) else '', request.deployment_credentials))
 
 
 def is_narrow(request: 'Request') -> bool:

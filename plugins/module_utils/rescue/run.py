@@ -49,6 +49,7 @@ class Request(NamedTuple):
     images: Tuple[str, ...] = ()
     paths: Tuple[str, ...] = ()         # OBJECT:GLOB
     deployment: bool = False
+    deployment_credentials: bool = False
     orphans: bool = False
     compression: str = 'auto'
     on_error: str = 'continue'
@@ -73,6 +74,7 @@ def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
         dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
         paths=tuple(params['paths']), deployment=params['deployment'],
+        deployment_credentials=params.get('deployment_credentials') or False,
         orphans=params['orphans'], compression=params['compression'], on_error=params['on_error'],
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
         image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,

@@ -173,9 +173,30 @@ def test_the_folder_of_dockge_by_its_variable(host):
     assert set(taken(host.gather())) == {'/srv/stacks/wiki/compose.yaml'}
 
 
+CREDENTIALS = {'/root/.docker/config.json': '{"auths": {"r.example": {"auth": "x"}}}', '/home/bob/.config/containers/auth.json': '{"auths": {"q": {}}}',
+               '/root/.docker/contexts/meta/ab/meta.json': '{"Name": "far"}', '/root/.docker/contexts/tls/ab/docker/key.pem': 'key',
+               '/home/eve/.docker/config.json': '{not JSON'}
+
+
+def test_credentials_are_named_and_taken_only_on_request(host):
+    for path, content in CREDENTIALS.items():
+        host.file(path, content)
+    host.file('/home/bob/.docker/config.json', '{"psFormat": "x", "auths": {}}')        # has none
+    host.link('/home/bob/.dockercfg', '/etc/shadow')
+    host.file('/etc/shadow', 'root:x')
+    found = host.gather()
+    assert found.is_empty and found.status == 'complete' and [item.code for item in found.problems] == ['DEPLOYMENT_CREDENTIALS']
+    assert {item['path'] for item in found.document['left_out']} == set(CREDENTIALS)
+    assert {item['kind'] for item in found.document['left_out']} == {'on request'}
+    found = host.gather(credentials=True)
+    assert set(taken(found)) == set(CREDENTIALS)            # a link out of a home is not followed
+    assert all(file.confidential for file in found.collection.files.values()) and found.problems == ()
+    assert host.gather(whole=False, credentials=True).is_empty
+
+
 def test_each_kind_has_a_case_here():
     assert {kind.name for kind in registry.KINDS} == {'compose', 'portainer', 'dockge', 'coolify', 'caprover', 'dokku', '1panel', 'casaos', 'unraid', 'truenas',
-                                                      'synology', 'systemd', 'quadlet', 'cron'}
+                                                      'synology', 'systemd', 'quadlet', 'cron', 'client'}
 
 
 def test_the_fingerprint_changes_with_what_is_found_and_only_then(host):

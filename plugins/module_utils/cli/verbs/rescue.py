@@ -46,6 +46,8 @@ def arguments(parser: 'Parser') -> None:
                             'folders. Everything else that is to be rescued must be named')
     group.add_argument('--no-deployment', dest='deployment', action='store_false',
                        help='leave out the original compose files, units and scripts that started the containers')
+    group.add_argument('--deployment-credentials', action='store_true',
+                       help='with these files, also the credentials of registries and the contexts that command lines keep in homes')
     group.add_argument('--open-files', action='store_true',
                        help='also deleted files that containers which still run have open; only for the disk of this very machine')
     group.add_argument('--orphans', action='store_true', help='also writable layers that no container owns')
@@ -100,6 +102,7 @@ def params(given: 'argparse.Namespace') -> Dict[str, Any]:
     include = listed(given.include or ()) or list(plan.DEFAULT)
     return {'dest': given.dest, 'host_name': given.host_name, 'containers': given.containers, 'include': include, 'volumes': listed(given.volumes),
             'images': listed(given.images), 'paths': given.paths, 'deployment': given.deployment,
+            'deployment_credentials': given.deployment_credentials,
             'orphans': given.orphans, 'compression': given.compression, 'on_error': given.on_error,
             'owner_ids': given.owner_ids, 'force': given.force, 'check_space': given.check_space,
             'image_optional': not given.refuse_if_tight, 'binds_optional': not given.refuse_if_tight,

@@ -40,7 +40,7 @@ def test_every_option_is_a_variable():
     assert set(given) == set(options())
     dumps = load('roles', 'rescue', 'tasks', 'main.yml')[0]['block'][2]['lifeboat.docker.docker_data_rescue']
     # the same run again, with the dumps; `<<` is the mapping that both share
-    assert {name for name in given if dumps.get(name) != given[name]} == {'include', 'force', 'deployment'}
+    assert {name for name in given if dumps.get(name) != given[name]} == {'include', 'force', 'deployment', 'deployment_credentials'}
 
 
 def test_choices_are_those_of_the_module():
