@@ -457,8 +457,8 @@ def deprecations(value: Any) -> list[dict[str, Any]]:
     for item in value if isinstance(value, (list, tuple)) else ():
         said = _said_of(item)
         if said:
-            about = item if isinstance(item, dict) else {name: getattr(item, name, None) for name in ('version', 'date')}
-            found.append({'msg': said, **{name: shown(about[name]) for name in ('version', 'date') if isinstance(about.get(name), str)}})
+            about = [(name, item.get(name) if isinstance(item, dict) else getattr(item, name, None)) for name in ('version', 'date')]
+            found.append({'msg': said, **{name: shown(text) for name, text in about if isinstance(text, str)}})
     return found
 
 
