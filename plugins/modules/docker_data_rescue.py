@@ -89,12 +89,14 @@ options:
         O(volumes), O(images) or O(paths) alone it has no effect.
     type: bool
     default: true
+    version_added: 2.0.0
   deployment_credentials:
     description:
       - With O(deployment), also takes what the command lines of Docker and Podman keep in C(/root) and C(/home). These are the credentials
         of registries, and contexts with the keys of other hosts. Without it they are only named, see C(left_out) in C(deployment.json).
     type: bool
     default: false
+    version_added: 2.0.0
   open_files:
     description:
       - Also takes what was deleted, but is still open. Only for a host that runs and whose containers still run, such as after C(rm -rf) of a
