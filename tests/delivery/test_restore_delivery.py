@@ -81,7 +81,7 @@ def restored(process, seconds=300):
 @pytest.mark.parametrize('become', [True, False])
 def test_streamed_with_little_room(become, lab, first, controller, bundle, dest):
     # the login user may not use any Python of root's
-    variables = first.variables(ansible_become=become, ansible_python_interpreter=hosts.sys.executable if become else '/usr/bin/python3')
+    variables = first.variables(ansible_become=become, ansible_python_interpreter=hosts.sys.executable if become else 'auto')
     process = controller.start(plays(bundle, dest + '/out'), {'box': variables})
     out, most = restored(process)
     assert process.returncode == 0, out
