@@ -194,8 +194,20 @@ class _Watch(object):
 
 
 def vanish(folder: str) -> None:
-    """Remove the spool and end this process and its children, at once."""
-    removal.discard(folder)
+    """Remove the spool and end this process and its children, at once.
+
+    Another thread may be about to write the next chunk, and each that is removed makes room for one. So the folder loses its name first.
+    """
+    gone = folder + '.gone'
+    try:
+        os.rename(folder, gone)
+    except OSError:
+        gone = folder
+    for dummy in range(50):
+        removal.discard(gone)
+        if not os.path.lexists(gone):
+            break
+        time.sleep(0.02)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
