@@ -196,18 +196,29 @@ class _Watch(object):
 def vanish(folder: str) -> None:
     """Remove the spool and end this process and its children, at once.
 
-    Another thread may be about to write the next chunk, and each that is removed makes room for one. So the folder loses its name first.
+    A child of its own session removes it when this process is gone: until then another thread may write the next chunk, for which each
+    that is removed makes room. It inherits the lock, so whoever looks sees that somebody is still at work.
     """
-    gone = folder + '.gone'
+    own = os.getpid()
+    ready, begun = os.pipe()
     try:
-        os.rename(folder, gone)
-    except OSError:
-        gone = folder
-    for dummy in range(50):
-        removal.discard(gone)
-        if not os.path.lexists(gone):
-            break
-        time.sleep(0.02)
+        child = os.fork()
+    except OSError:                     # no process to be had
+        removal.discard(folder)
+        child = -1
+    if child == 0:
+        try:
+            os.setsid()
+            os.write(begun, b'.')
+            until = time.monotonic() + 10
+            while os.getppid() == own and time.monotonic() < until:
+                time.sleep(0.01)
+            removal.discard(folder)
+        finally:
+            os._exit(0)                 # pylint: disable=protected-access
+    if child > 0:
+        os.close(begun)
+        os.read(ready, 1)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

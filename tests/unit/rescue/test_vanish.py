@@ -1,6 +1,7 @@
 """The end of a sender whose controller is gone: nothing of its spool stays, whatever its other threads do meanwhile."""
 import os
 import threading
+import time
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import sender
 
@@ -17,6 +18,9 @@ def test_a_thread_that_goes_on_writing_leaves_nothing(tmp_path):
             threading.Thread(target=write_for_ever, args=[folder], daemon=True).start()
             sender.vanish(folder)
         assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == 9
+    until = time.monotonic() + 20
+    while os.listdir(str(tmp_path)) and time.monotonic() < until:
+        time.sleep(0.02)
     assert os.listdir(str(tmp_path)) == []
 
 
