@@ -121,7 +121,16 @@ class Root(object):
 
     def used_by(self) -> Dict[str, List[str]]:
         """{name of a volume: [ids of the containers that mount it]}."""
-        return {}
+        found: Dict[str, List[str]] = {}
+        for ident in self.container_ids():
+            for name in self.volume_names(ident):
+                if name and ident not in found.setdefault(name, []):
+                    found[name].append(ident)
+        return found
+
+    def volume_names(self, ident: str) -> List[Optional[str]]:
+        """Names of the volumes that a container mounts. An engine whose records name them need not read the whole container for it."""
+        return [mount.name for mount in self.container(ident).mounts if mount.type == 'volume']
 
     def volumes_with_users(self) -> Dict[str, model.Volume]:
         """The same as volumes() with `used_by`, and volumes that containers name but that are not there."""

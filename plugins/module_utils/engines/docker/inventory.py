@@ -169,16 +169,10 @@ class DataRoot(api.Root):
             self._volumes = {name: volume._replace(idmap=self.idmap) for name, volume in found.items()}
         return self._volumes
 
-    def used_by(self) -> Dict[str, List[str]]:
-        found = {}                      # type: Dict[str, List[str]]
-        for ident in self.container_ids():
-            known = self._containers.get(ident)
-            names = self._configs.volumes_of(ident) if known is None else [
-                mount.name for mount in known.mounts if mount.type == 'volume']
-            for name in names:
-                if name and ident not in found.setdefault(name, []):
-                    found[name].append(ident)
-        return found
+    def volume_names(self, ident: str) -> List[Optional[str]]:
+        if ident in self._containers:
+            return super().volume_names(ident)
+        return list(self._configs.volumes_of(ident))
 
     def lost_volume(self, name: str, users: List[str]) -> model.Volume:
         return volume_store.lost_volume(self._dir, name, {}, users)

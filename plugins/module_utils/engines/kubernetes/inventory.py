@@ -126,14 +126,6 @@ class KubernetesRoot(api.Root):
     def volumes(self) -> Dict[str, model.Volume]:
         return self._all_volumes().table
 
-    def used_by(self) -> Dict[str, List[str]]:
-        found: Dict[str, List[str]] = {}
-        for ident in self.container_ids():
-            for mount in self.container(ident).mounts:
-                if mount.type == 'volume' and mount.name and ident not in found.setdefault(mount.name, []):
-                    found[mount.name].append(ident)
-        return found
-
     def images(self) -> Iterator[model.Image]:
         return self._images.all()
 

@@ -138,14 +138,6 @@ class NerdctlRoot(api.Root):
             self._volumes = volumes.all_of(self._folders, self.path, self.idmap, anonymous)
         return self._volumes
 
-    def used_by(self) -> Dict[str, List[str]]:
-        found: Dict[str, List[str]] = {}
-        for ident in self.container_ids():
-            for mount in self.container(ident).mounts:
-                if mount.type == 'volume' and mount.name and ident not in found.setdefault(mount.name, []):
-                    found[mount.name].append(ident)
-        return found
-
     def lost_volume(self, name: str, users: List[str]) -> model.Volume:
         return volumes.lost(name, users, self.path)
 

@@ -149,16 +149,11 @@ class PodmanRoot(api.Root):
         top = store.driver.folders(layer)[0] if store is not None and layer else None
         return top.path if top is not None and not top.why else None
 
-    def used_by(self) -> Dict[str, List[str]]:
-        found: Dict[str, List[str]] = {}
-        for ident in self.container_ids():
-            config = self._state.configs.get(ident)
-            used = [metadata.text_of(item, 'volumeName') for item in metadata.list_of(config, 'namedVolumes')] if config else [
-                mount.name for mount in self.container(ident).mounts if mount.type == 'volume']
-            for name in used:
-                if name and ident not in found.setdefault(name, []):
-                    found[name].append(ident)
-        return found
+    def volume_names(self, ident: str) -> List[Optional[str]]:
+        config = self._state.configs.get(ident)
+        if not config:
+            return super().volume_names(ident)
+        return [metadata.text_of(item, 'volumeName') for item in metadata.list_of(config, 'namedVolumes')]
 
     def lost_volume(self, name: str, users: List[str]) -> model.Volume:
         return Volumes(self._root.disk, self.path, None, {}, self.idmap, self._layer_path).lost(name, users)
