@@ -94,31 +94,31 @@ def dead_root_of():
         yield get
 
 
-@pytest.fixture(scope='session')
-def dead_podman_of():
-    """dead_podman_of(kind): the rig.podman.DeadPodman of any of its KINDS, built once a session. Do not write into it."""
+@contextlib.contextmanager
+def once(build):
+    """Gives get(kind): what BUILD(kind) makes, once; closed at the end."""
     roots = {}
     with contextlib.ExitStack() as stack:
         def get(kind):
             with or_say(kind):
                 if kind not in roots:
-                    roots[kind] = podman.build(kind)
+                    roots[kind] = build(kind)
                     stack.callback(roots[kind].close)
             return roots[kind]
         yield get
 
 
 @pytest.fixture(scope='session')
+def dead_podman_of():
+    """dead_podman_of(kind): the rig.podman.DeadPodman of any of its KINDS, built once a session. Do not write into it."""
+    with once(podman.build) as get:
+        yield get
+
+
+@pytest.fixture(scope='session')
 def dead_kube_of():
     """dead_kube_of(kind): the rig.kube.DeadKube of any of its KINDS, built once a session. Do not write into it."""
-    roots = {}
-    with contextlib.ExitStack() as stack:
-        def get(kind):
-            with or_say(kind):
-                if kind not in roots:
-                    roots[kind] = kube.build(kind)
-                    stack.callback(roots[kind].close)
-            return roots[kind]
+    with once(kube.build) as get:
         yield get
 
 
