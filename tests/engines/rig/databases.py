@@ -20,25 +20,25 @@ _SUPERFLUOUS_PROGRAM = re.compile(r'aria_|myisam|mariadb-(?:binlog|upgrade|slap|
                                   r'(?:perror|innochecksum|resolve_stack_dump|replace|mariadbd-safe-helper)\Z')
 
 
-def ensure_tar():
-    """Path of a tar with the file system, made first if need be (a minute or two)."""
+def ensure_tar(suite=None):
+    """Path of a tar with the file system, made first if need be (a minute or two). SUITE: of Debian; None: the first of SUITES that is to be had."""
     need_root()
-    path = os.path.join(cache_dir(), 'databases-%s-v%d.tar' % (os.uname().machine, FORMAT))
+    path = os.path.join(cache_dir(), 'databases-%s%s-v%d.tar' % (suite + '-' if suite else '', os.uname().machine, FORMAT))
     if not os.path.exists(path):
         with cache_lock('databases'):
             if not os.path.exists(path):
-                _make(path)
+                _make(path, (suite,) if suite else SUITES)
     return path
 
 
-def _make(path):
+def _make(path, suites):
     tree, part = path + '.tree', path + '.part'
     script = '/usr/share/debootstrap/scripts/bookworm'
     if not os.path.exists(script):
         raise not_installed('debootstrap')
     reasons = []
     for mirror in newer.mirrors():
-        for suite in SUITES:
+        for suite in suites:
             shutil.rmtree(tree, ignore_errors=True)
             say('making an image with databases: debootstrap of %s' % suite)
             argv = ['unshare', '--mount', '--propagation', 'private', 'debootstrap', '--variant=minbase',
@@ -81,10 +81,12 @@ def _prepare(tree):
     os.makedirs(os.path.join(tree, 'srv/app'))
 
 
-def load(engine):
-    """Import the image into ENGINE."""
-    with open(ensure_tar(), 'rb') as handle:
-        done = subprocess.run(engine.enter('docker', 'import', '-', IMAGE), stdin=handle, stdout=subprocess.PIPE,
+def load(engine, suite=None):
+    """Import the image into ENGINE, that of SUITE under the tag that it has then -> its tag."""
+    image = '%s-%s' % (IMAGE, suite) if suite else IMAGE
+    with open(ensure_tar(suite), 'rb') as handle:
+        done = subprocess.run(engine.enter('docker', 'import', '-', image), stdin=handle, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise RigError('docker import failed: %s' % last_words(done.stdout))
+    return image
