@@ -13,6 +13,8 @@ description:
   - Finds the databases of containers by their content, lets the server of the container's own image recover each in a copy-on-write view of
     its layers and volumes, and writes what its own dump program says. No daemon, no network and no password is needed.
   - Knows PostgreSQL, MariaDB, MySQL, Redis, Valkey and SQLite. SQLite needs no program of the image.
+  - If layers of the container's image are lost, another image of the same host is used, if it has the same server of the same version. RV(dumps[].marks)
+    names it, as C(other_image). Without one the code is C(DUMP_LAYERS_LOST).
   - The disk is not written, and no access time on it changes. What recovery changes goes to memory or to a file in O(scratch_dir), and is
     thrown away.
   - A dump is an addition. It is smaller than the data and every later version can read it, but it is not exact. Rescue the raw data too, with
@@ -140,7 +142,7 @@ dumps:
     bytes: {description: Size of that file., type: int, returned: always}
     sha256: {description: Its checksum., type: str, returned: when one was written}
     counts: {description: Rows of each table in the recovered server., type: dict, returned: always}
-    marks: {description: 'What is good to know, such as the state in which the data were found.', type: list, elements: str, returned: always}
+    marks: {description: 'What is good to know, such as the state of the data, or C(other_image).', type: list, elements: str, returned: always}
     missing: {description: What is not in the dump., type: list, elements: str, returned: always}
     seconds: {description: How long it took., type: float, returned: always}
     log: {description: 'The end of what the server said, with secrets replaced.', type: str, returned: always}

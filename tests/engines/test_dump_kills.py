@@ -4,17 +4,20 @@ part, the dump loads into fresh servers of the same and of the next version, and
 Where the data lie (writable layer, named volume, bind) and when the engine dies is drawn by the seed. Only with LIFEBOAT_SOAK=N, N kills of
 PostgreSQL and of MariaDB each; LIFEBOAT_SOAK_FROM=S: the seeds from S on.
 """
+import contextlib
 import gzip
 import json
 import os
 import random
+import shutil
+import tarfile
 import time
 
 import pytest
 from rig import databases, listing, transactions
 from rig.common import RigError
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump import programs, run
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
@@ -111,3 +114,74 @@ def test_every_commit_that_a_client_was_told_of_is_in_the_dump(seed, engine, tmp
                           'marks': items[name]['marks']}))
         for rows in found.values():
             judge(items[name], kind, acknowledged[name], rows)
+
+
+def layer_of(engine, image):
+    """The folder of the one layer of IMAGE."""
+    return engine.outside(engine.api('GET', '/images/%s/json' % image)['GraphDriver']['Data']['UpperDir'])
+
+
+@pytest.mark.soak
+def test_another_image_serves_where_the_own_one_is_lost(start_engine, tmp_path):
+    """PostgreSQL in a volume, MariaDB in the writable layer; their image is lost, a newer one and one of the same version are there."""
+    engine = start_engine('debian-overlay2')
+    databases.load(engine)
+    databases.load(engine, NEXT)
+    other = str(tmp_path / 'other.tar')
+    shutil.copy(databases.ensure_tar(), other)
+    with tarfile.open(other, 'a') as archive:       # else it would be the same layer
+        archive.add(__file__, 'another')
+    databases.load_tar(engine, other, 'other:1')
+    os.unlink(other)
+    transactions.start(engine, 'postgresql', 'postgresql', 'volume')
+    transactions.start(engine, 'mariadb', 'mariadb', 'layer')
+    lost, same = layer_of(engine, databases.IMAGE), layer_of(engine, 'other:1')
+    uppers = under_load(engine, transactions.KINDS, random.Random(FROM))
+    engine.kill()
+    shutil.rmtree(lost)
+    items, unchanged = dumped(engine.host_root, tmp_path / 'out')
+    assert unchanged and sorted(items) == sorted(transactions.KINDS), items
+    for item in items.values():
+        assert item['marks'][-1] == 'other_image: other:1', item
+    assert items['mariadb']['status'] == 'partial' and items['mariadb']['missing'] == [programs.IN_LOST_LAYERS]
+    shutil.rmtree(same)
+    none, dummy = dumped(engine.host_root, tmp_path / 'none')
+    for item in none.values():
+        assert item['status'] == 'unsupported' and 'no other image of the host has the same server' in item['missing'][0], item
+    engine.start()
+    for kind in transactions.KINDS:
+        found = transactions.loaded(engine, kind, content(items[kind]), databases.IMAGE + '-' + NEXT)
+        judge(dict(items[kind], status='complete'), kind, transactions.told(uppers[kind]), found)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize('place', PLACES)
+def test_behind_a_user_namespace(place, start_engine, tmp_path):
+    """userns-remap: every owner on the disk is shifted."""
+    chance = random.Random(FROM)
+    engine = start_engine('debian-userns')
+    databases.load(engine)
+    for kind in transactions.KINDS:
+        transactions.start(engine, kind, kind, place)
+    uppers = under_load(engine, transactions.KINDS, chance)
+    engine.kill()
+    items, unchanged = dumped(engine.host_root, tmp_path)
+    assert unchanged and sorted(items) == sorted(transactions.KINDS), items
+    fresh(engine)
+    for kind in transactions.KINDS:
+        judge(items[kind], kind, transactions.told(uppers[kind]), transactions.loaded(engine, kind, content(items[kind])))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize('podman', ['podman-rootless', 'podman-root', 'podman-fuse'])
+def test_from_a_store_of_podman(podman, engine, tmp_path):
+    """Dumped by root, whoever's the store was; loaded on Docker."""
+    dead, uppers = transactions.killed_podman(podman, random.Random(FROM).random() * LONGEST)
+    with contextlib.closing(dead):
+        items, unchanged = dumped(dead.host_root, tmp_path)
+        assert unchanged and sorted(items) == sorted(uppers), items
+        acknowledged = {name: transactions.told(upper) for name, upper in uppers.items()}
+    fresh(engine)
+    for name, item in items.items():
+        kind = name.split('-')[0]
+        judge(item, kind, acknowledged[name], transactions.loaded(engine, kind, content(item)))

@@ -83,8 +83,12 @@ def _prepare(tree):
 
 def load(engine, suite=None):
     """Import the image into ENGINE, that of SUITE under the tag that it has then -> its tag."""
-    image = '%s-%s' % (IMAGE, suite) if suite else IMAGE
-    with open(ensure_tar(suite), 'rb') as handle:
+    return load_tar(engine, ensure_tar(suite), '%s-%s' % (IMAGE, suite) if suite else IMAGE)
+
+
+def load_tar(engine, path, image):
+    """Import a tar -> IMAGE, its tag."""
+    with open(path, 'rb') as handle:
         done = subprocess.run(engine.enter('docker', 'import', '-', image), stdin=handle, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False)
     if done.returncode:

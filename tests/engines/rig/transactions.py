@@ -7,7 +7,7 @@ import os
 import re
 from typing import Dict, NamedTuple
 
-from . import databases, scenario
+from . import databases, podman, scenario
 
 WRITERS = 3                             # of each database
 # what each writer was told, one number in a line; on the disk of the container, so it is there after its end
@@ -110,6 +110,8 @@ def start(engine, kind, name, place, image=databases.IMAGE):
         source = '/srv/' + name if place == 'bind' else name
         if place == 'bind':
             os.makedirs(engine.outside(source))
+            if engine.kind.userns:
+                os.chown(engine.outside(source), 100000, 100000)
         options = ['-v', '%s:%s' % (source, what.folder)]
         owner = what.user + ':' + what.user
         engine.docker('run', '--rm', '--network', 'none', *options, image, 'chown', owner, what.folder)
@@ -123,3 +125,38 @@ def loaded(engine, kind, sql, image=databases.IMAGE) -> Dict[int, Rows]:
     if kind == 'postgresql':            # it exists in every cluster
         sql = re.sub(rb'(?m)^CREATE ROLE "postgres";$', b'', sql)
     return rows(engine.docker('run', '--rm', '-i', '--network', 'none', '--user', what.user, image, 'bash', '-c', what.fresh, stdin=sql))
+
+
+# the same with Podman, whose scenario this is: see podman.build(); $SERVER_KIND, $LOAD_KIND are scripts
+_PODMAN = r'''
+set -eu
+cd /
+podman import "$SCRATCH/databases.tar" localhost/databases:1 >/dev/null
+begin() { # name user server load options
+    name=$1 user=$2 server=$3 load=$4; shift 4
+    podman run -d --cgroups=disabled --name "$name" --user "$user" "$@" localhost/databases:1 bash -c "$server" >/dev/null
+    podman exec -d "$name" bash -c "$load" >/dev/null
+    upper=$(podman inspect --format '{{.GraphDriver.Data.UpperDir}}' "$name")
+    echo "$name $upper" >>"$TRUTH/uppers"
+}
+for place in layer volume; do
+    options=; [ $place = layer ] || options="--volume pg-data:/var/lib/postgresql/data"
+    begin postgresql-$place postgres "$PG_SERVER" "$PG_LOAD" $options
+    options=; [ $place = layer ] || options="--volume my-data:/var/lib/mysql"
+    begin mariadb-$place mysql "$MARIADB_SERVER" "$MARIADB_LOAD" $options
+done
+while read -r name upper; do
+    for w in 1 2 3; do until podman exec "$name" test -s /tmp/told.$w; do sleep 0.2; done; done
+done <"$TRUTH/uppers"
+: >"$TRUTH/ready"
+sleep 100000
+'''
+
+
+def killed_podman(kind, pause):
+    """(podman.DeadPodman of a KIND with four databases under load, {container: its writable layer}); it was killed after PAUSE seconds."""
+    pg, maria = KINDS['postgresql'], KINDS['mariadb']
+    dead = podman.build(kind, _PODMAN, {'databases.tar': databases.ensure_tar()}, pause, {
+        'PG_SERVER': pg.server, 'PG_LOAD': pg.load, 'MARIADB_SERVER': maria.server, 'MARIADB_LOAD': maria.load})
+    with open(dead.truth('uppers'), encoding='utf-8') as lines:
+        return dead, {name: dead.host_root + upper for name, upper in (line.split() for line in lines)}
