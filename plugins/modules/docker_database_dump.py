@@ -24,7 +24,8 @@ options:
     description:
       - V(source) dumps in place, out of the data root of a dead host. Only root may do that.
       - V(bundle) dumps out of bundles that were rescued before, on any machine with an architecture that the images run on. Each bundle in
-        O(path) is verified and unpacked into O(scratch_dir) while it is worked on. It needs its C(image) or C(rootfs), and the data.
+        O(path) is verified and unpacked into O(scratch_dir) while it is worked on. It needs the data, and its C(image) or C(rootfs), or another
+        bundle of the same host in O(path) that has an image with the same server. At most five are tried.
         Use this where a disk is failing, so that it is read only once.
       - From bundles an ordinary user can dump, too, where the system allows user namespaces (Linux 5.11 or later, C(user.max_user_namespaces)
         above 0, no rule of AppArmor or SELinux against it). It cannot be done in a container without the capability C(SYS_ADMIN).

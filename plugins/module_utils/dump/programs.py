@@ -78,9 +78,9 @@ def _images(host: Any, container: model.Container) -> Iterator[Tuple[Tuple[model
         for image in root.images():
             if image.status == model.COMPLETE and image.layers and all(layer.path and layer.status == model.COMPLETE for layer in image.layers):
                 found.setdefault(image.id, image)
-    called = _repository(container.image_reference or '')
+    called = repository(container.image_reference or '')
     images = sorted(found.values(), key=lambda image: image.created or '', reverse=True)
-    images.sort(key=lambda image: called not in map(_repository, image.references))     # stable: the newest stay first
+    images.sort(key=lambda image: called not in map(repository, image.references))     # stable: the newest stay first
     for image in images[:MAX_TRIED]:
         layers = tuple(model.Layer(layer.path, layer.encoding) for layer in reversed(image.layers))
         if usable(layers):
@@ -92,7 +92,7 @@ def _name(image: model.Image) -> str:
     return image.references[0] if image.references else image.id
 
 
-def _repository(reference: str) -> str:
+def repository(reference: str) -> str:
     """A reference without its tag and digest."""
     name = reference.partition('@')[0]
     head, slash, tail = name.rpartition('/')

@@ -44,7 +44,9 @@ COUNTS, NONE = 'counts', 'none'
 FAILED = 'failed'
 NOT_NAME = re.compile(r'[^A-Za-z0-9_.-]')
 MAX_COUNTS = 20000                      # tables in a result
-LAYERS_LOST = 'layers of the container are missing, so its programs are not there, and no other image of the host has the same server for its data'
+MAX_UNPACKED = 5                        # images of other bundles that are unpacked to be tried
+NO_OTHER = 'no other image of the host has the same server for its data'
+LAYERS_LOST = 'layers of the container are missing, so its programs are not there, and ' + NO_OTHER
 NEXT_STEPS = {
     'DUMP_BUNDLE_REFUSED': 'docker_bundle_info says what is wrong with a bundle. Rescue again, or copy it again.',
     'DUMP_FOREIGN_ARCH': 'Rescue the data and restore them on a host with that processor.',
@@ -82,7 +84,8 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
     problems: List[model.Problem] = []
     dumps: List[Dict[str, Any]] = []
     number, seen, done = 0, {}, set()
-    for path in reading.find_bundles(request.path):
+    paths = reading.find_bundles(request.path)
+    for path in paths:
         if fsinfo.lies_inside(request.dest, path):
             raise LifeboatError('dest %s lies inside the bundle %s, which must stay as it is' % (wording.text(request.dest), wording.text(path)))
         code, why = 'DUMP_BUNDLE_REFUSED', ''
@@ -92,7 +95,8 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
                     selection.matches(each, source.id, source.name) for each in request.containers):
                 continue
             number += 1
-            with unpacked.opened(source, request.scratch_dir or SCRATCH) as (host, record):
+            others = functools.partial(_other_images, paths, source, seen)
+            with unpacked.opened(source, request.scratch_dir or SCRATCH, others) as (host, record):
                 folder = _host_folder(request, path)
                 if (folder, _folder_name(record)) in done:
                     raise LifeboatError('another bundle of the same container was dumped before it; give the path of one bundle')
@@ -113,6 +117,25 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
         raise LifeboatError('; '.join([item.message for item in problems[:3]]) or 'No database that can be dumped was found in %d bundles of containers'
                             % number)
     return _result(dumps, problems)
+
+
+def _other_images(paths: List[bytes], own: sources.Source, seen: Dict[Tuple[int, int, int, int], str]) -> Iterator[sources.Source]:
+    """Other bundles of the same host out of PATHS that have an image, verified, the likeliest first; each image once. SEEN: see sources.read()."""
+    found = []
+    for path in paths:
+        if path != own.info.path and os.path.dirname(path) == os.path.dirname(own.info.path):
+            info = reading.inspect_bundle(path, False)
+            source = sources.of_info(info) if not info.differences else None
+            if source is not None and source.kind == 'container' and (source.of('image') or source.of('rootfs')):
+                found.append(source)
+    called = programs.repository(own.definition.image)
+    found.sort(key=lambda source: programs.repository(source.definition.image) != called)
+    images = {source.image_digest or source.id: source for source in reversed(found)}
+    for source in sorted(images.values(), key=found.index)[:MAX_UNPACKED]:
+        try:
+            yield sources.read(source.info.path, None, seen)
+        except LifeboatError:           # it is told when its own turn comes
+            continue
 
 
 def dump(host: Any, request: Request) -> Dict[str, Any]:
@@ -187,9 +210,13 @@ def one(host: Any, request: Request, codec: compress.Codec, files: 'Files', data
     reason = _reason(database)
     if reason is not None:
         return refuse(*reason)
-    offers = programs.of(host, database, kind)
+    try:
+        offers = programs.of(host, database, kind)
+    except Refused as exc:
+        return refuse(exc.code, str(exc))
     if not offers:
-        return refuse('DUMP_LAYERS_LOST', LAYERS_LOST)
+        why = getattr(database.root, 'why_lost', '')
+        return refuse('DUMP_LAYERS_LOST', '%s; %s' % (why, NO_OTHER) if why else LAYERS_LOST)
     if not any(not offer.layers or programs.usable(offer.layers) for offer in offers):
         return refuse('DUMP_UNSAFE_HERE', 'the kernel cannot show layers of this storage driver (%s)' % ', '.join(
             sorted({layer.encoding for layer in offers[0].layers})))
