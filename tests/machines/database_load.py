@@ -14,8 +14,9 @@ from rig.common import cache_dir, cache_lock, run, say
 FORMAT = 1
 WRITERS = 2                             # of each database
 SUPERFLUOUS = ('usr/share/perl', 'usr/share/perl5', 'usr/lib/x86_64-linux-gnu/perl', 'usr/lib/x86_64-linux-gnu/perl5', 'usr/lib/x86_64-linux-gnu/gconv',
-               'usr/share/zoneinfo', 'usr/lib/apt', 'usr/lib/systemd', 'usr/lib/udev', 'var/lib/dpkg', 'var/lib/redis', 'etc/mysql/mariadb.conf.d')
-_DROPPED = re.compile(r'(redis|perl|mariadb-|apt|dpkg|mysql)')
+               'usr/share/zoneinfo/right', 'usr/share/zoneinfo/posix', 'usr/lib/apt', 'usr/lib/systemd', 'usr/lib/udev', 'var/lib/dpkg', 'var/cache/debconf',
+               'etc/mysql/mariadb.conf.d')
+_DROPPED = re.compile(r'(redis|perl|mariadb-|apt|dpkg|mysql|my_|resolveip|openssl)')
 # a line of the console: DATABASE WRITER NUMBER, twice, so that a line that was cut or mixed is not taken for a whole one
 ACKNOWLEDGED = re.compile(r'^ack (pg|my) (\d) (\d+) \1\2\3$')
 CREATED = re.compile(r'^made (pg|my) ([0-9a-f]{64}) \1$')
@@ -55,15 +56,15 @@ begin() {{ # name user volume or nothing
 }}
 begin pg postgres {pg}
 begin my mysql {my}
-while sleep 5; do docker ps -q | wc -l; done
+while sleep 5; do [ $(docker ps -q | wc -l) = 2 ] || {{ docker logs --tail 5 pg; docker logs --tail 5 my; exit 5; }}; done
 '''
 
 
 def image():
     """Path of the tar, made first if need be (some seconds)."""
-    path = os.path.join(cache_dir(), 'databases-guest-%s-v%d.tar' % (os.uname().machine, FORMAT))
+    path = os.path.join(cache_dir(), 'guest-databases-%s-v%d.tar' % (os.uname().machine, FORMAT))
     source = databases.ensure_tar()
-    with cache_lock('databases-guest'):
+    with cache_lock('guest-databases'):
         if not os.path.exists(path):
             tree = tempfile.mkdtemp(prefix='lb-databases-', dir=cache_dir())
             try:

@@ -15,6 +15,7 @@ from .find import Database
 from .target import Kind, picked
 
 MAX_TRIED = 100                         # images; each takes a fraction of a second
+BY_NAME = (model.AUFS, model.FUSE_OVERLAYFS)
 # what a driver says of an image that does not fit, so that the next one is tried
 UNFIT = ('DUMP_NO_BINARY', 'DUMP_VERSION_MISMATCH', 'DUMP_FOREIGN_ARCH')
 IN_LOST_LAYERS = 'layers of its image are lost: what was in the folder of the data there, and was never changed, is missing'
@@ -50,7 +51,7 @@ def of(host: Any, database: Database, kind: Kind) -> List[Programs]:
 def usable(layers: Iterable[model.Layer]) -> bool:
     """Whether the kernel can show LAYERS together."""
     encodings = {layer.encoding for layer in layers}
-    return encodings == {model.PLAIN} or encodings <= {model.OVERLAY} or encodings <= {model.OVERLAY_USER}
+    return len(encodings) == 1 and encodings <= set((model.PLAIN, model.OVERLAY, model.OVERLAY_USER) + BY_NAME)
 
 
 def _whole_copy(layer: Any) -> bool:

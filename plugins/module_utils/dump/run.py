@@ -354,7 +354,8 @@ def _attempt(request: Request, database: find.Database, kind: Kind, attempt: int
         layers = offer.layers or (model.Layer(works[1], model.OVERLAY),)
         paths = tuple(layer.path for layer in layers if layer.path is not None)
         scene = view.Scene(paths[:1] if layers[0].encoding == model.PLAIN else paths, offer.places + tuple(_places(database.container)), works[0],
-                           scratch.size, scratch.in_memory, layers[0].encoding == model.OVERLAY_USER, os.geteuid() != 0)
+                           scratch.size, scratch.in_memory, layers[0].encoding == model.OVERLAY_USER, os.geteuid() != 0,
+                           layers[0].encoding in programs.BY_NAME)
         asked = Target(database.engine, os.fsencode(database.path), database.version, offer.environment, attempt, request.verify == COUNTS,
                        bool(offer.image))
         return box.run(scene, functools.partial(_work, kind.dump, asked), Limits(request.timeout, request.memory, file=scratch.size), deliver)

@@ -55,7 +55,7 @@ def test_lost_layers_do_not_matter_where_the_top_is_a_whole_copy():
 
 def test_images_that_are_whole_the_same_name_first_then_the_newest():
     host = Host(image('old:1', '1'), image('broken:1', '9', model.PARTIAL), image('new:1', '3'), image('shop/db:0', '0'),
-                image('fuse:1', '4', encoding=model.FUSE_OVERLAYFS))
+                image('other:1', '4', encoding='another'))
     found = programs.of(host, database('/data/pg', '/top', [VOLUME]), postgresql.KIND)
     assert names(found) == ['shop/db:0', 'new:1', 'old:1'] and [layer.path for layer in found[0].layers] == [b'/l/top', b'/l/low']
 
