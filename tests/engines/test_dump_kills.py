@@ -156,11 +156,11 @@ def test_another_image_serves_where_the_own_one_is_lost(start_engine, tmp_path):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize('place', PLACES)
-def test_behind_a_user_namespace(place, start_engine, tmp_path):
-    """userns-remap: every owner on the disk is shifted."""
+@pytest.mark.parametrize('kind, place', [('debian-userns', place) for place in PLACES] + [('debian-rootless', 'volume')])
+def test_behind_a_user_namespace(kind, place, start_engine, tmp_path):
+    """userns-remap, and an engine without root: every owner on the disk is shifted. Dumped by root."""
     chance = random.Random(FROM)
-    engine = start_engine('debian-userns')
+    engine = start_engine(kind)
     databases.load(engine)
     for kind in transactions.KINDS:
         transactions.start(engine, kind, kind, place)

@@ -44,6 +44,8 @@ def of(host: Any, database: Database, kind: Kind) -> List[Programs]:
     places, lacking = data
     if not kind.needs_image:
         return [Programs((), environment, places, '', lacking)]
+    if not kind.other_image:
+        return []
     own = {name: value for name, value in environment.items() if name not in ('PATH', 'LD_LIBRARY_PATH')}
     return [Programs(layers, dict(own, **its), places, name, lacking) for layers, its, name in _images(host, container)]
 

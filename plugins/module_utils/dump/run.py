@@ -46,7 +46,8 @@ NOT_NAME = re.compile(r'[^A-Za-z0-9_.-]')
 MAX_COUNTS = 20000                      # tables in a result
 MAX_UNPACKED = 5                        # images of other bundles that are unpacked to be tried
 NO_OTHER = 'no other image of the host has the same server for its data'
-LAYERS_LOST = 'layers of the container are missing, so its programs are not there, and ' + NO_OTHER
+NONE_OTHER = 'another image is not used for this kind of database'
+LAYERS_LOST = 'layers of the container are missing, so its programs are not there'
 NEXT_STEPS = {
     'DUMP_BUNDLE_REFUSED': 'docker_bundle_info says what is wrong with a bundle. Rescue again, or copy it again.',
     'DUMP_FOREIGN_ARCH': 'Rescue the data and restore them on a host with that processor.',
@@ -215,8 +216,8 @@ def one(host: Any, request: Request, codec: compress.Codec, files: 'Files', data
     except Refused as exc:
         return refuse(exc.code, str(exc))
     if not offers:
-        why = getattr(database.root, 'why_lost', '')
-        return refuse('DUMP_LAYERS_LOST', '%s; %s' % (why, NO_OTHER) if why else LAYERS_LOST)
+        why = getattr(database.root, 'why_lost', '') or LAYERS_LOST
+        return refuse('DUMP_LAYERS_LOST', '%s; %s' % (why, NO_OTHER if kind.other_image else NONE_OTHER))
     if not any(not offer.layers or programs.usable(offer.layers) for offer in offers):
         return refuse('DUMP_UNSAFE_HERE', 'the kernel cannot show layers of this storage driver (%s)' % ', '.join(
             sorted({layer.encoding for layer in offers[0].layers})))
@@ -320,7 +321,7 @@ def _each_image(request: Request, database: find.Database, kind: Kind, offers: L
             entry['missing'] += offer.lacking
             entry['status'] = model.PARTIAL
         return code, ended
-    raise Refused('DUMP_LAYERS_LOST', '%s (%d were tried)' % (LAYERS_LOST, len(offers)))
+    raise Refused('DUMP_LAYERS_LOST', '%s; %s (%d were tried)' % (getattr(database.root, 'why_lost', '') or LAYERS_LOST, NO_OTHER, len(offers)))
 
 
 def _tries(request: Request, database: find.Database, kind: Kind, offer: programs.Programs, scratch: _Scratch, place: _Place,

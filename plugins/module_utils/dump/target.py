@@ -27,6 +27,7 @@ class Kind(NamedTuple):
     choose: Callable[[List[str]], List[str]] = list     # of the paths that were found, those of one server are one
     proven: bool = False                # with servers of several versions, killed while they wrote
     needs_image: bool = True            # programs of an image read the data
+    other_image: bool = False           # those of another image may, see refuse_other_version()
     beside: bool = False                # a path is of a file, or a folder, in the folder of the data
 
 

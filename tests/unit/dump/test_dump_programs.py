@@ -86,6 +86,10 @@ def test_nothing_can_be_done_without_the_folder_or_without_images(tmp_path):
     assert programs.of(Host(image('db:2', '2')), database('/dump.rdb', tmp_path), redis.KIND) == []
 
 
+def test_a_kind_whose_versions_are_not_compared_takes_no_other_image():
+    assert programs.of(Host(image('db:2', '2')), database('/data', '/top', [VOLUME]), postgresql.KIND._replace(other_image=False)) == []
+
+
 def test_a_kind_that_needs_no_program_of_an_image_takes_none(tmp_path):
     (tmp_path / 'srv').mkdir()
     found = programs.of(Host(image('db:2', '2')), database('/srv/app.db', tmp_path), sqlite.KIND)
@@ -129,5 +133,5 @@ def test_where_no_image_has_it_one_sentence_says_so(monkeypatch):
     monkeypatch.setattr(run, '_attempt', lambda *dummy: ended('DUMP_NO_BINARY'))
     place = run._Place(run.compress.pick('none'), type('Files', (), {'path': staticmethod(lambda name: b'')}), 'x')
     with pytest.raises(Refused, match=r'no other image of the host has the same server for its data \(2 were tried\)') as refused:
-        run._each_image(run.Request(b''), None, postgresql.KIND, offers, None, place, {'seconds': 0, 'marks': []})
+        run._each_image(run.Request(b''), database('/data'), postgresql.KIND, offers, None, place, {'seconds': 0, 'marks': []})
     assert refused.value.code == 'DUMP_LAYERS_LOST'

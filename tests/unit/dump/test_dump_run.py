@@ -138,7 +138,7 @@ def test_sqlite_needs_no_image_in_the_bundle(rescued, tmp_path, as_root):
 
 
 def test_a_bundle_without_programs_is_refused_by_name(rescued, tmp_path, as_root, monkeypatch):
-    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True))
+    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True, other_image=True))
     found = from_bundle(rescued['data'], tmp_path)
     assert [item['status'] for item in found['dumps']] == ['unsupported'] and not found['changed']
     said = [item['message'] for item in found['problems'] if item['code'] == 'DUMP_LAYERS_LOST']
@@ -148,7 +148,7 @@ def test_a_bundle_without_programs_is_refused_by_name(rescued, tmp_path, as_root
 @pytest.mark.parametrize('what, beside, serves', [('image', 'box', True), ('rootfs', 'box', True), ('image', 'other', False), ('data', 'box', False)])
 def test_the_image_of_another_bundle_of_the_host_serves(rescued, tmp_path, as_root, monkeypatch, what, beside, serves):
     """Never that of another host."""
-    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True))
+    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True, other_image=True))
     shutil.copytree(rescued['data'], str(tmp_path / 'all' / 'box' / 'data'))
     shutil.copytree(rescued[what], str(tmp_path / 'all' / beside / 'serves'))
     found = from_bundle(tmp_path / 'all', tmp_path)
@@ -157,7 +157,7 @@ def test_the_image_of_another_bundle_of_the_host_serves(rescued, tmp_path, as_ro
 
 
 def test_without_room_for_another_image_it_is_said(rescued, tmp_path, as_root, monkeypatch):
-    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True))
+    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True, other_image=True))
     shutil.copytree(rescued['data'], str(tmp_path / 'box' / 'data'))
     shutil.copytree(rescued['image'], str(tmp_path / 'box' / 'serves'))
     monkeypatch.setattr(unpacked, '_bytes_of_layers', lambda source: 1 << 60 if source.of('image') else 0)

@@ -142,4 +142,4 @@ def quoted(name: str) -> str:
     return '`%s`' % name.replace('`', '``')
 
 
-KIND = Kind(('mysql', 'mariadb'), '.sql', dump, len(ATTEMPTS))
+KIND = Kind(('mysql', 'mariadb'), '.sql', dump, len(ATTEMPTS), other_image=True)

@@ -91,4 +91,4 @@ def choose(paths: List[str]) -> List[str]:
         path.endswith('.aof') or os.path.dirname(path) not in files)]
 
 
-KIND = Kind(('redis', 'valkey'), '.rdb', dump, extra=1.0, proven=True, choose=choose, beside=True)
+KIND = Kind(('redis', 'valkey'), '.rdb', dump, extra=1.0, proven=True, choose=choose, other_image=True, beside=True)
