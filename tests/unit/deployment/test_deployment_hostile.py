@@ -2,6 +2,7 @@
 import errno
 import os
 
+import boltwriter
 import pytest
 from deployhost import DeployHost
 
@@ -176,3 +177,19 @@ def test_a_disk_that_cannot_be_read_is_no_whole_deployment(host, monkeypatch, nu
     monkeypatch.setattr(HostRoot, '_walk', walk)
     found = host.gather()
     assert found.status == status and kind in {word for dummy, word in left(found)}
+
+
+def test_a_part_of_the_database_of_portainer_that_is_damaged_is_said(host):
+    home = host.volume('p')
+    stacks = {number.to_bytes(8, 'big'): b'{"Id":%d,"Name":"s%d","EntryPoint":"c.yml","X":"%s"}' % (number, number, b'x' * 1500) for number in range(1, 30)}
+    boltwriter.write(home + '/portainer.db', {b'stacks': stacks})
+    size = os.path.getsize(home + '/portainer.db')
+    for place in range(2 * 4096, size, 4096):
+        os.unlink(home + '/portainer.db')
+        boltwriter.write(home + '/portainer.db', {b'stacks': stacks})
+        with open(home + '/portainer.db', 'r+b') as out:
+            out.seek(place)
+            out.write(b'\xff' * 4096)
+        found = host.gather()
+        assert found.status == 'partial' or len(found.document['deployments']) == 29, place
+    assert found.status == 'partial'

@@ -234,7 +234,8 @@ def test_a_worker_and_its_tasks(root):
 
 @pytest.mark.parametrize('broken, status, said', [
     ('swarm', 'lost', 'swarm cannot be read'), ('swarm/raft', 'lost', 'raft cannot be read'), ('swarm/certificates', 'lost', 'certificates cannot be read'),
-    ('swarm/raft/wal-v3-encrypted', 'partial', 'wal-v3-encrypted cannot be read'), ('swarm/raft/snap-v3-encrypted', 'partial', 'snap-v3-encrypted cannot be read')])
+    ('swarm/raft/wal-v3-encrypted', 'partial', 'wal-v3-encrypted cannot be read'),
+    ('swarm/raft/snap-v3-encrypted', 'partial', 'snap-v3-encrypted cannot be read')])
 @pytest.mark.parametrize('number', [errno.EIO, errno.EACCES])
 def test_a_folder_that_cannot_be_read_is_no_missing_one(root, monkeypatch, broken, status, said, number):
     """Neither a worker, nor an older state, nor no swarm at all."""
