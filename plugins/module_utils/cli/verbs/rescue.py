@@ -116,4 +116,4 @@ def status(result: Dict[str, Any]) -> int:
     if not statuses or all(item == 'lost' for item in statuses):
         return NOTHING
     whole = all(item == 'complete' for item in statuses)
-    return WHOLE if whole and not any(item['severity'] == 'critical' for item in result['problems']) else PARTIAL
+    return WHOLE if whole and not any(item['severity'] == 'critical' or item['loses_data'] for item in result['problems']) else PARTIAL

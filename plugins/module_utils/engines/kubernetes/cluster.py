@@ -4,6 +4,7 @@ mounts and volumes: no value of an environment, no Secret, no ConfigMap.
 
 Objects are protobuf behind `k8s\\0` (apimachinery pkg/runtime/serializer/protobuf; core/v1/generated.proto), or JSON.
 """
+import errno
 import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -48,21 +49,32 @@ def load(disk: Any, paths: Tuple[bytes, ...]) -> Tuple[Cluster, List[model.Probl
     for path in paths:
         try:
             place = disk.resolve(path)
-        except OSError:
+        except FileNotFoundError:
             continue
+        except OSError as exc:
+            if exc.errno in (errno.ENOTDIR, errno.ELOOP):
+                continue
+            return Cluster(), [_unread(wording.text(path), metadata.describe(exc), 'Specifications of pods are not known from it.')]
         objects: Dict[bytes, bytes] = {}
+        notes: List[str] = []
         try:
-            for key, value in _sqlite(place) if path.endswith(b'/state.db') else _etcd(place):
+            for key, value in _sqlite(place, notes) if path.endswith(b'/state.db') else _etcd(place, notes):
                 if value is None:
                     objects.pop(key, None)
-                elif len(objects) < MAX_OBJECTS:
+                elif len(objects) < MAX_OBJECTS or key in objects:
                     objects[key] = value
+                else:
+                    notes[:] = ['it has more than %d pods and claims' % MAX_OBJECTS]
         except (OSError, ValueError) as exc:
             why = metadata.describe(exc) if isinstance(exc, OSError) else str(exc)
-            return Cluster(), [problem('CLUSTER_DB_UNREAD', wording.text(place), 'The database of the API server, %s: %s. Specifications of pods are not '
-                                       'known from it.' % (wording.text(place), why), 'Containers, layers, volumes and logs were found without it.')]
-        return _made(objects), []
+            return Cluster(), [_unread(wording.text(place), why, 'Specifications of pods are not known from it.')]
+        return _made(objects), [_unread(wording.text(place), notes[0], 'Some specifications of pods are not known from it.')] if notes else []
     return Cluster(), []
+
+
+def _unread(shown: str, why: str, then: str) -> model.Problem:
+    return problem('CLUSTER_DB_UNREAD', shown, 'The database of the API server, %s: %s. %s' % (shown, why, then),
+                   'Containers, layers, volumes and logs were found without it.')
 
 
 def _kind_of(key: bytes) -> str:
@@ -79,10 +91,13 @@ def _read(place: bytes, name: bytes, limit: int) -> bytes:
             os.close(fd)
 
 
-def _etcd(place: bytes) -> Iterator[Tuple[bytes, Optional[bytes]]]:
-    """Yield (key, value or None where it was deleted), in the order of revisions: the last one counts."""
+def _etcd(place: bytes, notes: List[str]) -> Iterator[Tuple[bytes, Optional[bytes]]]:
+    """Yield (key, value or None where it was deleted), in the order of revisions: the last one counts. NOTES gets what of
+    the file cannot be read."""
     from ...formats import boltdb  # long, and most nodes have no such file
     database = boltdb.open_db(_read(place, os.path.basename(place), MAX_DB))
+    if database.trouble:
+        notes.append(database.trouble)
     bucket = database.root.bucket(b'key', errors=[])
     for revision, raw in bucket.items(errors=[]) if bucket is not None else ():
         try:
@@ -93,13 +108,16 @@ def _etcd(place: bytes) -> Iterator[Tuple[bytes, Optional[bytes]]]:
             yield found[1], None if len(revision) == TOMBSTONE else found.get(5, b'')
 
 
-def _sqlite(place: bytes) -> Iterator[Tuple[bytes, Optional[bytes]]]:
+def _sqlite(place: bytes, notes: List[str]) -> Iterator[Tuple[bytes, Optional[bytes]]]:
     """The same of kine. Rows come in the order of their ids."""
     from ...formats import sqlite
     name = os.path.basename(place)
     try:
         wal = _read(place, name + b'-wal', MAX_DB)
-    except OSError:
+    except FileNotFoundError:
+        wal = b''
+    except OSError as exc:
+        notes.append('its newest changes, %s-wal, cannot be read: %s' % (name.decode('ascii', 'replace'), metadata.describe(exc)))
         wal = b''
     database = sqlite.Db(_read(place, name, MAX_DB), wal=wal)
     if 'kine' not in database.tables:
