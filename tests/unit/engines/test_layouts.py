@@ -92,6 +92,43 @@ def test_folders_that_only_have_the_name_are_no_roots(tmp_path):
     assert not [each for each in found.problems if 'srv/docker' in each.object or 'volume1' in each.object]
 
 
+FRESH = ('containers', 'buildkit', 'image/overlay2/layerdb', 'network/files', 'overlay2/l', 'plugins', 'swarm', 'tmp', 'volumes')
+
+
+@pytest.mark.parametrize('fresh', ['var/lib/docker', 'volume1/@docker', 'mnt/data/docker'])
+@pytest.mark.parametrize('place', ['var/lib/docker.old', 'pool/apps/data/engine', 'backup'])
+def test_a_root_that_is_still_empty_does_not_hide_the_old_one(fresh, place, tmp_path):
+    """Docker was installed again, or started without its disk: it made a new root, the data lie where they always lay."""
+    root = build(tmp_path, place)
+    for name in FRESH:
+        (root / fresh / name).mkdir(parents=True)
+    (root / 'etc').mkdir()
+    (root / 'etc/passwd').write_text('root:x:0:0::/root:/bin/sh\n')
+    assert [os.fsdecode(each.path) for each in roots(root)] == [str(root / place)]
+
+
+@pytest.mark.parametrize('beside', ['etc/passwd', ''])
+@pytest.mark.parametrize('folder', ['', 'srv/docker', 'opt/lab/stacks'])
+def test_folders_of_people_with_all_the_names_are_no_root(folder, beside, tmp_path):
+    root = build(tmp_path, 'data/docker')
+    for name in ('containers/web/data', 'volumes/shop', 'image/raw', 'swarm/stacks', 'network/dns', 'overlay2', 'plugins', 'buildkit'):
+        (root / folder / name).mkdir(parents=True)
+    if beside:
+        (root / 'etc').mkdir()
+        (root / beside).write_text('root:x:0:0::/root:/bin/sh\n')
+    found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
+    assert [os.fsdecode(each.path) for each in found.roots] == [str(root / 'data/docker')]
+
+
+def test_a_root_with_a_telling_name_is_found_before_the_search_ends(tmp_path, monkeypatch):
+    root = build(tmp_path, 'z/backup/old-docker/root')
+    for one in range(20):
+        for two in range(20):
+            (root / ('%d/%d/x' % (one, two))).mkdir(parents=True)
+    monkeypatch.setattr(layouts, 'MAX_FOLDERS', 430)
+    assert [os.fsdecode(each.path) for each in roots(root)] == [str(root / 'z/backup/old-docker/root')]
+
+
 def test_a_disk_with_many_folders_and_no_root_ends_soon(tmp_path, monkeypatch):
     root = tmp_path / 'dead'
     for one in range(20):
