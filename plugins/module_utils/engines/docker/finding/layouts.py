@@ -147,7 +147,8 @@ def searched(scan: Any) -> Iterator[Claim]:
     was found: MAX_FOLDERS and MAX_SECONDS bound it."""
     scan.looked.append('every folder down to %d levels' % MAX_DEPTH)
     deadline, left = time.time() + MAX_SECONDS, MAX_FOLDERS
-    todo, likely = collections.deque([(b'', 0)]), collections.deque()  # type: Deque[Tuple[bytes, int]], Deque[Tuple[bytes, int]]
+    todo: Deque[Tuple[bytes, int]] = collections.deque([(b'', 0)])
+    likely: Deque[Tuple[bytes, int]] = collections.deque()
     while (todo or likely) and left and time.time() < deadline:
         folder, depth = (likely or todo).popleft()
         left -= 1
