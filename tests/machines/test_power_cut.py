@@ -7,7 +7,8 @@ Every file whose fsync had returned is in the bundles, every container that dock
 damaged, nothing crashes, the disk stays as it is. LIFEBOAT_CUTS (default 2) cuts, LIFEBOAT_SOAK times as many in a soak;
 LIFEBOAT_CUT_KINDS narrows them.
 
-The machine of each file system is booted once, kept when dockerd is up, and goes on from there for each cut.
+The machine of each file system is booted once, kept when dockerd is up, and goes on from there for each cut. LIFEBOAT_KEPT: a folder
+where they stay for the next run.
 """
 import hashlib
 import json
@@ -62,21 +63,25 @@ def keep_one_of_each_kind(tmp_path_factory):
         guest.ensure()
     except guest.NotHere as why:
         (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
-    found = {}
+    place = os.environ.get('LIFEBOAT_KEPT') or str(tmp_path_factory.mktemp('kept'))
+    return lambda kind: keep(place, kind)
 
-    def kept(kind):
-        if kind not in found:
-            system, initrd = KINDS[kind]
-            folder = str(tmp_path_factory.mktemp('kept'))
-            disks = []
-            if system != 'root':
-                disks = [os.path.join(folder, 'docker.qcow2')]
-                subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', disks[0], '2G'], check=True)
-            with guest.turn(), guest.Guest(folder, loads.job(system), disks, 'writeback', initrd) as machine:
-                machine.wait('load: ready', guest.BOOT_SECONDS)
-                found[kind] = machine.keep()
-        return found[kind]
-    return kept
+
+def keep(place, kind):
+    """The folder below PLACE with the kept guest of KIND; made if it is not there."""
+    system, initrd = KINDS[kind]
+    folder = os.path.join(place, '%s-%s' % (system, initrd))
+    if os.path.exists(os.path.join(folder, 'kept.json')):
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    disks = []
+    if system != 'root':
+        disks = [os.path.join(folder, 'docker.qcow2')]
+        subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', disks[0], '2G'], check=True)
+    with guest.turn(), guest.Guest(folder, loads.job(system), disks, 'writeback', initrd) as machine:
+        machine.wait('load: ready', guest.BOOT_SECONDS)
+        return machine.keep()
 
 
 def cut(folder, kept, cache, seed):
@@ -132,7 +137,13 @@ def rescued(disks, scratch, dest, journal):
 def test_what_was_acknowledged_is_rescued_after_a_power_cut(kind, cache, seed, kept, tmp_path):
     machine = tmp_path / 'machine'
     machine.mkdir()
-    disks, acknowledged, old, created, seconds = cut(str(machine), kept(kind), cache, seed)
+    judged((kind, cache, seed), cut(str(machine), kept(kind), cache, seed), tmp_path)
+
+
+def judged(case, done, tmp_path):
+    """Rescue from the disks of a cut and compare. CASE: kind, cache, seed; DONE: what cut() gave."""
+    kind, cache, seed = case
+    disks, acknowledged, old, created, seconds = done
     before = [checksum(path) for path in disks]
     new = acknowledged - old
     assert new and created

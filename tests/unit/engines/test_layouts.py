@@ -1,5 +1,6 @@
 """Data roots of appliances and virtual machines are found with nothing but host_root, and nothing else is taken for one."""
 import os
+import shutil
 import time
 
 import deadroot
@@ -174,3 +175,59 @@ def test_owners_in_an_unprivileged_instance_are_those_that_it_saw(place, given, 
 def test_the_live_host_is_not_searched(monkeypatch):
     monkeypatch.setattr(layouts, 'searched', lambda scan: pytest.fail('searched the live host'))
     discovery.find_roots(HostRoot(b'/'), [])
+
+
+def copied(root, source, target):
+    (root / target).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(str(root / source), str(root / target), symlinks=True, ignore=shutil.ignore_patterns('diff'))
+
+
+@pytest.mark.parametrize('place', ['mnt/backup/docker', 'volume1/docker', 'srv/nas/docker'])
+@pytest.mark.parametrize('real', ['var/lib/docker', 'big/data'])
+def test_a_copy_of_the_root_in_a_known_place_is_named_and_not_taken(place, real, tmp_path):
+    root = build(tmp_path, real)
+    (root / 'etc/docker').mkdir(parents=True)
+    (root / 'etc/docker/daemon.json').write_text('{"data-root": "/%s"}' % real if real == 'big/data' else '{}')
+    copied(root, real, place)
+    found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
+    assert [os.fsdecode(each.path) for each in found.roots] == [str(root / real)]
+    said, = [each for each in found.problems if each.code == 'DATA_ROOT_COPY']
+    assert said.object == str(root / place) and 'data_roots' in said.next_step
+    # whoever wants the copy gets it
+    assert len(discovery.find_roots(HostRoot(os.fsencode(str(root))), [os.fsencode('/' + place)]).roots) == 1
+
+
+def test_a_copy_that_has_more_than_the_root_says_so(tmp_path):
+    root = build(tmp_path, 'var/lib/docker')
+    copied(root, 'var/lib/docker', 'mnt/backup/docker')
+    (root / 'mnt/backup/docker/containers' / ('f' * 64)).mkdir()
+    found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
+    assert [os.fsdecode(each.path) for each in found.roots] == [str(root / 'var/lib/docker')]
+    said, = [each for each in found.problems if each.code == 'DATA_ROOT_COPY']
+    assert '1 container ' in said.message and said.severity == 'warning'
+
+
+def test_the_old_root_that_was_copied_to_a_larger_disk_is_not_taken_as_well(tmp_path):
+    """data-root was changed after the folder had been copied, and the old one was never deleted."""
+    root = build(tmp_path, 'big/data')
+    copied(root, 'big/data', 'var/lib/docker')
+    (root / 'etc/docker').mkdir(parents=True)
+    (root / 'etc/docker/daemon.json').write_text('{"data-root": "/big/data"}')
+    assert [os.fsdecode(each.path) for each in roots(root)] == [str(root / 'big/data')]
+    # unless it has what the new one lacks
+    (root / 'var/lib/docker/containers' / ('f' * 64)).mkdir()
+    assert len(roots(root)) == 2
+
+
+def test_of_two_copies_that_nothing_names_the_newer_is_taken(tmp_path):
+    root = build(tmp_path, 'volume1/docker')
+    copied(root, 'volume1/docker', 'volume2/docker')
+    for folder in (root / 'volume1/docker/containers').iterdir():
+        os.utime(str(folder), (1, 1))
+    assert [os.fsdecode(each.path) for each in roots(root)] == [str(root / 'volume2/docker')]
+
+
+def test_two_roots_with_containers_of_their_own_are_both_taken(tmp_path):
+    root = build(tmp_path, 'volume1/docker')
+    deadroot.build(str(root / 'volume2/@docker'), host_root=str(root / 'volume2'), containers=1, seed='other')
+    assert sorted(os.fsdecode(each.path) for each in roots(root)) == [str(root / 'volume1/docker'), str(root / 'volume2/@docker')]

@@ -90,12 +90,12 @@ def known(scan: Any, claims: List[Claim]) -> Iterator[Claim]:
     for path, why in _settings(scan):
         if path not in taken and _looks(scan, path):
             taken.add(path)
-            yield Claim(path, why, required=False)
+            yield Claim(path, why, kind='guess', required=False)
     for product, pattern in LAYOUTS:
         for path in _matching(scan, [os.fsencode(part) for part in pattern.strip('/').split('/')], b''):
             if path not in taken and _looks(scan, path):
                 taken.add(path)
-                yield Claim(path, 'layout of %s' % product, required=False, default=True)
+                yield Claim(path, 'layout of %s' % product, kind='guess', required=False, default=True)
 
 
 def _looks(scan: Any, path: bytes) -> bool:
@@ -157,7 +157,7 @@ def searched(scan: Any) -> Iterator[Claim]:
         except OSError:
             continue
         if is_root(names) and is_made_by_dockerd(scan, folder or b'/'):
-            yield Claim(folder or b'/', 'found by its content', required=False, default=True)
+            yield Claim(folder or b'/', 'found by its content', kind='guess', required=False, default=True)
             continue
         if depth < MAX_DEPTH:
             for name in names[:MAX_NAMES]:
