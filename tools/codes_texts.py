@@ -45,6 +45,9 @@ TEXTS: typing.Dict[str, Text] = {
     'CONFIG_UNREADABLE': (
         RESCUE_SAFE, 'Run as root (`become: true`). If you know the data root, name it.',
         'sudo lifeboat look\nsudo lifeboat --data-root DIR rescue DEST'),
+    'DATA_ROOT_COPY': (
+        RESCUE_SAFE, 'Nothing, if it is a backup, or what was left when the data root was moved. Otherwise rescue from it as well, to another place.',
+        'lifeboat --data-root DIR look\nlifeboat --data-root DIR rescue DEST2'),
     'DATA_ROOT_UNREADABLE': (
         RESCUE_SAFE, 'Run as root (`become: true`). If the message says "Input/output error", copy the disk and read the copy.',
         'sudo lifeboat look\n' + COPY),

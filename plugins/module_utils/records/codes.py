@@ -24,6 +24,7 @@ CODES = {
     'DATA_ROOT_NOT_MOUNTED': (CRITICAL, 'fstab names a disk for this path, but it is not mounted.', LOSES_DATA),
     'DATA_ROOT_MISSING': (CRITICAL, 'A configuration names a data root that does not exist on this disk.', LOSES_DATA),
     'CONFIG_UNREADABLE': (WARNING, 'A configuration file that may name the data root cannot be read.'),
+    'DATA_ROOT_COPY': (WARNING, 'A folder has containers of another data root, as a backup has. It was not looked at.'),
     'DATA_ROOT_UNREADABLE': (CRITICAL, 'The data root exists but may not be read by this user.', LOSES_DATA),
     'DRIVER_FOLDER_EMPTY': (CRITICAL, 'Containers are recorded, but the folder of their storage driver is empty: '
                                       'probably a file system of its own that is not mounted.', LOSES_DATA, BLOCKS_START),
