@@ -12,7 +12,7 @@ author:
 description:
   - Finds the databases of containers by their content, lets the server of the container's own image recover each in a copy-on-write view of
     its layers and volumes, and writes what its own dump program says. No daemon, no network and no password is needed.
-  - Knows PostgreSQL, MariaDB, MySQL, Redis, Valkey and SQLite. SQLite needs no program of the image.
+  - Knows PostgreSQL, MariaDB, MySQL, Redis, Valkey, SQLite and etcd. SQLite and etcd need no program of the image.
   - The disk is not written, and no access time on it changes. What recovery changes goes to memory or to a file in O(scratch_dir), and is
     thrown away.
   - A dump is an addition. It is smaller than the data and every later version can read it, but it is not exact. Rescue the raw data too, with
@@ -41,7 +41,7 @@ options:
     type: path
     required: true
   databases:
-    description: Kinds of databases, of V(mariadb), V(mysql), V(postgresql), V(redis) and V(sqlite). Empty means all.
+    description: Kinds of databases, of V(etcd), V(mariadb), V(mysql), V(postgresql), V(redis) and V(sqlite). Empty means all.
     type: list
     elements: str
     default: []

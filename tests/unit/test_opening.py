@@ -41,6 +41,7 @@ ALLOWED = {
     'module_utils/cli/verbs/swarm.py': 'the file with the unlock key',
     'module_utils/dump/box.py': 'its own descriptors',
     'module_utils/dump/kernel.py': 'the ids of a user namespace of ours, in /proc',
+    'module_utils/dump/kinds/etcd.py': 'the copy-on-write view',
     'module_utils/dump/kinds/postgresql.py': 'the copy-on-write view',
     'module_utils/dump/kinds/sqlite.py': 'the copy-on-write view',
     'module_utils/dump/room.py': 'the copy-on-write view',
