@@ -1,6 +1,7 @@
 """Dumps of servers that were written to when the engine was killed: everything that somebody was told is stored is in them, and they load."""
 import contextlib
 import gzip
+import json
 import os
 import re
 import stat
@@ -16,10 +17,16 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 pytestmark = pytest.mark.soak           # with LIFEBOAT_SOAK: it takes a minute
+RABBITMQ = 'export HOME=/tmp RABBITMQ_LOG_BASE=/tmp LC_ALL=C.UTF-8 PATH=/usr/lib/rabbitmq/bin:$PATH; '
+# a queue after the other; each is told once it is declared
+DECLARE = ('F = fun F(N) -> rabbit_amqqueue:declare(rabbit_misc:r(<<\\"/\\">>, queue, integer_to_binary(N)), true, false, [], none, <<\\"ann\\">>), '
+           'file:write_file(\\"/tmp/told\\", integer_to_list(N)), timer:sleep(20), F(N + 1) end, F(0).')
 # name: (kind, its server, what writes one thing after another, options of docker run)
 WRITERS = {
     'etcd': ('etcd', 'export ETCDCTL_API=3; exec etcd --data-dir /var/lib/etcd', 'export ETCDCTL_API=3; until etcdctl put gone x; do sleep 0.1; done; '
              'etcdctl del gone; n=0; while etcdctl put key/$n value-$n; do echo $n > /tmp/told; n=$((n+1)); done', ['-v', '/var/lib/etcd']),
+    'rabbitmq': ('rabbitmq', RABBITMQ + 'exec rabbitmq-server', RABBITMQ + 'sleep 5; until rabbitmqctl await_startup; do sleep 1; done; '
+                 'rabbitmqctl add_user ann geheim; rabbitmqctl eval "%s"' % DECLARE, ['--user', 'rabbitmq', '-v', '/var/lib/rabbitmq']),
 }
 
 
@@ -104,3 +111,16 @@ def test_etcd(dumps, killed, fresh):
     said = inside(fresh, LOAD_ETCD, content(item)).split()
     assert len(said) == 1 and int(said[0]) == item['counts']['keys'] > killed[1]['etcd'], 'a key that was deleted is not there'
     assert any(re.match(r'\d+ entries of the write-ahead log', mark) for mark in item['marks'])
+
+
+LOAD_RABBITMQ = RABBITMQ + ('cat > /tmp/d.json; mkdir /tmp/m; export RABBITMQ_MNESIA_BASE=/tmp/m; rabbitmq-server >/tmp/log 2>&1 & sleep 5; '
+                            'until rabbitmqctl -q await_startup; do sleep 1; done >/dev/null 2>&1; rabbitmqctl -q import_definitions /tmp/d.json >/dev/null && '
+                            'rabbitmqctl -q list_queues name --no-table-headers | wc -l; rabbitmqctl -q list_users --no-table-headers | cut -f 1')
+
+
+def test_rabbitmq(dumps, killed, fresh):
+    item = dumps['rabbitmq']
+    found = json.loads(content(item).decode())
+    assert sorted(int(queue['name']) for queue in found['queues']) == list(range(item['counts']['queues']))
+    assert item['counts']['queues'] > killed[1]['rabbitmq'] and item['counts']['users'] == 2
+    assert inside(fresh, LOAD_RABBITMQ, content(item)).split() == [str(item['counts']['queues']), 'ann', 'guest']

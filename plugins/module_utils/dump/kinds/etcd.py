@@ -3,12 +3,12 @@ snapshot: the form of `etcdctl snapshot save`, that ends with a checksum."""
 import hashlib
 import json
 import os
-import stat
 from typing import Any, BinaryIO, Dict, List, Tuple
 
 from ...formats import boltdb, etcdstate, raftwal
 from ..room import MAX_SAID, Refused, Room
 from ..target import Kind, Target
+from ..viewfiles import opened
 
 FOUND = b'/run/lifeboat/etcd.json'
 OUT = b'lifeboat-snapshot.db'
@@ -89,15 +89,6 @@ def _has_v2(folder: bytes) -> bool:
         return False
     with opened(os.path.join(folder, SNAP, names[0])) as raw:
         return V2 in raw.read()
-
-
-def opened(path: bytes) -> BinaryIO:
-    """A regular file of the view, for reading. Raises OSError, ValueError."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise ValueError('it is no file')
-    return os.fdopen(fd, 'rb')
 
 
 KIND = Kind(('etcd',), '.db', dump, extra=1.0, proven=True)
