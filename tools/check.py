@@ -366,14 +366,18 @@ class AnsibleTest(object):
                                 PATH=path, ANSIBLE_TEST_CONTENT_ROOT=self.run.collection, LC_ALL='C.UTF-8')
 
 
-def sanity_part(name, run, test, options=()):
-    status, said = test(name, 'sanity', '--local', '--requirements', '--junit', '--color', 'no', *options)
-    found = cases.from_junit(name, os.path.join(run.collection, 'tests', 'output', 'junit', '*.xml'))
-    # a test that passes writes a file too; one that has no targets does not
-    if status and not any(case.outcome == FAILED for case in found):
-        found.append(Case(name, 'ansible-test', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))
-    if not found:
-        found.append(Case(name, 'ansible-test', FAILED, 'no result\n%s' % said[-2000:]))
+def sanity_part(name, run, test, calls):
+    """CALLS: options of one call of ansible-test each."""
+    found, said = [], ''
+    for options in calls:
+        status, said = test(name, 'sanity', '--local', '--requirements', '--junit', '--color', 'no', *options)
+        # a test that passes writes a file too; one that has no targets does not
+        here = cases.from_junit(name, os.path.join(run.collection, 'tests', 'output', 'junit', '*.xml'))
+        if status and not any(case.outcome == FAILED for case in here):
+            here.append(Case(name, 'ansible-test', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))
+        if not here:
+            here.append(Case(name, 'ansible-test %s' % ' '.join(options), FAILED, 'no result\n%s' % said[-2000:]))
+        found += here
     # what pip said while the test environments were made stays in the log
     return found, '\n'.join(line for line in said.splitlines() if line.startswith(('ERROR', 'FATAL', 'WARNING: ')))
 
@@ -406,8 +410,9 @@ def integration_part(name, run, test, target, chosen):
     return found, said
 
 
-def sanity(run, which, options=(), what=''):
-    """In a tree of its own, since integration may be at work at the same time. WHICH: 0 is the oldest core, 1 the newest."""
+def sanity(run, which, kind=''):
+    """In a tree of its own, since integration may be at work at the same time. WHICH: 0 is the oldest core, 1 the newest. KIND: 'pylint',
+    or all the other tests."""
     found = cores(run)
     requirements, python = found[which]
     apart = copy.copy(run)
@@ -416,11 +421,23 @@ def sanity(run, which, options=(), what=''):
         test = AnsibleTest(apart, requirements, python)
         if which == 0 and test.core == AnsibleTest(apart, *found[1]).core:
             return                      # this machine's Python has but one
-        apart.part('sanity, ansible-core %s%s' % (test.core, what), sanity_part, apart, test, options)
+        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own)
+        apart.part('sanity, ansible-core %s%s' % (test.core, kind and ', ' + kind), sanity_part, apart, test, calls)
 
 
-# pylint takes as long as all the others, so it is a part of its own; that of the newest core judges the same files by stricter rules
-WITHOUT_PYLINT, PYLINT = ('--skip-test', 'pylint'), ('--test', 'pylint')
+# Pylint takes as long as all the others, so it is a part of its own; that of the newest core judges the same files by stricter rules.
+# Our tests and tools are judged by ruff, and with LIFEBOAT_SOAK by pylint, too.
+PYLINT = ['--test', 'pylint'] + ([] if SOAK else ['plugins/'])
+
+
+def sanity_calls(targets, own):
+    """Options of the calls of ansible-test that are all of its tests but pylint. Every file is compiled by every Python that is here; to import
+    each file alone takes longest, so the oldest and the newest of them do it: TARGETS (their versions in rising order), OWN is that of
+    the controller. LIFEBOAT_SOAK: every one."""
+    others = ['--skip-test', 'pylint', '--skip-test', 'import']
+    if SOAK:
+        return [others, ['--test', 'import']]
+    return [others] + [['--test', 'import', '--python', each] for each in dict.fromkeys(targets[:1] + [own])]
 
 
 def integration(run, which, share):
@@ -461,11 +478,11 @@ PARTS: Dict[str, Callable[..., None]] = {
     'machines': machines, 'delivery': functools.partial(delivery, fleets=False), 'delivery fleets': functools.partial(delivery, fleets=True),
     'lint': lint, 'soak': soak}
 for _number, _which in enumerate(('oldest', 'newest')):
-    PARTS['sanity ' + _which] = functools.partial(sanity, which=_number, options=WITHOUT_PYLINT)
+    PARTS['sanity ' + _which] = functools.partial(sanity, which=_number)
 PARTS['integration oldest'] = functools.partial(integration, which=0, share='few')
 PARTS['integration newest'] = functools.partial(integration, which=1, share='modules')
 PARTS['integration roles'] = functools.partial(integration, which=1, share='roles')
-PARTS['sanity pylint'] = functools.partial(sanity, which=1, options=PYLINT, what=', pylint')
+PARTS['sanity pylint'] = functools.partial(sanity, which=1, kind='pylint')
 for _share in SHARES:
     PARTS['engines ' + _share] = functools.partial(engines, share=_share)
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first

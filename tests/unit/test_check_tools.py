@@ -131,6 +131,16 @@ def test_the_shares_of_integration_targets_are_all_of_them():
     assert set(check.FEW_TARGETS) <= set(shared[0] + shared[1])
 
 
+def test_sanity_runs_every_test_and_imports_on_the_oldest_and_the_newest(monkeypatch):
+    monkeypatch.setattr(check, 'SOAK', False)
+    others, oldest, newest = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11')
+    assert others[::2] == ['--skip-test', '--skip-test'] and set(others[1::2]) == {'pylint', 'import'}
+    assert [oldest, newest] == [['--test', 'import', '--python', '3.6'], ['--test', 'import', '--python', '3.11']]
+    assert len(check.sanity_calls(['3.11'], '3.11')) == 2 and len(check.sanity_calls([], '3.11')) == 2
+    monkeypatch.setattr(check, 'SOAK', True)
+    assert check.sanity_calls(['3.6', '3.7', '3.11'], '3.11') == [others, ['--test', 'import']]
+
+
 def test_a_failure_says_what_did_not_hold(tmp_path):
     report = tmp_path / 'junit.xml'
     report.write_text('<testsuites><testsuite><testcase classname="a" name="b"><failure message="assert [1]&#10; == []">def x():</failure>'
