@@ -179,6 +179,11 @@ CODES = {
     'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.', LEFT_OUT),
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image. Everything else was rescued.'),
     'BIND_LEFT_OUT': (WARNING, 'There was no room for the folder of a bind mount. Everything else was rescued.'),
+    # a restore
+    'ENGINE_LACKS': (WARNING, 'The engine that a bundle was restored on does not know, or refuses, something that the definition asks for. It was '
+                              'made without that.'),
+    'NOT_AS_ASKED': (WARNING, 'The engine made a container, a network or a volume, and shows a setting otherwise than it was asked for.'),
+    'NOT_SHOWN': (INFO, 'The engine took a setting and does not show it, so it is not known whether the setting counts.'),
     # deleted, but still open
     'DELETED_STILL_OPEN': (CRITICAL, 'The folder of a volume or a bind mount is deleted, and the container still runs: its processes hold deleted '
                                      'files. They are gone when the container stops.'),
