@@ -47,6 +47,7 @@ ALLOWED = {
     'module_utils/dump/kinds/postgresql.py': 'the copy-on-write view',
     'module_utils/dump/kinds/rabbitmq.py': 'the copy-on-write view',
     'module_utils/dump/kinds/sqlite.py': 'the copy-on-write view',
+    'module_utils/dump/named.py': 'layers as they are bound read-only in the view, and folders of ours around them',
     'module_utils/dump/room.py': 'the copy-on-write view',
     'module_utils/dump/unpacked.py': 'the scratch folder that a bundle is unpacked into',
     'module_utils/dump/view.py': 'the scratch folder and the copy-on-write view; layers and volumes by descriptors of disk/',

@@ -67,7 +67,7 @@ CODES = {
     'DUMP_BUNDLE_REFUSED': (WARNING, 'No dump is made out of a bundle that is damaged, incomplete, or there twice.'),
     'DUMP_CONTAINER_RUNS': (WARNING, 'A database of a container that runs is not dumped: its own tools do that.'),
     'DUMP_FOREIGN_ARCH': (WARNING, 'The programs of the image are for another processor than this machine has.'),
-    'DUMP_LAYERS_LOST': (WARNING, 'Layers of the container are missing, so its database server cannot be started.'),
+    'DUMP_LAYERS_LOST': (WARNING, 'Layers of the container are missing, so its database server cannot be started, and no other image has the same server.'),
     'DUMP_NO_BINARY': (WARNING, 'The image has no server of this database, or no program that writes a dump.'),
     'DUMP_NO_SPACE': (WARNING, 'There is no room for the copy-on-write view in which the database would be recovered.'),
     'DUMP_PARTIAL': (WARNING, 'A dump was written, and something is missing in it.', LOSES_DATA),
