@@ -190,6 +190,8 @@ TEXTS: typing.Dict[str, Text] = {
         'cp -a DIR /srv/written'),
     'CLUSTER_DB_UNREAD': (
         ALL_SAFE, 'Nothing for the rescue. For the cluster itself: restore a snapshot of etcd, or a copy of the folder of the database.', LOOK),
+    'CLUSTER_DB_DAMAGED': (
+        ALL_SAFE, 'Nothing for the rescue. For the cluster itself: restore a snapshot of etcd, or a copy of the folder of the database.', LOOK),
     'EMPTYDIR_OF_POD': (
         'A rescue is safe. A kubelet that reaches its API server and hears that the pod is gone, or was moved to another node, deletes it.',
         'Rescue it before kubelet is started with a network.', RESCUE_NAME),

@@ -99,8 +99,10 @@ CODES = {
     'IN_POD': (INFO, 'A container of a pod. The pod itself, its infra container and its published ports are not in the bundle.'),
     'MOUNT_WRITES_LEFT': (WARNING, 'What a container wrote to a mount with :O, or to an image that it had mounted read-write, is not rescued: it '
                                    'is in no layer. The engine empties it when the container stops.', LOSES_DATA, DELETES),
-    'CLUSTER_DB_UNREAD': (INFO, 'A database of the API server (etcd, or that of k3s) is on this node and was not read. What it says of pods and claims is not '
-                                'used.'),
+    'CLUSTER_DB_UNREAD': (INFO, 'A database of the API server (etcd, that of k3s, or dqlite) is on this node and was not read. What it says of pods and claims '
+                                'is not used.'),
+    'CLUSTER_DB_DAMAGED': (INFO, 'A database of the API server (etcd, or that of k3s) could be read in part: pages or objects of it are damaged, or objects '
+                                 'are encrypted at rest. What it says of some pods and claims is not known.'),
     'EMPTYDIR_OF_POD': (INFO, 'A volume that is the emptyDir of a pod: kubelet deletes it with the pod.', DELETES),
     'VOLUME_EMPTY_HERE': (WARNING, 'An emptyDir with nothing in it: nothing was written to it, or it lay in memory. The disk does not tell which.'),
     'SUBPATH_UNKNOWN': (INFO, 'A container had a folder or file of a volume mounted. Which one is only in the specification of its pod; the whole volume '
