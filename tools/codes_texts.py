@@ -193,6 +193,8 @@ TEXTS: typing.Dict[str, Text] = {
         'cp -a DIR /srv/written'),
     'CLUSTER_DB_UNREAD': (
         ALL_SAFE, 'Nothing for the rescue. For the cluster itself: restore a snapshot of etcd, or a copy of the folder of the database.', LOOK),
+    'CLUSTER_DB_DAMAGED': (
+        ALL_SAFE, 'Nothing for the rescue. For the cluster itself: restore a snapshot of etcd, or a copy of the folder of the database.', LOOK),
     'EMPTYDIR_OF_POD': (
         'A rescue is safe. A kubelet that reaches its API server and hears that the pod is gone, or was moved to another node, deletes it.',
         'Rescue it before kubelet is started with a network.', RESCUE_NAME),
@@ -363,6 +365,12 @@ TEXTS: typing.Dict[str, Text] = {
         'findmnt -T DEST\ncp -a DEST /mnt/usb/'),
     'OLD_BUNDLE_KEPT': (
         'Both bundles are kept.', 'Compare the two, and keep the one that has more.', VERIFY),
+    'SECRETS_LEFT_OUT': (
+        'Everything else is in the bundles. Containers that need the secrets do not start without them.',
+        'Ask for secrets, and keep the bundles safe: the values are in files of their own. Secrets of no container are copied by hand.',
+        'lifeboat rescue DEST NAME --include config,secrets'),
+    'SECRET_LOST': (
+        'Everything else of the container is rescued.', 'Make the secret anew from where it came from (`podman secret create NAME FILE`).', LOOK_NAME),
     'NOT_INCLUDED': (
         'The data are still on the host. Do not delete it before you have decided.',
         'If you want them too, add `binds` and `volumes` to `include` (`rescue_include` of the role).',
