@@ -20,13 +20,14 @@ from breaking import BREAKS, GROUPS, Broken
 from rig import dead, engine as engines, fixtures, listing, newer
 from rig.common import RigError
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import journal, run, trial
 
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
 KINDS = fixtures.wanted(('debian-overlay2', 'newer-overlay2', 'newer-containerd') + (('newer-containerd-packaged',) if SOAK else ()))
 STORE = {kind: 'containerd' if engines.KINDS[kind].store == 'containerd' else 'graph' for kind in engines.KINDS}
 ORDER = {'complete': 0, 'partial': 1, 'unsupported': 2, 'lost': 3}
-CASES = [(kind, name) for kind in KINDS for name in sorted(GROUPS) if (name == 'store') == (STORE[kind] == 'containerd')]
+CASES = [(kind, name) for kind in KINDS for name in sorted(breaking.groups_for(STORE[kind], SOAK))]
 ALONE = [(kind, name) for kind in KINDS for name in breaking.names_for(STORE[kind])] if SOAK else []
 KILLS = [(KINDS[seed % len(KINDS)], seed) for seed in range(SOAK or 1)] if KINDS else []
 CHANCE = [(kind, seed) for seed in range(SOAK if SOAK > 1 else 0) for kind in KINDS[seed % len(KINDS):][:1]]
@@ -141,6 +142,9 @@ def control(small_root_of):
                 result = repair(engine, run.GUARDED, verify='offline')
                 assert result['changed'] and repair(engine, run.PLANNED)['plan'] == []
                 engine.start()
+                with pytest.raises(LifeboatError, match='in use'):
+                    repair(engine)
+                assert 'ROOT_IN_USE' in [item['code'] for item in repair(engine, run.PLANNED)['problems']]
                 names = [row['Id'] for row in engine.api('GET', '/containers/json', all='true')]
                 made[kind] = said(engine), started(engine, names), result['verified']['containers']
                 assert len(made[kind][1]) == len(names) == 7
@@ -191,7 +195,12 @@ def prove(root, control_of, one):
 
 @pytest.mark.parametrize('kind, name', CASES)
 def test_the_engine_starts_again(small_root_of, control, kind, name):
-    prove(small_root_of(kind), control(kind), breaking.together(GROUPS[name]))
+    prove(small_root_of(kind), control(kind), breaking.together(breaking.groups_for(STORE[kind], SOAK)[name]))
+
+
+@pytest.mark.parametrize('store', ['graph', 'containerd'])
+def test_every_break_is_in_a_group(store):
+    assert {name for names in breaking.groups_for(store, True).values() for name in names} == set(breaking.names_for(store))
 
 
 @pytest.mark.parametrize('kind, name', ALONE)
