@@ -24,7 +24,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import journal, run, trial
 
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
-KINDS = fixtures.wanted(('debian-overlay2', 'newer-overlay2', 'newer-containerd') + (('newer-containerd-packaged',) if SOAK else ()))
+KINDS = fixtures.wanted(('debian-overlay2', 'newer-overlay2', 'newer-containerd') + (('newer-containerd-packaged', 'trixie-overlay2') if SOAK else ()))
 STORE = {kind: 'containerd' if engines.KINDS[kind].store == 'containerd' else 'graph' for kind in engines.KINDS}
 ORDER = {'complete': 0, 'partial': 1, 'unsupported': 2, 'lost': 3}
 CASES = [(kind, name) for kind in KINDS for name in sorted(breaking.groups_for(STORE[kind], SOAK))]
@@ -298,7 +298,7 @@ def test_without_the_repair_it_does_not_start(small_root_of):
 def trial_of(engine, monkeypatch, **more):
     """What an engine of the same version says of a copy of the records."""
     if engine.kind.newer:               # its programs are those of the tree
-        tree = os.path.join(newer.ensure_tree(), 'usr')
+        tree = os.path.join(newer.ensure_tree(suite=engine.kind.suite), 'usr')
         monkeypatch.setattr(trial, '_ENTER', trial._ENTER.replace('\ntimeout', '\nmount --bind %s /usr\ntimeout' % tree))
     return repair(engine, run.PLANNED, verify='engine', **more)['verified']['engine']
 
@@ -319,3 +319,24 @@ def test_a_start_is_tried_on_a_copy(small_root_of, kind, monkeypatch):
         told = trial_of(engine, monkeypatch, steps=list(one.steps))
         assert (told['status'], told['containers'], told['networks']) == ('complete', 7, whole['networks']), told
         assert state(engine) == before and sorted(os.listdir(os.path.dirname(engine.data_root))) == beside
+
+
+@pytest.mark.parametrize('kind', KINDS if SOAK else [])
+def test_a_node_with_a_damaged_swarm_starts_without_it(kind):
+    """Only where the code is named: the services are gone then, the data are there. The guard has a copy of all of swarm/."""
+    with fixtures.or_say(kind), engines.Engine(kind) as engine:
+        engine.start()
+        engine.docker('swarm', 'init', '--advertise-addr', '127.0.0.1')
+        engine.docker('volume', 'create', '--label', 'of=node', 'kept')
+        engine.kill()
+        breaking.write(os.path.join(engine.data_root, 'swarm/docker-state.json'))
+        hurt_state = state(engine)
+        looked = repair(engine)
+        assert [(step['code'], step['done']) for step in looked['plan']] == [('SWARM_ASIDE', False)] and not looked['changed']
+        result = repair(engine, steps=['SWARM_ASIDE'])
+        assert [(step['code'], step['done']) for step in result['plan']] == [('SWARM_ASIDE', True)]
+        assert repair(engine, run.REVERTED)['unresolved'] == [] and state(engine) == hurt_state
+        repair(engine, steps=['SWARM_ASIDE'])
+        engine.start()
+        assert engine.api('GET', '/info')['Swarm']['LocalNodeState'] == 'inactive'
+        assert [one['Labels'] for one in engine.api('GET', '/volumes')['Volumes']] == [{'of': 'node'}]

@@ -46,12 +46,17 @@ def plan(this: Plan, root: 'DataRoot', given: List[bytes]) -> None:
     """Plan for all image layers of ROOT (inventory.DataRoot) that have tar-split data, with the donors GIVEN."""
     if not given:
         return
-    seen, room = set(), MAX_BYTES
+    seen, unchecked, room = set(), set(), MAX_BYTES
     for image in root.images():
         for position, layer in enumerate(image.layers):
-            if layer.chain_id not in seen and layerdata.has_tar_split(layer):
+            if layer.blob is not None and not layerdata.has_tar_split(layer):
+                unchecked.add(layer.chain_id)
+            elif layer.chain_id not in seen and layerdata.has_tar_split(layer):
                 seen.add(layer.chain_id)
                 room -= _layer(this, root, layer, image.layers[:position][::-1], given, room)
+    if unchecked:
+        this.leave('LAYER_FILE', b'', '%d image layers are in containerd\'s store, which notes no checksums of their files: they were not compared with the '
+                   'donor' % len(unchecked), 'If files of an image are damaged, pull the image again by its digest.')
 
 
 def _layer(this: Plan, root: 'DataRoot', layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]', given: List[bytes], room: int) -> int:

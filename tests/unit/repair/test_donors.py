@@ -303,6 +303,20 @@ def test_a_healed_file_has_the_attributes_of_the_image_and_its_folder_the_old_ti
     assert os.stat(path).st_mtime_ns == 1500000000123456789 and os.stat(os.path.dirname(path)).st_mtime == 2
 
 
+@pytest.mark.parametrize('change', [{'size': 9 << 30}, {'name': 'bytes-\udcff'}, {'name': 'long/' * 60 + 'name'}, {'uid': 3000000, 'gid': 1 << 31},
+                                    {'mtime': 0.5}])
+def test_headers_of_every_sort_tell_the_attributes(change):
+    """What does not fit into the first header of a member stands in one before it."""
+    item = tarfile.TarInfo(change.get('name', 'large'))
+    item.mode, item.mtime = 0o4750, 1
+    for key, value in change.items():
+        setattr(item, key, value)
+    for form in (tarfile.PAX_FORMAT,) if 'mtime' in change else (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        found = heal._attributes(item.tobuf(form, 'utf-8', 'surrogateescape'))
+        time = int(item.mtime * 10 ** 9)
+        assert found == {'mode': 0o4750, 'uid': item.uid, 'gid': item.gid, 'times': [time, time]}
+
+
 def test_a_layer_that_names_no_folders_comes_back_as_a_whole(dead, tmp_path):
     """Builders other than Docker's write files without the folders above them; an engine makes those."""
     layer, path = one_layer(dead, [('opt/deep/one', b'one', {}), ('opt', None, {}), ('opt/two', b'two', {})])
@@ -326,6 +340,13 @@ def test_a_layer_whose_tar_split_data_are_damaged_is_said(dead, tmp_path):
     put(path, b'\x1f\x8b rotten')
     result = dead.run(run.PLANNED, donors=[os.fsencode(archive(dead, str(tmp_path / 'donor.tar')))])
     assert ['tar-split' in one['why'] for one in result['unresolved'] if one['code'] == 'LAYER_FILE'] == [True]
+
+
+def test_layers_of_a_containerd_store_are_said_not_to_be_compared(dead, tmp_path):
+    store = Dead(tmp_path / 'store', containers=1, store='containerd')
+    result = store.run(run.PLANNED, donors=[os.fsencode(archive(dead, str(tmp_path / 'donor.tar')))])
+    assert [one['code'] for one in result['unresolved']] == ['LAYER_FILE'] and 'not compared' in result['unresolved'][0]['why']
+    assert store.run(run.PLANNED)['unresolved'] == []
 
 
 def test_many_small_layers_do_not_take_the_room_of_manifests(dead, tmp_path, monkeypatch):
