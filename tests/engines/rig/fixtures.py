@@ -15,7 +15,7 @@ from . import dead, engine as engines, kube, podman, shares, writers
 from .common import NotHere
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
-OTHER_KINDS = ('debian-userns', 'debian-vfs', 'debian-btrfs')
+OTHER_KINDS = ('debian-userns', 'debian-rootless', 'debian-vfs', 'debian-btrfs')
 LIVE_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd')
 IN_CI = os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
 # kind -> why it cannot run here, for the closing lines

@@ -6,7 +6,7 @@ import re
 
 # share: the kinds of dead roots that its tests read
 SHARES = {'debian': ('debian-overlay2',), 'newer': ('newer-overlay2', 'newer-containerd-packaged'), 'containerd': ('newer-containerd',),
-          'drivers': ('debian-userns', 'debian-vfs', 'debian-btrfs'), 'own': (), 'repair': (),
+          'drivers': ('debian-userns', 'debian-rootless', 'debian-vfs', 'debian-btrfs'), 'own': (), 'repair': (),
           'kube': ('kube-containerd', 'kube-nerdctl'),
           'podman': ('podman-root', 'podman-vfs', 'podman-rootless', 'podman-fuse')}
 _KIND = re.compile('|'.join(sorted((kind for kinds in SHARES.values() for kind in kinds), key=len, reverse=True)))
