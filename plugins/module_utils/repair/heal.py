@@ -35,11 +35,12 @@ class Damaged(NamedTuple):
 class Look(NamedTuple):
     """What is wrong with a layer. `gone`: names without content (folders, links, empty files) that are not there, or are something else.
 
-    `linked`: damaged files that have further names (hard links) in the image.
+    `linked`: damaged files that have further names (hard links) in the image. `unreadable`: files that the disk does not give.
     """
     damaged: Dict[bytes, Damaged]
     gone: List[bytes]
     linked: Set[bytes]
+    unreadable: List[bytes]
 
 
 def plan(this: Plan, root: 'DataRoot', given: List[bytes]) -> None:
@@ -71,6 +72,9 @@ def _layer(this: Plan, root: 'DataRoot', layer: 'ImageLayer', below: 'Tuple[Imag
         this.leave('LAYER_FILE', folder, 'its tar-split data cannot be read (%s), so nobody can tell whether its files are whole' % exc,
                    'Compare the folder with the same layer on another host, or pull the image again by its digest.')
         return 0
+    if look.unreadable:
+        this.leave('LAYER_FILE', _path(folder, look.unreadable[0]), '%d files of this layer cannot be read from the disk' % len(look.unreadable),
+                   'Copy the disk first (ddrescue), and repair the copy.')
     if not look.damaged and not look.gone:
         return 0
     if not inside or root.idmap:
@@ -153,7 +157,7 @@ def _looked(this: Plan, layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]', fo
         if names and header[-tarread.BLOCK:][156:157] == tarread.HARDLINK:
             member = _member(header)
             links.update((member.link,) if member is not None else ())
-    return Look(found, gone, {name for name in found if donors.plain(name) in links})
+    return Look(found, gone, {name for name in found if donors.plain(name) in links}, [one.name for one in bad if one.kind == 'unreadable'])
 
 
 def _members(layer: 'ImageLayer') -> 'Iterator[Tuple[bytes, tarsplit.File]]':

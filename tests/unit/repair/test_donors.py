@@ -1,5 +1,6 @@
 """Files of damaged image layers come back from the same layer elsewhere, and from nothing else."""
 import base64
+import errno
 import gzip
 import hashlib
 import io
@@ -15,6 +16,7 @@ from repairing import Dead, codes, empty, put, snapshot
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import tarsplit
+from ansible_collections.lifeboat.docker.plugins.module_utils.images import layerdata
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import donors, heal, run, whole
 
 # what an ordinary user builds is a rootless root, whose owners inside are not those on the disk: there no donor is taken
@@ -340,6 +342,17 @@ def test_a_layer_whose_tar_split_data_are_damaged_is_said(dead, tmp_path):
     put(path, b'\x1f\x8b rotten')
     result = dead.run(run.PLANNED, donors=[os.fsencode(archive(dead, str(tmp_path / 'donor.tar')))])
     assert ['tar-split' in one['why'] for one in result['unresolved'] if one['code'] == 'LAYER_FILE'] == [True]
+
+
+def test_a_file_that_the_disk_does_not_give_is_said(dead, tmp_path, monkeypatch):
+    """What a bad disk hides is no damage that a donor heals: another write may make it worse."""
+    def failing(dummy, name, size):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+        yield b''       # pylint: disable=unreachable
+    monkeypatch.setattr(layerdata.LayerFiles, 'open', failing)
+    result = dead.run(run.PLANNED, donors=[os.fsencode(archive(dead, str(tmp_path / 'donor.tar')))])
+    assert {one['code'] for one in result['unresolved']} == {'LAYER_FILE'} and all('cannot be read' in one['why'] for one in result['unresolved'])
+    assert not [step for step in result['plan'] if step['code'].startswith('LAYER')]
 
 
 def test_layers_of_a_containerd_store_are_said_not_to_be_compared(dead, tmp_path):
