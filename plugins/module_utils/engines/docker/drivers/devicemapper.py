@@ -1,7 +1,8 @@
 """devicemapper (Docker up to 24): layers are thin devices of a pool; only a kernel can open them.
 
 Each device has the whole file system as of its layer, in its folder ``rootfs``. It is mounted at ``devicemapper/mnt/<id>`` while the
-layer is in use; where something has done that (disk_attach, a dockerd that still runs), the layers are read like those of vfs.
+layer is in use. Where disk_attach has mounted them all, they are read like those of vfs. What a dockerd that still runs has mounted is not
+enough: it is only the top of what runs.
 
 Sources: moby v24: graphdriver/devmapper/{deviceset,driver}.go.
 """
@@ -41,8 +42,8 @@ def sealed(root: 'Dir', ident: bytes) -> bool:
 
 
 def opened(root: 'Dir') -> bool:
-    """Whether some layer is mounted."""
-    return any(not sealed(root, ident) for ident in folder_names(root, MOUNTS))
+    """Whether the layers were mounted, all that can be."""
+    return api.THIN_MARK in folder_names(root, MOUNTS)
 
 
 def pool(root: 'Dir') -> Optional[api.ThinPool]:
