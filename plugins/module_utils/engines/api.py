@@ -174,6 +174,14 @@ class Root(object):
         """Pools whose devices have to be mounted before the layers in them can be read."""
         return []
 
+    def secrets(self, container: model.Container) -> List[model.Secret]:
+        """Secrets of the engine that a container was given; their values are read when somebody calls for them."""
+        return []
+
+    def secret_names(self) -> List[str]:
+        """The names of all secrets that the root has, whoever was given them."""
+        return []
+
     def pods(self) -> List[Any]:
         """The pods of the root."""
         return []
