@@ -296,6 +296,20 @@ def test_layers_of_devicemapper_that_are_mounted_are_read_as_full_copies(root):
         assert {(each.kind, each.path) for each in changes.changes(found.stack)} >= CHANGES - {('C', b'folder')}
 
 
+def test_a_pool_of_devicemapper_that_was_moved_behind_a_link_is_told_where_it_is(root):
+    records(root, 'devicemapper')
+    thin_record(root, BASE)
+    put(root, 'devicemapper/devicemapper/data')
+    put(root, 'devicemapper/devicemapper/metadata')
+    (root.parents[2] / 'big').mkdir()
+    os.rename(str(root / 'devicemapper'), str(root.parents[2] / 'big/dm'))
+    os.symlink('/big/dm', str(root / 'devicemapper'))
+    with registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker']) as host:
+        pool, = host.roots[0].thin_pools()
+        top = os.path.join(os.path.realpath(os.fsencode(str(root.parents[2]))), b'big/dm')
+        assert (pool.folder, pool.data) == (top + b'/mnt', top + b'/devicemapper/data')
+
+
 @pytest.mark.parametrize('attached', [True, False])
 def test_a_layer_of_devicemapper_that_is_not_mounted_is_not_lost(root, attached):
     """Its device could not be opened; or nothing was attached, and a dockerd that runs has mounted what its running containers need."""

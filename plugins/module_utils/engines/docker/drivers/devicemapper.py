@@ -53,8 +53,9 @@ def pool(root: 'Dir') -> Optional[api.ThinPool]:
         return None
     loop = folder_names(root, LOOP)
     here = b'data' in loop and b'metadata' in loop
-    folder = os.path.join(root.path(), LOOP)
-    return api.ThinPool(os.path.join(root.path(), MOUNTS), os.path.join(folder, b'data') if here else b'',
+    top = (root.links or {}).get(FOLDER) or os.path.join(root.path(), FOLDER)    # people move it to another disk
+    folder = os.path.join(top, os.path.basename(LOOP))
+    return api.ThinPool(os.path.join(top, os.path.basename(MOUNTS)), os.path.join(folder, b'data') if here else b'',
                         os.path.join(folder, b'metadata') if here else b'', devices)
 
 
