@@ -88,7 +88,7 @@ def cut(folder, kept, cache, seed):
     """-> (disks, acknowledged files, those of them from before the guest was kept, created containers, seconds), after a power cut.
     KEPT: the folder of a guest that was kept."""
     chance = random.Random(seed)
-    wanted = int(3 * 60 ** chance.random())     # often early, and late as well
+    wanted = int(3 * 25 ** chance.random())     # often early, and late as well
     with guest.turn(), guest.Guest(folder, cache=cache, kept=kept) as machine:
         began, writer = time.monotonic(), 'c%d' % chance.randrange(1, loads.WRITERS + 1)
         old = loads.acknowledged([line for dummy, line in machine.lines])
