@@ -38,7 +38,7 @@ def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the bundles; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     group = parser.add_argument_group('what to rescue')
-    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs, dumps')
+    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs, secrets, dumps')
     group.add_argument('--volumes', metavar='GLOB,...', action='append', default=[], help='further volumes, each into a bundle of its own')
     group.add_argument('--images', metavar='GLOB,...', action='append', default=[], help='images, each into a bundle of its own')
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
@@ -116,4 +116,4 @@ def status(result: Dict[str, Any]) -> int:
     if not statuses or all(item == 'lost' for item in statuses):
         return NOTHING
     whole = all(item == 'complete' for item in statuses)
-    return WHOLE if whole and not any(item['severity'] == 'critical' for item in result['problems']) else PARTIAL
+    return WHOLE if whole and not any(item['severity'] == 'critical' or item['loses_data'] for item in result['problems']) else PARTIAL

@@ -55,13 +55,16 @@ def _records(scene: Scene, home: bytes) -> Tuple[Dict[int, Dict[str, Any]], Any]
         return {}, note(home + b'/portainer.edb', why, evidence)
     found: Dict[int, Dict[str, Any]] = {}
     try:
-        bucket = boltdb.open_db(scene.door.read(place, LARGEST)).root.bucket(b'stacks')
+        database = boltdb.open_db(scene.door.read(place, LARGEST))
+        bucket = database.root.bucket(b'stacks', errors=[])
         for key, value in bucket.items([]) if bucket is not None else ():
             record = as_dict(jsonish.loads(value)) if value is not None else {}
             if len(key) == 8 and record:
                 found[int.from_bytes(key, 'big')] = record
     except (NotTaken, ValueError) as exc:
         return found, note(place.path, NotTaken(UNREADABLE, str(exc)), evidence)
+    if database.trouble:
+        return found, note(place.path, NotTaken(UNREADABLE, 'the database is damaged: %s' % database.trouble), evidence)
     return found, None
 
 
