@@ -13,8 +13,10 @@ from . import donors, known, steps
 from .plan import Plan
 
 CODES = {
-    'LAYER_FOLDER': steps.Code('The folder of an image layer is gone; no container on it can be mounted.',
-                               'With donor: makes it anew from the same layer (diffID), if the tar of the layer has its digest.'),
+    'LAYER_FOLDER': steps.Code('The folder of an image layer is gone, and no container on it can be mounted; or what is damaged in it cannot be healed '
+                               'file by file: hard links, folders, links, too many bytes.',
+                               'With donor: makes it anew from the same layer (diffID), if the tar of the layer has its digest. A damaged one is '
+                               'moved aside.'),
 }
 _OPAQUE, _WHITEOUT = b'.wh..wh..opq', b'.wh.'
 
@@ -30,14 +32,15 @@ def plan(this: Plan, name: bytes, images: known.Images, given: List[bytes], user
         if userns or os.geteuid() != 0:
             this.leave('LAYER_FOLDER', path, 'the folder is gone, and its owners can be given only by root, outside of user namespaces',
                        'Pull the image again by its digest.')
-        elif _has(this, given, images.chains[chain].diff_id):
+        elif has(this, given, images.chains[chain].diff_id):
             this.place('LAYER_FOLDER', path + b'/diff', images.chains[chain].diff_id, given, 'a donor has the layer, and its tar has the digest')
         else:
             this.leave('LAYER_FOLDER', path, 'the folder is gone, and no donor has layer %s whole' % images.chains[chain].diff_id,
                        'Name another donor, or pull the image again by its digest.')
 
 
-def _has(this: Plan, given: List[bytes], diff_id: str) -> bool:
+def has(this: Plan, given: List[bytes], diff_id: str) -> bool:
+    """Whether one of the donors GIVEN has the layer whole, with its digest."""
     if diff_id not in this.asked:
         this.asked[diff_id] = _is_right(given, diff_id)
     return this.asked[diff_id]
@@ -48,7 +51,7 @@ def _is_right(given: List[bytes], diff_id: str) -> bool:
     def use(stream: Iterator[bytes]) -> bool:
         digest = hashlib.sha256()
         with contextlib.suppress(tarread.ArchiveError, gunzip.GunzipError):
-            unpack.scan(loadfile.Stream(_hashed(stream, digest)), 'the layer', allow_devices=True)
+            unpack.scan(loadfile.Stream(_hashed(stream, digest)), 'the layer', allow_devices=True, parents=True)
             return 'sha256:' + digest.hexdigest() == diff_id
         return False
     whole = donors.Whole(use)
@@ -64,13 +67,17 @@ def _hashed(stream: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 
 def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
     """Unpack the layer DIFF_ID of a donor into FOLDER, a new folder in the journal, as overlay has it. LifeboatError if it is not right."""
+    why = ['the donor has not got layer %s any more' % diff_id]
+
     def use(stream: Iterator[bytes]) -> bool:
         digest = hashlib.sha256()
         os.mkdir(folder, 0o755)
-        with contextlib.suppress(tarread.ArchiveError, gunzip.GunzipError):
-            unpack.unpack(loadfile.Stream(_hashed(stream, digest)), folder, 'the layer', allow_devices=True, owners=True)
+        try:
+            unpack.unpack(loadfile.Stream(_hashed(stream, digest)), folder, 'the layer', allow_devices=True, owners=True, parents=True)
             if 'sha256:' + digest.hexdigest() == diff_id:
                 return True
+        except (tarread.ArchiveError, gunzip.GunzipError) as exc:
+            why.append(str(exc).rstrip('.'))
         removal.remove(folder)
         return False
     if os.path.lexists(folder):
@@ -78,7 +85,7 @@ def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
     whole = donors.Whole(use)
     donors.search(given, diff_id, whole)
     if whole.left:
-        raise LifeboatError('the donor has not got layer %s any more; make a new plan' % diff_id)
+        raise LifeboatError('%s; state: reverted undoes what was done before. Then make a new plan' % why[-1])
     os.chown(folder, 0, 0)
     _mark(folder)
     _flush(folder)

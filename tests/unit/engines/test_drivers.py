@@ -259,6 +259,72 @@ def test_unsupported_ones_say_what_can_read_them(root, driver, words):
         assert [(mount.name, mount.status) for mount in found.mounts] == [('data', 'complete')]
 
 
+def thin_record(root, ident, **values):
+    put(root, 'devicemapper/metadata/' + ident, json.dumps(dict(
+        {'device_id': 7, 'size': 10737418240, 'transaction_id': 3, 'initialized': False, 'deleted': False}, **values)))
+
+
+def mounted(root, ident, *builders):
+    for each in builders:
+        each(root, 'devicemapper/mnt/%s/rootfs' % ident)
+
+
+def test_layers_of_devicemapper_that_are_mounted_are_read_as_full_copies(root):
+    def story(where, path):
+        image_lower(where, path)
+        image_upper(where, path)
+        os.remove(os.path.join(str(where), path, 'drop'))
+        os.remove(os.path.join(str(where), path, 'folder/below'))
+        put(where, path + '/new', b'n')
+        put(where, path + '/folder/mine', b'm')
+        put(where, path + '/.dockerenv')
+
+    records(root, 'devicemapper')
+    for number, ident in enumerate((BASE, TOP, MID + '-init', MID)):
+        thin_record(root, ident, device_id=number)
+    mounted(root, BASE, image_lower)
+    mounted(root, TOP, image_lower, image_upper)
+    mounted(root, MID + '-init', image_lower, image_upper, lambda where, path: put(where, path + '/.dockerenv'))
+    mounted(root, MID, story)
+    same_times(root)
+    host, found = read(root)
+    with host:
+        assert found.status == model.COMPLETE and not found.problems, found.problems
+        with union.View(found.stack.view()) as view:
+            assert {entry.path for entry in view.entries()} == MERGED
+        assert {(each.kind, each.path) for each in changes.changes(found.stack)} >= CHANGES - {('C', b'folder')}
+
+
+def test_a_layer_of_devicemapper_that_is_not_mounted_beside_others_is_not_lost(root):
+    """A dockerd that runs has mounted what its running containers need, and nothing else."""
+    records(root, 'devicemapper')
+    thin_record(root, MID, device_id=9)
+    mounted(root, 'e' * 64, image_lower)
+    host, found = read(root)
+    with host:
+        assert found.status == model.UNSUPPORTED
+        assert 'attach_layers' in next(item for item in found.problems if item.code == 'DRIVER_UNSUPPORTED').next_step
+
+
+def test_pools_of_devicemapper_are_told_with_what_makes_sense(root):
+    records(root, 'devicemapper')
+    thin_record(root, BASE, device_id=3, size=1 << 30)
+    for number, bad in enumerate(({'device_id': -1}, {'device_id': True}, {'device_id': '7'}, {'device_id': 1 << 24}, {'size': 0}, {'size': 1e99},
+                                  {'size': '9 thin /dev/sda 1'}, {'size': 1 << 60})):
+        thin_record(root, '%064x' % number, **bad)
+    put(root, 'devicemapper/metadata/' + TOP, b'{"device_id": 3,')
+    put(root, 'devicemapper/metadata/base', json.dumps({'device_id': 1, 'size': 10737418240}))
+    with registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker']) as host:
+        pool, = host.roots[0].thin_pools()
+        assert [tuple(each) for each in pool.devices] == [(BASE.encode(), 3, 1 << 30)]
+        assert pool.folder == os.path.join(host.roots[0].path, b'devicemapper/mnt') and pool.data == b''
+    put(root, 'devicemapper/devicemapper/data')
+    put(root, 'devicemapper/devicemapper/metadata')
+    with registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker']) as host:
+        pool, = host.roots[0].thin_pools()
+        assert pool.data.endswith(b'/devicemapper/devicemapper/data') and pool.metadata.endswith(b'/devicemapper/devicemapper/metadata')
+
+
 def test_a_hundred_and_twenty_layers(root):
     """More layers than fit into one mount option string."""
     diff_ids = ['sha256:' + hashlib.sha256(b'%d' % number).hexdigest() for number in range(120)]

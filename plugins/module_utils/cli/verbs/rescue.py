@@ -38,7 +38,7 @@ def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the bundles; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     group = parser.add_argument_group('what to rescue')
-    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs, dumps')
+    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs, secrets, dumps')
     group.add_argument('--volumes', metavar='GLOB,...', action='append', default=[], help='further volumes, each into a bundle of its own')
     group.add_argument('--images', metavar='GLOB,...', action='append', default=[], help='images, each into a bundle of its own')
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],

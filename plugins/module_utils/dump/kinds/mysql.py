@@ -11,7 +11,7 @@ from ...formats.values import count_of
 from ..compare import Key, compare, few, label
 from ..insertrows import Counter
 from ..room import MAX_SAID, Refused, Room
-from ..target import Kind, Target, picked
+from ..target import Kind, Target, picked, refuse_other_version
 
 SOCKET = '/run/lifeboat/m.sock'
 FOLDERS = ('/usr/local/mysql/bin', '/usr/libexec', '/opt/bitnami/mariadb/sbin', '/opt/bitnami/mariadb/bin', '/opt/bitnami/mysql/bin')
@@ -31,6 +31,7 @@ TABLES = 'select table_schema, table_name, table_type, engine from information_s
 # mysqldump leaves their rows out: they are in other tables, on another server, or nowhere
 WITHOUT_ROWS = ('MRG_MYISAM', 'MERGE', 'FEDERATED', 'BLACKHOLE')
 VERSIONED = 'SYSTEM VERSIONED'
+SERIES = 2                              # numbers of a version that say which files a server reads as they are
 BATCH = 500                             # statements that the client gets at once: what it answers must fit into a pipe
 ESCAPED = re.compile(r'\\(.)', re.DOTALL)
 ESCAPES = {'n': '\n', 't': '\t', '0': '\0'}
@@ -88,6 +89,7 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
     is_maria = b'MariaDB' in said
     if (target.engine == 'mariadb') != is_maria and target.version:
         raise Refused('DUMP_VERSION_MISMATCH', 'the data are of %s, and the program of the image is not' % target.engine)
+    refuse_other_version(target, said, SERIES)
     defaults, level = ATTEMPTS[target.attempt]
     options = [program] + ([] if defaults else ['--no-defaults']) + ['--datadir=' + folder] + list(OPTIONS)
     began = time.monotonic()
@@ -146,4 +148,4 @@ def quoted(name: str) -> str:
     return '`%s`' % name.replace('`', '``')
 
 
-KIND = Kind(('mysql', 'mariadb'), '.sql', dump, len(ATTEMPTS))
+KIND = Kind(('mysql', 'mariadb'), '.sql', dump, len(ATTEMPTS), other_image=True)

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from ...formats.values import count_of
 from ..room import Refused, Room
-from ..target import Kind, Target, picked
+from ..target import Kind, Target, picked, refuse_other_version
 
 SOCKET = '/run/lifeboat/r.sock'
 CONFIG = '''port 0
@@ -35,7 +35,10 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
         raise Refused('DUMP_SERVER_FAILED', 'the name of its folder or file cannot be written in a configuration')
     folder = room.adopt(folder)
     room.environment.update(picked(target.environment, 'PATH', 'LD_LIBRARY_PATH', 'TZ'))
-    program, client = room.program(['redis-server', 'valkey-server', 'keydb-server']), room.program(['redis-cli', 'valkey-cli', 'keydb-cli'])
+    names = [target.engine] if target.other_image else ['redis', 'valkey', 'keydb']
+    program, client = [room.program(['%s-%s' % (name, what) for name in names]) for what in ('server', 'cli')]
+    if target.other_image:
+        refuse_other_version(target, room.call([program, '--version'])[1], 1)
     config = room.write('redis.conf', CONFIG % (SOCKET, folder, 'yes' if append else 'no', 'none.rdb' if append else os.fsdecode(name),
                                                 os.fsdecode(name) if append and name != APPEND_FOLDER else 'appendonly.aof'))
     ask = [client, '-s', SOCKET]
@@ -89,4 +92,4 @@ def choose(paths: List[str]) -> List[str]:
         path.endswith('.aof') or os.path.dirname(path) not in files)]
 
 
-KIND = Kind(('redis', 'valkey'), '.rdb', dump, extra=1.0, proven=True, choose=choose)
+KIND = Kind(('redis', 'valkey'), '.rdb', dump, extra=1.0, proven=True, choose=choose, other_image=True, beside=True)

@@ -100,10 +100,8 @@ class NerdctlRoot(api.Root):
 
     def facts(self) -> Dict[str, Any]:
         """Snapshotters in use, what named the root, and where nerdctl keeps the content of a volume."""
-        ranges = self.idmap.uid_ranges if self.idmap is not None else ()
-        groups = self.idmap.gid_ranges if self.idmap is not None else ()
         found = {'drivers': sorted(name for name, shots in self._store.snapshotters().items() if shots.numbers()),
-                 'userns': '%d:%d' % (ranges[0].host, groups[0].host) if ranges and groups else None, 'rootless': self._candidate.rootless,
+                 'userns': self.idmap.first if self.idmap is not None else None, 'rootless': self._candidate.rootless,
                  'containerd_roots': [wording.text(self.path)], 'found_by': list(self._candidate.why)}
         if self._folders:
             found['volume_path'] = wording.text(os.path.join(self._folders[0].recorded, b'volumes/default/{name}/_data'))
