@@ -53,8 +53,8 @@ def checksum(path):
     return digest.hexdigest()
 
 
-def cut(folder, kind, cache, seed):
-    """-> (disks, acknowledged files, created containers), after a power cut."""
+def cut(folder, kind, cache, seed, until=None):
+    """-> (disks, acknowledged files, created containers), after a power cut. UNTIL: a line (pattern) that must have come before."""
     system, initrd = KINDS[kind]
     chance = random.Random(seed)
     disks = []
@@ -65,6 +65,8 @@ def cut(folder, kind, cache, seed):
     with guest.turn(), guest.Guest(folder, loads.job(system), disks, cache, initrd) as machine:
         machine.wait('dockerd: up', guest.BOOT_SECONDS)
         machine.wait(r'^ack c%d \w+ %d ' % (chance.randrange(1, loads.WRITERS + 1), wanted // loads.WRITERS), guest.BOOT_SECONDS)
+        if until:
+            machine.wait(until, guest.BOOT_SECONDS)
         time.sleep(chance.random() * 2)         # also between the writes, where dockerd is at work
         machine.cut()
         lines = [line for dummy, line in machine.lines]
