@@ -8,12 +8,11 @@ import functools
 import hashlib
 import os
 import re
-import shutil
 import stat
 import tempfile
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from ..archive import compress, tarread, unpack
+from ..archive import compress, removal, tarread, unpack
 from ..archive.progress import human
 from ..bundles import reading, source as sources
 from ..disk import fsinfo
@@ -80,9 +79,7 @@ def opened(source: sources.Source, scratch: bytes, others: Callable[[], Iterable
             stack=stack, mounts=mounts, log=None, definition=source.definition, records={}, sources={})
         yield Host((Root(source.info.path, maker.why_lost, functools.partial(_images, others, scratch, work)),)), record
     finally:
-        if os.geteuid() != 0:
-            _own(work)
-        shutil.rmtree(work, ignore_errors=True)
+        removal.discard(work)
 
 
 def lacking(source: sources.Source) -> List[str]:
@@ -268,21 +265,21 @@ def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
 
 def _mark(top: bytes, root: bool) -> None:
     """What an archive of a layer says by names, overlayfs says by device nodes and an attribute."""
-    for folder, dummy, names in os.walk(top):
+    for fd, names in removal.folders(top):
         for name in names:
-            kind, hidden = whiteouts.meaning(name)
-            if kind is None:
+            kind, hidden = whiteouts.meaning(os.fsencode(name))
+            if kind is None or stat.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode):
                 continue
-            os.unlink(os.path.join(folder, name))
+            os.unlink(name, dir_fd=fd)
             if kind == whiteouts.OPAQUE_MARKER:
-                os.setxattr(folder, _OPAQUE[root], b'y')
-            elif kind == whiteouts.WHITEOUT_MARKER and not os.path.lexists(os.path.join(folder, hidden)):
-                os.mknod(os.path.join(folder, hidden), stat.S_IFCHR, os.makedev(0, 0))
+                os.setxattr(fd, _OPAQUE[root], b'y')
+            elif kind == whiteouts.WHITEOUT_MARKER and not _is_there(hidden, fd):
+                os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=fd)
 
 
-def _own(top: bytes) -> None:
-    """Let the owner look into, and empty, every folder."""
-    os.chmod(top, 0o700)
-    for entry in os.scandir(top):
-        if entry.is_dir(follow_symlinks=False):
-            _own(entry.path)
+def _is_there(name: bytes, dir_fd: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return False
+    return True

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     userns: bool = False        # are its user ids not those of the host? (userns-remap, rootless)
     rootless: bool = False      # of an ordinary user, in rootlesskit
     data_root: str = '/var/lib/docker'   # as the engine sees it
+    suite: str = ''             # of Debian, whose Docker is in the tree; by default the newest that can be had
 
 
 KINDS = {kind.name: kind for kind in (
@@ -44,6 +45,7 @@ KINDS = {kind.name: kind for kind in (
     Kind('debian-userns', False, 'overlay2', 'graphdriver', userns=True),
     Kind('debian-rootless', False, 'overlay2', 'graphdriver', userns=True, rootless=True, data_root='/home/alice/.local/share/docker'),
     Kind('newer-overlay2', True, 'overlay2', 'graphdriver', packaged=True, data_root='/srv/docker'),
+    Kind('trixie-overlay2', True, 'overlay2', 'graphdriver', suite='trixie'),     # Docker 26.1, in soaks only
     Kind('newer-containerd', True, 'overlayfs', 'containerd'),
     Kind('newer-containerd-packaged', True, 'overlayfs', 'containerd', packaged=True),
 )}
@@ -238,7 +240,7 @@ class Engine:
     def start(self):
         """Start the engine and wait until it answers; returns itself."""
         if self.kind.newer:
-            tree = newer.ensure_tree()
+            tree = newer.ensure_tree(suite=self.kind.suite)
         else:
             tree = ''
             if not shutil.which('dockerd', path=_PATH):

@@ -13,6 +13,7 @@ from ..shared.storage.finding import Candidate
 from ..shared.storage.graphroot import GraphRoot
 from ..shared.storage.kubernetes import is_of_kubernetes
 from . import containers, libpod, networks
+from .secrets import Secrets
 from .volumes import Volumes
 
 
@@ -116,6 +117,15 @@ class PodmanRoot(api.Root):
 
     def export_ids(self, container: model.Container) -> Any:
         return container.idmap
+
+    def _secrets(self) -> Secrets:
+        return Secrets(self._root.dir, lambda ident: self._root.container_folder(self._root.store_of(ident), ident))
+
+    def secrets(self, container: model.Container) -> List[model.Secret]:
+        return self._secrets().of(container.id, self._state.configs.get(container.id, {}))
+
+    def secret_names(self) -> List[str]:
+        return self._secrets().names()
 
     def pods(self) -> List[Any]:
         return [model.Pod(ident, metadata.text_of(record, 'name') or None, None, None, metadata.strings_of(record, 'labels'))
