@@ -10,15 +10,14 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import tarfile
 import time
 
 import pytest
-from rig import databases, listing, scenario, transactions
+from rig import databases, listing, transactions
 from rig.common import RigError
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.dump import find, programs, registry as kinds, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.dump import programs, run
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
@@ -187,42 +186,3 @@ def test_from_a_store_of_podman(podman, engine, tmp_path):
     for name, item in items.items():
         kind = name.split('-')[0]
         judge(item, kind, acknowledged[name], transactions.loaded(engine, kind, content(item)))
-
-
-BIG = {
-    'postgresql': 'psql -h /tmp -U postgres -d postgres -qXc "create table big as '
-                  'select i, md5(i::text) a, md5((-i)::text) b from generate_series(1, 400000) i; alter table big add primary key (i)"',
-    'mariadb': 'mariadb -S /tmp/my -u root -p%s shop -e "create table big (primary key (i)) engine=innodb select seq i, md5(seq) a, md5(-seq) b '
-               'from seq_1_to_200000"' % scenario.SECRET,
-}
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize('kind', transactions.KINDS)
-def test_what_recovery_changes_is_at_most_a_fifth_more_than_the_data(kind, engine, tmp_path, monkeypatch):
-    """The figures of docs/databases.md, too."""
-    def measured(room, target):
-        found = proper(room, target)
-        used = os.statvfs('/')          # of the file system that takes the changes
-        found['marks'].append('scratch: %d' % ((used.f_blocks - used.f_bfree) * used.f_frsize))
-        return found
-    proper = kinds.KINDS[kind].dump
-    monkeypatch.setitem(kinds.KINDS, kind, kinds.KINDS[kind]._replace(dump=measured))
-    fresh(engine)
-    transactions.start(engine, kind, kind, 'volume')
-    uppers = under_load(engine, [kind], random.Random(FROM))
-    engine.docker('exec', kind, 'bash', '-c', 'export PATH=$PATH:/pg; ' + BIG[kind])
-    under_load(engine, [kind], random.Random(FROM))
-    engine.kill()
-    with registry.open_host(os.fsencode(engine.host_root), []) as host:
-        size = find.find(host, (kind,), (kind,))[0][0].bytes
-    items, unchanged = dumped(engine.host_root, tmp_path, scratch_dir=None, scratch_size=int(size * run.SHARE), compression='zstd')
-    item = items[kind]
-    assert unchanged and item['status'] == 'complete', item
-    table = transactions.KINDS[kind].table
-    assert item['counts'][table + 't'] >= sum(transactions.told(uppers[kind]).values()) and item['counts'][table + 'big'] in (200000, 400000)
-    data = os.path.join(engine.data_root, 'volumes', kind, '_data')
-    packed = subprocess.run('tar -cf - %s | zstd -q -1 | wc -c' % data, shell=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
-    plain = subprocess.run(['zstd', '-q', '-d', '-c', item['file']], stdout=subprocess.PIPE, check=True).stdout
-    print(json.dumps({'database': kind, 'version': item['version'], 'data': size, 'rows': sum(item['counts'].values()), 'marks': item['marks'],
-                      'seconds': item['seconds'], 'sql': len(plain), 'sql packed': item['bytes'], 'data packed': int(packed)}))

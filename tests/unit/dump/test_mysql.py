@@ -187,3 +187,12 @@ def test_a_server_that_dies_under_the_dump_is_tried_with_the_next_step():
     assert (found['partial'], found['counts'], found['version']) == ([], {'shop.t': 2}, '10.11') and room.written == HEAD + ONE + TAIL
     # what the configuration of the image has is not run
     assert {'--init-file=', '--skip-grant-tables', '--skip-networking'} <= set(room.argv)
+
+
+@pytest.mark.parametrize('size, expected', [(8 << 20, ['--loose-innodb-log-file-size=8388608']), (100, []), (None, [])])
+def test_the_redo_log_stays_as_large_as_it_is(tmp_path, size, expected):
+    """A new one of the usual size takes more room than a small database."""
+    if size is not None:
+        with open(str(tmp_path / 'ib_logfile0'), 'wb') as raw:
+            raw.truncate(size)
+    assert mysql.log_size(str(tmp_path)) == expected

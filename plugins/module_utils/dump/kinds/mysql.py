@@ -3,6 +3,7 @@
 The first view uses the defaults of the image (page size, case of names, key files must fit the data), the second none. Then follow the levels of
 innodb_force_recovery: each in a fresh view, so even those that change data are harmless here.
 """
+import os
 import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -32,6 +33,7 @@ TABLES = 'select table_schema, table_name, table_type, engine from information_s
 WITHOUT_ROWS = ('MRG_MYISAM', 'MERGE', 'FEDERATED', 'BLACKHOLE')
 VERSIONED = 'SYSTEM VERSIONED'
 SERIES = 2                              # numbers of a version that say which files a server reads as they are
+LEAST_LOG = 4 << 20                     # bytes; smaller ones no server takes
 BATCH = 500                             # statements that the client gets at once: what it answers must fit into a pipe
 ESCAPED = re.compile(r'\\(.)', re.DOTALL)
 ESCAPES = {'n': '\n', 't': '\t', '0': '\0'}
@@ -91,7 +93,7 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
         raise Refused('DUMP_VERSION_MISMATCH', 'the data are of %s, and the program of the image is not' % target.engine)
     refuse_other_version(target, said, SERIES)
     defaults, level = ATTEMPTS[target.attempt]
-    options = [program] + ([] if defaults else ['--no-defaults']) + ['--datadir=' + folder] + list(OPTIONS)
+    options = [program] + ([] if defaults else ['--no-defaults']) + ['--datadir=' + folder] + list(OPTIONS) + log_size(folder)
     began = time.monotonic()
     server = room.start(options + (['--innodb-force-recovery=%d' % level] if level else []))
     room.ready(server, client.alive)
@@ -109,6 +111,16 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
     counts = _compare(client, counter, target.verify, marks, partial)
     room.stop(server)
     return {'version': version[0][0] if version and version[0] else '', 'counts': counts, 'marks': marks, 'partial': partial}
+
+
+def log_size(folder: str) -> List[str]:
+    """The option with which the server leaves its redo log as large as it is: another size of the defaults makes a new one, which may be larger
+    than all the data."""
+    try:
+        size = os.lstat(os.path.join(folder, 'ib_logfile0')).st_size
+    except OSError:
+        return []
+    return ['--loose-innodb-log-file-size=%d' % size] if size >= LEAST_LOG else []
 
 
 def _compare(client: Client, counter: Counter, count: bool, marks: List[str], partial: List[str]) -> Dict[str, Optional[int]]:
