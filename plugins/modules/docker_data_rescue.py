@@ -219,6 +219,7 @@ options:
       - A private key of ssh on the controller, or the public one if an agent has the private one. C(SHA256SUMS) of each bundle is signed with
         it on the controller, and a custody record (C(custody.json), who rescued what, when, from which device, with which code) as well.
         C(allowed_signers) of M(lifeboat.docker.docker_bundle_info) verifies both. Nothing of the key comes to the host.
+      - A bundle with good signatures of this key is left as it is. With those of another key the task fails, and they stay.
       - Needs O(store_on=controller), and C(ssh-keygen) of OpenSSH 8.2 or newer on the controller.
     type: str
     version_added: 2.0.0
