@@ -248,8 +248,11 @@ def _live(dead, env, pause):
         _merged(dead, process.pid)
         time.sleep(pause)
     finally:
+        left = procs.descendants(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        while any(map(procs.alive, left)) and time.monotonic() < until:     # they go after the first one, some with a delay
+            time.sleep(0.05)
 
 
 def _merged(dead, ancestor):
