@@ -45,6 +45,9 @@ TEXTS: typing.Dict[str, Text] = {
     'CONFIG_UNREADABLE': (
         RESCUE_SAFE, 'Run as root (`become: true`). If you know the data root, name it.',
         'sudo lifeboat look\nsudo lifeboat --data-root DIR rescue DEST'),
+    'DATA_ROOT_COPY': (
+        RESCUE_SAFE, 'Nothing, if it is a backup, or what was left when the data root was moved. Otherwise rescue from it as well, to another place.',
+        'lifeboat --data-root DIR look\nlifeboat --data-root DIR rescue DEST2'),
     'DATA_ROOT_UNREADABLE': (
         RESCUE_SAFE, 'Run as root (`become: true`). If the message says "Input/output error", copy the disk and read the copy.',
         'sudo lifeboat look\n' + COPY),
@@ -378,6 +381,18 @@ TEXTS: typing.Dict[str, Text] = {
         'Everything else is in the bundle. The folder is still on the host.',
         'Rescue to a DEST with more room: what is there already is used. Without `binds` in `include` all binds are left out.',
         'df -h DEST\n' + RESCUE_NAME),
+    # a restore
+    'ENGINE_LACKS': (
+        'The data are restored. The container is made without what the message names.',
+        'Decide whether it needs that. If so, make the container by hand from the files in `config/` of the bundle (`podman.sh`, `run.sh`, `compose.yaml`).',
+        'podman inspect NAME\ncat BUNDLE/config/podman.sh'),
+    'NOT_AS_ASKED': (
+        'The data are restored, and the container is made.',
+        'Compare what the message names before you start it. What matters (networks, limits, namespaces) can be given with `config/run.sh` of the bundle.',
+        'podman inspect NAME'),
+    'NOT_SHOWN': (
+        'The data are restored, and the container is made. The setting may well count: Podman just does not show it.',
+        'If it matters, start the container and look inside.', 'podman exec NAME cat /proc/sys/...'),
     'DEPLOYMENT_INCOMPLETE': (
         'Everything else of the original files is in the bundle `deployment`. Nothing of the data of containers depends on it.',
         'Read `left_out` in `deployment.json`: each path with the reason. Copy by hand what you need.',

@@ -6,10 +6,11 @@ from ..disk import safeio
 from ..formats import containerlogs, pieces, redact
 from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list, as_str
-from ..formats.wording import show
+from ..formats.wording import number, show
 from ..records.codes import problem
 from ..records.definition import Definition, stable_name, to_json
 from ..recreate.shell import typed
+from .reading import OTHER_IMAGE
 
 if TYPE_CHECKING:
     from ..archive.sink import Sink
@@ -194,8 +195,11 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
 
 def _dump(component: Dict[str, Any]) -> str:
     """What a dump has, as a part of a sentence."""
-    said = '%d tables, %d rows' % (component.get('tables') or 0, component.get('rows') or 0)
+    said = '%s, %s' % (number(component.get('tables') or 0, 'table'), number(component.get('rows') or 0, 'row'))
     missing = as_list(component.get('missing'))
+    for mark in as_list(component.get('marks')):
+        if str(mark).startswith(OTHER_IMAGE):
+            said += ', made with the server of another image, %s' % show(str(mark)[len(OTHER_IMAGE):])
     return '%s%s' % (said, ', not whole (%s)' % '; '.join(show(str(each)) for each in missing[:3]).rstrip('.') if missing else '')
 
 

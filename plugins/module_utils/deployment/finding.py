@@ -20,6 +20,7 @@ PATHS = re.compile(r'(?<![\w.$}*?~-])(/[A-Za-z0-9_.@+=,%/-]{2,400})')
 COMMENT = re.compile(r'(?:^|\s)#.*')
 MOST_LINE = 20000
 MOST_USERS = 5000
+MOST_NAMED = 500                        # paths of one label, or of one command
 
 
 def homes(scene: Scene) -> Iterator[bytes]:
@@ -90,7 +91,8 @@ def label_paths(scene: Scene, labels: Dict[str, str]) -> List[bytes]:
 
 
 def split(value: str) -> List[str]:
-    return [item.strip() for item in value.split(',') if item.strip()][:50]
+    """The paths that a label lists."""
+    return [item.strip() for item in value.split(',') if item.strip()][:MOST_NAMED]
 
 
 def found_named(scene: Scene, items: Iterable[str], base: bytes, named_by: str) -> Tuple[Tuple[Place, ...], Tuple[Left, ...]]:
@@ -113,7 +115,7 @@ def starts_containers(line: str) -> bool:
 def scripts_of(scene: Scene, command: str) -> List[Place]:
     """The files that a command line names by absolute path and that are scripts which start containers."""
     found = []
-    for path in PATHS.findall(command[:MOST_LINE])[:50]:
+    for path in PATHS.findall(command[:MOST_LINE])[:MOST_NAMED]:
         place = script(scene, path)
         if place is not None:
             found.append(place)

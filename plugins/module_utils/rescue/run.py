@@ -774,7 +774,11 @@ def verdict(result: Dict[str, Any], fail_on: str) -> str:
         return ''
     names = {item.get('name') for item in result.get('bundles', ()) if item.get('status') == model.LOST}
     reason = next((item for item in critical if item.get('object') in names), None)
-    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] - others else
-                     '%d bundles are lost and %d partial or unsupported; everything else was rescued.' % (lost, partial),
+    if lost == summary['bundles'] - others:
+        said = 'The one bundle was not rescued.' if lost == 1 else 'None of %d bundles was rescued.' % lost
+    else:
+        said = '%s %s lost and %d partial or unsupported; everything else was rescued.' % (
+            wording.number(lost, 'bundle'), 'is' if lost == 1 else 'are', partial)
+    return '%s%s' % (said,
                      ' %s %s' % (reason.get('message'), reason.get('next_step')) if reason else
                      ' The problems say why and what to do next.')

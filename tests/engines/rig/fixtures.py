@@ -11,11 +11,11 @@ import tempfile
 
 import pytest
 
-from . import dead, engine as engines, kube, podman, shares, writers
+from . import dead, engine as engines, kube, livepodman, podman, shares, writers
 from .common import NotHere
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
-OTHER_KINDS = ('debian-userns', 'debian-vfs', 'debian-btrfs')
+OTHER_KINDS = ('debian-userns', 'debian-rootless', 'debian-vfs', 'debian-btrfs')
 LIVE_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd')
 IN_CI = os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
 # kind -> why it cannot run here, for the closing lines
@@ -113,6 +113,18 @@ def dead_podman_of():
     """dead_podman_of(kind): the rig.podman.DeadPodman of any of its KINDS, built once a session. Do not write into it."""
     with once(podman.build) as get:
         yield get
+
+
+@pytest.fixture
+def start_podman():
+    """start_podman(kind): a started, empty rig.livepodman.LivePodman of any of its KINDS, taken away after the test."""
+    with contextlib.ExitStack() as stack:
+        def start(kind):
+            with or_say(kind):
+                live = livepodman.LivePodman(kind)
+                stack.callback(live.close)
+                return live.start()
+        yield start
 
 
 @pytest.fixture(scope='session')

@@ -143,8 +143,9 @@ class DeadPodman:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def build(kind):
-    """The DeadPodman of a kind: started, filled, asked, killed."""
+def build(kind, scenario=SCENARIO, files=(), pause=0, more=None):
+    """The DeadPodman of a kind: started, filled, asked, killed. SCENARIO: what its shell does; it has FILES {name: path} in $SCRATCH and the
+    variables MORE, makes $TRUTH/ready, and is killed PAUSE seconds later."""
     need_root()
     for program in ('podman', 'crun', 'conmon', 'busybox', 'setpriv') + (('newuidmap',) if 'root' not in kind.split('-') else ()):
         if shutil.which(program) is None:
@@ -154,7 +155,10 @@ def build(kind):
     dead = DeadPodman(kind, scratch)
     try:
         _lay_out(dead)
-        _live(dead)
+        for name, path in dict(files).items():
+            shutil.copy(path, os.path.join(scratch, name))
+            os.chmod(os.path.join(scratch, name), 0o644)
+        _live(dead, dict(_environment(dead, scenario), **(more or {})), pause)
     except BaseException:
         dead.close()
         raise
@@ -229,8 +233,7 @@ def _base(path):
             archive.add(top, '.')
 
 
-def _live(dead):
-    env = _environment(dead, SCENARIO)
+def _live(dead, env, pause):
     log = os.path.join(dead.scratch, 'log')
     with open(log, 'wb') as out:
         process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=env,
@@ -243,6 +246,7 @@ def _live(dead):
                     raise RigError('the scenario of %s ended: %s' % (dead.kind, said.read()[-2000:].decode('utf-8', 'replace')))
             time.sleep(0.1)
         _merged(dead, process.pid)
+        time.sleep(pause)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -1,4 +1,5 @@
 """Specifications and claims from etcd's file and from the database of k3s: read only, and nothing that may be a secret."""
+import errno
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import pytest
 from deadcontent import field
 from test_kubernetes import POD, PV, UID, container, facts, mount, node, put, sandbox
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines.kubernetes import cluster
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import sqlite
@@ -103,6 +105,33 @@ def test_pods_claims_and_places(tmp_path, build, path, objects):
 def test_what_was_deleted_is_not_there(tmp_path, build, path):
     build(tmp_path, PROTO, deleted=(b'/registry/pods/shop/web-0',))
     assert loaded(tmp_path, path)[0].pod(UID) == {}
+
+
+def test_a_log_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    kine(tmp_path, PROTO)
+    real = safeio.Dir.open
+
+    def opened(self, name, *more):
+        if name.endswith(b'-wal'):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self, name, *more)
+    monkeypatch.setattr(safeio.Dir, 'open', opened)
+    found, problems = loaded(tmp_path, KINE)
+    assert [item.code for item in problems] == ['CLUSTER_DB_DAMAGED'] and 'newest changes' in problems[0].message and found.pod(UID) == {}
+
+
+def test_a_part_of_etcd_that_is_damaged_is_said(tmp_path):
+    etcd(tmp_path, {key: value * 3000 for key, value in PROTO.items()})
+    path = str(tmp_path) + ETCD
+    size = os.path.getsize(path)
+    said = set()
+    for place in range(2 * 4096, size, 4096):
+        etcd(tmp_path, {key: value * 3000 for key, value in PROTO.items()})
+        with open(path, 'r+b') as out:
+            out.seek(place)
+            out.write(b'\xff' * 4096)
+        said.update(item.code for item in loaded(tmp_path, ETCD)[1])
+    assert said <= {'CLUSTER_DB_UNREAD', 'CLUSTER_DB_DAMAGED'} and 'CLUSTER_DB_DAMAGED' in said
 
 
 def test_without_the_log_the_older_rows_are_read(tmp_path):

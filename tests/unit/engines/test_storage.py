@@ -4,6 +4,7 @@ import json
 import os
 import random
 import sqlite3
+import time
 
 import deadpodman
 import pytest
@@ -70,6 +71,13 @@ def test_toml(text, key, value):
 
 
 # -- the door --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_that_is_not_closed_takes_no_hours():
+    """A user's own storage.conf is read too."""
+    started = time.process_time()
+    finding.toml(b'[storage]\nx = [' + b'\n' * (finding.MAX_CONF - 100) + b'\ny = true')
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize('value', ['', 'a' * 63, 'A' * 64, '../' + 'a' * 61, 'a' * 64 + '\n', None, 7, b'a' * 64])

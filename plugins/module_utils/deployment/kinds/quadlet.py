@@ -5,13 +5,13 @@ from typing import Iterator, List, Optional, Tuple
 
 from ...formats.wording import show, text
 from .. import finding
-from ..model import CONFIG, DOCKERFILE, ENV_FILE, UNIT, Kind, NotTaken, Place, Scene, Stack, Wanted
+from ..model import CONFIG, DOCKERFILE, ENV_FILE, TOO_LARGE, UNIT, Kind, NotTaken, Place, Scene, Stack, Wanted
 
 NAME = 'quadlet'
 FOLDERS = (b'/etc/containers/systemd', b'/usr/share/containers/systemd')
 IN_HOME = b'/.config/containers/systemd'
 ENDS = (b'.container', b'.pod', b'.kube', b'.volume', b'.network', b'.image', b'.build', b'.artifact')
-DEEPEST, MOST = 4, 2000
+DEEPEST = 4
 
 
 def find(scene: Scene) -> Iterator[Stack]:
@@ -27,9 +27,13 @@ def _folders(scene: Scene, folder: bytes, depth: int) -> Iterator[bytes]:
     if not scene.door.is_folder(folder):
         return
     yield folder
-    for name in scene.door.names(folder) if depth < DEEPEST else ():
+    for name in scene.door.names(folder):
         if not name.endswith(b'.d') and b'.' not in name[:1]:
-            yield from _folders(scene, folder + b'/' + name, depth + 1)
+            inner = folder + b'/' + name
+            if depth < DEEPEST:
+                yield from _folders(scene, inner, depth + 1)
+            elif scene.door.is_folder(inner):
+                scene.door.pass_over(inner, b'', NotTaken(TOO_LARGE, 'it is the folder %d of folders below each other' % (DEEPEST + 1)))
 
 
 def _files(scene: Scene, folder: bytes, home: bytes) -> Tuple[List[Wanted], List[Place]]:
@@ -37,7 +41,7 @@ def _files(scene: Scene, folder: bytes, home: bytes) -> Tuple[List[Wanted], List
     whole type (`container.d`)."""
     found: List[Wanted] = []
     trees: List[Place] = []
-    for name in scene.door.names(folder)[:MOST]:
+    for name in scene.door.names(folder):
         if name.endswith(ENDS):
             place = scene.door.maybe(name, folder)
             if place is not None:
@@ -52,7 +56,7 @@ def _files(scene: Scene, folder: bytes, home: bytes) -> Tuple[List[Wanted], List
 def _values(scene: Scene, place: Place, key: str, home: bytes) -> List[str]:
     """The values of a key of a unit, without those that hang on a specifier of systemd other than %h, the home."""
     content = scene.door.text(place.path).replace('\\\n', ' ')
-    values = [value.replace('%h', text(home)) if home else value for value in re.findall(r'(?m)^\s*%s\s*=\s*-?(\S+)' % key, content)]
+    values = [value.replace('%h', text(home)) if home else value for value in re.findall(r'(?m)^[ \t]*%s[ \t]*=[ \t]*-?(\S+)' % key, content)]
     return [value for value in values if '%' not in value]
 
 

@@ -4,6 +4,7 @@ mounts and volumes: no value of an environment, no Secret, no ConfigMap.
 
 Objects are protobuf behind `k8s\\0` (apimachinery pkg/runtime/serializer/protobuf; core/v1/generated.proto), or JSON.
 """
+import errno
 import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -51,8 +52,12 @@ def load(disk: Any, paths: Tuple[bytes, ...]) -> Tuple[Cluster, List[model.Probl
     for path in paths:
         try:
             place = disk.resolve(path)
-        except OSError:
+        except FileNotFoundError:
             continue
+        except OSError as exc:
+            if exc.errno in (errno.ENOTDIR, errno.ELOOP):
+                continue
+            return Cluster(), [_unread(path, metadata.describe(exc))]
         if path.endswith(DQLITE):
             found = _of_dqlite(place)
             if found:
@@ -64,20 +69,23 @@ def load(disk: Any, paths: Tuple[bytes, ...]) -> Tuple[Cluster, List[model.Probl
             for key, value in (_sqlite if path.endswith(b'/state.db') else _etcd)(place, damage):
                 if value is None:
                     objects.pop(key, None)
-                elif len(objects) < MAX_OBJECTS:
+                elif len(objects) < MAX_OBJECTS or key in objects:
                     objects[key] = value
-                elif key not in objects and len(damage) < MAX_SAID:
+                elif len(damage) < MAX_SAID:
                     damage.append('it has more than %d pods and volumes' % MAX_OBJECTS)
         except (OSError, ValueError) as exc:
-            why = metadata.describe(exc) if isinstance(exc, OSError) else str(exc)
-            return Cluster(), [problem('CLUSTER_DB_UNREAD', wording.text(place), 'The database of the API server, %s: %s. Specifications of pods are not '
-                                       'known from it.' % (wording.text(place), why), 'Containers, layers, volumes and logs were found without it.')]
+            return Cluster(), [_unread(place, metadata.describe(exc) if isinstance(exc, OSError) else str(exc))]
         made, more = _made(objects)
         damage.extend(more)
         return made, [problem('CLUSTER_DB_DAMAGED', wording.text(place), 'The database of the API server, %s, could not be read whole: %s. What it says of '
                               'some pods and claims is not known.' % (wording.text(place), '; '.join(dict.fromkeys(damage[:MAX_SAID]))),
                               'Containers, layers, volumes and logs were found without it.')] if damage else []
     return Cluster(), []
+
+
+def _unread(place: bytes, why: str) -> model.Problem:
+    return problem('CLUSTER_DB_UNREAD', wording.text(place), 'The database of the API server, %s: %s. Specifications of pods are not known from it.' % (
+        wording.text(place), why), 'Containers, layers, volumes and logs were found without it.')
 
 
 def _of_dqlite(place: bytes) -> List[model.Problem]:
@@ -112,6 +120,8 @@ def _etcd(place: bytes, damage: List[str]) -> Iterator[Tuple[bytes, Optional[byt
     """Yield (key, value or None where it was deleted), in the order of revisions: the last one counts. DAMAGE learns what could not be read."""
     from ...formats import boltdb  # long, and most nodes have no such file
     database = boltdb.open_db(_read(place, os.path.basename(place), MAX_DB))
+    if database.trouble:
+        damage.append(database.trouble)
     errors: List[boltdb.BoltError] = []
     bucket = database.root.bucket(b'key', errors=errors)
     if bucket is None:
@@ -133,7 +143,10 @@ def _sqlite(place: bytes, damage: List[str]) -> Iterator[Tuple[bytes, Optional[b
     name = os.path.basename(place)
     try:
         wal = _read(place, name + b'-wal', MAX_DB)
-    except OSError:
+    except FileNotFoundError:
+        wal = b''
+    except OSError as exc:
+        damage.append('its newest changes, %s-wal, cannot be read: %s' % (name.decode('ascii', 'replace'), metadata.describe(exc)))
         wal = b''
     database = sqlite.Db(_read(place, name, MAX_DB), wal=wal)
     if 'kine' not in database.tables:

@@ -43,10 +43,8 @@ class PodmanRoot(api.Root):
     def facts(self) -> Dict[str, Any]:
         """Storage drivers, whose root it is, what named it, and where Podman keeps the content of a volume."""
         volumes = libpod.volume_places(self._state.settings)[1] or os.path.join(self.recorded_path, b'volumes')
-        ranges = self.idmap.uid_ranges if self.idmap is not None else ()
-        groups = self.idmap.gid_ranges if self.idmap is not None else ()
         return {'drivers': [store.name for store in self._root.stores],
-                'userns': '%d:%d' % (ranges[0].host, groups[0].host) if ranges and groups else None,
+                'userns': self.idmap.first if self.idmap is not None else None,
                 'rootless': self._root.rootless, 'containerd_roots': [], 'found_by': list(self._root.candidate.why),
                 'volume_path': wording.text(os.path.join(volumes, b'{name}/_data'))}
 
