@@ -93,7 +93,7 @@ notes:
   - Whoever loads a dump runs its SQL. Commands to psql are taken out of dumps of PostgreSQL. Load those of MariaDB and MySQL with
     C(--binary-mode). Nothing is loaded automatically.
   - The filter of system calls exists for x86_64 and aarch64. Elsewhere programs run without it.
-  - MySQL and InfluxDB 2 are written by their documentation, not proven like the others on servers that were killed while they wrote.
+  - InfluxDB 2 is written by its documentation, not proven like the others on servers that were killed while they wrote.
 seealso:
   - module: lifeboat.docker.docker_data_rescue
   - module: lifeboat.docker.docker_layer_facts
