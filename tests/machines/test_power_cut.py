@@ -84,17 +84,19 @@ def keep(place, kind):
         return machine.keep()
 
 
-def cut(folder, kept, cache, seed):
+def cut(folder, kept, cache, seed, until=None):
     """-> (disks, acknowledged files, those of them from before the guest was kept, created containers, seconds), after a power cut.
-    KEPT: the folder of a guest that was kept."""
+    KEPT: the folder of a guest that was kept. UNTIL: a line (pattern) that must have come before."""
     chance = random.Random(seed)
-    wanted = int(3 * 60 ** chance.random())     # often early, and late as well
+    wanted = int(3 * 25 ** chance.random())     # often early, and late as well
     with guest.turn(), guest.Guest(folder, cache=cache, kept=kept) as machine:
         began, writer = time.monotonic(), 'c%d' % chance.randrange(1, loads.WRITERS + 1)
         old = loads.acknowledged([line for dummy, line in machine.lines])
         wanted += max(number for container, dummy, number in old if container == writer)
         machine.tell(loads.GO)
         machine.wait(r'^ack %s \w+ %d ' % (writer, wanted), guest.BOOT_SECONDS)
+        if until:
+            machine.wait(until, guest.BOOT_SECONDS)
         time.sleep(chance.random() * 2)         # also between the writes, where dockerd is at work
         machine.cut()
         seconds = time.monotonic() - began

@@ -28,6 +28,7 @@ ALLOWED = {
     'module_utils/attach/run.py': 'this machine: its devices, mounts and programs, and the state of what is attached',
     'module_utils/attach/session.py': 'this machine: its devices, mounts and programs, and the state of what is attached',
     'module_utils/attach/state.py': 'this machine: its devices, mounts and programs, and the state of what is attached',
+    'module_utils/attach/thin.py': 'this machine: its devices and mounts, and files in the folder of the attachment that are checked before',
     'module_utils/bundles/holder.py': 'bundles',
     'module_utils/bundles/hostfiles.py': 'bundles',
     'module_utils/bundles/quiesce.py': 'control groups of the kernel of this machine',

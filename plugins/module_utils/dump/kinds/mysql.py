@@ -7,6 +7,7 @@ import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from ...formats.values import count_of
 from ..compare import Key, compare, few, label
 from ..insertrows import Counter
 from ..room import MAX_SAID, Refused, Room
@@ -56,7 +57,11 @@ class Client(object):
     def ask(self, query: str) -> Optional[List[List[str]]]:
         """The rows of QUERY; None if it fails, or if there are too many to take."""
         said = bytearray()
-        status = self.room.stream(self._argv + ['-e', query], said.extend)
+
+        def take(piece: bytes) -> None:
+            if len(said) <= MAX_SAID:   # it is a program of the image, and may print without an end
+                said.extend(piece)
+        status = self.room.stream(self._argv + ['-e', query], take)
         return None if status or len(said) > MAX_SAID else rows(bytes(said))
 
     def count(self, tables: List[Tuple[str, str]]) -> Dict[Tuple[str, str], Optional[int]]:
@@ -69,8 +74,9 @@ class Client(object):
                              for number, (database, name) in enumerate(batch))
             said = self.room.call(self._argv + ['--force'], script.encode('utf-8', 'surrogateescape'))[1]
             for row in rows(said):
-                if len(row) == 2 and row[0].isdigit() and row[1].isdigit() and int(row[0]) < len(batch):
-                    found[batch[int(row[0])]] = int(row[1])
+                which, counted = (count_of(row[0]), count_of(row[1])) if len(row) == 2 else (None, None)
+                if which is not None and counted is not None and which < len(batch):
+                    found[batch[which]] = counted
         return found
 
 
