@@ -51,6 +51,9 @@ class Found(NamedTuple):
     nothing: Tuple[model.Problem, ...] = ()     # to be told only if no engine has a candidate
 
 
+THIN_MARK = b'.attached-by-lifeboat'    # a file in ThinPool.folder: every device was tried there, not only those that a live engine uses
+
+
 class ThinDevice(NamedTuple):
     """A layer that is a volume of a thin pool of device-mapper: `number` in the pool, `size` in bytes."""
     name: bytes                         # of the folder where it is looked for

@@ -1,6 +1,5 @@
 """More images with real servers, by debootstrap, cached outside the checkout: Debian's etcd, InfluxDB 1 and RabbitMQ in one, MySQL of its unstable
 release in another."""
-import functools
 import os
 import shutil
 

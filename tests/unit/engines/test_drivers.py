@@ -10,7 +10,7 @@ import os
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import api, registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import changes, union
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
@@ -265,6 +265,7 @@ def thin_record(root, ident, **values):
 
 
 def mounted(root, ident, *builders):
+    put(root, 'devicemapper/mnt/' + os.fsdecode(api.THIN_MARK))
     for each in builders:
         each(root, 'devicemapper/mnt/%s/rootfs' % ident)
 
@@ -295,15 +296,36 @@ def test_layers_of_devicemapper_that_are_mounted_are_read_as_full_copies(root):
         assert {(each.kind, each.path) for each in changes.changes(found.stack)} >= CHANGES - {('C', b'folder')}
 
 
-def test_a_layer_of_devicemapper_that_is_not_mounted_beside_others_is_not_lost(root):
-    """A dockerd that runs has mounted what its running containers need, and nothing else."""
+def test_a_pool_of_devicemapper_that_was_moved_behind_a_link_is_told_where_it_is(root):
     records(root, 'devicemapper')
-    thin_record(root, MID, device_id=9)
-    mounted(root, 'e' * 64, image_lower)
+    thin_record(root, BASE)
+    put(root, 'devicemapper/devicemapper/data')
+    put(root, 'devicemapper/devicemapper/metadata')
+    (root.parents[2] / 'big').mkdir()
+    os.rename(str(root / 'devicemapper'), str(root.parents[2] / 'big/dm'))
+    os.symlink('/big/dm', str(root / 'devicemapper'))
+    with registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker']) as host:
+        pool, = host.roots[0].thin_pools()
+        top = os.path.join(os.path.realpath(os.fsencode(str(root.parents[2]))), b'big/dm')
+        assert (pool.folder, pool.data) == (top + b'/mnt', top + b'/devicemapper/data')
+
+
+@pytest.mark.parametrize('attached', [True, False])
+def test_a_layer_of_devicemapper_that_is_not_mounted_is_not_lost(root, attached):
+    """Its device could not be opened; or nothing was attached, and a dockerd that runs has mounted what its running containers need."""
+    records(root, 'devicemapper')
+    for ident in (BASE, TOP, MID):
+        thin_record(root, ident, device_id=9)
+    mounted(root, TOP, image_lower, image_upper)
+    if not attached:
+        mounted(root, MID, image_lower, image_upper)
+        os.unlink(str(root / 'devicemapper/mnt' / os.fsdecode(api.THIN_MARK)))
     host, found = read(root)
     with host:
         assert found.status == model.UNSUPPORTED
         assert 'attach_layers' in next(item for item in found.problems if item.code == 'DRIVER_UNSUPPORTED').next_step
+        if not attached:
+            assert {image.status for image in host.roots[0].images()} == {model.UNSUPPORTED}
 
 
 def test_pools_of_devicemapper_are_told_with_what_makes_sense(root):

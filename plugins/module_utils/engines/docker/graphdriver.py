@@ -157,7 +157,7 @@ class Graphdriver(object):
         ident = cache_id.decode('ascii', 'replace')
         if not self.present(relative, cache_id):
             return model.Layer(self.absolute(relative), self.encoding or '', model.LOST, cache_id=ident), \
-                'its folder does not exist'
+                'its device was not mounted' if self._sealed and cache_id in self.driver.ids(self.root) else 'its folder does not exist'
         return model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE, cache_id=ident), ''
 
     # -- a container's stack -----------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """devicemapper (Docker up to 24): layers are thin devices of a pool; only a kernel can open them.
 
 Each device has the whole file system as of its layer, in its folder ``rootfs``. It is mounted at ``devicemapper/mnt/<id>`` while the
-layer is in use; where something has done that (disk_attach, a dockerd that still runs), the layers are read like those of vfs.
+layer is in use. Where disk_attach has mounted them all, they are read like those of vfs. What a dockerd that still runs has mounted is not
+enough: it is only the top of what runs.
 
 Sources: moby v24: graphdriver/devmapper/{deviceset,driver}.go.
 """
@@ -41,8 +42,8 @@ def sealed(root: 'Dir', ident: bytes) -> bool:
 
 
 def opened(root: 'Dir') -> bool:
-    """Whether some layer is mounted."""
-    return any(not sealed(root, ident) for ident in folder_names(root, MOUNTS))
+    """Whether the layers were mounted, all that can be."""
+    return api.THIN_MARK in folder_names(root, MOUNTS)
 
 
 def pool(root: 'Dir') -> Optional[api.ThinPool]:
@@ -52,8 +53,9 @@ def pool(root: 'Dir') -> Optional[api.ThinPool]:
         return None
     loop = folder_names(root, LOOP)
     here = b'data' in loop and b'metadata' in loop
-    folder = os.path.join(root.path(), LOOP)
-    return api.ThinPool(os.path.join(root.path(), MOUNTS), os.path.join(folder, b'data') if here else b'',
+    top = (root.links or {}).get(FOLDER) or os.path.join(root.path(), FOLDER)    # people move it to another disk
+    folder = os.path.join(top, os.path.basename(LOOP))
+    return api.ThinPool(os.path.join(top, os.path.basename(MOUNTS)), os.path.join(folder, b'data') if here else b'',
                         os.path.join(folder, b'metadata') if here else b'', devices)
 
 

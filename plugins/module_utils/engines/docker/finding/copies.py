@@ -15,6 +15,8 @@ GUESS = 2                               # rank of a folder that no configuration
 def without_copies(scan: 'Scan', found: 'List[Tuple[Any, Any]]', ranks: Dict[bytes, int]) -> 'List[Tuple[Any, Any]]':
     """FOUND, [(RootCandidate, Content)], without the copies of another one in it; each is a problem. RANKS: {folder: 0 if a configuration
     names it, 1 the usual place, GUESS}. A root that has more containers than the other is kept, unless it was only guessed."""
+    if len(found) < 2:
+        return found
     order = sorted(found, key=lambda pair: (_rank(pair[0], ranks), -_newest(pair[0].path, pair[1].containers), -pair[0].score, pair[0].path))
     kept, copies = [], []
     for pair in order:
