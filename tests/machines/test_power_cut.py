@@ -107,7 +107,7 @@ def cuts(folder, kept, cache, seed, moments):
             writer = 'c%d' % chance.randrange(1, loads.WRITERS + 1)
             now = loads.acknowledged([line for dummy, line in machine.lines])
             # often soon after the last one, and late as well
-            wanted = int(3 * 25 ** chance.random()) + max(number for container, dummy, number in now if container == writer)
+            wanted = int(3 * 25 ** chance.random()) + max([number for container, dummy, number in now if container == writer] or [0])
             machine.wait(r'^ack %s \w+ %d ' % (writer, wanted), guest.BOOT_SECONDS)
             time.sleep(chance.random() * 2)     # also between the writes, where dockerd is at work
             if moment < moments - 1:
