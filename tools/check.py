@@ -46,7 +46,8 @@ OF_EACH = 3                             # cases of a test with many parameters, 
 # On the oldest ansible-core: the action plugins, a connection of theirs, a role. On the newest: all.
 FEW_TARGETS = ('docker_bundle_info', 'docker_data_rescue', 'docker_layer_facts', 'role_rescue')
 SHARES_OF_TARGETS = {'few': 'some targets', 'modules': 'modules', 'roles': 'roles', 'rescues': 'the role rescue'}
-FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'delivery_manners')]
+DELIVERIES = {'fleets': ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery')],
+              'nodes': ['tests/delivery/test_%s.py' % name for name in ('connections', 'delivery_manners', 'delivery_quiesce', 'hostile_node')]}
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -256,10 +257,10 @@ def machines(run):
     run.part('virtual machines', as_root, run, ['tests/machines'], MACHINE_TOOLS)
 
 
-def delivery(run, fleets):
-    """Two halves: whole playbooks for several hosts and restores, and the rest."""
-    ignored = [] if fleets else ['--ignore=' + name for name in FLEETS]
-    run.part('delivery over ssh' + (', fleets' if fleets else ''), as_root, run, FLEETS if fleets else ['tests/delivery'],
+def delivery(run, share):
+    """SHARE: 'fleets', whole playbooks for several hosts and restores; 'nodes', what one node says and does; '', the rest."""
+    ignored = [] if share else ['--ignore=' + name for name in sum(DELIVERIES.values(), [])]
+    run.part('delivery over ssh' + (share and ', ' + share), as_root, run, DELIVERIES[share] if share else ['tests/delivery'],
              ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'], ignored)
 
 
@@ -497,7 +498,8 @@ def lint(run):
 PARTS: Dict[str, Callable[..., None]] = {
     'units oldest': units_oldest, 'units newest': functools.partial(units_newest, half=0),
     'units newest rooms': functools.partial(units_newest, half=1), 'units conformance': units_conformance, 'kernel': kernel,
-    'machines': machines, 'delivery': functools.partial(delivery, fleets=False), 'delivery fleets': functools.partial(delivery, fleets=True),
+    'machines': machines, 'delivery': functools.partial(delivery, share=''),
+    'delivery fleets': functools.partial(delivery, share='fleets'), 'delivery nodes': functools.partial(delivery, share='nodes'),
     'lint': lint, 'soak': soak}
 for _number, _which in enumerate(('oldest', 'newest')):
     PARTS['sanity ' + _which] = functools.partial(sanity, which=_number)
@@ -510,12 +512,13 @@ for _share in SHARES:
     PARTS['engines ' + _share] = functools.partial(engines, share=_share)
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
 # what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'engines drivers', 'delivery', 'units newest rooms', 'engines newer',
-         'integration rescues', 'engines debian', 'delivery fleets', 'integration oldest', 'units oldest', 'engines repair', 'integration roles',
-         'engines containerd', 'sanity pylint', 'engines kube', 'engines podman', 'sanity newest', 'sanity oldest', 'units conformance', 'kernel')
+ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'delivery', 'engines drivers', 'units newest rooms', 'engines newer',
+         'integration rescues', 'engines debian', 'delivery fleets', 'integration oldest', 'units oldest', 'delivery nodes', 'engines repair',
+         'integration roles', 'engines containerd', 'sanity pylint', 'engines kube', 'engines podman', 'sanity newest', 'sanity oldest',
+         'units conformance', 'kernel')
 MOST = 6                                # at a time, whatever the machine has
 # Not beside each other: both look whether something of a delivery is left in /tmp of this machine; both install into one environment.
-APART = ({'delivery', 'delivery fleets'}, {'integration newest', 'integration roles', 'integration rescues'})
+APART = ({'delivery', 'delivery fleets', 'delivery nodes'}, {'integration newest', 'integration roles', 'integration rescues'})
 
 
 def chosen(asked):

@@ -172,7 +172,8 @@ def test_a_project_comes_back_by_its_original_files(kind, tmp_path):
         shutil.copy(os.environ['LIFEBOAT_COMPOSE'], engine.outside('/srv/compose'))
         shutil.copytree(str(tmp_path / 'out'), engine.outside('/srv/rescued'))
         play = [{'hosts': 'localhost', 'connection': 'local', 'gather_facts': False, 'roles': [{'role': 'lifeboat.docker.restore', 'vars': {
-            'restore_path': '/srv/rescued/dead', 'restore_definition': 'original', 'restore_allow': ['original_files', 'host_paths'], 'restore_state': 'started',
+            'restore_path': '/srv/rescued/dead', 'restore_definition': 'original',
+            'restore_allow': ['original_files', 'host_paths'], 'restore_state': 'started',
             'restore_compose_command': ['/srv/compose']}}]}]
         with open(engine.outside('/srv/play.yml'), 'w', encoding='utf-8') as out:
             json.dump(play, out)

@@ -4,7 +4,9 @@ is what the engine itself had unpacked, and it saves and runs the image again.
 The layers are of the classic builder (20.10) and of BuildKit (28.5). LIFEBOAT_SOAK runs all; a few files of one layer are healed in test_repair.py.
 """
 import contextlib
+import gzip
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -35,6 +37,7 @@ def fill(engine):
     engine.docker('import', '-c', 'CMD ["/bin/sh"]', '-', BASE, stdin=scenario.base_tar(True))
     engine.build(scenario._context(_DOCKERFILE), IMAGE, buildkit=engine.kind.newer)
     engine.docker('create', '--name', ONE, '--network', 'none', IMAGE)
+    engine.docker('volume', 'create', 'one')
     engine.download(os.path.join(engine.scratch, 'image.tar'), '/images/%s/get' % IMAGE)
     with open(os.path.join(engine.scratch, 'export'), 'w', encoding='ascii') as out:
         out.write(exported(engine, ONE))
@@ -157,6 +160,31 @@ def test_layers_are_what_the_engine_had(donor_root_of, kind, harm, donor):
         assert repair(engine, run.REVERTED)['unresolved'] == [] and listed(engine.data_root) == broken
         if donor == 'archive':
             proved_by_the_engine(engine, root, place)
+
+
+def lines_of(data_root):
+    """{chain: lines of tar-split} as the engine, or a repair, wrote them."""
+    top = os.path.join(data_root, 'image/overlay2/layerdb/sha256')
+    found = {}
+    for chain in os.listdir(top):
+        with gzip.open(os.path.join(top, chain, 'tar-split.json.gz')) as stream:
+            found[chain] = [{key: value for key, value in json.loads(line).items() if value is not None} for line in stream]
+    return found
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_lost_tar_split_data_are_made_anew(donor_root_of, kind):
+    """They are what the engine had written, and it saves the image again."""
+    root = donor_root_of(kind)
+    with engine_on(root) as engine:
+        unbroken, place = lines_of(engine.data_root), os.fsencode(root.file('image.tar'))
+        for chain in unbroken:
+            os.truncate(os.path.join(engine.data_root, 'image/overlay2/layerdb/sha256', chain, 'tar-split.json.gz'), 0)
+        result = repair(engine, donors=[place])
+        assert {step['code'] for step in result['plan']} == {'LAYER_TAR_SPLIT'} and all(step['done'] for step in result['plan'])
+        assert lines_of(engine.data_root) == unbroken
+        assert repair(engine, run.PLANNED, donors=[place])['plan'] == []
+        proved_by_the_engine(engine, root, place)
 
 
 def same(now, then, harm):

@@ -53,8 +53,9 @@ def cut(folder, seed):
     """-> (disk, {(database, writer): number}, containers) after a power cut under load."""
     chance = random.Random(seed)
     volume = chance.choice(('pg', 'my'))        # the other one writes into its layer
+    image = database_load.image()
     job = {'run': database_load.RUN.format(**{name: PLACES[name] if name == volume else '' for name in PLACES})}
-    with guest.turn(), guest.Guest(folder, job, [database_load.image()], chance.choice(test_power_cut.CACHES), memory=2048) as machine:
+    with guest.turn(), guest.Guest(folder, job, [image], chance.choice(test_power_cut.CACHES), memory=2048) as machine:
         for name in PLACES:
             for writer in range(1, database_load.WRITERS + 1):
                 machine.wait(r'^ack %s %d %d ' % (name, writer, chance.randrange(3, 30)), SECONDS)

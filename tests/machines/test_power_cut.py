@@ -95,8 +95,9 @@ class Cut(NamedTuple):
     seconds: float                      # since the load began
 
 
-def cuts(folder, kept, cache, seed, moments):
-    """Power cuts of one run, at MOMENTS random moments -> [Cut]. KEPT: the folder of a guest that was kept."""
+def cuts(folder, kept, cache, seed, moments=1, until=None):
+    """Power cuts of one run, at MOMENTS random moments -> [Cut]. KEPT: the folder of a guest that was kept. UNTIL: a line (pattern)
+    that must have come before."""
     chance = random.Random(seed)
     found = []
     os.makedirs(os.path.join(folder, 'last'))
@@ -109,6 +110,8 @@ def cuts(folder, kept, cache, seed, moments):
             # often soon after the last one, and late as well
             wanted = int(3 * 25 ** chance.random()) + max([number for container, dummy, number in now if container == writer] or [0])
             machine.wait(r'^ack %s \w+ %d ' % (writer, wanted), guest.BOOT_SECONDS)
+            if until:
+                machine.wait(until, guest.BOOT_SECONDS)
             time.sleep(chance.random() * 2)     # also between the writes, where dockerd is at work
             if moment < moments - 1:
                 place = os.path.join(folder, str(moment))

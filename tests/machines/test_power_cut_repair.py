@@ -13,7 +13,7 @@ import tarfile
 import guest
 import loads
 import pytest
-from test_power_cut import KINDS, SEED, cut
+from test_power_cut import KINDS, SEED, cuts, keep
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 
@@ -107,7 +107,9 @@ def test_a_disk_of_a_power_cut_is_repaired_and_boots(kind, seed, tmp_path):
     except guest.NotHere as why:
         (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
     (tmp_path / 'first').mkdir()
-    disks, acknowledged, created = cut(str(tmp_path / 'first'), kind, 'writeback', seed)
+    kept = keep(os.environ.get('LIFEBOAT_KEPT') or str(tmp_path), kind)
+    made, = cuts(str(tmp_path / 'first'), kept, 'writeback', seed, until=r'^made e%d ' % (1 + seed % 5))
+    disks, acknowledged, created = made.disks, made.acknowledged, made.created
     assert len(acknowledged) > 5 and created and KINDS[kind]
     copies = copied(disks, str(tmp_path))
     with mounted(copies, str(tmp_path / 'mounted')) as root:
@@ -122,5 +124,6 @@ def test_a_disk_of_a_power_cut_is_repaired_and_boots(kind, seed, tmp_path):
                       'errors': found['errors'].decode('utf-8', 'replace').splitlines()[:3]}))
     assert [name for name, ident in created.items() if ident not in listed and ident not in open_ones] == []
     assert sorted(acknowledged - there(found)) == []
-    assert started == {'c%d' % number for number in range(1, loads.WRITERS + 1)} and again
-    assert {'vol-c%d' % number for number in range(1, loads.WRITERS + 1)} <= set(found['volumes'].decode().split())
+    writers = {'c%d' % number for number in range(1, loads.WRITERS + 1)}
+    assert started == writers <= set(created) and again
+    assert {'vol-%s' % name for name in writers} <= set(found['volumes'].decode().split())

@@ -156,7 +156,7 @@ def test_some_cases_of_each_test():
 
 
 def test_files_that_are_named_are_there():
-    assert [name for name in check.SOURCES + check.FLEETS + check.HALVED if not os.path.exists(os.path.join(COLLECTION, name))] == []
+    assert [name for name in check.SOURCES + sum(check.DELIVERIES.values(), []) + check.HALVED if not os.path.exists(os.path.join(COLLECTION, name))] == []
 
 
 def test_every_share_is_a_part_of_make_test():

@@ -16,6 +16,7 @@ DEEPEST = 5                             # of include and extends
 MOST_FILES = 100                        # compose files of one project
 MOST_VALUES = 200000                    # variables, ports and mounts of all its services
 TAGS = ('!reset', '!override')          # of Compose 2.24 and later
+LAYOUT = 'oci-layout://'
 BESIDE = (b'.env', b'Dockerfile', b'compose.override.yaml', b'compose.override.yml', b'docker-compose.override.yml', b'docker-compose.override.yaml')
 
 
@@ -142,6 +143,11 @@ class Reader(object):
 
     def _include(self, document: Document, item: Any, depth: int) -> None:
         entry = item if isinstance(item, dict) else {'path': item}
+        remote = [path for path in _texts(entry.get('path')) if elsewhere(path) is not None]
+        if remote:                      # of a registry or a repository
+            self._is_elsewhere(document, remote[0])
+            self.unread.append('%s includes %s' % (shown(document.place), show(remote[0])))
+            return
         places = [self._find(document, path) for path in _texts(entry.get('path'))]
         if not places or places[0] is None or any(place is None for place in places):
             self.unread.append('an include of %s is left out' % shown(document.place))
@@ -201,6 +207,8 @@ class Reader(object):
             for reference in services.env_references(as_dict(value).get('env_file'), []):
                 self._env_reference(document, reference)
             self._build(document, name, as_dict(value).get('build'))
+            for path in _texts(as_dict(value).get('label_file')):
+                self._take(document, path, CONFIG)
             self._extends_file(document, as_dict(value).get('extends'))
         for section, role in (('secrets', SECRET), ('configs', CONFIG)):
             for value in as_dict(document.content.get(section)).values():
@@ -217,14 +225,27 @@ class Reader(object):
         if reference.required or self.door.maybe(reference.path, document.base, document.place.home) is not None:
             self._take(document, reference.path, ENV_FILE)
 
+    def _is_elsewhere(self, document: Document, text: str) -> bool:
+        """Is TEXT no place of this host? It is noted then."""
+        refused = elsewhere(text)
+        if refused is not None:
+            self.collection.leave(note(text, refused, shown(document.place)))
+        return refused is not None
+
     def _build(self, document: Document, name: str, value: Any) -> None:
         about = value if isinstance(value, dict) else {'context': value}
+        for key, text in _pairs(about.get('additional_contexts')):
+            if text.startswith(LAYOUT):
+                text = text[len(LAYOUT):]
+            # others are images and services
+            elif text.startswith(('docker-image:', 'service:', 'target:')) or self._is_elsewhere(document, text):
+                text = ''
+            if text:
+                place = self._find(document, text)
+                if place is not None:
+                    self.collection.take_tree(place, '%s-%s-%s' % (self.stack.project or self.stack.name, name, key), shown(document.place))
         context = services.text_of(about.get('context')) or ('.' if isinstance(value, dict) else '')
-        if not context:
-            return
-        refused = elsewhere(context)
-        if refused is not None:
-            self.collection.leave(note(context, refused, shown(document.place)))
+        if not context or self._is_elsewhere(document, context):
             return
         place = self._find(document, context)
         if place is None:
@@ -340,6 +361,13 @@ class Reader(object):
         if reference.raw and found is not None and any('$' in str(value) or '"' in str(value) for value in found.values.values()):
             return Undecided('%s has the format raw' % show(reference.path))
         return found if found is not None else Undecided('%s is no env file' % show(reference.path))
+
+
+def _pairs(value: Any) -> List[Tuple[str, str]]:
+    """(name, text) of a mapping, or of a list of NAME=TEXT."""
+    found = [(name, services.text_of(item)) for name, item in value.items()] if isinstance(value, dict) else [
+        item.partition('=')[::2] for item in _texts(value)]
+    return [(name, text) for name, text in found if text]
 
 
 def _texts(value: Any) -> List[str]:

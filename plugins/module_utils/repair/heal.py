@@ -70,7 +70,7 @@ def _layer(this: Plan, root: 'DataRoot', layer: 'ImageLayer', below: 'Tuple[Imag
         look = _looked(this, layer, below, folder if inside else b'')
     except (tarsplit.TarSplitError, OSError) as exc:
         this.leave('LAYER_FILE', folder, 'its tar-split data cannot be read (%s), so nobody can tell whether its files are whole' % exc,
-                   'Compare the folder with the same layer on another host, or pull the image again by its digest.')
+                   'If the plan makes them anew (LAYER_TAR_SPLIT), run the repair again afterwards. Else pull the image again by its digest.')
         return 0
     if look.unreadable:
         this.leave('LAYER_FILE', _path(folder, look.unreadable[0]), '%d files of this layer cannot be read from the disk' % len(look.unreadable),

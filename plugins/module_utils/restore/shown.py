@@ -84,7 +84,8 @@ def _setting(key: str, asked: Any, own: Dict[str, Any]) -> Iterator[Difference]:
     alike: Callable[[Any, Any], bool] = ALIKE.get(key, _same)
     if shown is _Absent and not asked or shown is not _Absent and alike(asked, shown):
         return
-    yield Difference(key, _text(asked), None if shown is _Absent or shown in (None, '', [], {}) else _text(shown))
+    hidden = shown is _Absent or shown in (None, '', [], {}) or key == 'LogConfig' and not as_dict(shown).get('Config') and _log(dict(asked, Config={}), shown)
+    yield Difference(key, _text(asked), None if hidden else _text(shown))
 
 
 def _named(key: str, asked: Any, shown: Any) -> Iterator[Difference]:

@@ -193,3 +193,23 @@ def test_a_part_of_the_database_of_portainer_that_is_damaged_is_said(host):
         found = host.gather()
         assert found.status == 'partial' or len(found.document['deployments']) == 29, place
     assert found.status == 'partial'
+
+
+def test_further_contexts_files_of_labels_and_includes_from_elsewhere(host):
+    """What Compose has beside a context, and what is on no disk."""
+    host.file('/srv/a/compose.yaml', '''
+include: ["oci://example.org/shared:1", "https://example.org/x.git#main:y"]
+services:
+  web:
+    build: {context: ., additional_contexts: {shared: ../shared, base: "docker-image://alpine", other: "service:db", repo: "https://example.org/r.git"}}
+    label_file: [./labels.txt]
+  job: {build: {context: ., additional_contexts: ["more=oci-layout:///srv/more", "gone=./gone"]}, label_file: ./own.txt}
+''')
+    for name in ('a/Dockerfile', 'shared/x', 'more/x', 'a/labels.txt', 'a/own.txt'):
+        host.file('/srv/' + name, 'x=1\n')
+    host.service('a', 'web', '/srv/a')
+    found = host.gather()
+    assert {tree.place.path for tree in found.collection.trees} == {b'/srv/a', b'/srv/shared', b'/srv/more'}
+    assert {'/srv/a/labels.txt', '/srv/a/own.txt'} <= taken(found)
+    assert left(found) == {('oci://example.org/shared:1', 'elsewhere'), ('https://example.org/x.git#main:y', 'elsewhere'),
+                           ('https://example.org/r.git', 'elsewhere'), ('./gone', 'missing')}

@@ -52,7 +52,8 @@ def test_data_of_root_are_given_away(nest, monkeypatch):
     assert len(given) >= (LEVELS + 1 if os.geteuid() == 0 else 1)
 
 
-@pytest.mark.parametrize('mark', [lambda top: unpacked._mark(top, os.geteuid() == 0), lambda top: (whole._mark(top), whole._flush(top))], ids=['bundle', 'donor'])
+@pytest.mark.parametrize('mark', [
+    lambda top: unpacked._mark(top, os.geteuid() == 0), lambda top: (whole._mark(top), whole._flush(top))], ids=['bundle', 'donor'])
 def test_what_a_layer_hides_is_marked(nest, mark):
     if os.geteuid() != 0:
         pytest.skip('device nodes are made by root')

@@ -57,7 +57,7 @@ def test_another_value(section, key, asked, said):
 @pytest.mark.parametrize('section, key, asked', [
     ('config', 'Domainname', 'd'), ('config', 'ExposedPorts', {'80/tcp': {}}), ('host', 'Sysctls', {'a': '1'}), ('host', 'Ulimits', [{'Name': 'x'}]),
     ('host', 'DeviceCgroupRules', ['c 1:3 rwm']), ('host', 'MaskedPaths', ['/x']), ('host', 'SecurityOpt', ['systempaths=unconfined']),
-    ('config', 'Env', ['TOKEN=secret']), ('config', 'Labels', {'a': 'secret'})])
+    ('host', 'LogConfig', {'Type': 'json-file', 'Config': {'max-size': '10m'}}), ('config', 'Env', ['TOKEN=secret']), ('config', 'Labels', {'a': 'secret'})])
 def test_nothing_is_shown(section, key, asked):
     one, = differences(**{section: {key: asked}})
     assert one.shown is None and 'shows nothing of' in shown.sentence(one) and 'secret' not in shown.sentence(one)

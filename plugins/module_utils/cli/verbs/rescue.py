@@ -1,12 +1,11 @@
 """lifeboat rescue: bundles of containers, the same as docker_data_rescue writes."""
-import os
 from typing import TYPE_CHECKING, Any, Dict
 
 from ...formats import quantities
 from .. import report, words
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import Output, shown
+from ..output import Output, private, shown
 from ..parser import listed
 from ..progress import Bar
 
@@ -75,12 +74,9 @@ def write(given: 'argparse.Namespace', out: Output) -> Dict[str, Any]:
     """Rescue and print what came of it -> the result of rescue.run.rescue(). LifeboatError."""
     from ...archive.progress import Progress
     from ...rescue import run as rescues
-    before, progress = os.umask(0o077), Progress()
-    try:
-        with open_host(given) as host, Bar(out, progress.snapshot):
-            result = rescues.rescue(host, rescues.request_of(params(given), given.check), progress=progress)
-    finally:
-        os.umask(before)
+    progress = Progress()
+    with private(), open_host(given) as host, Bar(out, progress.snapshot):
+        result = rescues.rescue(host, rescues.request_of(params(given), given.check), progress=progress)
     if given.json:
         out.json(result)
         return result

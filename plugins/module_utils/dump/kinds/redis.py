@@ -4,6 +4,7 @@ import re
 import time
 from typing import Any, Dict, List
 
+from ...formats.values import count_of
 from ..room import Refused, Room
 from ..target import Kind, Target, picked, refuse_other_version
 
@@ -23,7 +24,7 @@ APPEND_FOLDER = b'appendonlydir'        # of Redis 7
 OUT = 'lifeboat-dump.rdb'
 NAME = re.compile(r'[A-Za-z0-9_.-]{1,200}\Z')
 QUOTED = re.compile(r'["\\\n]')
-KEYS = re.compile(r'(db\d+):keys=(\d+)')
+KEYS = re.compile(r'(db[0-9]{1,9}):keys=([0-9]{1,18})(?![0-9])')
 MAGIC = re.compile(br'(?:REDIS|VALKEY)\d{3,4}')
 
 
@@ -54,7 +55,7 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
         if found:
             counts[found.group(1)] = int(found.group(2))
     # those that it passed over in a dump file, and those that it has deleted since
-    expired = sum(int(info[name]) for name in ('rdb_last_load_keys_expired', 'expired_keys') if info.get(name, '').isdigit())
+    expired = sum(count_of(info.get(name, '')) or 0 for name in ('rdb_last_load_keys_expired', 'expired_keys'))
     if expired:
         marks.append('keys whose time had run out, which every server deletes when it starts: %d' % expired)
     out = os.path.join(folder, OUT)
