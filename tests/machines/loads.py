@@ -13,11 +13,10 @@ ACKNOWLEDGED = re.compile(r'^ack (c\d) (layer|volume) (\d+) \1\2\3$')
 REMOVED = re.compile(r'^gone (\S+) \1$')
 CREATED = re.compile(r'^made (\S+) ([0-9a-f]{64}) \1$')
 
-# it stands still until it is told to go on; process 1 of a container could not do that
+# at its first start it stands still until it is told to go on; process 1 of a container could not do that
 WRITER = '''#!/bin/sh
-kill -STOP $$
 n=0
-mkdir -p /layer
+[ -d /layer/begun ] || { mkdir -p /layer/begun; kill -STOP $$; }
 while :; do
   n=$((n+1))
   for where in layer volume; do
