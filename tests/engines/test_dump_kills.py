@@ -156,21 +156,22 @@ def test_another_image_serves_where_the_own_one_is_lost(start_engine, tmp_path):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize('kind, place', [('debian-userns', place) for place in PLACES] + [('debian-rootless', 'volume')])
-def test_behind_a_user_namespace(kind, place, start_engine, tmp_path):
+@pytest.mark.parametrize('remapped, place', [('debian-userns', place) for place in PLACES] + [('debian-rootless', 'volume')])
+def test_behind_a_user_namespace(remapped, place, start_engine, tmp_path):
     """userns-remap, and an engine without root: every owner on the disk is shifted. Dumped by root."""
     chance = random.Random(FROM)
-    engine = start_engine(kind)
+    engine = start_engine(remapped)
     databases.load(engine)
     for kind in transactions.KINDS:
         transactions.start(engine, kind, kind, place)
     uppers = under_load(engine, transactions.KINDS, chance)
     engine.kill()
+    acknowledged = {kind: transactions.told(upper) for kind, upper in uppers.items()}
     items, unchanged = dumped(engine.host_root, tmp_path)
     assert unchanged and sorted(items) == sorted(transactions.KINDS), items
     fresh(engine)
     for kind in transactions.KINDS:
-        judge(items[kind], kind, transactions.told(uppers[kind]), transactions.loaded(engine, kind, content(items[kind])))
+        judge(items[kind], kind, acknowledged[kind], transactions.loaded(engine, kind, content(items[kind])))
 
 
 @pytest.mark.soak
@@ -179,9 +180,9 @@ def test_from_a_store_of_podman(podman, engine, tmp_path):
     """Dumped by root, whoever's the store was; loaded on Docker."""
     dead, uppers = transactions.killed_podman(podman, random.Random(FROM).random() * LONGEST)
     with contextlib.closing(dead):
+        acknowledged = {name: transactions.told(upper) for name, upper in uppers.items()}
         items, unchanged = dumped(dead.host_root, tmp_path)
         assert unchanged and sorted(items) == sorted(uppers), items
-        acknowledged = {name: transactions.told(upper) for name, upper in uppers.items()}
     fresh(engine)
     for name, item in items.items():
         kind = name.split('-')[0]

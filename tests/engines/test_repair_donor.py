@@ -37,6 +37,7 @@ def fill(engine):
     engine.docker('import', '-c', 'CMD ["/bin/sh"]', '-', BASE, stdin=scenario.base_tar(True))
     engine.build(scenario._context(_DOCKERFILE), IMAGE, buildkit=engine.kind.newer)
     engine.docker('create', '--name', ONE, '--network', 'none', IMAGE)
+    engine.docker('volume', 'create', 'one')
     engine.download(os.path.join(engine.scratch, 'image.tar'), '/images/%s/get' % IMAGE)
     with open(os.path.join(engine.scratch, 'export'), 'w', encoding='ascii') as out:
         out.write(exported(engine, ONE))

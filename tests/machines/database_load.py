@@ -14,8 +14,7 @@ from rig.common import cache_dir, cache_lock, run, say
 FORMAT = 1
 WRITERS = 2                             # of each database
 SUPERFLUOUS = ('usr/share/perl', 'usr/share/perl5', 'usr/lib/x86_64-linux-gnu/perl', 'usr/lib/x86_64-linux-gnu/perl5', 'usr/lib/x86_64-linux-gnu/gconv',
-               'usr/share/zoneinfo/right', 'usr/share/zoneinfo/posix', 'usr/lib/apt', 'usr/lib/systemd', 'usr/lib/udev', 'var/lib/dpkg', 'var/cache/debconf',
-               'etc/mysql/mariadb.conf.d')
+               'usr/share/zoneinfo/right', 'usr/share/zoneinfo/posix', 'usr/lib/apt', 'usr/lib/systemd', 'usr/lib/udev', 'var/lib/dpkg', 'var/cache/debconf')
 _DROPPED = re.compile(r'(redis|perl|mariadb-|apt|dpkg|mysql|my_|resolveip|openssl)')
 # a line of the console: DATABASE WRITER NUMBER, twice, so that a line that was cut or mixed is not taken for a whole one
 ACKNOWLEDGED = re.compile(r'^ack (pg|my) (\d) (\d+) \1\2\3$')
@@ -25,7 +24,7 @@ _TRANSACTIONS = '''n=0; while :; do n=$((n+1))
   echo "begin; insert into t values ($1, $n, repeat('x', $((n * 37 % 400)))); update c set n = $n where w = $1; commit; select $n;"; done'''
 _SAY = 'while read -r n; do echo "ack $2 $1 $n $2$1$n" >/dev/console-of-guest; done'
 PG = '''#!/bin/bash
-export PATH=$PATH:/pg
+export PATH=/pg:$PATH              # that of the package is a script of perl, which is not here
 writer() { (%s) | stdbuf -oL psql -h /tmp -d postgres -qAtX -v ON_ERROR_STOP=1 2>/dev/null | %s; }
 (until psql -h /tmp -d postgres -qAtXc "insert into c values (1, 0), (2, 0)" 2>/dev/null; do sleep 0.5; done
 writer 1 pg & writer 2 pg & while sleep 3; do psql -h /tmp -d postgres -qAtXc checkpoint; done) &

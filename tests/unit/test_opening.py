@@ -45,6 +45,7 @@ ALLOWED = {
     'module_utils/dump/kernel.py': 'the ids of a user namespace of ours, in /proc',
     'module_utils/dump/kinds/etcd.py': 'the copy-on-write view',
     'module_utils/dump/kinds/influxdb.py': 'the copy-on-write view',
+    'module_utils/dump/kinds/mysql.py': 'the copy-on-write view',
     'module_utils/dump/kinds/postgresql.py': 'the copy-on-write view',
     'module_utils/dump/kinds/rabbitmq.py': 'the copy-on-write view',
     'module_utils/dump/kinds/sqlite.py': 'the copy-on-write view',

@@ -166,8 +166,8 @@ def _value(text: str, at: int, known: Lookup, room: Room) -> Tuple[Optional[Text
     line = text[at:end].lstrip(' \t')
     quote = line[:1]
     if quote not in ('"', "'") or not quote:
-        found = re.search(r'(?:^|[ \t])#', line)
-        return room.expand((line[:found.start()] if found else line).rstrip(), known, False), end + 1
+        # no comment begins at once, or behind a tab
+        return room.expand(line.partition(' #')[0].rstrip(), known, False), end + 1
     start = at + len(text[at:end]) - len(line) + 1
     match = re.compile(r'((?:[^"\\]|\\.)*)"' if quote == '"' else r"((?:[^'\\]|\\.)*)'", re.DOTALL).match(text, start)
     if match is None:

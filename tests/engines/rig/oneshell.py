@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+from . import procs
 from .common import RigError
 
 
@@ -58,8 +59,12 @@ def alive(dead, script, env, seconds, also=()):
             time.sleep(0.05)
         yield process
     finally:
+        left = procs.descendants(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        until = time.monotonic() + seconds
+        while any(map(procs.alive, left)) and time.monotonic() < until:     # they go after the first one, some with a delay
+            time.sleep(0.05)
 
 
 def _last_words(*paths):

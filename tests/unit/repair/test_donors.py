@@ -89,7 +89,7 @@ def one_layer(dead, members):
     put(os.path.join(record, 'tar-split.json.gz'), gzip.compress(b''.join(lines)))
     raw.seek(0)
     with tarfile.open(fileobj=raw) as tar:
-        tar.extractall(folder, filter='fully_trusted') if hasattr(tarfile, 'fully_trusted_filter') else tar.extractall(folder)
+        tar.extractall(folder, **({'filter': 'fully_trusted'} if hasattr(tarfile, 'fully_trusted_filter') else {}))
     config = json.dumps({'os': 'linux', 'config': {}, 'rootfs': {'type': 'layers', 'diff_ids': ['sha256:' + digest]}}).encode()
     put(os.path.join(dead.image, 'imagedb/content/sha256', hashlib.sha256(config).hexdigest()), config)
     dead.run()                          # link, l/: as an engine has them
