@@ -388,6 +388,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import plan
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, run
 
 
@@ -403,7 +404,7 @@ def rescue(module: AnsibleModule) -> Dict[str, Any]:
         raise shared.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
                                    'as lifeboat.docker.docker_data_rescue in a task')
     ioclass.apply(params['io_class'])
-    with shared.open_host(params) as host:
+    with registry.host_of(params) as host:
         result = run.rescue(host, run.request_of(params, module.check_mode))
     why = run.verdict(result, params['fail_on'])
     return dict(result, failed=True, msg=why) if why else result
