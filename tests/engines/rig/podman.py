@@ -244,8 +244,23 @@ def _live(dead):
             time.sleep(0.1)
         _merged(dead, process.pid)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        end(process)
+
+
+def first_process(process):
+    """Number of process 1 of the namespace that PROCESS, an unshare, made."""
+    with open('/proc/%d/task/%d/children' % (process.pid, process.pid), encoding='ascii') as found:
+        return int(found.read().split()[0])
+
+
+def end(process):
+    """A power cut for the namespace of PROCESS. Its process 1 is killed by us: after a change of users the kernel forgets --kill-child."""
+    try:
+        os.kill(first_process(process), signal.SIGKILL)
+    except (OSError, IndexError):
+        pass                            # it has ended by itself
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 def _merged(dead, ancestor):
