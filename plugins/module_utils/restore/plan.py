@@ -23,7 +23,7 @@ from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.redact import REDACTED
 from ..formats.values import NOTHING, as_dict, as_list
-from ..formats.wording import show, text
+from ..formats.wording import number, show, text
 from ..images import loadfile as imagefile, store as imagestore
 from ..records import codes
 from ..records.definition import VolumeSettings
@@ -242,7 +242,7 @@ def plan_image(plan: Plan, situation: Situation) -> None:
         for reference in new + list(image.references or (found['Id'],)):
             undo.append(functools.partial(engine.remove, '/images/%s' % reference))
         plan.result['image']['id'] = found['Id']
-    plan.add('image', shown, 'load', 'Load the image %s (%d layers).' % (shown, len(image.diff_ids)), do)
+    plan.add('image', shown, 'load', 'Load the image %s (%s).' % (shown, number(len(image.diff_ids), 'layer')), do)
 
 
 def loadable(info: Any) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from . import podman
+from . import oneshell, podman
 from .common import RigError, last_words, need_root, not_installed
 from .engine import scratch_parent
 
@@ -61,7 +61,7 @@ class LivePodman:
                 with open(log, 'rb') as said:
                     raise RigError('%s does not answer: %s' % (self.kind, last_words(said.read())))
             time.sleep(0.05)
-        self.inside = podman.first_process(self.process)
+        self.inside = oneshell.first_process(self.process)
         return self
 
     def _answers(self):
@@ -93,7 +93,7 @@ class LivePodman:
     def kill(self):
         """A power cut: all of it dies at once. Its disk stays as it is then, see `host`."""
         if self.process is not None:
-            podman.end(self.process)
+            oneshell.end(self.process)
             self.process = None
 
     def close(self):
