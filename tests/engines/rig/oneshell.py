@@ -60,11 +60,26 @@ def alive(dead, script, env, seconds, also=()):
         yield process
     finally:
         left = procs.descendants(process.pid)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        end(process)
         until = time.monotonic() + seconds
         while any(map(procs.alive, left)) and time.monotonic() < until:     # they go after the first one, some with a delay
             time.sleep(0.05)
+
+
+def first_process(process):
+    """Number of process 1 of the namespace that PROCESS, an unshare, made."""
+    with open('/proc/%d/task/%d/children' % (process.pid, process.pid), encoding='ascii') as found:
+        return int(found.read().split()[0])
+
+
+def end(process):
+    """A power cut for the namespace of PROCESS. Its process 1 is killed by us: after a change of users the kernel forgets --kill-child."""
+    try:
+        os.kill(first_process(process), signal.SIGKILL)
+    except (OSError, IndexError):
+        pass                            # it has ended by itself
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 def _last_words(*paths):
