@@ -34,13 +34,16 @@ options:
         C(BIND_TOO_WIDE) names it.
       - If mounts with data are left out because of this option, the problem C(NOT_INCLUDED) of severity C(info) and
         RV(summary.left_behind) name them. The status of the bundle does not change.
+      - V(secrets) (new in version 2.0.0, never by default) are the values of the secrets of Podman that a container was given, each in a file
+        of its own that only its owner may read. Results and reports name them and have neither value nor checksum of one. Values that
+        another driver than C(file) keeps are not on the disk (C(SECRET_LOST)). Without it, C(SECRETS_LEFT_OUT) names them.
       - V(dumps) (new in version 2.0.0, root only, never by default) is a dump of each database of the container, written by the database
         server of its own image in a copy-on-write view, as M(lifeboat.docker.docker_database_dump) does it. It comes after everything else
         of the bundle. One that fails makes the bundle V(partial) and costs nothing else; the next run tries again. If a disk is failing,
         rescue without V(dumps) first. A dump never replaces the raw data.
     type: list
     elements: str
-    choices: [config, writable, rootfs, image, volumes, binds, logs, dumps]
+    choices: [config, writable, rootfs, image, volumes, binds, logs, secrets, dumps]
     default: [config, writable, image, volumes, binds, logs]
   dump_scratch_dir:
     description:

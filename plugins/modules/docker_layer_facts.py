@@ -158,7 +158,7 @@ ansible_facts:
             recorded_path: {description: Path as the dead daemon knew it., type: str, returned: always}
             drivers: {description: Storage drivers and snapshotters with layers here., type: list, elements: str, returned: always}
             daemon: {description: 'C(state) (V(running), V(stopped) or V(unknown)) and C(pid).', type: dict, returned: always}
-            userns: {description: 'C(uid:gid) of a userns-remap root.', type: str, returned: always}
+            userns: {description: 'C(uid:gid) that the root of a container has on the disk; null where it is root.', type: str, returned: always}
             containers: {description: Number of containers., type: int, returned: always}
             volume_path:
               description: Where the engine keeps the content of a volume, as the dead daemon knew it; V({name}) stands for its name.

@@ -66,7 +66,9 @@ options:
         C(docker save), or a folder with an OCI image layout.
       - Every image layer is read and compared with its C(tar-split) data then. If a file differs, it is copied from the same
         layer (diffID) of a donor, if its checksum is right. The step is C(certain) if the layer then has its digest, else C(likely).
-      - If the folder of a layer is gone, the whole layer is made again.
+      - If the folder of a layer is gone, or its damage cannot be healed file by file (hard links, lost folders, very many bytes), the whole layer is made
+        again. A damaged folder is moved aside.
+      - If C(tar-split.json.gz) of a layer is gone or empty, it is made again from the tar of the layer.
     type: list
     elements: path
     default: []

@@ -20,6 +20,7 @@ ROLES = ('compose file', 'env file', 'Dockerfile', 'secret', 'config')
 # of files that others than their owner may not read, whatever they were
 CONFIDENTIAL = '0600'
 MOST = 2000
+MOST_NAMED = 500
 
 
 class Unfit(ValueError):
@@ -52,19 +53,23 @@ def _project(entry: dict[str, Any], name: str, files: list[dict[str, Any]]) -> d
     """One project. Raises Unfit."""
     if not PROJECT.match(name):
         raise Unfit('Compose has no project of that name')
-    compose = [_path(path) for path in strings(entry.get('compose'))[:50]]
+    named, named_env = strings(entry.get('compose')), strings(entry.get('env_files'))
+    if len(named) > MOST_NAMED or len(named_env) > MOST_NAMED:
+        raise Unfit(f'it has more than {MOST_NAMED} compose files or env files')
+    compose = [_path(path) for path in named]
     folder = _path(as_str(entry.get('folder')) or posixpath.dirname(compose[0]))
     if folder in WHOLE:
         raise Unfit(f'{show(folder)} is no folder of a project')
     own = _own(entry, files)
     placed = [_file(item) for item in own]
     there = {item['path'] for item in placed}
-    missing = [path for path in compose if path not in there]
+    # without one of its env files Compose would take empty values, and say so only in passing
+    missing = [path for path in compose + named_env if path not in there]
     if missing:
         raise Unfit(f'{show(missing[0])} is not in the bundle')
     argv = ['--project-name', name, '--project-directory', folder]
     argv += [word for path in compose for word in ('--file', path)]
-    env = [path for path in strings(entry.get('env_files'))[:50] if path in there]
+    env = list(named_env)
     made = as_str(entry.get('variables'))
     if made:
         digest = next((_digest(item) for item in files if item.get('file') == made), '')

@@ -12,13 +12,21 @@ from rig import listing, truth
 # what every container has mounted
 MOUNTED = {b'proc', b'dev', b'sys', b'etc/hosts', b'etc/hostname', b'etc/resolv.conf', b'run/secrets'}
 ZERO = '0001-01-01T00:00:00Z'
+# kind: the map of its user ids and that of its group ids, (first inside, first on the host, how many)
+MAPS = {'debian-userns': (((0, 100000, 65536),), ((0, 100000, 65536),)),
+        'debian-rootless': (((0, 5001, 1), (1, 100000, 65536)), ((0, 5001, 1), (1, 200000, 65536)))}
+
+
+def inside(number, ranges):
+    """What a container calls the id NUMBER of the host; None: nothing."""
+    return next((number - host + first for first, host, size in ranges if host <= number < host + size), None)
 
 
 class KilledDocker(subject.Subject):
     """The truth is what the engine said while it lived: inspect, diff, export, logs, ps --size."""
 
-    KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged', 'debian-userns', 'debian-vfs',
-             'debian-btrfs')
+    KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged', 'debian-userns', 'debian-rootless',
+             'debian-vfs', 'debian-btrfs')
     DAMAGES = docker_damage.DAMAGES
     BLINDING = docker_damage.BLINDING
     ROLES = {'web': 'shop-web-1', 'db': 'shop-db-1'}
@@ -28,7 +36,7 @@ class KilledDocker(subject.Subject):
         self.name = root.kind
         self.host_root, self.data_root, self.containerd_root = root.host_root, root.data_root, root.containerd_root
         self.scratch = root.scratch
-        self.userns = root.kind == 'debian-userns'
+        self.userns = root.kind in MAPS
         self.secret = root.truth['secret']
 
     @classmethod
@@ -59,12 +67,8 @@ class KilledDocker(subject.Subject):
                 for item in self.root.truth['images']}
 
     def volumes(self):
-        users = {}
-        for name, container in self.containers().items():
-            for kind, volume, dummy, dummy in container.mounts:
-                if kind == 'volume':
-                    users.setdefault(volume, set()).add(name)
-        return {name: subject.Volume(said['inspect']['Labels'] or {}, said['inspect']['Options'] or {}, frozenset(users.get(name, ())))
+        users = self.users_of_volumes()
+        return {name: subject.Volume(said['inspect']['Labels'] or {}, said['inspect']['Options'] or {}, users.get(name, frozenset()))
                 for name, said in self.root.truth['volumes'].items()}
 
     def layers(self, name):
@@ -76,8 +80,8 @@ class KilledDocker(subject.Subject):
 
     def size_pair(self, name, fact):
         said = self._inspect(name).get('SizeRw', 0)      # left out by Docker where it is 0
-        if self.name in ('debian-vfs', 'debian-btrfs'):
-            return None                 # these count by comparing, or not at all
+        if self.name in ('debian-vfs', 'debian-btrfs', 'debian-rootless'):
+            return None                 # these count by comparing, so not what is the same again; or not at all
         if fact['store'] == 'graphdriver':
             return said, fact['usage']['bytes']
         # containerd counts blocks, the top folder's too
@@ -103,17 +107,18 @@ class KilledDocker(subject.Subject):
 
     def export(self, name):
         members, groups = rescued.unlink_hard(rescued.members(self.root.file(self.root.truth['containers'][name]['export'])))
-        return members, groups, self._outside_of_the_map() if self.name == 'debian-userns' else set()
+        return members, groups, self._outside_of_the_map() if self.userns else set()
 
     def _outside_of_the_map(self):
         """Names in layers whose owner is no id of the container, such as the init layer's /etc/mtab: docker export leaves them out, we
         keep them."""
         found = set()
-        for layer in glob.glob(os.path.join(self.host_root, 'var/lib/docker/*/overlay2/*/diff')):
+        users, owners = MAPS[self.name]
+        for layer in glob.glob(os.path.join(self.data_root, 'overlay2/*/diff')):
             for folder, folders, names in os.walk(layer):
                 for name in folders + names:
                     st = os.lstat(os.path.join(folder, name))
-                    if not 100000 <= st.st_uid < 165536 or not 100000 <= st.st_gid < 165536:
+                    if inside(st.st_uid, users) is None or inside(st.st_gid, owners) is None:
                         found.add(os.fsencode(os.path.relpath(os.path.join(folder, name), layer)))
         return found
 
@@ -141,12 +146,13 @@ class KilledDocker(subject.Subject):
         return self._seen_inside(tree)
 
     def _seen_inside(self, tree):
-        if self.name != 'debian-userns':
+        if not self.userns:
             return tree
-        start = int(os.path.basename(self.data_root).split('.')[0])
 
-        def inside(number):
-            return number - start if start <= number < start + 65536 else number
+        def seen(number, ranges):
+            found = inside(number, ranges)
+            return number if found is None else found
+        users, owners = MAPS[self.name]
 
         def access(name, value):
             """An ACL with the ids that it has inside: version, then tag, permissions and id of each entry (acl(5), linux/posix_acl_xattr.h)."""
@@ -155,9 +161,10 @@ class KilledDocker(subject.Subject):
                 return base64.b64encode(raw[:3] + b'\x02' + raw[4:20]).decode('ascii')
             if not name.startswith('system.posix_acl_'):
                 return value
-            return base64.b64encode(raw[:4] + b''.join(struct.pack('<HHI', tag, mode, inside(number) if tag in (2, 8) else number)
+            named = {2: users, 8: owners}
+            return base64.b64encode(raw[:4] + b''.join(struct.pack('<HHI', tag, mode, seen(number, named[tag]) if tag in named else number)
                                                        for tag, mode, number in struct.iter_unpack('<HHI', raw[4:]))).decode('ascii')
-        return [dict(item, uid=inside(item['uid']), gid=inside(item['gid']),
+        return [dict(item, uid=seen(item['uid'], users), gid=seen(item['gid'], owners),
                      xattrs={name: access(name, value) for name, value in (item.get('xattrs') or {}).items()} or item.get('xattrs')) for item in tree]
 
     def bind_trees(self):

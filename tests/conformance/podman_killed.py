@@ -60,12 +60,8 @@ class KilledPodman(subject.Subject):
                 for item in self.dead.json('images.json')}
 
     def volumes(self):
-        users = {}
-        for name, container in self.containers().items():
-            for kind, volume, dummy, dummy in container.mounts:
-                if kind == 'volume':
-                    users.setdefault(volume, set()).add(name)
-        return {item['Name']: subject.Volume(item['Labels'] or {}, item['Options'] or {}, frozenset(users.get(item['Name'], ())))
+        users = self.users_of_volumes()
+        return {item['Name']: subject.Volume(item['Labels'] or {}, item['Options'] or {}, users.get(item['Name'], frozenset()))
                 for item in self.dead.json('volumes.json')}
 
     def layers(self, name):

@@ -87,6 +87,10 @@ class Broken(object):
         return os.path.join(self.overlay, 'l', text(self.layer(name, 0, 'link')))
 
 
+class Impossible(OSError):
+    """A root of this engine has not got what would be broken: it keeps no list of free pages, or its two trees are one."""
+
+
 def text(path):
     with open(path, encoding='ascii') as stream:
         return stream.read()
@@ -123,7 +127,7 @@ def no_free_list(path):
         raw = stream.read()
         lists = [int.from_bytes(raw[meta + 48:meta + 56], 'little') for meta in (0, 4096)]
         if 0xFFFFFFFFFFFFFFFF in lists:
-            raise OSError('it is kept without such a list')
+            raise Impossible('it is kept without such a list')
         for number in lists:
             stream.seek(number * 4096)
             stream.write(b'\xff' * 16)
@@ -134,6 +138,24 @@ def without_its_end(path):
     with open(path, 'rb') as stream:
         db = boltdb.open_db(stream.read())
     os.truncate(path, (max(boltdb.used_pages(db)) + 1) * db.page_size)
+
+
+def newest_tree(path):
+    """A page that only the newest tree has is garbage; the tree before the last transaction is whole."""
+    with open(path, 'r+b') as stream:
+        raw = stream.read()
+        newest, older = boltdb.commits(raw)
+        pages = boltdb.used_pages(newest) - boltdb.used_pages(older)
+        if not pages or older.damage:
+            raise Impossible('the two trees are not apart')
+        stream.seek(min(pages) * newest.page_size)
+        stream.write(b'garbage' * 100)
+
+
+def left_in_temporary_file(path):
+    """The last write of a record was cut short before its rename; the record itself is empty."""
+    os.rename(path, os.path.join(os.path.dirname(path), '.tmp-' + os.path.basename(path) + '123456789'))
+    write(path)
 
 
 def foreign(path):
@@ -149,6 +171,18 @@ def file_for_link(path):
 def link_to_itself(path):
     os.unlink(path)
     os.symlink(os.path.basename(path), path)
+
+
+def all_links_files(path):
+    """As a copy leaves them that follows no links."""
+    for name in os.listdir(path):
+        file_for_link(os.path.join(path, name))
+
+
+def all_databases(path):
+    for name in os.listdir(path):
+        if name.endswith('.db'):
+            garbage(os.path.join(path, name))
 
 
 def empty_folder(path):
@@ -183,6 +217,26 @@ def comma_in_settings(broken):
     path = os.path.join(broken.host_root, 'etc/docker/daemon.json')
     whole = text(path).rstrip()
     write(path, (whole[:-1].rstrip() + ', // the last\n}\n').encode())
+
+
+def mark_in_settings(broken):
+    """daemon.json begins with a byte order mark."""
+    path = os.path.join(broken.host_root, 'etc/docker/daemon.json')
+    write(path, b'\xef\xbb\xbf' + text(path).encode())
+
+
+def old_name_in_settings(broken):
+    """daemon.json names the data root as engines did before version 23."""
+    path = os.path.join(broken.host_root, 'etc/docker/daemon.json')
+    value = json.loads(text(path))
+    value['graph'] = value.pop('data-root', '/var/lib/docker')
+    write(path, json.dumps(value).encode())
+
+
+def bad_plugin(broken):
+    folder = os.path.join(broken.path, 'plugins', 'f' * 64)
+    os.makedirs(folder)
+    write(os.path.join(folder, 'config.json'), b'{"plugin":')
 
 
 class Break(NamedTuple):
@@ -244,6 +298,7 @@ BREAKS = {
     'config cut': Break(_of(cut, _config(WEB)), _CONFIG),
     'config gone': Break(_of(os.unlink, _config(WEB)), _CONFIG),
     'config of another': Break(_of(foreign, _config(WEB)), _CONFIG),
+    'config left in its temporary file': Break(_of(left_in_temporary_file, _config(WEB)), stores=BOTH),
     'hostconfig empty': Break(_of(write, _hostconfig(DB)), _HOST, stores=BOTH),
     'hostconfig zeros': Break(_of(zeros, _hostconfig(DB)), _HOST, stores=BOTH),
     'hostconfig gone': Break(_of(os.unlink, _hostconfig(DB)), _HOST, stores=BOTH),
@@ -257,6 +312,10 @@ BREAKS = {
     'mount parent empty': Break(_of(write, lambda broken: broken.mount(WEB, 'parent'))),
     'mount parent gone': Break(_of(os.unlink, lambda broken: broken.mount(DB, 'parent'))),
     'cache-id empty': Break(_of(write, lambda broken: os.path.join(broken.chain(WEB, 1), 'cache-id'))),
+    'cache-id gone': Break(_of(os.unlink, lambda broken: os.path.join(broken.chain(WEB, 0), 'cache-id'))),
+    'diff gone': Break(_of(os.unlink, lambda broken: os.path.join(broken.chain(WEB, 1), 'diff'))),
+    'size gone': Break(_of(os.unlink, lambda broken: os.path.join(broken.chain(PLAIN, 0), 'size'))),
+    'all layer records gone': Break(_of(shutil.rmtree, lambda broken: os.path.join(broken.image, 'layerdb/sha256')), open=('LAYER_TAR_SPLIT',)),
     'diff empty': Break(_of(write, lambda broken: os.path.join(broken.chain(WEB, 0), 'diff'))),
     'size empty': Break(_of(write, lambda broken: os.path.join(broken.chain(WEB, 1), 'size'))),
     'parent empty': Break(_of(write, lambda broken: os.path.join(broken.chain(WEB, 0), 'parent'))),
@@ -270,11 +329,15 @@ BREAKS = {
     'links emptied': Break(_of(empty_folder, _in_overlay('l'))),
     'one link gone': Break(_of(os.unlink, lambda broken: broken.link(WEB))),
     'link became a file': Break(_of(file_for_link, lambda broken: broken.link(WEB))),
+    'all links became files': Break(_of(all_links_files, _in_overlay('l'))),
     'link to itself': Break(_of(link_to_itself, lambda broken: broken.link(WEB))),
     'link file empty': Break(_of(write, lambda broken: broken.layer(WEB, 1, 'link'))),
     'lower of container empty': Break(_of(write, lambda broken: broken.upper(DB, 'lower'))),
     'lower of container gone': Break(_of(os.unlink, lambda broken: broken.upper(WEB, 'lower'))),
     'lower of init empty': Break(_of(write, lambda broken: os.path.join(broken.upper(QUIET) + '-init', 'lower'))),
+    'link file of container empty': Break(_of(write, lambda broken: broken.upper(DB, 'link'))),
+    'lower of init gone': Break(_of(os.unlink, lambda broken: os.path.join(broken.upper(NET) + '-init', 'lower'))),
+    'lower of layer gone': Break(_of(os.unlink, lambda broken: broken.layer(WEB, 1, 'lower'))),
     'lower of layer empty': Break(_of(write, lambda broken: broken.layer(WEB, 0, 'lower'))),
     'work gone': Break(_of(shutil.rmtree, lambda broken: broken.upper(CREATED, 'work'))),
     'init layer gone': Break(_of(shutil.rmtree, lambda broken: broken.upper(QUIET) + '-init')),
@@ -286,19 +349,34 @@ BREAKS = {
     'volumes db without free list': Break(_of(no_free_list, _in_root(VOLUMES)), stores=BOTH),
     'volumes db empty': Break(_of(write, _in_root(VOLUMES)), forgiven=('volumes',), stores=BOTH),
     'volumes db gone': Break(_of(os.unlink, _in_root(VOLUMES)), forgiven=('volumes',), stores=BOTH),
+    'volumes db zeros': Break(_of(zeros, _in_root(VOLUMES)), forgiven=('volumes',), stores=BOTH),
+    'volumes db cut': Break(_of(cut, _in_root(VOLUMES)), forgiven=('volumes',), stores=BOTH),
+    'volumes db newest tree': Break(_of(newest_tree, _in_root(VOLUMES)), forgiven=('volumes',), stores=BOTH),
     'volume options empty': Break(_of(write, _options), steps=('VOLUME_OPTIONS_ASIDE',), stores=BOTH),
     'volume options garbage': Break(_of(garbage, _options), steps=('VOLUME_OPTIONS_ASIDE',), stores=BOTH),
     'volume data gone': Break(_of(shutil.rmtree, _in_root('volumes/db/_data')), steps=('VOLUME_DATA',), stores=BOTH),
     'network db garbage': Break(_of(garbage, _in_root(NETWORKS)), forgiven=('networks',), stores=BOTH),
     'network db without head': Break(_of(behead, _in_root(NETWORKS)), stores=BOTH),
     'network db without free list': Break(_of(no_free_list, _in_root(NETWORKS)), stores=BOTH),
-    'buildkit garbage': Break(_of(garbage, _in_root('buildkit/cache.db')), stores=('graph',)),
+    'network db zeros': Break(_of(zeros, _in_root(NETWORKS)), forgiven=('networks',), stores=BOTH),
+    'network db cut': Break(_of(cut, _in_root(NETWORKS)), forgiven=('networks',), stores=BOTH),
+    'network db newest tree': Break(_of(newest_tree, _in_root(NETWORKS)), forgiven=('networks',), stores=BOTH),
+    'network db empty': Break(_of(write, _in_root(NETWORKS)), forgiven=('networks',), stores=BOTH, open=('NETWORK_DB',)),
+    'network db gone': Break(_of(os.unlink, _in_root(NETWORKS)), forgiven=('networks',), stores=BOTH, open=('NETWORK_DB',)),
+    'all of buildkit garbage': Break(_of(all_databases, _in_root('buildkit')), stores=BOTH),
+    'buildkit garbage': Break(_of(garbage, _in_root('buildkit/cache.db'))),
     'containerd garbage': Break(_of(garbage, _in_containerd(META))),
+    'containerd without free list': Break(_of(no_free_list, _in_containerd(META)), stores=BOTH),
+    'containerd newest tree': Break(_of(newest_tree, _in_containerd(META)), stores=BOTH, steps=('DB_OLDER_TREE',)),
     'containerd shorter than it says': Break(_of(without_its_end, _in_containerd(META)), stores=BOTH),
     'marked as dead': Break(marked_as_dead, stores=BOTH),
     'one name for two': Break(one_name, {QUIET: frozenset({'Name'}), PLAIN: frozenset({'Name'})}, steps=('CONTAINER_NAME',), stores=BOTH),
     'pid file of another': Break(pid_of_another, stores=BOTH),
     'comma in daemon.json': Break(comma_in_settings, steps=('DAEMON_JSON',), stores=BOTH),
+    'mark in daemon.json': Break(mark_in_settings, steps=('DAEMON_JSON',), stores=BOTH),
+    'old name in daemon.json': Break(old_name_in_settings, steps=('DAEMON_JSON',), stores=BOTH),
+    'plugin damaged': Break(bad_plugin, steps=('PLUGIN',), stores=BOTH),
+    'snapshots newest tree': Break(_of(newest_tree, _in_containerd(SNAPSHOTS)), steps=('DB_OLDER_TREE',), stores=('containerd',)),
     'snapshots without free list': Break(_of(no_free_list, _in_containerd(SNAPSHOTS)), stores=('containerd',)),
 }
 # several at once that do not touch each other's sources: one start of an engine proves them all
@@ -311,6 +389,39 @@ GROUPS = {
     'store': ('hostconfig zeros', 'volume options empty', 'volumes db without free list', 'network db without head', 'containerd shorter than it says',
               'snapshots without free list', 'pid file of another', 'comma in daemon.json', 'marked as dead', 'one name for two'),
 }
+# the others, as many at a time as do not touch each other's sources: a soak
+_MORE = {
+    'more 1': ('config left in its temporary file', 'hostconfig gone', 'one link gone', 'diff gone', 'size gone', 'cache-id gone', 'mount of what ran gone',
+               'link file of container empty', 'volumes db newest tree', 'network db newest tree', 'containerd without free list', 'plugin damaged',
+               'mark in daemon.json', 'repositories gone'),
+    'more 2': ('config cut', 'hostconfig empty', 'mount parent gone', 'all links became files', 'lower of init gone', 'lower of layer gone', 'work gone',
+               'init-id gone', 'size empty', 'parent gone', 'volumes db cut', 'network db cut', 'all of buildkit garbage', 'old name in daemon.json',
+               'repositories empty'),
+    'more 3': ('config zeros', 'all layer records gone', 'links emptied', 'mount gone', 'volumes db zeros', 'network db zeros', 'containerd newest tree',
+               'volume data gone'),
+    'more 4': ('config gone', 'link became a file', 'lower of layer empty', 'layer record an empty folder', 'init layer gone', 'volumes db garbage',
+               'network db garbage', 'volume options garbage', 'one name for two', 'marked as dead'),
+    'more 5': ('config of another', 'layer record gone', 'link to itself', 'lower of init empty', 'volumes db gone', 'network db gone',
+               'containerd shorter than it says', 'comma in daemon.json'),
+    'more 6': ('container folder gone', 'mount-id empty', 'link file empty', 'volumes db empty', 'network db empty', 'pid file of another'),
+    'more 7': ('network db without free list', 'mount parent empty', 'parent empty', 'volumes db without free list'),
+}
+_MORE_OF_STORE = {
+    'more 1': ('config left in its temporary file', 'hostconfig gone', 'volumes db newest tree', 'network db newest tree', 'containerd without free list',
+               'plugin damaged', 'mark in daemon.json', 'snapshots without free list'),
+    'more 2': ('hostconfig empty', 'volumes db cut', 'network db cut', 'all of buildkit garbage', 'old name in daemon.json', 'containerd newest tree'),
+    'more 3': ('volumes db zeros', 'network db zeros', 'snapshots newest tree', 'volume data gone', 'one name for two'),
+    'more 4': ('volumes db garbage', 'network db garbage', 'volume options garbage', 'comma in daemon.json'),
+    'more 5': ('volumes db empty', 'network db empty', 'hostconfig zeros'),
+    'more 6': ('volumes db gone', 'network db gone', 'volume options empty'),
+    'more 7': ('volumes db without head', 'network db without free list'),
+}
+
+
+def groups_for(store, soak):
+    """{name: names of breaks} of all that are tried at once on a root with a STORE (graph or containerd)."""
+    found = {name: names for name, names in GROUPS.items() if (name == 'store') == (store == 'containerd')}
+    return dict(found, **((_MORE_OF_STORE if store == 'containerd' else _MORE) if soak else {}))
 
 
 def names_for(store):
@@ -327,6 +438,9 @@ def together(names):
 
     def hurt(broken):
         for name in names:
-            BREAKS[name].hurt(broken)
+            try:
+                BREAKS[name].hurt(broken)
+            except Impossible as why:
+                print('%s: not possible here: %s' % (name, why))
     flat = [tuple(sorted({each for name in names for each in getattr(BREAKS[name], field)})) for field in ('forgiven', 'steps', 'stores', 'open')]
     return Break(hurt, lost, *flat, donor=any(BREAKS[name].donor for name in names))

@@ -18,7 +18,7 @@ from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT,
 
 # both ways between the two stores, and from shifted owners to plain ones
 PAIRS = (('debian-overlay2', 'newer-containerd'), ('newer-containerd', 'debian-overlay2'),
-         ('debian-userns', 'debian-overlay2'))
+         ('debian-userns', 'debian-overlay2')) + fixtures.some((), [('debian-rootless', 'debian-overlay2')])
 ALL = ('image', 'volumes', 'container', 'binds')
 DEVICES = ('device_nodes',)              # the shop's volumes hold some
 CONFIG = ('User', 'Cmd', 'Entrypoint', 'Labels', 'ExposedPorts', 'Volumes', 'WorkingDir', 'StopSignal', 'StopTimeout', 'Tty',

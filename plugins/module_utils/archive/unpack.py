@@ -57,10 +57,11 @@ class Scan(NamedTuple):
     first: Tuple[str, ...]              # a few names
 
 
-def scan(stream: 'Readable', what: str, allow_devices: bool = False, check: bool = True, limit: Optional[int] = None) -> Scan:
+def scan(stream: 'Readable', what: str, allow_devices: bool = False, check: bool = True, limit: Optional[int] = None,
+         parents: bool = False) -> Scan:
     """Read a whole archive as unpack() would, and refuse what it would refuse -> Scan. Raises ArchiveError."""
     reader = Reader(stream, what)
-    seen = Seen()
+    seen = Seen(parents)
     files = size = sparse = xattrs = devices = 0
     first = []
     for member in reader:
@@ -83,14 +84,30 @@ def scan(stream: 'Readable', what: str, allow_devices: bool = False, check: bool
 class Seen(object):
     """What foresee() remembers of the members before."""
 
-    def __init__(self) -> None:
-        self.links = set()
+    def __init__(self, parents: bool = False) -> None:
+        self.links: Set[bytes] = set()
         self.folders = set((b'',))
         self.held = 0
+        self.parents = parents          # folders that the archive does not name itself are made
+        self.implied: Set[bytes] = set()  # those of them that were not named yet
 
     def hold(self, reader: Reader, name: bytes) -> None:
         """Count what is kept in memory; an archive of nothing but folders or links would fill it."""
         self.held = _held(reader, self.held, name, None)
+
+    def imply(self, reader: Reader, path: bytes) -> bool:
+        """Whether the folder PATH, which no member named, may be made all the same."""
+        missing = []
+        while path and path not in self.folders:
+            if not self.parents or path in self.links:
+                return False
+            missing.append(path)
+            path = path.rpartition(b'/')[0]
+        for one in missing:
+            self.hold(reader, one)
+        self.folders.update(missing)
+        self.implied.update(missing)
+        return True
 
 
 def _held(reader: Reader, held: int, name: bytes, xattrs: Optional[Dict[bytes, bytes]]) -> int:
@@ -106,10 +123,11 @@ def foresee(reader: Reader, member: tarread.Member, seen: Seen, allow_devices: b
     _refuse_device(reader, member, allow_devices)
     links, name = seen.links, member.name
     for path in (name, member.link) if member.kind == HARDLINK else (name,):
-        if path and path.rpartition(b'/')[0] not in seen.folders:
+        if path and path.rpartition(b'/')[0] not in seen.folders and not (path is name and seen.imply(reader, path.rpartition(b'/')[0])):
             raise _misplaced(reader, path, name, links)
-    if name in links or name and name in seen.folders:
+    if name in links or name and name in seen.folders and not (member.kind == FOLDER and name in seen.implied):
         raise reader.fail('is in the archive twice', name)
+    seen.implied.discard(name)
     if member.kind == SYMLINK:
         seen.hold(reader, name)
         links.add(name)
@@ -143,15 +161,17 @@ def _refuse_more(reader: Reader, member: tarread.Member, size: int, limit: Optio
 
 
 def unpack(stream: 'Readable', folder: Union[bytes, int], what: str = 'the archive', allow_devices: bool = False,
-           limit: Optional[int] = None, owners: Optional[bool] = None, leave_devices: bool = False) -> Unpacked:
+           limit: Optional[int] = None, owners: Optional[bool] = None, leave_devices: bool = False,
+           parents: bool = False) -> Unpacked:
     """Unpack STREAM (decompressed, read(n)) into FOLDER (bytes or descriptor, an existing empty folder) -> Unpacked.
 
     LIMIT: bytes of file content that are expected at most. OWNERS: False leaves all to the user who runs this
-    (default: as in the archive for root). LEAVE_DEVICES: device nodes are left out, and noted. Raises ArchiveError for what is refused,
-    OSError for what the system refuses; then FOLDER has a part of the content, and whoever made it removes it.
+    (default: as in the archive for root). LEAVE_DEVICES: device nodes are left out, and noted. PARENTS: folders that no
+    member names are made, as an engine does with a layer. Raises ArchiveError for what is refused, OSError for what the system
+    refuses; then FOLDER has a part of the content, and whoever made it removes it.
     """
     job = _Job(Reader(stream, what), folder, allow_devices, limit, os.geteuid() == 0 if owners is None else owners)
-    job.leave_devices = leave_devices
+    job.leave_devices, job.parents = leave_devices, parents
     before = os.umask(0)
     try:
         job.run()
@@ -167,7 +187,8 @@ class _Job(object):
         self.reader = reader
         self.what = reader.what
         self.allow_devices = allow_devices
-        self.leave_devices = False
+        self.leave_devices = self.parents = False
+        self.implied: Set[bytes] = set()  # folders that were made and that no member has named yet
         self.limit = limit
         self.owners = owners
         self.files = self.bytes = 0
@@ -210,11 +231,24 @@ class _Job(object):
             above = above.rpartition(b'/')[0]
         fd = self.open_folders[above] if above else self.root
         for folder in reversed(missing):
-            fd = os.open(folder.rpartition(b'/')[2], DIR, dir_fd=fd)
+            fd = self.opened(folder, fd)
             self.open_folders[folder] = fd
             if len(self.open_folders) > MAX_OPEN:
                 os.close(self.open_folders.popitem(last=False)[1])
         return fd
+
+    def opened(self, path: bytes, above: int) -> int:
+        """Descriptor of the folder PATH in the folder ABOVE, made where that is asked for."""
+        base = path.rpartition(b'/')[2]
+        try:
+            return os.open(base, DIR, dir_fd=above)
+        except FileNotFoundError:
+            if not self.parents:
+                raise
+        os.mkdir(base, 0o755, dir_fd=above)
+        self.held = _held(self.reader, self.held, path, None)
+        self.implied.add(path)
+        return os.open(base, DIR, dir_fd=above)
 
     def forget(self, path: bytes) -> None:
         fd = self.open_folders.pop(path, None)
@@ -385,7 +419,10 @@ class _Job(object):
             parent, dummy, base = name.rpartition(b'/')
             self.telling = self.telling or base in MARKERS
             folder = self.descriptor(parent)
-            os.mkdir(base, 0o700, dir_fd=folder)
+            if name in self.implied:
+                self.implied.discard(name)
+            else:
+                os.mkdir(base, 0o700, dir_fd=folder)
         else:
             self.root_seen = True
         self.held = _held(self.reader, self.held, name, member.xattrs)

@@ -9,6 +9,7 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from ..archive import removal
 from . import kernel, seccomp, view
 
 NOBODY = 65533                          # stands for root as the owner of a data folder: no program of an image runs as root
@@ -276,10 +277,11 @@ def _feed(child: Any, data: bytes) -> None:
 
 def _give(folder: bytes) -> None:
     """Give what root owns below FOLDER to nobody, without following links."""
-    os.chown(folder, NOBODY, NOBODY)
-    for here, folders, names in os.walk(folder):
-        for name in folders + names:
-            path = os.path.join(here, name)
-            st = os.lstat(path)
+    for fd, names in removal.folders(folder):
+        if os.fstat(fd).st_uid == 0:
+            os.chown(fd, NOBODY, os.fstat(fd).st_gid or NOBODY)
+        for name in names:
+            st = os.lstat(name, dir_fd=fd)
             if st.st_uid == 0:
-                os.chown(path, NOBODY, st.st_gid or NOBODY, follow_symlinks=False)
+                os.chown(name, NOBODY, st.st_gid or NOBODY, dir_fd=fd, follow_symlinks=False)
+    os.chown(folder, NOBODY, NOBODY)

@@ -487,8 +487,8 @@ class _Work(object):
             self.problems.append(imagecodes.problem('READ_ERROR', self.who, '%s in the image: %d places could not be read.'
                                                     % (name, made.failures_total)))
         if made.sockets:
-            self.problems.append(imagecodes.problem('SOCKET_SKIPPED', self.who, '%s in the image: %d sockets left out.' % (
-                name, made.sockets)))
+            self.problems.append(imagecodes.problem('SOCKET_SKIPPED', self.who, '%s in the image: %s left out.' % (
+                name, wording.number(made.sockets, 'socket'))))
         if made.markers_total:
             self.problems.append(imagecodes.problem(
                 'WHITEOUT_NAME', self.who, '%s holds %d real files named .wh.*, the first /%s: they are left out of the image, '

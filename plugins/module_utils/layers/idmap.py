@@ -47,6 +47,13 @@ class IdMap(object):
     def __repr__(self) -> str:
         return 'IdMap(%r, %r)' % (self.uid_ranges, self.gid_ranges)
 
+    @property
+    def first(self) -> Optional[str]:
+        """`uid:gid` on the disk of what the map names first, which is the container's root; None for an empty map."""
+        if not self.uid_ranges or not self.gid_ranges:
+            return None
+        return '%d:%d' % (self.uid_ranges[0].host, self.gid_ranges[0].host)
+
     def to_container(self, uid: int, gid: int) -> Tuple[int, int]:
         """(uid, gid) as the container saw them."""
         pair = self._pairs.get((uid, gid))

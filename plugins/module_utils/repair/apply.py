@@ -117,8 +117,12 @@ def _write(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[
     if entry['before'].startswith('link:'):
         known = entry['new']            # the attributes of a link are not those of a file
     known.pop('times', None)
-    known.update(step.attributes or {})
+    if step.attributes is not None:     # of an image: what overlay itself had noted of the old content goes with it
+        kept = {one: value for one, value in known.get('xattrs', {}).items() if one == 'security.selinux'}
+        known.update(step.attributes, xattrs=dict(kept, **step.attributes.get('xattrs', {})))
     objects.put_file(fd, name, step.data, known, objects.temporary(name, entry['n']), 'times' in known)
+    if 'times' in known:                # the folder is the image's too
+        os.utime(b'.', ns=tuple(entry['parent']), dir_fd=fd)
 
 
 def _mkdir(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], dummy_journal: Journal) -> None:

@@ -36,6 +36,8 @@ def plan(this: Plan) -> None:
     _rewrite(this, NETWORKS, steps.REBUILT)
     if _is_unusable(this, NETWORKS, False):
         _networks(this)
+    elif not this.view.read(NETWORKS, MAX_DB):
+        _lost_networks(this)
     _buildkit(this)
     _containerd(this)
 
@@ -145,6 +147,14 @@ def _networks(this: Plan) -> None:
     else:
         names = _user_networks(this) or 'no container names one'
         this.aside('NETWORK_DB', NETWORKS, 'nothing of it can be read. Make user networks again by name: %s' % names, steps.REBUILT)
+
+
+def _lost_networks(this: Plan) -> None:
+    """dockerd starts without the file, and without any word of the networks that are gone with it."""
+    names = _user_networks(this)
+    if names:
+        this.leave('NETWORK_DB', NETWORKS, 'it is gone or empty: dockerd starts, but the networks of its containers are not there any more, and those '
+                   'containers do not start', 'After the start, make them again by name, with the same subnets: %s' % names)
 
 
 def _index(value: Optional[bytes]) -> int:

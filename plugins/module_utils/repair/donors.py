@@ -39,12 +39,12 @@ class Wanted(object):
 
     def tar(self, stream: Iterator[bytes]) -> None:
         """Offer what an uncompressed layer tar (pieces) has."""
-        by_plain = {_plain(name): name for name in self.left}
+        by_plain = {plain(name): name for name in self.left}
         reader = tarread.Reader(loadfile.Stream(stream), 'the layer')
         for member in reader:
             name = by_plain.get(member.name)
-            if name in self.left and member.kind == tarread.FILE and member.size == self.left[name].size:
-                self.offer(name, reader.take())
+            if name in self.left and member.kind == tarread.FILE and member.realsize == self.left[name].size:
+                self.offer(name, reader.take() if member.sparse is None else _filled(reader, member))
 
     def files(self, layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]') -> None:
         """Offer what a layer that lies as files has; a damaged one has some of them whole."""
@@ -117,7 +117,16 @@ def _of_layer(layer: 'ImageLayer', below: 'Tuple[ImageLayer, ...]', wanted: Unio
         wanted.files(layer, below)
 
 
-def _plain(name: bytes) -> bytes:
+def _filled(reader: tarread.Reader, member: tarread.Member) -> bytes:
+    """Content of a file with holes."""
+    data = bytearray(member.realsize)
+    for offset, length in member.sparse:
+        data[offset:offset + length] = b''.join(reader.pieces(length))
+    return bytes(data)
+
+
+def plain(name: bytes) -> bytes:
+    """A name in a tar without what says nothing: `./`, slashes at the ends."""
     return b'/'.join(part for part in name.split(b'/') if part not in (b'', b'.'))
 
 
@@ -152,8 +161,10 @@ def _archive(path: bytes, diff_id: str, wanted: Union[Wanted, Whole]) -> None:
     with _members(path) as reader:
         for member in reader:
             if member.kind == tarread.FILE and member.size <= min(MAX_SMALL, room) and _is_document(member.name):
-                small[member.name] = reader.take()
-                room -= member.size + len(member.name)
+                data = reader.take()
+                if data[:1] in (b'{', b'['):    # layers are blobs, too, and small ones would take the room
+                    small[member.name] = data
+                    room -= member.size + len(member.name)
     names = set()
     for item in as_list(_json(small.get(b'manifest.json'))):
         image = as_dict(item)

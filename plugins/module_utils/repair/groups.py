@@ -15,6 +15,7 @@ from . import (
     settings,
     small,
     steps,
+    tarsplits,
     whole,
 )
 from .plan import Plan
@@ -22,7 +23,7 @@ from .plan import Plan
 if TYPE_CHECKING:
     from ..engines.docker.inventory import DataRoot
 
-GROUPS = (guard, layers, mounts, links, containers, repositories, databases, small, settings, heal, whole)
+GROUPS = (guard, layers, mounts, links, containers, repositories, databases, small, settings, heal, tarsplits, whole)
 MAX_PASSES = 6
 CODES: Dict[str, steps.Code] = {code: each for group in GROUPS for code, each in group.CODES.items()}
 
@@ -61,6 +62,7 @@ def _records(this: Plan, root: 'DataRoot', images: Dict[bytes, Any], specs: Dict
         mounts.plan(this, name, found, specs, False)
         layers.plan(this, name, found)
         whole.plan(this, name, found, donors, userns)
+        tarsplits.plan(this, name, found, donors)
         mounts.plan(this, name, found, specs, True)
         links.plan(this, name, found, userns)
     containers.plan(this, images, specs, recorded)

@@ -1,6 +1,7 @@
 """Step 0, before any start of an engine: what the start itself would delete or start is held."""
 from typing import Any, Dict, Set, Tuple
 
+from ..formats import wording
 from . import known, records, steps
 from .plan import Plan
 
@@ -39,12 +40,18 @@ def _hostconfig(this: Plan, ident: bytes) -> None:
         return
     if value.get('AutoRemove') is True:
         changed = dict(value, AutoRemove=False)
-        if this.write('GUARD_AUTOREMOVE', path, records.dump(changed), 'AutoRemove is true', steps.CERTAIN):
+        if this.write('GUARD_AUTOREMOVE', path, records.dump(changed), '%sAutoRemove is true' % _name(this, ident), steps.CERTAIN):
             value = changed
     policy = value.get('RestartPolicy')
     if isinstance(policy, dict) and policy.get('Name') not in (None, '', 'no'):
         this.write('GUARD_RESTART', path, records.dump(dict(value, RestartPolicy={'Name': 'no', 'MaximumRetryCount': 0})),
-                   'the policy is %s' % str(policy['Name'])[:40], steps.CERTAIN)
+                   '%sthe policy is %s' % (_name(this, ident), str(policy['Name'])[:40]), steps.CERTAIN)
+
+
+def _name(this: Plan, ident: bytes) -> str:
+    """The name of a container for the reason of a step: people know it by nothing else."""
+    name = str((known.config(this.view, ident) or {}).get('Name') or '').lstrip('/')
+    return '%s: ' % wording.text(name)[:80] if name else ''
 
 
 def _state(this: Plan, ident: bytes, layers: Set[Tuple[str, bytes]], root: Any) -> None:

@@ -5,7 +5,8 @@
     JOURNAL_DIR/RUN-records.tar        all records, before the first step
     JOURNAL_DIR/RUN-reverted.jsonl     a journal whose steps are all undone
 
-A line about a run: begin or end. A line about a step: n, code, op, path, before, after (states as in objects.py), saved, old and new
+A line about a run: begin or end; an end with `undone` says from which step on all are undone.
+A line about a step: n, code, op, path, before, after (states as in objects.py), saved, old and new
 (what give() needs), parent (times of the folder), to.
 """
 import errno
@@ -72,9 +73,16 @@ class Journal(object):
         self.add({'begin': self.open_from})
 
     def end(self) -> None:
-        """All steps of the run are done (or undone)."""
+        """All steps of the run are done."""
         self.open_from = None
         self.add({'end': len(self.entries)})
+
+    def end_undone(self) -> None:
+        """All steps of the run that did not end are undone, and never to be undone again: the next run works on the same paths."""
+        first = len(self.entries) if self.open_from is None else self.open_from
+        self.open_from = None
+        self.add({'end': len(self.entries), 'undone': first})
+        _mark_undone(self.entries, first)
 
     def original(self, entry: Dict[str, Any]) -> Any:
         """The JSON that a step replaced; None if it is not there or no JSON."""
@@ -127,7 +135,18 @@ class Journal(object):
         marks = [line for line in lines if 'begin' in line or 'end' in line]
         if marks and 'begin' in marks[-1]:
             self.open_from = marks[-1]['begin']
-        return [line for line in lines if 'n' in line]
+        entries: List[Dict[str, Any]] = []
+        for line in lines:
+            if 'n' in line:
+                entries.append(line)
+            elif 'undone' in line:
+                _mark_undone(entries, line['undone'])
+        return entries
+
+
+def _mark_undone(entries: List[Dict[str, Any]], first: int) -> None:
+    for entry in entries[first:]:
+        entry['undone'] = True
 
 
 def default_dir(root: bytes) -> bytes:

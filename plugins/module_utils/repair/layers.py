@@ -15,8 +15,6 @@ CODES = {
     'LAYER_DIFF': steps.Code('diff of an image layer is gone, empty or wrong.', 'Writes it; the chainID is the SHA-256 of parent and diff.'),
     'LAYER_PARENT': steps.Code('parent of an image layer is gone, empty or wrong; a layer without it passes as a base layer.',
                                'Writes it; the chainID is the SHA-256 of parent and diff.'),
-    'LAYER_TAR_SPLIT': steps.Code('tar-split.json.gz of an image layer is gone or empty. Containers work; docker save and docker push fail.',
-                                  'Nothing: it cannot be made anew.'),
     'LAYER_SIZE': steps.Code('size of an image layer is gone or empty.', 'Writes the sum of what is in its folder.'),
 }
 _REMOVING = re.compile(rb'([0-9a-f]{64})-.+-removing\Z')
@@ -85,9 +83,6 @@ def _layer(this: Plan, folder: bytes, chain: str, driver: known.Driver, records:
         this.write(code or 'LAYER_DIFF', path + b'/diff', proven.diff_id.encode(), 'the image config and the chainID prove it', steps.CERTAIN, 0o644)
     if proven.parent and record.parent != proven.parent:
         this.write(code or 'LAYER_PARENT', path + b'/parent', proven.parent.encode(), 'the image config and the chainID prove it', steps.CERTAIN, 0o644)
-    if not (this.view.read(path + b'/tar-split.json.gz') or b'').strip(b'\0'):
-        this.leave('LAYER_TAR_SPLIT', path + b'/tar-split.json.gz', 'it is gone or empty: docker save and docker push of the image fail',
-                   'Pull the image again by its digest, or docker commit what is needed of it.')
     # what comes from a donor can be summed up only when it is there
     if not record.size and this.view.stat(driver.name + b'/' + record.cache_id + b'/diff') is not None:
         size = tree_size(this.view, driver.name + b'/' + record.cache_id + b'/diff')

@@ -35,7 +35,7 @@ def unfinished(top: Tops, journal: Journal) -> List[Conflict]:
     if journal.open_from is not None:
         conflicts = _undo_from(top, journal, journal.open_from)
         if not conflicts:
-            journal.end()
+            journal.end_undone()
     return conflicts
 
 
@@ -43,6 +43,8 @@ def _undo_from(top: Tops, journal: Journal, first: int) -> List[Conflict]:
     finish(top, journal)
     conflicts = []
     for entry in reversed(journal.entries[first:]):
+        if entry.get('undone'):
+            continue
         path = objects.raw_of(entry['path'])
         try:
             folder, name = place(top, path)
@@ -125,10 +127,10 @@ def _rename_back(top: Tops, fd: int, name: bytes, now: str, entry: Dict[str, Any
 
 def _take_away(fd: int, name: bytes, now: str, entry: Dict[str, Any], journal: Journal) -> str:
     """A layer that came from a donor goes back into the journal's folder."""
-    if now == objects.NONE:
-        return ''
     made = journal.name('made', entry['n'])
-    if now != objects.DIR or objects.state(journal.fd, made) != objects.NONE:
+    if now == objects.NONE or objects.state(journal.fd, made) != objects.NONE:
+        return ''                       # it never came to its place, or went back before: what lies there is not ours
+    if now != objects.DIR:
         return 'it was changed after the repair'
     os.rename(name, made, src_dir_fd=fd, dst_dir_fd=journal.fd)
     os.fsync(journal.fd)

@@ -2,11 +2,10 @@
 import contextlib
 import hashlib
 import os
-import shutil
 import stat
 from typing import Any, Iterator, List
 
-from ..archive import tarread, unpack
+from ..archive import removal, tarread, unpack
 from ..disk.errors import LifeboatError
 from ..formats import gunzip
 from ..images import loadfile
@@ -14,8 +13,10 @@ from . import donors, known, steps
 from .plan import Plan
 
 CODES = {
-    'LAYER_FOLDER': steps.Code('The folder of an image layer is gone; no container on it can be mounted.',
-                               'With donor: makes it anew from the same layer (diffID), if the tar of the layer has its digest.'),
+    'LAYER_FOLDER': steps.Code('The folder of an image layer is gone, and no container on it can be mounted; or what is damaged in it cannot be healed '
+                               'file by file: hard links, folders, links, too many bytes.',
+                               'With donor: makes it anew from the same layer (diffID), if the tar of the layer has its digest. A damaged one is '
+                               'moved aside.'),
 }
 _OPAQUE, _WHITEOUT = b'.wh..wh..opq', b'.wh.'
 
@@ -31,14 +32,15 @@ def plan(this: Plan, name: bytes, images: known.Images, given: List[bytes], user
         if userns or os.geteuid() != 0:
             this.leave('LAYER_FOLDER', path, 'the folder is gone, and its owners can be given only by root, outside of user namespaces',
                        'Pull the image again by its digest.')
-        elif _has(this, given, images.chains[chain].diff_id):
+        elif has(this, given, images.chains[chain].diff_id):
             this.place('LAYER_FOLDER', path + b'/diff', images.chains[chain].diff_id, given, 'a donor has the layer, and its tar has the digest')
         else:
             this.leave('LAYER_FOLDER', path, 'the folder is gone, and no donor has layer %s whole' % images.chains[chain].diff_id,
                        'Name another donor, or pull the image again by its digest.')
 
 
-def _has(this: Plan, given: List[bytes], diff_id: str) -> bool:
+def has(this: Plan, given: List[bytes], diff_id: str) -> bool:
+    """Whether one of the donors GIVEN has the layer whole, with its digest."""
     if diff_id not in this.asked:
         this.asked[diff_id] = _is_right(given, diff_id)
     return this.asked[diff_id]
@@ -49,7 +51,7 @@ def _is_right(given: List[bytes], diff_id: str) -> bool:
     def use(stream: Iterator[bytes]) -> bool:
         digest = hashlib.sha256()
         with contextlib.suppress(tarread.ArchiveError, gunzip.GunzipError):
-            unpack.scan(loadfile.Stream(_hashed(stream, digest)), 'the layer', allow_devices=True)
+            unpack.scan(loadfile.Stream(_hashed(stream, digest)), 'the layer', allow_devices=True, parents=True)
             return 'sha256:' + digest.hexdigest() == diff_id
         return False
     whole = donors.Whole(use)
@@ -65,21 +67,25 @@ def _hashed(stream: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 
 def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
     """Unpack the layer DIFF_ID of a donor into FOLDER, a new folder in the journal, as overlay has it. LifeboatError if it is not right."""
+    why = ['the donor has not got layer %s any more' % diff_id]
+
     def use(stream: Iterator[bytes]) -> bool:
         digest = hashlib.sha256()
         os.mkdir(folder, 0o755)
-        with contextlib.suppress(tarread.ArchiveError, gunzip.GunzipError):
-            unpack.unpack(loadfile.Stream(_hashed(stream, digest)), folder, 'the layer', allow_devices=True, owners=True)
+        try:
+            unpack.unpack(loadfile.Stream(_hashed(stream, digest)), folder, 'the layer', allow_devices=True, owners=True, parents=True)
             if 'sha256:' + digest.hexdigest() == diff_id:
                 return True
-        shutil.rmtree(folder)
+        except (tarread.ArchiveError, gunzip.GunzipError) as exc:
+            why.append(str(exc).rstrip('.'))
+        removal.remove(folder)
         return False
     if os.path.lexists(folder):
-        shutil.rmtree(folder)           # of a run that was killed
+        removal.remove(folder)          # of a run that was killed
     whole = donors.Whole(use)
     donors.search(given, diff_id, whole)
     if whole.left:
-        raise LifeboatError('the donor has not got layer %s any more; make a new plan' % diff_id)
+        raise LifeboatError('%s; state: reverted undoes what was done before. Then make a new plan' % why[-1])
     os.chown(folder, 0, 0)
     _mark(folder)
     _flush(folder)
@@ -87,28 +93,28 @@ def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
 
 def _flush(top: bytes) -> None:
     """All of it is on the disk."""
-    for folder, dummy, names in os.walk(top):
-        for path in [folder] + [os.path.join(folder, name) for name in names]:
-            if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
-                continue
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+    for fd, names in removal.folders(top):
+        os.fsync(fd)
+        for name in names:
+            if stat.S_ISREG(os.lstat(name, dir_fd=fd).st_mode):
+                file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+                try:
+                    os.fsync(file)
+                finally:
+                    os.close(file)
 
 
 def _mark(top: bytes) -> None:
     """What a layer tar says by names, overlay says by device nodes and an attribute."""
-    for folder, dummy, names in os.walk(top):
-        marks = [name for name in names if name.startswith(_WHITEOUT)]
+    for fd, listed in removal.folders(top):
+        marks = [name for name in map(os.fsencode, listed) if name.startswith(_WHITEOUT) and not stat.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode)]
         if not marks:
             continue
-        st = os.lstat(folder)
+        st = os.fstat(fd)
         for name in marks:
-            os.unlink(os.path.join(folder, name))
+            os.unlink(name, dir_fd=fd)
             if name == _OPAQUE:
-                os.setxattr(folder, 'trusted.overlay.opaque', b'y')
+                os.setxattr(fd, 'trusted.overlay.opaque', b'y')
             elif not name.startswith(b'.wh..wh.'):
-                os.mknod(os.path.join(folder, name[len(_WHITEOUT):]), 0o020000, 0)
-        os.utime(folder, ns=(st.st_atime_ns, st.st_mtime_ns))
+                os.mknod(name[len(_WHITEOUT):], 0o020000, 0, dir_fd=fd)
+        os.utime(fd, ns=(st.st_atime_ns, st.st_mtime_ns))

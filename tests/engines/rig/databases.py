@@ -20,9 +20,9 @@ _SUPERFLUOUS_PROGRAM = re.compile(r'aria_|myisam|mariadb-(?:binlog|upgrade|slap|
                                   r'(?:perror|innochecksum|resolve_stack_dump|replace|mariadbd-safe-helper)\Z')
 
 
-def ensure_tar():
-    """Path of a tar with the file system, made first if need be (a minute or two)."""
-    return tar_of('databases', FORMAT, PACKAGES, SUITES, _prepare)
+def ensure_tar(suite=None):
+    """Path of a tar with the file system, made first if need be (a minute or two). SUITE: of Debian; None: the first of SUITES that is to be had."""
+    return tar_of('databases' + ('-' + suite if suite else ''), FORMAT, PACKAGES, (suite,) if suite else SUITES, _prepare)
 
 
 def tar_of(name, form, packages, suites, prepare):
@@ -86,10 +86,16 @@ def _prepare(tree):
     os.makedirs(os.path.join(tree, 'srv/app'))
 
 
-def load(engine, tar=ensure_tar, image=IMAGE):
-    """Import the image into ENGINE."""
-    with open(tar(), 'rb') as handle:
+def load(engine, suite=None):
+    """Import the image into ENGINE, that of SUITE under the tag that it has then -> its tag."""
+    return load_tar(engine, ensure_tar(suite), '%s-%s' % (IMAGE, suite) if suite else IMAGE)
+
+
+def load_tar(engine, path, image):
+    """Import a tar -> IMAGE, its tag."""
+    with open(path, 'rb') as handle:
         done = subprocess.run(engine.enter('docker', 'import', '-', image), stdin=handle, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise RigError('docker import failed: %s' % last_words(done.stdout))
+    return image

@@ -32,8 +32,10 @@ class Kind(NamedTuple):
     driver: str                 # storage driver or snapshotter, as `docker info` names it
     store: str                  # 'graphdriver' or 'containerd'
     packaged: bool = False      # containerd is started first, as its own service (root /var/lib/containerd)
-    userns: bool = False        # userns-remap
+    userns: bool = False        # are its user ids not those of the host? (userns-remap, rootless)
+    rootless: bool = False      # of an ordinary user, in rootlesskit
     data_root: str = '/var/lib/docker'   # as the engine sees it
+    suite: str = ''             # of Debian, whose Docker is in the tree; by default the newest that can be had
 
 
 KINDS = {kind.name: kind for kind in (
@@ -41,15 +43,19 @@ KINDS = {kind.name: kind for kind in (
     Kind('debian-vfs', False, 'vfs', 'graphdriver'),
     Kind('debian-btrfs', False, 'btrfs', 'graphdriver'),
     Kind('debian-userns', False, 'overlay2', 'graphdriver', userns=True),
+    Kind('debian-rootless', False, 'overlay2', 'graphdriver', userns=True, rootless=True, data_root='/home/alice/.local/share/docker'),
     Kind('newer-overlay2', True, 'overlay2', 'graphdriver', packaged=True, data_root='/srv/docker'),
+    Kind('trixie-overlay2', True, 'overlay2', 'graphdriver', suite='trixie'),     # Docker 26.1, in soaks only
     Kind('newer-containerd', True, 'overlayfs', 'containerd'),
     Kind('newer-containerd-packaged', True, 'overlayfs', 'containerd', packaged=True),
 )}
 
-# Prepares the namespace, then becomes the daemon. $1 tree ('' for the machine's own root), $2 scratch, $3 packaged.
+USER, UID, IDS, SIZE = 'alice', 5001, (100000, 200000), 65536       # who has the rootless one, and its first user and group ids
+
+# Prepares the namespace, then becomes the daemon. $1 tree ('' for the machine's own root), $2 scratch, $3 packaged or rootless.
 _ENTER = r'''
 set -e
-tree=$1 scratch=$2 packaged=$3
+tree=$1 scratch=$2 manner=$3
 new=
 if [ -n "$tree" ]; then
     new=$scratch/root
@@ -59,6 +65,7 @@ if [ -n "$tree" ]; then
 fi
 mount -t overlay lifeboat-etc -o "lowerdir=$new/etc,upperdir=$scratch/host/etc,workdir=$scratch/etc.work" "$new/etc"
 for d in srv var/lib run; do mount --rbind "$scratch/host/$d" "$new/$d"; done
+if [ "$manner" = rootless ]; then mount --rbind "$scratch/host/home" /home; fi
 if [ -n "$tree" ]; then
     cd "$new"
     pivot_root . .old
@@ -70,7 +77,13 @@ cd /
 mount -t tmpfs tmpfs /tmp
 mount --make-rshared /
 ip link set lo up 2>/dev/null || true
-if [ -n "$packaged" ]; then
+if [ "$manner" = rootless ]; then
+    umount -l -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
+    mknod -m 666 /tmp/tun c 10 200 && mount --bind /tmp/tun /dev/net/tun
+    export HOME=/home/alice USER=alice XDG_RUNTIME_DIR=/run/user/5001 PATH="$PATH:/usr/share/docker.io/contrib"
+    exec setpriv --reuid 5001 --regid 5001 --clear-groups --inh-caps=-all dockerd-rootless.sh
+fi
+if [ "$manner" = packaged ]; then
     containerd &
     n=0
     until [ -S /run/containerd/containerd.sock ]; do
@@ -137,7 +150,7 @@ class Engine:
     def data_root(self):
         """Path of the data root on this machine (with userns-remap the nested one that holds everything)."""
         path = self.outside(self.kind.data_root)
-        return os.path.join(path, '100000.100000') if self.kind.userns else path
+        return os.path.join(path, '100000.100000') if self.kind.userns and not self.kind.rootless else path
 
     @property
     def containerd_root(self):
@@ -149,7 +162,7 @@ class Engine:
     @property
     def socket(self):
         """Path on this machine of the engine's API socket."""
-        return self.outside('/run/docker.sock')
+        return self.outside('/run/user/%d/docker.sock' % UID if self.kind.rootless else '/run/docker.sock')
 
     @property
     def log(self):
@@ -173,11 +186,18 @@ class Engine:
             config['data-root'] = kind.data_root
         if kind.newer:
             config['features'] = {'containerd-snapshotter': kind.store == 'containerd'}
-        if kind.userns:
+        if kind.rootless:
+            config = {'iptables': False, 'ip6tables': False, 'bridge': 'none', 'storage-driver': kind.driver}
+            self._user(USER, UID, *IDS)
+        elif kind.userns:
             config['userns-remap'] = 'default'
-            self._remap_user()
-        with open(self.outside('/etc/docker/daemon.json'), 'w', encoding='utf-8') as handle:
+            self._user('dockremap', 997, 100000, 100000)
+        folder = self.outside('/home/%s/.config/docker' % USER if kind.rootless else '/etc/docker')
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, 'daemon.json'), 'w', encoding='utf-8') as handle:
             json.dump(config, handle, indent=2)
+        if kind.rootless:
+            self._own()
         if kind.packaged:
             os.makedirs(self.outside('/etc/containerd'))
             with open(self.outside('/etc/containerd/config.toml'), 'w', encoding='utf-8') as handle:
@@ -189,17 +209,22 @@ class Engine:
             run(['mkfs.btrfs', '-q', image])
             run(['mount', '-o', 'loop', image, self.outside(kind.data_root)])
 
-    def _remap_user(self):
-        """The user and the ranges that userns-remap=default wants, on the engine's own disk only."""
-        for name, line in (('passwd', 'dockremap:x:997:997::/home/dockremap:/bin/false\n'),
-                           ('group', 'dockremap:x:997:\n'),
-                           ('subuid', 'dockremap:100000:65536\n'), ('subgid', 'dockremap:100000:65536\n')):
+    def _user(self, user, number, first_user, first_group):
+        """The user and the ranges that a map of ids needs, on the engine's own disk only."""
+        for name, line in (('passwd', '%s:x:%d:%d::/home/%s:/bin/false\n' % (user, number, number, user)),
+                           ('group', '%s:x:%d:\n' % (user, number)),
+                           ('subuid', '%s:%d:%d\n' % (user, first_user, SIZE)), ('subgid', '%s:%d:%d\n' % (user, first_group, SIZE))):
             before = ''
             if name in ('passwd', 'group'):
                 with open('/etc/' + name, encoding='utf-8', errors='surrogateescape') as handle:
-                    before = ''.join(x for x in handle if not x.startswith('dockremap:') and ':997:' not in x)
+                    before = ''.join(x for x in handle if not x.startswith(user + ':') and ':%d:' % number not in x)
             with open(self.outside('/etc/' + name), 'w', encoding='utf-8', errors='surrogateescape') as handle:
                 handle.write(before + line)
+
+    def _own(self):
+        """The folders of an ordinary user are his."""
+        os.makedirs(self.outside('/run/user/%d' % UID))
+        run(['chown', '-R', '%d:%d' % (UID, UID), self.outside('/run/user/%d' % UID), self.outside('/home/' + USER)])
 
     def _order(self, **order):
         try:
@@ -215,14 +240,16 @@ class Engine:
     def start(self):
         """Start the engine and wait until it answers; returns itself."""
         if self.kind.newer:
-            tree = newer.ensure_tree()
+            tree = newer.ensure_tree(suite=self.kind.suite)
         else:
             tree = ''
             if not shutil.which('dockerd', path=_PATH):
                 raise not_installed('docker.io')
+            if self.kind.rootless and not all(shutil.which(program, path=_PATH) for program in ('rootlesskit', 'slirp4netns', 'newuidmap')):
+                raise not_installed('rootlesskit slirp4netns uidmap')
         argv = ['env', '-i', 'PATH=' + _PATH, 'LC_ALL=C.UTF-8', 'HOME=/root',
                 'unshare', '--mount', '--net', '--propagation', 'private',
-                'sh', '-c', _ENTER, 'sh', tree, self.scratch, '1' if self.kind.packaged else '']
+                'sh', '-c', _ENTER, 'sh', tree, self.scratch, 'packaged' if self.kind.packaged else 'rootless' if self.kind.rootless else '']
         self.pid = self._order(start=argv, log=self.log)['pid']
         deadline = time.monotonic() + READY_SECONDS
         while True:
@@ -275,7 +302,8 @@ class Engine:
     def enter(self, *argv):
         """`argv` made to run inside the engine's namespaces."""
         return ['nsenter', '--target', str(self.pid), '--mount', '--net', '--wd=/', 'env', '-i', 'PATH=' + _PATH,
-                'HOME=/nonexistent', 'LC_ALL=C.UTF-8', 'DOCKER_BUILDKIT=0', 'DOCKER_HIDE_LEGACY_COMMANDS='] + list(argv)
+                'HOME=/nonexistent', 'LC_ALL=C.UTF-8', 'DOCKER_BUILDKIT=0', 'DOCKER_HIDE_LEGACY_COMMANDS=',
+                'DOCKER_HOST=unix://' + self.socket[len(self.host_root):]] + list(argv)
 
     def docker(self, *args, **options):
         """Standard output (bytes) of the engine's own client. Options: stdin (bytes), check, timeout."""

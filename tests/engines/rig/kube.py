@@ -9,15 +9,14 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 
-from . import cri, listing
-from .common import RigError, need_root, not_installed
+from . import cri, listing, oneshell
+from .common import need_root, not_installed
 from .engine import scratch_parent
 
 KINDS = ('kube-containerd', 'kube-nerdctl')
@@ -68,35 +67,12 @@ mv /kept /moved; touch /d/kept; for each in /data /claim /cache; do [ ! -d $each
 touch -t 202001010000 /made; echo done; : >/ready; sleep 100000'''
 
 
-class DeadKube:
-    """A host whose containerd was killed. `scratch` holds host_root and truth; do not write into it."""
+class DeadKube(oneshell.DeadHost):
+    """A host whose containerd was killed."""
 
     def __init__(self, kind, scratch):
-        self.kind, self.scratch = kind, scratch
-        self.host_root = os.path.join(scratch, 'host')
+        super().__init__(kind, scratch)
         self.data_root = self.host_root + '/var/lib/containerd'
-
-    def truth(self, name):
-        """Path of an answer."""
-        return os.path.join(self.scratch, 'truth', name)
-
-    def json(self, name):
-        """An answer that is JSON."""
-        with open(self.truth(name), encoding='utf-8') as found:
-            return json.load(found)
-
-    def copy(self, target):
-        """The same in the new folder TARGET; its truth is that of the first."""
-        os.makedirs(target)
-        done = subprocess.run(['cp', '-a', '--sparse=always', self.host_root, os.path.join(target, 'host')], stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            raise RigError('the copy of a dead node failed')
-        os.symlink(os.path.join(self.scratch, 'truth'), os.path.join(target, 'truth'))
-        return DeadKube(self.kind, target)
-
-    def close(self):
-        """Take everything away."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 def build(kind):
@@ -124,28 +100,8 @@ def build(kind):
 def _live(dead, more):
     env = dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, PYTHON=sys.executable,
                PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), LC_ALL='C.UTF-8', PYTHONDONTWRITEBYTECODE='1', **more)
-    log = os.path.join(dead.scratch, 'log')
-    with open(log, 'wb') as out:
-        process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=env,
-                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    until = time.monotonic() + WAIT
-    try:
-        while not os.path.exists(dead.truth('ready')):
-            if process.poll() is not None or time.monotonic() > until:
-                raise RigError('the scenario of %s ended: %s' % (dead.kind, _last_words(log, os.path.join(dead.scratch, 'containerd.log'))))
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
-def _last_words(*paths):
-    found = b''
-    for path in paths:
-        if os.path.exists(path):
-            with open(path, 'rb') as said:
-                found += said.read()[-1500:] + b'\n'
-    return found.decode('utf-8', 'replace')
+    with oneshell.alive(dead, OUTER, env, WAIT, ['containerd.log']):
+        pass                            # what it has to say is said
 
 
 def put(path, content, mode=0o644):

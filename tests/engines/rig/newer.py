@@ -54,44 +54,44 @@ def debootstrap_environment():
     return env
 
 
-def tree_path():
-    """Where the finished tree lies (it may not be there yet)."""
-    return os.path.join(cache_dir(), 'newer-docker-%s-v%d' % (os.uname().machine, FORMAT))
+def tree_path(suite=''):
+    """Where the finished tree of SUITE lies (it may not be there yet); of the newest that can be had without one."""
+    return os.path.join(cache_dir(), 'newer-docker-%s-v%d%s' % (os.uname().machine, FORMAT, suite and '-' + suite))
 
 
-def tree_facts():
+def tree_facts(suite=''):
     """What the finished tree holds: {suite, docker, containerd}; None without a tree."""
     try:
-        with open(os.path.join(tree_path(), _RECORD), encoding='utf-8') as handle:
+        with open(os.path.join(tree_path(suite), _RECORD), encoding='utf-8') as handle:
             return json.load(handle)
     except (OSError, ValueError):
         return None
 
 
-def ensure_tree(rebuild=False):
-    """Return the path of the tree, making it first if need be (one to three minutes and 900 MB)."""
+def ensure_tree(rebuild=False, suite=''):
+    """Return the path of the tree of SUITE, making it first if need be (one to three minutes and 900 MB)."""
     need_root()
-    path = tree_path()
-    if tree_facts() and not rebuild:
+    path = tree_path(suite)
+    if tree_facts(suite) and not rebuild:
         return path
     with cache_lock('newer-docker'):
         for name in os.listdir(cache_dir()):  # what an interrupted run left
             if name.startswith('newer-docker-') and '.tmp-' in name:
                 shutil.rmtree(os.path.join(cache_dir(), name))
-        if tree_facts():
+        if tree_facts(suite):
             if not rebuild:
                 return path
             shutil.rmtree(path)
         elif os.path.lexists(path):
             shutil.rmtree(path)
-        _make(path)
+        _make(path, (suite,) if suite else SUITES)
     return path
 
 
-def _make(path):
+def _make(path, suites):
     reasons = []
     for mirror in mirrors():
-        for suite in SUITES:
+        for suite in suites:
             temporary = '%s.tmp-%d' % (path, os.getpid())
             say('making the tree of the newer Docker: debootstrap of %s into %s' % (suite, path))
             try:

@@ -8,15 +8,13 @@ uppermost first) with another version of Podman, which then runs in an overlay o
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 
-from . import listing, procs
-from .common import RigError, need_root, not_installed, run
+from . import listing, oneshell, procs
+from .common import need_root, not_installed, run
 from .engine import scratch_parent
 
 KINDS = ('podman-root', 'podman-vfs', 'podman-rootless', 'podman-fuse')
@@ -110,41 +108,19 @@ exec setpriv --reuid "$RIG_UID" --regid "$RIG_UID" --clear-groups --inh-caps=-al
 '''
 
 
-class DeadPodman:
-    """A host whose Podman was killed. `scratch` holds host_root and truth; do not write into it."""
+class DeadPodman(oneshell.DeadHost):
+    """A host whose Podman was killed."""
 
     def __init__(self, kind, scratch):
-        self.kind, self.scratch = kind, scratch
-        self.host_root = os.path.join(scratch, 'host')
+        super().__init__(kind, scratch)
         self.rootless = kind in ('podman-rootless', 'podman-fuse')
         self.recorded_root = '/home/%s/.local/share/containers/storage' % USER if self.rootless else '/var/lib/containers/storage'
         self.data_root = self.host_root + self.recorded_root
 
-    def truth(self, name):
-        """Path of an answer."""
-        return os.path.join(self.scratch, 'truth', name)
 
-    def json(self, name):
-        """An answer that is JSON."""
-        with open(self.truth(name), encoding='utf-8') as found:
-            return json.load(found)
-
-    def copy(self, target):
-        """The same in the new folder TARGET; its truth is that of the first."""
-        os.makedirs(target)
-        done = subprocess.run(['cp', '-a', '--sparse=always', self.host_root, os.path.join(target, 'host')], stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            raise RigError('the copy of a dead Podman failed')
-        os.symlink(os.path.join(self.scratch, 'truth'), os.path.join(target, 'truth'))
-        return DeadPodman(self.kind, target)
-
-    def close(self):
-        """Take everything away."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-
-
-def build(kind):
-    """The DeadPodman of a kind: started, filled, asked, killed."""
+def build(kind, scenario=SCENARIO, files=(), pause=0, more=None):
+    """The DeadPodman of a kind: started, filled, asked, killed. SCENARIO: what its shell does; it has FILES {name: path} in $SCRATCH and the
+    variables MORE, makes $TRUTH/ready, and is killed PAUSE seconds later."""
     need_root()
     for program in ('podman', 'crun', 'conmon', 'busybox', 'setpriv') + (('newuidmap',) if 'root' not in kind.split('-') else ()):
         if shutil.which(program) is None:
@@ -154,7 +130,10 @@ def build(kind):
     dead = DeadPodman(kind, scratch)
     try:
         _lay_out(dead)
-        _live(dead)
+        for name, path in dict(files).items():
+            shutil.copy(path, os.path.join(scratch, name))
+            os.chmod(os.path.join(scratch, name), 0o644)
+        _live(dead, dict(_environment(dead, scenario), **(more or {})), pause)
     except BaseException:
         dead.close()
         raise
@@ -229,23 +208,10 @@ def _base(path):
             archive.add(top, '.')
 
 
-def _live(dead):
-    env = _environment(dead, SCENARIO)
-    log = os.path.join(dead.scratch, 'log')
-    with open(log, 'wb') as out:
-        process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=env,
-                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    until = time.monotonic() + WAIT
-    try:
-        while not os.path.exists(dead.truth('ready')):
-            if process.poll() is not None or time.monotonic() > until:
-                with open(log, 'rb') as said:
-                    raise RigError('the scenario of %s ended: %s' % (dead.kind, said.read()[-2000:].decode('utf-8', 'replace')))
-            time.sleep(0.1)
+def _live(dead, env, pause):
+    with oneshell.alive(dead, OUTER, env, WAIT) as process:
         _merged(dead, process.pid)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        time.sleep(pause)
 
 
 def _merged(dead, ancestor):

@@ -1,6 +1,5 @@
 """More images with real servers, by debootstrap, cached outside the checkout: Debian's etcd, InfluxDB 1 and RabbitMQ in one, MySQL of its unstable
 release in another."""
-import functools
 import os
 import shutil
 
@@ -27,10 +26,14 @@ def ensure_mysql():
     return databases.tar_of('mysql', MYSQL_FORMAT, MYSQL_PACKAGES, MYSQL_SUITES, _prepare_mysql)
 
 
-load = functools.partial(databases.load, tar=ensure_tar, image=IMAGE)
+def load(engine):
+    """Import the image into ENGINE."""
+    databases.load_tar(engine, ensure_tar(), IMAGE)
 
 
-load_mysql = functools.partial(databases.load, tar=ensure_mysql, image=MYSQL)
+def load_mysql(engine):
+    """The same, with MySQL."""
+    databases.load_tar(engine, ensure_mysql(), MYSQL)
 
 
 def _prepare_mysql(tree):

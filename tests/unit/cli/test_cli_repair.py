@@ -35,6 +35,13 @@ def test_look_repair_and_undo(dead):
     assert dead('--revert')[:2] == (0, 'Undone.\n') and os.path.getsize(path) == 0
 
 
+def test_of_a_whole_root_it_says_that_nothing_is_damaged(dead):
+    status, out, dummy = dead()
+    assert status == 0 and 'No record is damaged.' in out and 'web: the policy is ' in out
+    os.truncate(os.path.join(dead.path, 'image/overlay2/repositories.json'), 0)
+    assert 'No record is damaged.' not in dead()[1]
+
+
 def test_what_stays_broken_is_status_1(dead):
     web = dead.expected.container('db')
     os.truncate(os.path.join(dead.path, 'containers', web.id, 'config.v2.json'), 0)

@@ -27,6 +27,12 @@ def test_a_value_that_grows_without_end_is_undecided():
     assert isinstance(expand('$B' * 1000, {'B': 'b' * 100000}.get), Undecided)
 
 
+def test_where_a_comment_begins():
+    """As Compose 2.40 has it: compared with its `config` on hundreds of files by chance."""
+    found = env_file(b'A=#hash\nB= # c\nC=a\t# t\nD=a # c\nE=a#b\nF=a  #\nG: #x # y\n')
+    assert found.values == {'A': '#hash', 'B': '# c', 'C': 'a\t# t', 'D': 'a', 'E': 'a#b', 'F': 'a', 'G': '#x'}
+
+
 def test_an_env_file():
     found = env_file(b'''# comment
 A=1

@@ -112,3 +112,8 @@ def test_maps_are_compared_by_their_ranges():
     one, same = IdMap([(0, 5, 6)], [(0, 7, 8)]), IdMap([(0, 5, 6)], [(0, 7, 8)])
     one.to_container(1, 1)
     assert one == same and hash(one) == hash(same) and one != IdMap([(0, 5, 6)], [(0, 7, 9)]) and one != 5
+
+
+@pytest.mark.parametrize('users, owners, said', [([(0, 5001, 1), (1, 100000, 9)], [(0, 5002, 1)], '5001:5002'), ([], [(0, 7, 8)], None), ([], [], None)])
+def test_what_the_root_of_a_container_is_on_the_disk(users, owners, said):
+    assert IdMap(users, owners).first == said

@@ -105,6 +105,15 @@ def test_a_pod():
         'persistentVolumeClaim', 'hostPath', 'emptyDir']
 
 
+@pytest.mark.parametrize('odd', ['\u00b2', '\u0663', '9' * 5000, '-1'])
+def test_ports_and_users_that_are_no_numbers_are_left_out(odd):
+    yaml = pytest.importorskip('yaml')
+    text, = kube.files(Definition(name='web', create_command=('podman', 'run'), image='x', user='%s:%s' % (odd, odd), published={
+        '%s/tcp' % odd: (Binding('', '80'),), '80/tcp': (Binding('', odd),)})).values()
+    one, = yaml.safe_load(text)['spec']['containers']
+    assert one['ports'] == [{'containerPort': 80, 'protocol': 'TCP'}] and 'securityContext' not in one
+
+
 def test_a_pod_of_kubernetes():
     yaml = pytest.importorskip('yaml')
     names = {'claim': {'io.kubernetes.pvc.name': 'data-web-0'}, 'shop_web-0_cache': {'io.kubernetes.volume.plugin': 'empty-dir'}}

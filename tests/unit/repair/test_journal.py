@@ -6,11 +6,11 @@ import sys
 import time
 
 import pytest
-from repairing import BREAKS, Dead, contents, load, put, snapshot
+from repairing import BREAKS, Dead, contents, empty, load, put, snapshot
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
-from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run, whole
 
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 1)   # times as many combinations and moments
 COMBINATIONS = 8 * SOAK
@@ -120,24 +120,75 @@ def test_kill_at_any_call(tmp_path, monkeypatch):
         assert snapshot(dead.path) == broken, at
 
 
-def test_kill_of_a_process(tmp_path):
-    """The same with a real kill -9, at moments of the clock."""
-    dead = several(tmp_path)
+def whole_layer(dead, tmp_path):
+    """A layer that must be replaced as a whole -> options of a run that does it."""
+    found = []
+    for number in range(len(dead.expected.images[0].layers)):
+        for folder, dummy, names in os.walk(dead.cache(number, 'diff')):
+            found.extend(path for path in (os.path.join(folder, name) for name in names)
+                         if os.lstat(path).st_nlink > 1 and os.path.isfile(path) and os.path.getsize(path))
+    empty(min(found))
+    donor = Dead(tmp_path / 'donor', containers=1)
+    return {'donors': (os.fsencode(donor.path),)}
+
+
+@pytest.mark.parametrize('donor', [False, True] if os.geteuid() == 0 else [False])
+def test_kill_of_a_process(tmp_path, donor):
+    """The same with a real kill -9, at moments of the clock from the first line of the journal on: finished, or undone."""
+    dead = several(tmp_path / 'dead')
+    options = whole_layer(dead, tmp_path) if donor else {}
     broken = snapshot(dead.path)
+    started = time.monotonic()
+    dead.run(**options)
+    takes = time.monotonic() - started
+    repaired = contents(dead.path)
+    assert dead.run(run.REVERTED)['unresolved'] == [] and snapshot(dead.path) == broken
     code = ('import conftest\n'
             'from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run\n'
-            'print("ready", flush=True)\nrun.run(run.Request("repaired", %r, b"/var/lib/docker"))') % (
-                os.fsencode(dead.top),)
+            'run.run(run.Request("repaired", %r, b"/var/lib/docker", **%r))') % (os.fsencode(dead.top), options)
     units = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(units), units]))
-    for number in range(6):
-        with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, env=environment) as child:
-            assert child.stdout.readline() == b'ready\n'
-            time.sleep(0.02 + 0.03 * number)
+    chance, cut = random.Random(3), 0
+    for number in range(3 * SOAK):
+        with subprocess.Popen([sys.executable, '-c', code], env=environment) as child:
+            while child.poll() is None and not journal.exists(os.fsencode(dead.journal)):
+                time.sleep(0.001)
+            time.sleep(chance.random() * takes)
             child.kill()
-        if journal.exists(os.fsencode(dead.journal)):
-            assert dead.run(run.REVERTED)['unresolved'] == []
+        assert journal.exists(os.fsencode(dead.journal))
+        with open(os.path.join(dead.journal, 'journal.jsonl'), 'rb') as stream:
+            cut += b'"end"' not in stream.read()
+        if number % 2:
+            dead.run(**options)
+            assert contents(dead.path) == repaired
+        assert dead.run(run.REVERTED)['unresolved'] == []
         assert snapshot(dead.path) == broken
+    assert cut or SOAK == 1
+    print('%d of %d runs were cut short' % (cut, 3 * SOAK))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root unpacks layers')
+@pytest.mark.parametrize('at', ['build', '_flush'])
+def test_what_an_earlier_run_undid_is_not_undone_twice(tmp_path, monkeypatch, at):
+    """The damaged folder of a layer was brought back; it must not be taken for the one out of the donor."""
+    dead = several(tmp_path / 'dead')
+    options, broken = whole_layer(dead, tmp_path), snapshot(dead.path)
+
+    def killed(*dummy):
+        raise Killed()
+    for dummy in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(whole, at, killed)
+            with pytest.raises(Killed):
+                dead.run(**options)
+    assert dead.run(run.REVERTED)['unresolved'] == [] and snapshot(dead.path) == broken
+    with monkeypatch.context() as patch:
+        patch.setattr(whole, at, killed)
+        with pytest.raises(Killed):
+            dead.run(**options)
+    dead.run(**options)
+    assert [step for step in dead.plan(**options) if step['selected']] == []
+    assert dead.run(run.REVERTED)['unresolved'] == [] and snapshot(dead.path) == broken
 
 
 def test_what_the_engine_wrote_since_is_not_overwritten(tmp_path):

@@ -272,6 +272,22 @@ def test_every_code_is_explained():
     assert all(code.means and code.does for code in groups.CODES.values())
 
 
+@pytest.mark.parametrize('lose', (os.unlink, empty))
+def test_networks_that_are_gone_with_their_database_are_named(dead, lose):
+    """dockerd says nothing of them: it starts, and only the start of a container fails."""
+    path = os.path.join(dead.path, 'network/files/local-kv.db')
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    empty(path)
+    lose(path)
+    config = load(dead.folder('web', 'config.v2.json'))
+    config['NetworkSettings']['Networks']['shop-net'] = {'NetworkID': 'f' * 64, 'Gateway': '10.1.0.1', 'IPPrefixLen': 24}
+    edit(dead.folder('web', 'config.v2.json'), **config)
+    result = dead.run()
+    assert [one['code'] for one in result['unresolved']] == ['NETWORK_DB']
+    assert 'shop-net (gateway 10.1.0.1/24)' in result['unresolved'][0]['next_step']
+    assert dead.plan() == []
+
+
 def test_a_root_of_an_unknown_layout_is_left_alone(tmp_path):
     path = tmp_path / ROOT
     (path / 'graph').mkdir(parents=True)

@@ -1,4 +1,5 @@
 """Deleted files that a container which still runs has open: its process is one of ours, the rest is a built host."""
+import errno
 import json
 import os
 import shutil
@@ -176,6 +177,23 @@ def test_what_is_deleted_after_the_first_look_is_taken_too(live, monkeypatch):
     whole = run.bundle.write
     monkeypatch.setattr(run.bundle, 'write', lambda *args: (shutil.rmtree(live.volume), whole(*args))[1])
     assert {data for data in archive(live.rescue()).values() if isinstance(data, bytes)} == {b'1', b'2'} and second
+
+
+def test_what_cannot_be_opened_at_the_second_look_is_told(live, monkeypatch):
+    """The limit of open files may be reached between the two."""
+    live.hold(first=b'1', second=b'2')
+    shutil.rmtree(live.volume)
+    whole, looks = processes.scan, []
+
+    def scan(pids):
+        looks.append(whole(pids))
+        late = processes.Unread(live.process.pid, b'/late (deleted)', OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+        return looks[-1]._replace(unread=(late,)) if len(looks) > 1 else looks[-1]
+    monkeypatch.setattr(processes, 'scan', scan)
+    bundle, = live.rescue()['bundles']
+    assert len(looks) == 2 and bundle['status'] == 'partial'
+    problem, = [item for item in bundle['problems'] if item['code'] == 'READ_ERROR']
+    assert '/late (deleted)' in problem['message'] and 'Too many open files' in problem['message']
 
 
 def test_a_sparse_file_stays_sparse(live):

@@ -6,7 +6,7 @@ from ...disk.errors import LifeboatError
 from ...formats import quantities
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import Output, shown
+from ..output import Output, private, shown
 
 if TYPE_CHECKING:
     import argparse
@@ -47,20 +47,13 @@ def arguments(parser: 'Parser') -> None:
 
 def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...dump import run as dumps
-    before = os.umask(0o077)
-    try:
+    with private():
         if given.bundle:
             result = dumps.dump_bundles(request(given))
         else:
             with open_host(given) as host:
                 result = dumps.dump(host, request(given))
-    finally:
-        os.umask(before)
-    if given.json:
-        out.json(result)
-    else:
-        for line in lines(result, out):
-            out.line(line)
+    out.result(result, given.json, lines(result, out))
     return status(result)
 
 

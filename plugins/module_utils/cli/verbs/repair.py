@@ -50,11 +50,7 @@ def arguments(parser: 'Parser') -> None:
 def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...repair import run as repairs
     result = repairs.run(request(given))
-    if given.json:
-        out.json({key: value for key, value in result.items() if key != 'diff'})
-    else:
-        for line in lines(result, given, out):
-            out.line(line)
+    out.result({key: value for key, value in result.items() if key != 'diff'}, given.json, lines(result, given, out))
     return status(result)
 
 
@@ -108,12 +104,21 @@ def _end(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> It
     if 'total' in verified:
         yield '%d of %d containers are complete' % (verified['complete'], verified['total'])
     yield from _trial(verified.get('engine'))
+    if given.state is None and _is_undamaged(result):
+        yield 'No record is damaged. The steps only hold what a start of the engine would delete or start.'
     if not (result['plan'] or result['unresolved'] or result['hidden'] or result['problems']):
         yield 'Undone.' if given.state == 'reverted' and result['changed'] else 'Nothing is to be done.'
     elif given.state is None and any(step['selected'] for step in result['plan']):
         out.note('nothing was written; lifeboat repair --apply does what says would')
     elif result['journal']:
         out.note('the originals are in %s; lifeboat repair --revert brings them back' % shown(result['journal']))
+
+
+def _is_undamaged(result: Dict[str, Any]) -> bool:
+    """Whether the plan is the guard and nothing else."""
+    from ...repair import guard
+    return bool(result['plan']) and all(step['code'] in guard.CODES for step in result['plan']) and not (
+        result['unresolved'] or result['hidden'] or result['problems'])
 
 
 def _trial(found: Optional[Dict[str, Any]]) -> Iterator[str]:

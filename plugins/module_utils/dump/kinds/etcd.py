@@ -91,4 +91,4 @@ def _has_v2(folder: bytes) -> bool:
         return V2 in raw.read()
 
 
-KIND = Kind(('etcd',), '.db', dump, extra=1.0, proven=True)
+KIND = Kind(('etcd',), '.db', dump, extra=1.0, proven=True, needs_image=False)

@@ -8,10 +8,11 @@ import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from ...formats.values import count_of
 from ..compare import Key, compare, few, label
 from ..insertrows import Counter
 from ..room import MAX_SAID, Refused, Room
-from ..target import Kind, Target, picked
+from ..target import Kind, Target, picked, refuse_other_version
 from ..viewfiles import opened
 
 SOCKET = '/run/lifeboat/m.sock'
@@ -38,6 +39,7 @@ TABLES = 'select table_schema, table_name, table_type, engine from information_s
 # mysqldump leaves their rows out: they are in other tables, on another server, or nowhere
 WITHOUT_ROWS = ('MRG_MYISAM', 'MERGE', 'FEDERATED', 'BLACKHOLE')
 VERSIONED = 'SYSTEM VERSIONED'
+SERIES = 2                              # numbers of a version that say which files a server reads as they are
 BATCH = 500                             # statements that the client gets at once: what it answers must fit into a pipe
 ESCAPED = re.compile(r'\\(.)', re.DOTALL)
 ESCAPES = {'n': '\n', 't': '\t', '0': '\0'}
@@ -63,7 +65,11 @@ class Client(object):
     def ask(self, query: str) -> Optional[List[List[str]]]:
         """The rows of QUERY; None if it fails, or if there are too many to take."""
         said = bytearray()
-        status = self.room.stream(self._argv + ['-e', query], said.extend)
+
+        def take(piece: bytes) -> None:
+            if len(said) <= MAX_SAID:   # it is a program of the image, and may print without an end
+                said.extend(piece)
+        status = self.room.stream(self._argv + ['-e', query], take)
         return None if status or len(said) > MAX_SAID else rows(bytes(said))
 
     def count(self, tables: List[Tuple[str, str]]) -> Dict[Tuple[str, str], Optional[int]]:
@@ -76,8 +82,9 @@ class Client(object):
                              for number, (database, name) in enumerate(batch))
             said = self.room.call(self._argv + ['--force'], script.encode('utf-8', 'surrogateescape'))[1]
             for row in rows(said):
-                if len(row) == 2 and row[0].isdigit() and row[1].isdigit() and int(row[0]) < len(batch):
-                    found[batch[int(row[0])]] = int(row[1])
+                which, counted = (count_of(row[0]), count_of(row[1])) if len(row) == 2 else (None, None)
+                if which is not None and counted is not None and which < len(batch):
+                    found[batch[which]] = counted
         return found
 
 
@@ -90,6 +97,7 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
     is_maria = b'MariaDB' in said
     if (target.engine == 'mariadb') != is_maria and target.version:
         raise Refused('DUMP_VERSION_MISMATCH', 'the data are of %s, and the program of the image is not' % target.engine)
+    refuse_other_version(target, said, SERIES)
     defaults, level = ATTEMPTS[target.attempt]
     options = [program] + ([] if defaults else ['--no-defaults']) + ['--datadir=' + folder, '--init-file=' + room.write('init.sql', '')]
     log = binary_log(folder)
@@ -183,4 +191,4 @@ def quoted(name: str) -> str:
     return '`%s`' % name.replace('`', '``')
 
 
-KIND = Kind(('mysql', 'mariadb'), '.sql', dump, len(ATTEMPTS))
+KIND = Kind(('mysql', 'mariadb'), '.sql', dump, len(ATTEMPTS), other_image=True)

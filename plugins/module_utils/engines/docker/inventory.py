@@ -129,10 +129,13 @@ class DataRoot(api.Root):
         """Storage drivers and snapshotters with layers here, user namespaces, containerd's roots, what named this root, and where its
         engine keeps the content of a volume."""
         candidate = self._candidate
-        return {'drivers': self.stores.drivers(), 'userns': '%d:%d' % tuple(candidate.userns) if candidate.userns else None,
+        return {'drivers': self.stores.drivers(), 'userns': self.idmap.first if self.idmap is not None else None,
                 'rootless': candidate.rootless_uid is not None,
                 'containerd_roots': [wording.text(store.path) for store in self.stores.containerd], 'found_by': list(candidate.why),
                 'volume_path': wording.text(os.path.join(self.recorded_path or self.path, b'volumes/{name}/_data'))}
+
+    def thin_pools(self) -> List[api.ThinPool]:
+        return [pool for pool in (graph.pool() for dummy, graph in sorted(self.stores.graphdrivers.items())) if pool is not None]
 
     # -- containers ------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ...disk import metadata
+from ...disk import metadata, safeio
 from ...formats import jsonish, wording
 from ...layers import privileges
 from ...records import model
@@ -143,10 +143,24 @@ def _own_rootfs(readers: Readers, store: 'Store', ident: str, config: Dict[str, 
     notes = (note,) if note is not None else ()
     base = model.Layer(path, model.PLAIN, status if path is not None else model.LOST)
     if config.get('rootfs_overlay') is True:
-        upper = os.path.join(root.candidate.path, b'%s-containers/%s/rootfs/upper' % (store.name.encode('ascii'), ident.encode('ascii')))
-        top = model.Layer(upper, store.places[0].encoding)
-        return model.Resolution(model.Stack(top, None, (base,)), status, notes, {})
+        # it was in the run root up to Podman 4, which is in memory
+        inside = b'%s-containers/%s/rootfs/upper' % (store.name.encode('ascii'), ident.encode('ascii'))
+        upper = next((os.path.join(folder.path(), inside) for folder in (root.dir, root.run) if folder is not None and _is_folder(folder, inside)), None)
+        if upper is not None:
+            return model.Resolution(model.Stack(model.Layer(upper, store.places[0].encoding), None, (base,)), status, notes, {})
+        notes += (problem('WRITABLE_LAYER_LOST', shown, 'What %s changed in %s lay in a layer in memory, and is gone.' % (shown, rootfs),
+                          'The folder as it was before, volumes, logs and config are still rescued.'),)
+        status = model.PARTIAL if status == model.COMPLETE else status
     return model.Resolution(model.Stack(base, None, ()) if path is not None else None, status if path is not None else model.LOST, notes, {})
+
+
+def _is_folder(root: safeio.Dir, path: bytes) -> bool:
+    """Whether PATH, of which no part may be a link, is a folder."""
+    try:
+        with root.descend(path):
+            return True
+    except OSError:
+        return False
 
 
 # -- mounts ---------------------------------------------------------------------------------------------------------------------------
@@ -182,7 +196,8 @@ def _mounts(readers: Readers, ident: str, config: Dict[str, Any], spec: Any) -> 
         place = metadata.text_of(item, 'dest')
         if place:
             found[place] = model.Mount('image', metadata.text_of(item, 'source') or None, metadata.text_of(item, 'source') or None, None, place,
-                                       metadata.get(item, 'rw') is True, None, False, model.COMPLETE)
+                                       metadata.get(item, 'rw') is True, None, False, model.COMPLETE,
+                                       subpath=metadata.text_of(item, 'subPath') or None)
     problems.extend(_writes_left(root, ident))
     return tuple(found[place] for place in sorted(found)), problems
 
@@ -264,7 +279,6 @@ def _log(root: GraphRoot, store: 'Optional[Store]', ident: str, config: Dict[str
 
 def _log_elsewhere(root: GraphRoot, recorded: str) -> Tuple[Tuple[bytes, ...], int]:
     """A log at a place that the user chose (`--log-opt path=`)."""
-    from ...disk import safeio
     try:
         path = root.disk.resolve(os.fsencode(recorded))
         with safeio.Dir.root(os.path.dirname(path)) as folder:

@@ -35,7 +35,7 @@ def test_a_project_with_all_that_its_files_name():
              file('/srv/other/.env', by=['compose other']), file('/etc/systemd/system/x.service', 'unit', ['systemd x.service']),
              file('/opt/x', 'script', ['compose shop']), {'path': None, 'file': 'made/portainer-shop.env', 'role': 'env file', 'sha256': 'b' * 64,
                                                           'named_by': []}]
-    found = read([entry(variables='made/portainer-shop.env', env_files=['/srv/shop/.env', '/gone'])], files)
+    found = read([entry(variables='made/portainer-shop.env', env_files=['/srv/shop/.env'])], files)
     one, = found['projects']
     assert found['refused'] == found['unknown'] == [] and one['folder'] == '/srv/shop'
     assert {(item['path'], item['mode']) for item in one['files']} == {
@@ -56,7 +56,9 @@ def test_which_projects():
 @pytest.mark.parametrize('change', [
     {'project': '--file=/etc/shadow'}, {'project': 'Shop'}, {'project': ''}, {'folder': '/'}, {'folder': 'relative'}, {'folder': '/srv/../etc'},
     {'folder': '/etc/cron.d'},
-    {'compose': ['/srv/none.yaml']}, {'compose': ['-']}, {'compose': ['/srv/shop/\x1b[31m']}, {'compose': ['/srv//shop/compose.yaml']}, {'variables': '../x'},
+    {'compose': ['/srv/none.yaml']},
+    {'env_files': ['/srv/shop/gone.env']}, {'compose': ['/srv/shop/compose.yaml'] * 501}, {'compose': ['-']},
+    {'compose': ['/srv/shop/\x1b[31m']}, {'compose': ['/srv//shop/compose.yaml']}, {'variables': '../x'},
     {'variables': 'files/../x'}, {'folder': '/root/.ssh'}, {'folder': '/var/lib/docker/volumes/portainer_data/_data/compose/3'},
 ])
 def test_a_project_that_is_refused(change):

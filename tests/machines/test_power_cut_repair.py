@@ -1,0 +1,129 @@
+"""LIFEBOAT_SOAK: disks of real power cuts are repaired on a copy, and the guest boots with it again: dockerd starts, lists every container that it had
+acknowledged, gives out every file whose fsync had returned, and a container that wrote writes on.
+
+What the plan leaves open it must name; everything else the engine itself must have. LIFEBOAT_CUT_KINDS narrows the kinds.
+"""
+import contextlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+
+import guest
+import loads
+import pytest
+from test_power_cut import KINDS, SEED, cuts, keep
+
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
+
+ROUNDS = int(os.environ.get('LIFEBOAT_SOAK') or 0)
+WANTED = [name for name in ('ext4, data=ordered', 'xfs', 'ext4, data=writeback') if name in os.environ.get('LIFEBOAT_CUT_KINDS', name).split(';')]
+CASES = [(WANTED[number % len(WANTED)], SEED * 7000 + number) for number in range(ROUNDS if WANTED else 0)]
+# the second life: nothing is imported or made, only looked at
+JOB = r'''#!/bin/sh
+{disk}
+mkdir -p /etc/docker /run/found
+echo '{{"storage-driver": "overlay2"}}' >/etc/docker/daemon.json
+dockerd --bridge=none --iptables=false >/run/dockerd.log 2>&1 &
+n=0; until docker info >/dev/null 2>&1; do sleep 0.5; n=$((n+1)); [ $n -gt 300 ] && {{ tail -5 /run/dockerd.log; exit 3; }}; done
+echo "dockerd: up again"
+docker ps -a --no-trunc --format '{{{{.ID}}}} {{{{.Names}}}}' >/run/found/containers
+docker volume ls -q >/run/found/volumes
+for c in {names}; do
+  docker cp $c:/layer - >/run/found/$c-layer.tar; docker cp $c:/volume - >/run/found/$c-volume.tar
+done
+grep -E 'level=(error|fatal)' /run/dockerd.log >/run/found/errors
+tar -C /run/found -cf /dev/disk/by-id/virtio-ANSWER .
+sync
+for c in {names}; do docker start $c >/dev/null && echo "started $c"; done
+sleep 5
+'''
+
+
+@contextlib.contextmanager
+def mounted(disks, place):
+    """The copies DISKS (raw) at PLACE, Docker's own below it; the kernel replays their journals."""
+    os.mkdir(place)
+    where = [place] + [os.path.join(place, 'var/lib/docker') for dummy in disks[1:]]
+    done = []
+    try:
+        for disk, target in zip(disks, where):
+            os.makedirs(target, exist_ok=True)
+            subprocess.run(['mount', '-o', 'loop', disk, target], check=True)
+            done.append(target)
+        yield place
+    finally:
+        for target in reversed(done):
+            subprocess.run(['umount', target], check=True)
+
+
+def copied(disks, folder):
+    """Raw copies, as somebody makes them before anything is tried."""
+    found = []
+    for number, disk in enumerate(disks):
+        found.append(os.path.join(folder, 'copy%d.raw' % number))
+        subprocess.run(['qemu-img', 'convert', '-O', 'raw', disk, found[-1]], check=True)
+    return found
+
+
+def booted(folder, copies):
+    """The guest once more, with the copies -> (names of the answer's files: contents, containers that were started, acknowledged then)."""
+    os.mkdir(folder)
+    names = ['c%d' % number for number in range(1, loads.WRITERS + 1)]
+    disk = 'udevadm settle; mkdir -p /var/lib/docker; mount /dev/disk/by-id/virtio-DISK0 /var/lib/docker' if copies[1:] else ''
+    machine = guest.Guest(folder, {'run': JOB.format(disk=disk, names=' '.join(names))}, copies[1:], 'writeback')
+    subprocess.run(['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', copies[0], machine.root], check=True)
+    with guest.turn(), machine:
+        machine.wait('dockerd: up again', guest.BOOT_SECONDS)
+        assert machine.ended(guest.BOOT_SECONDS) == 0
+        lines = [line for dummy, line in machine.lines]
+    found = {}
+    with tarfile.open(machine.answer) as archive:
+        for member in archive:
+            if member.isreg():
+                found[os.path.basename(member.name)] = archive.extractfile(member).read()
+    return found, {line.split()[1] for line in lines if line.startswith('started ')}, loads.acknowledged(lines)
+
+
+def there(found):
+    """{(container, where, number)} of whole files that the engine gave out."""
+    whole = set()
+    for name, raw in found.items():
+        container, dash, where = name.partition('-')
+        if dash and raw:
+            with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+                for member in archive:
+                    number = os.path.basename(member.name)
+                    if number.isdigit() and archive.extractfile(member).read() == loads.content(container, where[:-4], int(number)):
+                        whole.add((container, where[:-4], int(number)))
+    return whole
+
+
+@pytest.mark.parametrize('kind, seed', CASES)
+def test_a_disk_of_a_power_cut_is_repaired_and_boots(kind, seed, tmp_path):
+    try:
+        guest.ensure()
+    except guest.NotHere as why:
+        (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
+    (tmp_path / 'first').mkdir()
+    kept = keep(os.environ.get('LIFEBOAT_KEPT') or str(tmp_path), kind)
+    made, = cuts(str(tmp_path / 'first'), kept, 'writeback', seed, until=r'^made e%d ' % (1 + seed % 5))
+    disks, acknowledged, created = made.disks, made.acknowledged, made.created
+    assert len(acknowledged) > 5 and created and KINDS[kind]
+    copies = copied(disks, str(tmp_path))
+    with mounted(copies, str(tmp_path / 'mounted')) as root:
+        result = run.run(run.Request(run.REPAIRED, os.fsencode(root), verify=run.OFFLINE))
+        assert [step for step in run.run(run.Request(run.PLANNED, os.fsencode(root)))['plan'] if step['selected']] == []
+    open_ones = json.dumps(result['unresolved'] + [step for step in result['plan'] if not step['selected']])
+    found, started, again = booted(str(tmp_path / 'second'), copies)
+    listed = set(line.split()[0] for line in found['containers'].decode().splitlines())
+    print(json.dumps({'kind': kind, 'seed': seed, 'acknowledged': len(acknowledged), 'created': len(created), 'listed': len(listed & set(created.values())),
+                      'steps': sorted({step['code'] for step in result['plan'] if step['done']}),
+                      'open': sorted({one['code'] for one in result['unresolved']}), 'verified': result['verified']['status'],
+                      'errors': found['errors'].decode('utf-8', 'replace').splitlines()[:3]}))
+    assert [name for name, ident in created.items() if ident not in listed and ident not in open_ones] == []
+    assert sorted(acknowledged - there(found)) == []
+    writers = {'c%d' % number for number in range(1, loads.WRITERS + 1)}
+    assert started == writers <= set(created) and again
+    assert {'vol-%s' % name for name in writers} <= set(found['volumes'].decode().split())
