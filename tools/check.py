@@ -34,6 +34,8 @@ FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databas
 # these look at the files of the checkout, whatever Python does it
 SOURCES = ['tests/unit/test_%s.py' % name for name in ('docs_codes', 'docs_links', 'docs_zh', 'opening', 'rooms', 'test_paths')]
 MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
+BYTECODE = os.path.join(envs.VENV, 'bytecode')      # what Python compiles
+HALVED = ['tests/unit/' + name for name in ('archive', 'bundles', 'engines', 'images', 'repair', 'rescue', 'usage')]    # as much as all the rest
 COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
@@ -43,8 +45,9 @@ SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
 OF_EACH = 3                             # cases of a test with many parameters, on the oldest Python
 # On the oldest ansible-core: the action plugins, a connection of theirs, a role. On the newest: all.
 FEW_TARGETS = ('docker_bundle_info', 'docker_data_rescue', 'docker_layer_facts', 'role_rescue')
-SHARES_OF_TARGETS = {'few': 'some targets', 'modules': 'modules', 'roles': 'roles'}
-FLEETS = ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery', 'connections', 'delivery_manners')]
+SHARES_OF_TARGETS = {'few': 'some targets', 'modules': 'modules', 'roles': 'roles', 'rescues': 'the role rescue'}
+DELIVERIES = {'fleets': ['tests/delivery/test_%s.py' % name for name in ('fleet', 'restore_delivery')],
+              'nodes': ['tests/delivery/test_%s.py' % name for name in ('connections', 'delivery_manners', 'delivery_quiesce', 'hostile_node')]}
 ENGINE_TOOLS = ('dockerd', 'debootstrap', 'busybox', 'setfattr', 'setfacl')
 CI = os.environ.get('CI', '').lower() in ('true', '1', 'yes')
 
@@ -57,18 +60,20 @@ class Run(object):
         self.top = os.path.join(envs.VENV, 'tree')
         self.collection = tree.build(self.top)
         self.cases = []
+        self.measured = []
         self.used = progress.Used()
         self.lock = threading.Lock()
 
     def command(self, part, command, cwd=None, **environment):
-        """Run COMMAND, everything it says goes to a log. Returns (exit status, what it said)."""
+        """Run COMMAND, everything it says goes to a log. Returns (exit status, what it said). No Python leaves what it compiles in the tree,
+        where judges would see it."""
         path = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', part) + '.log')
         with open(path, 'ab') as log:
             begun = subprocess.Popen(command, cwd=cwd or self.collection, stdin=subprocess.DEVNULL, stdout=log,
                                      stderr=subprocess.STDOUT,
-                                     env=envs.clean_environment(ANSIBLE_COLLECTIONS_PATH=self.top, PYTHONPATH=self.top,
-                                                                PYTHONDONTWRITEBYTECODE='1', ANSIBLE_NOCOLOR='1',
-                                                                **environment))
+                                     env=envs.clean_environment(**dict({'ANSIBLE_COLLECTIONS_PATH': self.top, 'PYTHONPATH': self.top,
+                                                                        'PYTHONDONTWRITEBYTECODE': '1', 'ANSIBLE_NOCOLOR': '1'},
+                                                                       **environment)))
         return progress.wait(begun, part, path, self.used), progress.text(path)
 
     def part(self, name, function, *arguments, **options):
@@ -125,19 +130,24 @@ def remove(folder):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, options=(), measure=False, **environment):
-    """pytest over FOLDERS (or files) of the tree. MEASURE: which lines of the plugins ran, for :func:`coverage_lines`."""
-    own = version(tuple(envs.interpreter(python)[1][:2]))
+def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, options=(), measure='', **environment):
+    """pytest over FOLDERS (or files) of the tree. MEASURE: the file for which lines of the plugins ran, for :func:`coverage_lines`."""
+    own_version = tuple(envs.interpreter(python)[1][:2])
+    own = version(own_version)
     env = envs.make(['ansible', 'units'], python, 'controller-' + own) if with_ansible \
         else envs.make(['units'], python, 'units-' + own)
     junit = os.path.join(RESULTS, re.sub(r'[^A-Za-z0-9.]+', '-', name) + '.xml')
     command = [os.path.join(env, 'bin', 'python')]
     if measure:
         command += ['-m', 'coverage', 'run', '--rcfile=tools/coverage.ini']
-        environment.update(COVERAGE_FILE=COVERAGE, COVERAGE_CORE='sysmon')      # the quick way, of Python 3.12 and newer
+        environment.update(COVERAGE_FILE=measure, COVERAGE_CORE='sysmon')      # the quick way, of Python 3.12 and newer
     command += ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--junitxml', junit, '-o', 'junit_family=xunit2']
     command += ['--ignore=' + each for each in ignore] + list(options) + list(folders)
     environment.setdefault('PATH', os.path.join(env, 'bin') + os.pathsep + os.environ.get('PATH', os.defpath))
+    # the next part reads the same files; Python 3.6 and 3.7 know no other place than beside them, and keep nothing
+    environment.setdefault('PYTHONPYCACHEPREFIX', BYTECODE)
+    if own_version >= (3, 8):
+        environment.setdefault('PYTHONDONTWRITEBYTECODE', '')
     # short, for unix sockets in it; our own, since pytest's common one may be somebody else's
     scratch = tempfile.mkdtemp(prefix='lb-')
     try:
@@ -160,16 +170,22 @@ def units_oldest(run):
                  run.pythons[oldest], ['tests/unit'], controller_tests(run) + SOURCES, False, **few)
 
 
-def units_newest(run):
-    """The newest runs everything."""
+def units_newest(run, half):
+    """The newest runs everything: HALF 1 is the folders of HALVED, HALF 0 all the rest."""
     newest = max(run.pythons)
     controller, measure = newest >= (3, 10), newest >= (3, 12)
     # pytest looks through all folders of tests before it makes the next one, so those that are no longer needed go
     options = ['-o', 'tmp_path_retention_policy=failed'] if newest >= (3, 9) else []
-    run.part('units, Python %s' % version(newest), pytest_part, run, run.pythons[newest], ['tests/unit'],
-             () if controller else controller_tests(run), controller, options, measure)
+    ignore = [] if controller else controller_tests(run)
+    data = '%s.%d' % (COVERAGE, half) if measure else ''
+    run.part('units, Python %s%s' % (version(newest), ', the other half' if half else ''), pytest_part, run, run.pythons[newest],
+             HALVED if half else ['tests/unit'], ignore if half else ignore + HALVED, controller, options, data)
     if measure:
-        print('\n'.join(coverage_lines(run, newest)), flush=True)
+        with run.lock:
+            run.measured.append(data)
+            last = len(run.measured) == 2
+        if last:
+            print('\n'.join(coverage_lines(run, newest, run.measured)), flush=True)
 
 
 def units_conformance(run):
@@ -186,11 +202,17 @@ def controller_tests(run):
             if os.path.isdir(os.path.join(here, name)) and name not in FLOORS]
 
 
-def coverage_lines(run, newest):
-    """How much of the plugins the unit tests ran, and where least: lines to print. The whole report stays in RESULTS."""
+def coverage_lines(run, newest, measured):
+    """How much of the plugins the unit tests ran, and where least: lines to print. MEASURED: files of coverage. The whole report stays in
+    RESULTS."""
     python = os.path.join(envs.make(['ansible', 'units'], run.pythons[newest], 'controller-' + version(newest)), 'bin', 'python')
-    done = subprocess.run([python, '-m', 'coverage', 'json', '--rcfile=tools/coverage.ini', '-q', '-o', '-'], cwd=run.collection,
-                          env=envs.clean_environment(COVERAGE_FILE=COVERAGE), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+    def coverage(*words):
+        return subprocess.run([python, '-m', 'coverage'] + list(words), cwd=run.collection, env=envs.clean_environment(COVERAGE_FILE=COVERAGE),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = coverage('combine', '--rcfile=tools/coverage.ini', '-q', *measured)
+    if done.returncode == 0:
+        done = coverage('json', '--rcfile=tools/coverage.ini', '-q', '-o', '-')
     try:
         report = json.loads(done.stdout.decode('utf-8'))
     except ValueError:
@@ -235,10 +257,10 @@ def machines(run):
     run.part('virtual machines', as_root, run, ['tests/machines'], MACHINE_TOOLS)
 
 
-def delivery(run, fleets):
-    """Two halves: whole playbooks for several hosts and restores, and the rest."""
-    ignored = [] if fleets else ['--ignore=' + name for name in FLEETS]
-    run.part('delivery over ssh' + (', fleets' if fleets else ''), as_root, run, FLEETS if fleets else ['tests/delivery'],
+def delivery(run, share):
+    """SHARE: 'fleets', whole playbooks for several hosts and restores; 'nodes', what one node says and does; '', the rest."""
+    ignored = [] if share else ['--ignore=' + name for name in sum(DELIVERIES.values(), [])]
+    run.part('delivery over ssh' + (share and ', ' + share), as_root, run, DELIVERIES[share] if share else ['tests/delivery'],
              ['ip', 'sudo', 'unshare', 'nsenter', 'useradd', 'ssh-keygen', 'sshd'], ignored)
 
 
@@ -366,14 +388,18 @@ class AnsibleTest(object):
                                 PATH=path, ANSIBLE_TEST_CONTENT_ROOT=self.run.collection, LC_ALL='C.UTF-8')
 
 
-def sanity_part(name, run, test, options=()):
-    status, said = test(name, 'sanity', '--local', '--requirements', '--junit', '--color', 'no', *options)
-    found = cases.from_junit(name, os.path.join(run.collection, 'tests', 'output', 'junit', '*.xml'))
-    # a test that passes writes a file too; one that has no targets does not
-    if status and not any(case.outcome == FAILED for case in found):
-        found.append(Case(name, 'ansible-test', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))
-    if not found:
-        found.append(Case(name, 'ansible-test', FAILED, 'no result\n%s' % said[-2000:]))
+def sanity_part(name, run, test, calls):
+    """CALLS: options of one call of ansible-test each."""
+    found, said = [], ''
+    for options in calls:
+        status, said = test(name, 'sanity', '--local', '--requirements', '--junit', '--color', 'no', *options)
+        # a test that passes writes a file too; one that has no targets does not
+        here = cases.from_junit(name, os.path.join(run.collection, 'tests', 'output', 'junit', '*.xml'))
+        if status and not any(case.outcome == FAILED for case in here):
+            here.append(Case(name, 'ansible-test', FAILED, 'exit status %d\n%s' % (status, said[-2000:])))
+        if not here:
+            here.append(Case(name, 'ansible-test %s' % ' '.join(options), FAILED, 'no result\n%s' % said[-2000:]))
+        found += here
     # what pip said while the test environments were made stays in the log
     return found, '\n'.join(line for line in said.splitlines() if line.startswith(('ERROR', 'FATAL', 'WARNING: ')))
 
@@ -406,8 +432,9 @@ def integration_part(name, run, test, target, chosen):
     return found, said
 
 
-def sanity(run, which, options=(), what=''):
-    """In a tree of its own, since integration may be at work at the same time. WHICH: 0 is the oldest core, 1 the newest."""
+def sanity(run, which, kind=''):
+    """In a tree of its own, since integration may be at work at the same time. WHICH: 0 is the oldest core, 1 the newest. KIND: 'pylint',
+    or all the other tests."""
     found = cores(run)
     requirements, python = found[which]
     apart = copy.copy(run)
@@ -416,16 +443,28 @@ def sanity(run, which, options=(), what=''):
         test = AnsibleTest(apart, requirements, python)
         if which == 0 and test.core == AnsibleTest(apart, *found[1]).core:
             return                      # this machine's Python has but one
-        apart.part('sanity, ansible-core %s%s' % (test.core, what), sanity_part, apart, test, options)
+        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own)
+        apart.part('sanity, ansible-core %s%s' % (test.core, kind and ', ' + kind), sanity_part, apart, test, calls)
 
 
-# pylint takes as long as all the others, so it is a part of its own; that of the newest core judges the same files by stricter rules
-WITHOUT_PYLINT, PYLINT = ('--skip-test', 'pylint'), ('--test', 'pylint')
+# Pylint takes as long as all the others, so it is a part of its own; that of the newest core judges the same files by stricter rules.
+# Our tests and tools are judged by ruff, and with LIFEBOAT_SOAK by pylint, too.
+PYLINT = ['--test', 'pylint'] + ([] if SOAK else ['plugins/'])
+
+
+def sanity_calls(targets, own):
+    """Options of the calls of ansible-test that are all of its tests but pylint. Every file is compiled by every Python that is here; to import
+    each file alone takes longest, so the oldest and the newest of them do it: TARGETS (their versions in rising order), OWN is that of
+    the controller. LIFEBOAT_SOAK: every one."""
+    others = ['--skip-test', 'pylint', '--skip-test', 'import']
+    if SOAK:
+        return [others, ['--test', 'import']]
+    return [others] + [['--test', 'import', '--python', each] for each in dict.fromkeys(targets[:1] + [own])]
 
 
 def integration(run, which, share):
     """The managed Python is the oldest that the ansible-core supports. WHICH: 0 is the oldest core, 1 the newest. SHARE of the targets:
-    'roles', 'modules', which together are all of them, or 'few', what leans most on an ansible-core (LIFEBOAT_SOAK: all)."""
+    'rescues', 'roles', 'modules', which together are all of them, or 'few', what leans most on an ansible-core (LIFEBOAT_SOAK: all)."""
     apart = copy.copy(run)
     requirements, python = cores(run)[which]
     # on the disk of the checkout, as dead hosts with all their attributes are made in it
@@ -443,7 +482,7 @@ def targets(collection, share):
     found = [name for name in sorted(os.listdir(where)) if not name.startswith('setup_')]
     if share == 'few':
         return found if SOAK else [name for name in found if name in FEW_TARGETS]
-    return [name for name in found if name.startswith('role_') == (share == 'roles')]
+    return [name for name in found if share == ('rescues' if name.startswith('role_rescue') else 'roles' if name.startswith('role_') else 'modules')]
 
 
 def lint(run):
@@ -457,25 +496,29 @@ def lint(run):
 
 
 PARTS: Dict[str, Callable[..., None]] = {
-    'units oldest': units_oldest, 'units newest': units_newest, 'units conformance': units_conformance, 'kernel': kernel,
-    'machines': machines, 'delivery': functools.partial(delivery, fleets=False), 'delivery fleets': functools.partial(delivery, fleets=True),
+    'units oldest': units_oldest, 'units newest': functools.partial(units_newest, half=0),
+    'units newest rooms': functools.partial(units_newest, half=1), 'units conformance': units_conformance, 'kernel': kernel,
+    'machines': machines, 'delivery': functools.partial(delivery, share=''),
+    'delivery fleets': functools.partial(delivery, share='fleets'), 'delivery nodes': functools.partial(delivery, share='nodes'),
     'lint': lint, 'soak': soak}
 for _number, _which in enumerate(('oldest', 'newest')):
-    PARTS['sanity ' + _which] = functools.partial(sanity, which=_number, options=WITHOUT_PYLINT)
+    PARTS['sanity ' + _which] = functools.partial(sanity, which=_number)
 PARTS['integration oldest'] = functools.partial(integration, which=0, share='few')
 PARTS['integration newest'] = functools.partial(integration, which=1, share='modules')
 PARTS['integration roles'] = functools.partial(integration, which=1, share='roles')
-PARTS['sanity pylint'] = functools.partial(sanity, which=1, options=PYLINT, what=', pylint')
+PARTS['integration rescues'] = functools.partial(integration, which=1, share='rescues')
+PARTS['sanity pylint'] = functools.partial(sanity, which=1, kind='pylint')
 for _share in SHARES:
     PARTS['engines ' + _share] = functools.partial(engines, share=_share)
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
 # what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'engines drivers', 'integration roles', 'delivery',
-         'engines newer', 'engines debian', 'integration oldest', 'units oldest', 'delivery fleets', 'engines repair', 'engines kube', 'engines podman',
-         'engines containerd', 'sanity pylint', 'sanity newest', 'sanity oldest', 'units conformance', 'kernel')
+ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'delivery', 'engines drivers', 'units newest rooms', 'engines newer',
+         'integration rescues', 'engines debian', 'delivery fleets', 'integration oldest', 'units oldest', 'delivery nodes', 'engines repair',
+         'integration roles', 'engines containerd', 'sanity pylint', 'engines kube', 'engines podman', 'sanity newest', 'sanity oldest',
+         'units conformance', 'kernel')
 MOST = 6                                # at a time, whatever the machine has
 # Not beside each other: both look whether something of a delivery is left in /tmp of this machine; both install into one environment.
-APART = ({'delivery', 'delivery fleets'}, {'integration newest', 'integration roles'})
+APART = ({'delivery', 'delivery fleets', 'delivery nodes'}, {'integration newest', 'integration roles', 'integration rescues'})
 
 
 def chosen(asked):

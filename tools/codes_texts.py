@@ -45,6 +45,9 @@ TEXTS: typing.Dict[str, Text] = {
     'CONFIG_UNREADABLE': (
         RESCUE_SAFE, 'Run as root (`become: true`). If you know the data root, name it.',
         'sudo lifeboat look\nsudo lifeboat --data-root DIR rescue DEST'),
+    'DATA_ROOT_COPY': (
+        RESCUE_SAFE, 'Nothing, if it is a backup, or what was left when the data root was moved. Otherwise rescue from it as well, to another place.',
+        'lifeboat --data-root DIR look\nlifeboat --data-root DIR rescue DEST2'),
     'DATA_ROOT_UNREADABLE': (
         RESCUE_SAFE, 'Run as root (`become: true`). If the message says "Input/output error", copy the disk and read the copy.',
         'sudo lifeboat look\n' + COPY),
@@ -190,6 +193,8 @@ TEXTS: typing.Dict[str, Text] = {
         'cp -a DIR /srv/written'),
     'CLUSTER_DB_UNREAD': (
         ALL_SAFE, 'Nothing for the rescue. For the cluster itself: restore a snapshot of etcd, or a copy of the folder of the database.', LOOK),
+    'CLUSTER_DB_DAMAGED': (
+        ALL_SAFE, 'Nothing for the rescue. For the cluster itself: restore a snapshot of etcd, or a copy of the folder of the database.', LOOK),
     'EMPTYDIR_OF_POD': (
         'A rescue is safe. A kubelet that reaches its API server and hears that the pod is gone, or was moved to another node, deletes it.',
         'Rescue it before kubelet is started with a network.', RESCUE_NAME),
@@ -299,7 +304,8 @@ TEXTS: typing.Dict[str, Text] = {
         'lifeboat --data-root DIR --containerd-root DIR rescue DEST'),
     'DRIVER_UNSUPPORTED': (
         'A rescue is safe: definition, logs and volumes come out.',
-        'The next step of the problem has the commands for this very layer. They mount it read-only.', LOOK_NAME),
+        'The next step of the problem has the commands for this very layer. They mount it read-only. Layers of devicemapper are mounted by '
+        '`attach_layers` of `disk_attach`.', LOOK_NAME + '\nlifeboat --disk FILE --attach-layers rescue DEST'),
     'METADATA_DB_DAMAGED': (
         'A rescue is safe. Labels and drivers of volumes may be missing. Never delete a database of containerd.',
         'Rescue. Layers without an owner are listed as orphans. `lifeboat repair` reads what is left in the file.',
@@ -360,6 +366,12 @@ TEXTS: typing.Dict[str, Text] = {
         'findmnt -T DEST\ncp -a DEST /mnt/usb/'),
     'OLD_BUNDLE_KEPT': (
         'Both bundles are kept.', 'Compare the two, and keep the one that has more.', VERIFY),
+    'SECRETS_LEFT_OUT': (
+        'Everything else is in the bundles. Containers that need the secrets do not start without them.',
+        'Ask for secrets, and keep the bundles safe: the values are in files of their own. Secrets of no container are copied by hand.',
+        'lifeboat rescue DEST NAME --include config,secrets'),
+    'SECRET_LOST': (
+        'Everything else of the container is rescued.', 'Make the secret anew from where it came from (`podman secret create NAME FILE`).', LOOK_NAME),
     'NOT_INCLUDED': (
         'The data are still on the host. Do not delete it before you have decided.',
         'If you want them too, add `binds` and `volumes` to `include` (`rescue_include` of the role).',
@@ -370,6 +382,18 @@ TEXTS: typing.Dict[str, Text] = {
         'Everything else is in the bundle. The folder is still on the host.',
         'Rescue to a DEST with more room: what is there already is used. Without `binds` in `include` all binds are left out.',
         'df -h DEST\n' + RESCUE_NAME),
+    # a restore
+    'ENGINE_LACKS': (
+        'The data are restored. The container is made without what the message names.',
+        'Decide whether it needs that. If so, make the container by hand from the files in `config/` of the bundle (`podman.sh`, `run.sh`, `compose.yaml`).',
+        'podman inspect NAME\ncat BUNDLE/config/podman.sh'),
+    'NOT_AS_ASKED': (
+        'The data are restored, and the container is made.',
+        'Compare what the message names before you start it. What matters (networks, limits, namespaces) can be given with `config/run.sh` of the bundle.',
+        'podman inspect NAME'),
+    'NOT_SHOWN': (
+        'The data are restored, and the container is made. The setting may well count: Podman just does not show it.',
+        'If it matters, start the container and look inside.', 'podman exec NAME cat /proc/sys/...'),
     'DEPLOYMENT_INCOMPLETE': (
         'Everything else of the original files is in the bundle `deployment`. Nothing of the data of containers depends on it.',
         'Read `left_out` in `deployment.json`: each path with the reason. Copy by hand what you need.',

@@ -8,6 +8,7 @@ default that of the last commit). Also a build backend (PEP 517) for pip and pip
 """
 import ast
 import base64
+import functools
 import hashlib
 import io
 import os
@@ -74,17 +75,23 @@ def read(path):
         return source.read()
 
 
+@functools.lru_cache(maxsize=None)
+def relative_imports(source):
+    """((level, module, names), ...) of the relative imports in SOURCE (bytes), wherever in it."""
+    return tuple((node.level, node.module, tuple(alias.name for alias in node.names)) for node in ast.walk(ast.parse(source))
+                 if isinstance(node, ast.ImportFrom) and node.level)
+
+
 def imported(path):
     """Names of the files (relative to module_utils) that a file of module_utils may import, wherever in it."""
     place = os.path.relpath(path, UTILS).split(os.sep)
-    for node in ast.walk(ast.parse(read(path))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            parts = place[:len(place) - node.level] + (node.module.split('.') if node.module else [])
-            for names in [parts] + [parts + [alias.name] for alias in node.names]:
-                base = os.path.join(UTILS, *names)
-                for name in (base + '.py', os.path.join(base, '__init__.py')):
-                    if os.path.exists(name):
-                        yield os.path.relpath(name, UTILS)
+    for level, module, aliases in relative_imports(read(path)):
+        parts = place[:len(place) - level] + (module.split('.') if module else [])
+        for names in [parts] + [parts + [alias] for alias in aliases]:
+            base = os.path.join(UTILS, *names)
+            for name in (base + '.py', os.path.join(base, '__init__.py')):
+                if os.path.exists(name):
+                    yield os.path.relpath(name, UTILS)
 
 
 def needed():

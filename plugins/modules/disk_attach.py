@@ -60,6 +60,13 @@ options:
     description: Also attaches images of disks that lie in known places inside the disk, such as C(docker.img) or C(Docker.raw).
     type: bool
     default: false
+  attach_layers:
+    description:
+      - Also mounts the layers of storage drivers that keep them as thin devices of device-mapper (C(devicemapper) of Docker up to 24), so
+        that rescue, changes and images work as with other drivers. The pool and its devices are opened on overlays in O(scratch_dir).
+      - Needs C(dmsetup) and what O(journal=replay) needs.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - lifeboat.docker.docker_disk.attributes
 attributes:
@@ -146,7 +153,8 @@ def work(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     request = Request(
         paths=tuple(params['path']), journal=params['journal'], scratch_dir=params['scratch_dir'], scratch_size=params['scratch_size'],
-        passphrase=params['passphrase'] or '', key_file=params['key_file'] or '', nested=params['nested'])
+        passphrase=params['passphrase'] or '', key_file=params['key_file'] or '', nested=params['nested'],
+        attach_layers=params['attach_layers'])
     if params['state'] == 'released':
         if module.check_mode:
             return dict(changed=run.attached(request), hosts=[], steps=[], problems=[])
@@ -171,6 +179,7 @@ def main() -> None:
             passphrase=dict(type='str', no_log=True),
             key_file=dict(type='path', no_log=False),
             nested=dict(type='bool', default=False),
+            attach_layers=dict(type='bool', default=False),
         ),
         required_if=[('state', 'attached', ['path'])],
         mutually_exclusive=[('passphrase', 'key_file')],

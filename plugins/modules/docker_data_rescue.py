@@ -34,13 +34,16 @@ options:
         C(BIND_TOO_WIDE) names it.
       - If mounts with data are left out because of this option, the problem C(NOT_INCLUDED) of severity C(info) and
         RV(summary.left_behind) name them. The status of the bundle does not change.
+      - V(secrets) (new in version 2.0.0, never by default) are the values of the secrets of Podman that a container was given, each in a file
+        of its own that only its owner may read. Results and reports name them and have neither value nor checksum of one. Values that
+        another driver than C(file) keeps are not on the disk (C(SECRET_LOST)). Without it, C(SECRETS_LEFT_OUT) names them.
       - V(dumps) (new in version 2.0.0, root only, never by default) is a dump of each database of the container, written by the database
         server of its own image in a copy-on-write view, as M(lifeboat.docker.docker_database_dump) does it. It comes after everything else
         of the bundle. One that fails makes the bundle V(partial) and costs nothing else; the next run tries again. If a disk is failing,
         rescue without V(dumps) first. A dump never replaces the raw data.
     type: list
     elements: str
-    choices: [config, writable, rootfs, image, volumes, binds, logs, dumps]
+    choices: [config, writable, rootfs, image, volumes, binds, logs, secrets, dumps]
     default: [config, writable, image, volumes, binds, logs]
   dump_scratch_dir:
     description:
@@ -216,6 +219,7 @@ options:
       - A private key of ssh on the controller, or the public one if an agent has the private one. C(SHA256SUMS) of each bundle is signed with
         it on the controller, and a custody record (C(custody.json), who rescued what, when, from which device, with which code) as well.
         C(allowed_signers) of M(lifeboat.docker.docker_bundle_info) verifies both. Nothing of the key comes to the host.
+      - A bundle with good signatures of this key is left as it is. With those of another key the task fails, and they stay.
       - Needs O(store_on=controller), and C(ssh-keygen) of OpenSSH 8.2 or newer on the controller.
     type: str
     version_added: 2.0.0
@@ -384,6 +388,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import plan
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, run
 
 
@@ -399,7 +404,7 @@ def rescue(module: AnsibleModule) -> Dict[str, Any]:
         raise shared.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
                                    'as lifeboat.docker.docker_data_rescue in a task')
     ioclass.apply(params['io_class'])
-    with shared.open_host(params) as host:
+    with registry.host_of(params) as host:
         result = run.rescue(host, run.request_of(params, module.check_mode))
     why = run.verdict(result, params['fail_on'])
     return dict(result, failed=True, msg=why) if why else result

@@ -10,7 +10,7 @@ version_added: 1.0.0
 author:
   - Lifeboat maintainers (@lifeboat-docker)
 description:
-  - Restores a bundle that M(lifeboat.docker.docker_data_rescue) wrote on a running Docker engine. It makes the image, the networks, the
+  - Restores a bundle that M(lifeboat.docker.docker_data_rescue) wrote on a running Docker engine or Podman. It makes the image, the networks, the
     volumes with their data, and the container as it was defined. Needs nothing but Python on the managed node.
   - Also unpacks a bundle into plain folders (O(target=directory)), or its volumes into the data root of a stopped engine
     (O(offline=true)).
@@ -157,6 +157,17 @@ options:
   data_root:
     description: Data root for O(offline=true), if there is more than one on the managed node.
     type: path
+  engine:
+    description:
+      - What has to answer at O(docker_host). With V(auto) that is Docker or Podman, whichever it is.
+      - With V(podman) and the default of O(docker_host), the socket is that of Podman of the user who runs the task, C(/run/podman/podman.sock) for
+        root and C($XDG_RUNTIME_DIR/podman/podman.sock) for others. Its unit is C(podman.socket).
+      - Podman is spoken to at its Docker-compatible socket. What it cannot take, and what it shows otherwise than it was asked for, is
+        in RV(problems).
+    type: str
+    choices: [auto, docker, podman]
+    default: auto
+    version_added: 2.0.0
   docker_host:
     description: Where the engine listens, as C(unix:///path), C(tcp://host:port) or C(https://host:port).
     type: str
@@ -199,6 +210,9 @@ notes:
     (but see O(ignore)).
   - Data go directly into the folder of a volume if that folder can be reached on the managed node by root, otherwise through the engine's
     API. The API writes the holes of sparse files as zeros. The result says which way was used.
+  - Into the volumes of a user's Podman (rootless) data go over its API, which keeps owners as the container sees them; a few files are looked at
+    afterwards. Such a volume that is not empty is replaced with O(force=true) only as this user and with the command C(podman).
+  - A container on Podman gets the label C(lifeboat.docker.restored), by which a second run knows it.
 seealso:
   - module: lifeboat.docker.docker_data_rescue
   - module: lifeboat.docker.docker_bundle_info
@@ -239,6 +253,11 @@ EXAMPLES = r"""
     path: /srv/rescued/dead1/shop-db-0f1e2d3c4b5a
     restore: [image, dumps]
   become: true
+
+- name: On Podman of a user, as this user
+  lifeboat.docker.docker_data_restore:
+    path: /srv/rescued/dead1/shop-db-0f1e2d3c4b5a
+    engine: podman
 
 - name: Only the data, into a folder
   lifeboat.docker.docker_data_restore:
@@ -329,6 +348,15 @@ databases:
   returned: success
   type: list
   elements: dict
+problems:
+  description:
+    - What the engine was not asked for, since it refuses it, and what it shows otherwise than it was asked for, or not at all. Only with Podman. C(code),
+      C(severity), C(object), C(message), C(next_step), C(loses_data), C(blocks_start).
+    - The codes are C(ENGINE_LACKS), C(NOT_AS_ASKED) and C(NOT_SHOWN).
+  returned: success
+  type: list
+  elements: dict
+  version_added: 2.0.0
 kept:
   description: What was replaced and where it is now. C(was), C(now).
   returned: success, but not in check mode
@@ -357,7 +385,7 @@ def restore(module: AnsibleModule) -> Dict[str, Any]:
     result = (run.restore_all if params['remote_src'] else run.restore_remote)(plan.Options(
         path=os.path.abspath(os.fsencode(params['path'])), restore=tuple(params['restore']), name=params['name'] or '',
         volume_map=dict((str(key), str(value)) for key, value in params['volume_map'].items()), image=params['image'] or '',
-        docker_host=params['docker_host'], use_tls=params['tls'], timeout=params['timeout'],
+        docker_host=params['docker_host'], engine=params['engine'], use_tls=params['tls'], timeout=params['timeout'],
         tls=Tls(params['ca_path'] or '', params['client_cert'] or '', params['client_key'] or '', params['validate_certs']),
         state=params['state'], force=params['force'], keep_old=params['keep_old'], keep_partial=params['keep_partial'],
         verify_start=params['verify_start'], trial=params['trial'],
@@ -398,6 +426,7 @@ def main() -> None:
             dest=dict(type='path'),
             offline=dict(type='bool', default=False),
             data_root=dict(type='path'),
+            engine=dict(type='str', choices=['auto', 'docker', 'podman'], default='auto'),
             docker_host=dict(type='str', default='unix:///var/run/docker.sock'),
             tls=dict(type='bool', default=False),
             validate_certs=dict(type='bool', default=True),

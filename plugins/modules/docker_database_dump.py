@@ -12,7 +12,9 @@ author:
 description:
   - Finds the databases of containers by their content, lets the server of the container's own image recover each in a copy-on-write view of
     its layers and volumes, and writes what its own dump program says. No daemon, no network and no password is needed.
-  - Knows PostgreSQL, MariaDB, MySQL, Redis, Valkey and SQLite. SQLite needs no program of the image.
+  - Knows PostgreSQL, MariaDB, MySQL, Redis, Valkey, SQLite, etcd, InfluxDB, RabbitMQ and MongoDB. SQLite and etcd need no program of the image.
+  - If layers of the container's image are lost, another image of the same host is used, if it has the same server of the same version. RV(dumps[].marks)
+    names it, as C(other_image). Without one the code is C(DUMP_LAYERS_LOST).
   - The disk is not written, and no access time on it changes. What recovery changes goes to memory or to a file in O(scratch_dir), and is
     thrown away.
   - A dump is an addition. It is smaller than the data and every later version can read it, but it is not exact. Rescue the raw data too, with
@@ -22,7 +24,8 @@ options:
     description:
       - V(source) dumps in place, out of the data root of a dead host. Only root may do that.
       - V(bundle) dumps out of bundles that were rescued before, on any machine with an architecture that the images run on. Each bundle in
-        O(path) is verified and unpacked into O(scratch_dir) while it is worked on. It needs its C(image) or C(rootfs), and the data.
+        O(path) is verified and unpacked into O(scratch_dir) while it is worked on. It needs the data, and its C(image) or C(rootfs), or another
+        bundle of the same host in O(path) that has an image with the same server. At most five are tried.
         Use this where a disk is failing, so that it is read only once.
       - From bundles an ordinary user can dump, too, where the system allows user namespaces (Linux 5.11 or later, C(user.max_user_namespaces)
         above 0, no rule of AppArmor or SELinux against it). It cannot be done in a container without the capability C(SYS_ADMIN).
@@ -41,7 +44,8 @@ options:
     type: path
     required: true
   databases:
-    description: Kinds of databases, of V(mariadb), V(mysql), V(postgresql), V(redis) and V(sqlite). Empty means all.
+    description: Kinds of databases, of V(etcd), V(influxdb), V(mariadb), V(mongodb), V(mysql), V(postgresql), V(rabbitmq), V(redis), V(sqlite)
+      and V(valkey). Empty means all.
     type: list
     elements: str
     default: []
@@ -92,7 +96,7 @@ notes:
   - Whoever loads a dump runs its SQL. Commands to psql are taken out of dumps of PostgreSQL. Load those of MariaDB and MySQL with
     C(--binary-mode). Nothing is loaded automatically.
   - The filter of system calls exists for x86_64 and aarch64. Elsewhere programs run without it.
-  - MySQL is written by its documentation, not proven like the others on servers that were killed while they wrote.
+  - MongoDB and InfluxDB 2 are written by their documentation, not proven like the others on servers that were killed while they wrote.
 seealso:
   - module: lifeboat.docker.docker_data_rescue
   - module: lifeboat.docker.docker_layer_facts
@@ -140,7 +144,7 @@ dumps:
     bytes: {description: Size of that file., type: int, returned: always}
     sha256: {description: Its checksum., type: str, returned: when one was written}
     counts: {description: Rows of each table in the recovered server., type: dict, returned: always}
-    marks: {description: 'What is good to know, such as the state in which the data were found.', type: list, elements: str, returned: always}
+    marks: {description: 'What is good to know, such as the state of the data, or C(other_image).', type: list, elements: str, returned: always}
     missing: {description: What is not in the dump., type: list, elements: str, returned: always}
     seconds: {description: How long it took., type: float, returned: always}
     log: {description: 'The end of what the server said, with secrets replaced.', type: str, returned: always}
@@ -155,6 +159,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 
 def dump(module: AnsibleModule) -> Dict[str, Any]:
@@ -169,7 +174,7 @@ def dump(module: AnsibleModule) -> Dict[str, Any]:
     if given['from'] == 'bundle':
         result = run.dump_bundles(request)
     else:
-        with shared.open_host(given) as host:
+        with registry.host_of(given) as host:
             result = run.dump(host, request)
     if not any(item['status'] in ('complete', 'partial') for item in result['dumps']):
         first = result['dumps'][0]

@@ -28,8 +28,9 @@ NO_DATABASE = 'No database that can be dumped was found'
 
 
 def candidates(bundles: Any) -> list[dict[str, Any]]:
-    """Of the result of docker_bundle_info the newest bundle of each container: {host, container, path, created, status, rescue_status, dumps}."""
-    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    """Of the result of docker_bundle_info the newest bundle of each container: {host, container, path, created, status, rescue_status, dumps}.
+    Containers of two data roots may have one name: they are two, and all but the first are called after their root, too."""
+    newest: dict[tuple[str, str, str], dict[str, Any]] = {}
     for item in _dicts(bundles):
         path = item.get('path')
         if item.get('kind') != 'container' or not isinstance(path, str):
@@ -38,9 +39,15 @@ def candidates(bundles: Any) -> list[dict[str, Any]]:
             'host': show(os.path.basename(os.path.dirname(path))), 'container': show(item.get('name') or os.path.basename(path)), 'path': path,
             'created': item.get('created') if moment_of(item.get('created')) else '', 'status': str(item.get('status')),
             'dumps': [_dump(part) for part in _dicts(item.get('components')) if part.get('kind') == 'dump']}
-        key = str(one['host']), str(one['container'])
+        source = _dict(item.get('source'))
+        key = str(one['host']), str(one['container']), show(source.get('recorded_path') or source.get('data_root') or '')
         if key not in newest or (one['created'], one['path']) > (newest[key]['created'], newest[key]['path']):
             newest[key] = one
+    seen: set[tuple[str, str]] = set()
+    for host, name, root in sorted(newest):
+        if (host, name) in seen:
+            newest[host, name, root]['container'] = f'{name} ({root})'
+        seen.add((host, name))
     return [newest[key] for key in sorted(newest)]
 
 

@@ -20,6 +20,8 @@ ROLES = ('compose file', 'env file', 'Dockerfile', 'secret', 'config')
 # of files that others than their owner may not read, whatever they were
 CONFIDENTIAL = '0600'
 MOST = 2000
+MOST_NAMED = 500
+NAMED = 5                               # in a sentence
 
 
 class Unfit(ValueError):
@@ -28,7 +30,8 @@ class Unfit(ValueError):
 
 def projects(document: Any, wanted: list[str]) -> dict[str, Any]:
     """`projects`: of each one its `name`, `folder`, `files` (`src` in the bundle, `path` on the host, `mode`, `sha256`) and `argv` (what follows
-    `docker compose`); `refused`: sentences on those that are not put back; `unknown`: names of WANTED that the document does not have.
+    `docker compose`); `refused`: sentences on those that are not put back; `unknown`: names of WANTED that the document does not have; `notes`:
+    sentences on what Compose does not bring back.
     WANTED: names of projects; all that have containers, if there are none."""
     found: list[dict[str, Any]] = []
     refused: list[str] = []
@@ -45,26 +48,43 @@ def projects(document: Any, wanted: list[str]) -> dict[str, Any]:
             found.append(_project(entry, name, files))
         except Unfit as exc:
             refused.append(f'The files of the project {show(name)[:80]} are not put back: {exc}.')
-    return {'projects': found, 'refused': refused, 'unknown': [show(name) for name in wanted if name not in seen]}
+    return {'projects': found, 'refused': refused, 'unknown': [show(name) for name in wanted if name not in seen],
+            'notes': _notes(document, {one['name'] for one in found})}
+
+
+def _notes(document: Any, names: set[str]) -> list[str]:
+    """Sentences on what Compose does not connect: it gives a new container new anonymous volumes, which are empty."""
+    places = [f'{show(container.get("name"))[:80]} at {show(mount.get("target"))[:200]}'
+              for container in map(as_dict, as_list(as_dict(document).get('containers'))[:MOST]) if as_str(container.get('project')) in names
+              for mount in map(as_dict, as_list(container.get('mounts'))[:MOST]) if mount.get('type') == 'volume' and not mount.get('source')]
+    if not places:
+        return []
+    more = f' and {len(places) - NAMED} more' if len(places) > NAMED else ''
+    return [f'Anonymous volumes come back under names of their own, and Compose gives its containers new, empty ones: {", ".join(places[:NAMED])}{more}. '
+            'If their data matter, name these volumes in the compose file.']
 
 
 def _project(entry: dict[str, Any], name: str, files: list[dict[str, Any]]) -> dict[str, Any]:
     """One project. Raises Unfit."""
     if not PROJECT.match(name):
         raise Unfit('Compose has no project of that name')
-    compose = [_path(path) for path in strings(entry.get('compose'))[:50]]
+    named, named_env = strings(entry.get('compose')), strings(entry.get('env_files'))
+    if len(named) > MOST_NAMED or len(named_env) > MOST_NAMED:
+        raise Unfit(f'it has more than {MOST_NAMED} compose files or env files')
+    compose = [_path(path) for path in named]
     folder = _path(as_str(entry.get('folder')) or posixpath.dirname(compose[0]))
     if folder in WHOLE:
         raise Unfit(f'{show(folder)} is no folder of a project')
     own = _own(entry, files)
     placed = [_file(item) for item in own]
     there = {item['path'] for item in placed}
-    missing = [path for path in compose if path not in there]
+    # without one of its env files Compose would take empty values, and say so only in passing
+    missing = [path for path in compose + named_env if path not in there]
     if missing:
         raise Unfit(f'{show(missing[0])} is not in the bundle')
     argv = ['--project-name', name, '--project-directory', folder]
     argv += [word for path in compose for word in ('--file', path)]
-    env = [path for path in strings(entry.get('env_files'))[:50] if path in there]
+    env = list(named_env)
     made = as_str(entry.get('variables'))
     if made:
         digest = next((_digest(item) for item in files if item.get('file') == made), '')

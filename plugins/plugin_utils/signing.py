@@ -7,6 +7,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -21,12 +22,13 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wor
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.values import as_dict, as_str
 
 PLUGINS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+KEY = re.compile(r'SHA256:[A-Za-z0-9+/]{43}')
 SOURCE = ('hostname', 'host_root', 'data_root', 'recorded_path', 'device', 'file_system', 'mount_options', 'read_only')
 
 
 def sign(path: str, key: str, host: str) -> bool:
     """Sign the bundle at PATH, which was verified, with the private KEY (or the public one, if an agent has the private one) -> whether there
-    was no good signature with its record yet. LifeboatError."""
+    was no good signature with its record yet. LifeboatError, also for a good one by another key: it is evidence, and not replaced."""
     key = os.path.abspath(os.path.expanduser(key))
     if not os.path.isfile(key):
         raise LifeboatError('sign: there is no key %s on the controller.' % wording.show(key))
@@ -36,10 +38,13 @@ def sign(path: str, key: str, host: str) -> bool:
         if sums is None:
             raise LifeboatError('The bundle %s has no SHA256SUMS.' % wording.show(path))
         digest = hashlib.sha256(sums).hexdigest()
-        if _is_signed(folder, sums, digest):
+        fingerprint = _fingerprint(key)
+        others = _signed_by(folder, sums, digest)
+        if others is not None:
+            _refuse_others(path, others, fingerprint)
             return False
         manifest = reading.parse(_read(folder, reading.MANIFEST, reading.MAX_MANIFEST) or b'{}')
-        record = json.dumps(custody(as_dict(manifest), digest, host, _fingerprint(key)), indent=1, sort_keys=True).encode('ascii') + b'\n'
+        record = json.dumps(custody(as_dict(manifest), digest, host, fingerprint), indent=1, sort_keys=True).encode('ascii') + b'\n'
         marks = _made(key, sums), _made(key, record)
         # the signature that says "signed" comes last
         _write(folder, reading.CUSTODY, record)
@@ -91,24 +96,37 @@ def tool_digest() -> str:
     return found.hexdigest()
 
 
-def _is_signed(folder: int, sums: bytes, digest: str) -> bool:
-    """Are there both signatures, whoever's, of what is there now?"""
+def _refuse_others(path: str, found: list[str], fingerprint: str) -> None:
+    """LifeboatError where one of the signatures FOUND is by another key than that of FINGERPRINT."""
+    own = KEY.search(fingerprint)
+    other = next((each for each in found if own is not None and each and each != own.group()), None)
+    if other is not None:
+        raise LifeboatError('The bundle %s is signed by another key (%s), and that signature was kept. To sign it anew, move SHA256SUMS.sig, '
+                            'custody.json and custody.json.sig out of it.' % (wording.show(path), other))
+
+
+def _signed_by(folder: int, sums: bytes, digest: str) -> list[str] | None:
+    """Whose both signatures are, of what is there now: fingerprints. None where they are not there, or not good."""
     mark, record, record_mark = (_read(folder, name, signature.MAX_CUSTODY) for name in (
         reading.SIGNATURE, reading.CUSTODY, reading.CUSTODY_SIGNATURE))
     if mark is None or record is None or record_mark is None:
-        return False
+        return None
     try:
         about = as_dict(reading.parse(record)).get('sums_sha256')
     except ValueError:
-        return False
-    return about == digest and _checks(sums, mark) and _checks(record, record_mark)
+        return None
+    found = [_checks(sums, mark), _checks(record, record_mark)] if about == digest else [None]
+    return None if None in found else [one or '' for one in found]
 
 
-def _checks(data: bytes, mark: bytes) -> bool:
+def _checks(data: bytes, mark: bytes) -> str | None:
+    """The fingerprint of the key that signed DATA with MARK, '' if ssh-keygen does not tell; None for no good signature."""
     with tempfile.NamedTemporaryFile(prefix='lifeboat-signature-') as kept:
         kept.write(mark)
         kept.flush()
-        return _keygen(['-Y', 'check-novalidate', '-n', signature.NAMESPACE, '-s', kept.name], data).returncode == 0
+        done = _keygen(['-Y', 'check-novalidate', '-n', signature.NAMESPACE, '-s', kept.name], data)
+    found = KEY.search(done.stdout.decode('utf-8', 'replace'))
+    return None if done.returncode else found.group() if found is not None else ''
 
 
 def _made(key: str, data: bytes) -> bytes:

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 
+import cases
 import pytest
 import rescued
 from docker_built import BuiltDocker
@@ -19,6 +20,10 @@ from podman_killed import KilledPodman
 
 BUILT, REAL = (BuiltDocker, BuiltPodman, BuiltKubernetes, BuiltNerdctl), (KilledDocker, KilledPodman, KilledKubernetes, KilledNerdctl)
 CHOICE = os.environ.get('LIFEBOAT_CONFORMANCE', '')
+# kind -> another kind of the same store and driver. A damage that both have is tried on that one, and only FEW of them here as well;
+# LIFEBOAT_SOAK: all on both.
+TWINS = {} if os.environ.get('LIFEBOAT_SOAK') else {'newer-overlay2': 'debian-overlay2', 'newer-containerd-packaged': 'newer-containerd'}
+FEW = 6
 
 
 def pytest_configure(config):
@@ -36,14 +41,25 @@ def adapters():
     return found
 
 
+def damages(table, kind, kinds):
+    """Names of the damages of TABLE that are tried on KIND, in a run that has KINDS."""
+    def working(one):
+        return [name for name, damage in sorted(table.items()) if damage.works_on is None or one in damage.works_on]
+    names, twin = working(kind), TWINS.get(kind)
+    both = [name for name in names if name in working(twin)] if twin in kinds else []
+    left = set(both) - set(cases.spread(both, FEW))
+    return [name for name in names if name not in left]
+
+
 def pytest_generate_tests(metafunc):
     """`subject`: each subject. `case` with it: each of its DAMAGES, `blinding` each of its BLINDING, that works there."""
     if 'subject' not in metafunc.fixturenames:
         return
     for argument, table in (('case', 'DAMAGES'), ('blinding', 'BLINDING')):
         if argument in metafunc.fixturenames:
-            chosen = [((adapter, kind), name) for adapter, kind in adapters() for name, damage in sorted(getattr(adapter, table).items())
-                      if damage.works_on is None or kind in damage.works_on]
+            found = adapters()
+            chosen = [((adapter, kind), name) for adapter, kind in found
+                      for name in damages(getattr(adapter, table), kind, [other for dummy, other in found])]
             metafunc.parametrize('subject,' + argument, chosen, indirect=['subject'], scope='session',
                                  ids=['%s-%s' % (pair[1], name) for pair, name in chosen])
             return

@@ -151,4 +151,4 @@ def test_words_are_no_bundles(attacked, tmp_path):
             'ansible_facts': {'pwned': True}, 'summary': {}, 'problems': []}}))
 
     status, out = attacked(attack)
-    assert status == 2 and 'None of 1 bundles was rescued' in out and '"/etc"' not in out and 'pwned": true' not in out, out
+    assert status == 2 and 'The one bundle was not rescued' in out and '"/etc"' not in out and 'pwned": true' not in out, out

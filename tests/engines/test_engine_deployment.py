@@ -3,6 +3,7 @@ containers. LIFEBOAT_SOAK: a project that a real Compose has made, if there is o
 import json
 import os
 import shutil
+import sys
 import types
 
 import pytest
@@ -91,3 +92,99 @@ def test_a_project_that_compose_made(kind, tmp_path):
         result, document, dummy = rescue(root, str(tmp_path))
         assert sorted((row['what'], row['name']) for row in document['differences']) == [
             ('environment', 'MODE'), ('mount', '/data'), ('port', '80/tcp'), ('port', '80/tcp')] and result['changed']
+
+
+PROJECT = {
+    'compose.yaml': '''name: app
+include: [more/db.yaml]
+services:
+  web:
+    image: ${IMAGE}
+    command: ["exec sleep 100000"]
+    env_file: [{path: web.env}, {path: none.env, required: false}]
+    environment: {A: "1"}
+    volumes: ["data:/data", "./html:/html"]
+    secrets: [pw]
+    configs: [{source: conf, target: /etc/conf}]
+    networks: [front]
+    extends: {file: common/base.yaml, service: base}
+  tool: {image: "${IMAGE}", profiles: [tools]}
+volumes: {data: {labels: {keep: "yes"}}}
+secrets: {pw: {file: ./pw.txt}}
+configs: {conf: {file: ./conf.txt}}
+networks: {front: {}}
+''',
+    'over.yaml': 'services:\n  web:\n    environment: {B: "2"}\n    labels: {over: "yes"}\n',
+    'more/db.yaml': 'services:\n  db: {image: "${IMAGE}", command: ["exec sleep 100000"], volumes: ["rows:/rows"], env_file: db.env}\nvolumes: {rows: {}}\n',
+    'more/db.env': 'DB=one\n', 'common/base.yaml': 'services:\n  base: {env_file: base.env, init: true}\n', 'common/base.env': 'BASE=x y\n',
+    'web.env': 'W="two words"\n', 'prod.env': 'IMAGE=%s\n' % scenario.SHOP, 'pw.txt': 'hunter2\n', 'conf.txt': 'conf\n', 'html/index.html': 'page\n'}
+CALL = '/srv/compose -f compose.yaml -f over.yaml --env-file prod.env'
+
+
+def shell(engine, command, check=True):
+    done = rescued.subprocess.run(engine.enter('sh', '-c', command), stdout=rescued.subprocess.PIPE, stderr=rescued.subprocess.STDOUT, check=False)
+    said = done.stdout.decode('utf-8', 'replace')
+    assert not check or done.returncode == 0, said
+    return said
+
+
+def seen(engine):
+    """What `docker inspect` says of the containers of the project, as far as Compose decides it."""
+    names = engine.docker('ps', '-a', '--filter', 'label=com.docker.compose.project=app', '--format', '{{.Names}}').decode().split()
+    found = {}
+    for one in json.loads(engine.docker('inspect', *names).decode()) if names else ():
+        labels = {key: value for key, value in one['Config']['Labels'].items() if not key.startswith('com.docker.compose.')}
+        found[one['Name']] = (sorted(one['Config']['Env']), one['Config']['Cmd'], labels, one['HostConfig']['Init'], sorted(
+            (item['Destination'], 'anonymous' if len(item.get('Name') or '') == 64 else item.get('Name') or item['Source'], item['RW'])
+            for item in one['Mounts']), sorted(one['NetworkSettings']['Networks']))
+    return found
+
+
+@pytest.mark.soak             # with LIFEBOAT_SOAK, and LIFEBOAT_COMPOSE: a Compose of version 2
+@pytest.mark.parametrize('kind', fixtures.some(['debian-overlay2'], ['newer-containerd']))
+def test_a_project_comes_back_by_its_original_files(kind, tmp_path):
+    """Compose made it, the engine was killed, the role puts the files back on another host, and the same Compose makes the containers: with the
+    rows of their volumes, and as they were."""
+    if not os.environ.get('LIFEBOAT_COMPOSE'):
+        pytest.skip('LIFEBOAT_COMPOSE names no Compose')
+    from rig.engine import Engine
+    with Engine(kind) as engine:
+        engine.start()
+        scenario.build_images(engine)
+        for name, content in PROJECT.items():
+            path = engine.outside('/srv/app/' + name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, 'w', encoding='utf-8') as out:
+                out.write(content)
+        shutil.copy(os.environ['LIFEBOAT_COMPOSE'], engine.outside('/srv/compose'))
+        shell(engine, 'cd /srv/app && exec %s up --detach' % CALL)
+        for service, place in (('web', '/data'), ('db', '/rows')):
+            engine.docker('exec', 'app-%s-1' % service, 'sh', '-c', 'echo row of %s > %s/row' % (service, place))
+        before = seen(engine)
+        assert set(before) == {'/app-web-1', '/app-db-1'}
+        engine.kill()
+        result = rescued.rescue(types.SimpleNamespace(host_root=engine.host_root), str(tmp_path / 'out'), include=(
+            'config', 'writable', 'image', 'volumes', 'binds'), deployment=True)
+    assert {item['status'] for item in result['bundles']} == {'complete'}, result['problems']
+    assert result['deployment']['differences'] == [] and result['deployment']['undecided'] == [], result['deployment']
+    with Engine(kind) as engine:
+        engine.start()
+        scenario.build_images(engine)   # in place of a registry
+        shutil.copy(os.environ['LIFEBOAT_COMPOSE'], engine.outside('/srv/compose'))
+        shutil.copytree(str(tmp_path / 'out'), engine.outside('/srv/rescued'))
+        play = [{'hosts': 'localhost', 'connection': 'local', 'gather_facts': False, 'roles': [{'role': 'lifeboat.docker.restore', 'vars': {
+            'restore_path': '/srv/rescued/dead', 'restore_definition': 'original',
+            'restore_allow': ['original_files', 'host_paths'], 'restore_state': 'started',
+            'restore_compose_command': ['/srv/compose']}}]}]
+        with open(engine.outside('/srv/play.yml'), 'w', encoding='utf-8') as out:
+            json.dump(play, out)
+        programs = os.path.dirname(sys.executable)
+        collections = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(rescued.__file__)).rpartition('/tests')[0])))
+        call = 'HOME=/tmp/home ANSIBLE_HOME=/tmp/home ANSIBLE_COLLECTIONS_PATH=%s exec %s/ansible-playbook -i localhost, -e ansible_python_interpreter=%s ' \
+            '/srv/play.yml' % (collections, programs, sys.executable)
+        said = shell(engine, call)
+        assert seen(engine) == before and 'app-web-1 at /var/cache/shop' in said, said
+        for service, place in (('web', '/data'), ('db', '/rows')):
+            assert engine.docker('exec', 'app-%s-1' % service, 'cat', place + '/row') == b'row of %s\n' % service.encode(), said
+        assert engine.docker('exec', 'app-web-1', 'cat', '/run/secrets/pw', '/etc/conf', '/html/index.html') == b'hunter2\nconf\npage\n'
+        assert 'Recreate' not in shell(engine, 'cd /srv/app && %s up --detach' % CALL) and seen(engine) == before

@@ -221,6 +221,6 @@ def test_dest_where_nothing_at_all_could_be_written_is_a_failure(tmp_path):
         result = rescue(str(host), os.path.join(point, 'out'), check_space=False, include=('writable',))
         assert {item['status'] for item in result['bundles']} == {'lost'}
         said = run.verdict(result, 'lost')
-        assert 'None of %d bundles was rescued' % len(result['bundles']) in said and 'No space left on device' in said
+        assert said.startswith(('None of ', 'The one bundle was not rescued')) and 'No space left on device' in said
         with pytest.raises(LifeboatError, match='There is no bundle'):
             info.inspect(os.fsencode(os.path.join(point, 'out')), True)

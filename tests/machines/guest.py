@@ -4,12 +4,19 @@ system with dockerd, LVM, md and LUKS. Kernel and root are made once and cached 
 A job is a folder with a script `run`; the guest gets it as a tar archive on its second disk (serial JOB), says what it
 has to say on the serial console, and may write an answer (a tar archive) to its third disk (serial ANSWER). The root disk
 is a qcow2 overlay over the cached one, so that a power cut leaves a real crashed disk and the cache stays as it is.
+
+A guest can be kept at one moment of its life (`Guest.keep`), with its memory and its disks: others go on from there as often
+as wanted, each on overlays of its own, in a second or two.
 """
 import contextlib
 import fcntl
+import json
 import os
 import re
+import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import tarfile
 import threading
@@ -28,7 +35,7 @@ KERNEL = 'linux-image-cloud-amd64'
 # in this order: each needs those before it
 EARLY = ('virtio_ring', 'virtio', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci', 'virtio_blk')
 ROOT_SIZE = 3 << 30
-BOOT_SECONDS = 300                      # of a machine that is busy with other things
+BOOT_SECONDS = 400                      # of a machine that is busy with other things
 READY = 'guest: ready'
 
 INIT_EARLY = '''#!/bin/busybox sh
@@ -180,20 +187,27 @@ def turn():
 
 class Guest:
     """One run of the machine. PLACE: an empty folder; JOB: {name: text or bytes} with `run`; DISKS: further images.
+    KEPT: the folder where another guest was kept; then this one goes on from there, and JOB and DISKS are of that one.
 
     Use as a context manager: what is left of it is killed at the end.
     """
 
-    def __init__(self, place, job, disks=(), cache='none', initrd='initrd', answer=64 << 20, memory=1536):
-        self.place, self.disks, self.cache, self.memory = place, list(disks), cache, memory
+    def __init__(self, place, job=(), disks=(), cache='none', initrd='initrd', answer=64 << 20, memory=1536, kept=''):
+        self.place, self.disks, self.cache, self.memory, self.kept = place, list(disks), cache, memory, kept
         self.machine = ensure()
         self.initrd = os.path.join(self.machine, initrd)
         self.root = os.path.join(place, 'root.qcow2')
         self.lines = []
         self._change = threading.Condition()
         self._ended = False
-        run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', os.path.join(self.machine, 'root.img'), self.root])
+        self.process = self._reader = self._monitor = None
         self.job, self.answer = os.path.join(place, 'job.tar'), os.path.join(place, 'answer.tar')
+        with open(self.answer, 'wb') as out:
+            out.truncate(answer)
+        if kept:
+            self._go_on()
+            return
+        run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', os.path.join(self.machine, 'root.img'), self.root])
         with tarfile.open(self.job, 'w') as archive:
             for name in sorted(job):
                 path = os.path.join(place, 'one')
@@ -203,9 +217,21 @@ class Guest:
                 archive.add(path, name)
         with open(self.job, 'ab') as out:
             out.truncate((os.path.getsize(self.job) + 511) // 512 * 512)
-        with open(self.answer, 'wb') as out:
-            out.truncate(answer)
-        self.process = self._reader = None
+
+    def _go_on(self):
+        """Overlays over the disks of the guest that was kept. What they lie on is beside them, under the name that they give it."""
+        with open(os.path.join(self.kept, 'kept.json'), encoding='utf-8') as source:
+            kept = json.load(source)
+        self.initrd, self.memory = kept['initrd'], kept['memory']
+        self.lines = [(0, line) for line in kept['lines']]
+        for name in kept['files'] + ['job.tar']:
+            os.link(os.path.join(self.kept, name), os.path.join(self.place, name))
+        self.root, *self.disks = [self._over('kept-' + name, name) for name in kept['disks']]
+
+    def _over(self, below, name):
+        path = os.path.join(self.place, name)
+        run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', below, path])
+        return path
 
     def _drive(self, path, form, serial, cache):
         name = 'd%d' % self._count
@@ -222,9 +248,23 @@ class Guest:
         command += self._drive(self.job, 'raw', 'JOB', 'writeback') + self._drive(self.answer, 'raw', 'ANSWER', 'writeback')
         for number, path in enumerate(self.disks):
             command += self._drive(path, 'qcow2' if path.endswith('.qcow2') else 'raw', 'DISK%d' % number, self.cache)
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self._monitor, theirs = socket.socketpair()
+        command += ['-chardev', 'socket,id=monitor,fd=%d' % theirs.fileno(), '-mon', 'chardev=monitor,mode=control']
+        if self.kept:
+            command += ['-incoming', 'exec:cat ' + shlex.quote(os.path.join(self.kept, 'memory'))]
+        if shutil.which('setpriv'):         # a run that is killed leaves no machine behind
+            command = ['setpriv', '--pdeathsig', 'KILL'] + command
+        with theirs:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                            pass_fds=[theirs.fileno()])
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self._asked('qmp_capabilities')
+        deadline = time.monotonic() + BOOT_SECONDS
+        while self.kept and not self._asked('query-status')['running']:     # what is typed before is lost
+            if time.monotonic() > deadline:
+                raise RigError('the guest did not go on')
+            time.sleep(0.1)
         return self
 
     def __exit__(self, *dummy):
@@ -232,6 +272,8 @@ class Guest:
 
     def _read(self):
         for line in self.process.stdout:
+            with open(os.path.join(self.place, 'console'), 'ab') as out:        # for who waits for it
+                out.write(line)
             with self._change:
                 self.lines.append((time.monotonic(), line.decode('utf-8', 'replace').rstrip('\r\n')))
                 self._change.notify_all()
@@ -256,6 +298,77 @@ class Guest:
         with self._change:
             return [line[len(prefix):] for dummy, line in self.lines if line.startswith(prefix)]
 
+    def tell(self, line):
+        """Type LINE on the serial console."""
+        self.process.stdin.write(line.encode() + b'\n')
+        self.process.stdin.flush()
+
+    def keep(self, seconds=120):
+        """Stop this guest as it is now -> its folder, for `kept` of others. It runs no more afterwards."""
+        self._asked('migrate', uri='exec:cat >' + shlex.quote(os.path.join(self.place, 'memory')))
+        deadline = time.monotonic() + seconds
+        while self._asked('query-migrate').get('status') != 'completed':
+            if time.monotonic() > deadline:
+                raise RigError('the memory of the guest was not written in %d seconds' % seconds)
+            time.sleep(0.2)
+        self._asked('quit')
+        self.process.wait(60)
+        self.cut()
+        disks = [os.path.basename(path) for path in [self.root] + self.disks]
+        for name in disks:
+            os.rename(os.path.join(self.place, name), os.path.join(self.place, 'kept-' + name))
+        try:
+            os.link(os.path.join(self.machine, 'root.img'), os.path.join(self.place, 'root.img'))
+        except OSError:
+            run(['cp', '--sparse=always', '--reflink=auto', os.path.join(self.machine, 'root.img'), os.path.join(self.place, 'root.img')])
+        with open(os.path.join(self.place, 'kept.json'), 'w', encoding='utf-8') as out:
+            json.dump({'disks': disks, 'files': ['kept-' + name for name in disks] + ['root.img'], 'initrd': self.initrd,
+                       'memory': self.memory, 'lines': [line for dummy, line in self.lines]}, out)
+        return self.place
+
+    def _asked(self, command, **arguments):
+        """The answer of QEMU's monitor to COMMAND."""
+        self._monitor.sendall(json.dumps({'execute': command, 'arguments': arguments}).encode() + b'\n')
+        with self._monitor.makefile('rb') as answers:
+            for line in answers:
+                said = json.loads(line)
+                if 'error' in said:
+                    raise RigError('QEMU, %s: %s' % (command, said['error'].get('desc')))
+                if 'return' in said:
+                    return said['return']
+        raise RigError('QEMU ended before it answered to %s' % command)
+
+    def copy(self, place):
+        """What a cut just now would leave, in the folder PLACE -> (root disk, further disks, lines of the console); the guest goes on.
+
+        QEMU is stopped (SIGSTOP) while its disks are copied: they are then as SIGKILL would have left them.
+        """
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            while not self._stands_still():
+                time.sleep(0.02)
+            time.sleep(0.2)             # what it had printed is read
+            with self._change:
+                lines = [line for dummy, line in self.lines]
+            disks = []
+            for path in [self.root] + self.disks:
+                disks.append(os.path.join(place, os.path.basename(path)))
+                run(['cp', '--sparse=always', path, disks[-1]])
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+        for name in os.listdir(self.place):
+            if name.startswith('kept-') or name == 'root.img':
+                os.link(os.path.join(self.place, name), os.path.join(place, name))
+        return disks, lines
+
+    def _stands_still(self):
+        folder = '/proc/%d/task' % self.process.pid
+        for name in os.listdir(folder):
+            with open('%s/%s/stat' % (folder, name), encoding='ascii', errors='replace') as source:
+                if source.read().rpartition(') ')[2][0] != 'T':
+                    return False
+        return True
+
     def cut(self):
         """The power goes, now: SIGKILL. Every line that it had printed before is there afterwards."""
         if self.process is not None and self.process.poll() is None:
@@ -264,6 +377,9 @@ class Guest:
             self.process.wait()
             self._reader.join()
             self.process.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+            self._monitor.close()
             self.process = None
 
     def ended(self, seconds):

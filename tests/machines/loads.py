@@ -6,13 +6,17 @@ import os
 import re
 
 WRITERS = 3                             # containers that write; each has a volume
+GO = 'go'                               # typed on the console: the load begins
 # a line of the console: CONTAINER WHERE NUMBER, twice, so that a line that was cut or mixed is not taken for a whole one
 ACKNOWLEDGED = re.compile(r'^ack (c\d) (layer|volume) (\d+) \1\2\3$')
+# said before it is removed: from then on it may be there, or not, or in part
+REMOVED = re.compile(r'^gone (\S+) \1$')
 CREATED = re.compile(r'^made (\S+) ([0-9a-f]{64}) \1$')
 
+# at its first start it stands still until it is told to go on; process 1 of a container could not do that
 WRITER = '''#!/bin/sh
 n=0
-mkdir -p /layer
+[ -d /layer/begun ] || { mkdir -p /layer/begun; kill -STOP $$; }
 while :; do
   n=$((n+1))
   for where in layer volume; do
@@ -35,15 +39,25 @@ cp /usr/bin/busybox /run/image/bin/; for each in sh sync mv mkdir echo sleep tru
 cp writer /run/image/writer
 tar -C /run/image -cf - . | docker import - probe >/dev/null || exit 4
 '''
+# the writers are there and stand still; they write, and dockerd works, when GO is typed
 LOAD = '''
 for c in {names}; do
-  id=$(docker run -d --network none --name $c -v vol-$c:/volume --device /dev/ttyS0:/dev/console-of-guest --label com.example.c=$c probe /bin/sh /writer $c) &&
+  id=$(docker run -d --network none --name $c -v vol-$c:/volume --device /dev/ttyS0:/dev/console-of-guest --label com.example.c=$c \\
+    probe /bin/sh -c "/bin/sh /writer $c & wait") &&
   echo "made $c $id $c"
 done
+sync
+echo "load: ready"
+while read line </dev/ttyS0; do [ "$line" = go ] && break; done
+for p in /proc/[0-9]*; do grep -qsa /writer $p/cmdline && kill -CONT ${{p#/proc/}}; done
 n=0
 while :; do
   n=$((n+1))
   id=$(docker create --network none --name e$n probe /bin/true) && echo "made e$n $id e$n"
+  case $((n % 3)) in
+  0) echo "gone e$n e$n"; docker rm e$n >/dev/null; docker commit c1 image:$n >/dev/null;;
+  1) docker start e$n >/dev/null;;
+  esac
 done
 '''
 DISKS = {
@@ -77,8 +91,10 @@ def acknowledged(lines):
 
 
 def created(lines):
-    """{name: id} of containers whose creation dockerd acknowledged."""
-    return dict(match.groups() for match in map(CREATED.match, lines) if match)
+    """{name: id} of containers whose creation dockerd acknowledged, and whose removal was not asked for."""
+    removed = {match.group(1) for match in map(REMOVED.match, lines) if match}
+    found = dict(match.groups() for match in map(CREATED.match, lines) if match)
+    return {name: ident for name, ident in found.items() if name not in removed}
 
 
 def content(container, where, number):

@@ -13,7 +13,7 @@ import tarfile
 import guest
 import loads
 import pytest
-from test_power_cut import KINDS, SEED, cut
+from test_power_cut import KINDS, SEED, cuts, keep
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 
@@ -107,7 +107,9 @@ def test_a_disk_of_a_power_cut_is_repaired_and_boots(kind, seed, tmp_path):
     except guest.NotHere as why:
         (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
     (tmp_path / 'first').mkdir()
-    disks, acknowledged, created = cut(str(tmp_path / 'first'), kind, 'writeback', seed, r'^made e%d ' % (1 + seed % 5))
+    kept = keep(os.environ.get('LIFEBOAT_KEPT') or str(tmp_path), kind)
+    made, = cuts(str(tmp_path / 'first'), kept, 'writeback', seed, until=r'^made e%d ' % (1 + seed % 5))
+    disks, acknowledged, created = made.disks, made.acknowledged, made.created
     assert len(acknowledged) > 5 and created and KINDS[kind]
     copies = copied(disks, str(tmp_path))
     with mounted(copies, str(tmp_path / 'mounted')) as root:

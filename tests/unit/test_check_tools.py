@@ -104,7 +104,7 @@ def test_the_order_names_every_part_of_make_test():
 
 
 def test_a_word_means_all_its_parts_and_a_part_itself():
-    assert check.chosen(['units']) == ['units newest', 'units oldest', 'units conformance']
+    assert check.chosen(['units']) == ['units newest', 'units newest rooms', 'units oldest', 'units conformance']
     assert check.chosen(['machines', 'sanity oldest', 'kernel']) == ['sanity oldest', 'kernel', 'machines']
     assert [check.lanes(names, processors) for names, processors in (('abcd', 1), ('abcd', 2), ('a', 2), ('abcdefghij', 16))] == [
         1, 3, 1, check.MOST]
@@ -125,10 +125,20 @@ def test_each_engine_test_is_in_the_share_whose_root_it_reads(name, fixtures, sh
 
 
 def test_the_shares_of_integration_targets_are_all_of_them():
-    shared = [check.targets(COLLECTION, share) for share in ('modules', 'roles')]
+    shared = [check.targets(COLLECTION, share) for share in ('modules', 'roles', 'rescues')]
     where = os.path.join(COLLECTION, 'tests', 'integration', 'targets')
-    assert sorted(shared[0] + shared[1]) == sorted(name for name in os.listdir(where) if not name.startswith('setup_'))
-    assert set(check.FEW_TARGETS) <= set(shared[0] + shared[1])
+    assert sorted(sum(shared, [])) == sorted(name for name in os.listdir(where) if not name.startswith('setup_'))
+    assert set(check.FEW_TARGETS) <= set(sum(shared, [])) and all(shared)
+
+
+def test_sanity_runs_every_test_and_imports_on_the_oldest_and_the_newest(monkeypatch):
+    monkeypatch.setattr(check, 'SOAK', False)
+    others, oldest, newest = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11')
+    assert others[::2] == ['--skip-test', '--skip-test'] and set(others[1::2]) == {'pylint', 'import'}
+    assert [oldest, newest] == [['--test', 'import', '--python', '3.6'], ['--test', 'import', '--python', '3.11']]
+    assert len(check.sanity_calls(['3.11'], '3.11')) == 2 and len(check.sanity_calls([], '3.11')) == 2
+    monkeypatch.setattr(check, 'SOAK', True)
+    assert check.sanity_calls(['3.6', '3.7', '3.11'], '3.11') == [others, ['--test', 'import']]
 
 
 def test_a_failure_says_what_did_not_hold(tmp_path):
@@ -146,7 +156,7 @@ def test_some_cases_of_each_test():
 
 
 def test_files_that_are_named_are_there():
-    assert [name for name in check.SOURCES + check.FLEETS if not os.path.exists(os.path.join(COLLECTION, name))] == []
+    assert [name for name in check.SOURCES + sum(check.DELIVERIES.values(), []) + check.HALVED if not os.path.exists(os.path.join(COLLECTION, name))] == []
 
 
 def test_every_share_is_a_part_of_make_test():
@@ -168,8 +178,9 @@ def test_coverage_names_what_is_covered_least(tmp_path, monkeypatch):
     monkeypatch.setattr(check.envs, 'make', lambda *dummy: sys.prefix)
     monkeypatch.setattr(check.envs, 'clean_environment', lambda **more: dict(os.environ, **more))
     subprocess.check_call([sys.executable, '-m', 'coverage', 'run', '--rcfile=tools/coverage.ini', 'plugins/action/used.py'], cwd=str(tmp_path),
-                          env=dict(os.environ, COVERAGE_FILE=check.COVERAGE))
+                          env=dict(os.environ, COVERAGE_FILE=check.COVERAGE + '.0'))
     run = types.SimpleNamespace(collection=str(tmp_path), pythons={(3, 13): sys.executable})
-    lines = check.coverage_lines(run, (3, 13))
+    shutil.copy(check.COVERAGE + '.0', check.COVERAGE + '.1')
+    lines = check.coverage_lines(run, (3, 13), [check.COVERAGE + '.0', check.COVERAGE + '.1'])
     assert lines[0] == '   coverage: 33.3 % of 3 statements; least:' and lines[1].split() == ['0.0', '%', os.path.join('plugins', 'action', 'never.py')]
     assert (tmp_path / 'coverage.txt').read_text().split() == ['0.0', '%', 'plugins/action/never.py', '100.0', '%', 'plugins/action/used.py']

@@ -55,12 +55,29 @@ def alone():
     shutil.rmtree(str(root))
 
 
+# what is called one after another in one Python, till one fails: the exit status is that one's
+CALLS = """
+import runpy, sys
+status = None
+for call in sys.argv[1:]:
+    sys.argv = ['/tool/lifeboat.pyz', '--host-root', '/host'] + call.split()
+    try:
+        runpy.run_path(sys.argv[0], run_name='__main__')
+    except SystemExit as end:
+        status = end.code
+    sys.stdout.flush()
+    if status != 0:
+        break
+sys.exit(status)
+"""
+
+
 def run(alone, *calls, **options):
     """CompletedProcess of the tool, called once for each of CALLS in one mounted root, till one fails; the exit status is that one's."""
     root, python = alone
-    tool = ' && '.join('chroot "$0" "%s" -I /tool/lifeboat.pyz --host-root /host %s' % (python, call) for call in calls)
-    return subprocess.run(['unshare', '-m', 'sh', '-ec', 'cd /; root="$1"; ' + MOUNTS + tool.replace('"$0"', '"$root"') + options.get('then', ''),
-                           'sh', str(root), options.get('size', '32m')],
+    inside = ['-I', '/tool/lifeboat.pyz', '--host-root', '/host'] + calls[0].split() if len(calls) == 1 else ['-I', '-c', CALLS] + list(calls)
+    script = 'cd /; root="$1"; ' + MOUNTS + 'chroot "$root" "$@"' + options.get('then', '')
+    return subprocess.run(['unshare', '-m', 'sh', '-ec', script, 'sh', str(root), options.get('size', '32m'), python] + inside,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={'PATH': os.environ['PATH']}, timeout=120,
                           check=False)
 

@@ -1,6 +1,7 @@
 """The seam between the engines and everything above: no engine's word there; a driver is one file and its entry in one table; an engine
 is a folder and one line. Both are added to a copy of the tree, and used."""
 import ast
+import functools
 import glob
 import json
 import os
@@ -40,6 +41,7 @@ def sources(rooms=ABOVE):
             yield folder, path
 
 
+@functools.lru_cache(maxsize=None)
 def parsed(path):
     with open(path, encoding='utf-8') as stream:
         return ast.parse(stream.read())
@@ -132,10 +134,9 @@ print(json.dumps({'facts': facts, 'result': result, 'verified': [item.status for
 '''
 
 
-@pytest.fixture
-def tree(tmp_path):
-    """A copy of the plugins, as a collection below tmp_path/tree."""
-    place = tmp_path / 'tree' / 'ansible_collections' / 'lifeboat' / 'docker'
+def copied(folder):
+    """A copy of the plugins, as a collection below FOLDER/tree. Python keeps there what it compiles, since several tests start it."""
+    place = folder / 'tree' / 'ansible_collections' / 'lifeboat' / 'docker'
     shutil.copytree(PLUGINS, str(place / 'plugins'), ignore=shutil.ignore_patterns('__pycache__'))
     return place / 'plugins'
 
@@ -148,8 +149,9 @@ def insert(path, before, line):
 
 
 def run(tree, script, *words):
+    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONDONTWRITEBYTECODE'}
     done = subprocess.run([sys.executable, '-c', script] + [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env=dict(os.environ, PYTHONPATH=str(tree.parents[3]), PYTHONDONTWRITEBYTECODE='1'), timeout=300, check=False)
+                          env=dict(environment, PYTHONPATH=str(tree.parents[3])), timeout=300, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout.decode())
 
@@ -158,8 +160,9 @@ def worked(tree, top, data_root, dest):
     return run(tree, WORK, top, data_root, dest)
 
 
-def test_a_driver_is_one_file_and_its_entry(tree, tmp_path):
+def test_a_driver_is_one_file_and_its_entry(tmp_path):
     """A copy of vfs under another name; the data root has a container on it, and no word of vfs."""
+    tree = copied(tmp_path)
     utils = tree / 'module_utils' / 'engines' / 'docker'
     text = (utils / 'drivers' / 'vfs.py').read_text()
     (utils / 'drivers' / 'copies.py').write_text(text.replace("b'vfs", "b'copies"))
@@ -185,17 +188,19 @@ def test_a_driver_is_one_file_and_its_entry(tree, tmp_path):
     assert [item['status'] for item in found['result']['bundles']] == ['complete'] and found['verified'] == ['verified']
 
 
-@pytest.fixture
-def toy(tree, tmp_path):
-    """(copy of the tree with a made-up engine, the root of a host that has a container of it)."""
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    """(copy of the tree with a made-up engine, the root of a host that has a container of it). Do not write into either."""
+    place = tmp_path_factory.mktemp('toy')
+    tree = copied(place)
     folder = tree / 'module_utils' / 'engines' / 'toy'
     folder.mkdir()
     (folder / '__init__.py').write_text('')
     shutil.copy(toyengine.ENGINE, str(folder / 'engine.py'))
     insert(tree / 'module_utils' / 'engines' / 'registry.py', '    from .docker import engine as docker  # noqa: F401\n',
            '    from .toy import engine as toy  # noqa: F401\n')
-    toyengine.build(str(tmp_path / 'host' / 'var' / 'lib' / 'toy'))
-    return tree, tmp_path / 'host'
+    toyengine.build(str(place / 'host' / 'var' / 'lib' / 'toy'))
+    return tree, place / 'host'
 
 
 @pytest.mark.parametrize('data_root', ['', '/var/lib/toy'])

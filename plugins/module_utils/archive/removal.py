@@ -1,4 +1,4 @@
-"""Removing and making folders of any depth, without recursion and without following links.
+"""Removing, making and walking folders of any depth, without recursion and without following links.
 
 shutil.rmtree, os.walk and os.makedirs recurse on most Pythons: a tree that is 1,500 folders deep ends them. Here one
 folder is open at a time, each is opened relative to the one that holds it, and the way back up is checked against what
@@ -7,7 +7,7 @@ was seen on the way down. So nobody who moves folders meanwhile can lead the rem
 import errno
 import os
 import stat
-from typing import Any, Callable, List, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
 
 Name = Union[bytes, str]
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -54,6 +54,39 @@ def make(path: bytes, mode: int = 0o700) -> List[bytes]:
         os.chmod(folder, mode)
         made.append(folder)
     return made
+
+
+def folders(top: Name) -> Iterator[Tuple[int, List[str]]]:
+    """Yield (descriptor, names in it) of the folder TOP and of every one below it, each before those in it. The caller may change all that is in a
+    folder while it has it; the descriptor is not his. What may not be looked into is passed over. Raises OSError for TOP."""
+    fd = os.open(top, DIR)
+    try:
+        above: List[Tuple[int, int]] = []
+        pending = [_names(fd)]
+        yield fd, list(pending[-1])
+        while True:
+            if pending[-1]:
+                below = _below(pending[-1].pop(), fd)
+                if below is not None:
+                    above.append(_identity(fd))
+                    os.close(fd)
+                    fd = below
+                    pending.append(_names(fd))
+                    yield fd, list(pending[-1])
+                continue
+            pending.pop()
+            if not above:
+                return
+            fd = _up(fd, above.pop())
+    finally:
+        os.close(fd)
+
+
+def _below(name: str, dir_fd: int) -> Optional[int]:
+    try:
+        return os.open(name, DIR, dir_fd=dir_fd)
+    except OSError:                     # no folder, or a link; gone; or one of somebody else
+        return None
 
 
 def _remove(name: Name, dir_fd: Optional[int], on: bool) -> List[OSError]:

@@ -68,11 +68,11 @@ def _held(state: State, ours: Set[str]) -> List[str]:
 
 
 def _made(state: State, holder: str) -> bool:
-    """Whether the device HOLDER is one that STATE tells of: LUKS, a volume of an activated group, an array."""
+    """Whether the device HOLDER is one that STATE tells of: LUKS, a volume of an activated group, an array, a thin pool."""
     name = _attribute(os.path.join(SYS, holder, 'dm'), 'name') or ''
     for action in state.actions:
         kind = action.get('kind')
-        if kind == 'luks' and name == action['name'] or kind == 'md' and action['node'] == '/dev/' + holder or \
+        if kind in ('luks', 'dm') and name == action['name'] or kind == 'md' and action['node'] == '/dev/' + holder or \
                 kind == 'vg' and name.startswith(action['name'].replace('-', '--') + '-'):
             return True
     return False

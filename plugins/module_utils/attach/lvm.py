@@ -104,9 +104,12 @@ def _group(session: Session, config: str, group: Tuple[str, str], nodes: List[st
     found = []
     for volume in _report(commands, ['lvs', '--config', config, '-o', 'lv_name,lv_attr', ours], 'lv'):
         label, attributes = volume.get('lv_name', ''), volume.get('lv_attr', '').ljust(10)
-        if not _NAME.match(label) or attributes[0] in 'tTdeDls':
-            continue                    # pools and their parts
+        if not _NAME.match(label) or attributes[0] in 'TdeDls':
+            continue                    # parts of pools
         node = '/dev/mapper/%s-%s' % (ours.replace('-', '--'), label.replace('-', '--'))
+        if attributes[0] == 't':
+            session.pools += [node] if os.path.exists(node) else []
+            continue
         if attributes[4] != 'a' or not os.path.exists(node):
             session.problem('LAYER_NOT_ATTACHED', '%s/%s' % (name, label), 'The logical volume %s/%s was not activated%s.' % (
                 show(name), show(label), ': ' + show(said) if said else ''))

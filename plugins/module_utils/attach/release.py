@@ -5,11 +5,12 @@ from typing import List
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
 from ..formats.wording import show
-from . import export, filesystems, loops, luks, lvm, raid
+from . import export, filesystems, loops, luks, lvm, raid, thin
 from .commands import Commands, Failed
 from .state import FILE, State
 
-UNDO = {'mount': filesystems.undo, 'daemon': export.undo, 'loop': loops.undo, 'luks': luks.undo, 'md': raid.undo, 'vg': lvm.undo}
+UNDO = {'mount': filesystems.undo, 'daemon': export.undo, 'loop': loops.undo, 'luks': luks.undo, 'md': raid.undo, 'vg': lvm.undo,
+        'dm': thin.undo}
 
 
 def release(state: State, commands: Commands) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Tuple
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
 from ..formats.wording import show
-from . import export, filesystems, hosts, images, nested, release as releasing, state as states
+from . import export, filesystems, hosts, images, nested, release as releasing, state as states, thin
 from .commands import Commands, Failed
 from .explore import explore
 from .session import Device, FileSystem, Request, Session
@@ -29,8 +29,9 @@ def attach(request: Request) -> Dict[str, Any]:
     with states.held(request.scratch_dir, states.identifier(paths)) as state:
         result = state.data['result']
         if result is not None and all(filesystems.is_mounted(host['host_root']) for host in result['hosts']):
-            return dict(result, changed=False)
-        if state.actions:               # of a run that was killed, or before a reboot
+            if not request.attach_layers or state.data.get('layers'):
+                return dict(result, changed=False)
+        if state.actions:               # of a run that was killed, or before a reboot, or without its layers
             releasing.release(state, Commands())
             states.own_folder(state.folder)
         state.data['paths'] = paths
@@ -41,7 +42,7 @@ def attach(request: Request) -> Dict[str, Any]:
         except BaseException:
             releasing.release(state, Commands())
             raise
-        state.data['result'] = result
+        state.data.update(result=result, layers=request.attach_layers)
         state.save()
     return dict(result, changed=True)
 
@@ -67,6 +68,9 @@ def _attach(session: Session, disks: List[images.Image]) -> Dict[str, Any]:
         raise LifeboatError('%s: no host and no data root was found. %s%s' % (
             ', '.join(show(disk.path) for disk in disks), 'It has: %s. ' % ', '.join(named) if named else 'Nothing on it is known. ',
             ' '.join(reasons)))
+    if session.request.attach_layers:
+        for host in found:
+            thin.open_layers(session, host['host_root'])
     return {'hosts': found, 'steps': session.commands.steps, 'problems': [each._asdict() for each in session.problems]}
 
 

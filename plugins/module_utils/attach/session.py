@@ -1,6 +1,6 @@
 """One attachment at work: what was asked, what was done, what is wrong; and the records that its steps hand on."""
 import os
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from ..records import codes
 from .commands import Commands, line_of
@@ -21,6 +21,7 @@ class Request(NamedTuple):
     passphrase: str = ''
     key_file: str = ''
     nested: bool = False
+    attach_layers: bool = False
 
 
 class Device(NamedTuple):
@@ -59,6 +60,7 @@ class Session(object):
         self.problems = []
         self.images = set()             # (device, inode) of images inside the disks that were named or attached
         self.locked = []                # (Device, Found) of LUKS containers that were not opened
+        self.pools: List[str] = []      # nodes of thin pools of LVM
         self._numbers = {}
 
     def problem(self, code: str, obj: str, message: str, next_step: str = '') -> None:

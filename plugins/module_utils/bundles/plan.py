@@ -15,7 +15,7 @@ from ..records.codes import problem
 
 MOUNT_PARTS = (('bind', 'binds'), ('volume', 'volumes'))
 NAMED_MOUNTS = 5                        # of those that include leaves out
-KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs', 'dumps')
+KINDS = ('config', 'writable', 'rootfs', 'image', 'volumes', 'binds', 'logs', 'secrets', 'dumps')
 DEFAULT = ('config', 'writable', 'image', 'volumes', 'binds', 'logs')
 # A bind of one of these is a window on the running system, not data of the container
 SYSTEM = (b'/', b'/proc', b'/sys', b'/dev', b'/run', b'/var/run', b'/etc',

@@ -1,17 +1,14 @@
 """Freeze a container's processes while its files are read, without any daemon.
 
 The control group is found through /proc/<pid>/cgroup (cgroups(7)), so it works with dockerd dead and the container
-alive. A process of its own, the keeper, freezes and thaws: it thaws when it is told to, when the time is up, and when
-whoever started it is gone, however that ended. It ignores signals and has a session of its own.
+alive. A keeper (keeper.py) freezes and thaws.
 """
 import os
-import select
-import subprocess
-import sys
 import time
 from typing import List, NamedTuple, Optional, Union
 
 from ..disk import fsinfo
+from . import keeper
 
 V1, V2 = 1, 2
 _ROOTS = (b'/', b'')
@@ -32,12 +29,9 @@ class Group(NamedTuple):
         return b'frozen 1' in _read(self.folder, b'cgroup.events').splitlines()
 
 
-# The keeper. Arguments: file, word to freeze, word to thaw, seconds. Needs nothing but the interpreter.
-_KEEPER = r'''
-import os, select, signal, sys, time
-path, freeze, thaw, limit = sys.argv[1], sys.argv[2].encode(), sys.argv[3].encode(), float(sys.argv[4])
-for name in ('SIGHUP', 'SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGPIPE'):
-    signal.signal(getattr(signal, name), signal.SIG_IGN)
+# Arguments: seconds, file, word to freeze, word to thaw.
+_FREEZER = r'''
+path, freeze, thaw = sys.argv[2], sys.argv[3].encode(), sys.argv[4].encode()
 os.nice(-5) if os.geteuid() == 0 else None
 def put(word):
     fd = os.open(path, os.O_WRONLY)
@@ -45,7 +39,6 @@ def put(word):
         os.write(fd, word)
     finally:
         os.close(fd)
-until = time.monotonic() + limit
 try:
     put(freeze)
     os.write(1, b'f')
@@ -67,21 +60,14 @@ class Frozen(object):
 
     def __init__(self, group: Group, limit: float) -> None:
         self._group = group
-        self._until = time.monotonic() + limit
         file, freeze, thaw = (b'freezer.state', 'FROZEN', 'THAWED') if group.version == V1 else (b'cgroup.freeze', '1', '0')
         path = os.path.join(group.folder, file)
         try:
-            self._keeper = subprocess.Popen(  # pylint: disable=ansible-bad-function
-                [sys.executable, '-I', '-S', '-c', _KEEPER, path, freeze, thaw, str(limit)], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, cwd='/')
+            self._keeper = keeper.Keeper(_FREEZER, limit, path, freeze, thaw)
         except OSError as exc:
             raise NotFrozen('the process that would thaw it cannot be started: %s' % exc.strerror)
-        if self._keeper.stdin is None or self._keeper.stdout is None:
-            raise AssertionError('both are pipes')
-        self._input, self._output = self._keeper.stdin, self._keeper.stdout
         try:
-            ready = select.select([self._output], [], [], _SETTLE)[0] and os.read(self._output.fileno(), 1)
-            if not ready:
+            if not self._keeper.answer(_SETTLE):
                 raise NotFrozen('%s cannot be written' % os.fsdecode(path))
             settled = time.monotonic() + min(limit, _SETTLE)
             while not group.is_frozen():
@@ -94,13 +80,8 @@ class Frozen(object):
 
     def thaw(self) -> bool:
         """Let it go on. True if it was frozen until now."""
-        whole = self._keeper.poll() is None and time.monotonic() < self._until and self._group.is_frozen()
-        self._input.close()
-        self._output.close()
-        try:
-            self._keeper.wait(timeout=_SETTLE)
-        except subprocess.TimeoutExpired:
-            pass
+        whole = self._keeper.held() and self._group.is_frozen()
+        self._keeper.release(_SETTLE)
         return whole
 
 

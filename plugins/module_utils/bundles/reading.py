@@ -52,6 +52,7 @@ MAX_VALUES = 2 << 20                    # in one JSON file: each takes up to fif
 MAX_FILE_NAME = 4096
 MANY = 4 << 30                          # bytes of a file that may be holes
 LARGEST = (1 << 63) - 1                 # off_t
+OTHER_IMAGE = 'other_image: '            # a mark of a dump; the name of the image follows
 MAX_WORDS = 1000                        # characters of one text of a dump
 MAX_LIST = 50
 ARCHIVES = ('volume', 'bind', 'writable', 'rootfs', 'open-files')

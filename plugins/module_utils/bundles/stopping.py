@@ -1,29 +1,20 @@
 """Stop processes by SIGSTOP where their control group cannot be frozen, and let exactly these go on again.
 
-As in quiesce, a process of its own stops and continues: it continues them when it is told to, when the time is up, and when whoever started it is
-gone, however that ended. What was stopped before it came stays stopped. Two things it cannot undo: a parent that waits with WUNTRACED or
-WCONTINUED sees both signals, and if this process itself is killed, the processes stay stopped until somebody sends SIGCONT.
+A keeper (keeper.py) stops and continues. What was stopped before it came stays stopped. Two things it cannot undo: a parent that waits with
+WUNTRACED or WCONTINUED sees both signals, and if the keeper itself is killed, the processes stay stopped until somebody sends SIGCONT.
 """
-import os
-import select
-import subprocess
-import sys
 import time
 from typing import Callable, Dict, List
 
 from ..disk.processes import started
+from . import keeper
 
 ROUNDS = 20                             # a process that makes new ones faster than they are stopped
-_SETTLE = 5.0
 STOPPED = (b'T', b't')
 OVER = (b'', b'Z', b'X')
 
-# Reads lines `pid start-time`; answers s (stopped by it), k (was stopped before) or g (gone) for each. Needs nothing but the interpreter.
-_KEEPER = r'''
-import os, select, signal, sys, time
-until = time.monotonic() + float(sys.argv[1])
-for name in ('SIGHUP', 'SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGPIPE'):
-    signal.signal(getattr(signal, name), signal.SIG_IGN)
+# Reads lines `pid start-time`; answers s (stopped by it), k (was stopped before) or g (gone) for each. Argument: seconds.
+_STOPPER = r'''
 def known(pid, start):
     try:
         with open('/proc/%d/stat' % pid, 'rb') as told:
@@ -74,17 +65,11 @@ class Stopped(object):
     until no new one comes. LIMIT: seconds. Raises NotStopped."""
 
     def __init__(self, processes: Callable[[], List[int]], limit: float) -> None:
-        self._until = time.monotonic() + limit
         self._known: Dict[int, int] = {}
         try:
-            self._keeper = subprocess.Popen(  # pylint: disable=ansible-bad-function
-                [sys.executable, '-I', '-S', '-c', _KEEPER, str(limit)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, cwd='/')
+            self._keeper = keeper.Keeper(_STOPPER, limit)
         except OSError as exc:
             raise NotStopped('the process that would let them go on cannot be started: %s' % exc.strerror)
-        if self._keeper.stdin is None or self._keeper.stdout is None:
-            raise AssertionError('both are pipes')
-        self._input, self._output = self._keeper.stdin, self._keeper.stdout
         try:
             for dummy in range(ROUNDS):
                 fresh = [pid for pid in processes() if pid not in self._known]
@@ -103,15 +88,13 @@ class Stopped(object):
         if state in OVER:
             return
         try:
-            self._input.write(b'%d %d\n' % (pid, start))
-            self._input.flush()
-            ready = select.select([self._output], [], [], _SETTLE)[0]
-            answer = os.read(self._output.fileno(), 1) if ready else b''
+            self._keeper.tell(b'%d %d\n' % (pid, start))
+            answer = self._keeper.answer()
         except OSError as exc:
             raise NotStopped('the process that stops them has ended: %s' % exc.strerror)
         if not answer:
             raise NotStopped('the process that stops them does not answer')
-        settled = time.monotonic() + _SETTLE
+        settled = time.monotonic() + keeper.SETTLE
         while answer == b's' and started(pid)[0] not in STOPPED + OVER:
             if time.monotonic() > settled:
                 raise NotStopped('process %d does not stop (it may wait for a disk)' % pid)
@@ -122,12 +105,6 @@ class Stopped(object):
     def thaw(self) -> bool:
         """Let go on what was stopped here. True if everything stood still until now."""
         still = [started(pid) for pid in self._known]
-        whole = self._keeper.poll() is None and time.monotonic() < self._until and all(
-            state in STOPPED + OVER for state, dummy in still)
-        self._input.close()
-        self._output.close()
-        try:
-            self._keeper.wait(timeout=_SETTLE)
-        except subprocess.TimeoutExpired:
-            pass
+        whole = self._keeper.held() and all(state in STOPPED + OVER for state, dummy in still)
+        self._keeper.release()
         return whole

@@ -6,10 +6,11 @@ from ..disk import safeio
 from ..formats import containerlogs, pieces, redact
 from ..formats.redact import REDACTED
 from ..formats.values import as_dict, as_list, as_str
-from ..formats.wording import show
+from ..formats.wording import number, show
 from ..records.codes import problem
 from ..records.definition import Definition, stable_name, to_json
 from ..recreate.shell import typed
+from .reading import OTHER_IMAGE
 
 if TYPE_CHECKING:
     from ..archive.sink import Sink
@@ -113,6 +114,8 @@ PARTS = {
                    'have guessed owners and modes; names that could not be restored are below lifeboat-unnamed/.\n\n'
                    '    mkdir {sh_stem} && tar -C {sh_stem} {tar} {sh_file}\n\n'
                    'A restore unpacks it with target: directory only. Copy from it what you need.\n'),
+    'secrets': ('Secrets of the engine ({names}), each value in a file of its own in secrets/, which nobody else should read. To have them\n'
+                'on a healthy host:\n\n    {load}\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
     'context': ('The folder {source} of the host, which an image was built from or an app was kept in, to look at it:\n\n'
@@ -131,7 +134,7 @@ def definition(found: Definition) -> Dict[str, Any]:
     log = found.log._replace(options=redact.values(found.log.options)) if found.log is not None else None
     volumes = dict((name, info._replace(options=redact.options(info.options))) for name, info in found.volume_settings.items())
     return to_json(found._replace(
-        env=_names(found.env), labels=redact.values(found.labels, found.env), log=log, volume_settings=volumes,
+        env=_names(found.env), labels=redact.values(found.labels, found.env), log=log, volume_settings=volumes, create_command=(),
         annotations=redact.values(found.annotations, found.env), command=tuple(redact.argv(found.command)),
         entrypoint=tuple(redact.argv(found.entrypoint)),
         health=found.health._replace(test=tuple(redact.argv(found.health.test))) if found.health is not None else None,
@@ -178,6 +181,7 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
         form = 'no-dump' if not component['file'] else 'dump' if component['file'].partition('.')[2].split('.')[0] == 'sql' else 'dump-file'
     return PARTS['single' if component.get('single') else form].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
+        names=show(', '.join(map(str, as_list(component.get('names'))))),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
         place='of ' + show(component.get('destination')) if component.get('destination') else 'each below the folders it was in',
         sh_stem=typed(os.path.basename(component['file']).split('.tar')[0] or 'open-files'),
@@ -191,8 +195,11 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
 
 def _dump(component: Dict[str, Any]) -> str:
     """What a dump has, as a part of a sentence."""
-    said = '%d tables, %d rows' % (component.get('tables') or 0, component.get('rows') or 0)
+    said = '%s, %s' % (number(component.get('tables') or 0, 'table'), number(component.get('rows') or 0, 'row'))
     missing = as_list(component.get('missing'))
+    for mark in as_list(component.get('marks')):
+        if str(mark).startswith(OTHER_IMAGE):
+            said += ', made with the server of another image, %s' % show(str(mark)[len(OTHER_IMAGE):])
     return '%s%s' % (said, ', not whole (%s)' % '; '.join(show(str(each)) for each in missing[:3]).rstrip('.') if missing else '')
 
 

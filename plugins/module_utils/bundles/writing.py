@@ -325,10 +325,10 @@ class _Work(object):
                 who, wording.text(lost.path), where, lost.message),
                 'Everything else was read; try again from a copy of the disk.'))
         if result.failures_total > 20:
-            found.append(problem('READ_ERROR', self.job.name, '%s: %d places could not be read.' % (
-                who, result.failures_total), ''))
+            found.append(problem('READ_ERROR', self.job.name, '%s: %s could not be read.' % (
+                who, wording.number(result.failures_total, 'place')), ''))
         if result.skipped_sockets:
-            found.append(problem('SOCKET_SKIPPED', self.job.name, '%s: %d sockets left out.' % (who, result.skipped_sockets),
+            found.append(problem('SOCKET_SKIPPED', self.job.name, '%s: %s left out.' % (who, wording.number(result.skipped_sockets, 'socket')),
                                  ''))
         if result.markers_total:
             found.append(problem('WHITEOUT_NAME', self.job.name, '%s: %d real files are named .wh.*, the first /%s.' % (

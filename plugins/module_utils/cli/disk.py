@@ -14,10 +14,11 @@ NOT_WITH = {'mount': 'it prints a command for a disk that stays attached; use th
 
 
 def request_of(given: Any) -> Any:
-    """The Request for the options --disk, --key-file, --nested, --scratch-dir; the passphrase is in LIFEBOAT_PASSPHRASE."""
+    """The Request for the options --disk, --key-file, --nested, --attach-layers, --scratch-dir; the passphrase is in LIFEBOAT_PASSPHRASE."""
     from ..attach.session import Request
     paths = tuple(os.path.abspath(path) for path in given.disk)
-    request = Request(paths, journal='ignore' if given.no_journal else 'replay', nested=given.nested, key_file=given.key_file or '',
+    request = Request(paths, journal='ignore' if given.no_journal else 'replay', nested=given.nested, attach_layers=given.attach_layers,
+                      key_file=given.key_file or '',
                       passphrase=os.environ.get('LIFEBOAT_PASSPHRASE', ''))
     return request._replace(scratch_dir=os.path.abspath(given.scratch_dir)) if given.scratch_dir else request
 

@@ -1,7 +1,21 @@
 """Where the tool writes: results to the standard output, everything else to the standard error."""
+import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING, Any, Container, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import show
@@ -52,6 +66,14 @@ class Output(object):
         """A document. Only ASCII is in it, so no name can do anything to a terminal."""
         import json
         self.write(json.dumps(value, indent=2 if self.terminal else None, sort_keys=False).encode('ascii') + b'\n')
+
+    def result(self, value: Dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
+        """VALUE as a document, or LINES, which are not made otherwise: what people read of it."""
+        if as_json:
+            self.json(value)
+        else:
+            for text in lines:
+                self.line(text)
 
     def flush(self) -> None:
         if not self._parts:
@@ -125,6 +147,16 @@ class Output(object):
     @property
     def err_width(self) -> Optional[int]:
         return terminal_width(self.err) if self.err_terminal else None
+
+
+@contextlib.contextmanager
+def private() -> Iterator[None]:
+    """Whatever is written meanwhile is for its owner alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _terminal(fd: int) -> bool:

@@ -93,6 +93,8 @@ def common(parser: Parser, top: bool) -> None:
                        help='attach this disk or image (raw, qcow2, vhdx, vmdk, vdi) read-only, look there, release it; may be given several times')
     group.add_argument('--key-file', metavar='FILE', default=default(None), help='key file of LUKS on --disk')
     group.add_argument('--nested', action='store_true', default=default(False), help='also attach images of disks inside --disk')
+    group.add_argument('--attach-layers', action='store_true', default=default(False),
+                       help='also mount layers of --disk that are thin devices (devicemapper)')
     group.add_argument('--no-journal', action='store_true', default=default(False),
                        help='do not replay the journals of --disk: what was written last may then be missing')
     group.add_argument('--scratch-dir', metavar='DIR', default=default(None),

@@ -5,6 +5,7 @@ on a terminal. Values come from disks and bundles: every one goes through shown(
 """
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from ..formats import wording
 from ..formats.values import as_dict, as_int, as_list, as_str
 from ..records import model
 from .output import columns, shown, wrapped
@@ -154,7 +155,7 @@ def _problems(found: List[Dict[str, Any]], width: Optional[int], paint: Callable
     for item in shown_ones:
         lines += problem(item, width, paint)
     if infos:
-        lines += ['', '%d more are only for information: -v shows them' % infos]
+        lines += ['', '%s more, only for information: -v shows them' % wording.number(infos, 'problem')]
     return lines
 
 
@@ -172,10 +173,9 @@ def problem(item: Dict[str, Any], width: Optional[int] = None, paint: Callable[[
 def _counts(facts: Dict[str, Any]) -> str:
     summary = facts['summary']
     words = ['%d %s' % (summary[name], name) for name in (model.COMPLETE, model.PARTIAL, model.LOST, model.UNSUPPORTED) if summary[name]]
-    return '%d container%s%s, %d volume%s, %d image%s' % (
-        summary['containers'], '' if summary['containers'] == 1 else 's', ' (%s)' % ', '.join(words) if words else '',
-        summary['volumes'], '' if summary['volumes'] == 1 else 's', len(facts.get('images', ())),
-        '' if len(facts.get('images', ())) == 1 else 's')
+    return '%s%s, %s, %s' % (
+        wording.number(summary['containers'], 'container'), ' (%s)' % ', '.join(words) if words else '',
+        wording.number(summary['volumes'], 'volume'), wording.number(len(facts.get('images', ())), 'image'))
 
 
 # -- what was rescued ------------------------------------------------------------------------------------------------------
@@ -206,9 +206,9 @@ def rescued(result: Dict[str, Any], width: Optional[int] = None, paint: Callable
         lines.append('... and %d more problems' % (len(problems) - PROBLEMS))
     lines += deployment(result, room, paint)
     summary = as_dict(result.get('summary'))
-    lines.append('%d bundles, %d %s, %s, %d problems' % (
-        summary.get('bundles', 0), summary.get('written', 0), 'to write' if check_mode else 'written',
-        human(summary.get('bytes', 0)), summary.get('problems', 0)))
+    lines.append('%s, %d %s, %s, %s' % (
+        wording.number(summary.get('bundles', 0), 'bundle'), summary.get('written', 0), 'to write' if check_mode else 'written',
+        human(summary.get('bytes', 0)), wording.number(summary.get('problems', 0), 'problem')))
     left = left_behind(result)
     if left:
         lines += wrapped(staying(left), room)
@@ -230,7 +230,7 @@ def deployment(result: Dict[str, Any], width: Optional[int] = None, paint: Calla
         total = as_int(said.get('differences_total')) or len(found)
         lines += ['... and %d more in deployment.json' % (total - len(rows) + 1)] if total >= len(rows) else []
     undecided = as_int(said.get('undecided_total'))
-    lines += ['%d points could not be compared; deployment.json says why' % undecided] if undecided else []
+    lines += ['%s could not be compared; deployment.json says why' % wording.number(undecided, 'point')] if undecided else []
     return lines + [''] if found else lines
 
 

@@ -176,9 +176,9 @@ def _ports(sheet: _Sheet, wanted: Service, one: Ran) -> None:
 
 def _published(asked: Port, there: Port) -> bool:
     """Is the port that was published one that was asked for?"""
-    if '-' in asked.published and there.published.isdigit():
-        low, dummy, high = asked.published.partition('-')
-        return int(low) <= int(there.published) <= int(high)
+    wanted, found = services.numbers(asked.published), services.numbers(there.published)
+    if wanted is not None and found is not None and '-' in asked.published:
+        return wanted[0] <= found[0] and found[1] <= wanted[1]
     return asked.published == there.published
 
 

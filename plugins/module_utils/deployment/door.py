@@ -20,7 +20,13 @@ LONGEST = 4096
 MOST_CLOSED = 100
 MOST_NAMES = 5000                       # of one folder
 KERNEL = (b'/proc', b'/sys', b'/dev')
+KERNEL_WHY = 'it belongs to the kernel'
 _GONE = (errno.ENOENT, errno.ENOTDIR)
+
+
+def _unread(exc: OSError) -> NotTaken:
+    """Why a path cannot be looked at."""
+    return NotTaken(MISSING if exc.errno in _GONE else UNREADABLE, metadata.describe(exc), exc.errno in (errno.EACCES, errno.EPERM))
 
 
 def below(path: bytes, folder: bytes) -> bool:
@@ -36,7 +42,8 @@ class Door(object):
         self.disk = disk
         self._own = frozenset(own)
         self._views = tuple(views)
-        self.closed: Dict[bytes, str] = {}      # what could not be looked into: path of the host, and why
+        self.closed: Dict[bytes, NotTaken] = {}     # what the search passed over: path of the host, and why
+        self.more_closed = False                # there is more than that
 
     # -- paths --------------------------------------------------------------------------------------------------------------
 
@@ -59,13 +66,32 @@ class Door(object):
         try:
             real = self.disk.resolve(path)
         except OSError as exc:
-            raise NotTaken(MISSING if exc.errno in _GONE else UNREADABLE, metadata.describe(exc))
+            raise _unread(exc)
         seen = self.disk.to_host(real)
         if any(below(seen, one) for one in KERNEL):
-            raise NotTaken(REFUSED, 'it belongs to the kernel')
+            raise NotTaken(REFUSED, KERNEL_WHY)
         if home is not None and not below(real, home):
-            raise NotTaken(REFUSED, 'a container could write what names it, and it lies outside of %s' % show(self.disk.to_host(home)))
+            raise self._outside(home)
+        if self._own and real != self.disk.place(path):
+            self._check_links(path)
         return Place(path, real, self._home(real) or home)
+
+    def _outside(self, home: bytes) -> NotTaken:
+        return NotTaken(REFUSED, 'a container could write what names it, and it lies outside of %s' % show(self.disk.to_host(home)))
+
+    def _check_links(self, path: bytes) -> None:
+        """A link in a folder that a container could write leads nowhere but into that folder. NotTaken."""
+        home: Optional[bytes] = None
+        at = b''
+        for part in path.strip(b'/').split(b'/'):
+            at += b'/' + part
+            try:
+                real = self.disk.resolve(at)
+            except OSError as exc:      # it was there a moment ago
+                raise NotTaken(UNREADABLE, metadata.describe(exc))
+            if home is not None and not below(real, home):
+                raise self._outside(home)
+            home = self._home(real)
 
     def find_named(self, text: str, base: bytes = b'') -> Place:
         """The same for a path of a label: on the host, or else in a mount of a container that has one there."""
@@ -107,10 +133,17 @@ class Door(object):
         try:
             place = self.find(text, base, home)
         except NotTaken as exc:
-            if exc.kind == UNREADABLE and len(self.closed) < MOST_CLOSED:
-                self.closed[self.absolute(text, base)] = exc.why
+            if exc.kind == UNREADABLE or exc.kind == REFUSED and exc.why != KERNEL_WHY:
+                self.pass_over(text if isinstance(text, bytes) else text.encode('utf-8', 'replace'), base, exc)
             return None
         return place if safeio.is_file(place.real) else None
+
+    def pass_over(self, name: bytes, base: bytes, exc: NotTaken) -> None:
+        """The search leaves out what lies at NAME in BASE."""
+        if len(self.closed) < MOST_CLOSED:
+            self.closed[posixpath.join(base, name)[:LONGEST]] = exc
+        else:
+            self.more_closed = True
 
     def is_folder(self, path: bytes) -> bool:
         return self.disk.is_folder(path)
@@ -156,9 +189,11 @@ class Door(object):
         try:
             found = self.disk.listdir(path)
         except OSError as exc:
-            if exc.errno not in _GONE and len(self.closed) < MOST_CLOSED:
-                self.closed[path] = metadata.describe(exc)
+            if exc.errno not in _GONE:
+                self.pass_over(path, b'', _unread(exc))
             return []
+        if len(found) > MOST_NAMES:
+            self.pass_over(path, b'', NotTaken(TOO_LARGE, 'it has %d names, and %d are the most' % (len(found), MOST_NAMES)))
         return found[:MOST_NAMES]
 
     def glob(self, path: bytes) -> Iterator[bytes]:

@@ -4,13 +4,14 @@ import json
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..disk.host import HostRoot
+from ..formats import variables
 from ..formats.wording import path_fields, show
 from ..records import model as records
 from ..records.codes import problem
 from . import compare as comparison, ran as runs
 from .collection import Collection, Taken
 from .door import Door
-from .model import CLOSED, ENV_FILE, ON_REQUEST, REFUSED, TOO_LARGE, UNREADABLE, Left, Scene, Stack
+from .model import CLOSED, ENV_FILE, ON_REQUEST, REFUSED, TOO_LARGE, UNKNOWN, UNREADABLE, Left, Scene, Stack
 from .project import Reader
 from .registry import KINDS
 
@@ -23,6 +24,7 @@ FILE = 'deployment.json'
 MOST_STACKS = 2000
 SHOWN = 200                             # rows and sentences that a result has
 NAMED = 5
+SEARCH = 'the search for deployments'
 
 
 class Given(NamedTuple):
@@ -49,7 +51,7 @@ class Deployment(NamedTuple):
     @property
     def is_empty(self) -> bool:
         """True if nothing was found that could be taken."""
-        return not self.collection.files and not self.collection.trees
+        return not self.collection.files and not self.collection.trees and not self.collection.made
 
 
 def gather(given: Given) -> Deployment:
@@ -59,7 +61,7 @@ def gather(given: Given) -> Deployment:
     collection = Collection(door, without, given.refuse_tree)
     scene = Scene(door, tuple(container for container, dummy in given.containers), tuple(given.volumes), given.whole, given.credentials)
     rans = {container.id: runs.ran(container, image) for container, image in given.containers}
-    stacks = _stacks(scene)
+    stacks = _stacks(scene, collection)
     entries, rows, undecided, compared = [], [], [], []
     for stack, containers, others in _claimed(stacks, rans):
         found, made = _take(collection, stack, containers, others, given.whole)
@@ -68,13 +70,15 @@ def gather(given: Given) -> Deployment:
             rows.extend(found.rows)
             undecided.extend(found.undecided)
             compared.extend(found.compared)
-    for path, why in sorted(door.closed.items()):
-        collection.leave(Left(show(path), CLOSED, why, 'the search for deployments'))
+    for path, exc in sorted(door.closed.items()):
+        collection.leave(Left(show(path), CLOSED if exc.denied else exc.kind, exc.why, SEARCH))
+    if door.more_closed:
+        collection.leave(Left('(more)', TOO_LARGE, 'more than %d files and folders could not be looked into' % len(door.closed), SEARCH))
     document = {
         'schema_version': SCHEMA_VERSION, 'deployments': entries, 'differences': rows[:comparison.MOST_ROWS], 'undecided': undecided[:comparison.MOST_ROWS],
         'compared': compared, 'containers': [runs.to_json(rans[ident]) for ident in sorted(rans, key=lambda one: rans[one].name) if rans[ident].project],
         'left_out': [dict(item._asdict()) for item in collection.left], 'left_out_total': collection.left_total}
-    short = any(item.kind in (UNREADABLE, TOO_LARGE) for item in collection.left)
+    short = collection.left_total > len(collection.left) or any(item.kind in (UNREADABLE, TOO_LARGE, UNKNOWN) for item in collection.left)
     return Deployment(collection, document, tuple(_problems(collection, rows)), _fingerprint(collection, document),
                       records.PARTIAL if short else records.COMPLETE)
 
@@ -97,7 +101,7 @@ def _mounted(given: Given) -> Tuple[List[bytes], List[Tuple[str, bytes]], Set[by
 # -- stacks -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _stacks(scene: Scene) -> List[Stack]:
+def _stacks(scene: Scene, collection: Collection) -> List[Stack]:
     """What all kinds find. The same files are one Stack, whoever tells of them."""
     found: Dict[Any, Stack] = {}
     for kind in KINDS:
@@ -105,6 +109,7 @@ def _stacks(scene: Scene) -> List[Stack]:
             continue
         for number, stack in enumerate(kind.find(scene)):
             if number >= MOST_STACKS:
+                collection.leave(Left(kind.name, TOO_LARGE, 'there are more than %d of them' % MOST_STACKS, SEARCH))
                 break
             key: Any = tuple(place.path for place in stack.compose) or (kind.name, stack.name, stack.base, len(found))
             found[key] = _joined(found[key], stack) if key in found else stack
@@ -154,7 +159,10 @@ def _take(collection: Collection, stack: Stack, containers: List[runs.Ran], othe
     if not stack.compose:
         return None, None
     if stack.env and stack.kind != 'compose':
-        lines = ''.join("%s='%s'\n" % (name, value.replace("'", "\\'")) for name, value in sorted(stack.env.items()))
+        lines = ''.join('%s=%s\n' % (name, variables.quoted(value)) for name, value in sorted(stack.env.items()) if variables.is_name(name))
+        for name in sorted(stack.env):
+            if not variables.is_name(name):
+                collection.leave(Left(show(name)[:200], REFUSED, 'it is no name of a variable', by))
         made = collection.make('%s-%s' % (stack.kind, stack.name), lines.encode('utf-8', 'surrogateescape'), ENV_FILE, by)
     project = Reader(collection, stack).project()
     return comparison.compare(project, containers, whole, others) if containers else None, made
@@ -201,7 +209,7 @@ def _problems(collection: Collection, rows: List[Dict[str, str]]) -> List['Probl
     if left:
         named = '; '.join('%s (%s)' % (item.path, item.why) for item in left[:NAMED])
         more = total - NAMED
-        short = any(item.kind in (UNREADABLE, TOO_LARGE, REFUSED, CLOSED) for item in left)
+        short = any(item.kind in (UNREADABLE, TOO_LARGE, REFUSED, CLOSED, UNKNOWN) for item in left)
         found.append(problem(
             'DEPLOYMENT_INCOMPLETE', NAME, '%d file%s that labels, compose files or units name %s not taken: %s%s.' % (
                 total, '' if total == 1 else 's', 'was' if total == 1 else 'were', named,

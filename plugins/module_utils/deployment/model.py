@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from .door import Door
 
 # why a file is not taken
-MISSING, REFUSED, UNREADABLE, TOO_LARGE, ELSEWHERE, CLOSED, ON_REQUEST = (
-    'missing', 'refused', 'unreadable', 'too large', 'elsewhere', 'not looked into', 'on request')
+MISSING, REFUSED, UNREADABLE, TOO_LARGE, ELSEWHERE, CLOSED, ON_REQUEST, UNKNOWN = (
+    'missing', 'refused', 'unreadable', 'too large', 'elsewhere', 'not looked into', 'on request', 'not understood')
 
 # what a file is
 COMPOSE, ENV_FILE, DOCKERFILE, SECRET, CONFIG, UNIT, SCRIPT, TEMPLATE, SETTINGS = (
@@ -18,11 +18,12 @@ CONFIDENTIAL = frozenset((ENV_FILE, SECRET, SETTINGS))
 
 
 class NotTaken(Exception):
-    """A file, or a folder, that is not taken. `kind` is one of the words above, `why` a clause."""
+    """A file, or a folder, that is not taken. `kind` is one of the words above, `why` a clause. `denied`: only another user may see it, which is no
+    damage."""
 
-    def __init__(self, kind: str, why: str) -> None:
+    def __init__(self, kind: str, why: str, denied: bool = False) -> None:
         Exception.__init__(self, why)
-        self.kind, self.why = kind, why
+        self.kind, self.why, self.denied = kind, why, denied
 
 
 class Place(NamedTuple):

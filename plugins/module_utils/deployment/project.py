@@ -10,10 +10,13 @@ from ..formats.wording import show
 from . import service as services
 from .collection import Collection, shown
 from .door import elsewhere
-from .model import COMPOSE, CONFIG, DOCKERFILE, ENV_FILE, SECRET, NotTaken, Place, Stack, note
+from .model import COMPOSE, CONFIG, DOCKERFILE, ENV_FILE, SECRET, TOO_LARGE, UNKNOWN, NotTaken, Place, Stack, note
 
 DEEPEST = 5                             # of include and extends
 MOST_FILES = 100                        # compose files of one project
+MOST_VALUES = 200000                    # variables, ports and mounts of all its services
+TAGS = ('!reset', '!override')          # of Compose 2.24 and later
+LAYOUT = 'oci-layout://'
 BESIDE = (b'.env', b'Dockerfile', b'compose.override.yaml', b'compose.override.yml', b'docker-compose.override.yml', b'docker-compose.override.yaml')
 
 
@@ -45,8 +48,10 @@ class Reader(object):
         self.collection, self.door, self.stack = collection, collection.door, stack
         self.documents: List[Document] = []
         self.unread: List[str] = []
-        self.env: Dict[bytes, Optional[EnvFile]] = {}
+        self._env: Dict[Tuple[bytes, int], Any] = {}    # by file, and by what its variables are replaced from
         self._seen: Set[bytes] = set()
+        self._extended: Dict[bytes, Optional[Document]] = {}
+        self._values_left = MOST_VALUES
 
     def project(self) -> Project:
         stack = self.stack
@@ -93,7 +98,10 @@ class Reader(object):
 
     def _read(self, place: Place, folder: str, base: bytes, lookup: Lookup, depth: int) -> Optional[Document]:
         """Read a compose file and those that it includes."""
-        if depth > DEEPEST or len(self._seen) >= MOST_FILES or place.path in self._seen:
+        if place.path in self._seen:
+            return None
+        if depth > DEEPEST or len(self._seen) >= MOST_FILES:
+            self._too_many(place)
             return None
         self._seen.add(place.path)
         document = self._parse(place, folder, base, lookup)
@@ -104,19 +112,28 @@ class Reader(object):
         self.documents.append(document)
         return document
 
+    def _too_many(self, place: Place) -> None:
+        why = 'more than %d files, or %d below each other, are included or extended' % (MOST_FILES, DEEPEST)
+        self.collection.leave(note(place.path, NotTaken(TOO_LARGE, why), self._by()))
+        self.unread.append('%s is left out: %s' % (shown(place), why))
+
     def _parse(self, place: Place, folder: str, base: bytes, lookup: Lookup) -> Optional[Document]:
         data = self.collection.take(place, COMPOSE, self._by())
         if data is None:
             self.unread.append('%s is left out' % shown(place))
             return None
         try:
-            value = yamlread.loads(data.decode('utf-8'))
+            value, tagged = yamlread.loads_tagged(data.decode('utf-8'), TAGS)
             if not isinstance(value, dict):
                 raise yamlread.YamlError(1, 'no mapping')
         except (UnicodeDecodeError, yamlread.YamlError) as exc:
             self.unread.append('%s is not read: %s' % (shown(place), show(exc)))
+            self.collection.leave(note(place.path, NotTaken(UNKNOWN, 'it is taken, and what it names is not, since it is not understood: %s' % show(exc)),
+                                       self._by()))
             self._beside(place)
             return None
+        if tagged:                      # what it names is taken; how it is laid over the files before it is not followed here
+            self.unread.append('%s uses %s' % (shown(place), ' or '.join(TAGS)))
         return Document(place, services.interpolated(value, lookup), folder, base, lookup)
 
     def _beside(self, place: Place) -> None:
@@ -126,6 +143,11 @@ class Reader(object):
 
     def _include(self, document: Document, item: Any, depth: int) -> None:
         entry = item if isinstance(item, dict) else {'path': item}
+        remote = [path for path in _texts(entry.get('path')) if elsewhere(path) is not None]
+        if remote:                      # of a registry or a repository
+            self._is_elsewhere(document, remote[0])
+            self.unread.append('%s includes %s' % (shown(document.place), show(remote[0])))
+            return
         places = [self._find(document, path) for path in _texts(entry.get('path'))]
         if not places or places[0] is None or any(place is None for place in places):
             self.unread.append('an include of %s is left out' % shown(document.place))
@@ -185,6 +207,8 @@ class Reader(object):
             for reference in services.env_references(as_dict(value).get('env_file'), []):
                 self._env_reference(document, reference)
             self._build(document, name, as_dict(value).get('build'))
+            for path in _texts(as_dict(value).get('label_file')):
+                self._take(document, path, CONFIG)
             self._extends_file(document, as_dict(value).get('extends'))
         for section, role in (('secrets', SECRET), ('configs', CONFIG)):
             for value in as_dict(document.content.get(section)).values():
@@ -201,14 +225,27 @@ class Reader(object):
         if reference.required or self.door.maybe(reference.path, document.base, document.place.home) is not None:
             self._take(document, reference.path, ENV_FILE)
 
+    def _is_elsewhere(self, document: Document, text: str) -> bool:
+        """Is TEXT no place of this host? It is noted then."""
+        refused = elsewhere(text)
+        if refused is not None:
+            self.collection.leave(note(text, refused, shown(document.place)))
+        return refused is not None
+
     def _build(self, document: Document, name: str, value: Any) -> None:
         about = value if isinstance(value, dict) else {'context': value}
+        for key, text in _pairs(about.get('additional_contexts')):
+            if text.startswith(LAYOUT):
+                text = text[len(LAYOUT):]
+            # others are images and services
+            elif text.startswith(('docker-image:', 'service:', 'target:')) or self._is_elsewhere(document, text):
+                text = ''
+            if text:
+                place = self._find(document, text)
+                if place is not None:
+                    self.collection.take_tree(place, '%s-%s-%s' % (self.stack.project or self.stack.name, name, key), shown(document.place))
         context = services.text_of(about.get('context')) or ('.' if isinstance(value, dict) else '')
-        if not context:
-            return
-        refused = elsewhere(context)
-        if refused is not None:
-            self.collection.leave(note(context, refused, shown(document.place)))
+        if not context or self._is_elsewhere(document, context):
             return
         place = self._find(document, context)
         if place is None:
@@ -248,7 +285,10 @@ class Reader(object):
         found: Dict[str, services.Service] = {}
         for document in self.documents:
             for name, value in as_dict(document.content.get('services')).items():
+                if self._values_left < 0:
+                    return dict(found, **{name: services.Service(undecided=('the project has more than %d values' % MOST_VALUES,))})
                 made = self._with_env(document, self._service(document, value, 0))
+                self._values_left -= len(made.environment) + len(made.from_files) + len(made.ports) + len(made.mounts)
                 found[name] = services.over(found[name], made) if name in found else made
         return found
 
@@ -263,12 +303,25 @@ class Reader(object):
         path = services.text_of(as_dict(extends).get('file'))
         if path:
             place = self._find(document, path)
-            base = posixpath.dirname(place.path) if place is not None else b''
-            source = self._parse(place, self._beyond(document, base), base, document.lookup) if place is not None else None
+            source = self._extended_file(document, place) if place is not None else None
         known = as_dict(source.content.get('services')) if source is not None else {}
         if source is None or name not in known or depth > DEEPEST:
             return made._replace(undecided=made.undecided + ('the service that it extends was not found',))
         return services.over(self._with_env(source, self._service(source, known[name], depth + 1)), made)
+
+    def _extended_file(self, document: Document, place: Place) -> Optional[Document]:
+        """The file of a service that another one extends, read once; what it names is taken too."""
+        if place.path not in self._extended:
+            self._extended[place.path] = None
+            if len(self._extended) > MOST_FILES:
+                self._too_many(place)
+                return None
+            base = posixpath.dirname(place.path)
+            found = self._parse(place, self._beyond(document, base), base, document.lookup)
+            self._extended[place.path] = found
+            if found is not None:
+                self._references(found)
+        return self._extended[place.path]
 
     def _with_env(self, document: Document, made: services.Service) -> services.Service:
         """The same with the variables of its env files; names without a value get that of the project."""
@@ -296,13 +349,25 @@ class Reader(object):
         place = self.door.maybe(reference.path, document.base, document.place.home)
         if place is None:
             return Undecided('%s is missing' % show(reference.path)) if reference.required else EnvFile({})
-        try:
-            found = variables.env_file(self.door.read(place), document.lookup)
-        except NotTaken as exc:
-            return Undecided('%s: %s' % (show(reference.path), exc.why))
+        key = (place.path, id(document.lookup))
+        if key not in self._env:
+            try:
+                self._env[key] = variables.env_file(self.door.read(place), document.lookup)
+            except NotTaken as exc:
+                self._env[key] = Undecided('%s: %s' % (show(reference.path), exc.why))
+        found = self._env[key]
+        if isinstance(found, Undecided):
+            return found
         if reference.raw and found is not None and any('$' in str(value) or '"' in str(value) for value in found.values.values()):
             return Undecided('%s has the format raw' % show(reference.path))
         return found if found is not None else Undecided('%s is no env file' % show(reference.path))
+
+
+def _pairs(value: Any) -> List[Tuple[str, str]]:
+    """(name, text) of a mapping, or of a list of NAME=TEXT."""
+    found = [(name, services.text_of(item)) for name, item in value.items()] if isinstance(value, dict) else [
+        item.partition('=')[::2] for item in _texts(value)]
+    return [(name, text) for name, text in found if text]
 
 
 def _texts(value: Any) -> List[str]:

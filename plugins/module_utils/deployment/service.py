@@ -5,13 +5,14 @@ import shlex
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..formats.values import NOTHING, as_dict, as_list
-from ..formats.variables import Lookup, Text, Undecided, expand
+from ..formats.variables import Lookup, Room, Text, Undecided
 from ..formats.yamlread import Odd, resolve
 
-MOST_PORTS = 2000                       # of one range
+MOST_PORTS = 2000                       # of one service
 DEEPEST = 30
 Words = Union[None, Tuple[str, ...], Undecided]
-_PORT = re.compile(r'(?:(?:(\[[0-9A-Fa-f:.%]+\]|[0-9.]*):)?([0-9]*(?:-[0-9]+)?):)?([0-9]+(?:-[0-9]+)?)(?:/([a-z]+))?\Z')
+_PORT = re.compile(r'(?:(?:(\[[0-9A-Fa-f:.%]+\]|[0-9.]*):)?([0-9]{0,5}(?:-[0-9]{1,5})?):)?([0-9]{1,5}(?:-[0-9]{1,5})?)(?:/([a-z]+))?\Z')
+_PUBLISHED = re.compile(r'([0-9]{1,5})(?:-([0-9]{1,5}))?\Z')
 
 
 class Port(NamedTuple):
@@ -53,16 +54,17 @@ class Service(NamedTuple):
     undecided: Tuple[str, ...] = ()     # clauses
 
 
-def interpolated(value: Any, lookup: Lookup, depth: int = 0) -> Any:
-    """A value of yamlread.loads() with its variables replaced; Undecided where that cannot be done."""
+def interpolated(value: Any, lookup: Lookup, depth: int = 0, room: Optional[Room] = None) -> Any:
+    """A value of yamlread.loads() with its variables replaced; Undecided where that cannot be done. ROOM: for all that is replaced."""
+    room = Room() if room is None else room
     if depth > DEEPEST:
         return Undecided('it is nested too deep')
     if isinstance(value, str):
-        return expand(value, lookup) if '$' in value else value
+        return room.expand(value, lookup) if '$' in value else value
     if isinstance(value, dict):
-        return {key: interpolated(item, lookup, depth + 1) for key, item in value.items()}
+        return {key: interpolated(item, lookup, depth + 1, room) for key, item in value.items()}
     if isinstance(value, list):
-        return [interpolated(item, lookup, depth + 1) for item in value]
+        return [interpolated(item, lookup, depth + 1, room) for item in value]
     return value
 
 
@@ -193,9 +195,19 @@ def _ports(value: Any, undecided: List[str]) -> List[Port]:
         made = _long_port(item) if isinstance(item, dict) else short_ports(scalar(item))
         if isinstance(made, Undecided):
             undecided.append('ports: %s' % made.why)
+        elif len(found) + len(made) > MOST_PORTS:
+            undecided.append('ports: there are more than %d' % MOST_PORTS)
+            break
         else:
-            found.extend(one for one in made if one not in found)
+            known = frozenset(found)
+            found.extend(one for one in made if one not in known)
     return found
+
+
+def numbers(text: str) -> Optional[Tuple[int, int]]:
+    """(first, last) of a published port, or of a range of ports; None for what is neither."""
+    match = _PUBLISHED.match(text)
+    return (int(match.group(1)), int(match.group(2) or match.group(1))) if match else None
 
 
 def _long_port(item: Dict[str, Any]) -> Union[List[Port], Undecided]:

@@ -5,6 +5,8 @@ mysqldump writes line feeds within a value as an escape, so a line never ends in
 import re
 from typing import Callable, Dict, Match, Optional, Tuple
 
+from ..disk.errors import LifeboatError
+
 _NAME = br'`((?:[^`]|``)+)`'
 _USE = re.compile(br'USE %b;' % _NAME)
 _CREATE = re.compile(br'CREATE TABLE (?:IF NOT EXISTS )?%b \(' % _NAME)
@@ -12,6 +14,7 @@ _INSERT = re.compile(br'INSERT (?:IGNORE )?INTO %b (?:\((?:`(?:[^`]|``)+`(?:, *)
 _STRING = re.compile(br"'[^'\\]*(?:\\.[^'\\]*)*'", re.DOTALL)
 _DELIMITER = re.compile(br'DELIMITER (\S+)')
 _LAST_WORDS = re.compile(br'-- Dump completed')
+MAX_TABLES = 1000000                    # each is remembered
 MAX_LINE = 1 << 28                      # bytes of a line that are held to count its rows
 
 Table = Tuple[str, str]                 # database, table
@@ -75,7 +78,10 @@ class Counter(object):
             self._database = _plain(found.group(1))
 
     def _named(self, found: Match[bytes]) -> Table:
-        return self._database, _plain(found.group(1))
+        table = self._database, _plain(found.group(1))
+        if len(self.rows) >= MAX_TABLES and table not in self.rows:
+            raise LifeboatError('The dump has more than %d tables' % MAX_TABLES)
+        return table
 
     def _values(self, line: bytes) -> None:
         """Rows: each has one parenthesis outside of quotes."""

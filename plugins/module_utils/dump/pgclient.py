@@ -1,6 +1,7 @@
 """What a running PostgreSQL in the view is asked, by the psql of its image."""
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+from ..formats.values import count_of
 from .room import MAX_SAID, Room
 
 PLACE = ('-h', '/run/lifeboat', '-p', '5432')
@@ -34,14 +35,19 @@ class Client(object):
             # one that fails does not end the others, so each says which it is
             script = ''.join('select %d, count(*) from only %s;\n' % (number, place(*table)) for number, table in enumerate(batch))
             for number, rows in self._rows(database, 2, [], script.encode('utf-8', 'surrogateescape')) or []:
-                if number.isdigit() and rows.isdigit() and int(number) < len(batch):
-                    found[batch[int(number)]] = int(rows)
+                which, counted = count_of(number), count_of(rows)
+                if which is not None and counted is not None and which < len(batch):
+                    found[batch[which]] = counted
         return found
 
     def _rows(self, database: str, columns: int, options: List[str], data: Optional[bytes]) -> Optional[List[List[str]]]:
         """Names may have any character but NUL, so that is what separates."""
         said = bytearray()
-        status = self.room.stream(self.argv('psql', '-X', '-q', '-A', '-t', '-z', '-0', '-d', connection(database), *options), said.extend, data,
+
+        def take(piece: bytes) -> None:
+            if len(said) <= MAX_SAID:   # it is a program of the image, and may print without an end
+                said.extend(piece)
+        status = self.room.stream(self.argv('psql', '-X', '-q', '-A', '-t', '-z', '-0', '-d', connection(database), *options), take, data,
                                   PGOPTIONS=SETTINGS)
         if status or len(said) > MAX_SAID:
             return None

@@ -1,6 +1,7 @@
 """What a driver of a database works with inside a view: it starts programs of the image, without any privilege, and writes the dump."""
 import os
 import resource
+import select
 import signal
 import stat
 import struct
@@ -8,6 +9,7 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from ..archive import removal
 from . import kernel, seccomp, view
 
 NOBODY = 65533                          # stands for root as the owner of a data folder: no program of an image runs as root
@@ -191,6 +193,36 @@ class Room(object):
                 child.kill()
                 child.wait()
 
+    def piped(self, argv: List[str], pipe: str, take: Callable[[bytes], Any]) -> Tuple[int, bytes]:
+        """Run a program that writes into the file PIPE, which is a named pipe of ours: TAKE gets it -> (exit status, what it said besides, at
+        most MAX_SAID bytes)."""
+        if not os.path.lexists(pipe):
+            os.mkfifo(pipe, 0o600)
+            os.chown(pipe, *self.owner)
+        # open for writing too: it has no end before the program has one, and the program finds a reader
+        fd = os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        child: Any = self._spawn(argv, subprocess.DEVNULL, subprocess.PIPE, stderr=subprocess.STDOUT)
+        said = bytearray()
+        try:
+            sources = [fd, child.stdout.fileno()]
+            while len(sources) > 1 or select.select(sources, [], [], 0)[0]:
+                for ready in select.select(sources, [], [])[0]:
+                    piece = os.read(ready, PIECE)
+                    if ready == fd:
+                        take(piece)
+                    elif not piece:
+                        sources.remove(ready)
+                    elif len(said) < MAX_SAID:
+                        said.extend(piece)
+                        os.write(self._log, piece)
+            return child.wait(), bytes(said)
+        finally:
+            os.close(fd)
+            child.stdout.close()
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
     def fork(self, work: Callable[[], Any]) -> int:
         """Call WORK() of ours in a process without privileges -> its exit status: 0, or 1 if it raised."""
         child = os.fork()
@@ -206,10 +238,11 @@ class Room(object):
                 os._exit(status)
         return os.waitpid(child, 0)[1]
 
-    def _spawn(self, argv: List[str], stdin: int, stdout: int, environment: Optional[Dict[str, str]] = None) -> subprocess.Popen:
+    def _spawn(self, argv: List[str], stdin: int, stdout: int, environment: Optional[Dict[str, str]] = None,
+               stderr: Optional[int] = None) -> subprocess.Popen:
         # pylint: disable-next=ansible-bad-function,subprocess-popen-preexec-fn
         return subprocess.Popen(argv, env=dict(self.environment, **(environment or {})), preexec_fn=self._drop, cwd='/tmp', close_fds=True,
-                                stdin=stdin, stdout=stdout, stderr=self._log, bufsize=0)
+                                stdin=stdin, stdout=stdout, stderr=self._log if stderr is None else stderr, bufsize=0)
 
     def _drop(self) -> None:
         """In the child: give up every privilege, for good."""
@@ -244,10 +277,11 @@ def _feed(child: Any, data: bytes) -> None:
 
 def _give(folder: bytes) -> None:
     """Give what root owns below FOLDER to nobody, without following links."""
-    os.chown(folder, NOBODY, NOBODY)
-    for here, folders, names in os.walk(folder):
-        for name in folders + names:
-            path = os.path.join(here, name)
-            st = os.lstat(path)
+    for fd, names in removal.folders(folder):
+        if os.fstat(fd).st_uid == 0:
+            os.chown(fd, NOBODY, os.fstat(fd).st_gid or NOBODY)
+        for name in names:
+            st = os.lstat(name, dir_fd=fd)
             if st.st_uid == 0:
-                os.chown(path, NOBODY, st.st_gid or NOBODY, follow_symlinks=False)
+                os.chown(name, NOBODY, st.st_gid or NOBODY, dir_fd=fd, follow_symlinks=False)
+    os.chown(folder, NOBODY, NOBODY)

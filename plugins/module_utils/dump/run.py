@@ -20,7 +20,7 @@ from ..engines import api
 from ..formats import redact, wording
 from ..records import model, selection
 from ..records.codes import problem
-from . import box, find, registry, unpacked, view
+from . import box, find, programs, registry, unpacked, view
 from .room import Limits, Refused, Room
 from .target import Kind, Target
 
@@ -44,6 +44,10 @@ COUNTS, NONE = 'counts', 'none'
 FAILED = 'failed'
 NOT_NAME = re.compile(r'[^A-Za-z0-9_.-]')
 MAX_COUNTS = 20000                      # tables in a result
+MAX_UNPACKED = 5                        # images of other bundles that are unpacked to be tried
+NO_OTHER = 'no other image of the host has the same server for its data'
+NONE_OTHER = 'another image is not used for this kind of database'
+LAYERS_LOST = 'layers of the container are missing, so its programs are not there'
 NEXT_STEPS = {
     'DUMP_BUNDLE_REFUSED': 'docker_bundle_info says what is wrong with a bundle. Rescue again, or copy it again.',
     'DUMP_FOREIGN_ARCH': 'Rescue the data and restore them on a host with that processor.',
@@ -81,7 +85,8 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
     problems: List[model.Problem] = []
     dumps: List[Dict[str, Any]] = []
     number, seen, done = 0, {}, set()
-    for path in reading.find_bundles(request.path):
+    paths = reading.find_bundles(request.path)
+    for path in paths:
         if fsinfo.lies_inside(request.dest, path):
             raise LifeboatError('dest %s lies inside the bundle %s, which must stay as it is' % (wording.text(request.dest), wording.text(path)))
         code, why = 'DUMP_BUNDLE_REFUSED', ''
@@ -91,7 +96,8 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
                     selection.matches(each, source.id, source.name) for each in request.containers):
                 continue
             number += 1
-            with unpacked.opened(source, request.scratch_dir or SCRATCH) as (host, record):
+            others = functools.partial(_other_images, paths, source, seen)
+            with unpacked.opened(source, request.scratch_dir or SCRATCH, others) as (host, record):
                 folder = _host_folder(request, path)
                 if (folder, _folder_name(record)) in done:
                     raise LifeboatError('another bundle of the same container was dumped before it; give the path of one bundle')
@@ -112,6 +118,25 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
         raise LifeboatError('; '.join([item.message for item in problems[:3]]) or 'No database that can be dumped was found in %d bundles of containers'
                             % number)
     return _result(dumps, problems)
+
+
+def _other_images(paths: List[bytes], own: sources.Source, seen: Dict[Tuple[int, int, int, int], str]) -> Iterator[sources.Source]:
+    """Other bundles of the same host out of PATHS that have an image, verified, the likeliest first; each image once. SEEN: see sources.read()."""
+    found = []
+    for path in paths:
+        if path != own.info.path and os.path.dirname(path) == os.path.dirname(own.info.path):
+            info = reading.inspect_bundle(path, False)
+            source = sources.of_info(info) if not info.differences else None
+            if source is not None and source.kind == 'container' and (source.of('image') or source.of('rootfs')):
+                found.append(source)
+    called = programs.repository(own.definition.image)
+    found.sort(key=lambda source: programs.repository(source.definition.image) != called)
+    images = {source.image_digest or source.id: source for source in reversed(found)}
+    for source in sorted(images.values(), key=found.index)[:MAX_UNPACKED]:
+        try:
+            yield sources.read(source.info.path, None, seen)
+        except LifeboatError:           # it is told when its own turn comes
+            continue
 
 
 def dump(host: Any, request: Request) -> Dict[str, Any]:
@@ -187,31 +212,29 @@ def one(host: Any, request: Request, codec: compress.Codec, files: 'Files', data
     if reason is not None:
         return refuse(*reason)
     try:
-        scratch, size, in_memory = _scratch(host, request, database, kind)
+        offers = programs.of(host, database, kind)
+    except Refused as exc:
+        return refuse(exc.code, str(exc))
+    if not offers:
+        why = getattr(database.root, 'why_lost', '') or LAYERS_LOST
+        return refuse('DUMP_LAYERS_LOST', '%s; %s' % (why, NO_OTHER if kind.other_image else NONE_OTHER))
+    if not any(not offer.layers or programs.usable(offer.layers) for offer in offers):
+        return refuse('DUMP_UNSAFE_HERE', 'the kernel cannot show layers of this storage driver (%s)' % ', '.join(
+            sorted({layer.encoding for layer in offers[0].layers})))
+    try:
+        scratch = _scratch(host, request, database, kind)
     except LifeboatError as exc:
         return refuse('DUMP_NO_SPACE', str(exc))
     if request.check_mode:
         entry.update(status=model.COMPLETE, marks=['would be dumped in a view of %s in %s' % (
-            human(size), 'memory' if in_memory else wording.text(scratch))])
+            human(scratch.size), 'memory' if scratch.in_memory else wording.text(scratch.folder))] + (
+                [reading.OTHER_IMAGE + 'one of %d images of the host, if it has the same server' % len(offers)] if offers[0].image else []))
         return entry
     stem = '%s-%d' % (database.engine, number)
-    for attempt in range(kind.attempts):
-        writer = _Writer(codec, files, stem + kind.suffix)
-        try:
-            ended = _attempt(request, database, kind, attempt, (scratch, size, in_memory), writer.take)
-            code = ended.result.get('code')
-            if code == '':
-                raise RuntimeError(ended.result.get('error'))
-            if code is None:
-                _keep(entry, request, writer, ended)
-        finally:
-            writer.abort()
-        log = redact.text(wording.text(ended.log))
-        entry.update(seconds=round(entry['seconds'] + ended.seconds, 1), log=wording.show(log[-2000:]))
-        if code is None:
-            break
-        if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT'):
-            return refuse(code, str(ended.result.get('error')))
+    try:
+        code, ended = _each_image(request, database, kind, offers, scratch, _Place(codec, files, stem), entry)
+    except Refused as exc:
+        return refuse(exc.code, str(exc))
     _log(files, stem, ended.log)
     if code is not None:
         return refuse(code, str(ended.result.get('error')))
@@ -231,17 +254,18 @@ def _reason(database: find.Database) -> Optional[Tuple[str, str]]:
         return 'DUMP_CONTAINER_RUNS', 'the container runs (process %d)' % pid
     if database.root.liveness.state == api.RUNNING and container.state.get('running'):
         return 'DUMP_CONTAINER_RUNS', 'the engine runs and says that the container does'
-    stack = container.stack
-    if stack is None or not stack.known():
-        return 'DUMP_LAYERS_LOST', 'layers of the container are missing, so its programs are not there'
-    encodings = {layer.encoding for layer in stack.view()}
-    if encodings == {model.PLAIN} or encodings <= {model.OVERLAY} or encodings <= {model.OVERLAY_USER}:
-        return None
-    return 'DUMP_UNSAFE_HERE', 'the kernel cannot show layers of this storage driver (%s)' % ', '.join(sorted(encodings))
+    return None
 
 
-def _scratch(host: Any, request: Request, database: find.Database, kind: Kind) -> Tuple[bytes, int, bool]:
-    """(folder, bytes, whether in memory) for the view of a database. LifeboatError where there is no room."""
+class _Scratch(NamedTuple):
+    """Where what recovery changes goes."""
+    folder: bytes
+    size: int
+    in_memory: bool
+
+
+def _scratch(host: Any, request: Request, database: find.Database, kind: Kind) -> _Scratch:
+    """That of the view of a database. LifeboatError where there is no room."""
     size = int(database.bytes * (SHARE + kind.extra)) + RESERVE
     if request.scratch_size:
         if request.scratch_size < database.bytes:
@@ -251,10 +275,10 @@ def _scratch(host: Any, request: Request, database: find.Database, kind: Kind) -
     if os.geteuid() != 0:
         if size > _available() // 2:
             raise LifeboatError('it needs %s; an ordinary user has the view in memory, and that is more than half of what is free' % human(size))
-        return folder or SCRATCH, size, True
+        return _Scratch(folder or SCRATCH, size, True)
     if folder is None:
         if size <= _available() // 2:
-            return SCRATCH, size, True
+            return _Scratch(SCRATCH, size, True)
         folder = SCRATCH
         if any(fsinfo.same_file_system(folder, source) for root in host.roots for source in root.places()):
             raise LifeboatError('it needs %s; that is more than half of the free memory, and %s is on the disk of the data' % (
@@ -266,7 +290,7 @@ def _scratch(host: Any, request: Request, database: find.Database, kind: Kind) -
     free = fsinfo.free(folder).bytes
     if free < size:
         raise LifeboatError('it needs %s, and %s has %s' % (human(size), wording.text(folder), human(free)))
-    return folder, size, False
+    return _Scratch(folder, size, False)
 
 
 def _available() -> int:
@@ -275,23 +299,70 @@ def _available() -> int:
     return int(found.group(1)) * 1024 if found else 0
 
 
-def _attempt(request: Request, database: find.Database, kind: Kind, attempt: int, scratch: Tuple[bytes, int, bool],
+class _Place(NamedTuple):
+    """Where the files of one database go; `stem`: how their names begin."""
+    codec: compress.Codec
+    files: 'Files'
+    stem: str
+
+
+def _each_image(request: Request, database: find.Database, kind: Kind, offers: List[programs.Programs], scratch: _Scratch, place: _Place,
+                entry: Dict[str, Any]) -> Tuple[Optional[str], box.Ended]:
+    """_tries() with each of OFFERS until one fits -> (code of what went wrong, or None, how the last one ended). Raises Refused."""
+    for offer in offers:
+        code, ended = _tries(request, database, kind, offer, scratch, place, entry)
+        if offer.image and code in programs.UNFIT:
+            continue
+        if code not in (None, 'DUMP_SERVER_FAILED', 'DUMP_TIMEOUT'):
+            raise Refused(code, str(ended.result.get('error')))
+        if offer.image:
+            entry['marks'].append(reading.OTHER_IMAGE + wording.show(offer.image))
+        if code is None and offer.lacking:
+            entry['missing'] += offer.lacking
+            entry['status'] = model.PARTIAL
+        return code, ended
+    raise Refused('DUMP_LAYERS_LOST', '%s; %s (%d were tried)' % (getattr(database.root, 'why_lost', '') or LAYERS_LOST, NO_OTHER, len(offers)))
+
+
+def _tries(request: Request, database: find.Database, kind: Kind, offer: programs.Programs, scratch: _Scratch, place: _Place,
+           entry: Dict[str, Any]) -> Tuple[Optional[str], box.Ended]:
+    """Each attempt that the KIND has, until one is no failure of the server -> (code, how it ended)."""
+    for attempt in range(kind.attempts):
+        writer = _Writer(place.codec, place.files, place.stem + kind.suffix)
+        try:
+            ended = _attempt(request, database, kind, attempt, offer, scratch, writer.take)
+            code = ended.result.get('code')
+            if code == '':
+                raise RuntimeError(ended.result.get('error'))
+            if code is None:
+                _keep(entry, request, writer, ended)
+        finally:
+            writer.abort()
+        entry.update(seconds=round(entry['seconds'] + ended.seconds, 1), log=wording.show(redact.text(wording.text(ended.log))[-2000:]))
+        if code not in ('DUMP_SERVER_FAILED', 'DUMP_TIMEOUT'):
+            break
+    return code, ended
+
+
+def _attempt(request: Request, database: find.Database, kind: Kind, attempt: int, offer: programs.Programs, scratch: _Scratch,
              deliver: Callable[[bytes], None]) -> box.Ended:
     """One try in a fresh view -> box.Ended."""
-    container = database.container
-    folder, size, in_memory = scratch
-    work = tempfile.mkdtemp(prefix=b'.lifeboat-dump-', dir=folder)
-    os.chmod(work, 0o711)               # programs of the image run as other users
+    works = [tempfile.mkdtemp(prefix=b'.lifeboat-dump-', dir=scratch.folder) for dummy in range(1 if offer.layers else 2)]
     try:
-        layers = container.stack.view() if container.stack is not None else ()     # _reason() saw that they are there
+        for work in works:
+            os.chmod(work, 0o711)       # programs of the image run as other users
+        # with no image an empty folder is what the view is made of
+        layers = offer.layers or (model.Layer(works[1], model.OVERLAY),)
         paths = tuple(layer.path for layer in layers if layer.path is not None)
-        scene = view.Scene(paths[:1] if layers[0].encoding == model.PLAIN else paths,
-                           tuple(_places(container)), work, size, in_memory, layers[0].encoding == model.OVERLAY_USER, os.geteuid() != 0)
-        environment = dict(item.split('=', 1) for item in container.definition.env if '=' in item)
-        asked = Target(database.engine, os.fsencode(database.path), database.version, environment, attempt, request.verify == COUNTS)
-        return box.run(scene, functools.partial(_work, kind.dump, asked), Limits(request.timeout, request.memory, file=size), deliver)
+        scene = view.Scene(paths[:1] if layers[0].encoding == model.PLAIN else paths, offer.places + tuple(_places(database.container)), works[0],
+                           scratch.size, scratch.in_memory, layers[0].encoding == model.OVERLAY_USER, os.geteuid() != 0,
+                           layers[0].encoding in programs.BY_NAME)
+        asked = Target(database.engine, os.fsencode(database.path), database.version, offer.environment, attempt, request.verify == COUNTS,
+                       bool(offer.image))
+        return box.run(scene, functools.partial(_work, kind.dump, asked), Limits(request.timeout, request.memory, file=scratch.size), deliver)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        for work in works:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _work(function: Callable[[Room, Target], Dict[str, Any]], asked: Target, room: Room) -> Dict[str, Any]:

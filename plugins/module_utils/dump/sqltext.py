@@ -31,6 +31,7 @@ _ALLOWED = re.compile(br'\\(?:(?:un)?restrict [A-Za-z0-9]+|encoding SQL_ASCII|co
 _END_OF_COPY = b'\\.\n'
 REMOVED = b'-- a command to psql was removed here by lifeboat\n'
 MAX_HELD = 1 << 28                      # bytes of one line, or of one literal
+MAX_TABLES = 1000000                    # each is remembered
 MAX_ROW = 8 << 20                       # bytes of one row of COPY that are held back until it is whole
 
 Table = Tuple[str, str, str]            # database, schema, table
@@ -145,6 +146,8 @@ class Filter(object):
             if copy:
                 schema, table = copy.groups()
                 self.table = self.database, _plain(schema) if schema else self._schema, _plain(table)
+                if len(self.rows) >= MAX_TABLES and self.table not in self.rows:
+                    raise LifeboatError('The dump has more than %d tables' % MAX_TABLES)
                 self.rows.setdefault(self.table, 0)
         elif self._held.startswith(_LARGE_OBJECT):
             self.large_objects[self.database] = self.large_objects.get(self.database, 0) + 1

@@ -4,15 +4,15 @@ Each layer of its image gets a folder, as overlayfs has it, and each volume and 
 owners were is not kept, and programs of the image run as that user.
 """
 import contextlib
+import functools
 import hashlib
 import os
 import re
-import shutil
 import stat
 import tempfile
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from ..archive import compress, tarread, unpack
+from ..archive import compress, removal, tarread, unpack
 from ..archive.progress import human
 from ..bundles import reading, source as sources
 from ..disk import fsinfo
@@ -36,8 +36,17 @@ class Root(object):
     liveness = api.NOT_KNOWN
     is_copy = True                      # nobody else uses these files, and an ordinary user owns them
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, why_lost: str, images: Callable[[], Iterator[model.Image]]) -> None:
         self.path = path
+        self.why_lost = why_lost        # why there are no programs of its own
+        self._images = images
+        self._unpacked: Optional[List[model.Image]] = None
+
+    def images(self) -> List[model.Image]:
+        """Images of other bundles, unpacked when they are first asked for. Raises Refused."""
+        if self._unpacked is None:
+            self._unpacked = list(self._images())
+        return self._unpacked
 
     def places(self) -> Tuple[bytes, ...]:
         """What may not be written."""
@@ -54,25 +63,23 @@ class Host(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(source: sources.Source, scratch: bytes) -> Iterator[Tuple[Host, model.Container]]:
-    """Unpack the container of SOURCE (read, so verified) into a new folder in SCRATCH, which is removed at the end -> (Host, Container).
-    Raises Refused, LifeboatError, OSError."""
+def opened(source: sources.Source, scratch: bytes, others: Callable[[], Iterable[sources.Source]] = tuple) -> Iterator[Tuple[Host, model.Container]]:
+    """Unpack the container of SOURCE (read, so verified) into a new folder in SCRATCH, which is removed at the end -> (Host, Container). If it has
+    no image, the host has those of OTHERS(), sources too. Raises Refused, LifeboatError, OSError."""
     _refuse_without_room(source, scratch)
     work = tempfile.mkdtemp(prefix=b'.lifeboat-bundle-', dir=scratch)
     try:
         os.chmod(work, 0o711)           # programs of the image run as other users
         maker = _Maker(source, work)
-        layers = maker.layers()
+        stack = maker.stack()
         mounts = tuple(maker.mounts())
         record = model.Container(
             id=source.id if ID.match(source.id) else 'unknown', name=source.name, created=None, image_id=None, image_reference=None, labels={},
             state={}, root=work, folder=None, store='bundle', driver=None, status=model.COMPLETE, problems=(),
-            stack=model.Stack(layers[0], None, layers[1:]), mounts=mounts, log=None, definition=source.definition, records={}, sources={})
-        yield Host((Root(source.info.path),)), record
+            stack=stack, mounts=mounts, log=None, definition=source.definition, records={}, sources={})
+        yield Host((Root(source.info.path, maker.why_lost, functools.partial(_images, others, scratch, work)),)), record
     finally:
-        if os.geteuid() != 0:
-            _own(work)
-        shutil.rmtree(work, ignore_errors=True)
+        removal.discard(work)
 
 
 def lacking(source: sources.Source) -> List[str]:
@@ -90,12 +97,36 @@ def _image_bytes(info: reading.BundleInfo) -> int:
 def _refuse_without_room(source: sources.Source, scratch: bytes) -> None:
     if fsinfo.lies_inside(scratch, source.info.path):
         raise LifeboatError('scratch_dir %s lies inside the bundle %s' % (wording.text(scratch), wording.show(source.info.path)))
-    top = [part.bytes or 0 for part in source.of('rootfs')[:1]] or [_image_bytes(source.info)] + [
-        part.bytes or 0 for part in source.of('writable') if not source.image_digest]
-    size = sum(top) + sum(part.bytes or 0 for part in source.of('volume') + source.of('bind'))
+    _refuse_more(_bytes_of_layers(source) + sum(part.bytes or 0 for part in source.of('volume') + source.of('bind')), scratch)
+
+
+def _bytes_of_layers(source: sources.Source) -> int:
+    whole = [part.bytes or 0 for part in source.of('rootfs')[:1]]
+    return sum(whole or [_image_bytes(source.info)] + [part.bytes or 0 for part in source.of('writable') if not source.image_digest])
+
+
+def _refuse_more(size: int, scratch: bytes) -> None:
     free = fsinfo.free(scratch).bytes - MIN_ROOM
     if size > free:
         raise Refused('DUMP_NO_SPACE', 'it takes %s when it is unpacked, and %s has %s' % (human(size), wording.text(scratch), human(max(0, free))))
+
+
+def _images(others: Callable[[], Iterable[sources.Source]], scratch: bytes, work: bytes) -> Iterator[model.Image]:
+    """Unpack the image, or the rootfs, of each of OTHERS into a folder in WORK. One that cannot be unpacked is passed over. Raises Refused where
+    there is no room."""
+    for source in others():
+        _refuse_more(_bytes_of_layers(source), scratch)
+        folder = tempfile.mkdtemp(prefix=b'image-', dir=work)
+        os.chmod(folder, 0o711)
+        try:
+            layers = _Maker(source, folder).layers()
+        except (Refused, LifeboatError, OSError):
+            continue
+        env = source.defaults.env if source.defaults is not None else source.definition.env
+        yield model.Image(
+            source.image_digest or source.id, (source.definition.image,) if source.definition.image else (), None, None, None, model.COMPLETE,
+            tuple(model.ImageLayer(None, None, None, layer.path, None, model.COMPLETE, layer.encoding) for layer in reversed(layers)),
+            {'config': {'Env': list(env)}}, None, 'bundle', source.info.path, None)
 
 
 class _Maker(object):
@@ -108,6 +139,7 @@ class _Maker(object):
         self._encoding = model.OVERLAY if self._root else model.OVERLAY_USER
         self._number = 0
         self._why = ''                  # what was wrong with the last blob that is no layer
+        self.why_lost = ''              # why stack() has no image
 
     def _folder(self, private: bool) -> bytes:
         """A new folder. A database server refuses data that others may read, and without root no archive sets the mode of its top."""
@@ -115,6 +147,20 @@ class _Maker(object):
         path = os.path.join(self._work, b'%d' % self._number)
         os.mkdir(path, 0o700 if private and not self._root else 0o755)
         return path
+
+    def stack(self) -> model.Stack:
+        """Its layers; those of the image are lost where the bundle has none."""
+        try:
+            layers = self.layers()
+            return model.Stack(layers[0], None, layers[1:])
+        except Refused as exc:
+            if exc.code != 'DUMP_LAYERS_LOST':
+                raise
+            self.why_lost = str(exc)
+        top = [self._unpacked(part, False) for part in self._source.of('writable')[:1]]
+        for folder in top:
+            _mark(folder, self._root)
+        return model.Stack(self._layer(top[0]) if top else None, None, (model.Layer(None, self._encoding, model.LOST),))
 
     def layers(self) -> Tuple[model.Layer, ...]:
         """The file system of the container, top first."""
@@ -219,21 +265,21 @@ def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
 
 def _mark(top: bytes, root: bool) -> None:
     """What an archive of a layer says by names, overlayfs says by device nodes and an attribute."""
-    for folder, dummy, names in os.walk(top):
+    for fd, names in removal.folders(top):
         for name in names:
-            kind, hidden = whiteouts.meaning(name)
-            if kind is None:
+            kind, hidden = whiteouts.meaning(os.fsencode(name))
+            if kind is None or stat.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode):
                 continue
-            os.unlink(os.path.join(folder, name))
+            os.unlink(name, dir_fd=fd)
             if kind == whiteouts.OPAQUE_MARKER:
-                os.setxattr(folder, _OPAQUE[root], b'y')
-            elif kind == whiteouts.WHITEOUT_MARKER and not os.path.lexists(os.path.join(folder, hidden)):
-                os.mknod(os.path.join(folder, hidden), stat.S_IFCHR, os.makedev(0, 0))
+                os.setxattr(fd, _OPAQUE[root], b'y')
+            elif kind == whiteouts.WHITEOUT_MARKER and not _is_there(hidden, fd):
+                os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=fd)
 
 
-def _own(top: bytes) -> None:
-    """Let the owner look into, and empty, every folder."""
-    os.chmod(top, 0o700)
-    for entry in os.scandir(top):
-        if entry.is_dir(follow_symlinks=False):
-            _own(entry.path)
+def _is_there(name: bytes, dir_fd: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from typing import List, NamedTuple, Optional, Tuple
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..formats.wording import show
-from . import kernel
+from . import kernel, named
 
 DEVICES = (b'null', b'zero', b'full', b'random', b'urandom')
 RUN = b'/run/lifeboat'                  # in the view: sockets and configuration files of ours
@@ -38,6 +38,7 @@ class Scene(NamedTuple):
     in_memory: bool = False
     user_marks: bool = False            # layers with user.overlay.* attributes, of a rootless engine
     own: bool = False                   # an ordinary user's, in a user namespace
+    by_name: bool = False               # layers say by names what they hide, see named
 
 
 def build(scene: Scene) -> bytes:
@@ -50,7 +51,10 @@ def build(scene: Scene) -> bytes:
     for number, path in enumerate(scene.layers):
         os.mkdir(b'r/%d' % number)
         _show(path, b'r/%d' % number, scene.own)
-    _overlay([b'r/%d' % number for number in range(len(scene.layers))], b'w/root', b'new', scene.user_marks, None)
+    layers = [b'r/%d' % number for number in range(len(scene.layers))]
+    if scene.by_name:
+        layers = named.lower(layers, lambda layer: (layer + b'a', layer + b'b'))
+    _overlay(layers, b'w/root', b'new', scene.user_marks, None)
     new = os.path.join(top, b'new')
     for number, place in enumerate(sorted(scene.places)):
         _mount_place(new, place, number, scene)

@@ -51,6 +51,25 @@ class Found(NamedTuple):
     nothing: Tuple[model.Problem, ...] = ()     # to be told only if no engine has a candidate
 
 
+THIN_MARK = b'.attached-by-lifeboat'    # a file in ThinPool.folder: every device was tried there, not only those that a live engine uses
+
+
+class ThinDevice(NamedTuple):
+    """A layer that is a volume of a thin pool of device-mapper: `number` in the pool, `size` in bytes."""
+    name: bytes                         # of the folder where it is looked for
+    number: int
+    size: int
+
+
+class ThinPool(NamedTuple):
+    """Layers that only a kernel can open: thin devices, with an ordinary file system in each. All paths are on the managed node, and what
+    is there comes from the dead host."""
+    folder: bytes                       # where each device is looked for, mounted at its name
+    data: bytes                         # the files of the pool, b'' where it is a volume of LVM
+    metadata: bytes
+    devices: Tuple[ThinDevice, ...]
+
+
 class Neighbours(NamedTuple):
     """What a container's definition needs to know of others."""
     networks: Dict[str, 'NetworkSettings'] = NOTHING   # of the user-defined networks that the container is in, by name
@@ -150,6 +169,18 @@ class Root(object):
     def orphans(self) -> Iterator[model.Orphan]:
         """Yield writable layers that no container owns."""
         return iter(())
+
+    def thin_pools(self) -> List[ThinPool]:
+        """Pools whose devices have to be mounted before the layers in them can be read."""
+        return []
+
+    def secrets(self, container: model.Container) -> List[model.Secret]:
+        """Secrets of the engine that a container was given; their values are read when somebody calls for them."""
+        return []
+
+    def secret_names(self) -> List[str]:
+        """The names of all secrets that the root has, whoever was given them."""
+        return []
 
     def pods(self) -> List[Any]:
         """The pods of the root."""

@@ -31,8 +31,9 @@ class BoltError(ValueError):
 
 class Db(object):
     """An opened file. `root` is the top :class:`Bucket`; `warnings` are sentences about what is not as it should be;
-    `damage` are the BoltErrors of the commit in use: empty when every page of it can be read."""
-    __slots__ = ('raw', 'page_size', 'order', 'txid', 'high_water', 'freelist', 'warnings', 'damage', 'root', 'records')
+    `damage` are the BoltErrors of the commit in use: empty when every page of it can be read. `trouble` is the sentence that whoever believes the
+    content must pass on: what of it is damaged, or that it is not the newest; '' where it is all that the engine itself would have."""
+    __slots__ = ('raw', 'page_size', 'order', 'txid', 'high_water', 'freelist', 'warnings', 'damage', 'root', 'records', 'trouble')
 
     def __init__(self, raw: bytes, page_size: int, order: str, meta: '_Meta') -> None:
         self.raw = raw
@@ -43,6 +44,7 @@ class Db(object):
         self.freelist = meta.freelist   # page of the list of free pages
         self.warnings = []
         self.damage = []
+        self.trouble = ''
         self.records = Layouts(order)
         self.root = Bucket(self, (), meta.root, None, meta.sequence)
 
@@ -247,14 +249,17 @@ def open_db(raw: bytes) -> Db:
     newest = candidates[0][3]
     best = max(candidates, key=lambda one: one[:3])[3]
     if best is not newest:
-        warnings.append('the newest commit (transaction %d) is damaged (%s), used the older one (transaction %d)'
-                        % (newest.txid, newest.damage[0], best.txid))
+        best.trouble = 'the newest commit (transaction %d) is damaged (%s), used the older one (transaction %d)' % (
+            newest.txid, newest.damage[0], best.txid)
+        warnings.append(best.trouble)
     if best.high_water * best.page_size > len(raw):
         warnings.append('file is shorter than its high-water mark: %d of %d bytes'
                         % (len(raw), best.high_water * best.page_size))
     if best.damage:
         warnings.append('%s%d damaged places, the first: %s'
                         % ('at least ' if len(best.damage) >= MAX_ERRORS else '', len(best.damage), best.damage[0]))
+    if best.damage:
+        best.trouble = str(best.damage[0])
     best.warnings = warnings
     return best
 

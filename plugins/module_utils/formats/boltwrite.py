@@ -1,6 +1,7 @@
 """Writes a bbolt file anew: what could be read of a damaged one, in a form that every bbolt opens.
 
-Each bucket is one leaf page with as many overflow pages as it needs. What the reader's layout notes say holds here too.
+Each bucket is one leaf page with as many overflow pages as it needs; one with more keys than a page can count is a tree.
+What the reader's layout notes say holds here too.
 **The sequence of every bucket is kept**: containerd numbers its snapshots by it, and a number that is used twice mixes two
 containers' layers.
 """
@@ -11,6 +12,7 @@ from . import boltdb
 
 META, FREELIST = 0x04, 0x10
 MAX_KEYS = 0xFFFF - 1                   # the count of a page has 16 bits
+SPLIT = 1000                            # of a bucket with more: keys of a page
 _FIRST = 3                              # pages 0 and 1 are meta pages, 2 is the (empty) list of free pages
 
 
@@ -32,14 +34,18 @@ def encode(tree: Tree, page_size: int, order: str = '<', txid: int = 2) -> bytes
     """The bytes of a database that holds TREE.
 
     PAGE_SIZE and ORDER ('<' or '>') are those of the file that it replaces: bbolt takes the size from the file, but the order of
-    bytes from the machine. TXID is that of the newer meta page; both pages name the same tree. ValueError if a bucket has more
-    keys than one page can count.
+    bytes from the machine. TXID is that of the newer meta page; both pages name the same tree.
     """
+    return b''.join(pieces(tree, page_size, order, txid))
+
+
+def pieces(tree: Tree, page_size: int, order: str = '<', txid: int = 2) -> List[bytes]:
+    """The same in pieces, for what is large."""
     pages = _Pages(page_size, order)
     root = pages.bucket(tree)
     head = [pages.meta(number, root, tree.sequence, txid - (txid + number) % 2) for number in (0, 1)]
     free = pages.page(2, FREELIST, 0, b'')
-    return b''.join(head + [free] + pages.done)
+    return head + [free] + pages.done
 
 
 class _Pages(object):
@@ -66,13 +72,30 @@ class _Pages(object):
                 items.append((boltdb.BUCKET_FLAG, key, self.records.bucket.pack(self.bucket(value), value.sequence)))
             else:
                 items.append((0, key, value))
-        if len(items) > MAX_KEYS:
-            raise ValueError('a bucket has more than %d keys' % MAX_KEYS)
+        most = MAX_KEYS if len(items) <= MAX_KEYS else SPLIT
+        level = [(items[at][1] if items else b'', self._store(boltdb.LEAF, len(items[at:at + most]), self.leaf(items[at:at + most])))
+                 for at in range(0, len(items) or 1, most)]
+        while len(level) > 1:
+            level = [(level[at][0], self._store(boltdb.BRANCH, len(level[at:at + SPLIT]), self.branch(level[at:at + SPLIT])))
+                     for at in range(0, len(level), SPLIT)]
+        return level[0][1]
+
+    def _store(self, flags: int, count: int, body: bytes) -> int:
         number = self.next
-        raw = self.page(number, boltdb.LEAF, len(items), self.leaf(items))
+        raw = self.page(number, flags, count, body)
         self.next += len(raw) // self.size
         self.done.append(raw)
         return number
+
+    def branch(self, children: List[Tuple[bytes, int]]) -> bytes:
+        """The first key and the number of the page of each child, as leaf() puts them."""
+        elements, data = [], []
+        position = boltdb.HEADER * len(children)
+        for key, number in children:
+            elements.append(self.records.branch.pack(position - boltdb.HEADER * len(elements), len(key), number))
+            data.append(key)
+            position += len(key)
+        return b''.join(elements + data)
 
     def leaf(self, items: List[Tuple[int, bytes, bytes]]) -> bytes:
         """Elements, then keys and values; a position counts from its element."""

@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_VARINT = 10                         # bytes of 64 bits
-MAX_FIELDS = 4 << 20                    # fields of one message; a message of this size holds a few thousand
+MAX_FIELDS = 1 << 20                    # fields of one message; each may take 200 bytes of memory. A message of this size holds a few thousand
 WORD = (1 << 64) - 1
 Value = Union[int, bytes]
 

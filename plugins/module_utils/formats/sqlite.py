@@ -63,6 +63,7 @@ class Db(object):
 
     def _rows(self, table: Table) -> Iterator[Dict[str, Any]]:
         seen, stack = set(), [(table.page, 0)]
+        rests = [len(self._raw) // self.page_size + len(self._old)]     # pages with the rest of a row: each is of one row, so there are no more
         while stack:
             number, depth = stack.pop()
             if number in seen or depth > MAX_DEPTH:
@@ -70,7 +71,7 @@ class Db(object):
                 continue
             seen.add(number)
             try:
-                kind, cells, below = self._page(number)
+                kind, cells, below = self._page(number, rests)
                 if kind == INNER:
                     stack.extend((child, depth + 1) for child in reversed(below))
                 for payload in cells:
@@ -90,7 +91,7 @@ class Db(object):
             raise SqliteError('page %d is missing' % number)
         return self._raw[start:start + self.page_size]
 
-    def _page(self, number: int) -> Tuple[int, Iterable[bytes], Sequence[int]]:
+    def _page(self, number: int, rests: List[int]) -> Tuple[int, Iterable[bytes], Sequence[int]]:
         """(kind, payloads of a leaf, pages below an inner page)."""
         page = self._bytes(number)
         at = 100 if number == 1 else 0
@@ -104,19 +105,19 @@ class Db(object):
         if kind == INNER:
             children = [struct.unpack_from('>I', page, place)[0] for place in places if place + 4 <= len(page)]
             return kind, (), children + [struct.unpack_from('>I', page, at + 8)[0]]
-        return kind, self._payloads(number, page, places), ()
+        return kind, self._payloads(number, page, places, rests), ()
 
-    def _payloads(self, number: int, page: bytes, places: Iterable[int]) -> Iterator[bytes]:
+    def _payloads(self, number: int, page: bytes, places: Iterable[int], rests: List[int]) -> Iterator[bytes]:
         for place in places:
             try:
                 size, at = varint(page, place)
                 dummy, at = varint(page, at)
-                yield self._payload(page, at, size)
+                yield self._payload(page, at, size, rests)
             except (SqliteError, struct.error) as exc:
                 self._note('a row of page %d: %s' % (number, exc))
 
-    def _payload(self, page: bytes, at: int, size: int) -> bytes:
-        """A record of SIZE bytes that begins at AT; the rest of a long one is on pages of its own."""
+    def _payload(self, page: bytes, at: int, size: int, rests: List[int]) -> bytes:
+        """A record of SIZE bytes that begins at AT; the rest of a long one is on pages of its own, of which RESTS may still be read."""
         if size > len(self._raw) + len(self._old) * self.page_size:
             raise SqliteError('it is larger than the file')
         local = size
@@ -129,6 +130,9 @@ class Db(object):
         parts, left = [page[at:at + local]], size - local
         following = struct.unpack_from('>I', page, at + local)[0] if left else 0
         while left:
+            rests[0] -= 1
+            if rests[0] < 0:
+                raise SqliteError('its rest is that of other rows')
             more = self._bytes(following)
             parts.append(more[4:4 + min(left, self._usable - 4)])
             left -= len(parts[-1])

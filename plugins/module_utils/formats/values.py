@@ -1,7 +1,9 @@
 """Values that were read from a disk, tamed: they may have any type, or be missing."""
+import re
 from typing import Any, Dict, List, Optional
 
 MAX_DEPTH = 12
+_COUNT = re.compile(r'[0-9]{1,18}\Z')
 _AS_THEY_ARE = frozenset((type(None), bool, int, float))
 
 
@@ -46,6 +48,12 @@ def as_str(value: Any) -> str:
 def as_int(value: Any) -> Optional[int]:
     """int or None (also for bool)."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def count_of(text: str) -> Optional[int]:
+    """The whole number that a program printed; None for everything else. ``isdigit()`` takes digits that int() does not, and newer Pythons refuse
+    thousands of them."""
+    return int(text) if _COUNT.match(text) else None
 
 
 def strings(value: Any) -> List[str]:

@@ -4,6 +4,7 @@ from typing import Callable, Dict, List, Match, NamedTuple, Optional, Tuple, Uni
 
 DEEPEST = 10                            # ${A:-${B:-...}}
 LARGEST = 1 << 20                       # characters that a value may grow to
+GROWN = 4 << 20                         # that all values of a file may grow to: each of thousands may repeat a long one
 _NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*')
 _KEY = re.compile(r'(?:export[ \t]+)?([A-Za-z0-9_.\[\]-]+)[ \t]*')
 _RULE = re.compile(r':?[-?+]')
@@ -24,6 +25,21 @@ class EnvFile(NamedTuple):
     """`values` in their order; `inherited`: names without a value, which come from the shell."""
     values: Dict[str, Text]
     inherited: Tuple[str, ...] = ()
+
+
+class Room(object):
+    """What the values of one file may grow to together."""
+
+    def __init__(self) -> None:
+        self._left = GROWN
+
+    def expand(self, template: str, lookup: Lookup, escaped: bool = True) -> Text:
+        """The same as expand(); Undecided, too, where the values before it have taken all room."""
+        if self._left <= 0:
+            return Undecided('the values of its file grow to more than %d characters' % GROWN)
+        found = expand(template, lookup, escaped)
+        self._left -= len(found) if isinstance(found, str) else 0
+        return found
 
 
 def nothing_set(dummy: str) -> Optional[Text]:
@@ -114,6 +130,7 @@ def env_file(raw: bytes, lookup: Lookup = nothing_set) -> Optional[EnvFile]:
         return None
     values: Dict[str, Text] = {}
     inherited = []
+    room = Room()
 
     def known(name: str) -> Optional[Text]:
         return values[name] if name in values else lookup(name)
@@ -135,22 +152,36 @@ def env_file(raw: bytes, lookup: Lookup = nothing_set) -> Optional[EnvFile]:
             continue
         if text[key.end()] not in '=:' or text[key.end()] == ':' and text[key.end() + 1:key.end() + 2] not in (' ', '\t', '"', "'"):
             return None
-        value, at = _value(text, key.end() + 1, known)
+        value, at = _value(text, key.end() + 1, known, room)
         if value is None:
             return None
         values[key.group(1)] = value
     return EnvFile(values, tuple(inherited))
 
 
-def _value(text: str, at: int, known: Lookup) -> Tuple[Optional[Text], int]:
+def is_name(name: str) -> bool:
+    """Can NAME stand in an env file?"""
+    match = _KEY.match(name)
+    return match is not None and match.group(1) == name
+
+
+def quoted(value: str) -> str:
+    """VALUE as an env file has it, so that Compose reads just that."""
+    if '\\' not in value:
+        return "'%s'" % value.replace("'", "\\'")
+    # in single quotes one at the end, or before a quote, would be an escape
+    return '"%s"' % re.sub(r'(["$\\])', r'\\\1', value)
+
+
+def _value(text: str, at: int, known: Lookup, room: Room) -> Tuple[Optional[Text], int]:
     """(the value that begins at AT, start of the next line); None for a quote that is not closed."""
     end = text.find('\n', at)
     end = len(text) if end < 0 else end
     line = text[at:end].lstrip(' \t')
     quote = line[:1]
     if quote not in ('"', "'") or not quote:
-        found = re.search(r'(?:^|[ \t])#', line)
-        return expand((line[:found.start()] if found else line).rstrip(), known, False), end + 1
+        # no comment begins at once, or behind a tab
+        return room.expand(line.partition(' #')[0].rstrip(), known, False), end + 1
     start = at + len(text[at:end]) - len(line) + 1
     match = re.compile(r'((?:[^"\\]|\\.)*)"' if quote == '"' else r"((?:[^'\\]|\\.)*)'", re.DOTALL).match(text, start)
     if match is None:
@@ -159,7 +190,7 @@ def _value(text: str, at: int, known: Lookup) -> Tuple[Optional[Text], int]:
     value = match.group(1)
     if quote == '"':
         value = _ESCAPE.sub(_unescaped, value)
-        return _expand_escaped(value, known), len(text) if end < 0 else end + 1
+        return _expand_escaped(value, known, room), len(text) if end < 0 else end + 1
     return value.replace("\\'", "'"), len(text) if end < 0 else end + 1
 
 
@@ -168,11 +199,11 @@ def _unescaped(match: Match[str]) -> str:
     return _LETTERS[letter] if letter else chr(int(digits or '0', 8) & 0xff)
 
 
-def _expand_escaped(value: str, known: Lookup) -> Text:
+def _expand_escaped(value: str, known: Lookup, room: Room) -> Text:
     r"""The same as expand(), where \$ is a dollar."""
     made = []
     for number, piece in enumerate(value.split('\\$')):
-        found = expand(piece, known, False)
+        found = room.expand(piece, known, False)
         if isinstance(found, Undecided):
             return found
         made.append(('$' if number else '') + found)

@@ -49,6 +49,11 @@ def show(raw: Any) -> str:
     return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii') for char in string)
 
 
+def number(count: int, noun: str) -> str:
+    """`1 bundle`, `2 bundles`. NOUN takes an s."""
+    return '%d %s%s' % (count, noun, '' if count == 1 else 's')
+
+
 def sentence(string: Any) -> str:
     """A message that repeats what a disk or a node says: shown, and without the secrets that a value in it may hold."""
     return show(redact.text(string))

@@ -6,7 +6,7 @@ stays text, see :class:`Plain`; :func:`resolve` says what Go's YAML library, whi
 are texts there.
 """
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 LARGEST = 1 << 20                       # characters of a document
 MOST = 100000                           # nodes, those that aliases repeat included
@@ -63,6 +63,8 @@ def resolve(value: Any) -> Any:
 def _whole(text: str) -> Any:
     digits = text.replace('_', '').lower()
     sign, digits = (-1 if digits.startswith('-') else 1), digits.lstrip('+-')
+    if len(digits) > 300:               # no number of anybody's, and Python takes long to make one of it
+        return Odd(text)
     base = {'0x': 16, '0o': 8, '0b': 2}.get(digits[:2], 8 if digits.startswith('0') and len(digits) > 1 else 10)
     try:
         number = sign * int(digits[2:] if digits[:2] in ('0x', '0o', '0b') else digits, base)
@@ -73,15 +75,22 @@ def _whole(text: str) -> Any:
 
 def loads(text: str) -> Any:
     """The value of a document: dict, list, str and Plain. Raises YamlError."""
+    return loads_tagged(text, ())[0]
+
+
+def loads_tagged(text: str, tags: Sequence[str]) -> Tuple[Any, bool]:
+    """(the same, whether one of TAGS was there). Those are passed over where a value stands behind a colon or a dash; all others are refused."""
     if len(text) > LARGEST:
         raise YamlError(1, 'more than %d characters' % LARGEST)
-    return _Reader(text.lstrip('\ufeff').replace('\r\n', '\n')).document()
+    reader = _Reader(text.lstrip('\ufeff').replace('\r\n', '\n'), tags)
+    return reader.document(), reader.tagged
 
 
 class _Reader(object):
     """A cursor over the text. `here` is where it stands."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, tags: Sequence[str] = ()) -> None:
+        self.tags, self.tagged = tuple(tags), False
         self.text = text if text.endswith('\n') else text + '\n'
         self.cut = not text.endswith('\n')      # the last line has no end
         self.here = 0
@@ -275,10 +284,11 @@ class _Reader(object):
         self.enter()
         anchor, start = None, self.nodes
         self.spaces()
-        while self.peek() == '&':
-            if anchor is not None:
-                raise self.error('two anchors of one value')
-            anchor = self.name_of_anchor()
+        while self.peek() == '&' or self.tag():
+            if self.peek() == '&':
+                if anchor is not None:
+                    raise self.error('two anchors of one value')
+                anchor = self.name_of_anchor()
             self.spaces()
         if self.peek() == '\n' or self.peek() == '#' and self.peek(-1) in (' ', '\t'):
             value = self.below(parent, of_key)
@@ -292,6 +302,15 @@ class _Reader(object):
             self.anchors[anchor] = (value, self.nodes - start + 1)
         self.depth -= 1
         return value
+
+    def tag(self) -> bool:
+        """Go behind a tag that is passed over, if one is here."""
+        found = next((tag for tag in self.tags if self.text.startswith(tag, self.here) and self.peek(len(tag)) in (' ', '\t', '\n')), None)
+        if found is None:
+            return False
+        self.here += len(found)
+        self.tagged = True
+        return True
 
     def below(self, parent: int, of_key: bool) -> Any:
         """The value on the lines below; an empty one if there is none."""

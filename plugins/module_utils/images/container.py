@@ -447,7 +447,7 @@ class _Work(object):
                     name, layer.message), imagecodes.pull(self.image)))
             elif layer.method == layerdata.REBUILT and not layer.exact:
                 files = imagecodes.some([wording.text(item) for item in layer.damaged], layer.damaged_total)
-                why = layer.message or ('Docker kept no record of its exact form' if layer.layer.blob_digest is None else
+                why = layer.message or ('the engine kept no record of its exact form' if layer.layer.blob_digest is None else
                                         'containerd kept no blob of it')
                 self.problems.append(imagecodes.problem(
                     'IMAGE_LAYER_REBUILT', self.who, '%s could not be restored byte by byte: %s%s. It was made anew from its '
@@ -487,8 +487,8 @@ class _Work(object):
             self.problems.append(imagecodes.problem('READ_ERROR', self.who, '%s in the image: %d places could not be read.'
                                                     % (name, made.failures_total)))
         if made.sockets:
-            self.problems.append(imagecodes.problem('SOCKET_SKIPPED', self.who, '%s in the image: %d sockets left out.' % (
-                name, made.sockets)))
+            self.problems.append(imagecodes.problem('SOCKET_SKIPPED', self.who, '%s in the image: %s left out.' % (
+                name, wording.number(made.sockets, 'socket'))))
         if made.markers_total:
             self.problems.append(imagecodes.problem(
                 'WHITEOUT_NAME', self.who, '%s holds %d real files named .wh.*, the first /%s: they are left out of the image, '

@@ -24,6 +24,7 @@ CODES = {
     'DATA_ROOT_NOT_MOUNTED': (CRITICAL, 'fstab names a disk for this path, but it is not mounted.', LOSES_DATA),
     'DATA_ROOT_MISSING': (CRITICAL, 'A configuration names a data root that does not exist on this disk.', LOSES_DATA),
     'CONFIG_UNREADABLE': (WARNING, 'A configuration file that may name the data root cannot be read.'),
+    'DATA_ROOT_COPY': (WARNING, 'A folder has containers of another data root, as a backup has. It was not looked at.'),
     'DATA_ROOT_UNREADABLE': (CRITICAL, 'The data root exists but may not be read by this user.', LOSES_DATA),
     'DRIVER_FOLDER_EMPTY': (CRITICAL, 'Containers are recorded, but the folder of their storage driver is empty: '
                                       'probably a file system of its own that is not mounted.', LOSES_DATA, BLOCKS_START),
@@ -66,7 +67,7 @@ CODES = {
     'DUMP_BUNDLE_REFUSED': (WARNING, 'No dump is made out of a bundle that is damaged, incomplete, or there twice.'),
     'DUMP_CONTAINER_RUNS': (WARNING, 'A database of a container that runs is not dumped: its own tools do that.'),
     'DUMP_FOREIGN_ARCH': (WARNING, 'The programs of the image are for another processor than this machine has.'),
-    'DUMP_LAYERS_LOST': (WARNING, 'Layers of the container are missing, so its database server cannot be started.'),
+    'DUMP_LAYERS_LOST': (WARNING, 'Layers of the container are missing, so its database server cannot be started, and no other image has the same server.'),
     'DUMP_NO_BINARY': (WARNING, 'The image has no server of this database, or no program that writes a dump.'),
     'DUMP_NO_SPACE': (WARNING, 'There is no room for the copy-on-write view in which the database would be recovered.'),
     'DUMP_PARTIAL': (WARNING, 'A dump was written, and something is missing in it.', LOSES_DATA),
@@ -99,8 +100,10 @@ CODES = {
     'IN_POD': (INFO, 'A container of a pod. The pod itself, its infra container and its published ports are not in the bundle.'),
     'MOUNT_WRITES_LEFT': (WARNING, 'What a container wrote to a mount with :O, or to an image that it had mounted read-write, is not rescued: it '
                                    'is in no layer. The engine empties it when the container stops.', LOSES_DATA, DELETES),
-    'CLUSTER_DB_UNREAD': (INFO, 'A database of the API server (etcd, or that of k3s) is on this node and was not read. What it says of pods and claims is not '
-                                'used.'),
+    'CLUSTER_DB_UNREAD': (INFO, 'A database of the API server (etcd, that of k3s, or dqlite) is on this node and was not read. What it says of pods and claims '
+                                'is not used.'),
+    'CLUSTER_DB_DAMAGED': (INFO, 'A database of the API server (etcd, or that of k3s) could be read in part: pages or objects of it are damaged, or objects '
+                                 'are encrypted at rest. What it says of some pods and claims is not known.'),
     'EMPTYDIR_OF_POD': (INFO, 'A volume that is the emptyDir of a pod: kubelet deletes it with the pod.', DELETES),
     'VOLUME_EMPTY_HERE': (WARNING, 'An emptyDir with nothing in it: nothing was written to it, or it lay in memory. The disk does not tell which.'),
     'SUBPATH_UNKNOWN': (INFO, 'A container had a folder or file of a volume mounted. Which one is only in the specification of its pod; the whole volume '
@@ -175,9 +178,17 @@ CODES = {
     'DEST_NOT_MOUNTED': (WARNING, 'dest is a folder for mounts, but nothing is mounted there. The bundles fill another disk.'),
     'DEST_IN_MEMORY': (WARNING, 'dest is a file system in memory: its bundles are gone when the machine is switched off.'),
     'OLD_BUNDLE_KEPT': (WARNING, 'An earlier bundle was better than the new one and stays beside it.'),
+    'SECRETS_LEFT_OUT': (INFO, 'Values of secrets of the engine are not in the bundles, because include does not name secrets, or no container has them.',
+                         LEFT_OUT),
+    'SECRET_LOST': (WARNING, 'The value of a secret was asked for and is not on this disk, or damaged.', LOSES_DATA),
     'NOT_INCLUDED': (INFO, 'Data of a container\'s mounts are not in its bundle, because include leaves that kind out.', LEFT_OUT),
     'IMAGE_LEFT_OUT': (WARNING, 'There was no room for the image. Everything else was rescued.'),
     'BIND_LEFT_OUT': (WARNING, 'There was no room for the folder of a bind mount. Everything else was rescued.'),
+    # a restore
+    'ENGINE_LACKS': (WARNING, 'The engine that a bundle was restored on does not know, or refuses, something that the definition asks for. It was '
+                              'made without that.'),
+    'NOT_AS_ASKED': (WARNING, 'The engine made a container, a network or a volume, and shows a setting otherwise than it was asked for.'),
+    'NOT_SHOWN': (INFO, 'The engine took a setting and does not show it, so it is not known whether the setting counts.'),
     # deleted, but still open
     'DELETED_STILL_OPEN': (CRITICAL, 'The folder of a volume or a bind mount is deleted, and the container still runs: its processes hold deleted '
                                      'files. They are gone when the container stops.'),

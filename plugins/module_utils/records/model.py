@@ -4,7 +4,7 @@ Immutable; paths are bytes inside the house and become text only at the roof (:f
 A *status* is always one of :data:`STATUSES` and is computed from what was found, never asserted.
 This file is private to the collection.
 """
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from ..formats import wording
 from ..formats.values import NOTHING
@@ -116,6 +116,17 @@ class Pod(NamedTuple):
     namespace: Optional[str]
     uid: Optional[str]
     labels: Dict[str, str] = NOTHING
+
+
+class Secret(NamedTuple):
+    """A secret of the engine that a container was given. Its value is in no record: READ() gives it, or raises OSError."""
+    name: str
+    target: str                         # its path in the container, or the name of the variable
+    is_variable: bool
+    path: Optional[bytes]               # of the file that has the value
+    changed: str                        # when that was written, '' if there is none
+    why: str                            # why there is no value on this disk, else ''
+    read: Callable[[], bytes]
 
 
 class Container(NamedTuple):

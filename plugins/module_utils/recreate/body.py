@@ -96,7 +96,7 @@ def _container_part(definition: Definition) -> Dict[str, Any]:
         body['Volumes'] = dict((place, {}) for place in places)
     if definition.shell and definition.shell != image.shell:
         body['Shell'] = list(definition.shell)
-    health = _healthcheck(definition.health or Health(), image.health or Health())
+    health = healthcheck(definition.health or Health(), image.health or Health())
     if health:
         body['Healthcheck'] = health
     return body
@@ -122,7 +122,8 @@ def _command(definition: Definition, image: Defaults) -> Dict[str, List[str]]:
     return found
 
 
-def _healthcheck(own: Health, inherited: Health) -> Dict[str, Any]:
+def healthcheck(own: Health, inherited: Health) -> Dict[str, Any]:
+    """What OWN says otherwise than INHERITED, as the API takes it; {} for nothing."""
     if own == inherited:
         return {}
     if own.test == ('NONE',):

@@ -2,7 +2,7 @@
 import re
 from typing import Any, Dict, Iterator, List
 
-from ..formats.values import as_dict, as_int, as_list, as_str, strings
+from ..formats.values import as_dict, as_int, as_list, as_str, count_of, strings
 from ..records.definition import Definition
 from ..records.model import Mount
 from . import asks, doubts, yamlout
@@ -115,12 +115,14 @@ def _kept(value: str) -> str:
 
 def _ports(host: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     for port, bindings in sorted(as_dict(host.get('PortBindings')).items()):
-        number, dummy, protocol = port.partition('/')
+        text, dummy, protocol = port.partition('/')
+        number = count_of(text)
         for binding in map(as_dict, as_list(bindings)):
-            if number.isdigit():
-                item: Dict[str, Any] = {'containerPort': int(number), 'protocol': (protocol or 'tcp').upper()}
-                if as_str(binding.get('HostPort')).isdigit():
-                    item['hostPort'] = int(binding['HostPort'])
+            if number is not None:
+                item: Dict[str, Any] = {'containerPort': number, 'protocol': (protocol or 'tcp').upper()}
+                outside = count_of(as_str(binding.get('HostPort')))
+                if outside is not None:
+                    item['hostPort'] = outside
                 if as_str(binding.get('HostIp')):
                     item['hostIP'] = binding['HostIp']
                 yield item
@@ -156,8 +158,9 @@ def _security(body: Dict[str, Any], host: Dict[str, Any]) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     user, dummy, group = as_str(body.get('User')).partition(':')
     for value, field in ((user, 'runAsUser'), (group, 'runAsGroup')):
-        if value.isdigit() and len(value) < 11:
-            found[field] = int(value)
+        number = count_of(value)
+        if number is not None and len(value) < 11:
+            found[field] = number
     if host.get('Privileged') is True:
         found['privileged'] = True
     if host.get('ReadonlyRootfs') is True:

@@ -2,11 +2,10 @@
 import contextlib
 import hashlib
 import os
-import shutil
 import stat
 from typing import Any, Iterator, List
 
-from ..archive import tarread, unpack
+from ..archive import removal, tarread, unpack
 from ..disk.errors import LifeboatError
 from ..formats import gunzip
 from ..images import loadfile
@@ -84,10 +83,10 @@ def build(folder: bytes, diff_id: str, given: List[bytes], like: bytes = b'') ->
                 return True
         except (tarread.ArchiveError, gunzip.GunzipError) as exc:
             why.append(str(exc).rstrip('.'))
-        shutil.rmtree(folder)
+        removal.remove(folder)
         return False
     if os.path.lexists(folder):
-        shutil.rmtree(folder)           # of a run that was killed
+        removal.remove(folder)          # of a run that was killed
     whole = donors.Whole(use)
     donors.search(given, diff_id, whole)
     if whole.left:
@@ -115,28 +114,28 @@ def _copy_attributes(like: bytes, folder: bytes, paths: List[bytes]) -> None:
 
 def _flush(top: bytes) -> None:
     """All of it is on the disk."""
-    for folder, dummy, names in os.walk(top):
-        for path in [folder] + [os.path.join(folder, name) for name in names]:
-            if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
-                continue
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+    for fd, names in removal.folders(top):
+        os.fsync(fd)
+        for name in names:
+            if stat.S_ISREG(os.lstat(name, dir_fd=fd).st_mode):
+                file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+                try:
+                    os.fsync(file)
+                finally:
+                    os.close(file)
 
 
 def _mark(top: bytes) -> None:
     """What a layer tar says by names, overlay says by device nodes and an attribute."""
-    for folder, dummy, names in os.walk(top):
-        marks = [name for name in names if name.startswith(_WHITEOUT)]
+    for fd, listed in removal.folders(top):
+        marks = [name for name in map(os.fsencode, listed) if name.startswith(_WHITEOUT) and not stat.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode)]
         if not marks:
             continue
-        st = os.lstat(folder)
+        st = os.fstat(fd)
         for name in marks:
-            os.unlink(os.path.join(folder, name))
+            os.unlink(name, dir_fd=fd)
             if name == _OPAQUE:
-                os.setxattr(folder, 'trusted.overlay.opaque', b'y')
+                os.setxattr(fd, 'trusted.overlay.opaque', b'y')
             elif not name.startswith(b'.wh..wh.'):
-                os.mknod(os.path.join(folder, name[len(_WHITEOUT):]), 0o020000, 0)
-        os.utime(folder, ns=(st.st_atime_ns, st.st_mtime_ns))
+                os.mknod(name[len(_WHITEOUT):], 0o020000, 0, dir_fd=fd)
+        os.utime(fd, ns=(st.st_atime_ns, st.st_mtime_ns))

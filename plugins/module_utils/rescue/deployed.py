@@ -33,8 +33,8 @@ def is_narrow(request: 'Request') -> bool:
 
 
 def jobs(host: 'Host', request: 'Request', found: 'Deployment') -> Iterator[bundle.Job]:
-    """The bundle of a Deployment; none where nothing of it is on the disk."""
-    if found.is_empty:
+    """The bundle of a Deployment; none where nothing of it is on the disk. Where the disk does not give it the bundle says so, and is not whole."""
+    if found.is_empty and found.status == model.COMPLETE:
         return
     items = tuple(plan.Item('context:%s' % tree.stem.rpartition('/')[2], 'context', tree.stem, tree.entries, archive.TREE,
                             {'source': wording.text(tree.place.path)}) for tree in found.collection.trees)

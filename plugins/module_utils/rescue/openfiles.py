@@ -40,6 +40,7 @@ class Hold(object):
         self._fds: List[int] = []
         self._still: Optional[Still] = None
         self._moving = ''               # why they do not stand still
+        self._late: List[processes.Unread] = []     # what could not be read at the second look only
         self._freeze: Optional[Callable[[], Still]] = None
         self._everyone: Callable[[], List[int]] = list
 
@@ -59,6 +60,8 @@ class Hold(object):
         fresh = processes.scan(self._everyone())
         known = {item.key for item in self.files.files}
         new = tuple(item for item in fresh.files if item.key not in known)
+        told = {(item.pid, item.text) for item in self.files.unread}
+        self._late = [item for item in fresh.unread if (item.pid, item.text) not in told]
         processes.close(fresh._replace(files=tuple(item for item in fresh.files if item.key in known)))
         self.files = self.files._replace(files=self.files.files + new)
         if self._tree is not None:
@@ -69,7 +72,7 @@ class Hold(object):
         self.files = held
         if held.files:
             self._tree = OpenTree(held)
-            unnamed = [item.text for item in held.files if item.path is None]
+            unnamed = self._tree.unnamed
             about = {'processes': len(held.processes), 'in_memory': held.in_memory, 'unread': len(held.unread),
                      'unnamed': [wording.show(text) for text in unnamed[:LISTED]]}
             self.items.append(plan.Item(KIND, KIND, KIND, self._tree, archive.TREE, about,
@@ -84,12 +87,15 @@ class Hold(object):
             self.problems.append(problem('REACHED_THROUGH_PROCESS', self.name, '%s of %s is read through the mount that its process %d still has: the '
                                          'folder on the disk is %s.' % (reached.what, self.name, reached.pid, 'another one' if reached.differs else
                                                                         'gone'), 'Verify the bundle before the container is stopped.'))
-        for item in held.unread[:NAMED]:
-            self.problems.append(problem('READ_ERROR', self.name, 'A deleted file that process %d of %s has open cannot be read: %s%s.' % (
-                item.pid, self.name, wording.show(item.text) + ': ' if item.text else '', metadata.describe(item.error)), 'Use become: true.'))
-        if len(held.unread) > NAMED:
-            self.problems.append(problem('READ_ERROR', self.name, '%d deleted files that %s has open cannot be read.' % (
-                len(held.unread), self.name), ''))
+        self.problems.extend(self._unread(held.unread))
+
+    def _unread(self, unread: Sequence[processes.Unread]) -> List[model.Problem]:
+        found = [problem('READ_ERROR', self.name, 'A deleted file that process %d of %s has open cannot be read: %s%s.' % (
+            item.pid, self.name, wording.show(item.text) + ': ' if item.text else '', metadata.describe(item.error)), 'Use become: true.')
+            for item in unread[:NAMED]]
+        if len(unread) > NAMED:
+            found.append(problem('READ_ERROR', self.name, '%d deleted files that %s has open cannot be read.' % (len(unread), self.name), ''))
+        return found
 
     def release(self, name: str, read: bool = True) -> List[model.Problem]:
         """Let the processes go on -> what was not steady while the bundle NAME was written. READ false: nothing was."""
@@ -98,7 +104,7 @@ class Hold(object):
             self._moving = 'they stood still only for a part of the time'
         if not read:
             return []
-        notes = []
+        notes = self._unread(self._late)
         if self._moving:
             notes.append(problem('OPEN_FILES_MOVING', name, 'The processes of %s went on while its open files were read: %s.' % (name, self._moving),
                                  'Each file is as it was when it was read, but not all at one moment. Give it more time with freeze_timeout.'))

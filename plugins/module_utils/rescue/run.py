@@ -17,7 +17,7 @@ from ..formats import redact, wording
 from ..records import codes, model, owners, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
-from . import deployed, openfiles
+from . import deployed, openfiles, secrets
 
 if TYPE_CHECKING:
     from ..bundles.store import Store
@@ -235,7 +235,7 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
         found, more = dumps.by_container(host, request.containers, dumps.Options(
             compress.pick(request.compression), request.dump_scratch_dir, request.dump_timeout, {'writable', 'volumes', 'binds'} <= set(request.include)))
         problems.extend(more)
-        jobs = [job._replace(made=found.get((root.path, ident), ())) for job, (root, ident) in zip(jobs, chosen)]
+        jobs = [job._replace(made=job.made + found.get((root.path, ident), ())) for job, (root, ident) in zip(jobs, chosen)]
     if groups is not None and host.whole and not request.containers:
         jobs.extend(_unrecorded_jobs(host, groups, request, holds))
     if request.open_files and not any(job.held is not None and job.held.items for job in jobs):
@@ -244,6 +244,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
+    if secrets.WORD in request.include and not request.containers and chosen:
+        problems.extend(secrets.of_nobody(host))
     jobs.extend(_volume_jobs(host, volumes, alone, request))
     jobs.extend(_image_jobs(host, request))
     if request.orphans:
@@ -336,6 +338,8 @@ def _container_job(host: 'Host', root: 'Root', container: model.Container, reque
     items, notes = plan.container_items(container, request.include, lambda mount: _too_wide(host, request, mount))
     problems.extend(notes)
     problems.extend(plan.not_included(container, request.include, alone))
+    with_secrets = secrets.WORD in request.include
+    problems.extend([] if with_secrets else secrets.left_out(root, container))
     consistency = 'stopped'
     pid = root.alive(container)
     if pid and not request.open_files:
@@ -372,7 +376,8 @@ def _container_job(host: 'Host', root: 'Root', container: model.Container, reque
                       tuple(problems), root.export_ids(container), container, image, 'config' in request.include,
                       'logs' in request.include, 'image' in request.include, tuple(mounts), info, around, consistency,
                       freeze=(pid, container.id, request.freeze_timeout) if pid and request.quiesce == 'freeze' else None,
-                      left=tuple(plan.left_behind(container, request.include, alone)), engine=root.engine)
+                      left=tuple(plan.left_behind(container, request.include, alone)), engine=root.engine,
+                      made=secrets.made(root, container) if with_secrets else ())
 
 
 def _too_wide(host: 'Host', request: Request, mount: model.Mount) -> str:
@@ -537,7 +542,7 @@ def _needs(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[in
             if item.shared is not None:
                 counted.add(item.shared)
         for made in job.made:
-            need('dumps', int(made.bytes * share))
+            need('dumps' if made.kind != secrets.WORD else secrets.WORD, int(made.bytes * share))
         log = job.container.log if job.container is not None else None
         if job.with_logs and log is not None:
             need('logs', 2 * log.bytes)
@@ -705,7 +710,7 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
             components.append({'name': 'config', 'kind': 'config', 'file': bundle.DEFINITION, 'sha256': None, 'bytes': 0,
                                'entries': None, 'files': None, 'status': model.COMPLETE})
         # as far as it is known before anything is read
-        whole = all(item['status'] == model.COMPLETE for item in components if item['kind'] == 'dump')
+        whole = all(item['status'] == model.COMPLETE for item in components if item['kind'] in ('dump', secrets.WORD))
         outcomes.append(bundle.Outcome(store.bundle_path(job.name), True, model.PARTIAL if job.status == model.COMPLETE and not whole else job.status,
                                        sum(item['bytes'] for item in components), 0, components, job.problems + more))
     return _result(jobs, outcomes, problems)
@@ -769,7 +774,11 @@ def verdict(result: Dict[str, Any], fail_on: str) -> str:
         return ''
     names = {item.get('name') for item in result.get('bundles', ()) if item.get('status') == model.LOST}
     reason = next((item for item in critical if item.get('object') in names), None)
-    return '%s%s' % ('None of %d bundles was rescued.' % lost if lost == summary['bundles'] - others else
-                     '%d bundles are lost and %d partial or unsupported; everything else was rescued.' % (lost, partial),
+    if lost == summary['bundles'] - others:
+        said = 'The one bundle was not rescued.' if lost == 1 else 'None of %d bundles was rescued.' % lost
+    else:
+        said = '%s %s lost and %d partial or unsupported; everything else was rescued.' % (
+            wording.number(lost, 'bundle'), 'is' if lost == 1 else 'are', partial)
+    return '%s%s' % (said,
                      ' %s %s' % (reason.get('message'), reason.get('next_step')) if reason else
                      ' The problems say why and what to do next.')

@@ -3,6 +3,7 @@ import re
 from typing import TYPE_CHECKING, Dict, List
 
 from ..disk.errors import LifeboatError
+from ..formats.values import count_of
 from . import dumpservers as servers
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ def _counts(inside: 'Inside', client: str, ask: List[str], dump: 'Dump', user: s
         inside.put('/', servers.UPLOAD + '.count', len(queries), iter([queries]), (0, 0), 0o444)
         said = inside.call(['/bin/sh', '-c', COUNT, 'lifeboat', client, dump.folder, '/%s.count' % servers.UPLOAD], user)[1]
         for row in _rows(said):
-            if len(row) == 2 and row[0].isdigit() and row[1].isdigit() and int(row[0]) < len(batch):
-                for name in servers.labels(tuple(batch[int(row[0])])):
-                    found[name] = int(row[1])
+            which, counted = (count_of(row[0]), count_of(row[1])) if len(row) == 2 else (None, None)
+            if which is not None and counted is not None and which < len(batch):
+                for name in servers.labels(tuple(batch[which])):
+                    found[name] = counted
     return found
 
 

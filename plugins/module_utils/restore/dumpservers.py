@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ..disk.errors import LifeboatError
+from ..formats.values import count_of
 
 if TYPE_CHECKING:
     from .dumps import Dump, Inside
@@ -36,6 +37,7 @@ where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') 
 PLAIN = re.compile(r'[A-Za-z_\x80-\U0010ffff][A-Za-z_0-9$\x80-\U0010ffff-]*\Z')
 ERROR = re.compile(r'(?:ERROR|FATAL|PANIC):')
 BATCH = 500
+NO_ID = (1 << 32) - 1                    # (uid_t) -1
 REDIS_SERVE = 'exec "$1" --dir "$2" --dbfilename dump.rdb --appendonly no --save "" --port 0 --unixsocket "$2/lifeboat.sock" --logfile "$2/lifeboat-log"'
 REDIS_FINISH = 'rm -f "$1/lifeboat.sock" "$1/lifeboat-log"'
 
@@ -84,9 +86,10 @@ def _postgresql_counts(inside: 'Inside', client: List[str], user: str, owner: Tu
                              for number, (schema, table) in enumerate(batch)).encode('utf-8', 'surrogateescape')
             inside.put('/', UPLOAD + '.count', len(script), iter([script]), owner, 0o400)
             for number, rows in _rows(inside, client, user, database, 2, ['-f', '/%s.count' % UPLOAD]):
-                if number.isdigit() and rows.isdigit() and int(number) < len(batch):
-                    for name in labels((database,) + tuple(batch[int(number)])):
-                        found[name] = int(rows)
+                which, counted = count_of(number), count_of(rows)
+                if which is not None and counted is not None and which < len(batch):
+                    for name in labels((database,) + tuple(batch[which])):
+                        found[name] = counted
     return found
 
 
@@ -117,8 +120,9 @@ def redis(inside: 'Inside', dump: 'Dump', size: int, content: 'Content') -> Load
     def log() -> bytes:
         return inside.call(['/bin/sh', '-c', LOG, 'lifeboat', dump.folder], user)[1]
     inside.until('The server', lambda: inside.call(ask + ['ping'], user)[1].strip() == b'PONG', log)
-    counts = {name: int(keys) for name, keys in re.findall(r'^(db\d+):keys=(\d+)', text(inside.must('redis-cli', ask + ['info', 'keyspace'], user)), re.M)}
-    expired = sum(map(int, re.findall(r'keys expired: (\d+)', text(log()))))
+    said = text(inside.must('redis-cli', ask + ['info', 'keyspace'], user))
+    counts = {name: int(keys) for name, keys in re.findall(r'^(db[0-9]{1,9}):keys=([0-9]{1,18})(?![0-9])', said, re.M)}
+    expired = sum(map(int, re.findall(r'keys expired: ([0-9]{1,18})(?![0-9])', text(log()))))
     if dump.appended:
         # else a server that is configured for them begins empty
         inside.must('redis-cli', ask + ['config', 'set', 'appendonly', 'yes'], user)
@@ -140,9 +144,11 @@ def owner_of(inside: 'Inside', names: List[str]) -> Tuple[str, Tuple[int, int]]:
         if not name or name in ('0', 'root') and name != names[-1]:
             continue
         status, said = inside.call(['/bin/sh', '-c', WHO, 'lifeboat', name])
-        numbers = text(said).split()
-        if not status and len(numbers) == 2 and all(number.isdigit() for number in numbers):
-            return name, (int(numbers[0]), int(numbers[1]))
+        numbers = [count_of(number) for number in text(said).split()[:3]]
+        if not status and len(numbers) == 2:
+            uid, gid = numbers
+            if uid is not None and gid is not None and max(uid, gid) < NO_ID:
+                return name, (uid, gid)
     raise LifeboatError('The image has none of the users %s, or no shell' % ', '.join(filter(None, names)))
 
 

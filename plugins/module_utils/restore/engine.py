@@ -2,7 +2,7 @@
 import os
 import tempfile
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ..archive import removal, unpack
 from ..bundles import source as sources
@@ -12,7 +12,7 @@ from ..records.definition import image_defaults
 from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..transport import inbox
-from . import databases, engineapi, folders, plan as planning, steps, volumes as volumes_
+from . import asked, connect, databases, engineapi, folders, plan as planning, shown, steps, volumes as volumes_
 from .plan import BINDS, CONTAINER, DUMPS, IMAGE, VOLUMES
 
 LONGEST_LOG = 2000                      # characters of a log that go into a message
@@ -30,7 +30,7 @@ def restore(options: planning.Options) -> Dict[str, Any]:
     if options.trial and (options.force or options.keep_partial):
         raise LifeboatError('trial takes back what it made, and cannot be combined with force or keep_partial')
     source = sources.read(options.path, options.inbox, options.seen)
-    engine = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
+    engine = connect.connected(options)
     info = engine.info()
     access = volumes_.Volumes(engine, info, options.check)
     try:
@@ -216,10 +216,24 @@ def _with_container(plan: planning.Plan, situation: planning.Situation) -> plann
     for warning in doubts.warnings(definition):
         plan.note(warning)
     body = create_body(definition)
+    if engine.podman:
+        body = asked.adapt(plan, body, definition, situation.info)
     existing = engine.container(situation.name)
     resolved = _with_peers(plan, situation, body)
-    differs = tuple(planning.differences(existing, resolved, ids)) if existing is not None else ()
+    differs = _differences(plan, situation, existing, resolved, ids)
     return situation._replace(wanted=body, definition=definition, existing=existing, differs=differs)
+
+
+def _differences(plan: planning.Plan, situation: planning.Situation, existing: Optional[Dict[str, Any]], body: Dict[str, Any],
+                 ids: Sequence[str]) -> Tuple[str, ...]:
+    """In what the container that is there is not what BODY would make."""
+    if existing is None:
+        return ()
+    same = asked.same(existing, body, ids) if situation.engine.podman else None
+    if same:                            # what this engine shows otherwise than it was asked for is no difference; but a doubt again
+        asked.doubts(plan, situation.name, 'The container', shown.of_container(body, existing))
+        return ()
+    return tuple(planning.differences(existing, body, ids)) or (() if same is None else ('its definition',))
 
 
 def _with_peers(plan: planning.Plan, situation: planning.Situation, body: Dict[str, Any]) -> Dict[str, Any]:
@@ -308,7 +322,8 @@ def _create_step(plan: planning.Plan, situation: planning.Situation) -> Callable
     def do(undo: steps.Undo) -> None:
         versions = databases.image_versions(_image_config(situation))
         planning.check_databases(plan, options, versions)
-        body, rest = _body_for(engine, wanted, options.state == 'started' and options.verify_start)
+        # Podman 4 cannot give a container another restart policy afterwards
+        body, rest = _body_for(engine, wanted, options.state == 'started' and options.verify_start and not engine.podman)
         identifier, warnings = engine.create_container(name, body)
         undo.append(lambda: engine.remove('/containers/%s' % identifier, {'force': '1'}))
         for network, endpoint in rest.items():
@@ -316,6 +331,8 @@ def _create_step(plan: planning.Plan, situation: planning.Situation) -> Callable
         for warning in warnings:
             plan.note('The engine says: %s' % warning)
         plan.result['container']['id'] = identifier
+        if engine.podman:
+            asked.doubts(plan, name, 'The container', shown.of_container(_with_peers(plan, situation, wanted), engine.container(identifier) or {}))
         _writable_databases(plan, situation)
         _check_postgresql(plan, situation, identifier)
     return do
@@ -399,12 +416,13 @@ def _replace_step(plan: planning.Plan, situation: planning.Situation) -> Callabl
         engine.rename(existing['Id'], aside)
         undo.append(lambda: engine.rename(existing['Id'], name))
         create(undo)
-        plan.result.setdefault('kept', []).append((_KeptContainer(engine, existing['Id'], aside), name))
+        plan.result.setdefault('kept', []).append((_KeptContainer(plan, engine, existing['Id'], aside), name))
     return do
 
 
 class _KeptContainer(object):
-    def __init__(self, engine: engineapi.Engine, identifier: str, name: str) -> None:
+    def __init__(self, plan: planning.Plan, engine: engineapi.Engine, identifier: str, name: str) -> None:
+        self.plan = plan
         self.engine = engine
         self.identifier = identifier
         self.name = name
@@ -414,7 +432,10 @@ class _KeptContainer(object):
         try:
             self.engine.update_restart(self.identifier, {'Name': 'no', 'MaximumRetryCount': 0})
         except LifeboatError:
-            pass
+            host = as_dict(as_dict(self.engine.container(self.identifier)).get('HostConfig'))
+            if as_dict(host.get('RestartPolicy')).get('Name') not in (None, '', 'no'):
+                self.plan.doubt('ENGINE_LACKS', self.name, 'The container %s, which was replaced and is kept, could not be given another restart policy.'
+                                % self.name, 'Remove it before the next reboot, or it starts beside the new one.')
         return self.name
 
     def drop(self) -> None:
@@ -450,7 +471,7 @@ def _start_step(plan: planning.Plan, situation: planning.Situation) -> Callable[
             if not _wait(engine, identifier, name, options.start_timeout):
                 plan.note('%s runs, but its health check runs later than start_timeout, so it is not known whether it is healthy.' % name)
             policy = as_dict(as_dict(situation.wanted).get('HostConfig')).get('RestartPolicy')
-            if policy:
+            if policy and not engine.podman:
                 engine.update_restart(identifier, policy)
         if situation.definition.paused:
             engine.pause(identifier)
@@ -467,7 +488,7 @@ def _wait(engine: engineapi.Engine, identifier: str, name: str, seconds: int) ->
         container = as_dict(engine.container(identifier))
         state = as_dict(container.get('State'))
         health = as_dict(state.get('Health')).get('Status')
-        if state.get('Running') is not True:
+        if state.get('Running') is not True or container.get('RestartCount'):
             raise LifeboatError('%s ended with status %s. The end of its log: %s' % (
                 name, state.get('ExitCode'), _end_of_log(engine, identifier)))
         since = since or time.time()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTupl
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..disk.errors import LifeboatError
-from ..formats.values import as_dict
+from ..formats.values import as_dict, as_int, as_list
 
 if TYPE_CHECKING:
     import ssl
@@ -26,6 +26,8 @@ TIMEOUT = 60                            # seconds without an answer to a small r
 SLOW = 6 * 3600                         # the same for a load or an upload, during which the engine is silent
 MAX_ANSWER = 64 << 20
 MAX_MESSAGE = 2000
+PODMAN = 'Podman Engine'                # among the components in the answer to /version
+LIBPOD = '/v4.0.0/libpod'                # Podman's own API, at the same socket
 
 
 class EngineError(LifeboatError):
@@ -56,6 +58,11 @@ class Engine(object):
         self.version: Dict[str, Any] = {}  # the answer to /version
         self.api: Tuple[int, ...] = ()  # (1, 41) once it is connected
         self._scheme, self._where = _address(self.docker_host)
+
+    @property
+    def podman(self) -> bool:
+        """Is it Podman that answers, at its Docker-compatible socket?"""
+        return any(as_dict(item).get('Name') == PODMAN for item in as_list(self.version.get('Components')))
 
     # --- requests
 
@@ -314,7 +321,10 @@ class Engine(object):
     def import_empty(self, reference: str) -> None:
         """An image without any file, for containers that are never started."""
         repository, dummy, tag = reference.partition(':')
-        stream = self.request('POST', '/images/create', {'fromSrc': '-', 'repo': repository, 'tag': tag or 'latest'},
+        query = {'fromSrc': '-', 'repo': repository, 'tag': tag or 'latest'}
+        if self.podman:
+            query = {'fromSrc': '-', 'repo': reference}     # it takes no notice of the tag
+        stream = self.request('POST', '/images/create', query,
                               _one(bytes(10240)), {'Content-Type': 'application/x-tar'}, stream=True)
         try:
             for message in _messages(stream):
@@ -322,6 +332,25 @@ class Engine(object):
                     raise EngineError('The engine could not make an empty image: %s.' % message['error'])
         finally:
             stream.close()
+
+    def prepare(self, container: str) -> None:
+        """Podman: mount what a container mounts, as its first start would, and start nothing. A program that is not there is no error."""
+        try:
+            self.request('POST', '%s/containers/%s/init' % (LIBPOD, quote(container, safe='')), versioned=False, timeout=600)
+        except EngineError as exc:
+            if not exc.status:
+                raise
+
+    def volume_state(self, name: str) -> Dict[str, Any]:
+        """Podman's own record of a volume, with what its first use will change."""
+        return as_dict(self.request('GET', '%s/volumes/%s/json' % (LIBPOD, quote(name, safe='')), versioned=False))
+
+    def id_maps(self) -> Tuple[List[Tuple[int, int, int]], List[Tuple[int, int, int]]]:
+        """Podman: ([(first id inside, first id on the host, count)] of users, the same of groups) of the namespace that it works in; empty for root's."""
+        host = as_dict(as_dict(self.request('GET', LIBPOD + '/info', versioned=False)).get('host'))
+        found = [[(as_int(row.get('container_id')) or 0, as_int(row.get('host_id')) or 0, as_int(row.get('size')) or 0)
+                  for row in map(as_dict, as_list(as_dict(host.get('idMappings')).get(key)))] for key in ('uidmap', 'gidmap')]
+        return found[0], found[1]
 
     def put_archive(self, container: str, path: str, pieces: Iterable[bytes]) -> None:
         """Unpack the tar in PIECES (generator of bytes) below PATH in a container."""

@@ -23,13 +23,14 @@ from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.redact import REDACTED
 from ..formats.values import NOTHING, as_dict, as_list
-from ..formats.wording import show, text
+from ..formats.wording import number, show, text
 from ..images import loadfile as imagefile, store as imagestore
+from ..records import codes
 from ..records.definition import VolumeSettings
 from ..records.model import COMPLETE, Mount
 from ..recreate import asks, body, naming
 from ..transport import inbox
-from . import databases, volumes as volumes_
+from . import asked, databases, podmanvolumes, shown as shown_, volumes as volumes_
 from .steps import Step, Undo
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Options(NamedTuple):
     allow: Tuple[str, ...] = ()         # of asks.KINDS
     target: str = 'engine'
     dest: bytes = b''
+    engine: str = 'auto'                # or docker, podman: what has to answer at docker_host
     offline: bool = False
     data_root: bytes = b''
     check: bool = False
@@ -88,7 +90,7 @@ class Plan(object):
         self.before: Dict[str, Any] = {}
         self.after: Dict[str, Any] = {}
         self.result: Dict[str, Any] = {'image': None, 'networks': [], 'volumes': [], 'container': None, 'databases': [], 'asks': [],
-                                       'dumps': []}
+                                       'dumps': [], 'problems': []}
 
     def add(self, kind: str, name: str, action: str, message: str, do: Optional[Callable[[Undo], Any]] = None) -> None:
         self.steps.append(Step(kind, name, action, message, do))
@@ -116,6 +118,12 @@ class Plan(object):
         sentence = show(sentence)
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+    def doubt(self, code: str, name: str, message: str, next_step: str = '') -> None:
+        """A problem with something that was, or will be, made; see records.codes."""
+        found = codes.problem(code, name, message, next_step)._asdict()
+        if found not in self.result['problems']:
+            self.result['problems'].append(found)
 
     def changes(self) -> bool:
         return any(step.changes for step in self.steps)
@@ -234,7 +242,7 @@ def plan_image(plan: Plan, situation: Situation) -> None:
         for reference in new + list(image.references or (found['Id'],)):
             undo.append(functools.partial(engine.remove, '/images/%s' % reference))
         plan.result['image']['id'] = found['Id']
-    plan.add('image', shown, 'load', 'Load the image %s (%d layers).' % (shown, len(image.diff_ids)), do)
+    plan.add('image', shown, 'load', 'Load the image %s (%s).' % (shown, number(len(image.diff_ids), 'layer')), do)
 
 
 def loadable(info: Any) -> Iterator[bytes]:
@@ -283,13 +291,15 @@ def plan_networks(plan: Plan, situation: Situation) -> None:
         plan.after.setdefault('networks', {})[name] = info
         plan.add('network', name, 'create', 'Create the network %s%s.' % (
             name, ''.join(' ' + item['subnet'] for item in info.get('ipam') or [] if item.get('subnet'))),
-            _network_step(engine, name, info))
+            _network_step(plan, engine, name, info))
 
 
-def _network_step(engine: 'Engine', name: str, info: Any) -> Callable[[Undo], None]:
+def _network_step(plan: Plan, engine: 'Engine', name: str, info: Any) -> Callable[[Undo], None]:
     def do(undo: Undo) -> None:
         identifier = engine.create_network(name, info)
         undo.append(lambda: engine.remove('/networks/%s' % identifier))
+        if engine.podman:
+            asked.doubts(plan, name, 'The network', shown_.of_network(info, engine.network(name) or {}))
     return do
 
 
@@ -339,8 +349,10 @@ def _plan_volume_without_data(plan: Plan, situation: Situation, mount: Mount, na
     plan.after.setdefault('volumes', {})[name] = {'driver': how[0], 'options': how[1]}
 
     def do(undo: Undo) -> None:
-        situation.engine.create_volume(name, *how)
+        made = situation.engine.create_volume(name, *how)
         undo.append(lambda: situation.volumes.remove(name))
+        if situation.engine.podman:
+            asked.doubts(plan, name, 'The volume', shown_.of_volume(how[0], how[1], how[2], made))
     plan.add('volume', name, 'create', 'Create the volume %s; the bundle has no data of it.' % name, do)
 
 
@@ -466,6 +478,9 @@ def _judge_volume(plan: Plan, situation: Situation, part: 'Part', name: str, vol
         plan.refuse('The content of the volume %s cannot be replaced over the API while %s refers to it; remove that '
                     'container, or restore on the engine\'s own host.' % (name, ', '.join(others)))
         return None, ''
+    if not access.replaceable(volume):
+        plan.refuse(podmanvolumes.NO_REPLACE % name)
+        return None, ''
     return 'replace', 'Replace the content of the volume %s by %s; what was in it is %s.' % (
         name, text(part.file), 'kept in a volume of its own' if options.keep_old else 'dropped')
 
@@ -491,6 +506,8 @@ def _volume_step(plan: Plan, situation: Situation, part: 'Part', name: str, reco
         if volume is None:
             volume = engine.create_volume(name, *how)
             undo.append(lambda: access.remove(name))
+            if engine.podman:
+                asked.doubts(plan, name, 'The volume', shown_.of_volume(how[0], how[1], how[2], volume))
             if how[1] and access.content(volume):
                 raise LifeboatError(NOT_EMPTY % (name, how[1].get('device') or how[0]))
         elif action == 'refill':

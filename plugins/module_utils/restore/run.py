@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Any, Dict
 
 from ..disk.errors import LifeboatError
 from ..transport import inbox
-from . import engine, engineapi, folders, plan as planning, several
+from . import connect, engine, folders, plan as planning, several
 
 if TYPE_CHECKING:
     from .plan import Options
@@ -26,7 +26,7 @@ def restore_all(options: 'Options') -> Dict[str, Any]:
         return restore(options._replace(path=found[0].path))
     options = options._replace(seen={})
     if options.target == 'engine' and not options.offline:
-        engine_ = engineapi.engine(options.docker_host, options.use_tls, options.tls, options.timeout)
+        engine_ = connect.connected(options)
         several.refuse_asks(found, options.restore, options.allow, lambda name: engine_.volume(name) is not None)
     outcomes = list(several.each(found, lambda item: restore(options._replace(
         **several.own(item, len(found), options.volume_map, options.dest)))))

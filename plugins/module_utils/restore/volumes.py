@@ -25,7 +25,7 @@ from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.wording import show
 from ..transport import inbox
-from . import databases, target
+from . import databases, podmancli, podmanvolumes, target
 from .engineapi import Engine, EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
@@ -33,8 +33,9 @@ FILL_LABEL = 'lifeboat.docker.filling'  # of the container that fills a volume: 
 MARK = b'.lifeboat-filling'
 DONE = b'.lifeboat-done'                # beside the data: the same as LABEL, for volumes that existed already
 ASIDE = b'.lifeboat-before'
-PLACE = '/lifeboat'
+PLACE = '/lifeboat-place'                # of a volume in a helper container; some engines put it before names
 EMPTY_IMAGE = 'lifeboat-empty:%s'
+EMPTY_IMAGE_OF_PODMAN = 'localhost/' + EMPTY_IMAGE
 DIRECT = 'direct'
 API = 'api'
 UNKNOWN = None
@@ -58,7 +59,7 @@ class Volumes(object):
         self._helper_image: Optional[str] = None
 
     def close(self) -> None:
-        if self._helper_image and self._helper_image.startswith('lifeboat-empty'):
+        if self._helper_image and self._helper_image != self.fallback_image:
             try:
                 self.engine.remove('/images/%s' % self._helper_image)
             except EngineError:
@@ -87,6 +88,8 @@ class Volumes(object):
             for name in ('userns', 'rootless'):
                 if 'name=' + name in str(option):
                     return API, 'the engine shifts owners (%s)' % name
+        if self.info.get('Rootless') is True:      # Podman says it here only
+            return API, 'the engine shifts owners (rootless)'
         if self.passive:
             return self._guess()
         name = 'lifeboat-probe-' + uuid.uuid4().hex
@@ -207,6 +210,10 @@ class Volumes(object):
         finally:
             self._drop(helper)
 
+    def replaceable(self, volume: Mapping[str, Any]) -> bool:
+        """Can set_aside() move the content of this volume away?"""
+        return self.way(volume)[0] == DIRECT or not self.engine.podman or podmancli.command(self.engine, volume) is not None
+
     # --- writing
 
     def fill(self, volume: Mapping[str, Any], archive: 'pieces.Readable', what: str, digest: str, limit: Optional[int] = None,
@@ -216,6 +223,7 @@ class Volumes(object):
         Raises ArchiveError, EngineError or OSError; then the volume has a part of it and its mark.
         """
         way, why = self.way(volume)
+        notes = podmanvolumes.settle(self, volume) if self.engine.podman else []
         if way == DIRECT:
             spot = self._spot(volume)
             with spot.folder() as folder:
@@ -231,7 +239,7 @@ class Volumes(object):
                 else:
                     target.drop_note(DONE, folder)
                 target.drop_note(MARK, folder)
-            notes = list(done.notes)
+            notes.extend(done.notes)
             if done.notes_total > len(notes):
                 notes.append('%d more attributes of %s could not be kept.' % (done.notes_total - len(notes), what))
             return {'way': way, 'why': why, 'entries': done.entries, 'files': done.files, 'bytes': done.bytes,
@@ -239,10 +247,11 @@ class Volumes(object):
         helper = self._helper(volume['Name'])
         folder = os.fsencode(tempfile.mkdtemp(prefix='lifeboat-'))
         try:
-            passing = Passing(archive, what, folder, limit, max_holes, allow_devices)
+            passing = Passing(archive, what, folder, limit, max_holes, allow_devices, self.engine.podman)
             self.engine.put_archive(helper, PLACE, iter(passing))
             found = databases.find(folder)
-            notes = []
+            if self.engine.podman:
+                notes.extend(podmanvolumes.check_owners(self, volume, passing.sample))
             if passing.sparse:
                 notes.append('%s: the holes of %d files were written as zeros (%d bytes), because %s.' % (
                     what, passing.sparse, passing.holes, why))
@@ -276,11 +285,13 @@ class Volumes(object):
                 self._drop(user['id'])
         self.engine.remove('/volumes/%s' % name)
 
-    def set_aside(self, volume: Mapping[str, Any], digest: str) -> 'Union[_KeptFolder, _KeptCopy]':
+    def set_aside(self, volume: Mapping[str, Any], digest: str) -> 'Union[_KeptFolder, _KeptCopy, podmanvolumes.KeptMoved]':
         """Move the content of a volume away, out of the way but not gone -> an object with restore(), keep(), drop().
         DIGEST: of the archive that the volume will be filled from."""
         if self.way(volume)[0] == DIRECT:
             return _KeptFolder(self, volume, self._spot(volume))
+        if self.engine.podman:
+            return podmanvolumes.KeptMoved(self, volume, _before(volume['Name']), digest, LABEL)
         return _KeptCopy(self, volume, digest)
 
     # --- helper containers
@@ -301,7 +312,7 @@ class Volumes(object):
 
     def _image(self) -> str:
         if self._helper_image is None:
-            reference = EMPTY_IMAGE % uuid.uuid4().hex[:12]
+            reference = (EMPTY_IMAGE_OF_PODMAN if self.engine.podman else EMPTY_IMAGE) % uuid.uuid4().hex[:12]
             try:
                 self.engine.import_empty(reference)
                 self._helper_image = reference
@@ -316,13 +327,16 @@ class Passing(object):
     """Iterator over the bytes of an archive that are known to be harmless, for a stream to the engine.
 
     A byte is given out only after the member it belongs to was checked. The beginnings of files are kept in FOLDER for
-    the search for databases.
+    the search for databases. CONFINED: the engine unpacks where links lead no further than the volume, so that it takes each link.
+    `sample`: owners of a few members.
     """
 
     def __init__(self, stream: 'pieces.Readable', what: str, folder: bytes, limit: Optional[int] = None, max_holes: Optional[int] = None,
-                 allow_devices: bool = False) -> None:
+                 allow_devices: bool = False, confined: bool = False) -> None:
         self.max_holes = max_holes
         self.allow_devices = allow_devices
+        self.confined = confined
+        self.sample: List[podmancli.Owner] = []
         self._stream = stream
         self._pieces = collections.deque()
         self._passed = self._seen = 0
@@ -360,11 +374,13 @@ class Passing(object):
         try:
             for member in reader:
                 unpack.foresee(reader, member, seen, self.allow_devices)
-                if member.kind == tarread.SYMLINK and _leaves(member):
+                if member.kind == tarread.SYMLINK and not self.confined and _leaves(member):
                     raise reader.fail("is a link to %s, outside of the volume; the engine refuses such links over its API: "
                                       "restore on the engine's own host as root" % tarread.shown(member.link), member.name)
                 if member.kind in (tarread.FILE, tarread.HARDLINK):
                     self.files += 1
+                if member.kind in (tarread.FILE, tarread.FOLDER) and len(self.sample) < podmancli.SAMPLE and (member.uid or member.gid):
+                    self.sample.append(podmancli.Owner(member.name, member.uid, member.gid))
                 fd = shadow.wants(member)
                 try:
                     if member.kind == tarread.FILE:

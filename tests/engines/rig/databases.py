@@ -20,36 +20,41 @@ _SUPERFLUOUS_PROGRAM = re.compile(r'aria_|myisam|mariadb-(?:binlog|upgrade|slap|
                                   r'(?:perror|innochecksum|resolve_stack_dump|replace|mariadbd-safe-helper)\Z')
 
 
-def ensure_tar():
-    """Path of a tar with the file system, made first if need be (a minute or two)."""
+def ensure_tar(suite=None):
+    """Path of a tar with the file system, made first if need be (a minute or two). SUITE: of Debian; None: the first of SUITES that is to be had."""
+    return tar_of('databases' + ('-' + suite if suite else ''), FORMAT, PACKAGES, (suite,) if suite else SUITES, _prepare)
+
+
+def tar_of(name, form, packages, suites, prepare):
+    """Path of a tar with PACKAGES of the first of SUITES that has them, made first if need be. PREPARE(tree) is called before it is packed."""
     need_root()
-    path = os.path.join(cache_dir(), 'databases-%s-v%d.tar' % (os.uname().machine, FORMAT))
+    path = os.path.join(cache_dir(), '%s-%s-v%d.tar' % (name, os.uname().machine, form))
     if not os.path.exists(path):
-        with cache_lock('databases'):
+        with cache_lock(name):
             if not os.path.exists(path):
-                _make(path)
+                _make(path, packages, suites, prepare)
     return path
 
 
-def _make(path):
+def _make(path, packages, suites, prepare):
     tree, part = path + '.tree', path + '.part'
     script = '/usr/share/debootstrap/scripts/bookworm'
     if not os.path.exists(script):
         raise not_installed('debootstrap')
     reasons = []
     for mirror in newer.mirrors():
-        for suite in SUITES:
+        for suite in suites:
             shutil.rmtree(tree, ignore_errors=True)
             say('making an image with databases: debootstrap of %s' % suite)
             argv = ['unshare', '--mount', '--propagation', 'private', 'debootstrap', '--variant=minbase',
-                    '--include=' + ','.join(PACKAGES), suite, tree, mirror, script]
+                    '--include=' + ','.join(packages), suite, tree, mirror, script]
             try:
                 done = subprocess.run(argv, env=newer.debootstrap_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, timeout=1500, check=False)
                 if done.returncode:
                     reasons.append('%s: %s' % (suite, last_words(done.stdout, 4)))
                     continue
-                _prepare(tree)
+                prepare(tree)
                 run(['tar', '--numeric-owner', '-C', tree, '-cf', part, '.'])
                 os.rename(part, path)
                 return
@@ -81,10 +86,16 @@ def _prepare(tree):
     os.makedirs(os.path.join(tree, 'srv/app'))
 
 
-def load(engine):
-    """Import the image into ENGINE."""
-    with open(ensure_tar(), 'rb') as handle:
-        done = subprocess.run(engine.enter('docker', 'import', '-', IMAGE), stdin=handle, stdout=subprocess.PIPE,
+def load(engine, suite=None):
+    """Import the image into ENGINE, that of SUITE under the tag that it has then -> its tag."""
+    return load_tar(engine, ensure_tar(suite), '%s-%s' % (IMAGE, suite) if suite else IMAGE)
+
+
+def load_tar(engine, path, image):
+    """Import a tar -> IMAGE, its tag."""
+    with open(path, 'rb') as handle:
+        done = subprocess.run(engine.enter('docker', 'import', '-', image), stdin=handle, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise RigError('docker import failed: %s' % last_words(done.stdout))
+    return image

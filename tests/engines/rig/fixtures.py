@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from . import dead, engine as engines, kube, podman, shares, writers
+from . import dead, engine as engines, kube, livepodman, podman, shares, writers
 from .common import NotHere
 
 DEAD_KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd', 'newer-containerd-packaged')
@@ -115,6 +115,13 @@ def dead_podman_of():
         yield get
 
 
+@pytest.fixture
+def start_podman():
+    """start_podman(kind): a started, empty rig.livepodman.LivePodman of any of its KINDS, taken away after the test."""
+    with _starter(livepodman.LivePodman) as start:
+        yield start
+
+
 @pytest.fixture(scope='session')
 def dead_kube_of():
     """dead_kube_of(kind): the rig.kube.DeadKube of any of its KINDS, built once a session. Do not write into it."""
@@ -138,11 +145,12 @@ def dead_databases():
 
 
 @contextlib.contextmanager
-def _starter():
+def _starter(make):
+    """Gives start(kind): what MAKE(kind) is, started; closed at the end."""
     with contextlib.ExitStack() as stack:
         def start(kind):
             with or_say(kind):
-                engine = engines.Engine(kind)
+                engine = make(kind)
                 stack.callback(engine.close)
                 return engine.start()
         yield start
@@ -151,14 +159,14 @@ def _starter():
 @pytest.fixture
 def start_engine():
     """start_engine(kind): a healthy, empty, running Engine (rig/engine.py), which is gone after the test."""
-    with _starter() as start:
+    with _starter(engines.Engine) as start:
         yield start
 
 
 @pytest.fixture(scope='module')
 def start_engine_once():
     """The same for the tests of a module: it is gone after the last of them."""
-    with _starter() as start:
+    with _starter(engines.Engine) as start:
         yield start
 
 

@@ -13,7 +13,8 @@ _KIND = re.compile('|'.join(sorted((kind for kinds in SHARES.values() for kind i
 # tests whose names do not begin with the kind of the root that they read
 _OF = {'test_open_files_of_podman_without_a_control_group': 'podman', 'test_owner_ids': 'drivers',
        'test_without_hard_links_the_command_fetches_the_blobs': 'debian', 'test_a_root_with_a_user_namespace_has_shifted_owners': 'drivers'}
-_BY_FIXTURE = (('dead_databases', 'debian'), ('small_root_of', 'repair'), ('donor_root_of', 'repair'), ('dead_podman_of', 'podman'), ('dead_kube_of', 'kube'))
+_BY_FIXTURE = (('dead_databases', 'debian'), ('small_root_of', 'repair'), ('donor_root_of', 'repair'), ('dead_podman_of', 'podman'),
+               ('start_podman', 'podman'), ('dead_kube_of', 'kube'))
 
 
 def share_of(name, fixtures):

@@ -293,9 +293,13 @@ def killed_at(number, work):
     return not os.WIFSIGNALED(status)
 
 
-@pytest.mark.parametrize('exchange', [True, False])
-@pytest.mark.parametrize('keep', ['', '.until-20260102T030405Z'])
-@pytest.mark.parametrize('replaces', [False, True])
+UNTIL = '.until-20260102T030405Z'
+# every two of them together; all three with LIFEBOAT_SOAK
+WAYS = [(False, '', True), (False, UNTIL, False), (True, '', False), (True, UNTIL, True)]
+
+
+@pytest.mark.parametrize('replaces, keep, exchange', WAYS + [
+    pytest.param(replaces, keep, not exchange, marks=pytest.mark.soak) for replaces, keep, exchange in WAYS])
 def test_a_kill_at_every_step_of_finish(replaces, keep, exchange, tmp_path, monkeypatch):
     if not exchange:
         monkeypatch.setattr(swap, 'exchange', lambda *dummy: False)

@@ -116,7 +116,8 @@ def test_services_that_only_one_side_has(host):
     ('services: {web: {image: busybox:1, volumes: ["~/x:/x"]}}', 'is in the home of whoever called Compose'),
     ('services: {web: {image: busybox:1, env_file: none.env}}', 'none.env is missing'),
     ('services: {web: {image: busybox:1, extends: nothing}}', 'the service that it extends was not found'),
-    ('services:\n  web: !reset null\n', 'Project shop: /srv/shop/compose.yaml is not read: line 2: a tag'),
+    ('services:\n  web: !reset null\n', 'Project shop: /srv/shop/compose.yaml uses !reset or !override'),
+    ('services:\n  web: !own null\n', 'Project shop: /srv/shop/compose.yaml is not read: line 2: a tag'),
     ('services: {web: {image: busybox:1, command: "a \'b"}}', 'command of shop-web-1: a quote in it is not closed'),
     ('services: {web: {image: busybox:1, ports: ["${PORT}:80"]}}', 'no file sets PORT'),
 ])

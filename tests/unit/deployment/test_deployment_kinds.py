@@ -1,4 +1,6 @@
 """Where the original files of containers are found: one built host for each kind of source."""
+import json
+
 import boltwriter
 import pytest
 from deployhost import DeployHost
@@ -99,6 +101,60 @@ def test_portainer(host):
     assert any(item['kind'] == 'refused' or item['kind'] == 'missing' for item in found.document['left_out'])
 
 
+@pytest.mark.parametrize('record, folder', [
+    ('"GitConfig":{"URL":"https://x/y","ConfigHash":"%s"}' % ('b' * 40), 'b' * 40), ('"StackFileVersion":2', 'v2'), ('"StackFileVersion":0', 'v3'),
+    ('"GitConfig":{"ConfigHash":"../../x"},"StackFileVersion":-1', 'v3')])
+def test_the_deployed_version_of_a_stack_of_portainer(host, record, folder):
+    """A stack of a repository lies in a folder called after its commit; after a roll-back the newest version is not the one."""
+    home = host.volume('portainer_data')
+    boltwriter.write(home + '/portainer.db', {b'stacks': {(1).to_bytes(8, 'big'): (
+        '{"Id":1,"Name":"a","EntryPoint":"sub/compose.yaml","ProjectPath":"/data/compose/1",%s}' % record).encode()}})
+    inside = '/var/lib/docker/volumes/portainer_data/_data/compose/1/'
+    for name in ('a' * 40, 'b' * 40, 'v1', 'v2', 'v3'):
+        host.file(inside + name + '/sub/compose.yaml', COMPOSE)
+    assert set(taken(host.gather())) == {inside + folder + '/sub/compose.yaml'}
+
+
+def test_variables_of_portainer_that_are_none(host):
+    home = host.volume('portainer_data')
+    boltwriter.write(home + '/portainer.db', {b'stacks': {(1).to_bytes(8, 'big'): json.dumps({
+        'Id': 1, 'Name': 'a', 'EntryPoint': 'c.yml', 'ProjectPath': '/data/compose/1',
+        'Env': [{'name': 'A\nCOMPOSE_FILE', 'value': '/x'}, {'name': 'B', 'value': "it's a\\"}]}).encode()}})
+    host.file('/var/lib/docker/volumes/portainer_data/_data/compose/1/c.yml', COMPOSE)
+    found = host.gather()
+    assert [made.data for made in found.collection.made] == [b'B="it\'s a\\\\"\n']
+    assert ('A\\nCOMPOSE_FILE', 'refused') in {(item['path'], item['kind']) for item in found.document['left_out']}
+
+
+def test_a_commit_of_a_stack_without_its_record(host):
+    host.volume('portainer_data')
+    top = '/var/lib/docker/volumes/portainer_data/_data/'
+    host.file(top + 'portainer.edb', 'x')
+    host.file(top + 'compose/1/%s/docker-compose.yml' % ('a' * 40), COMPOSE)
+    host.file(top + 'compose/2/%s/docker-compose.yml' % ('a' * 40), COMPOSE)
+    host.file(top + 'compose/2/%s/docker-compose.yml' % ('b' * 40), COMPOSE)
+    found = host.gather()
+    assert set(taken(found)) == {top + 'compose/1/%s/docker-compose.yml' % ('a' * 40)}
+    assert any('compose/2' in item['path'] for item in found.document['left_out'])
+
+
+def test_variables_that_dockge_and_unraid_keep_elsewhere(host):
+    host.file('/opt/stacks/global.env', 'TAG=1\n')
+    host.file('/opt/stacks/a/compose.yaml', 'services: {web: {image: "x:${TAG}"}}')
+    host.file('/opt/stacks/a/.env', 'OWN=1\n')
+    project = '/boot/config/plugins/compose.manager/projects/'
+    host.file(project + 'b/docker-compose.yml', COMPOSE)
+    host.file(project + 'b/envpath', '/mnt/user/appdata/b.env\n')
+    host.file('/mnt/user/appdata/b.env', 'B=1\n')
+    host.file(project + 'c/docker-compose.yml', COMPOSE)
+    host.file(project + 'c/envpath', '/mnt/user/appdata/gone.env\n')
+    found = host.gather()
+    assert {'/opt/stacks/global.env', '/opt/stacks/a/.env', '/mnt/user/appdata/b.env'} <= set(taken(found))
+    stack = next(item for item in found.document['deployments'] if item['name'] == 'a')
+    assert stack['env_files'] == ['/opt/stacks/global.env', '/opt/stacks/a/.env']
+    assert ('/mnt/user/appdata/gone.env', 'missing') in {(item['path'], item['kind']) for item in found.document['left_out']}
+
+
 def test_the_database_of_portainer_is_damaged_or_encrypted(host):
     home = host.volume('portainer_data')
     host.file('/var/lib/docker/volumes/portainer_data/_data/compose/1/docker-compose.yml', COMPOSE)
@@ -167,6 +223,38 @@ def test_a_program_or_a_place(host, kind, files, also):
     assert host.gather(whole=False).is_empty
 
 
+QUADLETS = {
+    '/etc/containers/systemd/web@.container': '[Container]\nImage=app.build\nEnvironmentFile=%i.env\nVolume=data.volume:/data\n',
+    '/etc/containers/systemd/web@.container.d/10.conf': '[Container]\nEnvironment=A=1\n', '/etc/containers/systemd/web-.container.d/10.conf': '[Service]\n',
+    '/etc/containers/systemd/container.d/all.conf': '[Container]\nLogDriver=k8s-file\n', '/etc/containers/systemd/volume.d/all.conf': '[Volume]\n',
+    '/etc/containers/systemd/data.volume': '[Volume]\nDriver=image\nImage=base.image\n', '/etc/containers/systemd/base.image': '[Image]\nImage=x\n',
+    '/etc/containers/systemd/shop.pod': '[Pod]\nPublishPort=8080:80\n', '/etc/containers/systemd/app.build': '[Build]\nImageTag=localhost/app\n'
+    'SetWorkingDirectory=/srv/app\nFile=Containerfile\n', '/srv/app/Containerfile': 'FROM scratch\n',
+    '/etc/containers/systemd/own.build': '[Build]\nFile=./own/Containerfile\nSetWorkingDirectory=unit\n',
+    '/etc/containers/systemd/own/Containerfile': 'FROM x\n',
+    '/etc/containers/systemd/users/1001/app.container': '[Container]\nImage=x\n',
+    '/var/lib/svc/.config/containers/systemd/job.container': '[Container]\nImage=x\nEnvironmentFile=%h/job.env\n', '/var/lib/svc/job.env': 'A=1\n',
+    '/var/lib/svc/.config/systemd/user/old.service': '[Service]\nExecStart=/usr/bin/podman start old\n'}
+
+
+def test_quadlets_of_today(host):
+    """Templates, drop-ins of one unit, of a prefix and of a type, the context of a build, and users whose home is not below /home."""
+    for path, content in QUADLETS.items():
+        host.file(path, content)
+    host.file('/etc/passwd', 'root:x:0:0::/root:/bin/sh\nsvc:x:990:990::/var/lib/svc:/bin/sh\nodd:x:991:991::relative:/bin/sh\nbroken\n')
+    host.file('/srv/app/page.html', 'x')
+    host.link('/etc/containers/systemd/web@one.container', 'web@.container')
+    found = host.gather()
+    assert set(taken(found)) == set(QUADLETS) | {'/etc/containers/systemd/web@one.container'}
+    assert [tree.place.path for tree in found.collection.trees] == [b'/srv/app']
+
+
+@pytest.mark.parametrize('value', ['/', '/etc', '../../..', 'https://example.org/x.git', 'relative', '/nowhere', '/proc/1', '%h/x', ''])
+def test_what_is_no_context_of_a_build(host, value):
+    host.file('/etc/containers/systemd/app.build', '[Build]\nSetWorkingDirectory=%s\n' % value)
+    assert host.gather().collection.trees == []
+
+
 def test_the_folder_of_dockge_by_its_variable(host):
     host.container('dockge', env=('DOCKGE_STACKS_DIR=/srv/stacks',))
     host.file('/srv/stacks/wiki/compose.yaml', COMPOSE)
@@ -185,12 +273,14 @@ def test_credentials_are_named_and_taken_only_on_request(host):
     host.link('/home/bob/.dockercfg', '/etc/shadow')
     host.file('/etc/shadow', 'root:x')
     found = host.gather()
-    assert found.is_empty and found.status == 'complete' and [item.code for item in found.problems] == ['DEPLOYMENT_CREDENTIALS']
-    assert {item['path'] for item in found.document['left_out']} == set(CREDENTIALS)
-    assert {item['kind'] for item in found.document['left_out']} == {'on request'}
+    assert found.is_empty and found.status == 'complete'
+    assert [item.code for item in found.problems] == ['DEPLOYMENT_CREDENTIALS', 'DEPLOYMENT_INCOMPLETE']
+    assert {item['path'] for item in found.document['left_out'] if item['kind'] == 'on request'} == set(CREDENTIALS)
+    assert {item['path'] for item in found.document['left_out'] if item['kind'] == 'refused'} == {'/home/bob/.dockercfg'}
     found = host.gather(credentials=True)
     assert set(taken(found)) == set(CREDENTIALS)            # a link out of a home is not followed
-    assert all(file.confidential for file in found.collection.files.values()) and found.problems == ()
+    assert all(file.confidential for file in found.collection.files.values())
+    assert [item.code for item in found.problems] == ['DEPLOYMENT_INCOMPLETE']
     assert host.gather(whole=False, credentials=True).is_empty
 
 

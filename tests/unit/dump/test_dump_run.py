@@ -76,16 +76,15 @@ def test_a_kind_that_cannot_be_dumped_is_named(host, tmp_path, as_root):
     """Beside others it is in the problems; alone it is why nothing was done."""
     folder = host / 'var' / 'lib' / 'docker' / 'overlay2'
     upper = next(path for path in folder.rglob('app.db')).parent
-    for name, content in (('WiredTiger', b'WiredTiger\nWiredTiger 10.0.2: (2021)\n'), ('mongod.lock', b'1\n'), ('storage.bson', b'x' * 200)):
-        (upper / 'mongo').mkdir(exist_ok=True)
-        (upper / 'mongo' / name).write_bytes(content)
-    found = dump(host, tmp_path / 'out', databases=('sqlite', 'mongodb'))
+    (upper / 'keeper' / 'version-2').mkdir(parents=True)
+    (upper / 'keeper' / 'version-2' / 'log.1').write_bytes(b'ZKLG' + bytes(100))
+    found = dump(host, tmp_path / 'out', databases=('sqlite', 'zookeeper'))
     said = [item for item in found['problems'] if item['code'] == 'DUMP_UNSUPPORTED']
     assert [item['engine'] for item in found['dumps']] == ['sqlite'] and len(said) == 1
-    assert 'No dump of mongodb at /srv/mongo in web: ' in said[0]['message'] and 'raw data' in said[0]['next_step']
-    with pytest.raises(LifeboatError, match='No dump of mongodb at /srv/mongo in web'):
-        dump(host, tmp_path / 'out', databases=('mongodb',))
-    shutil.rmtree(str(upper / 'mongo'))
+    assert 'No dump of zookeeper at /srv/keeper in web: ' in said[0]['message'] and 'raw data' in said[0]['next_step']
+    with pytest.raises(LifeboatError, match='No dump of zookeeper at /srv/keeper in web'):
+        dump(host, tmp_path / 'out', databases=('zookeeper',))
+    shutil.rmtree(str(upper / 'keeper'))
 
 
 def test_every_kind_is_either_dumped_or_refused():
@@ -98,7 +97,7 @@ def test_the_files_of_one_redis_are_one_database():
 
 
 def test_every_kind_says_what_it_is():
-    assert {'postgresql', 'mariadb', 'mysql', 'redis', 'valkey', 'sqlite'} <= set(kinds.KINDS)
+    assert {'postgresql', 'mariadb', 'mysql', 'redis', 'valkey', 'sqlite', 'etcd', 'influxdb', 'rabbitmq', 'mongodb'} <= set(kinds.KINDS)
     assert all(kind.suffix.startswith('.') and kind.attempts >= 1 for kind in kinds.KINDS.values())
 
 
@@ -133,9 +132,36 @@ def test_the_databases_of_a_bundle_are_found(rescued, tmp_path, as_root, what):
     assert not (tmp_path / 'out').exists()
 
 
-def test_a_bundle_without_programs_is_refused_by_name(rescued, tmp_path, as_root):
-    with pytest.raises(LifeboatError, match='neither an image nor a rootfs'):
-        from_bundle(rescued['data'], tmp_path)
+def test_sqlite_needs_no_image_in_the_bundle(rescued, tmp_path, as_root):
+    assert [item['status'] for item in from_bundle(rescued['data'], tmp_path)['dumps']] == ['complete']
+
+
+def test_a_bundle_without_programs_is_refused_by_name(rescued, tmp_path, as_root, monkeypatch):
+    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True, other_image=True))
+    found = from_bundle(rescued['data'], tmp_path)
+    assert [item['status'] for item in found['dumps']] == ['unsupported'] and not found['changed']
+    said = [item['message'] for item in found['problems'] if item['code'] == 'DUMP_LAYERS_LOST']
+    assert len(said) == 1 and 'neither an image nor a rootfs' in said[0] and 'no other image of the host' in said[0]
+
+
+@pytest.mark.parametrize('what, beside, serves', [('image', 'box', True), ('rootfs', 'box', True), ('image', 'other', False), ('data', 'box', False)])
+def test_the_image_of_another_bundle_of_the_host_serves(rescued, tmp_path, as_root, monkeypatch, what, beside, serves):
+    """Never that of another host."""
+    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True, other_image=True))
+    shutil.copytree(rescued['data'], str(tmp_path / 'all' / 'box' / 'data'))
+    shutil.copytree(rescued[what], str(tmp_path / 'all' / beside / 'serves'))
+    found = from_bundle(tmp_path / 'all', tmp_path)
+    item = next(item for item in found['dumps'] if item['status'] == ('complete' if serves else 'unsupported'))
+    assert item['container'] == 'web' and any(mark.startswith('other_image: ') for mark in item['marks']) == serves
+
+
+def test_without_room_for_another_image_it_is_said(rescued, tmp_path, as_root, monkeypatch):
+    monkeypatch.setitem(kinds.KINDS, 'sqlite', kinds.KINDS['sqlite']._replace(needs_image=True, other_image=True))
+    shutil.copytree(rescued['data'], str(tmp_path / 'box' / 'data'))
+    shutil.copytree(rescued['image'], str(tmp_path / 'box' / 'serves'))
+    monkeypatch.setattr(unpacked, '_bytes_of_layers', lambda source: 1 << 60 if source.of('image') else 0)
+    found = from_bundle(tmp_path / 'box', tmp_path)
+    assert 'DUMP_NO_SPACE' in [item['code'] for item in found['problems']] and not [item for item in found['dumps'] if item['status'] == 'complete']
 
 
 def test_a_bundle_that_was_changed_is_refused(rescued, tmp_path, as_root):

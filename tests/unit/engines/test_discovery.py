@@ -58,9 +58,9 @@ class FakeHost(object):
     def unit(self, line, path=UNIT, more=b''):
         return self.file(path, b'[Unit]\nDescription=x\n[Service]\n' + more + b'ExecStart=' + line + b'\n')
 
-    def root(self, path=b'/var/lib/docker', containers=1, driver=b'overlay2', layers=2):
+    def root(self, path=b'/var/lib/docker', containers=1, driver=b'overlay2', layers=2, first=0):
         """A data root with a graphdriver store."""
-        for number in range(containers):
+        for number in range(first, first + containers):
             self.file(path + b'/containers/%064x/config.v2.json' % number,
                       b'{"ID": "%064x", "Driver": "%s"}' % (number, driver))
         for number in range(layers):
@@ -413,8 +413,8 @@ def test_dropin_of_a_package_that_was_removed(dead):
 
 def test_second_docker(dead):
     dead.root(containers=2)
-    dead.root(b'/srv/ci', containers=1)
-    dead.root(b'/srv/other', containers=3)
+    dead.root(b'/srv/ci', containers=1, first=10)
+    dead.root(b'/srv/other', containers=3, first=20)
     dead.unit(b'/usr/bin/dockerd')
     dead.unit(b'/opt/bin/dockerd --data-root=/srv/ci --exec-root=/run/ci -p /run/ci.pid',
               b'/etc/systemd/system/build-engine.service')

@@ -10,7 +10,7 @@ import os
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.tree import Failure
-from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import api, registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.layers import changes, union
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 
@@ -257,6 +257,94 @@ def test_unsupported_ones_say_what_can_read_them(root, driver, words):
         note = next(item for item in found.problems if item.code == 'DRIVER_UNSUPPORTED')
         assert all(word in note.next_step for word in words), note
         assert [(mount.name, mount.status) for mount in found.mounts] == [('data', 'complete')]
+
+
+def thin_record(root, ident, **values):
+    put(root, 'devicemapper/metadata/' + ident, json.dumps(dict(
+        {'device_id': 7, 'size': 10737418240, 'transaction_id': 3, 'initialized': False, 'deleted': False}, **values)))
+
+
+def mounted(root, ident, *builders):
+    put(root, 'devicemapper/mnt/' + os.fsdecode(api.THIN_MARK))
+    for each in builders:
+        each(root, 'devicemapper/mnt/%s/rootfs' % ident)
+
+
+def test_layers_of_devicemapper_that_are_mounted_are_read_as_full_copies(root):
+    def story(where, path):
+        image_lower(where, path)
+        image_upper(where, path)
+        os.remove(os.path.join(str(where), path, 'drop'))
+        os.remove(os.path.join(str(where), path, 'folder/below'))
+        put(where, path + '/new', b'n')
+        put(where, path + '/folder/mine', b'm')
+        put(where, path + '/.dockerenv')
+
+    records(root, 'devicemapper')
+    for number, ident in enumerate((BASE, TOP, MID + '-init', MID)):
+        thin_record(root, ident, device_id=number)
+    mounted(root, BASE, image_lower)
+    mounted(root, TOP, image_lower, image_upper)
+    mounted(root, MID + '-init', image_lower, image_upper, lambda where, path: put(where, path + '/.dockerenv'))
+    mounted(root, MID, story)
+    same_times(root)
+    host, found = read(root)
+    with host:
+        assert found.status == model.COMPLETE and not found.problems, found.problems
+        with union.View(found.stack.view()) as view:
+            assert {entry.path for entry in view.entries()} == MERGED
+        assert {(each.kind, each.path) for each in changes.changes(found.stack)} >= CHANGES - {('C', b'folder')}
+
+
+def test_a_pool_of_devicemapper_that_was_moved_behind_a_link_is_told_where_it_is(root):
+    records(root, 'devicemapper')
+    thin_record(root, BASE)
+    put(root, 'devicemapper/devicemapper/data')
+    put(root, 'devicemapper/devicemapper/metadata')
+    (root.parents[2] / 'big').mkdir()
+    os.rename(str(root / 'devicemapper'), str(root.parents[2] / 'big/dm'))
+    os.symlink('/big/dm', str(root / 'devicemapper'))
+    with registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker']) as host:
+        pool, = host.roots[0].thin_pools()
+        top = os.path.join(os.path.realpath(os.fsencode(str(root.parents[2]))), b'big/dm')
+        assert (pool.folder, pool.data) == (top + b'/mnt', top + b'/devicemapper/data')
+
+
+@pytest.mark.parametrize('attached', [True, False])
+def test_a_layer_of_devicemapper_that_is_not_mounted_is_not_lost(root, attached):
+    """Its device could not be opened; or nothing was attached, and a dockerd that runs has mounted what its running containers need."""
+    records(root, 'devicemapper')
+    for ident in (BASE, TOP, MID):
+        thin_record(root, ident, device_id=9)
+    mounted(root, TOP, image_lower, image_upper)
+    if not attached:
+        mounted(root, MID, image_lower, image_upper)
+        os.unlink(str(root / 'devicemapper/mnt' / os.fsdecode(api.THIN_MARK)))
+    host, found = read(root)
+    with host:
+        assert found.status == model.UNSUPPORTED
+        assert 'attach_layers' in next(item for item in found.problems if item.code == 'DRIVER_UNSUPPORTED').next_step
+        if not attached:
+            assert {image.status for image in host.roots[0].images()} == {model.UNSUPPORTED}
+
+
+def test_pools_of_devicemapper_are_told_with_what_makes_sense(root):
+    records(root, 'devicemapper')
+    thin_record(root, BASE, device_id=3, size=1 << 30)
+    for number, bad in enumerate(({'device_id': -1}, {'device_id': True}, {'device_id': '7'}, {'device_id': 1 << 24}, {'size': 0}, {'size': 1e99},
+                                  {'size': '9 thin /dev/sda 1'}, {'size': 1 << 60})):
+        thin_record(root, '%064x' % number, **bad)
+    put(root, 'devicemapper/metadata/' + TOP, b'{"device_id": 3,')
+    put(root, 'devicemapper/metadata/base', json.dumps({'device_id': 1, 'size': 10737418240}))
+    with registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker']) as host:
+        pool, = host.roots[0].thin_pools()
+        assert [tuple(each) for each in pool.devices] == [(BASE.encode(), 3, 1 << 30)]
+        assert pool.folder == os.path.join(host.roots[0].path, b'devicemapper/mnt') and pool.data == b''
+    put(root, 'devicemapper/devicemapper/data')
+    put(root, 'devicemapper/devicemapper/metadata')
+    with registry.open_host(os.fsencode(str(root.parents[2])), [b'/var/lib/docker']) as host:
+        pool, = host.roots[0].thin_pools()
+        assert pool.data.endswith(b'/devicemapper/devicemapper/data') and pool.metadata.endswith(b'/devicemapper/devicemapper/metadata')
 
 
 def test_a_hundred_and_twenty_layers(root):

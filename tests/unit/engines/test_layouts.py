@@ -1,5 +1,6 @@
 """Data roots of appliances and virtual machines are found with nothing but host_root, and nothing else is taken for one."""
 import os
+import shutil
 import time
 
 import deadroot
@@ -92,6 +93,43 @@ def test_folders_that_only_have_the_name_are_no_roots(tmp_path):
     assert not [each for each in found.problems if 'srv/docker' in each.object or 'volume1' in each.object]
 
 
+FRESH = ('containers', 'buildkit', 'image/overlay2/layerdb', 'network/files', 'overlay2/l', 'plugins', 'swarm', 'tmp', 'volumes')
+
+
+@pytest.mark.parametrize('fresh', ['var/lib/docker', 'volume1/@docker', 'mnt/data/docker'])
+@pytest.mark.parametrize('place', ['var/lib/docker.old', 'pool/apps/data/engine', 'backup'])
+def test_a_root_that_is_still_empty_does_not_hide_the_old_one(fresh, place, tmp_path):
+    """Docker was installed again, or started without its disk: it made a new root, the data lie where they always lay."""
+    root = build(tmp_path, place)
+    for name in FRESH:
+        (root / fresh / name).mkdir(parents=True)
+    (root / 'etc').mkdir()
+    (root / 'etc/passwd').write_text('root:x:0:0::/root:/bin/sh\n')
+    assert [os.fsdecode(each.path) for each in roots(root)] == [str(root / place)]
+
+
+@pytest.mark.parametrize('beside', ['etc/passwd', ''])
+@pytest.mark.parametrize('folder', ['', 'srv/docker', 'opt/lab/stacks'])
+def test_folders_of_people_with_all_the_names_are_no_root(folder, beside, tmp_path):
+    root = build(tmp_path, 'data/docker')
+    for name in ('containers/web/data', 'volumes/shop', 'image/raw', 'swarm/stacks', 'network/dns', 'overlay2', 'plugins', 'buildkit'):
+        (root / folder / name).mkdir(parents=True)
+    if beside:
+        (root / 'etc').mkdir()
+        (root / beside).write_text('root:x:0:0::/root:/bin/sh\n')
+    found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
+    assert [os.fsdecode(each.path) for each in found.roots] == [str(root / 'data/docker')]
+
+
+def test_a_root_with_a_telling_name_is_found_before_the_search_ends(tmp_path, monkeypatch):
+    root = build(tmp_path, 'z/backup/old-docker/root')
+    for one in range(20):
+        for two in range(20):
+            (root / ('%d/%d/x' % (one, two))).mkdir(parents=True)
+    monkeypatch.setattr(layouts, 'MAX_FOLDERS', 430)
+    assert [os.fsdecode(each.path) for each in roots(root)] == [str(root / 'z/backup/old-docker/root')]
+
+
 def test_a_disk_with_many_folders_and_no_root_ends_soon(tmp_path, monkeypatch):
     root = tmp_path / 'dead'
     for one in range(20):
@@ -137,3 +175,59 @@ def test_owners_in_an_unprivileged_instance_are_those_that_it_saw(place, given, 
 def test_the_live_host_is_not_searched(monkeypatch):
     monkeypatch.setattr(layouts, 'searched', lambda scan: pytest.fail('searched the live host'))
     discovery.find_roots(HostRoot(b'/'), [])
+
+
+def copied(root, source, target):
+    (root / target).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(str(root / source), str(root / target), symlinks=True, ignore=shutil.ignore_patterns('diff'))
+
+
+@pytest.mark.parametrize('place', ['mnt/backup/docker', 'volume1/docker', 'srv/nas/docker'])
+@pytest.mark.parametrize('real', ['var/lib/docker', 'big/data'])
+def test_a_copy_of_the_root_in_a_known_place_is_named_and_not_taken(place, real, tmp_path):
+    root = build(tmp_path, real)
+    (root / 'etc/docker').mkdir(parents=True)
+    (root / 'etc/docker/daemon.json').write_text('{"data-root": "/%s"}' % real if real == 'big/data' else '{}')
+    copied(root, real, place)
+    found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
+    assert [os.fsdecode(each.path) for each in found.roots] == [str(root / real)]
+    said, = [each for each in found.problems if each.code == 'DATA_ROOT_COPY']
+    assert said.object == str(root / place) and 'data_roots' in said.next_step
+    # whoever wants the copy gets it
+    assert len(discovery.find_roots(HostRoot(os.fsencode(str(root))), [os.fsencode('/' + place)]).roots) == 1
+
+
+def test_a_copy_that_has_more_than_the_root_says_so(tmp_path):
+    root = build(tmp_path, 'var/lib/docker')
+    copied(root, 'var/lib/docker', 'mnt/backup/docker')
+    (root / 'mnt/backup/docker/containers' / ('f' * 64)).mkdir()
+    found = discovery.find_roots(HostRoot(os.fsencode(str(root))), [])
+    assert [os.fsdecode(each.path) for each in found.roots] == [str(root / 'var/lib/docker')]
+    said, = [each for each in found.problems if each.code == 'DATA_ROOT_COPY']
+    assert '1 container ' in said.message and said.severity == 'warning'
+
+
+def test_the_old_root_that_was_copied_to_a_larger_disk_is_not_taken_as_well(tmp_path):
+    """data-root was changed after the folder had been copied, and the old one was never deleted."""
+    root = build(tmp_path, 'big/data')
+    copied(root, 'big/data', 'var/lib/docker')
+    (root / 'etc/docker').mkdir(parents=True)
+    (root / 'etc/docker/daemon.json').write_text('{"data-root": "/big/data"}')
+    assert [os.fsdecode(each.path) for each in roots(root)] == [str(root / 'big/data')]
+    # unless it has what the new one lacks
+    (root / 'var/lib/docker/containers' / ('f' * 64)).mkdir()
+    assert len(roots(root)) == 2
+
+
+def test_of_two_copies_that_nothing_names_the_newer_is_taken(tmp_path):
+    root = build(tmp_path, 'volume1/docker')
+    copied(root, 'volume1/docker', 'volume2/docker')
+    for folder in (root / 'volume1/docker/containers').iterdir():
+        os.utime(str(folder), (1, 1))
+    assert [os.fsdecode(each.path) for each in roots(root)] == [str(root / 'volume2/docker')]
+
+
+def test_two_roots_with_containers_of_their_own_are_both_taken(tmp_path):
+    root = build(tmp_path, 'volume1/docker')
+    deadroot.build(str(root / 'volume2/@docker'), host_root=str(root / 'volume2'), containers=1, seed='other')
+    assert sorted(os.fsdecode(each.path) for each in roots(root)) == [str(root / 'volume1/docker'), str(root / 'volume2/@docker')]

@@ -113,7 +113,8 @@ def test_a_definition_of_labels():
     assert (found.published, tuple(found.restart), found.log.options) == ({'80/tcp': (('', '8080'),)}, ('on-failure', 3), {'max-size': '1m'})
 
 
-@pytest.mark.parametrize('labels', [{'nerdctl/ports': '{', 'nerdctl/networks': '[1,{}]', 'nerdctl/mounts': '{"a":1}'}, {'nerdctl/ports': '[[],7]'}])
+@pytest.mark.parametrize('labels', [{'nerdctl/ports': '{', 'nerdctl/networks': '[1,{}]', 'nerdctl/mounts': '{"a":1}'}, {'nerdctl/ports': '[[],7]'},
+                                    {'nerdctl/stop-timeout': '\u00b2', 'containerd.io/restart.policy': 'on-failure:\u00b2'}])
 def test_a_definition_of_anything(labels):
     definition.define(labels, {'process': []}, [])
     assert definition.mounts(labels) == []

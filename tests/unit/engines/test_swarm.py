@@ -1,4 +1,5 @@
 """The state of a swarm out of the folder of a dead manager or worker: whole, damaged, locked, hostile."""
+import errno
 import os
 import random
 
@@ -7,6 +8,7 @@ import deadswarm
 import pytest
 from deadswarm import CREATE, REMOVE, UPDATE, mapping, message, request
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import safeio
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.swarm import export
@@ -228,6 +230,39 @@ def test_a_worker_and_its_tasks(root):
     assert (found.role, found.status, found.id, found.node_id, found.managers, codes(found)) == (
         'worker', 'complete', 'cluster-1', 'node-1', ('10.0.0.9:2377',), [])
     assert [(task.service, task.task, task.node_id) for task in found.tasks] == [('shop_web', 'shop_web.1.t1', 'node-1')]
+
+
+@pytest.mark.parametrize('broken, status, said', [
+    ('swarm', 'lost', 'swarm cannot be read'), ('swarm/raft', 'lost', 'raft cannot be read'), ('swarm/certificates', 'lost', 'certificates cannot be read'),
+    ('swarm/raft/wal-v3-encrypted', 'partial', 'wal-v3-encrypted cannot be read'),
+    ('swarm/raft/snap-v3-encrypted', 'partial', 'snap-v3-encrypted cannot be read')])
+@pytest.mark.parametrize('number', [errno.EIO, errno.EACCES])
+def test_a_folder_that_cannot_be_read_is_no_missing_one(root, monkeypatch, broken, status, said, number):
+    """Neither a worker, nor an older state, nor no swarm at all."""
+    node = full(root)
+    node.snapshot(secret=[SECRET])
+    node.entries(request((CREATE, 'config', CONFIG))).write_log()
+    node._write('raft/wal-v3/%016x-%016x.wal' % (0, 0), b'old')
+    real = safeio.Dir.child
+
+    def child(self, name):
+        if os.path.join(self.path(), name).endswith(b'/' + broken.encode()):
+            raise OSError(number, os.strerror(number))
+        return real(self, name)
+    monkeypatch.setattr(safeio.Dir, 'child', child)
+    found = cluster(root)
+    assert found.status == status and any(said in item.message for item in found.problems), found.problems
+    if status == 'lost':
+        with registry.open_host(os.fsencode(str(root.parents[2]))) as host, pytest.raises(LifeboatError, match='cannot be read'):
+            export.of_host(host, '')
+
+
+def test_without_log_and_certificate_it_is_no_worker(root):
+    node = deadswarm.Node(root, role='swarm-worker')
+    assert cluster(root).status == 'complete'
+    os.remove(os.path.join(node.path, 'certificates/swarm-node.crt'))
+    found = cluster(root)
+    assert (found.status, codes(found)) == ('partial', ['SWARM_STATE_PARTIAL'])
 
 
 def test_no_node_of_a_swarm(root):

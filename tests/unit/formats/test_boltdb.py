@@ -214,13 +214,14 @@ def test_the_previous_commit_serves_when_the_newest_is_torn():
     db = boltdb.open_db(zeroed(raw, root))
     assert db.txid == whole.txid - 1 and db.damage == []
     assert 'newest commit (transaction %d) is damaged' % whole.txid in db.warnings[0]
+    assert db.trouble == db.warnings[0] and whole.trouble == ''
     assert len(list(db.root.bucket(b'volumes').items())) in (299, 300)
 
 
 def test_an_older_commit_that_has_less_does_not_serve():
     raw = boltwriter.encode(many())     # its older commit is an empty database
     db = boltdb.open_db(zeroed(raw, page_of(raw, b'key-00100')))
-    assert db.txid == 8 and db.damage
+    assert db.txid == 8 and db.damage and db.trouble == str(db.damage[0])
 
 
 @pytest.mark.parametrize('name', GENUINE)

@@ -28,11 +28,6 @@ def test_both_meta_pages_lead_to_the_same_tree():
     assert boltwrite.tree_of(boltdb.open_db(bytes(raw)).root) == SAMPLE
 
 
-def test_too_many_keys_for_a_page_are_an_error_and_not_a_short_file():
-    with pytest.raises(ValueError, match='65534 keys'):
-        boltwrite.encode(boltwrite.Tree({b'%06d' % each: b'' for each in range(65535)}), 4096)
-
-
 @pytest.fixture
 def file():
     return bytearray(boltwriter.encode({b'volumes': {b'v%03d' % each: b'{"Name":"v%03d"}' % each for each in range(200)}}))

@@ -6,9 +6,14 @@ import pytest
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import (
     Binding,
     Definition,
+    Endpoint,
+    Health,
     MountRequest,
     Pod,
+    Resources,
     Restart,
+    Security,
+    Ulimit,
     VolumeSettings,
 )
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import Mount
@@ -71,6 +76,26 @@ def test_a_unit():
         assert line in lines, (line, lines)
 
 
+def test_a_unit_has_what_quadlet_has_no_key_for():
+    """Seen with the generator of Podman 5.8: it takes each of these, and podman run gets it as one word."""
+    dummy, lines = unit(health=Health(('CMD-SHELL', 'test -e "/d" || exit 1'), interval=30 * 10 ** 9, retries=5), tty=True, stop_timeout=3,
+                        resources=Resources(shm_size=1 << 20, memory=64 << 20, ulimits=(Ulimit('core', 1, 2),)), sysctls={'kernel.msgmax': '1000'},
+                        security=Security(pid='host', ipc='host', uts='host', options=('no-new-privileges',)),
+                        networks={'back': Endpoint(ipv4_address='10.0.0.9', aliases=('db', 'x'))})
+    for words in ('--health-cmd=test -e \\"/d\\" || exit 1', '--health-interval=30s', '--health-retries=5', '--tty', '--stop-timeout=3', '--shm-size=1048576',
+                  '--memory=67108864', '--ulimit=core=1:2', '--sysctl=kernel.msgmax=1000', '--pid=host', '--ipc=host', '--uts=host',
+                  '--security-opt=no-new-privileges'):
+        assert 'PodmanArgs="%s"' % words in lines, (words, lines)
+    assert 'Network=back:ip=10.0.0.9,alias=db,alias=x' in lines and not any('--ip' in line and '--ipc' not in line for line in lines)
+
+
+def test_an_image_that_is_mounted():
+    """podman run knows no `readonly` for it, and wants an absolute part."""
+    dummy, lines = unit(mount_requests=(MountRequest('image', '/a', 'x:1', read_only=True, subpath='d'), MountRequest('image', '/b', 'x:1')))
+    assert [line for line in lines if line.startswith('Mount=')] == ['Mount=type=image,source=x:1,target=/a,subpath=/d',
+                                                                     'Mount=type=image,source=x:1,target=/b,rw=true']
+
+
 def test_hostile_values_stay_on_their_line():
     name, lines = unit(name='../x\n[Service]', env=('A=1\nExecStart=/bin/evil',), command=('\n[Service]\nExecStartPre=/evil',),
                        labels={'a\nb': 'c'}, user='u\nRoot=1')
@@ -103,6 +128,15 @@ def test_a_pod():
     assert [(item['mountPath'], item.get('readOnly')) for item in one['volumeMounts']] == [('/v', None), ('/b', True), ('/t', None)]
     assert [sorted(item)[-1] if sorted(item)[0] == 'name' else sorted(item)[0] for item in pod['spec']['volumes']] == [
         'persistentVolumeClaim', 'hostPath', 'emptyDir']
+
+
+@pytest.mark.parametrize('odd', ['\u00b2', '\u0663', '9' * 5000, '-1'])
+def test_ports_and_users_that_are_no_numbers_are_left_out(odd):
+    yaml = pytest.importorskip('yaml')
+    text, = kube.files(Definition(name='web', create_command=('podman', 'run'), image='x', user='%s:%s' % (odd, odd), published={
+        '%s/tcp' % odd: (Binding('', '80'),), '80/tcp': (Binding('', odd),)})).values()
+    one, = yaml.safe_load(text)['spec']['containers']
+    assert one['ports'] == [{'containerPort': 80, 'protocol': 'TCP'}] and 'securityContext' not in one
 
 
 def test_a_pod_of_kubernetes():

@@ -1,4 +1,5 @@
 """The bundle `deployment`: beside the others, verified, and the same again while nothing changes."""
+import errno
 import glob
 import json
 import os
@@ -7,7 +8,9 @@ import deadroot
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, reading
+from ansible_collections.lifeboat.docker.plugins.module_utils.cli.verbs.rescue import status
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.host import HostRoot
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.restore import several
@@ -118,3 +121,20 @@ def test_a_file_that_goes_between_is_named(host, tmp_path, monkeypatch):
     assert of_deployment(result)[0]['status'] == 'partial' and [item for item in result['problems'] if item['code'] == 'READ_ERROR']
     document = json.loads((tmp_path / 'out/box/deployment/deployment.json').read_text())
     assert [item['path'] for item in document['left_out']] == ['/srv/shop/.env']
+
+
+def test_a_disk_that_gives_none_of_the_files_is_no_whole_rescue(host, tmp_path, monkeypatch):
+    """Nothing of it could be taken: a bundle says which, and why, and is not whole."""
+    real = HostRoot._walk
+
+    def walk(self, name, follow=True):
+        if name.startswith(b'/srv/shop'):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+        return real(self, name, follow)
+    monkeypatch.setattr(HostRoot, '_walk', walk)
+    result = rescue(host[0], tmp_path / 'out')
+    item, = of_deployment(result)
+    assert item['status'] == 'partial' and status(result) == 1 and reading.inspect_bundle(item['path']).status == 'verified'
+    document = json.loads((tmp_path / 'out/box/deployment/deployment.json').read_text())
+    assert ('/srv/shop/compose.yaml', 'unreadable') in {(one['path'], one['kind']) for one in document['left_out']} and document['files'] == []
+    assert not rescue(host[0], tmp_path / 'out')['changed']

@@ -1,4 +1,5 @@
 """Deleted files that a container which still runs has open: its process is one of ours, the rest is a built host."""
+import errno
 import json
 import os
 import shutil
@@ -178,6 +179,23 @@ def test_what_is_deleted_after_the_first_look_is_taken_too(live, monkeypatch):
     assert {data for data in archive(live.rescue()).values() if isinstance(data, bytes)} == {b'1', b'2'} and second
 
 
+def test_what_cannot_be_opened_at_the_second_look_is_told(live, monkeypatch):
+    """The limit of open files may be reached between the two."""
+    live.hold(first=b'1', second=b'2')
+    shutil.rmtree(live.volume)
+    whole, looks = processes.scan, []
+
+    def scan(pids):
+        looks.append(whole(pids))
+        late = processes.Unread(live.process.pid, b'/late (deleted)', OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+        return looks[-1]._replace(unread=(late,)) if len(looks) > 1 else looks[-1]
+    monkeypatch.setattr(processes, 'scan', scan)
+    bundle, = live.rescue()['bundles']
+    assert len(looks) == 2 and bundle['status'] == 'partial'
+    problem, = [item for item in bundle['problems'] if item['code'] == 'READ_ERROR']
+    assert '/late (deleted)' in problem['message'] and 'Too many open files' in problem['message']
+
+
 def test_a_sparse_file_stays_sparse(live):
     live.hold(f=b'x')
     path = '/' + sorted(live.files)[0]
@@ -215,6 +233,20 @@ def test_what_cannot_be_named_is_kept_and_listed(live, monkeypatch):
     found = archive(result)
     assert [data for name, data in found.items() if name.startswith('lifeboat-unnamed/')] == [b'rows']
     assert found['lifeboat-unnamed'].isdir()
+
+
+def test_folders_that_would_fill_the_memory_give_no_name(live, monkeypatch):
+    """A few files that lie very deep cost more than all others."""
+    live.hold(**{'__'.join('d%d' % number for dummy in range(50)) + '__f': b'%d' % number for number in range(5)})
+    shutil.rmtree(live.volume)
+    longest = max(len(path) for path in live.files)
+    monkeypatch.setattr(opentree, 'MOST_FOLDERS', 60 * (longest + opentree.EACH))
+    result = live.rescue()
+    found = archive(result)
+    assert sorted(data for data in found.values() if isinstance(data, bytes)) == [b'%d' % number for number in range(5)]
+    named = [name for name in found if name in live.files]
+    assert 1 <= len(named) < 5 and sum(name.startswith('lifeboat-unnamed/') for name, data in found.items() if isinstance(data, bytes)) == 5 - len(named)
+    assert 'OPEN_FILE_UNNAMED' in codes(result['bundles'][0]['problems'])
 
 
 def test_a_container_without_any_record(live, monkeypatch):

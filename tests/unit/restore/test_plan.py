@@ -20,6 +20,7 @@ class Engine(object):
     """An engine with the image `base`, whose volumes lie below FOLDER."""
     docker_host = 'unix:///s'
     api = (1, 41)
+    podman = False
     version = {'Os': 'linux', 'Arch': 'amd64'}
 
     def __init__(self, folder):

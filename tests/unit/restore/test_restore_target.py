@@ -8,7 +8,14 @@ import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.restore import folders, plan, run, target, volumes
+from ansible_collections.lifeboat.docker.plugins.module_utils.restore import (
+    engineapi,
+    folders,
+    plan,
+    run,
+    target,
+    volumes,
+)
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import ROOT, make_bundle, member, tar_bytes
 from ansible_collections.lifeboat.docker.tests.unit.restore.test_folders import offline, stopped_root
 from ansible_collections.lifeboat.docker.tests.unit.restore.test_hostile import snapshot
@@ -119,7 +126,7 @@ def test_an_engines_volume_behind_a_link_is_not_filled(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
     (tmp_path / 'outside').mkdir()
     (tmp_path / 'v').mkdir()
-    access = volumes.Volumes(None, {})
+    access = volumes.Volumes(engineapi.Engine('unix:///s'), {})
     access._proof = volumes.DIRECT, ''
     monkeypatch.setattr(volumes, '_is_ours', lambda place: True)
     volume = {'Name': 'v', 'Driver': 'local', 'Mountpoint': str(tmp_path / 'v' / '_data')}

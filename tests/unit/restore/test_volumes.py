@@ -63,6 +63,7 @@ def test_holes_are_counted_and_limited(tmp_path):
 class Engine(object):
     """An engine whose volumes lie below FOLDER, or are said to lie there."""
     docker_host = 'unix:///s'
+    podman = False
 
     def __init__(self, folder, real=True, peer=None):
         self.folder = str(folder)
@@ -113,7 +114,7 @@ def test_below_the_root_of_the_process_behind_the_socket(tmp_path):
 
 
 @pytest.mark.parametrize('info, host', [
-    ({'SecurityOptions': ['name=userns']}, None), ({'SecurityOptions': ['name=rootless']}, None), ({}, 'tcp://h:1')])
+    ({'SecurityOptions': ['name=userns']}, None), ({'SecurityOptions': ['name=rootless']}, None), ({'Rootless': True}, None), ({}, 'tcp://h:1')])
 def test_api_where_owners_are_shifted_or_the_engine_is_far(tmp_path, info, host):
     engine = Engine(tmp_path)
     engine.docker_host = host or engine.docker_host

@@ -6,7 +6,7 @@ from ...disk.errors import LifeboatError
 from ...formats import quantities
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import Output, shown
+from ..output import Output, private, shown
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,8 @@ GO_ON = 'No half dump has its final name. Run the same command again.'
 def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the dumps; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
-    parser.add_argument('--databases', metavar='KIND,...', action='append', default=[], help='of mariadb, mysql, postgresql, redis, sqlite (default: all)')
+    parser.add_argument('--databases', metavar='KIND,...', action='append', default=[],
+                        help='of etcd, influxdb, mariadb, mongodb, mysql, postgresql, rabbitmq, redis, sqlite, valkey (default: all)')
     parser.add_argument('--bundle', metavar='PATH', help='out of a bundle, or of a folder of bundles, that were rescued before')
     parser.add_argument('--check', action='store_true', help='write nothing, say what would be dumped')
     parser.add_argument('--compression', choices=('auto', 'zstd', 'gzip', 'xz', 'none'), default='auto')
@@ -46,20 +47,13 @@ def arguments(parser: 'Parser') -> None:
 
 def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...dump import run as dumps
-    before = os.umask(0o077)
-    try:
+    with private():
         if given.bundle:
             result = dumps.dump_bundles(request(given))
         else:
             with open_host(given) as host:
                 result = dumps.dump(host, request(given))
-    finally:
-        os.umask(before)
-    if given.json:
-        out.json(result)
-    else:
-        for line in lines(result, out):
-            out.line(line)
+    out.result(result, given.json, lines(result, out))
     return status(result)
 
 

@@ -50,11 +50,7 @@ def arguments(parser: 'Parser') -> None:
 def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...repair import run as repairs
     result = repairs.run(request(given))
-    if given.json:
-        out.json({key: value for key, value in result.items() if key != 'diff'})
-    else:
-        for line in lines(result, given, out):
-            out.line(line)
+    out.result({key: value for key, value in result.items() if key != 'diff'}, given.json, lines(result, given, out))
     return status(result)
 
 

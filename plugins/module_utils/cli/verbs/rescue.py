@@ -1,12 +1,11 @@
 """lifeboat rescue: bundles of containers, the same as docker_data_rescue writes."""
-import os
 from typing import TYPE_CHECKING, Any, Dict
 
 from ...formats import quantities
 from .. import report, words
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
-from ..output import Output, shown
+from ..output import Output, private, shown
 from ..parser import listed
 from ..progress import Bar
 
@@ -38,7 +37,7 @@ def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the bundles; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     group = parser.add_argument_group('what to rescue')
-    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs, dumps')
+    group.add_argument('--include', metavar='PART,...', action='append', help='of config, writable, rootfs, image, volumes, binds, logs, secrets, dumps')
     group.add_argument('--volumes', metavar='GLOB,...', action='append', default=[], help='further volumes, each into a bundle of its own')
     group.add_argument('--images', metavar='GLOB,...', action='append', default=[], help='images, each into a bundle of its own')
     group.add_argument('--paths', metavar='OBJECT:GLOB', action='append', default=[],
@@ -75,12 +74,9 @@ def write(given: 'argparse.Namespace', out: Output) -> Dict[str, Any]:
     """Rescue and print what came of it -> the result of rescue.run.rescue(). LifeboatError."""
     from ...archive.progress import Progress
     from ...rescue import run as rescues
-    before, progress = os.umask(0o077), Progress()
-    try:
-        with open_host(given) as host, Bar(out, progress.snapshot):
-            result = rescues.rescue(host, rescues.request_of(params(given), given.check), progress=progress)
-    finally:
-        os.umask(before)
+    progress = Progress()
+    with private(), open_host(given) as host, Bar(out, progress.snapshot):
+        result = rescues.rescue(host, rescues.request_of(params(given), given.check), progress=progress)
     if given.json:
         out.json(result)
         return result
@@ -116,4 +112,4 @@ def status(result: Dict[str, Any]) -> int:
     if not statuses or all(item == 'lost' for item in statuses):
         return NOTHING
     whole = all(item == 'complete' for item in statuses)
-    return WHOLE if whole and not any(item['severity'] == 'critical' for item in result['problems']) else PARTIAL
+    return WHOLE if whole and not any(item['severity'] == 'critical' or item['loses_data'] for item in result['problems']) else PARTIAL

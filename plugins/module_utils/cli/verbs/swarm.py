@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator
 from ...disk.errors import LifeboatError
 from ..host import open_host
 from ..main import PARTIAL, WHOLE
-from ..output import Output, shown
+from ..output import Output, private, shown
 from ..parser import listed
 
 if TYPE_CHECKING:
@@ -38,24 +38,16 @@ def arguments(parser: 'Parser') -> None:
 def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...records import clusterfacts
     from ...swarm import export
-    before = os.umask(0o077)
-    try:
-        with open_host(given) as host:
-            if given.dest is None:
-                clusters = export.of_host(host, unlock_key(given))
-                result = {'swarms': [clusterfacts.facts(cluster) for cluster in clusters],
-                          'problems': [item._asdict() for cluster in clusters for item in cluster.problems]}    # type: Dict[str, Any]
-            else:
-                result = export.export(host, export.Request(
-                    dest=os.path.abspath(os.fsencode(given.dest)), host_name=given.host_name, include=tuple(listed(given.include)),
-                    unlock_key=unlock_key(given), check_mode=given.check))
-    finally:
-        os.umask(before)
-    if given.json:
-        out.json(result)
-    else:
-        for line in lines(result, out):
-            out.line(line)
+    with private(), open_host(given) as host:
+        if given.dest is None:
+            clusters = export.of_host(host, unlock_key(given))
+            result = {'swarms': [clusterfacts.facts(cluster) for cluster in clusters],
+                      'problems': [item._asdict() for cluster in clusters for item in cluster.problems]}    # type: Dict[str, Any]
+        else:
+            result = export.export(host, export.Request(
+                dest=os.path.abspath(os.fsencode(given.dest)), host_name=given.host_name, include=tuple(listed(given.include)),
+                unlock_key=unlock_key(given), check_mode=given.check))
+    out.result(result, given.json, lines(result, out))
     return status(result)
 
 

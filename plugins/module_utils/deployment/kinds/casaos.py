@@ -10,7 +10,7 @@ NAME = 'casaos'
 
 def find(scene: Scene) -> Iterator[Stack]:
     bases = [b'/var/lib/casaos/apps']
-    for value in re.findall(r'(?mi)^\s*AppsPath\s*=\s*(\S+)', scene.door.text('/etc/casaos/app-management.conf')):
+    for value in re.findall(r'(?mi)^[ \t]*AppsPath[ \t]*=[ \t]*(\S+)', scene.door.text('/etc/casaos/app-management.conf')):
         try:
             bases.append(scene.door.absolute(value))
         except NotTaken:

@@ -3,10 +3,10 @@ import posixpath
 from typing import Dict, Iterator, List, Tuple
 
 from ...formats.wording import show
-from .. import ran
+from .. import finding, ran
 from ..door import below
 from ..finding import CONFIG_FILES, ENVIRONMENT_FILE, WORKING_DIR, compose_in, found_named, split
-from ..model import ELSEWHERE, Kind, Left, NotTaken, Place, Scene, Stack, note
+from ..model import ELSEWHERE, TOO_LARGE, Kind, Left, NotTaken, Place, Scene, Stack, note
 
 NAME = 'compose'
 
@@ -34,6 +34,8 @@ def _stack(scene: Scene, key: Tuple[str, str, str, str], containers: List[Tuple[
     except NotTaken as exc:
         left.append(note(folder, exc, evidence))
     wanted = split(files)
+    if files.count(',') >= finding.MOST_NAMED:
+        left.append(Left(show(files[:200]), TOO_LARGE, 'a label names more than %d files' % finding.MOST_NAMED, evidence))
     if '-' in wanted:
         left.append(Left('-', ELSEWHERE, 'Compose read it from its standard input', evidence))
     compose, missing = found_named(scene, [item for item in wanted if item != '-'], base, evidence)

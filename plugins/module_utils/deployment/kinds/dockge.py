@@ -23,7 +23,17 @@ def find(scene: Scene) -> Iterator[Stack]:
         if folder == b'/opt/dockge':
             yield from finding.folders(scene, NAME, folder, 'Dockge itself')
         else:
-            yield from finding.folders(scene, NAME, folder + b'/*', 'a stack of Dockge, whose folder is %s,' % show(folder))
+            for stack in finding.folders(scene, NAME, folder + b'/*', 'a stack of Dockge, whose folder is %s,' % show(folder)):
+                yield _with_global(scene, folder, stack)
+
+
+def _with_global(scene: Scene, folder: bytes, stack: Stack) -> Stack:
+    """Dockge gives Compose the file global.env of its folder, if there is one, and then .env of the stack."""
+    common = scene.door.maybe(b'global.env', folder)
+    if common is None:
+        return stack
+    own = scene.door.maybe(b'.env', stack.base)
+    return stack._replace(env_files=(common,) if own is None else (common, own))
 
 
 KIND = Kind(NAME, find)

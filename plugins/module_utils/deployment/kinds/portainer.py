@@ -1,9 +1,10 @@
 """Stacks of Portainer: compose/N/ of its volume, with names and variables from its database portainer.db (bbolt)."""
 import posixpath
+import re
 from typing import Any, Dict, Iterator, List, Tuple
 
 from ...formats import boltdb, jsonish
-from ...formats.values import as_dict, as_list, as_str
+from ...formats.values import as_dict, as_int, as_list, as_str
 from ...formats.wording import show
 from ..finding import project_of
 from ..model import MISSING, UNREADABLE, Kind, Left, NotTaken, Place, Scene, Stack, note
@@ -11,6 +12,7 @@ from ..model import MISSING, UNREADABLE, Kind, Left, NotTaken, Place, Scene, Sta
 NAME = 'portainer'
 DATABASE = b'portainer.db'
 LARGEST = 256 << 20
+VERSION, COMMIT = re.compile(rb'v[0-9]{1,9}\Z'), re.compile(rb'[0-9a-f]{40}(?:[0-9a-f]{24})?\Z')
 DATA = '/data'                          # where Portainer's container has its volume
 
 
@@ -55,13 +57,16 @@ def _records(scene: Scene, home: bytes) -> Tuple[Dict[int, Dict[str, Any]], Any]
         return {}, note(home + b'/portainer.edb', why, evidence)
     found: Dict[int, Dict[str, Any]] = {}
     try:
-        bucket = boltdb.open_db(scene.door.read(place, LARGEST)).root.bucket(b'stacks')
+        database = boltdb.open_db(scene.door.read(place, LARGEST))
+        bucket = database.root.bucket(b'stacks', errors=[])
         for key, value in bucket.items([]) if bucket is not None else ():
             record = as_dict(jsonish.loads(value)) if value is not None else {}
             if len(key) == 8 and record:
                 found[int.from_bytes(key, 'big')] = record
     except (NotTaken, ValueError) as exc:
         return found, note(place.path, NotTaken(UNREADABLE, str(exc)), evidence)
+    if database.trouble:
+        return found, note(place.path, NotTaken(UNREADABLE, 'the database is damaged: %s' % database.trouble), evidence)
     return found, None
 
 
@@ -86,15 +91,27 @@ def _stack(scene: Scene, home: bytes, number: int, record: Dict[str, Any]) -> St
 
 
 def _folder(scene: Scene, home: bytes, number: int, record: Dict[str, Any]) -> Tuple[str, bytes]:
-    """(folder of a stack as Portainer sees it, on the host). Stacks of a repository have a folder for each version."""
+    """(folder of a stack as Portainer sees it, on the host). Many stacks have a folder for each version: that of a repository is called after
+    its commit, all others v1, v2 and so on. The record says which one is deployed."""
     path = as_str(record.get('ProjectPath'))
     inside = posixpath.normpath(path) if path.startswith(DATA + '/') else '%s/compose/%d' % (DATA, number)
     base = home + b'/' + inside[len(DATA) + 1:].encode('utf-8', 'surrogateescape')
-    versions = [name for name in scene.door.names(base) if name[:1] == b'v' and name[1:].isdigit()]
-    if versions and not _first(scene, base):
-        newest = max(versions, key=lambda name: int(name[1:]))
-        return '%s/%s' % (inside, newest.decode()), base + b'/' + newest
-    return inside, base
+    found = _version(scene, base, record)
+    return ('%s/%s' % (inside, found.decode()), base + b'/' + found) if found else (inside, base)
+
+
+def _version(scene: Scene, base: bytes, record: Dict[str, Any]) -> bytes:
+    """The name of the folder of the deployed version in BASE, b'' if there is none."""
+    there = [name for name in scene.door.names(base) if VERSION.match(name) or COMMIT.match(name)]
+    number = as_int(record.get('StackFileVersion'))
+    for said in (as_str(as_dict(record.get('GitConfig')).get('ConfigHash')), 'v%d' % (number or 0)):
+        if said.encode('utf-8', 'replace') in there:
+            return said.encode('ascii')
+    if not there or _first(scene, base):
+        return b''
+    numbered = [name for name in there if VERSION.match(name)]
+    # of several commits nothing tells which is the newest
+    return max(numbered, key=lambda name: int(name[1:])) if numbered else there[0] if len(there) == 1 else b''
 
 
 def _first(scene: Scene, base: bytes) -> str:

@@ -8,14 +8,15 @@ from .. import finding
 from ..model import ENV_FILE, SCRIPT, UNIT, Kind, Place, Scene, Stack, Wanted
 
 NAME = 'systemd'
-FOLDERS = (b'/etc/systemd/system', b'/usr/local/lib/systemd/system', b'/etc/systemd/user', b'/home/*/.config/systemd/user', b'/root/.config/systemd/user')
+FOLDERS = (b'/etc/systemd/system', b'/usr/local/lib/systemd/system', b'/etc/systemd/user')
+IN_HOME = b'/.config/systemd/user'
 # the engines' own units start no container
 ENGINES = re.compile(rb'(?:docker|containerd|podman[a-z-]*|crio|kubelet|netavark[a-z-]*)\.(?:service|socket|timer)\Z')
-_EXEC = re.compile(r'(?m)^\s*Exec(?:Start|StartPre|StartPost|Stop|StopPost|Reload)\s*=\s*(.*)$')
+_EXEC = re.compile(r'(?m)^[ \t]*Exec(?:Start|StartPre|StartPost|Stop|StopPost|Reload)[ \t]*=[ \t]*(.*)$')
 
 
 def find(scene: Scene) -> Iterator[Stack]:
-    for folder in FOLDERS:
+    for folder in FOLDERS + tuple(home + IN_HOME for home in finding.homes(scene)):
         for path in scene.door.glob(folder + b'/*.service'):
             name = posixpath.basename(path)
             place = scene.door.maybe(path)
@@ -51,7 +52,7 @@ def _stack(scene: Scene, path: bytes, place: Place) -> Optional[Stack]:
 def env_files(scene: Scene, content: str) -> List[Place]:
     """The files of EnvironmentFile= and of --env-file in the command lines."""
     found = []
-    for value in re.findall(r'(?m)^\s*EnvironmentFile\s*=\s*-?(\S+)', content) + re.findall(r'--env-file[ =](\S+)', content):
+    for value in re.findall(r'(?m)^[ \t]*EnvironmentFile[ \t]*=[ \t]*-?(\S+)', content) + re.findall(r'--env-file[ =](\S+)', content):
         place = scene.door.maybe(value) if value.startswith('/') else None
         if place is not None:
             found.append(place)
@@ -60,7 +61,7 @@ def env_files(scene: Scene, content: str) -> List[Place]:
 
 def working_folder(content: str) -> str:
     """The folder of WorkingDirectory=; '' if there is none that is a path."""
-    found = re.findall(r'(?m)^\s*WorkingDirectory\s*=\s*-?(/\S*)', content)
+    found = re.findall(r'(?m)^[ \t]*WorkingDirectory[ \t]*=[ \t]*-?(/\S*)', content)
     return found[-1] if found and '%' not in found[-1] else ''
 
 

@@ -4,7 +4,7 @@ from typing import Iterator
 
 from ...formats.wording import show, text
 from .. import finding
-from ..model import SETTINGS, TEMPLATE, Kind, NotTaken, Scene, Stack, Wanted
+from ..model import SETTINGS, TEMPLATE, Kind, NotTaken, Scene, Stack, Wanted, note
 
 NAME = 'unraid'
 PLUGINS = b'/boot/config/plugins'
@@ -22,7 +22,18 @@ def find(scene: Scene) -> Iterator[Stack]:
         yield from finding.wanted(scene, folder, (b'name', b'autostart', b'indirect', b'envpath'), SETTINGS)
 
     for stack in finding.folders(scene, NAME, PROJECTS + b'/*', 'Compose Manager of Unraid', more):
-        yield _indirect(scene, stack)
+        yield _with_env(scene, _indirect(scene, stack), stack.base)
+
+
+def _with_env(scene: Scene, stack: Stack, folder: bytes) -> Stack:
+    """A project whose file of variables is elsewhere: the file `envpath` in FOLDER names it."""
+    named = scene.door.text(folder + b'/envpath').strip()
+    if not named:
+        return stack
+    try:
+        return stack._replace(env_files=(scene.door.find(named, stack.base),))
+    except NotTaken as exc:
+        return stack._replace(env_files=(), left=stack.left + (note(named, exc, 'the file envpath in %s' % show(folder)),))
 
 
 def _indirect(scene: Scene, stack: Stack) -> Stack:

@@ -128,4 +128,4 @@ class Server(object):
         self.room.ready(self.process, lambda: self.room.call([self.program('pg_isready'), '-q', '-U', 'postgres'] + list(PLACE))[0] == 0)
 
 
-KIND = Kind(('postgresql',), '.sql', dump, proven=True)
+KIND = Kind(('postgresql',), '.sql', dump, proven=True, other_image=True)

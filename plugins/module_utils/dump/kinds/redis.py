@@ -4,8 +4,9 @@ import re
 import time
 from typing import Any, Dict, List
 
+from ...formats.values import count_of
 from ..room import Refused, Room
-from ..target import Kind, Target, picked
+from ..target import Kind, Target, picked, refuse_other_version
 
 SOCKET = '/run/lifeboat/r.sock'
 CONFIG = '''port 0
@@ -23,7 +24,7 @@ APPEND_FOLDER = b'appendonlydir'        # of Redis 7
 OUT = 'lifeboat-dump.rdb'
 NAME = re.compile(r'[A-Za-z0-9_.-]{1,200}\Z')
 QUOTED = re.compile(r'["\\\n]')
-KEYS = re.compile(r'(db\d+):keys=(\d+)')
+KEYS = re.compile(r'(db[0-9]{1,9}):keys=([0-9]{1,18})(?![0-9])')
 MAGIC = re.compile(br'(?:REDIS|VALKEY)\d{3,4}')
 
 
@@ -34,7 +35,10 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
         raise Refused('DUMP_SERVER_FAILED', 'the name of its folder or file cannot be written in a configuration')
     folder = room.adopt(folder)
     room.environment.update(picked(target.environment, 'PATH', 'LD_LIBRARY_PATH', 'TZ'))
-    program, client = room.program(['redis-server', 'valkey-server', 'keydb-server']), room.program(['redis-cli', 'valkey-cli', 'keydb-cli'])
+    names = [target.engine] if target.other_image else ['redis', 'valkey', 'keydb']
+    program, client = [room.program(['%s-%s' % (name, what) for name in names]) for what in ('server', 'cli')]
+    if target.other_image:
+        refuse_other_version(target, room.call([program, '--version'])[1], 1)
     config = room.write('redis.conf', CONFIG % (SOCKET, folder, 'yes' if append else 'no', 'none.rdb' if append else os.fsdecode(name),
                                                 os.fsdecode(name) if append and name != APPEND_FOLDER else 'appendonly.aof'))
     ask = [client, '-s', SOCKET]
@@ -51,7 +55,7 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
         if found:
             counts[found.group(1)] = int(found.group(2))
     # those that it passed over in a dump file, and those that it has deleted since
-    expired = sum(int(info[name]) for name in ('rdb_last_load_keys_expired', 'expired_keys') if info.get(name, '').isdigit())
+    expired = sum(count_of(info.get(name, '')) or 0 for name in ('rdb_last_load_keys_expired', 'expired_keys'))
     if expired:
         marks.append('keys whose time had run out, which every server deletes when it starts: %d' % expired)
     out = os.path.join(folder, OUT)
@@ -88,4 +92,4 @@ def choose(paths: List[str]) -> List[str]:
         path.endswith('.aof') or os.path.dirname(path) not in files)]
 
 
-KIND = Kind(('redis', 'valkey'), '.rdb', dump, extra=1.0, proven=True, choose=choose)
+KIND = Kind(('redis', 'valkey'), '.rdb', dump, extra=1.0, proven=True, choose=choose, other_image=True, beside=True)

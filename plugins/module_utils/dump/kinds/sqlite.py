@@ -61,4 +61,4 @@ def _recover(path: bytes, count: bool) -> None:
         json.dump({'version': '', 'counts': counts, 'marks': marks + ['user_version %d' % version], 'partial': partial[:20]}, out)
 
 
-KIND = Kind(('sqlite', 'grafana'), '.sqlite', dump, proven=True)
+KIND = Kind(('sqlite', 'grafana'), '.sqlite', dump, proven=True, needs_image=False, beside=True)

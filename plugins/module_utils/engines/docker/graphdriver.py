@@ -21,6 +21,7 @@ from .layerdb import LayerDb, LayerRecord, MountRecord
 
 if TYPE_CHECKING:
     from ...disk.safeio import Dir
+    from ..api import ThinPool
 
 
 class _Chain(NamedTuple):
@@ -55,6 +56,9 @@ class Graphdriver(object):
         self.name = name
         self.driver = driver(name)
         encoding = self.driver.ENCODING if self.driver else None
+        self._sealed = getattr(self.driver, 'sealed', None)
+        if self._sealed and not self.driver.opened(root):
+            encoding = None             # none of its layers can be seen
         self.encoding = model.OVERLAY_USER if userxattr and encoding == model.OVERLAY else encoding
         folders = metadata.Folders(root, os.path.join(b'image', os.fsencode(name)))
         self.layerdb = LayerDb(folders)
@@ -153,7 +157,7 @@ class Graphdriver(object):
         ident = cache_id.decode('ascii', 'replace')
         if not self.present(relative, cache_id):
             return model.Layer(self.absolute(relative), self.encoding or '', model.LOST, cache_id=ident), \
-                'its folder does not exist'
+                'its device was not mounted' if self._sealed and cache_id in self.driver.ids(self.root) else 'its folder does not exist'
         return model.Layer(self.absolute(relative), self.encoding or '', model.COMPLETE, cache_id=ident), ''
 
     # -- a container's stack -----------------------------------------------------------------------------------------
@@ -171,6 +175,8 @@ class Graphdriver(object):
                 self.name, name, 'is empty or damaged' if record.exists else 'does not exist'),
                 'Look at the orphan writable layers of this host; orphans: true rescues them all.'))
             return model.Resolution(None, model.LOST, tuple(problems), sources)
+        if self._sealed and self._sealed(self.root, mount_id):
+            return self._unsupported(name, hint)
         sources['writable'] = source
         writable, why = self.writable(mount_id)
         if why:
@@ -340,6 +346,10 @@ class Graphdriver(object):
         return model.Resolution(None, model.UNSUPPORTED, (problem(
             'DRIVER_UNSUPPORTED', name, 'The writable layer of %s (%s) is kept by %s in a form that cannot be read as '
             'files.' % (name[:12], mount_id.decode('ascii') if mount_id else 'id unknown', self.name), step),), {})
+
+    def pool(self) -> 'Optional[ThinPool]':
+        """What has to be opened for the layers to be seen, None for a driver that keeps them as files."""
+        return self.driver.pool(self.root) if self._sealed else None
 
     # -- images --------------------------------------------------------------------------------------------------------
 

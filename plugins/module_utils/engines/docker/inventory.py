@@ -134,6 +134,9 @@ class DataRoot(api.Root):
                 'containerd_roots': [wording.text(store.path) for store in self.stores.containerd], 'found_by': list(candidate.why),
                 'volume_path': wording.text(os.path.join(self.recorded_path or self.path, b'volumes/{name}/_data'))}
 
+    def thin_pools(self) -> List[api.ThinPool]:
+        return [pool for pool in (graph.pool() for dummy, graph in sorted(self.stores.graphdrivers.items())) if pool is not None]
+
     # -- containers ------------------------------------------------------------------------------------------------------
 
     def container_ids(self) -> List[str]:

@@ -5,6 +5,7 @@ import stat
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 from ...disk import metadata
+from ...formats.values import count_of
 from ...layers.chains import DIGEST, HEX, MAX_LAYERS
 from .drivers.common import CACHE_ID
 
@@ -88,10 +89,10 @@ class LayerDb(object):
         except OSError:
             damage.append('parent')
         size = metadata.read_text(folder, b'size')
-        if not size.isdigit():
+        if count_of(size) is None:
             damage.append('size')
         folder.close()
-        return LayerRecord(chain_id, diff_id, parent, cache_id, int(size) if size.isdigit() else None, name,
+        return LayerRecord(chain_id, diff_id, parent, cache_id, count_of(size), name,
                            ', '.join(damage) + ' empty or damaged' if damage else '')
 
     def tar_split(self, record: LayerRecord) -> 'Optional[Tuple[Dir, bytes]]':

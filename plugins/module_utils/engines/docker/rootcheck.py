@@ -59,8 +59,8 @@ def _graphdriver(path: bytes, graph: 'Graphdriver') -> Iterator[model.Problem]:
             len(removing), where, _some(removing)), 'dockerd removes the rest of them the next time that it is stopped.')
     cached = orphans.build_cache(graph)
     if cached:
-        yield problem('BUILD_CACHE', where, '%d layers of %s in %s belong to BuildKit\'s cache: no image uses them, and no '
-                      'container wrote them.' % (len(cached), graph.name, wording.text(path)),
+        yield problem('BUILD_CACHE', where, 'BuildKit\'s cache in %s has %s of %s that no image uses and no container wrote.' % (
+            wording.text(path), wording.number(len(cached), 'layer'), graph.name),
                       'There is nothing to rescue in them; docker builder prune removes them.')
 
 

@@ -2,8 +2,9 @@
 
 A manager has the whole state in its raft log; a worker has none, and its containers carry the names of their services as labels.
 """
+import errno
 import json
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from ...disk import metadata
 from ...formats import protobuf, wording
@@ -38,31 +39,36 @@ def read(root: 'Dir', configs: 'Configs', unlock_key: str = '') -> Optional[reco
     """The records.Cluster of an open data root, None where it was no node of a swarm. UNLOCK_KEY: text as the engine prints it, '' for none.
     LifeboatError for a key that cannot be one. What cannot be read is in its problems."""
     unlock = swarmkeys.unlock_key(unlock_key)
+    path = root.path() + b'/swarm'
     try:
         folder = root.descend(b'swarm')
-    except OSError:
+        try:
+            if not folder.names():      # every data root has the folder
+                return None
+            return _read(folder, configs, unlock)
+        finally:
+            folder.close()
+    except FileNotFoundError:
         return None
-    try:
-        if not folder.names():          # every data root has the folder
-            return None
-        return _read(folder, configs, unlock)
     except OSError as exc:
-        where = wording.text(folder.path())
-        return records.Cluster(KIND, status=model.LOST, path=folder.path(), problems=(problem(
-            'SWARM_STATE_LOST', where, '%s cannot be read: %s.' % (where, metadata.describe(exc)), 'Run as root (become: true).'),))
-    finally:
-        folder.close()
+        where = wording.text(path)
+        return records.Cluster(KIND, status=model.LOST, path=path, problems=(problem(
+            'SWARM_STATE_LOST', where, '%s cannot be read: %s.' % (where, metadata.describe(exc)),
+            'Run as root (become: true).' if exc.errno in (errno.EACCES, errno.EPERM) else WHOLE),))
 
 
 def _read(folder: 'Dir', configs: 'Configs', unlock: Optional[bytes]) -> records.Cluster:
     path = folder.path()
     where = _Where(wording.text(path), [])
-    certificates = _below(folder, b'certificates')
+    unread: Dict[bytes, str] = {}
+    certificates, raft = _below(folder, b'certificates', unread), _below(folder, b'raft', unread)
     said = swarmkeys.who(certificates) if certificates is not None else {}
     found = records.Cluster(KIND, id=said.get('cluster_id', ''), node_id=said.get('node_id', ''), path=path, tasks=tuple(_tasks(configs)))
-    raft = _below(folder, b'raft')
     if raft is not None and swarmraft.exists(raft):
-        found = _manager(found._replace(role=records.MANAGER), where, raft, certificates, unlock)
+        found = _manager(found._replace(role=records.MANAGER), where, raft, certificates or unread.get(b'certificates', 'is missing'), unlock)
+    elif b'raft' in unread:
+        found = found._replace(role=records.MANAGER, status=model.LOST)
+        where.problems.append(problem('SWARM_STATE_LOST', where.path, 'The state of the swarm in %s/raft %s.' % (where.path, unread[b'raft']), WHOLE))
     elif said.get('role') == 'swarm-manager':
         found = found._replace(role=records.MANAGER, status=model.LOST)
         where.problems.append(problem(
@@ -70,25 +76,35 @@ def _read(folder: 'Dir', configs: 'Configs', unlock: Optional[bytes]) -> records
             'empty swarm of it: services, secrets and configs are then gone.' % where.path, WHOLE))
     else:
         found = found._replace(managers=tuple(_managers(folder)))
+        if not said.get('role'):
+            found = found._replace(status=model.PARTIAL)
+            where.problems.append(problem(
+                'SWARM_STATE_PARTIAL', where.path, 'Whether this host was a manager or a worker of its swarm is not known: %s has no log, and its '
+                'certificate %s.' % (where.path, unread.get(b'certificates') or 'is missing or damaged'), WHOLE))
     return found._replace(problems=tuple(where.problems))
 
 
-def _below(folder: 'Dir', name: bytes) -> 'Optional[Dir]':
+def _below(folder: 'Dir', name: bytes, unread: Dict[bytes, str]) -> 'Optional[Dir]':
+    """The folder NAME, None where there is none. UNREAD gets {name: why} of one that cannot be read."""
     try:
         return folder.child(name)
-    except OSError:
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        unread[name] = 'cannot be read: %s' % metadata.describe(exc)
         return None
 
 
 # -- a manager -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _manager(found: records.Cluster, where: _Where, raft: 'Dir', certificates: 'Optional[Dir]', unlock: Optional[bytes]) -> records.Cluster:
+def _manager(found: records.Cluster, where: _Where, raft: 'Dir', certificates: "Union['Dir', str]", unlock: Optional[bytes]) -> records.Cluster:
+    """FOUND with what the log says. CERTIFICATES: their folder, or why it is not there."""
     keys = swarmkeys.Keys((), False)
     if swarmraft.needs_key(raft):
         try:
-            if certificates is None:
-                raise swarmkeys.Lost('the folder certificates is missing')
+            if isinstance(certificates, str):
+                raise swarmkeys.Lost('the folder certificates %s' % certificates)
             keys = swarmkeys.of_node(certificates, unlock)
         except swarmkeys.Locked as exc:
             where.problems.append(problem('SWARM_LOCKED', where.path, 'The state of the swarm in %s is locked: the swarm was started with autolock%s.' % (

@@ -7,6 +7,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
+from ...disk import metadata
 from ...formats import raftwal
 from ...formats.protobuf import Damaged, Message
 from .swarmkeys import opened
@@ -50,22 +51,24 @@ class _Place(NamedTuple):
 
 
 def exists(folder: 'Dir') -> bool:
-    """Whether the folder `raft` of a node holds a log or a snapshot."""
-    return any(_names(folder, log) or _names(folder, snapshots) for log, snapshots, dummy in PLACES)
+    """Whether the folder `raft` of a node holds a log or a snapshot, or a folder for them that cannot be read."""
+    return any(_is_there(folder, log) or _is_there(folder, snapshots) for log, snapshots, dummy in PLACES)
 
 
 def needs_key(folder: 'Dir') -> bool:
     """Whether what is read first is encrypted: always, but for the first version of swarm."""
-    return any(encrypted and (_names(folder, log) or _names(folder, snapshots)) for log, snapshots, encrypted in PLACES)
+    return any(encrypted and (_is_there(folder, log) or _is_there(folder, snapshots)) for log, snapshots, encrypted in PLACES)
 
 
 def read(folder: 'Dir', keys: Sequence[bytes]) -> State:
     """The State of the open folder `raft`. KEYS: of the log. Raises nothing for damage."""
     state = State()
     for log, snapshots, encrypted in PLACES:
-        segments = raftwal.segments(_names(folder, log))
-        found = raftwal.snapshots(_names(folder, snapshots))
-        if segments or found:
+        unread: List[str] = []
+        segments = raftwal.segments(_names(folder, log, unread))
+        found = raftwal.snapshots(_names(folder, snapshots, unread))
+        state.missing.extend(unread)
+        if segments or found or unread:  # what is older is no state of this swarm any more
             place = _Place(segments, found, _folder(folder, log), _folder(folder, snapshots), keys, encrypted)
             _read_place(state, place)
             break
@@ -167,18 +170,24 @@ def _opened(folder: 'Dir', names: List[bytes], state: State) -> Iterator[List[Bi
             stream.close()
 
 
-def _names(folder: 'Dir', name: bytes) -> List[bytes]:
-    """What is in a folder below FOLDER, [] where it cannot be read."""
+def _is_there(folder: 'Dir', name: bytes) -> bool:
+    unread: List[str] = []
+    return bool(_names(folder, name, unread) or unread)
+
+
+def _names(folder: 'Dir', name: bytes, unread: List[str]) -> List[bytes]:
+    """What is in a folder below FOLDER, [] where there is none. A sentence goes to UNREAD where it cannot be read."""
     try:
         below = folder.child(name)
-    except OSError:
+        try:
+            return [each for each in below.names() if raftwal.SEGMENT.match(each) or raftwal.SNAP.match(each)]
+        finally:
+            below.close()
+    except FileNotFoundError:
         return []
-    try:
-        return [each for each in below.names() if raftwal.SEGMENT.match(each) or raftwal.SNAP.match(each)]
-    except OSError:
+    except OSError as exc:
+        unread.append('the folder %s cannot be read: %s' % (name.decode('ascii'), metadata.describe(exc)))
         return []
-    finally:
-        below.close()
 
 
 def _folder(folder: 'Dir', name: bytes) -> 'Dir':

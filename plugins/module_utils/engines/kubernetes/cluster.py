@@ -4,6 +4,7 @@ mounts and volumes: no value of an environment, no Secret, no ConfigMap.
 
 Objects are protobuf behind `k8s\\0` (apimachinery pkg/runtime/serializer/protobuf; core/v1/generated.proto), or JSON.
 """
+import errno
 import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -16,6 +17,9 @@ from ...records.codes import problem
 PREFIX = b'/registry/'
 KINDS = {b'pods': 'pod', b'persistentvolumes': 'volume', b'persistentvolumeclaims': 'claim'}
 MAX_DB, MAX_OBJECTS = 256 << 20, 100000
+DQLITE = b'/kubernetes/backend'         # the folder of MicroK8s' own database
+ENCRYPTED = b'k8s:enc:'                 # encryption at rest (apiserver pkg/storage/value/encrypt)
+MAX_SAID = 3                            # clauses on damage
 TOMBSTONE = 18                          # length of a key of etcd that says that the object was deleted
 
 
@@ -48,21 +52,54 @@ def load(disk: Any, paths: Tuple[bytes, ...]) -> Tuple[Cluster, List[model.Probl
     for path in paths:
         try:
             place = disk.resolve(path)
-        except OSError:
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            if exc.errno in (errno.ENOTDIR, errno.ELOOP):
+                continue
+            return Cluster(), [_unread(path, metadata.describe(exc))]
+        if path.endswith(DQLITE):
+            found = _of_dqlite(place)
+            if found:
+                return Cluster(), found
             continue
         objects: Dict[bytes, bytes] = {}
+        damage: List[str] = []
         try:
-            for key, value in _sqlite(place) if path.endswith(b'/state.db') else _etcd(place):
+            for key, value in (_sqlite if path.endswith(b'/state.db') else _etcd)(place, damage):
                 if value is None:
                     objects.pop(key, None)
-                elif len(objects) < MAX_OBJECTS:
+                elif len(objects) < MAX_OBJECTS or key in objects:
                     objects[key] = value
+                elif len(damage) < MAX_SAID:
+                    damage.append('it has more than %d pods and volumes' % MAX_OBJECTS)
         except (OSError, ValueError) as exc:
-            why = metadata.describe(exc) if isinstance(exc, OSError) else str(exc)
-            return Cluster(), [problem('CLUSTER_DB_UNREAD', wording.text(place), 'The database of the API server, %s: %s. Specifications of pods are not '
-                                       'known from it.' % (wording.text(place), why), 'Containers, layers, volumes and logs were found without it.')]
-        return _made(objects), []
+            return Cluster(), [_unread(place, metadata.describe(exc) if isinstance(exc, OSError) else str(exc))]
+        made, more = _made(objects)
+        damage.extend(more)
+        return made, [problem('CLUSTER_DB_DAMAGED', wording.text(place), 'The database of the API server, %s, could not be read whole: %s. What it says of '
+                              'some pods and claims is not known.' % (wording.text(place), '; '.join(dict.fromkeys(damage[:MAX_SAID]))),
+                              'Containers, layers, volumes and logs were found without it.')] if damage else []
     return Cluster(), []
+
+
+def _unread(place: bytes, why: str) -> model.Problem:
+    return problem('CLUSTER_DB_UNREAD', wording.text(place), 'The database of the API server, %s: %s. Specifications of pods are not known from it.' % (
+        wording.text(place), why), 'Containers, layers, volumes and logs were found without it.')
+
+
+def _of_dqlite(place: bytes) -> List[model.Problem]:
+    """That dqlite is not read, where there is some."""
+    try:
+        with safeio.Dir.root(place) as folder:
+            there = any(name.startswith((b'snapshot-', b'open-', b'metadata', b'0')) for name in folder.names())
+    except OSError:
+        return []
+    where = wording.text(place)
+    return [problem('CLUSTER_DB_UNREAD', where, 'The database of the API server, %s, is dqlite (MicroK8s), which is not read. Specifications of pods are not '
+                    'known from it.' % where, 'Keep a copy of it (tar -czf dqlite.tar.gz -C %s backend). A new MicroK8s of the same version takes it as '
+                    'https://microk8s.io/docs/restore-quorum says; then: microk8s kubectl get pods,pvc,pv -A -o yaml.' % wording.show(
+                        os.path.dirname(place)))] if there else []
 
 
 def _kind_of(key: bytes) -> str:
@@ -79,27 +116,37 @@ def _read(place: bytes, name: bytes, limit: int) -> bytes:
             os.close(fd)
 
 
-def _etcd(place: bytes) -> Iterator[Tuple[bytes, Optional[bytes]]]:
-    """Yield (key, value or None where it was deleted), in the order of revisions: the last one counts."""
+def _etcd(place: bytes, damage: List[str]) -> Iterator[Tuple[bytes, Optional[bytes]]]:
+    """Yield (key, value or None where it was deleted), in the order of revisions: the last one counts. DAMAGE learns what could not be read."""
     from ...formats import boltdb  # long, and most nodes have no such file
     database = boltdb.open_db(_read(place, os.path.basename(place), MAX_DB))
-    bucket = database.root.bucket(b'key', errors=[])
-    for revision, raw in bucket.items(errors=[]) if bucket is not None else ():
+    if database.trouble:
+        damage.append(database.trouble)
+    errors: List[boltdb.BoltError] = []
+    bucket = database.root.bucket(b'key', errors=errors)
+    if bucket is None:
+        raise ValueError(str(errors[0]) if errors else 'it has no bucket key')
+    for revision, raw in bucket.items(errors=errors):
         try:
             found = dict((number, value) for number, kind, value in gotypes.fields(raw or b'') if kind == 2)
-        except ValueError:
+        except ValueError as exc:
+            errors.append(boltdb.BoltError('a revision: %s' % exc))
             continue
         if _kind_of(found.get(1, b'')):
             yield found[1], None if len(revision) == TOMBSTONE else found.get(5, b'')
+    damage.extend(str(item) for item in errors[:MAX_SAID])
 
 
-def _sqlite(place: bytes) -> Iterator[Tuple[bytes, Optional[bytes]]]:
+def _sqlite(place: bytes, damage: List[str]) -> Iterator[Tuple[bytes, Optional[bytes]]]:
     """The same of kine. Rows come in the order of their ids."""
     from ...formats import sqlite
     name = os.path.basename(place)
     try:
         wal = _read(place, name + b'-wal', MAX_DB)
-    except OSError:
+    except FileNotFoundError:
+        wal = b''
+    except OSError as exc:
+        damage.append('its newest changes, %s-wal, cannot be read: %s' % (name.decode('ascii', 'replace'), metadata.describe(exc)))
         wal = b''
     database = sqlite.Db(_read(place, name, MAX_DB), wal=wal)
     if 'kine' not in database.tables:
@@ -109,9 +156,12 @@ def _sqlite(place: bytes) -> Iterator[Tuple[bytes, Optional[bytes]]]:
         key = key.encode('utf-8', 'replace') if isinstance(key, str) else key if isinstance(key, bytes) else b''
         if _kind_of(key):
             yield key, None if row.get('deleted') else value if isinstance(value, bytes) else b''
+    damage.extend(database.damage[:MAX_SAID])
 
 
-def _made(objects: Dict[bytes, bytes]) -> Cluster:
+def _made(objects: Dict[bytes, bytes]) -> Tuple[Cluster, List[str]]:
+    """(the Cluster, clauses on objects that could not be read)."""
+    encrypted = damaged = 0
     claims: Dict[str, Tuple[str, str]] = {}
     places: Dict[str, bytes] = {}
     pods: Dict[str, Dict[str, Any]] = {}
@@ -120,6 +170,7 @@ def _made(objects: Dict[bytes, bytes]) -> Cluster:
         try:
             value = _object(kind, raw)
         except ValueError:
+            encrypted, damaged = encrypted + raw.startswith(ENCRYPTED), damaged + (not raw.startswith(ENCRYPTED))
             continue
         about, spec = metadata.dict_of(value, 'metadata'), metadata.dict_of(value, 'spec')
         if kind == 'pod' and metadata.text_of(about, 'uid'):
@@ -130,7 +181,8 @@ def _made(objects: Dict[bytes, bytes]) -> Cluster:
             place = metadata.text_of(spec, 'local', 'path') or metadata.text_of(spec, 'hostPath', 'path')
             if place.startswith('/'):
                 places[name] = place.encode('utf-8', 'replace')
-    return Cluster(claims, places, pods)
+    counted = ((encrypted, '%d objects are encrypted at rest'), (damaged, '%d objects are damaged'))
+    return Cluster(claims, places, pods), [clause % count for count, clause in counted if count]
 
 
 # -- objects ------------------------------------------------------------------------------------------------------------------------------

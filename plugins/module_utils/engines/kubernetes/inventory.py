@@ -136,5 +136,5 @@ class KubernetesRoot(api.Root):
         return orphans.unowned(self._store, owned, self.path, self.idmap)
 
     def findings(self) -> List[model.Problem]:
-        """Damaged databases."""
-        return list(databases.findings(self._store))
+        """Damaged databases, and folders of volumes that cannot be read."""
+        return list(databases.findings(self._store)) + list(self._all_volumes().unread.problems('Volumes'))

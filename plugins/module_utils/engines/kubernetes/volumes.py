@@ -10,10 +10,11 @@ from ...disk import metadata, safeio
 from ...formats import wording
 from ...records import model
 from ...records.codes import problem
+from ..shared.unread import Unread
 from . import names
 
 LABEL = 'io.kubernetes.'
-MAX_PODS, MAX_CLAIMS = 5000, 5000
+MAX_PODS, MAX_CLAIMS, MAX_NAMES = 5000, 5000, 5000
 PREFIX = 'kubernetes.io~'
 IN_MEMORY = ('secret', 'projected', 'downward-api')     # kubelet mounts a tmpfs for them, and fills it from the API server
 # provisioners that make a folder for each claim, and how they call it
@@ -49,6 +50,7 @@ class Volumes(object):
     def __init__(self, disk: Any, kubelets: List[bytes], storage_folders: Tuple[bytes, ...], whose: Dict[str, Tuple[str, str]], specs: Any, cluster: Any,
                  root: bytes, idmap: Any = None) -> None:
         self.disk, self._whose, self._specs, self._cluster, self._root, self._idmap = disk, whose, specs, cluster, root, idmap
+        self.unread = Unread()
         self.claims = list(self._find_claims(storage_folders + STORAGE))
         self.table: Dict[str, model.Volume] = {}
         self._at: Dict[Tuple[str, str], str] = {}        # (pod uid, name in kubelet's folder) -> name of the volume
@@ -60,7 +62,7 @@ class Volumes(object):
     # -- kubelet's folders -------------------------------------------------------------------------------------------------------
 
     def _pods(self, kubelet: bytes) -> None:
-        for uid in self._names(os.path.join(kubelet, b'pods'))[:MAX_PODS]:
+        for uid in self._names(os.path.join(kubelet, b'pods'), MAX_PODS):
             if not names.UID.match(uid):
                 continue
             top = os.path.join(kubelet, b'pods', uid, b'volumes')
@@ -140,7 +142,7 @@ class Volumes(object):
 
     def _find_claims(self, folders: Tuple[bytes, ...]) -> Iterator[Claim]:
         for folder in dict.fromkeys(folders):
-            for raw in self._names(folder)[:MAX_CLAIMS]:
+            for raw in self._names(folder, MAX_CLAIMS):
                 claim = claim_named(raw.decode('utf-8', 'backslashreplace'))
                 path = self._folder(os.path.join(folder, raw)) if claim is not None else None
                 if claim is not None and path is not None:
@@ -198,11 +200,14 @@ class Volumes(object):
 
     # -- the disk --------------------------------------------------------------------------------------------------------------------
 
-    def _names(self, folder: bytes) -> List[bytes]:
+    def _names(self, folder: bytes, most: int = MAX_NAMES) -> List[bytes]:
         try:
-            return self.disk.listdir(folder)
-        except OSError:
+            found = self.disk.listdir(folder)
+        except OSError as exc:
+            self.unread.note(folder, exc)
             return []
+        self.unread.cut(folder, len(found), most)
+        return found[:most]
 
     def _folder(self, recorded: bytes) -> Optional[bytes]:
         """A folder on the managed node, None if it is none, or a link. Links on the way are the host's own: pods cannot write above their
@@ -211,7 +216,8 @@ class Volumes(object):
             if stat.S_ISLNK(self.disk.lstat(recorded).st_mode):
                 return None
             place = self.disk.resolve(recorded)
-        except (OSError, ValueError):
+        except OSError as exc:
+            self.unread.note(recorded, exc)
             return None
         return place if safeio.is_folder(place) else None
 

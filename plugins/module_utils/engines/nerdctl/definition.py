@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 from ...disk import metadata
 from ...formats import jsonish
-from ...formats.values import as_dict, as_int, as_list, as_str, clean, strings
+from ...formats.values import as_dict, as_int, as_list, as_str, clean, count_of, strings
 from ...records.definition import Binding, Definition, Endpoint, LogDriver, Restart
 from ..podman import definition as oci
 from ..shared.containerd.objects import json_of
@@ -89,7 +89,7 @@ def _restart(labels: Dict[str, str]) -> Restart:
 
 
 def _number(text: str) -> Any:
-    return int(text) if text.isdigit() and len(text) < 10 else None
+    return count_of(text) if len(text) < 10 else None
 
 
 def _log(value: Any) -> Any:

@@ -13,6 +13,7 @@ from ..shared.containerd.finding import Candidate
 from ..shared.containerd.images import Images
 from ..shared.containerd.objects import Object, objects
 from ..shared.containerd.store import ContainerdStore
+from ..shared.unread import Unread
 from . import containers, definition, stores, volumes
 
 ADDRESS = re.compile(r'(/.*/[0-9a-f]{8})/containers/[^/]+/[^/]+\Z')
@@ -29,6 +30,7 @@ class NerdctlRoot(api.Root):
         self.idmap = owners.map_of(disk, candidate)
         self.user = wording.show(candidate.user) if candidate.rootless else None
         self.liveness = liveness.of_daemon(disk)
+        self._unread = Unread()
         mine = stores.mine(self._store)
         self._namespaces = sorted(mine)
         self._folders = self._own_folders(mine)
@@ -51,7 +53,7 @@ class NerdctlRoot(api.Root):
 
     def _own_folders(self, mine: Dict[str, Dict[str, Object]]) -> List[stores.Folder]:
         """nerdctl's folders: the usual one, and those that labels of containers name."""
-        found = stores.usual_folders(self._disk, self._candidate)
+        found = stores.usual_folders(self._disk, self._candidate, self._unread)
         for items in mine.values():
             for item in items.values():
                 match = ADDRESS.match(item.labels.get(stores.STATE, ''))
@@ -77,7 +79,7 @@ class NerdctlRoot(api.Root):
     def _without_records(self) -> None:
         """What meta.db does not have, since it is lost or newer than they are: nerdctl's folders name the containers."""
         for folder in self._folders:
-            for namespace, raw in stores.named(folder, b'containers'):
+            for namespace, raw in stores.named(folder, b'containers', self._unread):
                 ident = raw.decode('ascii', 'replace')
                 if containers.ID.match(ident) and ident not in self._objects:
                     self._objects[ident] = Object(ident, namespace)
@@ -133,7 +135,7 @@ class NerdctlRoot(api.Root):
     def volumes(self) -> Dict[str, model.Volume]:
         if self._volumes is None:
             anonymous = {volumes.volume_name(item.namespace, name) for item in self._objects.values() for name in definition.anonymous(item.labels)}
-            self._volumes = volumes.all_of(self._folders, self.path, self.idmap, anonymous)
+            self._volumes = volumes.all_of(self._folders, self.path, self.idmap, anonymous, self._unread)
         return self._volumes
 
     def lost_volume(self, name: str, users: List[str]) -> model.Volume:
@@ -157,8 +159,10 @@ class NerdctlRoot(api.Root):
                 yield from orphans.unowned(self._within(namespace), owned, self.path, self.idmap)
 
     def findings(self) -> List[model.Problem]:
-        """Damaged databases, and what BuildKit has here."""
+        """Damaged databases, folders that cannot be read, and what BuildKit has here."""
         found = list(databases.findings(self._store))
+        self.volumes()
+        found += self._unread.problems('Containers and volumes')
         for namespace, number in stores.build_cache(self._store):
             found.append(problem('BUILD_CACHE', wording.text(self.path), '%d snapshots in %s are in the namespace %s: they belong to BuildKit\'s cache, and no '
                                  'container wrote them.' % (number, wording.text(self.path), namespace),

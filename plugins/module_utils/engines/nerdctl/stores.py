@@ -1,12 +1,13 @@
 """nerdctl's own folders, and which namespaces of a containerd root are its (nerdctl pkg/clientutil/client.go, docs/dir.md)."""
 import os
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...disk import safeio
 from ..shared.containerd.finding import SYSTEM, Candidate
 from ..shared.containerd.objects import Object, objects
 from ..shared.containerd.store import ContainerdStore
+from ..shared.unread import Unread
 
 DATA, IN_HOME = b'/var/lib/nerdctl', b'.local/share/nerdctl'
 USUAL = b'1935db59'                     # of /run/containerd/containerd.sock
@@ -84,40 +85,62 @@ def is_here(disk: Any, candidate: Candidate) -> bool:
     return bool(namespaces(candidate.path)) or any(_has_data(folder) for folder in usual_folders(disk, candidate))
 
 
-def usual_folders(disk: Any, candidate: Candidate) -> List[Folder]:
+def usual_folders(disk: Any, candidate: Candidate, unread: Optional[Unread] = None) -> List[Folder]:
     """nerdctl's folders of the containerd whose root this is. The name of a folder is made of the socket's, which for users without root
     changes at each start: all of theirs count."""
     top = os.path.join(candidate.home, IN_HOME) if candidate.home else DATA
     if not candidate.home and candidate.recorded != SYSTEM:
         return []
-    return [folder for folder in _folders(disk, top) if candidate.home or os.path.basename(folder.recorded) == USUAL]
+    return [folder for folder in _folders(disk, top, unread) if candidate.home or os.path.basename(folder.recorded) == USUAL]
 
 
-def _folders(disk: Any, top: bytes) -> Iterator[Folder]:
+def _folders(disk: Any, top: bytes, unread: Optional[Unread]) -> Iterator[Folder]:
+    said = unread if unread is not None else Unread()
     try:
         listed = disk.listdir(top)
-    except OSError:
+    except OSError as exc:
+        said.note(top, exc)
         return
-    for name in listed:
-        if ADDRESS.match(name):
-            try:
-                recorded = os.path.join(top, name)
-                yield Folder(disk.resolve(recorded), recorded)
-            except OSError:
-                continue
+    for recorded in (os.path.join(top, name) for name in listed if ADDRESS.match(name)):
+        try:
+            yield Folder(disk.resolve(recorded), recorded)
+        except OSError as exc:
+            said.note(recorded, exc)
 
 
 def _has_data(folder: Folder) -> bool:
     return any(True for dummy in named(folder, b'containers')) or any(True for dummy in named(folder, b'volumes'))
 
 
-def named(folder: Folder, kind: bytes) -> Iterator[Tuple[str, bytes]]:
-    """Yield (namespace, name) of what lies in containers/, names/ or volumes/."""
+def named(folder: Folder, kind: bytes, unread: Optional[Unread] = None) -> Iterator[Tuple[str, bytes]]:
+    """Yield (namespace, name) of what lies in containers/, names/ or volumes/. UNREAD is told of folders that cannot be read."""
+    said = unread if unread is not None else Unread()
+    place = os.path.join(folder.path, kind)
     try:
         with safeio.Dir.root(folder.path) as top:
             holder = top.child(kind)
-            for namespace in holder.names()[:MAX]:
-                for name in holder.child(namespace).names()[:MAX] if NAME.match(namespace) else ():
+            for namespace in _listed(holder, place, said):
+                for name in _of_namespace(holder, namespace, place, said) if NAME.match(namespace) else ():
                     yield namespace.decode('ascii'), name
-    except OSError:
-        return
+    except OSError as exc:
+        said.note(place, exc)
+
+
+def _of_namespace(holder: safeio.Dir, namespace: bytes, place: bytes, said: Unread) -> List[bytes]:
+    """One namespace that cannot be read does not hide the others."""
+    place = os.path.join(place, namespace)
+    try:
+        inner = holder.child(namespace)
+        try:
+            return _listed(inner, place, said)
+        finally:
+            inner.close()
+    except OSError as exc:
+        said.note(place, exc)
+        return []
+
+
+def _listed(folder: safeio.Dir, place: bytes, said: Unread) -> List[bytes]:
+    found = folder.names()
+    said.cut(place, len(found), MAX)
+    return found[:MAX]

@@ -7,6 +7,7 @@ from ...disk import metadata, safeio
 from ...formats import wording
 from ...records import model
 from ...records.codes import problem
+from ..shared.unread import Unread
 from .stores import DEFAULT, NAME, Folder, named
 
 
@@ -15,11 +16,12 @@ def volume_name(namespace: str, name: str) -> str:
     return name if namespace == DEFAULT else '%s_%s' % (namespace, name)
 
 
-def all_of(folders: List[Folder], path: bytes, idmap: Any, anonymous: Any) -> Dict[str, model.Volume]:
-    """{name: model.Volume} of nerdctl's FOLDERS. PATH: the containerd root; ANONYMOUS: names that nobody gave."""
+def all_of(folders: List[Folder], path: bytes, idmap: Any, anonymous: Any, unread: Unread) -> Dict[str, model.Volume]:
+    """{name: model.Volume} of nerdctl's FOLDERS. PATH: the containerd root; ANONYMOUS: names that nobody gave;
+    UNREAD is told of folders that cannot be read."""
     found: Dict[str, model.Volume] = {}
     for folder in folders:
-        for namespace, raw in named(folder, b'volumes'):
+        for namespace, raw in named(folder, b'volumes', unread):
             if NAME.match(raw):
                 name = volume_name(namespace, raw.decode('ascii'))
                 found[name] = _volume(name, os.path.join(folder.path, b'volumes', namespace.encode('ascii'), raw), path, idmap, name in anonymous)
@@ -48,8 +50,11 @@ def _data(name: str, place: bytes) -> Tuple[Any, str, Tuple[model.Problem, ...]]
                         name, wording.text(folder.readlink(b'_data'))), 'Archive its target by hand if you trust it.'),)
             if stat.S_ISDIR(st.st_mode):
                 return os.path.join(place, b'_data'), model.COMPLETE, ()
-    except OSError:
+    except FileNotFoundError:
         pass
+    except OSError as exc:
+        return None, model.LOST, (problem('VOLUME_LOST', name, 'The data folder of volume %s cannot be read: %s.' % (name, metadata.describe(exc)),
+                                          'Run as root (become: true); if the disk is damaged, image it first.'),)
     return None, model.LOST, (problem('VOLUME_LOST', name, 'The data folder of volume %s does not exist.' % name,
                                       'Look for it in backups and on other disks of this host.'),)
 

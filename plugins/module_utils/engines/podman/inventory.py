@@ -13,6 +13,7 @@ from ..shared.storage.finding import Candidate
 from ..shared.storage.graphroot import GraphRoot
 from ..shared.storage.kubernetes import is_of_kubernetes
 from . import containers, libpod, networks
+from .secrets import Secrets
 from .volumes import Volumes
 
 
@@ -106,9 +107,11 @@ class PodmanRoot(api.Root):
 
     def changes(self, container: model.Container) -> Iterator[Any]:
         """As `podman diff`: a walk of the writable layer where the kernel mounts overlay plainly, else two views compared."""
+        if container.stack is None:
+            return super(PodmanRoot, self).changes(container)
         if container.driver == 'overlay' and not self._root.mount_program and not self._metacopy():
-            return changes.visible(changes.of_upper(container.stack))
-        return changes.visible(super(PodmanRoot, self).changes(container))
+            return changes.visible(changes.of_upper(container.stack, self._root.disk))
+        return changes.visible(changes.of_views(container.stack))
 
     def _metacopy(self) -> bool:
         options = [value for key, value in self._root.candidate.settings.items() if key.endswith('mountopt') and isinstance(value, str)]
@@ -116,6 +119,15 @@ class PodmanRoot(api.Root):
 
     def export_ids(self, container: model.Container) -> Any:
         return container.idmap
+
+    def _secrets(self) -> Secrets:
+        return Secrets(self._root.dir, lambda ident: self._root.container_folder(self._root.store_of(ident), ident))
+
+    def secrets(self, container: model.Container) -> List[model.Secret]:
+        return self._secrets().of(container.id, self._state.configs.get(container.id, {}))
+
+    def secret_names(self) -> List[str]:
+        return self._secrets().names()
 
     def pods(self) -> List[Any]:
         return [model.Pod(ident, metadata.text_of(record, 'name') or None, None, None, metadata.strings_of(record, 'labels'))

@@ -29,4 +29,4 @@ def read_db(root: safeio.Dir, folder: bytes, name: bytes) -> 'Tuple[Optional[Db]
         database = boltdb.open_db(raw)
     except ValueError as exc:
         return None, '%s: %s' % (name.decode(), exc)
-    return database, '%s: %s' % (name.decode(), database.damage[0]) if database.damage else ''
+    return database, '%s: %s' % (name.decode(), database.trouble) if database.trouble else ''

@@ -4,16 +4,18 @@ https://restic.readthedocs.io: "Environment Variables", "Scripting". Tried with 
 """
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.values import as_list
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories import base, programs, tags as door
 
 KEY = re.compile(r'[0-9a-f]{64}\Z')
 SHORT_KEY = re.compile(r'[0-9a-f]{8,64}\Z')
-WHEN = re.compile(r'\d{4}-\d\d-\d\dT[0-9:.]{8,20}(?:Z|[+-]\d\d:\d\d)\Z', re.ASCII)
+WHEN = re.compile(r'(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)\Z', re.ASCII)
 NONE = ('Is there a repository at the following location', 'unable to open config file', 'repository does not exist')
 
 
@@ -60,8 +62,9 @@ class Restic(base.Repository):
         found = []
         for item in _list_of(self.run(['snapshots', '--json', '--tag=' + door.MARK])):
             key, when, tags = item.get('id'), item.get('time'), door.read(item.get('tags'))
-            if tags is not None and isinstance(key, str) and KEY.match(key) and isinstance(when, str) and WHEN.match(when):
-                found.append(base.Stored(key, when, tags))
+            moment = _moment(when)
+            if tags is not None and isinstance(key, str) and KEY.match(key) and moment:
+                found.append(base.Stored(key, moment, tags))
         return sorted(found, key=lambda each: each.when)
 
     def store(self, folder: bytes, names: Sequence[bytes], tags: door.Tags) -> tuple[str, int | None]:
@@ -99,7 +102,7 @@ class Restic(base.Repository):
         gone = 0
         out = self.run(arguments + (['--dry-run'] if check_mode else []))
         for item in _list_of(out[:out.find(b']\n') + 1] if b']\n' in out else out):
-            gone += len(item.get('remove') or [])
+            gone += len(as_list(item.get('remove')))
         if gone and not check_mode:
             self.run(['prune', '--quiet'])
         return gone
@@ -110,6 +113,19 @@ class Restic(base.Repository):
 
     def unlock_hint(self) -> str:
         return '`restic unlock` removes locks of programs that are gone.'
+
+
+def _moment(when: Any) -> str:
+    """A time of restic in UTC, so that it sorts: each snapshot has the zone of the machine that made it, and an hour comes twice where summer ends.
+    '' for what is no time."""
+    match = WHEN.match(when) if isinstance(when, str) else None
+    if match is None:
+        return ''
+    try:
+        moment = datetime.datetime.fromisoformat(match.group(1) + match.group(3).replace('Z', '+00:00')).astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError):
+        return ''
+    return '%s.%sZ' % (moment.strftime('%Y-%m-%dT%H:%M:%S'), (match.group(2) or '').ljust(9, '0'))
 
 
 def _is_none(error: programs.ProgramError) -> bool:

@@ -35,7 +35,7 @@ def test_a_project_with_all_that_its_files_name():
              file('/srv/other/.env', by=['compose other']), file('/etc/systemd/system/x.service', 'unit', ['systemd x.service']),
              file('/opt/x', 'script', ['compose shop']), {'path': None, 'file': 'made/portainer-shop.env', 'role': 'env file', 'sha256': 'b' * 64,
                                                           'named_by': []}]
-    found = read([entry(variables='made/portainer-shop.env', env_files=['/srv/shop/.env', '/gone'])], files)
+    found = read([entry(variables='made/portainer-shop.env', env_files=['/srv/shop/.env'])], files)
     one, = found['projects']
     assert found['refused'] == found['unknown'] == [] and one['folder'] == '/srv/shop'
     assert {(item['path'], item['mode']) for item in one['files']} == {
@@ -43,6 +43,19 @@ def test_a_project_with_all_that_its_files_name():
         ('/srv/more/x.env', '0600'), ('/srv/shop/lifeboat.env', '0600')}
     assert one['argv'] == ['--project-name', 'shop', '--project-directory', '/srv/shop', '--file', '/srv/shop/compose.yaml', '--env-file', '/srv/shop/.env',
                            '--env-file', '/srv/shop/lifeboat.env']
+
+
+def test_anonymous_volumes_are_told():
+    """Their data are restored, and Compose connects empty ones: nobody looks for them otherwise."""
+    def document(mounts, project='shop'):
+        return base64.b64encode(json.dumps({'deployments': [entry()], 'files': [COMPOSE], 'containers': [
+            {'name': 'shop-web-1\x1b[31m', 'project': project, 'mounts': mounts}]}).encode()).decode()
+    anonymous = {'type': 'volume', 'source': '', 'target': '/var/cache'}
+    note, = original_projects(document([anonymous, {'type': 'volume', 'source': 'shop_data', 'target': '/data'},
+                                        {'type': 'tmpfs', 'source': '', 'target': '/scratch'}]))['notes']
+    assert 'shop-web-1\\x1b[31m at /var/cache.' in note and '/data' not in note and '/scratch' not in note and note.isprintable()
+    assert '2 more' in original_projects(document([anonymous] * 7))['notes'][0]
+    assert original_projects(document([anonymous], 'other'))['notes'] == [] and original_projects(document(7))['notes'] == []
 
 
 def test_which_projects():
@@ -56,7 +69,9 @@ def test_which_projects():
 @pytest.mark.parametrize('change', [
     {'project': '--file=/etc/shadow'}, {'project': 'Shop'}, {'project': ''}, {'folder': '/'}, {'folder': 'relative'}, {'folder': '/srv/../etc'},
     {'folder': '/etc/cron.d'},
-    {'compose': ['/srv/none.yaml']}, {'compose': ['-']}, {'compose': ['/srv/shop/\x1b[31m']}, {'compose': ['/srv//shop/compose.yaml']}, {'variables': '../x'},
+    {'compose': ['/srv/none.yaml']},
+    {'env_files': ['/srv/shop/gone.env']}, {'compose': ['/srv/shop/compose.yaml'] * 501}, {'compose': ['-']},
+    {'compose': ['/srv/shop/\x1b[31m']}, {'compose': ['/srv//shop/compose.yaml']}, {'variables': '../x'},
     {'variables': 'files/../x'}, {'folder': '/root/.ssh'}, {'folder': '/var/lib/docker/volumes/portainer_data/_data/compose/3'},
 ])
 def test_a_project_that_is_refused(change):

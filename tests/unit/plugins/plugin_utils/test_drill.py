@@ -56,6 +56,18 @@ def test_what_is_not_loaded_is_no_success(bundles, more, status):
     assert statuses(report) == [('dead1', status)] and drill.failures(report, ['failed', 'not_drilled']) and report['totals']['rows'] == 0
 
 
+def test_two_containers_of_one_name_are_two():
+    """Docker's and Podman's, or of two data roots: the newer one does not stand in for the other."""
+    podman = dict(bundle(folder='db-ba9876543210', created='2026-05-01T02:00:00Z', status='damaged'), source={'recorded_path': '/var/lib/containers/storage'})
+    docker = dict(bundle(created='2026-05-01T03:00:00Z'), source={'recorded_path': '/var/lib/docker', 'data_root': '/mnt/dead/var/lib/docker'})
+    older = dict(bundle(folder='db-0123456789ab.until-x', created='2026-04-01T03:00:00Z'), source={'recorded_path': '/var/lib/docker', 'data_root': '/x'})
+    report = judge([docker, podman, older], {'t': 5})
+    assert statuses(report) == [('dead1', 'failed')]
+    assert {(one['container'], one['status']) for one in report['hosts'][0]['containers']} == {
+        ('db', 'failed'), ('db (/var/lib/docker)', 'proven')}
+    assert set(drill.state_of(report, None)['hosts']['dead1']) == {'db (/var/lib/docker)'}
+
+
 def test_nothing_at_all_is_a_failure():
     report = judge([])
     assert report['hosts'] == [] and drill.failures(report, ['failed']) == ['Nothing was drilled: no dump of any bundle was loaded.']

@@ -261,6 +261,22 @@ def test_ten_thousand_snapshots_are_listed_and_those_of_others_are_not(tmp_path)
     assert [item.key for item in chosen] == ['%064d' % 774, '%064d' % 779]
 
 
+def test_the_newest_is_the_newest_in_every_time_zone(tmp_path):
+    """restic writes the local time of each machine. Where summer ends an hour comes twice."""
+    times = ['2026-10-25T02:50:00.5+02:00', '2026-10-25T02:10:00+01:00', '2026-10-25T01:20:00.25Z', '2026-10-25T01:20:00Z', '2026-10-25T09:00:00+09:00',
+             '2026-02-30T00:00:00Z', '2026-10-25T99:00:00Z', '0001-01-01T00:00:00+14:00', 7, None]
+    words = tags.Tags('a' * 64, 'h', 'container', 'web', '', 'complete', 'unknown', 'web', 'b' * 16).words()
+    path = shell(tmp_path, 'import json\nprint(json.dumps([{"id": "%%064d" %% n, "time": time, "tags": %r} for n, time in enumerate(%r)]))' % (words, times))
+    found = base.open_repository('restic', base.Settings('/x', path, 'p', None, {}, 0)).stored()
+    assert [int(item.key) for item in found] == [4, 0, 1, 3, 2]
+
+
+@pytest.mark.parametrize('said', ['[{"remove": 7}]', '[{"remove": {"a": 1}}]', '[{"remove": null}, 7]', '[]', 'null'])
+def test_an_answer_of_another_shape_ends_no_retention_with_a_traceback(tmp_path, said):
+    path = shell(tmp_path, 'print(%r)' % said)
+    assert base.open_repository('restic', base.Settings('/x', path, 'p', None, {}, 0)).prune({'last': 1}, False) == 0
+
+
 def test_a_password_file(tmp_path):
     (tmp_path / 'p').write_text('first\nsecond\n')
     settings = base.Settings('/x', '/bin/true', None, str(tmp_path / 'p'), {}, 0)

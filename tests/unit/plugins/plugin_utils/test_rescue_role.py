@@ -7,7 +7,7 @@ import yaml
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 4)
 OWN = {'rescue_title', 'rescue_merge_hours', 'rescue_fail_in_report', 'rescue_disk', 'rescue_disk_passphrase', 'rescue_disk_journal',
-       'rescue_disk_nested', 'rescue_scratch_dir', 'rescue_dumps', 'rescue_dumps_from',
+       'rescue_disk_nested', 'rescue_disk_attach_layers', 'rescue_scratch_dir', 'rescue_dumps', 'rescue_dumps_from',
        'rescue_repository', 'rescue_repository_keep', 'rescue_repository_after_bundle'}
 
 

@@ -44,6 +44,20 @@ def test_a_bundle_is_signed_once(bundle, key, tmp_path):
     assert all(os.stat(os.path.join(bundle, name)).st_mode & 0o777 == 0o600 for name in reading.BESIDE)
 
 
+def test_a_signature_by_another_key_is_neither_replaced_nor_taken_for_ours(bundle, key, tmp_path):
+    """Whoever asks for a signature and gets none hears of it: the verification with a list of one's own would fail one day."""
+    signing.sign(os.fsdecode(bundle), key, 'dead1')
+    first = {name: open(os.path.join(bundle, name), 'rb').read() for name in reading.BESIDE}
+    subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(tmp_path / 'mine')], check=True)
+    with pytest.raises(LifeboatError, match='signed by another key .SHA256:'):
+        signing.sign(os.fsdecode(bundle), str(tmp_path / 'mine'), 'dead1')
+    assert first == {name: open(os.path.join(bundle, name), 'rb').read() for name in reading.BESIDE}
+    assert signing.sign(os.fsdecode(bundle), key, 'dead1') is False
+    for name in reading.BESIDE:
+        os.unlink(os.path.join(bundle, name))
+    assert signing.sign(os.fsdecode(bundle), str(tmp_path / 'mine'), 'dead1') is True
+
+
 @pytest.mark.parametrize('change', [
     lambda path: os.unlink(path + b'/custody.json'), lambda path: os.unlink(path + b'/SHA256SUMS.sig'),
     lambda path: open(path + b'/custody.json', 'a').close() or open(path + b'/custody.json', 'w').write('{}'),

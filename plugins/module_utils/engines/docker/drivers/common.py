@@ -10,6 +10,8 @@ A driver is one file here that offers
 - ``ids(root)``: the ids that have a folder (sorted bytes);
 - ``lowers(root, id)``: Lowers, the driver's own record of what lies below a layer; a full-copy driver has none;
 - ``next_step(root, id)``: for an unsupported one, what can read it;
+- where layers are seen only after something was mounted: ``pool(root)``, the engines.api.ThinPool to open, ``opened(root)``, whether that
+  was done, and ``sealed(root, id)``, whether this one is not; such a driver has ``next_step``, too;
 - where it applies, ``COPIED_INIT`` (see model.Stack.copied_init), ``FULL_LAYERS`` (one image layer holds all that is below it),
   ``by_symlink(links, link)`` (it has a file ``lower`` whose entries are names of links in ``l/``).
 

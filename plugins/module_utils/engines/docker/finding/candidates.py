@@ -12,6 +12,7 @@ from ....records import model
 from .claims import DEFAULT_ROOT, Claim
 from .containerd_roots import ContainerdRoots
 from .content import MAX_FOLDERS, SIGNS, USERNS, Content, content_of
+from .copies import without_copies
 from .daemonconf import absolute
 from .problems import judge, missing_root, unreadable_root
 
@@ -64,6 +65,8 @@ def candidates(scan: 'Scan', claims: List[Claim], explicit: Optional[bytes], onl
     for pair in found:                  # a userns folder that is given and found below its data root
         if pair[0].path not in [other[0].path for other in unique]:
             unique.append(pair)
+    if not only_given:
+        unique = without_copies(scan, unique, {place: _rank(named) for place, named in merged})
     for candidate, content in unique:
         judge(scan, candidate, content, unique)
     # with a good root found, one that is not there is worth a warning only
@@ -71,6 +74,12 @@ def candidates(scan: 'Scan', claims: List[Claim], explicit: Optional[bytes], onl
     for claim, exc in missing if not only_given else ():
         missing_root(scan, claim, exc, severity)
     return [candidate for candidate, dummy in unique]
+
+
+def _rank(claims: List[Claim]) -> int:
+    """How much a folder is meant by CLAIMS: 0 by a configuration, 1 as the usual place, 2 by a guess."""
+    sure = [claim for claim in claims if claim.kind != 'guess']
+    return 2 if not sure else 1 if all(claim.default and not claim.required for claim in sure) else 0
 
 
 def _by_folder(scan: 'Scan', claims: List[Claim], only_given: bool) -> Tuple[List[Tuple[bytes, List[Claim]]], List[Tuple[Claim, OSError]]]:

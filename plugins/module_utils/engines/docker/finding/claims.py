@@ -21,7 +21,7 @@ class Claim(NamedTuple):
     flags: Dict[str, Any] = NOTHING
     settings: Dict[str, Any] = NOTHING
     uid: Optional[int] = None           # of a rootless daemon
-    kind: str = 'system'                # system | rootless | snap | given
+    kind: str = 'system'                # system | rootless | snap | given | guess: its place or content, or an old configuration
     required: bool = False
     containerd: Optional[bytes] = None  # DOCKER_CONTAINERD_ROOT
     default: bool = False               # nothing names it: only the usual place

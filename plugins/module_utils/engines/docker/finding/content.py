@@ -95,6 +95,27 @@ def is_root(names: Set[bytes]) -> bool:
     return b'containers' in names and any(name in ROOM or driver_table.at(name) is not None for name in names)
 
 
+# what dockerd makes in a data root, and nobody else: its record of networks, its databases, its links of layers
+_PROOFS = (b'engine-id', b'network/files', b'volumes/metadata.db', b'overlay2/l', b'swarm/docker-state.json', b'containerd/daemon',
+           b'linkgraph.db', b'buildkit/cache.db', b'buildkit/metadata_v2.db')
+_OF_IMAGES = frozenset((b'layerdb', b'imagedb', b'distribution', b'repositories.json'))
+
+
+def is_made_by_dockerd(scan: 'Scan', path: bytes) -> bool:
+    """Whether what is in a folder with the names of a data root proves that it is one: people have folders called containers, too."""
+    def inside(name: bytes) -> Sequence[bytes]:
+        try:
+            return scan.host.listdir(os.path.join(path, name))
+        except OSError:
+            return ()
+
+    if any(_HEX64.match(name) for folder in (b'containers', b'graph') for name in inside(folder)):
+        return True
+    if any(scan.host.exists(os.path.join(path, name)) for name in _PROOFS):
+        return True
+    return any(_OF_IMAGES.intersection(inside(b'image/' + driver)) for driver in inside(b'image')[:MAX_FOLDERS])
+
+
 def filled(scan: 'Scan', path: bytes) -> bool:
     """Whether there is something in a folder."""
     try:

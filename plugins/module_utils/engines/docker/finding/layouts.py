@@ -1,13 +1,16 @@
 """Data roots where appliances and virtual machines keep them, known by their paths; and by content alone, where nothing
 else was found. A folder counts only if what is in it is that of a data root: a share named docker is none.
 """
+import collections
 import os
 import stat
 import time
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Deque, Iterator, List, Tuple
 
+from ....formats.patterns import Lazy
 from ....formats.wording import show
 from .claims import Claim
+from .content import content_of, is_made_by_dockerd
 from .daemonconf import MAX_CONFIG, absolute, json_root
 
 # (product, path); * is any one folder or a part of a name. Where each stands: manuals and reports of these products.
@@ -48,6 +51,7 @@ MAX_DEPTH = 4
 MAX_FOLDERS = 20000
 MAX_SECONDS = 10.0
 NOT_SEARCHED = frozenset((b'proc', b'sys', b'dev', b'run', b'boot', b'lost+found', b'usr', b'bin', b'sbin', b'lib64', b'overlay2', b'.snapshots'))
+_TELLING = Lazy(br'(?i)docker|container|moby|engine')    # looked into first
 
 
 def is_root(names: Any) -> bool:
@@ -57,17 +61,24 @@ def is_root(names: Any) -> bool:
 
 
 def layout_claims(scan: Any, claims: List[Claim]) -> List[Claim]:
-    """What CLAIMS of configurations lack: known places, and where nothing at all is found on a disk, a search of it."""
+    """What CLAIMS of configurations lack: known places, and where nothing at all is found on a disk, a search of it. A root in which
+    nothing was made yet is nothing: it may be that of a Docker that was installed again."""
     found = list(known(scan, claims))
-    if not found and not scan.host.is_live and not any(_holds(scan, claim.path) for claim in claims):
-        found = list(searched(scan))
+    if not scan.host.is_live and not any(_holds(scan, claim.path) for claim in claims + found):
+        taken = {claim.path for claim in claims + found}
+        found += [claim for claim in searched(scan) if claim.path not in taken]
     return found
 
 
 def _holds(scan: Any, path: bytes) -> bool:
-    """Whether PATH is a data root, a damaged one too."""
+    """Whether PATH is a data root with something in it, a damaged one too."""
     try:
-        return len(frozenset(scan.host.listdir(path)) & (SIGNS | frozenset((b'containers',)))) > 1
+        if len(frozenset(scan.host.listdir(path)) & (SIGNS | frozenset((b'containers',)))) < 2:
+            return False
+        content = content_of(scan, path)
+        return bool(content.remapped) or not content.is_empty
+    except PermissionError:
+        return True
     except OSError:
         return False
 
@@ -79,17 +90,17 @@ def known(scan: Any, claims: List[Claim]) -> Iterator[Claim]:
     for path, why in _settings(scan):
         if path not in taken and _looks(scan, path):
             taken.add(path)
-            yield Claim(path, why, required=False)
+            yield Claim(path, why, kind='guess', required=False)
     for product, pattern in LAYOUTS:
         for path in _matching(scan, [os.fsencode(part) for part in pattern.strip('/').split('/')], b''):
             if path not in taken and _looks(scan, path):
                 taken.add(path)
-                yield Claim(path, 'layout of %s' % product, required=False, default=True)
+                yield Claim(path, 'layout of %s' % product, kind='guess', required=False, default=True)
 
 
 def _looks(scan: Any, path: bytes) -> bool:
     try:
-        return is_root(scan.host.listdir(path))
+        return is_root(scan.host.listdir(path)) and is_made_by_dockerd(scan, path)
     except OSError:
         return False
 
@@ -136,20 +147,23 @@ def searched(scan: Any) -> Iterator[Claim]:
     was found: MAX_FOLDERS and MAX_SECONDS bound it."""
     scan.looked.append('every folder down to %d levels' % MAX_DEPTH)
     deadline, left = time.time() + MAX_SECONDS, MAX_FOLDERS
-    todo = [(b'', 0)]
-    while todo and left and time.time() < deadline:
-        folder, depth = todo.pop(0)
+    todo: Deque[Tuple[bytes, int]] = collections.deque([(b'', 0)])
+    likely: Deque[Tuple[bytes, int]] = collections.deque()
+    while (todo or likely) and left and time.time() < deadline:
+        folder, depth = (likely or todo).popleft()
         left -= 1
         try:
             names = scan.host.listdir(folder or b'/')
         except OSError:
             continue
-        if is_root(names):
-            yield Claim(folder or b'/', 'found by its content', required=False, default=True)
+        if is_root(names) and is_made_by_dockerd(scan, folder or b'/'):
+            yield Claim(folder or b'/', 'found by its content', kind='guess', required=False, default=True)
             continue
         if depth < MAX_DEPTH:
-            todo += [(folder + b'/' + name, depth + 1) for name in names[:MAX_NAMES]
-                     if name not in NOT_SEARCHED and _is_folder(scan, folder + b'/' + name)]
+            for name in names[:MAX_NAMES]:
+                if name not in NOT_SEARCHED and _is_folder(scan, folder + b'/' + name):
+                    told = _TELLING.search(folder + b'/' + name)
+                    (likely if told else todo).append((folder + b'/' + name, depth + 1))
 
 
 def _is_folder(scan: Any, path: bytes) -> bool:

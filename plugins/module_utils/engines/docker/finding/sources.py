@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Iterator, List
 from ....formats.wording import show
 from . import layouts
 from .claims import DEFAULT_JSON, DEFAULT_ROOT, Claim, claim_of
-from .content import is_root
+from .content import is_made_by_dockerd, is_root
 from .daemonconf import flags_of, parse_env, script_flags, shell_words
 from .homes import dot_folders
 from .running import daemons
@@ -129,7 +129,7 @@ def _from_layout(scan: 'Scan') -> List[Claim]:
         return []
     names = set(scan.names(b'/'))
     claims = []
-    if is_root(names):
+    if is_root(names) and is_made_by_dockerd(scan, b'/'):
         claims.append(Claim(b'/', 'host_root is itself a data root', default=True))
     for path in (b'/lib/docker', b'/docker'):
         claims.append(Claim(path, 'host_root looks like a file system of its own for /var or /var/lib', default=True))

@@ -108,7 +108,8 @@ class Finder(object):
         yield Distribution('k0s', K0S + b'/containerd', K0S + b'/kubelet', K0S + b'/manifests', (K0S + b'/etcd/member/snap/db', K0S + b'/db/state.db')), \
             'k0s', None, b'', b''
         common = MICROK8S + b'/common'
-        yield Distribution('microk8s', common + b'/var/lib/containerd', common + b'/var/lib/kubelet', b'', (), (common + b'/default-storage',)), \
+        yield Distribution('microk8s', common + b'/var/lib/containerd', common + b'/var/lib/kubelet', b'', (
+            MICROK8S + b'/current/var/kubernetes/backend', common + b'/var/run/etcd/member/snap/db'), (common + b'/default-storage',)), \
             'microk8s', None, b'', b''
         for user in self.scan.users:
             yield Distribution('rootless', os.path.join(user.home, IN_HOME), b''), 'home of %s' % wording.show(user.name), user.uid, \

@@ -19,6 +19,7 @@ CRIO_CONF, CRIO_DROP_INS = b'/etc/crio/crio.conf', b'/etc/crio/crio.conf.d'
 IN_HOME = b'.local/share/containers/storage'
 MAX_CONF = 1 << 20                      # bytes of one file
 MAX_FILES = 50                          # of one folder of drop-ins
+MAX_LINES = 500                         # of one list
 MAX_HOMES = 2000
 MAX_STORES = 10                         # additional ones of one configuration
 _TABLE = Lazy(r'\s*\[([A-Za-z0-9_."-]+)\]\s*(?:#.*)?\Z')
@@ -60,7 +61,8 @@ def toml(raw: bytes) -> Dict[str, Any]:
             table = head.group(1).replace('"', '')
         elif pair:
             value = pair.group(2)
-            while value.startswith('[') and not _closed(value) and position < len(lines):
+            last = min(len(lines), position + MAX_LINES)
+            while value.startswith('[') and position < last and not _closed(value):
                 value += '\n' + lines[position]
                 position += 1
             found['%s.%s' % (table, pair.group(1))] = _value(value)
@@ -68,11 +70,11 @@ def toml(raw: bytes) -> Dict[str, Any]:
 
 
 def _closed(value: str) -> bool:
-    return ']' in _STRING.sub('', re.sub(r'(?m)^\s*#.*$', '', value))
+    return ']' in _STRING.sub('', re.sub(r'(?m)^[ \t]*#.*$', '', value))
 
 
 def _value(value: str) -> Any:
-    texts = [one or two for one, two in _STRING.findall(re.sub(r'(?m)^\s*#.*$', '', value))]
+    texts = [one or two for one, two in _STRING.findall(re.sub(r'(?m)^[ \t]*#.*$', '', value))]
     if value.startswith('['):
         return texts
     if value[:1] in ('"', "'"):

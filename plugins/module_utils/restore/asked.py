@@ -1,0 +1,37 @@
+"""A restore on Podman: the body that it takes, when a container is the same, and each doubt as a problem."""
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional
+
+from ..formats.values import as_dict, as_list, strings
+from ..recreate import podmanapi
+from . import shown
+
+if TYPE_CHECKING:
+    from ..records.definition import Definition
+    from .plan import Plan
+
+LABEL = 'lifeboat.docker.restored'      # of a container: SHA-256 of the body that it was made from
+
+
+def adapt(plan: 'Plan', body: Dict[str, Any], definition: 'Definition', info: Dict[str, Any]) -> Dict[str, Any]:
+    """BODY as Podman takes it, with the label that tells a second run that it is the same. What it cannot take becomes a problem."""
+    drivers = strings(as_list(as_dict(info.get('Plugins')).get('Log')))
+    body, lacks = podmanapi.adapted(body, definition, drivers)
+    for lack in lacks:
+        plan.doubt('ENGINE_LACKS', definition.name, lack.message, lack.next_step)
+    said = hashlib.sha256(json.dumps(body, sort_keys=True).encode('utf-8', 'surrogatepass')).hexdigest()
+    return dict(body, Labels=dict(body.get('Labels') or {}, **{LABEL: said}))
+
+
+def same(existing: Dict[str, Any], body: Dict[str, Any], image_ids: Iterable[Any]) -> Optional[bool]:
+    """Was EXISTING (inspect) made from this BODY and image? None if it says nothing of that."""
+    label = as_dict(as_dict(existing.get('Config')).get('Labels')).get(LABEL)
+    return None if label is None else label == as_dict(body.get('Labels')).get(LABEL) and existing.get('Image') in image_ids
+
+
+def doubts(plan: 'Plan', name: str, what: str, differences: List[shown.Difference]) -> None:
+    """A problem for each difference of WHAT (a container, network or volume of that NAME)."""
+    for one in differences:
+        plan.doubt('NOT_SHOWN' if one.shown is None else 'NOT_AS_ASKED', name, '%s %s: %s' % (what, name, shown.sentence(one)),
+                   'Look at it with podman inspect, or in the container.')
