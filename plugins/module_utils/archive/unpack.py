@@ -44,6 +44,7 @@ class Unpacked(NamedTuple):
     notes_total: int
     telling: bool = False               # a name or a beginning that databases have was among them
     root: bool = True                   # the archive has the folder itself; otherwise it is of a single file
+    implied: Tuple[bytes, ...] = ()     # folders that were made although no member names them (PARENTS of unpack)
 
 
 class Scan(NamedTuple):
@@ -178,7 +179,8 @@ def unpack(stream: 'Readable', folder: Union[bytes, int], what: str = 'the archi
     finally:
         os.umask(before)
         job.close()
-    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total, job.telling, job.root_seen)
+    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total, job.telling, job.root_seen,
+                    tuple(sorted(job.implied)))
 
 
 class _Job(object):
