@@ -304,7 +304,8 @@ TEXTS: typing.Dict[str, Text] = {
         'lifeboat --data-root DIR --containerd-root DIR rescue DEST'),
     'DRIVER_UNSUPPORTED': (
         'A rescue is safe: definition, logs and volumes come out.',
-        'The next step of the problem has the commands for this very layer. They mount it read-only.', LOOK_NAME),
+        'The next step of the problem has the commands for this very layer. They mount it read-only. Layers of devicemapper are mounted by '
+        '`attach_layers` of `disk_attach`.', LOOK_NAME + '\nlifeboat --disk FILE --attach-layers rescue DEST'),
     'METADATA_DB_DAMAGED': (
         'A rescue is safe. Labels and drivers of volumes may be missing. Never delete a database of containerd.',
         'Rescue. Layers without an owner are listed as orphans. `lifeboat repair` reads what is left in the file.',

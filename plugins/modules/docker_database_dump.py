@@ -12,7 +12,7 @@ author:
 description:
   - Finds the databases of containers by their content, lets the server of the container's own image recover each in a copy-on-write view of
     its layers and volumes, and writes what its own dump program says. No daemon, no network and no password is needed.
-  - Knows PostgreSQL, MariaDB, MySQL, Redis, Valkey, SQLite, etcd, InfluxDB and RabbitMQ. SQLite and etcd need no program of the image.
+  - Knows PostgreSQL, MariaDB, MySQL, Redis, Valkey, SQLite, etcd, InfluxDB, RabbitMQ and MongoDB. SQLite and etcd need no program of the image.
   - If layers of the container's image are lost, another image of the same host is used, if it has the same server of the same version. RV(dumps[].marks)
     names it, as C(other_image). Without one the code is C(DUMP_LAYERS_LOST).
   - The disk is not written, and no access time on it changes. What recovery changes goes to memory or to a file in O(scratch_dir), and is
@@ -44,7 +44,7 @@ options:
     type: path
     required: true
   databases:
-    description: Kinds of databases, of V(etcd), V(influxdb), V(mariadb), V(mysql), V(postgresql), V(rabbitmq), V(redis), V(sqlite)
+    description: Kinds of databases, of V(etcd), V(influxdb), V(mariadb), V(mongodb), V(mysql), V(postgresql), V(rabbitmq), V(redis), V(sqlite)
       and V(valkey). Empty means all.
     type: list
     elements: str
@@ -96,7 +96,7 @@ notes:
   - Whoever loads a dump runs its SQL. Commands to psql are taken out of dumps of PostgreSQL. Load those of MariaDB and MySQL with
     C(--binary-mode). Nothing is loaded automatically.
   - The filter of system calls exists for x86_64 and aarch64. Elsewhere programs run without it.
-  - MySQL and InfluxDB 2 are written by their documentation, not proven like the others on servers that were killed while they wrote.
+  - MongoDB and InfluxDB 2 are written by their documentation, not proven like the others on servers that were killed while they wrote.
 seealso:
   - module: lifeboat.docker.docker_data_rescue
   - module: lifeboat.docker.docker_layer_facts
@@ -159,6 +159,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 
 def dump(module: AnsibleModule) -> Dict[str, Any]:
@@ -173,7 +174,7 @@ def dump(module: AnsibleModule) -> Dict[str, Any]:
     if given['from'] == 'bundle':
         result = run.dump_bundles(request)
     else:
-        with shared.open_host(given) as host:
+        with registry.host_of(given) as host:
             result = run.dump(host, request)
     if not any(item['status'] in ('complete', 'partial') for item in result['dumps']):
         first = result['dumps'][0]

@@ -67,12 +67,8 @@ class KilledDocker(subject.Subject):
                 for item in self.root.truth['images']}
 
     def volumes(self):
-        users = {}
-        for name, container in self.containers().items():
-            for kind, volume, dummy, dummy in container.mounts:
-                if kind == 'volume':
-                    users.setdefault(volume, set()).add(name)
-        return {name: subject.Volume(said['inspect']['Labels'] or {}, said['inspect']['Options'] or {}, frozenset(users.get(name, ())))
+        users = self.users_of_volumes()
+        return {name: subject.Volume(said['inspect']['Labels'] or {}, said['inspect']['Options'] or {}, users.get(name, frozenset()))
                 for name, said in self.root.truth['volumes'].items()}
 
     def layers(self, name):

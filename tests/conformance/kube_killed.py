@@ -73,12 +73,8 @@ class KilledKubernetes(subject.Subject):
         return found
 
     def volumes(self):
-        users = {}
-        for name, container in self.containers().items():
-            for kind, volume, dummy, dummy in container.mounts:
-                if kind == 'volume':
-                    users.setdefault(volume, set()).add(name)
-        return {name: subject.Volume(labels, {}, frozenset(users.get(name, ()))) for name, (dummy, labels) in self._places().items()}
+        users = self.users_of_volumes()
+        return {name: subject.Volume(labels, {}, users.get(name, frozenset())) for name, (dummy, labels) in self._places().items()}
 
     def layers(self, name):
         text = self._said(name)['mounts']

@@ -92,6 +92,16 @@ class Subject(object):
         """Every volume, by name."""
         raise NotImplementedError
 
+    def users_of_volumes(self):
+        # type: () -> Dict[str, FrozenSet[str]]
+        """{volume: names of the containers that mount it}, from the mounts of all containers."""
+        users = {}
+        for name, container in self.containers().items():
+            for kind, volume, dummy, dummy in container.mounts:
+                if kind == 'volume':
+                    users.setdefault(volume, set()).add(name)
+        return {volume: frozenset(names) for volume, names in users.items()}
+
     def layers(self, name):
         # type: (str) -> Optional[List[str]]
         """Paths on this machine of a container's layers, the writable one first; None where the engine does not say."""

@@ -18,15 +18,24 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.engines import reg
 
 pytestmark = pytest.mark.soak           # with LIFEBOAT_SOAK: it takes a minute
 RABBITMQ = 'export HOME=/tmp RABBITMQ_LOG_BASE=/tmp LC_ALL=C.UTF-8 PATH=/usr/lib/rabbitmq/bin:$PATH; '
+MYSQL = ('mkdir -p %s; mysqld --no-defaults --secure-file-priv=NULL --initialize-insecure --datadir=%s; '
+         '%s mysqld --no-defaults --secure-file-priv=NULL --datadir=%s --socket=/tmp/my --skip-networking --mysqlx=0')
 # a queue after the other; each is told once it is declared
 DECLARE = ('F = fun F(N) -> rabbit_amqqueue:declare(rabbit_misc:r(<<\\"/\\">>, queue, integer_to_binary(N)), true, false, [], none, <<\\"ann\\">>), '
            'file:write_file(\\"/tmp/told\\", integer_to_list(N)), timer:sleep(20), F(N + 1) end, F(0).')
-# name: (kind, its server, what writes one thing after another, options of docker run)
+# name: (kind, image, its server, what writes one thing after another, options of docker run)
 WRITERS = {
-    'etcd': ('etcd', 'export ETCDCTL_API=3; exec etcd --data-dir /var/lib/etcd', 'export ETCDCTL_API=3; until etcdctl put gone x; do sleep 0.1; done; '
-             'etcdctl del gone; n=0; while etcdctl put key/$n value-$n; do echo $n > /tmp/told; n=$((n+1)); done', ['-v', '/var/lib/etcd']),
-    'rabbitmq': ('rabbitmq', RABBITMQ + 'exec rabbitmq-server', RABBITMQ + 'sleep 5; until rabbitmqctl await_startup; do sleep 1; done; '
+    'etcd': ('etcd', servers.IMAGE, 'export ETCDCTL_API=3; exec etcd --data-dir /var/lib/etcd',
+             'export ETCDCTL_API=3; until etcdctl put gone x; do sleep 0.1; done; etcdctl del gone; n=0; '
+             'while etcdctl put key/$n value-$n; do echo $n > /tmp/told; n=$((n+1)); done', ['-v', '/var/lib/etcd']),
+    'rabbitmq': ('rabbitmq', servers.IMAGE, RABBITMQ + 'exec rabbitmq-server', RABBITMQ + 'sleep 5; until rabbitmqctl await_startup; do sleep 1; done; '
                  'rabbitmqctl add_user ann geheim; rabbitmqctl eval "%s"' % DECLARE, ['--user', 'rabbitmq', '-v', '/var/lib/rabbitmq']),
+    'mysql': ('mysql', servers.MYSQL, MYSQL % ('/var/lib/mysql/d', '/var/lib/mysql/d', 'exec', '/var/lib/mysql/d'),
+              'until mysql -S /tmp/my -u root -e "create database shop"; do sleep 0.2; done; '
+              'mysql -S /tmp/my -u root -e "create table shop.t (n int primary key); create procedure shop.p() select 1; '
+              'alter user root@localhost identified by \'geheim\'"; n=0; '
+              'while :; do echo "insert into shop.t values ($n); select $n;"; n=$((n+1)); sleep 0.005; done | '
+              'mysql -S /tmp/my -u root -pgeheim -N --unbuffered | while read n; do echo $n > /tmp/told; done', ['--user', 'mysql', '-v', '/var/lib/mysql']),
 }
 
 
@@ -41,10 +50,12 @@ def killed():
 
 def kill_while_they_write(stack):
     servers.ensure_tar()
+    servers.ensure_mysql()
     engine = stack.enter_context(Engine('debian-overlay2')).start()
     servers.load(engine)
-    for name, (dummy, program, writer, options) in WRITERS.items():
-        engine.docker('run', '-d', '--name', name, '--hostname', name, '--network', 'none', *options, servers.IMAGE, 'bash', '-c', program)
+    servers.load_mysql(engine)
+    for name, (dummy, image, program, writer, options) in WRITERS.items():
+        engine.docker('run', '-d', '--name', name, '--hostname', name, '--network', 'none', *options, image, 'bash', '-c', program)
         engine.docker('exec', '-d', name, 'bash', '-c', writer)
     told = {}
     deadline = time.monotonic() + 180
@@ -78,9 +89,9 @@ def content(item):
         return raw.read()
 
 
-def inside(engine, script, data):
-    """What a script says in a new container of the image, to which DATA is given."""
-    done = subprocess.run(engine.enter('docker', 'run', '--rm', '-i', '--network', 'none', '--hostname', 'fresh', servers.IMAGE, 'bash', '-c', script),
+def inside(engine, script, data, *options, image=servers.IMAGE):
+    """What a script says in a new container, to which DATA is given."""
+    done = subprocess.run(engine.enter('docker', 'run', '--rm', '-i', '--network', 'none', '--hostname', 'fresh', *options, image, 'bash', '-c', script),
                           input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout.decode('utf-8', 'replace')
@@ -98,6 +109,7 @@ def fresh():
     with Engine('debian-overlay2') as engine:
         engine.start()
         servers.load(engine)
+        servers.load_mysql(engine)
         yield engine
 
 
@@ -124,3 +136,16 @@ def test_rabbitmq(dumps, killed, fresh):
     assert sorted(int(queue['name']) for queue in found['queues']) == list(range(item['counts']['queues']))
     assert item['counts']['queues'] > killed[1]['rabbitmq'] and item['counts']['users'] == 2
     assert inside(fresh, LOAD_RABBITMQ, content(item)).split() == [str(item['counts']['queues']), 'ann', 'guest']
+
+
+LOAD_MYSQL = MYSQL % ('/tmp/d', '/tmp/d', '', '/tmp/d') + (
+    ' >/dev/null 2>&1 & until mysql -S /tmp/my -u root -e "select 1" >/dev/null 2>&1; do sleep 0.2; done; '
+    'mysql -S /tmp/my -u root --binary-mode && Q="select count(*), max(n) from shop.t"; '
+    'mysql -S /tmp/my -u root -N -e "$Q" || mysql -S /tmp/my -u root -pgeheim -N -e "$Q"')
+
+
+def test_mysql(dumps, killed, fresh):
+    item = dumps['mysql']
+    count = item['counts']['shop.t']
+    assert count > killed[1]['mysql'] and list(item['counts']) == ['shop.t'] and b'PROCEDURE `p`' in content(item)
+    assert inside(fresh, LOAD_MYSQL, content(item), '--user', 'mysql', image=servers.MYSQL).split()[-2:] == [str(count), str(count - 1)]

@@ -13,7 +13,7 @@ import tarfile
 import guest
 import loads
 import pytest
-from test_power_cut import KINDS, SEED, cut, keep
+from test_power_cut import KINDS, SEED, cuts, keep
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 
@@ -108,7 +108,8 @@ def test_a_disk_of_a_power_cut_is_repaired_and_boots(kind, seed, tmp_path):
         (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
     (tmp_path / 'first').mkdir()
     kept = keep(os.environ.get('LIFEBOAT_KEPT') or str(tmp_path), kind)
-    disks, acknowledged, dummy, created, dummy = cut(str(tmp_path / 'first'), kept, 'writeback', seed, r'^made e%d ' % (1 + seed % 5))
+    made, = cuts(str(tmp_path / 'first'), kept, 'writeback', seed, until=r'^made e%d ' % (1 + seed % 5))
+    disks, acknowledged, created = made.disks, made.acknowledged, made.created
     assert len(acknowledged) > 5 and created and KINDS[kind]
     copies = copied(disks, str(tmp_path))
     with mounted(copies, str(tmp_path / 'mounted')) as root:

@@ -66,7 +66,7 @@ ALLOWED = {
     'module_utils/restore/engine.py': 'the host that is restored to',
     'module_utils/restore/folders.py': 'the host that is restored to',
     'module_utils/restore/plan.py': 'the host that is restored to',
-    'module_utils/restore/podmancli.py': 'the volumes of the host that is restored to, the ids of a user namespace in /proc',
+    'module_utils/restore/podmancli.py': 'the volumes of the host that is restored to',
     'module_utils/restore/target.py': 'the host that is restored to',
     'module_utils/restore/volumes.py': 'the host that is restored to',
     'module_utils/swarm/export.py': 'the folder that it writes, relative to its descriptor',

@@ -19,7 +19,21 @@ STARTS = re.compile(r'(?:^|[\s;&|(`"\'=/!@:-])(?:(?:docker|podman|nerdctl|docker
 PATHS = re.compile(r'(?<![\w.$}*?~-])(/[A-Za-z0-9_.@+=,%/-]{2,400})')
 COMMENT = re.compile(r'(?:^|\s)#.*')
 MOST_LINE = 20000
+MOST_USERS = 5000
 MOST_NAMED = 500                        # paths of one label, or of one command
+
+
+def homes(scene: Scene) -> Iterator[bytes]:
+    """Yield the homes of root and of every user, as the dead host knew them: folders of /home, and what /etc/passwd says of others."""
+    yield b'/root'
+    yield from scene.door.glob(b'/home/*')
+    told = set()
+    for line in scene.door.text(b'/etc/passwd').split('\n')[:MOST_USERS]:
+        fields = line.split(':')
+        home = posixpath.normpath(fields[5]).encode('utf-8', 'surrogateescape') if len(fields) > 6 and fields[5].startswith('/') else b'/'
+        if home not in told and home.strip(b'/') and home != b'/root' and posixpath.dirname(home) != b'/home' and b'\0' not in home:
+            told.add(home)
+            yield home
 
 
 def compose_in(scene: Scene, folder: bytes) -> Tuple[Place, ...]:

@@ -1,7 +1,7 @@
 """Every kind of database that can be dumped: a file of kinds/, and its line here."""
-from .kinds import etcd, influxdb, mysql, postgresql, rabbitmq, redis, sqlite
+from .kinds import etcd, influxdb, mongodb, mysql, postgresql, rabbitmq, redis, sqlite
 
-KINDS = {name: module.KIND for module in (postgresql, mysql, redis, sqlite, etcd, rabbitmq, influxdb) for name in module.KIND.engines}
+KINDS = {name: module.KIND for module in (postgresql, mysql, redis, sqlite, etcd, rabbitmq, influxdb, mongodb) for name in module.KIND.engines}
 
 # kinds of which no dump is made, and why: for a sentence
 REFUSED = {
@@ -10,7 +10,6 @@ REFUSED = {
     'elasticsearch': 'it has no dump that can be read without it',
     'h2': 'its file can be read by H2 alone',
     'kafka': 'its messages are in its files as they are',
-    'mongodb': 'mongodump is not in every image, and was not tried',
     'neo4j': 'its own program reads the rescued files: neo4j-admin database dump',
     'openldap': 'its own program reads the rescued files: slapcat',
     'opensearch': 'it has no dump that can be read without it',

@@ -6,7 +6,7 @@ number or security.capability differ, and for what is no folder also if size or 
 change below is C. The root is never listed. Content is not compared.
 """
 import stat
-from typing import TYPE_CHECKING, Generator, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Dict, Generator, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..disk.tree import Entry, Failure
 from .union import View, _Everywhere, _Folder, descend
@@ -26,8 +26,9 @@ class Change(NamedTuple):
     entry: Optional[Entry]              # in the newer view (None for D); usable until the stream advances
 
 
-def changes(stack: 'Stack') -> Iterator[Union[Change, Failure]]:
-    """Yield Change and tree.Failure for a model.Stack, in tree order. Raises OSError if a layer can't be opened.
+def changes(stack: 'Stack', attributes: str = '') -> Iterator[Union[Change, Failure]]:
+    """Yield Change and tree.Failure for a model.Stack, in tree order. Raises OSError if a layer can't be opened. ATTRIBUTES: the beginning of the
+    names of xattrs that count as well ('': none do), for an engine that compares them.
 
     Lost image layers are left out on both sides: then what they held and the container changed reads as added.
     """
@@ -39,11 +40,12 @@ def changes(stack: 'Stack') -> Iterator[Union[Change, Failure]]:
                 yield entry if isinstance(entry, Failure) else Change('A', entry.path, entry)
             return
         with View(base) as old:
-            yield from _Comparison(new, old, not stack.copied_init).run()
+            yield from _Comparison(new, old, not stack.copied_init, attributes).run()
 
 
 class _Comparison(object):
-    def __init__(self, new: View, old: View, stacked: bool) -> None:
+    def __init__(self, new: View, old: View, stacked: bool, attributes: str) -> None:
+        self.attributes = attributes
         self.new = new
         self.old = old
         # the old view is the new one without its top layer: what the top layer does not touch is the same
@@ -104,7 +106,11 @@ class _Comparison(object):
         if (st.st_dev, st.st_ino) == (was.st_dev, was.st_ino):
             return False
         older = Entry(entry.path, was, part.folder, name, self.old, False, False, (old_folder, part))
-        return entry.xattrs().get(CAPABILITY) != older.xattrs().get(CAPABILITY)
+        mine, theirs = entry.xattrs(), older.xattrs()
+        return mine.get(CAPABILITY) != theirs.get(CAPABILITY) or bool(self.attributes) and self._counted(mine) != self._counted(theirs)
+
+    def _counted(self, attrs: Dict[str, bytes]) -> Dict[str, bytes]:
+        return {name: value for name, value in attrs.items() if name.startswith(self.attributes)}
 
 
 def same_time(one: int, other: int) -> bool:

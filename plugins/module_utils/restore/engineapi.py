@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTupl
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..disk.errors import LifeboatError
-from ..formats.values import as_dict, as_list
+from ..formats.values import as_dict, as_int, as_list
 
 if TYPE_CHECKING:
     import ssl
@@ -344,6 +344,13 @@ class Engine(object):
     def volume_state(self, name: str) -> Dict[str, Any]:
         """Podman's own record of a volume, with what its first use will change."""
         return as_dict(self.request('GET', '%s/volumes/%s/json' % (LIBPOD, quote(name, safe='')), versioned=False))
+
+    def id_maps(self) -> Tuple[List[Tuple[int, int, int]], List[Tuple[int, int, int]]]:
+        """Podman: ([(first id inside, first id on the host, count)] of users, the same of groups) of the namespace that it works in; empty for root's."""
+        host = as_dict(as_dict(self.request('GET', LIBPOD + '/info', versioned=False)).get('host'))
+        found = [[(as_int(row.get('container_id')) or 0, as_int(row.get('host_id')) or 0, as_int(row.get('size')) or 0)
+                  for row in map(as_dict, as_list(as_dict(host.get('idMappings')).get(key)))] for key in ('uidmap', 'gidmap')]
+        return found[0], found[1]
 
     def put_archive(self, container: str, path: str, pieces: Iterable[bytes]) -> None:
         """Unpack the tar in PIECES (generator of bytes) below PATH in a container."""

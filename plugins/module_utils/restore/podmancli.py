@@ -73,11 +73,13 @@ def command(engine: 'Engine', volume: Mapping[str, Any]) -> Optional[Command]:
     return found if volume.get('Mountpoint') and found.mountpoint(volume['Name']) == volume['Mountpoint'] else None
 
 
-def seen_owners(pid: Optional[int], folder: bytes, sample: Sequence[Owner]) -> Optional[List[Tuple[int, int]]]:
-    """[(uid, gid)] of the files of SAMPLE in FOLDER as the engine's process PID sees them; None where this process cannot see it."""
+def seen_owners(engine: 'Engine', folder: bytes, sample: Sequence[Owner]) -> Optional[List[Tuple[int, int]]]:
+    """[(uid, gid)] of the files of SAMPLE in FOLDER as containers of ENGINE see them; None where this process cannot see it. (Of the process at
+    the socket only the root is believed: with socket activation it is systemd, which is in no namespace.)"""
+    pid = engine.peer()
     if pid is None:
         return None
-    maps = [_read_map(pid, kind) for kind in ('uid_map', 'gid_map')]
+    maps = engine.id_maps()
     for prefix in (b'', b'/proc/%d/root' % pid):
         try:
             found = [os.lstat(os.path.join(prefix + folder, item.name)) for item in sample]
@@ -87,19 +89,9 @@ def seen_owners(pid: Optional[int], folder: bytes, sample: Sequence[Owner]) -> O
     return None
 
 
-def _read_map(pid: int, kind: str) -> List[Tuple[int, int, int]]:
-    """[(first id inside, first id here, count)], see user_namespaces(7)."""
-    try:
-        with open('/proc/%d/%s' % (pid, kind), 'rb') as handle:
-            rows = [tuple(map(int, line.split())) for line in handle.read(1 << 16).splitlines()]
-    except (OSError, ValueError):
-        return []
-    return [(row[0], row[1], row[2]) for row in rows if len(row) == 3]
-
-
 def _inner(rows: List[Tuple[int, int, int]], ident: int) -> int:
-    """IDENT inside of the namespace; -1 for one that is not in the map."""
-    return next((inside + ident - here for inside, here, count in rows if here <= ident < here + count), -1)
+    """IDENT inside of the namespace; -1 for one that is not in the map. No ROWS: there is no namespace."""
+    return ident if not rows else next((inside + ident - here for inside, here, count in rows if here <= ident < here + count), -1)
 
 
 def wrong_owner(sample: Sequence[Owner], found: Sequence[Tuple[int, int]]) -> str:

@@ -40,7 +40,7 @@ def check_owners(access: 'Volumes', volume: Mapping[str, Any], sample: Sequence[
     if not sample:
         return []
     folder = os.fsencode(volume.get('Mountpoint') or '')
-    found = podmancli.seen_owners(access.engine.peer(), folder, sample) if folder.startswith(b'/') else None
+    found = podmancli.seen_owners(access.engine, folder, sample) if folder.startswith(b'/') else None
     command = podmancli.command(access.engine, volume) if found is None else None
     if command is not None:
         found = command.owners([os.path.join(folder, item.name) for item in sample])

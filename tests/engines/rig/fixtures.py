@@ -118,12 +118,7 @@ def dead_podman_of():
 @pytest.fixture
 def start_podman():
     """start_podman(kind): a started, empty rig.livepodman.LivePodman of any of its KINDS, taken away after the test."""
-    with contextlib.ExitStack() as stack:
-        def start(kind):
-            with or_say(kind):
-                live = livepodman.LivePodman(kind)
-                stack.callback(live.close)
-                return live.start()
+    with _starter(livepodman.LivePodman) as start:
         yield start
 
 
@@ -150,11 +145,12 @@ def dead_databases():
 
 
 @contextlib.contextmanager
-def _starter():
+def _starter(make):
+    """Gives start(kind): what MAKE(kind) is, started; closed at the end."""
     with contextlib.ExitStack() as stack:
         def start(kind):
             with or_say(kind):
-                engine = engines.Engine(kind)
+                engine = make(kind)
                 stack.callback(engine.close)
                 return engine.start()
         yield start
@@ -163,14 +159,14 @@ def _starter():
 @pytest.fixture
 def start_engine():
     """start_engine(kind): a healthy, empty, running Engine (rig/engine.py), which is gone after the test."""
-    with _starter() as start:
+    with _starter(engines.Engine) as start:
         yield start
 
 
 @pytest.fixture(scope='module')
 def start_engine_once():
     """The same for the tests of a module: it is gone after the last of them."""
-    with _starter() as start:
+    with _starter(engines.Engine) as start:
         yield start
 
 

@@ -9,18 +9,18 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 
-from . import cri, listing
-from .common import RigError, need_root, not_installed
+from . import cri, listing, oneshell
+from .common import need_root, not_installed
 from .engine import scratch_parent
 
 KINDS = ('kube-containerd', 'kube-nerdctl')
+SHARED = 'kube-shared'                  # both on one containerd
 WAIT = 120                              # seconds; it takes about 10
 SECRET = 'kub3-s3cret-value'
 SOCKET = '/run/containerd/containerd.sock'
@@ -68,35 +68,12 @@ mv /kept /moved; touch /d/kept; for each in /data /claim /cache; do [ ! -d $each
 touch -t 202001010000 /made; echo done; : >/ready; sleep 100000'''
 
 
-class DeadKube:
-    """A host whose containerd was killed. `scratch` holds host_root and truth; do not write into it."""
+class DeadKube(oneshell.DeadHost):
+    """A host whose containerd was killed."""
 
     def __init__(self, kind, scratch):
-        self.kind, self.scratch = kind, scratch
-        self.host_root = os.path.join(scratch, 'host')
+        super().__init__(kind, scratch)
         self.data_root = self.host_root + '/var/lib/containerd'
-
-    def truth(self, name):
-        """Path of an answer."""
-        return os.path.join(self.scratch, 'truth', name)
-
-    def json(self, name):
-        """An answer that is JSON."""
-        with open(self.truth(name), encoding='utf-8') as found:
-            return json.load(found)
-
-    def copy(self, target):
-        """The same in the new folder TARGET; its truth is that of the first."""
-        os.makedirs(target)
-        done = subprocess.run(['cp', '-a', '--sparse=always', self.host_root, os.path.join(target, 'host')], stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            raise RigError('the copy of a dead node failed')
-        os.symlink(os.path.join(self.scratch, 'truth'), os.path.join(target, 'truth'))
-        return DeadKube(self.kind, target)
-
-    def close(self):
-        """Take everything away."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 def build(kind):
@@ -124,28 +101,8 @@ def build(kind):
 def _live(dead, more):
     env = dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, PYTHON=sys.executable,
                PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), LC_ALL='C.UTF-8', PYTHONDONTWRITEBYTECODE='1', **more)
-    log = os.path.join(dead.scratch, 'log')
-    with open(log, 'wb') as out:
-        process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', OUTER], env=env,
-                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    until = time.monotonic() + WAIT
-    try:
-        while not os.path.exists(dead.truth('ready')):
-            if process.poll() is not None or time.monotonic() > until:
-                raise RigError('the scenario of %s ended: %s' % (dead.kind, _last_words(log, os.path.join(dead.scratch, 'containerd.log'))))
-            time.sleep(0.05)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
-def _last_words(*paths):
-    found = b''
-    for path in paths:
-        if os.path.exists(path):
-            with open(path, 'rb') as said:
-                found += said.read()[-1500:] + b'\n'
-    return found.decode('utf-8', 'replace')
+    with oneshell.alive(dead, OUTER, env, WAIT, ['containerd.log']):
+        pass                            # what it has to say is said
 
 
 def put(path, content, mode=0o644):
@@ -240,9 +197,9 @@ def scene():
         subprocess.Popen(['containerd'], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     wait_for(lambda: os.path.exists(SOCKET) and subprocess.run(['ctr', 'version'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                                                check=False).returncode == 0)
-    namespaces = {'kube-containerd': kubernetes, 'kube-nerdctl': nerdctl}[kind](scratch, truth)
+    fillers = {'kube-containerd': (kubernetes,), 'kube-nerdctl': (nerdctl,), SHARED: (kubernetes, nerdctl)}[kind]
     said = {}
-    for namespace, ident, name in namespaces:
+    for namespace, ident, name in [item for filler in fillers for item in filler(scratch, truth)]:
         said[name] = {'info': json.loads(ctr('containers', 'info', ident, namespace=namespace)),
                       'mounts': ctr('snapshots', 'mounts', '/mnt', ident, namespace=namespace).decode()}
         with open(truth + 'diff-%s.tar' % name.replace('/', '_'), 'wb') as out:

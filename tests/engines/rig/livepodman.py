@@ -5,13 +5,12 @@ inside and outside. Programs run inside, as the user of the service, by enter().
 """
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 
-from . import podman, procs
+from . import oneshell, podman
 from .common import RigError, last_words, need_root, not_installed
 from .engine import scratch_parent
 
@@ -21,9 +20,9 @@ CONTAINERS_CONF = podman.CONTAINERS_CONF.replace("[engine]", "cgroups = \"disabl
 SERVICE = r'''
 set -eu
 cd /
-podman system service --time 0 "unix://$SCRATCH/run/podman.sock" &
+TMPDIR=$SCRATCH/run podman system service --time 0 "unix://$SCRATCH/run/podman.sock" &
 : >"$SCRATCH/run/begun"
-while :; do wait || sleep 1; done
+while :; do wait; sleep 1; done
 '''
 
 
@@ -62,7 +61,7 @@ class LivePodman:
                 with open(log, 'rb') as said:
                     raise RigError('%s does not answer: %s' % (self.kind, last_words(said.read())))
             time.sleep(0.05)
-        self.inside = min(procs.descendants(self.process.pid))
+        self.inside = oneshell.first_process(self.process)
         return self
 
     def _answers(self):
@@ -94,8 +93,7 @@ class LivePodman:
     def kill(self):
         """A power cut: all of it dies at once. Its disk stays as it is then, see `host`."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
+            oneshell.end(self.process)
             self.process = None
 
     def close(self):

@@ -1,4 +1,6 @@
 """Where the original files of containers are found: one built host for each kind of source."""
+import json
+
 import boltwriter
 import pytest
 from deployhost import DeployHost
@@ -113,6 +115,17 @@ def test_the_deployed_version_of_a_stack_of_portainer(host, record, folder):
     assert set(taken(host.gather())) == {inside + folder + '/sub/compose.yaml'}
 
 
+def test_variables_of_portainer_that_are_none(host):
+    home = host.volume('portainer_data')
+    boltwriter.write(home + '/portainer.db', {b'stacks': {(1).to_bytes(8, 'big'): json.dumps({
+        'Id': 1, 'Name': 'a', 'EntryPoint': 'c.yml', 'ProjectPath': '/data/compose/1',
+        'Env': [{'name': 'A\nCOMPOSE_FILE', 'value': '/x'}, {'name': 'B', 'value': "it's a\\"}]}).encode()}})
+    host.file('/var/lib/docker/volumes/portainer_data/_data/compose/1/c.yml', COMPOSE)
+    found = host.gather()
+    assert [made.data for made in found.collection.made] == [b'B="it\'s a\\\\"\n']
+    assert ('A\\nCOMPOSE_FILE', 'refused') in {(item['path'], item['kind']) for item in found.document['left_out']}
+
+
 def test_a_commit_of_a_stack_without_its_record(host):
     host.volume('portainer_data')
     top = '/var/lib/docker/volumes/portainer_data/_data/'
@@ -208,6 +221,38 @@ def test_a_program_or_a_place(host, kind, files, also):
         assert [tree.place.path for tree in found.collection.trees] == [b'/home/dokku/app']
     # nothing of it for who rescues one container
     assert host.gather(whole=False).is_empty
+
+
+QUADLETS = {
+    '/etc/containers/systemd/web@.container': '[Container]\nImage=app.build\nEnvironmentFile=%i.env\nVolume=data.volume:/data\n',
+    '/etc/containers/systemd/web@.container.d/10.conf': '[Container]\nEnvironment=A=1\n', '/etc/containers/systemd/web-.container.d/10.conf': '[Service]\n',
+    '/etc/containers/systemd/container.d/all.conf': '[Container]\nLogDriver=k8s-file\n', '/etc/containers/systemd/volume.d/all.conf': '[Volume]\n',
+    '/etc/containers/systemd/data.volume': '[Volume]\nDriver=image\nImage=base.image\n', '/etc/containers/systemd/base.image': '[Image]\nImage=x\n',
+    '/etc/containers/systemd/shop.pod': '[Pod]\nPublishPort=8080:80\n', '/etc/containers/systemd/app.build': '[Build]\nImageTag=localhost/app\n'
+    'SetWorkingDirectory=/srv/app\nFile=Containerfile\n', '/srv/app/Containerfile': 'FROM scratch\n',
+    '/etc/containers/systemd/own.build': '[Build]\nFile=./own/Containerfile\nSetWorkingDirectory=unit\n',
+    '/etc/containers/systemd/own/Containerfile': 'FROM x\n',
+    '/etc/containers/systemd/users/1001/app.container': '[Container]\nImage=x\n',
+    '/var/lib/svc/.config/containers/systemd/job.container': '[Container]\nImage=x\nEnvironmentFile=%h/job.env\n', '/var/lib/svc/job.env': 'A=1\n',
+    '/var/lib/svc/.config/systemd/user/old.service': '[Service]\nExecStart=/usr/bin/podman start old\n'}
+
+
+def test_quadlets_of_today(host):
+    """Templates, drop-ins of one unit, of a prefix and of a type, the context of a build, and users whose home is not below /home."""
+    for path, content in QUADLETS.items():
+        host.file(path, content)
+    host.file('/etc/passwd', 'root:x:0:0::/root:/bin/sh\nsvc:x:990:990::/var/lib/svc:/bin/sh\nodd:x:991:991::relative:/bin/sh\nbroken\n')
+    host.file('/srv/app/page.html', 'x')
+    host.link('/etc/containers/systemd/web@one.container', 'web@.container')
+    found = host.gather()
+    assert set(taken(found)) == set(QUADLETS) | {'/etc/containers/systemd/web@one.container'}
+    assert [tree.place.path for tree in found.collection.trees] == [b'/srv/app']
+
+
+@pytest.mark.parametrize('value', ['/', '/etc', '../../..', 'https://example.org/x.git', 'relative', '/nowhere', '/proc/1', '%h/x', ''])
+def test_what_is_no_context_of_a_build(host, value):
+    host.file('/etc/containers/systemd/app.build', '[Build]\nSetWorkingDirectory=%s\n' % value)
+    assert host.gather().collection.trees == []
 
 
 def test_the_folder_of_dockge_by_its_variable(host):

@@ -76,16 +76,15 @@ def test_a_kind_that_cannot_be_dumped_is_named(host, tmp_path, as_root):
     """Beside others it is in the problems; alone it is why nothing was done."""
     folder = host / 'var' / 'lib' / 'docker' / 'overlay2'
     upper = next(path for path in folder.rglob('app.db')).parent
-    for name, content in (('WiredTiger', b'WiredTiger\nWiredTiger 10.0.2: (2021)\n'), ('mongod.lock', b'1\n'), ('storage.bson', b'x' * 200)):
-        (upper / 'mongo').mkdir(exist_ok=True)
-        (upper / 'mongo' / name).write_bytes(content)
-    found = dump(host, tmp_path / 'out', databases=('sqlite', 'mongodb'))
+    (upper / 'keeper' / 'version-2').mkdir(parents=True)
+    (upper / 'keeper' / 'version-2' / 'log.1').write_bytes(b'ZKLG' + bytes(100))
+    found = dump(host, tmp_path / 'out', databases=('sqlite', 'zookeeper'))
     said = [item for item in found['problems'] if item['code'] == 'DUMP_UNSUPPORTED']
     assert [item['engine'] for item in found['dumps']] == ['sqlite'] and len(said) == 1
-    assert 'No dump of mongodb at /srv/mongo in web: ' in said[0]['message'] and 'raw data' in said[0]['next_step']
-    with pytest.raises(LifeboatError, match='No dump of mongodb at /srv/mongo in web'):
-        dump(host, tmp_path / 'out', databases=('mongodb',))
-    shutil.rmtree(str(upper / 'mongo'))
+    assert 'No dump of zookeeper at /srv/keeper in web: ' in said[0]['message'] and 'raw data' in said[0]['next_step']
+    with pytest.raises(LifeboatError, match='No dump of zookeeper at /srv/keeper in web'):
+        dump(host, tmp_path / 'out', databases=('zookeeper',))
+    shutil.rmtree(str(upper / 'keeper'))
 
 
 def test_every_kind_is_either_dumped_or_refused():
@@ -98,7 +97,7 @@ def test_the_files_of_one_redis_are_one_database():
 
 
 def test_every_kind_says_what_it_is():
-    assert {'postgresql', 'mariadb', 'mysql', 'redis', 'valkey', 'sqlite'} <= set(kinds.KINDS)
+    assert {'postgresql', 'mariadb', 'mysql', 'redis', 'valkey', 'sqlite', 'etcd', 'influxdb', 'rabbitmq', 'mongodb'} <= set(kinds.KINDS)
     assert all(kind.suffix.startswith('.') and kind.attempts >= 1 for kind in kinds.KINDS.values())
 
 

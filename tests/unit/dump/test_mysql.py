@@ -1,4 +1,6 @@
 """Rows in what mysqldump and mariadb-dump write, and what is said where they are not those of the server."""
+import os
+
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import insertrows
@@ -145,7 +147,10 @@ class Room(object):
         self.written = b''
 
     def adopt(self, path):
-        return '/data'
+        return os.path.dirname(os.path.abspath(__file__))
+
+    def write(self, name, content):
+        return '/run/' + name if content == '' else None
 
     def program(self, names, folders=()):
         return names[0]
@@ -186,7 +191,38 @@ def test_a_server_that_dies_under_the_dump_is_tried_with_the_next_step():
     found = dumped(room, 0)
     assert (found['partial'], found['counts'], found['version']) == ([], {'shop.t': 2}, '10.11') and room.written == HEAD + ONE + TAIL
     # what the configuration of the image has is not run
-    assert {'--init-file=', '--skip-grant-tables', '--skip-networking'} <= set(room.argv)
+    assert {'--init-file=/run/init.sql', '--skip-grant-tables', '--skip-networking'} <= set(room.argv) and '--skip-log-bin' not in room.argv
+    dumped(room, 1)
+    assert '--skip-log-bin' in room.argv and '--no-defaults' in room.argv
+
+
+@pytest.mark.parametrize('files, options', [
+    ({}, ['--skip-log-bin']),
+    ({'binlog.index': b'./binlog.000001\n./binlog.000012\n'}, ['--log-bin=binlog', '--log-bin-index=binlog.index', '--server-id=1']),
+    ({'mysql-bin.index': b'/var/lib/mysql/shop-bin.000001\n'}, ['--log-bin=shop-bin', '--log-bin-index=mysql-bin.index', '--server-id=1']),
+    ({'host-relay-bin.index': b'./host-relay-bin.000001\n'}, ['--skip-log-bin']), ({'binlog.index': b''}, ['--skip-log-bin']),
+    ({'binlog.index': b'./--init-file=x.000001\n'}, ['--skip-log-bin']), ({'--x.index': b'./binlog.000001\n'}, ['--skip-log-bin']),
+    ({'binlog.index': b'./a b.000001\n'}, ['--skip-log-bin'])])
+def test_the_binary_log_of_the_data_is_used_for_the_recovery(tmp_path, files, options):
+    """What is only prepared is committed if it stands in there. No name becomes another option."""
+    for name, raw in files.items():
+        (tmp_path / name).write_bytes(raw)
+    assert mysql.binary_log(str(tmp_path)) == options
+
+
+def test_a_link_in_the_place_of_an_index_is_not_followed(tmp_path):
+    (tmp_path / 'other').write_bytes(b'./binlog.000001\n')
+    (tmp_path / 'binlog.index').symlink_to(tmp_path / 'other')
+    assert mysql.binary_log(str(tmp_path)) == ['--skip-log-bin']
+
+
+def test_without_the_binary_log_that_is_there_a_dump_is_not_whole(monkeypatch):
+    """The steps that recover by force do without it."""
+    monkeypatch.setattr(mysql, 'binary_log', lambda folder: ['--log-bin=binlog'])
+    room = Room(None)
+    assert dumped(room, 1)['partial'] == [] and '--log-bin=binlog' in room.argv
+    found = dumped(room, 2)
+    assert 'binary log' in found['partial'][0] and '--skip-log-bin' in room.argv and '--log-bin=binlog' not in room.argv
 
 
 @pytest.mark.parametrize('size, expected', [(8 << 20, ['--loose-innodb-log-file-size=8388608']), (100, []), (None, [])])

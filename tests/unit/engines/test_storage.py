@@ -18,6 +18,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.layers.idmap impor
 
 PASSWD = 'root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nsvc:x:990:990::/var/lib/svc:/bin/sh\n'
 ROOT = 'var/lib/containers/storage'
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason='a graph root of root can only be built by root')
 
 
 def write(path, text):
@@ -160,6 +161,91 @@ def test_what_was_asked_for():
     assert made.create_command == ('podman', 'run', 'x')
 
 
+@pytest.mark.parametrize('listed, expected', [
+    (['mount', 'cgroup'], ('host', 'host', 'host')), (['mount', 'pid', 'ipc', 'uts'], ('', '', '')), (['mount', 'ipc', 'uts', 'network'], ('host', '', '')),
+    ([], ('', '', '')), (['pid', 'mount'], ('', 'container:' + 'b' * 64, 'host'))])
+def test_namespaces_of_the_host(listed, expected):
+    """A namespace that the runtime spec does not make is the host's: `--pid host` and the like. Without any, the spec says nothing."""
+    config = {'id': 'a' * 64, 'spec': {'linux': {'namespaces': [{'type': name} for name in listed]}}, 'ipcNsCtr': 'b' * 64 if expected[1] else ''}
+    if expected[1] == 'host':
+        del config['ipcNsCtr']
+    security = definition.define(config).security
+    assert (security.pid, security.ipc, security.uts) == expected
+
+
+def one_with(top, **changes):
+    """The id of the one container of a host whose record has CHANGES."""
+    expected = deadpodman.build(str(top / ROOT), containers=1, layers=1, files=1, log_lines=1, host_root=str(top))
+    database = sqlite3.connect(str(top / ROOT / 'db.sql'))
+    with database:
+        raw, = database.execute('SELECT JSON FROM ContainerConfig').fetchone()
+        database.execute('UPDATE ContainerConfig SET JSON = ?', (json.dumps(dict(json.loads(raw), **changes)),))
+    database.close()
+    return expected.containers[0].id
+
+
+@root_only
+def test_an_image_that_was_pulled_in_parts(tmp_path):
+    """zstd:chunked: its id is no digest of its config, its layers have the digest of their table of contents and no tar-split."""
+    expected = deadpodman.build(str(tmp_path / ROOT), containers=1, layers=2, host_root=str(tmp_path))
+    image, ident, top = expected.images[0], 'ab' * 32, tmp_path / ROOT
+    for name in ('overlay-layers/layers.json', 'overlay-images/images.json', 'overlay-containers/containers.json'):
+        records = json.loads((top / name).read_text().replace(image.id[7:], ident))
+        for record in records:
+            if 'diff-digest' in record:
+                record.update({'toc-digest': record.pop('diff-digest'), 'diff-size': -1, 'compression': 4})
+                os.unlink(str(top / 'overlay-layers' / (record['id'] + '.tar-split.gz')))
+        (top / name).write_text(json.dumps(records))
+    os.rename(str(top / 'overlay-images' / image.id[7:]), str(top / 'overlay-images' / ident))
+    with opened(tmp_path) as host:
+        found, = host.roots[0].images()
+        assert (found.id, found.status, found.config_digest) == ('sha256:' + ident, 'complete', image.id)
+        assert [layer.diff_id for layer in found.layers] == [layer.diff_id for layer in image.layers]
+        assert list(host.roots[0].orphans()) == []
+
+
+@root_only
+@pytest.mark.parametrize('options, named', [(['upperdir=/srv/upper', 'workdir=/srv/work'], True), (['upperdir=/nowhere'], False), ([7, 'upperdir='], False),
+                                            ([], False)])
+def test_a_layer_over_a_mount_that_the_user_keeps_is_named(tmp_path, options, named):
+    """`--volume /srv/site:/o:O,upperdir=/srv/upper,workdir=/srv/work`."""
+    ident = one_with(tmp_path, overlayVolumes=[{'dest': '/o', 'source': '/srv/site', 'options': options}])
+    write(tmp_path / 'srv/upper/new', 'x')
+    (tmp_path / 'srv/site').mkdir()
+    with opened(tmp_path) as host:
+        found = host.roots[0].container(ident)
+    said = [item.message for item in found.problems if item.code == 'MOUNT_WRITES_LEFT']
+    assert len(said) == named and all(str(tmp_path / 'srv/upper') in item for item in said)
+
+
+@root_only
+@pytest.mark.parametrize('place', [ROOT, 'run/containers/storage', None], ids=['graph root', 'run root', 'nowhere'])
+def test_a_folder_of_the_host_as_root_with_a_layer_over_it(tmp_path, place):
+    """`--rootfs DIR:O`: Podman 5 has the layer in the graph root, Podman 4 in memory."""
+    ident = one_with(tmp_path, rootfs='/srv/tree', rootfs_overlay=True)
+    write(tmp_path / 'srv/tree/etc/old', 'old')
+    (tmp_path / 'run/containers/storage').mkdir(parents=True)
+    upper = tmp_path / str(place) / 'overlay-containers' / ident / 'rootfs/upper'
+    if place:
+        write(upper / 'etc/new', 'new')
+    with opened(tmp_path) as host:
+        found = host.roots[0].container(ident)
+        layers = [layer.path for layer in found.stack.view()]
+        codes = {item.code for item in found.problems}
+    tree = os.fsencode(str(tmp_path / 'srv/tree'))
+    assert (layers, 'WRITABLE_LAYER_LOST' in codes, found.status) == (
+        ([os.fsencode(str(upper)), tree], False, 'complete') if place else ([tree], True, 'partial'))
+
+
+@root_only
+def test_a_part_of_an_image_that_is_mounted(tmp_path):
+    """`--mount type=image,subpath=`: as podman inspect says."""
+    ident = one_with(tmp_path, ctrImageVolumes=[{'source': 'localhost/shop:2', 'dest': '/image', 'rw': True, 'subPath': '/d'}, {'source': 'x', 'dest': '/all'}])
+    with opened(tmp_path) as host:
+        mounts = {mount.destination: mount for mount in host.roots[0].container(ident).mounts}
+    assert [(mounts[place].type, mounts[place].subpath, mounts[place].rw) for place in ('/image', '/all')] == [('image', '/d', True), ('image', None, False)]
+
+
 @pytest.mark.parametrize('value', [None, [], 'x', {'spec': 7, 'namedVolumes': [7, None], 'newPortMappings': [{'container_port': 'x', 'range': 10 ** 9}],
                                                    'stopSignal': 900, 'labels': {'a': 1}, 'newNetworks': {'x': 7}, 'healthcheck': 3, 'exposedPorts': {'x': 1},
                                                    'entrypoint': {}, 'secrets': [1], 'CreateCommand': [1, 'podman']}])
@@ -168,8 +254,6 @@ def test_records_may_hold_anything(value):
 
 
 # -- roots -------------------------------------------------------------------------------------------------------------------
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason='a graph root of root can only be built by root')
 
 
 def opened(top, **options):

@@ -89,7 +89,7 @@ def one_layer(dead, members):
     put(os.path.join(record, 'tar-split.json.gz'), gzip.compress(b''.join(lines)))
     raw.seek(0)
     with tarfile.open(fileobj=raw) as tar:
-        tar.extractall(folder, filter='fully_trusted') if hasattr(tarfile, 'fully_trusted_filter') else tar.extractall(folder)
+        tar.extractall(folder, **({'filter': 'fully_trusted'} if hasattr(tarfile, 'fully_trusted_filter') else {}))
     config = json.dumps({'os': 'linux', 'config': {}, 'rootfs': {'type': 'layers', 'diff_ids': ['sha256:' + digest]}}).encode()
     put(os.path.join(dead.image, 'imagedb/content/sha256', hashlib.sha256(config).hexdigest()), config)
     dead.run()                          # link, l/: as an engine has them
@@ -334,6 +334,28 @@ def test_a_layer_that_names_no_folders_comes_back_as_a_whole(dead, tmp_path):
         assert stream.read() == b'two'
     with open(os.path.join(layer.folder, 'opt/deep/one'), 'rb') as stream:
         assert stream.read() == b'one'
+
+
+def test_folders_that_the_tar_does_not_name_stay_as_they_were(dead, tmp_path):
+    """An engine made them when it unpacked the layer: nothing else knows their owner, mode and time."""
+    layer, path = one_layer(dead, [('opt/deep/one', b'one', {}), ('opt/two', b'two', {})])
+    os.link(path, path + '-too')        # one more name: the layer comes as a whole
+    empty(path)
+    for number, folder in enumerate((layer.folder, os.path.join(layer.folder, 'opt'), os.path.join(layer.folder, 'opt/deep'))):
+        os.chown(folder, 5, 6)
+        os.chmod(folder, 0o700)
+        os.utime(folder, (number, number))
+    donor = str(tmp_path / 'donor.tar')
+    with tarfile.open(donor, 'w') as tar:
+        add(tar, 'config.json', layer.config)
+        add(tar, 'layer.tar', layer.tar)
+        add(tar, 'manifest.json', json.dumps([{'Config': 'config.json', 'RepoTags': [], 'Layers': ['layer.tar']}]).encode())
+    result = dead.run(donors=[os.fsencode(donor)])
+    assert [step['operation'] for step in result['plan'] if step['code'] == 'LAYER_FOLDER'] == ['aside', 'place']
+    for number, folder in enumerate((layer.folder, os.path.join(layer.folder, 'opt'), os.path.join(layer.folder, 'opt/deep'))):
+        st = os.lstat(folder)
+        assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode), st.st_mtime) == (5, 6, 0o700, number)
+    assert os.path.getsize(path) == 3 and not os.path.exists(path + '-too')
 
 
 def test_a_layer_whose_tar_split_data_are_damaged_is_said(dead, tmp_path):

@@ -143,6 +143,7 @@ class Store(object):
     """What podmanvolumes asks of volumes.Volumes and of the engine."""
     docker_host = 'unix:///s'
     podman = True
+    maps = [], []
 
     def __init__(self, waits, ends=True):
         self.engine, self.waits, self.ends, self.calls = self, waits, ends, []
@@ -164,6 +165,9 @@ class Store(object):
     def peer(self):
         return os.getpid()
 
+    def id_maps(self):
+        return self.maps
+
 
 def test_what_the_first_use_of_a_volume_changes_happens_before_it_is_filled():
     store = Store(True)
@@ -181,6 +185,19 @@ def test_owners_that_went_in_over_the_api_are_looked_at(tmp_path):
     with pytest.raises(LifeboatError) as raised:
         podmanvolumes.check_owners(Store(False), volume, [podmancli.Owner(b'f', own.st_uid + 1, own.st_gid)])
     assert 'The engine gave f the owner' in str(raised.value)
+    # in the namespace of a user
+    shifted = Store(False)
+    shifted.maps = [(0, 5001, 1), (1, own.st_uid, 9)], [(0, 5001, 1), (5, own.st_gid, 9)]
+    assert podmanvolumes.check_owners(shifted, volume, [podmancli.Owner(b'f', 1, 5)]) == []
+
+
+def test_the_ids_of_a_users_podman(monkeypatch):
+    made = engineapi.Engine('unix:///s')
+    answer = {'host': {'idMappings': {'uidmap': [{'container_id': 0, 'host_id': 1000, 'size': 1}], 'gidmap': [{'container_id': 1, 'host_id': 7, 'size': 2}]}}}
+    monkeypatch.setattr(made, 'request', lambda *dummy, **dummies: answer)
+    assert made.id_maps() == ([(0, 1000, 1)], [(1, 7, 2)])
+    answer['host']['idMappings'] = None
+    assert made.id_maps() == ([], [])
 
 
 def test_owners_that_cannot_be_seen_are_no_silent_success(tmp_path, monkeypatch):
@@ -191,7 +208,7 @@ def test_owners_that_cannot_be_seen_are_no_silent_success(tmp_path, monkeypatch)
 
 def test_ids_of_a_namespace():
     rows = [(0, 5001, 1), (1, 100000, 65536)]
-    assert [podmancli._inner(rows, ident) for ident in (5001, 100008, 7)] == [0, 9, -1]
+    assert [podmancli._inner(rows, ident) for ident in (5001, 100008, 7)] == [0, 9, -1] and podmancli._inner([], 7) == 7
 
 
 def test_a_link_that_leads_out_passes_where_the_engine_confines_it(tmp_path):

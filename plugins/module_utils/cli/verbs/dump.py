@@ -35,7 +35,7 @@ def arguments(parser: 'Parser') -> None:
     parser.add_argument('dest', metavar='DEST', help='folder that receives the dumps; on another disk than the data')
     parser.add_argument('containers', metavar='CONTAINER', nargs='*', help='names, IDs or globs (default: all)')
     parser.add_argument('--databases', metavar='KIND,...', action='append', default=[],
-                        help='of etcd, influxdb, mariadb, mysql, postgresql, rabbitmq, redis, sqlite, valkey (default: all)')
+                        help='of etcd, influxdb, mariadb, mongodb, mysql, postgresql, rabbitmq, redis, sqlite, valkey (default: all)')
     parser.add_argument('--bundle', metavar='PATH', help='out of a bundle, or of a folder of bundles, that were rescued before')
     parser.add_argument('--check', action='store_true', help='write nothing, say what would be dumped')
     parser.add_argument('--compression', choices=('auto', 'zstd', 'gzip', 'xz', 'none'), default='auto')

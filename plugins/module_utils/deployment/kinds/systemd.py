@@ -8,14 +8,15 @@ from .. import finding
 from ..model import ENV_FILE, SCRIPT, UNIT, Kind, Place, Scene, Stack, Wanted
 
 NAME = 'systemd'
-FOLDERS = (b'/etc/systemd/system', b'/usr/local/lib/systemd/system', b'/etc/systemd/user', b'/home/*/.config/systemd/user', b'/root/.config/systemd/user')
+FOLDERS = (b'/etc/systemd/system', b'/usr/local/lib/systemd/system', b'/etc/systemd/user')
+IN_HOME = b'/.config/systemd/user'
 # the engines' own units start no container
 ENGINES = re.compile(rb'(?:docker|containerd|podman[a-z-]*|crio|kubelet|netavark[a-z-]*)\.(?:service|socket|timer)\Z')
 _EXEC = re.compile(r'(?m)^[ \t]*Exec(?:Start|StartPre|StartPost|Stop|StopPost|Reload)[ \t]*=[ \t]*(.*)$')
 
 
 def find(scene: Scene) -> Iterator[Stack]:
-    for folder in FOLDERS:
+    for folder in FOLDERS + tuple(home + IN_HOME for home in finding.homes(scene)):
         for path in scene.door.glob(folder + b'/*.service'):
             name = posixpath.basename(path)
             place = scene.door.maybe(path)

@@ -13,6 +13,7 @@ from ..compare import Key, compare, few, label
 from ..insertrows import Counter
 from ..room import MAX_SAID, Refused, Room
 from ..target import Kind, Target, picked, refuse_other_version
+from ..viewfiles import opened
 
 SOCKET = '/run/lifeboat/m.sock'
 FOLDERS = ('/usr/local/mysql/bin', '/usr/libexec', '/opt/bitnami/mariadb/sbin', '/opt/bitnami/mariadb/bin', '/opt/bitnami/mysql/bin')
@@ -20,10 +21,16 @@ FOLDERS = ('/usr/local/mysql/bin', '/usr/libexec', '/opt/bitnami/mariadb/sbin', 
 ATTEMPTS = ((True, 0), (False, 0), (False, 1), (False, 2), (False, 3), (False, 4), (False, 5), (False, 6))
 CHANGES_DATA = 4                        # from this level on rows may be missing or wrong
 # of the configuration of the image, the last word is ours; nothing in it may be run
-OPTIONS = ('--socket=' + SOCKET, '--pid-file=/run/lifeboat/m.pid', '--skip-networking', '--skip-grant-tables', '--skip-log-bin', '--log-error=',
-           '--init-file=', '--skip-slave-start', '--innodb-buffer-pool-size=64M', '--innodb-flush-log-at-trx-commit=0', '--innodb-flush-method=fsync',
+OPTIONS = ('--socket=' + SOCKET, '--pid-file=/run/lifeboat/m.pid', '--skip-networking', '--skip-grant-tables', '--secure-file-priv=/tmp',
+           '--loose-skip-slave-start', '--loose-skip-replica-start', '--innodb-buffer-pool-size=64M', '--innodb-flush-log-at-trx-commit=0',
+           '--innodb-flush-method=fsync',
            '--max-connections=10', '--tmpdir=/tmp', '--general-log=0', '--slow-query-log=0', '--loose-mysqlx=0', '--loose-innodb-use-native-aio=0',
            '--loose-performance-schema=0', '--loose-plugin-maturity=unknown', '--local-infile=0', '--event-scheduler=0', '--max-allowed-packet=1G')
+ERRORS = b'/run/lifeboat/m.err'         # MySQL has no way to say that they go to the console
+MAX_ERRORS, MAX_INDEX = 32 << 10, 1 << 20
+NO_LOG = ['--skip-log-bin']
+BINLOG = re.compile(br'(?:.*/)?([A-Za-z0-9_][A-Za-z0-9_.-]{0,60})\.\d{6,10}\Z')
+INDEX = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,60}\.index\Z')
 DUMP = ('--all-databases', '--single-transaction', '--quick', '--routines', '--events', '--triggers', '--hex-blob', '--tz-utc', '--comments', '--force',
         '--max-allowed-packet=1G')
 SYSTEM = ('mysql', 'performance_schema', 'information_schema', 'sys')
@@ -93,17 +100,26 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
         raise Refused('DUMP_VERSION_MISMATCH', 'the data are of %s, and the program of the image is not' % target.engine)
     refuse_other_version(target, said, SERIES)
     defaults, level = ATTEMPTS[target.attempt]
-    options = [program] + ([] if defaults else ['--no-defaults']) + ['--datadir=' + folder] + list(OPTIONS) + log_size(folder)
+    options = [program] + ([] if defaults else ['--no-defaults']) + ['--datadir=' + folder, '--init-file=' + room.write('init.sql', '')]
+    log = binary_log(folder)
+    # in another folder it is where the configuration of the image says
+    binary = NO_LOG if level else [] if defaults and log == NO_LOG else log
+    options += ['--log-error=' if is_maria else '--log-error=' + os.fsdecode(ERRORS)] + binary + list(OPTIONS) + log_size(folder)
     began = time.monotonic()
-    server = room.start(options + (['--innodb-force-recovery=%d' % level] if level else []))
-    room.ready(server, client.alive)
-    marks = ['ready after %.1f s' % (time.monotonic() - began)] + (['force_recovery=%d' % level] if level else [])
-    partial = ['from innodb_force_recovery=%d on rows may be missing or wrong' % CHANGES_DATA] if level >= CHANGES_DATA else []
-    version = client.ask('select version()')
-    counter = Counter(room.out)
-    status = room.stream([room.program(['mariadb-dump', 'mysqldump'], FOLDERS), '--no-defaults', '-S', SOCKET, '-u', 'root'] + list(DUMP), counter.take)
-    if server.poll() is not None and target.attempt < len(ATTEMPTS) - 1:
-        raise Refused('DUMP_SERVER_FAILED', 'the server ended while it was dumped')
+    try:
+        server = room.start(options + (['--innodb-force-recovery=%d' % level] if level else []))
+        room.ready(server, client.alive)
+        marks = ['ready after %.1f s' % (time.monotonic() - began)] + (['force_recovery=%d' % level] if level else [])
+        partial = ['from innodb_force_recovery=%d on rows may be missing or wrong' % CHANGES_DATA] if level >= CHANGES_DATA else []
+        if level and log != NO_LOG:
+            partial.append('its binary log was not used, so commits that stand only there may be missing')
+        version = client.ask('select version()')
+        counter = Counter(room.out)
+        status = room.stream([room.program(['mariadb-dump', 'mysqldump'], FOLDERS), '--no-defaults', '-S', SOCKET, '-u', 'root'] + list(DUMP), counter.take)
+        if server.poll() is not None and target.attempt < len(ATTEMPTS) - 1:
+            raise Refused('DUMP_SERVER_FAILED', 'the server ended while it was dumped')
+    finally:
+        _note_errors(room)
     if status:
         partial.append('the dump program ended with status %d: see its log' % status)
     if not counter.whole:
@@ -121,6 +137,32 @@ def log_size(folder: str) -> List[str]:
     except OSError:
         return []
     return ['--loose-innodb-log-file-size=%d' % size] if size >= LEAST_LOG else []
+
+
+def binary_log(folder: str) -> List[str]:
+    """Options for the binary log that is in FOLDER. A commit that InnoDB has only prepared counts if it stands there: without it such a commit
+    is lost, or the server does not start."""
+    for name in sorted(os.listdir(folder)):
+        if not INDEX.match(name) or 'relay' in name:
+            continue
+        try:
+            with opened(os.fsencode(os.path.join(folder, name))) as raw:
+                found = BINLOG.match(raw.read(MAX_INDEX).strip().split(b'\n')[-1])
+        except (OSError, ValueError):
+            continue
+        if found:
+            return ['--log-bin=' + found.group(1).decode('ascii'), '--log-bin-index=' + name, '--server-id=1']
+    return NO_LOG
+
+
+def _note_errors(room: Room) -> None:
+    """The end of what the server said into a file."""
+    try:
+        with opened(ERRORS) as raw:
+            raw.seek(max(0, os.fstat(raw.fileno()).st_size - MAX_ERRORS))
+            room.note(raw.read(MAX_ERRORS).decode('utf-8', 'replace'))
+    except (OSError, ValueError):
+        pass
 
 
 def _compare(client: Client, counter: Counter, count: bool, marks: List[str], partial: List[str]) -> Dict[str, Optional[int]]:

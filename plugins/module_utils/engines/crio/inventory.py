@@ -62,9 +62,11 @@ class CrioRoot(api.Root):
 
     def changes(self, container: model.Container) -> Iterator[Any]:
         """CRI-O has no command for it: what `podman diff` prints of the same layer."""
+        if container.stack is None:
+            return super(CrioRoot, self).changes(container)
         if container.driver == 'overlay' and not self._root.mount_program:
-            return changes.visible(changes.of_upper(container.stack))
-        return changes.visible(super(CrioRoot, self).changes(container))
+            return changes.visible(changes.of_upper(container.stack, self._root.disk))
+        return changes.visible(changes.of_views(container.stack))
 
     def export_ids(self, container: model.Container) -> Any:
         return container.idmap

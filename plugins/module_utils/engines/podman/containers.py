@@ -4,7 +4,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ...disk import metadata
+from ...disk import metadata, safeio
 from ...formats import jsonish, wording
 from ...layers import privileges
 from ...records import model
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..shared.storage.store import Store
 
 SPEC = 'config.json'
+UPPER = 'upperdir='                     # option of a mount with :O
 NO_LOG = ('none', 'passthrough', 'passthrough-tty')
 _LAYER_NAME = re.compile(r'(.+)-layer\Z', re.DOTALL)
 
@@ -143,10 +144,24 @@ def _own_rootfs(readers: Readers, store: 'Store', ident: str, config: Dict[str, 
     notes = (note,) if note is not None else ()
     base = model.Layer(path, model.PLAIN, status if path is not None else model.LOST)
     if config.get('rootfs_overlay') is True:
-        upper = os.path.join(root.candidate.path, b'%s-containers/%s/rootfs/upper' % (store.name.encode('ascii'), ident.encode('ascii')))
-        top = model.Layer(upper, store.places[0].encoding)
-        return model.Resolution(model.Stack(top, None, (base,)), status, notes, {})
+        # it was in the run root up to Podman 4, which is in memory
+        inside = b'%s-containers/%s/rootfs/upper' % (store.name.encode('ascii'), ident.encode('ascii'))
+        upper = next((os.path.join(folder.path(), inside) for folder in (root.dir, root.run) if folder is not None and _is_folder(folder, inside)), None)
+        if upper is not None:
+            return model.Resolution(model.Stack(model.Layer(upper, store.places[0].encoding), None, (base,)), status, notes, {})
+        notes += (problem('WRITABLE_LAYER_LOST', shown, 'What %s changed in %s lay in a layer in memory, and is gone.' % (shown, rootfs),
+                          'The folder as it was before, volumes, logs and config are still rescued.'),)
+        status = model.PARTIAL if status == model.COMPLETE else status
     return model.Resolution(model.Stack(base, None, ()) if path is not None else None, status if path is not None else model.LOST, notes, {})
+
+
+def _is_folder(root: safeio.Dir, path: bytes) -> bool:
+    """Whether PATH, of which no part may be a link, is a folder."""
+    try:
+        with root.descend(path):
+            return True
+    except OSError:
+        return False
 
 
 # -- mounts ---------------------------------------------------------------------------------------------------------------------------
@@ -177,12 +192,13 @@ def _mounts(readers: Readers, ident: str, config: Dict[str, Any], spec: Any) -> 
             found[place] = mount._replace(subpath=metadata.text_of(item, 'SubPath') or None,
                                           anonymous=mount.anonymous or metadata.get(item, 'setAnonymous') is True)
     for item in metadata.list_of(config, 'overlayVolumes'):
-        _overlay_mount(root, item, found, problems)
+        _overlay_mount(root, ident, item, found, problems)
     for item in metadata.list_of(config, 'ctrImageVolumes'):
         place = metadata.text_of(item, 'dest')
         if place:
             found[place] = model.Mount('image', metadata.text_of(item, 'source') or None, metadata.text_of(item, 'source') or None, None, place,
-                                       metadata.get(item, 'rw') is True, None, False, model.COMPLETE)
+                                       metadata.get(item, 'rw') is True, None, False, model.COMPLETE,
+                                       subpath=metadata.text_of(item, 'subPath') or None)
     problems.extend(_writes_left(root, ident))
     return tuple(found[place] for place in sorted(found)), problems
 
@@ -225,8 +241,8 @@ def _volume_mount(readers: Readers, name: str, place: str, rw: bool, problems: L
     return model.Mount('volume', name, source, volume.path, place, rw, volume.driver, volume.anonymous, volume.status)
 
 
-def _overlay_mount(root: GraphRoot, item: Any, found: Dict[str, model.Mount], problems: List[model.Problem]) -> None:
-    """`:O`: the host's folder, below a layer that lives until the container stops."""
+def _overlay_mount(root: GraphRoot, ident: str, item: Any, found: Dict[str, model.Mount], problems: List[model.Problem]) -> None:
+    """`:O`: the host's folder, below a layer that lives until the container stops, or that the user keeps (`upperdir=`)."""
     place, source = metadata.text_of(item, 'dest'), metadata.text_of(item, 'source')
     if not place:
         return
@@ -234,6 +250,12 @@ def _overlay_mount(root: GraphRoot, item: Any, found: Dict[str, model.Mount], pr
     if note is not None:
         problems.append(note)
     found[place] = model.Mount('bind', None, source, path, place, False, None, False, status, 'O')
+    for option in metadata.list_of(item, 'options'):
+        kept = option[len(UPPER):] if isinstance(option, str) and option.startswith(UPPER) else ''
+        upper = bind_path(kept, root.disk, root.candidate.recorded, root.candidate.path, lambda: _writable_places(root))[0] if kept else None
+        if upper is not None and safeio.is_folder(upper):
+            problems.append(problem('MOUNT_WRITES_LEFT', ident[:12], 'What container %s wrote to %s lies in %s, which the user chose (upperdir), and is not '
+                                    'rescued.' % (ident[:12], place, wording.text(upper)), 'Copy that folder.'))
 
 
 def _writable_places(root: GraphRoot) -> List[bytes]:
@@ -264,7 +286,6 @@ def _log(root: GraphRoot, store: 'Optional[Store]', ident: str, config: Dict[str
 
 def _log_elsewhere(root: GraphRoot, recorded: str) -> Tuple[Tuple[bytes, ...], int]:
     """A log at a place that the user chose (`--log-opt path=`)."""
-    from ...disk import safeio
     try:
         path = root.disk.resolve(os.fsencode(recorded))
         with safeio.Dir.root(os.path.dirname(path)) as folder:

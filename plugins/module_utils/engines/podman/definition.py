@@ -209,7 +209,8 @@ def _requests(config: Dict[str, Any], spec: Dict[str, Any]) -> Iterator[MountReq
             yield MountRequest('volume', as_str(item.get('dest')), as_str(item.get('volumeName')),
                                read_only='ro' in strings(item.get('options')), subpath=as_str(item.get('SubPath')))
     for item in map(as_dict, as_list(config.get('ctrImageVolumes'))):
-        yield MountRequest('image', as_str(item.get('dest')), as_str(item.get('source')), read_only=item.get('rw') is not True)
+        yield MountRequest('image', as_str(item.get('dest')), as_str(item.get('source')), read_only=item.get('rw') is not True,
+                           subpath=as_str(item.get('subPath')).lstrip('/'))     # Docker wants it relative
 
 
 # -- limits, security ---------------------------------------------------------------------------------------------------
@@ -233,7 +234,9 @@ def _resources(config: Dict[str, Any], spec: Dict[str, Any]) -> Resources:
 def _security(config: Dict[str, Any], spec: Dict[str, Any]) -> Security:
     process, privileged = as_dict(spec.get('process')), config.get('privileged') is True
     have = set(strings(as_dict(process.get('capabilities')).get('bounding')))
-    peers = dict((kind, SHARES + config[key]) for kind, key in NAMESPACES if names.is_id(config.get(key)))
+    made = [as_str(as_dict(item).get('type')) for item in as_list(as_dict(spec.get('linux')).get('namespaces'))]
+    peers: Dict[str, Any] = dict((kind, SHARES + config[key] if names.is_id(config.get(key)) else 'host') for kind, key in NAMESPACES
+                                 if names.is_id(config.get(key)) or made and kind not in made)      # the runtime leaves it in the host's
     options = ['no-new-privileges'] if process.get('noNewPrivileges') is True else []
     return Security(
         privileged=privileged, read_only=as_dict(spec.get('root')).get('readonly') is True,

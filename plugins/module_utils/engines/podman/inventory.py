@@ -107,9 +107,11 @@ class PodmanRoot(api.Root):
 
     def changes(self, container: model.Container) -> Iterator[Any]:
         """As `podman diff`: a walk of the writable layer where the kernel mounts overlay plainly, else two views compared."""
+        if container.stack is None:
+            return super(PodmanRoot, self).changes(container)
         if container.driver == 'overlay' and not self._root.mount_program and not self._metacopy():
-            return changes.visible(changes.of_upper(container.stack))
-        return changes.visible(super(PodmanRoot, self).changes(container))
+            return changes.visible(changes.of_upper(container.stack, self._root.disk))
+        return changes.visible(changes.of_views(container.stack))
 
     def _metacopy(self) -> bool:
         options = [value for key, value in self._root.candidate.settings.items() if key.endswith('mountopt') and isinstance(value, str)]

@@ -11,10 +11,4 @@ def map_of(disk: Any, candidate: Candidate) -> Optional[idmap.IdMap]:
     if not candidate.rootless:
         return None
     st = safeio.lstat(candidate.path)
-    texts = []
-    for path in (b'/etc/subuid', b'/etc/subgid'):
-        try:
-            texts.append(disk.read(path, 1 << 20))
-        except OSError:
-            texts.append(b'')
-    return idmap.from_rootless(st.st_uid, st.st_gid, candidate.user, *texts)
+    return idmap.from_rootless(st.st_uid, st.st_gid, candidate.user, *disk.subids())
