@@ -81,9 +81,9 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.values import as_dict, as_list, as_str
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show, text
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
@@ -98,7 +98,7 @@ LONGEST = 120
 def of_root(params: dict[str, Any]) -> list[dict[str, Any]]:
     """[variables of a container (plain JSON types)] of a dead host. LifeboatError."""
     from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather
-    with shared.open_host(params) as host:
+    with registry.host_of(params) as host:
         facts = gather.gather(host, gather.Options(gather_subset=['containers']))
     if not facts['containers']:
         worst = [item for item in facts['problems'] if item['severity'] == 'critical'] or [

@@ -67,9 +67,9 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import objects
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import quantities
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.plaindata import plain
@@ -116,7 +116,7 @@ class LookupModule(LookupBase):
         found = []
         try:
             most = quantities.size(plain(self.get_option('max_size')))
-            with shared.open_host(params) as host:
+            with registry.host_of(params) as host:
                 for term in plain(list(terms)):
                     found.append(self._shown(term, content(host, term, most)))
         except (LifeboatError, ValueError) as exc:

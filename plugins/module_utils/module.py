@@ -1,14 +1,11 @@
-"""The one file of module_utils that knows AnsibleModule: shared arguments, and errors turned into sentences."""
-import os
+"""The one file of module_utils that knows AnsibleModule: shared arguments, and errors turned into sentences. It imports no engine: whatever it
+imports is sent to a node with every module, also with one that reads bundles only."""
 import traceback
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict
 
 from .disk import metadata
 from .disk.errors import LifeboatError
 from .formats import wording
-
-if TYPE_CHECKING:
-    from .engines.registry import Host
 
 SOURCE_ARGUMENTS = dict(
     host_root=dict(type='path', default='/'),
@@ -67,11 +64,3 @@ def sentence(text: str) -> str:
     text = text.strip()
     return (text[:1].upper() if text[:1].islower() and not text.startswith(('dest', 'data_roots', 'host_root', 'include'))
             else text[:1]) + text[1:] + ('' if text.endswith('.') else '.')
-
-
-def open_host(params: Mapping[str, Any]) -> 'Host':
-    """engines.registry.Host of a module's shared arguments."""
-    from .engines import registry
-    root = params['containerd_root']
-    return registry.open_host(os.fsencode(params['host_root']), [os.fsencode(path) for path in params['data_roots']],
-                              os.fsencode(root) if root else None, params.get('engines') or ('all',))

@@ -219,6 +219,7 @@ options:
       - A private key of ssh on the controller, or the public one if an agent has the private one. C(SHA256SUMS) of each bundle is signed with
         it on the controller, and a custody record (C(custody.json), who rescued what, when, from which device, with which code) as well.
         C(allowed_signers) of M(lifeboat.docker.docker_bundle_info) verifies both. Nothing of the key comes to the host.
+      - A bundle with good signatures of this key is left as it is. With those of another key the task fails, and they stay.
       - Needs O(store_on=controller), and C(ssh-keygen) of OpenSSH 8.2 or newer on the controller.
     type: str
     version_added: 2.0.0
@@ -387,6 +388,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import plan
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass, run
 
 
@@ -402,7 +404,7 @@ def rescue(module: AnsibleModule) -> Dict[str, Any]:
         raise shared.LifeboatError('store_on: controller works through the action plugin of this module only. Call it '
                                    'as lifeboat.docker.docker_data_rescue in a task')
     ioclass.apply(params['io_class'])
-    with shared.open_host(params) as host:
+    with registry.host_of(params) as host:
         result = run.rescue(host, run.request_of(params, module.check_mode))
     why = run.verdict(result, params['fail_on'])
     return dict(result, failed=True, msg=why) if why else result

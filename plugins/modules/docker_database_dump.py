@@ -159,6 +159,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 
 
 def dump(module: AnsibleModule) -> Dict[str, Any]:
@@ -173,7 +174,7 @@ def dump(module: AnsibleModule) -> Dict[str, Any]:
     if given['from'] == 'bundle':
         result = run.dump_bundles(request)
     else:
-        with shared.open_host(given) as host:
+        with registry.host_of(given) as host:
             result = run.dump(host, request)
     if not any(item['status'] in ('complete', 'partial') for item in result['dumps']):
         first = result['dumps'][0]

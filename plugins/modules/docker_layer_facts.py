@@ -259,6 +259,7 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.facts import gather as facts
 
 
@@ -273,7 +274,7 @@ def gather(module: AnsibleModule) -> Dict[str, Any]:
     if params['io_class'] != 'normal':
         from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import ioclass
         ioclass.apply(params['io_class'])
-    with shared.open_host(params) as host:
+    with registry.host_of(params) as host:
         return dict(changed=False, ansible_facts=dict(docker_layers=facts.gather(host, options)))
 
 

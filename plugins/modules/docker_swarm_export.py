@@ -92,6 +92,7 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.swarm import export as swarm
 
 
@@ -100,7 +101,7 @@ def export(module: AnsibleModule) -> Dict[str, Any]:
     os.umask(0o077)
     request = swarm.Request(dest=os.path.abspath(os.fsencode(given['dest'])), host_name=given['host_name'], include=tuple(given['include']),
                             unlock_key=given['unlock_key'] or '', check_mode=module.check_mode)
-    with shared.open_host(given) as host:
+    with registry.host_of(given) as host:
         return swarm.export(host, request)
 
 

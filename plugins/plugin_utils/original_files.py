@@ -21,6 +21,7 @@ ROLES = ('compose file', 'env file', 'Dockerfile', 'secret', 'config')
 CONFIDENTIAL = '0600'
 MOST = 2000
 MOST_NAMED = 500
+NAMED = 5                               # in a sentence
 
 
 class Unfit(ValueError):
@@ -29,7 +30,8 @@ class Unfit(ValueError):
 
 def projects(document: Any, wanted: list[str]) -> dict[str, Any]:
     """`projects`: of each one its `name`, `folder`, `files` (`src` in the bundle, `path` on the host, `mode`, `sha256`) and `argv` (what follows
-    `docker compose`); `refused`: sentences on those that are not put back; `unknown`: names of WANTED that the document does not have.
+    `docker compose`); `refused`: sentences on those that are not put back; `unknown`: names of WANTED that the document does not have; `notes`:
+    sentences on what Compose does not bring back.
     WANTED: names of projects; all that have containers, if there are none."""
     found: list[dict[str, Any]] = []
     refused: list[str] = []
@@ -46,7 +48,20 @@ def projects(document: Any, wanted: list[str]) -> dict[str, Any]:
             found.append(_project(entry, name, files))
         except Unfit as exc:
             refused.append(f'The files of the project {show(name)[:80]} are not put back: {exc}.')
-    return {'projects': found, 'refused': refused, 'unknown': [show(name) for name in wanted if name not in seen]}
+    return {'projects': found, 'refused': refused, 'unknown': [show(name) for name in wanted if name not in seen],
+            'notes': _notes(document, {one['name'] for one in found})}
+
+
+def _notes(document: Any, names: set[str]) -> list[str]:
+    """Sentences on what Compose does not connect: it gives a new container new anonymous volumes, which are empty."""
+    places = [f'{show(container.get("name"))[:80]} at {show(mount.get("target"))[:200]}'
+              for container in map(as_dict, as_list(as_dict(document).get('containers'))[:MOST]) if as_str(container.get('project')) in names
+              for mount in map(as_dict, as_list(container.get('mounts'))[:MOST]) if mount.get('type') == 'volume' and not mount.get('source')]
+    if not places:
+        return []
+    more = f' and {len(places) - NAMED} more' if len(places) > NAMED else ''
+    return [f'Anonymous volumes come back under names of their own, and Compose gives its containers new, empty ones: {", ".join(places[:NAMED])}{more}. '
+            'If their data matter, name these volumes in the compose file.']
 
 
 def _project(entry: dict[str, Any], name: str, files: list[dict[str, Any]]) -> dict[str, Any]:

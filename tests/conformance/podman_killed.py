@@ -17,7 +17,7 @@ STAMP = re.compile(rb'(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.)(\d+)(Z|\+00:00) ')
 class KilledPodman(subject.Subject):
     """The truth is what Podman said while it lived: inspect, diff, export, logs, volume inspect, image inspect."""
 
-    # fuse-overlayfs lets nobody but its user look into a mount, so what it shows is not written down yet
+    # what fuse-overlayfs shows of hard links while it is mounted is not what it shows after that: see test_podman_random_contents.py
     KINDS = tuple(kind for kind in podman.KINDS if kind != 'podman-fuse')
     ROLES = {'web': 'shop-web-1', 'db': 'shop-db-1'}
     secret = podman.SECRET

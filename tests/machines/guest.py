@@ -35,7 +35,7 @@ KERNEL = 'linux-image-cloud-amd64'
 # in this order: each needs those before it
 EARLY = ('virtio_ring', 'virtio', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci', 'virtio_blk')
 ROOT_SIZE = 3 << 30
-BOOT_SECONDS = 300                      # of a machine that is busy with other things
+BOOT_SECONDS = 400                      # of a machine that is busy with other things
 READY = 'guest: ready'
 
 INIT_EARLY = '''#!/bin/busybox sh

@@ -13,9 +13,10 @@ ACKNOWLEDGED = re.compile(r'^ack (c\d) (layer|volume) (\d+) \1\2\3$')
 REMOVED = re.compile(r'^gone (\S+) \1$')
 CREATED = re.compile(r'^made (\S+) ([0-9a-f]{64}) \1$')
 
+# at its first start it stands still until it is told to go on; process 1 of a container could not do that
 WRITER = '''#!/bin/sh
 n=0
-mkdir -p /layer
+[ -d /layer/begun ] || { mkdir -p /layer/begun; kill -STOP $$; }
 while :; do
   n=$((n+1))
   for where in layer volume; do
@@ -40,16 +41,15 @@ tar -C /run/image -cf - . | docker import - probe >/dev/null || exit 4
 '''
 # the writers are there and stand still; they write, and dockerd works, when GO is typed
 LOAD = '''
-writers() {{ for p in /proc/[0-9]*; do grep -qsa /writer $p/cmdline && kill -$1 ${{p#/proc/}}; done; }}
 for c in {names}; do
-  id=$(docker run -d --network none --name $c -v vol-$c:/volume --device /dev/ttyS0:/dev/console-of-guest --label com.example.c=$c probe /bin/sh /writer $c) &&
+  id=$(docker run -d --network none --name $c -v vol-$c:/volume --device /dev/ttyS0:/dev/console-of-guest --label com.example.c=$c \\
+    probe /bin/sh -c "/bin/sh /writer $c & wait") &&
   echo "made $c $id $c"
-  writers STOP
 done
 sync
 echo "load: ready"
 while read line </dev/ttyS0; do [ "$line" = go ] && break; done
-writers CONT
+for p in /proc/[0-9]*; do grep -qsa /writer $p/cmdline && kill -CONT ${{p#/proc/}}; done
 n=0
 while :; do
   n=$((n+1))

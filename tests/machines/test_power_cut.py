@@ -108,7 +108,7 @@ def cuts(folder, kept, cache, seed, moments=1, until=None):
             writer = 'c%d' % chance.randrange(1, loads.WRITERS + 1)
             now = loads.acknowledged([line for dummy, line in machine.lines])
             # often soon after the last one, and late as well
-            wanted = int(3 * 25 ** chance.random()) + max(number for container, dummy, number in now if container == writer)
+            wanted = int(3 * 25 ** chance.random()) + max([number for container, dummy, number in now if container == writer] or [0])
             machine.wait(r'^ack %s \w+ %d ' % (writer, wanted), guest.BOOT_SECONDS)
             if until:
                 machine.wait(until, guest.BOOT_SECONDS)

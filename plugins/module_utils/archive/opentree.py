@@ -6,7 +6,7 @@ what is in them, and the mode of the nearest folder above that is still there.
 import contextlib
 import os
 import stat
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from ..disk import fsinfo, processes, safeio
 from ..disk.processes import Held, OpenFile
@@ -17,6 +17,7 @@ from .progress import human
 
 UNNAMED = b'lifeboat-unnamed'           # folder of the files that could not be named
 _MODE = 0o755
+MOST_FOLDERS, EACH = 64 << 20, 200      # bytes of the names of all folders above the files; what one takes beside its name
 
 
 class Changed(NamedTuple):
@@ -27,7 +28,8 @@ class Changed(NamedTuple):
 
 
 class OpenTree(object):
-    """The files of a processes.Held as a tree of archive.trees. `changed` has those that changed while they were read."""
+    """The files of a processes.Held as a tree of archive.trees. `changed` has those that changed while they were read, `unnamed` what the kernel calls
+    those that have no name here."""
 
     def __init__(self, held: Held) -> None:
         self.changed: List[Changed] = []
@@ -36,6 +38,7 @@ class OpenTree(object):
     def hold(self, held: Held) -> None:
         """Be the tree of HELD from now on."""
         self.files = _placed(held.files)
+        self.unnamed = [item.text for path, item in self.files.items() if path.startswith(UNNAMED + b'/')]
         self._folders = _folders(self.files)
 
     @contextlib.contextmanager
@@ -45,8 +48,8 @@ class OpenTree(object):
         yield None, self._entries()
 
     def _entries(self) -> Iterator[Union[Entry, Failure]]:
-        order = [(path.split(b'/'), path) for path in list(self.files) + list(self._folders)]
-        for dummy, path in sorted(order):
+        # as if by their parts, which would take many times the memory: no name has a NUL
+        for path in sorted(list(self.files) + list(self._folders), key=lambda path: path.replace(b'/', b'\0')):
             item = self.files.get(path)
             if item is None:
                 yield Entry(path, self._folders[path], NOWHERE, os.path.basename(path), self)
@@ -104,17 +107,14 @@ def still_open(container: model.Container, pid: int, words: Sequence[str]) -> Li
 
 
 def _placed(files: Tuple[OpenFile, ...]) -> Dict[bytes, OpenFile]:
-    """{path in the archive: file}. The newest of several with one name gets it, and a name that is also a folder's is given to none."""
-    folders = set()
-    for item in files:
-        folder = os.path.dirname(item.path or b'')
-        while folder:
-            folders.add(folder)
-            folder = os.path.dirname(folder)
+    """{path in the archive: file}. The newest of several with one name gets it, and a name that is also a folder's is given to none. Those whose
+    folders would fill the memory have no name: a container can make a thousand files that lie in two thousand folders each."""
+    ordered = sorted(files, key=lambda item: (-item.st.st_mtime_ns, -item.st.st_ino, item.text))
+    folders, nameless = _above(ordered)
     found: Dict[bytes, OpenFile] = {}
-    for item in sorted(files, key=lambda item: (-item.st.st_mtime_ns, -item.st.st_ino, item.text)):
+    for item in ordered:
         path = item.path
-        if path is None or path.split(b'/')[0] == UNNAMED:
+        if path is None or item.fd in nameless or path.split(b'/')[0] == UNNAMED:
             path = b'%b/%d' % (UNNAMED, item.st.st_ino)
         elif path in found or path in folders:
             folder, name = os.path.split(path)
@@ -123,6 +123,25 @@ def _placed(files: Tuple[OpenFile, ...]) -> Dict[bytes, OpenFile]:
             path += b'-'
         found[path] = item
     return found
+
+
+def _above(files: Sequence[OpenFile]) -> Tuple[Set[bytes], Set[int]]:
+    """(the folders above FILES, descriptors of those for whose folders there is no room)."""
+    folders: Set[bytes] = set()
+    nameless = set()
+    left = MOST_FOLDERS
+    for item in files:
+        folder, new = os.path.dirname(item.path or b''), []
+        while folder and folder not in folders:
+            new.append(folder)
+            folder = os.path.dirname(folder)
+        size = sum(len(each) + EACH for each in new)
+        if size > left:
+            nameless.add(item.fd)
+            continue
+        left -= size
+        folders.update(new)
+    return folders, nameless
 
 
 def _folders(files: Dict[bytes, OpenFile]) -> Dict[bytes, os.stat_result]:

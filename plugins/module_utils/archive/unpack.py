@@ -26,6 +26,7 @@ ROOM = 64 << 20                         # bytes and numbers of files that are le
 ROOM_FILES = 1000
 LOOK_BYTES = 64 << 20                   # how often the room is looked at
 LOOK_MEMBERS = 4096
+Names = Tuple[bytes, ...]
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Belong to the old host: labels of its policy, signatures with its keys.
@@ -44,6 +45,7 @@ class Unpacked(NamedTuple):
     notes_total: int
     telling: bool = False               # a name or a beginning that databases have was among them
     root: bool = True                   # the archive has the folder itself; otherwise it is of a single file
+    implied: Names = ()                 # folders that were made although no member names them (PARENTS of unpack)
 
 
 class Scan(NamedTuple):
@@ -178,7 +180,8 @@ def unpack(stream: 'Readable', folder: Union[bytes, int], what: str = 'the archi
     finally:
         os.umask(before)
         job.close()
-    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total, job.telling, job.root_seen)
+    return Unpacked(job.reader.members, job.files, job.bytes, tuple(job.notes), job.notes_total, job.telling, job.root_seen,
+                    tuple(sorted(job.implied)))
 
 
 class _Job(object):

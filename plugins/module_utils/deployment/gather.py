@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..disk.host import HostRoot
+from ..formats import variables
 from ..formats.wording import path_fields, show
 from ..records import model as records
 from ..records.codes import problem
@@ -158,7 +159,10 @@ def _take(collection: Collection, stack: Stack, containers: List[runs.Ran], othe
     if not stack.compose:
         return None, None
     if stack.env and stack.kind != 'compose':
-        lines = ''.join("%s='%s'\n" % (name, value.replace("'", "\\'")) for name, value in sorted(stack.env.items()))
+        lines = ''.join('%s=%s\n' % (name, variables.quoted(value)) for name, value in sorted(stack.env.items()) if variables.is_name(name))
+        for name in sorted(stack.env):
+            if not variables.is_name(name):
+                collection.leave(Left(show(name)[:200], REFUSED, 'it is no name of a variable', by))
         made = collection.make('%s-%s' % (stack.kind, stack.name), lines.encode('utf-8', 'surrogateescape'), ENV_FILE, by)
     project = Reader(collection, stack).project()
     return comparison.compare(project, containers, whole, others) if containers else None, made

@@ -1,5 +1,6 @@
 """The engines that can be read, and a host's disk opened with them. This is the only list of engines."""
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+import os
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..disk import metadata
 from ..disk.errors import LifeboatError
@@ -120,6 +121,13 @@ def open_host(host_root: bytes = b'/', data_roots: Sequence[bytes] = (), contain
               engines: Sequence[str] = (ALL,)) -> Host:
     """The Host for the options of the same names; see there."""
     return Host(host_root, data_roots, containerd_root, engines)
+
+
+def host_of(options: Mapping[str, Any]) -> Host:
+    """Host of the OPTIONS host_root, data_roots, containerd_root and engines, as the modules have them."""
+    root = options['containerd_root']
+    return open_host(os.fsencode(options['host_root']), [os.fsencode(path) for path in options['data_roots']],
+                     os.fsencode(root) if root else None, options.get('engines') or (ALL,))
 
 
 def _shared(disk: HostRoot, modules: List[Any], given: Given) -> List[Tuple[Any, Given]]:

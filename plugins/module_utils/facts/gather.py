@@ -322,8 +322,9 @@ def _image_volumes(record: model.Container) -> List[str]:
 
 
 def _trees(host: 'Host', options: Options) -> 'Optional[Trees]':
-    """What is to be walked, still empty; None if neither usage nor databases are wanted."""
-    if not options.subsets & {'usage', 'databases'}:
+    """What is to be walked, still empty; None if neither usage nor databases are wanted, or if there is nothing: most hosts of a fleet have no
+    engine, and what looks into trees takes a while to load. Options that only it can judge are judged all the same."""
+    if not options.subsets & {'usage', 'databases'} or not (host.roots or options.noise or options.state_path):
         return None
     from ..usage.trees import Trees
     try:

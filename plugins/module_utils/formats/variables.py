@@ -159,6 +159,20 @@ def env_file(raw: bytes, lookup: Lookup = nothing_set) -> Optional[EnvFile]:
     return EnvFile(values, tuple(inherited))
 
 
+def is_name(name: str) -> bool:
+    """Can NAME stand in an env file?"""
+    match = _KEY.match(name)
+    return match is not None and match.group(1) == name
+
+
+def quoted(value: str) -> str:
+    """VALUE as an env file has it, so that Compose reads just that."""
+    if '\\' not in value:
+        return "'%s'" % value.replace("'", "\\'")
+    # in single quotes one at the end, or before a quote, would be an escape
+    return '"%s"' % re.sub(r'(["$\\])', r'\\\1', value)
+
+
 def _value(text: str, at: int, known: Lookup, room: Room) -> Tuple[Optional[Text], int]:
     """(the value that begins at AT, start of the next line); None for a quote that is not closed."""
     end = text.find('\n', at)

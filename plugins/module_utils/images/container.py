@@ -447,7 +447,7 @@ class _Work(object):
                     name, layer.message), imagecodes.pull(self.image)))
             elif layer.method == layerdata.REBUILT and not layer.exact:
                 files = imagecodes.some([wording.text(item) for item in layer.damaged], layer.damaged_total)
-                why = layer.message or ('Docker kept no record of its exact form' if layer.layer.blob_digest is None else
+                why = layer.message or ('the engine kept no record of its exact form' if layer.layer.blob_digest is None else
                                         'containerd kept no blob of it')
                 self.problems.append(imagecodes.problem(
                     'IMAGE_LAYER_REBUILT', self.who, '%s could not be restored byte by byte: %s%s. It was made anew from its '

@@ -16,10 +16,14 @@ from .shell import comment, words
 LISTS = (('CapAdd', 'AddCapability'), ('CapDrop', 'DropCapability'), ('Dns', 'DNS'), ('DnsOptions', 'DNSOption'), ('DnsSearch', 'DNSSearch'),
          ('ExtraHosts', 'AddHost'), ('GroupAdd', 'GroupAdd'), ('Binds', 'Volume'))
 TEXTS = (('Hostname', 'HostName'), ('User', 'User'), ('WorkingDir', 'WorkingDir'), ('StopSignal', 'StopSignal'))
-# flags of podman run that Quadlet has no key for
-ARGUMENTS = (('Memory', '--memory'), ('MemoryReservation', '--memory-reservation'), ('MemorySwap', '--memory-swap'), ('CpuShares', '--cpu-shares'),
-             ('CpuPeriod', '--cpu-period'), ('CpuQuota', '--cpu-quota'), ('PidsLimit', '--pids-limit'), ('CpusetCpus', '--cpuset-cpus'),
-             ('IpcMode', '--ipc'), ('PidMode', '--pid'), ('UTSMode', '--uts'))
+# flags of run.options() that the unit has keys for, or says in another way, and those that podman run does not know
+KEYS = frozenset((
+    '--name', '--hostname', '--user', '--workdir', '--stop-signal', '--entrypoint', '--env', '--env-file', '--label', '--cap-add', '--cap-drop', '--dns',
+    '--dns-option', '--dns-search', '--add-host', '--group-add', '--volume', '--tmpfs', '--mount', '--publish', '--network', '--network-alias', '--ip', '--ip6',
+    '--mac-address', '--read-only', '--restart', '--rm'))
+NOT_PODMAN = frozenset(('--link', '--link-local-ip', '--storage-opt', '--volume-driver', '--runtime', '--domainname'))
+# of Network=NAME:KEY=VALUE
+ENDPOINT = {'--ip': 'ip', '--ip6': 'ip6', '--mac-address': 'mac', '--network-alias': 'alias'}
 UNIT = re.compile(r'[^A-Za-z0-9_.-]+')
 
 
@@ -71,29 +75,46 @@ def _container(definition: Definition, body: Dict[str, Any]) -> Iterator[Tuple[s
             yield unit, value(item)
     for place, mode in sorted(as_dict(host.get('Tmpfs')).items()):
         yield 'Tmpfs', value(place + (':' + as_str(mode) if as_str(mode) else ''))
-    for flag in map(run.mount_flag, as_list(host.get('Mounts'))):
-        if flag:
-            yield 'Mount', value(','.join(part for part in flag.split(',') if part != 'volume-nocopy'))
+    for mount in map(as_dict, as_list(host.get('Mounts'))):
+        yield 'Mount', value(_mount(mount))
     for port in run.published(host):
         yield 'PublishPort', value(port)
     for network in _networks(body, host):
         yield 'Network', value(network)
     if host.get('ReadonlyRootfs') is True:
         yield 'ReadOnly', 'true'
-    for item in _arguments(host):
+    for item in _arguments(definition, body):
         yield 'PodmanArgs', word(item)
+
+
+def _mount(mount: Dict[str, Any]) -> str:
+    """The value of --mount as podman run takes it: it names other options for an image, whose part is an absolute path."""
+    image = mount.get('Type') == 'image'
+    plain = dict(mount, ReadOnly=False, ImageOptions=None) if image else mount
+    fields = [part for part in run.mount_flag(plain).split(',') if part != 'volume-nocopy']
+    if image and mount.get('ReadOnly') is not True:
+        fields.append('rw=true')
+    part = as_str(as_dict(mount.get('ImageOptions')).get('Subpath')) if image else ''
+    return ','.join(fields + (['subpath=/' + part] if part else []))
 
 
 def _networks(body: Dict[str, Any], host: Dict[str, Any]) -> List[str]:
     mode = as_str(host.get('NetworkMode'))
-    return [mode] if mode else list(as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig')))
-
-
-def _arguments(host: Dict[str, Any]) -> List[str]:
-    found = ['%s=%s' % (flag, host[key]) for key, flag in ARGUMENTS if host.get(key) not in (None, 0, '', False)]
-    if host.get('Privileged') is True:
-        found.append('--privileged')
+    if mode:
+        return [mode]
+    found = []
+    for name, endpoint in as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig')).items():
+        flags = run.connect_flags(as_dict(endpoint), first=True)
+        options = ['%s=%s' % (ENDPOINT[flag], text_) for flag, text_ in zip(flags[::2], flags[1::2]) if flag in ENDPOINT]
+        found.append(name + (':' + ','.join(options) if options else ''))
     return found
+
+
+def _arguments(definition: Definition, body: Dict[str, Any]) -> Iterator[str]:
+    """Yield what the unit has no key for, as words of podman run: limits, health checks, namespaces, devices ..."""
+    for words_ in run.options(definition, body):
+        if words_[0].partition('=')[0] not in KEYS | NOT_PODMAN:
+            yield '='.join(words_)
 
 
 def value(raw: str) -> str:

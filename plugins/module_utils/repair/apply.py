@@ -157,8 +157,11 @@ def _aside(dummy_top: Tops, fd: int, name: bytes, dummy_step: steps.Step, entry:
 
 
 def _place(dummy_top: Tops, fd: int, name: bytes, step: steps.Step, entry: Dict[str, Any], journal: Journal) -> None:
-    made = journal.name('made', entry['n'])
-    whole.build(os.path.join(journal.path, made), (step.data or b'').decode('ascii'), (step.attributes or {})['donors'])
+    made, like = journal.name('made', entry['n']), b''
+    last = journal.entries[-2] if len(journal.entries) > 1 else {}
+    if last.get('op') == steps.ASIDE and last['path'] == entry['path'] and not last.get('undone'):
+        like = os.path.join(journal.path, journal.name('aside', last['n']))     # what it replaces
+    whole.build(os.path.join(journal.path, made), (step.data or b'').decode('ascii'), (step.attributes or {})['donors'], like)
     os.rename(made, name, src_dir_fd=journal.fd, dst_dir_fd=fd)
     os.fsync(journal.fd)
     os.fsync(fd)

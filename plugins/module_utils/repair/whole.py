@@ -65,15 +65,20 @@ def _hashed(stream: Iterator[bytes], digest: Any) -> Iterator[bytes]:
         yield piece
 
 
-def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
-    """Unpack the layer DIFF_ID of a donor into FOLDER, a new folder in the journal, as overlay has it. LifeboatError if it is not right."""
+def build(folder: bytes, diff_id: str, given: List[bytes], like: bytes = b'') -> None:
+    """Unpack the layer DIFF_ID of a donor into FOLDER, a new folder in the journal, as overlay has it. LifeboatError if it is not right.
+
+    LIKE: the damaged folder that it replaces. Folders that the tar does not name get their owner, mode and time from there.
+    """
+    silent: List[bytes] = []
     why = ['the donor has not got layer %s any more' % diff_id]
 
     def use(stream: Iterator[bytes]) -> bool:
         digest = hashlib.sha256()
         os.mkdir(folder, 0o755)
         try:
-            unpack.unpack(loadfile.Stream(_hashed(stream, digest)), folder, 'the layer', allow_devices=True, owners=True, parents=True)
+            made = unpack.unpack(loadfile.Stream(_hashed(stream, digest)), folder, 'the layer', allow_devices=True, owners=True, parents=True)
+            silent[:] = list(made.implied) + ([] if made.root else [b''])
             if 'sha256:' + digest.hexdigest() == diff_id:
                 return True
         except (tarread.ArchiveError, gunzip.GunzipError) as exc:
@@ -86,9 +91,25 @@ def build(folder: bytes, diff_id: str, given: List[bytes]) -> None:
     donors.search(given, diff_id, whole)
     if whole.left:
         raise LifeboatError('%s; state: reverted undoes what was done before. Then make a new plan' % why[-1])
-    os.chown(folder, 0, 0)
+    if b'' in silent:
+        os.chown(folder, 0, 0)
     _mark(folder)
+    if like:
+        _copy_attributes(like, folder, silent)
     _flush(folder)
+
+
+def _copy_attributes(like: bytes, folder: bytes, paths: List[bytes]) -> None:
+    """Owner, mode and time of the folders PATHS, as they are below LIKE."""
+    for path in paths:
+        try:
+            st = os.lstat(os.path.join(like, path))
+        except OSError:
+            continue
+        if stat.S_ISDIR(st.st_mode):
+            os.chown(os.path.join(folder, path), st.st_uid, st.st_gid)
+            os.chmod(os.path.join(folder, path), stat.S_IMODE(st.st_mode))
+            os.utime(os.path.join(folder, path), ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
 def _flush(top: bytes) -> None:

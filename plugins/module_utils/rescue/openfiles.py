@@ -72,7 +72,7 @@ class Hold(object):
         self.files = held
         if held.files:
             self._tree = OpenTree(held)
-            unnamed = [item.text for item in held.files if item.path is None]
+            unnamed = self._tree.unnamed
             about = {'processes': len(held.processes), 'in_memory': held.in_memory, 'unread': len(held.unread),
                      'unnamed': [wording.show(text) for text in unnamed[:LISTED]]}
             self.items.append(plan.Item(KIND, KIND, KIND, self._tree, archive.TREE, about,

@@ -250,6 +250,7 @@ def main(argv: List[str]) -> None:
 
 def _work(spec: Dict[str, Any], folder: str, writer: spool.Writer, progress: Progress, watch: _Watch) -> Optional[Dict[str, Any]]:
     from .. import module as shared
+    from ..engines import registry
     from ..transport import remote
     from . import ioclass, run
     params, delivery = spec['params'], spec['delivery']
@@ -264,7 +265,7 @@ def _work(spec: Dict[str, Any], folder: str, writer: spool.Writer, progress: Pro
                 lambda number: remote.wait_for(lambda: spool.take_reply(folder, number), lambda: None))
             request = request._replace(inside=store.lies_inside)
             watch.store = store
-        with shared.open_host(params) as host:
+        with registry.host_of(params) as host:
             return run.rescue(host, request, store, progress)
 
     module = _Module(params, spec['check_mode'])

@@ -46,10 +46,10 @@ def fill(seeds):
 def _fill(engine, seed):
     rng = random.Random(seed)
     tags = images_of(seed)
-    layers = [scenario.base_tar()] + [_layer(rng) for dummy in range(rng.randint(1, 3))]
+    layers = [scenario.base_tar()] + [layer(rng) for dummy in range(rng.randint(1, 3))]
     engine.docker('load', stdin=scenario.loadable(layers, tags['loaded']))
-    engine.build(_context(rng, tags['loaded'], False, engine.kind.newer), tags['classic'])
-    engine.build(_context(rng, tags['loaded'], True, engine.kind.newer), tags['kit'], buildkit=True)
+    engine.build(context(rng, tags['loaded'], False, engine.kind.newer), tags['classic'])
+    engine.build(context(rng, tags['loaded'], True, engine.kind.newer), tags['kit'], buildkit=True)
     for how in ('loaded', 'classic', 'kit'):
         _run(engine, rng, how, seed, tags)
     engine.docker('commit', 'chance-%s-%d' % (rng.choice(('loaded', 'classic', 'kit')), seed), tags['commit'])
@@ -65,20 +65,20 @@ def _run(engine, rng, how, seed, tags):
 # -- image layers ------------------------------------------------------------------------------------------------------------
 
 
-def _layer(rng):
+def layer(rng):
     """Bytes of a layer's tar: new files of every sort, deletions and opaque folders of what the base image has."""
-    layer = scenario._Base()  # pylint: disable=protected-access
-    layer.add('opt')
-    layer.add('pristine')
+    made = scenario._Base()  # pylint: disable=protected-access
+    made.add('opt')
+    made.add('pristine')
     for name in rng.sample(wild.PRISTINE_FILES, min(3, len(wild.PRISTINE_FILES))):
-        layer.add('pristine/.wh.' + name, b'')
+        made.add('pristine/.wh.' + name, b'')
     folder = rng.choice(wild.PRISTINE_DIRS)
-    layer.add('pristine/' + folder, mode=rng.choice((0o755, 0o700)))
-    layer.add('pristine/%s/.wh..wh..opq' % folder, b'')
-    layer.add('pristine/%s/mine' % folder, b'mine')
+    made.add('pristine/' + folder, mode=rng.choice((0o755, 0o700)))
+    made.add('pristine/%s/.wh..wh..opq' % folder, b'')
+    made.add('pristine/%s/mine' % folder, b'mine')
     top = 'opt/layer-%d' % rng.randrange(1 << 20)
-    _tree(rng, layer, top)
-    return layer.finish()
+    _tree(rng, made, top)
+    return made.finish()
 
 
 def _tree(rng, tar, top):
@@ -110,7 +110,7 @@ def _tree(rng, tar, top):
             tar.add(name, kind=tarfile.FIFOTYPE, mode=0o622)
 
 
-def _context(rng, base, kit, newer):
+def context(rng, base, kit, newer):
     """Bytes of a build context whose Dockerfile uses every form that its builder knows."""
     tar = scenario._Base()  # pylint: disable=protected-access
     for name in PLAIN:

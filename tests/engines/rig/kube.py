@@ -20,6 +20,7 @@ from .common import need_root, not_installed
 from .engine import scratch_parent
 
 KINDS = ('kube-containerd', 'kube-nerdctl')
+SHARED = 'kube-shared'                  # both on one containerd
 WAIT = 120                              # seconds; it takes about 10
 SECRET = 'kub3-s3cret-value'
 SOCKET = '/run/containerd/containerd.sock'
@@ -196,9 +197,9 @@ def scene():
         subprocess.Popen(['containerd'], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     wait_for(lambda: os.path.exists(SOCKET) and subprocess.run(['ctr', 'version'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                                                check=False).returncode == 0)
-    namespaces = {'kube-containerd': kubernetes, 'kube-nerdctl': nerdctl}[kind](scratch, truth)
+    fillers = {'kube-containerd': (kubernetes,), 'kube-nerdctl': (nerdctl,), SHARED: (kubernetes, nerdctl)}[kind]
     said = {}
-    for namespace, ident, name in namespaces:
+    for namespace, ident, name in [item for filler in fillers for item in filler(scratch, truth)]:
         said[name] = {'info': json.loads(ctr('containers', 'info', ident, namespace=namespace)),
                       'mounts': ctr('snapshots', 'mounts', '/mnt', ident, namespace=namespace).decode()}
         with open(truth + 'diff-%s.tar' % name.replace('/', '_'), 'wb') as out:

@@ -44,19 +44,12 @@ class DeadHost:
 
 
 @contextlib.contextmanager
-def alive(dead, script, env, seconds, also=()):
-    """In here the shell's SCRIPT for DEAD has made truth/ready, and goes on; it is killed afterwards. Gives the process that is its ancestor.
-    RigError if it is not ready after SECONDS: with the end of what it said, and of the files ALSO of the scratch folder."""
-    log = os.path.join(dead.scratch, 'log')
-    with open(log, 'wb') as out:
+def begun(dead, script, env, seconds):
+    """The process that is the ancestor of the shell's SCRIPT for DEAD; killed at the end, and everything that it began (SECONDS at most)."""
+    with open(os.path.join(dead.scratch, 'log'), 'wb') as out:
         process = subprocess.Popen(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c', script], env=env,
                                    stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    until = time.monotonic() + seconds
     try:
-        while not os.path.exists(dead.truth('ready')):
-            if process.poll() is not None or time.monotonic() > until:
-                raise RigError('the scenario of %s ended: %s' % (dead.kind, _last_words(log, *[os.path.join(dead.scratch, name) for name in also])))
-            time.sleep(0.05)
         yield process
     finally:
         left = procs.descendants(process.pid)
@@ -64,6 +57,19 @@ def alive(dead, script, env, seconds, also=()):
         until = time.monotonic() + seconds
         while any(map(procs.alive, left)) and time.monotonic() < until:     # they go after the first one, some with a delay
             time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def alive(dead, script, env, seconds, also=()):
+    """The same, and in here SCRIPT has made truth/ready, and goes on. RigError if it is not ready after SECONDS: with the end of what it said, and
+    of the files ALSO of the scratch folder."""
+    until = time.monotonic() + seconds
+    with begun(dead, script, env, seconds) as process:
+        while not os.path.exists(dead.truth('ready')):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RigError('the scenario of %s ended: %s' % (dead.kind, last_words(dead, also)))
+            time.sleep(0.05)
+        yield process
 
 
 def first_process(process):
@@ -82,9 +88,10 @@ def end(process):
     process.wait()
 
 
-def _last_words(*paths):
+def last_words(dead, also=()):
+    """What the scenario of DEAD printed last, and the end of the files ALSO of its scratch folder."""
     found = b''
-    for path in paths:
+    for path in [os.path.join(dead.scratch, name) for name in ('log',) + tuple(also)]:
         if os.path.exists(path):
             with open(path, 'rb') as said:
                 found += said.read()[-2000:] + b'\n'

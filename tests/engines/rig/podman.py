@@ -63,6 +63,7 @@ if [ "$KIND" = podman-root ]; then
 fi
 i=0; while [ ! -e "$(p volume inspect web-data --format '{{.Mountpoint}}')/ready" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done
 i=0; until p logs shop-web-1 2>/dev/null | grep -qx done || [ $i -ge 100 ]; do sleep 0.1; i=$((i+1)); done
+# MORE
 p version --format json >"$TRUTH/version.json"
 p ps --all --external --no-trunc --format json >"$TRUTH/ps.json"
 for name in $(p ps --all --format '{{.Names}}'); do
@@ -121,10 +122,7 @@ class DeadPodman(oneshell.DeadHost):
 def build(kind, scenario=SCENARIO, files=(), pause=0, more=None):
     """The DeadPodman of a kind: started, filled, asked, killed. SCENARIO: what its shell does; it has FILES {name: path} in $SCRATCH and the
     variables MORE, makes $TRUTH/ready, and is killed PAUSE seconds later."""
-    need_root()
-    for program in ('podman', 'crun', 'conmon', 'busybox', 'setpriv') + (('newuidmap',) if 'root' not in kind.split('-') else ()):
-        if shutil.which(program) is None:
-            raise not_installed(program)
+    need(kind)
     scratch = tempfile.mkdtemp(prefix='lb-podman-', dir=scratch_parent())
     os.chmod(scratch, 0o755)
     dead = DeadPodman(kind, scratch)
@@ -138,6 +136,14 @@ def build(kind, scenario=SCENARIO, files=(), pause=0, more=None):
         dead.close()
         raise
     return dead
+
+
+def need(kind):
+    """NotHere where a Podman of this KIND cannot run."""
+    need_root()
+    for program in ('podman', 'crun', 'conmon', 'busybox', 'setpriv') + (('newuidmap',) if 'root' not in kind.split('-') else ()):
+        if shutil.which(program) is None:
+            raise not_installed(program)
 
 
 def on_a_new_host(script):
@@ -154,9 +160,14 @@ def on_a_new_host(script):
 
 
 def _environment(dead, script):
+    """Variables of OUTER for SCRIPT."""
     return dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, TRUTH=dead.truth(''),
                 KIND=dead.kind, SECRET=SECRET, SCENARIO=script, AS=USER if dead.rootless else 'root', RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8',
-                OPTIONS='', TREE=os.environ.get('LIFEBOAT_PODMAN_TREE', ''))
+                OPTIONS='', TREE=_tree())
+
+
+def _tree():
+    return os.environ.get('LIFEBOAT_PODMAN_TREE', '')
 
 
 def _write(path, text, mode=0o644):
@@ -167,13 +178,15 @@ def _write(path, text, mode=0o644):
 
 
 def _lay_out(dead):
-    """The files of a host that has not run yet."""
+    """Write the files of a host that has not run yet."""
     host = dead.host_root
     driver = 'vfs' if dead.kind == 'podman-vfs' else 'overlay'
     options = '\n[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n' if dead.kind == 'podman-fuse' else ''
     _write(host + '/etc/containers/storage.conf', '[storage]\ndriver = "%s"\ngraphroot = "/var/lib/containers/storage"\n'
            'runroot = "/run/containers/storage"\n%s' % (driver, options))
-    _write(host + '/etc/containers/containers.conf', CONTAINERS_CONF)
+    # Podman 5 asks for more than a root without CAP_SYS_RESOURCE may have
+    _write(host + '/etc/containers/containers.conf', CONTAINERS_CONF.replace('[containers]\n', '[containers]\ndefault_ulimits = ["nofile=1024:1024", '
+                                                                             '"nproc=4096:4096"]\n') if _tree() else CONTAINERS_CONF)
     _write(host + '/etc/containers/policy.json', '{"default": [{"type": "insecureAcceptAnything"}]}')
     _write(host + '/etc/containers/registries.conf', 'unqualified-search-registries = []\n')
     _write(host + '/etc/passwd', 'root:x:0:0:root:/root:/bin/bash\n%s:x:%d:%d::/home/%s:/bin/bash\n' % (USER, UID, UID, USER))
@@ -208,6 +221,11 @@ def _base(path):
             archive.add(top, '.')
 
 
+def with_more(lines):
+    """The usual scenario, which runs LINES of a shell before Podman is asked."""
+    return SCENARIO.replace('\n# MORE\n', '\n%s\n' % lines)
+
+
 def _live(dead, env, pause):
     with oneshell.alive(dead, OUTER, env, WAIT) as process:
         _merged(dead, process.pid)
@@ -215,7 +233,10 @@ def _live(dead, env, pause):
 
 
 def _merged(dead, ancestor):
-    """Write the listing of the file system of each running container, without what is mounted in it."""
+    """Write the listing of the file system of each running container, without what is mounted in it; not with fuse-overlayfs, which lets
+    nobody but its user look into a mount (podmanwild.py looks from inside)."""
+    if dead.kind == 'podman-fuse':
+        return
     for name in os.listdir(dead.truth('')):
         if not name.startswith('inspect-'):
             continue

@@ -1,4 +1,6 @@
 """Where the original files of containers are found: one built host for each kind of source."""
+import json
+
 import boltwriter
 import pytest
 from deployhost import DeployHost
@@ -111,6 +113,17 @@ def test_the_deployed_version_of_a_stack_of_portainer(host, record, folder):
     for name in ('a' * 40, 'b' * 40, 'v1', 'v2', 'v3'):
         host.file(inside + name + '/sub/compose.yaml', COMPOSE)
     assert set(taken(host.gather())) == {inside + folder + '/sub/compose.yaml'}
+
+
+def test_variables_of_portainer_that_are_none(host):
+    home = host.volume('portainer_data')
+    boltwriter.write(home + '/portainer.db', {b'stacks': {(1).to_bytes(8, 'big'): json.dumps({
+        'Id': 1, 'Name': 'a', 'EntryPoint': 'c.yml', 'ProjectPath': '/data/compose/1',
+        'Env': [{'name': 'A\nCOMPOSE_FILE', 'value': '/x'}, {'name': 'B', 'value': "it's a\\"}]}).encode()}})
+    host.file('/var/lib/docker/volumes/portainer_data/_data/compose/1/c.yml', COMPOSE)
+    found = host.gather()
+    assert [made.data for made in found.collection.made] == [b'B="it\'s a\\\\"\n']
+    assert ('A\\nCOMPOSE_FILE', 'refused') in {(item['path'], item['kind']) for item in found.document['left_out']}
 
 
 def test_a_commit_of_a_stack_without_its_record(host):

@@ -36,7 +36,9 @@ def test_lines_are_counted_by_their_place():
     for at in range(len(text)):
         watch.take(text[at:at + 1])
     assert watch.lines == {'b.autogen': 2, 'b."a week"': 1} and watch.whole()
-    watch.take(b'm v=')
+    for dummy in range(9):
+        watch.take(b'x' * influxdb.MAX_LINE)
+    assert len(watch._rest) == influxdb.MAX_LINE, 'a line without an end is not kept'
     assert not watch.whole()
 
 

@@ -59,6 +59,11 @@ def test_what_is_missing_is_named(raw, told, words):
     assert any(words in sentence for sentence in mongodb.judged(taken(raw), told)[1])
 
 
+def test_collections_without_number_are_not_remembered(monkeypatch):
+    monkeypatch.setattr(mongodb, 'MAX_NAMES', 1)
+    assert any('more than 1 collections' in sentence for sentence in mongodb.judged(taken(archive()), TOLD % 3)[1])
+
+
 def test_elements_of_a_document_that_is_cut():
     assert mongodb.elements(header('t', True))['EOF'] == 1
     for end in range(len(header('t'))):

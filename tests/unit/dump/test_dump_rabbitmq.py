@@ -24,7 +24,8 @@ def test_equal_counts_are_whole():
 @pytest.mark.parametrize('content, said, words', [
     (DEFINITIONS, b'{1,2,3,0}', '1 of 3 queues are in it'), (DEFINITIONS, b'{2,2,1,0}', '1 of 2 vhosts are in it'),
     (DEFINITIONS, b'{1,2,1,20}', 'messages are not in it: 20 were in its queues'), (DEFINITIONS, b'Error: nodedown', 'could not be counted'),
-    (DEFINITIONS[:-1], b'{0,0,0,0}', 'no JSON that ends'), (b'[]', b'{0,0,0,0}', 'no JSON that ends')])
+    (DEFINITIONS[:-1], b'{0,0,0,0}', 'no JSON that ends'), (b'[]', b'{0,0,0,0}', 'no JSON that ends'),
+    (b'[' * 100000, b'{0,0,0,0}', 'no JSON that ends')])
 def test_what_is_missing_is_named(content, said, words):
     assert [words in sentence for sentence in judged(content, said)['partial']] == [True]
 

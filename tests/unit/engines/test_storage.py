@@ -185,6 +185,40 @@ def one_with(top, **changes):
 
 
 @root_only
+def test_an_image_that_was_pulled_in_parts(tmp_path):
+    """zstd:chunked: its id is no digest of its config, its layers have the digest of their table of contents and no tar-split."""
+    expected = deadpodman.build(str(tmp_path / ROOT), containers=1, layers=2, host_root=str(tmp_path))
+    image, ident, top = expected.images[0], 'ab' * 32, tmp_path / ROOT
+    for name in ('overlay-layers/layers.json', 'overlay-images/images.json', 'overlay-containers/containers.json'):
+        records = json.loads((top / name).read_text().replace(image.id[7:], ident))
+        for record in records:
+            if 'diff-digest' in record:
+                record.update({'toc-digest': record.pop('diff-digest'), 'diff-size': -1, 'compression': 4})
+                os.unlink(str(top / 'overlay-layers' / (record['id'] + '.tar-split.gz')))
+        (top / name).write_text(json.dumps(records))
+    os.rename(str(top / 'overlay-images' / image.id[7:]), str(top / 'overlay-images' / ident))
+    with opened(tmp_path) as host:
+        found, = host.roots[0].images()
+        assert (found.id, found.status, found.config_digest) == ('sha256:' + ident, 'complete', image.id)
+        assert [layer.diff_id for layer in found.layers] == [layer.diff_id for layer in image.layers]
+        assert list(host.roots[0].orphans()) == []
+
+
+@root_only
+@pytest.mark.parametrize('options, named', [(['upperdir=/srv/upper', 'workdir=/srv/work'], True), (['upperdir=/nowhere'], False), ([7, 'upperdir='], False),
+                                            ([], False)])
+def test_a_layer_over_a_mount_that_the_user_keeps_is_named(tmp_path, options, named):
+    """`--volume /srv/site:/o:O,upperdir=/srv/upper,workdir=/srv/work`."""
+    ident = one_with(tmp_path, overlayVolumes=[{'dest': '/o', 'source': '/srv/site', 'options': options}])
+    write(tmp_path / 'srv/upper/new', 'x')
+    (tmp_path / 'srv/site').mkdir()
+    with opened(tmp_path) as host:
+        found = host.roots[0].container(ident)
+    said = [item.message for item in found.problems if item.code == 'MOUNT_WRITES_LEFT']
+    assert len(said) == named and all(str(tmp_path / 'srv/upper') in item for item in said)
+
+
+@root_only
 @pytest.mark.parametrize('place', [ROOT, 'run/containers/storage', None], ids=['graph root', 'run root', 'nowhere'])
 def test_a_folder_of_the_host_as_root_with_a_layer_over_it(tmp_path, place):
     """`--rootfs DIR:O`: Podman 5 has the layer in the graph root, Podman 4 in memory."""

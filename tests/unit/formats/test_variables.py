@@ -1,6 +1,7 @@
 """${VARIABLES} and env files, as Compose reads them."""
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import variables
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.variables import Undecided, env_file, expand
 
 SET = {'A': 'a', 'EMPTY': '', 'OPEN': Undecided('the shell')}
@@ -25,6 +26,17 @@ def test_what_is_not_is_named(template):
 
 def test_a_value_that_grows_without_end_is_undecided():
     assert isinstance(expand('$B' * 1000, {'B': 'b' * 100000}.get), Undecided)
+
+
+@pytest.mark.parametrize('value', [
+    'end\\', "it's", 'a$b ${c}', 'two\nlines', 'q"x\\', '$HOME\\', '\\', '\\\\', "a\\'b", '#x', '', ' sp ', "'", 'x\\n', '\u00e9'])
+def test_a_value_that_is_quoted_is_read_again(value):
+    """Each of these was read by Compose 2.40, too."""
+    assert env_file(('A=%s\nB=x\n' % variables.quoted(value)).encode()).values == {'A': value, 'B': 'x'}
+
+
+def test_what_is_a_name():
+    assert all(map(variables.is_name, ('A', '_b', 'a.b-c'))) and not any(map(variables.is_name, ('', 'a b', 'a=b', 'a\nB', 'export A', 'A ', '#a', '\u00e9')))
 
 
 def test_where_a_comment_begins():

@@ -6,9 +6,14 @@ import pytest
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import (
     Binding,
     Definition,
+    Endpoint,
+    Health,
     MountRequest,
     Pod,
+    Resources,
     Restart,
+    Security,
+    Ulimit,
     VolumeSettings,
 )
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.model import Mount
@@ -69,6 +74,26 @@ def test_a_unit():
     for line in ('ContainerName=web', 'Image=lifeboat/web:1', 'Exec="sh" "-c" "echo \\"$$HOME\\" 100%%"', 'Environment="A=b c"', 'Label="x=y"', 'User=app',
                  'Mount=type=bind,source=/srv,target=/b,readonly', 'PublishPort=127.0.0.1:8080:80', 'Restart=always', 'WantedBy=default.target'):
         assert line in lines, (line, lines)
+
+
+def test_a_unit_has_what_quadlet_has_no_key_for():
+    """Seen with the generator of Podman 5.8: it takes each of these, and podman run gets it as one word."""
+    dummy, lines = unit(health=Health(('CMD-SHELL', 'test -e "/d" || exit 1'), interval=30 * 10 ** 9, retries=5), tty=True, stop_timeout=3,
+                        resources=Resources(shm_size=1 << 20, memory=64 << 20, ulimits=(Ulimit('core', 1, 2),)), sysctls={'kernel.msgmax': '1000'},
+                        security=Security(pid='host', ipc='host', uts='host', options=('no-new-privileges',)),
+                        networks={'back': Endpoint(ipv4_address='10.0.0.9', aliases=('db', 'x'))})
+    for words in ('--health-cmd=test -e \\"/d\\" || exit 1', '--health-interval=30s', '--health-retries=5', '--tty', '--stop-timeout=3', '--shm-size=1048576',
+                  '--memory=67108864', '--ulimit=core=1:2', '--sysctl=kernel.msgmax=1000', '--pid=host', '--ipc=host', '--uts=host',
+                  '--security-opt=no-new-privileges'):
+        assert 'PodmanArgs="%s"' % words in lines, (words, lines)
+    assert 'Network=back:ip=10.0.0.9,alias=db,alias=x' in lines and not any('--ip' in line and '--ipc' not in line for line in lines)
+
+
+def test_an_image_that_is_mounted():
+    """podman run knows no `readonly` for it, and wants an absolute part."""
+    dummy, lines = unit(mount_requests=(MountRequest('image', '/a', 'x:1', read_only=True, subpath='d'), MountRequest('image', '/b', 'x:1')))
+    assert [line for line in lines if line.startswith('Mount=')] == ['Mount=type=image,source=x:1,target=/a,subpath=/d',
+                                                                     'Mount=type=image,source=x:1,target=/b,rw=true']
 
 
 def test_hostile_values_stay_on_their_line():

@@ -336,6 +336,28 @@ def test_a_layer_that_names_no_folders_comes_back_as_a_whole(dead, tmp_path):
         assert stream.read() == b'one'
 
 
+def test_folders_that_the_tar_does_not_name_stay_as_they_were(dead, tmp_path):
+    """An engine made them when it unpacked the layer: nothing else knows their owner, mode and time."""
+    layer, path = one_layer(dead, [('opt/deep/one', b'one', {}), ('opt/two', b'two', {})])
+    os.link(path, path + '-too')        # one more name: the layer comes as a whole
+    empty(path)
+    for number, folder in enumerate((layer.folder, os.path.join(layer.folder, 'opt'), os.path.join(layer.folder, 'opt/deep'))):
+        os.chown(folder, 5, 6)
+        os.chmod(folder, 0o700)
+        os.utime(folder, (number, number))
+    donor = str(tmp_path / 'donor.tar')
+    with tarfile.open(donor, 'w') as tar:
+        add(tar, 'config.json', layer.config)
+        add(tar, 'layer.tar', layer.tar)
+        add(tar, 'manifest.json', json.dumps([{'Config': 'config.json', 'RepoTags': [], 'Layers': ['layer.tar']}]).encode())
+    result = dead.run(donors=[os.fsencode(donor)])
+    assert [step['operation'] for step in result['plan'] if step['code'] == 'LAYER_FOLDER'] == ['aside', 'place']
+    for number, folder in enumerate((layer.folder, os.path.join(layer.folder, 'opt'), os.path.join(layer.folder, 'opt/deep'))):
+        st = os.lstat(folder)
+        assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode), st.st_mtime) == (5, 6, 0o700, number)
+    assert os.path.getsize(path) == 3 and not os.path.exists(path + '-too')
+
+
 def test_a_layer_whose_tar_split_data_are_damaged_is_said(dead, tmp_path):
     """Nobody can tell then which of its files are whole."""
     path = dead.layer(0, 'tar-split.json.gz')

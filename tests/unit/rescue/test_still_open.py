@@ -235,6 +235,20 @@ def test_what_cannot_be_named_is_kept_and_listed(live, monkeypatch):
     assert found['lifeboat-unnamed'].isdir()
 
 
+def test_folders_that_would_fill_the_memory_give_no_name(live, monkeypatch):
+    """A few files that lie very deep cost more than all others."""
+    live.hold(**{'__'.join('d%d' % number for dummy in range(50)) + '__f': b'%d' % number for number in range(5)})
+    shutil.rmtree(live.volume)
+    longest = max(len(path) for path in live.files)
+    monkeypatch.setattr(opentree, 'MOST_FOLDERS', 60 * (longest + opentree.EACH))
+    result = live.rescue()
+    found = archive(result)
+    assert sorted(data for data in found.values() if isinstance(data, bytes)) == [b'%d' % number for number in range(5)]
+    named = [name for name in found if name in live.files]
+    assert 1 <= len(named) < 5 and sum(name.startswith('lifeboat-unnamed/') for name, data in found.items() if isinstance(data, bytes)) == 5 - len(named)
+    assert 'OPEN_FILE_UNNAMED' in codes(result['bundles'][0]['problems'])
+
+
 def test_a_container_without_any_record(live, monkeypatch):
     live.hold(f=b'rows')
     gone = 'e' * 64

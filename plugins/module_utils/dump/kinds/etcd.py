@@ -13,7 +13,7 @@ from ..viewfiles import opened
 FOUND = b'/run/lifeboat/etcd.json'
 OUT = b'lifeboat-snapshot.db'
 DB, WAL, SNAP = b'member/snap/db', b'member/wal', b'member/snap'
-COPIES = 5                              # of the file that are in memory at once, at most
+COPIES = 5                              # of the file that are in memory at once; more where it has many small values
 V2 = b'"Path":"/1/'                     # in a snapshot: a key of the API of version 2
 
 
@@ -24,7 +24,7 @@ def dump(room: Room, target: Target) -> Dict[str, Any]:
     if size * COPIES > room.limits.memory:
         raise Refused('DUMP_NO_SPACE', 'its file has %d MiB, and it takes %d times of that in memory: raise memory' % (size >> 20, COPIES))
     if room.fork(lambda: _recover(folder, out, target.verify)):
-        raise Refused('DUMP_SERVER_FAILED', 'its file cannot be read: see the log')
+        raise Refused('DUMP_SERVER_FAILED', 'its file cannot be read, or takes more memory than it may (the option memory): see the log')
     with opened(FOUND) as raw:
         found: Dict[str, Any] = json.loads(raw.read(MAX_SAID).decode('utf-8'))
     digest = hashlib.sha256()

@@ -16,6 +16,7 @@ PIPE = '/run/lifeboat/points'
 FOUND = b'/run/lifeboat/influxdb.json'
 META, BOLT = b'meta/meta.db', b'influxd.bolt'
 MAX_META = 256 << 20
+MAX_LINE, MAX_NAME, MAX_NAMES = 1 << 16, 1000, 100000
 FOLDERS = ('/usr/bin', '/usr/local/bin', '/opt/bitnami/influxdb/bin')
 # what the tools say of what they leave out, and then end well; what they say in any case has names in it
 PROGRESS = re.compile(r'writing out (?:tsm|wal) file data for .*?\.\.\.(?:complete\.$)?|\{"level":"(?:info|debug)".*')
@@ -109,10 +110,10 @@ def _meta_two(raw: bytes) -> Dict[str, Any]:
             continue
         try:
             said = json.loads(value.decode('utf-8', 'replace'))
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         name = said.get('name') if isinstance(said, dict) else None
-        buckets.append([identifier, show(name) if isinstance(name, str) else ''])
+        buckets.append([identifier, show(name[:MAX_NAME]) if isinstance(name, str) else ''])
     partial = ['its influxd.bolt is damaged: %s' % errors[0]] if errors or database.damage else []
     for kind, what in sorted(LEFT_OUT.items()):
         inner = database.root.bucket(kind.encode('ascii'), errors=[])
@@ -148,15 +149,16 @@ class Watch(object):
     def take(self, piece: bytes) -> None:
         self._out(piece)
         lines = (self._rest + piece).split(b'\n')
-        self._rest = lines.pop()
+        self._rest = lines.pop()[:MAX_LINE]         # how it begins is enough
         for line in lines:
             if not line.startswith(NO_POINT):
                 self.lines[self._name] = self.lines.get(self._name, 0) + 1
                 continue
             found = LINE.match(line)
             if found:
-                self._names[found.group(1)] = found.group(2).decode('utf-8', 'replace')
-                self._name = label((self._names[b'DATABASE'], self._names[b'RETENTION-POLICY']))
+                self._names[found.group(1)] = found.group(2)[:MAX_NAME].decode('utf-8', 'replace')
+                name = label((self._names[b'DATABASE'], self._names[b'RETENTION-POLICY']))
+                self._name = name if len(self.lines) < MAX_NAMES else ''
 
 
 KIND = Kind(('influxdb',), '.lp', dump)

@@ -24,9 +24,10 @@ OPTIONS = ('--bind_ip', ADDRESS[0], '--port', str(ADDRESS[1]), '--nounixsocket',
 OPLOG, PLAIN, REPAIR = range(3)
 # storage.bson: what the server must be told again; a BSON element of the type boolean that is true
 LAYOUT = {b'\x08directoryPerDB\0\x01': '--directoryperdb', b'\x08directoryForIndexes\0\x01': '--wiredTigerDirectoryForIndexes'}
-DONE = re.compile(br'done dumping (\S.*) \((\d+) documents?\)')
+DONE = re.compile(br'done dumping (\S.{0,400}) \(([0-9]{1,18}) documents?\)')
 VERSION = re.compile(br'db version v(\d{1,2}(?:\.\d{1,3}){1,2})')
 MAGIC, END = b'\x6d\xe2\x99\x81', b'\xff\xff\xff\xff'
+MAX_NAMES = 1000000                     # each collection is remembered
 LARGEST = 64 << 20                      # bytes of a document: MongoDB takes 16 MiB, and a little more of its own
 
 
@@ -137,6 +138,8 @@ class Archive(object):
     def _header(self, raw: bytes) -> None:
         found = elements(raw)
         self._key, self._inside = (str(found.get('db', '')), str(found.get('collection', ''))), True
+        if len(self.rows) >= MAX_NAMES and self._key not in self.rows:
+            self.trouble = 'it has more than %d collections' % MAX_NAMES
         self.rows.setdefault(self._key, 0)
         if found.get('EOF'):
             self.ended.add(self._key)

@@ -25,7 +25,7 @@ FORCE = 'force_load'
 ERLANG = '+S 1:1 +MIscs 128'
 COUNT = ('{length(rabbit_vhost:list_names()), length(rabbit_auth_backend_internal:list_users()), length(rabbit_amqqueue:list()), '
          'lists:sum([M || Q <- rabbit_amqqueue:list(), {messages, M} <- rabbit_amqqueue:info(Q, [messages])])}.')
-COUNTED = re.compile(br'\{(\d+),\s*(\d+),\s*(\d+),\s*(\d+)\}')
+COUNTED = re.compile(br'\{%b\}' % br',\s*'.join([br'([0-9]{1,18})'] * 4))
 LISTS = ('vhosts', 'users', 'queues', 'exchanges', 'bindings', 'permissions', 'policies', 'parameters')
 
 
@@ -92,7 +92,7 @@ def judged(content: bytes, said: bytes, marks: List[str], verify: bool) -> Dict[
     partial = []
     try:
         found = json.loads(content.decode('utf-8'))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         found, partial = {}, ['the definitions are no JSON that ends, or have more than %d MiB' % (MAX_DEFINITIONS >> 20)]
@@ -107,7 +107,7 @@ def judged(content: bytes, said: bytes, marks: List[str], verify: bool) -> Dict[
                 partial.append('%d of %d %s are in it' % (counts.get(name, 0), expected, name))
         if number[3]:
             partial.append('messages are not in it: %d were in its queues' % number[3])
-    return {'version': str(found.get('rabbit_version') or found.get('rabbitmq_version') or ''), 'counts': counts if verify else {}, 'marks': marks,
+    return {'version': str(found.get('rabbit_version') or found.get('rabbitmq_version') or '')[:100], 'counts': counts if verify else {}, 'marks': marks,
             'partial': partial}
 
 

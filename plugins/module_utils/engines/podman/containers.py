@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..shared.storage.store import Store
 
 SPEC = 'config.json'
+UPPER = 'upperdir='                     # option of a mount with :O
 NO_LOG = ('none', 'passthrough', 'passthrough-tty')
 _LAYER_NAME = re.compile(r'(.+)-layer\Z', re.DOTALL)
 
@@ -191,7 +192,7 @@ def _mounts(readers: Readers, ident: str, config: Dict[str, Any], spec: Any) -> 
             found[place] = mount._replace(subpath=metadata.text_of(item, 'SubPath') or None,
                                           anonymous=mount.anonymous or metadata.get(item, 'setAnonymous') is True)
     for item in metadata.list_of(config, 'overlayVolumes'):
-        _overlay_mount(root, item, found, problems)
+        _overlay_mount(root, ident, item, found, problems)
     for item in metadata.list_of(config, 'ctrImageVolumes'):
         place = metadata.text_of(item, 'dest')
         if place:
@@ -240,8 +241,8 @@ def _volume_mount(readers: Readers, name: str, place: str, rw: bool, problems: L
     return model.Mount('volume', name, source, volume.path, place, rw, volume.driver, volume.anonymous, volume.status)
 
 
-def _overlay_mount(root: GraphRoot, item: Any, found: Dict[str, model.Mount], problems: List[model.Problem]) -> None:
-    """`:O`: the host's folder, below a layer that lives until the container stops."""
+def _overlay_mount(root: GraphRoot, ident: str, item: Any, found: Dict[str, model.Mount], problems: List[model.Problem]) -> None:
+    """`:O`: the host's folder, below a layer that lives until the container stops, or that the user keeps (`upperdir=`)."""
     place, source = metadata.text_of(item, 'dest'), metadata.text_of(item, 'source')
     if not place:
         return
@@ -249,6 +250,12 @@ def _overlay_mount(root: GraphRoot, item: Any, found: Dict[str, model.Mount], pr
     if note is not None:
         problems.append(note)
     found[place] = model.Mount('bind', None, source, path, place, False, None, False, status, 'O')
+    for option in metadata.list_of(item, 'options'):
+        kept = option[len(UPPER):] if isinstance(option, str) and option.startswith(UPPER) else ''
+        upper = bind_path(kept, root.disk, root.candidate.recorded, root.candidate.path, lambda: _writable_places(root))[0] if kept else None
+        if upper is not None and safeio.is_folder(upper):
+            problems.append(problem('MOUNT_WRITES_LEFT', ident[:12], 'What container %s wrote to %s lies in %s, which the user chose (upperdir), and is not '
+                                    'rescued.' % (ident[:12], place, wording.text(upper)), 'Copy that folder.'))
 
 
 def _writable_places(root: GraphRoot) -> List[bytes]:

@@ -209,7 +209,8 @@ def _requests(config: Dict[str, Any], spec: Dict[str, Any]) -> Iterator[MountReq
             yield MountRequest('volume', as_str(item.get('dest')), as_str(item.get('volumeName')),
                                read_only='ro' in strings(item.get('options')), subpath=as_str(item.get('SubPath')))
     for item in map(as_dict, as_list(config.get('ctrImageVolumes'))):
-        yield MountRequest('image', as_str(item.get('dest')), as_str(item.get('source')), read_only=item.get('rw') is not True)
+        yield MountRequest('image', as_str(item.get('dest')), as_str(item.get('source')), read_only=item.get('rw') is not True,
+                           subpath=as_str(item.get('subPath')).lstrip('/'))     # Docker wants it relative
 
 
 # -- limits, security ---------------------------------------------------------------------------------------------------

@@ -45,6 +45,19 @@ def test_a_project_with_all_that_its_files_name():
                            '--env-file', '/srv/shop/lifeboat.env']
 
 
+def test_anonymous_volumes_are_told():
+    """Their data are restored, and Compose connects empty ones: nobody looks for them otherwise."""
+    def document(mounts, project='shop'):
+        return base64.b64encode(json.dumps({'deployments': [entry()], 'files': [COMPOSE], 'containers': [
+            {'name': 'shop-web-1\x1b[31m', 'project': project, 'mounts': mounts}]}).encode()).decode()
+    anonymous = {'type': 'volume', 'source': '', 'target': '/var/cache'}
+    note, = original_projects(document([anonymous, {'type': 'volume', 'source': 'shop_data', 'target': '/data'},
+                                        {'type': 'tmpfs', 'source': '', 'target': '/scratch'}]))['notes']
+    assert 'shop-web-1\\x1b[31m at /var/cache.' in note and '/data' not in note and '/scratch' not in note and note.isprintable()
+    assert '2 more' in original_projects(document([anonymous] * 7))['notes'][0]
+    assert original_projects(document([anonymous], 'other'))['notes'] == [] and original_projects(document(7))['notes'] == []
+
+
 def test_which_projects():
     other = entry(name='b', project='b', compose=['/srv/b/compose.yaml'], folder='/srv/b', containers=[])
     files = [COMPOSE, file('/srv/b/compose.yaml', 'compose file', ['compose b'])]
