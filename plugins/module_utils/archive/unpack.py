@@ -33,6 +33,7 @@ HOST_XATTRS = (b'security.selinux', b'security.ima', b'security.evm')
 SMALL = 128 * 1024
 SQLITE = b'SQLite format 3'
 SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+Names = Tuple[bytes, ...]               # in a class with a field `bytes` that word means the field
 
 
 class Unpacked(NamedTuple):
@@ -44,7 +45,7 @@ class Unpacked(NamedTuple):
     notes_total: int
     telling: bool = False               # a name or a beginning that databases have was among them
     root: bool = True                   # the archive has the folder itself; otherwise it is of a single file
-    implied: Tuple[bytes, ...] = ()     # folders that were made although no member names them (PARENTS of unpack)
+    implied: Names = ()                 # folders that were made although no member names them (PARENTS of unpack)
 
 
 class Scan(NamedTuple):
