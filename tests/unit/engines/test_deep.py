@@ -69,6 +69,6 @@ def test_changes_at_the_bottom(nest):
     base, top = nest(b'base'), nest(b'top')
     upper, lower = model.Layer(top, model.OVERLAY), model.Layer(base, model.OVERLAY)
     with union.View([upper, lower]) as new, union.View([lower]) as old:
-        found = list(paths(changes._Comparison(new, old, True).run()))
+        found = list(paths(changes._Comparison(new, old, True, '').run()))
     # the files differ in their times, so every folder above the lowest one has changed
     assert found == FOLDERS + FILES

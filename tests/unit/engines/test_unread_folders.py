@@ -3,6 +3,7 @@ import errno
 import json
 import os
 
+import deadroot
 import pytest
 from test_kubernetes import POD, container, entry, facts, node, put, sandbox
 
@@ -116,3 +117,14 @@ def test_the_tool_does_not_call_that_whole():
     problem = {'severity': 'warning', 'loses_data': True}
     assert rescue.status({'bundles': [{'status': 'complete'}], 'problems': [problem]}) == 1
     assert rescue.status({'bundles': [{'status': 'complete'}], 'problems': [dict(problem, loses_data=False)]}) == 0
+
+
+@pytest.mark.parametrize('number', [errno.EIO, errno.EACCES])
+@pytest.mark.parametrize('end', ['/docker/containers', '/docker/volumes', '/docker/image', 'imagedb/content/sha256'])
+def test_of_docker(tmp_path, broken, end, number):
+    deadroot.build(str(tmp_path / 'var/lib/docker'), host_root=str(tmp_path), rich=False)
+    assert not unread(facts(tmp_path))
+    broken(end, number)
+    found = facts(tmp_path)
+    told = [item for item in found['problems'] if item['code'] in ('READ_ERROR', 'DATA_ROOT_UNREADABLE')]
+    assert len(told) == 1 and told[0]['loses_data'] and (end in told[0]['message'] or told[0]['code'] == 'DATA_ROOT_UNREADABLE')

@@ -8,6 +8,7 @@ from ...formats import wording
 from ...layers import idmap, privileges
 from ...records import model
 from .. import api
+from ..shared.unread import Unread
 from . import configs, containers, liveness, orphans, rootcheck, stores, volumes as volume_store
 
 if TYPE_CHECKING:
@@ -190,10 +191,29 @@ class DataRoot(api.Root):
         return swarm.read(self._dir, self._configs, unlock_key)
 
     def findings(self) -> List[model.Problem]:
-        """Damaged indexes, half-removed layers, stores that Docker does not show."""
+        """Damaged indexes, half-removed layers, stores that Docker does not show, folders that cannot be read."""
         configured = next((name for name in (metadata.text_of(settings, 'storage-driver') for settings in (
             self._candidate.flags, self._candidate.daemon_json)) if name), None)
-        return rootcheck.findings(self.path, self.stores, [self._birth(ident) for ident in self.container_ids()], configured)
+        return rootcheck.findings(self.path, self.stores, [self._birth(ident) for ident in self.container_ids()], configured) + self._unread()
+
+    def _unread(self) -> List[model.Problem]:
+        """Folders of image records that cannot be read look like empty ones; of those above them the search for roots tells."""
+        unread = Unread()
+        try:
+            drivers = self._dir.descend(b'image').names()
+        except OSError:
+            return []
+        for driver in drivers:
+            folder = os.path.join(b'image', driver, b'imagedb/content/sha256')
+            try:
+                opened = self._dir.descend(folder)
+                try:
+                    opened.names()
+                finally:
+                    opened.close()
+            except OSError as exc:
+                unread.note(os.path.join(self.path, folder), exc)
+        return list(unread.problems('Images'))
 
     def _birth(self, ident: str) -> rootcheck.Birth:
         known = self._containers.get(ident)

@@ -60,8 +60,7 @@ def _graphdriver(path: bytes, graph: 'Graphdriver') -> Iterator[model.Problem]:
     cached = orphans.build_cache(graph)
     if cached:
         yield problem('BUILD_CACHE', where, 'BuildKit\'s cache in %s has %s of %s that no image uses and no container wrote.' % (
-            wording.text(path), wording.number(len(cached), 'layer'), graph.name),
-                      'There is nothing to rescue in them; docker builder prune removes them.')
+            wording.text(path), wording.number(len(cached), 'layer'), graph.name), 'There is nothing to rescue in them; docker builder prune removes them.')
 
 
 def _swarm(path: bytes, root: 'Dir') -> Iterator[model.Problem]:
