@@ -34,6 +34,7 @@ HOST_XATTRS = (b'security.selinux', b'security.ima', b'security.evm')
 SMALL = 128 * 1024
 SQLITE = b'SQLite format 3'
 SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+Names = Tuple[bytes, ...]               # in a class with a field `bytes` that word means the field
 
 
 class Unpacked(NamedTuple):
