@@ -182,8 +182,8 @@ def test_a_project_comes_back_by_its_original_files(kind, tmp_path):
         programs = os.path.dirname(sys.executable)
         for part in ('plugins', 'roles', 'meta'):   # what the engine's namespace sees
             shutil.copytree(os.path.join(COLLECTION, part), engine.outside('/srv/collections/ansible_collections/lifeboat/docker/' + part))
-        call = 'HOME=/tmp/home ANSIBLE_HOME=/tmp/home ANSIBLE_REMOTE_TEMP=/tmp/remote ANSIBLE_COLLECTIONS_PATH=/srv/collections exec %s/ansible-playbook -i localhost, ' \
-            '-e ansible_python_interpreter=%s /srv/play.yml' % (programs, sys.executable)
+        call = 'HOME=/tmp/home ANSIBLE_HOME=/tmp/home ANSIBLE_REMOTE_TEMP=/tmp/remote ANSIBLE_COLLECTIONS_PATH=/srv/collections ' \
+            'exec %s/ansible-playbook -i localhost, -e ansible_python_interpreter=%s /srv/play.yml' % (programs, sys.executable)
         said = shell(engine, call)
         assert seen(engine) == before and 'app-web-1 at /var/cache/shop' in said, said
         for service, place in (('web', '/data'), ('db', '/rows')):
