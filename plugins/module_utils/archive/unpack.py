@@ -26,7 +26,6 @@ ROOM = 64 << 20                         # bytes and numbers of files that are le
 ROOM_FILES = 1000
 LOOK_BYTES = 64 << 20                   # how often the room is looked at
 LOOK_MEMBERS = 4096
-Names = Tuple[bytes, ...]
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Belong to the old host: labels of its policy, signatures with its keys.
