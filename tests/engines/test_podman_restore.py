@@ -168,7 +168,7 @@ def test_containers_of_docker_on_podman(kind, dead_root_of, start_podman, disk_d
         truth, found = root.truth['containers'][bundle['container']]['inspect'], inspect(live, bundle['container'])
         named = ' '.join(item['message'] for item in said['problems'])
         for key in ('Cmd', 'User', 'WorkingDir', 'Tty', 'OpenStdin'):
-            asked = DEFAULTS.get((key, truth['Config'][key]), truth['Config'][key]) or None
+            asked = truth['Config'][key] or DEFAULTS.get((key, '')) or None
             assert (found['Config'][key] or None) == asked or key in named, (bundle['container'], key, named)
         for key in ('Memory', 'ReadonlyRootfs', 'Privileged', 'ShmSize', 'CpuShares', 'NanoCpus', 'OomScoreAdj'):
             asked = DEFAULTS.get((key, truth['HostConfig'][key]), truth['HostConfig'][key]) or None

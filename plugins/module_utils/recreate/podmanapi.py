@@ -95,6 +95,12 @@ def _volumes(host: Dict[str, Any]) -> List[Lack]:
     return lacks
 
 
+def without_size(options: Dict[str, str]) -> Dict[str, str]:
+    """OPTIONS of a volume without what limits its size."""
+    words = [word for word in options.get('o', '').split(',') if word.split('=', 1)[0] not in ('size', 'inodes', 'nr_inodes', 'nr_blocks')]
+    return dict((key, ','.join(words) if key == 'o' else value) for key, value in options.items() if key != 'o' or any(words))
+
+
 def _of_command(definition: 'Definition') -> List[Lack]:
     """Options of Podman's own, of the command line that once made the container."""
     words = []

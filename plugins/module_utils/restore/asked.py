@@ -1,14 +1,16 @@
 """A restore on Podman: the body that it takes, when a container is the same, and each doubt as a problem."""
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
 
 from ..formats.values import as_dict, as_list, strings
 from ..recreate import podmanapi
 from . import shown
+from .engineapi import EngineError
 
 if TYPE_CHECKING:
     from ..records.definition import Definition
+    from .engineapi import Engine
     from .plan import Plan
 
 LABEL = 'lifeboat.docker.restored'      # of a container: SHA-256 of the body that it was made from
@@ -28,6 +30,24 @@ def same(existing: Dict[str, Any], body: Dict[str, Any], image_ids: Iterable[Any
     """Was EXISTING (inspect) made from this BODY and image? None if it says nothing of that."""
     label = as_dict(as_dict(existing.get('Config')).get('Labels')).get(LABEL)
     return None if label is None else label == as_dict(body.get('Labels')).get(LABEL) and existing.get('Image') in image_ids
+
+
+def volume(plan: 'Plan', engine: 'Engine', name: str, how: Tuple[str, Dict[str, str], Dict[str, str]]) -> Dict[str, Any]:
+    """Make the volume NAME; HOW: driver, options, labels -> the engine's record of it. What Podman made of it otherwise becomes problems. EngineError."""
+    driver, options, labels = how
+    if not engine.podman:
+        return engine.create_volume(name, driver, options, labels)
+    try:
+        made = engine.create_volume(name, driver, options, labels)
+    except EngineError:
+        options = podmanapi.without_size(options)
+        if options == how[1]:
+            raise
+        made = engine.create_volume(name, driver, options, labels)
+        plan.doubt('ENGINE_LACKS', name, 'Podman makes volumes with a size only on a file system with project quotas: the volume %s is made without '
+                   'its size (%s).' % (name, how[1]['o']), 'For a limit, give the container a tmpfs (--tmpfs PATH:size=...) in its place.')
+    doubts(plan, name, 'The volume', shown.of_volume(driver, options, labels, made))
+    return made
 
 
 def doubts(plan: 'Plan', name: str, what: str, differences: List[shown.Difference]) -> None:

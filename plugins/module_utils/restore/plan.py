@@ -349,10 +349,8 @@ def _plan_volume_without_data(plan: Plan, situation: Situation, mount: Mount, na
     plan.after.setdefault('volumes', {})[name] = {'driver': how[0], 'options': how[1]}
 
     def do(undo: Undo) -> None:
-        made = situation.engine.create_volume(name, *how)
+        asked.volume(plan, situation.engine, name, how)
         undo.append(lambda: situation.volumes.remove(name))
-        if situation.engine.podman:
-            asked.doubts(plan, name, 'The volume', shown_.of_volume(how[0], how[1], how[2], made))
     plan.add('volume', name, 'create', 'Create the volume %s; the bundle has no data of it.' % name, do)
 
 
@@ -504,10 +502,8 @@ def _volume_step(plan: Plan, situation: Situation, part: 'Part', name: str, reco
     def do(undo: Undo) -> None:
         volume = engine.volume(name)
         if volume is None:
-            volume = engine.create_volume(name, *how)
+            volume = asked.volume(plan, engine, name, how)
             undo.append(lambda: access.remove(name))
-            if engine.podman:
-                asked.doubts(plan, name, 'The volume', shown_.of_volume(how[0], how[1], how[2], volume))
             if how[1] and access.content(volume):
                 raise LifeboatError(NOT_EMPTY % (name, how[1].get('device') or how[0]))
         elif action == 'refill':

@@ -74,3 +74,10 @@ def test_options_of_the_recorded_command_line_that_the_api_has_no_field_for():
         'podman', 'run', '--uidmap', '0:300000:65536', '--gidmap=0:1:2', '--pod=p', '--name', 'x', 'i', '--secret'))
     said = adapted(definition=definition)[1]
     assert '--uidmap, --gidmap, --pod,' in said and '--secret' not in said and 'podman.sh' in said
+
+
+@pytest.mark.parametrize('options, without', [
+    ({'type': 'tmpfs', 'device': 'tmpfs', 'o': 'size=1m,uid=1000'}, {'type': 'tmpfs', 'device': 'tmpfs', 'o': 'uid=1000'}),
+    ({'type': 'tmpfs', 'o': 'nr_inodes=5,size=1m'}, {'type': 'tmpfs'}), ({'o': 'ro,resize=1'}, {'o': 'ro,resize=1'}), ({}, {})])
+def test_a_volume_without_its_size(options, without):
+    assert podmanapi.without_size(options) == without
