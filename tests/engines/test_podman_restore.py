@@ -161,6 +161,9 @@ def test_containers_of_docker_on_podman(kind, dead_root_of, start_podman, disk_d
     root = dead_root_of('debian-rootless' if kind == 'podman-rootless' else 'debian-overlay2')
     result = rescued.rescue(root, os.path.join(disk_dir, 'out'), include=('config', 'image', 'volumes'))
     live = start_podman(kind)
+    if live.rootless:                   # Podman makes what bind mounts lack, where its user may
+        os.makedirs(live.host_root + '/srv/shop')
+        os.chown(live.host_root + '/srv/shop', podman.UID, podman.UID)
     for bundle in result['bundles']:
         if not bundle['container']:
             continue
