@@ -178,6 +178,8 @@ def held():
 # a disk image and loop devices: tests/kernel/test_attach.py; a root that an engine writes again: tests/engines/test_repair.py; servers of
 # databases: tests/engines/test_dump.py; repositories: the target role_rescue_repository
 ELSEWHERE = ('disk_attach', 'docker_bundle_repository', 'docker_root_repair', 'docker_database_dump', 'docker_swarm_export')
+# tasks for which a Podman must run: tests/engines/test_podman_restore.py
+OF_PODMAN = re.compile(r'^ *engine: podman$', re.M)
 
 
 def documented(kind):
@@ -191,6 +193,7 @@ def documented(kind):
 
 
 def play(name, tasks):
+    tasks = ''.join(task for task in re.split(r'^(?=- name:)', tasks, flags=re.M) if not OF_PODMAN.search(task))
     given = textwrap.indent(textwrap.dedent(GIVEN.get(name, '')), '  ')
     return '- name: The examples of %s\n  hosts: newhost\n  gather_facts: false\n%s\n  tasks:\n%s' % (
         name, given, textwrap.indent(textwrap.dedent(tasks), '    '))
