@@ -146,8 +146,7 @@ class State(object):
                 if operation.has(field):
                     inner = operation.message(field)
                     if kind == _TXN:
-                        for each in self._chosen(inner, depth + 1):
-                            yield each
+                        yield from self._chosen(inner, depth + 1)
                     else:
                         yield kind, inner
                     break

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 from ....disk import metadata
+from ....formats.values import as_int
 from ....records import model
 from ... import api
 from .common import folder_names, ids_in, no_lowers, no_path, path_in
@@ -72,9 +73,8 @@ def _recorded(root: 'Dir', ident: bytes) -> Tuple[Optional[int], Optional[int]]:
         record = metadata.read_json(root.descend(TREE), ident).value or {}
     except OSError:
         record = {}
-    number, size = record.get('device_id'), record.get('size')
-    return (number if type(number) is int and 0 <= number < MAX_NUMBER else None,
-            size if type(size) is int and 0 < size < MAX_SIZE else None)
+    number, size = as_int(record.get('device_id')), as_int(record.get('size'))
+    return (number if number is not None and 0 <= number < MAX_NUMBER else None, size if size is not None and 0 < size < MAX_SIZE else None)
 
 
 def next_step(root: 'Dir', ident: bytes) -> str:
