@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import json
 import os
-import shutil
 import stat
 import subprocess
 import tarfile
@@ -126,10 +125,8 @@ HARMS = {'all files are empty': all_empty, 'single files': single_names, 'hard l
 
 
 def oci_layout(root, place):
-    if not shutil.which('skopeo'):
-        pytest.skip('skopeo is not installed here')
     source = 'docker-archive:' + root.file('image.tar')
-    subprocess.run(['skopeo', '--tmpdir', os.path.dirname(place), 'copy', '-q', source, 'oci:%s:latest' % place], check=True)
+    subprocess.run([fixtures.program('skopeo'), '--tmpdir', os.path.dirname(place), 'copy', '-q', source, 'oci:%s:latest' % place], check=True)
     return place
 
 

@@ -22,6 +22,8 @@ import tarfile
 import threading
 import time
 
+import pytest
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 from rig import newer  # noqa: E402  pylint: disable=wrong-import-position
 from rig.common import NotHere, RigError, cache_dir, cache_lock, need_root, not_installed, run, say  # noqa: E402
@@ -68,6 +70,14 @@ echo o >/proc/sysrq-trigger; sleep 60
 def folder():
     """Where the finished machine lies (it may not be there yet)."""
     return os.path.join(cache_dir(), 'guest-%s-v%d' % (os.uname().machine, FORMAT))
+
+
+def need():
+    """ensure(), or the end of the test: skipped where there is no machine, failed in CI."""
+    try:
+        return ensure()
+    except NotHere as why:
+        return (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
 
 
 def ensure():

@@ -30,6 +30,16 @@ def wanted(kinds):
     return [kind for kind in kinds if kind in chosen.split(',')]
 
 
+def program(name):
+    """Path of a program that tests need beside the engines. Without it they are skipped, in CI they fail."""
+    found = shutil.which(name)
+    if not found:
+        if IN_CI:
+            pytest.fail('%s is not installed in CI' % name, pytrace=False)
+        pytest.skip('%s is not installed here' % name)
+    return found
+
+
 def some(cases, more):
     """CASES, one of each sort; with LIFEBOAT_SOAK MORE of them, too."""
     return tuple(cases) + (tuple(more) if os.environ.get('LIFEBOAT_SOAK') else ())

@@ -61,6 +61,16 @@ class OneLayer(NamedTuple):
     folder: str
 
 
+def saved(layer, folder):
+    """The image of one LAYER as docker save writes it into the new file donor.tar of FOLDER -> its path in bytes."""
+    path = str(folder / 'donor.tar')
+    with tarfile.open(path, 'w') as tar:
+        add(tar, 'config.json', layer.config)
+        add(tar, 'layer.tar', layer.tar)
+        add(tar, 'manifest.json', json.dumps([{'Config': 'config.json', 'RepoTags': [], 'Layers': ['layer.tar']}]).encode())
+    return os.fsencode(path)
+
+
 def one_layer(dead, members):
     """One more image of one layer, from MEMBERS (name, content or None for a folder, PAX records) -> (OneLayer, path of the last one)."""
     raw, lines, fill = io.BytesIO(), [], b''
@@ -294,12 +304,7 @@ def test_a_healed_file_has_the_attributes_of_the_image_and_its_folder_the_old_ti
     layer, path = one_layer(dead, [('opt', None, {}), ('opt/ping', b'program', pax)])
     os.unlink(path)
     os.utime(os.path.dirname(path), (1, 2))
-    donor = str(tmp_path / 'donor.tar')
-    with tarfile.open(donor, 'w') as tar:
-        add(tar, 'config.json', layer.config)
-        add(tar, 'layer.tar', layer.tar)
-        add(tar, 'manifest.json', json.dumps([{'Config': 'config.json', 'RepoTags': [], 'Layers': ['layer.tar']}]).encode())
-    result = dead.run(donors=[os.fsencode(donor)])
+    result = dead.run(donors=[saved(layer, tmp_path)])
     assert [(step['code'], step['certainty']) for step in result['plan'] if step['code'].startswith('LAYER')] == [('LAYER_FILE', 'certain')]
     assert os.getxattr(path, 'security.capability') == CAPABILITY.encode('utf-8', 'surrogateescape')
     assert os.stat(path).st_mtime_ns == 1500000000123456789 and os.stat(os.path.dirname(path)).st_mtime == 2
@@ -323,12 +328,7 @@ def test_a_layer_that_names_no_folders_comes_back_as_a_whole(dead, tmp_path):
     """Builders other than Docker's write files without the folders above them; an engine makes those."""
     layer, path = one_layer(dead, [('opt/deep/one', b'one', {}), ('opt', None, {}), ('opt/two', b'two', {})])
     shutil.rmtree(layer.folder)
-    donor = str(tmp_path / 'donor.tar')
-    with tarfile.open(donor, 'w') as tar:
-        add(tar, 'config.json', layer.config)
-        add(tar, 'layer.tar', layer.tar)
-        add(tar, 'manifest.json', json.dumps([{'Config': 'config.json', 'RepoTags': [], 'Layers': ['layer.tar']}]).encode())
-    result = dead.run(donors=[os.fsencode(donor)])
+    result = dead.run(donors=[saved(layer, tmp_path)])
     assert 'LAYER_FOLDER' in codes(result['plan']) and not [one for one in result['unresolved'] if one['code'] == 'LAYER_FOLDER']
     with open(path, 'rb') as stream:
         assert stream.read() == b'two'
@@ -345,12 +345,7 @@ def test_folders_that_the_tar_does_not_name_stay_as_they_were(dead, tmp_path):
         os.chown(folder, 5, 6)
         os.chmod(folder, 0o700)
         os.utime(folder, (number, number))
-    donor = str(tmp_path / 'donor.tar')
-    with tarfile.open(donor, 'w') as tar:
-        add(tar, 'config.json', layer.config)
-        add(tar, 'layer.tar', layer.tar)
-        add(tar, 'manifest.json', json.dumps([{'Config': 'config.json', 'RepoTags': [], 'Layers': ['layer.tar']}]).encode())
-    result = dead.run(donors=[os.fsencode(donor)])
+    result = dead.run(donors=[saved(layer, tmp_path)])
     assert [step['operation'] for step in result['plan'] if step['code'] == 'LAYER_FOLDER'] == ['aside', 'place']
     for number, folder in enumerate((layer.folder, os.path.join(layer.folder, 'opt'), os.path.join(layer.folder, 'opt/deep'))):
         st = os.lstat(folder)

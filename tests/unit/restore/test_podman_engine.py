@@ -44,12 +44,7 @@ class Podman(test_restore_engine.Engine):
 
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
-    made = Podman(tmp_path / 'volumes')
-    monkeypatch.setattr(os, 'geteuid', lambda: 0)
-    monkeypatch.setattr(engineapi, 'engine', lambda *dummy: made)
-    monkeypatch.setattr(restoring, 'SETTLE', 0)
-    monkeypatch.setattr(restoring.time, 'sleep', lambda dummy: None)
-    return made
+    return test_restore_engine.in_use(Podman(tmp_path / 'volumes'), monkeypatch)
 
 
 def restore(path, **options):

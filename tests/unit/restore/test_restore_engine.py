@@ -74,14 +74,18 @@ class Engine(test_plan.Engine):
         return self.said
 
 
-@pytest.fixture
-def engine(tmp_path, monkeypatch):
-    made = Engine(tmp_path / 'volumes')
+def in_use(made, monkeypatch):
+    """The engine MADE is the one that a restore finds, and nothing waits for it."""
     monkeypatch.setattr(os, 'geteuid', lambda: 0)
     monkeypatch.setattr(engineapi, 'engine', lambda *dummy: made)
     monkeypatch.setattr(restoring, 'SETTLE', 0)
     monkeypatch.setattr(restoring.time, 'sleep', lambda dummy: None)
     return made
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    return in_use(Engine(tmp_path / 'volumes'), monkeypatch)
 
 
 def restore(path, **options):
