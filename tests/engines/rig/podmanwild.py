@@ -5,25 +5,20 @@ What fuse-overlayfs shows is seen by its user's namespace alone, so everything i
 """
 import base64
 import contextlib
-import ctypes
 import json
 import os
 import random
-import signal
 import tempfile
 import time
-import traceback
 from unittest import mock
 
-from . import chance, listing, oneshell, podman, procs, scenario
+from . import chance, listing, oneshell, podman, procs, scenario, wild
 from .common import RigError
 from .engine import scratch_parent
 
 HOWS = ('loaded', 'built', 'commit')
 OWNERS = ((0, 0), (999, 998), (1000, 1000), (60000, 60001), (65535, 5))        # that a rootless user can give
 WAIT = 300
-_CLONE_NEWUSER = 0x10000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 SCENARIO = r'''
 set -eu
@@ -154,38 +149,15 @@ def _pid(dead, process, name):
 def inside(pid, function):
     """Bytes that FUNCTION(out) gives to out(), in a child that has the root of PID and is root in its user namespace."""
     root = os.open('/proc/%d/root' % pid, os.O_PATH)    # a look at it may be its user's alone
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reader)
-            signal.alarm(120)
-            os.umask(0)
-            if os.readlink('/proc/%d/ns/user' % pid) != os.readlink('/proc/self/ns/user'):
-                space = os.open('/proc/%d/ns/user' % pid, os.O_RDONLY)
-                if _LIBC.setns(space, _CLONE_NEWUSER):
-                    raise OSError(ctypes.get_errno(), 'setns')
-                os.setgroups([])
-                os.setresgid(0, 0, 0)
-                os.setresuid(0, 0, 0)
-            os.fchdir(root)
-            os.chroot('.')
-            function(lambda raw: _all(writer, raw))
-            status = 0
-        except BaseException:  # pylint: disable=broad-exception-caught
-            _all(writer, traceback.format_exc()[-3000:].encode('utf-8', 'backslashreplace'))
-        finally:
-            os._exit(status)  # pylint: disable=protected-access
-    os.close(writer)
-    os.close(root)
-    with os.fdopen(reader, 'rb') as handle:
-        said = handle.read()
-    if os.waitpid(child, 0)[1]:
-        raise RigError('inside of a container: %s' % said.decode('utf-8', 'replace'))
-    return said
 
-
-def _all(writer, raw):
-    while raw:
-        raw = raw[os.write(writer, raw):]
+    def work(out):
+        if os.readlink('/proc/%d/ns/user' % pid) != os.readlink('/proc/self/ns/user'):
+            wild.root_of(os.open('/proc/%d/ns/user' % pid, os.O_RDONLY))
+            os.setgroups([])
+        os.fchdir(root)
+        os.chroot('.')
+        function(out)
+    try:
+        return wild.in_child(work, 'inside of a container')
+    finally:
+        os.close(root)

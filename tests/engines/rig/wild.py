@@ -31,6 +31,27 @@ def inside(root, function, *args, userns_of=None):
     """
     if os.path.samefile(root, '/'):     # a container that ended, and its process number is another's by now
         raise RigError('%s is the root of this machine' % root)
+
+    def work(dummy):
+        space = os.open('/proc/%d/ns/user' % userns_of, os.O_RDONLY) if userns_of else None
+        os.chroot(root)
+        os.chdir('/')
+        if space is not None:
+            root_of(space)
+        function(*args)
+    in_child(work, 'filling %s failed' % root)
+
+
+def root_of(space):
+    """Be root in the user namespace of the open file SPACE."""
+    if _LIBC.setns(space, _CLONE_NEWUSER):
+        raise OSError(ctypes.get_errno(), 'setns')
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def in_child(work, what):
+    """Bytes that WORK(out) gives to out(), in a child process of two minutes at most. RigError that begins with WHAT if it fails."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -39,25 +60,23 @@ def inside(root, function, *args, userns_of=None):
             os.close(reader)
             signal.alarm(120)
             os.umask(0)
-            space = os.open('/proc/%d/ns/user' % userns_of, os.O_RDONLY) if userns_of else None
-            os.chroot(root)
-            os.chdir('/')
-            if space is not None:
-                if _LIBC.setns(space, _CLONE_NEWUSER):
-                    raise OSError(ctypes.get_errno(), 'setns')
-                os.setresgid(0, 0, 0)
-                os.setresuid(0, 0, 0)
-            function(*args)
+            work(lambda raw: _all(writer, raw))
             status = 0
         except BaseException:  # pylint: disable=broad-exception-caught
-            os.write(writer, traceback.format_exc()[-3000:].encode('utf-8', 'backslashreplace'))
+            _all(writer, traceback.format_exc()[-3000:].encode('utf-8', 'backslashreplace'))
         finally:
             os._exit(status)  # pylint: disable=protected-access
     os.close(writer)
     with os.fdopen(reader, 'rb') as handle:
-        words = handle.read()
+        said = handle.read()
     if os.waitpid(child, 0)[1]:
-        raise RigError('filling %s failed: %s' % (root, words.decode('utf-8', 'replace')))
+        raise RigError('%s: %s' % (what, said.decode('utf-8', 'replace')))
+    return said
+
+
+def _all(writer, raw):
+    while raw:
+        raw = raw[os.write(writer, raw):]
 
 
 def capability(bits, effective=True):
