@@ -105,22 +105,23 @@ def test_the_files_make_the_same_swarm_again(dead, tmp_path):
             name = service['Spec']['Name']
             specs[name[5:] if name.startswith('rest_') else name] = named(service['Spec'], names)
     assert new['shop_web'] == old['shop_web'] and new['shop_agent'] == old['shop_agent']
-    alone = new['alone']['TaskTemplate']['ContainerSpec']
-    assert sorted(set(old['alone']['TaskTemplate']['ContainerSpec']) - set(alone)) == ['Groups']
-    assert all(alone[key] == value for key, value in old['alone']['TaskTemplate']['ContainerSpec'].items() if key != 'Groups')
+    was, now = (specs['alone']['TaskTemplate']['ContainerSpec'] for specs in (old, new))
+    assert sorted(set(was) - set(now)) == ['Groups']
+    assert {key: now[key] for key in was if key != 'Groups'} == {key: value for key, value in was.items() if key != 'Groups'}
     assert sorted(item['Spec']['Name'] for item in again.secret_list) == ['loose', 'shop_pw']
     assert {item['Spec']['Name']: item['Spec']['Data'] for item in again.config_list} == {
         item['Spec']['Name']: item['Spec']['Data'] for item in dead.truth.config_list}
 
 
 def named(spec, networks):
-    """A spec with names instead of IDs, without what the client adds to stacks."""
+    """A spec with names instead of IDs, without what the client adds to stacks. `service update --env-add` leaves the variables in random order."""
     def walk(value):
         if isinstance(value, dict):
             return {key: walk(networks.get(item, item) if key == 'Target' and isinstance(item, str) else item) for key, item in value.items()
                     if key not in ('SecretID', 'ConfigID', 'com.docker.stack.namespace', 'com.docker.stack.image')}
         return [walk(item) for item in value] if isinstance(value, list) else value
     found = full(walk(spec))
+    found['TaskTemplate']['ContainerSpec'].get('Env', []).sort()
     for network in found['TaskTemplate'].get('Networks', []):
         network['Aliases'] = sorted(network.get('Aliases', []))
     found['TaskTemplate'].get('Networks', []).sort(key=lambda item: item['Target'])
