@@ -97,6 +97,15 @@ def test_a_user_who_writes_in_the_name_of_a_container_is_named(tmp_path):
     assert 'LOG_OTHER_WRITERS' not in read(tmp_path, whose(programs=(b'logger',), owner=5001))[1]
 
 
+def test_where_the_field_is_not_the_engines_own_others_are_left_out(tmp_path):
+    """nerdctl: the tag of a container may be the name of another service."""
+    journals.unpack('several', str(tmp_path) + os.path.dirname(MACHINE))
+    kept = []
+    records, problems = read(tmp_path, whose(match=b'SYSLOG_IDENTIFIER=x', programs=(b'nerdctl',))._replace(alone=True), keep=kept.append)
+    assert (records, kept) == ([], [])
+    assert len(read(tmp_path, whose(match=b'SYSLOG_IDENTIFIER=x', programs=(b'nerdctl',)))[0]) > 40
+
+
 def test_the_same_entry_in_two_files_counts_once(tmp_path):
     journals.unpack('several', str(tmp_path) + os.path.dirname(MACHINE))
     once = read(tmp_path)[0]

@@ -152,6 +152,25 @@ def test_a_file_whose_end_is_not_in_its_header_is_read_to_its_end():
     assert [row(entry) for entry in entries] == journals.expected('compact-zstd')
 
 
+def test_a_giant_with_holes_ends(monkeypatch):
+    raw = journals.load('lz4')
+    hurt = raw[:104] + bytes(32) + raw[136:]            # no hash tables
+    monkeypatch.setattr(journal, 'MAX_SCAN', 64 << 20)
+    found = journal.JournalFile(lambda size, offset: hurt[offset:offset + size].ljust(size, b'\0'), lambda: 1 << 62)
+    assert len(list(found.read(MATCH))) == len(journals.expected('lz4'))
+    assert found.damage == {'parts that were not read, because the file is too large': 1}
+
+
+@pytest.mark.parametrize('name, value', [('MAX_ENTRIES', 5), ('MAX_TOTAL', 5000), ('MAX_ENTRY', 100), ('MAX_STEPS', 50), ('MAX_ITEMS', 2)])
+def test_every_bound_is_named(monkeypatch, name, value):
+    raw = bytearray(journals.load('lz4'))
+    if name == 'MAX_STEPS':
+        raw[104:136] = bytes(32)
+    monkeypatch.setattr(journal, name, value)
+    entries, found = read(bytes(raw))
+    assert found.damage and len([entry for entry in entries if not entry.lost]) < len(journals.expected('lz4'))
+
+
 @pytest.mark.parametrize('change, said', [
     (lambda raw: raw[:100], 'not a journal'), (lambda raw: b'', 'not a journal'), (lambda raw: b'x' * 5000, 'not a journal'),
     (lambda raw: raw[:12] + b'\x40' + raw[13:], 'newer version'), (lambda raw: raw[:88] + struct.pack('<Q', 1 << 60) + raw[96:], 'header'),
