@@ -23,6 +23,7 @@ from typing import Callable, Dict
 import cases
 import envs
 import linting
+import memory
 import progress
 import tree
 from cases import FAILED, PASSED, SKIPPED, Case
@@ -150,8 +151,12 @@ def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, option
         environment.setdefault('PYTHONDONTWRITEBYTECODE', '')
     # short, for unix sockets in it; our own, since pytest's common one may be somebody else's
     scratch = tempfile.mkdtemp(prefix='lb-')
+    command += ['--basetemp', os.path.join(scratch, 't')]
     try:
-        status, said = run.command(name, command + ['--basetemp', os.path.join(scratch, 't')], **environment)
+        if memory.possible():
+            command = memory.with_disk(scratch, command)
+            environment.setdefault('LIFEBOAT_TEST_SCRATCH', scratch)
+        status, said = run.command(name, command, **environment)
     finally:
         remove(scratch)
     found = cases.from_junit(name, junit)

@@ -14,6 +14,7 @@ COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 
 import cases
 import check
+import memory
 import progress
 from rig import shares
 
@@ -184,3 +185,30 @@ def test_coverage_names_what_is_covered_least(tmp_path, monkeypatch):
     lines = check.coverage_lines(run, (3, 13), [check.COVERAGE + '.0', check.COVERAGE + '.1'])
     assert lines[0] == '   coverage: 33.3 % of 3 statements; least:' and lines[1].split() == ['0.0', '%', os.path.join('plugins', 'action', 'never.py')]
     assert (tmp_path / 'coverage.txt').read_text().split() == ['0.0', '%', 'plugins/action/never.py', '100.0', '%', 'plugins/action/used.py']
+
+
+def in_memory(folder, script, size='64M'):
+    """(exit status, lines) of SCRIPT in FOLDER, $1, with a disk in memory."""
+    if not memory.possible():
+        pytest.skip('no disk in memory on this machine')
+    done = subprocess.run(memory.with_disk(folder, ['sh', '-c', 'cd "$1"; ' + script, 'sh', folder], size),
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return done.returncode, done.stdout.decode().splitlines()
+
+
+def test_a_disk_in_memory_is_seen_by_its_command_only(tmp_path):
+    status, lines = in_memory(str(tmp_path), 'stat -f -c %T . && grep -c " $1 " /proc/self/mounts; touch file && mkfifo pipe && ls -A && exit 7')
+    if lines[1] == '0':
+        pytest.skip('no loop device on this machine')
+    assert (status, lines) == (7, ['ext2/ext3', '2', 'file', 'pipe'])
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_where_the_disk_cannot_be_made_the_command_has_the_folder(tmp_path):
+    assert in_memory(str(tmp_path), 'grep -c " $1 " /proc/self/mounts; touch file; exit 7', size='nonsense') == (7, ['0'])
+    assert os.listdir(str(tmp_path)) == ['file']
+
+
+def test_where_memory_is_short_the_tests_are_on_the_disk(monkeypatch):
+    monkeypatch.setattr(memory, 'free', lambda: memory.ENOUGH - 1)
+    assert not memory.possible()
