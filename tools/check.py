@@ -33,7 +33,8 @@ RESULTS = os.path.join(envs.VENV, 'results')
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
           'facts', 'rescue', 'repair', 'restore', 'dump', 'cli', 'fixtures')
 # these look at the files of the checkout, whatever Python does it
-SOURCES = ['tests/unit/test_%s.py' % name for name in ('docs_codes', 'docs_links', 'docs_zh', 'opening', 'rooms', 'test_paths')]
+SOURCES = ['tests/unit/test_%s.py' % name for name in ('check_tools', 'defaults', 'docs_codes', 'docs_links', 'docs_zh', 'opening', 'rooms', 'seam',
+                                                       'test_paths')]
 MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
 BYTECODE = os.path.join(envs.VENV, 'bytecode')      # what Python compiles
 HALVED = ['tests/unit/' + name for name in ('archive', 'bundles', 'engines', 'images', 'repair', 'rescue', 'usage')]    # as much as all the rest
@@ -43,7 +44,8 @@ LEAST_COVERED = 5                       # files that are named
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
           'repair': 'repaired', 'podman': 'Podman', 'kube': 'Kubernetes'}
 SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
-OF_EACH = 3                             # cases of a test with many parameters, on the oldest Python
+OF_EACH = 2                             # cases of a test with many parameters, on the oldest Python
+SUBJECTS = 16                           # the same of the conformance suite, which has a case for each engine's host: more than there are
 # On the oldest ansible-core: the action plugins, a connection of theirs, a role. On the newest: all.
 FEW_TARGETS = ('docker_bundle_info', 'docker_data_rescue', 'docker_layer_facts', 'role_rescue')
 SHARES_OF_TARGETS = {'few': 'some targets', 'modules': 'modules', 'roles': 'roles', 'rescues': 'the role rescue'}
@@ -194,10 +196,11 @@ def units_newest(run, half):
 
 
 def units_conformance(run):
-    """The conformance suite over hosts that a builder made, on both."""
+    """The conformance suite over hosts that a builder made, on both; on the oldest a few of the damages."""
     for own in sorted({min(run.pythons), max(run.pythons)}):
+        few = {} if SOAK or own == max(run.pythons) else {'LIFEBOAT_OF_EACH': str(SUBJECTS)}
         run.part('conformance, Python %s' % version(own), pytest_part, run, run.pythons[own], ['tests/conformance'], (),
-                 own == max(run.pythons) and own >= (3, 10), LIFEBOAT_CONFORMANCE='built')
+                 own == max(run.pythons) and own >= (3, 10), LIFEBOAT_CONFORMANCE='built', **few)
 
 
 def controller_tests(run):
@@ -334,10 +337,26 @@ def place(path, text):
     os.replace(made, path)
 
 
-BOOTSTRAP = '''import subprocess, sys
+# Each test of ansible-test that needs a package gets an environment of its own; the first of a Python keeps what all of them have.
+BOOTSTRAP = '''import hashlib, os, shutil, subprocess, sys, sysconfig, tempfile
 asked = [each for each in sys.argv[1:] if each not in ("--no-setuptools", "--no-wheel")]
+there, home = sysconfig.get_path("purelib"), os.path.expanduser("~/.ansible/test/cache")
+empty = os.path.isdir(there) and not os.listdir(there)
+kept = os.path.join(home, "pip-" + hashlib.sha256(repr([sys.version, asked]).encode("utf-8")).hexdigest()[:16])
+if empty and os.path.isdir(kept):
+    os.rmdir(there)
+    shutil.copytree(kept, there, symlinks=True)
+    sys.exit()
 subprocess.check_call([sys.executable, "-m", "ensurepip", "--default-pip"], stdout=subprocess.DEVNULL)
 subprocess.check_call([sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q"] + asked)
+if empty:
+    made = tempfile.mkdtemp(dir=home)
+    shutil.copytree(there, os.path.join(made, "pip"), symlinks=True)
+    try:
+        os.rename(os.path.join(made, "pip"), kept)
+    except OSError:
+        pass                            # another was quicker
+    shutil.rmtree(made)
 '''
 
 FACTS = '''import glob, json, os, re
@@ -448,7 +467,7 @@ def sanity(run, which, kind=''):
         test = AnsibleTest(apart, requirements, python)
         if which == 0 and test.core == AnsibleTest(apart, *found[1]).core:
             return                      # this machine's Python has but one
-        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own)
+        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own, which)
         apart.part('sanity, ansible-core %s%s' % (test.core, kind and ', ' + kind), sanity_part, apart, test, calls)
 
 
@@ -457,11 +476,16 @@ def sanity(run, which, kind=''):
 PYLINT = ['--test', 'pylint'] + ([] if SOAK else ['plugins/'])
 
 
-def sanity_calls(targets, own):
-    """Options of the calls of ansible-test that are all of its tests but pylint. Every file is compiled by every Python that is here; to import
-    each file alone takes longest, so the oldest and the newest of them do it: TARGETS (their versions in rising order), OWN is that of
-    the controller. LIFEBOAT_SOAK: every one."""
-    others = ['--skip-test', 'pylint', '--skip-test', 'import']
+# Of these the newest core brings the newer judge, and they do not look at what a core does: once is enough.
+ONCE = ('changelog', 'pep8', 'yamllint')
+
+
+def sanity_calls(targets, own, which):
+    """Options of the calls of ansible-test that are all of its tests but pylint; of the oldest core (WHICH is 0) without those of ONCE.
+    Every file is compiled by every Python that is here; to import each file alone takes longest, so the oldest and the newest of them do
+    it: TARGETS (their versions in rising order), OWN is that of the controller. LIFEBOAT_SOAK: every one."""
+    apart = ('pylint', 'import') + (() if which or SOAK else ONCE)
+    others = [word for each in apart for word in ('--skip-test', each)]
     if SOAK:
         return [others, ['--test', 'import']]
     return [others] + [['--test', 'import', '--python', each] for each in dict.fromkeys(targets[:1] + [own])]

@@ -134,12 +134,14 @@ def test_the_shares_of_integration_targets_are_all_of_them():
 
 def test_sanity_runs_every_test_and_imports_on_the_oldest_and_the_newest(monkeypatch):
     monkeypatch.setattr(check, 'SOAK', False)
-    others, oldest, newest = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11')
-    assert others[::2] == ['--skip-test', '--skip-test'] and set(others[1::2]) == {'pylint', 'import'}
+    others, oldest, newest = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 1)
+    assert others == ['--skip-test', 'pylint', '--skip-test', 'import']
     assert [oldest, newest] == [['--test', 'import', '--python', '3.6'], ['--test', 'import', '--python', '3.11']]
-    assert len(check.sanity_calls(['3.11'], '3.11')) == 2 and len(check.sanity_calls([], '3.11')) == 2
+    assert len(check.sanity_calls(['3.11'], '3.11', 1)) == 2 and len(check.sanity_calls([], '3.11', 1)) == 2
+    older = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 0)
+    assert set(older[0][1::2]) - set(others[1::2]) == set(check.ONCE) and older[1:] == [oldest, newest]
     monkeypatch.setattr(check, 'SOAK', True)
-    assert check.sanity_calls(['3.6', '3.7', '3.11'], '3.11') == [others, ['--test', 'import']]
+    assert check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 0) == [others, ['--test', 'import']]
 
 
 def test_a_failure_says_what_did_not_hold(tmp_path):

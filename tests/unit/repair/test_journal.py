@@ -36,6 +36,7 @@ def hurt(dead, seed):
     return done
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize('seed', range(COMBINATIONS))
 def test_combinations(tmp_path, seed):
     dead = Dead(tmp_path, containers=5)
@@ -86,6 +87,7 @@ def several(tmp_path):
     return dead
 
 
+@pytest.mark.newest
 def test_kill_at_any_call(tmp_path, monkeypatch):
     dead = several(tmp_path)
     broken = snapshot(dead.path)
@@ -132,6 +134,7 @@ def whole_layer(dead, tmp_path):
     return {'donors': (os.fsencode(donor.path),)}
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize('donor', [False, True] if os.geteuid() == 0 else [False])
 def test_kill_of_a_process(tmp_path, donor):
     """The same with a real kill -9, at moments of the clock from the first line of the journal on: finished, or undone."""
