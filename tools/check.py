@@ -42,7 +42,7 @@ COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
-          'repair': 'repaired', 'podman': 'Podman', 'kube': 'Kubernetes'}
+          'repair': 'repaired', 'databases': 'databases', 'podman': 'Podman', 'kube': 'Kubernetes'}
 SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
 OF_EACH = 2                             # cases of a test with many parameters, on the oldest Python
 SUBJECTS = 16                           # the same of the conformance suite, which has a case for each engine's host: more than there are
@@ -542,7 +542,7 @@ for _share in SHARES:
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
 # what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
 ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'delivery', 'engines drivers', 'units newest rooms', 'engines newer',
-         'integration rescues', 'engines debian', 'delivery fleets', 'integration oldest', 'units oldest', 'delivery nodes', 'engines repair',
+         'integration rescues', 'engines debian', 'engines databases', 'delivery fleets', 'integration oldest', 'units oldest', 'delivery nodes', 'engines repair',
          'integration roles', 'engines containerd', 'sanity pylint', 'engines kube', 'engines podman', 'sanity newest', 'sanity oldest',
          'units conformance', 'kernel')
 MOST = 6                                # at a time, whatever the machine has

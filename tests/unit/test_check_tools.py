@@ -116,7 +116,7 @@ def test_a_word_means_all_its_parts_and_a_part_itself():
     ('test_look[newer-containerd-packaged]', ['dead_root_of'], 'newer'), ('test_damage[newer-overlay2-config cut]', ['subject'], 'newer'),
     ('test_loaded_elsewhere[debian-vfs-to-newer-containerd]', ['written', 'dead_root_of'], 'drivers'),
     ('test_without_hard_links_the_command_fetches_the_blobs[newer-overlay2]', ['dead_root_of'], 'debian'),
-    ('test_of_one_root', ['dead_root_of'], 'debian'), ('test_databases', ['dead_databases'], 'debian'),
+    ('test_of_one_root', ['dead_root_of'], 'debian'), ('test_databases', ['dead_databases'], 'databases'),
     ('test_every_option[newer-containerd]', ['start_engine'], 'own'), ('test_words', [], 'own'),
     ('test_breaks[newer-overlay2]', ['small_root_of'], 'repair'), ('test_owner_ids', ['dead_root_of'], 'drivers'),
     ('test_damage[podman-vfs-config cut]', ['subject'], 'podman'), ('test_of_podman', ['dead_podman_of'], 'podman'),
