@@ -22,6 +22,7 @@ from typing import Callable, Dict
 
 import cases
 import envs
+import lanes
 import linting
 import memory
 import progress
@@ -105,7 +106,7 @@ class Run(object):
         return Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % why)
 
     def lane(self, names):
-        """Run parts one after another: NAMES, a Queue."""
+        """Run parts one after another: NAMES, of a lanes.Queue."""
         for name in names:
             try:
                 PARTS[name](self)
@@ -539,15 +540,18 @@ PARTS['integration rescues'] = functools.partial(integration, which=1, share='re
 PARTS['sanity pylint'] = functools.partial(sanity, which=1, kind='pylint')
 for _share in SHARES:
     PARTS['engines ' + _share] = functools.partial(engines, share=_share)
-# Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
-# what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'delivery', 'engines drivers', 'units newest rooms', 'engines newer',
-         'integration rescues', 'engines debian', 'engines databases', 'delivery fleets', 'integration oldest', 'units oldest', 'delivery nodes', 'engines repair',
-         'integration roles', 'engines containerd', 'sanity pylint', 'engines kube', 'engines podman', 'sanity newest', 'sanity oldest',
-         'units conformance', 'kernel')
+# Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work, and another
+# while the processors have nothing to do. First what fails most often and what takes longest, and those that may not run beside each other;
+# last what is short, so that all end at about the same time. Who is free takes the next one.
+ORDER = ('lint', 'integration newest', 'delivery', 'units newest rooms', 'engines own', 'units newest', 'delivery fleets', 'engines drivers',
+         'integration roles', 'engines databases', 'units oldest', 'engines newer', 'integration rescues', 'engines debian', 'delivery nodes',
+         'sanity oldest', 'sanity newest', 'sanity pylint', 'engines containerd', 'integration oldest', 'engines repair', 'kernel',
+         'engines podman', 'units conformance', 'engines kube')
 MOST = 6                                # at a time, whatever the machine has
-# Not beside each other: both look whether something of a delivery is left in /tmp of this machine; both install into one environment.
-APART = ({'delivery', 'delivery fleets', 'delivery nodes'}, {'integration newest', 'integration roles', 'integration rescues'})
+# (parts, how many of them at a time): look whether something of a delivery is left in /tmp of this machine; install into one environment;
+# daemons that all start at once get in each other's way
+APART = (({'delivery', 'delivery fleets', 'delivery nodes'}, 1), ({'integration newest', 'integration roles', 'integration rescues'}, 1),
+         ({'engines ' + share for share in SHARES}, 2))
 
 
 def chosen(asked):
@@ -556,39 +560,9 @@ def chosen(asked):
     return found + [name for name in asked if name in PARTS and name not in found]
 
 
-def lanes(names, processors):
+def at_a_time(names, processors):
     """How many parts run at a time."""
     return min(len(names), processors + 1, MOST) if processors > 1 else 1
-
-
-class Queue(object):
-    """The parts that nobody has taken yet."""
-
-    def __init__(self, names):
-        self._names = list(names)
-        self._taken = set()
-        self._changed = threading.Condition()
-
-    def __iter__(self):
-        """Take one after another. One that may not run now is left for later."""
-        while True:
-            with self._changed:
-                while True:
-                    busy = set().union(*(apart for apart in APART if self._taken & apart))
-                    name = next((each for each in self._names if each not in busy), None)
-                    if name is not None or not self._names:
-                        break
-                    self._changed.wait()
-                if name is None:
-                    return
-                self._names.remove(name)
-                self._taken.add(name)
-            try:
-                yield name
-            finally:
-                with self._changed:
-                    self._taken.discard(name)
-                    self._changed.notify_all()
 
 
 def verdict_env():
@@ -613,8 +587,10 @@ def main():
         os.makedirs(RESULTS)
         run = Run()
         names = chosen(asked)
-        parts = Queue(names)
-        threads = [threading.Thread(target=run.lane, args=(parts,)) for dummy in range(lanes(names, os.cpu_count() or 1))]
+        parts, several = lanes.Queue(names, APART), at_a_time(names, os.cpu_count() or 1)
+        threads = [threading.Thread(target=run.lane, args=(parts,)) for dummy in range(several)]
+        if 1 < several < MOST:
+            threads.append(threading.Thread(target=run.lane, args=(parts.each(lanes.idle),)))
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -14,6 +14,7 @@ COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 
 import cases
 import check
+import lanes
 import memory
 import progress
 from rig import shares
@@ -78,22 +79,36 @@ def test_readme_links_every_guide():
 
 
 def test_parts_are_taken_once_and_not_beside_each_other():
-    names = ['units oldest', 'delivery fleets', 'delivery', 'integration roles', 'lint', 'integration newest']
-    queue, taken, together = check.Queue(names), [], []
+    names = ['engines own', 'engines repair', 'engines kube', 'units oldest', 'delivery fleets', 'delivery', 'integration roles', 'lint', 'integration newest']
+    queue, taken, together = lanes.Queue(names, check.APART), [], []
 
     def lane():
         for name in queue:
             together.append(name)
-            assert all(len(set(together) & apart) < 2 for apart in check.APART)
+            assert all(len(set(together) & parts) <= most for parts, most in check.APART)
             time.sleep(0.02)
             taken.append(name)
             together.remove(name)
-    threads = [threading.Thread(target=lane) for dummy in range(2)]
+    threads = [threading.Thread(target=lane) for dummy in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
     assert sorted(taken) == sorted(names)
+
+
+def test_one_more_lane_takes_a_part_only_when_the_processors_are_idle(tmp_path, monkeypatch):
+    answers = iter([False, True, False, False, True])
+    queue = lanes.Queue(['a', 'b', 'c'], ())
+    spare = queue.each(lambda: next(answers))
+    assert [next(spare), next(spare), next(iter(queue)), list(spare)] == ['a', 'b', 'c', []]
+    stat = tmp_path / 'stat'
+    monkeypatch.setattr(lanes, 'STAT', str(stat))
+    assert not lanes.idle(0)            # no such file
+    for now, expected in (('cpu 180 0 10 5 5 0 0 0 9 9\n', False), ('cpu 150 0 0 40 10 0 0 0 9 9\n', True)):
+        stat.write_text('cpu 100 0 0 0 0 0 0 0 0 0\ncpu0 1 2 3\n')
+        monkeypatch.setattr(lanes.time, 'sleep', lambda dummy, now=now: stat.write_text(now))
+        assert lanes.idle(1) is expected
 
 
 def test_the_order_names_every_part_of_make_test():
@@ -105,9 +120,9 @@ def test_the_order_names_every_part_of_make_test():
 
 
 def test_a_word_means_all_its_parts_and_a_part_itself():
-    assert check.chosen(['units']) == ['units newest', 'units newest rooms', 'units oldest', 'units conformance']
+    assert check.chosen(['units']) == ['units newest rooms', 'units newest', 'units oldest', 'units conformance']
     assert check.chosen(['machines', 'sanity oldest', 'kernel']) == ['sanity oldest', 'kernel', 'machines']
-    assert [check.lanes(names, processors) for names, processors in (('abcd', 1), ('abcd', 2), ('a', 2), ('abcdefghij', 16))] == [
+    assert [check.at_a_time(names, processors) for names, processors in (('abcd', 1), ('abcd', 2), ('a', 2), ('abcdefghij', 16))] == [
         1, 3, 1, check.MOST]
 
 
