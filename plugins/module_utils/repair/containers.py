@@ -150,7 +150,7 @@ def _anonymous(this: Plan, made: records.Evidence, others: List[Dict[str, Any]],
     """{place: volume} for volumes that the image declares: the only unclaimed one that was made within 5 s of the layer."""
     there = records.mount_points(made)
     claimed = {records.text_of(point, 'Name') for one in others for point in records.dict_of(one, 'MountPoints').values()}
-    claimed |= {point.get('Name') for point in there.values()}
+    claimed |= {records.text_of(point, 'Name') for point in there.values()}
     places = [] if spec_tells(made) else [place for place in records.dict_of(made.image_config, 'Volumes') if place not in there]
     st = this.view.stat(driver + b'/' + mount_id + b'/link')
     near: List[Any] = []
