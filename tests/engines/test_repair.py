@@ -205,14 +205,14 @@ def broken_by_chance(broken, kind, chance):
     return done
 
 
-def told_without_repair(root, kind, seed):
-    """right() of an engine on the same broken root with nothing but the guard; None if it does not start."""
+def told_without_repair(root, hurt):
+    """What an engine tells on the same broken root with nothing but the guard; None if it does not start."""
     with engine_on(root) as engine:
-        broken_by_chance(broken_on(engine, root), kind, chance_of(kind, seed))
-        repair(engine, run.GUARDED)
+        hurt(broken_on(engine, root))
         try:
+            repair(engine, run.GUARDED)
             engine.start()
-        except engines.NotHere:
+        except (engines.NotHere, LifeboatError):
             return None
         return said(engine, damaged=True)
 
@@ -229,15 +229,28 @@ def by_id(told, truth):
 @pytest.mark.parametrize('kind, seed', CHANCE)
 def test_breaks_by_chance(small_root_of, control, kind, seed):
     """Nothing is worse than without the repair, the undo is exact, a second plan is empty, and the next start deletes nothing."""
-    root, (before_all, startable, dummy, kept) = small_root_of(kind), control(kind)
-    without = told_without_repair(root, kind, seed)
+    root = small_root_of(kind)
+
+    def options_for(done):
+        if not seed % 2:
+            return {}
+        return {'steps': sorted({step for name in done for step in BREAKS[name].steps}),     # all that is known is named
+                'donors': [os.fsencode(root.data_root)] if STORE[kind] == 'graph' else []}
+    judge(root, control(kind), 'CHANCE %s %d' % (kind, seed), lambda broken: broken_by_chance(broken, kind, chance_of(kind, seed)), options_for)
+
+
+def judge(root, unbroken, label, hurt, options_for, may_refuse=False):
+    """HURT(broken) -> names of what was broken; the repair with OPTIONS_FOR(names) must make nothing worse. UNBROKEN: Control."""
+    without = told_without_repair(root, hurt)
     with engine_on(root) as engine:
-        done = broken_by_chance(broken_on(engine, root), kind, chance_of(kind, seed))
-        hurt, hurt_state, before = entries(engine), state(engine), by_id(statuses(engine), root.truth)
-        options = {}
-        if seed % 2:                    # all that is known is named
-            options = {'steps': sorted({step for name in done for step in BREAKS[name].steps}),
-                       'donors': [os.fsencode(root.data_root)] if STORE[kind] == 'graph' else []}
+        done = hurt(broken_on(engine, root))
+        there, hurt_state, options = entries(engine), state(engine), options_for(done)
+        try:
+            before = by_id(statuses(engine), root.truth)
+        except LifeboatError as why:
+            assert may_refuse and 'nothing was done' in str(why) and state(engine) == hurt_state, (done, why)
+            print('\n%s | %s | refused: %s' % (label, '; '.join(done), why))
+            return
         result = repair(engine, verify='offline', **options)
         after = by_id(result['verified']['containers'], root.truth)
         assert all(ORDER[after[name]] <= ORDER[status] for name, status in before.items()), (done, before, after)
@@ -253,19 +266,23 @@ def test_breaks_by_chance(small_root_of, control, kind, seed):
             assert open_ones, (done, why)
         else:
             now = said(engine, damaged=bool(open_ones))
-        report(kind, seed, done, before_all, without, now, open_ones)
-        assert_not_worse(root, done, before_all, without, now)
-        # folders of its own that it empties at every start are no loss
-        gone = {path for path in held - entries(engine) if path in kept}
+        report(label, done, unbroken.said, without, now, open_ones)
+        assert_not_worse(root, done, unbroken.said, without, now)
+        gone = (held - entries(engine)) & unbroken.kept         # what it empties at every start is no loss
         assert not gone, (done, sorted(gone))
         moved = {os.path.relpath(os.path.join(engine.data_root, step['path']), engine.host_root) for step in result['plan']}
-        gone = {path for path in hurt - held if path in kept and path not in moved}
+        gone = (there - held) & unbroken.kept - moved
         assert not gone, (done, sorted(gone))
         if now and not open_ones:
-            lost = {'networks'} & {what for name in done for what in BREAKS[name].forgiven}
-            possible = sorted(startable - ({root.truth['containers'][breaking.NET]['inspect']['Id']} if lost else set()))
-            some = random.Random(seed).sample(possible, 2)
-            assert started(engine, some) == set(some), done
+            assert_some_start(engine, root, done, unbroken, label)
+
+
+def assert_some_start(engine, root, done, unbroken, seed):
+    """Two of the containers that can be started; not the one of a network that is lost."""
+    lost = any('networks' in BREAKS[name].forgiven for name in done if name in BREAKS)
+    possible = sorted(unbroken.startable - ({root.truth['containers'][breaking.NET]['inspect']['Id']} if lost else set()))
+    some = random.Random(seed).sample(possible, 2)
+    assert started(engine, some) == set(some), done
 
 
 def assert_not_worse(root, done, before_all, without, now):
@@ -273,17 +290,17 @@ def assert_not_worse(root, done, before_all, without, now):
     if without is not None:
         assert now is not None, (done, 'it does not start any more')
         lost = {('containers', root.truth['containers'][name]['inspect']['Id'], key)
-                for each in done for name, keys in BREAKS[each].lost.items() for key in keys}
+                for each in done if each in BREAKS for name, keys in BREAKS[each].lost.items() for key in keys}
         worse = right(without, before_all) - right(now, before_all) - lost
         assert not worse, (done, sorted(worse))
 
 
-def report(kind, seed, done, before_all, without, now, open_ones):
+def report(label, done, before_all, without, now, open_ones):
     """One line for a table of what was seen."""
     whole = len(right(before_all, before_all))
     shown = ['does not start' if told is None else '%d/%d containers, %d/%d values' % (
         len(told['containers']), len(before_all['containers']), len(right(told, before_all)), whole) for told in (without, now)]
-    print('\nCHANCE %s %d | %s | without: %s | with: %s | open: %s' % (kind, seed, '; '.join(done), *shown, ' '.join(open_ones)))
+    print('\n%s | %s | without: %s | with: %s | open: %s' % (label, '; '.join(done), *shown, ' '.join(open_ones)))
 
 
 @pytest.mark.parametrize('kind, seed', KILLS)
