@@ -1,4 +1,5 @@
 """Several breaks at once, and an end by kill -9 at any system call: never worse than before, undo exact, the second plan empty."""
+import errno
 import os
 import random
 import subprocess
@@ -120,6 +121,44 @@ def test_kill_at_any_call(tmp_path, monkeypatch):
                 dead.run(run.REVERTED)
         dead.run(run.REVERTED)
         assert snapshot(dead.path) == broken, at
+
+
+class Full(Executioner):
+    """A disk that is full from the call of number AT on: nothing that needs room is done any more."""
+    CALLS = ('rename', 'mkdir', 'symlink', 'fsync', 'write')
+
+    def wrapped(self, call):
+        def wrapper(*arguments, **options):
+            self.count += 1
+            if self.at and self.count >= self.at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*arguments, **options)
+        return wrapper
+
+
+def test_a_disk_that_is_full_at_any_call(tmp_path, monkeypatch):
+    """A sentence that says what to do; with room again the undo is exact."""
+    dead = several(tmp_path)
+    broken = snapshot(dead.path)
+    totals = {}
+    for state in (run.REPAIRED, run.REVERTED):
+        with monkeypatch.context() as patch:
+            counter = Full(patch, 0)
+            dead.run(state)
+            totals[state] = counter.count
+    assert snapshot(dead.path) == broken
+    for state, total in totals.items():
+        for at in random.Random(state).sample(range(1, total), min(6 * SOAK, total - 1)):
+            if state == run.REVERTED:
+                dead.run()
+            with monkeypatch.context() as patch:
+                Full(patch, at)
+                with pytest.raises(LifeboatError, match='No space left on device') as told:
+                    dead.run(state)
+            assert 'cannot be read' not in str(told.value)
+            if journal.exists(os.fsencode(dead.journal)):
+                assert dead.run(run.REVERTED)['unresolved'] == [], (state, at)
+            assert snapshot(dead.path) == broken, (state, at)
 
 
 def whole_layer(dead, tmp_path):
