@@ -66,7 +66,7 @@ class Options(object):
         self.scan_timeout = scan_timeout
         self.scan_max_files = scan_max_files
         self.noise = list(noise or ())
-        self.state_path = os.fsencode(state_path) if state_path else None
+        self.state_path = wording.raw(state_path) if state_path else None
         self.definitions = definitions
         self.unlock_key = unlock_key
 
