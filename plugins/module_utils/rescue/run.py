@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LEAST = {'none': 1.0}
 USUAL = 0.5
 RESERVE = 16 * 1024 * 1024
+_JOURNALED = 1500                       # bytes of an entry of the journal of the host, with all its fields, and its line
 SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)
 PARTS = {'volume': 'volumes', 'bind': 'binds'}       # kind of a component: word of include
 REASONS = 5                             # problems that an entry of `bundles` has
@@ -540,7 +541,7 @@ def _needs(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[in
             need('dumps' if made.kind != secrets.WORD else secrets.WORD, int(made.bytes * share))
         log = job.container.log if job.container is not None else None
         if job.with_logs and log is not None:
-            need('logs', 2 * log.bytes)
+            need('logs', 2 * log.bytes + (_JOURNALED * log.journal.look()[0] if log.journal is not None else 0))
         if job.with_image:
             from ..images import container as image
             layer = measured[index].get('writable')
@@ -683,7 +684,7 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
                                'bytes': mark.bytes if whole else 0, 'entries': mark.entries if whole else 0, 'files': None,
                                'status': item.status if whole else model.LOST})
         log = job.container.log if job.container is not None else None
-        if job.with_logs and log is not None and log.files:
+        if job.with_logs and log is not None and log.there:
             components.append({'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'sha256': None,
                                'bytes': log.bytes, 'entries': None, 'files': len(log.files),
                                'status': model.COMPLETE})
