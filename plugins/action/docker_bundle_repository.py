@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, Any] = dict(
     environment=dict(type='dict', default={}, no_log=True),
     init=dict(type='bool', default=False),
     lock_timeout=dict(type='str', default='10m'),
+    chunker_params=dict(type='str'),
     keep=dict(type='dict', default={}),
     tags=dict(type='dict', default={}),
     every=dict(type='bool', default=False),
@@ -82,7 +83,8 @@ class ActionModule(ActionBase):
         if args['password'] and args['password_file']:
             raise LifeboatError('password and password_file are both set. Use one of them.')
         return base.open_repository(args['kind'], base.Settings(
-            args['repository'], args['program'] or None, args['password'] or None, args['password_file'] or None, args['environment'], patience))
+            args['repository'], args['program'] or None, args['password'] or None, args['password_file'] or None, args['environment'], patience,
+            args['chunker_params'] or None))
 
     def _stored(self, args: dict[str, Any], repository: base.Repository | None, check_mode: bool) -> dict[str, Any]:
         after = hook.Hook(args['after_bundle'], args['environment']) if args['after_bundle'] else None

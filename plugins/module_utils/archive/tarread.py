@@ -137,6 +137,10 @@ class Reader(object):
             count -= length
             yield piece
 
+    def end_member(self) -> None:
+        """Read what is left of the current member, with the zeros behind it: what is read next is of another one."""
+        self._skip()
+
     def _skip(self) -> None:
         have = len(self._buffer) - self._at
         if self._seek is not None and self._left > have + CHUNK:

@@ -248,6 +248,8 @@ class Dir(object):
                 if len(data) == st.st_size and len(data) <= limit:
                     return data
                 os.lseek(fd, 0, os.SEEK_SET)
+            if st.st_size > limit:      # not even its beginning is read
+                raise OSError(errno.EFBIG, 'larger than %d bytes' % limit, os.path.join(self.path(), name))
             return read_all(fd, limit)
         finally:
             os.close(fd)

@@ -14,7 +14,7 @@ METADATA, ENTRY, STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
 SEGMENT = re.compile(br'([0-9a-f]{16})-([0-9a-f]{16})\.wal\Z')
 SNAP = re.compile(br'([0-9a-f]{16})-([0-9a-f]{16})\.snap\Z')
 LARGEST = 1 << 28                       # bytes of a record: an entry of raft has a few MiB at most
-MOST = 1 << 30                          # bytes of all entries that are kept; a snapshot takes the place of 10,000 entries
+MOST = 256 << 20                        # bytes of all entries that are kept; a snapshot takes the place of 10,000 entries
 SECTOR = 512                            # what a disk writes at once
 NORMAL = 0                              # kind of an entry: one that changes the data, and not the members
 

@@ -37,7 +37,8 @@ class DataRoot(api.Root):
         self._configs = configs.Configs(host, self._dir, candidate.recorded_path)
         self._readers = containers.Readers(host, self.path, self._configs, self.stores, self.volumes, self.idmap, blind)
         self._volumes = None            # type: Optional[Dict[str, model.Volume]]
-        self._networks = None           # type: Optional[Dict[str, Any]]
+        self._networks = None           # type: Optional[NetworksRecorded]
+        self._network_users = set()     # type: Set[str]
         self._containers = {}           # type: Dict[str, model.Container]
 
     def close(self) -> None:
@@ -159,7 +160,11 @@ class DataRoot(api.Root):
         from . import neighbours, networks  # few callers want them
         if self._networks is None:
             self._networks = networks.recorded(self._dir)
-        return neighbours.neighbours(container, self._networks, self._configs, self.container)
+        self._network_users.update(neighbours.own_networks(container.definition))
+        note = networks.note(self._networks, self.path, self._network_users)
+        if note is not None:            # one for all containers, with the networks of those that were asked for so far
+            self.problems[:] = [item for item in self.problems if item.code != note.code] + [note]
+        return neighbours.neighbours(container, self._networks.settings, self._configs, self.container)
 
     def alive(self, container: model.Container) -> Optional[int]:
         return liveness.container_alive(self._host, container.id, container.state['pid']) if self._host.is_live else None
