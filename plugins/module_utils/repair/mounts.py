@@ -52,6 +52,9 @@ def _mount_id(this: Plan, folder: bytes, ident: bytes, record: known.Mount, driv
         return sources[0][0] if done else b''
     if not guess or ident not in known.containers(this.view):
         return b''
+    if record.mount_id:                 # what else would fit belongs to another container, or to none any more
+        this.leave('MOUNT_ID', path, 'the writable layer that it names is gone', 'What the container wrote is lost; its volumes can be rescued.')
+        return b''
     fitting = _fitting(this, ident, record, driver, found, images)
     if len(fitting) != 1:
         this.leave('MOUNT_ID', path, '%d writable layers fit' % len(fitting),
