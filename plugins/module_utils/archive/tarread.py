@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 from zlib import adler32
 
 from ..disk.errors import LifeboatError
+from ..formats import wording
 from ..formats.wording import text
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class Reader(object):
                 raise self.fail('has a global header that names a file')
             return data
         if size > MAX_NAME:
-            raise self.fail('has a name of %d bytes' % size)
+            raise self.fail('has a name of %s' % wording.number(size, 'byte'))
         value = self._exactly(size).rstrip(b'\0')
         self._exactly((BLOCK - size) % BLOCK)
         return value
@@ -241,7 +242,7 @@ class Reader(object):
     def _extended(self, size: int) -> Dict[bytes, bytes]:
         """{key: value} of a PAX header's records."""
         if size > MAX_EXTENDED:
-            raise self.fail('has an extended header of %d bytes' % size)
+            raise self.fail('has an extended header of %s' % wording.number(size, 'byte'))
         data = self._exactly(size + -size % BLOCK)
         if size == 30 and data.startswith(b'30 mtime=') and data[29:30] == b'\n':
             return {b'mtime': data[9:29]}

@@ -9,6 +9,7 @@ from ...bundles import objects
 from ...disk import fsinfo
 from ...disk.errors import LifeboatError
 from ...disk.tree import Failure
+from ...formats import wording
 from .. import copying, files
 from ..host import open_host
 from ..main import NOTHING
@@ -194,7 +195,7 @@ def _summary(given: 'argparse.Namespace', out: Output, counts: copying.Counts, t
         out.note('lifeboat: not run as root: everything belongs to you, owners and set-user-ID bits are not kept')
     if counts.split_links:
         out.note('lifeboat: %d hard links may be separate copies' % counts.split_links)
-    text = '%d files, %s copied' % (counts.files, human(counts.bytes))
+    text = '%s, %s copied' % (wording.number(counts.files, 'file'), human(counts.bytes))
     if counts.kept:
         text += ', %d of them by an earlier run' % counts.kept
     if given.json:
