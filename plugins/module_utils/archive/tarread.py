@@ -12,6 +12,7 @@ from zlib import adler32
 
 from ..disk.errors import LifeboatError
 from ..formats.tarnumber import number
+from ..formats import wording
 from ..formats.wording import text
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ class Reader(object):
                 raise self.fail('has a global header that names a file')
             return data
         if size > MAX_NAME:
-            raise self.fail('has a name of %d bytes' % size)
+            raise self.fail('has a name of %s' % wording.number(size, 'byte'))
         value = self._exactly(size).rstrip(b'\0')
         self._exactly((BLOCK - size) % BLOCK)
         return value
@@ -242,7 +243,7 @@ class Reader(object):
     def _extended(self, size: int) -> Dict[bytes, bytes]:
         """{key: value} of a PAX header's records."""
         if size > MAX_EXTENDED:
-            raise self.fail('has an extended header of %d bytes' % size)
+            raise self.fail('has an extended header of %s' % wording.number(size, 'byte'))
         data = self._exactly(size + -size % BLOCK)
         if size == 30 and data.startswith(b'30 mtime=') and data[29:30] == b'\n':
             return {b'mtime': data[9:29]}

@@ -23,7 +23,7 @@ from typing import (
 )
 
 from ..disk.tree import Entry, Failure
-from ..formats import checksums, pieces, tarwriter, whiteouts
+from ..formats import checksums, pieces, tarwriter, whiteouts, wording
 from ..layers import idmap as ids
 
 if TYPE_CHECKING:
@@ -571,7 +571,7 @@ class _Archive(object):
         return data + bytes(length - len(data))
 
     def _shorter(self, path: bytes, offset: int, size: int) -> None:
-        self._lose(path, offset, 'became shorter while it was read, %d bytes are zeros' % (size - offset))
+        self._lose(path, offset, 'became shorter while it was read, %s are zeros' % (wording.number(size - offset, 'byte')))
 
     def _unreadable(self, path: bytes, start: int, end: int, error: OSError) -> None:
         """Told once for a stretch, not for each of its pages."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Itera
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
-from ..formats.wording import raw, show as shown
+from ..formats.wording import number, raw, show as shown
 from ..records import codes, model, selection
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def find(host: 'Host', reference: Reference) -> Object:
     """The Object that REFERENCE means. LifeboatError if there is none, or more than one."""
     hits = every(host, reference)
     if len(hits) > 1:
-        raise LifeboatError('%s means %d objects: %s. Give more of the ID, or name one data root with --data-root' % (
-            shown(reference.text), len(hits), ', '.join('%s in %s' % (shown(item.name), shown(item.root.path)) for item in hits[:6])))
+        raise LifeboatError('%s means %s: %s. Give more of the ID, or name one data root with --data-root' % (
+            shown(reference.text), number(len(hits), 'object'), ', '.join('%s in %s' % (shown(item.name), shown(item.root.path)) for item in hits[:6])))
     return hits[0]
 
 
@@ -191,8 +191,8 @@ def _image_layers(image: model.Image, partial: List[str]) -> List[model.Layer]:
         raise LifeboatError(said(image.problems, 'No layer of the image lies unpacked on this disk. lifeboat rescue --images writes it '
                                  'as an archive for docker load'))
     if len(usable) < len(layers):
-        partial.append('%d of %d layers of the image are not on this disk: their files are missing.' % (
-            len(layers) - len(usable), len(layers)))
+        partial.append('%d of %s of the image are not on this disk: their files are missing.' % (
+            len(layers) - len(usable), number(len(layers), 'layer')))
     return usable
 
 

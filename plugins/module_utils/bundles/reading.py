@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optiona
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
-from ..formats import jsonish, pieces
+from ..formats import jsonish, pieces, wording
 from ..formats.values import NOTHING, as_int, as_list, as_str
 from ..formats.wording import raw, show, text
 
@@ -455,10 +455,10 @@ def _check_file(root: safeio.Dir, name: bytes, expected: str, size: Optional[int
         check.marks[name] = _mark(st)
         actual = st.st_size
         if size is not None and actual != size:
-            check.wrong(name, 'has %d bytes instead of %d' % (actual, size))
+            check.wrong(name, 'has %s instead of %d' % (wording.number(actual, 'byte'), size))
         elif actual > MANY and st.st_blocks * 512 < actual // 1000:
             # to read it would take hours, and cost whoever made it nothing
-            check.wrong(name, 'has %d bytes, nearly all of them holes: no rescue writes such a file' % actual)
+            check.wrong(name, 'has %s, nearly all of them holes: no rescue writes such a file' % wording.number(actual, 'byte'))
         elif verify and _sha256(fd, st, seen) != expected:
             check.wrong(name, 'has another SHA-256 than SHA256SUMS says')
     except OSError as exc:

@@ -21,7 +21,7 @@ from ..archive.write import HASHED_HOLES, data_map
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..disk.tree import Entry, Failure
-from ..formats import checksums, pieces
+from ..formats import checksums, pieces, wording
 from .output import shown
 
 if TYPE_CHECKING:
@@ -483,7 +483,7 @@ class Copy(object):
                 data, good = self._salvage(source, at, min(CHUNK, end - at), path)
                 clean = clean and good
             if not data:
-                self._failed(path, 'became shorter while it was read, %d bytes are zeros' % (end - at))
+                self._failed(path, 'became shorter while it was read, %s are zeros' % (wording.number(end - at, 'byte')))
                 os.ftruncate(target, end)
                 return False
             if digest is not None:
@@ -499,8 +499,8 @@ class Copy(object):
         lost = []
         data = pieces.salvaged(source, at, length, lambda *page: lost.append(page))
         if lost:
-            self._failed(path, 'from byte %d on, %d bytes cannot be read and are zeros: %s' % (
-                lost[0][0], sum(end - start for start, end, dummy in lost), lost[-1][2].strerror))
+            self._failed(path, 'from byte %d on, %s cannot be read and are zeros: %s' % (
+                lost[0][0], wording.number(sum(end - start for start, end, dummy in lost), 'byte'), lost[-1][2].strerror))
         return data, not lost
 
     def _measured(self) -> None:

@@ -220,7 +220,7 @@ class HostRoot(object):
             if not stat.S_ISREG(st.st_mode):
                 raise OSError(errno.EINVAL, 'not a regular file', path)
             if st.st_size > limit:
-                raise OSError(errno.EFBIG, 'larger than %d bytes' % limit, path)
+                raise OSError(errno.EFBIG, 'larger than %s' % wording.number(limit, 'byte'), path)
             fd = safeio.openat(names[-1], fds[-2])
             try:
                 return safeio.read_all(fd, limit)

@@ -8,6 +8,7 @@ import functools
 import re
 from typing import BinaryIO, Iterable, Iterator, List, NamedTuple, Tuple
 
+from . import wording
 from .protobuf import Damaged, Message
 
 METADATA, ENTRY, STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
@@ -113,7 +114,7 @@ def _records(stream: BinaryIO, crc: int, first: bool) -> Iterator[Tuple[int, byt
         length = field & (1 << 56) - 1
         padding = field >> 56 & 7 if field >> 63 else 0
         if length > LARGEST:
-            raise Damaged('a record would have %d bytes' % length)
+            raise Damaged('a record would have %s' % wording.number(length, 'byte'))
         raw = stream.read(length + padding)
         if len(raw) < length + padding:
             raise _Torn()

@@ -69,6 +69,11 @@ def number(count: int, noun: str) -> str:
     return '%d %s%s' % (count, noun, '' if count == 1 else 's')
 
 
+def number_is(count: int, noun: str, verb: str = 'are') -> str:
+    """`1 file is`, `2 files are`. VERB: are, were, have, or one that takes an s."""
+    return '%s %s' % (number(count, noun), verb if count != 1 else {'are': 'is', 'were': 'was', 'have': 'has'}.get(verb, verb + 's'))
+
+
 def sentence(string: Any) -> str:
     """A message that repeats what a disk or a node says: shown, and without the secrets that a value in it may hold."""
     return show(redact.text(string))

@@ -3,6 +3,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
+from ..formats import wording
 from . import known, records, steps
 from .plan import Plan
 
@@ -99,7 +100,7 @@ def _evidence(this: Plan, ident: bytes, driver: bytes, others: List[Dict[str, An
     # images of steps of a build have the layers of what was built, but neither a name nor a container
     named = [one for one in fitting if one in used or _tag(view, driver, one)] or fitting
     if len(named) != 1:
-        this.leave('CONTAINER_CONFIG', path, '%d images have the layers of this container' % len(fitting),
+        this.leave('CONTAINER_CONFIG', path, '%s have the layers of this container' % wording.number(len(fitting), 'image'),
                    'Rescue the container; docker_data_restore asks for the image.')
         return None
     hostconfig = view.json(known.hostconfig_path(ident))

@@ -3,6 +3,7 @@ import re
 import stat
 from typing import Dict, List, Match, Set
 
+from ..formats import wording
 from . import known, steps
 from .plan import Plan
 
@@ -99,7 +100,7 @@ def _cache_id(this: Plan, path: bytes, chain: str, recorded: bytes, driver: know
     said -= taken
     if len(said) == 1:
         return said.pop()
-    this.leave('LAYER_CACHE_ID', path + b'/cache-id', '%d folders fit' % len(said) if said else 'no folder of this layer is left',
+    this.leave('LAYER_CACHE_ID', path + b'/cache-id', wording.number_is(len(said), 'folder', 'fit') if said else 'no folder of this layer is left',
                'Pull the image again by its digest on a healthy host and copy the layer from there.')
     return b''
 

@@ -2,6 +2,7 @@
 import re
 from typing import Any, Dict, List
 
+from ..formats import wording
 from . import known, steps
 from .plan import Plan
 from .records import dict_of, text_of
@@ -57,7 +58,7 @@ def _mount_id(this: Plan, folder: bytes, ident: bytes, record: known.Mount, driv
         return b''
     fitting = _fitting(this, ident, record, driver, found, images)
     if len(fitting) != 1:
-        this.leave('MOUNT_ID', path, '%d writable layers fit' % len(fitting),
+        this.leave('MOUNT_ID', path, wording.number_is(len(fitting), 'writable layer', 'fit'),
                    'docker_layer_facts lists orphan layers; write the right one into mount-id.')
         return b''
     done = this.write('MOUNT_ID', path, fitting[0], 'the only writable layer that no container claims and that lies on this image',

@@ -94,7 +94,7 @@ class Hold(object):
             item.pid, self.name, wording.show(item.text) + ': ' if item.text else '', metadata.describe(item.error)), 'Use become: true.')
             for item in unread[:NAMED]]
         if len(unread) > NAMED:
-            found.append(problem('READ_ERROR', self.name, '%d deleted files that %s has open cannot be read.' % (len(unread), self.name), ''))
+            found.append(problem('READ_ERROR', self.name, '%s that %s has open cannot be read.' % (wording.number(len(unread), 'deleted file'), self.name), ''))
         return found
 
     def release(self, name: str, read: bool = True) -> List[model.Problem]:
@@ -110,7 +110,8 @@ class Hold(object):
                                  'Each file is as it was when it was read, but not all at one moment. Give it more time with freeze_timeout.'))
         changed = self._tree.changed if self._tree is not None else []
         if changed:
-            notes.append(problem('FILE_CHANGED', name, '%d open files of %s changed while they were read: %s.' % (len(changed), name, ', '.join(
+            notes.append(problem('FILE_CHANGED', name, '%s of %s changed while they were read: %s.' % (
+                wording.number(len(changed), 'open file'), name, ', '.join(
                 '/' + wording.show(item.path)[:200] for item in changed[:NAMED])), 'Something outside of the container writes to them.'))
         return notes
 

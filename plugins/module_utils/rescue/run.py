@@ -240,8 +240,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     if groups is not None and host.whole and not request.containers:
         jobs.extend(_unrecorded_jobs(host, groups, request, holds))
     if request.open_files and not any(job.held is not None and job.held.items for job in jobs):
-        problems.append(problem('NOTHING_OPEN', wording.text(host.root.path), 'open_files: true found nothing: of %d containers %d run, and none of their '
-                                'processes has a deleted file.' % (len(chosen), len(held)), ''))
+        problems.append(problem('NOTHING_OPEN', wording.text(host.root.path), 'open_files: true found nothing: of %s %d run, and none of their '
+                                'processes has a deleted file.' % (wording.number(len(chosen), 'container'), len(held)), ''))
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
@@ -771,7 +771,7 @@ def verdict(result: Dict[str, Any], fail_on: str) -> str:
     names = {item.get('name') for item in result.get('bundles', ()) if item.get('status') == model.LOST}
     reason = next((item for item in critical if item.get('object') in names), None)
     if lost == summary['bundles'] - others:
-        said = 'The one bundle was not rescued.' if lost == 1 else 'None of %d bundles was rescued.' % lost
+        said = 'The one bundle was not rescued.' if lost == 1 else 'None of %s was rescued.' % wording.number(lost, 'bundle')
     else:
         said = '%s %s lost and %d partial or unsupported; everything else was rescued.' % (
             wording.number(lost, 'bundle'), 'is' if lost == 1 else 'are', partial)

@@ -255,8 +255,8 @@ class Volumes(object):
             if self.engine.podman:
                 notes.extend(podmanvolumes.check_owners(self, volume, passing.sample))
             if passing.sparse:
-                notes.append('%s: the holes of %d files were written as zeros (%d bytes), because %s.' % (
-                    what, passing.sparse, passing.holes, why))
+                notes.append('%s: the holes of %s were written as zeros (%s), because %s.' % (
+                    what, number(passing.sparse, 'file'), number(passing.holes, 'byte'), why))
             self._drop(helper)
             return {'way': way, 'why': why, 'entries': passing.reader.members, 'files': passing.files,
                     'bytes': passing.bytes, 'notes': notes, 'databases': found}
@@ -418,14 +418,14 @@ class Passing(object):
     def _count(self, member: tarread.Member) -> None:
         self.bytes += member.realsize
         if self.limit is not None and self.bytes > self.limit:
-            raise self.reader.fail('has more content than the manifest says (%d bytes)' % self.limit, member.name)
+            raise self.reader.fail('has more content than the manifest says (%s)' % number(self.limit, 'byte'), member.name)
         if member.sparse is not None:
             self.sparse += 1
             self.holes += member.realsize - sum(length for dummy, length in member.sparse)
             if self.max_holes is not None and self.holes > self.max_holes:
                 raise self.reader.fail(
-                    'has %d bytes of holes, which the engine would write as zeros; restore on the engine\'s own host as '
-                    'root, or give ignore: [holes]' % self.holes, member.name)
+                    'has %s of holes, which the engine would write as zeros; restore on the engine\'s own host as '
+                    'root, or give ignore: [holes]' % number(self.holes, 'byte'), member.name)
 
     def _data(self, member: tarread.Member, shadow: unpack.Shadow, fd: Optional[int]) -> Iterator[bytes]:
         for offset, length in ((0, member.size),) if member.sparse is None else member.sparse:

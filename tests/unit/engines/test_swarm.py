@@ -220,7 +220,7 @@ def test_another_key_of_the_log(root):
     node.entries(request((CREATE, 'secret', deadswarm.secret('sec2', 'other', b'x')))).write_log()
     found = cluster(root)
     assert (found.status, codes(found), len(found.secrets)) == ('partial', ['SWARM_STATE_PARTIAL'], 1)
-    assert '1 changes cannot be read, the first is 6' in found.problems[0].message
+    assert '1 change cannot be read, the first is 6' in found.problems[0].message
 
 
 def test_without_the_key_of_the_node(root):

@@ -198,7 +198,7 @@ def _summary(given: 'argparse.Namespace', out: Output, counts: copying.Counts, t
         out.note('lifeboat: not run as root: everything belongs to you, owners and set-user-ID bits are not kept')
     if counts.split_links:
         out.note('lifeboat: %d hard links may be separate copies' % counts.split_links)
-    text = '%d files, %s copied' % (counts.files, human(counts.bytes))
+    text = '%s, %s copied' % (wording.number(counts.files, 'file'), human(counts.bytes))
     if counts.kept:
         text += ', %d of them by an earlier run' % counts.kept
     if given.json:

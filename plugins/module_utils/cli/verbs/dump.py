@@ -75,8 +75,9 @@ def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:
     """Yield what people read: one line for a dump, with what is missing below it."""
     for item in result['dumps']:
         rows = sum(count for count in item['counts'].values() if count)
-        yield '%-11s %-10s %s in %s: %d tables, %d rows%s' % (
-            item['status'], item['engine'], shown(item['data_path']), shown(item['container']), len(item['counts']), rows,
+        yield '%-11s %-10s %s in %s: %s, %s%s' % (
+            item['status'], item['engine'], shown(item['data_path']), shown(item['container']), wording.number(len(item['counts']), 'table'),
+            wording.number(rows, 'row'),
             ', ' + shown(item['file']) if item['file'] else '')
         for mark in item['marks']:
             yield '            %s' % shown(mark)

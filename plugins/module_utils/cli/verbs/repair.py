@@ -103,7 +103,8 @@ def lines(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> I
 def _end(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
     verified = result['verified']
     if 'total' in verified:
-        yield '%d of %d containers are complete' % (verified['complete'], verified['total'])
+        yield '%d of %s %s complete' % (
+            verified['complete'], wording.number(verified['total'], 'container'), 'is' if verified['complete'] == 1 else 'are')
     yield from _trial(verified.get('engine'))
     if given.state is None and _is_undamaged(result):
         yield 'No record is damaged. The steps only hold what a start of the engine would delete or start.'
@@ -128,7 +129,9 @@ def _trial(found: Optional[Dict[str, Any]]) -> Iterator[str]:
         return
     yield 'An engine on a copy of the records: %s%s' % (found['status'], '; ' + shown(found['why']) if found['why'] else '')
     if found['version']:
-        yield '  Docker %s lists %d containers, %d images, %d volumes' % (shown(found['version']), found['containers'], found['images'], found['volumes'])
+        yield '  Docker %s lists %s, %s, %s' % (
+            shown(found['version']), wording.number(found['containers'], 'container'), wording.number(found['images'], 'image'),
+            wording.number(found['volumes'], 'volume'))
     for what in ('containers', 'images', 'volumes'):
         if found['hidden_' + what]:
             yield '  not these %s: %s' % (what, ', '.join(map(shown, found['hidden_' + what])))

@@ -76,11 +76,11 @@ def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:
         for kind in ('network', 'secret', 'config'):
             for item in swarm[kind + 's']:
                 if not item['built_in']:
-                    yield '  %-8s %s%s' % (kind, shown(item['name']), '  %d bytes' % item['bytes'] if item['bytes'] is not None else '')
+                    yield '  %-8s %s%s' % (kind, shown(item['name']), '  %s' % wording.number(item['bytes'], 'byte') if item['bytes'] is not None else '')
         for task in swarm['tasks']:
             yield '  task     %s  of %s, container %s' % (shown(task['task']), shown(task['service']), task['container_id'][:12])
     if 'folder' in result:
-        yield '%d files in %s' % (len(result['files']), shown(result['folder']))
+        yield '%s in %s' % (wording.number(len(result['files']), 'file'), shown(result['folder']))
     for item in result['problems']:
         yield out.paint('%s %s' % (item['code'], shown(item['message'])), {'critical': 'red', 'warning': 'yellow'}.get(item['severity'], 'dim'))
         if item['next_step']:

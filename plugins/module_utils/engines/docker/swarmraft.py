@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, BinaryIO, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ...disk import metadata
-from ...formats import raftwal
+from ...formats import raftwal, wording
 from ...formats.protobuf import Damaged, Message
 from .swarmkeys import opened
 
@@ -135,7 +135,7 @@ def _apply_all(state: State, log: raftwal.Log, place: _Place) -> None:
             state.read = True
         state.index = entry.number
     if failed:
-        state.missing.append('%d changes cannot be read, the first is %d: %s' % (len(failed), failed[0][0], failed[0][1]))
+        state.missing.append('%s cannot be read, the first is %d: %s' % (wording.number(len(failed), 'change'), failed[0][0], failed[0][1]))
 
 
 def _apply(state: State, data: bytes) -> None:

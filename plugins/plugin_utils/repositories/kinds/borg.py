@@ -10,6 +10,7 @@ import re
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories import base, programs, tags as door
 
@@ -105,8 +106,8 @@ class Borg(base.Repository):
         stats = stats if isinstance(stats, dict) else {}
         if stats.get('nfiles') != len(names):
             self.remove(key)
-            raise base.RepositoryError('borg read %s of %d files. The bundle is not in %s: run again.' % (
-                show(stats.get('nfiles')), len(names), self.shown))
+            raise base.RepositoryError('borg read %s of %s. The bundle is not in %s: run again.' % (
+                show(stats.get('nfiles')), wording.number(len(names), 'file'), self.shown))
         added = stats.get('deduplicated_size')
         return key, added if isinstance(added, int) else None
 

@@ -96,7 +96,7 @@ def test_a_bundle_without_a_dump_can_be_recovered():
     assert statuses(judged(dumps=dumps[1:])) == [('dead1', 'not_drilled')]
     assert statuses(judged(failed=True, msg='No room.')) == [('dead1', 'failed')]
     assert statuses(judged(**failed('No room.'))) == [('dead1', 'failed')]
-    report = judged(**failed('No database that can be dumped was found in 1 bundles of containers.'))
+    report = judged(**failed('No database that can be dumped was found in 1 bundle of containers.'))
     assert statuses(report) == [('dead1', 'not_drilled')] and report['hosts'][0]['message'] == 'No bundle of it has a dump of a database.'
 
 

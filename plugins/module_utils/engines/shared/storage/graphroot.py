@@ -134,7 +134,8 @@ class GraphRoot(object):
             return api.Liveness(api.STOPPED, None, ('there is no daemon, and this is not the disk of the running machine',))
         running = self.monitors()
         if running:
-            return api.Liveness(api.RUNNING, sorted(running.values())[0], ('%d containers of this store have a monitor (conmon)' % len(running),))
+            return api.Liveness(api.RUNNING, sorted(running.values())[0], (
+                'monitors (conmon) of %s of this store run' % wording.number(len(running), 'container'),))
         return api.Liveness(api.STOPPED if os.geteuid() == 0 else api.UNKNOWN, None, ('no container of this store has a monitor (conmon)',))
 
     def alive(self, ident: str) -> Optional[int]:
