@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 from zlib import adler32
 
 from ..disk.errors import LifeboatError
-from ..formats.tarnumber import number
 from ..formats import wording
+from ..formats.tarnumber import number
 from ..formats.wording import text
 
 if TYPE_CHECKING:
