@@ -310,6 +310,11 @@ TEXTS: typing.Dict[str, Text] = {
         'A rescue is safe. Labels and drivers of volumes may be missing. Never delete a database of containerd.',
         'Rescue. Layers without an owner are listed as orphans. `lifeboat repair` reads what is left in the file.',
         'lifeboat rescue DEST --orphans\nlifeboat repair'),
+    'NETWORK_DB_DAMAGED': (
+        'A rescue is safe: no data are in that file. dockerd may not start with it, or starts without these networks.',
+        'Rescue. Before you start the restored containers, compare their networks with your notes: `lifeboat inspect` shows what each recorded, and '
+        '`lifeboat repair` what is left in the file.',
+        'lifeboat inspect CONTAINER\nlifeboat repair\ndocker network create --subnet 172.30.5.0/24 NAME'),
     'METADATA_DB_MISSING': (
         'A rescue is safe. Do not start containerd: its next garbage collection deletes every layer.',
         'Rescue with all orphan layers: they are found without the database. Then put the database back from a backup of the same day, or restore '
@@ -319,6 +324,16 @@ TEXTS: typing.Dict[str, Text] = {
         'A rescue is safe. Do not try a start: it changes the records of containers before it fails.',
         'Rescue. `lifeboat repair` makes a file with which dockerd starts.', RESCUE + '\nlifeboat repair'),
     # mounts, volumes, logs
+    'MOUNT_MISSING': (
+        'A rescue is safe, and has nothing of this volume or bind. Do not start the container: it would write into the empty folder.',
+        'Look which disk it is (the message names it), and add it: `disk_attach` with several disks mounts them as fstab says. A network file system '
+        'is mounted by hand. Then rescue again.',
+        'lsblk -f\ncat /mnt/dead/etc/fstab\nlifeboat --disk /dev/sdX --disk /dev/sdY rescue DEST'),
+    'MOUNT_POINT_FILLED': (
+        RESCUE_SAFE,
+        'If the host root is a copy of all its file systems in one folder (a backup, an rsync), nothing is missing. Otherwise add the disk that the '
+        'message names, and rescue again.',
+        'findmnt -R /mnt/dead\nlifeboat --disk /dev/sdX --disk /dev/sdY rescue DEST'),
     'VOLUME_LOST': (
         'A rescue of everything else is safe. Do not make an empty folder in its place.',
         'Look for the data on other disks, and in backups. A volume can be a folder of the host, or a file system of its own.',

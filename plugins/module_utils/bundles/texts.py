@@ -68,9 +68,9 @@ def readable(container: 'Container', problems: 'List[Problem]', keep: 'Optional[
             yield containerlogs.render(record)
             before = record
         if counters.damaged or counters.notes:
-            problems.append(problem('LOG_DAMAGED', container.name or container.id, 'The logs of %s: %d bytes in %d places are '
+            problems.append(problem('LOG_DAMAGED', container.name or container.id, 'The logs of %s: %s in %s are '
                                     'no log records and are left out of container.log%s.' % (
-                                        container.name or container.id[:12], counters.skipped_bytes, counters.damaged,
+                                        container.name or container.id[:12], number(counters.skipped_bytes, 'byte'), number(counters.damaged, 'place'),
                                         ''.join('; ' + note for dummy, note in counters.notes[:3])),
                                     'The files as found are beside it.'))
     finally:

@@ -158,9 +158,15 @@ CODES = {
     'METADATA_DB_DAMAGED': (WARNING, 'A bbolt database is damaged; what it holds was taken from folders instead.', BLOCKS_START),
     'METADATA_DB_MISSING': (CRITICAL, 'A database of containerd is missing while its data are there. containerd starts without it, '
                                       'and its next garbage collection deletes every snapshot and blob that it does not name.'),
+    'NETWORK_DB_DAMAGED': (WARNING, 'The database of user-defined networks is damaged or gone. The networks of a container are those that it recorded '
+                                    'itself; chosen subnets, options and labels may be missing.', BLOCKS_START),
     'REFERENCES_DAMAGED': (WARNING, 'repositories.json is damaged: images keep their IDs but lose their tags; dockerd '
                                     'does not start with it.', BLOCKS_START),
     # mounts, volumes, logs
+    'MOUNT_MISSING': (CRITICAL, 'fstab or a mount unit of the host names a disk for the place of a volume or bind, and it is not mounted: the folder '
+                                'is empty here.', LOSES_DATA),
+    'MOUNT_POINT_FILLED': (WARNING, 'fstab or a mount unit of the host names a disk for the place of a volume or bind, and it is not mounted, but there '
+                                    'are files: a copy, or only what lay below the mount point.'),
     'VOLUME_LOST': (CRITICAL, 'The volume\'s folder does not exist.', LOSES_DATA, BLOCKS_START),
     'VOLUME_OPTIONS_DAMAGED': (WARNING, 'opts.json is empty or damaged; dockerd does not start with it. The data are '
                                         'not affected.', BLOCKS_START),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, List, Optional, Tuple
 from ...bundles import objects
 from ...disk import safeio
 from ...disk.errors import LifeboatError
-from ...formats import containerlogs, quantities
+from ...formats import containerlogs, quantities, wording
 from ...records import codes
 from .. import files
 from ..host import open_host
@@ -63,8 +63,9 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
             for stream in streams:
                 stream.close()
     if counters.damaged or counters.notes:
-        tally.note(['the logs of %s: %d bytes in %d places are not log records and are left out%s' % (
-            shown(item.name), counters.skipped_bytes, counters.damaged, ''.join('; ' + note for dummy, note in counters.notes[:3]))])
+        tally.note(['the logs of %s: %s in %s are not log records and are left out%s' % (
+            shown(item.name), wording.number(counters.skipped_bytes, 'byte'), wording.number(counters.damaged, 'place'),
+            ''.join('; ' + note for dummy, note in counters.notes[:3]))])
     if problems:
         tally.note([note.message for note in problems])
     return tally.status()

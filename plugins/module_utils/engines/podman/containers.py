@@ -292,7 +292,7 @@ def _log(root: GraphRoot, store: 'Optional[Store]', ident: str, config: Dict[str
 def _log_elsewhere(root: GraphRoot, recorded: str) -> Tuple[Tuple[bytes, ...], int]:
     """A log at a place that the user chose (`--log-opt path=`)."""
     try:
-        path = root.disk.resolve(os.fsencode(recorded))
+        path = root.disk.resolve(wording.raw(recorded))
         with safeio.Dir.root(os.path.dirname(path)) as folder:
             return log_of(folder, os.path.basename(path))
     except (OSError, UnicodeEncodeError):
