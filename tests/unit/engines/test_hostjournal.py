@@ -218,6 +218,7 @@ def test_a_rescue_has_the_logs_and_nothing_of_other_containers(tmp_path):
     assert text.startswith(b'2025-06-15T15:06:41.358254000Z line 0\n2025-06-15T15:06:43.216792000Z error \xff\0 binary 0\n')
     assert text.count(b'\n') == 23 and raw.count(b'__CURSOR=') == 24
     assert b'secret' not in text and b'secret' not in raw
+    assert 'systemd-journal-remote -o container.journal logs/journal.export\n' in (bundle / 'README.txt').read_text('utf-8')
     sums = (bundle / 'SHA256SUMS').read_bytes()
     assert b'logs/journal.export' in sums and b'logs/container.log' in sums
 
