@@ -313,7 +313,7 @@ def test_a_repair_that_is_killed_is_finished_or_undone(small_root_of, kind, seed
         planned = sum(step['selected'] for step in repair(engine, run.PLANNED)['plan'])
         tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         code = 'import conftest\nfrom %s import run\nrun.run(run.Request("repaired", %r))' % (run.__package__, os.fsencode(engine.host_root))
-        moment = chance.randint(0, planned)             # lines of steps in the journal; one more for a part of a step
+        moment = chance.randint(0, max(planned - 1, 0))    # steps that are begun before
         with subprocess.Popen([sys.executable, '-c', code], env=dict(os.environ, PYTHONPATH=tests)) as child:
             while child.poll() is None and journal_lines(kept) < moment + 2:
                 time.sleep(0.0005)
