@@ -360,11 +360,18 @@ TEXTS: typing.Dict[str, Text] = {
     'TMPFS_LOST': (
         'Everything else can be rescued.', 'Nothing can be done: the data were in memory.', LOOK_NAME),
     'LOG_NOT_ON_DISK': (
-        'Everything else can be rescued.', 'Look where the message says: the journal of the host, or a log server.',
-        'journalctl -D /mnt/dead/var/log/journal CONTAINER_NAME=NAME'),
+        'Everything else can be rescued.', 'Look where the message says: a log server, or the file system that has the journal of the host.',
+        'findmnt -T /mnt/dead/var/log/journal\nlifeboat logs NAME'),
     'LOG_DAMAGED': (
-        'Everything that can be parsed is in `container.log`. The files as found are beside it.', 'Read the raw file where a part is missing.',
-        'lifeboat logs NAME'),
+        'Everything that can be parsed is in `container.log`. The files as found are beside it; of a journal, what could be read of the container.',
+        'Read the raw file where a part is missing. If zstd is missing, install it and run again.', 'lifeboat logs NAME'),
+    'LOG_NOT_WHOLE': (
+        'Everything that the journal has of the container is rescued.',
+        'journald deletes its oldest files and drops what comes too fast. Look for older journals in backups, and at where the journal was sent.',
+        'journalctl -D /mnt/dead/var/log/journal --list-boots\nlifeboat logs NAME'),
+    'LOG_OTHER_WRITERS': (
+        'All entries are rescued, as the engine would print them.', 'Any user of the host can write to the journal. Look at who wrote (`_UID`, `_COMM`).',
+        'grep -aE "^(_UID|_COMM|MESSAGE)=" DEST/HOST/NAME/logs/journal.export'),
     # the rescue itself
     'NOT_WRITTEN': (
         'Run it again: whole bundles stay, and what is there is used.', 'Remove the cause that the message names, and run again.',

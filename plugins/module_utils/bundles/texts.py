@@ -1,7 +1,8 @@
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
+from ..archive import compress
 from ..disk import safeio
 from ..formats import containerlogs, pieces, redact
 from ..formats.redact import REDACTED
@@ -14,7 +15,8 @@ from .reading import OTHER_IMAGE
 
 if TYPE_CHECKING:
     from ..archive.sink import Sink
-    from ..records.model import Container, Problem
+    from ..formats.pieces import Readable
+    from ..records.model import Container, Log, Problem
 
 
 def copy_log(path: bytes, sink: 'Sink') -> Tuple[str, int]:
@@ -36,8 +38,17 @@ def open_log(path: bytes) -> int:
         folder.close_all()
 
 
-def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[bytes]:
-    """Yield the bytes of container.log: every record as `docker logs --timestamps` prints it, oldest first.
+def records(log: 'Log', files: 'Iterable[Readable]', counters: containerlogs.Counters, problems: 'List[Problem]',
+            keep: 'Optional[Callable[[bytes], Any]]' = None) -> Iterator[containerlogs.LogRecord]:
+    """Yield the records of LOG, whose FILES are open. What is wrong goes to COUNTERS, or at the end to PROBLEMS. KEEP gets the entries of a
+    log that is in the journal of the host, in the export format."""
+    if log.journal is not None:
+        return log.journal.read(compress.unpack_frames, keep, problems)
+    return containerlogs.READERS[log.form](files, counters)
+
+
+def readable(container: 'Container', problems: 'List[Problem]', keep: 'Optional[Callable[[bytes], Any]]' = None) -> Iterator[bytes]:
+    """Yield the bytes of container.log: every record as `docker logs --timestamps` prints it, oldest first. KEEP: see records().
 
     Where a stream stops in the middle of a line and the other one goes on, a newline keeps them apart.
     """
@@ -51,7 +62,7 @@ def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[byte
             if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
-        for record in containerlogs.READERS[log.form](files, counters):
+        for record in records(log, files, counters, problems, keep):
             if before is not None and before.stream != record.stream and not before.data.endswith(b'\n'):
                 yield b'\n'
             yield containerlogs.render(record)
@@ -117,7 +128,9 @@ PARTS = {
     'secrets': ('Secrets of the engine ({names}), each value in a file of its own in secrets/, which nobody else should read. To have them\n'
                 'on a healthy host:\n\n    {load}\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
-    'log': 'Logs as found and, readable, logs/container.log.\n',
+    'log': ('Logs as found and, readable, logs/container.log. Of a log in the journal of the host, logs/journal.export has the entries of\n'
+            'this container. systemd-journal-remote makes a journal of it again:\n\n'
+            '    /lib/systemd/systemd-journal-remote -o container.journal logs/journal.export\n    journalctl --file container.journal\n'),
     'context': ('The folder {source} of the host, which an image was built from or an app was kept in, to look at it:\n\n'
                 '    mkdir context && tar -C context {tar} {sh_file}\n'),
     'deployment': ('The original files by which the containers of this host were started are in files/, each at its path on the host.\n'

@@ -66,7 +66,7 @@ class Options(object):
         self.scan_timeout = scan_timeout
         self.scan_max_files = scan_max_files
         self.noise = list(noise or ())
-        self.state_path = os.fsencode(state_path) if state_path else None
+        self.state_path = wording.raw(state_path) if state_path else None
         self.definitions = definitions
         self.unlock_key = unlock_key
 
@@ -282,7 +282,8 @@ def _labels(labels: Dict[str, str], options: Options, environment: Tuple[str, ..
 def _log(log: Optional[model.Log], at_length: bool) -> Optional[Dict[str, Any]]:
     if log is None:
         return None
-    fields = {'driver': log.driver, 'bytes': log.bytes, 'max_size': log.max_size}
+    # in the journal of the host it has no size of its own
+    fields: Dict[str, Any] = {'driver': log.driver, 'bytes': log.bytes if log.journal is None else None, 'max_size': log.max_size}
     if at_length:
         fields['files'] = [wording.text(path) for path in log.files]
     return fields

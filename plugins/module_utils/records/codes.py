@@ -177,7 +177,9 @@ CODES = {
     'BIND_TOO_WIDE': (WARNING, 'The source of a bind mount contains the data root or the system itself. It is left out.'),
     'TMPFS_LOST': (INFO, 'tmpfs data were in memory only.'),
     'LOG_NOT_ON_DISK': (INFO, 'The log driver keeps nothing under the data root.', LOG_ELSEWHERE),
-    'LOG_DAMAGED': (INFO, 'Parts of a log file could not be parsed.'),
+    'LOG_DAMAGED': (INFO, 'Parts of a log file, or of the journal of the host, could not be read.'),
+    'LOG_NOT_WHOLE': (INFO, 'The journal of the host has the logs of a container only in part, or not at all: it was rotated, or dropped them.'),
+    'LOG_OTHER_WRITERS': (WARNING, 'Programs other than the engine wrote to the journal of the host in the name of a container.'),
     # the rescue itself
     'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.', LOSES_DATA),
     'DEST_ON_SOURCE': (WARNING, 'dest is on the file system that is rescued: writing there can overwrite deleted data.'),

@@ -298,7 +298,14 @@ class _Document(object):
                 entry['aliases'] = aliases
             if name == mode and len(endpoints) > 1:
                 entry['priority'] = 100
-            self._mac(endpoint, service)
+            if endpoint.get('DriverOpts'):
+                entry['driver_opts'] = dict((key, as_str(value)) for key, value in sorted(as_dict(endpoint['DriverOpts']).items()))
+            if as_int(endpoint.get('GwPriority')):
+                entry['gw_priority'] = endpoint['GwPriority']
+            if name == mode:
+                self._mac(endpoint, service)
+            elif as_str(endpoint.get('MacAddress')):
+                entry['mac_address'] = endpoint['MacAddress']
             linked.extend(strings(endpoint.get('Links')))
             joined[self._network(name, infos[name])] = entry or None
         service['networks'] = joined
@@ -335,8 +342,14 @@ class _Document(object):
                 entry[flag] = True
         pools = [dict((field, as_str(item[field])) for field in ('subnet', 'gateway', 'ip_range')
                       if as_str(item.get(field))) for item in map(as_dict, as_list(info.get('ipam')))]
-        if any(pools):
-            entry['ipam'] = {'config': pools}
+        for pool, item in zip(pools, as_list(info.get('ipam'))):
+            if as_dict(item).get('reserved'):
+                pool['aux_addresses'] = item['reserved']
+        ipam = {'driver': info.get('ipam_driver'), 'config': pools if any(pools) else None, 'options': info.get('ipam_options')}
+        if any(ipam.values()):
+            entry['ipam'] = dict((key, value) for key, value in ipam.items() if value)
+        if info.get('disable_ipv4') is True:
+            entry['enable_ipv4'] = False
         kept = own_labels(labels)
         if kept:
             entry['labels'] = kept

@@ -239,10 +239,10 @@ def _reached(mounts: Sequence[model.Mount], pid: int) -> List[_Reached]:
 
 def _point(mount: model.Mount, table: Sequence[fsinfo.MountPoint]) -> Optional[fsinfo.MountPoint]:
     """The line of TABLE for a recorded mount; by the source where a link was in its destination."""
-    wanted = fsinfo.clean(os.fsencode(mount.destination))
+    wanted = fsinfo.clean(wording.raw(mount.destination))
     hits = [item for item in table if item.point == wanted]
     if not hits and mount.source:
-        source = os.fsencode(mount.source)
+        source = wording.raw(mount.source)
         hits = [item for item in table if len(item.root) > 1 and source.endswith(item.root)]
         if len({item.point for item in hits}) > 1:
             return None

@@ -23,7 +23,7 @@ from ..archive import compress, removal, tarread, unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
 from ..formats import pieces
-from ..formats.wording import number, show
+from ..formats.wording import number, raw, show
 from ..transport import inbox
 from . import awaylinks, databases, podmancli, podmanvolumes, target
 from .engineapi import Engine, EngineError
@@ -112,7 +112,7 @@ class Volumes(object):
 
     def place(self, volume: Mapping[str, Any]) -> bytes:
         """The folder of a volume's data as seen from here (bytes); DIRECT only."""
-        return os.fsencode(self._prefix + volume['Mountpoint'])
+        return raw(self._prefix + volume['Mountpoint'])
 
     def _spot(self, volume: Mapping[str, Any]) -> target.Place:
         """The same as a target.Place. The engine's folder of all volumes is trusted, one volume's must be root's own."""

@@ -213,6 +213,7 @@ def kinds(dest):
     return {os.path.basename(info.path): sorted(item['kind'] for item in info.manifest['components']) for info in infos}
 
 
+@pytest.mark.newest
 def test_two_rescues_at_once(host, tmp_path):
     """Three times, from nothing and over what is there; each bundle is whole and has what its manifest says."""
     alone = start(host, tmp_path / 'alone').communicate()[0]
@@ -239,6 +240,7 @@ def test_leftover_beside_a_bundle_that_needs_nothing(host, tmp_path):
     assert not left.exists() and name in kinds(dest)
 
 
+@pytest.mark.newest
 def test_killed_at_any_moment(host, tmp_path):
     """No half bundle has its name, what is there stays in sight, and the next run is as if nothing had been."""
     begun = time.monotonic()
@@ -298,6 +300,7 @@ UNTIL = '.until-20260102T030405Z'
 WAYS = [(False, '', True), (False, UNTIL, False), (True, '', False), (True, UNTIL, True)]
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize('replaces, keep, exchange', WAYS + [
     pytest.param(replaces, keep, not exchange, marks=pytest.mark.soak) for replaces, keep, exchange in WAYS])
 def test_a_kill_at_every_step_of_finish(replaces, keep, exchange, tmp_path, monkeypatch):

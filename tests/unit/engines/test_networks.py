@@ -37,6 +37,9 @@ class Bucket(object):
 
 @pytest.mark.parametrize('change, expected', [
     ({}, {'net1': INFO}),
+    ({'enableIPv4': False, 'ipamType': 'default', 'ipamV4Config': '[{"PreferredPool":"10.1.0.0/24","AuxAddresses":{"router":"10.1.0.9"}}]'},
+     {'net1': dict(INFO, disable_ipv4=True, ipam=[{'subnet': '10.1.0.0/24', 'reserved': {'router': '10.1.0.9'}}])}),
+    ({'enableIPv4': True, 'ipamType': 'mine', 'ipamOptions': {'a': 'b'}}, {'net1': dict(INFO, ipam_driver='mine', ipam_options={'a': 'b'})}),
     ({'networkType': 'host'}, {}), ({'ingress': True}, {}), ({'name': 5}, {}),
     ({'ipamV4Config': '[{"PreferredPool":"","SubPool":"","Gateway":""}]'}, {'net1': dict(INFO, ipam=[])}),
     ({'ipamV4Config': 'nonsense', 'labels': 7, 'generic': []}, {'net1': dict(INFO, ipam=[], labels={}, options={})}),

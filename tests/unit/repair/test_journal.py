@@ -1,4 +1,5 @@
 """Several breaks at once, and an end by kill -9 at any system call: never worse than before, undo exact, the second plan empty."""
+import errno
 import os
 import random
 import subprocess
@@ -36,6 +37,7 @@ def hurt(dead, seed):
     return done
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize('seed', range(COMBINATIONS))
 def test_combinations(tmp_path, seed):
     dead = Dead(tmp_path, containers=5)
@@ -86,6 +88,7 @@ def several(tmp_path):
     return dead
 
 
+@pytest.mark.newest
 def test_kill_at_any_call(tmp_path, monkeypatch):
     dead = several(tmp_path)
     broken = snapshot(dead.path)
@@ -120,6 +123,44 @@ def test_kill_at_any_call(tmp_path, monkeypatch):
         assert snapshot(dead.path) == broken, at
 
 
+class Full(Executioner):
+    """A disk that is full from the call of number AT on: nothing that needs room is done any more."""
+    CALLS = ('rename', 'mkdir', 'symlink', 'fsync', 'write')
+
+    def wrapped(self, call):
+        def wrapper(*arguments, **options):
+            self.count += 1
+            if self.at and self.count >= self.at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*arguments, **options)
+        return wrapper
+
+
+def test_a_disk_that_is_full_at_any_call(tmp_path, monkeypatch):
+    """A sentence that says what to do; with room again the undo is exact."""
+    dead = several(tmp_path)
+    broken = snapshot(dead.path)
+    totals = {}
+    for state in (run.REPAIRED, run.REVERTED):
+        with monkeypatch.context() as patch:
+            counter = Full(patch, 0)
+            dead.run(state)
+            totals[state] = counter.count
+    assert snapshot(dead.path) == broken
+    for state, total in totals.items():
+        for at in random.Random(state).sample(range(1, total), min(6 * SOAK, total - 1)):
+            if state == run.REVERTED:
+                dead.run()
+            with monkeypatch.context() as patch:
+                Full(patch, at)
+                with pytest.raises(LifeboatError, match='No space left on device') as told:
+                    dead.run(state)
+            assert 'cannot be read' not in str(told.value)
+            if journal.exists(os.fsencode(dead.journal)):
+                assert dead.run(run.REVERTED)['unresolved'] == [], (state, at)
+            assert snapshot(dead.path) == broken, (state, at)
+
+
 def whole_layer(dead, tmp_path):
     """A layer that must be replaced as a whole -> options of a run that does it."""
     found = []
@@ -132,6 +173,7 @@ def whole_layer(dead, tmp_path):
     return {'donors': (os.fsencode(donor.path),)}
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize('donor', [False, True] if os.geteuid() == 0 else [False])
 def test_kill_of_a_process(tmp_path, donor):
     """The same with a real kill -9, at moments of the clock from the first line of the journal on: finished, or undone."""

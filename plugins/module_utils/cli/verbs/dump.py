@@ -65,10 +65,10 @@ def request(given: 'argparse.Namespace') -> 'Request':
     except ValueError as exc:
         raise LifeboatError('--scratch-size, --memory or --timeout: %s' % exc)
     return dumps.Request(
-        dest=os.path.abspath(os.fsencode(given.dest)), host_name=given.host_name, containers=tuple(given.containers),
+        dest=os.path.abspath(wording.raw(given.dest)), host_name=given.host_name, containers=tuple(given.containers),
         databases=tuple(part for each in given.databases for part in each.split(',') if part), compression=given.compression,
-        scratch_dir=os.path.abspath(os.fsencode(given.scratch_dir)) if given.scratch_dir else None, scratch_size=size, timeout=seconds,
-        memory=memory, check_mode=given.check, path=os.path.abspath(os.fsencode(given.bundle)) if given.bundle else b'')
+        scratch_dir=os.path.abspath(wording.raw(given.scratch_dir)) if given.scratch_dir else None, scratch_size=size, timeout=seconds,
+        memory=memory, check_mode=given.check, path=os.path.abspath(wording.raw(given.bundle)) if given.bundle else b'')
 
 
 def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:

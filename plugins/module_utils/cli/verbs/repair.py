@@ -69,12 +69,12 @@ def request(given: 'argparse.Namespace') -> 'Request':
     if len(roots) > 1:
         raise LifeboatError('one data root at a time is repaired; give one --data-root')
     return repairs.Request(
-        state=given.state or repairs.PLANNED, host_root=os.fsencode(given.host_root), data_root=os.fsencode(roots[0]) if roots else None,
-        containerd_root=os.fsencode(given.containerd_root) if given.containerd_root else None,
-        journal_dir=os.fsencode(given.journal) if given.journal else None,
+        state=given.state or repairs.PLANNED, host_root=wording.raw(given.host_root), data_root=wording.raw(roots[0]) if roots else None,
+        containerd_root=wording.raw(given.containerd_root) if given.containerd_root else None,
+        journal_dir=wording.raw(given.journal) if given.journal else None,
         policies=repairs.GIVE_BACK if given.give_back else repairs.KEEP,
         steps=listed(given.steps), names=names,
-        verify=given.verify, donors=[os.fsencode(os.path.abspath(one)) for one in given.donor], check=given.check)
+        verify=given.verify, donors=[wording.raw(os.path.abspath(one)) for one in given.donor], check=given.check)
 
 
 def lines(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:

@@ -46,7 +46,7 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
                       'problems': [item._asdict() for cluster in clusters for item in cluster.problems]}    # type: Dict[str, Any]
         else:
             result = export.export(host, export.Request(
-                dest=os.path.abspath(os.fsencode(given.dest)), host_name=given.host_name, include=tuple(listed(given.include)),
+                dest=os.path.abspath(wording.raw(given.dest)), host_name=given.host_name, include=tuple(listed(given.include)),
                 unlock_key=unlock_key(given), check_mode=given.check))
     out.result(result, given.json, lines(result, out))
     return status(result)

@@ -67,7 +67,8 @@ def note(found: Recorded, path: bytes, wanted: Iterable[str]) -> Optional[model.
 
 def networks(raw: bytes) -> Tuple[Dict[str, Dict[str, Any]], str]:
     """({name: info}, damage) from the bytes of local-kv.db. INFO has the names of the fields of NetworkSettings:
-    {'driver', 'options', 'labels', 'internal', 'attachable', 'enable_ipv6', 'ipam': [{'subnet', 'gateway', 'ip_range'}]}.
+    {'driver', 'options', 'labels', 'internal', 'attachable', 'enable_ipv6', 'disable_ipv4', 'ipam_driver', 'ipam_options',
+    'ipam': [{'subnet', 'gateway', 'ip_range', 'reserved'}]}. What is seldom set is only there where it is: reserved, disable_ipv4, ipam_*.
     """
     found = {}
     errors: List[Any] = []
@@ -102,11 +103,16 @@ def _info(record: Dict[str, Any]) -> Dict[str, Any]:
                             'labels': _texts(record.get('labels')), 'ipam': []}
     for key, target in (('internal', 'internal'), ('attachable', 'attachable'), ('enableIPv6', 'enable_ipv6')):
         info[target] = record.get(key) is True
+    info.update((key, value) for key, value in (
+        ('disable_ipv4', record.get('enableIPv4') is False),    # engines before 28 do not know it
+        ('ipam_driver', as_str(record.get('ipamType')) if record.get('ipamType') != 'default' else ''),
+        ('ipam_options', _texts(_document(record.get('ipamOptions'))))) if value)
     for key in ('ipamV4Config', 'ipamV6Config'):
-        for pool in _nested(record.get(key)):
-            pool = as_dict(pool)
-            entry = dict((target, as_str(pool.get(name))) for name, target in (
+        for pool in map(as_dict, as_list(_document(record.get(key)))):
+            entry: Dict[str, Any] = dict((target, as_str(pool.get(name))) for name, target in (
                 ('PreferredPool', 'subnet'), ('Gateway', 'gateway'), ('SubPool', 'ip_range')) if as_str(pool.get(name)))
+            if _texts(pool.get('AuxAddresses')):
+                entry['reserved'] = _texts(pool['AuxAddresses'])
             if 'subnet' in entry:       # without one the engine chose, and may choose again
                 info['ipam'].append(entry)
     return info
@@ -116,12 +122,12 @@ def _options(record: Dict[str, Any]) -> Dict[str, str]:
     return as_dict(as_dict(record.get('generic')).get('com.docker.network.generic'))
 
 
-def _nested(value: Any) -> List[Dict[str, Optional[str]]]:
-    """A list that is stored as JSON within the JSON."""
+def _document(value: Any) -> Any:
+    """A list or an object that may be stored as JSON within the JSON."""
     try:
-        return as_list(json.loads(value)) if isinstance(value, str) else as_list(value)
+        return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
-        return []
+        return None
 
 
 def _texts(value: Any) -> Dict[str, str]:

@@ -65,7 +65,7 @@ def volumes(root: safeio.Dir, host: 'HostRoot') -> Tuple[Dict[str, model.Volume]
 
 
 def lost_volume(root: safeio.Dir, name: str, record: Dict[str, Any], used_by: List[str]) -> model.Volume:
-    path = os.path.join(root.path(), b'volumes', os.fsencode(name))
+    path = os.path.join(root.path(), b'volumes', wording.raw(name))
     return model.Volume(name, None, metadata.text_of(record, 'Driver') or 'local', metadata.strings_of(record, 'Options'),
                         metadata.strings_of(record, 'Labels'), bool(ANONYMOUS_NAME.match(name)), tuple(used_by),
                         model.LOST, root.path(), (problem(
@@ -143,7 +143,7 @@ def _judged(host: 'HostRoot', path: bytes, name: str) -> Tuple[str, Tuple[model.
 def _bound(name: str, device: str, host: 'HostRoot') -> Tuple[Optional[bytes], str, Tuple[model.Problem, ...]]:
     """A local volume that is a bind of a host path (type none, o=bind)."""
     try:
-        path = host.resolve(os.fsencode(device))
+        path = host.resolve(wording.raw(device))
         if safeio.is_folder(path):
             return (path,) + _judged(host, path, name)
         why = 'not a folder'

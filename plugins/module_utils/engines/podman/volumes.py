@@ -106,7 +106,7 @@ class Volumes(object):
 
     def _bound(self, name: str, device: str) -> _Found:
         try:
-            return self._judged(name, self._host.resolve(os.fsencode(device)))
+            return self._judged(name, self._host.resolve(wording.raw(device)))
         except (OSError, UnicodeEncodeError) as exc:
             why = metadata.describe(exc) if isinstance(exc, OSError) else 'no path'
         return None, model.LOST, _note('VOLUME_LOST', name, 'Volume %s is the host folder %s: %s.' % (name, device, why),

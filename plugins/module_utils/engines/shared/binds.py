@@ -21,7 +21,7 @@ def bind_path(source: str, host: Any, recorded_root: Optional[bytes], root_path:
     Only paths below the recorded data root move with it; every other one is looked up as it is below the host root.
     Links of the host are followed inside it; one that a container could have planted is not.
     """
-    raw = os.fsencode(source)
+    raw = wording.raw(source)
     if not raw.startswith(b'/'):
         return None, model.LOST, problem('BIND_MISSING', source, 'The bind source "%s" is not an absolute path.' % source, '')
     wanted = [raw]

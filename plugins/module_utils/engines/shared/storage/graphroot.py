@@ -122,7 +122,7 @@ class GraphRoot(object):
         found = {}
         for process in self.disk.processes((b'conmon',)):
             words = process.argv
-            mine = any(fsinfo.is_below(os.fsencode(word), self.candidate.recorded) for word in words if word.startswith('/'))
+            mine = any(fsinfo.is_below(wording.raw(word), self.candidate.recorded) for word in words if word.startswith('/'))
             for option, value in zip(words, words[1:]):
                 if option in ('-c', '--cid') and names.is_id(value) and mine:
                     found[value] = process.pid
