@@ -128,9 +128,10 @@ PARTS = {
     'secrets': ('Secrets of the engine ({names}), each value in a file of its own in secrets/, which nobody else should read. To have them\n'
                 'on a healthy host:\n\n    {load}\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
-    'log': ('Logs as found and, readable, logs/container.log. Of a log in the journal of the host, logs/journal.export has the entries of\n'
-            'this container. systemd-journal-remote makes a journal of it again:\n\n'
-            '    /lib/systemd/systemd-journal-remote -o container.journal logs/journal.export\n    journalctl --file container.journal\n'),
+    'log': 'Logs as found and, readable, logs/container.log.\n',
+    'journal': ('The logs were in the journal of the host: readable in logs/container.log, and with all fields in logs/journal.export.\n'
+                'systemd-journal-remote makes a journal of it again:\n\n'
+                '    /lib/systemd/systemd-journal-remote -o container.journal {sh_export}\n    journalctl --file container.journal\n'),
     'context': ('The folder {source} of the host, which an image was built from or an app was kept in, to look at it:\n\n'
                 '    mkdir context && tar -C context {tar} {sh_file}\n'),
     'deployment': ('The original files by which the containers of this host were started are in files/, each at its path on the host.\n'
@@ -190,11 +191,13 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
     source = component.get('source') or ''
     volume, create = known.get(component.get('volume') or '', (component.get('volume') or '', None))
     form = component['kind']
+    if form == 'log' and component.get('export'):
+        form = 'journal'
     if form == 'dump':
         form = 'no-dump' if not component['file'] else 'dump' if component['file'].partition('.')[2].split('.')[0] == 'sql' else 'dump-file'
     return PARTS['single' if component.get('single') else form].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
-        names=show(', '.join(map(str, as_list(component.get('names'))))),
+        names=show(', '.join(map(str, as_list(component.get('names'))))), sh_export=typed(as_str(component.get('export'))),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
         place='of ' + show(component.get('destination')) if component.get('destination') else 'each below the folders it was in',
         sh_stem=typed(os.path.basename(component['file']).split('.tar')[0] or 'open-files'),

@@ -430,6 +430,8 @@ class _Work(object):
             'entries': lines, 'files': len(sizes), 'source_bytes': sum(sizes),
             'status': model.PARTIAL if any(note.loses_data for note in notes) else model.COMPLETE,
             'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
+        if container.log.journal is not None:
+            self.records[-1]['export'] = EXPORT
 
     def _log_file(self, path: bytes, notes: List[model.Problem]) -> Optional[int]:
         """Keep one log file as it is -> its size; None if it cannot be read."""

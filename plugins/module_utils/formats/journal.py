@@ -7,17 +7,22 @@ index is broken, or the end of the file is not as its header says (a power cut, 
 Nothing in a file is believed: offsets must lie in it, arrays and chains must go forward, so no cycle can hold us, and an entry counts only if it
 has the field. What cannot be read is counted in `damage`.
 """
+import array
+import itertools
 import re
 import struct
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from . import journalhash
 
 MAX_DATA = 4 << 20                      # of one field; engines split lines above 16 KiB
 MAX_ITEMS = 4096                        # fields of one entry; journald allows 1024
 MAX_ENTRIES = 1000000                   # of one container in one file; it has 128 MiB by default
-MAX_CHAIN = 100000                      # objects of one hash
+MAX_ENTRY = 16 << 20                    # of all fields of an entry
+MAX_TOTAL = 4 << 30                     # of all entries of one container in one file: equal values are stored once, so a small file can be much
+MAX_CHAIN = 10000                       # objects of one hash, arrays of one field; journald starts a new file at 100
 MAX_STEPS = 8000000                     # objects, and places that look like one, when a file is read from one end to the other
+MAX_SCAN = 4 << 30                      # bytes of it
 _MAGIC = b'LPKSHHRH'
 _HEADER = struct.Struct('<8sII B7x 16s16s16s16s QQ QQQQ QQQQQQQQQ')
 _OBJECT, _DATA, _ENTRY = struct.Struct('<BB6sQ'), struct.Struct('<QQQQQQ'), struct.Struct('<QQQ16sQ')
@@ -97,12 +102,24 @@ class JournalFile(object):
 
     def read(self, match: bytes) -> Iterator[Entry]:
         """Yield the entries that have the field MATCH, in the order in which they were written."""
-        for offset in self._offsets(match):
+        try:
+            yield from self._read(match)
+        except _Broken:                 # it was whole a moment ago
+            self._note('parts that changed while they were read')
+        self._cache.clear()
+
+    def _read(self, match: bytes) -> Iterator[Entry]:
+        left = MAX_TOTAL
+        for number, offset in enumerate(self._offsets(match)):
+            if number >= MAX_ENTRIES or left < 0:
+                self._note('parts that were not read, because there is too much of one container')
+                break
             try:
                 entry = self._entry(offset)
             except _Broken:
                 self._note('entries that cannot be read')
                 continue
+            left -= sum(map(_size, entry.fields))
             if match in entry.fields:
                 yield entry
             elif any(isinstance(field, Packed) for field in entry.fields):
@@ -115,24 +132,26 @@ class JournalFile(object):
 
     # -- the index ---------------------------------------------------------------------------------------------------
 
-    def _offsets(self, match: bytes) -> List[int]:
-        """Where the entries are, first by the index, and by reading all objects where that is not to be trusted."""
+    def _offsets(self, match: bytes) -> Iterable[int]:
+        """Where the entries are: by the index, and by reading all objects where that is not to be trusted."""
         found: List[int] = []
         self.end = max(self.end, self._size())
+        data = None
         try:
             data = self._find(match)
-            if data is not None:
-                self._linked(data, found)
-                if len(found) < min(data[2], MAX_ENTRIES):
-                    raise _Broken()
+            if data is not None and sum(1 for dummy in self._linked(data)) < min(data[2], MAX_ENTRIES):
+                raise _Broken()
         except _Broken:
             self.scanned = True
-        if self.scanned or not self._ends_well():
-            self.scanned = True
-            found = sorted(set(found).union(self._scan(match)))
-        if len(found) > MAX_ENTRIES:
-            self._note('entries above %d, which were not read' % MAX_ENTRIES)
-        return found[:MAX_ENTRIES]
+        if not self.scanned and self._ends_well():
+            return self._linked(data) if data is not None else ()
+        self.scanned = True
+        try:
+            found.extend(self._linked(data) if data is not None else ())
+        except _Broken:
+            pass
+        found.extend(itertools.islice(self._scan(match), MAX_ENTRIES))
+        return array.array('Q', sorted(set(found)))
 
     def hash(self, payload: bytes) -> int:
         return journalhash.siphash24(payload, self.file_id) if self._flags & KEYED else journalhash.lookup3(payload)
@@ -147,9 +166,9 @@ class JournalFile(object):
                     break               # a part of the table never came to the disk
                 return None
             flags, size, raw = self._object(offset, DATA, self._payload)
-            digest, following, dummy_field, first, array, count = _DATA.unpack_from(raw, 16)
-            if digest == wanted and self._content(offset, flags, size, raw) == match:
-                return first, array, count
+            digest, following, dummy_field, first, more, count = _DATA.unpack_from(raw, 16)
+            if digest == wanted and self._is(match, offset, flags, size, raw):
+                return first, more, count
             if following and following <= offset:
                 break
             offset = following
@@ -189,36 +208,42 @@ class JournalFile(object):
             value = following
         raise _Broken()
 
-    def _linked(self, data: Tuple[int, int, int], found: List[int]) -> None:
-        """Fill FOUND with the offsets of the entries that the index has, which go forward. _Broken where they do not."""
-        first, array, dummy = data
-        last, before = 0, 0
-        form = '<%dQ' if self._wide else '<%dI'
-        width = 8 if self._wide else 4
-        if first:
-            found.append(first)
-            last = first
-        while array:
-            if array <= before:
-                raise _Broken()
-            before = array
-            dummy_flags, size, head = self._object(array, ARRAY, 24)
-            place, left = array + 24, (size - 24) // width
-            while left:
-                part = min(left, 8192)
-                for offset in struct.unpack(form % part, self._get(place, part * width)):
-                    if not offset:      # the rest of the array is not used yet
-                        left = part
-                        break
-                    if offset <= last:
-                        raise _Broken()
-                    found.append(offset)
-                    last = offset
-                left -= part
-                place += part * width
-                if len(found) > MAX_ENTRIES:
+    def _linked(self, data: Tuple[int, int, int]) -> Iterator[int]:
+        """Yield the offsets of the entries that the index has, which go forward, one more than MAX_ENTRIES at most. _Broken where they do not."""
+        last, place, dummy = data
+        if last:
+            yield last
+        before = found = 0
+        for dummy in range(MAX_CHAIN):
+            if not place:
+                return
+            if place <= before:
+                break
+            before = place
+            dummy_flags, size, head = self._object(place, ARRAY, 24)
+            for offset in self._array(place + 24, size - 24):
+                if offset <= last:
+                    raise _Broken()
+                yield offset
+                last = offset
+                found += 1
+                if found > MAX_ENTRIES:
                     return
-            array = struct.unpack_from('<Q', head, 16)[0]
+            place = struct.unpack_from('<Q', head, 16)[0]
+        raise _Broken()
+
+    def _array(self, place: int, size: int) -> Iterator[int]:
+        """Yield what is in an array; the rest of it is zero as long as it is not used."""
+        form, width = ('<%dQ', 8) if self._wide else ('<%dI', 4)
+        left = size // width
+        while left:
+            part = min(left, 8192)
+            for offset in struct.unpack(form % part, self._get(place, part * width)):
+                if not offset:
+                    return
+                yield offset
+            left -= part
+            place += part * width
 
     def _ends_well(self) -> bool:
         """Whether the last object is where the header says, and nothing follows it."""
@@ -266,6 +291,14 @@ class JournalFile(object):
             return _unpack(payload, packed)
         return payload
 
+    def _is(self, match: bytes, offset: int, flags: int, size: int, raw: bytes) -> bool:
+        """Whether the DATA object is MATCH. What is packed is no larger than it was."""
+        most = len(match) + 64 if flags & (XZ | LZ4 | ZSTD) else len(match)
+        if size - self._payload > most:
+            return False
+        found = self._content(offset, flags, size, raw)
+        return found == match or isinstance(found, Packed) and found.size == len(match)
+
     def _data(self, offset: int) -> Union[bytes, Packed]:
         known = self._cache.get(offset)
         if known is not None:
@@ -296,10 +329,13 @@ class JournalFile(object):
             raise _Broken()
         raw = raw[:size] if size <= len(raw) else raw + self._get(offset + len(raw), size - len(raw))
         fields: List[Union[bytes, Packed]] = []
-        lost = 0
+        lost, left = 0, MAX_ENTRY
         for item in self._items(raw):
             try:
+                if left < 0:
+                    raise _Broken()
                 fields.append(self._data(item))
+                left -= _size(fields[-1])
             except _Broken:
                 lost += 1
         if lost:
@@ -312,7 +348,9 @@ class JournalFile(object):
     def _scan(self, match: bytes) -> Iterator[int]:
         """Yield where entries are that have the field MATCH, by reading all objects. A DATA is written before the first entry that has it."""
         wanted, digest = set(), self.hash(match)
-        window = _Window(self._pread, self.end)
+        window = _Window(self._pread, min(self.end, MAX_SCAN))
+        if self.end > MAX_SCAN:
+            self._note('parts that were not read, because the file is too large')
         place = self._start
         for dummy in range(MAX_STEPS):
             head = self._plausible(window, place)
@@ -325,9 +363,9 @@ class JournalFile(object):
             kind, flags, size = head
             if kind == DATA and size >= self._payload + 4:
                 raw = window.at(place, self._payload)
-                if struct.unpack_from('<Q', raw, 16)[0] == digest or size == self._payload + len(match):
+                if len(wanted) < MAX_CHAIN and (struct.unpack_from('<Q', raw, 16)[0] == digest or size == self._payload + len(match)):
                     try:
-                        if self._content(place, flags, size, raw) == match:
+                        if self._is(match, place, flags, size, raw):
                             wanted.add(place)
                     except _Broken:
                         pass
@@ -390,6 +428,10 @@ class _Window(object):
                         return self._base + found.start()
             place = (self._base + len(data) - 8) // 8 * 8 if len(data) >= 24 else self._end
         return None
+
+
+def _size(field: Union[bytes, Packed]) -> int:
+    return len(field) if isinstance(field, bytes) else len(field.frame) + field.size
 
 
 def _unpack(payload: bytes, packed: int) -> Union[bytes, Packed]:

@@ -97,6 +97,15 @@ def test_a_user_who_writes_in_the_name_of_a_container_is_named(tmp_path):
     assert 'LOG_OTHER_WRITERS' not in read(tmp_path, whose(programs=(b'logger',), owner=5001))[1]
 
 
+def test_where_the_field_is_not_the_engines_own_others_are_left_out(tmp_path):
+    """nerdctl: the tag of a container may be the name of another service."""
+    journals.unpack('several', str(tmp_path) + os.path.dirname(MACHINE))
+    kept = []
+    records, problems = read(tmp_path, whose(match=b'SYSLOG_IDENTIFIER=x', programs=(b'nerdctl',))._replace(alone=True), keep=kept.append)
+    assert (records, kept) == ([], [])
+    assert len(read(tmp_path, whose(match=b'SYSLOG_IDENTIFIER=x', programs=(b'nerdctl',)))[0]) > 40
+
+
 def test_the_same_entry_in_two_files_counts_once(tmp_path):
     journals.unpack('several', str(tmp_path) + os.path.dirname(MACHINE))
     once = read(tmp_path)[0]
@@ -209,6 +218,7 @@ def test_a_rescue_has_the_logs_and_nothing_of_other_containers(tmp_path):
     assert text.startswith(b'2025-06-15T15:06:41.358254000Z line 0\n2025-06-15T15:06:43.216792000Z error \xff\0 binary 0\n')
     assert text.count(b'\n') == 23 and raw.count(b'__CURSOR=') == 24
     assert b'secret' not in text and b'secret' not in raw
+    assert 'systemd-journal-remote -o container.journal logs/journal.export\n' in (bundle / 'README.txt').read_text('utf-8')
     sums = (bundle / 'SHA256SUMS').read_bytes()
     assert b'logs/journal.export' in sums and b'logs/container.log' in sums
 

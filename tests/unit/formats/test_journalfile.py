@@ -1,12 +1,15 @@
 """Journal files that systemd wrote, whole and damaged, against what journalctl says of them."""
 import os
 import random
+import shutil
 import struct
+import subprocess
 import time
 
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import compress
+from ansible_collections.lifeboat.docker.plugins.module_utils.engines.shared import hostjournal
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import journal, journalhash
 from ansible_collections.lifeboat.docker.tests.fixtures import journals
 from ansible_collections.lifeboat.docker.tests.fixtures.journals import MATCH, OTHER, SINGLE
@@ -25,7 +28,7 @@ def read(raw, match=MATCH):
     for entry in found.read(match):
         fields = [compress.unpack_frames([field])[0] if isinstance(field, journal.Packed) else field for field in entry.fields]
         entries.append(entry._replace(fields=[field for field in fields if field is not None]))
-    return entries, found
+    return [entry for entry in entries if match in entry.fields], found
 
 
 def row(entry):
@@ -149,6 +152,25 @@ def test_a_file_whose_end_is_not_in_its_header_is_read_to_its_end():
     assert [row(entry) for entry in entries] == journals.expected('compact-zstd')
 
 
+def test_a_giant_with_holes_ends(monkeypatch):
+    raw = journals.load('lz4')
+    hurt = raw[:104] + bytes(32) + raw[136:]            # no hash tables
+    monkeypatch.setattr(journal, 'MAX_SCAN', 64 << 20)
+    found = journal.JournalFile(lambda size, offset: hurt[offset:offset + size].ljust(size, b'\0'), lambda: 1 << 62)
+    assert len(list(found.read(MATCH))) == len(journals.expected('lz4'))
+    assert found.damage == {'parts that were not read, because the file is too large': 1}
+
+
+@pytest.mark.parametrize('name, value', [('MAX_ENTRIES', 5), ('MAX_TOTAL', 5000), ('MAX_ENTRY', 100), ('MAX_STEPS', 50), ('MAX_ITEMS', 2)])
+def test_every_bound_is_named(monkeypatch, name, value):
+    raw = bytearray(journals.load('lz4'))
+    if name == 'MAX_STEPS':
+        raw[104:136] = bytes(32)
+    monkeypatch.setattr(journal, name, value)
+    entries, found = read(bytes(raw))
+    assert found.damage and len([entry for entry in entries if not entry.lost]) < len(journals.expected('lz4'))
+
+
 @pytest.mark.parametrize('change, said', [
     (lambda raw: raw[:100], 'not a journal'), (lambda raw: b'', 'not a journal'), (lambda raw: b'x' * 5000, 'not a journal'),
     (lambda raw: raw[:12] + b'\x40' + raw[13:], 'newer version'), (lambda raw: raw[:88] + struct.pack('<Q', 1 << 60) + raw[96:], 'header'),
@@ -168,7 +190,8 @@ def test_random_damage_neither_hangs_nor_raises(name):
     for dummy in range(3 + 300 * SOAK):
         raw = bytearray(original[:used])
         for dummy in range(rng.choice((1, 3, 30))):
-            place = rng.choice((rng.randrange(256), rng.randrange(len(raw)), rng.randrange(tail * 2 // 3, len(raw))))
+            last = len(raw) - 1
+            place = rng.choice((rng.randrange(256), rng.randrange(last), rng.randrange(min(tail * 2 // 3, last - 1), last)))
             kind = rng.randrange(4)
             if kind == 0:
                 raw[place] = rng.randrange(256)
@@ -185,8 +208,77 @@ def test_random_damage_neither_hangs_nor_raises(name):
             entries = read(bytes(raw))[0]
         except journal.JournalError:
             continue
-        assert all(MATCH in entry.fields or not entry.fields for entry in entries if not entry.lost) or entries
+        assert all(MATCH in entry.fields for entry in entries)
         assert time.process_time() - begun < 20
+
+
+REMOTE = '/lib/systemd/systemd-journal-remote'
+LAYOUTS = [{}, {'SYSTEMD_JOURNAL_COMPACT': '0'}, {'SYSTEMD_JOURNAL_KEYED_HASH': '0'}, {'SYSTEMD_JOURNAL_COMPRESS': 'LZ4'},
+           {'SYSTEMD_JOURNAL_COMPRESS': 'XZ', 'SYSTEMD_JOURNAL_COMPACT': '0', 'SYSTEMD_JOURNAL_KEYED_HASH': '0'}]
+
+
+@pytest.mark.soak             # with LIFEBOAT_SOAK
+@pytest.mark.parametrize('seed', range(5 * SOAK))
+def test_random_journals_are_what_journalctl_says(seed, tmp_path):
+    """Of systemd-journal-remote: lines of all sizes, binary ones, of several containers, in several files."""
+    program = os.environ.get('LIFEBOAT_JOURNAL_REMOTE') or REMOTE
+    if not os.path.exists(program) or not shutil.which('journalctl'):
+        pytest.skip('there is no systemd-journal-remote')
+    rng, idents = random.Random(seed), [b'%064x' % number for number in range(4)]
+    for number in range(3):
+        env = dict(os.environ, **LAYOUTS[(seed + number) % len(LAYOUTS)])
+        subprocess.run([program, '-o', str(tmp_path / ('%d.journal' % number)), '-'], input=random_export(rng, idents), env=env, check=True)
+    for ident in idents:
+        match = b'CONTAINER_ID_FULL=' + ident
+        said = subprocess.run(['journalctl', '-D', str(tmp_path), '-o', 'export', '--all', match.decode()], stdout=subprocess.PIPE, check=True).stdout
+        log = hostjournal.log_of(FakeDisk(str(tmp_path)), hostjournal.Whose(match, 'web', None, True, (), 0), 'journald')[0]
+        ours, problems = [], []
+        records = list(log.journal.read(compress.unpack_frames, ours.append, problems))
+        assert parsed(b''.join(ours)) == parsed(said)
+        assert len(records) == len(ours) > 50 and 'LOG_DAMAGED' not in [item.code for item in problems]
+
+
+class FakeDisk(object):
+    """/var/log/journal is a folder, and nothing else is there."""
+
+    def __init__(self, path):
+        self.path = os.fsencode(path)
+
+    def resolve(self, path):
+        if path != hostjournal.FOLDERS[0]:
+            raise FileNotFoundError(path)
+        return self.path
+
+
+def random_export(rng, idents):
+    moment, parts = 1700000000000000 + rng.randrange(1000), []
+    boot = b'%032x' % rng.getrandbits(128)
+    for number in range(500):
+        moment += rng.randrange(1, 5000000)
+        size = rng.choice((0, 1, 30, 100, 511, 512, 600, 3000, 20000))
+        message = b'%d ' % number + (bytes(rng.choice(b'abc xyz') for dummy in range(size)) if rng.random() < .7 else
+                                     bytes(rng.getrandbits(8) for dummy in range(size)))
+        parts.append(b'__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\nMESSAGE\n%s%s\nPRIORITY=%d\nCONTAINER_ID_FULL=%s\n\n' % (
+            moment, moment - 1690000000000000, boot, struct.pack('<Q', len(message)), message, rng.choice((3, 6)), rng.choice(idents)))
+    return b''.join(parts)
+
+
+def parsed(export):
+    """[sorted fields of each entry], without those that one version of journalctl writes and another does not."""
+    found, place = [set()], 0
+    while place < len(export):
+        end = export.index(b'\n', place)
+        line = export[place:end]
+        place = end + 1
+        if not line:
+            found.append(set())
+        elif b'=' in line:
+            found[-1].add(line)
+        else:
+            size = struct.unpack_from('<Q', export, place)[0]
+            found[-1].add(line + b'=' + export[place + 8:place + 8 + size])
+            place += 9 + size
+    return [sorted(field for field in entry if not field.startswith((b'__SEQNUM', b'__CURSOR'))) for entry in found]
 
 
 def test_hashes_are_those_of_their_authors():

@@ -157,7 +157,7 @@ def _log(readers: Readers, folder: Optional[safeio.Dir], item: Object, settings:
         tag = _tag(metadata.text_of(settings, 'opts', 'tag'), item)
         found, notes = hostjournal.log_of(readers.disk, hostjournal.Whose(
             b'SYSLOG_IDENTIFIER=' + tag.encode('utf-8', 'replace'), shown, item.created, True, (b'nerdctl',),
-            hostjournal.owner_of(readers.root)), driver)
+            hostjournal.owner_of(readers.root), True), driver)
         if found is not None:
             return found, notes
     elif not files and driver not in ('json-file', 'none'):

@@ -20,7 +20,7 @@ from ...records import model
 from ...records.codes import problem
 
 FOLDERS = (b'/var/log/journal', b'/run/log/journal')
-MAX_FILES = 2000
+MAX_FILES = 1000
 MAX_OPEN = 32
 BATCH, BATCH_BYTES = 512, 8 << 20       # entries, and their fields, that wait to be unpacked
 MAX_TOLD = 5                            # of a kind, in one sentence
@@ -40,6 +40,7 @@ class Whose(NamedTuple):
     started: bool                       # whether it ever was
     programs: Tuple[bytes, ...]         # that write for it (_COMM)
     owner: int                          # who has the data root: his engine writes, or root's
+    alone: bool = False                 # whether entries of others are left out: the field is not one that only the engine uses
 
 
 def log_of(disk: Any, whose: Whose, driver: str, asked: bool = True) -> Tuple[Optional[model.Log], List[model.Problem]]:
@@ -186,7 +187,7 @@ class _Reader(object):
                 except (OSError, journal.JournalError) as exc:
                     told.unreadable(item.path, exc)
             for found, entry in _unpacked(_merged(files, self._whose.match, told), unpack, told):
-                if self._whose.match not in entry.fields:
+                if self._whose.match not in entry.fields or self._whose.alone and told.other(entry):
                     continue            # the index led astray
                 if keep is not None:
                     keep(exported(entry, found.seqnum_id))
@@ -202,7 +203,7 @@ def _list(folder: safeio.Dir, found: List[_File]) -> None:
     for name in folder.names():
         if _FILE.match(name) and len(found) < MAX_FILES:
             st = folder.stat(name)
-            if stat.S_ISREG(st.st_mode):
+            if stat.S_ISREG(st.st_mode) and not any((item.device, item.inode) == (st.st_dev, st.st_ino) for item in found):
                 found.append(_File(os.path.join(folder.path(), name), st.st_dev, st.st_ino))
 
 
@@ -349,10 +350,18 @@ class _Told(object):
         partial = values.get(b'CONTAINER_PARTIAL_MESSAGE') == b'true'
         return LogRecord(_time(entry.realtime), stream, message if partial else message + b'\n', {})
 
+    def _trusted(self, uid: bytes, program: bytes) -> bool:
+        """Of a program that ended at once, as conmon does behind the last line, journald often learns the user only."""
+        return uid in (b'0', b'%d' % self._whose.owner) and (not program or program in self._whose.programs)
+
+    def other(self, entry: journal.Entry) -> bool:
+        """Whether something else than the engine wrote ENTRY, as far as that can be told."""
+        values = dict(entry.values())
+        return not values.get(b'_COMM') or not self._trusted(values.get(b'_UID', b''), values[b'_COMM'])
+
     def _writer(self, values: Dict[bytes, bytes]) -> None:
-        # of a program that ended at once, as conmon does behind the last line, journald often learns the user only
         uid, program = values.get(b'_UID', b'unknown'), values.get(b'_COMM', b'')
-        if uid not in (b'0', b'%d' % self._whose.owner) or program and program not in self._whose.programs:
+        if not self._trusted(uid, program):
             who = '%s of user %s' % (wording.show(wording.text(program)) or 'a program', wording.show(wording.text(uid)))
             if who in self._others or len(self._others) < 1000:
                 self._others[who] = self._others.get(who, 0) + 1
