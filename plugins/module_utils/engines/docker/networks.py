@@ -33,6 +33,7 @@ def networks(raw: bytes) -> Dict[str, Dict[str, Any]]:
     """{name: info} from the bytes of local-kv.db; {} where it cannot be read. INFO has the names of the fields of NetworkSettings:
     {'driver', 'options', 'labels', 'internal', 'attachable', 'enable_ipv6', 'disable_ipv4', 'ipam_driver', 'ipam_options',
     'ipam': [{'subnet', 'gateway', 'ip_range', 'reserved'}]}. What is seldom set is only there where it is: reserved, disable_ipv4, ipam_*.
+    `ident`: its ID.
     """
     found = {}
     errors = []
@@ -43,7 +44,7 @@ def networks(raw: bytes) -> Dict[str, Dict[str, Any]]:
                 record = _record(value)
                 name = as_str(record.get('name'))
                 if name and record.get('networkType') not in BUILT_IN and record.get('ingress') is not True:
-                    found[name] = _info(record)
+                    found[name] = dict(_info(record), ident=key[len(PREFIX):].strip(b'/').decode('ascii', 'replace'))
     except boltdb.BoltError:
         pass
     return found
