@@ -543,7 +543,8 @@ def test_addresses_that_a_network_keeps_free_stay_so():
 def test_a_network_that_was_asked_for_by_its_id_is_no_second_one(mode, running):
     ident = '8b0934a6dfb12645781fcbc782c5672e65af87eaa75fc3178fae2b12adb104de'
     known = {'back': {'driver': 'bridge', 'ident': '1' * 64}, 'front': {'driver': 'bridge', 'ident': ident}}
-    definition = define(host={'NetworkMode': mode}, network_info=known, top={'NetworkSettings': {'Networks': {'back': {}, 'front': {'NetworkID': ident if running else ''}}}})
+    definition = define(host={'NetworkMode': mode}, network_info=known, top={
+        'NetworkSettings': {'Networks': {'back': {}, 'front': {'NetworkID': ident if running else ''}}}})
     body = bodies.create_body(definition)
     assert body['HostConfig']['NetworkMode'] == 'front' and list(body['NetworkingConfig']['EndpointsConfig']) == ['front', 'back']
     assert sorted(bodies.user_networks(definition)) == ['back', 'front'] and mode not in run.run_sh(definition)
