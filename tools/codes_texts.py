@@ -270,6 +270,10 @@ TEXTS: typing.Dict[str, Text] = {
         PULL + '\nansible-playbook lifeboat.docker.restore -i healthy, -e restore_path=BUNDLE -e restore_image=IMAGE'),
     'IMAGE_LAYER_UNKNOWN': (
         'The writable layer and the volumes are complete.', 'Pull the image by its digest on a healthy host.', PULL),
+    'IMAGE_OTHER_PLATFORM': (
+        'Containers are not affected: each is rescued with the platform that it ran on.',
+        'Pull the image for the other platforms on a healthy host. If it was built here and pushed nowhere, keep the disk.',
+        'docker pull --platform linux/arm64 IMAGE'),
     'IMAGE_CONFIG_LOST': (
         'Layers and volumes are not affected.',
         'Pull the image by its digest. The command and the environment are in the record of the container too.', PULL + '\nlifeboat inspect NAME'),
