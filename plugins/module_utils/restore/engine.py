@@ -13,7 +13,7 @@ from ..records.definition import image_defaults
 from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..transport import inbox
-from . import asked, connect, databases, engineapi, folders, plan as planning, shown, steps, volumes as volumes_
+from . import asked, connect, databases, engineapi, folders, labels, plan as planning, shown, steps, volumes as volumes_
 from .plan import BINDS, CONTAINER, DUMPS, IMAGE, VOLUMES
 
 LONGEST_LOG = 2000                      # characters of a log that go into a message
@@ -217,8 +217,7 @@ def _with_container(plan: planning.Plan, situation: planning.Situation) -> plann
     for warning in doubts.warnings(definition):
         plan.note(warning)
     body = create_body(definition)
-    if engine.podman:
-        body = asked.adapt(plan, body, definition, situation.info)
+    body = asked.adapt(plan, body, definition, situation.info) if engine.podman else labels.relabelled(body, situation.info)
     existing = engine.container(situation.name)
     resolved = _with_peers(plan, situation, body)
     differs = _differences(plan, situation, existing, resolved, ids)

@@ -25,7 +25,7 @@ from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.wording import number, raw, show
 from ..transport import inbox
-from . import awaylinks, databases, podmancli, podmanvolumes, target
+from . import awaylinks, databases, labels, podmancli, podmanvolumes, target
 from .engineapi import Engine, EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
@@ -230,7 +230,7 @@ class Volumes(object):
                 target.write_note(MARK, b'', folder)
                 data = target.opened_folder(spot.name, folder)
                 try:
-                    done = unpack.unpack(archive, data, what, allow_devices, limit)
+                    done = unpack.unpack(archive, data, what, allow_devices, limit, label=labels.kept())
                     found = databases.find(data) if done.telling else []
                 finally:
                     os.close(data)
