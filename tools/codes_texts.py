@@ -417,6 +417,10 @@ TEXTS: typing.Dict[str, Text] = {
         'The data are restored, and the container is made.',
         'Compare what the message names before you start it. What matters (networks, limits, namespaces) can be given with `config/run.sh` of the bundle.',
         'podman inspect NAME'),
+    'SECRET_NOT_COMPARED': (
+        'The secret on the engine is as it was before.',
+        'If it may have another value, look into a container that has it. To have the value of the bundle, remove the secret and restore again.',
+        'podman secret rm NAME'),
     'NOT_SHOWN': (
         'The data are restored, and the container is made. The setting may well count: Podman just does not show it.',
         'If it matters, start the container and look inside.', 'podman exec NAME cat /proc/sys/...'),

@@ -198,6 +198,8 @@ CODES = {
     'ENGINE_LACKS': (WARNING, 'The engine that a bundle was restored on does not know, or refuses, something that the definition asks for. It was '
                               'made without that.'),
     'NOT_AS_ASKED': (WARNING, 'The engine made a container, a network or a volume, and shows a setting otherwise than it was asked for.'),
+    'SECRET_NOT_COMPARED': (WARNING, 'The engine that a bundle was restored on has a secret of that name already, and does not tell its value. It was '
+                                     'left as it is.'),
     'NOT_SHOWN': (INFO, 'The engine took a setting and does not show it, so it is not known whether the setting counts.'),
     # deleted, but still open
     'DELETED_STILL_OPEN': (CRITICAL, 'The folder of a volume or a bind mount is deleted, and the container still runs: its processes hold deleted '
