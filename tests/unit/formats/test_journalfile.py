@@ -235,6 +235,10 @@ def test_random_journals_are_what_journalctl_says(seed, tmp_path):
         ours, problems = [], []
         records = list(log.journal.read(compress.unpack_frames, ours.append, problems))
         assert parsed(b''.join(ours)) == parsed(said)
+        again = str(tmp_path / 'again' / (ident[-1:].decode() + '.journal'))
+        os.makedirs(os.path.dirname(again), exist_ok=True)
+        subprocess.run([program, '-o', again, '-'], input=b''.join(ours), check=True)
+        assert parsed(subprocess.run(['journalctl', '--file', again, '-o', 'export', '--all'], stdout=subprocess.PIPE, check=True).stdout) == parsed(said)
         assert len(records) == len(ours) > 50 and 'LOG_DAMAGED' not in [item.code for item in problems]
 
 
