@@ -13,7 +13,19 @@ from ..records.definition import image_defaults
 from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..transport import inbox
-from . import asked, connect, databases, engineapi, folders, labels, plan as planning, secrets, shown, steps, volumes as volumes_
+from . import (
+    asked,
+    connect,
+    databases,
+    engineapi,
+    folders,
+    labels,
+    plan as planning,
+    secrets,
+    shown,
+    steps,
+    volumes as volumes_,
+)
 from .plan import BINDS, CONTAINER, DUMPS, IMAGE, SECRETS, VOLUMES
 
 LONGEST_LOG = 2000                      # characters of a log that go into a message
