@@ -233,6 +233,11 @@ def coverage_lines(run, newest, measured):
         '   %5.1f %%  %s' % item for item in shares[:LEAST_COVERED]]
 
 
+def newest_python(run):
+    """The interpreter whose environment the unit tests have, too. Raises envs.Missing."""
+    return run.pythons[max(run.pythons)] if max(run.pythons) >= (3, 10) else envs.controller()
+
+
 def needs_root():
     if not sys.platform.startswith('linux'):
         raise envs.Missing('needs Linux')
@@ -249,7 +254,7 @@ def as_root(name, run, folders, tools, options=(), **environment):
     for each in folders:
         if not os.path.exists(os.path.join(run.collection, each)):
             raise envs.Missing('there is no %s' % each)
-    return pytest_part(name, run, envs.controller(), folders, options=options, **environment)
+    return pytest_part(name, run, newest_python(run), folders, options=options, **environment)
 
 
 def kernel(run):
@@ -292,7 +297,7 @@ def soak_part(name, run, folder):
         raise envs.Missing('no test in %s reads LIFEBOAT_SOAK' % folder)
     tools = {'tests/engines': ENGINE_TOOLS, 'tests/machines': MACHINE_TOOLS}.get(folder)
     found, said = as_root(name, run, files, tools, ['-s']) if tools else \
-        pytest_part(name, run, envs.controller(), files, options=['-s'])
+        pytest_part(name, run, newest_python(run), files, options=['-s'])
     print('\n'.join('   | ' + line for line in said.splitlines() if not progress.RESULTS.match(line)), flush=True)
     return found, ''
 
@@ -565,9 +570,9 @@ def at_a_time(names, processors):
     return min(len(names), processors + 1, MOST) if processors > 1 else 1
 
 
-def verdict_env():
+def verdict_env(run):
     """An environment with a pytest for the closing line: that of the unit tests if they have run, else one that is made quickly."""
-    python = envs.controller()
+    python = newest_python(run)
     own = envs.interpreter(python)
     name = 'controller-%s' % version(tuple(own[1][:2])) if own else ''
     if os.path.exists(os.path.join(envs.VENV, name, 'made-from')):
@@ -595,7 +600,7 @@ def main():
             thread.start()
         for thread in threads:
             thread.join()
-        pytest = os.path.join(verdict_env(), 'bin', 'pytest')
+        pytest = os.path.join(verdict_env(run), 'bin', 'pytest')
         sys.exit(cases.close(run.cases, time.time() - began, pytest, RESULTS))
 
 

@@ -270,6 +270,10 @@ TEXTS: typing.Dict[str, Text] = {
         PULL + '\nansible-playbook lifeboat.docker.restore -i healthy, -e restore_path=BUNDLE -e restore_image=IMAGE'),
     'IMAGE_LAYER_UNKNOWN': (
         'The writable layer and the volumes are complete.', 'Pull the image by its digest on a healthy host.', PULL),
+    'IMAGE_OTHER_PLATFORM': (
+        'Containers are not affected: each is rescued with the platform that it ran on.',
+        'Pull the image for the other platforms on a healthy host. If it was built here and pushed nowhere, keep the disk.',
+        'docker pull --platform linux/arm64 IMAGE'),
     'IMAGE_CONFIG_LOST': (
         'Layers and volumes are not affected.',
         'Pull the image by its digest. The command and the environment are in the record of the container too.', PULL + '\nlifeboat inspect NAME'),
@@ -413,6 +417,10 @@ TEXTS: typing.Dict[str, Text] = {
         'The data are restored, and the container is made.',
         'Compare what the message names before you start it. What matters (networks, limits, namespaces) can be given with `config/run.sh` of the bundle.',
         'podman inspect NAME'),
+    'SECRET_NOT_COMPARED': (
+        'The secret on the engine is as it was before.',
+        'If it may have another value, look into a container that has it. To have the value of the bundle, remove the secret and restore again.',
+        'podman secret rm NAME'),
     'NOT_SHOWN': (
         'The data are restored, and the container is made. The setting may well count: Podman just does not show it.',
         'If it matters, start the container and look inside.', 'podman exec NAME cat /proc/sys/...'),

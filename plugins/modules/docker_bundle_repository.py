@@ -74,7 +74,6 @@ options:
       - With other pieces than before, everything is new to a repository once.
       - The pieces of restic have a size that cannot be set.
     type: str
-    version_added: 2.0.0
   keep:
     description:
       - What the program's own policy keeps of the bundles of one container, volume, layer or image. Keys are C(last), C(hourly),

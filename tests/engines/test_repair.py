@@ -16,7 +16,7 @@ from typing import Any, Dict, NamedTuple, Set
 import breaking
 import pytest
 from breaking import BREAKS, GROUPS, Broken
-from rig import dead, engine as engines, fixtures, listing, newer
+from rig import dead, engine as engines, fixtures, listing, newer, scenario
 from telling import right, said, started
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
@@ -313,7 +313,7 @@ def test_a_repair_that_is_killed_is_finished_or_undone(small_root_of, kind, seed
         planned = sum(step['selected'] for step in repair(engine, run.PLANNED)['plan'])
         tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         code = 'import conftest\nfrom %s import run\nrun.run(run.Request("repaired", %r))' % (run.__package__, os.fsencode(engine.host_root))
-        moment = chance.randint(0, planned)             # lines of steps in the journal; one more for a part of a step
+        moment = chance.randint(0, max(planned - 1, 0))    # steps that are begun before
         with subprocess.Popen([sys.executable, '-c', code], env=dict(os.environ, PYTHONPATH=tests)) as child:
             while child.poll() is None and journal_lines(kept) < moment + 2:
                 time.sleep(0.0005)
@@ -345,6 +345,26 @@ def test_without_the_repair_it_does_not_start(small_root_of):
             breaking.together(GROUPS['store' if STORE[kind] == 'containerd' else 'records']).hurt(broken_on(engine, small_root_of(kind)))
             with pytest.raises(engines.NotHere):
                 engine.start()
+
+
+@pytest.mark.parametrize('kind', KINDS if SOAK else KINDS[:1])
+def test_a_build_cache_beside_which_there_is_no_place(small_root_of, kind):
+    """With a journal on another file system, as where the data root is a disk of its own: the databases go, and the engine starts."""
+    place = '/dev/shm/lifeboat-repair-%d' % os.getpid()
+    with engine_on(small_root_of(kind)) as engine:
+        assert os.stat('/dev/shm').st_dev != os.stat(engine.data_root).st_dev
+        BREAKS['all of buildkit garbage'].hurt(broken_on(engine, small_root_of(kind)))
+        hurt_state, options = state(engine), {'journal_dir': os.fsencode(place)}
+        try:
+            assert repair(engine, **options)['unresolved'] == []
+            assert os.path.isdir(os.path.join(engine.data_root, 'buildkit')) and repair(engine, run.PLANNED, **options)['plan'] == []
+            assert repair(engine, run.REVERTED, **options)['unresolved'] == [] and state(engine) == hurt_state
+            repair(engine, **options)
+        finally:
+            shutil.rmtree(place)
+        engine.start()
+        assert len(engine.api('GET', '/containers/json', all='true')) == 7
+        engine.build(scenario._context('FROM %s\nRUN echo new > /new\n' % breaking.BASE), 'again:1', buildkit=True)
 
 
 def trial_of(engine, monkeypatch, **more):

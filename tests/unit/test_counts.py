@@ -2,6 +2,7 @@
 import ast
 import os
 import re
+import sys
 
 import pytest
 
@@ -13,13 +14,19 @@ COUNTED = re.compile(r'%,?d (?:(?:file|open|more|new|other|writable|damaged|dele
 FIELD = re.compile(r'%(?:\([^)]*\))?[-#0 +]*(?:\*|\d+)?(?:\.(?:\*|\d+))?[a-zA-Z%]')
 
 
+def string_of(node):
+    """The text of a literal, None for anything else. Python before 3.8 has other nodes for them."""
+    return getattr(node, 'value' if sys.version_info >= (3, 8) else 's', None)
+
+
 def counted(tree):
     """Yield (line, words, the expression of the number) of every count in a message."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant) and isinstance(node.left.value, str):
+        text = string_of(node.left) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
+        if isinstance(text, str):
             values = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
-            fields = [item for item in FIELD.finditer(node.left.value) if item.group() != '%%']
-            for found in COUNTED.finditer(node.left.value):
+            fields = [item for item in FIELD.finditer(text) if item.group() != '%%']
+            for found in COUNTED.finditer(text):
                 number = next((index for index, item in enumerate(fields) if item.start() == found.start()), None)
                 if number is not None and number < len(values):
                     yield node.lineno, found.group(), values[number]
@@ -30,11 +37,12 @@ def fixed(value):
     if isinstance(value, ast.BinOp):
         return fixed(value.left) and fixed(value.right)
     name = value.id if isinstance(value, ast.Name) else value.attr if isinstance(value, ast.Attribute) else ''
-    return isinstance(value, ast.Constant) or name.isupper()
+    return type(value).__name__ in ('Constant', 'Num') or name.isupper()
 
 
 def sources():
-    for folder, dummy, names in os.walk(PLUGINS):
+    # what runs on nodes is all that an old Python can parse
+    for folder, dummy, names in os.walk(PLUGINS if sys.version_info >= (3, 10) else os.path.join(PLUGINS, 'module_utils')):
         for name in sorted(names):
             if name.endswith('.py'):
                 yield os.path.join(folder, name)

@@ -66,6 +66,7 @@ ALLOWED = {
     'module_utils/rescue/sender.py': 'the folder by which it talks to the controller',
     'module_utils/restore/engine.py': 'the host that is restored to',
     'module_utils/restore/folders.py': 'the host that is restored to',
+    'module_utils/restore/labels.py': 'the host that is restored to',
     'module_utils/restore/plan.py': 'the host that is restored to',
     'module_utils/restore/podmancli.py': 'the volumes of the host that is restored to',
     'module_utils/restore/target.py': 'the host that is restored to',

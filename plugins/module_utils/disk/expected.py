@@ -57,7 +57,9 @@ class Mounts(object):
                 if self._is_mounted(entry.point, place):
                     return None
                 empty = self._is_empty(path)
-                return Missing(entry, empty) if empty or not entry.by_hand else None
+                if entry.by_hand and (not empty or self._host.is_live):     # of a host that lives it is not mounted now, and that is all
+                    return None
+                return Missing(entry, empty)
         for entry in self._expected():
             if any(fsinfo.is_below(entry.point, view) for view in views) and not entry.by_hand and not self._is_mounted(entry.point, None) \
                     and self._is_empty(entry.point):

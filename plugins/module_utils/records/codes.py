@@ -14,6 +14,7 @@ DELETES = 'deletes'                     # the engine deletes the object when it 
 LIVE = 'live'                           # the object was in use while it was read
 IN_IMAGE = 'in_image'                   # what is missing is of the image: the merged file system is not whole
 LEFT_OUT = 'left_out'                   # nobody asked for it
+MORE_ON_DISK = 'more_on_disk'           # of the object, more is on this disk than is written: its own bundle is not complete
 LOG_ELSEWHERE = 'log_elsewhere'         # the logs of the container are not among its files
 
 CODES = {
@@ -141,6 +142,7 @@ CODES = {
     'IMAGE_LAYER_LOST': (WARNING, 'The folder of an image layer is missing or empty: files of the image are missing in '
                                   'the merged file system. The writable layer is not affected.', LOSES_DATA, BLOCKS_START),
     'IMAGE_LAYER_UNKNOWN': (WARNING, 'An image layer is not recorded on this disk.', LOSES_DATA, BLOCKS_START, IN_IMAGE),
+    'IMAGE_OTHER_PLATFORM': (WARNING, 'An image is on this disk for several platforms, and only one of them is listed and rescued.', MORE_ON_DISK),
     'IMAGE_CONFIG_LOST': (WARNING, 'The image\'s config is missing or does not match its digest.'),
     'IMAGE_LAYER_DAMAGED': (WARNING, 'Files of an image layer are not what the image says they are.', LOSES_DATA),
     'IMAGE_LAYER_REBUILT': (WARNING, 'An image layer could not be restored byte by byte. It was made from its files, and has another '
@@ -196,6 +198,8 @@ CODES = {
     'ENGINE_LACKS': (WARNING, 'The engine that a bundle was restored on does not know, or refuses, something that the definition asks for. It was '
                               'made without that.'),
     'NOT_AS_ASKED': (WARNING, 'The engine made a container, a network or a volume, and shows a setting otherwise than it was asked for.'),
+    'SECRET_NOT_COMPARED': (WARNING, 'The engine that a bundle was restored on has a secret of that name already, and does not tell its value. It was '
+                                     'left as it is.'),
     'NOT_SHOWN': (INFO, 'The engine took a setting and does not show it, so it is not known whether the setting counts.'),
     # deleted, but still open
     'DELETED_STILL_OPEN': (CRITICAL, 'The folder of a volume or a bind mount is deleted, and the container still runs: its processes hold deleted '

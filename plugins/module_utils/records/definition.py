@@ -98,6 +98,7 @@ class NetworkSettings(NamedTuple):
     disable_ipv4: bool = False
     ipam_driver: str = ''               # '' is the engine's own
     ipam_options: Dict[str, str] = NOTHING
+    ident: str = ''
 
 
 class Endpoint(NamedTuple):
@@ -112,6 +113,7 @@ class Endpoint(NamedTuple):
     address: str = ''
     prefix: int = 0
     gateway: str = ''
+    network_id: str = ''
     gw_priority: int = 0                # of several networks, the one with the highest is the default gateway
 
 

@@ -147,6 +147,9 @@ class Secret(NamedTuple):
     changed: str                        # when that was written, '' if there is none
     why: str                            # why there is no value on this disk, else ''
     read: Callable[[], bytes]
+    driver: str = ''                    # what keeps the value
+    options: Dict[str, str] = NOTHING   # of the driver
+    labels: Dict[str, str] = NOTHING
 
 
 class Container(NamedTuple):

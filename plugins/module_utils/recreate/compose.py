@@ -21,7 +21,7 @@ from .naming import (
     split_bind,
     volumes,
 )
-from .run import decimal, device_text, duration, published, restart_text, security_options
+from .run import cdi_devices, decimal, device_text, duration, published, restart_text, security_options
 from .shell import comment, words
 
 if TYPE_CHECKING:
@@ -423,8 +423,9 @@ def _host_keys(host: Dict[str, Any], service: Dict[str, Any], folder: str) -> No
             service[target] = value
     if as_int(host.get('NanoCpus')):
         service['cpus'] = float(decimal(host['NanoCpus']))
-    if host.get('Devices'):
-        service['devices'] = [device_text(item) for item in as_list(host['Devices'])]
+    devices = [device_text(item) for item in as_list(host.get('Devices'))] + cdi_devices(host)
+    if devices:
+        service['devices'] = devices
     if host.get('Ulimits'):
         service['ulimits'] = dict(
             (as_str(item.get('Name')), {'soft': as_int(item.get('Soft')) or 0, 'hard': as_int(item.get('Hard')) or 0})
@@ -459,7 +460,8 @@ def _host_keys(host: Dict[str, Any], service: Dict[str, Any], folder: str) -> No
             blkio[target] = rates
     if blkio:
         service['blkio_config'] = blkio
-    requests = [_device_request(as_dict(item)) for item in as_list(host.get('DeviceRequests'))]
+    requests = [_device_request(as_dict(item)) for item in as_list(host.get('DeviceRequests'))
+                if as_str(as_dict(item).get('Driver')) != 'cdi']
     if requests:
         service['deploy'] = {'resources': {'reservations': {'devices': requests}}}
 

@@ -100,6 +100,7 @@ def options(definition: 'Definition', body: Dict[str, Any]) -> List[List[str]]:
     for item in map(as_dict, as_list(host.get('Ulimits'))):
         found.append(['--ulimit', '%s=%s:%s' % (item.get('Name'), item.get('Soft'), item.get('Hard'))])
     found.extend(['--device', device_text(item)] for item in as_list(host.get('Devices')))
+    found.extend(['--device', name] for name in cdi_devices(host))
     for key, flag, field in RATES:
         found.extend([flag, '%s:%s' % (as_dict(item).get('Path'), as_dict(item).get(field))]
                      for item in as_list(host.get(key)))
@@ -303,6 +304,12 @@ def device_text(device: Dict[str, str]) -> str:
     if rights not in ('', 'rwm'):
         return '%s:%s:%s' % (host, inside or host, rights)
     return host if inside in ('', host) else '%s:%s' % (host, inside)
+
+
+def cdi_devices(host: Dict[str, Any]) -> List[str]:
+    """Names of devices that the Container Device Interface hands out, vendor.com/class=name: --device takes them as it takes paths."""
+    return [name for item in map(as_dict, as_list(host.get('DeviceRequests'))) if as_str(item.get('Driver')) == 'cdi'
+            for name in strings(item.get('DeviceIDs'))]
 
 
 def gpu_flag(request: Dict[str, Any]) -> Optional[str]:

@@ -183,7 +183,13 @@ def _buildkit(this: Plan) -> None:
             if _is_unusable(this, b'buildkit/' + name, False):
                 bad.append(name.decode('ascii', 'backslashreplace'))
     if bad:
-        this.aside('BUILDKIT_CACHE', b'buildkit', '%s cannot be opened; it is only the build cache' % ', '.join(sorted(bad)), steps.CERTAIN)
+        why = '%s cannot be opened; it is only the build cache' % ', '.join(sorted(bad))
+        if this.can_be_moved(b'buildkit'):
+            this.aside('BUILDKIT_CACHE', b'buildkit', why, steps.CERTAIN)
+        else:                           # the data root is often a disk of its own: all databases, since each tells of the others
+            for name in this.view.names(b'buildkit'):
+                if name.endswith(b'.db'):
+                    this.aside('BUILDKIT_CACHE', b'buildkit/' + name, why, steps.CERTAIN)
 
 
 def _containerd(this: Plan) -> None:

@@ -435,8 +435,9 @@ def _image_job(host: 'Host', root: 'Root', image: model.Image, request: Request)
     name = (image.references or (image.id,))[0]
     subject = {'id': image.id, 'name': name, 'references': list(image.references),
                'architecture': image.architecture, 'os': image.os}
+    status = model.worst([image.status, model.PARTIAL]) if any(codes.has(item.code, codes.MORE_ON_DISK) for item in image.problems) else image.status
     return bundle.Job('image-' + SAFE.sub('-', name)[:180], 'image', subject,
-                      _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
+                      _source(host, root, image.store, image.driver, request), status, (), image.problems,
                       root.idmap, None, image, with_image=True, engine=root.engine)
 
 

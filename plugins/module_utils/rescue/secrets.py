@@ -32,7 +32,8 @@ def made(root: 'Root', container: model.Container) -> Tuple[plan.Made, ...]:
     found = root.secrets(container)
     if not found:
         return ()
-    about = json.dumps([[item.name, item.target, item.is_variable, item.changed, item.why] for item in found])
+    about = json.dumps([[item.name, item.target, item.is_variable, item.changed, item.why, item.driver, item.options, item.labels] for item in found],
+                       sort_keys=True)
     place = next((item.path for item in found if item.path is not None), os.path.join(root.path, b'-'))
     shown = container.name or container.id[:12]
     return (plan.Made(WORD, WORD, trees.FolderTree(place), place, about, 0, functools.partial(_write, found, shown), functools.partial(_forecast, found)),)
@@ -104,7 +105,8 @@ def _write(found: List[model.Secret], shown: str, files: 'Parts') -> Tuple[Dict[
                                     'Make it anew from where it came from.'))
         written[item.name] = why
     index = json.dumps([{'name': item.name, 'file': '' if written[item.name] else names[item.name], 'target': item.target, 'variable': item.is_variable,
-                         'changed': item.changed, 'missing': written[item.name]} for item in found], indent=1, sort_keys=True).encode('ascii') + b'\n'
+                         'changed': item.changed, 'missing': written[item.name], 'driver': item.driver, 'driver_options': item.options,
+                         'labels': item.labels} for item in found], indent=1, sort_keys=True).encode('ascii') + b'\n'
     with files.sink(INDEX) as out:
         out.write(index)
     record = _record(found, {name for name, why in written.items() if why})

@@ -359,6 +359,31 @@ class Engine(object):
                   for row in map(as_dict, as_list(as_dict(host.get('idMappings')).get(key)))] for key in ('uidmap', 'gidmap')]
         return found[0], found[1]
 
+    def secret(self, name: str) -> Optional[Dict[str, Any]]:
+        """Podman's record of the secret NAME, None if it has none; since Podman 4.7 with the value (`SecretData`)."""
+        try:
+            return as_dict(self.request('GET', '%s/secrets/%s/json' % (LIBPOD, quote(name, safe='')), {'showsecret': 'true'}, versioned=False))
+        except EngineError as exc:
+            if exc.status == 404:
+                return None
+            raise
+
+    def create_secret(self, name: str, value: bytes, driver: str, options: Dict[str, str], labels: Dict[str, str]) -> None:
+        """Podman: make a secret. The value is the body of the request, and nowhere else."""
+        query = {'name': name, 'driver': driver}
+        for key, given in (('driveropts', options), ('labels', labels)):
+            if given:
+                query[key] = json.dumps(given)
+        self.request('POST', LIBPOD + '/secrets/create', query, value, {'Content-Type': 'application/octet-stream'}, versioned=False)
+
+    def remove_secret(self, name: str) -> None:
+        """Podman: remove a secret; gone already is fine. Containers that have it keep it."""
+        try:
+            self.request('DELETE', '%s/secrets/%s' % (LIBPOD, quote(name, safe='')), versioned=False)
+        except EngineError as exc:
+            if exc.status != 404:
+                raise
+
     def put_archive(self, container: str, path: str, pieces: Iterable[bytes]) -> None:
         """Unpack the tar in PIECES (generator of bytes) below PATH in a container."""
         self.request('PUT', '/containers/%s/archive' % quote(container, safe=''), {'path': path}, pieces,

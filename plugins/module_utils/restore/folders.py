@@ -15,7 +15,7 @@ from ..disk.errors import LifeboatError
 from ..formats.wording import number, show, text
 from ..records.definition import VolumeSettings
 from ..records.model import COMPLETE
-from . import databases, plan as planning, steps, target, volumes as volumes_
+from . import databases, labels, plan as planning, steps, target, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
 
 PARTIAL = b'.lifeboat-partial-'
@@ -248,7 +248,7 @@ def _unpacked(source: sources.Source, part: sources.Part, inner: int, allow_devi
         os.fchmod(data, 0o755)
         stream = volumes_.open_archive(source.info, part.file)
         try:
-            done = unpack.unpack(stream, data, show(part.file), allow_devices, part.bytes)
+            done = unpack.unpack(stream, data, show(part.file), allow_devices, part.bytes, label=labels.kept())
         finally:
             stream.close()
         return done, databases.find(data) if done.telling else []

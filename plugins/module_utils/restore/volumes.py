@@ -25,7 +25,7 @@ from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.wording import number, raw, show
 from ..transport import inbox
-from . import awaylinks, databases, podmancli, podmanvolumes, target
+from . import awaylinks, databases, labels, podmancli, podmanvolumes, target
 from .engineapi import Engine, EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
@@ -223,14 +223,14 @@ class Volumes(object):
         Raises ArchiveError, EngineError or OSError; then the volume has a part of it and its mark.
         """
         way, why = self.way(volume)
-        notes = podmanvolumes.settle(self, volume) if self.engine.podman else []
+        notes = podmanvolumes.settle(self, volume, PLACE) if self.engine.podman else []
         if way == DIRECT:
             spot = self._spot(volume)
             with spot.folder() as folder:
                 target.write_note(MARK, b'', folder)
                 data = target.opened_folder(spot.name, folder)
                 try:
-                    done = unpack.unpack(archive, data, what, allow_devices, limit)
+                    done = unpack.unpack(archive, data, what, allow_devices, limit, label=labels.kept())
                     found = databases.find(data) if done.telling else []
                 finally:
                     os.close(data)
@@ -536,17 +536,18 @@ class _KeptCopy(object):
         self.volumes.engine.remove('/volumes/%s' % self.name)
 
 
-def open_archive(info: reading.BundleInfo, name: bytes) -> 'pieces.ReadableFile':
-    """The decompressed stream of a bundle's archive (NAME bytes)."""
+def open_archive(info: reading.BundleInfo, name: bytes, codec: Optional[str] = None) -> 'pieces.ReadableFile':
+    """The decompressed stream of a bundle's archive (NAME bytes). CODEC: its compressor; by default its name says which."""
+    codec = compress.codec_of(name) if codec is None else codec
     if info.remote is not None:
         incoming = info.remote.stream(name)
         try:
-            return inbox.Checked(compress.open_reader(incoming.fd, compress.codec_of(name)), incoming)
+            return inbox.Checked(compress.open_reader(incoming.fd, codec), incoming)
         finally:
             os.close(incoming.fd)
     fd = reading.open_file(info, name)
     try:
-        return _Unchanged(compress.open_reader(fd, compress.codec_of(name)), info, name, fd)
+        return _Unchanged(compress.open_reader(fd, codec), info, name, fd)
     except BaseException:
         os.close(fd)
         raise

@@ -215,11 +215,11 @@ def kinds(dest):
 
 @pytest.mark.newest
 def test_two_rescues_at_once(host, tmp_path):
-    """Three times, from nothing and over what is there; each bundle is whole and has what its manifest says."""
+    """From nothing and over what is there; each bundle is whole and has what its manifest says."""
     alone = start(host, tmp_path / 'alone').communicate()[0]
     expected = kinds(tmp_path / 'alone')
-    for number in range(3):
-        dest = tmp_path / ('dest%d' % (number // 2))
+    dest = tmp_path / 'dest'
+    for dummy in range(2):
         both = [start(host, dest) for dummy in range(2)]
         said = [each.communicate(timeout=120) for each in both]
         assert [each.returncode for each in both] == [0, 0], said
@@ -250,7 +250,8 @@ def test_killed_at_any_moment(host, tmp_path):
     include = ['config,writable,volumes,binds,logs', 'config,writable,volumes,logs']
     assert start(host, dest, include[1]).wait() == 0
     names = set(map(os.path.basename, reading.find_bundles(os.fsencode(str(dest)))))
-    for number in range(8):
+    moments = range(8) if os.environ.get('LIFEBOAT_SOAK') else (1, 4, 6, 7)
+    for number in moments:
         process = start(host, dest, include[number % 2])
         time.sleep(whole * (0.3 + 0.09 * number))
         process.send_signal(signal.SIGKILL)

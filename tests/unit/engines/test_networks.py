@@ -16,7 +16,7 @@ RECORD = {'attachable': False, 'enableIPv6': False, 'ingress': False, 'internal'
           'ipamV4Config': '[{"PreferredPool":"172.30.5.0/24","SubPool":"","Gateway":"172.30.5.7","AuxAddresses":null}]',
           'networkType': 'bridge', 'scope': 'local'}
 INFO = {'driver': 'bridge', 'options': {'x': 'y'}, 'labels': {'a': 'b'}, 'internal': True, 'attachable': False,
-        'enable_ipv6': False, 'ipam': [{'subnet': '172.30.5.0/24', 'gateway': '172.30.5.7'}]}
+        'enable_ipv6': False, 'ipam': [{'subnet': '172.30.5.0/24', 'gateway': '172.30.5.7'}], 'ident': '0' * 64}
 
 
 class Bucket(object):

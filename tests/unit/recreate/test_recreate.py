@@ -536,3 +536,22 @@ def test_addresses_that_a_network_keeps_free_stay_so():
     assert document['networks']['front']['enable_ipv4'] is False
     assert document['networks']['front']['ipam'] == {
         'driver': 'mine', 'options': {'k': 'v'}, 'config': [{'subnet': '10.1.0.0/24', 'aux_addresses': {'router': '10.1.0.9', 'switch': '10.1.0.8'}}]}
+
+
+@pytest.mark.parametrize('mode', ['8b0934a6dfb1', '8b0934a6dfb12645781fcbc782c5672e65af87eaa75fc3178fae2b12adb104de'])
+@pytest.mark.parametrize('running', [False, True], ids=['created', 'started'])
+def test_a_network_that_was_asked_for_by_its_id_is_no_second_one(mode, running):
+    ident = '8b0934a6dfb12645781fcbc782c5672e65af87eaa75fc3178fae2b12adb104de'
+    known = {'back': {'driver': 'bridge', 'ident': '1' * 64}, 'front': {'driver': 'bridge', 'ident': ident}}
+    definition = define(host={'NetworkMode': mode}, network_info=known, top={
+        'NetworkSettings': {'Networks': {'back': {}, 'front': {'NetworkID': ident if running else ''}}}})
+    body = bodies.create_body(definition)
+    assert body['HostConfig']['NetworkMode'] == 'front' and list(body['NetworkingConfig']['EndpointsConfig']) == ['front', 'back']
+    assert sorted(bodies.user_networks(definition)) == ['back', 'front'] and mode not in run.run_sh(definition)
+
+
+def test_devices_by_the_container_device_interface_are_kept():
+    asked = [{'Driver': 'cdi', 'Count': 0, 'DeviceIDs': ['nvidia.com/gpu=all'], 'Capabilities': None, 'Options': None}]
+    definition = define(host={'DeviceRequests': asked, 'Devices': [{'PathOnHost': '/dev/fuse', 'PathInContainer': '/dev/fuse', 'CgroupPermissions': 'rwm'}]})
+    assert "--device nvidia.com/gpu=all" in run.run_sh(definition)
+    assert service(definition)['devices'] == ['/dev/fuse', 'nvidia.com/gpu=all'] and 'deploy' not in service(definition)

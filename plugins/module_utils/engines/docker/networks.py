@@ -69,6 +69,7 @@ def networks(raw: bytes) -> Tuple[Dict[str, Dict[str, Any]], str]:
     """({name: info}, damage) from the bytes of local-kv.db. INFO has the names of the fields of NetworkSettings:
     {'driver', 'options', 'labels', 'internal', 'attachable', 'enable_ipv6', 'disable_ipv4', 'ipam_driver', 'ipam_options',
     'ipam': [{'subnet', 'gateway', 'ip_range', 'reserved'}]}. What is seldom set is only there where it is: reserved, disable_ipv4, ipam_*.
+    `ident`: its ID.
     """
     found = {}
     errors: List[Any] = []
@@ -83,7 +84,7 @@ def networks(raw: bytes) -> Tuple[Dict[str, Dict[str, Any]], str]:
                     continue
                 name = as_str(record.get('name'))
                 if name and record.get('networkType') not in BUILT_IN and record.get('ingress') is not True:
-                    found[name] = _info(record)
+                    found[name] = dict(_info(record), ident=key[len(PREFIX):].strip(b'/').decode('ascii', 'replace'))
     except boltdb.BoltError as exc:
         return found, str(exc)
     return found, database.trouble or (str(errors[0]) if errors else '')

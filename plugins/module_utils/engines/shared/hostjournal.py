@@ -385,12 +385,13 @@ class _Told(object):
                 shown, '; '.join(damaged[:MAX_TOLD]) + ('; and %d more' % (len(damaged) - MAX_TOLD) if len(damaged) > MAX_TOLD else '')),
                 'Install zstd on the host that reads it.' if self.cannot else ''))
         if self._others:
-            problems.append(problem('LOG_OTHER_WRITERS', shown, 'In the logs of %s, %d records are not of the engine but of other programs: %s.' % (
-                shown, sum(self._others.values()), ', '.join(sorted(self._others)[:MAX_TOLD])), 'The engine prints them, too. Do not trust them.'))
+            problems.append(problem('LOG_OTHER_WRITERS', shown, 'In the logs of %s, %s are not of the engine but of other programs: %s.' % (
+                shown, wording.number(sum(self._others.values()), 'record'), ', '.join(sorted(self._others)[:MAX_TOLD])),
+                'The engine prints them, too. Do not trust them.'))
         missing = sum(most - count for count, most in self._numbers.values() if most > count)
         cut = self._cut([found for dummy, found in files])
         if missing:
-            cut = '%d records that the engine numbered are not in it%s' % (missing, '; ' + cut if cut else '')
+            cut = '%s that the engine numbered are not in it%s' % (wording.number(missing, 'record'), '; ' + cut if cut else '')
         if cut:
             problems.append(problem('LOG_NOT_WHOLE', shown, 'The journal of the host does not have all logs of %s: %s.' % (shown, cut),
                                     'journald deletes its oldest files, and drops what comes too fast. Look for older journals in backups.'))
