@@ -204,7 +204,7 @@ def test_coverage_names_what_is_covered_least(tmp_path, monkeypatch):
     assert (tmp_path / 'coverage.txt').read_text().split() == ['0.0', '%', 'plugins/action/never.py', '100.0', '%', 'plugins/action/used.py']
 
 
-def in_memory(folder, script, size='64M'):
+def in_memory(folder, script, size='256M'):
     """(exit status, lines) of SCRIPT in FOLDER, $1, with a disk in memory."""
     if not memory.possible():
         pytest.skip('no disk in memory on this machine')
