@@ -168,6 +168,15 @@ def test_a_failure_says_what_did_not_hold(tmp_path):
     assert found[0].text.splitlines()[0] == 'assert [1] == []'
 
 
+@pytest.mark.parametrize('said, names', [
+    ('WARNING: Excluding target tests marked "needs/root" which require --allow-root or prefixing with "needs/root/" to run on unmanaged hosts: '
+     'docker_bundle_info, examples\n', ['docker_bundle_info', 'examples']),
+    ('WARNING: Excluding tests marked "needs/root" which require --allow-root or running as root: examples\n', ['examples']),
+    ('docker_bundle_info\n', [])])
+def test_an_ordinary_user_is_told_what_needs_root(said, names):
+    assert check.excluded(said) == names
+
+
 def test_some_cases_of_each_test():
     assert cases.spread([1, 2, 3, 4, 5, 6, 7], 3) == [1, 4, 7]
     assert cases.spread([1, 2], 3) == [1, 2] and cases.spread([1, 2], 1) == [1]
