@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 from zlib import adler32
 
 from ..disk.errors import LifeboatError
+from ..formats import wording
 from ..formats.tarnumber import number
 from ..formats.wording import text
 
@@ -137,6 +138,10 @@ class Reader(object):
             count -= length
             yield piece
 
+    def end_member(self) -> None:
+        """Read what is left of the current member, with the zeros behind it: what is read next is of another one."""
+        self._skip()
+
     def _skip(self) -> None:
         have = len(self._buffer) - self._at
         if self._seek is not None and self._left > have + CHUNK:
@@ -213,7 +218,7 @@ class Reader(object):
                 raise self.fail('has a global header that names a file')
             return data
         if size > MAX_NAME:
-            raise self.fail('has a name of %d bytes' % size)
+            raise self.fail('has a name of %s' % wording.number(size, 'byte'))
         value = self._exactly(size).rstrip(b'\0')
         self._exactly((BLOCK - size) % BLOCK)
         return value
@@ -238,7 +243,7 @@ class Reader(object):
     def _extended(self, size: int) -> Dict[bytes, bytes]:
         """{key: value} of a PAX header's records."""
         if size > MAX_EXTENDED:
-            raise self.fail('has an extended header of %d bytes' % size)
+            raise self.fail('has an extended header of %s' % wording.number(size, 'byte'))
         data = self._exactly(size + -size % BLOCK)
         if size == 30 and data.startswith(b'30 mtime=') and data[29:30] == b'\n':
             return {b'mtime': data[9:29]}

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from ..bundles.source import Part, Source
     from .engineapi import Engine
 
-IMAGE, VOLUMES, CONTAINER, BINDS, DUMPS = 'image', 'volumes', 'container', 'binds', 'dumps'
-EVERYTHING = (IMAGE, VOLUMES, BINDS, CONTAINER)      # the default of `restore`; dumps only where somebody asks
+IMAGE, VOLUMES, CONTAINER, BINDS, DUMPS, SECRETS = 'image', 'volumes', 'container', 'binds', 'dumps', 'secrets'
+EVERYTHING = (IMAGE, VOLUMES, BINDS, CONTAINER)      # the default of `restore`; the others only where somebody asks
 ARCHITECTURE, DATABASE_VERSION, HOLES, DEVICES = 'architecture', 'database_version', 'holes', 'device_nodes'
 NOT_EMPTY = ('The volume %s leads to %s, and there is something in it, which is never replaced: empty that place, or give the volume '
              'another name in volume_map.')
@@ -563,7 +563,7 @@ def differences(existing: Dict[str, Any], body: Dict[str, Any], image_ids: Seque
     for key, value in body['HostConfig'].items():
         if key in ('RestartPolicy', 'Links'):
             continue                    # off until it has proved itself; shown in another form than it is given
-        if not _covers(_without_nocopy(host.get(key)), _without_nocopy(value)):
+        if not _covers(_of_its_life(host.get(key)), _of_its_life(value)):
             found.append(key)
     networks = as_dict(as_dict(existing.get('NetworkSettings')).get('Networks'))
     wanted = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
@@ -571,15 +571,15 @@ def differences(existing: Dict[str, Any], body: Dict[str, Any], image_ids: Seque
     return found
 
 
-def _without_nocopy(value: Any) -> Any:
-    """Binds and Mounts without what counts only at the moment when a container is created."""
+def _of_its_life(value: Any) -> Any:
+    """Binds and Mounts without what counts only when a container is created, or for labels of SELinux."""
     if not isinstance(value, list):
         return value
     found = []
     for item in value:
         if isinstance(item, str) and item.count(':') > 1:
             head, dummy, modes = item.rpartition(':')
-            modes = ','.join(mode for mode in modes.split(',') if mode != 'nocopy')
+            modes = ','.join(mode for mode in modes.split(',') if mode not in ('nocopy', 'z'))
             item = head + (':' + modes if modes else '')
         elif isinstance(item, dict) and 'VolumeOptions' in item:
             options = dict((key, inner) for key, inner in as_dict(item['VolumeOptions']).items() if key != 'NoCopy')
