@@ -475,9 +475,10 @@ def sanity(run, which, kind=''):
     with tempfile.TemporaryDirectory(prefix='sanity-') as apart.top:
         apart.collection = tree.build(apart.top)
         test = AnsibleTest(apart, requirements, python)
-        if which == 0 and test.core == AnsibleTest(apart, *found[1]).core:
+        alone = AnsibleTest(apart, *found[1 - which]).core == test.core
+        if which == 0 and alone:
             return                      # this machine's Python has but one
-        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own, which)
+        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own, which, alone)
         apart.part('sanity, ansible-core %s%s' % (test.core, kind and ', ' + kind), sanity_part, apart, test, calls)
 
 
@@ -490,15 +491,17 @@ PYLINT = ['--test', 'pylint'] + ([] if SOAK else ['plugins/'])
 ONCE = ('changelog', 'pep8', 'yamllint')
 
 
-def sanity_calls(targets, own, which):
+def sanity_calls(targets, own, which, alone=False):
     """Options of the calls of ansible-test that are all of its tests but pylint; of the oldest core (WHICH is 0) without those of ONCE.
-    Every file is compiled by every Python that is here; to import each file alone takes longest, so the oldest and the newest of them do
-    it: TARGETS (their versions in rising order), OWN is that of the controller. LIFEBOAT_SOAK: every one."""
+    Every file is compiled by every Python that is here. To import each file alone takes longest: the oldest Python does it with the oldest
+    core (integration has the oldest that the newest core manages), and each core's own: TARGETS are their versions in rising order, OWN is
+    that of the controller. ALONE: there is no other core. LIFEBOAT_SOAK: everything."""
     apart = ('pylint', 'import') + (() if which or SOAK else ONCE)
     others = [word for each in apart for word in ('--skip-test', each)]
     if SOAK:
         return [others, ['--test', 'import']]
-    return [others] + [['--test', 'import', '--python', each] for each in dict.fromkeys(targets[:1] + [own])]
+    oldest = [] if which and not alone else targets[:1]
+    return [others] + [['--test', 'import', '--python', each] for each in dict.fromkeys(oldest + [own])]
 
 
 def integration(run, which, share):
