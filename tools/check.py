@@ -156,9 +156,9 @@ def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, option
     scratch = tempfile.mkdtemp(prefix='lb-')
     command += ['--basetemp', os.path.join(scratch, 't')]
     try:
-        if memory.possible():
+        if 'LIFEBOAT_TEST_SCRATCH' not in os.environ and memory.possible():
             command = memory.with_disk(scratch, command)
-            environment.setdefault('LIFEBOAT_TEST_SCRATCH', scratch)
+            environment['LIFEBOAT_TEST_SCRATCH'] = scratch
         status, said = run.command(name, command, **environment)
     finally:
         remove(scratch)
