@@ -48,9 +48,14 @@ options:
         bundle's image does that, in a container without network and without privileges, which is removed afterwards. If a count is not that
         of the dead host, the task fails and the volume is removed. Give V(image) too where the engine does not have the image.
       - A dump was written by programs of the dead host. Its SQL runs with all rights of the new database server.
+      - V(secrets) (new in version 2.0.0, never by default) makes the secrets of Podman again whose values are in the bundle (V(secrets) among
+        the O(lifeboat.docker.docker_data_rescue#module:include) of the rescue), with their driver and labels. A secret that is there with the same
+        value is not changed, one with another value is refused unless O(force=true). Podman before 4.7 does not tell values; there, a
+        secret that exists is left as it is, which RV(problems) says. No value is in the result, in a log, or on a command line.
+      - The container itself is made without its secrets, since the API has no field for them. C(config/podman.sh) of the bundle makes it with them.
     type: list
     elements: str
-    choices: [image, volumes, container, binds, dumps]
+    choices: [image, volumes, container, binds, dumps, secrets]
     default: [image, volumes, binds, container]
   name:
     description:
@@ -94,12 +99,13 @@ options:
     description:
       - Replaces a container of the same name, or the content of a volume. It never merges.
       - Loads an image although its name belongs to another image.
+      - Replaces the value of a secret.
     type: bool
     default: false
   keep_old:
     description:
-      - What O(force) replaces is kept. A container is stopped and renamed, the content of a volume goes into a volume of its own, both
-        called C(<name>-before-<time>). With V(false) it is removed, but only when everything has succeeded.
+      - What O(force) replaces is kept. A container is stopped and renamed, the content of a volume goes into a volume of its own, the value of a
+        secret into a secret of its own, all called C(<name>-before-<time>). With V(false) it is removed, but only when everything has succeeded.
     type: bool
     default: true
   keep_partial:
@@ -287,7 +293,7 @@ steps:
   type: list
   elements: dict
   contains:
-    kind: {description: 'V(image), V(network), V(volume), V(container), V(start) or V(folder).', type: str, returned: always}
+    kind: {description: 'V(image), V(network), V(volume), V(secret), V(container), V(start) or V(folder).', type: str, returned: always}
     name: {description: Of what., type: str, returned: always}
     action: {description: 'V(keep) means that nothing had to be done.', type: str, returned: always}
     message: {description: The same as a sentence., type: str, returned: always}
@@ -336,6 +342,12 @@ dumps:
   returned: success
   type: list
   elements: dict
+secrets:
+  description: Secrets that O(restore) asks for. C(name), C(created), C(replaced).
+  returned: when O(restore) has V(secrets)
+  type: list
+  elements: dict
+  version_added: 2.0.0
 asks:
   description: What the definition of the container asks of its host. C(kind), one of the choices of O(allow), and C(what).
   returned: success
@@ -352,7 +364,7 @@ problems:
   description:
     - What the engine was not asked for, since it refuses it, and what it shows otherwise than it was asked for, or not at all. Only with Podman. C(code),
       C(severity), C(object), C(message), C(next_step), C(loses_data), C(blocks_start).
-    - The codes are C(ENGINE_LACKS), C(NOT_AS_ASKED) and C(NOT_SHOWN).
+    - The codes are C(ENGINE_LACKS), C(NOT_AS_ASKED), C(NOT_SHOWN), C(SECRET_LOST) and C(SECRET_NOT_COMPARED).
   returned: success
   type: list
   elements: dict
@@ -406,7 +418,7 @@ def main() -> None:
         argument_spec=dict(
             path=dict(type='path', required=True),
             remote_src=dict(type='bool', default=True),
-            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container', 'binds', 'dumps'],
+            restore=dict(type='list', elements='str', choices=['image', 'volumes', 'container', 'binds', 'dumps', 'secrets'],
                          default=['image', 'volumes', 'binds', 'container']),
             name=dict(type='str'),
             volume_map=dict(type='dict', default={}),

@@ -20,7 +20,7 @@ MAX_WANTED = 16                         # files that a restore reads at once
 
 # Keys that a restore's result may have; below them any JSON whose texts people may see.
 RESTORED = ('changed', 'failed', 'msg', 'skipped', 'name', 'steps', 'nothing', 'image', 'networks', 'volumes', 'binds', 'container',
-            'databases', 'kept', 'notes', 'problems', 'diff', 'bundles', 'summary', 'asks', 'dumps')
+            'databases', 'kept', 'notes', 'problems', 'diff', 'bundles', 'summary', 'asks', 'dumps', 'secrets')
 
 
 def restored(value: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ ALLOWED = {
     'module_utils/bundles/swap.py': 'bundles',
     'module_utils/bundles/target.py': 'dest, /etc/fstab of this machine',
     'module_utils/cli/copying.py': 'writes the target of cp',
+    'module_utils/cli/encoding.py': 'its own arguments and the file that it was started from',
     'module_utils/cli/main.py': '/dev/null for standard streams that are closed',
     'module_utils/cli/verbs/cp.py': 'the target of cp, the file of sums',
     'module_utils/cli/verbs/swarm.py': 'the file with the unlock key',

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..databases.registry import MARKERS, TAILS
+from ..formats import wording
 from . import tarread
 from .tarread import BLOCKDEV, CHARACTER, FIFO, FILE, FOLDER, HARDLINK, SYMLINK, Reader, shown
 
@@ -161,7 +162,7 @@ def _refuse_device(reader: Reader, member: tarread.Member, allow_devices: bool) 
 
 def _refuse_more(reader: Reader, member: tarread.Member, size: int, limit: Optional[int]) -> None:
     if limit is not None and size > limit:
-        raise reader.fail('has more content than the manifest says (%d bytes)' % limit, member.name)
+        raise reader.fail('has more content than the manifest says (%s)' % wording.number(limit, 'byte'), member.name)
 
 
 def unpack(stream: 'Readable', folder: Union[bytes, int], what: str = 'the archive', allow_devices: bool = False,

@@ -32,7 +32,8 @@ def made(root: 'Root', container: model.Container) -> Tuple[plan.Made, ...]:
     found = root.secrets(container)
     if not found:
         return ()
-    about = json.dumps([[item.name, item.target, item.is_variable, item.changed, item.why] for item in found])
+    about = json.dumps([[item.name, item.target, item.is_variable, item.changed, item.why, item.driver, item.options, item.labels] for item in found],
+                       sort_keys=True)
     place = next((item.path for item in found if item.path is not None), os.path.join(root.path, b'-'))
     shown = container.name or container.id[:12]
     return (plan.Made(WORD, WORD, trees.FolderTree(place), place, about, 0, functools.partial(_write, found, shown), functools.partial(_forecast, found)),)
@@ -43,8 +44,8 @@ def left_out(root: 'Root', container: model.Container) -> List[model.Problem]:
     names = sorted({item.name for item in root.secrets(container)})
     if not names:
         return []
-    return [problem('SECRETS_LEFT_OUT', container.name or container.id, 'The values of %d secrets of %s are not in its bundle: %s.' % (
-        len(names), container.name or container.id[:12], _listed(names)), 'Add secrets to include to have them as files.')]
+    return [problem('SECRETS_LEFT_OUT', container.name or container.id, 'The values of %s of %s are not in its bundle: %s.' % (
+        wording.number(len(names), 'secret'), container.name or container.id[:12], _listed(names)), 'Add secrets to include to have them as files.')]
 
 
 def of_nobody(host: 'Host') -> List[model.Problem]:
@@ -56,8 +57,9 @@ def of_nobody(host: 'Host') -> List[model.Problem]:
             for ident in root.container_ids():
                 names.difference_update(item.name for item in root.secrets(root.container(ident)))
         if names:
-            found.append(problem('SECRETS_LEFT_OUT', wording.text(root.path), '%d secrets in %s are of no container, and in no bundle: %s.' % (
-                len(names), wording.text(root.path), _listed(sorted(names))), 'Copy the folder secrets of it by hand if you need them.'))
+            found.append(problem('SECRETS_LEFT_OUT', wording.text(root.path), '%s has %s of no container, in no bundle: %s.' % (
+                wording.text(root.path), wording.number(len(names), 'secret'), _listed(sorted(names))),
+                'Copy the folder secrets of it by hand if you need them.'))
     return found
 
 
@@ -103,7 +105,8 @@ def _write(found: List[model.Secret], shown: str, files: 'Parts') -> Tuple[Dict[
                                     'Make it anew from where it came from.'))
         written[item.name] = why
     index = json.dumps([{'name': item.name, 'file': '' if written[item.name] else names[item.name], 'target': item.target, 'variable': item.is_variable,
-                         'changed': item.changed, 'missing': written[item.name]} for item in found], indent=1, sort_keys=True).encode('ascii') + b'\n'
+                         'changed': item.changed, 'missing': written[item.name], 'driver': item.driver, 'driver_options': item.options,
+                         'labels': item.labels} for item in found], indent=1, sort_keys=True).encode('ascii') + b'\n'
     with files.sink(INDEX) as out:
         out.write(index)
     record = _record(found, {name for name, why in written.items() if why})

@@ -7,13 +7,26 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from ..archive import removal, unpack
 from ..bundles import source as sources
 from ..disk.errors import LifeboatError
+from ..formats import wording
 from ..formats.values import as_dict
 from ..records.definition import image_defaults
 from ..recreate import asks, doubts
 from ..recreate.body import create_body
 from ..transport import inbox
-from . import asked, connect, databases, engineapi, folders, labels, plan as planning, shown, steps, volumes as volumes_
-from .plan import BINDS, CONTAINER, DUMPS, IMAGE, VOLUMES
+from . import (
+    asked,
+    connect,
+    databases,
+    engineapi,
+    folders,
+    labels,
+    plan as planning,
+    secrets,
+    shown,
+    steps,
+    volumes as volumes_,
+)
+from .plan import BINDS, CONTAINER, DUMPS, IMAGE, SECRETS, VOLUMES
 
 LONGEST_LOG = 2000                      # characters of a log that go into a message
 SETTLE = 3                              # seconds that a container without a health check has to stay up
@@ -91,6 +104,10 @@ def make_plan(options: planning.Options, source: sources.Source, engine: enginea
         planning.note_open_files(plan, source)
     if BINDS in options.restore:
         _plan_binds(plan, situation)
+    if SECRETS in options.restore:
+        secrets.plan_secrets(plan, situation)
+    elif wants_container:
+        secrets.note_left_out(plan, situation)
     if situation.wanted is not None:
         _look_for_binds(plan, situation)
     if wants_container and situation.wanted is not None:
@@ -159,10 +176,10 @@ def _below(path: str, folders: Iterable[str]) -> bool:
 
 def _real(here: bytes, place: str) -> str:
     """PLACE with the links in it followed, as far as they can be: in the engine's own mount namespace they cannot, and it is '/'."""
-    if here == os.fsencode(place):
+    if here == wording.raw(place):
         return os.fsdecode(os.path.realpath(here))
-    top = here[:len(here) - len(os.fsencode(place))]
-    parts = os.fsencode(place).strip(b'/').split(b'/')
+    top = here[:len(here) - len(wording.raw(place))]
+    parts = wording.raw(place).strip(b'/').split(b'/')
     return '/' if any(os.path.islink(top + b'/' + b'/'.join(parts[:count])) for count in range(1, len(parts) + 1)) else place
 
 

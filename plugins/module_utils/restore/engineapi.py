@@ -240,12 +240,19 @@ class Engine(object):
         pools = [dict((target, item[key]) for key, target in (('subnet', 'Subnet'), ('gateway', 'Gateway'),
                                                               ('ip_range', 'IPRange')) if item.get(key))
                  for item in info.get('ipam') or []]
+        for pool, item in zip(pools, info.get('ipam') or []):
+            if item.get('reserved'):
+                pool['AuxiliaryAddresses'] = item['reserved']
         body = {'Name': name, 'Driver': info.get('driver') or 'bridge', 'CheckDuplicate': True,
                 'Internal': info.get('internal') is True, 'Attachable': info.get('attachable') is True,
                 'EnableIPv6': info.get('enable_ipv6') is True, 'Options': info.get('options') or {},
                 'Labels': info.get('labels') or {}}
-        if pools:
-            body['IPAM'] = {'Config': pools}
+        if info.get('disable_ipv4') is True:
+            body['EnableIPv4'] = False
+        address = dict((key, value) for key, value in (('Driver', info.get('ipam_driver')), ('Options', info.get('ipam_options')),
+                                                       ('Config', pools)) if value)
+        if address:
+            body['IPAM'] = address
         return self.request('POST', '/networks/create', body=body)['Id']
 
     def create_container(self, name: str, body: Dict[str, Any]) -> Tuple[str, List[str]]:
@@ -351,6 +358,31 @@ class Engine(object):
         found = [[(as_int(row.get('container_id')) or 0, as_int(row.get('host_id')) or 0, as_int(row.get('size')) or 0)
                   for row in map(as_dict, as_list(as_dict(host.get('idMappings')).get(key)))] for key in ('uidmap', 'gidmap')]
         return found[0], found[1]
+
+    def secret(self, name: str) -> Optional[Dict[str, Any]]:
+        """Podman's record of the secret NAME, None if it has none; since Podman 4.7 with the value (`SecretData`)."""
+        try:
+            return as_dict(self.request('GET', '%s/secrets/%s/json' % (LIBPOD, quote(name, safe='')), {'showsecret': 'true'}, versioned=False))
+        except EngineError as exc:
+            if exc.status == 404:
+                return None
+            raise
+
+    def create_secret(self, name: str, value: bytes, driver: str, options: Dict[str, str], labels: Dict[str, str]) -> None:
+        """Podman: make a secret. The value is the body of the request, and nowhere else."""
+        query = {'name': name, 'driver': driver}
+        for key, given in (('driveropts', options), ('labels', labels)):
+            if given:
+                query[key] = json.dumps(given)
+        self.request('POST', LIBPOD + '/secrets/create', query, value, {'Content-Type': 'application/octet-stream'}, versioned=False)
+
+    def remove_secret(self, name: str) -> None:
+        """Podman: remove a secret; gone already is fine. Containers that have it keep it."""
+        try:
+            self.request('DELETE', '%s/secrets/%s' % (LIBPOD, quote(name, safe='')), versioned=False)
+        except EngineError as exc:
+            if exc.status != 404:
+                raise
 
     def put_archive(self, container: str, path: str, pieces: Iterable[bytes]) -> None:
         """Unpack the tar in PIECES (generator of bytes) below PATH in a container."""

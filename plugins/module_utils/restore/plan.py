@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from ..bundles.source import Part, Source
     from .engineapi import Engine
 
-IMAGE, VOLUMES, CONTAINER, BINDS, DUMPS = 'image', 'volumes', 'container', 'binds', 'dumps'
-EVERYTHING = (IMAGE, VOLUMES, BINDS, CONTAINER)      # the default of `restore`; dumps only where somebody asks
+IMAGE, VOLUMES, CONTAINER, BINDS, DUMPS, SECRETS = 'image', 'volumes', 'container', 'binds', 'dumps', 'secrets'
+EVERYTHING = (IMAGE, VOLUMES, BINDS, CONTAINER)      # the default of `restore`; the others only where somebody asks
 ARCHITECTURE, DATABASE_VERSION, HOLES, DEVICES = 'architecture', 'database_version', 'holes', 'device_nodes'
 NOT_EMPTY = ('The volume %s leads to %s, and there is something in it, which is never replaced: empty that place, or give the volume '
              'another name in volume_map.')

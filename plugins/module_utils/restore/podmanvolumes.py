@@ -1,34 +1,46 @@
 """What is different with the volumes of Podman: what it does with a new one at its first use, owners that its API does not tell, and content that
 it cannot copy without losing them."""
+import functools
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
 
 from ..disk.errors import LifeboatError
-from ..formats.wording import show
+from ..formats.wording import raw, show
 from . import podmancli
 
 if TYPE_CHECKING:
+    from .engineapi import Engine
     from .volumes import Volumes
 
 NO_REPLACE = ('The content of the volume %s cannot be replaced over the API of Podman, which loses the owners of files: run as the user of that '
               'Podman on its own host, with the command podman, or give the volume another name in volume_map.')
 
 
-def settle(access: 'Volumes', volume: Mapping[str, Any]) -> List[str]:
-    """Have Podman do now what it does when a new volume is first mounted: its folder gets the owner and mode of what the container has at that
-    place. Done afterwards, it would change what was restored. Returns notes where it did not work."""
+def settle(access: 'Volumes', volume: Mapping[str, Any], place: str) -> List[str]:
+    """Have Podman do now what it does when a new volume is first used: its folder gets the owner and mode of what the container has at that
+    place. Done afterwards, it would change what was restored. Podman 4 does it before a start, and never again; Podman 5 does it at every start as long as
+    the volume is empty, and once after files were copied into it, even if these are none. PLACE: where a helper container has it. Returns notes where
+    it did not work."""
     name = volume['Name']
     if volume.get('Driver') != 'local' or not _waits(access, name):
         return []
-    helper = access._helper(name)
-    try:
-        access.engine.prepare(helper)
-    finally:
-        access._drop(helper)
-    if not _waits(access, name):
-        return []
+    for step in (access.engine.prepare, functools.partial(_copy_nothing, access.engine, place)):
+        helper = access._helper(name)
+        try:
+            step(helper)
+        finally:
+            access._drop(helper)
+        if not _waits(access, name):
+            return []
     return ['The folder of the volume %s itself gets another owner and mode when a container first uses it: Podman gives it those of the place where it '
             'is mounted. Set them again afterwards (podman unshare chown, chmod).' % name]
+
+
+def _copy_nothing(engine: 'Engine', place: str, helper: str) -> None:
+    try:
+        engine.put_archive(helper, place, iter((bytes(10240),)))     # the end of an archive is all of it
+    except LifeboatError:
+        pass                            # then it still waits, which is said
 
 
 def _waits(access: 'Volumes', name: str) -> bool:
@@ -39,7 +51,7 @@ def check_owners(access: 'Volumes', volume: Mapping[str, Any], sample: Sequence[
     """Look at the owners of a few files that went in over the API -> notes. LifeboatError if they are not those of the archive."""
     if not sample:
         return []
-    folder = os.fsencode(volume.get('Mountpoint') or '')
+    folder = raw(volume.get('Mountpoint') or '')
     found = podmancli.seen_owners(access.engine, folder, sample) if folder.startswith(b'/') else None
     command = podmancli.command(access.engine, volume) if found is None else None
     if command is not None:
@@ -98,7 +110,7 @@ class KeptMoved(object):
 
 def _folder(volume: Mapping[str, Any]) -> bytes:
     """The folder of a volume as the engine names it; LifeboatError for what is no absolute path."""
-    place = os.fsencode(volume.get('Mountpoint') or '')
+    place = raw(volume.get('Mountpoint') or '')
     if not place.startswith(b'/'):
         raise LifeboatError('The engine says that the volume %s lies at %s, which is no path.' % (volume['Name'], show(place)))
     return place

@@ -40,5 +40,7 @@ def restore(options: 'Options') -> Dict[str, Any]:
             raise LifeboatError('trial needs a running engine (target: engine, and not offline)')
         if planning.DUMPS in options.restore:
             raise LifeboatError('A dump is loaded by its database server, so restore: [dumps] needs a running engine (target: engine, and not offline)')
+        if planning.SECRETS in options.restore:
+            raise LifeboatError('Secrets are made by a running Podman, so restore: [secrets] needs one (target: engine, and not offline)')
         return folders.restore(options)
     return engine.restore(options)

@@ -15,7 +15,7 @@ Undo = List[Callable[[], Any]]           # what takes back the steps that were d
 
 class Step(NamedTuple):
     """One thing to do. ACTION 'keep': it is as it should be, nothing to do; then `do` is None."""
-    kind: str                           # image | network | volume | container | start | folder
+    kind: str                           # image | network | volume | secret | container | start | folder
     name: str
     action: str                         # load | create | fill | replace | start | keep
     message: str

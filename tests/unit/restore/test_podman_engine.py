@@ -1,4 +1,5 @@
 """A restore on Podman, with an engine that remembers what it was told and shows less of it than it was asked for."""
+import io
 import os
 import shutil
 import tarfile
@@ -140,7 +141,7 @@ class Store(object):
     podman = True
     maps = [], []
 
-    def __init__(self, waits, ends=True):
+    def __init__(self, waits, ends='prepare'):
         self.engine, self.waits, self.ends, self.calls = self, waits, ends, []
 
     def volume_state(self, dummy):
@@ -152,7 +153,14 @@ class Store(object):
 
     def prepare(self, dummy):
         self.calls.append('prepare')
-        self.waits = self.waits and not self.ends
+        self.waits = self.waits and self.ends != 'prepare'
+
+    def put_archive(self, dummy, place, pieces):
+        assert tarfile.open(fileobj=io.BytesIO(b''.join(pieces))).getmembers() == [] and place == volumes.PLACE
+        self.calls.append('put')
+        if self.ends == 'refused':
+            raise engineapi.EngineError('The engine refused.', 500)
+        self.waits = self.waits and self.ends != 'put'
 
     def _drop(self, dummy):
         self.calls.append('drop')
@@ -165,11 +173,13 @@ class Store(object):
 
 
 def test_what_the_first_use_of_a_volume_changes_happens_before_it_is_filled():
-    store = Store(True)
-    assert podmanvolumes.settle(store, {'Name': 'v', 'Driver': 'local'}) == [] and store.calls == ['helper of v', 'prepare', 'drop']
-    assert podmanvolumes.settle(store, {'Name': 'v', 'Driver': 'local'}) == [] and len(store.calls) == 3, 'once is enough'
-    said, = podmanvolumes.settle(Store(True, False), {'Name': 'v', 'Driver': 'local'})
-    assert 'gets another owner' in said
+    volume = {'Name': 'v', 'Driver': 'local'}
+    for store, calls in ((Store(True), ['prepare']), (Store(True, 'put'), ['prepare', 'drop', 'helper of v', 'put'])):         # Podman 4, Podman 5
+        assert podmanvolumes.settle(store, volume, volumes.PLACE) == [] and store.calls == ['helper of v'] + calls + ['drop']
+        assert podmanvolumes.settle(store, volume, volumes.PLACE) == [] and len(store.calls) == 2 + len(calls), 'once is enough'
+    for ends in ('never', 'refused'):
+        said, = podmanvolumes.settle(Store(True, ends), volume, volumes.PLACE)
+        assert 'gets another owner' in said
 
 
 def test_owners_that_went_in_over_the_api_are_looked_at(tmp_path):

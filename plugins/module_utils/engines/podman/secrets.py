@@ -6,11 +6,12 @@ import os
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ...disk import metadata, safeio
-from ...formats import gotypes, jsonish
+from ...formats import gotypes, jsonish, wording
 from ...formats.patterns import Lazy
 from ...records import model
 
 FOLDER, INDEX, VALUES = b'secrets', b'secrets.json', b'filedriver/secretsdata.json'
+DRIVER = 'file'                         # the one that keeps values on the disk, in plain text; the default
 MAX_VALUES = 64 << 20
 MAX_SECRETS = 10000
 NAME = Lazy(r'[^,/=\0]{1,253}\Z')       # common/pkg/secrets/secrets.go: secretNameRegexp
@@ -48,11 +49,13 @@ class Secrets(object):
         name, key, driver = (metadata.text_of(item, word) for word in ('name', 'id', 'driver'))
         if not NAME.match(name):
             return None
-        why = '' if driver in ('', 'file') else 'it is kept by the driver %s, not on this disk' % driver
+        why = '' if driver in ('', DRIVER) else 'it is kept by the driver %s, not on this disk' % driver
         holder, changed = self._holder(ident, name, is_variable)
         if not why and holder is None:
             why = 'its value is not on this disk'
-        return model.Secret(name, target, is_variable, holder, changed, why, lambda: self._read(ident, name, key, is_variable))
+        record = self._records().get(key, item)     # that of the store has what was changed since
+        return model.Secret(name, target, is_variable, holder, changed, why, lambda: self._read(ident, name, key, is_variable), driver or DRIVER,
+                            metadata.strings_of(record, 'driverOptions'), metadata.strings_of(record, 'labels'))
 
     def _holder(self, ident: str, name: str, is_variable: bool) -> Tuple[Optional[bytes], str]:
         """(path of the file that has the value, when it was changed)."""
@@ -68,7 +71,7 @@ class Secrets(object):
         """Yield (folder, file, whether it has all values) of the places that may have a value. The container's own copy is what it had."""
         own = self._folder_of(ident) if not is_variable and name not in ('.', '..') else None
         top, values = os.path.split(VALUES)
-        for folder, below, file, is_table in ((own, FOLDER, os.fsencode(name.encode('utf-8', 'replace')), False),
+        for folder, below, file, is_table in ((own, FOLDER, wording.raw(name), False),
                                               (self._root, os.path.join(FOLDER, top), values, True)):
             try:
                 if folder is not None:
