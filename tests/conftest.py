@@ -45,17 +45,20 @@ if not importable():
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'soak: takes long or what few machines have; only with LIFEBOAT_SOAK')
+    config.addinivalue_line('markers', 'newest: long, and the same whatever the Python; where only some cases of each test run, none of these')
 
 
 def pytest_collection_modifyitems(config, items):
     """What runs. LIFEBOAT_SOAK: tests with the mark `soak`, too. LIFEBOAT_OF_EACH: of a test with many parameters only so many cases,
-    spread evenly from the first to the last."""
+    spread evenly from the first to the last, and none with the mark `newest`."""
     chosen = [item for item in items if os.environ.get('LIFEBOAT_SOAK') or not item.get_closest_marker('soak')]
     most = int(os.environ.get('LIFEBOAT_OF_EACH') or 0)
     if most:
         import cases
         kinds = {}
         for item in chosen:
+            if item.get_closest_marker('newest'):
+                continue
             kinds.setdefault(item.nodeid.split('[')[0], []).append(item)
         chosen = [item for found in kinds.values() for item in cases.spread(found, most)]
     keep = {id(item) for item in chosen}

@@ -22,7 +22,9 @@ from typing import Callable, Dict
 
 import cases
 import envs
+import lanes
 import linting
+import memory
 import progress
 import tree
 from cases import FAILED, PASSED, SKIPPED, Case
@@ -32,7 +34,8 @@ RESULTS = os.path.join(envs.VENV, 'results')
 FLOORS = ('formats', 'disk', 'records', 'layers', 'engines', 'archive', 'databases', 'usage', 'recreate', 'images', 'bundles', 'transport',
           'facts', 'rescue', 'repair', 'restore', 'dump', 'cli', 'fixtures')
 # these look at the files of the checkout, whatever Python does it
-SOURCES = ['tests/unit/test_%s.py' % name for name in ('docs_codes', 'docs_links', 'docs_zh', 'opening', 'rooms', 'test_paths')]
+SOURCES = ['tests/unit/test_%s.py' % name for name in ('check_tools', 'defaults', 'docs_codes', 'docs_links', 'docs_zh', 'opening', 'rooms', 'seam',
+                                                       'test_paths')]
 MACHINE_TOOLS = ('qemu-system-x86_64', 'qemu-img', 'qemu-storage-daemon', 'debootstrap', 'busybox', 'mkfs.ext4')
 BYTECODE = os.path.join(envs.VENV, 'bytecode')      # what Python compiles
 HALVED = ['tests/unit/' + name for name in ('archive', 'bundles', 'engines', 'images', 'repair', 'rescue', 'usage')]    # as much as all the rest
@@ -40,9 +43,10 @@ COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
-          'repair': 'repaired', 'podman': 'Podman', 'kube': 'Kubernetes'}
+          'repair': 'repaired', 'databases': 'databases', 'podman': 'Podman', 'kube': 'Kubernetes'}
 SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
-OF_EACH = 3                             # cases of a test with many parameters, on the oldest Python
+OF_EACH = 2                             # cases of a test with many parameters, on the oldest Python
+SUBJECTS = 16                           # the same of the conformance suite, which has a case for each engine's host: more than there are
 # On the oldest ansible-core: the action plugins, a connection of theirs, a role. On the newest: all.
 FEW_TARGETS = ('docker_bundle_info', 'docker_data_rescue', 'docker_layer_facts', 'role_rescue')
 SHARES_OF_TARGETS = {'few': 'some targets', 'modules': 'modules', 'roles': 'roles', 'rescues': 'the role rescue'}
@@ -102,7 +106,7 @@ class Run(object):
         return Case(name, 'the part itself', FAILED if CI else SKIPPED, 'did not run: %s' % why)
 
     def lane(self, names):
-        """Run parts one after another: NAMES, a Queue."""
+        """Run parts one after another: NAMES, of a lanes.Queue."""
         for name in names:
             try:
                 PARTS[name](self)
@@ -150,8 +154,12 @@ def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, option
         environment.setdefault('PYTHONDONTWRITEBYTECODE', '')
     # short, for unix sockets in it; our own, since pytest's common one may be somebody else's
     scratch = tempfile.mkdtemp(prefix='lb-')
+    command += ['--basetemp', os.path.join(scratch, 't')]
     try:
-        status, said = run.command(name, command + ['--basetemp', os.path.join(scratch, 't')], **environment)
+        if memory.possible():
+            command = memory.with_disk(scratch, command)
+            environment.setdefault('LIFEBOAT_TEST_SCRATCH', scratch)
+        status, said = run.command(name, command, **environment)
     finally:
         remove(scratch)
     found = cases.from_junit(name, junit)
@@ -189,10 +197,11 @@ def units_newest(run, half):
 
 
 def units_conformance(run):
-    """The conformance suite over hosts that a builder made, on both."""
+    """The conformance suite over hosts that a builder made, on both; on the oldest a few of the damages."""
     for own in sorted({min(run.pythons), max(run.pythons)}):
+        few = {} if SOAK or own == max(run.pythons) else {'LIFEBOAT_OF_EACH': str(SUBJECTS)}
         run.part('conformance, Python %s' % version(own), pytest_part, run, run.pythons[own], ['tests/conformance'], (),
-                 own == max(run.pythons) and own >= (3, 10), LIFEBOAT_CONFORMANCE='built')
+                 own == max(run.pythons) and own >= (3, 10), LIFEBOAT_CONFORMANCE='built', **few)
 
 
 def controller_tests(run):
@@ -224,6 +233,11 @@ def coverage_lines(run, newest, measured):
         '   %5.1f %%  %s' % item for item in shares[:LEAST_COVERED]]
 
 
+def newest_python(run):
+    """The interpreter whose environment the unit tests have, too. Raises envs.Missing."""
+    return run.pythons[max(run.pythons)] if max(run.pythons) >= (3, 10) else envs.controller()
+
+
 def needs_root():
     if not sys.platform.startswith('linux'):
         raise envs.Missing('needs Linux')
@@ -240,7 +254,7 @@ def as_root(name, run, folders, tools, options=(), **environment):
     for each in folders:
         if not os.path.exists(os.path.join(run.collection, each)):
             raise envs.Missing('there is no %s' % each)
-    return pytest_part(name, run, envs.controller(), folders, options=options, **environment)
+    return pytest_part(name, run, newest_python(run), folders, options=options, **environment)
 
 
 def kernel(run):
@@ -283,7 +297,7 @@ def soak_part(name, run, folder):
         raise envs.Missing('no test in %s reads LIFEBOAT_SOAK' % folder)
     tools = {'tests/engines': ENGINE_TOOLS, 'tests/machines': MACHINE_TOOLS}.get(folder)
     found, said = as_root(name, run, files, tools, ['-s']) if tools else \
-        pytest_part(name, run, envs.controller(), files, options=['-s'])
+        pytest_part(name, run, newest_python(run), files, options=['-s'])
     print('\n'.join('   | ' + line for line in said.splitlines() if not progress.RESULTS.match(line)), flush=True)
     return found, ''
 
@@ -329,10 +343,26 @@ def place(path, text):
     os.replace(made, path)
 
 
-BOOTSTRAP = '''import subprocess, sys
+# Each test of ansible-test that needs a package gets an environment of its own; the first of a Python keeps what all of them have.
+BOOTSTRAP = '''import hashlib, os, shutil, subprocess, sys, sysconfig, tempfile
 asked = [each for each in sys.argv[1:] if each not in ("--no-setuptools", "--no-wheel")]
+there, home = sysconfig.get_path("purelib"), os.path.expanduser("~/.ansible/test/cache")
+empty = os.path.isdir(there) and not os.listdir(there)
+kept = os.path.join(home, "pip-" + hashlib.sha256(repr([sys.version, asked]).encode("utf-8")).hexdigest()[:16])
+if empty and os.path.isdir(kept):
+    os.rmdir(there)
+    shutil.copytree(kept, there, symlinks=True)
+    sys.exit()
 subprocess.check_call([sys.executable, "-m", "ensurepip", "--default-pip"], stdout=subprocess.DEVNULL)
 subprocess.check_call([sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q"] + asked)
+if empty:
+    made = tempfile.mkdtemp(dir=home)
+    shutil.copytree(there, os.path.join(made, "pip"), symlinks=True)
+    try:
+        os.rename(os.path.join(made, "pip"), kept)
+    except OSError:
+        pass                            # another was quicker
+    shutil.rmtree(made)
 '''
 
 FACTS = '''import glob, json, os, re
@@ -443,7 +473,7 @@ def sanity(run, which, kind=''):
         test = AnsibleTest(apart, requirements, python)
         if which == 0 and test.core == AnsibleTest(apart, *found[1]).core:
             return                      # this machine's Python has but one
-        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own)
+        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own, which)
         apart.part('sanity, ansible-core %s%s' % (test.core, kind and ', ' + kind), sanity_part, apart, test, calls)
 
 
@@ -452,11 +482,16 @@ def sanity(run, which, kind=''):
 PYLINT = ['--test', 'pylint'] + ([] if SOAK else ['plugins/'])
 
 
-def sanity_calls(targets, own):
-    """Options of the calls of ansible-test that are all of its tests but pylint. Every file is compiled by every Python that is here; to import
-    each file alone takes longest, so the oldest and the newest of them do it: TARGETS (their versions in rising order), OWN is that of
-    the controller. LIFEBOAT_SOAK: every one."""
-    others = ['--skip-test', 'pylint', '--skip-test', 'import']
+# Of these the newest core brings the newer judge, and they do not look at what a core does: once is enough.
+ONCE = ('changelog', 'pep8', 'yamllint')
+
+
+def sanity_calls(targets, own, which):
+    """Options of the calls of ansible-test that are all of its tests but pylint; of the oldest core (WHICH is 0) without those of ONCE.
+    Every file is compiled by every Python that is here; to import each file alone takes longest, so the oldest and the newest of them do
+    it: TARGETS (their versions in rising order), OWN is that of the controller. LIFEBOAT_SOAK: every one."""
+    apart = ('pylint', 'import') + (() if which or SOAK else ONCE)
+    others = [word for each in apart for word in ('--skip-test', each)]
     if SOAK:
         return [others, ['--test', 'import']]
     return [others] + [['--test', 'import', '--python', each] for each in dict.fromkeys(targets[:1] + [own])]
@@ -510,15 +545,18 @@ PARTS['integration rescues'] = functools.partial(integration, which=1, share='re
 PARTS['sanity pylint'] = functools.partial(sanity, which=1, kind='pylint')
 for _share in SHARES:
     PARTS['engines ' + _share] = functools.partial(engines, share=_share)
-# Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work: first
-# what fails most often and what takes longest, so that all end at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'units newest', 'engines own', 'integration newest', 'delivery', 'engines drivers', 'units newest rooms', 'engines newer',
-         'integration rescues', 'engines debian', 'delivery fleets', 'integration oldest', 'units oldest', 'delivery nodes', 'engines repair',
-         'integration roles', 'engines containerd', 'sanity pylint', 'engines kube', 'engines podman', 'sanity newest', 'sanity oldest',
-         'units conformance', 'kernel')
+# Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work, and another
+# while the processors have nothing to do. First what fails most often and what takes longest, and those that may not run beside each other;
+# last what is short, so that all end at about the same time. Who is free takes the next one.
+ORDER = ('lint', 'integration newest', 'delivery', 'units newest rooms', 'engines own', 'units newest', 'delivery fleets', 'engines drivers',
+         'integration roles', 'engines databases', 'units oldest', 'engines newer', 'integration rescues', 'engines debian', 'delivery nodes',
+         'sanity oldest', 'sanity newest', 'sanity pylint', 'engines containerd', 'integration oldest', 'engines repair', 'kernel',
+         'engines podman', 'units conformance', 'engines kube')
 MOST = 6                                # at a time, whatever the machine has
-# Not beside each other: both look whether something of a delivery is left in /tmp of this machine; both install into one environment.
-APART = ({'delivery', 'delivery fleets', 'delivery nodes'}, {'integration newest', 'integration roles', 'integration rescues'})
+# (parts, how many of them at a time): look whether something of a delivery is left in /tmp of this machine; install into one environment;
+# daemons that all start at once get in each other's way
+APART = (({'delivery', 'delivery fleets', 'delivery nodes'}, 1), ({'integration newest', 'integration roles', 'integration rescues'}, 1),
+         ({'engines ' + share for share in SHARES}, 2))
 
 
 def chosen(asked):
@@ -527,44 +565,14 @@ def chosen(asked):
     return found + [name for name in asked if name in PARTS and name not in found]
 
 
-def lanes(names, processors):
+def at_a_time(names, processors):
     """How many parts run at a time."""
     return min(len(names), processors + 1, MOST) if processors > 1 else 1
 
 
-class Queue(object):
-    """The parts that nobody has taken yet."""
-
-    def __init__(self, names):
-        self._names = list(names)
-        self._taken = set()
-        self._changed = threading.Condition()
-
-    def __iter__(self):
-        """Take one after another. One that may not run now is left for later."""
-        while True:
-            with self._changed:
-                while True:
-                    busy = set().union(*(apart for apart in APART if self._taken & apart))
-                    name = next((each for each in self._names if each not in busy), None)
-                    if name is not None or not self._names:
-                        break
-                    self._changed.wait()
-                if name is None:
-                    return
-                self._names.remove(name)
-                self._taken.add(name)
-            try:
-                yield name
-            finally:
-                with self._changed:
-                    self._taken.discard(name)
-                    self._changed.notify_all()
-
-
-def verdict_env():
+def verdict_env(run):
     """An environment with a pytest for the closing line: that of the unit tests if they have run, else one that is made quickly."""
-    python = envs.controller()
+    python = newest_python(run)
     own = envs.interpreter(python)
     name = 'controller-%s' % version(tuple(own[1][:2])) if own else ''
     if os.path.exists(os.path.join(envs.VENV, name, 'made-from')):
@@ -584,13 +592,15 @@ def main():
         os.makedirs(RESULTS)
         run = Run()
         names = chosen(asked)
-        parts = Queue(names)
-        threads = [threading.Thread(target=run.lane, args=(parts,)) for dummy in range(lanes(names, os.cpu_count() or 1))]
+        parts, several = lanes.Queue(names, APART), at_a_time(names, os.cpu_count() or 1)
+        threads = [threading.Thread(target=run.lane, args=(parts,)) for dummy in range(several)]
+        if 1 < several < MOST:
+            threads.append(threading.Thread(target=run.lane, args=(parts.each(lanes.idle),)))
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        pytest = os.path.join(verdict_env(), 'bin', 'pytest')
+        pytest = os.path.join(verdict_env(run), 'bin', 'pytest')
         sys.exit(cases.close(run.cases, time.time() - began, pytest, RESULTS))
 
 

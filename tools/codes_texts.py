@@ -270,6 +270,10 @@ TEXTS: typing.Dict[str, Text] = {
         PULL + '\nansible-playbook lifeboat.docker.restore -i healthy, -e restore_path=BUNDLE -e restore_image=IMAGE'),
     'IMAGE_LAYER_UNKNOWN': (
         'The writable layer and the volumes are complete.', 'Pull the image by its digest on a healthy host.', PULL),
+    'IMAGE_OTHER_PLATFORM': (
+        'Containers are not affected: each is rescued with the platform that it ran on.',
+        'Pull the image for the other platforms on a healthy host. If it was built here and pushed nowhere, keep the disk.',
+        'docker pull --platform linux/arm64 IMAGE'),
     'IMAGE_CONFIG_LOST': (
         'Layers and volumes are not affected.',
         'Pull the image by its digest. The command and the environment are in the record of the container too.', PULL + '\nlifeboat inspect NAME'),
@@ -310,6 +314,11 @@ TEXTS: typing.Dict[str, Text] = {
         'A rescue is safe. Labels and drivers of volumes may be missing. Never delete a database of containerd.',
         'Rescue. Layers without an owner are listed as orphans. `lifeboat repair` reads what is left in the file.',
         'lifeboat rescue DEST --orphans\nlifeboat repair'),
+    'NETWORK_DB_DAMAGED': (
+        'A rescue is safe: no data are in that file. dockerd may not start with it, or starts without these networks.',
+        'Rescue. Before you start the restored containers, compare their networks with your notes: `lifeboat inspect` shows what each recorded, and '
+        '`lifeboat repair` what is left in the file.',
+        'lifeboat inspect CONTAINER\nlifeboat repair\ndocker network create --subnet 172.30.5.0/24 NAME'),
     'METADATA_DB_MISSING': (
         'A rescue is safe. Do not start containerd: its next garbage collection deletes every layer.',
         'Rescue with all orphan layers: they are found without the database. Then put the database back from a backup of the same day, or restore '
@@ -319,6 +328,16 @@ TEXTS: typing.Dict[str, Text] = {
         'A rescue is safe. Do not try a start: it changes the records of containers before it fails.',
         'Rescue. `lifeboat repair` makes a file with which dockerd starts.', RESCUE + '\nlifeboat repair'),
     # mounts, volumes, logs
+    'MOUNT_MISSING': (
+        'A rescue is safe, and has nothing of this volume or bind. Do not start the container: it would write into the empty folder.',
+        'Look which disk it is (the message names it), and add it: `disk_attach` with several disks mounts them as fstab says. A network file system '
+        'is mounted by hand. Then rescue again.',
+        'lsblk -f\ncat /mnt/dead/etc/fstab\nlifeboat --disk /dev/sdX --disk /dev/sdY rescue DEST'),
+    'MOUNT_POINT_FILLED': (
+        RESCUE_SAFE,
+        'If the host root is a copy of all its file systems in one folder (a backup, an rsync), nothing is missing. Otherwise add the disk that the '
+        'message names, and rescue again.',
+        'findmnt -R /mnt/dead\nlifeboat --disk /dev/sdX --disk /dev/sdY rescue DEST'),
     'VOLUME_LOST': (
         'A rescue of everything else is safe. Do not make an empty folder in its place.',
         'Look for the data on other disks, and in backups. A volume can be a folder of the host, or a file system of its own.',
@@ -345,11 +364,18 @@ TEXTS: typing.Dict[str, Text] = {
     'TMPFS_LOST': (
         'Everything else can be rescued.', 'Nothing can be done: the data were in memory.', LOOK_NAME),
     'LOG_NOT_ON_DISK': (
-        'Everything else can be rescued.', 'Look where the message says: the journal of the host, or a log server.',
-        'journalctl -D /mnt/dead/var/log/journal CONTAINER_NAME=NAME'),
+        'Everything else can be rescued.', 'Look where the message says: a log server, or the file system that has the journal of the host.',
+        'findmnt -T /mnt/dead/var/log/journal\nlifeboat logs NAME'),
     'LOG_DAMAGED': (
-        'Everything that can be parsed is in `container.log`. The files as found are beside it.', 'Read the raw file where a part is missing.',
-        'lifeboat logs NAME'),
+        'Everything that can be parsed is in `container.log`. The files as found are beside it; of a journal, what could be read of the container.',
+        'Read the raw file where a part is missing. If zstd is missing, install it and run again.', 'lifeboat logs NAME'),
+    'LOG_NOT_WHOLE': (
+        'Everything that the journal has of the container is rescued.',
+        'journald deletes its oldest files and drops what comes too fast. Look for older journals in backups, and at where the journal was sent.',
+        'journalctl -D /mnt/dead/var/log/journal --list-boots\nlifeboat logs NAME'),
+    'LOG_OTHER_WRITERS': (
+        'All entries are rescued, as the engine would print them.', 'Any user of the host can write to the journal. Look at who wrote (`_UID`, `_COMM`).',
+        'grep -aE "^(_UID|_COMM|MESSAGE)=" DEST/HOST/NAME/logs/journal.export'),
     # the rescue itself
     'NOT_WRITTEN': (
         'Run it again: whole bundles stay, and what is there is used.', 'Remove the cause that the message names, and run again.',

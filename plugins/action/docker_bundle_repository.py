@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
-from ansible_collections.lifeboat.docker.plugins.module_utils.formats import quantities
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import quantities, wording
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import interrupts, plaindata
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories import base, fetching, hook, sending, tags
 
@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, Any] = dict(
     environment=dict(type='dict', default={}, no_log=True),
     init=dict(type='bool', default=False),
     lock_timeout=dict(type='str', default='10m'),
+    chunker_params=dict(type='str'),
     keep=dict(type='dict', default={}),
     tags=dict(type='dict', default={}),
     every=dict(type='bool', default=False),
@@ -82,7 +83,8 @@ class ActionModule(ActionBase):
         if args['password'] and args['password_file']:
             raise LifeboatError('password and password_file are both set. Use one of them.')
         return base.open_repository(args['kind'], base.Settings(
-            args['repository'], args['program'] or None, args['password'] or None, args['password_file'] or None, args['environment'], patience))
+            args['repository'], args['program'] or None, args['password'] or None, args['password_file'] or None, args['environment'], patience,
+            args['chunker_params'] or None))
 
     def _stored(self, args: dict[str, Any], repository: base.Repository | None, check_mode: bool) -> dict[str, Any]:
         after = hook.Hook(args['after_bundle'], args['environment']) if args['after_bundle'] else None
@@ -107,11 +109,11 @@ class ActionModule(ActionBase):
             result['removed'] = repository.prune(keep, check_mode)
             result['changed'] = result['changed'] or result['removed'] > 0
         if why is not None:
-            result.update(failed=True, msg='%s %d of %d bundles were looked at, %d were sent.' % (
-                why, len(sender.bundles), len(found), counts['sent']))
+            result.update(failed=True, msg='%s %d of %s were looked at, %d were sent.' % (
+                why, len(sender.bundles), wording.number(len(found), 'bundle'), counts['sent']))
         elif refused:
-            result.update(failed=True, msg='%d of %d bundles were not sent: %s%s' % (
-                len(refused), len(found), '; '.join('%s: %s' % (item['path'], item['reason']) for item in refused[:3]),
+            result.update(failed=True, msg='%d of %s were not sent: %s%s' % (
+                len(refused), wording.number(len(found), 'bundle'), '; '.join('%s: %s' % (item['path'], item['reason']) for item in refused[:3]),
                 '' if len(refused) <= 3 else ' and %d more.' % (len(refused) - 3)))
         return result
 
@@ -134,5 +136,5 @@ class ActionModule(ActionBase):
             bundles.append(entry)
         result: dict[str, Any] = {'changed': any(item['changed'] for item in bundles), 'bundles': bundles}
         if failures:
-            result.update(failed=True, msg='%d of %d bundles did not come back: %s' % (len(failures), len(chosen), '; '.join(failures[:3])))
+            result.update(failed=True, msg='%d of %s did not come back: %s' % (len(failures), wording.number(len(chosen), 'bundle'), '; '.join(failures[:3])))
         return result

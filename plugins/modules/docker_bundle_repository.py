@@ -64,6 +64,16 @@ options:
     description: How long to wait for a repository that somebody else has locked, in seconds or as V(10m).
     type: str
     default: 10m
+  chunker_params:
+    description:
+      - How borg cuts archives into pieces, as its option C(--chunker-params) has it, such as V(buzhash,12,16,14,4095) (exponents of 2 of the
+        smallest, the largest and the usual piece, and the window of the hash) or V(fixed,8192). Only these two forms are taken.
+      - Without it V(buzhash,13,22,17,4095) is used, pieces of about 128 KiB. A changed page of a database costs at least one piece. Smaller ones
+        cost memory of the controller (about 0.6 KB each) and a larger index. V(fixed,8192) fits PostgreSQL, V(fixed,16384) MariaDB and
+        MySQL, in archives that are not compressed.
+      - With other pieces than before, everything is new to a repository once.
+      - The pieces of restic have a size that cannot be set.
+    type: str
   keep:
     description:
       - What the program's own policy keeps of the bundles of one container, volume, layer or image. Keys are C(last), C(hourly),

@@ -160,6 +160,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils import module as s
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.dump import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
 
 
 def dump(module: AnsibleModule) -> Dict[str, Any]:
@@ -178,8 +179,8 @@ def dump(module: AnsibleModule) -> Dict[str, Any]:
             result = run.dump(host, request)
     if not any(item['status'] in ('complete', 'partial') for item in result['dumps']):
         first = result['dumps'][0]
-        raise LifeboatError('Of %d databases none was dumped. The first, %s in %s: %s' % (
-            len(result['dumps']), first['engine'], first['container'], '; '.join(first['missing']) or 'see its log'))
+        raise LifeboatError('Of %s none was dumped. The first, %s in %s: %s' % (
+            wording.number(len(result['dumps']), 'database'), first['engine'], first['container'], '; '.join(first['missing']) or 'see its log'))
     return result
 
 

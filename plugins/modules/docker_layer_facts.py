@@ -194,8 +194,8 @@ ansible_facts:
             mounts: {description: 'C(type), C(name) (of the volume or image), C(source), C(path), C(destination), C(rw), C(driver), C(anonymous), C(status).',
                      type: list, elements: dict, returned: always}
             image_volumes: {description: Paths that the image declares as volumes., type: list, elements: str, returned: if there are any}
-            log: {description: 'C(driver), C(bytes), C(max_size), and C(files) for up to 50 containers or if O(containers) names them.',
-                  type: dict, returned: always}
+            log: {description: 'C(driver), C(bytes) (V(null) for a log in the journal of the host, which has no size of its own), C(max_size), and C(files)
+                    for up to 50 containers or if O(containers) names them.', type: dict, returned: always}
             usage: {description: 'C(bytes), C(allocated), C(files), C(newest_mtime), C(top) of the writable layer.', type: dict,
                     returned: if the subset V(usage) is gathered}
             changes: {description: 'C(kind) (V(A), V(C) or V(D)) and C(path).', type: list, elements: dict,

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.utils.display import Display
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles.store import FolderStore
-from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show as plain
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import number, show as plain
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue.run import settle
 from ansible_collections.lifeboat.docker.plugins.plugin_utils import delivery as ends, delivery_door as door
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.delivery_session import (
@@ -168,8 +168,8 @@ class Attempts:
         self._fruitless = 0 if receiver.bytes else self._fruitless + 1
         self._starts += 1
         if self._fruitless >= MAX_STARTS or self._starts > MAX_RESTARTS:
-            raise AnsibleActionFail('The rescue on the host ended %d times without a result%s.' % (
-                self._starts, ': ' + str(exc) if str(exc) else '')) from exc
+            raise AnsibleActionFail('The rescue on the host ended %s without a result%s.' % (
+                number(self._starts, 'time'), ': ' + str(exc) if str(exc) else '')) from exc
         display.vv('the rescue on the host ended (%s), starting it again' % exc)
 
 

@@ -225,8 +225,8 @@ class Session:
         except OSError as exc:
             if exc.errno not in OURS:   # a plugin that copies by itself, and the spool is gone
                 raise AnsibleConnectionFailure('chunk %d could not be fetched: %s' % (chunk.number, exc)) from exc
-            raise AnsibleActionFail('The folder for temporary files on the controller, %s, took no chunk of %d bytes: %s. Choose '
-                                    'another one with ANSIBLE_LOCAL_TEMP.' % (self._scratch, chunk.size, exc.strerror)) from exc
+            raise AnsibleActionFail('The folder for temporary files on the controller, %s, took no chunk of %s: %s. Choose '
+                                    'another one with ANSIBLE_LOCAL_TEMP.' % (self._scratch, wording.number(chunk.size, 'byte'), exc.strerror)) from exc
         if len(raw) != chunk.size or hashlib.sha256(raw).hexdigest() != chunk.sha256:
             raise AnsibleConnectionFailure('chunk %d was damaged on its way' % chunk.number)
         return raw

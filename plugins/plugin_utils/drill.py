@@ -25,12 +25,18 @@ NEXT_STEPS = {FAILED: 'Rescue the host again, then run the drill again. Keep thi
               NOT_DRILLED: 'Rescue the host with rescue_dumps: true.', STALE: 'Rescue the host again.', PROVEN: ''}
 NO_ENGINE = re.compile(r'The engine at \S+ does not answer')        # that is no fault of the bundle
 NO_DATABASE = 'No database that can be dumped was found'
+SKEW = datetime.timedelta(minutes=10)     # that clocks may differ
 
 
-def candidates(bundles: Any) -> list[dict[str, Any]]:
+def candidates(bundles: Any, now: datetime.datetime | None = None) -> list[dict[str, Any]]:
     """Of the result of docker_bundle_info the newest bundle of each container: {host, container, path, created, status, rescue_status, dumps}.
-    Containers of two data roots may have one name: they are two, and all but the first are called after their root, too."""
+    Containers of two data roots may have one name: they are two, and all but the first are called after their root, too. One that says to be of
+    the future is the newest only if there is no other."""
     newest: dict[tuple[str, str, str], dict[str, Any]] = {}
+    now = now or datetime.datetime.now(datetime.timezone.utc)
+
+    def order(one: dict[str, Any]) -> tuple[bool, str, str]:
+        return _ahead(one['created'], now) is None, one['created'], one['path']
     for item in _dicts(bundles):
         path = item.get('path')
         if item.get('kind') != 'container' or not isinstance(path, str):
@@ -41,7 +47,7 @@ def candidates(bundles: Any) -> list[dict[str, Any]]:
             'dumps': [_dump(part) for part in _dicts(item.get('components')) if part.get('kind') == 'dump']}
         source = _dict(item.get('source'))
         key = str(one['host']), str(one['container']), show(source.get('recorded_path') or source.get('data_root') or '')
-        if key not in newest or (one['created'], one['path']) > (newest[key]['created'], newest[key]['path']):
+        if key not in newest or order(one) > order(newest[key]):
             newest[key] = one
     seen: set[tuple[str, str]] = set()
     for host, name, root in sorted(newest):
@@ -68,7 +74,7 @@ def judge(bundles: Any, tries: Any, state: Any, now: datetime.datetime, hosts: I
     results = {str(_dict(one.get('item')).get('path')): one for one in _dicts(tries)}
     before = _dict(_dict(state).get('hosts')) if _dict(state).get('schema') == STATE_SCHEMA else {}
     found: dict[str, list[dict[str, Any]]] = {show(host): [] for host in hosts}
-    for one in candidates(bundles):
+    for one in candidates(bundles, now):
         known = _dict(_dict(before.get(one['host'])).get(one['container']))
         found.setdefault(one['host'], []).append(_judged(one, results.get(one['path']), known, now, fall_percent, max_age_hours))
     # a container that was drilled once is missed
@@ -131,8 +137,11 @@ def failures(report: dict[str, Any], fail_on: Iterable[str]) -> list[str]:
 
 def _judged(one: dict[str, Any], result: Any, known: dict[str, Any], now: datetime.datetime, fall_percent: float, max_age_hours: float) -> dict[str, Any]:
     created = moment_of(one['created'])
+    ahead = _ahead(one['created'], now)
     record = dict(_empty(one['host'], one['container']), path=one['path'], created=one['created'],
-                  age_hours=round(max(0.0, (now - created).total_seconds() / 3600), 1) if created else None)
+                  age_hours=round(max(0.0, (now - created).total_seconds() / 3600), 1) if created and ahead is None else None)
+    if ahead is not None:
+        record['note'] = f'It says that it was written {_hours(ahead)} after this drill: the clock of its host, or of this machine, is wrong.'
     if one['status'] != 'verified':
         return dict(record, status=FAILED, message=f'The bundle is {show(one["status"])}.')
     result = _dict(result)
@@ -184,7 +193,10 @@ def _counted(record: dict[str, Any], one: dict[str, Any], result: dict[str, Any]
     if lost or not names:
         return dict(record, message=f'Nothing was counted of {", ".join(lost or left)}.')
     if left:
-        record['note'] = f'not loaded: {", ".join(left)}'
+        record['note'] = ' '.join(filter(None, (f'not loaded: {", ".join(left)}', record['note'])))
+    if max_age_hours and _ahead(record['created'], now) is not None:
+        return dict(record, status=STALE, message=f'Nobody can say how old the bundle is. {record["note"]}',
+                    next_step='Set the clocks of the host and of this machine, then rescue the host again.')
     if max_age_hours and (record['age_hours'] is None or record['age_hours'] > max_age_hours):
         return dict(record, status=STALE, message=f'The bundle is {_age(record["age_hours"])}.')
     return dict(record, status=PROVEN, message='')
@@ -226,8 +238,18 @@ def _number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _ahead(created: str, now: datetime.datetime) -> float | None:
+    """How many hours a time lies in the future; None if it does not, or is none."""
+    moment = moment_of(created)
+    return (moment - now).total_seconds() / 3600 if moment and moment > now + SKEW else None
+
+
 def _age(hours: float | None) -> str:
-    return 'of unknown age' if hours is None else f'{hours:.0f} hours old' if hours < 72 else f'{hours / 24:.0f} days old'
+    return 'of unknown age' if hours is None else f'{_hours(hours)} old'
+
+
+def _hours(hours: float) -> str:
+    return _count(max(1, round(hours)), 'hour') if hours < 72 else f'{hours / 24:,.0f} days'
 
 
 def _count(number: int, word: str) -> str:

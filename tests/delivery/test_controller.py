@@ -109,7 +109,7 @@ def test_a_controller_that_ends(first, controller, dead, reference, tmp_path, ho
     assert first.clean() == []
 
 
-@pytest.mark.parametrize('seconds', [0.0, 0.2, 0.5, 0.9, 1.6])
+@pytest.mark.parametrize('seconds', [0.0, 0.5, 1.6] + [pytest.param(each, marks=pytest.mark.soak) for each in (0.2, 0.9)])
 def test_ctrl_c_at_any_second(first, controller, dead, tmp_path, seconds):
     """SECONDS after the process on the host began. Nothing is left there, and what has its final name is whole."""
     process = controller.start(hosts.task(**options(dead, tmp_path)), {'box': first.variables()}, environment=GIVES_UP)

@@ -1,8 +1,11 @@
 """What the tests of real engines share: the rig's fixtures, and bundles for those that restore."""
 import os
+import shutil
+import tempfile
 
 import pytest
 import rescued
+from rig import engine
 
 # what is restored of the shop
 RESTORED = ('shop-web-1', 'shop-db-1', 'shop-created', 'shop-tty', 'shop-quiet', 'shop-from-commit', 'shop-renamed', 'shop-paused',
@@ -26,3 +29,11 @@ def bundles():
             made[root.kind] = {item['container']: item['path'] for item in result['bundles']}
         return made[root.kind]
     return get
+
+
+@pytest.fixture
+def scratch():
+    """A folder on the disk that also has the engines."""
+    path = tempfile.mkdtemp(prefix='lb-test-', dir=engine.scratch_parent())
+    yield path
+    shutil.rmtree(path)

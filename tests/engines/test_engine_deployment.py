@@ -1,14 +1,17 @@
 """The original files of a dead engine's containers, and what Compose would change: the scenario has a project whose file is right for two of its
 containers. LIFEBOAT_SOAK: a project that a real Compose has made, if there is one."""
+import glob
 import json
 import os
+import re
 import shutil
 import sys
+import sysconfig
 import types
 
 import pytest
 import rescued
-from rig import fixtures, listing, scenario
+from rig import fixtures, listing, newer, scenario
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
@@ -141,8 +144,29 @@ def seen(engine):
     return found
 
 
+def bring_ansible(engine):
+    """This Python and its Ansible into the ENGINE's namespace -> (variables, interpreter, command). One with a tree of its own has none of them."""
+    if not engine.kind.newer:
+        return '', sys.executable, os.path.join(os.path.dirname(sys.executable), 'ansible-playbook')
+    if not os.path.exists(engine.outside('/srv/python')):
+        own = os.path.realpath(sys.base_prefix)
+        libraries = engine.outside('/srv/libraries')
+        os.makedirs(libraries)
+        for source, target in ((own, '/srv/python'), (sysconfig.get_paths()['purelib'], '/srv/site')):
+            rescued.subprocess.run(['cp', '-a', source, engine.outside(target)], check=True)
+        modules = glob.glob(os.path.join(own, 'lib', '*', 'lib-dynload', '_*.so'))
+        said = rescued.subprocess.run(['ldd'] + modules, stdout=rescued.subprocess.PIPE, stderr=rescued.subprocess.DEVNULL, check=False).stdout
+        for name in set(re.findall(r'=> (/(?:usr/)?lib/\S+)', said.decode())):
+            if not glob.glob(os.path.join(newer.tree_path(), 'usr/lib/*', os.path.basename(name))):
+                shutil.copy(name, libraries)
+    python = glob.glob(engine.outside('/srv/python/bin/python3.*[0-9]'))[0]
+    python = '/srv/python/bin/' + os.path.basename(python)
+    return ('LD_LIBRARY_PATH=/srv/python/lib:/srv/libraries PYTHONPATH=/srv/site PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8 ', python,
+            python + ' -m ansible playbook')
+
+
 @pytest.mark.soak             # with LIFEBOAT_SOAK, and LIFEBOAT_COMPOSE: a Compose of version 2
-@pytest.mark.parametrize('kind', ['debian-overlay2'])        # Ansible runs in its namespace, which has this machine's programs
+@pytest.mark.parametrize('kind', ['debian-overlay2', 'newer-overlay2', 'newer-containerd'])
 def test_a_project_comes_back_by_its_original_files(kind, tmp_path):
     """Compose made it, the engine was killed, the role puts the files back on another host, and the same Compose makes the containers: with the
     rows of their volumes, and as they were."""
@@ -179,11 +203,11 @@ def test_a_project_comes_back_by_its_original_files(kind, tmp_path):
             'restore_compose_command': ['/srv/compose']}}]}]
         with open(engine.outside('/srv/play.yml'), 'w', encoding='utf-8') as out:
             json.dump(play, out)
-        programs = os.path.dirname(sys.executable)
+        variables, python, ansible = bring_ansible(engine)
         for part in ('plugins', 'roles', 'meta'):   # what the engine's namespace sees
             shutil.copytree(os.path.join(COLLECTION, part), engine.outside('/srv/collections/ansible_collections/lifeboat/docker/' + part))
-        call = 'HOME=/tmp/home ANSIBLE_HOME=/tmp/home ANSIBLE_REMOTE_TEMP=/tmp/remote ANSIBLE_COLLECTIONS_PATH=/srv/collections ' \
-            'exec %s/ansible-playbook -i localhost, -e ansible_python_interpreter=%s /srv/play.yml' % (programs, sys.executable)
+        call = 'cd /srv && HOME=/tmp/home ANSIBLE_HOME=/tmp/home ANSIBLE_REMOTE_TEMP=/tmp/remote ANSIBLE_COLLECTIONS_PATH=/srv/collections ' \
+            '%sexec %s -i localhost, -e ansible_python_interpreter=%s /srv/play.yml' % (variables, ansible, python)
         said = shell(engine, call)
         assert seen(engine) == before and 'app-web-1 at /var/cache/shop' in said, said
         for service, place in (('web', '/data'), ('db', '/rows')):

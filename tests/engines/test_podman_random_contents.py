@@ -6,12 +6,10 @@ One seed on fuse-overlayfs by default; with LIFEBOAT_SOAK=N as many fresh ones o
 import base64
 import json
 import os
-import shutil
-import tempfile
 
 import pytest
 import rescued
-from rig import engine as engines, fixtures, listing, podman, podmanwild, truth
+from rig import fixtures, listing, podman, podmanwild, truth
 from test_random_contents import FROM, SEEDS, SOAK
 
 KINDS = fixtures.some(('podman-fuse',), ('podman-rootless', 'podman-root', 'podman-vfs') + tuple(podman.NEWER))
@@ -61,14 +59,6 @@ def chosen(request, rescued_of, dead_podman_of):
     """(Rescued, seed)"""
     del dead_podman_of                  # this is one of the tests of Podman, see rig/shares.py
     return rescued_of(*request.param), request.param[1]
-
-
-@pytest.fixture
-def scratch():
-    """A folder on the disk that also has the hosts."""
-    path = tempfile.mkdtemp(prefix='lb-test-', dir=engines.scratch_parent())
-    yield path
-    shutil.rmtree(path)
 
 
 def test_nothing_differs_on_podman(chosen, scratch):

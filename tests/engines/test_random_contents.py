@@ -8,13 +8,11 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import tarfile
-import tempfile
 
 import pytest
 import rescued
-from rig import chance, dead, engine as engines, fixtures, listing, truth
+from rig import chance, dead, fixtures, listing, truth
 
 KINDS = ('debian-overlay2', 'newer-overlay2', 'newer-containerd')
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)
@@ -68,14 +66,6 @@ def rescued_of():
 def chosen(request, rescued_of):
     """(Rescued, seed)"""
     return rescued_of(*request.param), request.param[1]
-
-
-@pytest.fixture
-def scratch():
-    """A folder on the disk that also has the engines."""
-    path = tempfile.mkdtemp(prefix='lb-test-', dir=engines.scratch_parent())
-    yield path
-    shutil.rmtree(path)
 
 
 def raw_path(change):

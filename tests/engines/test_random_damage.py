@@ -17,7 +17,7 @@ from rig import dead, listing, scenario
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.codes import CODES
 
-SEEDS = int(os.environ.get('LIFEBOAT_DAMAGE_SEEDS') or 100 * int(os.environ.get('LIFEBOAT_SOAK') or 0) or 120)
+SEEDS = int(os.environ.get('LIFEBOAT_DAMAGE_SEEDS') or 100 * int(os.environ.get('LIFEBOAT_SOAK') or 0) or 40)
 SHARE = {'debian-overlay2': 0.6, 'newer-containerd': 0.4}
 DEADLINE = 20                           # seconds of processor time for one read of one small root
 SUBSETS = ['containers', 'layers', 'changes', 'images', 'volumes', 'orphans']

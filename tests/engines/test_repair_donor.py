@@ -15,7 +15,8 @@ import tarfile
 
 import pytest
 from rig import dead, engine as engines, fixtures, listing, scenario
-from test_repair import engine_on, exported, repair
+from telling import exported
+from test_repair import engine_on, repair
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 

@@ -34,6 +34,32 @@ def test_lowerdir_can_be_mounted(dead_root, disk_dir):
         subprocess.run(['umount', disk_dir], check=True)
 
 
+@pytest.mark.parametrize('hurt', ['garbage', 'cut', 'gone'])
+def test_a_damaged_database_of_networks_is_named(dead_root, disk_dir, hurt):
+    """And the container still gets the network, with the subnet in which its own record has an address."""
+    path = os.path.join(dead_root.data_root, 'network/files/local-kv.db')
+    parked = os.path.join(dead_root.scratch, 'parked-local-kv.db')
+
+    def notes(dest):
+        result = rescued.rescue(dead_root, os.path.join(disk_dir, dest), include=('config',), containers=('shop-web-2',))
+        with open(os.path.join(bundle_of(result, 'shop-web-2')['path'], 'config/run.sh'), encoding='utf-8') as made:
+            script = made.read()
+        return [item for item in result['problems'] if item['code'] == 'NETWORK_DB_DAMAGED'], script
+    whole, script = notes('whole')
+    assert whole == [] and 'network create --subnet 10.213.0.0/24' in script and '--internal' in script
+    os.rename(path, parked)
+    try:
+        if hurt != 'gone':
+            with open(parked, 'rb') as old, open(path, 'wb') as out:
+                out.write(b'garbage' * 4000 if hurt == 'garbage' else old.read(9000))
+        (note,), script = notes('hurt')
+        assert 'shop-net' in note['message'] and note['severity'] == 'warning' and '--network shop-net' in script
+    finally:
+        if os.path.exists(path):
+            os.unlink(path)
+        os.rename(parked, path)
+
+
 # -- archives ----------------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,9 @@ from needs import need
 from test_attach import MIB, attached, checksum, nothing_left
 from test_mount_guide import known
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.attach import run
 from ansible_collections.lifeboat.docker.plugins.module_utils.attach.session import Request
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
 from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run as rescues
 
@@ -92,6 +94,17 @@ def test_images_inside_a_disk_are_named_with_what_goes_on(outer, tmp_path):
         for name in (UNRAID, DESKTOP, MACHINE):
             step, = [each['next_step'] for path, each in named.items() if path.endswith(name)]
             assert 'nested: true' in step and 'lifeboat --disk /' in step, (step, root)
+        # what it names: the same disk again, with the images; and while somebody is in there, it is refused and nothing is lost
+        again = Request((outer,), nested=True, scratch_dir=str(tmp_path / 'scratch'))
+        used = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with pytest.raises(LifeboatError) as raised:
+                run.attach(again)
+            assert 'attached already' in str(raised.value) and 'busy' in str(raised.value)
+        finally:
+            os.close(used)
+        more = run.attach(again)
+        assert more['changed'] is True and len(more['hosts']) == 4 and run.attach(again)['changed'] is False
 
 
 def test_images_inside_a_disk_are_attached_and_rescued_as_hosts_of_their_own(outer, tmp_path):

@@ -198,13 +198,15 @@ def turn():
 class Guest:
     """One run of the machine. PLACE: an empty folder; JOB: {name: text or bytes} with `run`; DISKS: further images.
     KEPT: the folder where another guest was kept; then this one goes on from there, and JOB and DISKS are of that one.
+    IMAGE: what the root disk lies over; APPEND: further words for the kernel.
 
     Use as a context manager: what is left of it is killed at the end.
     """
 
-    def __init__(self, place, job=(), disks=(), cache='none', initrd='initrd', answer=64 << 20, memory=1536, kept=''):
+    def __init__(self, place, job=(), disks=(), cache='none', initrd='initrd', answer=64 << 20, memory=1536, kept='', image='root.img', append=''):
         self.place, self.disks, self.cache, self.memory, self.kept = place, list(disks), cache, memory, kept
         self.machine = ensure()
+        self.append = ' '.join(filter(None, ['console=ttyS0 quiet random.trust_cpu=on mitigations=off', append]))
         self.initrd = os.path.join(self.machine, initrd)
         self.root = os.path.join(place, 'root.qcow2')
         self.lines = []
@@ -217,7 +219,7 @@ class Guest:
         if kept:
             self._go_on()
             return
-        run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', os.path.join(self.machine, 'root.img'), self.root])
+        run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', os.path.join(self.machine, image), self.root])
         with tarfile.open(self.job, 'w') as archive:
             for name in sorted(job):
                 path = os.path.join(place, 'one')
@@ -253,7 +255,7 @@ class Guest:
         self._count = 0
         command = ['qemu-system-x86_64', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', str(self.memory), '-nographic',
                    '-nodefaults', '-no-reboot', '-serial', 'stdio', '-kernel', os.path.join(self.machine, 'kernel'),
-                   '-initrd', self.initrd, '-append', 'console=ttyS0 quiet random.trust_cpu=on mitigations=off']
+                   '-initrd', self.initrd, '-append', self.append]
         command += self._drive(self.root, 'qcow2', 'ROOT', self.cache)
         command += self._drive(self.job, 'raw', 'JOB', 'writeback') + self._drive(self.answer, 'raw', 'ANSWER', 'writeback')
         for number, path in enumerate(self.disks):

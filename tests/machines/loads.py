@@ -2,6 +2,7 @@
 
 The disk of Docker is the root disk (ext4), or a disk of its own (serial DISK0), made here and written into fstab.
 """
+import json
 import os
 import re
 
@@ -111,3 +112,39 @@ def present(root, container, where, number, folders):
             return stream.read() == content(container, where, number)
     except OSError:
         return False
+
+
+def torn(root):
+    """Records of Docker below ROOT (the root of the host) that are empty, cut, full of zeros or not readable -> [path]. By the files alone, none of
+    our code."""
+    found = []
+    top = os.path.join(root, 'var/lib/docker')
+    for room in ('containers', 'image/overlay2', 'overlay2', 'volumes', 'network/files'):
+        for where, folders, names in os.walk(os.path.join(top, room)):
+            if room == 'overlay2':          # not what is in the layers
+                folders[:] = [] if where.count('/') > top.count('/') + 1 else [each for each in folders if each != 'l']
+            elif room == 'volumes':
+                folders[:] = []
+            for name in names:
+                path = os.path.join(where, name)
+                if name not in NO_RECORDS and not name.startswith('.tmp') and not name.endswith('-json.log') and not os.path.islink(path) and _is_torn(path):
+                    found.append(os.path.relpath(path, top))
+    return sorted(found)
+
+
+# they are empty where nothing is wrong, or nobody reads them
+NO_RECORDS = ('committed', 'resolv.conf.hash', 'resolv.conf', 'hosts', 'hostname', 'backingFsBlockDev')
+
+
+def _is_torn(path):
+    try:
+        with open(path, 'rb') as source:
+            raw = source.read()
+    except OSError:                     # of a file system without its journal
+        return True
+    if path.endswith('.json') or not raw.strip(b'\0'):
+        try:
+            json.loads(raw.decode())
+        except ValueError:
+            return True
+    return False

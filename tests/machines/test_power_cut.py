@@ -8,7 +8,8 @@ damaged, nothing crashes, the disk stays as it is. LIFEBOAT_CUT_KINDS narrows th
 
 LIFEBOAT_CUTS (default 2) runs; in a soak seven times as many, and each is cut four times: QEMU is stopped, its disks are copied as a
 kill would have left them, and it goes on; the last time it is killed. The machine of each file system is booted once, kept when dockerd is
-up, and goes on from there for each run. LIFEBOAT_KEPT: a folder where they stay for the next call.
+up, and goes on from there for each run. LIFEBOAT_KEPT: a folder where they stay for the next call. LIFEBOAT_DISKS: a folder where the
+disks of every cut stay, for test_power_cut_repair.py.
 """
 import hashlib
 import json
@@ -121,6 +122,30 @@ def cuts(folder, kept, cache, seed, moments=1, until=None):
     return found
 
 
+def leave(done, kind, cache, name):
+    """The Cut DONE stays in LIFEBOAT_DISKS."""
+    if not os.environ.get('LIFEBOAT_DISKS'):
+        return
+    place = os.path.join(os.environ['LIFEBOAT_DISKS'], name)
+    os.makedirs(place)
+    for folder in {os.path.dirname(path) for path in done.disks}:
+        for each in os.listdir(folder):
+            if each.startswith('kept-') or each == 'root.img' or os.path.join(folder, each) in done.disks:
+                subprocess.run(['cp', '--sparse=always', '--link' if each.startswith('kept-') or each == 'root.img' else '--reflink=auto',
+                                os.path.join(folder, each), place], check=True)
+    with open(os.path.join(place, 'cut.json'), 'w', encoding='utf-8') as out:
+        json.dump({'kind': kind, 'cache': cache, 'disks': [os.path.basename(path) for path in done.disks], 'acknowledged': sorted(done.acknowledged),
+                   'old': sorted(done.old), 'created': done.created, 'seconds': done.seconds}, out)
+
+
+def left(place):
+    """(kind, Cut) of the folder PLACE that leave() filled."""
+    with open(os.path.join(place, 'cut.json'), encoding='utf-8') as source:
+        said = json.load(source)
+    return said['kind'], Cut([os.path.join(place, name) for name in said['disks']], {tuple(each) for each in said['acknowledged']},
+                             {tuple(each) for each in said['old']}, said['created'], said['seconds'])
+
+
 def members(bundle, name):
     """{path: content} of small regular files in an archive of a bundle."""
     component = [each for each in bundle['components'] if each['name'] == name and each['file']]
@@ -131,11 +156,12 @@ def members(bundle, name):
 
 
 def rescued(disks, scratch, dest, journal):
-    """(attached, rescue result, {(container, where, number) that are there and whole})"""
+    """(attached with `torn`, rescue result, {(container, where, number) that are there and whole})"""
     request = Request(tuple(disks), scratch_dir=scratch, journal=journal)
     try:
         attached = attaching.attach(request)
         root = attached['hosts'][0]['host_root']
+        attached['torn'] = loads.torn(root)
         with registry.open_host(os.fsencode(root)) as host:
             result = rescues.rescue(host, rescues.Request(os.fsencode(dest), host_name='dead1', compression='none', volumes=('*',),
                                                           include=('config', 'writable', 'volumes', 'logs')))
@@ -155,6 +181,7 @@ def rescued(disks, scratch, dest, journal):
 @pytest.mark.parametrize('kind, cache, seed', kinds())
 def test_what_was_acknowledged_is_rescued_after_a_power_cut(kind, cache, seed, kept, tmp_path):
     for number, done in enumerate(cuts(str(tmp_path / 'machine'), kept(kind), cache, seed, MOMENTS)):
+        leave(done, kind, cache, '%d-%d' % (seed, number))
         place = tmp_path / ('judged%d' % number)
         place.mkdir()
         judged((kind, cache, seed), done, place)
@@ -182,7 +209,7 @@ def judged(case, done, tmp_path):
     print(json.dumps({'kind': kind, 'cache': cache, 'seed': seed, 'seconds': round(seconds), 'acknowledged': len(new), 'replay': len(new & there),
                       'ignore': len(new & ignored), 'lost old': sorted(old - ignored), 'containers': len(created),
                       'listed': len(set(created.values()) & set(listed)), 'not complete': len(damaged), 'without journal': without,
-                      'codes': sorted({each['code'] for each in result['problems']}),
+                      'torn': attached['torn'], 'codes': sorted({each['code'] for each in result['problems']}),
                       'journals': [each['journal'] for each in attached['hosts'][0]['file_systems']]}))
     assert [checksum(path) for path in disks] == before
     assert sorted(acknowledged - there) == []

@@ -14,6 +14,8 @@ COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 
 import cases
 import check
+import lanes
+import memory
 import progress
 from rig import shares
 
@@ -77,22 +79,36 @@ def test_readme_links_every_guide():
 
 
 def test_parts_are_taken_once_and_not_beside_each_other():
-    names = ['units oldest', 'delivery fleets', 'delivery', 'integration roles', 'lint', 'integration newest']
-    queue, taken, together = check.Queue(names), [], []
+    names = ['engines own', 'engines repair', 'engines kube', 'units oldest', 'delivery fleets', 'delivery', 'integration roles', 'lint', 'integration newest']
+    queue, taken, together = lanes.Queue(names, check.APART), [], []
 
     def lane():
         for name in queue:
             together.append(name)
-            assert all(len(set(together) & apart) < 2 for apart in check.APART)
+            assert all(len(set(together) & parts) <= most for parts, most in check.APART)
             time.sleep(0.02)
             taken.append(name)
             together.remove(name)
-    threads = [threading.Thread(target=lane) for dummy in range(2)]
+    threads = [threading.Thread(target=lane) for dummy in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
     assert sorted(taken) == sorted(names)
+
+
+def test_one_more_lane_takes_a_part_only_when_the_processors_are_idle(tmp_path, monkeypatch):
+    answers = iter([False, True, False, False, True])
+    queue = lanes.Queue(['a', 'b', 'c'], ())
+    spare = queue.each(lambda: next(answers))
+    assert [next(spare), next(spare), next(iter(queue)), list(spare)] == ['a', 'b', 'c', []]
+    stat = tmp_path / 'stat'
+    monkeypatch.setattr(lanes, 'STAT', str(stat))
+    assert not lanes.idle(0)            # no such file
+    for now, expected in (('cpu 180 0 10 5 5 0 0 0 9 9\n', False), ('cpu 150 0 0 40 10 0 0 0 9 9\n', True)):
+        stat.write_text('cpu 100 0 0 0 0 0 0 0 0 0\ncpu0 1 2 3\n')
+        monkeypatch.setattr(lanes.time, 'sleep', lambda dummy, now=now: stat.write_text(now))
+        assert lanes.idle(1) is expected
 
 
 def test_the_order_names_every_part_of_make_test():
@@ -104,9 +120,9 @@ def test_the_order_names_every_part_of_make_test():
 
 
 def test_a_word_means_all_its_parts_and_a_part_itself():
-    assert check.chosen(['units']) == ['units newest', 'units newest rooms', 'units oldest', 'units conformance']
+    assert check.chosen(['units']) == ['units newest rooms', 'units newest', 'units oldest', 'units conformance']
     assert check.chosen(['machines', 'sanity oldest', 'kernel']) == ['sanity oldest', 'kernel', 'machines']
-    assert [check.lanes(names, processors) for names, processors in (('abcd', 1), ('abcd', 2), ('a', 2), ('abcdefghij', 16))] == [
+    assert [check.at_a_time(names, processors) for names, processors in (('abcd', 1), ('abcd', 2), ('a', 2), ('abcdefghij', 16))] == [
         1, 3, 1, check.MOST]
 
 
@@ -115,7 +131,7 @@ def test_a_word_means_all_its_parts_and_a_part_itself():
     ('test_look[newer-containerd-packaged]', ['dead_root_of'], 'newer'), ('test_damage[newer-overlay2-config cut]', ['subject'], 'newer'),
     ('test_loaded_elsewhere[debian-vfs-to-newer-containerd]', ['written', 'dead_root_of'], 'drivers'),
     ('test_without_hard_links_the_command_fetches_the_blobs[newer-overlay2]', ['dead_root_of'], 'debian'),
-    ('test_of_one_root', ['dead_root_of'], 'debian'), ('test_databases', ['dead_databases'], 'debian'),
+    ('test_of_one_root', ['dead_root_of'], 'debian'), ('test_databases', ['dead_databases'], 'databases'),
     ('test_every_option[newer-containerd]', ['start_engine'], 'own'), ('test_words', [], 'own'),
     ('test_breaks[newer-overlay2]', ['small_root_of'], 'repair'), ('test_owner_ids', ['dead_root_of'], 'drivers'),
     ('test_damage[podman-vfs-config cut]', ['subject'], 'podman'), ('test_of_podman', ['dead_podman_of'], 'podman'),
@@ -134,12 +150,14 @@ def test_the_shares_of_integration_targets_are_all_of_them():
 
 def test_sanity_runs_every_test_and_imports_on_the_oldest_and_the_newest(monkeypatch):
     monkeypatch.setattr(check, 'SOAK', False)
-    others, oldest, newest = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11')
-    assert others[::2] == ['--skip-test', '--skip-test'] and set(others[1::2]) == {'pylint', 'import'}
+    others, oldest, newest = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 1)
+    assert others == ['--skip-test', 'pylint', '--skip-test', 'import']
     assert [oldest, newest] == [['--test', 'import', '--python', '3.6'], ['--test', 'import', '--python', '3.11']]
-    assert len(check.sanity_calls(['3.11'], '3.11')) == 2 and len(check.sanity_calls([], '3.11')) == 2
+    assert len(check.sanity_calls(['3.11'], '3.11', 1)) == 2 and len(check.sanity_calls([], '3.11', 1)) == 2
+    older = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 0)
+    assert set(older[0][1::2]) - set(others[1::2]) == set(check.ONCE) and older[1:] == [oldest, newest]
     monkeypatch.setattr(check, 'SOAK', True)
-    assert check.sanity_calls(['3.6', '3.7', '3.11'], '3.11') == [others, ['--test', 'import']]
+    assert check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 0) == [others, ['--test', 'import']]
 
 
 def test_a_failure_says_what_did_not_hold(tmp_path):
@@ -185,3 +203,30 @@ def test_coverage_names_what_is_covered_least(tmp_path, monkeypatch):
     lines = check.coverage_lines(run, (3, 13), [check.COVERAGE + '.0', check.COVERAGE + '.1'])
     assert lines[0] == '   coverage: 33.3 % of 3 statements; least:' and lines[1].split() == ['0.0', '%', os.path.join('plugins', 'action', 'never.py')]
     assert (tmp_path / 'coverage.txt').read_text().split() == ['0.0', '%', 'plugins/action/never.py', '100.0', '%', 'plugins/action/used.py']
+
+
+def in_memory(folder, script, size='64M'):
+    """(exit status, lines) of SCRIPT in FOLDER, $1, with a disk in memory."""
+    if not memory.possible():
+        pytest.skip('no disk in memory on this machine')
+    done = subprocess.run(memory.with_disk(folder, ['sh', '-c', 'cd "$1"; ' + script, 'sh', folder], size),
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return done.returncode, done.stdout.decode().splitlines()
+
+
+def test_a_disk_in_memory_is_seen_by_its_command_only(tmp_path):
+    status, lines = in_memory(str(tmp_path), 'stat -f -c %T . && grep -c " $1 " /proc/self/mounts; touch file && mkfifo pipe && ls -A && exit 7')
+    if lines[1] == '0':
+        pytest.skip('no loop device on this machine')
+    assert (status, lines) == (7, ['ext2/ext3', '2', 'file', 'pipe'])
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_where_the_disk_cannot_be_made_the_command_has_the_folder(tmp_path):
+    assert in_memory(str(tmp_path), 'grep -c " $1 " /proc/self/mounts; touch file; exit 7', size='nonsense') == (7, ['0'])
+    assert os.listdir(str(tmp_path)) == ['file']
+
+
+def test_where_memory_is_short_the_tests_are_on_the_disk(monkeypatch):
+    monkeypatch.setattr(memory, 'free', lambda: memory.ENOUGH - 1)
+    assert not memory.possible()

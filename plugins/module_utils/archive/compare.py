@@ -8,6 +8,7 @@ import stat
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from ..disk import safeio
+from ..formats import wording
 from . import tarread
 from .tarread import BLOCKDEV, CHARACTER, CHUNK, FIFO, FILE, FOLDER, HARDLINK, SYMLINK, shown
 from .unpack import HOST_XATTRS
@@ -76,7 +77,7 @@ class _Tree(object):
                 _same(self.reader, member, here, name, self.owners)
         present = sum(1 for dummy in _walk(self.root))
         if present != count:
-            raise _Differs('there are %d files and folders, and the archive has %d' % (present, count))
+            raise _Differs('there are %s and folders, and the archive has %d' % (wording.number(present, 'file'), count))
 
     def _folder(self, path: bytes) -> safeio.Dir:
         """The Dir of PATH; members of one folder come one after another, so the way to the last one is kept."""
@@ -124,7 +125,7 @@ def _same(reader: tarread.Reader, member: tarread.Member, here: safeio.Dir, name
     if stat.S_IFMT(st.st_mode) != KINDS[member.kind]:
         raise _Differs('%s is of another kind' % shown(member.name))
     if member.kind == FILE and st.st_size != member.realsize:
-        raise _Differs('%s has %d bytes instead of %d' % (shown(member.name), st.st_size, member.realsize))
+        raise _Differs('%s has %s instead of %d' % (shown(member.name), wording.number(st.st_size, 'byte'), member.realsize))
     if member.kind == SYMLINK and here.readlink(name) != member.link:
         raise _Differs('%s is a link to another place' % shown(member.name))
     if member.kind in (CHARACTER, BLOCKDEV) and (os.major(st.st_rdev), os.minor(st.st_rdev)) != member.device:

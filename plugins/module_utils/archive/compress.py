@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, NamedTuple, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, List, NamedTuple, Optional, Tuple, Type, Union
 
 from ..disk.errors import LifeboatError
 from ..formats import pieces
@@ -36,6 +36,7 @@ _F_SETPIPE_SZ = 1031                    # linux/fcntl.h; fcntl has it from Pytho
 _PIPE = 1 << 20
 _PIECE = 256 * 1024
 _MESSAGE = 4096
+_MAX_TRIES = 200                        # runs of a program over frames some of which are damaged
 _XZ_MEMORY = 256                        # MiB; the largest preset needs 65, a hostile archive asks for 4096
 
 
@@ -455,3 +456,63 @@ def open_reader(source: Union[bytes, int, str], name: Optional[str] = None) -> U
     except BaseException:
         raw.close()
         raise
+
+
+def unpack_frames(frames: List[Tuple[bytes, int]]) -> List[Optional[bytes]]:
+    """The contents of zstd FRAMES, each with the size that it says of itself; None for one that is damaged. LifeboatError if the host can't."""
+    zstd = _zstd_module()
+    if zstd is not None:
+        return [_unpacked_here(zstd, frame, size) for frame, size in frames]
+    argv = _find(_UNPACK['zstd'])
+    if argv is None:
+        raise LifeboatError('this host has no zstd program')
+    found: List[Optional[bytes]] = []
+    tries = 0
+    while len(found) < len(frames):
+        tries += 1
+        if tries > _MAX_TRIES:
+            return found + [None] * (len(frames) - len(found))
+        todo = frames[len(found):]
+        data = _through(argv, b''.join([frame for frame, dummy in todo]), sum(size for dummy, size in todo))
+        place = 0
+        for dummy, size in todo:
+            if place + size > len(data):
+                if place < len(data) or not place:
+                    found.append(None)
+                break                   # it ended here; those behind are tried again
+            found.append(data[place:place + size])
+            place += size
+    return found
+
+
+def _unpacked_here(zstd: Any, frame: bytes, size: int) -> Optional[bytes]:
+    try:
+        reader = zstd.ZstdDecompressor()
+        found = reader.decompress(frame, size + 1)
+        return found if reader.eof and len(found) == size else None
+    except zstd.ZstdError:
+        return None
+
+
+def _through(argv: Tuple[str, ...], data: bytes, most: int) -> bytes:
+    """What a program makes of DATA, at most MOST bytes of it, however it ends."""
+    # pylint: disable-next=ansible-bad-function
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        source, target = process.stdout, process.stdin
+        if source is None or target is None:
+            raise AssertionError('both are pipes')
+        feeder = threading.Thread(target=_feed, args=(target, data), daemon=True)
+        feeder.start()
+        try:
+            return source.read(most)
+        finally:
+            process.kill()              # it may have more
+            feeder.join()
+
+
+def _feed(target: Any, data: bytes) -> None:
+    try:
+        target.write(data)
+        target.close()
+    except OSError:                     # it ended at something damaged
+        pass

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Se
 from ..disk import fsinfo, processes, safeio
 from ..disk.processes import Held, OpenFile
 from ..disk.tree import NOWHERE, Entry, Failure, PlainTree
+from ..formats import wording
 from ..records import model
 from ..records.codes import problem
 from .progress import human
@@ -92,7 +93,7 @@ def still_open(container: model.Container, pid: int, words: Sequence[str]) -> Li
     lost = [mount for mount in container.mounts if mount.path is None and mount.type in ('volume', 'bind')]
     if not lost:
         return []
-    places = [os.fsencode(mount.destination).strip(b'/') for mount in lost]
+    places = [wording.raw(mount.destination).strip(b'/') for mount in lost]
     held = processes.scan(processes.of_container(pid, words))
     try:
         mine = [item for item in held.files if any(fsinfo.is_below(item.path or b'', place) for place in places)]

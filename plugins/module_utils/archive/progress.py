@@ -3,6 +3,7 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from ..formats import wording
 from ..formats.wording import show
 
 DIGITS = re.compile('([0-9a-f]{12})[0-9a-f]{20,}')     # an ID, or the name of an anonymous volume
@@ -63,7 +64,7 @@ def human(size: float) -> str:
     size, number = float(size), 0
     while size >= 1024 and number < len(UNITS) - 1:
         size, number = size / 1024, number + 1
-    return '%d bytes' % size if number == 0 else '%.1f %s' % (size, UNITS[number])
+    return wording.number(int(size), 'byte') if number == 0 else '%.1f %s' % (size, UNITS[number])
 
 
 def duration(seconds: float) -> str:
@@ -114,7 +115,7 @@ def describe(snapshot: Mapping[str, Any], rate: float, width: Optional[int] = No
     or, where that is wider than WIDTH characters: 'reading 2/7 shop-db volum..., 1.2 of 10.4 GiB, 85.0 MiB/s, 1:50 left'.
     """
     if snapshot['phase'] != 'reading':
-        return {'looking': 'looking for containers and volumes', 'measuring': 'measuring %d objects' % snapshot['of'],
+        return {'looking': 'looking for containers and volumes', 'measuring': 'measuring %s' % wording.number(snapshot['of'], 'object'),
                 'comparing': 'comparing with what is already there', 'finishing': 'finishing'}.get(
                     snapshot['phase'], show(snapshot['phase']))
     done, total = human(snapshot['bytes']), human(snapshot['total'])

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, 
 from zlib import adler32
 
 from ..disk.errors import LifeboatError
+from ..formats import wording
+from ..formats.tarnumber import number
 from ..formats.wording import text
 
 if TYPE_CHECKING:
@@ -136,6 +138,10 @@ class Reader(object):
             count -= length
             yield piece
 
+    def end_member(self) -> None:
+        """Read what is left of the current member, with the zeros behind it: what is read next is of another one."""
+        self._skip()
+
     def _skip(self) -> None:
         have = len(self._buffer) - self._at
         if self._seek is not None and self._left > have + CHUNK:
@@ -197,7 +203,7 @@ class Reader(object):
         size = self._headers.get(block)
         if size is None:
             self._check(block)
-            size = _number(block[124:136])
+            size = number(block[124:136])
             if size is None or not 0 <= size <= LARGEST:
                 raise self.fail('has a header with an invalid size')
             if kind == b'x' and len(self._headers) < 64:
@@ -212,7 +218,7 @@ class Reader(object):
                 raise self.fail('has a global header that names a file')
             return data
         if size > MAX_NAME:
-            raise self.fail('has a name of %d bytes' % size)
+            raise self.fail('has a name of %s' % wording.number(size, 'byte'))
         value = self._exactly(size).rstrip(b'\0')
         self._exactly((BLOCK - size) % BLOCK)
         return value
@@ -229,7 +235,7 @@ class Reader(object):
         # adler32 sums bytes in its low half, exact up to 256 of them; much faster than sum()
         total = (adler32(block[:256]) & 0xffff) + (adler32(block[256:]) & 0xffff) - 2
         field = block[148:156]
-        stored = _number(field)
+        stored = number(field)
         # old tars summed signed chars; nothing that we read does
         if stored != total - (adler32(field) & 0xffff) + 1 + 8 * 0x20:
             raise self.fail('has a damaged header (its checksum is wrong)')
@@ -237,7 +243,7 @@ class Reader(object):
     def _extended(self, size: int) -> Dict[bytes, bytes]:
         """{key: value} of a PAX header's records."""
         if size > MAX_EXTENDED:
-            raise self.fail('has an extended header of %d bytes' % size)
+            raise self.fail('has an extended header of %s' % wording.number(size, 'byte'))
         data = self._exactly(size + -size % BLOCK)
         if size == 30 and data.startswith(b'30 mtime=') and data[29:30] == b'\n':
             return {b'mtime': data[9:29]}
@@ -285,7 +291,7 @@ class Reader(object):
         field = block[100:124]
         found = self._owners.get(field)
         if found is None:
-            mode, uid, gid = _number(field[:8]), _number(field[8:16]), _number(field[16:])
+            mode, uid, gid = number(field[:8]), number(field[8:16]), number(field[16:])
             if mode is None or uid is None or gid is None or not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
                 raise self.fail('has an invalid owner or mode', name)
             found = (mode & 0o7777, uid, gid)
@@ -294,7 +300,7 @@ class Reader(object):
         return found
 
     def _seconds(self, block: bytes, name: bytes) -> int:
-        mtime = _number(block[136:148])
+        mtime = number(block[136:148])
         if mtime is None or abs(mtime) > MAX_SECONDS:
             raise self.fail('has an invalid time', name)
         return mtime * 1000000000
@@ -352,7 +358,7 @@ class Reader(object):
 
     def _device(self, block: bytes, name: bytes) -> Tuple[int, int]:
         """(major, minor)"""
-        major, minor = _number(block[329:337]), _number(block[337:345])
+        major, minor = number(block[329:337]), number(block[337:345])
         if major is None or minor is None or not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
             raise self.fail('has an invalid device number', name)
         return major, minor
@@ -451,24 +457,6 @@ class Reader(object):
 def _string(field: bytes) -> bytes:
     end = field.find(b'\0')
     return field if end < 0 else field[:end]
-
-
-def _number(field: bytes) -> Optional[int]:
-    """Octal text or GNU's base 256; None if it is neither."""
-    if field[:1] >= b'\x80':
-        value = int.from_bytes(field, 'big') & (1 << (8 * len(field) - 1)) - 1
-        if field[0] & 0x40:
-            value -= 1 << (8 * len(field) - 1)
-        return value
-    digits = field.strip(b' \0')
-    if not digits:
-        return 0
-    if not digits.isdigit():
-        return None
-    try:
-        return int(digits, 8)
-    except ValueError:
-        return None
 
 
 def shown(name: bytes) -> str:

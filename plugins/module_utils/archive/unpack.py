@@ -9,9 +9,10 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ..databases.registry import MARKERS, TAILS
+from ..formats import wording
 from . import tarread
 from .tarread import BLOCKDEV, CHARACTER, FIFO, FILE, FOLDER, HARDLINK, SYMLINK, Reader, shown
 
@@ -29,7 +30,9 @@ LOOK_MEMBERS = 4096
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Belong to the old host: labels of its policy, signatures with its keys.
-HOST_XATTRS = (b'security.selinux', b'security.ima', b'security.evm')
+SELINUX = b'security.selinux'
+HOST_XATTRS = (SELINUX, b'security.ima', b'security.evm')
+Label = Optional[Callable[[bytes], Optional[bytes]]]    # what is set for a recorded label of SELinux; None: nothing
 SMALL = 128 * 1024
 SQLITE = b'SQLite format 3'
 SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
@@ -159,21 +162,21 @@ def _refuse_device(reader: Reader, member: tarread.Member, allow_devices: bool) 
 
 def _refuse_more(reader: Reader, member: tarread.Member, size: int, limit: Optional[int]) -> None:
     if limit is not None and size > limit:
-        raise reader.fail('has more content than the manifest says (%d bytes)' % limit, member.name)
+        raise reader.fail('has more content than the manifest says (%s)' % wording.number(limit, 'byte'), member.name)
 
 
 def unpack(stream: 'Readable', folder: Union[bytes, int], what: str = 'the archive', allow_devices: bool = False,
            limit: Optional[int] = None, owners: Optional[bool] = None, leave_devices: bool = False,
-           parents: bool = False) -> Unpacked:
+           parents: bool = False, label: Label = None) -> Unpacked:
     """Unpack STREAM (decompressed, read(n)) into FOLDER (bytes or descriptor, an existing empty folder) -> Unpacked.
 
     LIMIT: bytes of file content that are expected at most. OWNERS: False leaves all to the user who runs this
     (default: as in the archive for root). LEAVE_DEVICES: device nodes are left out, and noted. PARENTS: folders that no
-    member names are made, as an engine does with a layer. Raises ArchiveError for what is refused, OSError for what the system
-    refuses; then FOLDER has a part of the content, and whoever made it removes it.
+    member names are made, as an engine does with a layer. LABEL: what is made of labels of SELinux; without it none is set.
+    Raises ArchiveError for what is refused, OSError for what the system refuses; then FOLDER has a part of the content, and whoever made it removes it.
     """
     job = _Job(Reader(stream, what), folder, allow_devices, limit, os.geteuid() == 0 if owners is None else owners)
-    job.leave_devices, job.parents = leave_devices, parents
+    job.leave_devices, job.parents, job.label = leave_devices, parents, label
     before = os.umask(0)
     try:
         job.run()
@@ -191,6 +194,7 @@ class _Job(object):
         self.what = reader.what
         self.allow_devices = allow_devices
         self.leave_devices = self.parents = False
+        self.label: Label = None
         self.implied: Set[bytes] = set()  # folders that were made and that no member has named yet
         self.limit = limit
         self.owners = owners
@@ -455,7 +459,7 @@ class _Job(object):
         os.utime(base, ns=(member.mtime, member.mtime), dir_fd=folder, follow_symlinks=False)
 
     def xattrs(self, member: tarread.Member, where: Union[bytes, int]) -> None:
-        for name, exc in set_xattrs(where, member.xattrs or {}):
+        for name, exc in set_xattrs(where, member.xattrs or {}, self.label):
             self.note('%s of %s could not get its attribute %s: %s.'
                       % (shown(member.name or b'.'), self.what, shown(name), exc.strerror))
 
@@ -546,13 +550,16 @@ def shadow(stream: 'Readable', what: str, folder: Union[bytes, int]) -> None:
         job.close()
 
 
-def set_xattrs(where: Union[int, bytes], found: Dict[Any, bytes]) -> Iterator[Tuple[Any, OSError]]:
+def set_xattrs(where: Union[int, bytes], found: Dict[Any, bytes], label: Label = None) -> Iterator[Tuple[Any, OSError]]:
     """Give WHERE, a descriptor or a path whose last component is not followed, the attributes FOUND ({name, bytes or text: value}),
-    but for HOST_XATTRS. Yields (name, why) of those that it could not get, most often for want of privileges or of a file system
-    that has them. OSError where nothing more can be written. Nothing happens before it is iterated over."""
+    but for HOST_XATTRS; of a label of SELinux what LABEL makes of it. Yields (name, why) of those that it could not get, most often
+    for want of privileges or of a file system that has them. OSError where nothing more can be written. Nothing happens before it is iterated over."""
     for name, value in sorted(found.items()):
         if os.fsencode(name) in HOST_XATTRS:
-            continue
+            made = label(value) if label and os.fsencode(name) == SELINUX else None
+            if made is None:
+                continue
+            value = made
         try:
             os.setxattr(where, name, value, follow_symlinks=isinstance(where, int))
         except OSError as exc:

@@ -23,7 +23,7 @@ from typing import (
 )
 
 from ..disk.tree import Entry, Failure
-from ..formats import checksums, pieces, tarwriter, whiteouts
+from ..formats import checksums, pieces, tarwriter, whiteouts, wording
 from ..layers import idmap as ids
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ HASHED_HOLES = 2 << 30                 # bytes of holes of one file that are has
 
 _BATCH = 512 * 1024                     # handed to the writer at once
 _SMALL = 128 * 1024                     # files up to here are read by one call
+# Files from here on begin at multiples of the second in a tree: databases write pages of up to 16 KiB, and a repository that cuts archives into
+# pieces of that size then finds each page that did not change, whatever became longer before it.
+ALIGNED_FROM, ALIGNED_TO = 1 << 20, 16384
 _CHUNK = 1 << 20
 _ZEROS = memoryview(bytes(_CHUNK))
 _SECOND = 1000000000
@@ -412,7 +415,8 @@ class _Archive(object):
             self._links.add(entry.st, entry.path, b'')
 
     def _header(self, entry: Entry, name: bytes, kind: bytes, size: int, xattrs: Optional[Dict[str, bytes]] = None,
-                link: bytes = b'', device: Optional[Tuple[int, int]] = None, sparse: Optional[tarwriter.SparseMap] = None) -> bytes:
+                link: bytes = b'', device: Optional[Tuple[int, int]] = None, sparse: Optional[tarwriter.SparseMap] = None,
+                records: bytes = b'') -> bytes:
         st = entry.st
         uid, gid, mtime = st.st_uid, st.st_gid, st.st_mtime_ns
         if self._changes:
@@ -422,7 +426,7 @@ class _Archive(object):
                 mtime -= mtime % _SECOND
         if sparse is not None:
             return sparse.header(name, st.st_mode & 0o7777, uid, gid, mtime, xattrs)
-        return tarwriter.header(name, kind, st.st_mode & 0o7777, uid, gid, size, mtime, link, device, xattrs)
+        return tarwriter.header(name, kind, st.st_mode & 0o7777, uid, gid, size, mtime, link, device, xattrs, records)
 
     def _xattrs(self, entry: Entry, fd: Optional[int] = None) -> Optional[Dict[str, bytes]]:
         try:
@@ -476,7 +480,11 @@ class _Archive(object):
                 self._put(tarwriter.padding(size))
             else:
                 sha = hashlib.sha256() if self._sums is not None else None
-                self._put(self._header(entry, path, tarwriter.REGULAR, size, xattrs))
+                header = self._header(entry, path, tarwriter.REGULAR, size, xattrs)
+                if size >= ALIGNED_FROM and not self._layer:
+                    fill = tarwriter.filler(header, self._tar_bytes + self._pending + len(header), ALIGNED_TO)
+                    header = self._header(entry, path, tarwriter.REGULAR, size, xattrs, records=fill)
+                self._put(header)
                 self._large(fd, path, 0, size, sha)
                 self._put(tarwriter.padding(size))
         finally:
@@ -563,7 +571,7 @@ class _Archive(object):
         return data + bytes(length - len(data))
 
     def _shorter(self, path: bytes, offset: int, size: int) -> None:
-        self._lose(path, offset, 'became shorter while it was read, %d bytes are zeros' % (size - offset))
+        self._lose(path, offset, 'became shorter while it was read, %s are zeros' % (wording.number(size - offset, 'byte')))
 
     def _unreadable(self, path: bytes, start: int, end: int, error: OSError) -> None:
         """Told once for a stretch, not for each of its pages."""

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from ..disk import fsinfo
 from ..disk.errors import LifeboatError
-from ..formats.wording import show
+from ..formats.wording import number, show
 from . import busy, export, loops
 from .commands import Commands, Failed
 from .session import IGNORE, Device, FileSystem, Session
@@ -48,8 +48,8 @@ def mount(session: Session, members: Sequence[Tuple[Device, Found]]) -> FileSyst
     here = len({each.member for dummy, each in members})
     if here < found.devices:
         options += ',degraded'
-        session.problem('DISK_MEMBER_MISSING', device.shown, 'The btrfs file system of %s has %d devices, and %d of them are here.' % (
-            device.shown, found.devices, here), 'Add the others to path.')
+        session.problem('DISK_MEMBER_MISSING', device.shown, 'The btrfs file system of %s has %s, and %d of them are here.' % (
+            device.shown, number(found.devices, 'device'), here), 'Add the others to path.')
     node = nodes[0]
     point = session.folder('fs')
     mount_at(session, ['-t', found.kind, '-o', options, node], point)

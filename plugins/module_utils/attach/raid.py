@@ -2,6 +2,7 @@
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
+from ..formats import wording
 from ..formats.wording import show
 from . import export, filesystems, loops
 from .commands import Commands, Failed, ToolMissing
@@ -17,7 +18,7 @@ def assemble(session: Session, members: List[Tuple[Device, Found]]) -> Optional[
     found = members[0][1]
     shown = 'RAID %s (%s)' % (show(found.label or found.uuid), ', '.join(device.shown for device, dummy in members))
     if len(members) < found.devices:
-        session.problem('DISK_MEMBER_MISSING', shown, '%s has %d devices, and %d of them are here.' % (shown, found.devices, len(members)),
+        session.problem('DISK_MEMBER_MISSING', shown, '%s has %s, and %d of them are here.' % (shown, wording.number(found.devices, 'device'), len(members)),
                         'If the others can be had, add them to path: one that is missing may be the newest.')
     try:
         node = _start(session, [device for device, dummy in members])

@@ -28,11 +28,14 @@ def attach(request: Request) -> Dict[str, Any]:
         _is_free(disk)
     with states.held(request.scratch_dir, states.identifier(paths)) as state:
         result = state.data['result']
-        if result is not None and all(filesystems.is_mounted(host['host_root']) for host in result['hosts']):
-            if not request.attach_layers or state.data.get('layers'):
-                return dict(result, changed=False)
-        if state.actions:               # of a run that was killed, or before a reboot, or without its layers
-            releasing.release(state, Commands())
+        if result is not None and all(filesystems.is_mounted(host['host_root']) for host in result['hosts']) and _covers(state, request):
+            return dict(result, changed=False)
+        if state.actions:               # of a run that was killed, or before a reboot, or one that was asked for less
+            try:
+                releasing.release(state, Commands())
+            except LifeboatError as exc:
+                raise LifeboatError('The disk is attached already, without all that is asked for now, and could not be released: %s. Attach it again when '
+                                    'nothing uses it any more' % str(exc).rstrip('.'))
             states.own_folder(state.folder)
         state.data['paths'] = paths
         state.save()
@@ -42,9 +45,17 @@ def attach(request: Request) -> Dict[str, Any]:
         except BaseException:
             releasing.release(state, Commands())
             raise
-        state.data.update(result=result, layers=request.attach_layers)
+        state.data.update(result=result, layers=request.attach_layers, nested=request.nested, journal=request.journal)
         state.save()
     return dict(result, changed=True)
+
+
+def _covers(state: states.State, request: Request) -> bool:
+    """Whether what is attached has all that REQUEST asks for: images inside the disk, layers, the journals, and volumes that a key now opens."""
+    done = state.data
+    locked = any(each.get('code') == 'VOLUME_LOCKED' for each in done['result']['problems'])
+    return (not request.attach_layers or bool(done.get('layers'))) and (not request.nested or bool(done.get('nested'))) \
+        and done.get('journal', request.journal) == request.journal and not (locked and (request.passphrase or request.key_file))
 
 
 def _attach(session: Session, disks: List[images.Image]) -> Dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Dict, List
 from ..disk.errors import LifeboatError
 from ..engines import registry
 from ..engines.api import THIN_MARK, ThinDevice, ThinPool
+from ..formats import wording
 from ..formats.wording import show
 from . import export, filesystems
 from .commands import Commands, Failed, ToolMissing, line_of
@@ -54,7 +55,7 @@ def _open(session: Session, pool: ThinPool, place: str) -> int:
     filesystems.mount_at(session, ['-t', 'tmpfs', '-o', 'nosuid,nodev,noexec,mode=0700,size=16m', 'lifeboat'], place)
     os.close(os.open(os.path.join(place, os.fsdecode(THIN_MARK)), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     if len(pool.devices) > MAX_LAYERS:
-        session.problem('LAYER_NOT_ATTACHED', place, '%d layers are recorded; the first %d were mounted.' % (len(pool.devices), MAX_LAYERS))
+        session.problem('LAYER_NOT_ATTACHED', place, '%s are recorded; the first %d were mounted.' % (wording.number(len(pool.devices), 'layer'), MAX_LAYERS))
     return sum(1 for device in pool.devices[:MAX_LAYERS] if _mounted(session, node, device, place))
 
 

@@ -1,11 +1,10 @@
 """OBJECT[:PATH]: which container, volume, layer or image is meant, and its file system."""
 import contextlib
-import os
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
-from ..formats.wording import show as shown
+from ..formats.wording import number, raw, show as shown
 from ..records import codes, model, selection
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def parse(text: str) -> Reference:
     if not name:
         raise LifeboatError('"%s" names no %s; give NAME[:PATH], volume:NAME[:PATH], layer:NAME[:PATH] or image:REF[:PATH]' % (
             shown(text), kind))
-    return Reference(kind, name, os.fsencode(path) if colon else None, text)
+    return Reference(kind, name, raw(path) if colon else None, text)
 
 
 def with_path(text: str) -> Reference:
@@ -67,8 +66,8 @@ def find(host: 'Host', reference: Reference) -> Object:
     """The Object that REFERENCE means. LifeboatError if there is none, or more than one."""
     hits = every(host, reference)
     if len(hits) > 1:
-        raise LifeboatError('%s means %d objects: %s. Give more of the ID, or name one data root with --data-root' % (
-            shown(reference.text), len(hits), ', '.join('%s in %s' % (shown(item.name), shown(item.root.path)) for item in hits[:6])))
+        raise LifeboatError('%s means %s: %s. Give more of the ID, or name one data root with --data-root' % (
+            shown(reference.text), number(len(hits), 'object'), ', '.join('%s in %s' % (shown(item.name), shown(item.root.path)) for item in hits[:6])))
     return hits[0]
 
 
@@ -192,8 +191,8 @@ def _image_layers(image: model.Image, partial: List[str]) -> List[model.Layer]:
         raise LifeboatError(said(image.problems, 'No layer of the image lies unpacked on this disk. lifeboat rescue --images writes it '
                                  'as an archive for docker load'))
     if len(usable) < len(layers):
-        partial.append('%d of %d layers of the image are not on this disk: their files are missing.' % (
-            len(layers) - len(usable), len(layers)))
+        partial.append('%d of %s of the image are not on this disk: their files are missing.' % (
+            len(layers) - len(usable), number(len(layers), 'layer')))
     return usable
 
 
@@ -222,7 +221,7 @@ def mount_points(container: model.Container) -> 'List[MountPoint]':
         if safeio.is_file(path):
             found[place] = filesystem.MountPoint(place, _opener(path, None))
     for mount in container.mounts:
-        place = os.fsencode(mount.destination)
+        place = raw(mount.destination)
         found[place] = filesystem.MountPoint(place, *_mount(mount))
     return list(found.values())
 
@@ -242,7 +241,7 @@ def _opener(path: bytes, subpath: Optional[str]) -> 'Callable[[], Node]':
     def open_it() -> 'Node':
         from ..layers import filesystem
         node = filesystem.plain(path)
-        return filesystem.below(node, os.fsencode(subpath)) if subpath else node
+        return filesystem.below(node, raw(subpath)) if subpath else node
     return open_it
 
 
@@ -266,4 +265,4 @@ def place(opened_: Opened, path: Optional[bytes]) -> bytes:
     """NAME:PATH (bytes) as a person would type it."""
     item = opened_.object
     head = item.name if item.kind == CONTAINER else '%s:%s' % (item.kind, item.name)
-    return os.fsencode(head) + b':' + (path or b'/')
+    return raw(head) + b':' + (path or b'/')

@@ -1,13 +1,12 @@
 """The component `paths`: files that the user named as OBJECT:GLOB, as an archive below the folders they were in."""
 import contextlib
 import errno
-import os
 import re
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from ..archive import write as archive
 from ..disk.errors import LifeboatError
-from ..formats.wording import show
+from ..formats.wording import raw, show
 from ..layers import chosen, filesystem
 from ..records import model
 from . import objects, plan
@@ -102,4 +101,4 @@ def _wanted(item: objects.Object, patterns: List[bytes]) -> Wanted:
 
 def _stem(name: str) -> str:
     """A file name made of the name of an object."""
-    return re.sub(r'[^A-Za-z0-9_.-]+', '-', name).strip('-.')[:100] or os.fsencode(name).hex()[:32]
+    return re.sub(r'[^A-Za-z0-9_.-]+', '-', name).strip('-.')[:100] or raw(name).hex()[:32]

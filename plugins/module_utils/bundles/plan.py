@@ -171,6 +171,8 @@ def records_fingerprint(found: Mapping[str, bytes]) -> str:
 
 def log_fingerprint(container: model.Container) -> str:
     digest = hashlib.sha256()
+    if container.log is not None and container.log.journal is not None:
+        digest.update(container.log.journal.look()[1].encode('utf-8', 'replace'))
     for path in container.log.files if container.log is not None else ():
         try:
             st = safeio.lstat(path)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optiona
 
 from ..disk import safeio
 from ..disk.errors import LifeboatError
-from ..formats import jsonish, pieces
+from ..formats import jsonish, pieces, wording
 from ..formats.values import NOTHING, as_int, as_list, as_str
-from ..formats.wording import show, text
+from ..formats.wording import raw, show, text
 
 if TYPE_CHECKING:
     from typing import Protocol  # Python 3.8
@@ -84,7 +84,7 @@ def find_bundles(path: Union[bytes, str]) -> List[bytes]:
     Folders whose names begin with a dot (a rescue still at work, or killed) are left out.
     Raises LifeboatError where PATH is no folder.
     """
-    path = os.path.abspath(os.fsencode(path))
+    path = os.path.abspath(raw(path))
     if b'\0' in path or not os.path.isdir(path):
         raise LifeboatError('%s is not a folder; give a bundle (a folder with manifest.json) or a folder of bundles.'
                             % show(path))
@@ -124,7 +124,7 @@ def inspect_bundle(path: Union[bytes, str], verify: bool = True, seen: Optional[
     compares only presence and sizes and never answers `verified`. SEEN: a dict for all bundles of one run, so that a file
     that several of them have (hard links) is read once. Raises LifeboatError if PATH cannot be opened.
     """
-    path = os.path.abspath(os.fsencode(path))
+    path = os.path.abspath(raw(path))
     check = _Check()
     try:
         # the path that the user gave may be a link; what is below it may not
@@ -455,10 +455,10 @@ def _check_file(root: safeio.Dir, name: bytes, expected: str, size: Optional[int
         check.marks[name] = _mark(st)
         actual = st.st_size
         if size is not None and actual != size:
-            check.wrong(name, 'has %d bytes instead of %d' % (actual, size))
+            check.wrong(name, 'has %s instead of %d' % (wording.number(actual, 'byte'), size))
         elif actual > MANY and st.st_blocks * 512 < actual // 1000:
             # to read it would take hours, and cost whoever made it nothing
-            check.wrong(name, 'has %d bytes, nearly all of them holes: no rescue writes such a file' % actual)
+            check.wrong(name, 'has %s, nearly all of them holes: no rescue writes such a file' % wording.number(actual, 'byte'))
         elif verify and _sha256(fd, st, seen) != expected:
             check.wrong(name, 'has another SHA-256 than SHA256SUMS says')
     except OSError as exc:

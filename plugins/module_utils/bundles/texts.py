@@ -1,7 +1,8 @@
 """Small and textual parts of a bundle: the logs as files and as one readable one, and the README."""
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
+from ..archive import compress
 from ..disk import safeio
 from ..formats import containerlogs, pieces, redact
 from ..formats.redact import REDACTED
@@ -14,7 +15,8 @@ from .reading import OTHER_IMAGE
 
 if TYPE_CHECKING:
     from ..archive.sink import Sink
-    from ..records.model import Container, Problem
+    from ..formats.pieces import Readable
+    from ..records.model import Container, Log, Problem
 
 
 def copy_log(path: bytes, sink: 'Sink') -> Tuple[str, int]:
@@ -36,8 +38,17 @@ def open_log(path: bytes) -> int:
         folder.close_all()
 
 
-def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[bytes]:
-    """Yield the bytes of container.log: every record as `docker logs --timestamps` prints it, oldest first.
+def records(log: 'Log', files: 'Iterable[Readable]', counters: containerlogs.Counters, problems: 'List[Problem]',
+            keep: 'Optional[Callable[[bytes], Any]]' = None) -> Iterator[containerlogs.LogRecord]:
+    """Yield the records of LOG, whose FILES are open. What is wrong goes to COUNTERS, or at the end to PROBLEMS. KEEP gets the entries of a
+    log that is in the journal of the host, in the export format."""
+    if log.journal is not None:
+        return log.journal.read(compress.unpack_frames, keep, problems)
+    return containerlogs.READERS[log.form](files, counters)
+
+
+def readable(container: 'Container', problems: 'List[Problem]', keep: 'Optional[Callable[[bytes], Any]]' = None) -> Iterator[bytes]:
+    """Yield the bytes of container.log: every record as `docker logs --timestamps` prints it, oldest first. KEEP: see records().
 
     Where a stream stops in the middle of a line and the other one goes on, a newline keeps them apart.
     """
@@ -51,15 +62,15 @@ def readable(container: 'Container', problems: 'List[Problem]') -> Iterator[byte
             if safeio.is_file(path):
                 files.append(os.fdopen(open_log(path), 'rb'))
         counters = containerlogs.Counters()
-        for record in containerlogs.READERS[log.form](files, counters):
+        for record in records(log, files, counters, problems, keep):
             if before is not None and before.stream != record.stream and not before.data.endswith(b'\n'):
                 yield b'\n'
             yield containerlogs.render(record)
             before = record
         if counters.damaged or counters.notes:
-            problems.append(problem('LOG_DAMAGED', container.name or container.id, 'The logs of %s: %d bytes in %d places are '
+            problems.append(problem('LOG_DAMAGED', container.name or container.id, 'The logs of %s: %s in %s are '
                                     'no log records and are left out of container.log%s.' % (
-                                        container.name or container.id[:12], counters.skipped_bytes, counters.damaged,
+                                        container.name or container.id[:12], number(counters.skipped_bytes, 'byte'), number(counters.damaged, 'place'),
                                         ''.join('; ' + note for dummy, note in counters.notes[:3])),
                                     'The files as found are beside it.'))
     finally:
@@ -118,6 +129,9 @@ PARTS = {
                 'on a healthy host:\n\n    {load}\n'),
     'image': 'The image with the writable layer on top, to be started again:\n\n    {load}\n',
     'log': 'Logs as found and, readable, logs/container.log.\n',
+    'journal': ('The logs were in the journal of the host: readable in logs/container.log, and with all fields in logs/journal.export.\n'
+                'systemd-journal-remote makes a journal of it again:\n\n'
+                '    /lib/systemd/systemd-journal-remote -o container.journal {sh_export}\n    journalctl --file container.journal\n'),
     'context': ('The folder {source} of the host, which an image was built from or an app was kept in, to look at it:\n\n'
                 '    mkdir context && tar -C context {tar} {sh_file}\n'),
     'deployment': ('The original files by which the containers of this host were started are in files/, each at its path on the host.\n'
@@ -177,11 +191,13 @@ def _part(component: Dict[str, Any], name: str, known: Mapping[str, Tuple[str, O
     source = component.get('source') or ''
     volume, create = known.get(component.get('volume') or '', (component.get('volume') or '', None))
     form = component['kind']
+    if form == 'log' and component.get('export'):
+        form = 'journal'
     if form == 'dump':
         form = 'no-dump' if not component['file'] else 'dump' if component['file'].partition('.')[2].split('.')[0] == 'sql' else 'dump-file'
     return PARTS['single' if component.get('single') else form].format(
         tar=TAR, cat=CAT.get(os.path.splitext(component['file'])[1], 'cat'), load=component.get('load', ''),
-        names=show(', '.join(map(str, as_list(component.get('names'))))),
+        names=show(', '.join(map(str, as_list(component.get('names'))))), sh_export=typed(as_str(component.get('export'))),
         source=show(source), sh_source=typed(source), sh_folder=typed(os.path.dirname(source)),
         place='of ' + show(component.get('destination')) if component.get('destination') else 'each below the folders it was in',
         sh_stem=typed(os.path.basename(component['file']).split('.tar')[0] or 'open-files'),

@@ -31,6 +31,7 @@ SCHEMA_VERSION = 2
 DEFINITION = 'config/definition.json'
 TOOL = 'lifeboat.docker'
 VERSION = '1.0.0'
+EXPORT = 'logs/journal.export'
 DUMPS = 'dumps'                         # word of include
 MANIFEST_PROBLEMS = 200                 # listed; more of one kind are counted
 
@@ -143,7 +144,7 @@ def expected(job: Job, settings: Settings, measured: Mapping[str, Any]) -> Dict[
         wanted['config'] = ('config', config_fingerprint(job))
     if job.deployment is not None:
         wanted[job.kind] = (job.kind, job.deployment.fingerprint)
-    if job.with_logs and job.container is not None and job.container.log is not None and job.container.log.files:
+    if job.with_logs and job.container is not None and job.container.log is not None and job.container.log.there:
         wanted['log'] = ('log', plan.log_fingerprint(job.container))
     if job.with_image:
         from ..images import container as image
@@ -406,23 +407,31 @@ class _Work(object):
 
     def logs(self) -> None:
         container = self.job.container
-        if container is None or container.log is None or not container.log.files:
+        if container is None or container.log is None or not container.log.there:
             return
         notes = []
         sizes = [size for size in (self._log_file(path, notes) for path in container.log.files) if size is not None]
         relative, lines = 'logs/container.log', 0
-        with self.bundle.sink(relative) as sink:
-            whole = _Hashing(sink)
-            for line in texts.readable(container, notes):
+        with contextlib.ExitStack() as stack:
+            whole, raw = _Hashing(stack.enter_context(self.bundle.sink(relative))), None
+            if container.log.journal is not None:
+                raw = _Hashing(stack.enter_context(self.bundle.sink(EXPORT)))
+            for line in texts.readable(container, notes, raw.gather if raw is not None else None):
                 whole.gather(line)
                 lines += 1
             whole.flush()
+            if raw is not None:
+                raw.flush()
+                self.files[EXPORT] = raw.hexdigest()
+                sizes.append(raw.bytes)
         self.files[relative] = whole.hexdigest()
         self.records.append({
             'name': 'log', 'kind': 'log', 'file': relative, 'bytes': whole.bytes, 'sha256': whole.hexdigest(),
             'entries': lines, 'files': len(sizes), 'source_bytes': sum(sizes),
             'status': model.PARTIAL if any(note.loses_data for note in notes) else model.COMPLETE,
             'fingerprint': plan.log_fingerprint(container), 'problems': [dict(note._asdict()) for note in notes]})
+        if container.log.journal is not None:
+            self.records[-1]['export'] = EXPORT
 
     def _log_file(self, path: bytes, notes: List[model.Problem]) -> Optional[int]:
         """Keep one log file as it is -> its size; None if it cannot be read."""

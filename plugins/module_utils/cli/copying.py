@@ -6,6 +6,7 @@ Every folder of the destination is opened relative to the one that holds it, wit
 the source holds can lead out of it.
 """
 import errno
+import functools
 import hashlib
 import os
 import stat
@@ -20,7 +21,7 @@ from ..archive.write import HASHED_HOLES, data_map
 from ..disk import safeio
 from ..disk.errors import LifeboatError
 from ..disk.tree import Entry, Failure
-from ..formats import checksums, pieces
+from ..formats import checksums, pieces, wording
 from .output import shown
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ CHUNK = 1 << 20
 ZEROS = memoryview(bytes(CHUNK))
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# what a file system says of one thing that it cannot hold: a link or a device on FAT, a name that it does not take, a file of more than 4 GiB
+REFUSALS = frozenset((errno.EPERM, errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EOPNOTSUPP, errno.ENOSYS, errno.EFBIG, errno.EMLINK,
+                      errno.EEXIST, errno.ENOENT))
 MEASURE_AFTER = 1.0                     # seconds; what is copied within needs no progress
 
 
@@ -49,7 +53,11 @@ class Counts(object):
 
     def __init__(self) -> None:
         self.files = self.bytes = self.kept = 0
-        self.devices = self.attributes = self.sockets = self.split_links = 0
+        self.devices = self.attributes = self.sockets = self.split_links = self.owners = 0
+
+
+class Refused(str):
+    """Why DEST does not take one thing, as a sentence."""
 
 
 class _Unreadable(Exception):
@@ -92,6 +100,8 @@ class Copy(object):
         self._measure: Optional[Callable[[], Any]] = None
         self._until = time.monotonic() + MEASURE_AFTER
         self._sums: List[Tuple[str, bytes]] = []
+        self._refused: Optional[bytes] = None       # the folder that DEST does not take: nothing below it can be
+        self._there: Tuple[Optional[bytes], Set[bytes]] = (None, set())     # the names in one folder when it was first asked for
 
     # -- entry points
 
@@ -121,7 +131,7 @@ class Copy(object):
             if os.fstat(self._root).st_uid != os.geteuid():
                 raise LifeboatError('%s is there and belongs to somebody else. Remove it, or choose another destination'
                                     % shown(self._temporary))
-            os.fchmod(self._root, 0o700)
+            self._settable(functools.partial(os.fchmod, self._root, 0o700))
             self._pending.append((b'', root.st, self._xattrs(root), set()))
             for item in entries:
                 if isinstance(item, Failure):
@@ -161,7 +171,7 @@ class Copy(object):
             return aside
         fd = os.open(self._temporary, FOLDER, dir_fd=self._parent)
         try:
-            os.fchmod(fd, 0o700)
+            self._settable(functools.partial(os.fchmod, fd, 0o700))
             for name in names:
                 os.rename(name, name, src_dir_fd=fd, dst_dir_fd=self._parent)
         finally:
@@ -213,6 +223,8 @@ class Copy(object):
     def _add(self, entry: Entry) -> None:
         path = entry.path[self._skip:]
         parent, dummy, name = path.rpartition(b'/')
+        if self._refused is not None and path.startswith(self._refused + b'/'):
+            return
         if parent != self._pending[-1][0]:
             self._finish(parent)
         self._pending[-1][3].add(name)
@@ -222,14 +234,37 @@ class Copy(object):
             self._tell(entry)
             return
         try:
+            self._make_folder(path, folder, name)
+        except OSError as exc:
+            if exc.errno not in REFUSALS:
+                raise
+            self._refused = path
+            self._failed(entry.path, _refusal(exc, ' and what is in it'))
+            return
+        self._pending.append((path, entry.st, self._xattrs(entry), set()))
+
+    def _make_folder(self, path: bytes, folder: int, name: bytes) -> None:
+        try:
             os.mkdir(name, 0o700, dir_fd=folder)
         except FileExistsError:
+            self._ours(path, folder, name)
             if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 removal.remove(name, folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
             else:
-                os.chmod(name, 0o700, dir_fd=folder)
-        self._pending.append((path, entry.st, self._xattrs(entry), set()))
+                self._settable(functools.partial(os.chmod, name, 0o700, dir_fd=folder))
+
+    def _ours(self, path: bytes, folder: int, name: bytes) -> None:
+        """FileExistsError where what has the NAME in FOLDER is not what an earlier run left under it, but something else of the source, whose
+        name the file system of DEST takes for the same one. It must not be replaced."""
+        if path and not (self._resumed and name in self._listed(path, folder)):
+            raise FileExistsError(errno.EEXIST, 'its name is the same as that of another one there, which DEST does not tell apart')
+
+    def _listed(self, path: bytes, folder: int) -> Set[bytes]:
+        parent = path.rpartition(b'/')[0]
+        if self._there[0] != parent:
+            self._there = parent, set(map(os.fsencode, os.listdir(folder)))
+        return self._there[1]
 
     def _finish(self, parent: bytes) -> None:
         """Folders that are through, the deepest first, so that no later change touches their times again."""
@@ -266,17 +301,25 @@ class Copy(object):
             if not path:
                 self._failed(entry.path, 'it is a socket, which has no content')
             return False
-        if st.st_nlink > 1 and self._linked(st, path, folder, name):
-            self.counts.files += kind == stat.S_IFREG
-            return True
         try:
+            if st.st_nlink > 1 and self._linked(st, path, folder, name):
+                self.counts.files += kind == stat.S_IFREG
+                return True
+            folder = self._descriptor(path.rpartition(b'/')[0]) if path else folder
             if kind == stat.S_IFREG:
                 self._file(entry, path, folder, name, shown_path)
-            elif not self._special(entry, kind, folder, name):
+            elif not self._special(entry, kind, path, folder, name):
                 return False
         except _Unreadable as exc:
             self._failed(entry.path, exc.error)
             removal.remove(name, folder)
+            return False
+        except OSError as exc:
+            if exc.errno not in REFUSALS:
+                raise
+            self._failed(entry.path, _refusal(exc))
+            if exc.errno not in (errno.EEXIST, errno.EILSEQ, errno.ENAMETOOLONG, errno.ENOENT, errno.EINVAL):
+                removal.remove(name, folder)
             return False
         if st.st_nlink > 1:
             if len(self._links) < MAX_LINKS:
@@ -296,11 +339,17 @@ class Copy(object):
         try:
             os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
+            self._ours(path, folder, name)
             removal.remove(name, folder)
             os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno not in REFUSALS:
+                raise
+            self.counts.split_links += 1        # no hard links there, or no more of them: a copy
+            return False
         return True
 
-    def _special(self, entry: Entry, kind: int, folder: int, name: bytes) -> bool:
+    def _special(self, entry: Entry, kind: int, path: bytes, folder: int, name: bytes) -> bool:
         st = entry.st
         if kind in (stat.S_IFCHR, stat.S_IFBLK) and not (self._options.devices and self._options.owners):
             self.counts.devices += 1
@@ -311,7 +360,9 @@ class Copy(object):
                 target = entry.readlink()
             except OSError as exc:
                 raise _Unreadable(exc)
-        removal.remove(name, folder)
+        if exists(folder, name) is not None:
+            self._ours(path, folder, name)
+            removal.remove(name, folder)
         if kind == stat.S_IFLNK:
             os.symlink(target, name, dir_fd=folder)
         elif kind == stat.S_IFIFO:
@@ -320,7 +371,7 @@ class Copy(object):
             os.mknod(name, kind | 0o600, st.st_rdev, dir_fd=folder)
         node = b'/proc/self/fd/%d/%s' % (folder, name)
         if self._options.owners:
-            os.chown(name, *self._ids(st), dir_fd=folder, follow_symlinks=False)
+            self._settable(functools.partial(os.chown, name, *self._ids(st), dir_fd=folder, follow_symlinks=False))
         if kind != stat.S_IFLNK:
             made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
@@ -336,7 +387,7 @@ class Copy(object):
 
     def _file(self, entry: Entry, path: bytes, folder: int, name: bytes, shown_path: bytes) -> None:
         st = entry.st
-        if self._resumed and self._options.sums is None and self._is_whole(st, folder, name):
+        if self._resumed and self._options.sums is None and self._is_whole(st, path, folder, name):
             self.counts.kept += 1
             self.counts.files += 1
             self.counts.bytes += st.st_size
@@ -349,6 +400,7 @@ class Copy(object):
             try:
                 target = os.open(name, NEW, 0o600, dir_fd=folder)
             except FileExistsError:
+                self._ours(path, folder, name)
                 removal.remove(name, folder)
                 target = os.open(name, NEW, 0o600, dir_fd=folder)
             try:
@@ -366,13 +418,14 @@ class Copy(object):
         self.counts.files += 1
         self.counts.bytes += st.st_size
 
-    @staticmethod
-    def _is_whole(st: os.stat_result, folder: int, name: bytes) -> bool:
+    def _is_whole(self, st: os.stat_result, path: bytes, folder: int, name: bytes) -> bool:
         """True if an earlier run made it: the time was set last."""
         try:
             there = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return False
+        if path and name not in self._listed(path, folder):
+            return False                # of another name, which DEST takes for this one
         return stat.S_ISREG(there.st_mode) and (there.st_size, there.st_mtime_ns) == (st.st_size, st.st_mtime_ns)
 
     # -- data
@@ -430,7 +483,7 @@ class Copy(object):
                 data, good = self._salvage(source, at, min(CHUNK, end - at), path)
                 clean = clean and good
             if not data:
-                self._failed(path, 'became shorter while it was read, %d bytes are zeros' % (end - at))
+                self._failed(path, 'became shorter while it was read, %s are zeros' % (wording.number(end - at, 'byte')))
                 os.ftruncate(target, end)
                 return False
             if digest is not None:
@@ -446,8 +499,8 @@ class Copy(object):
         lost = []
         data = pieces.salvaged(source, at, length, lambda *page: lost.append(page))
         if lost:
-            self._failed(path, 'from byte %d on, %d bytes cannot be read and are zeros: %s' % (
-                lost[0][0], sum(end - start for start, end, dummy in lost), lost[-1][2].strerror))
+            self._failed(path, 'from byte %d on, %s cannot be read and are zeros: %s' % (
+                lost[0][0], wording.number(sum(end - start for start, end, dummy in lost), 'byte'), lost[-1][2].strerror))
         return data, not lost
 
     def _measured(self) -> None:
@@ -486,12 +539,21 @@ class Copy(object):
     def _apply(self, fd: int, st: os.stat_result, xattrs: Dict[str, bytes], clean: bool = True) -> None:
         """Owner, mode, attributes and, last of all, times of an open file or folder."""
         if self._options.owners:
-            os.fchown(fd, *self._ids(st))
-        os.fchmod(fd, self._mode(st))
+            self._settable(functools.partial(os.fchown, fd, *self._ids(st)))
+        self._settable(functools.partial(os.fchmod, fd, self._mode(st)))
         if xattrs:
             self._set_xattrs(fd, xattrs)
         if clean:
             os.utime(fd, ns=_times(st))
+
+    def _settable(self, set_it: Callable[[], None]) -> None:
+        """Owner or mode. Where the file system of DEST has none (FAT), or gives them by itself (NFS), the content is kept all the same."""
+        try:
+            set_it()
+        except OSError as exc:
+            if exc.errno not in REFUSALS:
+                raise
+            self.counts.owners += 1
 
     # -- sums
 
@@ -504,6 +566,11 @@ class Copy(object):
         if self._sums:
             self._options.sums.write(checksums.lines(self._sums))
             del self._sums[:]
+
+
+def _refusal(exc: OSError, more: str = '') -> Refused:
+    # some file systems say of a name with a character that they do not have that it is not there
+    return Refused('DEST cannot hold it%s: %s' % (more, 'it does not take this name' if exc.errno == errno.ENOENT else exc.strerror or exc))
 
 
 def _times(st: os.stat_result) -> Tuple[int, int]:

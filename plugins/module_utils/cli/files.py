@@ -38,12 +38,12 @@ class Tally(object):
         self.failures = 0
         self.partial = False
 
-    def fail(self, path: bytes, error: Union[OSError, str]) -> None:
-        """PATH (bytes) could not be read."""
+    def fail(self, path: bytes, error: Union[OSError, str], what: str = 'read') -> None:
+        """PATH (bytes) could not be read, or WHAT."""
         self.failures += 1
         self.partial = True
         if self.failures <= TOLD:
-            self._out.error('lifeboat: cannot read %s: %s' % (shown(path), filesystem.why(error) if isinstance(error, OSError) else error))
+            self._out.error('lifeboat: cannot %s %s: %s' % (what, shown(path), filesystem.why(error) if isinstance(error, OSError) else error))
 
     def note(self, sentences: List[str]) -> None:
         """SENTENCES on what is missing from the start."""
@@ -53,7 +53,7 @@ class Tally(object):
 
     def status(self) -> int:
         if self.failures > TOLD:
-            self._out.error('lifeboat: %d more could not be read' % (self.failures - TOLD))
+            self._out.error('lifeboat: the same with %d more' % (self.failures - TOLD))
         return PARTIAL if self.partial else WHOLE
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from ..disk.errors import LifeboatError
 from ..formats.wording import text
-from . import disk, output, parser, words
+from . import disk, encoding, output, parser, words
 
 if TYPE_CHECKING:
     import argparse
@@ -29,8 +29,10 @@ class Ended(BaseException):
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the tool with ARGV (default: of the process) -> exit status."""
     _descriptors()
+    if argv is None:
+        argv = encoding.arguments()
     known = parser.build(VERSION)
-    if not (sys.argv[1:] if argv is None else argv):
+    if not argv:
         known.print_help(sys.stderr)
         return NOTHING
     given = known.parse_args(argv)

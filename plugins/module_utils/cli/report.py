@@ -203,7 +203,7 @@ def rescued(result: Dict[str, Any], width: Optional[int] = None, paint: Callable
     for item in problems[:PROBLEMS]:
         lines += problem(item, room, paint, False)
     if len(problems) > PROBLEMS:
-        lines.append('... and %d more problems' % (len(problems) - PROBLEMS))
+        lines.append('... and %s' % (wording.number(len(problems) - PROBLEMS, 'more problem')))
     lines += deployment(result, room, paint)
     summary = as_dict(result.get('summary'))
     lines.append('%s, %d %s, %s, %s' % (
@@ -273,7 +273,8 @@ def verified(bundles: List[Dict[str, Any]], width: Optional[int] = None, paint: 
         if signed.get('status') == 'valid':
             lines += wrapped('%s: signed by %s%s' % (shown(item['path']), shown(signed['signer']), _custody(signed['custody'])), width)
     good = sum(item['status'] in ('verified', 'unverified') for item in bundles)
-    lines.append('%d of %d bundles are whole%s' % (good, len(bundles), ' and signed' if any('signature' in item for item in bundles) else ''))
+    lines.append('%d of %s %s whole%s' % (good, wording.number(len(bundles), 'bundle'), 'is' if good == 1 else 'are',
+                                               ' and signed' if any('signature' in item for item in bundles) else ''))
     return lines
 
 

@@ -4,7 +4,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Union
 
 from ..disk.tree import Entry, Failure, PlainTree
 from ..formats import variables
-from ..formats.wording import show, text
+from ..formats.wording import number, show, text
 from . import names
 from .door import Door
 from .model import COMPOSE, CONFIDENTIAL, ENV_FILE, REFUSED, TOO_LARGE, Left, NotTaken, Place, note
@@ -110,7 +110,7 @@ class Collection(object):
             if why:
                 raise NotTaken(REFUSED, why)
             if len(self.files) >= MOST_FILES or self._bytes + len(data) > MOST_BYTES:
-                raise NotTaken(TOO_LARGE, 'there are %d files of %d bytes before it' % (len(self.files), self._bytes))
+                raise NotTaken(TOO_LARGE, 'there are %s of %s before it' % (number(len(self.files), 'file'), number(self._bytes, 'byte')))
             known = Taken(place, role, len(data), [st.st_mode & 0o7777, st.st_uid, st.st_gid, st.st_mtime_ns, st.st_ino, st.st_size])
             self.files[place.path] = known
             self._bytes += len(data)

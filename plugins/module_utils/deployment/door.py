@@ -12,7 +12,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ..disk import metadata, safeio
 from ..disk.host import HostRoot
-from ..formats.wording import show
+from ..formats.wording import number, show
 from .model import ELSEWHERE, MISSING, REFUSED, TOO_LARGE, UNREADABLE, NotTaken, Place
 
 LARGEST = 1 << 20                       # bytes of a file that is read
@@ -166,13 +166,13 @@ class Door(object):
             try:
                 st = os.fstat(fd)
                 if st.st_size > limit:
-                    raise NotTaken(TOO_LARGE, 'it has %d bytes, and %d are the most' % (st.st_size, limit))
+                    raise NotTaken(TOO_LARGE, 'it has %s, and %d are the most' % (number(st.st_size, 'byte'), limit))
                 return safeio.read_all(fd, limit), st
             finally:
                 os.close(fd)
         except OSError as exc:
             if exc.errno == errno.EFBIG:
-                raise NotTaken(TOO_LARGE, 'it has more than %d bytes' % limit)
+                raise NotTaken(TOO_LARGE, 'it has more than %s' % number(limit, 'byte'))
             if exc.errno in (errno.EINVAL, errno.ELOOP, errno.ENXIO):
                 raise NotTaken(REFUSED, 'it is no regular file')
             raise NotTaken(MISSING if exc.errno in _GONE else UNREADABLE, metadata.describe(exc))

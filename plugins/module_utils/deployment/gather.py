@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..disk.host import HostRoot
-from ..formats import variables
+from ..formats import variables, wording
 from ..formats.wording import path_fields, show
 from ..records import model as records
 from ..records.codes import problem
@@ -73,7 +73,7 @@ def gather(given: Given) -> Deployment:
     for path, exc in sorted(door.closed.items()):
         collection.leave(Left(show(path), CLOSED if exc.denied else exc.kind, exc.why, SEARCH))
     if door.more_closed:
-        collection.leave(Left('(more)', TOO_LARGE, 'more than %d files and folders could not be looked into' % len(door.closed), SEARCH))
+        collection.leave(Left('(more)', TOO_LARGE, 'more than %s and folders could not be looked into' % wording.number(len(door.closed), 'file'), SEARCH))
     document = {
         'schema_version': SCHEMA_VERSION, 'deployments': entries, 'differences': rows[:comparison.MOST_ROWS], 'undecided': undecided[:comparison.MOST_ROWS],
         'compared': compared, 'containers': [runs.to_json(rans[ident]) for ident in sorted(rans, key=lambda one: rans[one].name) if rans[ident].project],

@@ -8,11 +8,24 @@ import errno
 import functools
 import os
 import stat
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from ..disk.errors import LifeboatError
 from ..formats import pieces, wording
 from . import safeio
+
+if TYPE_CHECKING:
+    from .expected import Mounts
 
 MAX_LINKS = 40                          # as the kernel (path_resolution(7))
 MAX_PATH = 4096                         # PATH_MAX
@@ -51,6 +64,7 @@ class HostRoot(object):
                                 'give the mount point.' % wording.text(path))
         self._id = (st.st_dev, st.st_ino)
         self._live: Optional[bool] = None
+        self._expected: 'Optional[Mounts]' = None
 
     @property
     def is_live(self) -> bool:
@@ -61,6 +75,14 @@ class HostRoot(object):
         if self._live is None:
             self._live = any(_identity(path) == self._id for path in (b'/', b'/proc/1/root'))
         return self._live
+
+    @property
+    def expected(self) -> 'Mounts':
+        """What the host itself would have mounted."""
+        if self._expected is None:
+            from .expected import Mounts  # needs this file's class
+            self._expected = Mounts(self)
+        return self._expected
 
     # -- paths ---------------------------------------------------------------------------------------------
 
@@ -198,7 +220,7 @@ class HostRoot(object):
             if not stat.S_ISREG(st.st_mode):
                 raise OSError(errno.EINVAL, 'not a regular file', path)
             if st.st_size > limit:
-                raise OSError(errno.EFBIG, 'larger than %d bytes' % limit, path)
+                raise OSError(errno.EFBIG, 'larger than %s' % wording.number(limit, 'byte'), path)
             fd = safeio.openat(names[-1], fds[-2])
             try:
                 return safeio.read_all(fd, limit)

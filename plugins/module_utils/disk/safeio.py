@@ -12,7 +12,7 @@ import stat
 from collections import OrderedDict
 from typing import Callable, ContextManager, Dict, Iterator, List, Optional, Tuple, Union
 
-from ..formats import pieces
+from ..formats import pieces, wording
 
 O_NOATIME = getattr(os, 'O_NOATIME', 0)
 # O_NONBLOCK: a FIFO must not hang us. O_NOCTTY: nor a terminal adopt us.
@@ -248,6 +248,8 @@ class Dir(object):
                 if len(data) == st.st_size and len(data) <= limit:
                     return data
                 os.lseek(fd, 0, os.SEEK_SET)
+            if st.st_size > limit:      # not even its beginning is read
+                raise OSError(errno.EFBIG, 'larger than %s' % wording.number(limit, 'byte'), os.path.join(self.path(), name))
             return read_all(fd, limit)
         finally:
             os.close(fd)
@@ -280,7 +282,7 @@ def read_all(fd: int, limit: int = MAX_METADATA) -> bytes:
     """Everything from FD; OSError(EFBIG) above LIMIT bytes."""
     data = pieces.up_to(functools.partial(os.read, fd), limit + 1)
     if len(data) > limit:
-        raise OSError(errno.EFBIG, 'larger than %d bytes' % limit)
+        raise OSError(errno.EFBIG, 'larger than %s' % wording.number(limit, 'byte'))
     return data
 
 

@@ -3,6 +3,8 @@ us alone, and what would change rows by itself is off. So both are of one state,
 import re
 from typing import Container, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..formats import wording
+
 MAX_NAMED = 20                          # tables with trouble that are named
 PLAIN = re.compile(r'[A-Za-z_\x80-\U0010ffff][A-Za-z_0-9$\x80-\U0010ffff-]*\Z')
 
@@ -30,7 +32,7 @@ def compare(counted: Mapping[Key, Optional[int]], written: Mapping[Key, Optional
         if rows is None:
             uncounted.append('the rows of %s could not be counted; the dump has %s' % (label(key), written.get(key, 0)))
         elif key not in written:
-            different.append('%s is not in the dump; the server counts %d rows' % (label(key), rows))
+            different.append('%s is not in the dump; the server counts %s' % (label(key), wording.number(rows, 'row')))
         elif written[key] is None:
             uncounted.append('the rows of %s in the dump could not be counted' % label(key))
         elif written[key] != rows:

@@ -3,6 +3,7 @@ import os
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ..disk import safeio
+from ..formats import wording
 from ..records import model, selection
 from ..records.codes import problem
 from . import registry
@@ -68,7 +69,7 @@ def _items(trees: Any, record: model.Container, problems: List[model.Problem]) -
     for found, destination in places:
         if found.error is not None or found.unreadable_total:
             problems.append(problem('READ_ERROR', record.name or record.id[:12], 'Databases of %s may be missing from the list: %s.' % (
-                record.name or record.id[:12], found.error or '%d files could not be read, the first: %s' % (
-                    found.unreadable_total, found.unreadable[0])), 'Use become: true.'))
+                record.name or record.id[:12], found.error or '%s could not be read, the first: %s' % (
+                    wording.number(found.unreadable_total, 'file'), found.unreadable[0])), 'Use become: true.'))
         for item in found.databases:
             yield dict(item, path=os.path.join(destination, item['path'].lstrip('/')) if destination else item['path'])

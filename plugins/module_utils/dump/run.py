@@ -115,8 +115,8 @@ def dump_bundles(request: Request) -> Dict[str, Any]:
         problems.append(problem(code, wording.show(os.path.basename(path)), 'No dump out of the bundle %s: %s.' % (
             wording.show(os.path.basename(path)), why.rstrip('.')), NEXT_STEPS[code]))
     if not dumps:
-        raise LifeboatError('; '.join([item.message for item in problems[:3]]) or 'No database that can be dumped was found in %d bundles of containers'
-                            % number)
+        raise LifeboatError('; '.join([item.message for item in problems[:3]]) or 'No database that can be dumped was found in %s of containers'
+                            % wording.number(number, 'bundle'))
     return _result(dumps, problems)
 
 
@@ -149,8 +149,8 @@ def dump(host: Any, request: Request) -> Dict[str, Any]:
     problems += more
     if not found:
         refused = [item.message for item in more if item.code == 'DUMP_UNSUPPORTED']
-        raise LifeboatError(' '.join(refused[:3]) or 'No database that can be dumped was found in %d containers. lifeboat look and docker_layer_facts '
-                            'with gather_subset: [databases] list what there is' % number)
+        raise LifeboatError(' '.join(refused[:3]) or 'No database that can be dumped was found in %s. lifeboat look and docker_layer_facts '
+                            'with gather_subset: [databases] list what there is' % wording.number(number, 'container'))
     return _result(_of_host(host, request, codec, targets.host_folder(host.root, request.host_name), found, problems), problems)
 
 
@@ -228,7 +228,7 @@ def one(host: Any, request: Request, codec: compress.Codec, files: 'Files', data
     if request.check_mode:
         entry.update(status=model.COMPLETE, marks=['would be dumped in a view of %s in %s' % (
             human(scratch.size), 'memory' if scratch.in_memory else wording.text(scratch.folder))] + (
-                [reading.OTHER_IMAGE + 'one of %d images of the host, if it has the same server' % len(offers)] if offers[0].image else []))
+                [reading.OTHER_IMAGE + 'one of %s of the host, if it has the same server' % wording.number(len(offers), 'image')] if offers[0].image else []))
         return entry
     stem = '%s-%d' % (database.engine, number)
     try:

@@ -222,8 +222,8 @@ class _Maker(object):
             return made
         made = self._read(unpack_all)
         if set(wanted) - set(made):
-            raise Refused('DUMP_LAYERS_LOST', '%d layers of its image are missing, or packed in a way that is not read here%s; rescue with include: '
-                          '[rootfs, volumes]' % (len(set(wanted) - set(made)), self._why and ' (%s)' % self._why.rstrip('.')))
+            raise Refused('DUMP_LAYERS_LOST', 'its image lacks %s, or they are packed in a way that is not read here%s; rescue with include: '
+                          '[rootfs, volumes]' % (wording.number(len(set(wanted) - set(made)), 'layer'), self._why and ' (%s)' % self._why.rstrip('.')))
         return [made[diff_id] for diff_id in wanted]
 
     def _blob(self, raw: Iterable[bytes], wanted: Any, limit: int, made: Dict[str, bytes]) -> None:

@@ -1,5 +1,4 @@
 """The engines that can be read, and a host's disk opened with them. This is the only list of engines."""
-import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..disk import metadata
@@ -126,8 +125,8 @@ def open_host(host_root: bytes = b'/', data_roots: Sequence[bytes] = (), contain
 def host_of(options: Mapping[str, Any]) -> Host:
     """Host of the OPTIONS host_root, data_roots, containerd_root and engines, as the modules have them."""
     root = options['containerd_root']
-    return open_host(os.fsencode(options['host_root']), [os.fsencode(path) for path in options['data_roots']],
-                     os.fsencode(root) if root else None, options.get('engines') or (ALL,))
+    return open_host(wording.raw(options['host_root']), [wording.raw(path) for path in options['data_roots']],
+                     wording.raw(root) if root else None, options.get('engines') or (ALL,))
 
 
 def _shared(disk: HostRoot, modules: List[Any], given: Given) -> List[Tuple[Any, Given]]:

@@ -66,7 +66,7 @@ class Options(object):
         self.scan_timeout = scan_timeout
         self.scan_max_files = scan_max_files
         self.noise = list(noise or ())
-        self.state_path = os.fsencode(state_path) if state_path else None
+        self.state_path = wording.raw(state_path) if state_path else None
         self.definitions = definitions
         self.unlock_key = unlock_key
 
@@ -282,7 +282,8 @@ def _labels(labels: Dict[str, str], options: Options, environment: Tuple[str, ..
 def _log(log: Optional[model.Log], at_length: bool) -> Optional[Dict[str, Any]]:
     if log is None:
         return None
-    fields = {'driver': log.driver, 'bytes': log.bytes, 'max_size': log.max_size}
+    # in the journal of the host it has no size of its own
+    fields: Dict[str, Any] = {'driver': log.driver, 'bytes': log.bytes if log.journal is None else None, 'max_size': log.max_size}
     if at_length:
         fields['files'] = [wording.text(path) for path in log.files]
     return fields
@@ -379,8 +380,8 @@ def _unread(found: 'Result', obj: str, what: str) -> List[model.Problem]:
     if found.error is not None:
         return [problem('READ_ERROR', obj, '%s cannot be read: %s.' % (what, found.error), 'Use become: true.')]
     if found.unreadable:
-        return [problem('READ_ERROR', obj, '%d files or folders of %s could not be read, the first: %s.' % (
-            found.unreadable_total, what[:1].lower() + what[1:], found.unreadable[0]), '')]
+        return [problem('READ_ERROR', obj, '%s or folders of %s could not be read, the first: %s.' % (
+            wording.number(found.unreadable_total, 'file'), what[:1].lower() + what[1:], found.unreadable[0]), '')]
     return []
 
 
@@ -433,8 +434,8 @@ def _name_conflicts(records: List[model.Container], fields: List[Dict[str, Any]]
         if len(holders) < 2:
             continue
         live = [record.id[:12] for record, dummy in holders if record.stack is not None and record.stack.writable is not None]
-        note = problem('NAME_CONFLICT', name, '%d containers are called %s: %s.' % (
-            len(holders), name, ', '.join(record.id[:12] for record, dummy in holders)),
+        note = problem('NAME_CONFLICT', name, '%s are called %s: %s.' % (
+            wording.number(len(holders), 'container'), name, ', '.join(record.id[:12] for record, dummy in holders)),
             'The one in use is probably %s: its layer is there.' % live[0] if len(live) == 1 else
             'Tell them apart by created and by what is in their layers.')
         found.append(note)

@@ -11,6 +11,8 @@ are linear in its size, whatever its content says.
 import struct
 from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
+from . import wording
+
 MAGIC = 0xED0CDAED
 VERSION = 2
 MIN_PAGE_SIZE = 1024
@@ -253,11 +255,11 @@ def open_db(raw: bytes) -> Db:
             newest.txid, newest.damage[0], best.txid)
         warnings.append(best.trouble)
     if best.high_water * best.page_size > len(raw):
-        warnings.append('file is shorter than its high-water mark: %d of %d bytes'
-                        % (len(raw), best.high_water * best.page_size))
+        warnings.append('file is shorter than its high-water mark: %d of %s'
+                        % (len(raw), wording.number(best.high_water * best.page_size, 'byte')))
     if best.damage:
-        warnings.append('%s%d damaged places, the first: %s'
-                        % ('at least ' if len(best.damage) >= MAX_ERRORS else '', len(best.damage), best.damage[0]))
+        warnings.append('%s%s, the first: %s'
+                        % ('at least ' if len(best.damage) >= MAX_ERRORS else '', wording.number(len(best.damage), 'damaged place'), best.damage[0]))
     if best.damage:
         best.trouble = str(best.damage[0])
     best.warnings = warnings

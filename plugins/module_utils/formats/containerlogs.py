@@ -15,7 +15,7 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any, Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from . import gotypes, gunzip, jsonish
+from . import gotypes, gunzip, jsonish, wording
 
 if TYPE_CHECKING:
     from .pieces import Readable
@@ -168,7 +168,7 @@ def _contents(fileobj: 'Readable', index: int, counters: Counters) -> Iterator[b
     except gunzip.GunzipError as exc:
         counters.note(index, str(exc))
     except OSError as exc:
-        counters.note(index, 'cannot be read after %d bytes: %s' % (total, exc.strerror or exc))
+        counters.note(index, 'cannot be read after %s: %s' % (wording.number(total, 'byte'), exc.strerror or exc))
 
 
 def _lines(pieces: Iterable[bytes], counters: Counters) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ server/storage/mvcc.
 import struct
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
-from . import boltdb, boltwrite, protobuf, raftwal
+from . import boltdb, boltwrite, protobuf, raftwal, wording
 from .protobuf import Message
 
 KEY, META, LEASE, AUTH, ALARM, MEMBERS = b'key', b'meta', b'lease', b'auth', b'alarm', b'members'
@@ -66,7 +66,7 @@ class State(object):
         """Revisions come in their order."""
         try:
             if len(revision) not in (_REVISION.size, TOMBSTONE):
-                raise protobuf.Damaged('the name of a revision has %d bytes' % len(revision))
+                raise protobuf.Damaged('the name of a revision has %s' % wording.number(len(revision), 'byte'))
             found = Message(raw)
         except protobuf.Damaged as exc:
             if len(self.errors) < boltdb.MAX_ERRORS:

@@ -7,6 +7,8 @@ import re
 import struct
 from typing import Any, Iterator, Optional, Tuple
 
+from . import wording
+
 UNIX_EPOCH = 62135596800                # seconds from year 1 to 1970
 NEVER = (-UNIX_EPOCH, 0)                # 0001-01-01T00:00:00Z, Go's "never", as parse_time() gives it; earlier than every other time
 _TIME = re.compile(r'(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?'
@@ -46,7 +48,7 @@ def binary_time(raw: bytes) -> Optional[str]:
     """
     raw = bytes(raw)
     if raw[:1] not in (b'\x01', b'\x02') or len(raw) != 14 + raw[0]:
-        raise ValueError('not a binary time (%d bytes)' % len(raw))
+        raise ValueError('not a binary time (%s)' % wording.number(len(raw), 'byte'))
     seconds, nanos = struct.unpack_from('>qi', raw, 1)
     if seconds == 0 and nanos == 0:
         return None

@@ -3,7 +3,7 @@ import itertools
 import zlib
 from typing import TYPE_CHECKING, Iterable, Iterator
 
-from . import pieces
+from . import pieces, wording
 
 if TYPE_CHECKING:
     from .pieces import Readable
@@ -44,7 +44,7 @@ def chunks(packed: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 out = stream.decompress(piece, _MAX_OUT)
             except zlib.error:
-                raise GunzipError('the gzip data are damaged after %d bytes' % unpacked)
+                raise GunzipError('the gzip data are damaged after %s' % wording.number(unpacked, 'byte'))
             if out:
                 unpacked += len(out)
                 yield out
@@ -55,4 +55,4 @@ def chunks(packed: Iterable[bytes]) -> Iterator[bytes]:
             else:
                 piece = stream.unconsumed_tail
     if stream is not None or empty:
-        raise GunzipError('the gzip data are cut off after %d bytes' % unpacked)
+        raise GunzipError('the gzip data are cut off after %s' % wording.number(unpacked, 'byte'))

@@ -8,13 +8,14 @@ import functools
 import re
 from typing import BinaryIO, Iterable, Iterator, List, NamedTuple, Tuple
 
+from . import wording
 from .protobuf import Damaged, Message
 
 METADATA, ENTRY, STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
 SEGMENT = re.compile(br'([0-9a-f]{16})-([0-9a-f]{16})\.wal\Z')
 SNAP = re.compile(br'([0-9a-f]{16})-([0-9a-f]{16})\.snap\Z')
 LARGEST = 1 << 28                       # bytes of a record: an entry of raft has a few MiB at most
-MOST = 1 << 30                          # bytes of all entries that are kept; a snapshot takes the place of 10,000 entries
+MOST = 256 << 20                        # bytes of all entries that are kept; a snapshot takes the place of 10,000 entries
 SECTOR = 512                            # what a disk writes at once
 NORMAL = 0                              # kind of an entry: one that changes the data, and not the members
 
@@ -113,7 +114,7 @@ def _records(stream: BinaryIO, crc: int, first: bool) -> Iterator[Tuple[int, byt
         length = field & (1 << 56) - 1
         padding = field >> 56 & 7 if field >> 63 else 0
         if length > LARGEST:
-            raise Damaged('a record would have %d bytes' % length)
+            raise Damaged('a record would have %s' % wording.number(length, 'byte'))
         raw = stream.read(length + padding)
         if len(raw) < length + padding:
             raise _Torn()

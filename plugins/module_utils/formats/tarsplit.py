@@ -8,7 +8,7 @@ folder, with a checksum in ``payload``. ``position`` counts the lines from 0.
 import base64
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Union
 
-from . import gunzip, jsonish
+from . import gunzip, jsonish, wording
 
 if TYPE_CHECKING:
     from .pieces import Readable
@@ -103,7 +103,7 @@ def _content(entry: File, open_file: Callable[[bytes, int], Iterable[bytes]], ch
         pieces = iter(open_file(entry.name, entry.size))
         for piece in pieces:
             if len(piece) > left:
-                found.append(_damage(entry, 'long', 'is longer than the %d bytes it had' % entry.size))
+                found.append(_damage(entry, 'long', 'is longer than the %s it had' % wording.number(entry.size, 'byte')))
                 piece = piece[:left]
             left -= len(piece)
             if check:
@@ -116,14 +116,14 @@ def _content(entry: File, open_file: Callable[[bytes, int], Iterable[bytes]], ch
         if pieces is None or isinstance(exc, FileNotFoundError):
             kind, what = 'missing', 'cannot be opened: %s'
         else:
-            kind, what = 'unreadable', 'cannot be read after %d bytes: %%s' % (entry.size - left)
+            kind, what = 'unreadable', 'cannot be read after %s: %%s' % (wording.number(entry.size - left, 'byte'))
         found.append(_damage(entry, kind, what % (exc.strerror or exc)))
     finally:
         close = getattr(pieces, 'close', None)
         if close is not None:
             close()
     if not found and left:
-        found.append(_damage(entry, 'short', 'ends after %d of %d bytes' % (entry.size - left, entry.size)))
+        found.append(_damage(entry, 'short', 'ends after %d of %s' % (entry.size - left, wording.number(entry.size, 'byte'))))
     if not found and check and entry.crc is not None and crc.to_bytes(8, 'big') != entry.crc:
         found.append(_damage(entry, 'changed', 'is not what the image had (checksum)'))
 

@@ -4,7 +4,7 @@ import json
 import zlib
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
-from . import tarsplit
+from . import tarnumber, tarsplit
 
 BLOCK = 512
 MAX_HEADERS = 16 << 20                  # bytes of extended headers before one member
@@ -92,7 +92,7 @@ def _member(source: _Bytes) -> Tuple[bytes, Optional[bytes], int]:
         raw.append(block)
         if len(block) < BLOCK or not block.strip(b'\0'):
             return b''.join(raw + [source.up_to(BLOCK)]), None, 0   # the end is marked by two of them
-        kind, told = block[156:157], _number(block[124:136])
+        kind, told = block[156:157], _size(block[124:136])
         if kind in _EXTENDED and kind:
             length += told
             if length > MAX_HEADERS:
@@ -116,14 +116,11 @@ def _name(block: bytes) -> bytes:
     return prefix + b'/' + name if prefix and block[257:263] == b'ustar\0' else name
 
 
-def _number(field: bytes) -> int:
-    if field[:1] == b'\x80':
-        return int.from_bytes(field[1:], 'big')
-    text = field.strip(b'\0 ')
-    try:
-        return int(text or b'0', 8)
-    except ValueError:
+def _size(field: bytes) -> int:
+    size = tarnumber.number(field)
+    if size is None or size < 0:
         raise NotSplit('a header of it has no size')
+    return size
 
 
 def _records(data: bytes) -> Dict[bytes, bytes]:

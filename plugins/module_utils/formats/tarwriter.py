@@ -203,6 +203,17 @@ def header(name: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, m
     return extended(records) + block if records else block
 
 
+def filler(block: bytes, end: int, unit: int) -> bytes:
+    """A PAX record (a comment, which readers pass over) for header(records=): with it, the data behind the header BLOCK, which END there now,
+    begin at a multiple of UNIT (of 512, at least 1024). b'' where they do."""
+    missing = -end % unit
+    if not missing:
+        return b''
+    if block[156:157] != b'x':          # the record needs an extended header of its own
+        missing = missing - BLOCK or unit
+    return b'%d comment=%b\n' % (missing, b' ' * (missing - len(b'%d comment=\n' % missing)))
+
+
 class SparseMap(object):
     """GNU sparse format 1.0: the map stands as text before the data.
 

@@ -34,6 +34,21 @@ def _without_surrogate(char: str) -> str:
     return '\\u%04x' % code if 0xd800 <= code <= 0xdfff else char
 
 
+def raw(string: Union[str, bytes]) -> bytes:
+    """The bytes of a name that a record, a document or a user wrote as text: UTF-8, as engines write it, whatever the locale is.
+    Bytes stay.
+
+    The way back of :func:`text` and of JSON, where os.fsencode() would ask the locale. Names that Python itself made of bytes
+    (os.listdir, os.scandir) go back by os.fsencode().
+    """
+    if isinstance(string, bytes):
+        return string
+    try:
+        return string.encode('utf-8', 'surrogateescape')
+    except UnicodeEncodeError:          # half a surrogate pair, which Go replaces when it reads
+        return ''.join('\ufffd' if 0xd800 <= ord(char) <= 0xdfff else char for char in string).encode('utf-8')
+
+
 def show(raw: Any) -> str:
     """Text from a disk or from a node, as people may see it: one line, and nothing that a terminal acts on.
 
@@ -52,6 +67,11 @@ def show(raw: Any) -> str:
 def number(count: int, noun: str) -> str:
     """`1 bundle`, `2 bundles`. NOUN takes an s."""
     return '%d %s%s' % (count, noun, '' if count == 1 else 's')
+
+
+def number_is(count: int, noun: str, verb: str = 'are') -> str:
+    """`1 file is`, `2 files are`. VERB: are, were, have, or one that takes an s."""
+    return '%s %s' % (number(count, noun), verb if count != 1 else {'are': 'is', 'were': 'was', 'have': 'has'}.get(verb, verb + 's'))
 
 
 def sentence(string: Any) -> str:

@@ -484,8 +484,8 @@ class _Work(object):
                 name, wording.text(lost.path), where, lost.message),
                 'Everything else was read; try again from a copy of the disk.'))
         if made.failures_total > MAX_NOTES:
-            self.problems.append(imagecodes.problem('READ_ERROR', self.who, '%s in the image: %d places could not be read.'
-                                                    % (name, made.failures_total)))
+            self.problems.append(imagecodes.problem('READ_ERROR', self.who, '%s in the image: %s could not be read.'
+                                                    % (name, wording.number(made.failures_total, 'place'))))
         if made.sockets:
             self.problems.append(imagecodes.problem('SOCKET_SKIPPED', self.who, '%s in the image: %s left out.' % (
                 name, wording.number(made.sockets, 'socket'))))
@@ -496,15 +496,15 @@ class _Work(object):
                 'Take them from rootfs.'))
         if made.stripped_total:
             self.problems.append(imagecodes.problem(
-                'IMAGE_ATTRIBUTES', self.who, '%s: extended attributes of %d files are left out of the image, because docker load '
+                'IMAGE_ATTRIBUTES', self.who, '%s: extended attributes of %s are left out of the image, because docker load '
                 'does not keep them or its storage driver would take them for its own: %s.' % (
-                    name, made.stripped_total, imagecodes.some([wording.text(item) for item in made.stripped], made.stripped_total)),
+                    name, wording.number(made.stripped_total, 'file'), imagecodes.some([wording.text(item) for item in made.stripped], made.stripped_total)),
                 'Take them from writable or rootfs.'))
         if made.attributes_by_some:
             self.problems.append(imagecodes.problem(
-                'IMAGE_ATTRIBUTES_BY_STORE', self.who, '%s: %d files have trusted.* attributes or attributes without a value. They are in '
+                'IMAGE_ATTRIBUTES_BY_STORE', self.who, '%s: there are trusted.* attributes, or attributes without a value, in %s. They are in '
                 'the image, but Docker with the containerd store drops the former, and Docker 20.10 the latter, when it loads it.' % (
-                    name, made.attributes_by_some), 'Take them from writable or rootfs where it matters.'))
+                    name, wording.number(made.attributes_by_some, 'file')), 'Take them from writable or rootfs where it matters.'))
 
 
 _NO_IMAGE = model.Image('', (), None, None, None, model.LOST, (), {}, None, '', b'', None)

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ..archive import tarread
-from ..formats import jsonish, tarwriter
+from ..formats import jsonish, tarwriter, wording
 from ..formats.values import as_dict, as_list
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read(stream: 'Readable', what: str = 'image.tar', seek: bool = False) -> Tup
             small[member.name] = data
     entries = [item for item in as_list(_json(reader, small, MANIFEST)) if isinstance(item, dict)]
     if not 0 < len(entries) <= MAX_IMAGES:
-        raise reader.fail('has %d images in its manifest.json' % len(entries))
+        raise reader.fail('has %s in its manifest.json' % wording.number(len(entries), 'image'))
     index = _index(reader, small) if INDEX in names else None
     found = tuple(_image(reader, entry, small, names, index) for entry in entries)
     listed = [digest for image in found for digest in image.listed]

@@ -117,7 +117,7 @@ class ImageStore(object):
         with self._sink(BLOBS, name, folder) as sink:
             copy(sink.write)
             if sink.bytes != size:
-                raise layerdata.LayerError('has %d bytes instead of %d' % (sink.bytes, size))
+                raise layerdata.LayerError('has %s instead of %d' % (wording.number(sink.bytes, 'byte'), size))
         self._whole[digest] = size
 
     # -- the layout's index --------------------------------------------------------------------------------------------------
@@ -202,12 +202,12 @@ class TarFile(object):
         def counted(data: Union[bytes, memoryview]) -> None:
             left[0] -= len(data)
             if left[0] < 0:
-                raise layerdata.LayerError('has more than %d bytes' % size)
+                raise layerdata.LayerError('has more than %s' % wording.number(size, 'byte'))
             self.write(data)
 
         copy(counted)
         if left[0]:
-            raise layerdata.LayerError('has %d bytes instead of %d' % (size - left[0], size))
+            raise layerdata.LayerError('has %s instead of %d' % (wording.number(size - left[0], 'byte'), size))
         self.write(tarwriter.padding(size))
         self.members += 1
 

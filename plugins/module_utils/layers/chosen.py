@@ -3,7 +3,8 @@
 A pattern is a path. In a component, ``*``, ``?`` and ``[...]`` mean what fnmatch(3) says, names with a leading dot included; a
 component ``**`` stands for any number of folders, as the last one for everything below. A folder that is chosen is chosen with
 everything below it. Links in the literal beginning of a pattern are followed inside the file system, and are chosen themselves.
-Links that a glob meets are not followed. A path that exists as it is typed is no pattern, whatever is in its names.
+Links that a glob meets are not followed. A path that exists as it is typed is chosen, whatever is in its names; where these have signs of
+a pattern, what they match is chosen too: a file that is called ``*`` must not keep the others back.
 """
 import errno
 import fnmatch
@@ -22,11 +23,12 @@ Names = Tuple[bytes, ...]
 
 class Pattern(NamedTuple):
     """`names`: the literal beginning without links; `rest`: the components behind it, () where NAMES itself is meant; `links`: the places
-    of the links that were followed."""
+    of the links that were followed; `exact`: TEXT is also a path as it stands, which is then one of `links`."""
     text: bytes
     names: Names
     rest: Names
     links: Tuple[Names, ...] = ()
+    exact: bool = False
 
 
 class Nothing(Exception):
@@ -42,12 +44,17 @@ def resolve(files: filesystem.FileSystem, text: bytes) -> Pattern:
     """The Pattern of TEXT in the filesystem.FileSystem FILES. Nothing where its literal beginning is not there; LifeboatError where
     the data of a mount on the way are not on the disk."""
     parts = [part for part in text.split(b'/') if part not in (b'', b'.')]
+    magic = [number for number, part in enumerate(parts) if any(sign in part for sign in MAGIC)]
+    count = magic[0] if magic else 0
+    plain = not magic or b'..' in parts[count:]
+    exact: Tuple[Names, ...] = ()
     try:
-        return Pattern(text, files.lookup(text or b'/').names, (), tuple(_links(files, parts)))
+        names = files.lookup(text or b'/').names
+        if plain:
+            return Pattern(text, names, (), tuple(_links(files, parts)))
+        exact = tuple(_links(files, parts)) + (names,)
     except OSError as exc:
-        magic = [number for number, part in enumerate(parts) if any(sign in part for sign in MAGIC)]
-        count = magic[0] if magic else 0
-        if not magic or b'..' in parts[count:]:
+        if plain:
             raise Nothing(nearest(files, parts), exc)
     try:
         node = files.lookup(b'/'.join(parts[:count]) or b'/')
@@ -55,7 +62,7 @@ def resolve(files: filesystem.FileSystem, text: bytes) -> Pattern:
         raise Nothing(nearest(files, parts[:count]), exc)
     if node.folder is None:
         raise Nothing(nearest(files, parts[:count - 1]), OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
-    return Pattern(text, node.names, tuple(parts[count:]), tuple(_links(files, parts[:count])))
+    return Pattern(text, node.names, tuple(parts[count:]), exact or tuple(_links(files, parts[:count])), bool(exact))
 
 
 def nearest(files: filesystem.FileSystem, parts: List[bytes]) -> bytes:
@@ -104,7 +111,7 @@ class Choice(object):
 
     def __init__(self, files: filesystem.FileSystem, patterns: List[Pattern]) -> None:
         self._files = files
-        self.matched = {number for number, pattern in enumerate(patterns) if not pattern.rest}
+        self.matched = {number for number, pattern in enumerate(patterns) if not pattern.rest or pattern.exact}
         self._steps = [pattern.names + pattern.rest for pattern in patterns]
         self._literal = [len(pattern.names) for pattern in patterns]
         for pattern in patterns:

@@ -14,6 +14,7 @@ DELETES = 'deletes'                     # the engine deletes the object when it 
 LIVE = 'live'                           # the object was in use while it was read
 IN_IMAGE = 'in_image'                   # what is missing is of the image: the merged file system is not whole
 LEFT_OUT = 'left_out'                   # nobody asked for it
+MORE_ON_DISK = 'more_on_disk'           # of the object, more is on this disk than is written: its own bundle is not complete
 LOG_ELSEWHERE = 'log_elsewhere'         # the logs of the container are not among its files
 
 CODES = {
@@ -141,6 +142,7 @@ CODES = {
     'IMAGE_LAYER_LOST': (WARNING, 'The folder of an image layer is missing or empty: files of the image are missing in '
                                   'the merged file system. The writable layer is not affected.', LOSES_DATA, BLOCKS_START),
     'IMAGE_LAYER_UNKNOWN': (WARNING, 'An image layer is not recorded on this disk.', LOSES_DATA, BLOCKS_START, IN_IMAGE),
+    'IMAGE_OTHER_PLATFORM': (WARNING, 'An image is on this disk for several platforms, and only one of them is listed and rescued.', MORE_ON_DISK),
     'IMAGE_CONFIG_LOST': (WARNING, 'The image\'s config is missing or does not match its digest.'),
     'IMAGE_LAYER_DAMAGED': (WARNING, 'Files of an image layer are not what the image says they are.', LOSES_DATA),
     'IMAGE_LAYER_REBUILT': (WARNING, 'An image layer could not be restored byte by byte. It was made from its files, and has another '
@@ -158,9 +160,15 @@ CODES = {
     'METADATA_DB_DAMAGED': (WARNING, 'A bbolt database is damaged; what it holds was taken from folders instead.', BLOCKS_START),
     'METADATA_DB_MISSING': (CRITICAL, 'A database of containerd is missing while its data are there. containerd starts without it, '
                                       'and its next garbage collection deletes every snapshot and blob that it does not name.'),
+    'NETWORK_DB_DAMAGED': (WARNING, 'The database of user-defined networks is damaged or gone. The networks of a container are those that it recorded '
+                                    'itself; chosen subnets, options and labels may be missing.', BLOCKS_START),
     'REFERENCES_DAMAGED': (WARNING, 'repositories.json is damaged: images keep their IDs but lose their tags; dockerd '
                                     'does not start with it.', BLOCKS_START),
     # mounts, volumes, logs
+    'MOUNT_MISSING': (CRITICAL, 'fstab or a mount unit of the host names a disk for the place of a volume or bind, and it is not mounted: the folder '
+                                'is empty here.', LOSES_DATA),
+    'MOUNT_POINT_FILLED': (WARNING, 'fstab or a mount unit of the host names a disk for the place of a volume or bind, and it is not mounted, but there '
+                                    'are files: a copy, or only what lay below the mount point.'),
     'VOLUME_LOST': (CRITICAL, 'The volume\'s folder does not exist.', LOSES_DATA, BLOCKS_START),
     'VOLUME_OPTIONS_DAMAGED': (WARNING, 'opts.json is empty or damaged; dockerd does not start with it. The data are '
                                         'not affected.', BLOCKS_START),
@@ -171,7 +179,9 @@ CODES = {
     'BIND_TOO_WIDE': (WARNING, 'The source of a bind mount contains the data root or the system itself. It is left out.'),
     'TMPFS_LOST': (INFO, 'tmpfs data were in memory only.'),
     'LOG_NOT_ON_DISK': (INFO, 'The log driver keeps nothing under the data root.', LOG_ELSEWHERE),
-    'LOG_DAMAGED': (INFO, 'Parts of a log file could not be parsed.'),
+    'LOG_DAMAGED': (INFO, 'Parts of a log file, or of the journal of the host, could not be read.'),
+    'LOG_NOT_WHOLE': (INFO, 'The journal of the host has the logs of a container only in part, or not at all: it was rotated, or dropped them.'),
+    'LOG_OTHER_WRITERS': (WARNING, 'Programs other than the engine wrote to the journal of the host in the name of a container.'),
     # the rescue itself
     'NOT_WRITTEN': (CRITICAL, 'A bundle could not be written; nothing of it is under its final name.', LOSES_DATA),
     'DEST_ON_SOURCE': (WARNING, 'dest is on the file system that is rescued: writing there can overwrite deleted data.'),

@@ -83,6 +83,7 @@ class Pool(NamedTuple):
     subnet: str = ''
     gateway: str = ''
     ip_range: str = ''
+    reserved: Dict[str, str] = NOTHING       # name -> address that no container gets: --aux-address
 
 
 class NetworkSettings(NamedTuple):
@@ -94,6 +95,10 @@ class NetworkSettings(NamedTuple):
     attachable: bool = False
     enable_ipv6: bool = False
     ipam: Tuple[Pool, ...] = ()
+    disable_ipv4: bool = False
+    ipam_driver: str = ''               # '' is the engine's own
+    ipam_options: Dict[str, str] = NOTHING
+    ident: str = ''
 
 
 class Endpoint(NamedTuple):
@@ -108,6 +113,8 @@ class Endpoint(NamedTuple):
     address: str = ''
     prefix: int = 0
     gateway: str = ''
+    network_id: str = ''
+    gw_priority: int = 0                # of several networks, the one with the highest is the default gateway
 
 
 class Rate(NamedTuple):
@@ -321,8 +328,8 @@ def network_settings(info: Any) -> NetworkSettings:
 
 def network_info(settings: NetworkSettings) -> Dict[str, Any]:
     """The JSON object that :func:`network_settings` takes: every field, of a pool what was chosen."""
-    return dict(settings._asdict(), options=dict(settings.options), labels=dict(settings.labels), ipam=[
-        dict((key, value) for key, value in pool._asdict().items() if value) for pool in settings.ipam])
+    return dict(settings._asdict(), options=dict(settings.options), labels=dict(settings.labels), ipam_options=dict(settings.ipam_options), ipam=[
+        dict((key, _plain(value)) for key, value in pool._asdict().items() if value) for pool in settings.ipam])
 
 
 def volume_settings(info: Any) -> VolumeSettings:

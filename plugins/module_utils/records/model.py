@@ -4,9 +4,10 @@ Immutable; paths are bytes inside the house and become text only at the roof (:f
 A *status* is always one of :data:`STATUSES` and is computed from what was found, never asserted.
 This file is private to the collection.
 """
-from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..formats import wording
+from ..formats.containerlogs import LogRecord
 from ..formats.values import NOTHING
 
 Bytes = bytes                           # the type, where a field is called bytes
@@ -100,6 +101,19 @@ class Mount(NamedTuple):
     subpath: Optional[str] = None
 
 
+Unpack = Callable[[List[Tuple[bytes, int]]], List[Optional[bytes]]]
+
+
+class Journal(NamedTuple):
+    """A log that is among the entries of all others in the journal of the host.
+
+    LOOK() -> (how many entries the index of the journal has, a text that changes with them). READ(unpack, keep, problems) yields its
+    containerlogs.LogRecords, oldest first: UNPACK as archive.compress.unpack_frames() is it, KEEP(bytes) gets each entry in the export format
+    of journalctl, and to PROBLEMS is added at the end what is missing or doubtful."""
+    look: Callable[[], Tuple[int, str]]
+    read: Callable[[Unpack, Optional[Callable[[bytes], Any]], List[Problem]], Iterator[LogRecord]]
+
+
 class Log(NamedTuple):
     """A container's log files, oldest first; None/empty where the driver keeps nothing under the data root."""
     driver: str
@@ -107,6 +121,12 @@ class Log(NamedTuple):
     bytes: int
     max_size: Optional[str]
     form: str = 'json'                  # how its files are written: json | local | cri (see formats.containerlogs)
+    journal: Optional[Journal] = None   # instead of files
+
+    @property
+    def there(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self.files) or self.journal is not None
 
 
 class Pod(NamedTuple):

@@ -328,6 +328,8 @@ def _endpoint(definition: Definition, name: str, recorded: 'Endpoint') -> Dict[s
         endpoint['DriverOpts'] = dict(recorded.driver_options)
     if recorded.mac_address:
         endpoint['MacAddress'] = recorded.mac_address
+    if recorded.gw_priority:
+        endpoint['GwPriority'] = recorded.gw_priority
     return endpoint
 
 

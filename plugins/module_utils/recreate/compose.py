@@ -21,7 +21,7 @@ from .naming import (
     split_bind,
     volumes,
 )
-from .run import decimal, device_text, duration, published, restart_text, security_options
+from .run import cdi_devices, decimal, device_text, duration, published, restart_text, security_options
 from .shell import comment, words
 
 if TYPE_CHECKING:
@@ -298,7 +298,14 @@ class _Document(object):
                 entry['aliases'] = aliases
             if name == mode and len(endpoints) > 1:
                 entry['priority'] = 100
-            self._mac(endpoint, service)
+            if endpoint.get('DriverOpts'):
+                entry['driver_opts'] = dict((key, as_str(value)) for key, value in sorted(as_dict(endpoint['DriverOpts']).items()))
+            if as_int(endpoint.get('GwPriority')):
+                entry['gw_priority'] = endpoint['GwPriority']
+            if name == mode:
+                self._mac(endpoint, service)
+            elif as_str(endpoint.get('MacAddress')):
+                entry['mac_address'] = endpoint['MacAddress']
             linked.extend(strings(endpoint.get('Links')))
             joined[self._network(name, infos[name])] = entry or None
         service['networks'] = joined
@@ -335,8 +342,14 @@ class _Document(object):
                 entry[flag] = True
         pools = [dict((field, as_str(item[field])) for field in ('subnet', 'gateway', 'ip_range')
                       if as_str(item.get(field))) for item in map(as_dict, as_list(info.get('ipam')))]
-        if any(pools):
-            entry['ipam'] = {'config': pools}
+        for pool, item in zip(pools, as_list(info.get('ipam'))):
+            if as_dict(item).get('reserved'):
+                pool['aux_addresses'] = item['reserved']
+        ipam = {'driver': info.get('ipam_driver'), 'config': pools if any(pools) else None, 'options': info.get('ipam_options')}
+        if any(ipam.values()):
+            entry['ipam'] = dict((key, value) for key, value in ipam.items() if value)
+        if info.get('disable_ipv4') is True:
+            entry['enable_ipv4'] = False
         kept = own_labels(labels)
         if kept:
             entry['labels'] = kept
@@ -410,8 +423,9 @@ def _host_keys(host: Dict[str, Any], service: Dict[str, Any], folder: str) -> No
             service[target] = value
     if as_int(host.get('NanoCpus')):
         service['cpus'] = float(decimal(host['NanoCpus']))
-    if host.get('Devices'):
-        service['devices'] = [device_text(item) for item in as_list(host['Devices'])]
+    devices = [device_text(item) for item in as_list(host.get('Devices'))] + cdi_devices(host)
+    if devices:
+        service['devices'] = devices
     if host.get('Ulimits'):
         service['ulimits'] = dict(
             (as_str(item.get('Name')), {'soft': as_int(item.get('Soft')) or 0, 'hard': as_int(item.get('Hard')) or 0})
@@ -446,7 +460,8 @@ def _host_keys(host: Dict[str, Any], service: Dict[str, Any], folder: str) -> No
             blkio[target] = rates
     if blkio:
         service['blkio_config'] = blkio
-    requests = [_device_request(as_dict(item)) for item in as_list(host.get('DeviceRequests'))]
+    requests = [_device_request(as_dict(item)) for item in as_list(host.get('DeviceRequests'))
+                if as_str(as_dict(item).get('Driver')) != 'cdi']
     if requests:
         service['deploy'] = {'resources': {'reservations': {'devices': requests}}}
 

@@ -1,4 +1,5 @@
 """Names in a definition as they are used when its container is made again: networks, volumes, other containers, the compose project."""
+import re
 from typing import Any, Dict, List, Tuple
 
 from ..records.definition import SHARES, Definition, VolumeSettings
@@ -8,6 +9,7 @@ SERVICE_LABEL = 'com.docker.compose.service'
 VOLUME_LABEL = 'com.docker.compose.volume'
 DEPENDS_LABEL = 'com.docker.compose.depends_on'
 COMPOSE_PREFIX = 'com.docker.compose.'
+ID = re.compile(r'[0-9a-f]{1,64}\Z')
 
 
 def network_mode(definition: Definition) -> str:
@@ -16,7 +18,17 @@ def network_mode(definition: Definition) -> str:
         named = [name for name in definition.networks if name not in ('host', 'none')]
         # the record of the settings is lost: the networks that the container was in say it
         return named[0] if named and definition.lost_settings else 'bridge'
-    return peer_mode(definition, definition.network_mode)
+    return _by_id(definition, definition.network_mode) or peer_mode(definition, definition.network_mode)
+
+
+def _by_id(definition: Definition, mode: str) -> str:
+    """Name of the network that MODE means by its ID or the beginning of one, which is what engines record if it was asked for so. '' for none."""
+    if mode in definition.networks or not ID.match(mode):
+        return ''
+    idents = dict((name, settings.ident) for name, settings in definition.network_settings.items() if name in definition.networks)
+    idents.update((name, endpoint.network_id) for name, endpoint in definition.networks.items() if endpoint.network_id)
+    found = [name for name, ident in idents.items() if ident.startswith(mode)]
+    return found[0] if len(found) == 1 else list(definition.networks)[0] if len(definition.networks) == 1 else ''
 
 
 def peer_mode(definition: Definition, mode: str) -> str:

@@ -30,12 +30,16 @@ RATES = (('BlkioWeightDevice', '--blkio-weight-device', 'Weight'),
          ('BlkioDeviceReadBps', '--device-read-bps', 'Rate'), ('BlkioDeviceWriteBps', '--device-write-bps', 'Rate'),
          ('BlkioDeviceReadIOps', '--device-read-iops', 'Rate'), ('BlkioDeviceWriteIOps', '--device-write-iops', 'Rate'))
 
+# flag of docker run -> field of its --network
+LONG = {'--ip': 'ip', '--ip6': 'ip6', '--link-local-ip': 'link-local-ip', '--network-alias': 'alias', '--mac-address': 'mac-address', '--link': 'link'}
+
 
 def run_sh(definition: 'Definition') -> str:
     """Text of run.sh: makes missing networks and volumes, then the container; --no-start needs editing `run -d`."""
     body = create_body(definition)
     networks = list(as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig')))
-    later = networks[1:]
+    # `docker network connect` cannot give an address of hardware: such a network goes into the command that creates the container
+    later = [name for name in networks[1:] if not as_str(body['NetworkingConfig']['EndpointsConfig'][name].get('MacAddress'))]
     lines = ['#!/bin/sh', comment('Runs the container %s again, from its recorded configuration.' % definition.name),
              '# Load the image first (docker load -i ../image.tar) and fill the volumes (see ../README.txt).']
     if definition.image_recorded:
@@ -96,6 +100,7 @@ def options(definition: 'Definition', body: Dict[str, Any]) -> List[List[str]]:
     for item in map(as_dict, as_list(host.get('Ulimits'))):
         found.append(['--ulimit', '%s=%s:%s' % (item.get('Name'), item.get('Soft'), item.get('Hard'))])
     found.extend(['--device', device_text(item)] for item in as_list(host.get('Devices')))
+    found.extend(['--device', name] for name in cdi_devices(host))
     for key, flag, field in RATES:
         found.extend([flag, '%s:%s' % (as_dict(item).get('Path'), as_dict(item).get(field))]
                      for item in as_list(host.get(key)))
@@ -161,13 +166,30 @@ def _network_options(body: Dict[str, Any], host: Dict[str, Any]) -> List[List[st
     found = []
     mode = as_str(host.get('NetworkMode'))
     if mode:
-        found.append(['--network', mode])
+        more = _only_long(as_dict(endpoints.get(mode)))
+        found.append(['--network', csv(['name=' + mode] + more) if more else mode])
     for name in list(endpoints)[:1]:
         words_ = connect_flags(endpoints[name], first=True)
         found.extend([words_[index], words_[index + 1]] for index in range(0, len(words_), 2))
+    for name in list(endpoints)[1:]:
+        if as_str(endpoints[name].get('MacAddress')):
+            words_ = connect_flags(endpoints[name], first=True)
+            found.append(['--network', csv(['name=' + name] + ['%s=%s' % (LONG[flag], value) for flag, value in zip(words_[::2], words_[1::2])]
+                                           + _only_long(endpoints[name]))])
     if not any(as_dict(endpoint).get('Links') for endpoint in endpoints.values()):
         found.extend(['--link', link] for link in strings(host.get('Links')))
     return found
+
+
+def _only_long(endpoint: Dict[str, Any]) -> List[str]:
+    """What `docker run` takes of a network only in the long form of --network."""
+    found = ['driver-opt=%s=%s' % (key, as_str(value)) for key, value in sorted(as_dict(endpoint.get('DriverOpts')).items())]
+    return found + (['gw-priority=%d' % endpoint['GwPriority']] if as_int(endpoint.get('GwPriority')) else [])
+
+
+def csv(fields: List[str]) -> str:
+    """Fields of --mount and --network: comma separated, in quotes where needed."""
+    return ','.join('"%s"' % field.replace('"', '""') if re.search('[,"\n]', field) else field for field in fields)
 
 
 def connect_flags(endpoint: Dict[str, Any], first: bool = False) -> List[str]:
@@ -188,6 +210,8 @@ def connect_flags(endpoint: Dict[str, Any], first: bool = False) -> List[str]:
     if not first:
         for key, value in sorted(as_dict(endpoint.get('DriverOpts')).items()):
             found.extend(['--driver-opt', '%s=%s' % (key, as_str(value))])
+        if as_int(endpoint.get('GwPriority')):
+            found.extend(['--gw-priority', str(endpoint['GwPriority'])])
     return found
 
 
@@ -200,10 +224,16 @@ def network_flags(info: Dict[str, Any]) -> List[str]:
         for key, flag in (('subnet', '--subnet'), ('gateway', '--gateway'), ('ip_range', '--ip-range')):
             if as_str(item.get(key)):
                 found.extend([flag, item[key]])
+        for name, address in sorted(as_dict(item.get('reserved')).items()):
+            found.extend(['--aux-address', '%s=%s' % (name, as_str(address))])
+    if as_str(info.get('ipam_driver')):
+        found.extend(['--ipam-driver', info['ipam_driver']])
+    if info.get('disable_ipv4') is True:
+        found.append('--ipv4=false')
     for key, flag in (('internal', '--internal'), ('attachable', '--attachable'), ('enable_ipv6', '--ipv6')):
         if info.get(key) is True:
             found.append(flag)
-    for key, flag in (('options', '--opt'), ('labels', '--label')):
+    for key, flag in (('options', '--opt'), ('labels', '--label'), ('ipam_options', '--ipam-opt')):
         for name, value in sorted(as_dict(info.get(key)).items()):
             found.extend([flag, '%s=%s' % (name, as_str(value))])
     return found
@@ -255,7 +285,7 @@ def mount_flag(mount: Dict[str, Any]) -> str:
         fields.append('tmpfs-mode=%o' % tmpfs['Mode'])
     if kind == 'image' and as_str(as_dict(mount.get('ImageOptions')).get('Subpath')):
         fields.append('image-subpath=' + mount['ImageOptions']['Subpath'])
-    return ','.join('"%s"' % field.replace('"', '""') if re.search('[,"\n]', field) else field for field in fields)
+    return csv(fields)
 
 
 def recursion(bind: Dict[str, Any]) -> str:
@@ -274,6 +304,12 @@ def device_text(device: Dict[str, str]) -> str:
     if rights not in ('', 'rwm'):
         return '%s:%s:%s' % (host, inside or host, rights)
     return host if inside in ('', host) else '%s:%s' % (host, inside)
+
+
+def cdi_devices(host: Dict[str, Any]) -> List[str]:
+    """Names of devices that the Container Device Interface hands out, vendor.com/class=name: --device takes them as it takes paths."""
+    return [name for item in map(as_dict, as_list(host.get('DeviceRequests'))) if as_str(item.get('Driver')) == 'cdi'
+            for name in strings(item.get('DeviceIDs'))]
 
 
 def gpu_flag(request: Dict[str, Any]) -> Optional[str]:

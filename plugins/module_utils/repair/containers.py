@@ -3,6 +3,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
+from ..formats import wording
 from . import known, records, steps
 from .plan import Plan
 
@@ -59,7 +60,7 @@ def _config(this: Plan, ident: bytes, others: List[Dict[str, Any]], images: Dict
     if evidence is not None:
         sources = [word for word, there in (('runtime spec', evidence.spec), ('hostconfig.json', evidence.hostconfig),
                                             ('image config', evidence.image_config)) if there]
-        missing = [place for place in evidence.image_config.get('Volumes') or () if not spec_tells(evidence) and
+        missing = [place for place in records.dict_of(evidence.image_config, 'Volumes') if not spec_tells(evidence) and
                    place not in records.mount_points(evidence)]
         why = 'from ' + ', '.join(sources)
         if missing:                     # without its volume a database would begin anew, beside its data
@@ -95,11 +96,11 @@ def _evidence(this: Plan, ident: bytes, driver: bytes, others: List[Dict[str, An
         this.leave('CONTAINER_CONFIG', path, 'its writable layer is not known', 'Rescue orphan layers and volumes of this host.')
         return None
     fitting = sorted(one for one, chain in images.top.items() if chain == record.parent and chain)
-    used = {one.get('Image'): records.dict_of(one, 'Config').get('Image') for one in others}
+    used = {records.text_of(one, 'Image'): records.text_of(records.dict_of(one, 'Config'), 'Image') for one in others}
     # images of steps of a build have the layers of what was built, but neither a name nor a container
     named = [one for one in fitting if one in used or _tag(view, driver, one)] or fitting
     if len(named) != 1:
-        this.leave('CONTAINER_CONFIG', path, '%d images have the layers of this container' % len(fitting),
+        this.leave('CONTAINER_CONFIG', path, '%s have the layers of this container' % wording.number(len(fitting), 'image'),
                    'Rescue the container; docker_data_restore asks for the image.')
         return None
     hostconfig = view.json(known.hostconfig_path(ident))
@@ -149,9 +150,9 @@ def _network_ids(others: List[Dict[str, Any]]) -> Dict[str, str]:
 def _anonymous(this: Plan, made: records.Evidence, others: List[Dict[str, Any]], driver: bytes, mount_id: bytes) -> Dict[str, str]:
     """{place: volume} for volumes that the image declares: the only unclaimed one that was made within 5 s of the layer."""
     there = records.mount_points(made)
-    claimed = {point.get('Name') for one in others for point in records.dict_of(one, 'MountPoints').values() if isinstance(point, dict)}
-    claimed |= {point.get('Name') for point in there.values()}
-    places = [] if spec_tells(made) else [place for place in made.image_config.get('Volumes') or () if place not in there]
+    claimed = {records.text_of(point, 'Name') for one in others for point in records.dict_of(one, 'MountPoints').values()}
+    claimed |= {records.text_of(point, 'Name') for point in there.values()}
+    places = [] if spec_tells(made) else [place for place in records.dict_of(made.image_config, 'Volumes') if place not in there]
     st = this.view.stat(driver + b'/' + mount_id + b'/link')
     near: List[Any] = []
     for name in this.view.names(b'volumes'):
@@ -183,7 +184,7 @@ def _names(this: Plan) -> None:
     for ident in known.containers(this.view):
         config = known.config(this.view, ident)
         if config is not None and isinstance(config.get('Name'), str):
-            weight = ((config.get('Driver'), ident) in layers, bool(records.dict_of(config, 'State').get('Running')),
+            weight = ((records.text_of(config, 'Driver'), ident) in layers, bool(records.dict_of(config, 'State').get('Running')),
                       str(config.get('Created', '')))
             by_name.setdefault(config['Name'], []).append((weight, ident, config))
     for name, holders in sorted(by_name.items()):

@@ -34,7 +34,7 @@ def save(view: View, journal: Journal) -> bytes:
         os.rename(part, name, src_dir_fd=journal.fd, dst_dir_fd=journal.fd)
         os.fsync(journal.fd)
     except OSError as exc:
-        raise LifeboatError('the records cannot be copied to the journal (%s); nothing was done. Name a journal_dir with room' % exc.strerror or exc)
+        raise LifeboatError('the records cannot be copied to the journal (%s); nothing was done. Name a journal_dir with room' % (exc.strerror or exc))
     return name
 
 

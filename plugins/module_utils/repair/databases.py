@@ -3,7 +3,7 @@ import json
 import re
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from ..formats import boltcheck, boltwrite, jsonish
+from ..formats import boltcheck, boltwrite, jsonish, wording
 from . import known, records, steps
 from .plan import Plan
 from .view import FILE, MAX_DB
@@ -88,8 +88,8 @@ def _volumes(this: Plan) -> None:
     entries = {name: saved.get(name) or _volume(this, name, labels.get(name)) for name in names}
     size, order = boltcheck.geometry(raw)
     tree = boltwrite.Tree({b'volumes': boltwrite.Tree(entries)})
-    this.write('VOLUMES_DB', VOLUMES, boltwrite.encode(tree, size, order), '%d of %d records out of the old file, the others from the folders' % (
-        len(saved), len(names)), steps.REBUILT)
+    this.write('VOLUMES_DB', VOLUMES, boltwrite.encode(tree, size, order), '%d of %s out of the old file, the others from the folders' % (
+        len(saved), wording.number(len(names), 'record')), steps.REBUILT)
 
 
 def _volume_records(raw: bytes) -> Iterator[Tuple[bytes, bytes]]:
@@ -142,7 +142,7 @@ def _networks(this: Plan) -> None:
     if count:
         size, order = boltcheck.geometry(raw)
         tree = boltwrite.Tree({b'libnetwork': boltwrite.Tree(found)})
-        why = '%d networks out of the pages of the old file; one that was removed may be among them' % count
+        why = '%s out of the pages of the old file; one that was removed may be among them' % wording.number(count, 'network')
         this.write('NETWORK_DB', NETWORKS, boltwrite.encode(tree, size, order), why, steps.REBUILT, 0o644)
     else:
         names = _user_networks(this) or 'no container names one'
@@ -183,7 +183,13 @@ def _buildkit(this: Plan) -> None:
             if _is_unusable(this, b'buildkit/' + name, False):
                 bad.append(name.decode('ascii', 'backslashreplace'))
     if bad:
-        this.aside('BUILDKIT_CACHE', b'buildkit', '%s cannot be opened; it is only the build cache' % ', '.join(sorted(bad)), steps.CERTAIN)
+        why = '%s cannot be opened; it is only the build cache' % ', '.join(sorted(bad))
+        if this.can_be_moved(b'buildkit'):
+            this.aside('BUILDKIT_CACHE', b'buildkit', why, steps.CERTAIN)
+        else:                           # the data root is often a disk of its own: all databases, since each tells of the others
+            for name in this.view.names(b'buildkit'):
+                if name.endswith(b'.db'):
+                    this.aside('BUILDKIT_CACHE', b'buildkit/' + name, why, steps.CERTAIN)
 
 
 def _containerd(this: Plan) -> None:

@@ -59,7 +59,7 @@ def _state(this: Plan, ident: bytes, layers: Set[Tuple[str, bytes]], root: Any) 
     state = value.get('State') if value is not None else None
     if value is None or not isinstance(state, dict) or not (state.get('Dead') or state.get('RemovalInProgress')):
         return
-    if (value.get('Driver'), ident) in layers or _has_snapshot(root, ident):
+    if (records.text_of(value, 'Driver'), ident) in layers or _has_snapshot(root, ident):
         changed = dict(value, State=dict(state, Dead=False, RemovalInProgress=False))
         this.write('GUARD_DEAD', known.config_path(ident), records.dump(changed), 'its writable layer is there', steps.CERTAIN)
     else:

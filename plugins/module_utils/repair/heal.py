@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ..archive import tarread, unpack
-from ..formats import tarsplit
+from ..formats import tarsplit, wording
 from ..images import layerdata, loadfile
 from . import donors, steps, whole
 from .plan import Plan
@@ -73,12 +73,14 @@ def _layer(this: Plan, root: 'DataRoot', layer: 'ImageLayer', below: 'Tuple[Imag
                    'If the plan makes them anew (LAYER_TAR_SPLIT), run the repair again afterwards. Else pull the image again by its digest.')
         return 0
     if look.unreadable:
-        this.leave('LAYER_FILE', _path(folder, look.unreadable[0]), '%d files of this layer cannot be read from the disk' % len(look.unreadable),
+        this.leave('LAYER_FILE', _path(folder, look.unreadable[0]), '%s of this layer cannot be read from the disk' % (
+            wording.number(len(look.unreadable), 'file')),
                    'Copy the disk first (ddrescue), and repair the copy.')
     if not look.damaged and not look.gone:
         return 0
     if not inside or root.idmap:
-        this.leave('LAYER_FILE', layer.path, '%d files of this layer are damaged, and it lies outside of the root or in a user namespace' % len(look.damaged),
+        this.leave('LAYER_FILE', layer.path, 'This layer has %s, and it lies outside of the root or in a user namespace' % (
+            wording.number(len(look.damaged), 'damaged file')),
                    'Pull the image again by its digest.')
         return 0
     size = sum(one.file.size for one in look.damaged.values())
@@ -89,8 +91,9 @@ def _layer(this: Plan, root: 'DataRoot', layer: 'ImageLayer', below: 'Tuple[Imag
         this.leave('LAYER_FILE', _path(folder, name), 'it is gone, or is something else than in the image, and no donor has layer %s whole' % layer.diff_id,
                    'Name another donor, or pull the image again by its digest.')
     if size > room:
-        this.leave('LAYER_FILE', folder, '%d files of this layer are damaged, %d bytes, more than one run heals one by one, and no donor has layer %s '
-                   'whole' % (len(look.damaged), size, layer.diff_id), 'Name another donor, or pull the image again by its digest.')
+        this.leave('LAYER_FILE', folder, 'This layer has %s, %s, more than one run heals one by one, and no donor has layer %s '
+                   'whole' % (wording.number(len(look.damaged), 'damaged file'), wording.number(size, 'byte'), layer.diff_id),
+                   'Name another donor, or pull the image again by its digest.')
         return 0
     _one_by_one(this, folder, layer, below, given, look)
     return size
@@ -99,7 +102,7 @@ def _layer(this: Plan, root: 'DataRoot', layer: 'ImageLayer', below: 'Tuple[Imag
 def _why_whole(this: Plan, folder: bytes, look: Look, large: bool) -> str:
     """Why the files of a layer cannot be healed one by one; '' if they can."""
     if look.gone:
-        return '%d folders, links and empty files of it are gone or damaged, too' % len(look.gone)
+        return '%s, links and empty files of it are gone or damaged, too' % wording.number(len(look.gone), 'folder')
     if large:
         return 'what is damaged is too much to be healed one by one'
     hard = sum(name in look.linked or _names_of(this, _path(folder, name)) > 1 for name in look.damaged)

@@ -29,7 +29,7 @@ def hidden(root: 'DataRoot', view: View) -> List[Hidden]:
     by_driver: Dict[bytes, int] = {}
     for ident in known.containers(view):
         config = known.config(view, ident)
-        name = os.fsencode(config['Driver']) if config is not None and isinstance(config.get('Driver'), str) else b''
+        name = wording.raw(config['Driver']) if config is not None and isinstance(config.get('Driver'), str) else b''
         if name:
             by_driver[name] = by_driver.get(name, 0) + 1
     settings = _settings(root)
@@ -56,7 +56,7 @@ def _active(settings: Dict[str, Any], by_driver: Dict[bytes, int]) -> Tuple[byte
         return b'overlayfs', 'containerd-snapshotter is on'
     named = metadata.text_of(settings, 'storage-driver')
     if named:
-        return os.fsencode(named), 'storage-driver is %s' % wording.text(named)
+        return wording.raw(named), 'storage-driver is %s' % wording.text(named)
     if snapshotter is False:
         by_driver = {name: count for name, count in by_driver.items() if name not in CONTAINERD_STORE}
         if not by_driver:
@@ -75,7 +75,7 @@ def _other_root(root: 'DataRoot') -> List[Hidden]:
         return []
     base = root.candidate.base or root.path
     try:
-        if root.host.resolve(os.fsencode(named)) == base:
+        if root.host.resolve(wording.raw(named)) == base:
             return []
     except (OSError, ValueError):
         pass                            # it is not there: dockerd makes an empty one

@@ -59,11 +59,15 @@ class Journal(object):
         return ('%d-%s-%d' % (self.run, kind, number)).encode('ascii')
 
     def add(self, entry: Dict[str, Any]) -> None:
-        """Append a line; it is on the disk when this returns."""
+        """Append a line; it is on the disk when this returns. LifeboatError if it cannot be written: then its step must not be done."""
         raw = json.dumps(entry, sort_keys=True, separators=(',', ':')).encode('ascii') + b'\n'
-        while raw:
-            raw = raw[os.write(self.file, raw):]
-        os.fsync(self.file)
+        try:
+            while raw:
+                raw = raw[os.write(self.file, raw):]
+            os.fsync(self.file)
+        except OSError as exc:
+            raise LifeboatError('the journal in %s cannot be written (%s). What was done before is in it; make room, and use state: reverted' % (
+                wording.show(self.path), exc.strerror or exc))
         if 'n' in entry:
             self.entries.append(entry)
 
@@ -94,8 +98,12 @@ class Journal(object):
 
     def retire(self) -> None:
         """All steps are undone: keep the lines under another name, so that the next run begins anew."""
-        os.rename(NAME, b'%d-reverted.jsonl' % self.run, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        os.fsync(self.fd)
+        try:
+            os.rename(NAME, b'%d-reverted.jsonl' % self.run, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+            os.fsync(self.fd)
+        except OSError as exc:
+            raise LifeboatError('all steps are undone, but %s/%s cannot get another name (%s). Move it away before the next repair' % (
+                wording.show(self.path), NAME.decode(), exc.strerror or exc))
 
     def _open(self) -> int:
         try:

@@ -3,6 +3,7 @@ import re
 import stat
 from typing import Dict, List, Match, Set
 
+from ..formats import wording
 from . import known, steps
 from .plan import Plan
 
@@ -72,7 +73,7 @@ def _layer(this: Plan, folder: bytes, chain: str, driver: known.Driver, records:
     code = 'LAYER_RECORD' if record is None else ''
     record = record or known.Layer(b'', '', '', '')
     if record.cache_id not in driver.ids:
-        found = _cache_id(this, path, chain, proven, driver, cache, places)
+        found = _cache_id(this, path, chain, record.cache_id, driver, cache, places, images)
         why = 'it lies there in the lower files above' if places.get(chain) else 'the only folder directly on its parent that nothing claims'
         if not found or not this.write(code or 'LAYER_CACHE_ID', path + b'/cache-id', found, why, steps.CERTAIN if places.get(chain) else steps.LIKELY,
                                        0o644):
@@ -89,17 +90,17 @@ def _layer(this: Plan, folder: bytes, chain: str, driver: known.Driver, records:
         this.write(code or 'LAYER_SIZE', path + b'/size', b'%d' % size, 'sum of all in its folder that is no folder', steps.CERTAIN, 0o644)
 
 
-def _cache_id(this: Plan, path: bytes, chain: str, proven: known.Chain, driver: known.Driver, cache: Dict[str, bytes],
-              places: Dict[str, Set[bytes]]) -> bytes:
-    """The folder of a layer, b'' if that is not decided."""
+def _cache_id(this: Plan, path: bytes, chain: str, recorded: bytes, driver: known.Driver, cache: Dict[str, bytes],
+              places: Dict[str, Set[bytes]], images: known.Images) -> bytes:
+    """The folder of a layer, b'' if that is not decided. RECORDED: a folder that it had and that is gone; then no other one is guessed."""
     said = {one for one in places.get(chain, ()) if known.has_content(this.view, driver.name, one)}
-    if not places.get(chain):
-        said = set(_alone_on(this, proven, driver, cache))
+    if not places.get(chain) and not recorded:
+        said = set(_alone_on(this, images.chains[chain], driver, cache))
     taken = {one for other, one in cache.items() if other != chain}
     said -= taken
     if len(said) == 1:
         return said.pop()
-    this.leave('LAYER_CACHE_ID', path + b'/cache-id', '%d folders fit' % len(said) if said else 'no folder of this layer is left',
+    this.leave('LAYER_CACHE_ID', path + b'/cache-id', wording.number_is(len(said), 'folder', 'fit') if said else 'no folder of this layer is left',
                'Pull the image again by its digest on a healthy host and copy the layer from there.')
     return b''
 

@@ -2,8 +2,10 @@
 import re
 from typing import Any, Dict, List
 
+from ..formats import wording
 from . import known, steps
 from .plan import Plan
+from .records import dict_of, text_of
 
 CODES = {
     'MOUNT_ID': steps.Code('The record of a container\'s writable layer is gone or empty; dockerd hides the container.',
@@ -38,7 +40,7 @@ def plan(this: Plan, name: bytes, images: known.Images, specs: Dict[bytes, dict]
 def _mount_id(this: Plan, folder: bytes, ident: bytes, record: known.Mount, driver: known.Driver, found: Dict[bytes, known.Mount],
               images: known.Images, specs: Dict[Any, Any], guess: bool) -> bytes:
     """The id that mount-id will have, b'' if it is not written."""
-    merged = _MERGED.search(str((specs.get(ident) or {}).get('root', {}).get('path', '')))
+    merged = _MERGED.search(str(dict_of(specs.get(ident), 'root').get('path', '')))
     by_spec = merged.group(1).encode() if merged else b''
     by_init = record.init_id[:-5] if record.init_id.endswith(b'-init') else b''
     sources = [(one, why) for one, why in ((by_spec, 'the runtime spec'), (by_init, 'init-id')) if one in driver.ids]
@@ -51,9 +53,12 @@ def _mount_id(this: Plan, folder: bytes, ident: bytes, record: known.Mount, driv
         return sources[0][0] if done else b''
     if not guess or ident not in known.containers(this.view):
         return b''
+    if record.mount_id:                 # what else would fit belongs to another container, or to none any more
+        this.leave('MOUNT_ID', path, 'the writable layer that it names is gone', 'What the container wrote is lost; its volumes can be rescued.')
+        return b''
     fitting = _fitting(this, ident, record, driver, found, images)
     if len(fitting) != 1:
-        this.leave('MOUNT_ID', path, '%d writable layers fit' % len(fitting),
+        this.leave('MOUNT_ID', path, wording.number_is(len(fitting), 'writable layer', 'fit'),
                    'docker_layer_facts lists orphan layers; write the right one into mount-id.')
         return b''
     done = this.write('MOUNT_ID', path, fitting[0], 'the only writable layer that no container claims and that lies on this image',
@@ -66,7 +71,7 @@ def _fitting(this: Plan, ident: bytes, record: known.Mount, driver: known.Driver
     """Writable layers that no record claims and whose lower says the image of this container."""
     claimed = {one.mount_id for one in found.values()}
     config = known.config(this.view, ident) or {}
-    chain = record.parent or images.top.get(config.get('Image') or '', '')
+    chain = record.parent or images.top.get(text_of(config, 'Image'), '')
     layer = known.layers(this.view, driver.name).get(chain)
     if layer is None or not layer.cache_id:
         return []
@@ -77,7 +82,7 @@ def _fitting(this: Plan, ident: bytes, record: known.Mount, driver: known.Driver
 def _parent(this: Plan, folder: bytes, ident: bytes, record: known.Mount, driver: known.Driver, images: known.Images) -> None:
     path = folder + b'/parent'
     config = known.config(this.view, ident) or {}
-    by_image = images.top.get(config.get('Image') or '', '')
+    by_image = images.top.get(text_of(config, 'Image'), '')
     below = driver.below(record.mount_id)[1:]
     records = known.layers(this.view, driver.name)
     by_lower: List[str] = _by_cache(below[0], records) if below else []

@@ -37,8 +37,8 @@ def container(known: Evidence) -> Dict[str, Any]:
     """config.v2.json. Lost for good: labels given at run, and the name, unless it is given."""
     process = dict_of(known.spec, 'process')
     image = known.image_config
-    entrypoint = image.get('Entrypoint') or []
-    argv = texts(process.get('args')) or texts(entrypoint) + texts(image.get('Cmd')) or ['sh']
+    entrypoint = texts(image.get('Entrypoint'))
+    argv = texts(process.get('args')) or entrypoint + texts(image.get('Cmd')) or ['sh']
     command = argv[len(entrypoint):] if entrypoint and argv[:len(entrypoint)] == entrypoint else argv
     place = '%s/containers/%s' % (known.root, known.ident)
     log_type = dict_of(known.hostconfig or {}, 'LogConfig').get('Type') or 'json-file'
@@ -50,7 +50,7 @@ def container(known: Evidence) -> Dict[str, Any]:
             'AttachStdout': False, 'AttachStderr': False, 'ExposedPorts': image.get('ExposedPorts'), 'Tty': bool(process.get('terminal')),
             'OpenStdin': False, 'StdinOnce': False, 'Env': _environment(process, image), 'Cmd': command, 'Healthcheck': image.get('Healthcheck'),
             'Image': known.reference or known.image_id, 'Volumes': image.get('Volumes'),
-            'WorkingDir': process.get('cwd') or image.get('WorkingDir') or '', 'Entrypoint': image.get('Entrypoint'), 'OnBuild': None,
+            'WorkingDir': text_of(process, 'cwd') or text_of(image, 'WorkingDir'), 'Entrypoint': image.get('Entrypoint'), 'OnBuild': None,
             'Labels': image.get('Labels') or {}, 'StopSignal': image.get('StopSignal') or ''},
         'Image': known.image_id,
         'NetworkSettings': {'Bridge': '', 'SandboxID': '', 'HairpinMode': False, 'LinkLocalIPv6Address': '', 'LinkLocalIPv6PrefixLen': 0,
@@ -77,7 +77,7 @@ def _environment(process: Dict[str, Any], image: Dict[str, Any]) -> List[str]:
 
 
 def _networks(known: Evidence) -> Dict[str, Dict[str, Any]]:
-    mode = (known.hostconfig or {}).get('NetworkMode') or ('none' if known.hostconfig is None else 'default')
+    mode = text_of(known.hostconfig, 'NetworkMode') or ('none' if known.hostconfig is None else 'default')
     if mode.startswith('container:'):
         return {}
     name = 'bridge' if mode == 'default' else mode
@@ -94,10 +94,10 @@ def mount_points(known: Evidence) -> Dict[str, Dict[str, Any]]:
         parts = bind.split(':')
         if len(parts) > 1:
             _point(found, known.root, parts[0], parts[1], 'ro' not in (parts[2].split(',') if len(parts) > 2 else ()), parts[2] if len(parts) > 2 else '')
-    for mount in host.get('Mounts') or ():
+    for mount in list_of(host, 'Mounts'):
         if isinstance(mount, dict) and mount.get('Source') and mount.get('Target') and mount.get('Type') in ('volume', 'bind'):
             _point(found, known.root, str(mount['Source']), str(mount['Target']), not mount.get('ReadOnly'), '', mount)
-    for mount in known.spec.get('mounts') or ():
+    for mount in list_of(known.spec, 'mounts'):
         if isinstance(mount, dict) and isinstance(mount.get('source'), str) and isinstance(mount.get('destination'), str):
             _of_spec(found, known, mount)
     for place, name in known.anonymous.items():
@@ -157,8 +157,8 @@ def _binds(config: Dict[str, Any]) -> List[str]:
     for place, point in sorted(dict_of(config, 'MountPoints').items()):
         if not isinstance(point, dict) or point.get('Type') not in ('', 'bind', 'volume'):
             continue
-        named = point.get('Name') if dict_of(point, 'Spec').get('Source') else None
-        source = point.get('Source') if point.get('Type') == 'bind' else named
+        named = text_of(point, 'Name') if dict_of(point, 'Spec').get('Source') else ''
+        source = text_of(point, 'Source') if point.get('Type') == 'bind' else named
         if source:
             found.append('%s:%s%s' % (source, place, '' if point.get('RW') is not False else ':ro'))
     return found
@@ -172,6 +172,18 @@ def dict_of(value: Any, key: str) -> Dict[str, Any]:
     """VALUE[KEY] if it is a dictionary, else an empty one."""
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def text_of(value: Any, key: str) -> str:
+    """VALUE[KEY] if that is text, else ''. A damaged record may have anything there, and not all of it can be a key or be compared."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ''
+
+
+def list_of(value: Any, key: str) -> List[Any]:
+    """VALUE[KEY] if it is a list, else an empty one."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def texts(value: Any) -> List[str]:

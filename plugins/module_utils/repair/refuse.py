@@ -51,7 +51,7 @@ def _in_use(root: 'DataRoot') -> List[Refusal]:
         evidence.append('%d of its containers run' % len(running))
     mounted = _mounted(root)
     if mounted:
-        evidence.append('%d file systems of its containers are mounted' % mounted)
+        evidence.append('its containers have %s mounted' % wording.number(mounted, 'file system'))
     mount = fsinfo.mount_of(root.path, fsinfo.mounts())
     if mount is not None and (mount.fstype in fsinfo.SHARED or mount.fstype.startswith('fuse.')):
         evidence.append('it lies on %s, which another machine may use' % wording.show(mount.fstype))

@@ -43,22 +43,27 @@ def _undo_from(top: Tops, journal: Journal, first: int) -> List[Conflict]:
     finish(top, journal)
     conflicts = []
     for entry in reversed(journal.entries[first:]):
-        if entry.get('undone'):
-            continue
-        path = objects.raw_of(entry['path'])
-        try:
-            folder, name = place(top, path)
-        except (FileNotFoundError, NotADirectoryError):
-            if entry['before'] != objects.NONE:     # else it is as it was before: not there
-                conflicts.append(Conflict(entry['code'], path, 'the folder that held it is gone'))
-            continue
-        try:
-            why = _undo(top, folder, name, entry, journal)
-        finally:
-            release(folder)
-        if why:
-            conflicts.append(Conflict(entry['code'], path, why))
+        if not entry.get('undone'):
+            try:
+                why = _undo_one(top, entry, journal)
+            except OSError as exc:
+                raise LifeboatError('%s of %s could not be undone (%s); the steps after it are undone. Make room, or mend what is in the way, and '
+                                    'use state: reverted again' % (entry['code'], wording.show(objects.raw_of(entry['path'])), exc.strerror or exc))
+            if why:
+                conflicts.append(Conflict(entry['code'], objects.raw_of(entry['path']), why))
     return conflicts
+
+
+def _undo_one(top: Tops, entry: Dict[str, Any], journal: Journal) -> str:
+    """'' or why the step was not undone. OSError if the disk does not let us."""
+    try:
+        folder, name = place(top, objects.raw_of(entry['path']))
+    except (FileNotFoundError, NotADirectoryError):
+        return 'the folder that held it is gone' if entry['before'] != objects.NONE else ''     # else it is as it was before: not there
+    try:
+        return _undo(top, folder, name, entry, journal)
+    finally:
+        release(folder)
 
 
 def _undo(top: Tops, folder: safeio.Dir, name: bytes, entry: Dict[str, Any], journal: Journal) -> str:

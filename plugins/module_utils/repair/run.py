@@ -261,13 +261,13 @@ def _shown(view: View, path: bytes, step: Optional[steps.Step]) -> str:
 
 def _readable(path: bytes, raw: bytes) -> str:
     if path.endswith(b'.db'):
-        return '(database, %d bytes)\n' % len(raw)
+        return '(database, %s)\n' % wording.number(len(raw), 'byte')
     try:
         value = jsonish.loads(raw)
     except ValueError:
         value = None
     if not isinstance(value, dict):     # half a JSON file may hold half an environment
-        return '(no JSON object, %d bytes)\n' % len(raw) if path.endswith(b'.json') or not _is_text(raw) else wording.show(raw[:2000]) + '\n'
+        return '(no JSON object, %s)\n' % wording.number(len(raw), 'byte') if path.endswith(b'.json') or not _is_text(raw) else wording.show(raw[:2000]) + '\n'
     lines = pretty(value)
     return '\n'.join(lines[:MAX_DIFF]) + '\n'
 

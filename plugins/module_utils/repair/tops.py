@@ -31,6 +31,11 @@ class Tops(object):
         """Descriptor of the data root."""
         return self._top.fd
 
+    @property
+    def is_file_system(self) -> bool:
+        """Whether the data root is where a file system is mounted: then nothing beside it is on the same one."""
+        return os.stat(b'..', dir_fd=self.fd).st_dev != os.fstat(self.fd).st_dev
+
     def descend(self, path: bytes) -> safeio.Dir:
         """Open the folder PATH; no component may be a link. OSError."""
         if not path.startswith(b'/'):

@@ -94,7 +94,7 @@ class Hold(object):
             item.pid, self.name, wording.show(item.text) + ': ' if item.text else '', metadata.describe(item.error)), 'Use become: true.')
             for item in unread[:NAMED]]
         if len(unread) > NAMED:
-            found.append(problem('READ_ERROR', self.name, '%d deleted files that %s has open cannot be read.' % (len(unread), self.name), ''))
+            found.append(problem('READ_ERROR', self.name, '%s that %s has open cannot be read.' % (wording.number(len(unread), 'deleted file'), self.name), ''))
         return found
 
     def release(self, name: str, read: bool = True) -> List[model.Problem]:
@@ -110,7 +110,8 @@ class Hold(object):
                                  'Each file is as it was when it was read, but not all at one moment. Give it more time with freeze_timeout.'))
         changed = self._tree.changed if self._tree is not None else []
         if changed:
-            notes.append(problem('FILE_CHANGED', name, '%d open files of %s changed while they were read: %s.' % (len(changed), name, ', '.join(
+            notes.append(problem('FILE_CHANGED', name, '%s of %s changed while they were read: %s.' % (
+                wording.number(len(changed), 'open file'), name, ', '.join(
                 '/' + wording.show(item.path)[:200] for item in changed[:NAMED])), 'Something outside of the container writes to them.'))
         return notes
 
@@ -238,10 +239,10 @@ def _reached(mounts: Sequence[model.Mount], pid: int) -> List[_Reached]:
 
 def _point(mount: model.Mount, table: Sequence[fsinfo.MountPoint]) -> Optional[fsinfo.MountPoint]:
     """The line of TABLE for a recorded mount; by the source where a link was in its destination."""
-    wanted = fsinfo.clean(os.fsencode(mount.destination))
+    wanted = fsinfo.clean(wording.raw(mount.destination))
     hits = [item for item in table if item.point == wanted]
     if not hits and mount.source:
-        source = os.fsencode(mount.source)
+        source = wording.raw(mount.source)
         hits = [item for item in table if len(item.root) > 1 and source.endswith(item.root)]
         if len({item.point for item in hits}) > 1:
             return None

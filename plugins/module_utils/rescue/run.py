@@ -17,7 +17,7 @@ from ..formats import redact, wording
 from ..records import codes, model, owners, selection
 from ..records.codes import problem
 from ..records.definition import VolumeSettings
-from . import deployed, openfiles, secrets
+from . import deployed, names, openfiles, secrets
 
 if TYPE_CHECKING:
     from ..bundles.store import Store
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LEAST = {'none': 1.0}
 USUAL = 0.5
 RESERVE = 16 * 1024 * 1024
+_JOURNALED = 1500                       # bytes of an entry of the journal of the host, with all its fields, and its line
 SEVERITIES = (model.CRITICAL, model.WARNING, model.INFO)
 PARTS = {'volume': 'volumes', 'bind': 'binds'}       # kind of a component: word of include
 REASONS = 5                             # problems that an entry of `bundles` has
@@ -71,7 +72,7 @@ class Request(NamedTuple):
 def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
     """The Request for the options (text) of docker_data_rescue."""
     return Request(
-        dest=os.path.abspath(os.fsencode(params['dest'])), host_name=params['host_name'],
+        dest=os.path.abspath(wording.raw(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),
         paths=tuple(params['paths']), deployment=params['deployment'],
         deployment_credentials=params.get('deployment_credentials') or False,
@@ -79,7 +80,7 @@ def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
         owner_ids=params['owner_ids'], force=params['force'], check_space=params['check_space'],
         image_optional=params['image_optional'], binds_optional=params['binds_optional'], check_mode=check_mode,
         quiesce=params['quiesce'], freeze_timeout=params['freeze_timeout'], max_bytes=params['max_bytes'],
-        dump_scratch_dir=os.path.abspath(os.fsencode(params['dump_scratch_dir'])) if params.get('dump_scratch_dir') else None,
+        dump_scratch_dir=os.path.abspath(wording.raw(params['dump_scratch_dir'])) if params.get('dump_scratch_dir') else None,
         dump_timeout=params.get('dump_timeout') or 3600, open_files=params['open_files'])
 
 
@@ -223,7 +224,7 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     alone_paths = wanted and not (request.containers or request.volumes or request.images or request.orphans or request.open_files)
     chosen = [] if alone_paths else selection.containers(host, request.containers)
     problems = list(host.problems)
-    jobs, names = [], set()
+    jobs = []
     volumes = [(root, root.volumes_with_users()) for root in host.roots] if request.volumes else []
     alone = selection.by_glob('volume', request.volumes, {name for dummy, table in volumes for name in table})
     groups = processes.Groups() if request.open_files else None
@@ -239,8 +240,8 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
     if groups is not None and host.whole and not request.containers:
         jobs.extend(_unrecorded_jobs(host, groups, request, holds))
     if request.open_files and not any(job.held is not None and job.held.items for job in jobs):
-        problems.append(problem('NOTHING_OPEN', wording.text(host.root.path), 'open_files: true found nothing: of %d containers %d run, and none of their '
-                                'processes has a deleted file.' % (len(chosen), len(held)), ''))
+        problems.append(problem('NOTHING_OPEN', wording.text(host.root.path), 'open_files: true found nothing: of %s %d run, and none of their '
+                                'processes has a deleted file.' % (wording.number(len(chosen), 'container'), len(held)), ''))
     for root in host.roots:
         problems.extend(root.problems)
         problems.extend(root.findings())
@@ -259,12 +260,7 @@ def _jobs(host: 'Host', request: Request, holds: contextlib.ExitStack) -> Tuple[
         problems.append(problem('DATA_ROOT_EMPTY', wording.text(host.root.path), 'Nothing was rescued: %s.' % (
             'the data roots hold no container' if host.roots else 'no data root was found'),
             'Name the right folder with data_roots, or volumes to rescue with volumes.'))
-    for job in jobs:
-        if job.name in names:           # two roots with one container: never into one folder
-            raise LifeboatError('Two objects would be written to one bundle %s. Name one data root with data_roots.'
-                                % job.name)
-        names.add(job.name)
-    return jobs, problems
+    return names.distinct(jobs), problems
 
 
 def _holds(chosen: 'List[Tuple[Root, str]]', groups: Optional[processes.Groups], request: Request,
@@ -439,8 +435,9 @@ def _image_job(host: 'Host', root: 'Root', image: model.Image, request: Request)
     name = (image.references or (image.id,))[0]
     subject = {'id': image.id, 'name': name, 'references': list(image.references),
                'architecture': image.architecture, 'os': image.os}
+    status = model.worst([image.status, model.PARTIAL]) if any(codes.has(item.code, codes.MORE_ON_DISK) for item in image.problems) else image.status
     return bundle.Job('image-' + SAFE.sub('-', name)[:180], 'image', subject,
-                      _source(host, root, image.store, image.driver, request), image.status, (), image.problems,
+                      _source(host, root, image.store, image.driver, request), status, (), image.problems,
                       root.idmap, None, image, with_image=True, engine=root.engine)
 
 
@@ -458,13 +455,13 @@ def _orphan_job(host: 'Host', root: 'Root', orphan: model.Orphan, request: Reque
 def _add_paths(host: 'Host', request: Request, jobs: List[bundle.Job], wanted: List[paths.Wanted]) -> None:
     """Give each of JOBS (changed in place) what paths.wanted() found of its object. An object without one gets a bundle of its own, with
     nothing else in it."""
-    places = {job.name: number for number, job in enumerate(jobs)}
+    places = {names.identity(job): number for number, job in enumerate(jobs)}
     for each in wanted:
         own = _bare_job(host, request, each)
-        if own.name not in places:
-            places[own.name] = len(jobs)
+        if names.identity(own) not in places:
+            places[names.identity(own)] = len(jobs)
             jobs.append(own)
-        number = places[own.name]
+        number = places[names.identity(own)]
         job = jobs[number]
         problems = tuple(item for item in own.problems if item not in job.problems)
         jobs[number] = job._replace(items=job.items + (each.item,), problems=job.problems + problems)
@@ -545,7 +542,7 @@ def _needs(jobs: List[bundle.Job], measured: List[Dict[str, Any]], done: Dict[in
             need('dumps' if made.kind != secrets.WORD else secrets.WORD, int(made.bytes * share))
         log = job.container.log if job.container is not None else None
         if job.with_logs and log is not None:
-            need('logs', 2 * log.bytes)
+            need('logs', 2 * log.bytes + (_JOURNALED * log.journal.look()[0] if log.journal is not None else 0))
         if job.with_image:
             from ..images import container as image
             layer = measured[index].get('writable')
@@ -688,7 +685,7 @@ def _forecast(store: 'Store', jobs: List[bundle.Job], measured: List[Dict[str, A
                                'bytes': mark.bytes if whole else 0, 'entries': mark.entries if whole else 0, 'files': None,
                                'status': item.status if whole else model.LOST})
         log = job.container.log if job.container is not None else None
-        if job.with_logs and log is not None and log.files:
+        if job.with_logs and log is not None and log.there:
             components.append({'name': 'log', 'kind': 'log', 'file': 'logs/container.log', 'sha256': None,
                                'bytes': log.bytes, 'entries': None, 'files': len(log.files),
                                'status': model.COMPLETE})
@@ -775,7 +772,7 @@ def verdict(result: Dict[str, Any], fail_on: str) -> str:
     names = {item.get('name') for item in result.get('bundles', ()) if item.get('status') == model.LOST}
     reason = next((item for item in critical if item.get('object') in names), None)
     if lost == summary['bundles'] - others:
-        said = 'The one bundle was not rescued.' if lost == 1 else 'None of %d bundles was rescued.' % lost
+        said = 'The one bundle was not rescued.' if lost == 1 else 'None of %s was rescued.' % wording.number(lost, 'bundle')
     else:
         said = '%s %s lost and %d partial or unsupported; everything else was rescued.' % (
             wording.number(lost, 'bundle'), 'is' if lost == 1 else 'are', partial)

@@ -44,8 +44,8 @@ def left_out(root: 'Root', container: model.Container) -> List[model.Problem]:
     names = sorted({item.name for item in root.secrets(container)})
     if not names:
         return []
-    return [problem('SECRETS_LEFT_OUT', container.name or container.id, 'The values of %d secrets of %s are not in its bundle: %s.' % (
-        len(names), container.name or container.id[:12], _listed(names)), 'Add secrets to include to have them as files.')]
+    return [problem('SECRETS_LEFT_OUT', container.name or container.id, 'The values of %s of %s are not in its bundle: %s.' % (
+        wording.number(len(names), 'secret'), container.name or container.id[:12], _listed(names)), 'Add secrets to include to have them as files.')]
 
 
 def of_nobody(host: 'Host') -> List[model.Problem]:
@@ -57,8 +57,9 @@ def of_nobody(host: 'Host') -> List[model.Problem]:
             for ident in root.container_ids():
                 names.difference_update(item.name for item in root.secrets(root.container(ident)))
         if names:
-            found.append(problem('SECRETS_LEFT_OUT', wording.text(root.path), '%d secrets in %s are of no container, and in no bundle: %s.' % (
-                len(names), wording.text(root.path), _listed(sorted(names))), 'Copy the folder secrets of it by hand if you need them.'))
+            found.append(problem('SECRETS_LEFT_OUT', wording.text(root.path), '%s has %s of no container, in no bundle: %s.' % (
+                wording.text(root.path), wording.number(len(names), 'secret'), _listed(sorted(names))),
+                'Copy the folder secrets of it by hand if you need them.'))
     return found
 
 

@@ -15,7 +15,7 @@ from ..bundles import reading
 from ..disk.errors import LifeboatError
 from ..formats import pieces
 from ..formats.values import as_dict, as_int, as_list, as_str
-from ..formats.wording import show
+from ..formats.wording import number, show
 from ..recreate import asks
 from . import dumpmariadb, dumpservers, volumes as volumes_
 from .plan import IMAGE, Plan, Situation, find_image
@@ -164,8 +164,9 @@ def _plan_one(plan: Plan, situation: Situation, dump: Dump, component: Dict[str,
         plan.refuse('The engine does not have the image of the bundle, whose server loads the dump; give restore: [image, dumps].')
         return
     plan.note('The dump %s comes from a dead host: whoever wrote it decides what is in the volume %s. The raw data stay the truth.' % (dump.stem, name))
-    plan.add('dump', name, 'load', 'Load the dump %s (%d tables, %d rows) into the new volume %s, and compare the rows.' % (
-        os.fsdecode(dump.file), facts['tables'], facts['rows'], name), functools.partial(_load, plan, situation, dump, name, record))
+    plan.add('dump', name, 'load', 'Load the dump %s (%s, %s) into the new volume %s, and compare the rows.' % (
+        os.fsdecode(dump.file), number(facts['tables'], 'table'), number(facts['rows'], 'row'), name),
+        functools.partial(_load, plan, situation, dump, name, record))
 
 
 def _load(plan: Plan, situation: Situation, dump: Dump, name: str, record: Dict[str, Any], undo: Undo) -> None:
@@ -194,8 +195,8 @@ def _load(plan: Plan, situation: Situation, dump: Dump, name: str, record: Dict[
     if different:
         raise LifeboatError('The dump %s was loaded, but its rows are not those of the dead host: %s%s. The raw data stay the truth.' % (
             dump.stem, '; '.join(different[:NAMED]), '; %d more' % (len(different) - NAMED) if len(different) > NAMED else ''))
-    plan.note('The dump %s is in the volume %s: the rows of %d of %d tables were counted, and are those of the dead host.%s' % (
-        dump.stem, name, len(dump.counts), max(record['tables'], len(dump.counts)), loaded.advice))
+    plan.note('The dump %s is in the volume %s: the rows of %d of %s were counted, and are those of the dead host.%s' % (
+        dump.stem, name, len(dump.counts), number(max(record['tables'], len(dump.counts)), 'table'), loaded.advice))
 
 
 def differences(wanted: Dict[str, int], found: Dict[str, int], fewer: int = 0) -> List[str]:

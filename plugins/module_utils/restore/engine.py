@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from ..archive import removal, unpack
 from ..bundles import source as sources
 from ..disk.errors import LifeboatError
+from ..formats import wording
 from ..formats.values import as_dict
 from ..records.definition import image_defaults
 from ..recreate import asks, doubts
@@ -18,6 +19,7 @@ from . import (
     databases,
     engineapi,
     folders,
+    labels,
     plan as planning,
     secrets,
     shown,
@@ -174,10 +176,10 @@ def _below(path: str, folders: Iterable[str]) -> bool:
 
 def _real(here: bytes, place: str) -> str:
     """PLACE with the links in it followed, as far as they can be: in the engine's own mount namespace they cannot, and it is '/'."""
-    if here == os.fsencode(place):
+    if here == wording.raw(place):
         return os.fsdecode(os.path.realpath(here))
-    top = here[:len(here) - len(os.fsencode(place))]
-    parts = os.fsencode(place).strip(b'/').split(b'/')
+    top = here[:len(here) - len(wording.raw(place))]
+    parts = wording.raw(place).strip(b'/').split(b'/')
     return '/' if any(os.path.islink(top + b'/' + b'/'.join(parts[:count])) for count in range(1, len(parts) + 1)) else place
 
 
@@ -231,8 +233,7 @@ def _with_container(plan: planning.Plan, situation: planning.Situation) -> plann
     for warning in doubts.warnings(definition):
         plan.note(warning)
     body = create_body(definition)
-    if engine.podman:
-        body = asked.adapt(plan, body, definition, situation.info)
+    body = asked.adapt(plan, body, definition, situation.info) if engine.podman else labels.relabelled(body, situation.info)
     existing = engine.container(situation.name)
     resolved = _with_peers(plan, situation, body)
     differs = _differences(plan, situation, existing, resolved, ids)

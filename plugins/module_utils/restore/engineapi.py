@@ -240,12 +240,19 @@ class Engine(object):
         pools = [dict((target, item[key]) for key, target in (('subnet', 'Subnet'), ('gateway', 'Gateway'),
                                                               ('ip_range', 'IPRange')) if item.get(key))
                  for item in info.get('ipam') or []]
+        for pool, item in zip(pools, info.get('ipam') or []):
+            if item.get('reserved'):
+                pool['AuxiliaryAddresses'] = item['reserved']
         body = {'Name': name, 'Driver': info.get('driver') or 'bridge', 'CheckDuplicate': True,
                 'Internal': info.get('internal') is True, 'Attachable': info.get('attachable') is True,
                 'EnableIPv6': info.get('enable_ipv6') is True, 'Options': info.get('options') or {},
                 'Labels': info.get('labels') or {}}
-        if pools:
-            body['IPAM'] = {'Config': pools}
+        if info.get('disable_ipv4') is True:
+            body['EnableIPv4'] = False
+        address = dict((key, value) for key, value in (('Driver', info.get('ipam_driver')), ('Options', info.get('ipam_options')),
+                                                       ('Config', pools)) if value)
+        if address:
+            body['IPAM'] = address
         return self.request('POST', '/networks/create', body=body)['Id']
 
     def create_container(self, name: str, body: Dict[str, Any]) -> Tuple[str, List[str]]:

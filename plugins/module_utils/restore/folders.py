@@ -12,10 +12,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 from ..archive import compare, removal, unpack
 from ..bundles import source as sources
 from ..disk.errors import LifeboatError
-from ..formats.wording import show, text
+from ..formats.wording import number, show, text
 from ..records.definition import VolumeSettings
 from ..records.model import COMPLETE
-from . import databases, plan as planning, steps, target, volumes as volumes_
+from . import databases, labels, plan as planning, steps, target, volumes as volumes_
 from .plan import CONTAINER, IMAGE, VOLUMES
 
 PARTIAL = b'.lifeboat-partial-'
@@ -248,7 +248,7 @@ def _unpacked(source: sources.Source, part: sources.Part, inner: int, allow_devi
         os.fchmod(data, 0o755)
         stream = volumes_.open_archive(source.info, part.file)
         try:
-            done = unpack.unpack(stream, data, show(part.file), allow_devices, part.bytes)
+            done = unpack.unpack(stream, data, show(part.file), allow_devices, part.bytes, label=labels.kept())
         finally:
             stream.close()
         return done, databases.find(data) if done.telling else []
@@ -323,8 +323,8 @@ def _check_space(plan: planning.Plan, where: bytes) -> None:
     st = os.statvfs(folder)
     free = st.f_bavail * st.f_frsize
     if needed + RESERVE > free:
-        plan.note('%d bytes are to be unpacked and only %d are free at %s; holes in files need less.'
-                  % (needed, free, show(folder)))
+        plan.note('%s are to be unpacked and only %d are free at %s; holes in files need less.'
+                  % (number(needed, 'byte'), free, show(folder)))
 
 
 def _folder_again(place: target.Place, mode: int) -> None:

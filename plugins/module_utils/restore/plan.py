@@ -563,7 +563,7 @@ def differences(existing: Dict[str, Any], body: Dict[str, Any], image_ids: Seque
     for key, value in body['HostConfig'].items():
         if key in ('RestartPolicy', 'Links'):
             continue                    # off until it has proved itself; shown in another form than it is given
-        if not _covers(_without_nocopy(host.get(key)), _without_nocopy(value)):
+        if not _covers(_of_its_life(host.get(key)), _of_its_life(value)):
             found.append(key)
     networks = as_dict(as_dict(existing.get('NetworkSettings')).get('Networks'))
     wanted = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
@@ -571,15 +571,15 @@ def differences(existing: Dict[str, Any], body: Dict[str, Any], image_ids: Seque
     return found
 
 
-def _without_nocopy(value: Any) -> Any:
-    """Binds and Mounts without what counts only at the moment when a container is created."""
+def _of_its_life(value: Any) -> Any:
+    """Binds and Mounts without what counts only when a container is created, or for labels of SELinux."""
     if not isinstance(value, list):
         return value
     found = []
     for item in value:
         if isinstance(item, str) and item.count(':') > 1:
             head, dummy, modes = item.rpartition(':')
-            modes = ','.join(mode for mode in modes.split(',') if mode != 'nocopy')
+            modes = ','.join(mode for mode in modes.split(',') if mode not in ('nocopy', 'z'))
             item = head + (':' + modes if modes else '')
         elif isinstance(item, dict) and 'VolumeOptions' in item:
             options = dict((key, inner) for key, inner in as_dict(item['VolumeOptions']).items() if key != 'NoCopy')

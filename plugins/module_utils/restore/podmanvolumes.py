@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
 
 from ..disk.errors import LifeboatError
-from ..formats.wording import show
+from ..formats.wording import raw, show
 from . import podmancli
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def check_owners(access: 'Volumes', volume: Mapping[str, Any], sample: Sequence[
     """Look at the owners of a few files that went in over the API -> notes. LifeboatError if they are not those of the archive."""
     if not sample:
         return []
-    folder = os.fsencode(volume.get('Mountpoint') or '')
+    folder = raw(volume.get('Mountpoint') or '')
     found = podmancli.seen_owners(access.engine, folder, sample) if folder.startswith(b'/') else None
     command = podmancli.command(access.engine, volume) if found is None else None
     if command is not None:
@@ -110,7 +110,7 @@ class KeptMoved(object):
 
 def _folder(volume: Mapping[str, Any]) -> bytes:
     """The folder of a volume as the engine names it; LifeboatError for what is no absolute path."""
-    place = os.fsencode(volume.get('Mountpoint') or '')
+    place = raw(volume.get('Mountpoint') or '')
     if not place.startswith(b'/'):
         raise LifeboatError('The engine says that the volume %s lies at %s, which is no path.' % (volume['Name'], show(place)))
     return place

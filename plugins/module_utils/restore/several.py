@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Named
 
 from ..bundles import info as described, reading, source as sources
 from ..disk.errors import LifeboatError
-from ..formats.wording import text
+from ..formats.wording import number, text
 from ..recreate import asks
 from . import plan as planning
 from .steps import Stopped
@@ -115,13 +115,13 @@ def combined(path: bytes, outcomes: List[Outcome], restore: Iterable[str]) -> Di
         # whoever reads it wants the reasons, not the whole of what went well
         result = {'changed': result['changed'], 'bundles': [dict((key, one.get(key)) for key in ('name', 'path', 'changed', 'nothing'))
                                                             for one in done]}
-        result['failure'] = '%d of %d bundles at %s failed. %s%s' % (
-            len(failed), len(outcomes), text(path),
+        result['failure'] = '%d of %s at %s failed. %s%s' % (
+            len(failed), number(len(outcomes), 'bundle'), text(path),
             ' '.join('%s: %s' % (outcome.item.name, shortened(outcome.problem)) for outcome in failed),
             ' These are done: %s.' % ', '.join(str(one['name']) for one in done) if done else '')
     elif done and all(one.get('nothing') for one in done):
-        raise LifeboatError('None of the %d bundles at %s has anything that restore names (%s).' % (
-            len(done), text(path), ', '.join(restore)))
+        raise LifeboatError('None of the %s at %s has anything that restore names (%s).' % (
+            number(len(done), 'bundle'), text(path), ', '.join(restore)))
     return result
 
 

@@ -65,6 +65,9 @@ def of_network(info: Dict[str, Any], found: Dict[str, Any]) -> List[Difference]:
         differences.extend(Difference(shown, _text(asked[key]), _text(own[shown]) if own.get(shown) else None)
                            for key, shown in (('subnet', 'Subnet'), ('gateway', 'Gateway'), ('ip_range', 'IPRange')) if asked.get(key) and
                            own.get(shown) != asked[key])
+        reserved = as_dict(own.get('AuxiliaryAddresses'))
+        differences.extend(Difference('AuxiliaryAddresses %s' % name, _text(address), _text(reserved[name]) if name in reserved else None)
+                           for name, address in as_dict(asked.get('reserved')).items() if reserved.get(name) != address)
     return differences
 
 

@@ -23,9 +23,9 @@ from ..archive import compress, removal, tarread, unpack
 from ..bundles import reading
 from ..disk.errors import LifeboatError
 from ..formats import pieces
-from ..formats.wording import show
+from ..formats.wording import number, raw, show
 from ..transport import inbox
-from . import databases, podmancli, podmanvolumes, target
+from . import awaylinks, databases, labels, podmancli, podmanvolumes, target
 from .engineapi import Engine, EngineError
 
 LABEL = 'lifeboat.docker.restored'      # of a volume: SHA-256 of the archive that it was made from
@@ -112,7 +112,7 @@ class Volumes(object):
 
     def place(self, volume: Mapping[str, Any]) -> bytes:
         """The folder of a volume's data as seen from here (bytes); DIRECT only."""
-        return os.fsencode(self._prefix + volume['Mountpoint'])
+        return raw(self._prefix + volume['Mountpoint'])
 
     def _spot(self, volume: Mapping[str, Any]) -> target.Place:
         """The same as a target.Place. The engine's folder of all volumes is trusted, one volume's must be root's own."""
@@ -230,7 +230,7 @@ class Volumes(object):
                 target.write_note(MARK, b'', folder)
                 data = target.opened_folder(spot.name, folder)
                 try:
-                    done = unpack.unpack(archive, data, what, allow_devices, limit)
+                    done = unpack.unpack(archive, data, what, allow_devices, limit, label=labels.kept())
                     found = databases.find(data) if done.telling else []
                 finally:
                     os.close(data)
@@ -249,17 +249,30 @@ class Volumes(object):
         try:
             passing = Passing(archive, what, folder, limit, max_holes, allow_devices, self.engine.podman)
             self.engine.put_archive(helper, PLACE, iter(passing))
+            if passing.away:
+                self._links_out(helper, passing.away, what)
             found = databases.find(folder)
             if self.engine.podman:
                 notes.extend(podmanvolumes.check_owners(self, volume, passing.sample))
             if passing.sparse:
-                notes.append('%s: the holes of %d files were written as zeros (%d bytes), because %s.' % (
-                    what, passing.sparse, passing.holes, why))
+                notes.append('%s: the holes of %s were written as zeros (%s), because %s.' % (
+                    what, number(passing.sparse, 'file'), number(passing.holes, 'byte'), why))
             self._drop(helper)
             return {'way': way, 'why': why, 'entries': passing.reader.members, 'files': passing.files,
                     'bytes': passing.bytes, 'notes': notes, 'databases': found}
         finally:
             removal.discard(folder)
+
+    def _links_out(self, helper: str, away: awaylinks.Held, what: str) -> None:
+        """Links that lead out of the volume, by an archive of their own."""
+        try:
+            self.engine.put_archive(helper, '/', away.archive())
+        except EngineError as exc:
+            names = away.names()
+            raise EngineError('%s has %s that lead out of the volume (%s%s), and the engine refuses them over its API: restore on the engine\'s own host '
+                              'as root, or make them there by hand. %s' % (
+                                  what, number(len(names), 'link'), ', '.join(tarread.shown(name) for name in names[:5]),
+                                  ' and %d more' % (len(names) - 5) if len(names) > 5 else '', exc))
 
     def empty(self, volume: Mapping[str, Any]) -> Mapping[str, Any]:
         """Remove what a killed run of ours left in a volume; the volume may be another one afterwards."""
@@ -327,8 +340,8 @@ class Passing(object):
     """Iterator over the bytes of an archive that are known to be harmless, for a stream to the engine.
 
     A byte is given out only after the member it belongs to was checked. The beginnings of files are kept in FOLDER for
-    the search for databases. CONFINED: the engine unpacks where links lead no further than the volume, so that it takes each link.
-    `sample`: owners of a few members.
+    the search for databases. CONFINED: the engine unpacks where links lead no further than the volume, so that it takes each link; otherwise those
+    that lead out are not given out, but held in `away`. `sample`: owners of a few members.
     """
 
     def __init__(self, stream: 'pieces.Readable', what: str, folder: bytes, limit: Optional[int] = None, max_holes: Optional[int] = None,
@@ -337,6 +350,7 @@ class Passing(object):
         self.allow_devices = allow_devices
         self.confined = confined
         self.sample: List[podmancli.Owner] = []
+        self.away = awaylinks.Held(PLACE)
         self._stream = stream
         self._pieces = collections.deque()
         self._passed = self._seen = 0
@@ -367,6 +381,11 @@ class Passing(object):
             self._passed += len(piece)
             yield piece
 
+    def _drop(self) -> None:
+        """Do not give out what the reader has consumed since the last _ready(): the header of a link."""
+        for dummy in self._ready():
+            pass
+
     def __iter__(self) -> Iterator[bytes]:
         reader = self.reader
         shadow = unpack.Shadow(reader, self.folder)
@@ -374,9 +393,9 @@ class Passing(object):
         try:
             for member in reader:
                 unpack.foresee(reader, member, seen, self.allow_devices)
-                if member.kind == tarread.SYMLINK and not self.confined and _leaves(member):
-                    raise reader.fail("is a link to %s, outside of the volume; the engine refuses such links over its API: "
-                                      "restore on the engine's own host as root" % tarread.shown(member.link), member.name)
+                if not self.confined and self.away.takes(reader, member):
+                    self._drop()
+                    continue
                 if member.kind in (tarread.FILE, tarread.HARDLINK):
                     self.files += 1
                 if member.kind in (tarread.FILE, tarread.FOLDER) and len(self.sample) < podmancli.SAMPLE and (member.uid or member.gid):
@@ -389,6 +408,7 @@ class Passing(object):
                 finally:
                     if fd is not None:
                         os.close(fd)
+                reader.end_member()
                 yield from self._ready()
             yield from self._ready()
             yield bytes(2 * tarread.BLOCK)
@@ -398,14 +418,14 @@ class Passing(object):
     def _count(self, member: tarread.Member) -> None:
         self.bytes += member.realsize
         if self.limit is not None and self.bytes > self.limit:
-            raise self.reader.fail('has more content than the manifest says (%d bytes)' % self.limit, member.name)
+            raise self.reader.fail('has more content than the manifest says (%s)' % number(self.limit, 'byte'), member.name)
         if member.sparse is not None:
             self.sparse += 1
             self.holes += member.realsize - sum(length for dummy, length in member.sparse)
             if self.max_holes is not None and self.holes > self.max_holes:
                 raise self.reader.fail(
-                    'has %d bytes of holes, which the engine would write as zeros; restore on the engine\'s own host as '
-                    'root, or give ignore: [holes]' % self.holes, member.name)
+                    'has %s of holes, which the engine would write as zeros; restore on the engine\'s own host as '
+                    'root, or give ignore: [holes]' % number(self.holes, 'byte'), member.name)
 
     def _data(self, member: tarread.Member, shadow: unpack.Shadow, fd: Optional[int]) -> Iterator[bytes]:
         for offset, length in ((0, member.size),) if member.sparse is None else member.sparse:
@@ -514,21 +534,6 @@ class _KeptCopy(object):
 
     def drop(self) -> None:
         self.volumes.engine.remove('/volumes/%s' % self.name)
-
-
-def _leaves(member: tarread.Member) -> bool:
-    """A relative link that goes up further than it is deep: engines take it for an attempt to break out."""
-    if member.link[:1] == b'/':
-        return False
-    depth = member.name.count(b'/')
-    for part in member.link.split(b'/'):
-        if part == b'..':
-            depth -= 1
-        elif part not in (b'', b'.'):
-            depth += 1
-        if depth < 0:
-            return True
-    return False
 
 
 def open_archive(info: reading.BundleInfo, name: bytes, codec: Optional[str] = None) -> 'pieces.ReadableFile':

@@ -72,7 +72,7 @@ def _left_out(cluster: records.Cluster, request: Request) -> List[model.Problem]
     count = sum(1 for item in cluster.secrets if item.content is not None and not item.built_in)
     if not count or SECRETS in request.include:
         return []
-    return [problem('SWARM_SECRETS_LEFT_OUT', wording.text(cluster.path), 'The content of %d secrets was read and not written.' % count,
+    return [problem('SWARM_SECRETS_LEFT_OUT', wording.text(cluster.path), 'The content of %s was read and not written.' % wording.number(count, 'secret'),
                     'Add secrets to include to have it as files.')]
 
 

@@ -14,6 +14,8 @@ import re
 import struct
 from typing import Any, Dict, Iterator, Optional, Tuple
 
+from ..formats import wording
+
 MESSAGE = 1
 DATA = 2
 _HEADER = struct.Struct('>BI')
@@ -42,7 +44,7 @@ def loads(raw: bytes, most: int = MAX_MESSAGE, values: int = MAX_VALUES) -> Any:
     """The value of the JSON document RAW, which may come from an enemy. Raises FrameError for more than MOST bytes, VALUES
     values, MAX_DEPTH levels, MAX_DIGITS digits of a number, for NaN and Infinity, and for what is no JSON in UTF-8."""
     if len(raw) > most:
-        raise FrameError('a document of %d bytes' % len(raw))
+        raise FrameError('a document of %s' % wording.number(len(raw), 'byte'))
     opened = raw.count(b'[') + raw.count(b'{')
     if opened + raw.count(b',') > values:
         raise FrameError('a document of more than %d values' % values)
@@ -90,7 +92,7 @@ def message(value: Dict[str, Any]) -> bytes:
     """A frame (bytes) for a dict. Raises FrameError where the other end would refuse it."""
     raw = json.dumps(value, separators=(',', ':')).encode('utf-8')
     if len(raw) > MAX_MESSAGE:
-        raise FrameError('a message %s of %d bytes, and %d are the most' % (value.get('op'), len(raw), MAX_MESSAGE))
+        raise FrameError('a message %s of %s, and %d are the most' % (value.get('op'), wording.number(len(raw), 'byte'), MAX_MESSAGE))
     return _HEADER.pack(MESSAGE, len(raw)) + raw
 
 

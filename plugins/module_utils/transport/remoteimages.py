@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional
 
 from ..archive.sink import Data, resumed
+from ..formats import wording
 from ..images import layerdata, store as imagestore
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class RemoteImages(imagestore.ImageStore):
         try:
             copy(sink.write)
             if sink.bytes != size:
-                raise layerdata.LayerError('has %d bytes instead of %d' % (sink.bytes, size))
+                raise layerdata.LayerError('has %s instead of %d' % (wording.number(sink.bytes, 'byte'), size))
             sink.commit()
         except BaseException:
             sink.abort()

@@ -34,6 +34,7 @@ class Settings(NamedTuple):
     password_file: str | None
     environment: dict[str, Any]
     lock_timeout: float                 # seconds
+    chunker_params: str | None = None   # how the program cuts files into pieces; None: as the kind does it
 
 
 class Stored(NamedTuple):
@@ -55,6 +56,7 @@ class Repository(object):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.cuts = self.pieces(settings.chunker_params)
         self.shown = show(redact.text(settings.location))
         password = settings.password
         if settings.password_file:
@@ -65,6 +67,12 @@ class Repository(object):
                                         programs.secret_values(settings.environment, password))
 
     # -- what a kind says
+
+    def pieces(self, given: str | None) -> str:
+        """The option chunker_params, checked, or what the kind uses without it. LifeboatError."""
+        if given is not None:
+            raise LifeboatError('chunker_params is for borg. The pieces of %s have a size that cannot be set.' % self.PROGRAM)
+        return ''
 
     def secure(self, environment: dict[str, str], password: str | None) -> None:
         """Put the location and the PASSWORD (None: the ENVIRONMENT has it, or a file that it names) into ENVIRONMENT."""

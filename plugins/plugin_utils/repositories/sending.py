@@ -128,7 +128,7 @@ class Sender(object):
             raise
         entry.update(key=key, bytes_added=added)
         self.tell('%s %s is in the repository%s' % (wording.show(checked.tags.host), wording.show(checked.tags.folder),
-                                                    '' if added is None else ', which grew by %d bytes' % added))
+                                                    '' if added is None else ', which grew by %s' % wording.number(added, 'byte')))
 
     def hints(self) -> list[str]:
         return [HINT % self.packed] if self.packed and self.repository is not None else []

@@ -19,7 +19,7 @@ import time
 import urllib.parse
 from typing import NamedTuple
 
-from . import newer, procs
+from . import journald, newer, procs
 from .common import NotHere, RigError, need_root, not_installed, run
 
 READY_SECONDS = 180                     # a machine may be busy with other things
@@ -53,7 +53,7 @@ KINDS = {kind.name: kind for kind in (
 USER, UID, IDS, SIZE = 'alice', 5001, (100000, 200000), 65536       # who has the rootless one, and its first user and group ids
 
 # Prepares the namespace, then becomes the daemon. $1 tree ('' for the machine's own root), $2 scratch, $3 packaged or rootless.
-_ENTER = r'''
+_ENTER = journald.START + r'''
 set -e
 tree=$1 scratch=$2 manner=$3
 new=
@@ -66,6 +66,7 @@ fi
 mount -t overlay lifeboat-etc -o "lowerdir=$new/etc,upperdir=$scratch/host/etc,workdir=$scratch/etc.work" "$new/etc"
 for d in srv var/lib run; do mount --rbind "$scratch/host/$d" "$new/$d"; done
 if [ "$manner" = rootless ]; then mount --rbind "$scratch/host/home" /home; fi
+if [ -e "$scratch/host/journald.conf" ]; then HOST=$scratch/host NEW=$new start_journald; fi
 if [ -n "$tree" ]; then
     cd "$new"
     pivot_root . .old

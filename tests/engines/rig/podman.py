@@ -13,7 +13,7 @@ import tempfile
 import time
 from typing import NamedTuple
 
-from . import listing, newer, oneshell, procs
+from . import journald, listing, newer, oneshell, procs
 from .common import need_root, not_installed, run
 from .engine import scratch_parent
 
@@ -93,7 +93,7 @@ p info --format json >"$TRUTH/info.json"
 sleep 100000
 '''
 
-OUTER = r'''
+OUTER = journald.START + r'''
 set -eu
 mount --make-rprivate /
 ''' + oneshell.INTO_TREE + r'''mkdir -p /var/lib/containers /srv
@@ -101,6 +101,7 @@ for each in /var/lib/containers /etc/containers /home /srv /etc/passwd /etc/grou
 mount -t tmpfs tmpfs /run
 umount -l -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /run/lock "/run/user/$RIG_UID"
+[ ! -e "$HOST/journald.conf" ] || NEW= start_journald
 # a runtime gives the standard streams of a mapped container to its root, this device too
 mknod -m 666 /run/null c 1 3 && mount --bind /run/null /dev/null
 [ ! -e /dev/fuse ] || { mknod -m 666 /run/fuse c 10 229 && mount --bind /run/fuse /dev/fuse; }
@@ -123,15 +124,17 @@ class DeadPodman(oneshell.DeadHost):
         self.data_root = self.host_root + self.recorded_root
 
 
-def build(kind, scenario=SCENARIO, files=(), pause=0, more=None):
+def build(kind, scenario=SCENARIO, files=(), pause=0, more=None, journal=False):
     """The DeadPodman of a kind: started, filled, asked, killed. SCENARIO: what its shell does; it has FILES {name: path} in $SCRATCH and the
-    variables MORE, makes $TRUTH/ready, and is killed PAUSE seconds later."""
+    variables MORE, makes $TRUTH/ready, and is killed PAUSE seconds later. JOURNAL: with a journald."""
     need(kind)
     scratch = tempfile.mkdtemp(prefix='lb-podman-', dir=scratch_parent())
     os.chmod(scratch, 0o755)
     dead = DeadPodman(kind, scratch)
     try:
         _lay_out(dead)
+        if journal:
+            journald.lay_out(dead.host_root, '512K')
         for name, path in dict(files).items():
             shutil.copy(path, os.path.join(scratch, name))
             os.chmod(os.path.join(scratch, name), 0o644)
@@ -168,7 +171,8 @@ def _environment(dead, script):
     """Variables of OUTER for SCRIPT."""
     return dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, TRUTH=dead.truth(''),
                 POD='yes' if dead.how._replace(newer=False) == Kind() else '', SECRET=SECRET, SCENARIO=script, AS=USER if dead.rootless else 'root',
-                RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8', OPTIONS='', TREE=newer.ensure_tree(what='others') if dead.how.newer else '')
+                RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8', OPTIONS='', TREE=newer.ensure_tree(what='others') if dead.how.newer else '',
+                JOURNALD='')
 
 
 def _write(path, text, mode=0o644):

@@ -71,6 +71,30 @@ def test_nothing_to_release_is_no_change(tmp_path):
     assert result['changed'] is False and json.dumps(result)
 
 
+@pytest.mark.parametrize('first, then, again', [
+    ({}, {}, False), ({}, {'nested': True}, True), ({'nested': True}, {'nested': True}, False), ({'nested': True}, {}, False),
+    ({}, {'attach_layers': True}, True), ({'attach_layers': True}, {'attach_layers': True}, False), ({'nested': True}, {'attach_layers': True}, True),
+    ({'journal': 'ignore'}, {}, True), ({'journal': 'ignore'}, {'journal': 'ignore'}, False), ({}, {'passphrase': 'x'}, False),
+    ({'locked': True}, {'passphrase': 'x'}, True), ({'locked': True}, {'key_file': '/k'}, True), ({'locked': True}, {}, False)])
+def test_what_is_attached_is_attached_again_if_more_is_asked_for(tmp_path, monkeypatch, first, then, again):
+    """Never the old result, in which what is asked for now is missing."""
+    disk = tmp_path / 'disk.img'
+    disk.write_bytes(bytes(4096))
+    problems = [{'code': 'VOLUME_LOCKED', 'object': 'x'}] if 'locked' in first else []
+    first = {key: value for key, value in first.items() if key != 'locked'}
+    asked = []
+
+    def attach(work, dummy):
+        asked.append(work.request)
+        return {'hosts': [{'host_root': '/'}], 'steps': [], 'problems': problems}
+    monkeypatch.setattr(run.os, 'geteuid', lambda: 0)
+    monkeypatch.setattr(run, '_attach', attach)
+    monkeypatch.setattr(run.states, 'own_folder', lambda path: os.makedirs(path, exist_ok=True) or path)
+    requests = [session.Request((str(disk),), scratch_dir=str(tmp_path / 'scratch'), **options) for options in (first, then)]
+    assert run.attach(requests[0])['changed'] is True
+    assert run.attach(requests[1])['changed'] is again and asked == (requests if again else requests[:1])
+
+
 def test_a_missing_tool_names_its_package():
     with pytest.raises(commands.ToolMissing) as raised:
         commands.find('lifeboat-no-such-tool')

@@ -108,7 +108,7 @@ def test_any_volumes_from(tmp_path, chain):
 
 def test_networks_and_peers(tmp_path, monkeypatch):
     known = {'one': {'driver': 'bridge'}, 'two': {'driver': 'bridge'}}
-    monkeypatch.setattr(networks, 'recorded', lambda root: known)
+    monkeypatch.setattr(networks, 'recorded', lambda root: networks.Recorded(known))
     with opened(tmp_path, {WEB: {'Name': '/web'}, SIDE: {
             'Name': '/side', 'Host': {'NetworkMode': 'container:' + WEB, 'PidMode': 'container:' + HEIR, 'IpcMode': 'shareable'},
             'NetworkSettings': {'Networks': {'one': {}}}}}) as root:

@@ -169,7 +169,7 @@ def test_verify_says_who_signed(dead, lifeboat, tmp_path):
     subprocess.run(['ssh-keygen', '-q', '-Y', 'sign', '-f', str(tmp_path / 'key'), '-n', 'lifeboat-bundle@lifeboat.docker', str(folder / 'SHA256SUMS')],
                    check=True, stderr=subprocess.DEVNULL)
     ran = lifeboat(*command)
-    assert ran.status == 0 and b'signed by ann@example.org' in ran.out and b'1 of 1 bundles are whole and signed' in ran.out
+    assert ran.status == 0 and b'signed by ann@example.org' in ran.out and b'1 of 1 bundle is whole and signed' in ran.out
 
 
 def test_the_mount_command_has_no_upperdir_and_is_for_a_shell(dead, lifeboat):

@@ -53,7 +53,7 @@ def test_documents_are_counted_while_they_pass(size):
 @pytest.mark.parametrize('raw, told, words', [
     (archive(), TOLD % 4, 'shop.t has 3 rows in the dump, and mongodump says 4'), (archive(end=False), TOLD % 3, 'shop.t was not written to its end'),
     (archive()[:-2], TOLD % 3, 'the archive is not whole'), (b'', TOLD % 3, 'the archive is not whole'), (b'<html>' + archive(), TOLD % 3, 'does not begin'),
-    (archive()[:-4] + b'\x01\0\0\0', TOLD % 3, 'a document would have 1 bytes'), (archive(), b'', 'shop.t is in the dump'),
+    (archive()[:-4] + b'\x01\0\0\0', TOLD % 3, 'a document would have 1 byte'), (archive(), b'', 'shop.t is in the dump'),
     (archive() + b'x', TOLD % 3, 'not whole')])
 def test_what_is_missing_is_named(raw, told, words):
     assert any(words in sentence for sentence in mongodb.judged(taken(raw), told)[1])

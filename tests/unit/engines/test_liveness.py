@@ -212,7 +212,7 @@ def test_running_containers_are_told_although_dockerd_is_dead(root, fake):
     fake('containerd-shim-runc-v2', '-namespace', 'moby', '-id', CID, '-address', '/run/x.sock')
     state = liveness.daemon_state(LIVE, candidate(root))
     assert state.state == 'stopped'
-    assert '1 containers of this data root are running' in state.evidence
+    assert 'running: 1 container of this data root' in state.evidence
 
 
 # -- containers ----------------------------------------------------------------------------------------------

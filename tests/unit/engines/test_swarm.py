@@ -2,6 +2,7 @@
 import errno
 import os
 import random
+import tracemalloc
 
 import deadroot
 import deadswarm
@@ -147,6 +148,23 @@ def test_a_missing_snapshot_is_said(root):
     assert 'changes 1 to 9000 are missing' in found.problems[0].message
 
 
+@pytest.mark.parametrize('size', [(256 << 20) + 1, 1 << 42])
+def test_a_snapshot_that_is_too_large_for_memory_is_named(root, size):
+    node = deadswarm.Node(root).begin()
+    node.index = 9000
+    node.snapshot(secret=[SECRET])
+    node.entries(request((CREATE, 'config', CONFIG)), at=9001).write_log(3, 8000)
+    os.truncate(str(next((root / 'swarm/raft/snap-v3-encrypted').iterdir())), size)
+    tracemalloc.start()
+    try:
+        found = cluster(root)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert (found.status, codes(found), len(found.configs)) == ('partial', ['SWARM_STATE_PARTIAL'], 1)
+    assert 'no more than 256 MiB' in found.problems[0].message and 'changes 1 to 9000 are missing' in found.problems[0].message
+
+
 def test_a_damaged_snapshot_that_the_log_makes_needless(root):
     node = full(root)
     node.snapshot(secret=[]).write_log()
@@ -202,7 +220,7 @@ def test_another_key_of_the_log(root):
     node.entries(request((CREATE, 'secret', deadswarm.secret('sec2', 'other', b'x')))).write_log()
     found = cluster(root)
     assert (found.status, codes(found), len(found.secrets)) == ('partial', ['SWARM_STATE_PARTIAL'], 1)
-    assert '1 changes cannot be read, the first is 6' in found.problems[0].message
+    assert '1 change cannot be read, the first is 6' in found.problems[0].message
 
 
 def test_without_the_key_of_the_node(root):

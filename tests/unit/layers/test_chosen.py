@@ -119,3 +119,15 @@ def test_literal_paths_do_not_list_other_folders(files, monkeypatch):
     monkeypatch.setattr(union.View, '_merge', lambda self, parts, prefix: listed.append(prefix) or merge(self, parts, prefix))
     choose(files, '/srv/a/b')
     assert set(listed) <= {b'', b'srv/', b'srv/a/', b'srv/a/b/'}
+
+
+def test_a_file_with_signs_in_its_name_does_not_keep_others_back(tmp_path):
+    """`--paths web:/srv/*` where somebody once made a file that is called `*`."""
+    for name in ('srv/*', 'srv/one', 'srv/two/x', 'srv/[ab]', 'srv/a'):
+        put(tmp_path, name)
+    with union.View([model.Layer(os.fsencode(str(tmp_path)), model.OVERLAY)]) as view:
+        files = filesystem.FileSystem(filesystem.merged(view), [])
+        assert choose(files, '/srv/*')[0] == ['srv', 'srv/*', 'srv/[ab]', 'srv/a', 'srv/one', 'srv/two', 'srv/two/x']
+        assert choose(files, '/srv/[ab]')[0] == ['srv', 'srv/[ab]', 'srv/a']
+        choice = chosen.Choice(files, [chosen.resolve(files, b'/srv/*'), chosen.resolve(files, b'/srv/[*]')])
+        assert len(list(choice.entries())) == 7 and choice.matched >= {0, 1}

@@ -499,3 +499,59 @@ def test_what_a_person_has_to_know_is_said():
     said = ' '.join(doubts.warnings(definition._replace(mounts=tuple(mounts))))
     for word in ('--rm', 'kernel memory', '/gone', 'tmpfs', 'swarm'):
         assert word in said
+
+
+ENDPOINTS = {'NetworkSettings': {'Networks': {
+    'front': {'DriverOpts': {'ifname': 'shop0', 'a,b': 'c'}, 'GwPriority': 1, 'DesiredMacAddress': '02:42:00:00:00:01'},
+    'back': {'Aliases': ['other'], 'DesiredMacAddress': '02:42:00:00:00:02', 'GwPriority': 7},
+    'last': {'DriverOpts': {'x': 'y'}, 'GwPriority': -3}}}}
+RESERVED = {'driver': 'macvlan', 'options': {'parent': 'eth0'}, 'disable_ipv4': True, 'ipam_driver': 'mine', 'ipam_options': {'k': 'v'},
+            'ipam': [{'subnet': '10.1.0.0/24', 'reserved': {'router': '10.1.0.9', 'switch': '10.1.0.8'}}]}
+
+
+def test_settings_of_each_network_are_kept():
+    definition = define(host={'NetworkMode': 'front'}, top=ENDPOINTS)
+    endpoints = bodies.create_body(definition)['NetworkingConfig']['EndpointsConfig']
+    assert endpoints['front'] == {'DriverOpts': {'ifname': 'shop0', 'a,b': 'c'}, 'MacAddress': '02:42:00:00:00:01', 'GwPriority': 1}
+    assert (endpoints['back']['GwPriority'], endpoints['last']['GwPriority']) == (7, -3)
+    text = run.run_sh(definition)
+    command = shlex.split(text[text.index('docker create'):].replace('\\\n', ' '))
+    assert [command[place + 1] for place, word in enumerate(command) if word == '--network'] == [
+        'name=front,"driver-opt=a,b=c",driver-opt=ifname=shop0,gw-priority=1', 'name=back,alias=other,mac-address=02:42:00:00:00:02,gw-priority=7']
+    assert command[command.index('--mac-address') + 1] == '02:42:00:00:00:01'
+    assert 'docker network connect --driver-opt x=y --gw-priority -3 -- last web' in text and 'connect' not in text.replace('network connect', '', 1)
+    found = service(definition)
+    assert found['mac_address'] == '02:42:00:00:00:01'
+    assert found['networks']['front'] == {'driver_opts': {'ifname': 'shop0', 'a,b': 'c'}, 'gw_priority': 1, 'priority': 100}
+    assert found['networks']['back'] == {'aliases': ['other'], 'gw_priority': 7, 'mac_address': '02:42:00:00:00:02'}
+    assert found['networks']['last'] == {'driver_opts': {'x': 'y'}, 'gw_priority': -3}
+
+
+def test_addresses_that_a_network_keeps_free_stay_so():
+    assert run.network_flags(RESERVED) == ['--driver', 'macvlan', '--subnet', '10.1.0.0/24', '--aux-address', 'router=10.1.0.9', '--aux-address',
+                                           'switch=10.1.0.8', '--ipam-driver', 'mine', '--ipv4=false', '--opt', 'parent=eth0', '--ipam-opt', 'k=v']
+    definition = define(host={'NetworkMode': 'shop_front'}, config={'Labels': {'com.docker.compose.project': 'shop'}}, top={
+        'NetworkSettings': {'Networks': {'shop_front': {}}}}, network_info={'shop_front': RESERVED})
+    document = yaml.safe_load(compose.compose([definition]))
+    assert document['networks']['front']['enable_ipv4'] is False
+    assert document['networks']['front']['ipam'] == {
+        'driver': 'mine', 'options': {'k': 'v'}, 'config': [{'subnet': '10.1.0.0/24', 'aux_addresses': {'router': '10.1.0.9', 'switch': '10.1.0.8'}}]}
+
+
+@pytest.mark.parametrize('mode', ['8b0934a6dfb1', '8b0934a6dfb12645781fcbc782c5672e65af87eaa75fc3178fae2b12adb104de'])
+@pytest.mark.parametrize('running', [False, True], ids=['created', 'started'])
+def test_a_network_that_was_asked_for_by_its_id_is_no_second_one(mode, running):
+    ident = '8b0934a6dfb12645781fcbc782c5672e65af87eaa75fc3178fae2b12adb104de'
+    known = {'back': {'driver': 'bridge', 'ident': '1' * 64}, 'front': {'driver': 'bridge', 'ident': ident}}
+    definition = define(host={'NetworkMode': mode}, network_info=known, top={
+        'NetworkSettings': {'Networks': {'back': {}, 'front': {'NetworkID': ident if running else ''}}}})
+    body = bodies.create_body(definition)
+    assert body['HostConfig']['NetworkMode'] == 'front' and list(body['NetworkingConfig']['EndpointsConfig']) == ['front', 'back']
+    assert sorted(bodies.user_networks(definition)) == ['back', 'front'] and mode not in run.run_sh(definition)
+
+
+def test_devices_by_the_container_device_interface_are_kept():
+    asked = [{'Driver': 'cdi', 'Count': 0, 'DeviceIDs': ['nvidia.com/gpu=all'], 'Capabilities': None, 'Options': None}]
+    definition = define(host={'DeviceRequests': asked, 'Devices': [{'PathOnHost': '/dev/fuse', 'PathInContainer': '/dev/fuse', 'CgroupPermissions': 'rwm'}]})
+    assert "--device nvidia.com/gpu=all" in run.run_sh(definition)
+    assert service(definition)['devices'] == ['/dev/fuse', 'nvidia.com/gpu=all'] and 'deploy' not in service(definition)

@@ -476,6 +476,22 @@ def test_a_lost_layer_comes_back_as_a_whole(dead, tmp_path, kind, number):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can make device nodes')
+def test_another_folder_on_the_same_parent_is_no_lost_layer(dead, tmp_path):
+    """What a build has left there lies as the lost layer did; its record says which folder was its own."""
+    donor = os.fsencode(archive(dead, str(tmp_path / 'donor.tar')))
+    other = os.path.join(dead.overlay, 'e' * 64)
+    os.makedirs(os.path.join(other, 'diff'))
+    shutil.copy(dead.cache(1, 'lower'), other)
+    put(os.path.join(other, 'link'), b'E' * 26)
+    shutil.rmtree(dead.cache(1))
+    assert 'LAYER_CACHE_ID' not in codes(dead.run(run.PLANNED)['plan'])
+    dead.run(donors=[donor], steps=['all'])
+    with open(dead.layer(1, 'cache-id'), encoding='ascii') as stream:
+        assert stream.read() == os.path.basename(dead.cache(1))
+    assert os.path.isdir(dead.cache(1, 'diff'))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can make device nodes')
 def test_a_lost_layer_does_not_come_from_a_donor_with_another_digest(dead, tmp_path):
     other = Dead(tmp_path / 'other', containers=1)
     path = next(path for path in layer_files(other) if path.startswith(other.cache(1)))

@@ -1,4 +1,5 @@
 """Several breaks at once, and an end by kill -9 at any system call: never worse than before, undo exact, the second plan empty."""
+import errno
 import os
 import random
 import subprocess
@@ -10,10 +11,10 @@ from repairing import BREAKS, Dead, contents, empty, load, put, snapshot
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
-from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run, whole
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run, tops, whole
 
-SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 1)   # times as many combinations and moments
-COMBINATIONS = 8 * SOAK
+SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)   # times as many combinations and moments; without it a few
+COMBINATIONS = 8 * SOAK or 3
 ORDER = {'complete': 0, 'partial': 1, 'unsupported': 2, 'lost': 3}
 
 
@@ -36,6 +37,7 @@ def hurt(dead, seed):
     return done
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize('seed', range(COMBINATIONS))
 def test_combinations(tmp_path, seed):
     dead = Dead(tmp_path, containers=5)
@@ -86,6 +88,7 @@ def several(tmp_path):
     return dead
 
 
+@pytest.mark.newest
 def test_kill_at_any_call(tmp_path, monkeypatch):
     dead = several(tmp_path)
     broken = snapshot(dead.path)
@@ -99,7 +102,7 @@ def test_kill_at_any_call(tmp_path, monkeypatch):
         dead.run(run.REVERTED)
         undoing = counter.count
     assert snapshot(dead.path) == broken and total > 100
-    for at in random.Random(1).sample(range(1, total), min(16 * SOAK, total - 1)):
+    for at in random.Random(1).sample(range(1, total), min(16 * SOAK or 6, total - 1)):
         with monkeypatch.context() as patch:
             Executioner(patch, at)
             with pytest.raises(Killed):
@@ -110,7 +113,7 @@ def test_kill_at_any_call(tmp_path, monkeypatch):
         if journal.exists(os.fsencode(dead.journal)):
             assert dead.run(run.REVERTED)['unresolved'] == [], at
         assert snapshot(dead.path) == broken, at
-    for at in random.Random(2).sample(range(1, undoing), min(6 * SOAK, undoing - 1)):
+    for at in random.Random(2).sample(range(1, undoing), min(6 * SOAK or 3, undoing - 1)):
         dead.run()
         with monkeypatch.context() as patch:
             Executioner(patch, at)
@@ -118,6 +121,44 @@ def test_kill_at_any_call(tmp_path, monkeypatch):
                 dead.run(run.REVERTED)
         dead.run(run.REVERTED)
         assert snapshot(dead.path) == broken, at
+
+
+class Full(Executioner):
+    """A disk that is full from the call of number AT on: nothing that needs room is done any more."""
+    CALLS = ('rename', 'mkdir', 'symlink', 'fsync', 'write')
+
+    def wrapped(self, call):
+        def wrapper(*arguments, **options):
+            self.count += 1
+            if self.at and self.count >= self.at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*arguments, **options)
+        return wrapper
+
+
+def test_a_disk_that_is_full_at_any_call(tmp_path, monkeypatch):
+    """A sentence that says what to do; with room again the undo is exact."""
+    dead = several(tmp_path)
+    broken = snapshot(dead.path)
+    totals = {}
+    for state in (run.REPAIRED, run.REVERTED):
+        with monkeypatch.context() as patch:
+            counter = Full(patch, 0)
+            dead.run(state)
+            totals[state] = counter.count
+    assert snapshot(dead.path) == broken
+    for state, total in totals.items():
+        for at in random.Random(state).sample(range(1, total), min(6 * SOAK, total - 1)):
+            if state == run.REVERTED:
+                dead.run()
+            with monkeypatch.context() as patch:
+                Full(patch, at)
+                with pytest.raises(LifeboatError, match='No space left on device') as told:
+                    dead.run(state)
+            assert 'cannot be read' not in str(told.value)
+            if journal.exists(os.fsencode(dead.journal)):
+                assert dead.run(run.REVERTED)['unresolved'] == [], (state, at)
+            assert snapshot(dead.path) == broken, (state, at)
 
 
 def whole_layer(dead, tmp_path):
@@ -132,6 +173,7 @@ def whole_layer(dead, tmp_path):
     return {'donors': (os.fsencode(donor.path),)}
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize('donor', [False, True] if os.geteuid() == 0 else [False])
 def test_kill_of_a_process(tmp_path, donor):
     """The same with a real kill -9, at moments of the clock from the first line of the journal on: finished, or undone."""
@@ -149,7 +191,7 @@ def test_kill_of_a_process(tmp_path, donor):
     units = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([os.path.dirname(units), units]))
     chance, cut = random.Random(3), 0
-    for number in range(3 * SOAK):
+    for number in range(3 * SOAK or 2):
         with subprocess.Popen([sys.executable, '-c', code], env=environment) as child:
             while child.poll() is None and not journal.exists(os.fsencode(dead.journal)):
                 time.sleep(0.001)
@@ -163,8 +205,8 @@ def test_kill_of_a_process(tmp_path, donor):
             assert contents(dead.path) == repaired
         assert dead.run(run.REVERTED)['unresolved'] == []
         assert snapshot(dead.path) == broken
-    assert cut or SOAK == 1
-    print('%d of %d runs were cut short' % (cut, 3 * SOAK))
+    assert cut or SOAK < 2
+    print('%d of %d runs were cut short' % (cut, 3 * SOAK or 2))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root unpacks layers')
@@ -234,23 +276,45 @@ def test_a_saved_file_that_is_not_the_original_any_more_is_not_put_back(tmp_path
     assert contents(dead.path) == before
 
 
-def test_a_folder_on_another_file_system_is_left_and_said(tmp_path):
-    dead = Dead(tmp_path, containers=1)
-    BREAKS['buildkit garbage'](dead)
-    other = '/dev/shm'
-    if not os.path.isdir(other) or os.stat(other).st_dev == os.stat(dead.path).st_dev:
-        other = '/tmp' if os.stat('/tmp').st_dev != os.stat(dead.path).st_dev else ''
+@pytest.fixture
+def other_disk(tmp_path):
+    """A place for a journal on another file system than TMP_PATH's."""
+    other = next((one for one in ('/dev/shm', '/tmp') if os.path.isdir(one) and os.stat(one).st_dev != os.stat(str(tmp_path)).st_dev), '')
     assert other, 'this machine has one file system only'
     place = os.path.join(other, 'lifeboat-repair-%d' % os.getpid())
-    try:
-        result = dead.run(journal_dir=os.fsencode(place))
-        assert [one['code'] for one in result['unresolved']] == ['BUILDKIT_CACHE'] and os.path.isdir(dead.path + '/buildkit')
-        assert dead.run(run.REVERTED, journal_dir=os.fsencode(place))['unresolved'] == []
-    finally:
-        if os.path.isdir(place):
-            for name in os.listdir(place):
-                os.unlink(os.path.join(place, name))
-            os.rmdir(place)
+    yield os.fsencode(place)
+    if os.path.isdir(place):
+        for name in os.listdir(place):
+            os.unlink(os.path.join(place, name))
+        os.rmdir(place)
+
+
+@pytest.mark.parametrize('own', [False, True])
+def test_a_folder_on_another_file_system_is_left_and_said(tmp_path, other_disk, own, monkeypatch):
+    """What to do depends on whether there can be a journal on the file system of the root at all."""
+    monkeypatch.setattr(tops.Tops, 'is_file_system', own)
+    dead = Dead(tmp_path, containers=1)
+    plugin = os.path.join(dead.path, 'plugins', 'f' * 64)
+    os.makedirs(plugin)
+    empty(os.path.join(plugin, 'config.json'))
+    result = dead.run(journal_dir=other_disk, steps=['PLUGIN'])
+    assert [one['code'] for one in result['unresolved']] == ['PLUGIN'] and os.path.isdir(plugin)
+    assert ('by hand' in result['unresolved'][0]['next_step']) == own
+    assert ('journal_dir' in result['unresolved'][0]['next_step']) != own
+    assert dead.run(run.REVERTED, journal_dir=other_disk)['unresolved'] == []
+
+
+def test_of_a_build_cache_on_another_file_system_the_databases_are_moved(tmp_path, other_disk):
+    """A data root that is a disk of its own has no place beside it for the folder."""
+    dead = Dead(tmp_path, containers=1)
+    BREAKS['buildkit garbage'](dead)
+    for name in ('snapshots.db', 'content'):
+        put(os.path.join(dead.path, 'buildkit', name), b'')
+    broken = snapshot(dead.path)
+    assert dead.run(journal_dir=other_disk)['unresolved'] == []
+    assert os.listdir(os.path.join(dead.path, 'buildkit')) == ['content']
+    assert dead.run(run.PLANNED, journal_dir=other_disk)['plan'] == []
+    assert dead.run(run.REVERTED, journal_dir=other_disk)['unresolved'] == [] and snapshot(dead.path) == broken
 
 
 def test_the_journal_has_a_copy_of_all_records(tmp_path):

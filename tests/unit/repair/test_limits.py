@@ -15,7 +15,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import boltdb, boltwrite
 from ansible_collections.lifeboat.docker.plugins.module_utils.repair import refuse, run
 
-ROUNDS = 15 * int(os.environ.get('LIFEBOAT_SOAK') or 1)
+ROUNDS = 15 * int(os.environ.get('LIFEBOAT_SOAK') or 0) or 4
 
 
 def daemon_json(dead, **settings):

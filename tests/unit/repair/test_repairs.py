@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import shutil
 
 import pytest
 from repairing import BREAKS, ROOT, Dead, codes, contents, edit, empty, load, put, snapshot
@@ -131,7 +132,6 @@ def test_the_temporary_file_of_the_last_write_is_better_than_any_guess(dead):
 
 
 def test_two_layers_that_fit_leave_a_container_alone(dead):
-    import shutil
     for name in ('web', 'db'):
         shutil.rmtree(dead.mount(name))
     before = contents(dead.path)
@@ -142,7 +142,6 @@ def test_two_layers_that_fit_leave_a_container_alone(dead):
 
 
 def test_what_only_fits_is_done_only_if_it_is_named(dead):
-    import shutil
     shutil.rmtree(dead.mount('web'))
     shown = [step for step in dead.run()['plan'] if step['code'] == 'MOUNT_ID']
     assert [(step['certainty'], step['selected'], step['done']) for step in shown] == [('likely', False, False)]
@@ -153,6 +152,16 @@ def test_what_only_fits_is_done_only_if_it_is_named(dead):
     with open(dead.mount('web', 'parent'), 'rb') as stream:
         assert stream.read().decode() == dead.expected.images[0].layers[-1].chain_id
     assert dead.plan() == []
+
+
+def test_the_layer_of_a_removed_container_is_not_given_to_one_that_lost_its_own(dead):
+    shutil.rmtree(dead.upper('web'))
+    for path in (dead.folder('db'), dead.mount('db')):      # what is left of a removal: a layer that nobody claims
+        shutil.rmtree(path)
+    result = dead.run(steps=['all'])
+    assert 'MOUNT_ID' not in codes(result['plan']) and 'MOUNT_ID' in codes(result['unresolved'])
+    with open(dead.mount('web', 'mount-id'), encoding='ascii') as stream:
+        assert stream.read() == dead.container('web').mount_id
 
 
 def repositories(dead):
@@ -225,7 +234,6 @@ def test_a_lower_file_that_contradicts_layerdb_is_left_alone(dead):
 
 
 def test_a_lost_layer_is_never_an_empty_folder(dead):
-    import shutil
     shutil.rmtree(dead.cache(1))
     result = dead.run(steps=['all'])
     assert not os.path.exists(dead.cache(1)) and result['unresolved']

@@ -1,17 +1,20 @@
 """A whole rescue of a host that code has built: results, second runs, wrong requests, half-done runs."""
 import contextlib
 import errno
+import io
 import json
 import os
+import shutil
 import socket
 import stat
+import subprocess
 import tarfile
 import types
 
 import deadroot
 import pytest
 
-from ansible_collections.lifeboat.docker.plugins.module_utils.archive import compress
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import compress, trees, write
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, plan, writing as bundle
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
@@ -52,6 +55,61 @@ def test_bundles_verify_and_a_second_run_changes_nothing(dead, tmp_path):
     forced = rescue(dead, tmp_path / 'out', volumes=('*',), orphans=True, force=True)
     assert forced['changed'] is True
     assert not [name for name in os.listdir(str(tmp_path / 'out' / 'box')) if name.startswith('.')]
+
+
+def archives(folder):
+    """{path below FOLDER: bytes} of everything that holds data."""
+    found = {}
+    for place, dummy, names in os.walk(str(folder)):
+        for name in names:
+            if '.tar' in name or name.endswith(('.sha256', '.log', '.jsonl')):
+                with open(os.path.join(place, name), 'rb') as stream:
+                    found[os.path.relpath(os.path.join(place, name), str(folder))] = stream.read()
+    return found
+
+
+def test_what_did_not_change_is_the_same_bytes_again(dead, tmp_path):
+    """So that a repository finds all of it: no order of folders, no time of the run and no order of inodes is in an archive."""
+    options = dict(include=('config', 'writable', 'rootfs', 'volumes', 'logs', 'image'), volumes=('*',), orphans=True)
+    rescue(dead, tmp_path / 'one', **options)
+    rescue(dead, tmp_path / 'two', **options)
+    one, two = archives(tmp_path / 'one'), archives(tmp_path / 'two')
+    assert len([name for name in one if name.endswith('.tar')]) > 6
+    assert {name for name in one if one[name] != two.get(name)} == set() and set(one) == set(two)
+
+
+def test_a_disk_that_was_copied_gives_the_same_archives(dead, tmp_path):
+    """Other inodes, in another order: only its times, owners and contents make an archive."""
+    source, copied = dead[0].volumes[0].path, tmp_path / 'copied'
+    for folder in (source, os.fsencode(str(copied))):
+        os.makedirs(folder, exist_ok=True)
+    for name in sorted(os.listdir(source), reverse=True):
+        subprocess.run(['cp', '-a', os.path.join(source, name), os.fsencode(str(copied))], check=True)
+    shutil.copystat(os.fsdecode(source), str(copied))
+    written = []
+    for folder in (source, os.fsencode(str(copied))):
+        out = io.BytesIO()
+        with trees.FolderTree(folder).opened() as (root, entries):
+            write.write_tar(entries, out, root_entry=root)
+        written.append(out.getvalue())
+    assert len(written[0]) > 2048 and written[0] == written[1]
+
+
+@pytest.mark.parametrize('new', [1600000001, 1600000000.5])
+def test_a_file_that_was_touched_costs_its_header_only(tmp_path, new):
+    for name in 'abc':
+        (tmp_path / name).write_bytes(os.urandom(70000))
+        os.utime(str(tmp_path / name), (1600000000,) * 2)
+    os.utime(str(tmp_path), (1600000000,) * 2)
+    written = []
+    for moment in (1600000000, new):
+        os.utime(str(tmp_path / 'b'), (moment,) * 2)
+        out = io.BytesIO()
+        with trees.FolderTree(os.fsencode(str(tmp_path))).opened() as (root, entries):
+            write.write_tar(entries, out, root_entry=root)
+        written.append(out.getvalue())
+    same = os.path.commonprefix(written), os.path.commonprefix([data[::-1] for data in written])
+    assert 0 < max(map(len, written)) - len(same[0]) - len(same[1]) <= 3 * 512
 
 
 def test_check_mode_writes_nothing_and_tells_sizes(dead, tmp_path):

@@ -87,7 +87,7 @@ def test_a_note_that_is_none_of_ours_is_replaced_and_not_followed(make, dest):
 
 def test_a_failure_takes_back_even_what_a_link_took_the_place_of(dest, monkeypatch):
     """Between the steps of a restore somebody swaps the folder for a link: nothing behind it is touched."""
-    def swap(*dummy):
+    def swap(*dummy, **dummies):
         os.rename(str(dest / 'volumes'), str(dest / 'moved'))
         link(dest / 'volumes', '../outside')
         raise OSError(errno.EIO, 'damaged')

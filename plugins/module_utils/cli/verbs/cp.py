@@ -9,6 +9,7 @@ from ...bundles import objects
 from ...disk import fsinfo
 from ...disk.errors import LifeboatError
 from ...disk.tree import Failure
+from ...formats import wording
 from .. import copying, files
 from ..host import open_host
 from ..main import NOTHING
@@ -112,9 +113,10 @@ def _copy(given: 'argparse.Namespace', host: 'Host', found: objects.Opened, refe
     for name in [job.name] if job.name else _names(found, node, tally, place):
         if copying.exists(job.folder, name) is not None and not given.force:
             raise LifeboatError('There is %s already. Choose another DEST, or --force, which renames it' % shown(
-                os.path.join(os.fsencode(given.dest), name)))
+                os.path.join(wording.raw(given.dest), name)))
     options = copying.Options(found.object.idmap if given.owner_ids == 'container' else None, given.devices, os.geteuid() == 0, sums)
-    copy = copying.Copy(job.folder, job.name, job.source, options, lambda path, error: tally.fail(place + b'/' + path, error),
+    copy = copying.Copy(job.folder, job.name, job.source, options,
+                        lambda path, error: tally.fail(place + b'/' + path, error, 'copy' if isinstance(error, copying.Refused) else 'read'),
                         meter, counts)
     meter.label = node.entry.path
     with _dest(given, counts):
@@ -144,7 +146,7 @@ def _job(given: 'argparse.Namespace', found: objects.Opened, reference: objects.
     path = reference.path or b'/'
     contents = node.folder is not None and (not path.strip(b'/.') or path.endswith(b'/.'))
     name = os.path.basename(os.path.normpath(path)) if not contents else b''
-    dest = os.fsencode(given.dest)
+    dest = wording.raw(given.dest)
     source = '%s %s %s %s' % (os.fsdecode(found.object.root.path), found.object.kind, getattr(found.object.record, 'id', found.object.name),
                               os.fsdecode(path))
     if os.path.isdir(dest):
@@ -165,13 +167,13 @@ def _job(given: 'argparse.Namespace', found: objects.Opened, reference: objects.
 
 def _refuse_inside(given: 'argparse.Namespace', host: 'Host', found: objects.Opened, node: 'Node') -> None:
     """DEST must not lie in what is rescued."""
-    dest = os.path.abspath(os.fsencode(given.dest))
+    dest = os.path.abspath(wording.raw(given.dest))
     sources = []
     for root in host.roots:
         sources += root.places() + [volume.path for volume in root.volumes().values() if volume.path]
     copied = b'/' + b'/'.join(node.names)
     for mount in getattr(found.object.record, 'mounts', ()) if given.mounts else ():
-        at = os.fsencode(mount.destination).rstrip(b'/')
+        at = wording.raw(mount.destination).rstrip(b'/')
         if mount.path is None:
             continue
         if at == copied or at.startswith(copied.rstrip(b'/') + b'/'):
@@ -190,15 +192,17 @@ def _summary(given: 'argparse.Namespace', out: Output, counts: copying.Counts, t
     if counts.attributes:
         tally.note(['%d extended attributes could not be written: the file system of DEST does not take them, or it needs root'
                     % counts.attributes])
+    if counts.owners:
+        tally.note(['%d owners or modes could not be set: the file system of DEST does not take them' % counts.owners])
     if os.geteuid() != 0:
         out.note('lifeboat: not run as root: everything belongs to you, owners and set-user-ID bits are not kept')
     if counts.split_links:
         out.note('lifeboat: %d hard links may be separate copies' % counts.split_links)
-    text = '%d files, %s copied' % (counts.files, human(counts.bytes))
+    text = '%s, %s copied' % (wording.number(counts.files, 'file'), human(counts.bytes))
     if counts.kept:
         text += ', %d of them by an earlier run' % counts.kept
     if given.json:
         out.json({'files': counts.files, 'bytes': counts.bytes, 'kept': counts.kept, 'sockets': counts.sockets, 'devices': counts.devices,
-                  'attributes': counts.attributes, 'failures': tally.failures})
+                  'attributes': counts.attributes, 'owners': counts.owners, 'failures': tally.failures})
     else:
         out.note(text)

@@ -3,7 +3,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, Iterator
 
 from ...disk.errors import LifeboatError
-from ...formats import quantities
+from ...formats import quantities, wording
 from ..host import open_host
 from ..main import NOTHING, PARTIAL, WHOLE
 from ..output import Output, private, shown
@@ -65,18 +65,19 @@ def request(given: 'argparse.Namespace') -> 'Request':
     except ValueError as exc:
         raise LifeboatError('--scratch-size, --memory or --timeout: %s' % exc)
     return dumps.Request(
-        dest=os.path.abspath(os.fsencode(given.dest)), host_name=given.host_name, containers=tuple(given.containers),
+        dest=os.path.abspath(wording.raw(given.dest)), host_name=given.host_name, containers=tuple(given.containers),
         databases=tuple(part for each in given.databases for part in each.split(',') if part), compression=given.compression,
-        scratch_dir=os.path.abspath(os.fsencode(given.scratch_dir)) if given.scratch_dir else None, scratch_size=size, timeout=seconds,
-        memory=memory, check_mode=given.check, path=os.path.abspath(os.fsencode(given.bundle)) if given.bundle else b'')
+        scratch_dir=os.path.abspath(wording.raw(given.scratch_dir)) if given.scratch_dir else None, scratch_size=size, timeout=seconds,
+        memory=memory, check_mode=given.check, path=os.path.abspath(wording.raw(given.bundle)) if given.bundle else b'')
 
 
 def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:
     """Yield what people read: one line for a dump, with what is missing below it."""
     for item in result['dumps']:
         rows = sum(count for count in item['counts'].values() if count)
-        yield '%-11s %-10s %s in %s: %d tables, %d rows%s' % (
-            item['status'], item['engine'], shown(item['data_path']), shown(item['container']), len(item['counts']), rows,
+        yield '%-11s %-10s %s in %s: %s, %s%s' % (
+            item['status'], item['engine'], shown(item['data_path']), shown(item['container']), wording.number(len(item['counts']), 'table'),
+            wording.number(rows, 'row'),
             ', ' + shown(item['file']) if item['file'] else '')
         for mark in item['marks']:
             yield '            %s' % shown(mark)

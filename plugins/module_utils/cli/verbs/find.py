@@ -1,12 +1,11 @@
 """lifeboat find: files by name, age, size and type."""
 import fnmatch
-import os
 import stat
 from typing import TYPE_CHECKING, Callable, Iterator, List, Optional
 
 from ...bundles import objects
 from ...disk.errors import LifeboatError
-from ...formats import quantities
+from ...formats import quantities, wording
 from ...layers import filesystem
 from .. import files
 from ..output import Output, shown
@@ -93,13 +92,13 @@ def _tests(given: 'argparse.Namespace', size: Optional[Callable[[int], bool]], o
         since = _newer(given.newer, opened)
         tests.append(lambda entry: entry.st.st_mtime_ns > since)
     if given.name:
-        name = os.fsencode(given.name)
+        name = wording.raw(given.name)
         tests.append(lambda entry: fnmatch.fnmatchcase(entry.path.rpartition(b'/')[2], name))
     if given.iname:
-        iname = os.fsencode(given.iname).lower()
+        iname = wording.raw(given.iname).lower()
         tests.append(lambda entry: fnmatch.fnmatchcase(entry.path.rpartition(b'/')[2].lower(), iname))
     if given.path:
-        path = os.fsencode(given.path)
+        path = wording.raw(given.path)
         tests.append(lambda entry: fnmatch.fnmatchcase(b'/' + entry.path, path))
     return tests
 
@@ -107,7 +106,7 @@ def _tests(given: 'argparse.Namespace', size: Optional[Callable[[int], bool]], o
 def _newer(text: str, opened: objects.Opened) -> int:
     """Nanoseconds since 1970 of -newer."""
     if text.startswith('/'):
-        return objects.lookup(opened, os.fsencode(text)).entry.st.st_mtime_ns
+        return objects.lookup(opened, wording.raw(text)).entry.st.st_mtime_ns
     try:
         seconds, nanos = quantities.moment(text)
     except ValueError as exc:

@@ -38,7 +38,7 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
     from ...recreate import redacted
     with open_host(given) as host:
         item = objects.find(host, objects.parse(given.object))
-        notes = []
+        notes, said = [], []
         if item.kind == objects.VOLUME:
             value = _volume(item.record, given.redact)
         elif item.kind == objects.IMAGE:
@@ -46,10 +46,11 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
         elif item.kind == objects.CONTAINER:
             value = redacted.create_body(body(item)) if given.redact else body(item)
             notes = [problem for problem in item.record.problems if problem.loses_data] if item.record.definition.damaged else []
+            said = item.root.problems       # met on the way, such as damaged databases of networks and volumes
         else:
             raise LifeboatError('inspect takes a container, a volume or an image, not %s' % shown(given.object))
     out.write(json.dumps(value, indent=2, sort_keys=True).encode('ascii') + b'\n')
-    for note in notes:
+    for note in notes + said:
         out.error('lifeboat: ' + words.tool('%s %s' % (note.message, note.next_step)))
     return PARTIAL if notes else WHOLE
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, List, Optional, Tuple
 from ...bundles import objects
 from ...disk import safeio
 from ...disk.errors import LifeboatError
-from ...formats import containerlogs, quantities
+from ...formats import containerlogs, quantities, wording
 from ...records import codes
 from .. import files
 from ..host import open_host
@@ -16,7 +16,7 @@ from ..output import Output, harmless, shown
 if TYPE_CHECKING:
     import argparse
 
-    from ...records.model import Log
+    from ...records.model import Log, Problem
     from ..parser import Parser
 
 DESCRIPTION = '''
@@ -47,24 +47,27 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
     with open_host(given) as host:
         item = objects.find(host, reference)
         log = item.record.log
-        if log is None or not log.files and log.driver not in ('json-file', 'local', 'k8s-file'):
+        if log is None or not log.there and log.driver not in ('json-file', 'local', 'k8s-file'):
             raise LifeboatError(_elsewhere(item))
         counters = containerlogs.Counters()
-        streams, tally = [], files.Tally(out)
+        streams, tally, problems = [], files.Tally(out), []
         try:
             _open(log, streams, tally)
             if given.json:
                 found = [{'time': record.time, 'stream': record.stream, 'data': record.data.decode('utf-8', 'backslashreplace')}
-                         for record in _records(log, streams, counters, tail, since, until)]
+                         for record in _records(log, streams, counters, problems, tail, since, until)]
                 out.json({'records': found})
             else:
-                _print(given, out, _records(log, streams, counters, tail, since, until))
+                _print(given, out, _records(log, streams, counters, problems, tail, since, until))
         finally:
             for stream in streams:
                 stream.close()
     if counters.damaged or counters.notes:
-        tally.note(['the logs of %s: %d bytes in %d places are not log records and are left out%s' % (
-            shown(item.name), counters.skipped_bytes, counters.damaged, ''.join('; ' + note for dummy, note in counters.notes[:3]))])
+        tally.note(['the logs of %s: %s in %s are not log records and are left out%s' % (
+            shown(item.name), wording.number(counters.skipped_bytes, 'byte'), wording.number(counters.damaged, 'place'),
+            ''.join('; ' + note for dummy, note in counters.notes[:3]))])
+    if problems:
+        tally.note([note.message for note in problems])
     return tally.status()
 
 
@@ -86,10 +89,12 @@ def _open(log: 'Log', streams: List[Any], tally: files.Tally) -> None:
             tally.fail(path, exc)
 
 
-def _records(log: 'Log', streams: List[BinaryIO], counters: containerlogs.Counters, tail: Optional[int], since: Optional[Tuple[int, int]],
+def _records(log: 'Log', streams: List[BinaryIO], counters: containerlogs.Counters, problems: 'List[Problem]',
+             tail: Optional[int], since: Optional[Tuple[int, int]],
              until: Optional[Tuple[int, int]]) -> Iterator[containerlogs.LogRecord]:
     """The records that are asked for. As docker logs does it, --tail counts before --since and --until are looked at."""
-    records = containerlogs.READERS[log.form](streams, counters)
+    from ...bundles import texts
+    records = texts.records(log, streams, counters, problems)
     if tail is not None:
         records = collections.deque(records, maxlen=tail)
     for record in records:

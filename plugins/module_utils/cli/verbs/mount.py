@@ -89,7 +89,7 @@ def command(found: objects.Opened, point: str) -> Tuple[Optional[bytes], List[Un
     short = options + _joined([os.path.relpath(layer.path, folder) for layer in layers])
     if len(short) <= MAX_OPTIONS:
         return folder, ['mount', '-t', 'overlay', 'lifeboat', '-o', short, point]
-    raise LifeboatError('%d layers are too many for one mount command. lifeboat cp and lifeboat tar read them without a mount' % len(layers))
+    raise LifeboatError('%s are too many for one mount command. lifeboat cp and lifeboat tar read them without a mount' % wording.number(len(layers), 'layer'))
 
 
 def _joined(paths: List[bytes]) -> bytes:

@@ -2,6 +2,7 @@
 import os
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional
 
+from ...formats import wording
 from ..main import NOTHING, PARTIAL, WHOLE
 from ..output import Output, shown
 from ..parser import listed
@@ -68,12 +69,12 @@ def request(given: 'argparse.Namespace') -> 'Request':
     if len(roots) > 1:
         raise LifeboatError('one data root at a time is repaired; give one --data-root')
     return repairs.Request(
-        state=given.state or repairs.PLANNED, host_root=os.fsencode(given.host_root), data_root=os.fsencode(roots[0]) if roots else None,
-        containerd_root=os.fsencode(given.containerd_root) if given.containerd_root else None,
-        journal_dir=os.fsencode(given.journal) if given.journal else None,
+        state=given.state or repairs.PLANNED, host_root=wording.raw(given.host_root), data_root=wording.raw(roots[0]) if roots else None,
+        containerd_root=wording.raw(given.containerd_root) if given.containerd_root else None,
+        journal_dir=wording.raw(given.journal) if given.journal else None,
         policies=repairs.GIVE_BACK if given.give_back else repairs.KEEP,
         steps=listed(given.steps), names=names,
-        verify=given.verify, donors=[os.fsencode(os.path.abspath(one)) for one in given.donor], check=given.check)
+        verify=given.verify, donors=[wording.raw(os.path.abspath(one)) for one in given.donor], check=given.check)
 
 
 def lines(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
@@ -102,7 +103,8 @@ def lines(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> I
 def _end(result: Dict[str, Any], given: 'argparse.Namespace', out: Output) -> Iterator[str]:
     verified = result['verified']
     if 'total' in verified:
-        yield '%d of %d containers are complete' % (verified['complete'], verified['total'])
+        yield '%d of %s %s complete' % (
+            verified['complete'], wording.number(verified['total'], 'container'), 'is' if verified['complete'] == 1 else 'are')
     yield from _trial(verified.get('engine'))
     if given.state is None and _is_undamaged(result):
         yield 'No record is damaged. The steps only hold what a start of the engine would delete or start.'
@@ -127,7 +129,9 @@ def _trial(found: Optional[Dict[str, Any]]) -> Iterator[str]:
         return
     yield 'An engine on a copy of the records: %s%s' % (found['status'], '; ' + shown(found['why']) if found['why'] else '')
     if found['version']:
-        yield '  Docker %s lists %d containers, %d images, %d volumes' % (shown(found['version']), found['containers'], found['images'], found['volumes'])
+        yield '  Docker %s lists %s, %s, %s' % (
+            shown(found['version']), wording.number(found['containers'], 'container'), wording.number(found['images'], 'image'),
+            wording.number(found['volumes'], 'volume'))
     for what in ('containers', 'images', 'volumes'):
         if found['hidden_' + what]:
             yield '  not these %s: %s' % (what, ', '.join(map(shown, found['hidden_' + what])))

@@ -3,6 +3,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, Iterator
 
 from ...disk.errors import LifeboatError
+from ...formats import wording
 from ..host import open_host
 from ..main import PARTIAL, WHOLE
 from ..output import Output, private, shown
@@ -45,7 +46,7 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
                       'problems': [item._asdict() for cluster in clusters for item in cluster.problems]}    # type: Dict[str, Any]
         else:
             result = export.export(host, export.Request(
-                dest=os.path.abspath(os.fsencode(given.dest)), host_name=given.host_name, include=tuple(listed(given.include)),
+                dest=os.path.abspath(wording.raw(given.dest)), host_name=given.host_name, include=tuple(listed(given.include)),
                 unlock_key=unlock_key(given), check_mode=given.check))
     out.result(result, given.json, lines(result, out))
     return status(result)
@@ -75,11 +76,11 @@ def lines(result: Dict[str, Any], out: Output) -> Iterator[str]:
         for kind in ('network', 'secret', 'config'):
             for item in swarm[kind + 's']:
                 if not item['built_in']:
-                    yield '  %-8s %s%s' % (kind, shown(item['name']), '  %d bytes' % item['bytes'] if item['bytes'] is not None else '')
+                    yield '  %-8s %s%s' % (kind, shown(item['name']), '  %s' % wording.number(item['bytes'], 'byte') if item['bytes'] is not None else '')
         for task in swarm['tasks']:
             yield '  task     %s  of %s, container %s' % (shown(task['task']), shown(task['service']), task['container_id'][:12])
     if 'folder' in result:
-        yield '%d files in %s' % (len(result['files']), shown(result['folder']))
+        yield '%s in %s' % (wording.number(len(result['files']), 'file'), shown(result['folder']))
     for item in result['problems']:
         yield out.paint('%s %s' % (item['code'], shown(item['message'])), {'critical': 'red', 'warning': 'yellow'}.get(item['severity'], 'dim'))
         if item['next_step']:

@@ -2,6 +2,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from ...formats import wording
 from .. import report
 from ..main import NOTHING, PARTIAL, WHOLE
 
@@ -30,7 +31,7 @@ def arguments(parser: 'Parser') -> None:
 def run(given: 'argparse.Namespace', out: 'Output') -> int:
     from ...bundles import info
     allowed = given.allowed_signers
-    found = info.inspect(os.path.abspath(os.fsencode(given.path)), not given.fast, os.fsencode(allowed) if allowed else None)
+    found = info.inspect(os.path.abspath(wording.raw(given.path)), not given.fast, wording.raw(allowed) if allowed else None)
     if given.json:
         out.json({'bundles': found})
     else:

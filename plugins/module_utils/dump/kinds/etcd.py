@@ -5,7 +5,7 @@ import json
 import os
 from typing import Any, BinaryIO, Dict, List, Tuple
 
-from ...formats import boltdb, etcdstate, raftwal
+from ...formats import boltdb, etcdstate, raftwal, wording
 from ..room import MAX_SAID, Refused, Room
 from ..target import Kind, Target
 from ..viewfiles import opened
@@ -41,14 +41,14 @@ def _recover(folder: bytes, out: bytes, count: bool) -> None:
     marks = list(database.warnings)
     alone = state.members() == 1
     if not alone:
-        marks.append('one of %d members; another one may know more' % state.members())
+        marks.append('one of %s; another one may know more' % wording.number(state.members(), 'member'))
     log, partial = _log(folder, state.index)
     partial += state.replay(log, alone)
     marks.append('%d entries of the write-ahead log are in it, beyond those that its file has' % state.applied)
     if log.damage:
         partial.append('its write-ahead log is damaged, and what was written last may be missing: %s' % log.damage)
     if state.errors:
-        partial.append('at least %d places of its file are damaged: %s' % (len(state.errors), state.errors[0]))
+        partial.append('its file is damaged in at least %s: %s' % (wording.number(len(state.errors), 'place'), state.errors[0]))
     if state.old_api or _has_v2(folder):
         partial.append('keys of the API of version 2 are not in it')
     version = state.buckets.get(b'cluster', {}).get(b'clusterVersion', b'').decode('ascii', 'replace')

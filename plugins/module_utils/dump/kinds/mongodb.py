@@ -11,6 +11,7 @@ import struct
 import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
+from ...formats import wording
 from ..compare import compare, few, label
 from ..room import Refused, Room
 from ..target import Kind, Target, picked
@@ -123,7 +124,7 @@ class Archive(object):
                 continue
             size = struct.unpack('<i', head)[0]
             if not 5 <= size <= LARGEST:
-                self.trouble = 'a document would have %d bytes' % size
+                self.trouble = 'a document would have %s' % wording.number(size, 'byte')
             elif size > len(data) - at:
                 break
             elif self._inside:

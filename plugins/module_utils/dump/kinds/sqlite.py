@@ -8,6 +8,7 @@ try:
 except ImportError:                     # a Python that was built without
     sqlite3 = None  # type: ignore[assignment]
 
+from ...formats import wording
 from ..room import Refused, Room
 from ..target import Kind, Target
 
@@ -45,7 +46,7 @@ def _recover(path: bytes, count: bool) -> None:
         partial.append('the integrity check says: %s' % '; '.join(str(line) for line in said)[:500])
     counts = {}
     if len(tables) > MAX_TABLES:
-        partial.append('the rows of %d tables were not counted: more than %d are not' % (len(tables) - MAX_TABLES, MAX_TABLES))
+        partial.append('the rows of %s were not counted: more than %d are not' % (wording.number(len(tables) - MAX_TABLES, 'table'), MAX_TABLES))
     for name in tables[:MAX_TABLES] if count else ():
         try:
             counts[name] = database.execute('select count(*) from "%s"' % name.replace('"', '""')).fetchone()[0]

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ...disk import metadata
+from ...formats import wording
 
 if TYPE_CHECKING:
     from ...disk.host import HostRoot
@@ -82,7 +83,7 @@ class Configs(object):
                 tail = '/containers/%s/' % ident
                 path = metadata.text_of(config, 'HostnamePath') or metadata.text_of(config, 'LogPath')
                 if tail in path:
-                    self._path = os.fsencode(path[:path.index(tail)])
+                    self._path = wording.raw(path[:path.index(tail)])
                     break
         return self._path
 
@@ -92,7 +93,7 @@ class Configs(object):
             found = {self._host.to_host(os.path.join(self._root.path(), b'volumes'))}
             for ident in self.ids():
                 for point in metadata.dict_of(self.read(ident), 'MountPoints').values():
-                    source = os.fsencode(metadata.text_of(point, 'Source'))
+                    source = wording.raw(metadata.text_of(point, 'Source'))
                     if metadata.text_of(point, 'Type') == 'bind' and source not in (b'', b'/') and \
                             metadata.get(point, 'RW') is not False:
                         found.add(os.path.normpath(source))

@@ -8,6 +8,7 @@ from ...disk import metadata, safeio
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
+from ..shared import hostjournal
 from ..shared.containerd import snapshotters
 from ..shared.lazyrecords import LazyDefinition, LazyRecords
 from . import driver_table, likely, mounts
@@ -56,8 +57,8 @@ def read(readers: Readers, ident: str) -> model.Container:
     image_id = metadata.text_of(config, 'Image') or None
     points, sources['mounts'] = mounts.mount_points(config, hostconfig, spec() if not config.get('MountPoints') and
                                                     'config' in sources else None)
-    log = _log(folder, names, ident, hostconfig, spec, problems)
     created = metadata.text_of(config, 'Created') or None
+    log = _log(folder, names, ident, hostconfig, problems, lambda driver: _journal(readers, ident, config, driver))
     if store == 'graphdriver' and image_id is None:
         image_id = _image_from_layers(stores, driver, ident)
         if image_id:
@@ -305,8 +306,9 @@ def _spec_hint(spec: Any, graph: 'Graphdriver') -> Optional[Tuple[bytes, str]]:
     return (found.group(1), 'containerd spec') if found and CACHE_ID.match(found.group(1)) else None
 
 
-def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfig: Dict[str, Any], spec: _Once, problems: List[model.Problem]) -> model.Log:
-    """The log files of a container, by what is there; the driver as recorded."""
+def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfig: Dict[str, Any], problems: List[model.Problem],
+         journal: Callable[[str], Tuple[Optional[model.Log], List[model.Problem]]]) -> model.Log:
+    """The log files of a container, by what is there; the driver as recorded. JOURNAL(driver) looks in the journal of the host."""
     driver = metadata.text_of(hostconfig, 'LogConfig', 'Type')
     options = metadata.strings_of(hostconfig, 'LogConfig', 'Config')
     files = []                          # (path, bytes)
@@ -323,15 +325,26 @@ def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfi
                 pass
         if not files:
             files = _ordered(folder, [name for name in names if CACHED_LOG.match(name)])
+    if not files and driver in ('journald', ''):
+        found, notes = journal(driver)
+        problems.extend(notes)
+        if found is not None:
+            return found
     driver = driver or 'json-file'
-    if not files and driver not in ('json-file', 'local', 'none'):
-        where = 'the host\'s journal: journalctl --directory=<host root>/var/log/journal CONTAINER_ID_FULL=%s' % ident \
-            if driver == 'journald' else 'the %s server' % driver
+    if not files and driver not in ('json-file', 'local', 'none', 'journald'):
         problems.append(problem('LOG_NOT_ON_DISK', ident, 'The logs of %s went to %s, not into the data root.' % (
-            ident[:12], driver), 'Look in %s.' % where))
+            ident[:12], driver), 'Look in the %s server.' % driver))
     first = os.path.basename(files[0][0]) if files else b''
     form = 'local' if LOCAL_LOG.match(first) or CACHED_LOG.match(first) else 'json'
     return model.Log(driver, tuple(path for path, dummy in files), sum(size for dummy, size in files), options.get('max-size'), form)
+
+
+def _journal(readers: Readers, ident: str, config: Dict[str, Any], driver: str) -> Tuple[Optional[model.Log], List[model.Problem]]:
+    shown = metadata.text_of(config, 'Name').lstrip('/') or ident[:12]
+    started = not config or metadata.text_of(config, 'State', 'StartedAt') not in ('', NEVER)
+    return hostjournal.log_of(readers.host, hostjournal.Whose(
+        b'CONTAINER_ID_FULL=' + ident.encode('ascii'), shown, metadata.text_of(config, 'Created') or None, started, (b'dockerd',),
+        hostjournal.owner_of(readers.path)), 'journald', bool(driver))
 
 
 def _ordered(folder: safeio.Dir, names: List[bytes]) -> List[Tuple[bytes, int]]:

@@ -134,7 +134,7 @@ def _networks(config: Dict[str, Any]) -> Dict[str, Endpoint]:
             as_str(asked.get('IPv4Address')), as_str(asked.get('IPv6Address')), _strings(asked.get('LinkLocalIPs')),
             _strings(recorded.get('Aliases')), _strings(recorded.get('Links')), texts(recorded.get('DriverOpts')),
             as_str(recorded.get('DesiredMacAddress')), as_str(recorded.get('IPAddress')), _number(recorded.get('IPPrefixLen')),
-            as_str(recorded.get('Gateway')))
+            as_str(recorded.get('Gateway')), as_str(recorded.get('NetworkID')), _number(recorded.get('GwPriority')))
     return found
 
 

@@ -149,7 +149,7 @@ class Graphdriver(object):
         layer = layer._replace(diff_id=record.diff_id, chain_id=record.chain_id, tar_split=self.absolute(
             b'%s/%s/tar-split.json.gz' % (self._records, record.folder)))
         if not why and record.size and self.empty(self.driver.layer(record.cache_id)):
-            return layer._replace(status=model.LOST), 'its folder is empty although %d bytes belong there' % record.size
+            return layer._replace(status=model.LOST), 'its folder is empty although %s belong there' % wording.number(record.size, 'byte')
         return layer, why
 
     def layer_folder(self, cache_id: bytes) -> Tuple[model.Layer, str]:

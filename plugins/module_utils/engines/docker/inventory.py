@@ -1,7 +1,7 @@
 """One data root of Docker: what engines.api.Root offers, put together of the parts in this folder. None of them knows this file."""
 import os
 import stat
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set
 
 from ...disk import metadata, safeio
 from ...formats import wording
@@ -14,6 +14,7 @@ from . import configs, containers, liveness, orphans, rootcheck, stores, volumes
 if TYPE_CHECKING:
     from ...disk.host import HostRoot
     from ...records.cluster import Cluster
+    from . import networks
     from .finding.candidates import RootCandidate
 
 
@@ -37,7 +38,8 @@ class DataRoot(api.Root):
         self._configs = configs.Configs(host, self._dir, candidate.recorded_path)
         self._readers = containers.Readers(host, self.path, self._configs, self.stores, self.volumes, self.idmap, blind)
         self._volumes = None            # type: Optional[Dict[str, model.Volume]]
-        self._networks = None           # type: Optional[Dict[str, Any]]
+        self._networks: 'Optional[networks.Recorded]' = None
+        self._network_users: Set[str] = set()
         self._containers = {}           # type: Dict[str, model.Container]
 
     def close(self) -> None:
@@ -156,10 +158,14 @@ class DataRoot(api.Root):
         return self.stores.image_of(container, manifest)
 
     def neighbours(self, container: model.Container) -> api.Neighbours:
-        from . import neighbours, networks  # few callers want them
+        from . import neighbours, networks as recorded  # few callers want them
         if self._networks is None:
-            self._networks = networks.recorded(self._dir)
-        return neighbours.neighbours(container, self._networks, self._configs, self.container)
+            self._networks = recorded.recorded(self._dir)
+        self._network_users.update(neighbours.own_networks(container.definition))
+        note = recorded.note(self._networks, self.path, self._network_users)
+        if note is not None:            # one for all containers, with the networks of those that were asked for so far
+            self.problems[:] = [item for item in self.problems if item.code != note.code] + [note]
+        return neighbours.neighbours(container, self._networks.settings, self._configs, self.container)
 
     def alive(self, container: model.Container) -> Optional[int]:
         return liveness.container_alive(self._host, container.id, container.state['pid']) if self._host.is_live else None

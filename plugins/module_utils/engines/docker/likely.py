@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ...disk import safeio
-from ...formats import gotypes
+from ...formats import gotypes, wording
 from ...layers.chains import chain_ids, diff_ids_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _time(driver: 'Graphdriver', relative: bytes) -> Optional[int]:
 
 
 def _exists(driver: 'Graphdriver', ident: bytes, dest: str) -> bool:
-    parts = [part for part in os.fsencode(dest).split(b'/') if part not in (b'', b'.')]
+    parts = [part for part in wording.raw(dest).split(b'/') if part not in (b'', b'.')]
     if not parts or b'..' in parts:
         return False
     try:

@@ -190,12 +190,12 @@ def _leftovers(host: hosts.HostRoot, candidate: 'RootCandidate', table: Tuple[fs
         elif mount.point.endswith(b'/mounts/shm') and fsinfo.is_below(mount.point, candidate.path):
             count += 1
     if count:
-        evidence.append('%d mounts of containers of this data root stand' % count)
+        evidence.append('containers of this data root still have %s' % wording.number(count, 'mount'))
     shims = shims_of(host)
     folder = os.path.join(host.to_host(candidate.path), b'containers')
     mine = [name for name in shims if host.is_folder(os.path.join(folder, name.encode('ascii')))]
     if mine:
-        evidence.append('%d containers of this data root are running' % len(mine))
+        evidence.append('running: %s of this data root' % wording.number(len(mine), 'container'))
 
 
 def _belongs(pid: int, container_id: str) -> bool:

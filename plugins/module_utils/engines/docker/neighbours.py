@@ -9,6 +9,7 @@ from .configs import Configs
 
 ID = re.compile(r'[0-9a-f]{64}\Z')
 MOST_OWNERS = 64                        # of one container
+BUILT_IN = frozenset(('', 'bridge', 'default', 'host', 'none', 'nat'))
 DEEPEST = 8                             # containers from one to the next
 
 
@@ -18,6 +19,12 @@ def neighbours(container: model.Container, networks: Dict[str, NetworkSettings],
     definition = container.definition
     mine = {name: info for name, info in networks.items() if name in definition.networks or name == definition.network_mode}
     return api.Neighbours(mine, _peers(definition, configs), _volumes(container, configs, read))
+
+
+def own_networks(definition: Definition) -> Set[str]:
+    """Names of the networks of a container that somebody has made."""
+    mode = definition.network_mode
+    return (set(definition.networks) | ({mode} if not mode.startswith(SHARES) else set())) - BUILT_IN
 
 
 def _peers(definition: Definition, configs: Configs) -> Dict[str, str]:

@@ -52,11 +52,11 @@ def _graphdriver(path: bytes, graph: 'Graphdriver') -> Iterator[model.Problem]:
         elif record.damage:
             damaged.append('%s (%s)' % (chain_id[7:19], record.damage))
     if damaged:
-        yield problem('LAYER_METADATA_DAMAGED', where, '%d layers of layerdb in %s are damaged: %s.' % (
-            len(damaged), where, _some(damaged)), 'Containers that need them are named separately.')
+        yield problem('LAYER_METADATA_DAMAGED', where, 'layerdb in %s has %s: %s.' % (
+            where, wording.number(len(damaged), 'damaged layer'), _some(damaged)), 'Containers that need them are named separately.')
     if removing:
-        yield problem('LAYER_REMOVING', where, 'The removal of %d layers in %s was interrupted: %s.' % (
-            len(removing), where, _some(removing)), 'dockerd removes the rest of them the next time that it is stopped.')
+        yield problem('LAYER_REMOVING', where, 'The removal of %s in %s was interrupted: %s.' % (
+            wording.number(len(removing), 'layer'), where, _some(removing)), 'dockerd removes the rest of them the next time that it is stopped.')
     cached = orphans.build_cache(graph)
     if cached:
         yield problem('BUILD_CACHE', where, 'BuildKit\'s cache in %s has %s of %s that no image uses and no container wrote.' % (
@@ -117,6 +117,6 @@ def _hidden(path: bytes, births: Sequence[Birth], configured: Optional[str]) -> 
     active = configured if configured in by_driver else max(newest, key=lambda name: newest[name])
     for driver, count in sorted(by_driver.items()):
         if driver != active:
-            yield problem('HIDDEN_STORE', driver, '%d containers of %s use %s, while the daemon uses %s: docker ps does not '
-                          'list them. They are hidden, not lost.' % (count, wording.text(path), driver, active),
+            yield problem('HIDDEN_STORE', driver, '%s has %s of %s, while the daemon uses %s: docker ps does not '
+                          'list them. They are hidden, not lost.' % (wording.text(path), wording.number(count, 'container'), driver, active),
                           'They are read here like all others.')

@@ -127,8 +127,8 @@ def _manager(found: records.Cluster, where: _Where, raft: 'Dir', certificates: "
         where.problems.append(problem('SWARM_LOG_TORN', where.path, 'The state of the swarm in %s is whole, although %s.' % (where.path, '; '.join(
             state.notes + (['the last record of the log was being written'] if state.torn else []))), ''))
     if state.uncommitted and len(found.nodes) > 1 and sum(node.role == records.MANAGER for node in found.nodes) > 1:
-        where.problems.append(problem('SWARM_UNCOMMITTED', where.path, 'The last %d changes in %s were perhaps never agreed on by the managers.' % (
-            state.uncommitted, where.path), 'Compare with another manager.'))
+        where.problems.append(problem('SWARM_UNCOMMITTED', where.path, 'The managers perhaps never agreed on the last %s in %s.' % (
+            wording.number(state.uncommitted, 'change'), where.path), 'Compare with another manager.'))
     if state.objects['volume']:
         where.problems.append(problem('SWARM_VOLUMES_LEFT_OUT', where.path, 'The swarm in %s had %d cluster volumes (CSI), which are not read: %s.' % (
             where.path, len(state.objects['volume']), ', '.join(sorted(state.objects['volume'])[:5])), 'Their data lie with the plugin.'))

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence
 
 from ...disk.errors import LifeboatError
-from ...formats import fernet, secretbox
+from ...formats import fernet, secretbox, wording
 from ...formats.protobuf import Damaged, Message
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def of_node(folder: 'Dir', unlock: Optional[bytes]) -> Keys:
         except Damaged:
             raise Locked(True)
         if len(key) != secretbox.KEY:
-            raise Lost('the key in the header %s has %d bytes' % (name, len(key)))
+            raise Lost('the key in the header %s has %s' % (name, wording.number(len(key), 'byte')))
         found.append(key)
     if not found:
         raise Lost('the node\'s key has no header %s' % HEADERS[0])

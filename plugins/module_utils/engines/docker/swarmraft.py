@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, BinaryIO, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ...disk import metadata
-from ...formats import raftwal
+from ...formats import raftwal, wording
 from ...formats.protobuf import Damaged, Message
 from .swarmkeys import opened
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # newest first: (log, snapshots, whether their contents are encrypted)
 PLACES = ((b'wal-v3-encrypted', b'snap-v3-encrypted', True), (b'wal-v3', b'snap-v3', False), (b'wal', b'snap', False))
-LARGEST = 1 << 30                       # bytes of a snapshot; it holds every secret, config and task
+LARGEST = 256 << 20                     # bytes of a snapshot, which takes four times as much memory; it holds every secret, config and task
 # field of a change, and of a snapshot: kind of the object
 CHANGED = {2: 'node', 3: 'service', 4: 'task', 5: 'network', 6: 'cluster', 7: 'secret', 8: 'resource', 9: 'extension', 10: 'config', 11: 'volume'}
 KEPT = {1: 'node', 2: 'service', 3: 'network', 4: 'task', 5: 'cluster', 6: 'secret', 7: 'resource', 8: 'extension', 9: 'config', 10: 'volume'}
@@ -89,7 +89,7 @@ def _read_place(state: State, place: _Place) -> None:
         state.missing.append('changes %d to %d are missing' % (state.index + 1, first - 1))
     recorded = max(log.snapshots + [0])
     if recorded > max(newest, log.entries[-1].number if log.entries else 0):
-        state.missing.append('the snapshot of change %d is missing' % recorded)
+        state.missing.append('the snapshot of change %d is missing, or was not read' % recorded)
     _apply_all(state, log, place)
     if log.damage:
         state.missing.append('the log is damaged behind change %d (%s)' % (state.index, log.damage))
@@ -100,6 +100,9 @@ def _newest(state: State, place: _Place) -> int:
     """Fill STATE from the newest snapshot that can be read -> its index, 0 for none."""
     for name in place.snapshots:
         try:
+            size = place.snapshot_folder.stat(name).st_size
+            if size > LARGEST:
+                raise Damaged('it has %d MiB, and no more than %d MiB are read into memory' % (size >> 20, LARGEST >> 20))
             found = raftwal.snapshot(place.snapshot_folder.read(name, LARGEST))
             _take_snapshot(state, _plain(found.data, place))
         except (OSError, Damaged) as exc:
@@ -132,7 +135,7 @@ def _apply_all(state: State, log: raftwal.Log, place: _Place) -> None:
             state.read = True
         state.index = entry.number
     if failed:
-        state.missing.append('%d changes cannot be read, the first is %d: %s' % (len(failed), failed[0][0], failed[0][1]))
+        state.missing.append('%s cannot be read, the first is %d: %s' % (wording.number(len(failed), 'change'), failed[0][0], failed[0][1]))
 
 
 def _apply(state: State, data: bytes) -> None:

@@ -8,6 +8,7 @@ from ...disk import metadata, safeio
 from ...formats import jsonish, wording
 from ...records import model
 from ...records.codes import problem
+from ..shared import notmounted
 from ..shared.boltfile import read_db
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def volumes(root: safeio.Dir, host: 'HostRoot') -> Tuple[Dict[str, model.Volume]
 
 
 def lost_volume(root: safeio.Dir, name: str, record: Dict[str, Any], used_by: List[str]) -> model.Volume:
-    path = os.path.join(root.path(), b'volumes', os.fsencode(name))
+    path = os.path.join(root.path(), b'volumes', wording.raw(name))
     return model.Volume(name, None, metadata.text_of(record, 'Driver') or 'local', metadata.strings_of(record, 'Options'),
                         metadata.strings_of(record, 'Labels'), bool(ANONYMOUS_NAME.match(name)), tuple(used_by),
                         model.LOST, root.path(), (problem(
@@ -116,7 +117,7 @@ def _data(folder: safeio.Dir, name: str, options: Dict[str, str], host: 'HostRoo
         return None, model.LOST, (problem('VOLUME_LOST', name, 'The data folder of volume %s is not a folder.' % name, ''),)
     device, kind = options.get('device', ''), options.get('type', '')
     if not device and kind not in ('tmpfs', 'nfs', 'cifs'):
-        return path, model.COMPLETE, ()
+        return (path,) + _judged(host, path, name)
     if st.st_dev != os.fstat(folder.fd).st_dev:
         return path, model.COMPLETE, ()  # still mounted
     if 'bind' in options.get('o', '').split(',') or kind == 'none':
@@ -129,12 +130,22 @@ def _data(folder: safeio.Dir, name: str, options: Dict[str, str], host: 'HostRoo
         'Mount %s read-only and archive it from there.' % (device or 'it')),)
 
 
+def _judged(host: 'HostRoot', path: bytes, name: str) -> Tuple[str, Tuple[model.Problem, ...]]:
+    """(status, problems) of a folder that is there: it is empty where its own disk is not mounted."""
+    try:
+        seen = host.to_host(path)
+    except ValueError:                  # a data root that was given, on another disk than the host's
+        return model.COMPLETE, ()
+    status, note = notmounted.judged(host, seen, model.COMPLETE, 'volume %s' % name)
+    return status, (note,) if note is not None else ()
+
+
 def _bound(name: str, device: str, host: 'HostRoot') -> Tuple[Optional[bytes], str, Tuple[model.Problem, ...]]:
     """A local volume that is a bind of a host path (type none, o=bind)."""
     try:
-        path = host.resolve(os.fsencode(device))
+        path = host.resolve(wording.raw(device))
         if safeio.is_folder(path):
-            return path, model.COMPLETE, ()
+            return (path,) + _judged(host, path, name)
         why = 'not a folder'
     except OSError as exc:
         why = metadata.describe(exc)

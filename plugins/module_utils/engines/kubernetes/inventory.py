@@ -1,5 +1,4 @@
 """One containerd root of a node of Kubernetes: what engines.api.Root offers, put together of the parts in this folder."""
-import os
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ...disk import metadata
@@ -50,7 +49,7 @@ class KubernetesRoot(api.Root):
         for record in self._records.containers.values():
             for item in metadata.list_of(record.config, 'mounts'):
                 match = POD.match(metadata.text_of(item, 'host_path'))
-                root = os.fsencode(match.group('root').encode('utf-8', 'replace')) if match else b''
+                root = wording.raw(match.group('root')) if match else b''
                 if root and root not in found:
                     found.append(root)
         usual = self._candidate.about.kubelet

@@ -167,7 +167,7 @@ class Volumes(object):
         path is otherwise). A volume that is not there any more is added to the table."""
         match = POD.match(host_path)
         if not match:
-            path = self._folder(os.fsencode(host_path.encode('utf-8', 'replace')))
+            path = self._folder(wording.raw(host_path))
             return next((volume for volume in self.table.values() if path is not None and volume.path == path), None), 'bind'
         rest = match.group('rest')
         inner, sub = _VOLUME.match(rest), _SUBPATH.match(rest)

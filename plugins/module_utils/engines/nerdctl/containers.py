@@ -10,6 +10,7 @@ from ...formats import containerlogs
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
+from ..shared import hostjournal
 from ..shared.binds import bind_path
 from ..shared.containerd.objects import Object
 from ..shared.containerd.store import ContainerdStore
@@ -79,7 +80,7 @@ def read(readers: Readers, item: Object, known: bool) -> model.Container:
     if status == model.LOST and any(mount.path is not None for mount in mounts) or \
             status == model.COMPLETE and any(note.loses_data for note in problems):
         status = model.PARTIAL
-    log, notes = _log(folder, item, settings, shown)
+    log, notes = _log(readers, folder, item, settings, shown)
     return model.Container(
         item.id, name, item.created, image.id if image is not None else None, _reference(image, item), definition.labels, _state(folder, item, store),
         readers.root, folder.path() if folder is not None else None, 'containerd', snapshotter, status, tuple(problems + notes), found.stack, mounts, log,
@@ -139,7 +140,7 @@ def _log_settings(folder: Optional[safeio.Dir], labels: Dict[str, str]) -> Dict[
     return value or definitions.log_of_label(labels)
 
 
-def _log(folder: Optional[safeio.Dir], item: Object, settings: Dict[str, Any], shown: str) -> Tuple[model.Log, List[model.Problem]]:
+def _log(readers: Readers, folder: Optional[safeio.Dir], item: Object, settings: Dict[str, Any], shown: str) -> Tuple[model.Log, List[model.Problem]]:
     files, size = [], 0
     base = item.id.encode('utf-8', 'replace') + b'-json.log'
     try:
@@ -152,10 +153,23 @@ def _log(folder: Optional[safeio.Dir], item: Object, settings: Dict[str, Any], s
         pass
     driver = metadata.text_of(settings, 'driver') or ('json-file' if files else 'none')
     notes = []
-    if not files and driver not in ('json-file', 'none'):
+    if not files and driver == 'journald':
+        tag = _tag(metadata.text_of(settings, 'opts', 'tag'), item)
+        found, notes = hostjournal.log_of(readers.disk, hostjournal.Whose(
+            b'SYSLOG_IDENTIFIER=' + tag.encode('utf-8', 'replace'), shown, item.created, True, (b'nerdctl',),
+            hostjournal.owner_of(readers.root), True), driver)
+        if found is not None:
+            return found, notes
+    elif not files and driver not in ('json-file', 'none'):
         notes.append(problem('LOG_NOT_ON_DISK', shown, 'The logs of %s went to %s, not into the folders of nerdctl.' % (shown, driver),
-                             'Look in the host\'s journal.' if driver == 'journald' else 'Look in the %s server.' % driver))
+                             'Look in the %s server.' % driver))
     return model.Log(driver, tuple(files), size, metadata.text_of(settings, 'opts', 'max-size') or None, 'json'), notes
+
+
+def _tag(template: str, item: Object) -> str:
+    """What nerdctl calls the container in the journal: the beginning of its ID, or what the user asked for."""
+    values = {'ID': item.id[:12], 'FullID': item.id, 'Namespace': item.namespace}
+    return re.sub(r'\{\{ *\.(\w+) *\}\}', lambda found: values.get(found.group(1), found.group(0)), template) or item.id[:12]
 
 
 def _mounts(readers: Readers, item: Object, spec: Dict[str, Any]) -> Tuple[Tuple[model.Mount, ...], List[model.Problem]]:

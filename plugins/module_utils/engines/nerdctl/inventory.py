@@ -57,7 +57,7 @@ class NerdctlRoot(api.Root):
         for items in mine.values():
             for item in items.values():
                 match = ADDRESS.match(item.labels.get(stores.STATE, ''))
-                recorded = os.fsencode(match.group(1).encode('utf-8', 'replace')) if match else b''
+                recorded = wording.raw(match.group(1)) if match else b''
                 if recorded and recorded not in [folder.recorded for folder in found]:
                     try:
                         found.append(stores.Folder(self._disk.resolve(recorded), recorded))

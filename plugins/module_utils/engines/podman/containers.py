@@ -9,6 +9,7 @@ from ...formats import jsonish, wording
 from ...layers import privileges
 from ...records import model
 from ...records.codes import problem
+from ..shared import hostjournal
 from ..shared.binds import bind_path
 from ..shared.lazyrecords import LazyRecords
 from ..shared.storage import names
@@ -57,7 +58,7 @@ def read(readers: Readers, ident: str) -> model.Container:
     problems.extend(notes)
     status_now = libpod.state_of(config, state.states.get(ident, {}), bool(record) and not config and bool(state.source))
     problems.extend(_removals(shown, config, spec, status_now))
-    log, notes = _log(root, store, ident, config, spec, shown)
+    log, notes = _log(root, store, ident, config, shown)
     problems.extend(notes)
     definition = definitions.define(config, spec)._replace(id=ident, name=name or '', damaged=not config)
     infra = _infra_of(state, config)
@@ -266,7 +267,7 @@ def _writable_places(root: GraphRoot) -> List[bytes]:
 # -- log, state, status ---------------------------------------------------------------------------------------------------------------
 
 
-def _log(root: GraphRoot, store: 'Optional[Store]', ident: str, config: Dict[str, Any], spec: Any, shown: str) -> Tuple[model.Log, Tuple[model.Problem, ...]]:
+def _log(root: GraphRoot, store: 'Optional[Store]', ident: str, config: Dict[str, Any], shown: str) -> Tuple[model.Log, Tuple[model.Problem, ...]]:
     """(model.Log, problems)."""
     driver = metadata.text_of(config, 'logDriver') or ('k8s-file' if not config else 'journald')
     notes: Tuple[model.Problem, ...] = ()
@@ -275,9 +276,13 @@ def _log(root: GraphRoot, store: 'Optional[Store]', ident: str, config: Dict[str
     recorded = metadata.text_of(config, 'logPath')
     if not files and recorded and driver in ('k8s-file', 'json-file'):
         files, size = _log_elsewhere(root, recorded)
-    if not files and driver == 'journald':
-        notes = (problem('LOG_NOT_ON_DISK', shown, 'The logs of %s went to the journal of the host.' % shown,
-                         'Look there: journalctl --directory=<host root>/var/log/journal CONTAINER_ID_FULL=%s' % ident),)
+    if not files and (driver == 'journald' or not config):
+        found, more = hostjournal.log_of(root.disk, hostjournal.Whose(
+            b'CONTAINER_ID_FULL=' + ident.encode('ascii', 'replace'), shown, metadata.text_of(config, 'createdTime') or None, bool(config), (b'conmon',),
+            hostjournal.owner_of(root.candidate.path)), 'journald', bool(config))
+        if found is not None:
+            return found, ()
+        notes = tuple(more)
     elif not files and driver not in NO_LOG + ('k8s-file', 'json-file'):
         notes = (problem('LOG_NOT_ON_DISK', shown, 'The logs of %s went to %s, not into the graph root.' % (shown, driver), ''),)
     most = metadata.get(config, 'logSize')
@@ -287,7 +292,7 @@ def _log(root: GraphRoot, store: 'Optional[Store]', ident: str, config: Dict[str
 def _log_elsewhere(root: GraphRoot, recorded: str) -> Tuple[Tuple[bytes, ...], int]:
     """A log at a place that the user chose (`--log-opt path=`)."""
     try:
-        path = root.disk.resolve(os.fsencode(recorded))
+        path = root.disk.resolve(wording.raw(recorded))
         with safeio.Dir.root(os.path.dirname(path)) as folder:
             return log_of(folder, os.path.basename(path))
     except (OSError, UnicodeEncodeError):

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from ...disk import metadata, safeio
-from ...formats import jsonish
+from ...formats import jsonish, wording
 from ...records import model
 from ..shared.boltfile import read_db
 from ..shared.storage import names
@@ -131,7 +131,7 @@ def _value(bucket: 'boltdb.Bucket', key: bytes) -> Optional[bytes]:
 
 
 def _is_volume(name: Any) -> bool:
-    return isinstance(name, str) and names.VOLUME.match(os.fsencode(name.encode('utf-8', 'replace'))) is not None
+    return isinstance(name, str) and names.VOLUME.match(wording.raw(name)) is not None
 
 
 def is_infra(config: Any) -> bool:
@@ -167,6 +167,6 @@ def volume_places(settings: Dict[str, str]) -> Tuple[bytes, bytes]:
     """(graph root, folder of volumes) as this Podman knew them; b'' for what is not known."""
     found = []
     for key in ('GraphRoot', 'VolumeDir'):
-        raw = os.fsencode(settings.get(key, '').encode('utf-8', 'replace'))
+        raw = wording.raw(settings.get(key, ''))
         found.append(raw if raw.startswith(b'/') and b'\0' not in raw else b'')
     return found[0], found[1]

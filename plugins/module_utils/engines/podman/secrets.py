@@ -6,7 +6,7 @@ import os
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ...disk import metadata, safeio
-from ...formats import gotypes, jsonish
+from ...formats import gotypes, jsonish, wording
 from ...formats.patterns import Lazy
 from ...records import model
 
@@ -71,7 +71,7 @@ class Secrets(object):
         """Yield (folder, file, whether it has all values) of the places that may have a value. The container's own copy is what it had."""
         own = self._folder_of(ident) if not is_variable and name not in ('.', '..') else None
         top, values = os.path.split(VALUES)
-        for folder, below, file, is_table in ((own, FOLDER, os.fsencode(name.encode('utf-8', 'replace')), False),
+        for folder, below, file, is_table in ((own, FOLDER, wording.raw(name), False),
                                               (self._root, os.path.join(FOLDER, top), values, True)):
             try:
                 if folder is not None:

@@ -7,6 +7,7 @@ from ...disk import metadata, safeio
 from ...formats import wording
 from ...records import model
 from ...records.codes import problem
+from ..shared import notmounted
 from ..shared.storage import names
 
 ELSEWHERE = ('nfs', 'nfs4', 'cifs', 'smb3')
@@ -87,7 +88,7 @@ class Volumes(object):
             return None, model.LOST, _note('VOLUME_LOST', name, 'The data folder of volume %s is not a folder.' % name, '')
         kind, device = options.get('type', ''), options.get('device', '')
         if kind in ('', 'none', 'bind') and not device or st.st_dev != os.fstat(holder.fd).st_dev:
-            return path, model.COMPLETE, ()
+            return self._judged(name, path)
         if kind == 'tmpfs':
             return None, model.LOST, _note('TMPFS_LOST', name, 'Volume %s was a tmpfs: its data were in memory only.' % name, '')
         if device.startswith('/') and kind not in ELSEWHERE and (kind in ('none', 'bind') or 'bind' in options.get('o', '').split(',')):
@@ -95,9 +96,17 @@ class Volumes(object):
         return None, model.LOST, _note('VOLUME_NOT_ON_DISK', name, 'The data of volume %s lie elsewhere: %s %s.' % (name, kind or 'device', device),
                                        'Mount %s read-only and archive it from there.' % device)
 
+    def _judged(self, name: str, path: bytes) -> _Found:
+        """A folder that is there: it is empty where its own disk is not mounted."""
+        try:
+            status, note = notmounted.judged(self._host, self._host.to_host(path), model.COMPLETE, 'volume %s' % name)
+        except ValueError:              # a graph root that was given, on another disk than the host's
+            return path, model.COMPLETE, ()
+        return path, status, (note,) if note is not None else ()
+
     def _bound(self, name: str, device: str) -> _Found:
         try:
-            return self._host.resolve(os.fsencode(device)), model.COMPLETE, ()
+            return self._judged(name, self._host.resolve(wording.raw(device)))
         except (OSError, UnicodeEncodeError) as exc:
             why = metadata.describe(exc) if isinstance(exc, OSError) else 'no path'
         return None, model.LOST, _note('VOLUME_LOST', name, 'Volume %s is the host folder %s: %s.' % (name, device, why),

@@ -7,6 +7,7 @@ from ...disk import fsinfo, metadata
 from ...formats import wording
 from ...records import model
 from ...records.codes import problem
+from . import notmounted
 
 MAX_LINKS = 40                          # as the kernel
 # Sources that live in memory or belong to the running system: absent on a dead disk, and nothing is lost with them.
@@ -20,7 +21,7 @@ def bind_path(source: str, host: Any, recorded_root: Optional[bytes], root_path:
     Only paths below the recorded data root move with it; every other one is looked up as it is below the host root.
     Links of the host are followed inside it; one that a container could have planted is not.
     """
-    raw = os.fsencode(source)
+    raw = wording.raw(source)
     if not raw.startswith(b'/'):
         return None, model.LOST, problem('BIND_MISSING', source, 'The bind source "%s" is not an absolute path.' % source, '')
     wanted = [raw]
@@ -40,12 +41,12 @@ def bind_path(source: str, host: Any, recorded_root: Optional[bytes], root_path:
             return None, model.LOST, problem(
                 'BIND_THROUGH_LINK', source, 'The bind source %s leads through the link %s, which lies where a container '
                 'could write: not followed.' % (source, wording.text(planted)), 'Archive its target by hand if you trust it.')
-        return path, model.COMPLETE, None
+        return (path,) + notmounted.judged(host, place, model.COMPLETE, 'the bind source %s' % source)
     if any(raw == top or raw.startswith(top + b'/') for top in EPHEMERAL):
         return None, model.COMPLETE, None
     return None, model.LOST, problem(
         'BIND_MISSING', source, 'The bind source %s: %s.' % (source, why),
-        'If it lies on another disk, mount that below the host root and run again.')
+        notmounted.advice(host, raw) or 'If it lies on another disk, mount that below the host root and run again.')
 
 
 def links_on_the_way(host: Any, path: bytes) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import stat
 from typing import Any, Dict, Tuple
 
 from ...disk import safeio
+from ...formats import wording
 from ...records import model
 
 ROTATED = re.compile(rb'\.\d{8}-\d{6}(?:\.gz)?\Z')
@@ -16,7 +17,7 @@ def log_of(disk: Any, path: str) -> model.Log:
     and packed, the packed one is whole: kubelet renames it into its place when it is done, and then deletes the plain one."""
     files: Dict[bytes, Tuple[bytes, int]] = {}
     try:
-        place = disk.resolve(os.fsencode(path))
+        place = disk.resolve(wording.raw(path))
         base = os.path.basename(place)
         with safeio.Dir.root(os.path.dirname(place)) as folder:
             for name in sorted(folder.names()):         # .gz comes after the plain one

@@ -9,12 +9,18 @@ import json
 import re
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories import base, programs, tags as door
 
 KEY = re.compile(r'lifeboat-([0-9a-f]{16})-[A-Za-z0-9_.-]{1,130}-(\d{8}T\d{6}Z)-([0-9a-f]{16})\Z', re.ASCII)
 # pieces of about 128 KiB: a database changes single pages, and with borg's own of 2 MiB each page costs as much
 CHUNKS = 'buzhash,13,22,17,4095'
+# what borg 1.2 takes: exponents of the smallest, the largest and the usual piece, and the window of the hash; or one size, and that of a header
+BUZHASH = re.compile(r'buzhash,(\d{1,2}),(\d{1,2}),(\d{1,2}),(\d{1,5})\Z', re.ASCII)
+FIXED = re.compile(r'fixed,(\d{1,8})(?:,(\d{1,8}))?\Z', re.ASCII)
+LEAST, MOST = 9, 23                     # exponents of sizes: a block of an archive, and 8 MiB
 NONE = re.compile(r'Repository \S.* does not exist|is not a valid repository')
 
 
@@ -29,6 +35,22 @@ class Borg(base.Repository):
             environment['BORG_PASSPHRASE'] = password
             for name in ('BORG_PASSCOMMAND', 'BORG_PASSPHRASE_FD'):
                 environment.pop(name, None)
+
+    def pieces(self, given: str | None) -> str:
+        if given is None:
+            return CHUNKS
+        buzhash, fixed = BUZHASH.match(given), FIXED.match(given)
+        if buzhash is not None:
+            least, most, usual, window = map(int, buzhash.groups())
+            good = LEAST <= least <= usual <= most <= MOST and 63 <= window <= 65535 and window % 2 == 1
+        else:
+            good = fixed is not None and 1 << LEAST <= int(fixed.group(1)) <= 1 << MOST and int(fixed.group(2) or 0) <= 1 << MOST
+        if not good:
+            raise LifeboatError(
+                'chunker_params is %s. It must be buzhash,MIN,MAX,USUAL,WINDOW (exponents of 2 with %d <= MIN <= USUAL <= MAX <= %d, and an odd '
+                'WINDOW from 63 to 65535), such as buzhash,12,16,14,4095; or fixed,BYTES (from %d to %d), such as fixed,65536.' % (
+                    show(given), LEAST, MOST, 1 << LEAST, 1 << MOST))
+        return given
 
     def run(self, arguments: Sequence[str], **more: Any) -> bytes:
         try:
@@ -70,7 +92,7 @@ class Borg(base.Repository):
 
     def store(self, folder: bytes, names: Sequence[bytes], tags: door.Tags) -> tuple[str, int | None]:
         key = 'lifeboat-%s-%s-%s-%s' % (tags.group, tags.label(), base.now(), tags.bundle[:16])
-        arguments = ['create', '--json', '--chunker-params=' + CHUNKS, '--compression=auto,zstd', '--comment=' + ' '.join(tags.words()),
+        arguments = ['create', '--json', '--chunker-params=' + self.cuts, '--compression=auto,zstd', '--comment=' + ' '.join(tags.words()),
                      '--paths-from-stdin', '--paths-delimiter=\\0', '--', '::' + key]
         try:
             out = self.run(arguments, folder=folder, stdin=b''.join(name + b'\0' for name in names))
@@ -84,8 +106,8 @@ class Borg(base.Repository):
         stats = stats if isinstance(stats, dict) else {}
         if stats.get('nfiles') != len(names):
             self.remove(key)
-            raise base.RepositoryError('borg read %s of %d files. The bundle is not in %s: run again.' % (
-                show(stats.get('nfiles')), len(names), self.shown))
+            raise base.RepositoryError('borg read %s of %s. The bundle is not in %s: run again.' % (
+                show(stats.get('nfiles')), wording.number(len(names), 'file'), self.shown))
         added = stats.get('deduplicated_size')
         return key, added if isinstance(added, int) else None
 

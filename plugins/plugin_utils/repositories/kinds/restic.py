@@ -10,7 +10,7 @@ import re
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats.values import as_list
-from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import show
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats.wording import number, show
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories import base, programs, tags as door
 
 KEY = re.compile(r'[0-9a-f]{64}\Z')
@@ -85,8 +85,8 @@ class Restic(base.Repository):
         if summary.get('total_files_processed') != len(names):
             # exit status 3: a snapshot of a part; it must not look like a bundle
             self.remove(key)
-            raise base.RepositoryError('restic read %s of %d files. The bundle is not in %s: run again.' % (
-                show(summary.get('total_files_processed')), len(names), self.shown))
+            raise base.RepositoryError('restic read %s of %s. The bundle is not in %s: run again.' % (
+                show(summary.get('total_files_processed')), number(len(names), 'file'), self.shown))
         added = summary.get('data_added_packed', summary.get('data_added'))
         return key, added if isinstance(added, int) else None
 

@@ -96,7 +96,7 @@ def test_a_bundle_without_a_dump_can_be_recovered():
     assert statuses(judged(dumps=dumps[1:])) == [('dead1', 'not_drilled')]
     assert statuses(judged(failed=True, msg='No room.')) == [('dead1', 'failed')]
     assert statuses(judged(**failed('No room.'))) == [('dead1', 'failed')]
-    report = judged(**failed('No database that can be dumped was found in 1 bundles of containers.'))
+    report = judged(**failed('No database that can be dumped was found in 1 bundle of containers.'))
     assert statuses(report) == [('dead1', 'not_drilled')] and report['hosts'][0]['message'] == 'No bundle of it has a dump of a database.'
 
 
@@ -171,3 +171,26 @@ def test_the_role_documents_its_variables():
     documented = load('meta', 'argument_specs.yml')['argument_specs']['main']['options']
     assert {name: option['default'] for name, option in documented.items()} == load('defaults', 'main.yml')
     assert documented['drill_fail_on']['choices'] == list(drill.STATES[:-1])
+
+
+def test_a_bundle_of_the_future_is_not_fresh():
+    """Its clock, or ours, is wrong: with an age asked for it is not proven, without one it is said."""
+    later = bundle(created='2026-06-06T01:00:00Z')
+    report = judge([later], {'t': 1}, max_age_hours=24)
+    assert statuses(report) == [('dead1', 'stale')] and drill.failures(report, ['stale'])
+    said = report['hosts'][0]['message']
+    assert 'clock' in said and '31 days after this drill' in said and 'clocks' in report['hosts'][0]['next_step']
+    assert report['hosts'][0]['containers'][0]['age_hours'] is None
+    report = judge([later], {'t': 1})
+    assert statuses(report) == [('dead1', 'proven')] and 'clock' in report['hosts'][0]['containers'][0]['note']
+    assert 'clock' in drill_report.as_html(report)
+    # clocks of a fleet differ by a little
+    assert statuses(judge([bundle(created='2026-05-06T07:13:00Z')], {'t': 1}, max_age_hours=24)) == [('dead1', 'proven')]
+    assert statuses(judge([bundle(created='2026-05-06T08:13:00Z')], {'t': 1}, max_age_hours=24)) == [('dead1', 'stale')]
+
+
+def test_a_bundle_of_the_future_hides_no_newer_one():
+    wrong = bundle(created='2036-06-06T01:00:00Z', folder='db-ba9876543210')
+    right = bundle()
+    assert [one['path'] for one in drill.candidates([wrong, right], NOW)] == [right['path']]
+    assert [one['path'] for one in drill.candidates([wrong], NOW)] == [wrong['path']]

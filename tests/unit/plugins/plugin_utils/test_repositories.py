@@ -242,6 +242,32 @@ def test_kinds_register_themselves_and_secrets_are_no_arguments(tmp_path):
     assert '4711' not in out.read_text() and 'lifeboat' in out.read_text()
 
 
+@pytest.mark.parametrize('given, good', [
+    (None, True), ('buzhash,12,16,14,4095', True), ('buzhash,9,23,9,63', True), ('fixed,65536', True), ('fixed,512,8192', True),
+    ('', False), ('12,16,14,4095', False), ('default', False), ('buzhash,8,16,14,4095', False), ('buzhash,12,24,14,4095', False),
+    ('buzhash,14,16,12,4095', False), ('buzhash,12,13,14,4095', False), ('buzhash,12,16,14,4096', False), ('buzhash,12,16,14,1', False),
+    ('buzhash,12,16,14', False), ('buzhash,12,16,14,4095,1', False), ('buzhash,12,16,14,4095\n', False), ('buzhash, 12,16,14,4095', False),
+    ('buzhash,+12,16,14,4095', False), ('buzhash,\u0661\u0662,16,14,4095', False), ('fixed,0', False), ('fixed,511', False),
+    ('fixed,99999999', False), ('fixed,65536,99999999', False), ('fixed,65536 --exclude=*', False), ('--remote-path=/x', False), ('$(id)', False),
+    ('fixed,1e6', False), ('fixed,-65536', False)])
+def test_how_borg_cuts(tmp_path, given, good):
+    """Only what borg itself takes, word for word; and it is one argument."""
+    out = tmp_path / 'arguments'
+    path = shell(tmp_path, 'open(%r, "a").write("".join(word + "\\n" for word in sys.argv))\nprint("{}")' % str(out))
+    settings = base.Settings('/x', path, 'p', None, {}, 0, given)
+    if not good:
+        with pytest.raises(LifeboatError) as raised:
+            base.open_repository('borg', settings)
+        assert 'chunker_params' in str(raised.value) and 'buzhash,12,16,14,4095' in str(raised.value)
+        return
+    with pytest.raises(base.RepositoryError):           # this borg read no file
+        base.open_repository('borg', settings).store(os.fsencode(str(tmp_path)), [b'a'], tags_of(container(tmp_path / 'dead1' / 'web')))
+    assert '--chunker-params=%s' % (given or 'buzhash,13,22,17,4095') in out.read_text().split('\n')
+    with pytest.raises(LifeboatError) as raised:
+        base.open_repository('restic', settings._replace(chunker_params='fixed,65536'))
+    assert 'chunker_params is for borg' in str(raised.value)
+
+
 def test_a_kind_that_there_is_not():
     with pytest.raises(LifeboatError) as raised:
         base.open_repository('tape', base.Settings('/x', None, None, None, {}, 0))

@@ -1,5 +1,6 @@
 """The real restic and borg: there and back, and what goes wrong at night. Most of it takes minutes and runs with LIFEBOAT_SOAK."""
 import contextlib
+import io
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import time
 
 import pytest
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.archive import trees, write
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import reading
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.plugin_utils.repositories import base, fetching, sending, tags
@@ -37,8 +39,8 @@ def kind(request, tmp_path, monkeypatch):
     return request.param
 
 
-def opened(kind, where, password=PASSWORD, patience=20, **environment):
-    return base.open_repository(kind, base.Settings(str(where), None, password, None, environment, patience))
+def opened(kind, where, password=PASSWORD, patience=20, cuts=None, **environment):
+    return base.open_repository(kind, base.Settings(str(where), None, password, None, environment, patience, cuts))
 
 
 def bundle(folder, seed=0, size=MB, name='web', created='2026-01-02T03:04:05Z'):
@@ -209,6 +211,32 @@ def test_a_changed_database_adds_what_changed(kind, tmp_path):
             data[at:at + MB] = random.Random(turn * 100 + place).randbytes(MB)
     print('%s: the first %.1f MB, the second %.1f MB' % (kind, grown[0], grown[1]))
     assert grown[1] < 0.05 * 200 + 2
+
+
+@pytest.mark.parametrize('kind', ['borg'], indirect=True)
+def test_pages_that_change_all_over_a_database_cost_themselves(kind, tmp_path):
+    """With pieces of the size of its pages, in archives as a rescue writes them, and with a file that grew and a new one before the table."""
+    data, source = bytearray(random.Random(1).randbytes(16 * MB)), tmp_path / 'source'
+    source.mkdir()
+    grown = []
+    repository = opened(kind, tmp_path / 'repository', cuts='fixed,8192')
+    repository.create()
+    for turn in range(2):
+        (source / 'a').write_bytes(b'x' * (700 * (turn + 1)))
+        (source / ('b%d' % turn)).write_bytes(b'y')
+        (source / 'table').write_bytes(data)
+        out = io.BytesIO()
+        with trees.FolderTree(os.fsencode(str(source))).opened() as (root, entries):
+            write.write_tar(entries, out, root_entry=root)
+        path = make_bundle(tmp_path / 'dead1' / 'pg', {'volumes/pg.tar': out.getvalue()}, {'created': '2026-01-0%dT00:00:00Z' % (turn + 1)})
+        before = size_of(tmp_path / 'repository')
+        assert send(repository, path) == (None, ['sent'])
+        grown.append(size_of(tmp_path / 'repository') - before)
+        for page in range(0, 2048, 16):         # every 16th
+            data[page * 8192:page * 8192 + 100] = random.Random(page).randbytes(100)
+    assert grown[0] > 16 * MB and grown[1] < 128 * 8192 + 0.05 * 16 * MB, grown
+    back = fetching.fetch(repository, repository.stored()[-1], os.fsencode(str(tmp_path / 'back')), False)
+    assert subprocess.run(['diff', '-r', os.fsdecode(path), back['path']], check=False).returncode == 0
 
 
 def free_port():

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 from ....disk import metadata
+from ....formats import wording
 from ....formats.values import as_int
 from ....records import model
 from ... import api
@@ -90,5 +91,5 @@ def next_step(root: 'Dir', ident: bytes) -> str:
         return '%s%s; the device number of %s is not recorded, look for the device whose file "id" names it' \
             % (unaided, by_hand, ident.decode('ascii', 'replace'))
     return ('%s%s; then: dmsetup create lifeboat --table "0 %d thin /dev/mapper/POOL %d" and mount it with '
-            '-o ro (xfs: ro,nouuid): the files are in its rootfs/ (device %d, %d bytes)'
-            % (unaided, by_hand, size // 512, number, number, size))
+            '-o ro (xfs: ro,nouuid): the files are in its rootfs/ (device %d, %s)'
+            % (unaided, by_hand, size // 512, number, number, wording.number(size, 'byte')))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from ....disk import fsinfo, safeio
 from ....formats import jsonish
-from ....formats.wording import show
+from ....formats.wording import number, show
 from ....records import model
 from .. import driver_table
 from . import elsewhere, mounting
@@ -116,9 +116,9 @@ def judge(scan: 'Scan', candidate: 'RootCandidate', content: Content, others: 'L
         _empty(scan, candidate, content, others, bool(lost))
     for driver in content.hollow:
         folder = os.path.join(candidate.path, driver_table.driver(driver).FOLDER)
-        scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %d containers and layers of the driver %s are recorded, '
+        scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %s and layers of the driver %s are recorded, '
                      'but %s is empty or missing: the driver directory is probably an unmounted file system.'
-                     % (text, candidate.containers, driver, show(folder)), _remount(scan, folder, driver))
+                     % (text, number(candidate.containers, 'container'), driver, show(folder)), _remount(scan, folder, driver))
     if candidate.containers and (content.snapshotters or not content.layers and not content.hollow):
         _no_layers(scan, candidate, content)
     if len(content.filled) > 1:
@@ -151,7 +151,7 @@ def _empty(scan: 'Scan', candidate: 'RootCandidate', content: Content, others: '
     steps = []
     severity = None
     if better:
-        places = ['%s (%d containers)' % (show(other.path), other.containers) for other in better[:3]]
+        places = ['%s (%s)' % (show(other.path), number(other.containers, 'container')) for other in better[:3]]
         steps.append('Another root holds data: %s.' % ', '.join(places))
         severity = model.WARNING
     if explained:
@@ -209,9 +209,9 @@ def _no_layers(scan: 'Scan', candidate: 'RootCandidate', content: Content) -> No
             (drivers if is_graph else snapshotters).add(driver)
     for driver in sorted(drivers):
         folder = os.path.join(candidate.path, driver_table.driver(driver).FOLDER)
-        scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %d containers of the driver %s, but %s is empty or '
+        scan.problem('DRIVER_FOLDER_EMPTY', folder, '%s holds %s of the driver %s, but %s is empty or '
                      'missing: the driver directory is probably an unmounted file system.'
-                     % (show(candidate.path), candidate.containers, driver, show(folder)),
+                     % (show(candidate.path), number(candidate.containers, 'container'), driver, show(folder)),
                      _remount(scan, folder, driver))
     for name in sorted(snapshotters):
         wanted = SNAPSHOTTER + to_bytes(name)

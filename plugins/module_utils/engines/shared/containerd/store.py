@@ -7,6 +7,7 @@ themselves still end with the container id; where both are, only the folders rem
 """
 import copy
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ....formats.boltdb import Bucket
 
 CONTENT = b'io.containerd.content.v1.content/blobs/sha256'
+MAX_NESTED = 4                          # indexes within indexes
+MAX_PLATFORMS = 100
 CONTAINER_KEY = re.compile(r'[0-9a-f]{64}\Z')
 
 
@@ -359,8 +362,8 @@ class ContainerdStore(object):
                     targets.setdefault(digest.decode('ascii', 'replace'), []).append(name.decode('utf-8', 'replace'))
         return targets
 
-    def manifests(self, digest: str) -> Iterator[Tuple[str, Dict[str, Any], Dict[str, Any]]]:
-        """Yield (digest, manifest dict, descriptor) behind a target: itself, or the platform manifests of an index that
+    def manifests(self, digest: str, depth: int = 0) -> Iterator[Tuple[str, Dict[str, Any]]]:
+        """Yield (digest, manifest dict) behind a target: itself, or the platform manifests of an index, and of indexes in it, that
         are here (attestations left out)."""
         found = self.blob_json(digest)
         value = found.value
@@ -368,27 +371,30 @@ class ContainerdStore(object):
             return
         listed = metadata.list_of(value, 'manifests')
         if not listed:
-            yield digest, value, {}
+            if not depth or isinstance(metadata.get(value, 'config'), dict):
+                yield digest, value
             return
-        for descriptor in listed:
-            if metadata.get(descriptor, 'annotations', 'vnd.docker.reference.type'):
-                continue
-            inner_digest = metadata.text_of(descriptor, 'digest')
-            inner = self.blob_json(inner_digest)
-            if inner.value is not None and not inner.damage:
-                yield inner_digest, inner.value, descriptor
+        for descriptor in listed if depth < MAX_NESTED else ():
+            if not metadata.get(descriptor, 'annotations', 'vnd.docker.reference.type'):
+                for inner in self.manifests(metadata.text_of(descriptor, 'digest'), depth + 1):
+                    yield inner
 
     def image(self, digest: str, names: List[str], suffix: str = '', manifest_digest: Optional[str] = None) -> model.Image:
         """model.Image of a target digest. MANIFEST_DIGEST: the platform a container was made for."""
-        best = None
-        for inner_digest, manifest, dummy in self.manifests(digest):
+        found = []
+        for inner_digest, manifest in itertools.islice(self.manifests(digest), MAX_PLATFORMS):
             image = self._image(digest, names, manifest, suffix)
             if inner_digest == manifest_digest:
                 return image
-            if best is None or (image.status == model.COMPLETE and best.status != model.COMPLETE):
-                best = image
-        if best is not None:
-            return best
+            found.append(image)
+        own = self.blob_json(manifest_digest) if manifest_digest and manifest_digest != digest else None
+        if own is not None and own.value is not None and not own.damage:
+            return self._image(digest, names, own.value, suffix)        # the index does not name it, as it should
+        if found:
+            # an engine unpacks the platform that it runs; the others are blobs, if they are here at all
+            best = max(found, key=lambda image: (image.status == model.COMPLETE, any(layer.path for layer in image.layers)))
+            others = [image for image in found if image is not best and image.status == model.COMPLETE and image.layers]
+            return best._replace(problems=best.problems + _other_platforms(best, others))
         why = self.blob_json(digest).damage or 'no manifest of it is here'
         return model.Image(digest, references_of(names), None, None, None, model.LOST, (), {}, None, 'containerd', self.path,
                            None, (problem('IMAGE_CONFIG_LOST', digest, 'Image %s: %s.' % (digest, why),
@@ -402,7 +408,7 @@ class ContainerdStore(object):
         usable = found.value is not None and not found.damage
         if not usable:
             problems.append(problem('IMAGE_CONFIG_LOST', digest, 'The config %s of image %s: %s.' % (
-                config_digest, digest[:19], found.damage), 'Pull it again on a healthy host.'))
+                config_digest or 'blob', digest[:19], found.damage), 'Pull it again on a healthy host.'))
         blobs = metadata.list_of(manifest, 'layers')
         diff_ids = diff_ids_of(config)
         layers = []
@@ -437,6 +443,19 @@ class ContainerdStore(object):
                         layer, why = shots.layer(record, chain_id)
                         return layer.path, layer.cache_id, layer.encoding, not why
         return None, None, None, False
+
+
+def _other_platforms(image: model.Image, others: List[model.Image]) -> Tuple[model.Problem, ...]:
+    if not others:
+        return ()
+    name = image.references[0] if image.references else image.id[:19]
+    return (problem('IMAGE_OTHER_PLATFORM', image.id, 'Image %s is on this disk for %s too. Only %s is listed and rescued.' % (
+        name, ', '.join(sorted({_platform(one) for one in others})), _platform(image)),
+        'Pull the others again; if they were built here, keep the disk.'),)
+
+
+def _platform(image: model.Image) -> str:
+    return '/'.join(part for part in (image.os, image.architecture, image.variant) if part)
 
 
 def snapshot_of(key: bytes, bucket: 'Bucket') -> Optional[Snapshot]:

@@ -247,7 +247,7 @@ def _path(value: Any, user: Optional[User] = None) -> bytes:
     """A path of a configuration with $HOME, $USER and $UID of USER in it; b'' for what is none."""
     if not isinstance(value, str):
         return b''
-    raw = os.fsencode(value.encode('utf-8', 'replace'))
+    raw = wording.raw(value)
     if user is not None:
         for name, text in ((b'HOME', user.home), (b'USER', user.name), (b'UID', b'' if user.uid is None else b'%d' % user.uid)):
             raw = raw.replace(b'${%s}' % name, text).replace(b'$' + name, text)

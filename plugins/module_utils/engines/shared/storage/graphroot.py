@@ -122,7 +122,7 @@ class GraphRoot(object):
         found = {}
         for process in self.disk.processes((b'conmon',)):
             words = process.argv
-            mine = any(fsinfo.is_below(os.fsencode(word), self.candidate.recorded) for word in words if word.startswith('/'))
+            mine = any(fsinfo.is_below(wording.raw(word), self.candidate.recorded) for word in words if word.startswith('/'))
             for option, value in zip(words, words[1:]):
                 if option in ('-c', '--cid') and names.is_id(value) and mine:
                     found[value] = process.pid
@@ -134,7 +134,8 @@ class GraphRoot(object):
             return api.Liveness(api.STOPPED, None, ('there is no daemon, and this is not the disk of the running machine',))
         running = self.monitors()
         if running:
-            return api.Liveness(api.RUNNING, sorted(running.values())[0], ('%d containers of this store have a monitor (conmon)' % len(running),))
+            return api.Liveness(api.RUNNING, sorted(running.values())[0], (
+                'monitors (conmon) of %s of this store run' % wording.number(len(running), 'container'),))
         return api.Liveness(api.STOPPED if os.geteuid() == 0 else api.UNKNOWN, None, ('no container of this store has a monitor (conmon)',))
 
     def alive(self, ident: str) -> Optional[int]:

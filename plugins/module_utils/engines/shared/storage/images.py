@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ....disk import metadata
-from ....formats import jsonish
+from ....formats import jsonish, wording
 from ....layers.chains import chain_ids, diff_ids_of
 from ....records import model
 from ....records.codes import problem
@@ -125,8 +125,8 @@ class Images(object):
         diff_ids = diff_ids_of(config)
         known = dict(drivers.pair(chain, diff_ids))
         if diff_ids and not known or chain and not whole:
-            problems.append(problem('IMAGE_LAYER_UNKNOWN', 'sha256:' + ident, 'Image %s has %d layers, of which %d are recorded.' % (
-                ident[:12], len(diff_ids), len(chain)), self._pull(record)))
+            problems.append(problem('IMAGE_LAYER_UNKNOWN', 'sha256:' + ident, 'Image %s has %s, of which %d are recorded.' % (
+                ident[:12], wording.number(len(diff_ids), 'layer'), len(chain)), self._pull(record)))
         named = [known.get(layer) or metadata.text_of(self._store.records.layers.get(layer, {}), 'diff-digest') or None for layer in chain]
         whole_ids = [diff_id for diff_id in named if diff_id is not None]
         chains: Sequence[Optional[str]] = list(chain_ids(whole_ids)) if whole_ids and len(whole_ids) == len(named) else [None] * len(named)

@@ -1,0 +1,53 @@
+"""A disk in memory for what tests make: many small files, written, flushed and removed again, which a real disk takes longest for.
+
+It is an ext4 of its own, as /var/tmp often is, so that nothing that tests see is different; it has no journal, as it need not outlive
+the tests. It is mounted in the namespace of those tests only, and goes when the last of their processes ends.
+"""
+import os
+import shutil
+import subprocess
+import sys
+from typing import List, Sequence
+
+TOOLS = ('unshare', 'mount', 'mkfs.ext4', 'truncate')
+SIZE = '16G'                            # the disk; it takes as much memory as was written
+ENOUGH = 8 << 30                        # bytes that have to be free, since several parts run at a time
+# $0: the folder over which it is mounted; the arguments: the command that sees it. Where it cannot be made, as in a container without
+# loop devices, the command has the folder as it is. Others may take the same loop device at the same moment, so that is tried again.
+SCRIPT = '''
+loop() {
+    for each in 1 2 3 4 5; do mount -o loop,noatime "$0/disk" "$0" && return 0; sleep 0.3; done
+    return 1
+}
+if mount -t tmpfs -o mode=700,size=75% tmpfs "$0"; then
+    if truncate -s "$LIFEBOAT_DISK_SIZE" "$0/disk" && mkfs.ext4 -q -O ^has_journal -m 0 "$0/disk" && loop; then
+        chmod 1777 "$0" && rmdir "$0/lost+found"
+    else
+        umount "$0"
+    fi
+fi
+unset LIFEBOAT_DISK_SIZE
+exec "$@"
+'''
+
+
+def free() -> int:
+    """Bytes of memory that nobody needs; 0 if that cannot be told."""
+    try:
+        with open('/proc/meminfo', encoding='ascii') as lines:
+            return next((int(line.split()[1]) << 10 for line in lines if line.startswith('MemAvailable:')), 0)
+    except OSError:
+        return 0
+
+
+def with_disk(folder: str, command: Sequence[str], size: str = SIZE) -> List[str]:
+    """COMMAND with such a disk over FOLDER, which is empty."""
+    return ['unshare', '--mount', 'env', 'LIFEBOAT_DISK_SIZE=' + size, 'sh', '-c', SCRIPT, folder] + list(command)
+
+
+def possible() -> bool:
+    """May this machine have one now? Not without root or the right to mount, nor where memory is short."""
+    if not sys.platform.startswith('linux') or os.geteuid() or free() < ENOUGH or not all(shutil.which(tool) for tool in TOOLS):
+        return False
+    return subprocess.run(['unshare', '--mount', 'true'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          check=False).returncode == 0
