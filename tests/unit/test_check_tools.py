@@ -135,6 +135,7 @@ def test_a_word_means_all_its_parts_and_a_part_itself():
     ('test_every_option[newer-containerd]', ['start_engine'], 'own'), ('test_words', [], 'own'),
     ('test_breaks[newer-overlay2]', ['small_root_of'], 'repair'), ('test_owner_ids', ['dead_root_of'], 'drivers'),
     ('test_damage[podman-vfs-config cut]', ['subject'], 'podman'), ('test_of_podman', ['dead_podman_of'], 'podman'),
+    ('test_facts[podman-newer-root]', ['subject'], 'podman'), ('test_facts[kube-containerd-newer]', ['subject'], 'kube'),
     ('test_facts[kube-containerd]', ['subject'], 'kube'), ('test_of_nodes', ['dead_kube_of'], 'kube')])
 def test_each_engine_test_is_in_the_share_whose_root_it_reads(name, fixtures, share):
     assert shares.share_of(name, fixtures) == share
