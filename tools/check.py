@@ -43,7 +43,8 @@ COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
-          'repair': 'repaired', 'databases': 'databases', 'podman': 'Podman', 'kube': 'Kubernetes'}
+          'repair': 'repaired', 'databases': 'databases',
+          'chance': 'random contents, every option', 'podman': 'Podman', 'kube': 'Kubernetes'}
 SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
 OF_EACH = 2                             # cases of a test with many parameters, on the oldest Python
 SUBJECTS = 16                           # the same of the conformance suite, which has a case for each engine's host: more than there are
@@ -555,10 +556,10 @@ for _share in SHARES:
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work, and another
 # while the processors have nothing to do. First what fails most often and what takes longest, and those that may not run beside each other;
 # last what is short, so that all end at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'integration newest', 'delivery', 'units newest rooms', 'engines own', 'units newest', 'delivery fleets', 'engines drivers',
-         'integration roles', 'engines databases', 'units oldest', 'engines newer', 'integration rescues', 'engines debian', 'delivery nodes',
-         'sanity oldest', 'sanity newest', 'sanity pylint', 'engines containerd', 'integration oldest', 'engines repair', 'kernel',
-         'engines podman', 'units conformance', 'engines kube')
+ORDER = ('lint', 'integration newest', 'delivery', 'units newest rooms', 'engines drivers', 'units newest', 'delivery fleets', 'engines own',
+         'integration roles', 'engines databases', 'units oldest', 'engines newer', 'integration rescues', 'engines chance', 'engines debian',
+         'delivery nodes', 'engines podman', 'sanity oldest', 'engines containerd', 'sanity newest', 'sanity pylint', 'integration oldest',
+         'engines repair', 'kernel', 'engines kube', 'units conformance')
 MOST = 6                                # at a time, whatever the machine has
 # (parts, how many of them at a time): look whether something of a delivery is left in /tmp of this machine; install into one environment;
 # daemons that all start at once get in each other's way
