@@ -434,6 +434,11 @@ def sanity_part(name, run, test, calls):
     return found, '\n'.join(line for line in said.splitlines() if line.startswith(('ERROR', 'FATAL', 'WARNING: ')))
 
 
+def excluded(said):
+    """Names of the targets that ansible-test SAID it leaves out: with the options above, those that need root."""
+    return [each for line in re.findall(r'Excluding (?:\w+ )?tests marked .*?: (.*)', said) for each in re.split(r'[, ]+', line.strip())]
+
+
 def integration_part(name, run, test, target, chosen):
     """One case a target. CHOSEN: their names, without end all."""
     options = ['--local', '--python', target, '--color', 'no']
@@ -441,8 +446,7 @@ def integration_part(name, run, test, target, chosen):
         options += ['--allow-root', '--allow-destructive']
     status, said = test(name, 'integration', *(options + ['--list-targets'] + chosen))
     listed = [line for line in said.splitlines() if re.match(r'^[a-z][a-z0-9_]*$', line)]
-    skipped = [each for line in re.findall(r'Excluding tests marked .*?: (.*)', said)
-               for each in re.split(r'[, ]+', line.strip())]
+    skipped = excluded(said)
     if not listed and skipped and os.geteuid():
         needs_root()
     if status or not listed:

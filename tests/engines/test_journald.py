@@ -36,7 +36,8 @@ def printed(root, name):
     """({stream: bytes} as `logs --timestamps` prints them, codes, the entries in the export format)."""
     problems, raw, streams = [], [], {'stdout': b'', 'stderr': b''}
     with rescued.open_host(root) as host:
-        record = next(item for one in host.roots for item in one.containers() if item.name == name)
+        every = [one.container(ident) for one in host.roots for ident in one.container_ids()]
+        record = next(item for item in every if item.name == name)
         for each in record.log.journal.read(compress.unpack_frames, raw.append, problems):
             streams[each.stream] += containerlogs.render(each)
     return streams, [item.code for item in problems], b''.join(raw)

@@ -9,10 +9,10 @@ import os
 
 import pytest
 import rescued
-from rig import fixtures, listing, podmanwild, truth
+from rig import fixtures, listing, podman, podmanwild, truth
 from test_random_contents import FROM, SEEDS, SOAK
 
-KINDS = fixtures.some(('podman-fuse',), ('podman-rootless', 'podman-root', 'podman-vfs'))
+KINDS = fixtures.some(('podman-fuse',), ('podman-rootless', 'podman-root', 'podman-vfs') + tuple(podman.NEWER))
 AT_ONCE = 4                             # seeds on one host
 MOUNTED = ('dev', 'proc', 'sys', 'etc', 'data', 'run')      # mounts lie on or in these while a container runs
 WORDS = {'changed': 'C', 'added': 'A', 'deleted': 'D'}
@@ -77,7 +77,7 @@ def differences(made, seed, scratch):
         lacks = [item for item in fact['problems'] if item['severity'] != 'info']
         if (fact['status'], fact['id'], lacks) != ('complete', inspect['Id'], []):
             yield name, 'facts', fact['status'], lacks
-        linked = linked_in_image(fact) if made.root.kind == 'podman-fuse' else set()
+        linked = linked_in_image(fact) if made.root.how.fuse else set()
         for what, found in (('diff', diff_of(made, name, fact)), ('export', export_of(made, name)), ('tree', tree_of(made, name, os.path.join(scratch, name)))):
             for item in found:
                 if item[0] not in linked and not ('hard links' in item and linked.intersection(item[2])):

@@ -135,6 +135,7 @@ def test_a_word_means_all_its_parts_and_a_part_itself():
     ('test_every_option[newer-containerd]', ['start_engine'], 'own'), ('test_words', [], 'own'),
     ('test_breaks[newer-overlay2]', ['small_root_of'], 'repair'), ('test_owner_ids', ['dead_root_of'], 'drivers'),
     ('test_damage[podman-vfs-config cut]', ['subject'], 'podman'), ('test_of_podman', ['dead_podman_of'], 'podman'),
+    ('test_facts[podman-newer-root]', ['subject'], 'podman'), ('test_facts[kube-containerd-newer]', ['subject'], 'kube'),
     ('test_facts[kube-containerd]', ['subject'], 'kube'), ('test_of_nodes', ['dead_kube_of'], 'kube')])
 def test_each_engine_test_is_in_the_share_whose_root_it_reads(name, fixtures, share):
     assert shares.share_of(name, fixtures) == share
@@ -166,6 +167,15 @@ def test_a_failure_says_what_did_not_hold(tmp_path):
     found = cases.from_junit('part', str(report))
     assert [(case.name, case.outcome) for case in found] == [('a.b', cases.FAILED), ('a.c', cases.PASSED)]
     assert found[0].text.splitlines()[0] == 'assert [1] == []'
+
+
+@pytest.mark.parametrize('said, names', [
+    ('WARNING: Excluding target tests marked "needs/root" which require --allow-root or prefixing with "needs/root/" to run on unmanaged hosts: '
+     'docker_bundle_info, examples\n', ['docker_bundle_info', 'examples']),
+    ('WARNING: Excluding tests marked "needs/root" which require --allow-root or running as root: examples\n', ['examples']),
+    ('docker_bundle_info\n', [])])
+def test_an_ordinary_user_is_told_what_needs_root(said, names):
+    assert check.excluded(said) == names
 
 
 def test_some_cases_of_each_test():
@@ -204,7 +214,7 @@ def test_coverage_names_what_is_covered_least(tmp_path, monkeypatch):
     assert (tmp_path / 'coverage.txt').read_text().split() == ['0.0', '%', 'plugins/action/never.py', '100.0', '%', 'plugins/action/used.py']
 
 
-def in_memory(folder, script, size='64M'):
+def in_memory(folder, script, size='256M'):
     """(exit status, lines) of SCRIPT in FOLDER, $1, with a disk in memory."""
     if not memory.possible():
         pytest.skip('no disk in memory on this machine')

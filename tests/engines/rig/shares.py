@@ -7,8 +7,8 @@ import re
 # share: the kinds of dead roots that its tests read
 SHARES = {'debian': ('debian-overlay2',), 'newer': ('newer-overlay2', 'newer-containerd-packaged'), 'containerd': ('newer-containerd',),
           'drivers': ('debian-userns', 'debian-rootless', 'debian-vfs', 'debian-btrfs'), 'own': (), 'repair': (), 'databases': (),
-          'kube': ('kube-containerd', 'kube-nerdctl'),
-          'podman': ('podman-root', 'podman-vfs', 'podman-rootless', 'podman-fuse')}
+          'kube': ('kube-containerd', 'kube-nerdctl', 'kube-containerd-newer', 'kube-nerdctl-newer'),
+          'podman': ('podman-root', 'podman-vfs', 'podman-rootless', 'podman-fuse', 'podman-newer-root', 'podman-newer-rootless', 'podman-newer-fuse')}
 _KIND = re.compile('|'.join(sorted((kind for kinds in SHARES.values() for kind in kinds), key=len, reverse=True)))
 # tests whose names do not begin with the kind of the root that they read
 _OF = {'test_open_files_of_podman_without_a_control_group': 'podman', 'test_owner_ids': 'drivers',
