@@ -16,7 +16,7 @@ NEEDED = (('dockerd', 'docker.io'), ('docker', 'docker-cli'), ('containerd', 'co
           ('debootstrap', 'debootstrap'), ('busybox', 'busybox-static'), ('getfattr', 'attr'), ('getfacl', 'acl'),
           ('zstd', 'zstd'), ('xz', 'xz-utils'), ('mkfs.btrfs', 'btrfs-progs'), ('nsenter', 'util-linux'),
           ('mount', 'mount'), ('ip', 'iproute2'), ('file', 'file'), ('tar', 'tar'), ('skopeo', 'skopeo'),
-          ('rootlesskit', 'rootlesskit'), ('slirp4netns', 'slirp4netns'), ('newuidmap', 'uidmap'))
+          ('rootlesskit', 'rootlesskit'), ('slirp4netns', 'slirp4netns'), ('newuidmap', 'uidmap'), ('journalctl', 'systemd'))
 _PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 _POLICY = '/usr/sbin/policy-rc.d'
 
