@@ -11,13 +11,13 @@ import sys
 from typing import List, Sequence
 
 TOOLS = ('unshare', 'mount', 'mkfs.ext4', 'truncate')
-SIZE = '16G'                            # the disk; it takes as much memory as was written
+SIZE = '16G'                            # the disk; it takes as much memory as there is on it: what is removed is given back
 ENOUGH = 8 << 30                        # bytes that have to be free, since several parts run at a time
 # $0: the folder over which it is mounted; the arguments: the command that sees it. Where it cannot be made, as in a container without
 # loop devices, the command has the folder as it is. Others may take the same loop device at the same moment, so that is tried again.
 SCRIPT = '''
 loop() {
-    for each in 1 2 3 4 5; do mount -o loop,noatime,nobarrier,commit=300,noinit_itable "$0/disk" "$0" && return 0; sleep 0.3; done
+    for each in 1 2 3 4 5; do mount -o loop,noatime,nobarrier,discard,commit=30,noinit_itable "$0/disk" "$0" && return 0; sleep 0.3; done
     return 1
 }
 if mount -t tmpfs -o mode=700,size=75% tmpfs "$0"; then

@@ -133,6 +133,7 @@ def test_a_word_means_all_its_parts_and_a_part_itself():
     ('test_without_hard_links_the_command_fetches_the_blobs[newer-overlay2]', ['dead_root_of'], 'debian'),
     ('test_of_one_root', ['dead_root_of'], 'debian'), ('test_databases', ['dead_databases'], 'databases'),
     ('test_every_option[newer-containerd]', ['start_engine'], 'own'), ('test_words', [], 'own'),
+    ('test_every_option_there_and_back[newer-containerd]', ['start_engine'], 'chance'), ('test_nothing_differs[newer-overlay2-1]', ['rescued_of'], 'chance'),
     ('test_breaks[newer-overlay2]', ['small_root_of'], 'repair'), ('test_owner_ids', ['dead_root_of'], 'drivers'),
     ('test_damage[podman-vfs-config cut]', ['subject'], 'podman'), ('test_of_podman', ['dead_podman_of'], 'podman'),
     ('test_facts[podman-newer-root]', ['subject'], 'podman'), ('test_facts[kube-containerd-newer]', ['subject'], 'kube'),
@@ -150,14 +151,15 @@ def test_the_shares_of_integration_targets_are_all_of_them():
 
 def test_sanity_runs_every_test_and_imports_on_the_oldest_and_the_newest(monkeypatch):
     monkeypatch.setattr(check, 'SOAK', False)
-    others, oldest, newest = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 1)
-    assert others == ['--skip-test', 'pylint', '--skip-test', 'import']
-    assert [oldest, newest] == [['--test', 'import', '--python', '3.6'], ['--test', 'import', '--python', '3.11']]
-    assert len(check.sanity_calls(['3.11'], '3.11', 1)) == 2 and len(check.sanity_calls([], '3.11', 1)) == 2
-    older = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 0)
-    assert set(older[0][1::2]) - set(others[1::2]) == set(check.ONCE) and older[1:] == [oldest, newest]
+    targets, imports = ['3.6', '3.7', '3.11'], [['--test', 'import', '--python', each] for each in ('3.6', '3.11')]
+    newest = check.sanity_calls(targets, '3.11', 1)
+    assert newest == [['--skip-test', 'pylint', '--skip-test', 'import'], imports[1]]
+    assert check.sanity_calls(targets, '3.11', 1, alone=True) == [newest[0]] + imports
+    assert [len(check.sanity_calls(each, '3.11', 1, alone)) for each in (['3.11'], []) for alone in (False, True)] == [2] * 4
+    oldest = check.sanity_calls(targets, '3.11', 0)
+    assert set(oldest[0][1::2]) - set(newest[0][1::2]) == set(check.ONCE) and oldest[1:] == imports
     monkeypatch.setattr(check, 'SOAK', True)
-    assert check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 0) == [others, ['--test', 'import']]
+    assert check.sanity_calls(targets, '3.11', 0) == [newest[0], ['--test', 'import']]
 
 
 def test_a_failure_says_what_did_not_hold(tmp_path):

@@ -474,8 +474,9 @@ class _Work(object):
         self._tell_made('The writable layer of %s' % self.who, self.writable.made)
         if self.writable.made.entries and len(self.layers) >= MAX_DEPTH:
             self.problems.append(imagecodes.problem(
-                'IMAGE_TOO_DEEP', self.who, 'The image of %s with what the container changed has %d layers, and the storage drivers of Docker take '
-                '%d: docker load refuses it. The image that the container was made from loads.' % (self.who, len(self.layers) + 1, MAX_DEPTH),
+                'IMAGE_TOO_DEEP', self.who, 'The image of %s with what the container changed has %s, and the storage drivers of Docker take '
+                '%d: docker load refuses it. The image that the container was made from loads.' % (
+                    self.who, wording.number(len(self.layers) + 1, 'layer'), MAX_DEPTH),
                 'Load it where Docker has the containerd store, or on Podman, or import rootfs: docker import rootfs.tar.'))
         if self.writable.sparse:
             self.problems.append(imagecodes.problem(
