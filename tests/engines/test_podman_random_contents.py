@@ -1,6 +1,7 @@
 """Images and containers of random contents on Podman, with fuse-overlayfs first: the rescue against `podman diff`, `podman export`, the
 layers of its images, and what the containers themselves saw.
 
+Podman 5.8 is not asked: its `podman diff` ends with an error ("not a directory") on such images.
 One seed on fuse-overlayfs by default; with LIFEBOAT_SOAK=N as many fresh ones on each driver, as in test_random_contents.py.
 """
 import base64
@@ -9,10 +10,10 @@ import os
 
 import pytest
 import rescued
-from rig import fixtures, listing, podman, podmanwild, truth
+from rig import fixtures, listing, podmanwild, truth
 from test_random_contents import FROM, SEEDS, SOAK
 
-KINDS = fixtures.some(('podman-fuse',), ('podman-rootless', 'podman-root', 'podman-vfs') + tuple(podman.NEWER))
+KINDS = fixtures.some(('podman-fuse',), ('podman-rootless', 'podman-root', 'podman-vfs'))
 AT_ONCE = 4                             # seeds on one host
 MOUNTED = ('dev', 'proc', 'sys', 'etc', 'data', 'run')      # mounts lie on or in these while a container runs
 WORDS = {'changed': 'C', 'added': 'A', 'deleted': 'D'}
