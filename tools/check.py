@@ -43,7 +43,8 @@ COVERAGE = os.path.join(RESULTS, 'coverage')
 LEAST_COVERED = 5                       # files that are named
 # share of the engine tests -> how it is called
 SHARES = {'debian': "Debian's own", 'newer': 'newer', 'containerd': "containerd's store", 'drivers': 'other storage drivers', 'own': 'each test its own',
-          'repair': 'repaired', 'databases': 'databases', 'podman': 'Podman', 'kube': 'Kubernetes'}
+          'repair': 'repaired', 'databases': 'databases',
+          'chance': 'random contents, every option', 'podman': 'Podman', 'kube': 'Kubernetes'}
 SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
 OF_EACH = 2                             # cases of a test with many parameters, on the oldest Python
 SUBJECTS = 16                           # the same of the conformance suite, which has a case for each engine's host: more than there are
@@ -156,9 +157,9 @@ def pytest_part(name, run, python, folders, ignore=(), with_ansible=True, option
     scratch = tempfile.mkdtemp(prefix='lb-')
     command += ['--basetemp', os.path.join(scratch, 't')]
     try:
-        if memory.possible():
+        if 'LIFEBOAT_TEST_SCRATCH' not in os.environ and memory.possible():
             command = memory.with_disk(scratch, command)
-            environment.setdefault('LIFEBOAT_TEST_SCRATCH', scratch)
+            environment['LIFEBOAT_TEST_SCRATCH'] = scratch
         status, said = run.command(name, command, **environment)
     finally:
         remove(scratch)
@@ -434,6 +435,11 @@ def sanity_part(name, run, test, calls):
     return found, '\n'.join(line for line in said.splitlines() if line.startswith(('ERROR', 'FATAL', 'WARNING: ')))
 
 
+def excluded(said):
+    """Names of the targets that ansible-test SAID it leaves out: with the options above, those that need root."""
+    return [each for line in re.findall(r'Excluding (?:\w+ )?tests marked .*?: (.*)', said) for each in re.split(r'[, ]+', line.strip())]
+
+
 def integration_part(name, run, test, target, chosen):
     """One case a target. CHOSEN: their names, without end all."""
     options = ['--local', '--python', target, '--color', 'no']
@@ -441,8 +447,7 @@ def integration_part(name, run, test, target, chosen):
         options += ['--allow-root', '--allow-destructive']
     status, said = test(name, 'integration', *(options + ['--list-targets'] + chosen))
     listed = [line for line in said.splitlines() if re.match(r'^[a-z][a-z0-9_]*$', line)]
-    skipped = [each for line in re.findall(r'Excluding tests marked .*?: (.*)', said)
-               for each in re.split(r'[, ]+', line.strip())]
+    skipped = excluded(said)
     if not listed and skipped and os.geteuid():
         needs_root()
     if status or not listed:
@@ -471,9 +476,10 @@ def sanity(run, which, kind=''):
     with tempfile.TemporaryDirectory(prefix='sanity-') as apart.top:
         apart.collection = tree.build(apart.top)
         test = AnsibleTest(apart, requirements, python)
-        if which == 0 and test.core == AnsibleTest(apart, *found[1]).core:
+        alone = AnsibleTest(apart, *found[1 - which]).core == test.core
+        if which == 0 and alone:
             return                      # this machine's Python has but one
-        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own, which)
+        calls = [PYLINT] if kind else sanity_calls(test.targets, test.own, which, alone)
         apart.part('sanity, ansible-core %s%s' % (test.core, kind and ', ' + kind), sanity_part, apart, test, calls)
 
 
@@ -486,15 +492,17 @@ PYLINT = ['--test', 'pylint'] + ([] if SOAK else ['plugins/'])
 ONCE = ('changelog', 'pep8', 'yamllint')
 
 
-def sanity_calls(targets, own, which):
+def sanity_calls(targets, own, which, alone=False):
     """Options of the calls of ansible-test that are all of its tests but pylint; of the oldest core (WHICH is 0) without those of ONCE.
-    Every file is compiled by every Python that is here; to import each file alone takes longest, so the oldest and the newest of them do
-    it: TARGETS (their versions in rising order), OWN is that of the controller. LIFEBOAT_SOAK: every one."""
+    Every file is compiled by every Python that is here. To import each file alone takes longest: the oldest Python does it with the oldest
+    core (integration has the oldest that the newest core manages), and each core's own: TARGETS are their versions in rising order, OWN is
+    that of the controller. ALONE: there is no other core. LIFEBOAT_SOAK: everything."""
     apart = ('pylint', 'import') + (() if which or SOAK else ONCE)
     others = [word for each in apart for word in ('--skip-test', each)]
     if SOAK:
         return [others, ['--test', 'import']]
-    return [others] + [['--test', 'import', '--python', each] for each in dict.fromkeys(targets[:1] + [own])]
+    oldest = [] if which and not alone else targets[:1]
+    return [others] + [['--test', 'import', '--python', each] for each in dict.fromkeys(oldest + [own])]
 
 
 def integration(run, which, share):
@@ -548,10 +556,10 @@ for _share in SHARES:
 # Several at a time if there is a second processor, and one more than there are processors, since some wait more than they work, and another
 # while the processors have nothing to do. First what fails most often and what takes longest, and those that may not run beside each other;
 # last what is short, so that all end at about the same time. Who is free takes the next one.
-ORDER = ('lint', 'integration newest', 'delivery', 'units newest rooms', 'engines own', 'units newest', 'delivery fleets', 'engines drivers',
-         'integration roles', 'engines databases', 'units oldest', 'engines newer', 'integration rescues', 'engines debian', 'delivery nodes',
-         'sanity oldest', 'sanity newest', 'sanity pylint', 'engines containerd', 'integration oldest', 'engines repair', 'kernel',
-         'engines podman', 'units conformance', 'engines kube')
+ORDER = ('lint', 'integration newest', 'delivery', 'units newest rooms', 'engines drivers', 'units newest', 'delivery fleets', 'engines own',
+         'integration roles', 'engines databases', 'units oldest', 'engines newer', 'integration rescues', 'engines chance', 'engines debian',
+         'delivery nodes', 'engines podman', 'sanity oldest', 'engines containerd', 'sanity newest', 'sanity pylint', 'integration oldest',
+         'engines repair', 'kernel', 'engines kube', 'units conformance')
 MOST = 6                                # at a time, whatever the machine has
 # (parts, how many of them at a time): look whether something of a delivery is left in /tmp of this machine; install into one environment;
 # daemons that all start at once get in each other's way

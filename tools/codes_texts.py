@@ -290,6 +290,9 @@ TEXTS: typing.Dict[str, Text] = {
     'IMAGE_ATTRIBUTES_BY_STORE': (
         'The image can be used.', 'Nothing, if no program of the container uses such attributes. Else restore the files from `rootfs`.',
         'lifeboat rescue DEST NAME --include config,writable,rootfs'),
+    'IMAGE_TOO_DEEP': (
+        'Everything is in the bundle.', 'Restore it where Docker has the containerd store, or on Podman. Else rescue `rootfs` too and import it.',
+        'lifeboat rescue DEST NAME --include config,rootfs\ndocker import rootfs.tar NAME:rescued'),
     'IMAGE_SPARSE': (
         'The image can be used. It needs its full size on the disk.',
         'Load it where there is room, or restore from `writable` or `rootfs`, which keep the holes.', 'lifeboat du NAME:/'),

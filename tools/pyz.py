@@ -77,9 +77,17 @@ def read(path):
 
 @functools.lru_cache(maxsize=None)
 def relative_imports(source):
-    """((level, module, names), ...) of the relative imports in SOURCE (bytes), wherever in it."""
-    return tuple((node.level, node.module, tuple(alias.name for alias in node.names)) for node in ast.walk(ast.parse(source))
-                 if isinstance(node, ast.ImportFrom) and node.level)
+    """((level, module, names), ...) of the relative imports in SOURCE (bytes), wherever in it but where only types are asked for."""
+    found, pending = [], [ast.parse(source)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == 'TYPE_CHECKING':
+            pending.extend(node.orelse)
+            continue
+        if isinstance(node, ast.ImportFrom) and node.level:
+            found.append((node.level, node.module, tuple(alias.name for alias in node.names)))
+        pending.extend(ast.iter_child_nodes(node))
+    return tuple(found)
 
 
 def imported(path):
@@ -142,7 +150,7 @@ def packed(members, when):
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o100644 << 16
             info.create_system = 3
-            archive.writestr(info, members[name])
+            archive.writestr(info, members[name], compresslevel=9)
     return buffer.getvalue()
 
 

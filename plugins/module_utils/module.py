@@ -62,5 +62,6 @@ def run(module: Any, work: Callable[[Any], Dict[str, Any]]) -> None:
 
 def sentence(text: str) -> str:
     text = text.strip()
-    return (text[:1].upper() if text[:1].islower() and not text.startswith(('dest', 'data_roots', 'host_root', 'include'))
-            else text[:1]) + text[1:] + ('' if text.endswith('.') else '.')
+    # a name stays as it is: web:/srv is another container than Web:/srv
+    is_word = text.split(' ')[0].rstrip('.,').isalpha() and not text.startswith(('dest', 'data_roots', 'host_root', 'include'))
+    return (text[:1].upper() if text[:1].islower() and is_word else text[:1]) + text[1:] + ('' if text.endswith('.') else '.')

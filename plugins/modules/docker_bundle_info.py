@@ -96,6 +96,12 @@ bundles:
       returned: if O(allowed_signers) is set
       version_added: 2.0.0
     problems: {description: What the rescue reported., type: list, elements: dict, returned: always}
+unfinished:
+  description: Folders of bundles that a rescue began and did not end, and that are not there. Run the same rescue again.
+  type: list
+  elements: str
+  returned: always
+  version_added: 2.0.0
 """
 
 import os
@@ -104,13 +110,18 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.lifeboat.docker.plugins.module_utils import module as shared
-from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info
+from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, reading
+from ansible_collections.lifeboat.docker.plugins.module_utils.formats import wording
 
 
 def inspect(module: AnsibleModule) -> Dict[str, Any]:
-    path = os.path.abspath(os.fsencode(module.params['path']))
+    path = os.path.abspath(wording.raw(module.params['path']))
     allowed = module.params['allowed_signers']
-    return dict(changed=False, bundles=info.inspect(path, module.params['verify'], os.fsencode(allowed) if allowed else None))
+    bundles = info.inspect(path, module.params['verify'], wording.raw(allowed) if allowed else None)
+    unfinished = [wording.text(one) for one in reading.unfinished(path)]
+    for one in unfinished:
+        module.warn('%s was begun and is not there: run the same rescue again.' % wording.show(one))
+    return dict(changed=False, bundles=bundles, unfinished=unfinished)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from rig import kube, listing
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import boltdb, gotypes
 
+SOAK = bool(os.environ.get('LIFEBOAT_SOAK'))
 LINE = re.compile(rb'(\S+)\.(\d+)Z (stdout|stderr) ([FP]) (.*)\Z', re.DOTALL)
 LABEL = 'io.kubernetes.'
 POD = {LABEL + 'pod.namespace': 'shop', LABEL + 'pod.name': 'web-0', LABEL + 'pod.uid': kube.UID}
@@ -20,7 +21,7 @@ POD = {LABEL + 'pod.namespace': 'shop', LABEL + 'pod.name': 'web-0', LABEL + 'po
 class KilledKubernetes(subject.Subject):
     """The truth is what containerd said while it lived: the status of the CRI, its snapshots as it mounts them, `ctr snapshots diff`."""
 
-    KINDS = ('kube-containerd',)
+    KINDS = ('kube-containerd',) + (('kube-containerd-newer',) if SOAK else ())
     ROLES = {'web': 'shop/db-node1/db', 'db': 'shop/web-0/app'}     # the first may get another name without any other being told differently
     secret = kube.SECRET
     engine, namespace = 'kubernetes', b'k8s.io'
@@ -142,7 +143,7 @@ class KilledKubernetes(subject.Subject):
 class KilledNerdctl(KilledKubernetes):
     """Containers of `ctr` with the labels and folders of nerdctl, which are an imitation."""
 
-    KINDS = ('kube-nerdctl',)
+    KINDS = ('kube-nerdctl',) + (('kube-nerdctl-newer',) if SOAK else ())
     ROLES = {'web': 'web', 'db': 'once'}
     engine, namespace = 'nerdctl', b'default'
 

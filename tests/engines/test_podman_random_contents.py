@@ -1,6 +1,7 @@
 """Images and containers of random contents on Podman, with fuse-overlayfs first: the rescue against `podman diff`, `podman export`, the
 layers of its images, and what the containers themselves saw.
 
+Podman 5.8 is not asked: its `podman diff` ends with an error ("not a directory") on such images.
 One seed on fuse-overlayfs by default; with LIFEBOAT_SOAK=N as many fresh ones on each driver, as in test_random_contents.py.
 """
 import base64
@@ -77,7 +78,7 @@ def differences(made, seed, scratch):
         lacks = [item for item in fact['problems'] if item['severity'] != 'info']
         if (fact['status'], fact['id'], lacks) != ('complete', inspect['Id'], []):
             yield name, 'facts', fact['status'], lacks
-        linked = linked_in_image(fact) if made.root.kind == 'podman-fuse' else set()
+        linked = linked_in_image(fact) if made.root.how.fuse else set()
         for what, found in (('diff', diff_of(made, name, fact)), ('export', export_of(made, name)), ('tree', tree_of(made, name, os.path.join(scratch, name)))):
             for item in found:
                 if item[0] not in linked and not ('hard links' in item and linked.intersection(item[2])):

@@ -182,6 +182,7 @@ def entries(engine):
     for top, names in ((engine.data_root, KEPT), (containerd_of(engine), KEPT_OF_STORE)):
         for name in names:
             for folder, folders, files in os.walk(os.path.join(top, name)):
+                folders[:] = [one for one in folders if one != 'merged' or name != 'overlay2']   # a mount point: the driver makes and removes it
                 found.update(os.path.relpath(os.path.join(folder, one), engine.host_root) for one in folders + files)
     return found
 

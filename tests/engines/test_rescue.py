@@ -34,30 +34,30 @@ def test_lowerdir_can_be_mounted(dead_root, disk_dir):
         subprocess.run(['umount', disk_dir], check=True)
 
 
-@pytest.mark.parametrize('hurt', ['garbage', 'cut', 'gone'])
-def test_a_damaged_database_of_networks_is_named(dead_root, disk_dir, hurt):
-    """And the container still gets the network, with the subnet in which its own record has an address."""
-    path = os.path.join(dead_root.data_root, 'network/files/local-kv.db')
-    parked = os.path.join(dead_root.scratch, 'parked-local-kv.db')
+@pytest.mark.parametrize('kind', fixtures.some(['newer-overlay2'], ['debian-overlay2', 'newer-containerd']))
+def test_a_damaged_database_of_networks_is_named(dead_root_of, kind, disk_dir):
+    """And the container still gets the network, as its own record has it."""
+    root = dead_root_of(kind)
+    path = os.path.join(root.data_root, 'network/files/local-kv.db')
 
-    def notes(dest):
-        result = rescued.rescue(dead_root, os.path.join(disk_dir, dest), include=('config',), containers=('shop-web-2',))
+    def rescued_as(dest):
+        result = rescued.rescue(root, os.path.join(disk_dir, dest), include=('config',), containers=('shop-web-2',))
         with open(os.path.join(bundle_of(result, 'shop-web-2')['path'], 'config/run.sh'), encoding='utf-8') as made:
-            script = made.read()
-        return [item for item in result['problems'] if item['code'] == 'NETWORK_DB_DAMAGED'], script
-    whole, script = notes('whole')
-    assert whole == [] and 'network create --subnet 10.213.0.0/24' in script and '--internal' in script
-    os.rename(path, parked)
+            return [item for item in result['problems'] if item['code'] == 'NETWORK_DB_DAMAGED'], made.read()
+    notes, script = rescued_as('whole')
+    assert notes == [] and 'network create --subnet 10.213.0.0/24' in script and '--internal' in script
+    os.rename(path, path + '.parked')
     try:
-        if hurt != 'gone':
-            with open(parked, 'rb') as old, open(path, 'wb') as out:
-                out.write(b'garbage' * 4000 if hurt == 'garbage' else old.read(9000))
-        (note,), script = notes('hurt')
-        assert 'shop-net' in note['message'] and note['severity'] == 'warning' and '--network shop-net' in script
+        for hurt in ('garbage', 'cut', 'gone'):
+            if hurt == 'gone':
+                os.unlink(path)
+            else:
+                with open(path + '.parked', 'rb') as old, open(path, 'wb') as out:
+                    out.write(b'garbage' * 4000 if hurt == 'garbage' else old.read(9000))
+            (note,), script = rescued_as(hurt)
+            assert 'shop-net' in note['message'] and note['severity'] == 'warning' and '--network shop-net' in script, hurt
     finally:
-        if os.path.exists(path):
-            os.unlink(path)
-        os.rename(parked, path)
+        os.rename(path + '.parked', path)
 
 
 # -- archives ----------------------------------------------------------------------------------------------------------------

@@ -2,13 +2,7 @@
 
 The root file system is that of guest.py with three packages more, and labelled. Debian's cloud kernel has SELinux: `WORDS` turn it on.
 """
-import os
-import subprocess
-import tempfile
-
 import guest
-from rig import newer
-from rig.common import NotHere, cache_lock, last_words, say
 
 IMAGE = 'root-selinux.img'              # beside root.img
 WORDS = 'security=selinux selinux=1 enforcing=1'
@@ -39,44 +33,13 @@ TYPES = '''
 (allow container_t tmpfs_t (filesystem (getattr)))
 (allow container_file_t tmpfs_t (filesystem (associate)))
 '''
-# IMAGE FOLDER: in a mount namespace of its own
-INSTALL = '''set -e
-mount -o loop "$1" "$2"
-cd "$2"
-mount --bind /proc proc
-cp /etc/resolv.conf etc/resolv.conf
-mkdir -p var/lib/apt/lists/partial var/cache/apt/archives/partial
-chroot . apt-get -q update
-chroot . apt-get -q -y --no-install-recommends install {packages}
-sed -i 's/^SELINUX=.*/SELINUX=enforcing/' etc/selinux/config
+LABEL = '''sed -i 's/^SELINUX=.*/SELINUX=enforcing/' etc/selinux/config
 cat >root/container.cil
 chroot . semodule -i /root/container.cil
-rm -rf var/lib/apt/lists/* var/cache/apt/archives/*.deb
 chroot . setfiles -m -F -e /proc -e /dev /etc/selinux/default/contexts/files/file_contexts /
-cd /
-umount "$2/proc" "$2"
 '''
 
 
-def need():
+def ensure():
     """The image's name for guest.Guest, made first if need be (two minutes). Raises NotHere where it cannot be made."""
-    guest.need()
-    path = os.path.join(guest.folder(), IMAGE)
-    with cache_lock('guest-selinux'):
-        if not os.path.exists(path):
-            with tempfile.TemporaryDirectory(prefix='lb-selinux-') as place:
-                _make(path, place)
-    return IMAGE
-
-
-def _make(path, place):
-    say('making the root file system with an enforcing policy')
-    part = path + '.part'
-    subprocess.run(['cp', '--sparse=always', os.path.join(guest.folder(), 'root.img'), part], check=True)
-    script = INSTALL.format(packages=' '.join(PACKAGES))
-    done = subprocess.run(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', part, place],
-                          env=newer.debootstrap_environment(), input=TYPES.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False)
-    if done.returncode:
-        os.unlink(part)
-        raise NotHere('a guest with SELinux cannot be made: %s' % last_words(done.stdout))
-    os.rename(part, path)
+    return guest.variant(IMAGE, PACKAGES, LABEL, TYPES.encode())

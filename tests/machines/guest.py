@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import tarfile
+import tempfile
 import threading
 import time
 
@@ -26,7 +27,7 @@ import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 from rig import newer  # noqa: E402  pylint: disable=wrong-import-position
-from rig.common import NotHere, RigError, cache_dir, cache_lock, need_root, not_installed, run, say  # noqa: E402
+from rig.common import NotHere, RigError, cache_dir, cache_lock, last_words, need_root, not_installed, run, say  # noqa: E402
 
 # Raised when packages or preparation change: an older cached machine is then not used.
 FORMAT = 1
@@ -67,15 +68,31 @@ echo o >/proc/sysrq-trigger; sleep 60
 '''.replace('{ready}', READY)
 
 
+# IMAGE FOLDER PACKAGES SCRIPT, in a mount namespace of its own; standard input is SCRIPT's
+VARIANT = '''set -e
+mount -o loop "$1" "$2"
+cd "$2"
+mount --bind /proc proc
+cp /etc/resolv.conf etc/resolv.conf
+mkdir -p var/lib/apt/lists/partial var/cache/apt/archives/partial
+chroot . apt-get -q update </dev/null
+chroot . apt-get -q -y --no-install-recommends install $3 </dev/null
+rm -rf var/lib/apt/lists/* var/cache/apt/archives/*.deb
+eval "$4"
+cd /
+umount "$2/proc" "$2"
+'''
+
+
 def folder():
     """Where the finished machine lies (it may not be there yet)."""
     return os.path.join(cache_dir(), 'guest-%s-v%d' % (os.uname().machine, FORMAT))
 
 
-def need():
-    """ensure(), or the end of the test: skipped where there is no machine, failed in CI."""
+def need(made=None):
+    """ensure(), or MADE(), or the end of the test: skipped where there is no machine, failed in CI."""
     try:
-        return ensure()
+        return (made or ensure)()
     except NotHere as why:
         return (pytest.fail if os.environ.get('CI') else pytest.skip)(str(why))
 
@@ -96,6 +113,27 @@ def ensure():
         if not os.path.exists(os.path.join(path, 'root.img')):
             _make(path)
     return path
+
+
+def variant(image, packages, script='', stdin=b''):
+    """IMAGE (a name beside root.img): a copy of root.img with PACKAGES more and what SCRIPT does in its root folder -> IMAGE. Made if it is not there.
+    Raises NotHere."""
+    ensure()
+    path = os.path.join(folder(), image)
+    with cache_lock('guest-variant'):
+        if os.path.exists(path):
+            return image
+        say('making %s of the virtual machine' % image)
+        run(['cp', '--sparse=always', os.path.join(folder(), 'root.img'), path + '.part'])
+        with tempfile.TemporaryDirectory(prefix='lb-variant-') as place:
+            argv = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', VARIANT, 'sh', path + '.part', place, ' '.join(packages), script]
+            done = subprocess.run(argv, env=newer.debootstrap_environment(), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  timeout=900, check=False)
+        if done.returncode:
+            os.unlink(path + '.part')
+            raise NotHere('%s cannot be made: %s' % (image, last_words(done.stdout)))
+        os.rename(path + '.part', path)
+    return image
 
 
 def _make(path):

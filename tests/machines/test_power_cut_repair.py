@@ -3,8 +3,9 @@ acknowledged, gives out every file whose fsync had returned, and a container tha
 
 What the plan leaves open it must name; everything else the engine itself must have. LIFEBOAT_CUT_KINDS narrows the kinds.
 
-A power cut seldom damages a record of Docker. So every second disk gets, on its copy, the damage that others have met (`damage`). LIFEBOAT_DISKS: the
-folder where test_power_cut.py left its disks; then these are taken, of each both as it is and damaged.
+A power cut seldom damages a record of Docker. So each disk is taken as it is, then with the damage that others have met, done to its copy by hand
+(`damage`), and of xfs and btrfs once more after what people do when a disk does not mount: the log is thrown away (`without_log`), which damages
+what the cut alone had not. LIFEBOAT_DISKS: the folder where test_power_cut.py left its disks; then these are taken.
 """
 import contextlib
 import io
@@ -23,10 +24,24 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.repair import run
 ROUNDS = int(os.environ.get('LIFEBOAT_SOAK') or 0)
 WANTED = [name for name in KINDS if name in os.environ.get('LIFEBOAT_CUT_KINDS', name).split(';')]
 LEFT = os.environ.get('LIFEBOAT_DISKS', '')
-if LEFT:
-    CASES = [(os.path.join(LEFT, name), damaged) for name in sorted(os.listdir(LEFT)) for damaged in (False, True)] if ROUNDS else []
-else:
-    CASES = [((WANTED[number // 2 % len(WANTED)], SEED * 7000 + number), bool(number % 2)) for number in range(ROUNDS if WANTED else 0)]
+AS_IT_IS, BY_HAND, LOG_GONE = 'as it is', 'damaged by hand', 'log thrown away'
+DAMAGES = (AS_IT_IS, BY_HAND, LOG_GONE)
+ZERO_LOG = {'xfs': ['xfs_repair', '-L'], 'btrfs': ['btrfs', 'rescue', 'zero-log']}     # tune2fs and e2fsck replay the journal of ext4 first
+
+
+def damages(kind):
+    return DAMAGES if kind in ZERO_LOG else DAMAGES[:2]
+
+
+def cases():
+    """[(folder that test_power_cut.py left or (kind, seed), what is done to the copy)]"""
+    if LEFT:
+        found = [(os.path.join(LEFT, name), damage_) for name in sorted(os.listdir(LEFT)) for damage_ in damages(left(os.path.join(LEFT, name))[0])]
+        return found if ROUNDS else []
+    found = [(kind, damage_) for damage_ in DAMAGES for kind in WANTED if damage_ in damages(kind)]
+    return [((found[number % len(found)][0], SEED * 7000 + number), found[number % len(found)][1]) for number in range(ROUNDS if found else 0)]
+
+
 # the second life: nothing is imported or made, only looked at
 JOB = r'''#!/bin/sh
 {disk}
@@ -147,28 +162,50 @@ def zeroed(path):
         out.write(bytes(os.path.getsize(path)))
 
 
-@pytest.mark.parametrize('case, damaged', CASES)
+def without_log(kind, disk):
+    """The copy DISK as it is after a repair of the file system that throws its log away."""
+    subprocess.run(ZERO_LOG[kind] + [disk], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+
+
+def on_disk(root, created):
+    """({name: id} of containers that have a folder, {(container, where, number)} of whole files) of the host at ROOT."""
+    top = os.path.join(root, 'var/lib/docker')
+    folders = {('c%d' % number, 'volume'): os.path.join(top, 'volumes/vol-c%d/_data' % number) for number in range(1, loads.WRITERS + 1)}
+    for name, dummy in list(folders):
+        with contextlib.suppress(OSError), open(os.path.join(top, 'image/overlay2/layerdb/mounts', created[name], 'mount-id'), encoding='ascii') as source:
+            folders[name, 'layer'] = os.path.join(top, 'overlay2', source.read(), 'diff/layer')
+    files = {(name, where, int(number)) for (name, where), folder in folders.items() if os.path.isdir(folder) for number in os.listdir(folder)
+             if number.isdigit() and loads.present(root, name, where, int(number), folders)}
+    return {name: ident for name, ident in created.items() if os.path.isdir(os.path.join(top, 'containers', ident))}, files
+
+
+@pytest.mark.parametrize('case, damaged', cases())
 def test_a_disk_of_a_power_cut_is_repaired_and_boots(case, damaged, tmp_path):
     guest.need()
     kind, made = cut_down(case, str(tmp_path))
     disks, acknowledged, created = made.disks, made.acknowledged, made.created
     assert len(acknowledged) > 5 and created and KINDS[kind]
     copies = copied(disks, str(tmp_path))
+    if damaged == LOG_GONE:
+        without_log(kind, copies[-1])
     with mounted(copies, str(tmp_path / 'mounted')) as root:
         by_itself = loads.torn(root)
-        lost = damage(root, created) if damaged else {}
+        if damaged == LOG_GONE:         # nobody can bring back what is not there
+            created, acknowledged = on_disk(root, created)
+        lost = damage(root, created) if damaged == BY_HAND else {}
         result = run.run(run.Request(run.REPAIRED, os.fsencode(root), verify=run.OFFLINE, names={ident: name for name, ident in lost.items()}))
         assert [step for step in run.run(run.Request(run.PLANNED, os.fsencode(root)))['plan'] if step['selected']] == []
     open_ones = json.dumps(result['unresolved'] + [step for step in result['plan'] if not step['selected']])
-    print(json.dumps({'kind': kind, 'case': case, 'torn by the cut': by_itself, 'damaged by hand': damaged, 'acknowledged': len(acknowledged),
-                      'created': len(created), 'steps': sorted('%s %s' % (step['code'], step['certainty']) for step in result['plan'] if step['done']),
+    print(json.dumps({'kind': kind, 'case': case, 'torn by itself': by_itself, 'damaged': damaged, 'acknowledged': len(made.acknowledged),
+                      'on the disk': len(acknowledged), 'created': len(made.created), 'with a folder': len(created),
+                      'steps': sorted('%s %s' % (step['code'], step['certainty']) for step in result['plan'] if step['done']),
                       'open': open_ones, 'verified': result['verified']['status']}), flush=True)
     found, started, again = booted(str(tmp_path / 'second'), copies)
     listed = dict(line.split() for line in found['containers'].decode().splitlines())
     print(json.dumps({'listed': len(set(listed) & set(created.values())), 'files there': len(acknowledged & there(found)), 'started': sorted(started),
                       'errors': found['errors'].decode('utf-8', 'replace').splitlines()[:3]}), flush=True)
     assert [name for name, ident in created.items() if ident not in listed and ident not in open_ones] == []
-    if damaged:                         # nothing may be open that the engine needs to list them
+    if damaged == BY_HAND:              # nothing may be open that the engine needs to list them
         assert {ident: name for name, ident in created.items()}.items() <= listed.items()
     assert sorted(acknowledged - there(found)) == []
     writers = {'c%d' % number for number in range(1, loads.WRITERS + 1)}

@@ -133,8 +133,10 @@ def test_a_word_means_all_its_parts_and_a_part_itself():
     ('test_without_hard_links_the_command_fetches_the_blobs[newer-overlay2]', ['dead_root_of'], 'debian'),
     ('test_of_one_root', ['dead_root_of'], 'debian'), ('test_databases', ['dead_databases'], 'databases'),
     ('test_every_option[newer-containerd]', ['start_engine'], 'own'), ('test_words', [], 'own'),
+    ('test_every_option_there_and_back[newer-containerd]', ['start_engine'], 'chance'), ('test_nothing_differs[newer-overlay2-1]', ['rescued_of'], 'chance'),
     ('test_breaks[newer-overlay2]', ['small_root_of'], 'repair'), ('test_owner_ids', ['dead_root_of'], 'drivers'),
     ('test_damage[podman-vfs-config cut]', ['subject'], 'podman'), ('test_of_podman', ['dead_podman_of'], 'podman'),
+    ('test_facts[podman-newer-root]', ['subject'], 'podman'), ('test_facts[kube-containerd-newer]', ['subject'], 'kube'),
     ('test_facts[kube-containerd]', ['subject'], 'kube'), ('test_of_nodes', ['dead_kube_of'], 'kube')])
 def test_each_engine_test_is_in_the_share_whose_root_it_reads(name, fixtures, share):
     assert shares.share_of(name, fixtures) == share
@@ -149,14 +151,15 @@ def test_the_shares_of_integration_targets_are_all_of_them():
 
 def test_sanity_runs_every_test_and_imports_on_the_oldest_and_the_newest(monkeypatch):
     monkeypatch.setattr(check, 'SOAK', False)
-    others, oldest, newest = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 1)
-    assert others == ['--skip-test', 'pylint', '--skip-test', 'import']
-    assert [oldest, newest] == [['--test', 'import', '--python', '3.6'], ['--test', 'import', '--python', '3.11']]
-    assert len(check.sanity_calls(['3.11'], '3.11', 1)) == 2 and len(check.sanity_calls([], '3.11', 1)) == 2
-    older = check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 0)
-    assert set(older[0][1::2]) - set(others[1::2]) == set(check.ONCE) and older[1:] == [oldest, newest]
+    targets, imports = ['3.6', '3.7', '3.11'], [['--test', 'import', '--python', each] for each in ('3.6', '3.11')]
+    newest = check.sanity_calls(targets, '3.11', 1)
+    assert newest == [['--skip-test', 'pylint', '--skip-test', 'import'], imports[1]]
+    assert check.sanity_calls(targets, '3.11', 1, alone=True) == [newest[0]] + imports
+    assert [len(check.sanity_calls(each, '3.11', 1, alone)) for each in (['3.11'], []) for alone in (False, True)] == [2] * 4
+    oldest = check.sanity_calls(targets, '3.11', 0)
+    assert set(oldest[0][1::2]) - set(newest[0][1::2]) == set(check.ONCE) and oldest[1:] == imports
     monkeypatch.setattr(check, 'SOAK', True)
-    assert check.sanity_calls(['3.6', '3.7', '3.11'], '3.11', 0) == [others, ['--test', 'import']]
+    assert check.sanity_calls(targets, '3.11', 0) == [newest[0], ['--test', 'import']]
 
 
 def test_a_failure_says_what_did_not_hold(tmp_path):
@@ -166,6 +169,15 @@ def test_a_failure_says_what_did_not_hold(tmp_path):
     found = cases.from_junit('part', str(report))
     assert [(case.name, case.outcome) for case in found] == [('a.b', cases.FAILED), ('a.c', cases.PASSED)]
     assert found[0].text.splitlines()[0] == 'assert [1] == []'
+
+
+@pytest.mark.parametrize('said, names', [
+    ('WARNING: Excluding target tests marked "needs/root" which require --allow-root or prefixing with "needs/root/" to run on unmanaged hosts: '
+     'docker_bundle_info, examples\n', ['docker_bundle_info', 'examples']),
+    ('WARNING: Excluding tests marked "needs/root" which require --allow-root or running as root: examples\n', ['examples']),
+    ('docker_bundle_info\n', [])])
+def test_an_ordinary_user_is_told_what_needs_root(said, names):
+    assert check.excluded(said) == names
 
 
 def test_some_cases_of_each_test():
@@ -204,7 +216,7 @@ def test_coverage_names_what_is_covered_least(tmp_path, monkeypatch):
     assert (tmp_path / 'coverage.txt').read_text().split() == ['0.0', '%', 'plugins/action/never.py', '100.0', '%', 'plugins/action/used.py']
 
 
-def in_memory(folder, script, size='64M'):
+def in_memory(folder, script, size='256M'):
     """(exit status, lines) of SCRIPT in FOLDER, $1, with a disk in memory."""
     if not memory.possible():
         pytest.skip('no disk in memory on this machine')

@@ -37,6 +37,7 @@ MANIFEST = b'manifest.json'
 SUMS = b'SHA256SUMS'
 # what a signature adds on the controller, after SHA256SUMS was written (signature.py)
 SIGNATURE, CUSTODY, CUSTODY_SIGNATURE = b'SHA256SUMS.sig', b'custody.json', b'custody.json.sig'
+UNFINISHED = b'.partial'                # behind the name of a bundle at work, which has a dot before it
 BESIDE = (SIGNATURE, CUSTODY, CUSTODY_SIGNATURE)
 
 VERIFIED = 'verified'
@@ -84,11 +85,22 @@ def find_bundles(path: Union[bytes, str]) -> List[bytes]:
     Folders whose names begin with a dot (a rescue still at work, or killed) are left out.
     Raises LifeboatError where PATH is no folder.
     """
+    return sorted(where for where, names in _walk(path) if MANIFEST in names or SUMS in names)
+
+
+def unfinished(path: Union[bytes, str]) -> List[bytes]:
+    """Paths (bytes, sorted) of the bundles below PATH that a rescue began and did not end, and that are not there from an earlier one: what
+    a rescue still at work, or one that was killed or had no room, has not written. Raises LifeboatError where PATH is no folder."""
+    return sorted(os.path.join(where, name[1:-len(UNFINISHED)]) for where, names in _walk(path) for name in names
+                  if name.startswith(b'.') and name.endswith(UNFINISHED) and name[1:-len(UNFINISHED)] not in names)
+
+
+def _walk(path: Union[bytes, str]) -> Iterator[Tuple[bytes, List[bytes]]]:
+    """Yield (path, names in it) of PATH and of the folders down to the bundles below it. Raises LifeboatError."""
     path = os.path.abspath(raw(path))
     if b'\0' in path or not os.path.isdir(path):
         raise LifeboatError('%s is not a folder; give a bundle (a folder with manifest.json) or a folder of bundles.'
                             % show(path))
-    found = []
     where = path
     try:
         with safeio.Dir.root(os.path.realpath(path)) as top:
@@ -96,13 +108,11 @@ def find_bundles(path: Union[bytes, str]) -> List[bytes]:
             while pending:
                 where, folder, depth = pending.pop()
                 names = folder.names()
-                if MANIFEST in names or SUMS in names:
-                    found.append(where)
-                elif depth < MAX_DEPTH:
+                yield where, names
+                if MANIFEST not in names and SUMS not in names and depth < MAX_DEPTH:
                     pending.extend((os.path.join(where, name), inner, depth + 1) for name, inner in _folders(folder, names))
     except OSError as exc:
         raise LifeboatError('Cannot list %s: %s.' % (show(where), exc.strerror))
-    return sorted(found)
 
 
 def _folders(folder: safeio.Dir, names: List[bytes]) -> Iterator[Tuple[bytes, safeio.Dir]]:

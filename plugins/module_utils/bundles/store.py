@@ -100,7 +100,7 @@ if TYPE_CHECKING:
         def settle(self) -> List[bytes]:
             ...
 
-PARTIAL = '.partial'
+PARTIAL = reading.UNFINISHED.decode()
 PROGRESS = b'progress.json'
 MANIFEST = b'manifest.json'
 

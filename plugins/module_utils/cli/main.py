@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
 VERSION = '1.0.0'
+PATHS = ('dest', 'path', 'host_root', 'data_root', 'containerd_root', 'disk', 'scratch_dir', 'key_file', 'bundle', 'journal')
 WHOLE, PARTIAL, NOTHING = 0, 1, 2
 
 
@@ -51,6 +52,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _run(given: 'argparse.Namespace', out: output.Output) -> int:
     """Exit status, or the negative number of a signal."""
     try:
+        _refuse_empty(given)
         with disk.attached(given, out):
             status = parser.verb(given.verb).run(given, out)
         out.flush()
@@ -73,6 +75,15 @@ def _run(given: 'argparse.Namespace', out: output.Output) -> int:
     except MemoryError:
         _say(out, 'out of memory. Ask for less at once.')
         return NOTHING
+
+
+def _refuse_empty(given: 'argparse.Namespace') -> None:
+    """A path without a letter is a variable of the shell that was not set. It would mean the present folder, which nobody asked for."""
+    for name in PATHS:
+        value = getattr(given, name, None)
+        if value == '' or isinstance(value, list) and '' in value:
+            raise LifeboatError('%s is empty: is a variable of the shell not set?' % (
+                name.upper() if name in ('dest', 'path') else '--' + name.replace('_', '-')))
 
 
 def _go_on(given: 'argparse.Namespace') -> str:

@@ -274,7 +274,7 @@ def verified(bundles: List[Dict[str, Any]], width: Optional[int] = None, paint: 
             lines += wrapped('%s: signed by %s%s' % (shown(item['path']), shown(signed['signer']), _custody(signed['custody'])), width)
     good = sum(item['status'] in ('verified', 'unverified') for item in bundles)
     lines.append('%d of %s %s whole%s' % (good, wording.number(len(bundles), 'bundle'), 'is' if good == 1 else 'are',
-                                               ' and signed' if any('signature' in item for item in bundles) else ''))
+                                          ' and signed' if any('signature' in item for item in bundles) else ''))
     return lines
 
 

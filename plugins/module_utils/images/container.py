@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ..layers.idmap import IdMap
 
 
+MAX_DEPTH = 125                         # of Docker's layer store: an image of 126 layers is refused (max depth exceeded)
 FORMAT = 2                              # raised when the same source would be written otherwise
 ARCHIVE, FOLDER = 'archive', 'folder'
 
@@ -471,6 +472,12 @@ class _Work(object):
         if self.writable is None:
             return
         self._tell_made('The writable layer of %s' % self.who, self.writable.made)
+        if self.writable.made.entries and len(self.layers) >= MAX_DEPTH:
+            self.problems.append(imagecodes.problem(
+                'IMAGE_TOO_DEEP', self.who, 'The image of %s with what the container changed has %s, and the storage drivers of Docker take '
+                '%d: docker load refuses it. The image that the container was made from loads.' % (
+                    self.who, wording.number(len(self.layers) + 1, 'layer'), MAX_DEPTH),
+                'Load it where Docker has the containerd store, or on Podman, or import rootfs: docker import rootfs.tar.'))
         if self.writable.sparse:
             self.problems.append(imagecodes.problem(
                 'IMAGE_SPARSE', self.who, 'The writable layer of %s has more than %d GiB of holes: in the image they are left '

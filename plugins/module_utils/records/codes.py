@@ -151,6 +151,7 @@ CODES = {
     'IMAGE_ATTRIBUTES': (WARNING, 'Some extended attributes are left out of the image: docker load does not keep them, or a storage '
                                   'driver uses their names for itself.'),
     'IMAGE_ATTRIBUTES_BY_STORE': (INFO, 'The image has extended attributes that not every version of Docker keeps when it loads the image.'),
+    'IMAGE_TOO_DEEP': (WARNING, 'With the writable layer of the container the image has more layers than the storage drivers of Docker load.'),
     'IMAGE_SPARSE': (INFO, 'Holes of a writable layer are left out of the image.'),
     'LAYER_METADATA_DAMAGED': (INFO, 'An entry of layerdb is damaged; dockerd ignores it.'),
     'LAYER_REMOVING': (INFO, 'A layer whose removal was interrupted; its data may still be complete.'),

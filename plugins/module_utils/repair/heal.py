@@ -73,14 +73,14 @@ def _layer(this: Plan, root: 'DataRoot', layer: 'ImageLayer', below: 'Tuple[Imag
                    'If the plan makes them anew (LAYER_TAR_SPLIT), run the repair again afterwards. Else pull the image again by its digest.')
         return 0
     if look.unreadable:
-        this.leave('LAYER_FILE', _path(folder, look.unreadable[0]), '%s of this layer cannot be read from the disk' % (
-            wording.number(len(look.unreadable), 'file')),
+        this.leave('LAYER_FILE', _path(folder, look.unreadable[0]),
+                   '%s of this layer cannot be read from the disk' % wording.number(len(look.unreadable), 'file'),
                    'Copy the disk first (ddrescue), and repair the copy.')
     if not look.damaged and not look.gone:
         return 0
     if not inside or root.idmap:
-        this.leave('LAYER_FILE', layer.path, 'This layer has %s, and it lies outside of the root or in a user namespace' % (
-            wording.number(len(look.damaged), 'damaged file')),
+        this.leave('LAYER_FILE', layer.path,
+                   'This layer has %s, and it lies outside of the root or in a user namespace' % wording.number(len(look.damaged), 'damaged file'),
                    'Pull the image again by its digest.')
         return 0
     size = sum(one.file.size for one in look.damaged.values())

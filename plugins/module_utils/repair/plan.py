@@ -62,21 +62,24 @@ class Plan(object):
 
     def can_be_moved(self, path: bytes) -> bool:
         """Whether PATH may be moved into the journal's folder: a file always, since it is copied there; a folder only on its own file system."""
+        return not self.view.is_folder(path) or self._is_beside(path)
+
+    def _is_beside(self, path: bytes) -> bool:
+        """Whether a rename between PATH and the journal's folder stays inside of one mount."""
         st = self.view.stat(path)
-        return not self.view.is_folder(path) or self.journal_device is None or st is not None and st.st_dev == self.journal_device
+        return not self.view.top.is_mount_point and (self.journal_device is None or st is not None and st.st_dev == self.journal_device)
 
     def place(self, code: str, path: bytes, diff_id: str, donors: List[bytes], why: str) -> bool:
         """Plan a folder with the layer DIFF_ID out of one of DONORS. It is made in the journal's folder, on the same file system."""
-        st = self.view.stat(path.split(b'/')[0])
-        if st is not None and self.journal_device is not None and st.st_dev != self.journal_device:
+        if not self._is_beside(path.split(b'/')[0]):
             return self.leave(code, path, 'it can be made only with a journal on its own file system', self._other_place(
                 'copy the layer as root (cp -a) from a host that has it'))
         return self._add(steps.Step(code, path, steps.PLACE, diff_id.encode('ascii'), why, steps.CERTAIN, 0o755, attributes={'donors': donors}))
 
     def _other_place(self, by_hand: str) -> str:
         """The next step where a journal on another file system is in the way."""
-        if self.view.top.is_file_system:
-            return 'The data root is a file system of its own, so no folder outside of the root is on it: %s.' % by_hand
+        if self.view.top.is_mount_point:
+            return 'The data root is mounted by itself, so nothing of it can be moved to a folder outside of it: %s.' % by_hand
         return 'Name a journal_dir on the file system of the data root, outside of the root.'
 
     def leave(self, code: str, path: bytes, why: str, next_step: str) -> bool:

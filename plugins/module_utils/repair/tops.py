@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Dict, List, Optional
 
-from ..disk import safeio
+from ..disk import fsinfo, safeio
 
 if TYPE_CHECKING:
     from ..engines.docker.inventory import DataRoot
@@ -25,16 +25,12 @@ class Tops(object):
         self.places = frozenset(self._others)
         self.containerd: List[bytes] = [OWN_CONTAINERD]
         self.pid_file = self.daemon_json = b''
+        self.is_mount_point = False     # a disk of its own, or a bind mount: nothing can be moved to a place beside it
 
     @property
     def fd(self) -> int:
         """Descriptor of the data root."""
         return self._top.fd
-
-    @property
-    def is_file_system(self) -> bool:
-        """Whether the data root is where a file system is mounted: then nothing beside it is on the same one."""
-        return os.stat(b'..', dir_fd=self.fd).st_dev != os.fstat(self.fd).st_dev
 
     def descend(self, path: bytes) -> safeio.Dir:
         """Open the folder PATH; no component may be a link. OSError."""
@@ -63,6 +59,8 @@ def of(root: 'DataRoot') -> Tops:
     found = Tops(root.dir, others)
     found.containerd += containerd
     found.daemon_json, found.pid_file = settings, pid_file
+    mount = fsinfo.mount_of(root.path)
+    found.is_mount_point = mount is not None and mount.point == root.path
     return found
 
 

@@ -112,7 +112,7 @@ class Hold(object):
         if changed:
             notes.append(problem('FILE_CHANGED', name, '%s of %s changed while they were read: %s.' % (
                 wording.number(len(changed), 'open file'), name, ', '.join(
-                '/' + wording.show(item.path)[:200] for item in changed[:NAMED])), 'Something outside of the container writes to them.'))
+                    '/' + wording.show(item.path)[:200] for item in changed[:NAMED])), 'Something outside of the container writes to them.'))
         return notes
 
     def close(self) -> None:

@@ -70,7 +70,9 @@ class Request(NamedTuple):
 
 
 def request_of(params: Dict[str, Any], check_mode: bool = False) -> Request:
-    """The Request for the options (text) of docker_data_rescue."""
+    """The Request for the options (text) of docker_data_rescue. LifeboatError where dest is empty, which would be the present folder."""
+    if not params['dest']:
+        raise LifeboatError('dest is empty; name the folder that receives the bundles.')
     return Request(
         dest=os.path.abspath(wording.raw(params['dest'])), host_name=params['host_name'],
         containers=tuple(params['containers']), include=tuple(params['include']), volumes=tuple(params['volumes']), images=tuple(params['images']),

@@ -1,5 +1,5 @@
-"""A node whose containerd (the machine's own) was driven over its CRI and by `ctr`, and killed. kubelet's folders and nerdctl's labels and
-folders are laid by hand: they are an imitation, everything of containerd is real.
+"""A node whose containerd (the machine's own, or that of a newer Debian) was driven over its CRI and by `ctr`, and killed. kubelet's folders and
+nerdctl's labels and folders are laid by hand: they are an imitation, everything of containerd is real.
 
 One process in PID and mount namespaces of its own does everything (scene() below), writes down what containerd says, and is killed with all
 its containers by one SIGKILL to its process 1. `truth/` beside the host root holds the answers.
@@ -15,11 +15,12 @@ import tarfile
 import tempfile
 import time
 
-from . import cri, listing, oneshell
+from . import cri, listing, newer, oneshell
 from .common import need_root, not_installed
 from .engine import scratch_parent
 
 KINDS = ('kube-containerd', 'kube-nerdctl')
+NEWER = {'kube-containerd-newer': 'kube-containerd', 'kube-nerdctl-newer': 'kube-nerdctl'}     # in soaks only: its other scene
 SHARED = 'kube-shared'                  # both on one containerd
 WAIT = 120                              # seconds; it takes about 10
 SECRET = 'kub3-s3cret-value'
@@ -36,7 +37,17 @@ CONFIG = '''version = 2
   disable_apparmor = true
   restrict_oom_score_adj = true
 '''
-# `ctr` asks for shares of the processor, which not every machine can give
+CONFIG_OF_2 = '''version = 3
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "localhost/pause:1"
+[plugins."io.containerd.cri.v1.runtime"]
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+  options = {{BinaryName = "{runc}"}}
+'''
+# `ctr`, and the CRI of containerd 2, ask for shares of the processor, which not every machine can give
 RUNC = '''#!{python}
 import json, os, sys
 if 'create' in sys.argv:
@@ -51,6 +62,7 @@ os.execv('{runc}', ['runc'] + sys.argv[1:])
 OUTER = r'''
 set -eu
 mount --make-rprivate /
+''' + oneshell.INTO_TREE + r'''
 for each in /var/lib/containerd /var/lib/kubelet /var/lib/nerdctl /var/log /opt /srv /etc/containerd; do
     mkdir -p "$each" "$HOST$each" && mount --bind "$HOST$each" "$each"
 done
@@ -79,7 +91,7 @@ class DeadKube(oneshell.DeadHost):
 def build(kind):
     """The DeadKube of a kind: started, filled, asked, killed."""
     need_root()
-    for program in ('containerd', 'ctr', 'runc', 'busybox'):
+    for program in ('busybox',) + (() if kind in NEWER else ('containerd', 'ctr', 'runc')):
         if shutil.which(program) is None:
             raise not_installed(program)
     scratch = tempfile.mkdtemp(prefix='lb-kube-', dir=scratch_parent())
@@ -88,10 +100,11 @@ def build(kind):
         for folder in ('host', 'truth'):
             os.makedirs(os.path.join(scratch, folder))
         os.makedirs(dead.host_root + '/etc/containerd')
-        put(dead.host_root + '/etc/containerd/config.toml', CONFIG)
+        put(dead.host_root + '/etc/containerd/config.toml', CONFIG_OF_2.format(runc=scratch + '/runc') if kind in NEWER else CONFIG)
         image(os.path.join(scratch, 'shop.tar'), 'docker.io/shop/web:2', base() + [second()])
         image(os.path.join(scratch, 'pause.tar'), 'localhost/pause:1', base())
-        _live(dead, {'SCENE': kind})
+        python, tree = ('/usr/bin/python3', newer.ensure_tree(what='others')) if kind in NEWER else (sys.executable, '')
+        _live(dead, {'SCENE': NEWER.get(kind, kind), 'PYTHON': python, 'TREE': tree})
     except BaseException:
         dead.close()
         raise
@@ -99,8 +112,9 @@ def build(kind):
 
 
 def _live(dead, more):
-    env = dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, PYTHON=sys.executable,
-               PYTHONPATH=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), LC_ALL='C.UTF-8', PYTHONDONTWRITEBYTECODE='1', **more)
+    rig = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    env = dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, PYTHONPATH=rig, ALSO=rig,
+               LC_ALL='C.UTF-8', PYTHONDONTWRITEBYTECODE='1', **more)
     with oneshell.alive(dead, OUTER, env, WAIT, ['containerd.log']):
         pass                            # what it has to say is said
 
@@ -193,6 +207,7 @@ def scene():
     """Start containerd, fill it, write the truth; then wait for the end."""
     scratch, kind = os.environ['SCRATCH'], os.environ['SCENE']
     truth = os.path.join(scratch, 'truth', '')
+    put(scratch + '/runc', RUNC.format(python=sys.executable, runc=shutil.which('runc')), 0o755)
     with open(os.path.join(scratch, 'containerd.log'), 'wb') as log:
         subprocess.Popen(['containerd'], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     wait_for(lambda: os.path.exists(SOCKET) and subprocess.run(['ctr', 'version'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -264,7 +279,6 @@ def kubernetes(scratch, truth):
 def nerdctl(scratch, truth):
     """Containers of `ctr` with the labels that nerdctl gives: an imitation -> [(namespace, id, name)]."""
     ctr('images', 'import', scratch + '/shop.tar', namespace='default')
-    put(scratch + '/runc', RUNC.format(python=sys.executable, runc=shutil.which('runc')), 0o755)
     found = []
     for name, command in (('web', WORK), ('once', 'for i in 1 2 3 4 5 6 7 8; do echo $i >/once-$i; done; exit 1')):
         ident = hashlib.sha256(name.encode()).hexdigest()

@@ -11,12 +11,12 @@ import tempfile
 import time
 
 from . import oneshell, podman
-from .common import RigError, last_words, need_root, not_installed
+from .common import RigError, last_words, not_installed
 from .engine import scratch_parent
 
 KINDS = ('podman-root', 'podman-rootless')
+NEWER = tuple(podman.NEWER)             # in soaks only
 WAIT = 60
-CONTAINERS_CONF = podman.CONTAINERS_CONF.replace("[engine]", "cgroups = \"disabled\"\npids_limit = 0\n[engine]")
 SERVICE = r'''
 set -eu
 cd /
@@ -30,11 +30,10 @@ class LivePodman:
     """One Podman; start() before use, close() at the end. `host_root`: its own files, `socket`, `data_root` as for the dead ones."""
 
     def __init__(self, kind):
-        need_root()
-        self.kind, self.rootless = kind, kind == 'podman-rootless'
-        for program in ('podman', 'crun', 'conmon', 'busybox', 'setpriv') + (('newuidmap', 'slirp4netns') if self.rootless else ()):
-            if shutil.which(program) is None:
-                raise not_installed(program)
+        podman.need(kind)
+        self.kind, self.rootless = kind, podman.KINDS[kind].rootless
+        if self.rootless and not podman.KINDS[kind].newer and shutil.which('slirp4netns') is None:
+            raise not_installed('slirp4netns')
         self.scratch = tempfile.mkdtemp(prefix='lb-podman-', dir=scratch_parent())
         os.chmod(self.scratch, 0o755)
         self.host = podman.DeadPodman(kind, self.scratch)
@@ -46,7 +45,8 @@ class LivePodman:
     def start(self):
         """Start the service and wait until it answers; returns self."""
         podman._lay_out(self.host)
-        podman._write(self.host_root + "/etc/containers/containers.conf", CONTAINERS_CONF)
+        podman._write(self.host_root + '/etc/containers/containers.conf', podman.containers_conf(
+            self.host.how, 'cgroups = "disabled"\npids_limit = 0\n'))
         os.mkdir(os.path.dirname(self.socket))
         if self.rootless:
             os.chown(os.path.dirname(self.socket), podman.UID, podman.UID)
@@ -76,7 +76,7 @@ class LivePodman:
         """The command line that runs ARGV inside, as the service's user."""
         as_user = ['setpriv', '--reuid', str(podman.UID), '--regid', str(podman.UID), '--clear-groups', '--inh-caps=-all', 'env', 'HOME=/home/alice',
                    'USER=alice', 'XDG_RUNTIME_DIR=/run/user/%d' % podman.UID] if self.rootless else ['env', 'HOME=/root']
-        return ['nsenter', '--target', str(self.inside), '--mount', '--pid', '--wd=/'] + as_user + list(argv)
+        return ['nsenter', '--target', str(self.inside), '--mount', '--pid', '--wdns=/'] + as_user + list(argv)
 
     def podman(self, *argv, stdin=None):
         """What `podman ARGV` prints (bytes); RigError where it fails. STDIN: bytes, or an open file."""

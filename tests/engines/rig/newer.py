@@ -1,12 +1,13 @@
-"""A file tree with a newer Docker than the machine's own: debootstrap of a newer Debian, cached outside the checkout.
+"""File trees with newer engines than the machine's own: debootstrap of a newer Debian, cached outside the checkout.
 
-The tree is only ever mounted read-only by the engines (see namespace.py), so that many runs can share it.
+A tree is only ever mounted read-only by the engines, or is the lower folder of an overlay, so that many runs can share it.
 """
 import json
 import os
 import re
 import shutil
 import subprocess
+from typing import Dict, NamedTuple, Tuple
 
 from .common import NotHere, RigError, cache_dir, cache_lock, last_words, need_root, not_installed, run, say
 
@@ -14,9 +15,21 @@ from .common import NotHere, RigError, cache_dir, cache_lock, last_words, need_r
 SUITES = ('sid', 'testing', 'trixie')
 # Raised when the packages or the preparation below change, so that an older cached tree is not used.
 FORMAT = 1
-PACKAGES = ('docker.io', 'docker-cli', 'containerd', 'runc', 'iptables', 'ca-certificates', 'zstd')
-OLDEST_MAJOR = 26
-# Mount points that namespace.py needs in the tree.
+
+
+class What(NamedTuple):
+    """What a tree is made for."""
+    packages: Tuple[str, ...]
+    programs: Dict[str, int]            # whose version is recorded, and the oldest major number that will do
+
+
+WHATS = {
+    'docker': What(('docker.io', 'docker-cli', 'containerd', 'runc', 'iptables', 'ca-certificates', 'zstd'), {'dockerd': 26, 'containerd': 1, 'docker': 1}),
+    # the engines without a daemon of Docker's; Python does what is done inside of them
+    'others': What(('podman', 'crun', 'conmon', 'fuse-overlayfs', 'uidmap', 'slirp4netns', 'passt', 'netavark', 'containerd', 'runc', 'ca-certificates',
+                    'iproute2', 'python3', 'zstd'), {'podman': 5, 'containerd': 2}),
+}
+# Mount points that the engines need in the tree.
 MOUNT_POINTS = ('.old', 'proc', 'sys', 'dev', 'run', 'srv', 'tmp', 'etc/docker', 'var/lib')
 _RECORD = 'etc/lifeboat-tree.json'
 
@@ -54,49 +67,49 @@ def debootstrap_environment():
     return env
 
 
-def tree_path(suite=''):
-    """Where the finished tree of SUITE lies (it may not be there yet); of the newest that can be had without one."""
-    return os.path.join(cache_dir(), 'newer-docker-%s-v%d%s' % (os.uname().machine, FORMAT, suite and '-' + suite))
+def tree_path(suite='', what='docker'):
+    """Where the finished tree of SUITE for WHAT (of WHATS) lies (it may not be there yet); of the newest that can be had without a suite."""
+    return os.path.join(cache_dir(), 'newer-%s-%s-v%d%s' % (what, os.uname().machine, FORMAT, suite and '-' + suite))
 
 
-def tree_facts(suite=''):
-    """What the finished tree holds: {suite, docker, containerd}; None without a tree."""
+def tree_facts(suite='', what='docker'):
+    """What the finished tree holds: {suite, docker or podman, containerd, ...}; None without a tree."""
     try:
-        with open(os.path.join(tree_path(suite), _RECORD), encoding='utf-8') as handle:
+        with open(os.path.join(tree_path(suite, what), _RECORD), encoding='utf-8') as handle:
             return json.load(handle)
     except (OSError, ValueError):
         return None
 
 
-def ensure_tree(rebuild=False, suite=''):
-    """Return the path of the tree of SUITE, making it first if need be (one to three minutes and 900 MB)."""
+def ensure_tree(rebuild=False, suite='', what='docker'):
+    """Return the path of the tree of SUITE for WHAT, making it first if need be (one to three minutes and 900 MB)."""
     need_root()
-    path = tree_path(suite)
-    if tree_facts(suite) and not rebuild:
+    path = tree_path(suite, what)
+    if tree_facts(suite, what) and not rebuild:
         return path
-    with cache_lock('newer-docker'):
+    with cache_lock('newer-' + what):
         for name in os.listdir(cache_dir()):  # what an interrupted run left
-            if name.startswith('newer-docker-') and '.tmp-' in name:
+            if name.startswith('newer-%s-' % what) and '.tmp-' in name:
                 shutil.rmtree(os.path.join(cache_dir(), name))
-        if tree_facts(suite):
+        if tree_facts(suite, what):
             if not rebuild:
                 return path
             shutil.rmtree(path)
         elif os.path.lexists(path):
             shutil.rmtree(path)
-        _make(path, (suite,) if suite else SUITES)
+        _make(path, (suite,) if suite else SUITES, WHATS[what])
     return path
 
 
-def _make(path, suites):
+def _make(path, suites, what):
     reasons = []
     for mirror in mirrors():
         for suite in suites:
             temporary = '%s.tmp-%d' % (path, os.getpid())
-            say('making the tree of the newer Docker: debootstrap of %s into %s' % (suite, path))
+            say('making a tree of newer engines: debootstrap of %s into %s' % (suite, path))
             try:
-                _debootstrap(suite, mirror, temporary)
-                _prepare(suite, temporary)
+                _debootstrap(suite, mirror, temporary, what.packages)
+                _prepare(suite, temporary, what.programs)
                 os.rename(temporary, path)
                 return
             except NotHere:
@@ -107,16 +120,16 @@ def _make(path, suites):
             finally:
                 if os.path.isdir(temporary):
                     shutil.rmtree(temporary)
-    raise NotHere('no newer Docker could be installed: %s' % ' | '.join(reasons))
+    raise NotHere('no newer engines could be installed: %s' % ' | '.join(reasons))
 
 
-def _debootstrap(suite, mirror, target):
+def _debootstrap(suite, mirror, target, packages):
     script = '/usr/share/debootstrap/scripts/sid'
     if not os.path.exists(script):
         raise not_installed('debootstrap')
     # In a mount namespace of its own: whatever it mounts is gone with it, however it ends.
     argv = ['unshare', '--mount', '--propagation', 'private', 'debootstrap', '--variant=minbase',
-            '--include=' + ','.join(PACKAGES), suite, target, mirror, script]
+            '--include=' + ','.join(packages), suite, target, mirror, script]
     try:
         done = subprocess.run(argv, env=debootstrap_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=1500, check=False)
@@ -126,21 +139,21 @@ def _debootstrap(suite, mirror, target):
         raise RigError('debootstrap of %s failed: %s' % (suite, last_words(done.stdout, 4)))
 
 
-def _prepare(suite, target):
-    versions = {}
-    for program in ('dockerd', 'containerd', 'docker'):
-        out = run(['chroot', target, program, '--version']).stdout.decode('utf-8', 'replace')
+def _prepare(suite, target, programs):
+    facts = {'suite': suite}
+    for program, oldest in programs.items():
+        # some read /proc before they say anything
+        out = run(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'mount -t proc proc "$1/proc" && exec chroot "$@" --version', 'sh',
+                   target, program]).stdout.decode('utf-8', 'replace')
         found = re.search(r'\b(\d+)\.\d+[\w.~+-]*', out)
         if not found:
             raise RigError('%s of %s does not tell its version: %r' % (program, suite, out))
-        versions[program] = found.group(0)
-    if int(versions['dockerd'].split('.')[0]) < OLDEST_MAJOR:
-        raise RigError('%s has dockerd %s, older than %d' % (suite, versions['dockerd'], OLDEST_MAJOR))
+        if int(found.group(1)) < oldest:
+            raise RigError('%s has %s %s, older than %d' % (suite, program, found.group(0), oldest))
+        facts[{'docker': 'client', 'dockerd': 'docker'}.get(program, program)] = found.group(0)
     for folder in MOUNT_POINTS:
         os.makedirs(os.path.join(target, folder), exist_ok=True)
     for folder in ('var/cache/apt/archives', 'var/lib/apt/lists', 'usr/share/doc', 'usr/share/man', 'usr/share/locale'):
         shutil.rmtree(os.path.join(target, folder), ignore_errors=True)
-    facts = {'suite': suite, 'docker': versions['dockerd'], 'containerd': versions['containerd'],
-             'client': versions['docker']}
     with open(os.path.join(target, _RECORD), 'w', encoding='utf-8') as handle:
         json.dump(facts, handle)

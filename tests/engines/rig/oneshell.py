@@ -12,6 +12,21 @@ import time
 from . import procs
 from .common import RigError
 
+# Lines of a shell in its own mount namespace: where $TREE is a file tree, an overlay over it becomes the root, and the folders $SCRATCH and
+# $ALSO lie in there at their usual places.
+INTO_TREE = r'''
+if [ -n "$TREE" ]; then
+    mkdir -p "$SCRATCH/root" "$SCRATCH/upper" "$SCRATCH/work"
+    mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$SCRATCH/upper,workdir=$SCRATCH/work" "$SCRATCH/root"
+    cd "$SCRATCH/root"
+    mkdir -p .old
+    mount --rbind /dev dev && mount --rbind /sys sys && mount -t proc proc proc
+    for each in "$SCRATCH" ${ALSO:+"$ALSO"}; do mkdir -p "./$each" && mount --bind "$each" "./$each"; done
+    pivot_root . .old
+    umount -l /.old
+fi
+'''
+
 
 class DeadHost:
     """Such a host after its death. `scratch` holds host_root and truth; do not write into it."""

@@ -1,9 +1,8 @@
-"""Hosts of a real Podman (the machine's own), filled and killed. There is no daemon: one shell in PID and mount namespaces of its own
-does everything, writes down what Podman says, and is killed with all its containers by one SIGKILL to its process 1.
+"""Hosts of a real Podman (the machine's own, or that of a newer Debian), filled and killed. There is no daemon: one shell in PID and mount
+namespaces of its own does everything, writes down what Podman says, and is killed with all its containers by one SIGKILL to its process 1.
 
 Inside, /var/lib/containers, /etc/containers, /home and /srv are those of the dead host, and /run is in memory, as after a power cut.
-`truth/` beside the host root holds the answers, named as the commands are. LIFEBOAT_PODMAN_TREE: a file tree (or several, with colons, the
-uppermost first) with another version of Podman, which then runs in an overlay over it.
+`truth/` beside the host root holds the answers, named as the commands are. A newer Podman runs in an overlay over its file tree (newer.py).
 """
 import json
 import os
@@ -12,12 +11,25 @@ import sys
 import tarfile
 import tempfile
 import time
+from typing import NamedTuple
 
-from . import journald, listing, oneshell, procs
+from . import journald, listing, newer, oneshell, procs
 from .common import need_root, not_installed, run
 from .engine import scratch_parent
 
-KINDS = ('podman-root', 'podman-vfs', 'podman-rootless', 'podman-fuse')
+
+class Kind(NamedTuple):
+    """What tells one kind of Podman from another."""
+    driver: str = 'overlay'
+    rootless: bool = False
+    fuse: bool = False                  # overlays are mounted by fuse-overlayfs
+    newer: bool = False                 # from the cached tree instead of the machine's own
+
+
+OWN = {'podman-root': Kind(), 'podman-vfs': Kind('vfs'), 'podman-rootless': Kind(rootless=True), 'podman-fuse': Kind(rootless=True, fuse=True)}
+NEWER = {'podman-newer-root': Kind(newer=True), 'podman-newer-rootless': Kind(rootless=True, newer=True),
+         'podman-newer-fuse': Kind(rootless=True, fuse=True, newer=True)}       # in soaks only
+KINDS = dict(OWN, **NEWER)
 SECRET = 'p0dman-s3cret-value'
 USER, UID, SUBUID, SUBGID = 'alice', 5001, 100000, 200000
 WAIT = 240                              # seconds; it takes about 15
@@ -55,7 +67,7 @@ p run --cgroups=disabled --name shop-db-1 --volume db-data:/var/db localhost/bas
     sh -c 'echo rows >/var/db/table; echo out; echo err >&2; echo x >/d/x; exit 3' >/dev/null 2>&1 || true
 p create --cgroups=disabled --name only-created --volume db-data:/var/db:ro localhost/base:1 sh >/dev/null
 p run --cgroups=disabled -d --name passing --rm localhost/base:1 sh -c 'echo kept >/kept-by-nobody; sleep 1000' >/dev/null
-if [ "$KIND" = podman-root ]; then
+if [ "$POD" = yes ]; then
     p pod create --name pod1 --infra-image localhost/base:1 --infra-command "sleep 1000" >/dev/null
     p create --cgroups=disabled --pod pod1 --name in-pod localhost/base:1 sh -c 'sleep 1000' >/dev/null
     p run --cgroups=disabled -d --name mapped --uidmap 0:300000:65536 --gidmap 0:400000:65536 --volume mapped-data:/data localhost/shop:2 \
@@ -84,16 +96,7 @@ sleep 100000
 OUTER = journald.START + r'''
 set -eu
 mount --make-rprivate /
-if [ -n "$TREE" ]; then
-    mkdir -p "$SCRATCH/root" "$SCRATCH/upper" "$SCRATCH/work"
-    mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$SCRATCH/upper,workdir=$SCRATCH/work" "$SCRATCH/root"
-    cd "$SCRATCH/root"
-    mkdir -p .old "./$SCRATCH"
-    mount --rbind /dev dev && mount --rbind /sys sys && mount -t proc proc proc && mount --bind "$SCRATCH" "./$SCRATCH"
-    pivot_root . .old
-    umount -l /.old
-fi
-mkdir -p /var/lib/containers /srv
+''' + oneshell.INTO_TREE + r'''mkdir -p /var/lib/containers /srv
 for each in /var/lib/containers /etc/containers /home /srv /etc/passwd /etc/group /etc/subuid /etc/subgid; do mount --bind "$HOST$each" "$each"; done
 mount -t tmpfs tmpfs /run
 umount -l -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
@@ -115,7 +118,8 @@ class DeadPodman(oneshell.DeadHost):
 
     def __init__(self, kind, scratch):
         super().__init__(kind, scratch)
-        self.rootless = kind in ('podman-rootless', 'podman-fuse')
+        self.how = KINDS[kind]
+        self.rootless = self.how.rootless
         self.recorded_root = '/home/%s/.local/share/containers/storage' % USER if self.rootless else '/var/lib/containers/storage'
         self.data_root = self.host_root + self.recorded_root
 
@@ -144,7 +148,8 @@ def build(kind, scenario=SCENARIO, files=(), pause=0, more=None, journal=False):
 def need(kind):
     """NotHere where a Podman of this KIND cannot run."""
     need_root()
-    for program in ('podman', 'crun', 'conmon', 'busybox', 'setpriv') + (('newuidmap',) if 'root' not in kind.split('-') else ()):
+    own = () if KINDS[kind].newer else ('podman', 'crun', 'conmon', 'setpriv') + (('newuidmap',) if KINDS[kind].rootless else ())
+    for program in ('busybox',) + own:
         if shutil.which(program) is None:
             raise not_installed(program)
 
@@ -165,12 +170,9 @@ def on_a_new_host(script):
 def _environment(dead, script):
     """Variables of OUTER for SCRIPT."""
     return dict(PATH='/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOST=dead.host_root, SCRATCH=dead.scratch, TRUTH=dead.truth(''),
-                KIND=dead.kind, SECRET=SECRET, SCENARIO=script, AS=USER if dead.rootless else 'root', RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8',
-                OPTIONS='', TREE=_tree(), JOURNALD='')
-
-
-def _tree():
-    return os.environ.get('LIFEBOAT_PODMAN_TREE', '')
+                POD='yes' if dead.how._replace(newer=False) == Kind() else '', SECRET=SECRET, SCENARIO=script, AS=USER if dead.rootless else 'root',
+                RIG_UID=str(UID), HOME='/root', LC_ALL='C.UTF-8', OPTIONS='', TREE=newer.ensure_tree(what='others') if dead.how.newer else '',
+                JOURNALD='')
 
 
 def _write(path, text, mode=0o644):
@@ -180,16 +182,20 @@ def _write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
+def containers_conf(how, more=''):
+    """Podman's configuration for a Kind; MORE: lines of the section of containers."""
+    if how.newer:                       # it asks for more than a root without CAP_SYS_RESOURCE may have
+        more += 'default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
+    return CONTAINERS_CONF.replace('[containers]\n', '[containers]\n' + more)
+
+
 def _lay_out(dead):
     """Write the files of a host that has not run yet."""
     host = dead.host_root
-    driver = 'vfs' if dead.kind == 'podman-vfs' else 'overlay'
-    options = '\n[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n' if dead.kind == 'podman-fuse' else ''
+    options = '\n[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n' if dead.how.fuse else ''
     _write(host + '/etc/containers/storage.conf', '[storage]\ndriver = "%s"\ngraphroot = "/var/lib/containers/storage"\n'
-           'runroot = "/run/containers/storage"\n%s' % (driver, options))
-    # Podman 5 asks for more than a root without CAP_SYS_RESOURCE may have
-    _write(host + '/etc/containers/containers.conf', CONTAINERS_CONF.replace('[containers]\n', '[containers]\ndefault_ulimits = ["nofile=1024:1024", '
-                                                                             '"nproc=4096:4096"]\n') if _tree() else CONTAINERS_CONF)
+           'runroot = "/run/containers/storage"\n%s' % (dead.how.driver, options))
+    _write(host + '/etc/containers/containers.conf', containers_conf(dead.how))
     _write(host + '/etc/containers/policy.json', '{"default": [{"type": "insecureAcceptAnything"}]}')
     _write(host + '/etc/containers/registries.conf', 'unqualified-search-registries = []\n')
     _write(host + '/etc/passwd', 'root:x:0:0:root:/root:/bin/bash\n%s:x:%d:%d::/home/%s:/bin/bash\n' % (USER, UID, UID, USER))
@@ -238,7 +244,7 @@ def _live(dead, env, pause):
 def _merged(dead, ancestor):
     """Write the listing of the file system of each running container, without what is mounted in it; not with fuse-overlayfs, which lets
     nobody but its user look into a mount (podmanwild.py looks from inside)."""
-    if dead.kind == 'podman-fuse':
+    if dead.how.fuse:
         return
     for name in os.listdir(dead.truth('')):
         if not name.startswith('inspect-'):

@@ -183,3 +183,17 @@ def test_the_mount_command_has_no_upperdir_and_is_for_a_shell(dead, lifeboat):
     options = words[words.index('-o') + 1]
     assert options.split('lowerdir=')[1].split(':') == [os.fsdecode(path) for path in
                                                         (container.upper, container.init) + container.lowers]
+
+
+def test_verify_names_a_bundle_that_a_rescue_began_and_did_not_end(lifeboat, tmp_path):
+    """All that is there is whole, and one is not there: that is no success."""
+    dest = tmp_path / 'out'
+    lifeboat('rescue', str(dest), '--host-name', 'box', '--include', 'config')
+    assert lifeboat('verify', str(dest)).status == 0
+    gone = sorted(name for name in os.listdir(str(dest / 'box')) if name.startswith('web-'))[0]
+    os.rename(str(dest / 'box' / gone), str(dest / 'box' / ('.%s.partial' % gone)))
+    ran = lifeboat('verify', str(dest))
+    assert ran.status == 1 and '%s was begun and is not there' % gone in ran.err and b'4 of 4 bundles are whole' in ran.out
+    assert json.loads(lifeboat('verify', '--json', str(dest)).out.decode())['unfinished'] == [str(dest / 'box' / gone)]
+    (dest / 'box' / gone).mkdir()       # an older one stays under its name: it is judged by itself
+    assert 'was begun' not in lifeboat('verify', str(dest)).err

@@ -22,6 +22,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.images import (
     store as imagestore,
 )
 from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
+from ansible_collections.lifeboat.docker.plugins.module_utils.rescue import run
 
 
 def sha(data):
@@ -616,3 +617,12 @@ def test_a_member_that_does_not_keep_its_promise():
     for data in (b'12345', b'123'):
         with pytest.raises(layerdata.LayerError):
             imagestore.TarFile(out).member('x', 4, lambda write, data=data: write(data))
+
+
+@pytest.mark.parametrize('layers, said', [(124, False), (125, True)])
+def test_an_image_that_docker_would_not_load_is_named(layers, said, tmp_path):
+    """Docker's layer store takes 125 layers (max depth exceeded); the writable layer is one more."""
+    expected = deadroot.build(str(tmp_path / 'd'), containers=1, layers=layers, files=0, rich=False)
+    with registry.open_host(b'/', [expected.root]) as host:
+        result = run.rescue(host, run.Request(os.fsencode(str(tmp_path / 'out')), host_name='h', include=('image',), compression='none'))
+    assert ('IMAGE_TOO_DEEP' in [item['code'] for item in result['bundles'][0]['problems']]) is said

@@ -9,9 +9,10 @@ import time
 import pytest
 from repairing import BREAKS, Dead, contents, empty, load, put, snapshot
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.disk import fsinfo
 from ansible_collections.lifeboat.docker.plugins.module_utils.disk.errors import LifeboatError
 from ansible_collections.lifeboat.docker.plugins.module_utils.engines import registry
-from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run, tops, whole
+from ansible_collections.lifeboat.docker.plugins.module_utils.repair import apply, journal, objects, run, whole
 
 SOAK = int(os.environ.get('LIFEBOAT_SOAK') or 0)   # times as many combinations and moments; without it a few
 COMBINATIONS = 8 * SOAK or 3
@@ -276,6 +277,12 @@ def test_a_saved_file_that_is_not_the_original_any_more_is_not_put_back(tmp_path
     assert contents(dead.path) == before
 
 
+def mounted_by_itself(monkeypatch):
+    """From now on every path is where something is mounted: a disk of its own, or a bind mount of the same one."""
+    there = fsinfo.mount_of
+    monkeypatch.setattr(fsinfo, 'mount_of', lambda path, table=None: there(path, table)._replace(point=path))
+
+
 @pytest.fixture
 def other_disk(tmp_path):
     """A place for a journal on another file system than TMP_PATH's."""
@@ -292,7 +299,8 @@ def other_disk(tmp_path):
 @pytest.mark.parametrize('own', [False, True])
 def test_a_folder_on_another_file_system_is_left_and_said(tmp_path, other_disk, own, monkeypatch):
     """What to do depends on whether there can be a journal on the file system of the root at all."""
-    monkeypatch.setattr(tops.Tops, 'is_file_system', own)
+    if own:
+        mounted_by_itself(monkeypatch)
     dead = Dead(tmp_path, containers=1)
     plugin = os.path.join(dead.path, 'plugins', 'f' * 64)
     os.makedirs(plugin)
@@ -304,17 +312,21 @@ def test_a_folder_on_another_file_system_is_left_and_said(tmp_path, other_disk, 
     assert dead.run(run.REVERTED, journal_dir=other_disk)['unresolved'] == []
 
 
-def test_of_a_build_cache_on_another_file_system_the_databases_are_moved(tmp_path, other_disk):
-    """A data root that is a disk of its own has no place beside it for the folder."""
+@pytest.mark.parametrize('bind', [False, True])
+def test_of_a_build_cache_with_no_place_beside_it_the_databases_are_moved(tmp_path, other_disk, bind, monkeypatch):
+    """A folder can be moved neither to another disk nor out of a bind mount of the same one."""
+    if bind:
+        mounted_by_itself(monkeypatch)
     dead = Dead(tmp_path, containers=1)
+    options = {} if bind else {'journal_dir': other_disk}
     BREAKS['buildkit garbage'](dead)
     for name in ('snapshots.db', 'content'):
         put(os.path.join(dead.path, 'buildkit', name), b'')
     broken = snapshot(dead.path)
-    assert dead.run(journal_dir=other_disk)['unresolved'] == []
+    assert dead.run(**options)['unresolved'] == []
     assert os.listdir(os.path.join(dead.path, 'buildkit')) == ['content']
-    assert dead.run(run.PLANNED, journal_dir=other_disk)['plan'] == []
-    assert dead.run(run.REVERTED, journal_dir=other_disk)['unresolved'] == [] and snapshot(dead.path) == broken
+    assert dead.run(run.PLANNED, **options)['plan'] == []
+    assert dead.run(run.REVERTED, **options)['unresolved'] == [] and snapshot(dead.path) == broken
 
 
 def test_the_journal_has_a_copy_of_all_records(tmp_path):

@@ -15,6 +15,7 @@ from ansible_collections.lifeboat.docker.tests.unit.restore import test_plan, te
 from ansible_collections.lifeboat.docker.tests.unit.restore.bundles import make_bundle
 from ansible_collections.lifeboat.docker.tests.unit.restore.test_engineapi import engine as api, server
 from ansible_collections.lifeboat.docker.tests.unit.restore.test_podman_engine import Podman
+from ansible_collections.lifeboat.docker.tests.unit.transport.test_inbox import Controller
 
 __all__ = ['api', 'server']
 VALUES = {'db-password': b'first-s3cret', 'key.gz': b'\x1f\x8b-s3cret', 'a b;$(id)': b'third-s3cret'}
@@ -57,8 +58,8 @@ def engine(tmp_path, monkeypatch):
     return test_restore_engine.in_use(WithSecrets(tmp_path / 'volumes'), monkeypatch)
 
 
-def bundle(tmp_path, values=None, **more):
-    """A bundle of the container web with secrets; MORE: changes of the record of the first of them."""
+def bundle(tmp_path, values=None, config=True, **more):
+    """A bundle of the container web with secrets, and its CONFIG; MORE: changes of the record of the last of them."""
     values = VALUES if values is None else values
     index = [{'name': name, 'file': FILES.get(name, name), 'target': '/run/secrets/x', 'variable': False, 'changed': '', 'missing': '', 'driver': 'file',
               'driver_options': {'path': '/dead/store/secrets'}, 'labels': {'tier': 'web'}} for name in sorted(values)]
@@ -66,8 +67,9 @@ def bundle(tmp_path, values=None, **more):
         index[-1].update(more)
     files = {'secrets/' + FILES.get(name, name): value for name, value in values.items()}
     files['secrets/secrets.json'] = json.dumps(index + index[:1]).encode()      # one secret at two places of a container
-    files['config/config.v2.json'] = json.dumps({'ID': test_plan.CID, 'Name': '/web', 'Config': {'Image': 'base'}, 'State': {}}).encode()
-    files['config/hostconfig.json'] = b'{"NetworkMode": "none"}'
+    if config:
+        files['config/config.v2.json'] = json.dumps({'ID': test_plan.CID, 'Name': '/web', 'Config': {'Image': 'base'}, 'State': {}}).encode()
+        files['config/hostconfig.json'] = b'{"NetworkMode": "none"}'
     return make_bundle(os.path.join(str(tmp_path), 'bundle'), files, {'container': {'name': 'web', 'id': test_plan.CID}, 'components': [
         {'name': 'secrets', 'kind': 'secrets', 'file': 'secrets/secrets.json', 'status': 'complete'}]}, 'container')
 
@@ -166,6 +168,28 @@ def test_where_there_is_nothing_or_nobody_to_take_them(engine, tmp_path):
     with pytest.raises(LifeboatError) as caught:
         restore(path)
     assert 'on Podman only' in str(caught.value)
+
+
+def from_the_controller(tmp_path, **options):
+    """The same of a bundle that comes in pieces."""
+    incoming = tmp_path / 'in'
+    incoming.mkdir()
+    controller = Controller(incoming, bundle(tmp_path, config=False), **options)
+    try:
+        return run.restore_remote(planning.Options(path=os.fsencode(str(incoming)), restore=('secrets',)))
+    finally:
+        controller.thread.join(5)
+
+
+def test_a_bundle_on_the_controller(engine, tmp_path):
+    from_the_controller(tmp_path, size=7)
+    assert {name: item[0] for name, item in engine.secrets.items()} == VALUES, 'a name like key.gz is no compressor'
+
+
+def test_a_value_that_arrives_otherwise_is_not_taken(engine, tmp_path):
+    with pytest.raises(LifeboatError) as caught:
+        from_the_controller(tmp_path, change=lambda name, data: data + b'!' if name == 'secrets/db-password' else data)
+    assert 'arrived damaged' in str(caught.value) and engine.secrets == {}
 
 
 def test_a_trial_leaves_none(engine, tmp_path):

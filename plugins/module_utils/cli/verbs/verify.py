@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ...formats import wording
 from .. import report
 from ..main import NOTHING, PARTIAL, WHOLE
+from ..output import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from ..parser import Parser
 
 DESCRIPTION = '''
-Reads every file of every bundle at or below PATH and compares its checksum. Exit status 0: all are whole, 1: some are, 2: none.'''
+Reads every file of every bundle at or below PATH and compares its checksum. Exit status 0: all are whole, 1: some are, 2: none.
+A bundle that a rescue began and did not end is named; the status is then 1.'''
 
 EXAMPLES = '''
 lifeboat verify /mnt/usb/rescued
@@ -29,13 +31,16 @@ def arguments(parser: 'Parser') -> None:
 
 
 def run(given: 'argparse.Namespace', out: 'Output') -> int:
-    from ...bundles import info
+    from ...bundles import info, reading
     allowed = given.allowed_signers
     found = info.inspect(os.path.abspath(wording.raw(given.path)), not given.fast, wording.raw(allowed) if allowed else None)
+    begun = [wording.text(path) for path in reading.unfinished(given.path)]
     if given.json:
-        out.json({'bundles': found})
+        out.json({'bundles': found, 'unfinished': begun})
     else:
         for line in report.verified(found, out.width, out.paint):
             out.line(line)
+    for path in begun:
+        out.error('lifeboat: %s was begun and is not there: run the same rescue again' % shown(path))
     good = sum(item['status'] in ('verified', 'unverified') for item in found)
-    return WHOLE if good == len(found) else PARTIAL if good else NOTHING
+    return WHOLE if good == len(found) and not begun else PARTIAL if good else NOTHING
