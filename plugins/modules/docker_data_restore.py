@@ -49,7 +49,7 @@ options:
         of the dead host, the task fails and the volume is removed. Give V(image) too where the engine does not have the image.
       - A dump was written by programs of the dead host. Its SQL runs with all rights of the new database server.
       - V(secrets) (new in version 2.0.0, never by default) makes the secrets of Podman again whose values are in the bundle (V(secrets) among
-        the O(lifeboat.docker.docker_data_rescue#module:include) of the rescue), with their driver and labels. A secret that is there with the same
+        the C(include) of the rescue), with their driver and labels. A secret that is there with the same
         value is not changed, one with another value is refused unless O(force=true). Podman before 4.7 does not tell values; there, a
         secret that exists is left as it is, which RV(problems) says. No value is in the result, in a log, or on a command line.
       - The container itself is made without its secrets, since the API has no field for them. C(config/podman.sh) of the bundle makes it with them.
