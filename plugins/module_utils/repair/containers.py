@@ -63,6 +63,8 @@ def _config(this: Plan, ident: bytes, others: List[Dict[str, Any]], images: Dict
         missing = [place for place in records.dict_of(evidence.image_config, 'Volumes') if not spec_tells(evidence) and
                    place not in records.mount_points(evidence)]
         why = 'from ' + ', '.join(sources)
+        if not evidence.spec:           # it did not run when the host died, or containerd's database is lost
+            why += '; nothing tells its own command and environment: they are the image\'s'
         if missing:                     # without its volume a database would begin anew, beside its data
             this.leave('CONTAINER_CONFIG', path, 'which anonymous volume was at %s is not known' % ', '.join(map(str, missing))[:200],
                        'docker_layer_facts lists volumes that no container uses. Rescue and restore the container, or name the code.')

@@ -113,6 +113,15 @@ def test_without_its_volume_a_container_is_not_made_anew_unless_asked(dead):
     assert load(dead.folder('db', 'config.v2.json'))['ID'] == dead.container('db').id
 
 
+def test_a_record_says_whose_command_it_has(dead):
+    for container in dead.expected.containers:
+        empty(dead.folder(container.name, 'config.v2.json'))
+    told = {step['path'].split('/')[1]: step['why'] for step in dead.run(run.PLANNED)['plan'] if step['code'] == 'CONTAINER_CONFIG'}
+    assert set('runtime spec' in why for why in told.values()) == {True, False}
+    for why in told.values():
+        assert ('runtime spec' in why) is not ('they are the image\'s' in why)
+
+
 def test_a_name_is_not_given_twice(dead):
     empty(dead.folder('web', 'config.v2.json'))
     dead.run(names={dead.container('web').id[:12]: 'db'})
