@@ -280,6 +280,28 @@ def test_over_rest_with_a_password_in_the_address(tmp_path, monkeypatch):
 
 
 @long
+def test_over_s3(tmp_path, monkeypatch):
+    """`pip install 'moto[server]'`: a server of S3 for tests. The key is in the environment of restic only."""
+    server = shutil.which('moto_server')
+    if not shutil.which('restic') or not server:
+        pytest.skip('needs restic and moto_server')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    port = free_port()
+    path = bundle(tmp_path / 'dead1' / 'web', size=20 * MB)
+    keys = {'AWS_ACCESS_KEY_ID': 'me', 'AWS_SECRET_ACCESS_KEY': 'sesame99', 'AWS_DEFAULT_REGION': 'us-east-1'}
+    with serving([server, '-H', '127.0.0.1', '-p', str(port)], port):
+        repository = opened('restic', 's3:http://127.0.0.1:%d/off-site/of lifeboat' % port, **keys)
+        repository.create()
+        assert send(repository, path) == (None, ['sent'])
+        assert send(repository, path) == (None, ['present'])
+        back = fetching.fetch(repository, repository.stored()[0], os.fsencode(str(tmp_path / 'back')), False)
+        assert subprocess.run(['diff', '-r', os.fsdecode(path), back['path']], check=False).returncode == 0
+    with pytest.raises(base.RepositoryError) as raised:
+        opened('restic', 's3:http://127.0.0.1:%d/off-site/of lifeboat' % port, patience=1, **keys).stored()
+    assert 'sesame99' not in str(raised.value)
+
+
+@long
 def test_over_ssh(kind, tmp_path):
     if os.geteuid() or not os.path.exists('/usr/sbin/sshd'):
         pytest.skip('needs root and sshd')
