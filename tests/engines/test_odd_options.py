@@ -1,6 +1,7 @@
 """Options that few tests think of and many users have, on the newest engine, there and back: several networks with drivers' options, priorities,
 addresses of hardware and of IPv6, networks with reserved addresses, GPUs, mounts of images and of parts of volumes. LIFEBOAT_SOAK: more of them."""
 import os
+import subprocess
 import types
 
 import pytest
@@ -50,9 +51,28 @@ MORE = {
     'colon': NONE + ['--mount', 'type=bind,src=/srv/odd:name,dst=/c:d,readonly,bind-recursive=writable', '--mount',
                      'type=bind,src=/tmp,"dst=/q,x",bind-propagation=rslave'],
     'restart': NONE + ['--restart', 'unless-stopped', '--oom-score-adj', '-500', '--cpus', '0.01'],
+    'domain': NONE + ['--domainname', 'x.example'],
+    'six': ['--network', 'odd-two', '--publish', '[::1]:18090:80/udp', '--publish', '127.0.0.1::81', '--publish', '18100-18110:82', '--publish',
+            '18095:83/sctp', '--expose', '7000-7002', '--expose', '53/udp', '--publish', '0.0.0.0:18097:84', '--publish', '[::]:18098:84'],
+    'block': NONE + ['--blkio-weight', '300', '--device-read-bps', '/dev/null:1mb', '--device-read-iops', '/dev/null:10', '--cpu-shares', '7',
+                     '--cpuset-cpus', '0-0', '--cgroup-parent', '/odd', '--shm-size', '65537', '--cpus', '0.7'],
+    'name': ['--network', 'odd-one', '--dns-option', 'ndots:2', '--dns-search', '.', '--dns', 'fd00::53', '--sysctl', 'net.ipv4.ip_forward=1',
+             '--group-add', 'audio', '--cap-add', 'ALL', '--cap-drop', 'CAP_MKNOD', '--userns', 'host', '--uts', 'host'],
+    'local': ['--network', 'odd-two', '--link-local-ip', '169.254.7.7', '--ip', '10.216.0.77', '--network-alias', 'q'],
+    'modes': NONE + ['--mount', 'type=bind,src=/tmp,dst=/k,consistency=cached,bind-recursive=disabled', '--volume', 'odd-vol:/n:nocopy', '--mount',
+                     'type=bind,src=/tmp,dst=/r,readonly,bind-recursive=readonly,bind-propagation=rprivate'],
+    'end': ['--network', 'name=bridge,%sodd0' % IFNAME], 'lines': NONE + ['--label', 'a.b=one\ntwo', '--env', 'N=one\ntwo', '--env', 'A.B=x y'],
+    'inherits': NONE + ['--health-interval', '7s', '--health-start-interval', '2s'], 'nohealth': NONE + ['--no-healthcheck'],
+    'run': NONE + ['--runtime', 'runc', '--isolation', 'default', '--cpuset-mems', '0', '--security-opt', 'no-new-privileges:true'],
+    'bridged': ['--publish', '80'],
 }
+AFTER = {'bridged': 'odd-one'}    # `docker network connect`
 OPTIONS.update(fixtures.some((), MORE.items()))
+# what Compose cannot say; its file has a NOTE on each
+NOT_IN_COMPOSE = {'oldmac': {'endpoints'}, 'end': {'endpoints'}, 'inherits': {'Healthcheck'}, 'run': {'host CpusetMems'},
+                  'bridged': {'network', 'endpoints'}}
 COMMAND = {'words': ['sh', '-c', 'echo "$@" `x`; :', '--', '-x', '', '\u65e5', 'a\nb']}
+SAME = ('SecurityOpt', 'MemorySwappiness', 'CgroupParent', 'Runtime', 'CgroupnsMode', 'Links', 'MaskedPaths', 'ReadonlyPaths', 'OomKillDisable')
 ENDPOINT = ('IPAMConfig', 'Links', 'Aliases', 'DriverOpts', 'GwPriority', 'MacAddress')
 
 
@@ -66,6 +86,10 @@ def said(container, names):
     found = test_restore.shown(container, names)
     found['endpoints'] = {name: dict(((key, endpoint.get(key) or None) for key in ENDPOINT), Aliases=sorted(
         set(endpoint.get('Aliases') or []) - {container['Id'][:12]}) or None) for name, endpoint in container['NetworkSettings']['Networks'].items()}
+    found.update(('host ' + key, test_restore.plain(container['HostConfig'].get(key))) for key in SAME)
+    found['Labels'] = {key: value for key, value in found['Labels'].items() if not key.startswith('com.docker.compose.')}
+    for endpoint in found['endpoints'].values():    # Compose adds the name of the service
+        endpoint['Aliases'] = sorted(set(endpoint['Aliases'] or []) - {container['Name'][1:]}) or None
     for key in ('network', 'host PidMode', 'host IpcMode'):
         if str(found[key]).startswith('container:'):
             found[key] = 'container:'   # by its name or by its id
@@ -100,11 +124,20 @@ def old(tmp_path_factory):
         for name, arguments in OPTIONS.items():
             words = [idents[word[1:-1]] if word.startswith('{') else word for word in arguments]
             engine.docker('create', '--name', 'odd-' + name, *words, scenario.SHOP, *COMMAND.get(name, []))
+            if name in AFTER:
+                engine.docker('network', 'connect', AFTER[name], 'odd-' + name)
         truth = {name: engine.api('GET', '/containers/odd-%s/json' % name) for name in OPTIONS}
         networks = {name: network(engine.api('GET', '/networks/' + name)) for name in NETWORKS}
         engine.kill()
         result = rescued.rescue(types.SimpleNamespace(host_root=engine.host_root), folder, include=('config', 'volumes', 'binds'), host_name='dead')
-    yield truth, networks, {item['container'][4:]: item['path'] for item in result['bundles']}
+    yield truth, networks, {item['container'][4:]: item['path'] for item in result['bundles']}, os.path.join(str(folder), 'dead', 'compose.yaml')
+
+
+def by_compose(path, engine, home):
+    """What the one file of the host makes, where its volumes and networks are there."""
+    done = subprocess.run([test_options.compose_program(), '-f', path, 'up', '--no-start', '--pull', 'never'], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False, env=dict(os.environ, DOCKER_HOST='unix://' + engine.socket, HOME=str(home)))
+    assert done.returncode == 0, done.stdout.decode('utf-8', 'replace')[-3000:]
 
 
 def differences(old, engine, way):
@@ -143,4 +176,11 @@ def test_odd_options_there_and_back(old, start_engine, tmp_path):
     for name in order:
         test_options.by_hand(old[2][name], engine, tmp_path / name)
     wrong.update(differences(old, engine, 'run.sh'))
+    engine.docker('rm', '-f', *engine.docker('ps', '-aq').decode().split())
+    by_compose(old[3], engine, tmp_path)
+    with open(old[3], encoding='utf-8') as handle:
+        text = handle.read()
+    for (way, name), differs in differences(old, engine, 'compose').items():
+        if not set(differs) <= NOT_IN_COMPOSE.get(name, set()) or '# NOTE odd-%s: ' % name not in text:
+            wrong[way, name] = differs
     assert not wrong, '\n'.join('%s: %s' % item for item in wrong.items())

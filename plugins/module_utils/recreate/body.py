@@ -68,8 +68,8 @@ def _container_part(definition: Definition) -> Dict[str, Any]:
     if definition.hostname and definition.hostname != definition.id[:12] and mode != 'host' and not shares_network \
             and definition.security.uts != 'host':
         body['Hostname'] = definition.hostname
-        if definition.domainname:
-            body['Domainname'] = definition.domainname
+    if definition.domainname and mode != 'host' and not shares_network:
+        body['Domainname'] = definition.domainname
     for key, field in (('User', 'user'), ('WorkingDir', 'cwd'), ('StopSignal', 'stop_signal')):
         value = getattr(definition, field)
         if value and value != getattr(image, field):
@@ -308,7 +308,8 @@ def _endpoints(definition: Definition) -> Dict[str, Dict[str, Any]]:
         endpoint = _endpoint(definition, name, recorded) if recorded is not None else {}
         if name == mode and definition.mac_address:
             endpoint.setdefault('MacAddress', definition.mac_address)
-        if endpoint or name != 'bridge' or mode != 'bridge':
+        # the default bridge goes without saying, unless another network is named beside it
+        if endpoint or name != 'bridge' or mode != 'bridge' or recorded is not None and set(definition.networks) - {'bridge', 'default'}:
             found[name] = endpoint
     return found
 

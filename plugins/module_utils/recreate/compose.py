@@ -69,6 +69,9 @@ def compose(definitions: 'Sequence[Definition]', name: Optional[str] = None, twi
         if runs.volume_flags(info):
             head.append('With its options and labels: %s' % words(
                 ['docker', 'volume', 'create'] + runs.volume_flags(info) + ['--', info['name']]))
+    for network, info in sorted(document.external_networks.items()):
+        if runs.network_flags(info):
+            head.append('With its options and labels: %s' % words(['docker', 'network', 'create'] + runs.network_flags(info) + ['--', network]))
     for definition in definitions:
         head.extend('WARNING %s: %s' % (definition.name, note) for note in asks.warnings(definition))
         head.extend('NOTE %s: %s' % (definition.name, note) for note in doubts.warnings(definition))
@@ -111,11 +114,16 @@ def notes(definition: 'Definition') -> List[str]:
         found.append('Compose has no --rm.')
     if host.get('PublishAllPorts'):
         found.append('Compose has no -P: publish the ports that are needed.')
+    health = as_dict(create_body(definition).get('Healthcheck'))
+    if as_int(health.get('StartInterval')) and not as_int(_started(definition, health).get('StartInterval')):
+        found.append('The start interval of the health check is left out: without a start period it is never used, and Compose refuses it.')
     for key in ('CpusetMems', 'VolumeDriver'):
         if host.get(key):
             found.append('%s %s is in create.json and run.sh only.' % (key, host[key]))
-    if network_mode(definition) != 'bridge' and 'bridge' in definition.networks:
+    if 'bridge' in definition.networks and (network_mode(definition) != 'bridge' or user_networks(definition)):
         found.append('The container was on the default bridge too: Compose cannot say that.')
+    elif any(as_dict(_Document.endpoints(create_body(definition)).get('bridge')).get(key) for key in ('MacAddress', 'DriverOpts', 'GwPriority')):
+        found.append('Newer versions of Compose give the container on the default bridge neither its MAC address nor options: run.sh does.')
     return found
 
 
@@ -136,7 +144,7 @@ class _Document(object):
     def __init__(self, project: str, definitions: 'Sequence[Definition]', folders: Sequence[str]) -> None:
         self.project = project
         self.services, self.volumes, self.networks = {}, {}, {}
-        self.external_volumes, self.external_networks = {}, set()     # name -> what docker volume create needs; names
+        self.external_volumes, self.external_networks = {}, {}      # name -> what docker volume or network create needs
         self.entries: List[Tuple[str, Definition, str]] = []  # [(service, Definition, folder of its env files)]
         taken = set()
         for definition, folder in _placed(definitions, folders):
@@ -155,6 +163,21 @@ class _Document(object):
     def fill(self) -> None:
         for name, definition, folder in self.entries:
             self.services[name] = self._service(name, definition, folder)
+        for name, service in self.services.items():
+            for link in service.get('external_links', ()):
+                linked = self.by_container.get(link.partition(':')[0].lstrip('/'))
+                if linked and not self._needs(linked, name):
+                    service.setdefault('depends_on', {}).setdefault(linked, {'condition': 'service_started'})
+
+    def _needs(self, service: str, other: str) -> bool:
+        """Is OTHER made before SERVICE?"""
+        seen, todo = set(), [service]
+        while todo:
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo.extend(self.services.get(name, {}).get('depends_on', ()))
+        return other in seen
 
     def _service(self, name: str, definition: 'Definition', folder: str) -> Dict[str, Any]:
         body = create_body(definition)
@@ -218,6 +241,8 @@ class _Document(object):
         item['target'] = as_str(mount.get('Target'))
         if mount.get('ReadOnly') is True:
             item['read_only'] = True
+        if as_str(mount.get('Consistency')):
+            item['consistency'] = mount['Consistency']
         bind, volume, tmpfs = (as_dict(mount.get(key)) for key in ('BindOptions', 'VolumeOptions', 'TmpfsOptions'))
         options = {}
         if as_str(bind.get('Propagation')):
@@ -271,19 +296,20 @@ class _Document(object):
         return key
 
     def _join(self, own: str, definition: 'Definition', body: Dict[str, Any], service: Dict[str, Any]) -> None:
-        mode = network_mode(definition)
+        mode, infos = network_mode(definition), user_networks(definition)
+        if mode == 'bridge':
+            mode = next((name for name in self.endpoints(body) if name in infos), mode)      # connected afterwards; `notes` names the bridge
         if mode in ('host', 'none', 'bridge') or mode.startswith('container:'):
             service['network_mode'] = self._peer(mode)
-            if 'bridge' in self._endpoints(body):
-                self._mac(self._endpoints(body)['bridge'], service)
+            if 'bridge' in self.endpoints(body):
+                self._mac(self.endpoints(body)['bridge'], service)
             links = strings(as_dict(body['HostConfig']).get('Links'))
             if links:
                 service['external_links'] = links
             return
-        infos = user_networks(definition)
         joined = {}
         linked = []
-        endpoints = dict((name, endpoint) for name, endpoint in self._endpoints(body).items() if name in infos)
+        endpoints = dict((name, endpoint) for name, endpoint in self.endpoints(body).items() if name in infos)
         for name, endpoint in endpoints.items():
             entry = {}
             addresses = as_dict(endpoint.get('IPAMConfig'))
@@ -313,7 +339,8 @@ class _Document(object):
             service['external_links'] = linked
 
     @staticmethod
-    def _endpoints(body: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+    def endpoints(body: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+        """{network: what was asked for of it} of a create body."""
         return as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
 
     @staticmethod
@@ -328,7 +355,7 @@ class _Document(object):
         entry: Dict[str, Any] = {'name': name}
         if not mine:
             entry['external'] = True
-            self.external_networks.add(name)
+            self.external_networks[name] = info
             self.networks[name] = entry
             return name
         key = as_str(labels.get('com.docker.compose.network')) or name[len(self.project) + 1:] or name
@@ -390,9 +417,17 @@ def _container_keys(definition: 'Definition', body: Dict[str, Any], service: Dic
     exposed = [port for port in sorted(as_dict(body.get('ExposedPorts'))) if port not in bindings]
     if exposed:
         service['expose'] = [port[:-4] if port.endswith('/tcp') else port for port in exposed]
-    health = as_dict(body.get('Healthcheck'))
+    health = _started(definition, as_dict(body.get('Healthcheck')))
     if health:
         service['healthcheck'] = _healthcheck(health)
+
+
+def _started(definition: 'Definition', health: Dict[str, Any]) -> Dict[str, Any]:
+    """HEALTH, with the start period of the image: Compose takes no start interval without one. Where there is none, the interval is never used."""
+    if not as_int(health.get('StartInterval')) or as_int(health.get('StartPeriod')):
+        return health
+    period = definition.health.start_period if definition.health is not None else 0
+    return dict(health, StartPeriod=period) if period else dict((key, value) for key, value in health.items() if key != 'StartInterval')
 
 
 def _healthcheck(health: Dict[str, Any]) -> Dict[str, Any]:

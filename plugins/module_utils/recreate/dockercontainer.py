@@ -91,6 +91,8 @@ def _health(value: Any, found: Dict[str, Any], unsaid: List[str]) -> None:
         else:
             unsaid.append('Healthcheck.' + key)
     if made:
+        if 'test' not in made:
+            made['test_cli_compatible'] = True      # else the module takes a check without a test of its own for none
         found['healthcheck'] = made
 
 
@@ -137,6 +139,8 @@ def _ports(value: Any, found: Dict[str, Any], dummy: List[str]) -> None:
             address = '[%s]' % address if ':' in address else address
             ports.append(':'.join([address, number, port] if address else [number, port] if number else [port]))
     found['published_ports'] = ports
+    if any(not as_str(item.get('HostIp')) for bindings in as_dict(value).values() for item in _dicts(bindings) or [{}]):
+        found['default_host_ip'] = ''       # all addresses, those of IPv6 too; the module's own default is 0.0.0.0
 
 
 def _log(value: Any, found: Dict[str, Any], dummy: List[str]) -> None:
@@ -162,8 +166,7 @@ MOUNT = {('', 'Type'): 'type', ('', 'Source'): 'source', ('', 'Target'): 'target
          ('', 'Consistency'): 'consistency', ('BindOptions', 'Propagation'): 'propagation', ('BindOptions', 'NonRecursive'): 'non_recursive',
          ('BindOptions', 'CreateMountpoint'): 'create_mountpoint', ('BindOptions', 'ReadOnlyNonRecursive'): 'read_only_non_recursive',
          ('BindOptions', 'ReadOnlyForceRecursive'): 'read_only_force_recursive', ('VolumeOptions', 'NoCopy'): 'no_copy',
-         ('VolumeOptions', 'Labels'): 'labels', ('VolumeOptions', 'Subpath'): 'subpath', ('ImageOptions', 'Subpath'): 'subpath',
-         ('TmpfsOptions', 'Options'): 'tmpfs_options'}
+         ('VolumeOptions', 'Labels'): 'labels', ('VolumeOptions', 'Subpath'): 'subpath', ('ImageOptions', 'Subpath'): 'subpath'}
 
 
 def _mounts(value: Any, found: Dict[str, Any], unsaid: List[str]) -> None:
@@ -183,8 +186,10 @@ def _mount(item: Dict[str, Any], unsaid: List[str]) -> Dict[str, Any]:
             elif (group, key) == ('TmpfsOptions', 'Mode'):
                 made['tmpfs_mode'] = '%o' % (as_int(value) or 0)
             elif (group, key) == ('VolumeOptions', 'DriverConfig'):
-                if as_str(as_dict(value).get('Name')):
-                    made.update(volume_driver=as_dict(value)['Name'], volume_options=as_dict(as_dict(value).get('Options')))
+                # the module drops options where no driver is named
+                made.update(volume_driver=as_str(as_dict(value).get('Name')) or 'local', volume_options=as_dict(as_dict(value).get('Options')))
+            elif (group, key) == ('TmpfsOptions', 'Options'):
+                made['tmpfs_options'] = [{words[0]: words[1] if words[1:] else None} for words in map(strings, as_list(value)) if words]
             elif not (group == '' and key.endswith('Options')):
                 unsaid.append('HostConfig.Mounts.%s%s' % (group + '.' if group else '', key))
     return made

@@ -164,9 +164,10 @@ def _health_options(health: Dict[str, Any]) -> List[List[str]]:
 def _network_options(body: Dict[str, Any], host: Dict[str, Any]) -> List[List[str]]:
     endpoints = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
     found = []
-    mode = as_str(host.get('NetworkMode'))
-    if mode:
-        more = _only_long(as_dict(endpoints.get(mode)))
+    # without a mode it is the default bridge, or the one that was connected in its place
+    mode = as_str(host.get('NetworkMode')) or next(iter(endpoints), '')
+    more = _only_long(as_dict(endpoints.get(mode)))
+    if more or mode not in ('', 'bridge') or as_str(host.get('NetworkMode')):
         found.append(['--network', csv(['name=' + mode] + more) if more else mode])
     for name in list(endpoints)[:1]:
         words_ = connect_flags(endpoints[name], first=True)
@@ -263,6 +264,8 @@ def mount_flag(mount: Dict[str, Any]) -> str:
     fields.append('target=' + as_str(mount.get('Target')))
     if mount.get('ReadOnly') is True:
         fields.append('readonly')
+    if as_str(mount.get('Consistency')):
+        fields.append('consistency=' + mount['Consistency'])
     bind, volume, tmpfs = (as_dict(mount.get(key)) for key in ('BindOptions', 'VolumeOptions', 'TmpfsOptions'))
     if as_str(bind.get('Propagation')):
         fields.append('bind-propagation=' + bind['Propagation'])

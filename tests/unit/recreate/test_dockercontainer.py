@@ -10,7 +10,7 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import bo
 # the options of the module (community.docker 4)
 OPTIONS = {
     'auto_remove', 'blkio_weight', 'capabilities', 'cap_drop', 'cgroup_parent', 'cgroupns_mode', 'command', 'command_handling',
-    'cpu_period', 'cpu_quota', 'cpu_shares', 'cpus', 'cpuset_cpus', 'cpuset_mems', 'devices', 'device_cgroup_rules', 'device_read_bps',
+    'cpu_period', 'cpu_quota', 'cpu_shares', 'cpus', 'cpuset_cpus', 'cpuset_mems', 'default_host_ip', 'devices', 'device_cgroup_rules', 'device_read_bps',
     'device_read_iops', 'device_requests', 'device_write_bps', 'device_write_iops', 'dns_opts', 'dns_search_domains', 'dns_servers',
     'domainname', 'entrypoint', 'env', 'etc_hosts', 'exposed_ports', 'groups', 'healthcheck', 'hostname', 'image', 'init', 'interactive',
     'ipc_mode', 'labels', 'links', 'log_driver', 'log_options', 'memory', 'memory_reservation', 'memory_swap', 'memory_swappiness',
@@ -29,7 +29,7 @@ def made(config=None, host=None, **options):
     ({'Memory': 1 << 29, 'MemorySwap': -1}, {'memory': '536870912', 'memory_swap': 'unlimited'}),
     ({'NanoCpus': 1500000000}, {'cpus': 1.5}),
     ({'PortBindings': {'80/tcp': [{'HostIp': '', 'HostPort': '8080'}], '53/udp': [{'HostIp': '::1', 'HostPort': '53'}], '9/tcp': None}},
-     {'published_ports': ['[::1]:53:53/udp', '8080:80/tcp', '9/tcp']}),
+     {'published_ports': ['[::1]:53:53/udp', '8080:80/tcp', '9/tcp'], 'default_host_ip': ''}),
     ({'ExtraHosts': ['a:10.0.0.1', 'v6:fd00::1']}, {'etc_hosts': {'a': '10.0.0.1', 'v6': 'fd00::1'}}),
     ({'Devices': [{'PathOnHost': '/dev/kvm', 'PathInContainer': '/dev/kvm', 'CgroupPermissions': 'rw'}]}, {'devices': ['/dev/kvm:/dev/kvm:rw']}),
     ({'Ulimits': [{'Name': 'nofile', 'Soft': 1, 'Hard': 2}]}, {'ulimits': ['nofile:1:2']}),
@@ -41,6 +41,10 @@ def made(config=None, host=None, **options):
      {'device_requests': [{'capabilities': [['gpu']], 'count': -1}]}),
     ({'Mounts': [{'Type': 'tmpfs', 'Target': '/t', 'TmpfsOptions': {'SizeBytes': 5, 'Mode': 448}}]},
      {'mounts': [{'type': 'tmpfs', 'target': '/t', 'tmpfs_size': '5', 'tmpfs_mode': '700'}]}),
+    ({'Mounts': [{'Type': 'tmpfs', 'Target': '/t', 'TmpfsOptions': {'Options': [['noexec'], ['uid', '5']]}}]},
+     {'mounts': [{'type': 'tmpfs', 'target': '/t', 'tmpfs_options': [{'noexec': None}, {'uid': '5'}]}]}),
+    ({'Mounts': [{'Type': 'volume', 'Source': 'v', 'Target': '/v', 'VolumeOptions': {'DriverConfig': {'Options': {'type': 'tmpfs'}}}}]},
+     {'mounts': [{'type': 'volume', 'source': 'v', 'target': '/v', 'no_copy': True, 'volume_driver': 'local', 'volume_options': {'type': 'tmpfs'}}]}),
     ({'Binds': ['/srv/a:/a:ro', 'data:/data']}, {'volumes': ['/srv/a:/a:ro', 'data:/data:nocopy']}),
 ])
 def test_options_of_the_host(host, expected):
@@ -54,6 +58,14 @@ def test_options_of_the_container():
     assert not unsaid
     assert (found['env'], found['command'], found['entrypoint'], found['command_handling']) == ({'B': 'x=y'}, ['run', 'a b'], ['/init'], 'correct')
     assert found['healthcheck'] == {'test': ['CMD', 'x'], 'interval': '1s500000us', 'retries': 2}
+
+
+def test_a_health_check_without_a_test_of_its_own_does_not_switch_that_of_the_image_off():
+    assert made({'Healthcheck': {'Interval': 7000000000}})[0]['healthcheck'] == {'interval': '7s', 'test_cli_compatible': True}
+
+
+def test_a_port_of_one_address_leaves_the_default_alone():
+    assert 'default_host_ip' not in made(host={'PortBindings': {'80/tcp': [{'HostIp': '127.0.0.1', 'HostPort': '80'}]}})[0]
 
 
 def test_what_has_no_option_is_named():

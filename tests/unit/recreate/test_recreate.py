@@ -555,3 +555,59 @@ def test_devices_by_the_container_device_interface_are_kept():
     definition = define(host={'DeviceRequests': asked, 'Devices': [{'PathOnHost': '/dev/fuse', 'PathInContainer': '/dev/fuse', 'CgroupPermissions': 'rwm'}]})
     assert "--device nvidia.com/gpu=all" in run.run_sh(definition)
     assert service(definition)['devices'] == ['/dev/fuse', 'nvidia.com/gpu=all'] and 'deploy' not in service(definition)
+
+
+def test_a_domain_comes_without_a_host_name_of_its_own():
+    definition = define({'Domainname': 'x.example'})
+    assert bodies.create_body(definition)['Domainname'] == 'x.example' and flag(definition, '--domainname') == ['x.example']
+    assert service(definition)['domainname'] == 'x.example'
+
+
+def on_networks(*names):
+    return define(top={'NetworkSettings': {'Networks': {name: {} for name in names}}})
+
+
+def test_a_network_that_was_connected_beside_the_default_bridge_is_kept():
+    definition = on_networks('bridge', 'front')
+    assert list(bodies.create_body(definition)['NetworkingConfig']['EndpointsConfig']) == ['bridge', 'front']
+    assert 'docker network connect -- front web' in run.run_sh(definition) and not flag(definition, '--network')
+    assert list(service(definition)['networks']) == ['front'] and 'on the default bridge too' in compose.compose([definition])
+
+
+def test_a_network_that_was_connected_in_place_of_the_default_bridge_is_kept():
+    definition = on_networks('front')
+    assert flag(definition, '--network') == ['front'] and list(service(definition)['networks']) == ['front']
+    assert 'default bridge' not in compose.compose([definition])
+
+
+def test_options_of_the_default_bridge_are_kept_or_named():
+    definition = define(top={'NetworkSettings': {'Networks': {'bridge': {'DriverOpts': {'ifname': 'x0'}}}}})
+    assert flag(definition, '--network') == ['name=bridge,driver-opt=ifname=x0']
+    assert 'NOTE web: Newer versions of Compose' in compose.compose([definition])
+
+
+def test_networks_that_compose_does_not_make_are_said_with_their_options():
+    definition = define(host={'NetworkMode': 'front'}, top={'NetworkSettings': {'Networks': {'front': {}}}}, network_info={
+        'front': {'driver': 'bridge', 'ipam': [{'subnet': '10.1.0.0/24'}], 'labels': {'a': 'b'}}})
+    assert '# With its options and labels: docker network create --subnet 10.1.0.0/24 --label a=b -- front\n' in compose.compose([definition])
+
+
+# Compose refuses the whole file for a start interval without a start period
+@pytest.mark.parametrize('image, period', [(IMAGE, None), (dict(IMAGE, Healthcheck={'Test': ['CMD', 'x'], 'StartPeriod': 5000000000}), '5s')])
+def test_a_start_interval_has_its_start_period_for_compose(image, period):
+    definition = define({'Healthcheck': dict(image.get('Healthcheck') or {'Test': ['CMD', 'x']}, StartInterval=2000000000, Retries=9)}, image=image)
+    assert service(definition)['healthcheck'].get('start_period') == period
+    assert ('start_interval' in service(definition)['healthcheck']) == bool(period)
+    assert ('start interval of the health check is left out' in compose.compose([definition])) != bool(period)
+
+
+def test_a_linked_container_of_the_same_file_is_made_first():
+    one = define(host={'Links': ['/db:/web/db']})
+    other = define_recorded({'ID': CID[::-1], 'Name': '/db', 'Config': dict(IMAGE)}, dict(DEFAULTS), IMAGE, 'shop/db:1')
+    assert yaml.safe_load(compose.compose([one, other]))['services']['web']['depends_on'] == {'db': {'condition': 'service_started'}}
+
+
+def test_the_consistency_of_a_mount_is_kept():
+    definition = define(host={'Mounts': [{'Type': 'bind', 'Source': '/srv', 'Target': '/x', 'Consistency': 'cached'}]})
+    assert flag(definition, '--mount') == ['type=bind,source=/srv,target=/x,consistency=cached']
+    assert service(definition)['volumes'][0]['consistency'] == 'cached'
