@@ -86,6 +86,9 @@ def said(container, names):
     found = test_restore.shown(container, names)
     found['endpoints'] = {name: dict(((key, endpoint.get(key) or None) for key in ENDPOINT), Aliases=sorted(
         set(endpoint.get('Aliases') or []) - {container['Id'][:12]}) or None) for name, endpoint in container['NetworkSettings']['Networks'].items()}
+    if container['Config'].get('MacAddress'):      # where older engines keep it
+        first = found['endpoints'][container['HostConfig']['NetworkMode'].replace('default', 'bridge')]
+        first['MacAddress'] = first['MacAddress'] or container['Config']['MacAddress']
     found.update(('host ' + key, test_restore.plain(container['HostConfig'].get(key))) for key in SAME)
     found['Labels'] = {key: value for key, value in found['Labels'].items() if not key.startswith('com.docker.compose.')}
     for endpoint in found['endpoints'].values():    # Compose adds the name of the service
@@ -183,4 +186,37 @@ def test_odd_options_there_and_back(old, start_engine, tmp_path):
     for (way, name), differs in differences(old, engine, 'compose').items():
         if not set(differs) <= NOT_IN_COMPOSE.get(name, set()) or '# NOTE odd-%s: ' % name not in text:
             wrong[way, name] = differs
+    assert not wrong, '\n'.join('%s: %s' % item for item in wrong.items())
+
+
+# what Docker 20.10 does not know, and is said of each
+OLDER = {'two': 'gw-priority', 'subpath': 'volume-subpath', 'note': '--annotation', 'health': '--health-start-interval', 'colon': 'bind-recursive=writable',
+         'modes': 'bind-recursive=readonly', 'inherits': '--health-start-interval', 'three': 'without IPv4'}
+# what it refuses
+REFUSED = {'image': 'mount type unknown', 'security': 'writable-cgroups'}
+
+
+@pytest.mark.soak             # with LIFEBOAT_SOAK
+def test_what_an_older_engine_does_not_know_is_named(old, start_engine):
+    engine = start_engine('debian-overlay2')
+    prepare(engine)
+    said, wrong = {}, {}
+    for name in sorted(old[0], key=lambda name: old[0][name]['Created']):
+        options = {'restore': ('volumes', 'container'), 'image': scenario.SHOP, 'ignore': ('devices',)}
+        try:
+            result = test_restore.restore(engine, old[2][name], **options)
+            again = test_restore.restore(engine, old[2][name], **options)
+        except test_restore.LifeboatError as exc:
+            if name not in REFUSED or REFUSED[name] not in str(exc):
+                wrong[name] = str(exc)
+            continue
+        said[name] = ' '.join(problem['message'] for problem in result['problems'])
+        if again['changed']:
+            wrong[name] = [step for step in again['steps'] if step['action'] != 'keep']
+    wrong.update((name, said.get(name)) for name, words in OLDER.items() if words not in said.get(name, ''))
+    for (dummy, name), differs in differences((dict((name, old[0][name]) for name in said), {}), engine, 'restore').items():
+        for key in ('host MaskedPaths', 'host ReadonlyPaths'):      # defaults of the engine
+            differs.pop(key, None)
+        if differs and name not in OLDER:
+            wrong['differs ' + name] = differs
     assert not wrong, '\n'.join('%s: %s' % item for item in wrong.items())

@@ -1,10 +1,10 @@
-"""A restore on Podman: the body that it takes, when a container is the same, and each doubt as a problem."""
+"""A restore on Podman or on an older Docker: the body that it takes, when a container is the same, and each doubt as a problem."""
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
 
 from ..formats.values import as_dict, as_list, strings
-from ..recreate import podmanapi
+from ..recreate import olderapi, podmanapi
 from . import shown
 from .engineapi import EngineError
 
@@ -24,6 +24,20 @@ def adapt(plan: 'Plan', body: Dict[str, Any], definition: 'Definition', info: Di
         plan.doubt('ENGINE_LACKS', definition.name, lack.message, lack.next_step)
     said = hashlib.sha256(json.dumps(body, sort_keys=True).encode('utf-8', 'surrogatepass')).hexdigest()
     return dict(body, Labels=dict(body.get('Labels') or {}, **{LABEL: said}))
+
+
+def known(plan: 'Plan', body: Dict[str, Any], name: str, api: Tuple[int, ...]) -> Dict[str, Any]:
+    """BODY of the container NAME as a Docker engine of this API version takes it. What it does not know becomes a problem."""
+    body, lacks = olderapi.adapted(body, api)
+    for lack in lacks:
+        plan.doubt('ENGINE_LACKS', name, 'The container %s: %s' % (name, lack), 'Restore it on a newer Docker.')
+    return body
+
+
+def known_network(plan: 'Plan', name: str, info: Dict[str, Any], api: Tuple[int, ...]) -> None:
+    """A problem for each thing of the network INFO that a Docker engine of this API version does not know."""
+    for lack in olderapi.network_lacks(info, api):
+        plan.doubt('ENGINE_LACKS', name, 'The network %s: %s' % (name, lack), 'Restore it on a newer Docker.')
 
 
 def same(existing: Dict[str, Any], body: Dict[str, Any], image_ids: Iterable[Any]) -> Optional[bool]:

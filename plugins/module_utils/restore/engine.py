@@ -10,7 +10,7 @@ from ..disk.errors import LifeboatError
 from ..formats import wording
 from ..formats.values import as_dict
 from ..records.definition import image_defaults
-from ..recreate import asks, doubts
+from ..recreate import asks, doubts, olderapi
 from ..recreate.body import create_body
 from ..transport import inbox
 from . import (
@@ -35,7 +35,6 @@ NOT_FOR_BINDS = ('/boot', '/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '
 IN_MEMORY = ('/proc', '/sys', '/dev', '/run')
 WITHOUT_BINDS = 'restore: [image, volumes, container] leaves binds out.'
 SHARED = (('NetworkMode', 'network'), ('IpcMode', 'IPC namespace'), ('PidMode', 'processes'))
-FIRST_MULTI = (1, 44)                   # API from which several networks and their MAC addresses go with the body
 
 
 def restore(options: planning.Options) -> Dict[str, Any]:
@@ -233,7 +232,8 @@ def _with_container(plan: planning.Plan, situation: planning.Situation) -> plann
     for warning in doubts.warnings(definition):
         plan.note(warning)
     body = create_body(definition)
-    body = asked.adapt(plan, body, definition, situation.info) if engine.podman else labels.relabelled(body, situation.info)
+    body = asked.adapt(plan, body, definition, situation.info) if engine.podman else labels.relabelled(
+        asked.known(plan, body, situation.name, engine.api), situation.info)
     existing = engine.container(situation.name)
     resolved = _with_peers(plan, situation, body)
     differs = _differences(plan, situation, existing, resolved, ids)
@@ -315,7 +315,7 @@ def _body_for(engine: engineapi.Engine, body: Dict[str, Any], later: bool) -> Tu
     body = dict(body, HostConfig=dict(body['HostConfig']))
     endpoints = as_dict(as_dict(body.get('NetworkingConfig')).get('EndpointsConfig'))
     rest = {}
-    if endpoints and engine.api < FIRST_MULTI:
+    if endpoints and engine.api < olderapi.SEVERAL:
         first = list(endpoints)[0]
         rest = dict((name, endpoint) for name, endpoint in endpoints.items() if name != first)
         endpoint = dict(endpoints[first])
@@ -325,8 +325,6 @@ def _body_for(engine: engineapi.Engine, body: Dict[str, Any], later: bool) -> Tu
         body['NetworkingConfig'] = {'EndpointsConfig': {first: endpoint}}
     if later:
         body['HostConfig'].pop('RestartPolicy', None)
-    if body.get('Healthcheck') and engine.api < FIRST_MULTI:
-        body['Healthcheck'] = dict((key, value) for key, value in body['Healthcheck'].items() if key != 'StartInterval')
     return body, rest
 
 

@@ -287,6 +287,8 @@ def plan_networks(plan: Plan, situation: Situation) -> None:
         if project and name.startswith(project + '_') and not info.get('labels'):
             # so that Compose takes it for its own
             info['labels'] = {naming.PROJECT_LABEL: project, 'com.docker.compose.network': name[len(project) + 1:]}
+        if not engine.podman:
+            asked.known_network(plan, name, info, engine.api)
         plan.before.setdefault('networks', {})[name] = None
         plan.after.setdefault('networks', {})[name] = info
         plan.add('network', name, 'create', 'Create the network %s%s.' % (

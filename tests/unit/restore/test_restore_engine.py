@@ -228,9 +228,9 @@ def test_networks_that_older_engines_take_one_by_one(api, at_once):
     class Old(object):
         pass
     Old.api = api
-    body = {'HostConfig': {'RestartPolicy': {'Name': 'always'}}, 'Healthcheck': {'Test': ['CMD', 'true'], 'StartInterval': 1}, 'NetworkingConfig': {
+    body = {'HostConfig': {'RestartPolicy': {'Name': 'always'}}, 'NetworkingConfig': {
         'EndpointsConfig': {'one': {'MacAddress': '02:42:0a:00:00:01', 'Aliases': ['a']}, 'two': {}}}}
     made, rest = restoring._body_for(Old, body, True)
     assert len(made['NetworkingConfig']['EndpointsConfig']) == at_once and len(rest) == 2 - at_once
-    assert ('MacAddress' in made) == (api < (1, 44)) == ('StartInterval' not in made['Healthcheck'])
+    assert ('MacAddress' in made) == (api < (1, 44))
     assert 'RestartPolicy' not in made['HostConfig'] and 'RestartPolicy' in body['HostConfig'], 'the body that was given stays'
