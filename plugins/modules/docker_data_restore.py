@@ -362,7 +362,8 @@ databases:
   elements: dict
 problems:
   description:
-    - What the engine was not asked for, since it refuses it, and what it shows otherwise than it was asked for, or not at all. Only with Podman. C(code),
+    - What the engine was not asked for, since it refuses it, and what it shows otherwise than it was asked for, or not at all. With Podman, and with a
+      Docker that does not know what a newer one knew (C(ENGINE_LACKS)). C(code),
       C(severity), C(object), C(message), C(next_step), C(loses_data), C(blocks_start).
     - The codes are C(ENGINE_LACKS), C(NOT_AS_ASKED), C(NOT_SHOWN), C(SECRET_LOST) and C(SECRET_NOT_COMPARED).
   returned: success

@@ -52,6 +52,7 @@ def warnings(definition: Definition) -> List[str]:
 
 
 def _mounts(definition: Definition) -> Iterator[str]:
+    images = set(asked.target.rstrip('/') for asked in definition.mount_requests if asked.type == 'image')
     for mount in definition.mounts:
         where = mount.destination
         if mount.type == 'bind' and mount.status != 'complete':
@@ -60,7 +61,7 @@ def _mounts(definition: Definition) -> Iterator[str]:
             yield 'The volume %s on %s is %s.' % (mount.name, where, mount.status)
         elif mount.type == 'tmpfs':
             yield 'What was in the tmpfs on %s is lost; it starts empty.' % where
-        elif mount.type not in ('bind', 'volume'):
+        elif mount.type not in ('bind', 'volume') and not (mount.type == 'image' and where.rstrip('/') in images):
             yield 'The %s mount on %s is in create.json only.' % (mount.type, where)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 import yaml
 
+from ansible_collections.lifeboat.docker.plugins.module_utils.records import model
 from ansible_collections.lifeboat.docker.plugins.module_utils.records.definition import stable_name
 from ansible_collections.lifeboat.docker.plugins.module_utils.recreate import (
     asks,
@@ -611,3 +612,11 @@ def test_the_consistency_of_a_mount_is_kept():
     definition = define(host={'Mounts': [{'Type': 'bind', 'Source': '/srv', 'Target': '/x', 'Consistency': 'cached'}]})
     assert flag(definition, '--mount') == ['type=bind,source=/srv,target=/x,consistency=cached']
     assert service(definition)['volumes'][0]['consistency'] == 'cached'
+
+
+def test_a_mount_of_an_image_that_run_sh_has_is_no_doubt():
+    asked = [{'Type': 'image', 'Source': 'shop:1', 'Target': '/j'}]
+    place = (model.Mount('image', None, None, None, '/j', True, None, False, 'unsupported'),)
+    assert doubts.warnings(define(host={'Mounts': asked}, mounts=place)) == []
+    assert flag(define(host={'Mounts': asked}), '--mount') == ['type=image,source=shop:1,target=/j']
+    assert 'image mount on /j' in doubts.warnings(define(mounts=place))[0]
