@@ -76,7 +76,9 @@ def _container(definition: Definition, body: Dict[str, Any]) -> Iterator[Tuple[s
     for place, mode in sorted(as_dict(host.get('Tmpfs')).items()):
         yield 'Tmpfs', value(place + (':' + as_str(mode) if as_str(mode) else ''))
     for mount in map(as_dict, as_list(host.get('Mounts'))):
-        yield 'Mount', value(_mount(mount))
+        mounted = _mount(mount)
+        # of this key alone Quadlet takes words apart, and quotes away
+        yield 'Mount', word(mounted) if re.search(r'[\s"\'\\$]', mounted) else value(mounted)
     for port in run.published(host):
         yield 'PublishPort', value(port)
     for network in _networks(body, host):

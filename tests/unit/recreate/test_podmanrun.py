@@ -89,6 +89,12 @@ def test_a_unit_has_what_quadlet_has_no_key_for():
     assert 'Network=back:ip=10.0.0.9,alias=db,alias=x' in lines and not any('--ip' in line and '--ipc' not in line for line in lines)
 
 
+def test_a_mount_with_spaces_and_commas_stays_one():
+    """Seen with the generator of Podman 5.8: without quotes it takes such a line for two mounts, and drops those of a comma."""
+    dummy, lines = unit(mount_requests=(MountRequest('bind', '/c d', '/a,b', propagation='rslave'),))
+    assert 'Mount="type=bind,\\"source=/a,b\\",target=/c d,bind-propagation=rslave"' in lines, lines
+
+
 def test_an_image_that_is_mounted():
     """podman run knows no `readonly` for it, and wants an absolute part."""
     dummy, lines = unit(mount_requests=(MountRequest('image', '/a', 'x:1', read_only=True, subpath='d'), MountRequest('image', '/b', 'x:1')))
