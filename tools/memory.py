@@ -1,8 +1,8 @@
 """A disk in memory for what tests make: many small files, written, flushed and removed again, which a real disk takes longest for.
 
 It is an ext4 of its own, as /var/tmp often is, with access times, so that nothing that tests see is different; it need not outlive
-them, so nothing waits for its journal. (Without a journal ext4 looks for inodes that were not freed lately, which takes longer than all the rest.) It is mounted in the
-namespace of those tests only, and goes when the last of their processes ends.
+them, so nothing waits for its journal. (Without a journal ext4 looks for inodes that were not freed lately, which takes longer than all
+the rest.) It is mounted in the namespace of those tests only, and goes when the last of their processes ends.
 """
 import os
 import shutil
