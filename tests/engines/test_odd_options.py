@@ -96,6 +96,7 @@ def said(container, names):
     for key in ('network', 'host PidMode', 'host IpcMode'):
         if str(found[key]).startswith('container:'):
             found[key] = 'container:'   # by its name or by its id
+    found['host ExtraHosts'] = sorted(found['host ExtraHosts'] or ())      # Compose gives them in any order
     if list(found['endpoints']) == ['odd-two']:
         found['network'] = 'odd-two'    # the same
     for request in found['host DeviceRequests'] or ():
