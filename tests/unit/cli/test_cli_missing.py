@@ -74,3 +74,14 @@ def test_a_guessed_layer_is_called_a_guess(host, ran, tmp_path):
     shutil.rmtree(os.path.join(host[0].root, b'image', b'overlay2', b'layerdb', b'mounts'))
     status, said = ran('cp', 'db:/', str(tmp_path / 'copy'))
     assert status == 1 and 'Compare its content' in said
+
+
+def test_a_bundle_behind_a_link_is_not_verified_and_that_is_said(host, ran, tmp_path):
+    dest = tmp_path / 'dest'
+    ran('rescue', str(dest), 'db', 'job')
+    bundle = reading.find_bundles(str(dest))[0]
+    os.rename(bundle, os.fsencode(str(tmp_path / 'moved')))
+    os.symlink(str(tmp_path / 'moved'), bundle)
+    status, said = ran('verify', str(dest))
+    assert status == 1 and '1 of 1 bundle is whole' in said and os.fsdecode(bundle) + ' is a link' in said
+    assert ran('verify', os.fsdecode(bundle))[0] == 0
