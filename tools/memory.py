@@ -1,8 +1,8 @@
 """A disk in memory for what tests make: many small files, written, flushed and removed again, which a real disk takes longest for.
 
-It is an ext4 of its own, as /var/tmp often is, so that nothing that tests see is different; it need not outlive them, so nothing waits for
-its journal. (Without a journal ext4 looks for inodes that were not freed lately, which takes longer than all the rest.) It is mounted in the
-namespace of those tests only, and goes when the last of their processes ends.
+It is an ext4 of its own, as /var/tmp often is, with access times, so that nothing that tests see is different; it need not outlive
+them, so nothing waits for its journal. (Without a journal ext4 looks for inodes that were not freed lately, which takes longer than all
+the rest.) It is mounted in the namespace of those tests only, and goes when the last of their processes ends.
 """
 import os
 import shutil
@@ -17,7 +17,7 @@ ENOUGH = 8 << 30                        # bytes that have to be free, since seve
 # loop devices, the command has the folder as it is. Others may take the same loop device at the same moment, so that is tried again.
 SCRIPT = '''
 loop() {
-    for each in 1 2 3 4 5; do mount -o loop,noatime,nobarrier,discard,commit=30,noinit_itable "$0/disk" "$0" && return 0; sleep 0.3; done
+    for each in 1 2 3 4 5; do mount -o loop,nobarrier,discard,commit=30,noinit_itable "$0/disk" "$0" && return 0; sleep 0.3; done
     return 1
 }
 if mount -t tmpfs -o mode=700,size=75% tmpfs "$0"; then

@@ -150,7 +150,7 @@ def packed(members, when):
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o100644 << 16
             info.create_system = 3
-            archive.writestr(info, members[name], compresslevel=9)
+            archive.writestr(info, members[name])
     return buffer.getvalue()
 
 

@@ -62,11 +62,17 @@ def test_a_locale_of_ascii_finds_the_same_as_utf_8(place, settings, tmp_path):
 
 def test_arguments_come_as_they_were_given(monkeypatch):
     monkeypatch.setattr(sys, 'getfilesystemencoding', lambda: 'ascii')
-    monkeypatch.setattr(encoding, '_other', lambda environ: None)
+    monkeypatch.setattr(encoding, '_other', lambda given, environ: None)
     with open('/proc/self/cmdline', 'rb') as file:
-        last = file.read().split(b'\0')[-2]
-    monkeypatch.setattr(sys, 'argv', ['lifeboat', 'another reading of it'])
+        program, last = file.read().split(b'\0')[-3:-1]
+    monkeypatch.setattr(sys, 'argv', [os.fsdecode(program), 'another reading of it'])
     assert encoding.arguments() == [last.decode('utf-8', 'surrogateescape')]
+
+
+def test_within_the_process_of_another_program_its_arguments_are_not_taken(monkeypatch):
+    monkeypatch.setattr(sys, 'getfilesystemencoding', lambda: 'ascii')
+    monkeypatch.setattr(sys, 'argv', ['lifeboat', 'look'])
+    assert encoding.arguments() == ['look']
 
 
 @pytest.mark.parametrize('string, expected', [

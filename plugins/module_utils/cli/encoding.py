@@ -13,29 +13,29 @@ def arguments() -> List[str]:
     """The arguments of this process, as texts that are UTF-8. Does not return where Python has to be started again for that."""
     if sys.getfilesystemencoding().lower().replace('-', '') == 'utf8':
         return sys.argv[1:]
-    again = _other(os.environ)
+    given = _given()
+    again = _other(given, os.environ) if given is not None else None
     if again is not None:
         try:
             os.execve(*again)
         except OSError:
             pass                        # no file system that has this Python any more; go on as we are
-    return [word.decode('utf-8', 'surrogateescape') for word in _words()]
+    return [word.decode('utf-8', 'surrogateescape') for word in ([os.fsencode(word) for word in sys.argv[1:]] if given is None else given)]
 
 
-def _words() -> List[bytes]:
-    """The arguments as they were given. A few encodings (EUC-JP) do not lead back from the texts that Python made of them."""
-    count = len(sys.argv) - 1
+def _given() -> Optional[List[bytes]]:
+    """The arguments as they were given: a few encodings (EUC-JP) do not lead back from the texts that Python made of them. None where another
+    program runs us within its own process, or there is no /proc."""
+    count = len(sys.argv)
     try:
         with open('/proc/self/cmdline', 'rb') as file:
-            given = file.read().split(b'\0')[:-1]
+            line = file.read().split(b'\0')[:-1]
     except OSError:
-        given = []
-    if len(given) > count:
-        return given[len(given) - count:]
-    return [os.fsencode(word) for word in sys.argv[1:]]
+        return None
+    return line[len(line) - count + 1:] if len(line) > count and line[-count] == os.fsencode(sys.argv[0]) else None
 
 
-def _other(environ: Mapping[str, str]) -> Optional[Tuple[str, List[bytes], Mapping[str, str]]]:
+def _other(given: List[bytes], environ: Mapping[str, str]) -> Optional[Tuple[str, List[bytes], Mapping[str, str]]]:
     """(program, arguments, environment) of a Python that takes names for UTF-8, or None if there is none."""
     import subprocess
     spec = getattr(sys.modules['__main__'], '__spec__', None)
@@ -52,7 +52,7 @@ def _other(environ: Mapping[str, str]) -> Optional[Tuple[str, List[bytes], Mappi
         settings['LC_ALL'] = found[0]
     kept = getattr(subprocess, '_args_from_interpreter_flags', list)
     words = [os.fsencode(word) for word in [sys.executable] + kept() + flags + sys.argv[:1]]
-    return sys.executable, words + _words(), dict(environ, **settings)
+    return sys.executable, words + given, dict(environ, **settings)
 
 
 def _is_there(name: str) -> bool:

@@ -459,7 +459,7 @@ def _unpack(payload: bytes, packed: int) -> Union[bytes, Packed]:
             found = reader.decompress(payload, MAX_DATA)
         except (lzma.LZMAError, EOFError):
             raise _Broken()
-        if reader.eof:
+        if reader.eof:                  # pylint: disable=using-constant-test  # it takes the attribute for a function
             return found
     raise _Broken()
 

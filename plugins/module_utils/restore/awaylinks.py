@@ -75,8 +75,7 @@ class Held(object):
         """The second archive, for the folder `/`: folders from the top down, links in the order of the first one."""
         for folder in sorted(self._folders):
             yield self._folders[folder]
-        for header in self._links.values():
-            yield header
+        yield from self._links.values()
         yield tarwriter.END
 
 

@@ -291,7 +291,7 @@ def _batch(waiting: List[Tuple[journal.JournalFile, journal.Entry]], unpack: mod
         told.cannot = str(exc)
         contents = iter([None] * len(frames))
     for found, entry in waiting:
-        fields = [next(contents) if isinstance(field, journal.Packed) else field for field in entry.fields]
+        fields = [next(contents, None) if isinstance(field, journal.Packed) else field for field in entry.fields]
         whole: List[Union[bytes, journal.Packed]] = [field for field in fields if field is not None]
         yield found, entry._replace(fields=whole, lost=entry.lost + len(fields) - len(whole))
 

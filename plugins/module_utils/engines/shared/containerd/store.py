@@ -376,8 +376,7 @@ class ContainerdStore(object):
             return
         for descriptor in listed if depth < MAX_NESTED else ():
             if not metadata.get(descriptor, 'annotations', 'vnd.docker.reference.type'):
-                for inner in self.manifests(metadata.text_of(descriptor, 'digest'), depth + 1):
-                    yield inner
+                yield from self.manifests(metadata.text_of(descriptor, 'digest'), depth + 1)
 
     def image(self, digest: str, names: List[str], suffix: str = '', manifest_digest: Optional[str] = None) -> model.Image:
         """model.Image of a target digest. MANIFEST_DIGEST: the platform a container was made for."""
