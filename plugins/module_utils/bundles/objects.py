@@ -201,7 +201,7 @@ def _stack_layers(item: Object, partial: List[str]) -> List[model.Layer]:
     record, stack = item.record, item.record.stack
     if stack is None or stack.writable is None and (item.kind == LAYER or not stack.readable().image):
         raise LifeboatError(said(record.problems, 'The layers of %s are not on this disk.' % shown(item.name)))
-    hiding = [problem for problem in record.problems if codes.has(problem.code, codes.HIDES)]
+    hiding = [problem for problem in record.problems if codes.has(problem.code, codes.HIDES) or codes.has(problem.code, codes.GUESSED)]
     if hiding:
         partial.append(said(hiding, ''))
     if item.kind == LAYER:

@@ -95,6 +95,14 @@ def unfinished(path: Union[bytes, str]) -> List[bytes]:
                   if name.startswith(b'.') and name.endswith(UNFINISHED) and name[1:-len(UNFINISHED)] not in names)
 
 
+def linked(path: Union[bytes, str]) -> List[bytes]:
+    """Paths (bytes, sorted) of the links below PATH that lead to bundles. find_bundles() leaves them out. Raises LifeboatError where PATH is no
+    folder."""
+    return sorted(place for where, names in _walk(path) if MANIFEST not in names and SUMS not in names
+                  for place in (os.path.join(where, name) for name in names)
+                  if os.path.islink(place) and any(os.path.exists(os.path.join(place, name)) for name in (MANIFEST, SUMS)))
+
+
 def _walk(path: Union[bytes, str]) -> Iterator[Tuple[bytes, List[bytes]]]:
     """Yield (path, names in it) of PATH and of the folders down to the bundles below it. Raises LifeboatError."""
     path = os.path.abspath(raw(path))

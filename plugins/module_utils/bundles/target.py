@@ -1,4 +1,5 @@
 """What dest lies on: never memory below /dev, and a warning where it is the disk that is rescued, no disk, or not mounted."""
+import errno
 import os
 import re
 import socket
@@ -43,10 +44,23 @@ def refuse_inside(host: Any, dest: bytes, inside: Optional[Callable[[bytes], boo
         folders = root.places()
         folders += [volume.path for volume in root.volumes().values() if volume.path is not None]
         for folder in folders:
-            if inside(folder) if inside else fsinfo.lies_inside(dest, folder):
+            if inside(folder) if inside else within(host, dest, folder):
                 raise LifeboatError(
                     'dest %s lies inside %s, which is being rescued and must not be written. Choose a dest on another disk.'
                     % (wording.text(dest), wording.text(folder)))
+
+
+def within(host: Any, dest: bytes, folder: bytes) -> bool:
+    """True if what is written to DEST would show up in FOLDER of HOST. A folder that is gone holds nothing; of one that is a link on another
+    host's disk only the link is rescued, and where it leads on this machine says nothing. OSError if FOLDER cannot be looked at."""
+    if os.path.islink(folder) and host.root.path != b'/':
+        return False
+    try:
+        return fsinfo.lies_inside(dest, folder)
+    except OSError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False
+        raise
 
 
 def look(host: 'Host', dest: bytes) -> List[model.Problem]:

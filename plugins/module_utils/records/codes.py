@@ -15,6 +15,7 @@ LIVE = 'live'                           # the object was in use while it was rea
 IN_IMAGE = 'in_image'                   # what is missing is of the image: the merged file system is not whole
 LEFT_OUT = 'left_out'                   # nobody asked for it
 MORE_ON_DISK = 'more_on_disk'           # of the object, more is on this disk than is written: its own bundle is not complete
+GUESSED = 'guessed'                     # the writable layer of the container is one that fits, no record says that it is
 LOG_ELSEWHERE = 'log_elsewhere'         # the logs of the container are not among its files
 
 CODES = {
@@ -132,7 +133,7 @@ CODES = {
     # layers
     'WRITABLE_LAYER_LOST': (CRITICAL, 'The folder of the writable layer does not exist.', LOSES_DATA, BLOCKS_START),
     'WRITABLE_LAYER_LIKELY': (WARNING, 'The record that says which writable layer belongs to this container is lost. The named '
-                                       'layer is the only one that fits. Compare its content before you use it.', BLOCKS_START),
+                                       'layer is the only one that fits. Compare its content before you use it.', BLOCKS_START, GUESSED),
     'WRITABLE_LAYER_UNKNOWN': (CRITICAL, 'No record says which writable layer belongs to this container, and not exactly one '
                                          'fits.', LOSES_DATA, BLOCKS_START),
     'LAYER_LINKS_DAMAGED': (INFO, 'The files link or lower, or the links in l/, of overlay2 are damaged. The order of layers '
@@ -180,7 +181,7 @@ CODES = {
     'BIND_TOO_WIDE': (WARNING, 'The source of a bind mount contains the data root or the system itself. It is left out.'),
     'TMPFS_LOST': (INFO, 'tmpfs data were in memory only.'),
     'LOG_NOT_ON_DISK': (INFO, 'The log driver keeps nothing under the data root.', LOG_ELSEWHERE),
-    'LOG_DAMAGED': (INFO, 'Parts of a log file, or of the journal of the host, could not be read.'),
+    'LOG_DAMAGED': (INFO, 'A log file is missing, or parts of one, or of the journal of the host, could not be read.'),
     'LOG_NOT_WHOLE': (INFO, 'The journal of the host has the logs of a container only in part, or not at all: it was rotated, or dropped them.'),
     'LOG_OTHER_WRITERS': (WARNING, 'Programs other than the engine wrote to the journal of the host in the name of a container.'),
     # the rescue itself

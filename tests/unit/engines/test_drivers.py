@@ -70,6 +70,7 @@ def records(root, driver, with_layerdb=True, config_name='config.v2.json', image
         'ID': CID, 'Name': '/story', 'Driver': driver, 'Image': image or 'sha256:' + image_id, 'Config': {'Image': 'story:1'},
         'Created': '2020-01-02T03:04:05Z', 'State': {'StartedAt': '2020-01-02T03:04:06Z'}, 'MountPoints': {}}))
     put(root, 'containers/%s/hostconfig.json' % CID, '{}')
+    put(root, 'containers/%s/%s-json.log' % (CID, CID))
     return 'sha256:' + image_id
 
 

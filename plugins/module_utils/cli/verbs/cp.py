@@ -5,8 +5,7 @@ import stat
 from typing import TYPE_CHECKING, BinaryIO, Iterator, List, NamedTuple, Optional, Set
 
 from ...archive.progress import human
-from ...bundles import objects
-from ...disk import fsinfo
+from ...bundles import objects, target
 from ...disk.errors import LifeboatError
 from ...disk.tree import Failure
 from ...formats import wording
@@ -181,7 +180,7 @@ def _refuse_inside(given: 'argparse.Namespace', host: 'Host', found: objects.Ope
         elif copied.startswith(at + b'/'):
             sources.append(os.path.join(mount.path, copied[len(at) + 1:]))
     for folder in sources:
-        if fsinfo.lies_inside(dest, folder):
+        if target.within(host, dest, folder):
             raise LifeboatError('DEST %s lies inside %s, which is being rescued and must not be written. Choose a DEST on another disk' % (
                 shown(dest), shown(folder)))
 

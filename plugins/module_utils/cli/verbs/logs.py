@@ -50,7 +50,7 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
         if log is None or not log.there and log.driver not in ('json-file', 'local', 'k8s-file'):
             raise LifeboatError(_elsewhere(item))
         counters = containerlogs.Counters()
-        streams, tally, problems = [], files.Tally(out), []
+        streams, tally, problems = [], files.Tally(out), _missing(item)
         try:
             _open(log, streams, tally)
             if given.json:
@@ -69,6 +69,11 @@ def run(given: 'argparse.Namespace', out: Output) -> int:
     if problems:
         tally.note([note.message for note in problems])
     return tally.status()
+
+
+def _missing(item: Any) -> 'List[Problem]':
+    """What is known to be missing of the log files. Damage of a journal is found when it is read."""
+    return [note for note in item.record.problems if note.code == 'LOG_DAMAGED'] if item.record.log.journal is None else []
 
 
 def _elsewhere(item: Any) -> str:

@@ -42,5 +42,8 @@ def run(given: 'argparse.Namespace', out: 'Output') -> int:
             out.line(line)
     for path in begun:
         out.error('lifeboat: %s was begun and is not there: run the same rescue again' % shown(path))
+    links = reading.linked(given.path)
+    for place in links:
+        out.error('lifeboat: %s is a link and was not looked at: verify it by its own path' % shown(place))
     good = sum(item['status'] in ('verified', 'unverified') for item in found)
-    return WHOLE if good == len(found) and not begun else PARTIAL if good else NOTHING
+    return WHOLE if good == len(found) and not begun and not links else PARTIAL if good else NOTHING

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NEVER = '0001-01-01T00:00:00Z'
 ROTATED = re.compile(rb'(\.\d+)?(\.gz)?\Z')
+MOST_ROTATED = 1000                     # numbers of rotated log files that are looked at for gaps
 LOCAL_LOG = re.compile(rb'container\.log(\.\d+)?(\.gz)?\Z')
 # what config/ of a bundle gets: the records as they are, and the small files beside them
 RECORDS = (b'config.v2.json', b'hostconfig.json', b'config.json', b'hostname', b'hosts', b'resolv.conf')
@@ -47,7 +48,7 @@ def read(readers: Readers, ident: str) -> model.Container:
     folder, names = _open(readers.configs, ident, problems)
     spec = _Once(lambda: stores.spec(ident))
     config = _config(folder, names, ident, spec, problems, sources)
-    hostconfig = _hostconfig(folder, names, ident, problems)
+    hostconfig = _hostconfig(folder, names, ident, problems, bool(config) and 'config' not in sources)
     name = metadata.text_of(config, 'Name').lstrip('/') or None
     if name is None:
         problems.append(problem('NAME_UNKNOWN', ident, 'The name of container %s is lost.' % ident[:12], _hints(
@@ -58,7 +59,7 @@ def read(readers: Readers, ident: str) -> model.Container:
     points, sources['mounts'] = mounts.mount_points(config, hostconfig, spec() if not config.get('MountPoints') and
                                                     'config' in sources else None)
     created = metadata.text_of(config, 'Created') or None
-    log = _log(folder, names, ident, hostconfig, problems, lambda driver: _journal(readers, ident, config, driver))
+    log = _log(folder, names, ident, hostconfig, problems, bool(_state(config)['started_at']), lambda driver: _journal(readers, ident, config, driver))
     if store == 'graphdriver' and image_id is None:
         image_id = _image_from_layers(stores, driver, ident)
         if image_id:
@@ -196,14 +197,18 @@ def _from_spec(spec: Optional[Dict[str, Any]], ident: str, sources: Dict[str, st
         'WorkingDir': metadata.text_of(process, 'cwd')}, 'State': {'Running': True, 'StartedAt': 'unknown'}}
 
 
-def _hostconfig(folder: Optional[safeio.Dir], names: List[bytes], ident: str, problems: List[model.Problem]) -> Dict[str, Any]:
-    """hostconfig.json. A missing one is no damage: Docker then uses an empty one."""
+def _hostconfig(folder: Optional[safeio.Dir], names: List[bytes], ident: str, problems: List[model.Problem], whole: bool) -> Dict[str, Any]:
+    """hostconfig.json. Docker starts a container without one, with an empty one: what it had been asked for is lost all the same. WHOLE: the
+    other record is there, which is written first; without it that problem says it all."""
     if folder is None:
         return {}
     found = metadata.read_record(folder, b'hostconfig.json', names)
     if found.value is None and found.damage != 'missing':
         problems.append(problem('HOSTCONFIG_DAMAGED', ident, 'hostconfig.json of container %s: %s.' % (
             ident[:12], found.damage), 'Ports, limits, restart policy and log options must be set by hand.'))
+    elif found.value is None and whole:
+        problems.append(problem('HOSTCONFIG_DAMAGED', ident, 'hostconfig.json of container %s is missing; Docker would start it with '
+                                'defaults.' % ident[:12], 'Ports, limits, restart policy and log options must be set by hand.')._replace(blocks_start=False))
     elif found.damage and found.value is not None:
         problems.append(problem('CONFIG_FROM_TEMP', ident, 'hostconfig.json of %s: %s; its newest complete content was in %s.'
                                 % (ident[:12], found.damage, found.source), ''))
@@ -307,8 +312,8 @@ def _spec_hint(spec: Any, graph: 'Graphdriver') -> Optional[Tuple[bytes, str]]:
 
 
 def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfig: Dict[str, Any], problems: List[model.Problem],
-         journal: Callable[[str], Tuple[Optional[model.Log], List[model.Problem]]]) -> model.Log:
-    """The log files of a container, by what is there; the driver as recorded. JOURNAL(driver) looks in the journal of the host."""
+         started: bool, journal: Callable[[str], Tuple[Optional[model.Log], List[model.Problem]]]) -> model.Log:
+    """The log files of a container, by what is there; the driver as recorded. STARTED: it ever ran. JOURNAL(driver) looks in the journal of the host."""
     driver = metadata.text_of(hostconfig, 'LogConfig', 'Type')
     options = metadata.strings_of(hostconfig, 'LogConfig', 'Config')
     files = []                          # (path, bytes)
@@ -334,9 +339,22 @@ def _log(folder: Optional[safeio.Dir], names: List[bytes], ident: str, hostconfi
     if not files and driver not in ('json-file', 'local', 'none', 'journald'):
         problems.append(problem('LOG_NOT_ON_DISK', ident, 'The logs of %s went to %s, not into the data root.' % (
             ident[:12], driver), 'Look in the %s server.' % driver))
+    problems.extend(_log_gaps(ident, driver, [path for path, dummy in files], started))
     first = os.path.basename(files[0][0]) if files else b''
     form = 'local' if LOCAL_LOG.match(first) or CACHED_LOG.match(first) else 'json'
     return model.Log(driver, tuple(path for path, dummy in files), sum(size for dummy, size in files), options.get('max-size'), form)
+
+
+def _log_gaps(ident: str, driver: str, files: List[bytes], started: bool) -> Iterator[model.Problem]:
+    """What is missing of the log FILES (paths, oldest first) of a container that ran: all, or some between others. dockerd makes the file at each
+    start, and rotates without a gap; it says nothing of either."""
+    if not files and started and driver in ('json-file', 'local'):
+        yield problem('LOG_DAMAGED', ident, 'There is no log file of %s, although it ran: it was removed, or is lost.' % ident[:12], '')
+    there = {_number(os.path.basename(path)) for path in files}
+    gaps = [str(number) for number in range(1, min(max(there, default=0), MOST_ROTATED)) if number not in there]
+    if gaps:
+        yield problem('LOG_DAMAGED', ident, 'No rotated log file of %s has the number %s: it was removed, is lost, or the host died while they were '
+                      'rotated.' % (ident[:12], ', '.join(gaps[:10]) + (' and more' if len(gaps) > 10 else '')), '')
 
 
 def _journal(readers: Readers, ident: str, config: Dict[str, Any], driver: str) -> Tuple[Optional[model.Log], List[model.Problem]]:
@@ -358,13 +376,17 @@ def _ordered(folder: safeio.Dir, names: List[bytes]) -> List[Tuple[bytes, int]]:
                 continue
         except OSError:
             continue
-        plain = name[:-3] if name.endswith(b'.gz') else name
-        tail = plain.rsplit(b'.', 1)[1]
-        number = int(tail) if tail.isdigit() else 0
+        number = _number(name)
         if number not in numbered or not name.endswith(b'.gz'):
             numbered[number] = (name, st.st_size)
     place = folder.path()
     return [(os.path.join(place, name), size) for dummy, (name, size) in sorted(numbered.items(), reverse=True)]
+
+
+def _number(name: bytes) -> int:
+    """The number of a rotated log file, 0 for the one that was written last."""
+    tail = (name[:-3] if name.endswith(b'.gz') else name).rsplit(b'.', 1)[1]
+    return int(tail) if tail.isdigit() else 0
 
 
 def _state(config: Dict[str, Any]) -> Dict[str, Any]:
