@@ -1,20 +1,16 @@
 """What `make release` signs is what ansible-galaxy verifies: the bytes of MANIFEST.json."""
 import io
-import os
-import shutil
 import subprocess
 import tarfile
 
+import programs
 import pytest
 import release
 
 
 @pytest.fixture
 def gpg(tmp_path, monkeypatch):
-    if shutil.which('gpg') is None:
-        if os.environ.get('CI'):
-            pytest.fail('gpg is missing')
-        pytest.skip('gpg is not installed')
+    programs.need('gpg')
     home = tmp_path / 'g'
     home.mkdir(mode=0o700)
     monkeypatch.setenv('GNUPGHOME', str(home))

@@ -1,10 +1,10 @@
 """Archives in a repository: large files begin where pages do, so that a page that did not change is found again."""
 import io
 import os
-import shutil
 import subprocess
 import tarfile
 
+import programs
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import trees, write
@@ -72,8 +72,7 @@ def test_a_layer_of_an_image_is_not_filled(tmp_path):
 
 @pytest.mark.parametrize('program', ['tar', 'bsdtar', 'busybox'])
 def test_programs_pass_over_the_comment(tmp_path, program):
-    if shutil.which(program) is None:
-        pytest.skip('%s is missing' % program)
+    programs.need(program)
     (tmp_path / 'in').mkdir()
     (tmp_path / 'out').mkdir()
     for name in 'ab':

@@ -1,9 +1,9 @@
 """A bundle that somebody signed: who it was is said only if nothing of it was changed."""
 import json
 import os
-import shutil
 import subprocess
 
+import programs
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import info, reading, signature
@@ -18,10 +18,7 @@ def keygen(*words, **more):
 @pytest.fixture(scope='session')
 def keys(tmp_path_factory):
     """A folder with the keys `me` and `other`, and `allowed`, which has only me."""
-    if shutil.which('ssh-keygen') is None:
-        if os.environ.get('CI'):
-            pytest.fail('ssh-keygen is missing')
-        pytest.skip('ssh-keygen is not installed')
+    programs.need('ssh-keygen')
     folder = tmp_path_factory.mktemp('keys')
     for name in ('me', 'other'):
         keygen('-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', str(folder / name))

@@ -2,11 +2,11 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 
+import programs
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.bundles import writing as bundle
@@ -152,15 +152,9 @@ def test_completion_knows_every_verb_and_option(shell, lifeboat):
     assert b'timestamps' in script and b'host-root' in script
 
 
-def needs(shell):
-    """.ci/run installs every shell, so that in CI one that is not there is a failure."""
-    if not shutil.which(shell):
-        (pytest.fail if os.environ.get('CI') else pytest.skip)('%s is not installed' % shell)
-
-
 @pytest.mark.parametrize('shell', sorted(completion.SHELLS))
 def test_the_shell_itself_can_read_the_completion(shell, lifeboat):
-    needs(shell)
+    programs.need(shell)
     subprocess.run([shell, '--no-execute' if shell == 'fish' else '-n'], input=lifeboat('completion', shell).out, check=True)
 
 
@@ -179,7 +173,7 @@ COMP_WORDS=(lifeboat ls w); COMP_CWORD=2; _lifeboat; echo "${COMPREPLY[*]}"
                                             ('lifeboat completion ', ['bash', 'fish', 'zsh']), ('lifeboat --host-r', ['--host-root']),
                                             ('lifeboat rescue --compression z', ['zstd'])])
 def test_fish_completes_a_verb_an_option_and_a_word(lifeboat, typed, offered):
-    needs('fish')
+    programs.need('fish')
     script = lifeboat('completion', 'fish').out.decode() + '\ncomplete -C "%s"\n' % typed
     said = subprocess.check_output(['fish', '--no-config'], input=script.encode()).decode()
     assert [line.split('\t')[0] for line in said.split('\n') if line] == offered

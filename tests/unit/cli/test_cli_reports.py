@@ -1,9 +1,9 @@
 """look, diff, logs, inspect, rescue, verify and mount say what the modules say."""
 import json
 import os
-import shutil
 import subprocess
 
+import programs
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.cli import report
@@ -157,8 +157,7 @@ def test_verify_tells_whole_from_damaged(dead, lifeboat, tmp_path):
 
 
 def test_verify_says_who_signed(dead, lifeboat, tmp_path):
-    if shutil.which('ssh-keygen') is None:
-        pytest.skip('ssh-keygen is not installed')
+    programs.need('ssh-keygen')
     lifeboat('rescue', str(tmp_path / 'out'), 'web', '--host-name', 'box')
     folder = tmp_path / 'out' / 'box' / ('web-' + dead[0].container('web').id[:12])
     subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(tmp_path / 'key')], check=True)

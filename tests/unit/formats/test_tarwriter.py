@@ -1,11 +1,11 @@
 """What GNU tar, bsdtar and Python's tarfile make of our headers."""
 import io
 import os
-import shutil
 import struct
 import subprocess
 import tarfile
 
+import programs
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.formats import tarwriter
@@ -13,13 +13,6 @@ from ansible_collections.lifeboat.docker.plugins.module_utils.formats import tar
 GIB = 1 << 30
 UTF8 = dict(os.environ, LC_ALL='C.UTF-8', TZ='UTC')
 LONG = b'/'.join([b'a' * 60] * 6) + b'/file'
-
-
-def need(program):
-    if shutil.which(program) is None:
-        if os.environ.get('CI'):
-            pytest.fail('%s is missing' % program)
-        pytest.skip('%s is not installed' % program)
 
 
 def header(name, kind=tarwriter.REGULAR, mode=0o644, uid=0, gid=0, size=0, mtime_ns=1700000000 * 10**9, **more):
@@ -43,7 +36,7 @@ def names_below(folder):
 
 def extract(program, raw, folder, *options):
     """Extract with GNU tar or bsdtar; what it complained about."""
-    need(program)
+    programs.need(program)
     folder = str(folder)
     if not os.path.isdir(folder):
         os.mkdir(folder)
@@ -152,7 +145,7 @@ def test_times_survive_bsdtar(mtime, tmp_path):
 
 
 def listing(program, raw, tmp_path):
-    need(program)
+    programs.need(program)
     path = tmp_path / 'a.tar'
     path.write_bytes(raw)
     with open(str(path), 'r+b') as handle:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+import programs
 import pytest
 
 from ansible_collections.lifeboat.docker.plugins.module_utils.archive import trees, write
@@ -28,10 +29,7 @@ PASSWORD = 'correct horse battery'
 
 @pytest.fixture(params=['restic', 'borg'])
 def kind(request, tmp_path, monkeypatch):
-    if shutil.which(request.param) is None:
-        if os.environ.get('CI'):
-            pytest.fail('%s is missing' % request.param)
-        pytest.skip('%s is not installed' % request.param)
+    programs.need(request.param)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.setenv('BORG_BASE_DIR', str(tmp_path / 'borg'))
     for name in ('RESTIC_PASSWORD', 'RESTIC_REPOSITORY', 'BORG_PASSPHRASE', 'BORG_REPO'):
